@@ -1,0 +1,1 @@
+"""shardsim: raise the same agent with one value network and with shards."""

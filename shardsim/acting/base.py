@@ -1,0 +1,73 @@
+"""What acting returns, and Q of V through the world's own step.
+
+Symbols: A actions, K parts of V.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from shardsim.agent import Agent
+from shardsim.types import Environment, Params, State
+
+
+class Bids(NamedTuple):
+    """What every part of V wants in one state.
+
+    q[a] = reward[a] + sum_k bids[a, k].
+    """
+
+    q: Float[Array, " A"]
+    reward: Float[Array, " A"]
+    """Reward of the step itself, which no part owns."""
+    bids: Float[Array, "A K"]
+    """gamma (1 - terminated) g_k(s') v_k(s')."""
+
+
+class Choice(NamedTuple):
+    """How an agent chooses in one state."""
+
+    logits: Float[Array, " A"]
+    """Of the action that is taken."""
+    prior: Float[Array, " A"]
+    """Log-probabilities of D alone."""
+
+
+def combine(
+    prior: Float[Array, " A"],
+    q: Float[Array, " A"],
+    temperature: float | Float[Array, ""],
+) -> Float[Array, " A"]:
+    """log D(a|s) + Q(s, a) / tau."""
+    return prior + q / temperature
+
+
+def bids(
+    agent: Agent, env: Environment, params: Params, state: State, discount: float
+) -> Bids:
+    """Q_V(s, a) = r + gamma (1 - terminated) V(s') over the world's own step.
+
+    The key of the look ahead is fixed: in a world with noise the agent would see one
+    draw of it and not the one that comes true.
+    """
+    key = jax.random.key(0)
+
+    def after(action: Array) -> tuple[Array, Bool[Array, ""], Array, Array]:
+        step = env.step(key, state, action, params)
+        return (
+            step.reward,
+            step.terminated,
+            step.observation,
+            env.context(step.state),
+        )
+
+    reward, terminated, observation, context = jax.vmap(after)(
+        jnp.arange(env.num_actions)
+    )
+    features = jax.vmap(agent.encoder)(observation)
+    output = jax.vmap(agent.value)(features, context)
+    weight = jnp.where(terminated, 0.0, discount)
+    each = weight[:, None] * output.gates * output.parts
+    return Bids(reward + weight * output.value, reward, each)

@@ -1,0 +1,82 @@
+"""The agent: E, D and V, callable apart, and the auxiliary decoder that trains E."""
+
+import dataclasses
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Key
+
+from shardsim import decoders, encoders, value
+from shardsim.types import Environment
+
+PARTS = ("encoder", "decoder", "value", "auxiliary")
+"""The trained parts of an agent, as attributes and as columns of the loss table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentConfig:
+    """What all arms share; only the head differs."""
+
+    encoder: encoders.MLPEncoder = encoders.MLPEncoder()
+    decoder_width: int = 64
+    """Hidden units of D."""
+    auxiliary_width: int = 128
+    """Hidden units of the decoder that predicts the next observation."""
+    budget: int = 32_768
+    """Parameters of V; the width of each head is solved from it."""
+
+    def __post_init__(self) -> None:
+        for field in ("decoder_width", "auxiliary_width", "budget"):
+            got = getattr(self, field)
+            if got < 1:
+                raise ValueError(f"{field}: got {got}; allowed: at least 1")
+
+
+class Agent(nnx.Module):
+    """E, D, V and the auxiliary decoder; each is called by itself.
+
+    A population is the same class with a leading axis on every leaf.
+    """
+
+    def __init__(
+        self,
+        encoder: encoders.Encoder,
+        decoder: decoders.ActionDecoder,
+        head: value.ValueHead,
+        auxiliary: decoders.ObservationDecoder,
+    ) -> None:
+        self.encoder = encoder
+        self.decoder = decoder
+        self.value = head
+        self.auxiliary = auxiliary
+
+
+def build(
+    config: AgentConfig,
+    head: value.Head,
+    width: int,
+    env: Environment,
+    key: Key[Array, ""],
+) -> Agent:
+    """An agent with V(s) = 0 everywhere and a uniform D.
+
+    E, D and the auxiliary decoder draw from keys of their own, so that they are
+    bit for bit the same under every head.
+    """
+    keys = dict(zip(PARTS, jax.random.split(key, len(PARTS)), strict=True))
+    rngs = {part: nnx.Rngs(keys[part]) for part in PARTS}
+    features, shape = config.encoder.features, env.observation_shape
+    return Agent(
+        config.encoder.build(shape, rngs["encoder"]),
+        decoders.ActionDecoder(
+            features, env.num_actions, config.decoder_width, rngs["decoder"]
+        ),
+        head.build(features, env.num_contexts, width, rngs["value"]),
+        decoders.ObservationDecoder(
+            features,
+            env.num_actions,
+            shape,
+            config.auxiliary_width,
+            rngs["auxiliary"],
+        ),
+    )

@@ -1,0 +1,55 @@
+"""A pool of ready starts: what an episode's end is followed by.
+
+A reset under vmap is computed for every environment at every step and thrown away
+almost always. A pool is filled once for many steps; a reset is then a look-up.
+Symbols: Q starts in the pool.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Key, PyTree
+
+from shardsim.types import Environment, Params, State, TimeStep
+
+
+class Pool(NamedTuple):
+    """Ready starts; memory is Q times one state."""
+
+    states: PyTree
+    """States with a leading axis Q."""
+
+
+def fill(env: Environment, key: Key[Array, ""], params: Params, size: int) -> Pool:
+    """Q fresh levels, each at its start."""
+    keys = jax.random.split(key, size)
+    return Pool(jax.vmap(lambda k: env.reset(k, params)[1])(keys))
+
+
+def draw(pool: Pool, key: Key[Array, ""]) -> State:
+    """One start, each with the same chance."""
+    size = jax.tree.leaves(pool.states)[0].shape[0]
+    chosen = jax.random.randint(key, (), 0, size)
+    return jax.tree.map(lambda leaf: leaf[chosen], pool.states)
+
+
+def step(
+    env: Environment,
+    pool: Pool,
+    key: Key[Array, ""],
+    state: State,
+    action: Int[Array, ""],
+    params: Params,
+) -> tuple[TimeStep, State]:
+    """Step the world; where the episode ended, go on from a start of the pool.
+
+    Returns:
+      What the world said, before any reset, and the state to go on from.
+    """
+    step_key, start_key = jax.random.split(key)
+    out = env.step(step_key, state, action, params)
+    ended = out.terminated | out.truncated
+    start = draw(pool, start_key)
+    going_on = jax.tree.map(lambda a, b: jnp.where(ended, a, b), start, out.state)
+    return out, going_on

@@ -1,0 +1,64 @@
+"""Training state on disk, by orbax: saved between chunks, restored bit for bit."""
+
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+from jaxtyping import PyTree
+
+from shardsim.runs import RunError
+
+KEPT = 2
+"""Checkpoints kept for an arm: a torn newest one leaves the one before it."""
+
+
+def save(folder: Path, update: int, carry: PyTree) -> None:
+    """Keep `carry` as it stands after `update` updates."""
+    with _manager(folder) as manager:
+        if update in manager.all_steps():
+            return
+        manager.save(update, args=ocp.args.StandardSave(_named(carry)))
+        manager.wait_until_finished()
+
+
+def latest(folder: Path) -> int | None:
+    """The update of the newest checkpoint; None if there is none."""
+    if not folder.is_dir():
+        return None
+    with _manager(folder) as manager:
+        return manager.latest_step()
+
+
+def restore(folder: Path, update: int, like: PyTree) -> PyTree:
+    """The carry of a checkpoint.
+
+    Args:
+      like: a carry of the same shapes; its leaves say type and place.
+
+    Raises:
+      RunError: the checkpoint is torn, or belongs to another config.
+    """
+    named = _named(like)
+    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, named)
+    try:
+        with _manager(folder) as manager:
+            found = manager.restore(update, args=ocp.args.StandardRestore(target))
+    except Exception as error:
+        line = " ".join(str(error).split())[:300]
+        raise RunError(
+            f"{folder}/{update}: torn, or of another config ({line})"
+        ) from error
+    return jax.tree.unflatten(jax.tree.structure(like), [found[n] for n in named])
+
+
+def _manager(folder: Path) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+        max_to_keep=KEPT, enable_async_checkpointing=False
+    )
+    return ocp.CheckpointManager(folder.absolute(), options=options)
+
+
+def _named(carry: PyTree) -> dict[str, jax.Array]:
+    """Leaves by their place in the tree: no type of ours gets into the file."""
+    paths = jax.tree_util.tree_flatten_with_path(carry)[0]
+    return {f"{i:04d}{jax.tree_util.keystr(p)}": x for i, (p, x) in enumerate(paths)}

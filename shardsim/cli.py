@@ -1,0 +1,156 @@
+"""The `shardsim` command. Bad input ends with exit code 2 and one line."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+EPILOG = """
+Every field of a config is a flag: --train.num-seeds 20, --arms.sharded.head.shards 2,
+--train.phases.1.updates 100, --world.shown "[[0], [1]]". `shardsim config FILE`
+prints all of them with their values.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; returns the exit code."""
+    parser = _parser()
+    known, flags = parser.parse_known_args(arguments)
+    command: Callable[..., int] = known.command
+    if flags and command not in (_run, _config):
+        parser.error(f"unrecognized arguments: {' '.join(flags)}")
+    # an import of JAX takes a second: --help and a mistyped command do without it
+    from shardsim.config import ConfigError
+    from shardsim.loop import Diverged, Interrupted
+    from shardsim.runs import RunError
+
+    try:
+        return command(known, flags)
+    except (ConfigError, RunError) as error:
+        print(f"shardsim: {error}", file=sys.stderr)
+        return 2
+    except Diverged as error:
+        print(f"shardsim: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as error:
+        print(f"shardsim: {error}; go on with: shardsim resume RUN", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="shardsim",
+        description="Raise the same agent with one value network and with shards, "
+        "and compare what they predict.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, function: Callable[..., int], text: str) -> Any:
+        command = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=EPILOG,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(command=function)
+        return command
+
+    run = add("run", _run, "train, compare and report an experiment")
+    run.add_argument("file", type=Path, help="config, a YAML file")
+    run.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
+    run.add_argument("--overwrite", action="store_true", help="replace an old run")
+    config = add("config", _config, "print the resolved config")
+    config.add_argument("file", type=Path, help="config, a YAML file")
+    resume = add("resume", _resume, "go on with a run that was stopped")
+    resume.add_argument("run", type=Path)
+    compare = add("compare", _compare, "set runs side by side")
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN")
+    report = add("report", _report, "write a run's report.html anew")
+    report.add_argument("run", type=Path)
+    lists = add("list", _list, "list the runs below a folder")
+    lists.add_argument("root", type=Path, nargs="?", default=Path("runs"))
+    return parser
+
+
+def _experiment(file: Path, flags: Sequence[str]) -> Any:
+    from shardsim import config, experiment
+
+    data = config.override(config.read_yaml(file), flags)
+    found = config.build(experiment.Experiment, data)
+    found.sized()
+    experiment.devices_there(found)
+    return found
+
+
+def _run(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    found = _experiment(known.file, flags)
+    from shardsim import config, runs
+
+    folder = known.out or Path("runs") / found.name
+    runs.create(folder, config.to_yaml(found), known.overwrite)
+    return _finish(found, folder)
+
+
+def _finish(found: Any, folder: Path) -> int:
+    from shardsim import progress, results
+
+    for arm in found.sized():
+        print(f"{arm.name}: {results.parameters(found, arm):,} parameters of V")
+    with progress.bar(found) as moved:
+        out = results.run(found, folder, moved)
+    print(progress.table(out))
+    print(f"\n{out['answer']}\n{folder / 'report.html'}")
+    return 0
+
+
+def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    from shardsim import config
+
+    print(config.to_yaml(_experiment(known.file, flags)), end="")
+    return 0
+
+
+def _resume(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    del flags
+    from shardsim import experiment, loop, runs
+
+    folder = runs.find(known.run)
+    found = experiment.load(folder)
+    experiment.devices_there(found)
+    loop.rewind(folder)
+    return _finish(found, folder)
+
+
+def _compare(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    del flags
+    from shardsim import progress, runs
+
+    print(progress.side_by_side([runs.find(run) for run in known.runs]))
+    return 0
+
+
+def _report(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    del flags
+    from shardsim import runs
+    from shardsim.comparison import report
+
+    print(report.write(runs.find(known.run)))
+    return 0
+
+
+def _list(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    del flags
+    from shardsim import progress, runs
+
+    if not known.root.is_dir():
+        raise runs.RunError(f"root: got {known.root}; allowed: a folder")
+    print(progress.listing(runs.list_runs(known.root)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,52 @@
+"""What a measure gets and gives. Symbols: N seeds."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from shardsim.comparison import battery
+from shardsim.types import Environment
+
+EXACT = "exact"
+"""The arm whose V is V* of the world's rewards: one fixed utility, without a net."""
+
+
+class Evidence(NamedTuple):
+    """All that measures may look at: arrays and the world, no trainer."""
+
+    env: Environment
+    conditions: dict[str, battery.Condition]
+    readings: dict[str, dict[str, battery.Reading]]
+    """Arm -> condition -> reading."""
+    how: battery.Judged
+
+
+class Measured(NamedTuple):
+    """A statistic, one number for each training seed."""
+
+    values: dict[str, Float[np.ndarray, " N"]]
+    """By arm. A row `arm/what` is a reference that controls may ask for."""
+    details: dict[str, Any]
+    """Numbers for the report, by name."""
+
+
+def need(conditions: tuple[str, ...], evidence: Evidence) -> None:
+    """Refuse a condition that the battery does not have."""
+    for name in conditions:
+        if name not in evidence.conditions:
+            allowed = ", ".join(evidence.conditions)
+            raise ValueError(f"condition: got {name!r}; allowed: {allowed}")
+
+
+def masked_mean(
+    x: Float[np.ndarray, "N L S"], mask: np.ndarray
+) -> Float[np.ndarray, " N"]:
+    """Mean over the states where the mask is true."""
+    return (x * mask).sum(axis=(1, 2)) / mask.sum()
+
+
+def fields_of(measure: Any) -> dict[str, Any]:
+    """A measure's parameters, for the report."""
+    return {f.name: getattr(measure, f.name) for f in dataclasses.fields(measure)}

@@ -1,0 +1,37 @@
+"""P11: what V makes of a thing that was never reinforced."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from shardsim.comparison.measures import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """Change of V between two conditions that differ in one thing."""
+
+    kind: Literal["effect"] = "effect"
+    present: str = "with_cue"
+    absent: str = "without_cue"
+    known: tuple[str, str] = ("only_0", "only_1")
+    """Two conditions known to differ in value: the rows `arm/known`, by which a
+    control shows that the statistic can find an effect at all."""
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (self.present, self.absent, *self.known)
+
+    def measure(self, evidence: base.Evidence) -> base.Measured:
+        """mean |V(present) - V(absent)| / mean V*, over states reachable in both."""
+        values = {}
+        for arm, readings in evidence.readings.items():
+            pairs = {arm: (self.present, self.absent), f"{arm}/known": self.known}
+            for row, (one, other) in pairs.items():
+                first, second = evidence.conditions[one], evidence.conditions[other]
+                mask = first.reachable & second.reachable
+                change = np.abs(readings[one].value - readings[other].value)
+                scale = first.optimal[mask].mean()
+                values[row] = base.masked_mean(change, mask) / scale
+        return base.Measured(values, {})

@@ -1,0 +1,31 @@
+"""How far a learned V is from the exact value."""
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+
+from shardsim.comparison.measures import base
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueAccuracy:
+    """Root mean squared error over reachable states, over the spread of V*."""
+
+    kind: Literal["value_error"] = "value_error"
+    condition: str = "in_distribution"
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (self.condition,)
+
+    def measure(self, evidence: base.Evidence) -> base.Measured:
+        """sqrt(mean (V - V*)^2) / sd(V*); 0 is exact, 1 about as good as a constant."""
+        condition = evidence.conditions[self.condition]
+        mask = condition.reachable
+        spread = condition.optimal[mask].std()
+        values = {}
+        for arm, readings in evidence.readings.items():
+            wrong = np.square(readings[self.condition].value - condition.optimal)
+            values[arm] = np.sqrt(base.masked_mean(wrong, mask)) / spread
+        return base.Measured(values, {"spread of V*": float(spread)})

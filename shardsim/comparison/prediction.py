@@ -1,0 +1,86 @@
+"""A prediction as data: what each side expects, the statistic, and the rule.
+
+It is part of the config, so it is fixed before training and copied into the run.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from shardsim.comparison import judge, measures
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One question with what SHARD, NN and one fixed utility (UNI) expect."""
+
+    question: str
+    shard: str
+    """What "V is a bunch of gated, context-specific shards" expects."""
+    network: str
+    """What "V is a neural network" expects."""
+    unitary: str
+    """What one fixed utility expects."""
+    measure: measures.Measure
+    rule: judge.Rule
+    unitary_within: float | None = None
+    """Both arms within this of V*'s own level: that is what one utility does. None
+    where it expects what the others do, so that it can't be told from them."""
+
+    def __post_init__(self) -> None:
+        if self.unitary_within is not None and not self.unitary_within > 0:
+            raise ValueError(
+                f"unitary_within: got {self.unitary_within}; allowed: more than 0"
+            )
+
+    def arms(self) -> set[str]:
+        """The arms that the rule speaks of."""
+        named = [self.rule.contrast.arm, self.rule.contrast.against]
+        for control in self.rule.controls:
+            named += [control.arm, control.against or control.arm]
+        return {name.partition("/")[0] for name in named}
+
+
+def evaluate(
+    predictions: dict[str, Prediction], evidence: measures.Evidence
+) -> dict[str, Any]:
+    """Measure all predictions, then judge them as one family.
+
+    Returns:
+      By prediction: its texts, its values by arm and seed, and its judgement.
+    """
+    measured = {
+        name: prediction.measure.measure(evidence)
+        for name, prediction in predictions.items()
+    }
+    rules = {}
+    for name, prediction in predictions.items():
+        rules[name] = _with_unitary(prediction, measured[name].values)
+    values = {name: dict(found.values) for name, found in measured.items()}
+    judgements = judge.judge(values, rules)
+    return {
+        name: {
+            "question": prediction.question,
+            "shard": prediction.shard,
+            "network": prediction.network,
+            "unitary": prediction.unitary,
+            "measure": dataclasses.asdict(prediction.measure),
+            "rule": judge.jsonable(rules[name]),
+            "values": judge.jsonable(measured[name].values),
+            "details": judge.jsonable(measured[name].details),
+            **judge.jsonable(judgements[name]),
+        }
+        for name, prediction in predictions.items()
+    }
+
+
+def _with_unitary(prediction: Prediction, values: dict[str, np.ndarray]) -> judge.Rule:
+    """The rule with the range in which V* itself puts the statistic."""
+    if prediction.unitary_within is None:
+        return prediction.rule
+    level = float(values[measures.EXACT].mean())
+    within = prediction.unitary_within
+    return dataclasses.replace(
+        prediction.rule, unitary=(level - within, level + within)
+    )

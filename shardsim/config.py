@@ -1,0 +1,241 @@
+"""Nested frozen dataclasses <-> YAML, flags and dictionaries; digest and diff.
+
+A config is data: a choice is a union of dataclasses told apart by `kind`, a default
+stands in the dataclass alone. Whatever is wrong is one line that names the dotted
+field, the value and what is allowed.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pydantic
+import yaml
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A config that can't be run; its text is one line for the user."""
+
+
+def build(cls: type[T], data: Mapping[str, Any]) -> T:
+    """The dataclass that a nested dictionary describes.
+
+    Raises:
+      ConfigError: an unknown key, a wrong type or an impossible value.
+    """
+    built: T = _build(cls, data, "")
+    return built
+
+
+def _build(hint: Any, data: Any, place: str) -> Any:
+    options = _dataclasses_of(hint)
+    if data is None and type(None) in typing.get_args(hint):
+        return None
+    if options:
+        return _build_dataclass(options, data, place)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is dict and _dataclasses_of(arguments[1]) and isinstance(data, Mapping):
+        return {
+            str(key): _build(arguments[1], inner, _join(place, key))
+            for key, inner in data.items()
+        }
+    if origin is tuple and _dataclasses_of(arguments[0]) and _is_list(data):
+        return tuple(
+            _build(arguments[0], inner, _join(place, index))
+            for index, inner in enumerate(data)
+        )
+    return _leaf(hint, data, place)
+
+
+def _build_dataclass(options: tuple[type, ...], data: Any, place: str) -> Any:
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{place}: got {data!r}; allowed: a mapping of fields")
+    chosen = _choose(options, data, place)
+    fields = {f.name: f for f in dataclasses.fields(chosen)}
+    hints = typing.get_type_hints(chosen)
+    for key in data:
+        if key not in fields:
+            allowed = ", ".join(fields)
+            raise ConfigError(f"{_join(place, key)}: unknown key; allowed: {allowed}")
+    for name, field in fields.items():
+        no_default = field.default is field.default_factory is dataclasses.MISSING
+        if no_default and name not in data:
+            raise ConfigError(
+                f"{_join(place, name)}: missing; allowed: a value, for there is no "
+                "default"
+            )
+    values = {
+        key: _build(hints[key], inner, _join(place, key)) for key, inner in data.items()
+    }
+    try:
+        return chosen(**values)
+    except ConfigError:
+        raise
+    except ValueError as error:
+        # a check of the dataclass's own: its text begins with the field's name
+        raise ConfigError(_join(place, error)) from None
+
+
+def _leaf(hint: Any, data: Any, place: str) -> Any:
+    try:
+        if isinstance(data, bool) and hint in (int, float):
+            raise ConfigError(f"{place}: got {data!r}; allowed: a number")
+        return _adapter(hint).validate_python(data)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        inner = ".".join(str(step) for step in first["loc"] if isinstance(step, int))
+        allowed = str(first["msg"]).removeprefix("Input should be ")
+        raise ConfigError(
+            f"{_join(place, inner) if inner else place}: got {first['input']!r}; "
+            f"allowed: {allowed}"
+        ) from None
+
+
+@functools.cache
+def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(hint)
+
+
+def _choose(options: tuple[type, ...], data: Mapping[str, Any], place: str) -> type:
+    if len(options) == 1:
+        return options[0]
+    kinds = {kind_of(option): option for option in options}
+    if data.get("kind") not in kinds:
+        got = repr(data["kind"]) if "kind" in data else "nothing"
+        raise ConfigError(
+            f"{_join(place, 'kind')}: got {got}; allowed: {', '.join(kinds)}"
+        )
+    return kinds[data["kind"]]
+
+
+def kind_of(cls: Any) -> str:
+    """The `kind` by which a dataclass of a union is named in a file."""
+    return str({f.name: f.default for f in dataclasses.fields(cls)}["kind"])
+
+
+def _dataclasses_of(hint: Any) -> tuple[type, ...]:
+    """The dataclasses a value may be: one, a union of several, or none."""
+    if dataclasses.is_dataclass(hint):
+        return (hint,)  # type: ignore[return-value]
+    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
+        return ()
+    members = [a for a in typing.get_args(hint) if a is not type(None)]
+    return tuple(members) if all(map(dataclasses.is_dataclass, members)) else ()
+
+
+def _is_list(data: Any) -> bool:
+    return isinstance(data, Sequence) and not isinstance(data, str)
+
+
+def _join(place: str, key: object) -> str:
+    return f"{place}.{key}" if place else str(key)
+
+
+def to_dict(config: Any) -> Any:
+    """Plain dictionaries, lists, numbers and strings: what YAML and JSON hold."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {
+            f.name: to_dict(getattr(config, f.name)) for f in dataclasses.fields(config)
+        }
+    if isinstance(config, Mapping):
+        return {str(key): to_dict(inner) for key, inner in config.items()}
+    if isinstance(config, list | tuple):
+        return [to_dict(inner) for inner in config]
+    return config
+
+
+def to_yaml(config: Any) -> str:
+    """The resolved config as YAML that `build` reads back."""
+    return yaml.safe_dump(to_dict(config), sort_keys=False, width=88)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file as a dictionary.
+
+    Raises:
+      ConfigError: no such file, no YAML, or no mapping at its top.
+    """
+    try:
+        data = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}; allowed: a YAML file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = " ".join(str(error).split())
+        raise ConfigError(f"{path}: no YAML ({line})") from None
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: allowed: a mapping of fields to values")
+    return data
+
+
+def override(data: dict[str, Any], flags: Sequence[str]) -> dict[str, Any]:
+    """`--a.b-c value` over a nested dictionary; the last of two equal flags wins.
+
+    Values are read as YAML: `--train.num-seeds 20`, `--world.shown "[[0], [1]]"`. A
+    list is reached by number: `--train.phases.1.updates 100`.
+
+    Raises:
+      ConfigError: a flag without a value, or something that is no flag.
+    """
+    data = json.loads(json.dumps(data))
+    words = list(flags)
+    while words:
+        flag = words.pop(0)
+        if not flag.startswith("--"):
+            raise ConfigError(f"{flag}: not a flag; allowed: --dotted.field VALUE")
+        name, equals, text = flag[2:].partition("=")
+        name = name.replace("-", "_")
+        if not equals:
+            if not words:
+                raise ConfigError(f"{name}: no value; allowed: --{name} VALUE")
+            text = words.pop(0)
+        _set(data, name, yaml.safe_load(text))
+    return data
+
+
+def _set(data: Any, name: str, value: Any) -> None:
+    steps = name.split(".")
+    for depth, step in enumerate(steps):
+        last = depth == len(steps) - 1
+        place = ".".join(steps[: depth + 1])
+        if isinstance(data, list):
+            if not (step.isdigit() and int(step) < len(data)):
+                raise ConfigError(f"{place}: allowed: 0 to {len(data) - 1}")
+            key: Any = int(step)
+        elif isinstance(data, dict):
+            # names of arms and predictions are the user's: spelt as in the file
+            key = next((k for k in data if k.replace("-", "_") == step), step)
+        else:
+            raise ConfigError(
+                f"{place}: unknown key; {'.'.join(steps[:depth])} is a leaf"
+            )
+        if last:
+            data[key] = value
+        else:
+            if isinstance(data, dict):
+                data.setdefault(key, {})
+            data = data[key]
+
+
+def digest(config: Any) -> str:
+    """Twelve hexadecimal digits that change when anything in the config does."""
+    text = json.dumps(to_dict(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def diff(a: Any, b: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted fields in which two configs differ, with both values."""
+    a, b = to_dict(a), to_dict(b)
+    if not (isinstance(a, dict) and isinstance(b, dict)):
+        return {} if a == b else {place: (a, b)}
+    found: dict[str, tuple[Any, Any]] = {}
+    for key in [*a, *(k for k in b if k not in a)]:
+        found |= diff(a.get(key), b.get(key), _join(place, key))
+    return found

@@ -1,0 +1,143 @@
+"""An experiment as a config: everything a run depends on, checked before it starts."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from shardsim import agent as agents
+from shardsim import config as configs
+from shardsim import loop, runs, schedule, value
+from shardsim.comparison import judge, measures, prediction
+from shardsim.comparison.battery import BatteryConfig
+from shardsim_envs import World
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmConfig:
+    """One architecture; all arms share E, D, data, keys and loop."""
+
+    head: value.Head
+    trained: bool = True
+    """False: the head stays as it was initialised (a control)."""
+    matched: bool = True
+    """Whether the head has to meet the budget of parameters."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OmnibusConfig:
+    """Do two architectures differ more than two seeds of one do?"""
+
+    contrast: judge.Contrast
+    conditions: tuple[str, ...] = ("in_distribution",)
+    references: tuple[judge.Contrast, ...] = ()
+    """Other pairs by which the size of the answer can be read."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Everything a run depends on."""
+
+    name: str
+    question: str
+    world: World
+    arms: dict[str, ArmConfig]
+    train: schedule.TrainConfig
+    predictions: dict[str, prediction.Prediction]
+    omnibus: OmnibusConfig
+    agent: agents.AgentConfig = agents.AgentConfig()
+    battery: BatteryConfig = BatteryConfig()
+    goal: float = 0.95
+    """Fraction of the exact optimal return that a trained arm should reach."""
+
+    def __post_init__(self) -> None:
+        if not any(arm.trained for arm in self.arms.values()):
+            raise ValueError("arms: got none that is trained; allowed: one or more")
+        behaviour = self.train.behaviour
+        if behaviour is not None and behaviour not in self._trained():
+            raise ValueError(
+                f"train.behaviour: got {behaviour!r}; allowed: "
+                f"{', '.join(self._trained())}"
+            )
+        for place, fields in self._worlds():
+            try:
+                schedule.altered(self.world, fields)
+            except ValueError as error:
+                raise ValueError(f"{place}.{error}") from None
+        self._check_names()
+
+    def _trained(self) -> list[str]:
+        return [name for name, arm in self.arms.items() if arm.trained]
+
+    def _worlds(self) -> list[tuple[str, dict[str, Any]]]:
+        phases = [
+            (f"train.phases.{i}", phase.world)
+            for i, phase in enumerate(self.train.phases)
+        ]
+        conditions = self.battery.conditions
+        return [
+            *phases,
+            *((f"battery.conditions.{name}", f) for name, f in conditions.items()),
+        ]
+
+    def _check_names(self) -> None:
+        """Arms and conditions that predictions speak of have to be there."""
+        arms = (*self.arms, measures.EXACT)
+        pairs = [self.omnibus.contrast, *self.omnibus.references]
+        spoken = {"omnibus": {a for p in pairs for a in (p.arm, p.against)}}
+        for name, entry in self.predictions.items():
+            spoken[f"predictions.{name}.rule"] = entry.arms()
+        for place, named in spoken.items():
+            for arm in sorted(named):
+                if arm not in arms:
+                    raise ValueError(
+                        f"{place}: got arm {arm!r}; allowed: {', '.join(arms)}"
+                    )
+        wanted = {
+            f"predictions.{name}.measure": entry.measure.conditions
+            for name, entry in self.predictions.items()
+        }
+        wanted["omnibus.conditions"] = self.omnibus.conditions
+        for place, conditions in wanted.items():
+            for condition in conditions:
+                if condition not in self.battery.conditions:
+                    raise ValueError(
+                        f"{place}: got condition {condition!r}; allowed: "
+                        f"{', '.join(self.battery.conditions)}"
+                    )
+
+    def sized(self) -> tuple[loop.Arm, ...]:
+        """Every arm with the width at which it meets the budget.
+
+        Raises:
+          ValueError: a head that can't meet it.
+        """
+        features = self.agent.encoder.features
+        contexts = self.world.num_contexts
+        arms = []
+        for name, arm in self.arms.items():
+            width = 1
+            if arm.matched:
+                try:
+                    width = value.solve_width(
+                        arm.head, features, contexts, self.agent.budget
+                    )
+                except ValueError as error:
+                    raise configs.ConfigError(f"agent.{error} (arm {name})") from None
+            arms.append(loop.Arm(name, arm.head, width, arm.trained))
+        return tuple(arms)
+
+
+def load(folder: Path) -> Experiment:
+    """The experiment of a run folder."""
+    return configs.build(Experiment, configs.read_yaml(folder / runs.MARK))
+
+
+def devices_there(experiment: Experiment) -> None:
+    """Refuse more devices than there are, before anything is written."""
+    there = len(jax.devices())
+    if experiment.train.devices > there:
+        raise configs.ConfigError(
+            f"train.devices: got {experiment.train.devices}; allowed: 1 to {there}"
+        )

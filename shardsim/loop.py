@@ -1,0 +1,282 @@
+"""The host loop: compiled chunks, and between them what only a host can do.
+
+Between two chunks metrics go to disk, the progress bar moves, snapshots and
+checkpoints are made and a signal is heeded. Symbols: N seeds.
+"""
+
+import dataclasses
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from shardsim import agent as agents
+from shardsim import checkpoints, population, runs, schedule, train, value
+from shardsim.types import Environment
+
+
+class Interrupted(Exception):
+    """Ctrl-C or SIGTERM: all that was learnt is on disk."""
+
+
+class Diverged(Exception):
+    """A loss was not finite; its text names the arm, the seed and the update."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One architecture of the comparison."""
+
+    name: str
+    head: value.Head
+    width: int
+    trained: bool
+
+
+Report = Callable[[str, int, agents.Agent], dict[str, Any]]
+"""(arm, update, population) -> what to note of a snapshot."""
+Progress = Callable[[str, int, dict[str, Any]], None]
+"""(arm, update, metrics of the chunk): moves the progress bar."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What the loop needs to know, and whom it tells."""
+
+    env: Environment
+    agent: agents.AgentConfig
+    train: schedule.TrainConfig
+    arms: tuple[Arm, ...]
+    folder: Path
+    report: Report
+    progress: Progress
+
+
+def run(job: Job) -> dict[str, agents.Agent]:
+    """Train every arm; populations by arm, leaves [N, ...].
+
+    Raises:
+      Interrupted, Diverged: with everything until then on disk.
+    """
+    config = job.train
+    trained = tuple(arm for arm in job.arms if arm.trained)
+    groups = [trained] if config.data == "paired" else [(arm,) for arm in trained]
+    if config.data == "paired" and config.behaviour is not None:
+        groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour))]
+    with _signals() as stopped:
+        stem = _stem(job, trained[0], stopped)
+        result = {}
+        for arm in job.arms:
+            if not arm.trained:
+                carry = _graft(_fresh(job, (arm,)), stem)
+                result[arm.name] = carry.learners[0].agent
+                start = schedule.boundaries(config, int(stem.update[0]))[1]
+                _snapshot(job, arm, min(start), result[arm.name])
+        for group in groups:
+            carry = _advance(job, group, _graft(_fresh(job, group), stem), stopped)
+            for arm, learner in zip(group, carry.learners, strict=True):
+                result[arm.name] = learner.agent
+    for name, agent in result.items():
+        runs.write_arrays(job.folder / "weights" / f"{name}.npz", runs.dotted(agent))
+    return {arm.name: result[arm.name] for arm in job.arms}
+
+
+def rewind(folder: Path) -> None:
+    """Drop the metrics that are newer than the checkpoints: they come again."""
+    reached: dict[str, int] = {}
+    for saved in (folder / "checkpoints").glob("*"):
+        for arm in saved.name.split("+"):
+            reached[arm] = checkpoints.latest(saved) or 0
+    path = folder / "metrics.jsonl"
+    kept = [
+        row
+        for row in runs.read_lines(path)
+        if row["snapshot" if "snapshot" in row else "update"] <= reached.get(row["arm"], -1)
+    ]
+    runs.write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+
+def _fresh(job: Job, group: tuple[Arm, ...]) -> train.Carry:
+    config = job.train
+    keys = population.seed_keys(config.seed, config.num_seeds)
+    if config.devices > 1:
+        mesh = jax.make_mesh((config.devices,), ("seed",), axis_types=(AxisType.Auto,))
+        keys = jax.device_put(keys, NamedSharding(mesh, PartitionSpec("seed")))
+    return population.init(
+        job.agent,
+        config.optimizer,
+        tuple(arm.head for arm in group),
+        tuple(arm.width for arm in group),
+        job.env,
+        schedule.phase_params(job.env, config.phases[0]),
+        config.num_envs,
+        keys,
+    )
+
+
+def _stem(job: Job, arm: Arm, stopped: list[int]) -> train.Carry:
+    """The phases in which no head takes part, run once for all arms."""
+    carry = _fresh(job, (arm,))
+    shared = schedule.shared_phases(job.train)
+    end = sum(phase.updates for phase in job.train.phases[:shared])
+    stem = dataclasses.replace(arm, name="shared")
+    return _advance(job, (stem,), carry, stopped, end) if end else carry
+
+
+def _graft(carry: train.Carry, stem: train.Carry) -> train.Carry:
+    """Fresh heads on the E, D and worlds of the shared phases."""
+    source = stem.learners[0]
+    learners = []
+    for learner in carry.learners:
+        graphdef, arrays = nnx.split(learner.agent)
+        _, grown = nnx.split(source.agent)
+        parts = {
+            part: arrays[part] if part == "value" else grown[part] for part in arrays
+        }
+        optimizer = {**source.optimizer, "value": learner.optimizer["value"]}
+        agent = nnx.merge(graphdef, nnx.State(parts))
+        learners.append(train.Learner(agent, optimizer))
+    fresh = carry._replace(learners=tuple(learners))
+    copied = jax.tree.map(jnp.copy, fresh._replace(failed=carry.failed))
+    return copied._replace(
+        states=jax.tree.map(jnp.copy, stem.states),
+        key=jnp.copy(stem.key),
+        update=jnp.copy(stem.update),
+    )
+
+
+def _advance(
+    job: Job,
+    group: tuple[Arm, ...],
+    carry: train.Carry,
+    stopped: list[int],
+    end: int | None = None,
+) -> train.Carry:
+    """Run a group of arms up to an update, from a checkpoint if there is one."""
+    config = job.train
+    name = "+".join(arm.name for arm in group)
+    folder = job.folder / "checkpoints" / name
+    found = checkpoints.latest(folder)
+    if found is not None:
+        carry = checkpoints.restore(folder, found, carry)
+    shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
+    stops, kept = schedule.boundaries(config, shared)
+    last = config.total_updates if end is None else end
+    done = int(np.asarray(carry.update)[0])
+    if done in kept and end is None and found is None:
+        for arm, learner in zip(group, carry.learners, strict=True):
+            _snapshot(job, arm, done, learner.agent)
+    for stop in (s for s in stops if done < s <= last):
+        carry = _chunk(job, group, carry, stop - done, done)
+        done = stop
+        if end is None and done in kept:
+            for arm, learner in zip(group, carry.learners, strict=True):
+                _snapshot(job, arm, done, learner.agent)
+        if done in kept or done == last or stopped:
+            checkpoints.save(folder, done, carry)
+        _raise_if_failed(group, carry)
+        if stopped:
+            raise Interrupted(
+                f"stopped by signal {stopped[0]} after update {done} of {name}"
+            )
+    return carry
+
+
+def _chunk(
+    job: Job, group: tuple[Arm, ...], carry: train.Carry, updates: int, done: int
+) -> train.Carry:
+    config = job.train
+    phase = _phase_at(config, done)
+    heads = tuple(arm.head for arm in group)
+    static = schedule.setting(config, job.env, heads, phase)
+    params = schedule.phase_params(job.env, phase)
+    began = time.perf_counter()
+    carry, metrics = population.chunk(static, carry, params, jnp.int32(updates))
+    summed = jax.device_get(metrics)
+    seconds = time.perf_counter() - began
+    for arm, totals in zip(group, summed, strict=True):
+        row = _row(config, arm.name, phase.name, done + updates, updates, totals)
+        runs.append_line(job.folder / "metrics.jsonl", row)
+        steps = updates * config.num_envs * config.num_steps * config.num_seeds
+        job.progress(arm.name, done + updates, {**row, "steps/s": steps / seconds})
+    return carry
+
+
+def _row(
+    config: schedule.TrainConfig,
+    arm: str,
+    phase: str,
+    update: int,
+    updates: int,
+    totals: dict[str, np.ndarray],
+) -> dict[str, Any]:
+    """A line of metrics: per-seed lists. Losses are means, the rest are rates."""
+    steps = updates * config.num_envs * config.num_steps
+    row: dict[str, Any] = {"arm": arm, "phase": phase, "update": update}
+    for name, total in totals.items():
+        counted = name in ("reward", "episodes", "truncated", "rewards")
+        row[name] = (total / (steps if counted else updates)).tolist()
+    episodes = np.maximum(totals["episodes"], 1)
+    row["reward per episode"] = (totals["reward"] / episodes).tolist()
+    return row
+
+
+def _phase_at(config: schedule.TrainConfig, done: int) -> schedule.Phase:
+    for phase in config.phases:
+        if done < phase.updates:
+            return phase
+        done -= phase.updates
+    raise ValueError(f"update: got {done} beyond the last phase")
+
+
+def _snapshot(job: Job, arm: Arm, update: int, agent: agents.Agent) -> None:
+    """Keep E, D and V, and note what the report makes of them."""
+    kept = {k: v for k, v in runs.dotted(agent).items() if not k.startswith("aux")}
+    folder = job.folder / "snapshots" / arm.name
+    runs.write_arrays(folder / f"{update:07d}.npz", kept)
+    row = {"arm": arm.name, "snapshot": update, **job.report(arm.name, update, agent)}
+    runs.append_line(job.folder / "metrics.jsonl", row)
+
+
+def _raise_if_failed(group: tuple[Arm, ...], carry: train.Carry) -> None:
+    failed = np.asarray(carry.failed)
+    for index, arm in enumerate(group):
+        seeds = np.flatnonzero(failed[:, index] >= 0)
+        if len(seeds):
+            first = seeds[np.argmin(failed[seeds, index])]
+            raise Diverged(
+                f"loss not finite: arm {arm.name}, seed {first}, update "
+                f"{failed[first, index]}; what was learnt before it is on disk"
+            )
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect Ctrl-C and SIGTERM instead of dying in the middle of a write."""
+    seen: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    try:
+        before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not the main thread: signals are someone else's
+        before = {}
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

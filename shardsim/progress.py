@@ -1,0 +1,128 @@
+"""What a terminal shows: the progress bar, and tables of results."""
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rich.box
+import rich.console
+import rich.progress
+import rich.table
+
+from shardsim import config, loop, runs, schedule
+from shardsim.experiment import Experiment
+
+
+@contextmanager
+def bar(experiment: Experiment) -> Iterator[loop.Progress]:
+    """A bar over all updates of all arms; quiet where nobody is watching."""
+    train = experiment.train
+    shared = schedule.shared_phases(train)
+    stem = sum(phase.updates for phase in train.phases[:shared])
+    trained = sum(arm.trained for arm in experiment.arms.values())
+    total = stem + trained * (train.total_updates - stem)
+    columns = (
+        rich.progress.TextColumn("{task.description:>9}"),
+        rich.progress.BarColumn(),
+        rich.progress.TextColumn("{task.fields[note]}"),
+        rich.progress.TimeRemainingColumn(),
+    )
+    console = rich.console.Console(file=sys.stderr)
+    done: dict[str, int] = {}
+    with rich.progress.Progress(
+        *columns, console=console, disable=not console.is_terminal
+    ) as shown:
+        task = shown.add_task("", total=total, note="compiling")
+
+        def moved(arm: str, update: int, row: dict[str, Any]) -> None:
+            before = done.get(arm, 0 if arm == "shared" else stem)
+            done[arm] = update
+            reward = float(np.mean(row["reward per episode"]))
+            note = f"{row['steps/s']:,.0f} steps/s  return {reward:.2f}"
+            shown.update(task, advance=update - before, description=arm, note=note)
+
+        yield moved
+
+
+def table(results: dict[str, Any]) -> str:
+    """Arms and verdicts of one run."""
+    arms = _table("arm", "of the optimum", "parameters of V")
+    for name, arm in results["arms"].items():
+        fraction = f"{arm['mean return fraction']:.1%}"
+        if arm["trained"] and not arm["reached goal"]:
+            fraction += f" (below {results['goal']:.0%})"
+        arms.add_row(name, fraction, f"{arm['parameters of V']:,}")
+    verdicts = _table("prediction", "effect", "95 % interval", "verdict", "controls")
+    for name, entry in results["predictions"].items():
+        effect = entry["effect"]
+        verdicts.add_row(
+            name,
+            _number(effect["estimate"]),
+            f"{_number(effect['low'])} to {_number(effect['high'])}",
+            entry["verdict"],
+            "as they must" if entry["stands"] else "not as they must",
+        )
+    return _text(arms, verdicts)
+
+
+def side_by_side(folders: Sequence[Path]) -> str:
+    """Returns, effects and verdicts of several runs, and how their configs differ."""
+    found = [runs.read_json(folder / "results.json") for folder in folders]
+    names = [str(folder) for folder in folders]
+    arms = _table("return / optimum", *names)
+    for arm in dict.fromkeys(name for f in found for name in f["arms"]):
+        cells = [f["arms"].get(arm, {}).get("mean return fraction") for f in found]
+        arms.add_row(arm, *("" if c is None else f"{c:.1%}" for c in cells))
+    verdicts = _table("prediction", *names)
+    for name in dict.fromkeys(p for f in found for p in f["predictions"]):
+        entries = [f["predictions"].get(name) for f in found]
+        verdicts.add_row(name, *(_cell(entry) for entry in entries))
+    tables = [arms, verdicts]
+    configs = [config.read_yaml(folder / runs.MARK) for folder in folders]
+    for folder, other in zip(names[1:], configs[1:], strict=True):
+        differs = _table(f"field that differs in {folder}", names[0], folder)
+        for field, (one, two) in config.diff(configs[0], other).items():
+            differs.add_row(field, str(one), str(two))
+        tables.append(differs)
+    return _text(*tables)
+
+
+def listing(rows: Sequence[dict[str, Any]]) -> str:
+    """The runs below a folder."""
+    shown = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
+    for row in rows:
+        verdicts = ", ".join(f"{k}: {v}" for k, v in row.get("verdicts", {}).items())
+        cells = [str(row.get(k, "")) for k in ("name", "seeds", "digest")]
+        shown.add_row(row["run"], row["state"], *cells, verdicts)
+    return _text(shown)
+
+
+def _cell(entry: dict[str, Any] | None) -> str:
+    if entry is None:
+        return ""
+    effect = entry["effect"]
+    low, high = _number(effect["low"]), _number(effect["high"])
+    return f"{entry['verdict']}\n{_number(effect['estimate'])} [{low}, {high}]"
+
+
+def _number(x: float | None) -> str:
+    return "-" if x is None else f"{x:+.3f}"
+
+
+def _table(*columns: str) -> rich.table.Table:
+    shown = rich.table.Table(box=rich.box.SIMPLE)
+    for column in columns:
+        shown.add_column(column)
+    return shown
+
+
+def _text(*tables: rich.table.Table) -> str:
+    file = io.StringIO()
+    console = rich.console.Console(file=file, width=110)
+    for shown in tables:
+        console.print(shown)
+    return file.getvalue().rstrip()

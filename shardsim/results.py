@@ -1,0 +1,254 @@
+"""From an experiment to its results: train all arms, read them, judge, report.
+
+The only place where worlds, training and comparison meet. Symbols: N seeds.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shardsim import agent as agents
+from shardsim import config as configs
+from shardsim import loop, runs, schedule, value
+from shardsim.comparison import battery, judge, maps, measures, prediction, report
+from shardsim.experiment import Experiment, OmnibusConfig
+
+
+def run(
+    experiment: Experiment, folder: Path, progress: loop.Progress
+) -> dict[str, Any]:
+    """Train, read, judge and report into a run folder that has been created.
+
+    Returns:
+      The results, as written to results.json.
+    """
+    began = time.perf_counter()
+    arms = experiment.sized()
+    conditions = {
+        name: battery.build(
+            experiment.world,
+            schedule.altered(experiment.world, fields).params(),
+            experiment.battery,
+            experiment.train.discount,
+        )
+        for name, fields in experiment.battery.conditions.items()
+    }
+    how = battery.judged(
+        experiment.train.acting, experiment.train.discount, experiment.world.max_steps
+    )
+    job = loop.Job(
+        experiment.world,
+        experiment.agent,
+        experiment.train,
+        arms,
+        folder,
+        _noted(experiment, conditions, how),
+        progress,
+    )
+    populations = loop.run(job)
+    trained = time.perf_counter()
+    results = judge_arms(experiment, populations, conditions, how, folder)
+    metrics_to_arrays(folder)
+    runs.write_json(folder / "results.json", results)
+    report.write(folder)
+    done = time.perf_counter()
+    timing = {"train": trained - began, "judge and report": done - trained}
+    runs.write_json(folder / "timing.json", timing)
+    return results
+
+
+def _noted(
+    experiment: Experiment,
+    conditions: dict[str, battery.Condition],
+    how: battery.Judged,
+) -> loop.Report:
+    """What is measured of every snapshot, in the first condition."""
+    name = next(iter(conditions))
+    measure = measures.ValueAccuracy(condition=name)
+
+    def note(arm: str, update: int, population: agents.Agent) -> dict[str, Any]:
+        del update
+        reading = battery.read(experiment.world, population, conditions[name])
+        evidence = measures.Evidence(
+            experiment.world, conditions, {arm: {name: reading}}, how
+        )
+        fraction = battery.return_fraction(reading, conditions[name], how)
+        return {
+            "return fraction": fraction.tolist(),
+            "value error": measure.measure(evidence).values[arm].tolist(),
+        }
+
+    return note
+
+
+def judge_arms(
+    experiment: Experiment,
+    populations: dict[str, agents.Agent],
+    conditions: dict[str, battery.Condition],
+    how: battery.Judged,
+    folder: Path,
+) -> dict[str, Any]:
+    """Read every arm on the battery and judge the predictions."""
+    env = experiment.world
+    readings = {
+        arm: {name: battery.read(env, agent, c) for name, c in conditions.items()}
+        for arm, agent in populations.items()
+    }
+    readings[measures.EXACT] = {
+        name: battery.exact_reading(condition, env.num_actions)
+        for name, condition in conditions.items()
+    }
+    evidence = measures.Evidence(env, conditions, readings, how)
+    predictions = prediction.evaluate(experiment.predictions, evidence)
+    first = next(iter(conditions))
+    shown = tuple(dict.fromkeys((first, *experiment.omnibus.conditions)))
+    maps.save(folder, evidence, shown)
+    results: dict[str, Any] = {
+        "name": experiment.name,
+        "question": experiment.question,
+        "digest": configs.digest(experiment),
+        "world": configs.to_dict(experiment.world),
+        "seeds": experiment.train.num_seeds,
+        "data": experiment.train.data,
+        "goal": experiment.goal,
+        "arms": {
+            arm.name: _about(experiment, arm, readings[arm.name][first], evidence)
+            for arm in experiment.sized()
+        },
+        "action gap": {
+            "temperature": how.temperature if np.isfinite(how.temperature) else None,
+            **{
+                arm: judge.jsonable(
+                    battery.action_gap(conditions[first], by[first].value, how.discount)
+                )
+                for arm, by in readings.items()
+            },
+        },
+        "predictions": predictions,
+        "omnibus": _omnibus(experiment.omnibus, evidence),
+        "curves": curves(folder),
+    }
+    results["controls stand"] = all(p["stands"] for p in predictions.values())
+    results["answer"] = answer(results)
+    return judge.jsonable(results)
+
+
+def _about(
+    experiment: Experiment,
+    arm: loop.Arm,
+    reading: battery.Reading,
+    evidence: measures.Evidence,
+) -> dict[str, Any]:
+    first = next(iter(evidence.conditions))
+    fraction = battery.return_fraction(
+        reading, evidence.conditions[first], evidence.how
+    )
+    return {
+        "head": configs.to_dict(arm.head),
+        "trained": arm.trained,
+        "width": arm.width,
+        "parameters of V": parameters(experiment, arm),
+        "return fraction": fraction,
+        "mean return fraction": float(fraction.mean()),
+        "reached goal": bool(fraction.mean() >= experiment.goal),
+    }
+
+
+def parameters(experiment: Experiment, arm: loop.Arm) -> int:
+    """Parameters of an arm's V."""
+    features = experiment.agent.encoder.features
+    contexts = experiment.world.num_contexts
+    return value.count_parameters(arm.head, features, contexts, arm.width)
+
+
+def _omnibus(config: OmnibusConfig, evidence: measures.Evidence) -> dict[str, Any]:
+    """Energy distance of V, and of the policy, over the reachable battery states."""
+    out: dict[str, Any] = {}
+    for kind in ("value", "policy"):
+        features = {
+            arm: np.concatenate(
+                [_features(kind, by[c], evidence, c) for c in config.conditions], axis=1
+            )
+            for arm, by in evidence.readings.items()
+            if arm != measures.EXACT
+        }
+        pairs = (config.contrast, *config.references)
+        out[kind] = judge.jsonable(judge.omnibus(features, pairs))
+    return out
+
+
+def _features(
+    kind: str, reading: battery.Reading, evidence: measures.Evidence, name: str
+) -> np.ndarray:
+    condition = evidence.conditions[name]
+    mask = condition.reachable
+    if kind == "value":
+        return reading.value[:, mask] / condition.optimal[mask].mean()
+    chosen = battery.policy(reading.value, reading.prior, condition, evidence.how)
+    return chosen[:, mask].reshape(len(chosen), -1)
+
+
+def curves(folder: Path) -> dict[str, Any]:
+    """Learning curves by arm from the metrics: what each snapshot showed."""
+    out: dict[str, Any] = {}
+    for row in runs.read_lines(folder / "metrics.jsonl"):
+        if "snapshot" not in row:
+            continue
+        curve = out.setdefault(
+            row["arm"], {"update": [], "return fraction": [], "value error": []}
+        )
+        if row["snapshot"] in curve["update"]:
+            continue
+        curve["update"].append(row["snapshot"])
+        curve["return fraction"].append(row["return fraction"])
+        curve["value error"].append(row["value error"])
+    return out
+
+
+def metrics_to_arrays(folder: Path) -> None:
+    """metrics.npz: the lines of metrics.jsonl as arrays, by arm and name."""
+    gathered: dict[str, list[Any]] = {}
+    for row in runs.read_lines(folder / "metrics.jsonl"):
+        kind = "snapshot" if "snapshot" in row else "chunk"
+        for name, item in row.items():
+            if name not in ("arm", "phase"):
+                gathered.setdefault(f"{row['arm']}/{kind}/{name}", []).append(item)
+    phases = {name: _ragged(items) for name, items in gathered.items()}
+    runs.write_arrays(folder / "metrics.npz", phases)
+
+
+def _ragged(items: list[Any]) -> np.ndarray:
+    """An array of rows; rows of different widths are filled up with NaN."""
+    shapes = {np.shape(item) for item in items}
+    if len(shapes) == 1:
+        return np.asarray(items)
+    width = max(int(np.size(item)) for item in items)
+    flat = [np.ravel(np.asarray(item, float)) for item in items]
+    return np.stack(
+        [np.pad(f, (0, width - f.size), constant_values=np.nan) for f in flat]
+    )
+
+
+def answer(results: dict[str, Any]) -> str:
+    """The question's answer in a sentence, put together from the verdicts."""
+    verdicts = {n: p["verdict"] for n, p in results["predictions"].items()}
+    if not results["controls stand"]:
+        fallen = [n for n, p in results["predictions"].items() if not p["stands"]]
+        return (
+            "No claim stands: controls did not come out as they must in "
+            f"{', '.join(fallen)}."
+        )
+    shard = [name for name, verdict in verdicts.items() if verdict == "shard"]
+    counts = ", ".join(
+        f"{list(verdicts.values()).count(kind)} {kind}"
+        for kind in ("shard", "network", "unitary", "no difference", "undecided")
+    )
+    if shard:
+        claim = f"It does in {', '.join(shard)}"
+    elif "undecided" in verdicts.values():
+        claim = "Nothing was shown that it does"
+    else:
+        claim = "It does not, in anything that was asked"
+    return f"{claim}; of {len(verdicts)} predictions: {counts}."

@@ -1,0 +1,129 @@
+"""Collecting data: the agent's own acting, or a walker that knows no reward.
+
+Symbols: B environments of one agent, T steps, A actions.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, PyTree
+
+from shardsim import acting, autoreset
+from shardsim.agent import Agent
+from shardsim.types import Environment, Params, State, Trajectory
+
+Policy: TypeAlias = Callable[[Any, Array, State, Array], Float[Array, " A"]]
+"""(plan, t, state, observation) -> logits of the action, for one environment."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Walker:
+    """A walker that takes no notice of reward, for the self-supervised phase."""
+
+    goal_probability: float = 0.5
+    """Chance that, for one rollout, the walker heads for a cell drawn at random
+    (the shortest way, ties at random) and not wholly at random. 0: random; 1: always
+    to random goals; between: a mixture. Arrived, or in the next episode, it walks at
+    random till the rollout ends."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.goal_probability <= 1:
+            raise ValueError(
+                f"goal_probability: got {self.goal_probability}; allowed: 0 to 1"
+            )
+
+
+def collect(
+    env: Environment,
+    params: Params,
+    logits_of: Policy,
+    plan: PyTree,
+    states: State,
+    key: Key[Array, ""],
+    num_steps: int,
+    pool: autoreset.Pool,
+) -> tuple[Trajectory, State]:
+    """T steps of B environments.
+
+    Args:
+      logits_of: the policy.
+      plan: what the policy keeps for each environment, leaves [B, ...].
+      states: where the environments stand, leaves [B, ...].
+      num_steps: T.
+      pool: starts that follow the end of an episode.
+
+    Returns:
+      The trajectory and where the environments stand after it.
+    """
+    count = jax.tree.leaves(states)[0].shape[0]
+
+    def one(
+        plan: PyTree, t: Array, state: State, key: Array
+    ) -> tuple[State, Trajectory]:
+        action_key, step_key = jax.random.split(key)
+        seen = env.observe(state)
+        action = jax.random.categorical(action_key, logits_of(plan, t, state, seen))
+        out, going_on = autoreset.step(env, pool, step_key, state, action, params)
+        return going_on, Trajectory(
+            observation=seen,
+            context=env.context(state),
+            action=action,
+            reward=out.reward,
+            terminated=out.terminated,
+            truncated=out.truncated,
+            next_observation=out.observation,
+            next_context=env.context(out.state),
+            rewards=out.info["rewards"],
+        )
+
+    def step(states: State, t: Array) -> tuple[State, Trajectory]:
+        keys = jax.random.split(jax.random.fold_in(key, t), count)
+        return jax.vmap(one, in_axes=(0, None, 0, 0))(plan, t, states, keys)
+
+    states, trajectory = jax.lax.scan(step, states, jnp.arange(num_steps))
+    return trajectory, states
+
+
+def agent_policy(
+    choice: acting.Acting,
+    agent: Agent,
+    env: Environment,
+    params: Params,
+    discount: float,
+) -> Policy:
+    """The agent's own acting, as `collect` wants it."""
+
+    def logits_of(plan: Any, t: Array, state: State, seen: Array) -> Float[Array, " A"]:
+        del plan, t
+        return acting.choose(choice, agent, env, params, state, seen, discount).logits
+
+    return logits_of
+
+
+def walker_plan(
+    walker: Walker, env: Environment, states: State, key: Key[Array, ""]
+) -> dict[str, Array]:
+    """A goal for each of B environments, and whether it is pursued."""
+    count = jax.tree.leaves(states)[0].shape[0]
+    goal_key, choice_key = jax.random.split(key)
+    fields = jax.vmap(env.goal_field)(jax.random.split(goal_key, count), states)
+    heading = jax.random.bernoulli(choice_key, walker.goal_probability, (count,))
+    return {"field": fields, "heading": heading, "began": states.time}
+
+
+def walker_policy(
+    env: Environment,
+) -> Policy:
+    """The goal-agnostic walker, as `collect` wants it."""
+
+    def logits_of(plan: Any, t: Array, state: State, seen: Array) -> Float[Array, " A"]:
+        del seen
+        # another time than t steps after the start of the plan: another episode
+        heading = plan["heading"] & (state.time == plan["began"] + t)
+        logits = env.walk_logits(plan["field"], state)
+        return jnp.where(heading, logits, 0.0)
+
+    return logits_of

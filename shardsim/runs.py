@@ -1,0 +1,208 @@
+"""Run folders: everything a run needs and leaves, readable without the script.
+
+config.yaml        the resolved config: build it again from here
+provenance.json    versions, devices, flags, source revision
+metrics.jsonl      a line a chunk and arm, while training
+metrics.npz        the same as arrays, at the end
+checkpoints/ARM/   training state (orbax), the newest two
+snapshots/ARM.npz  E, D and V at log-spaced updates, by dotted name
+weights/ARM.npz    E, D and V at the end, by dotted name
+results.json       every number of the report
+report.html, figures/
+timing.json        wall time; kept apart, for the rest is the same every time
+"""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jaxtyping import PyTree
+
+MARK = "config.yaml"
+"""The file by which a folder is known as a run."""
+
+
+class RunError(ValueError):
+    """A run folder that can't be made or read; its text is one line for the user."""
+
+
+def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
+    """A new run folder holding its config and where it comes from.
+
+    Raises:
+      RunError: the folder exists and is not to be overwritten, or is no run.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not overwrite:
+            raise RunError(f"out: {path} exists; allowed: a new folder, or --overwrite")
+        if not (path / MARK).is_file():
+            raise RunError(f"out: {path} holds no run; allowed: a folder of a run")
+        shutil.rmtree(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / MARK, config_yaml)
+    except OSError as error:
+        raise RunError(f"out: {path}: {error.strerror}") from None
+    write_json(path / "provenance.json", provenance())
+    return path
+
+
+def find(path: Path) -> Path:
+    """A run folder that exists.
+
+    Raises:
+      RunError: there is none.
+    """
+    if not (path / MARK).is_file():
+        raise RunError(f"{path}: no run here; allowed: a folder with a {MARK}")
+    return path
+
+
+def provenance() -> dict[str, Any]:
+    """What the numbers may depend on besides the config."""
+    names = ("shardsim", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+    return {
+        "versions": {name: _version(name) for name in names},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "devices": [str(device) for device in jax.devices()],
+        "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else None,
+        "environment": {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(("JAX_", "XLA_"))
+        },
+        "revision": _revision(),
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _revision() -> str | None:
+    """The source's git revision, with a mark if it was changed; None outside git."""
+    here = Path(__file__).parent
+    try:
+        words = ["git", "-C", str(here), "describe", "--always", "--dirty"]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all: a full disk leaves the old one."""
+    _replace(path, text.encode())
+
+
+def write_json(path: Path, data: Any) -> None:
+    """A JSON file; NaN is refused, for JSON has none."""
+    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Raises RunError where the file is missing or torn."""
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise RunError(f"{path}: no JSON ({error})") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """An npz file, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.replace(file.name, path)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            os.unlink(file.name)
+            raise
+    os.chmod(file.name, 0o644)
+    os.replace(file.name, path)
+
+
+def append_line(path: Path, row: Mapping[str, Any]) -> None:
+    """One JSON line more; a reader skips a last line that was torn."""
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a JSON-lines file; none if there is no file."""
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
+def dotted(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
+    """Parameters by dotted name, for people without JAX."""
+    flat: dict[str, np.ndarray] = {}
+
+    def walk(tree: Any, name: str) -> None:
+        if isinstance(tree, dict):
+            for key, inner in tree.items():
+                walk(inner, f"{name}.{key}" if name else str(key))
+        else:
+            flat[name] = np.asarray(tree)
+
+    walk(nnx.to_pure_dict(nnx.state(module)), "")
+    return flat
+
+
+def list_runs(root: Path) -> list[dict[str, Any]]:
+    """A row for each run below a folder, by name."""
+    rows = []
+    for mark in sorted(root.glob(f"**/{MARK}")):
+        folder = mark.parent
+        results = folder / "results.json"
+        row: dict[str, Any] = {"run": str(folder), "state": "unfinished"}
+        if results.exists():
+            found = read_json(results)
+            row |= {
+                "state": "finished",
+                "name": found["name"],
+                "digest": found["digest"],
+                "seeds": found["seeds"],
+                "verdicts": {
+                    name: entry["verdict"]
+                    for name, entry in found["predictions"].items()
+                },
+            }
+        rows.append(row)
+    return rows

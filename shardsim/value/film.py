@@ -1,0 +1,66 @@
+"""V is contextual but not sparse: every unit is modulated smoothly.
+
+The decisive negative control. Whatever tells shards from a network has to tell them
+from this head too, else it has found context dependence and not sharding.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from shardsim.value import base
+
+
+@dataclasses.dataclass(frozen=True)
+class FiLM:
+    """Feature-wise linear modulation by a low-rank code of the features."""
+
+    kind: Literal["film"] = "film"
+    modulators: int = 4
+    """Rank of the modulation; as many as shards makes the fairest control."""
+
+    def __post_init__(self) -> None:
+        if self.modulators < 1:
+            raise ValueError(f"modulators: got {self.modulators}; allowed: at least 1")
+
+    def build(
+        self, features: int, contexts: int, width: int, rngs: nnx.Rngs
+    ) -> "FiLMHead":
+        del contexts
+        return FiLMHead(self, features, width, rngs)
+
+
+class FiLMHead(nnx.Module):
+    """V = w . relu((1 + A m) * (W z + b) + B m) + c with m = tanh(M z).
+
+    Reference: Perez et al., FiLM: Visual Reasoning with a General Conditioning
+    Layer, 2018.
+    """
+
+    def __init__(self, config: FiLM, features: int, width: int, rngs: nnx.Rngs) -> None:
+        self.width = width
+        self.hidden = nnx.Linear(features, width, rngs=rngs)
+        self.code = nnx.Linear(features, config.modulators, rngs=rngs)
+        self.scale = nnx.Linear(config.modulators, width, use_bias=False, rngs=rngs)
+        self.shift = nnx.Linear(config.modulators, width, use_bias=False, rngs=rngs)
+        self.kernel = nnx.Param(jnp.zeros((1, width)))
+        self.bias = nnx.Param(jnp.zeros((1,)))
+
+    @property
+    def owners(self) -> Int[Array, " U"]:
+        return jnp.zeros(self.width + 1, jnp.int32)
+
+    def __call__(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> base.ValueOutput:
+        del context
+        code = jnp.tanh(self.code(features))
+        linear = (1.0 + self.scale(code)) * self.hidden(features) + self.shift(code)
+        hidden = jax.nn.relu(linear)
+        return base.assemble(
+            hidden[None], self.kernel[...], self.bias[...], jnp.ones((1,))
+        )

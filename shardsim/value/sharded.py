@@ -1,0 +1,111 @@
+"""V is a bunch of gated shards: K small networks under gates read from E."""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from shardsim.value import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharded:
+    """How shards are gated, added up and credited."""
+
+    kind: Literal["sharded"] = "sharded"
+    shards: int = 4
+    """K."""
+    gate: Literal["softmax", "sigmoid", "top_k"] = "softmax"
+    """softmax over shards; independent sigmoids; or the `top` largest of a softmax,
+    the others shut."""
+    top: int = 1
+    """Shards left open by `top_k`."""
+    aggregation: Literal["sum", "convex", "winner"] = "sum"
+    """sum: V = sum g v; convex: gates divided by their sum; winner: V is what the
+    shard with the largest gate says."""
+    credit: Literal["through_gates", "stopped_at_gates"] = "through_gates"
+    """Whether the value loss moves the gates."""
+    td: Literal["joint", "per_shard"] = "joint"
+    """One TD error of the whole V, or one a shard, weighted by its share of the
+    gates: sum_k w_k (G - v_k)^2."""
+    load_balance: float = 0.0
+    """Weight of K sum_k (mean share of shard k)^2 - 1, which is 0 when all shards
+    are used alike. It can make shards that nothing else would: 0 by default."""
+
+    def __post_init__(self) -> None:
+        rules = {
+            "shards": (self.shards >= 1, "at least 1"),
+            "top": (1 <= self.top <= max(self.shards, 1), f"1 to {self.shards}"),
+            "load_balance": (self.load_balance >= 0, "at least 0"),
+        }
+        for field, (fine, allowed) in rules.items():
+            if not fine:
+                got = getattr(self, field)
+                raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
+        if self.td == "per_shard" and (self.gate, self.aggregation) == (
+            "sigmoid",
+            "sum",
+        ):
+            raise ValueError(
+                "aggregation: got 'sum' with gate 'sigmoid' and td 'per_shard'; "
+                "allowed: 'convex' or 'winner', for K shards that are each worth the "
+                "whole return can't be added up under gates that don't sum to 1"
+            )
+
+    def build(
+        self, features: int, contexts: int, width: int, rngs: nnx.Rngs
+    ) -> "ShardedHead":
+        del contexts
+        return ShardedHead(self, features, width, rngs)
+
+
+class ShardedHead(nnx.Module):
+    """V = sum_k g_k(z) v_k(z), v_k = w_k . relu(W_k z + b_k) + c_k."""
+
+    def __init__(
+        self, config: Sharded, features: int, width: int, rngs: nnx.Rngs
+    ) -> None:
+        self.config = config
+        self.width = width
+        self.hidden = nnx.Linear(features, config.shards * width, rngs=rngs)
+        self.kernel = nnx.Param(jnp.zeros((config.shards, width)))
+        self.bias = nnx.Param(jnp.zeros((config.shards,)))
+        self.gate = nnx.Linear(features, config.shards, rngs=rngs)
+
+    @property
+    def owners(self) -> Int[Array, " U"]:
+        return jnp.repeat(jnp.arange(self.config.shards), self.width + 1)
+
+    def __call__(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> base.ValueOutput:
+        del context
+        gates = gate(self.gate(features), self.config)
+        hidden = jax.nn.relu(self.hidden(features))
+        hidden = hidden.reshape(self.config.shards, self.width)
+        return base.assemble(hidden, self.kernel[...], self.bias[...], gates)
+
+
+def gate(logits: Float[Array, " K"], config: Sharded) -> Float[Array, " K"]:
+    """The gates that a shard's value is multiplied by, in [0, 1].
+
+    The winner's gate is 1 and the others 0; its gradient is that of its logarithm,
+    so that credit can pass. Ties of the largest gate go to the first shard.
+    """
+    soft = (
+        jax.nn.sigmoid(logits) if config.gate == "sigmoid" else jax.nn.softmax(logits)
+    )
+    if config.gate == "top_k":
+        _, best = jax.lax.top_k(soft, config.top)
+        soft = soft * jax.nn.one_hot(best, config.shards).sum(axis=0)
+    if config.aggregation == "convex":
+        soft = soft / jnp.maximum(soft.sum(), 1e-12)
+    if config.aggregation == "winner":
+        first = jax.nn.one_hot(jnp.argmax(soft), config.shards)
+        soft = first * soft / jnp.maximum(jax.lax.stop_gradient(soft), 1e-12)
+    if config.credit == "stopped_at_gates":
+        soft = jax.lax.stop_gradient(soft)
+    return soft
