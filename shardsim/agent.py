@@ -51,6 +51,18 @@ class Agent(nnx.Module):
         self.auxiliary = auxiliary
 
 
+def build_head(
+    config: AgentConfig,
+    head: value.Head,
+    width: int,
+    env: Environment,
+    key: Key[Array, ""],
+) -> value.ValueHead:
+    """V by itself: the same as in an agent built from the same key."""
+    rngs = nnx.Rngs(jax.random.split(key, len(PARTS))[PARTS.index("value")])
+    return head.build(config.encoder.features, env.num_contexts, width, rngs)
+
+
 def build(
     config: AgentConfig,
     head: value.Head,
@@ -71,7 +83,7 @@ def build(
         decoders.ActionDecoder(
             features, env.num_actions, config.decoder_width, rngs["decoder"]
         ),
-        head.build(features, env.num_contexts, width, rngs["value"]),
+        build_head(config, head, width, env, key),
         decoders.ObservationDecoder(
             features,
             env.num_actions,

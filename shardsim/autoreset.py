@@ -20,6 +20,12 @@ class Pool(NamedTuple):
     states: PyTree
     """States with a leading axis Q."""
 
+    @property
+    def size(self) -> int:
+        """Q."""
+        leaves: list[Array] = jax.tree.leaves(self.states)
+        return leaves[0].shape[0]
+
 
 def fill(env: Environment, key: Key[Array, ""], params: Params, size: int) -> Pool:
     """Q fresh levels, each at its start."""
@@ -27,16 +33,10 @@ def fill(env: Environment, key: Key[Array, ""], params: Params, size: int) -> Po
     return Pool(jax.vmap(lambda k: env.reset(k, params)[1])(keys))
 
 
-def draw(pool: Pool, key: Key[Array, ""]) -> State:
-    """One start, each with the same chance."""
-    size = jax.tree.leaves(pool.states)[0].shape[0]
-    chosen = jax.random.randint(key, (), 0, size)
-    return jax.tree.map(lambda leaf: leaf[chosen], pool.states)
-
-
 def step(
     env: Environment,
     pool: Pool,
+    start: Int[Array, ""],
     key: Key[Array, ""],
     state: State,
     action: Int[Array, ""],
@@ -44,12 +44,15 @@ def step(
 ) -> tuple[TimeStep, State]:
     """Step the world; where the episode ended, go on from a start of the pool.
 
+    Args:
+      start: which start would be next, in [0, Q). It is drawn by the caller, for all
+        steps at once.
+
     Returns:
       What the world said, before any reset, and the state to go on from.
     """
-    step_key, start_key = jax.random.split(key)
-    out = env.step(step_key, state, action, params)
+    out = env.step(key, state, action, params)
     ended = out.terminated | out.truncated
-    start = draw(pool, start_key)
-    going_on = jax.tree.map(lambda a, b: jnp.where(ended, a, b), start, out.state)
+    fresh = jax.tree.map(lambda leaf: leaf[start], pool.states)
+    going_on = jax.tree.map(lambda a, b: jnp.where(ended, a, b), fresh, out.state)
     return out, going_on

@@ -17,7 +17,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from shardsim import agent as agents
@@ -73,17 +72,23 @@ def run(job: Job) -> dict[str, agents.Agent]:
     groups = [trained] if config.data == "paired" else [(arm,) for arm in trained]
     if config.data == "paired" and config.behaviour is not None:
         groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour))]
+    recipe = population.Recipe(job.agent, config.optimizer, job.env, config.num_envs)
+    keys = _keys(config)
+
+    def fresh(group: tuple[Arm, ...]) -> train.Carry:
+        kinds = tuple(arm.head for arm in group)
+        widths = tuple(arm.width for arm in group)
+        return population.graft(stem, population.heads(recipe, kinds, widths, keys))
+
+    result = {}
     with _signals() as stopped:
-        stem = _stem(job, trained[0], stopped)
-        result = {}
+        stem = _stem(job, recipe, keys, trained[0], stopped)
         for arm in job.arms:
             if not arm.trained:
-                carry = _graft(_fresh(job, (arm,)), stem)
-                result[arm.name] = carry.learners[0].agent
-                start = schedule.boundaries(config, int(stem.update[0]))[1]
-                _snapshot(job, arm, min(start), result[arm.name])
+                result[arm.name] = fresh((arm,)).learners[0].agent
+                _snapshot(job, arm, int(stem.update[0]), result[arm.name])
         for group in groups:
-            carry = _advance(job, group, _graft(_fresh(job, group), stem), stopped)
+            carry = _advance(job, group, fresh(group), stopped)
             for arm, learner in zip(group, carry.learners, strict=True):
                 result[arm.name] = learner.agent
     for name, agent in result.items():
@@ -101,58 +106,35 @@ def rewind(folder: Path) -> None:
     kept = [
         row
         for row in runs.read_lines(path)
-        if row["snapshot" if "snapshot" in row else "update"] <= reached.get(row["arm"], -1)
+        if row["snapshot" if "snapshot" in row else "update"]
+        <= reached.get(row["arm"], -1)
     ]
     runs.write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
-def _fresh(job: Job, group: tuple[Arm, ...]) -> train.Carry:
-    config = job.train
+def _keys(config: schedule.TrainConfig) -> jax.Array:
+    """The keys of the seeds, spread over the devices; all else follows them."""
     keys = population.seed_keys(config.seed, config.num_seeds)
-    if config.devices > 1:
-        mesh = jax.make_mesh((config.devices,), ("seed",), axis_types=(AxisType.Auto,))
-        keys = jax.device_put(keys, NamedSharding(mesh, PartitionSpec("seed")))
-    return population.init(
-        job.agent,
-        config.optimizer,
-        tuple(arm.head for arm in group),
-        tuple(arm.width for arm in group),
-        job.env,
-        schedule.phase_params(job.env, config.phases[0]),
-        config.num_envs,
-        keys,
-    )
+    if config.devices == 1:
+        return keys
+    mesh = jax.make_mesh((config.devices,), ("seed",), axis_types=(AxisType.Auto,))
+    return jax.device_put(keys, NamedSharding(mesh, PartitionSpec("seed")))
 
 
-def _stem(job: Job, arm: Arm, stopped: list[int]) -> train.Carry:
+def _stem(
+    job: Job,
+    recipe: population.Recipe,
+    keys: jax.Array,
+    arm: Arm,
+    stopped: list[int],
+) -> train.Carry:
     """The phases in which no head takes part, run once for all arms."""
-    carry = _fresh(job, (arm,))
+    params = schedule.phase_params(job.env, job.train.phases[0])
+    carry = population.init(recipe, arm.head, arm.width, params, keys)
     shared = schedule.shared_phases(job.train)
     end = sum(phase.updates for phase in job.train.phases[:shared])
     stem = dataclasses.replace(arm, name="shared")
     return _advance(job, (stem,), carry, stopped, end) if end else carry
-
-
-def _graft(carry: train.Carry, stem: train.Carry) -> train.Carry:
-    """Fresh heads on the E, D and worlds of the shared phases."""
-    source = stem.learners[0]
-    learners = []
-    for learner in carry.learners:
-        graphdef, arrays = nnx.split(learner.agent)
-        _, grown = nnx.split(source.agent)
-        parts = {
-            part: arrays[part] if part == "value" else grown[part] for part in arrays
-        }
-        optimizer = {**source.optimizer, "value": learner.optimizer["value"]}
-        agent = nnx.merge(graphdef, nnx.State(parts))
-        learners.append(train.Learner(agent, optimizer))
-    fresh = carry._replace(learners=tuple(learners))
-    copied = jax.tree.map(jnp.copy, fresh._replace(failed=carry.failed))
-    return copied._replace(
-        states=jax.tree.map(jnp.copy, stem.states),
-        key=jnp.copy(stem.key),
-        update=jnp.copy(stem.update),
-    )
 
 
 def _advance(

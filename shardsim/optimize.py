@@ -35,8 +35,12 @@ def _transform(config: OptimizerConfig) -> optax.GradientTransformation:
 
 def init(config: OptimizerConfig, agent: Agent) -> dict[str, PyTree]:
     """Optimiser state by part, so that parts can be frozen or handed on apart."""
-    optimizer = _transform(config)
-    return {part: optimizer.init(_arrays(getattr(agent, part))) for part in PARTS}
+    return {part: init_part(config, getattr(agent, part)) for part in PARTS}
+
+
+def init_part(config: OptimizerConfig, part: Any) -> PyTree:
+    """Optimiser state of one part."""
+    return _transform(config).init(nnx.split(part)[1])
 
 
 def apply(
@@ -65,7 +69,3 @@ def global_norm(tree: PyTree) -> Any:
     """Square root of the sum of squares over all leaves."""
     leaves = jax.tree.leaves(tree)
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in leaves))
-
-
-def _arrays(module: nnx.Module) -> nnx.State:
-    return nnx.split(module)[1]

@@ -5,10 +5,11 @@ observations twice). Symbols: N seeds, B environments.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PyTree
+from jaxtyping import Array, Int, Key, PyTree
 
 from shardsim import agent as agents
 from shardsim import autoreset, optimize, train, value
@@ -21,29 +22,71 @@ def seed_keys(seed: int, num_seeds: int) -> Array:
     return jax.vmap(lambda n: jax.random.fold_in(root, n))(jnp.arange(num_seeds))
 
 
+class Recipe(NamedTuple):
+    """What a fresh population depends on besides its keys; static."""
+
+    agent: agents.AgentConfig
+    optimizer: optimize.OptimizerConfig
+    env: Environment
+    num_envs: int
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def init(
-    config: agents.AgentConfig,
-    optimizer: optimize.OptimizerConfig,
-    heads: tuple[value.Head, ...],
-    widths: tuple[int, ...],
-    env: Environment,
+    recipe: Recipe,
+    head: value.Head,
+    width: int,
     params: Params,
-    num_envs: int,
-    keys: Array,
+    keys: Key[Array, " N"],
 ) -> train.Carry:
-    """Fresh agents and environments, leaves [N, ...]."""
+    """Fresh agents of one arm and their environments, leaves [N, ...]."""
 
     def one(key: Array) -> train.Carry:
         agent_key, world_key, run_key = jax.random.split(key, 3)
-        learners = []
-        for head, width in zip(heads, widths, strict=True):
-            agent = agents.build(config, head, width, env, agent_key)
-            learners.append(train.Learner(agent, optimize.init(optimizer, agent)))
-        pool = autoreset.fill(env, world_key, params, num_envs)
-        failed = jnp.full((len(heads),), -1, jnp.int32)
-        return train.Carry(tuple(learners), pool.states, run_key, jnp.int32(0), failed)
+        agent = agents.build(recipe.agent, head, width, recipe.env, agent_key)
+        learner = train.Learner(agent, optimize.init(recipe.optimizer, agent))
+        pool = autoreset.fill(recipe.env, world_key, params, recipe.num_envs)
+        failed = jnp.full((1,), -1, jnp.int32)
+        return train.Carry((learner,), pool.states, run_key, jnp.int32(0), failed)
 
-    return jax.jit(jax.vmap(one))(keys)
+    return jax.vmap(one)(keys)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def heads(
+    recipe: Recipe,
+    kinds: tuple[value.Head, ...],
+    widths: tuple[int, ...],
+    keys: Key[Array, " N"],
+) -> tuple[tuple[value.ValueHead, PyTree], ...]:
+    """The fresh V of each arm and its optimiser state, the same as `init` makes."""
+
+    def one(key: Array) -> tuple[tuple[value.ValueHead, PyTree], ...]:
+        agent_key, *_ = jax.random.split(key, 3)
+        made = []
+        for head, width in zip(kinds, widths, strict=True):
+            module = agents.build_head(recipe.agent, head, width, recipe.env, agent_key)
+            made.append((module, optimize.init_part(recipe.optimizer, module)))
+        return tuple(made)
+
+    return jax.vmap(one)(keys)
+
+
+def graft(
+    stem: train.Carry, fresh: tuple[tuple[value.ValueHead, PyTree], ...]
+) -> train.Carry:
+    """Fresh heads on the E, D, optimiser and worlds of another carry, all copied."""
+    source = stem.learners[0]
+    learners = []
+    for module, state in fresh:
+        agent = agents.Agent(
+            source.agent.encoder, source.agent.decoder, module, source.agent.auxiliary
+        )
+        learners.append(train.Learner(agent, {**source.optimizer, "value": state}))
+    failed = jnp.full((stem.failed.shape[0], len(fresh)), -1, jnp.int32)
+    carry = stem._replace(learners=tuple(learners), failed=failed)
+    # a chunk gives its input's memory away: no two arms may share an array
+    return jax.tree.map(jnp.copy, carry)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)

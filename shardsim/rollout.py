@@ -59,14 +59,22 @@ def collect(
       The trajectory and where the environments stand after it.
     """
     count = jax.tree.leaves(states)[0].shape[0]
+    shape = (num_steps, count)
+    # all that is random is drawn at once: one generator to compile, not one a use
+    noise_key, start_key, world_key = jax.random.split(key, 3)
+    draws = (
+        jax.random.gumbel(noise_key, (*shape, env.num_actions)),
+        jax.random.randint(start_key, shape, 0, pool.size),
+        jax.random.split(world_key, shape),
+    )
 
     def one(
-        plan: PyTree, t: Array, state: State, key: Array
+        plan: PyTree, t: Array, state: State, draw: tuple[Array, Array, Array]
     ) -> tuple[State, Trajectory]:
-        action_key, step_key = jax.random.split(key)
+        noise, start, world = draw
         seen = env.observe(state)
-        action = jax.random.categorical(action_key, logits_of(plan, t, state, seen))
-        out, going_on = autoreset.step(env, pool, step_key, state, action, params)
+        action = jnp.argmax(logits_of(plan, t, state, seen) + noise)
+        out, going_on = autoreset.step(env, pool, start, world, state, action, params)
         return going_on, Trajectory(
             observation=seen,
             context=env.context(state),
@@ -79,11 +87,13 @@ def collect(
             rewards=out.info["rewards"],
         )
 
-    def step(states: State, t: Array) -> tuple[State, Trajectory]:
-        keys = jax.random.split(jax.random.fold_in(key, t), count)
-        return jax.vmap(one, in_axes=(0, None, 0, 0))(plan, t, states, keys)
+    def step(
+        states: State, each: tuple[Array, tuple[Array, Array, Array]]
+    ) -> tuple[State, Trajectory]:
+        t, draw = each
+        return jax.vmap(one, in_axes=(0, None, 0, 0))(plan, t, states, draw)
 
-    states, trajectory = jax.lax.scan(step, states, jnp.arange(num_steps))
+    states, trajectory = jax.lax.scan(step, states, (jnp.arange(num_steps), draws))
     return trajectory, states
 
 

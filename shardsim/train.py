@@ -150,10 +150,9 @@ def learn(
         if any(getattr(row, part) > 0 for row in _rows(setting.table))
     )
 
-    def minibatch(learner: Learner, columns: Array) -> tuple[Learner, dict[str, Array]]:
+    def minibatch(learner: Learner, part: PyTree) -> tuple[Learner, dict[str, Array]]:
         batch, wanted = jax.tree.map(
-            lambda leaf: leaf[:, columns].reshape(-1, *leaf.shape[2:]),
-            (trajectory, target),
+            lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), part
         )
         slope = jax.grad(loss, argnums=2, has_aux=True)
         gradients, metrics = slope(setting.table, head, learner.agent, batch, wanted)
@@ -164,8 +163,17 @@ def learn(
         return Learner(agent, state), metrics
 
     def epoch(learner: Learner, key: Array) -> tuple[Learner, dict[str, Array]]:
+        if setting.minibatches == 1:  # one batch has no order
+            return minibatch(learner, (trajectory, target))
         order = jax.random.permutation(key, setting.num_envs)
-        return jax.lax.scan(minibatch, learner, order.reshape(setting.minibatches, -1))
+        columns = order.reshape(setting.minibatches, -1)
+        return jax.lax.scan(
+            lambda learner, chosen: minibatch(
+                learner, jax.tree.map(lambda x: x[:, chosen], (trajectory, target))
+            ),
+            learner,
+            columns,
+        )
 
     learner, metrics = jax.lax.scan(
         epoch, learner, jax.random.split(key, setting.epochs)

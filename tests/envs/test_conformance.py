@@ -7,7 +7,7 @@ stands for the best one, so that episodes also come to their goal.
 import dataclasses
 import functools
 import typing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,40 +18,13 @@ from hypothesis import strategies as st
 from jaxtyping import Array
 
 import shardsim_envs
+from shardsim import exact
 from shardsim.types import Environment, TimeStep
-from shardsim_envs import exact, grid
+from shardsim_envs import grid
 
-STEPS = 17
-"""Time limit: no way on a board of these sizes is longer."""
-LENGTH = STEPS + 3
+LENGTH = 20
+"""Steps of an episode as it is played here: some more than the time limit."""
 DISCOUNT = 0.9
-SMALL = {
-    "context_fruits": [
-        {"size": 3, "bites": 2},
-        {"size": 4, "contexts": 3, "fruits": 3, "rewards": ((1.0, -0.5, 0.0),) * 3},
-    ],
-    "corner_maze": [{"size": 5, "region": 2}, {"size": 5, "region": 5}],
-}
-"""Small worlds by kind; a new member of the union must be named here."""
-PHASES = {
-    "context_fruits": {
-        "rewards": ((0.0, 0.5), (0.25, 0.0)),
-        "shown": ((0, 1),),
-        "cue_probability": 0.0,
-    },
-    "corner_maze": {"region": 5, "reward": 0.5},
-}
-"""Another value for every field that a schedule may change."""
-
-WORLDS = [
-    member(max_steps=STEPS, view=view, **fields)
-    for member in typing.get_args(shardsim_envs.World)
-    for fields in SMALL[member.kind]
-    for view in typing.get_args(grid.View)
-]
-each_world = pytest.mark.parametrize(
-    "env", WORLDS, ids=[f"{w.kind}-{w.size}-{w.view}" for w in WORLDS]
-)
 few = settings(max_examples=12, deadline=None)
 seeds = st.integers(0, 2**31 - 1)
 actions_of_any_kind = st.lists(
@@ -65,7 +38,7 @@ class Episode(NamedTuple):
     table: exact.Table
     value: Array
     walls: Array
-    state: typing.Any
+    state: Any
     seen: Array
     action: Array
     index: Array
@@ -77,7 +50,7 @@ class Episode(NamedTuple):
 def player(env):
     """The compiled program that plays one episode."""
 
-    def play(key: Array, wanted: Array, params: typing.Any) -> Episode:
+    def play(key: Array, wanted: Array, params: Any) -> Episode:
         level_key, step_key = jax.random.split(key)
         level = env.generate(level_key, params)
         _, start = env.reset_to(level, params)
@@ -98,6 +71,21 @@ def player(env):
     return jax.jit(play)
 
 
+@functools.cache
+def listing(env):
+    return jax.jit(env.states)
+
+
+@functools.cache
+def finding(env):
+    return jax.jit(jax.vmap(env.position))
+
+
+@functools.cache
+def observing(env):
+    return jax.jit(jax.vmap(env.observe))
+
+
 def play(env, seed, wanted):
     """An episode in numpy, and how many of its steps come before the end."""
     wanted = jnp.asarray(wanted, jnp.int32)
@@ -108,7 +96,7 @@ def play(env, seed, wanted):
 
 
 def positions(env, states):
-    return np.asarray(jax.vmap(env.position)(states))
+    return np.asarray(finding(env)(states))
 
 
 def board_cells(env, seen, plane, position):
@@ -120,7 +108,15 @@ def board_cells(env, seen, plane, position):
     return [tuple(cell) for cell in cells.tolist()]
 
 
-@each_world
+def test_every_world_and_view_is_tried(worlds):
+    expected = {
+        (member, view)
+        for member in typing.get_args(shardsim_envs.World)
+        for view in typing.get_args(grid.View)
+    }
+    assert {(type(world), world.view) for world in worlds} == expected
+
+
 def test_is_an_environment_and_a_frozen_value(env):
     assert isinstance(env, Environment)
     assert hash(env) == hash(dataclasses.replace(env))
@@ -129,7 +125,6 @@ def test_is_an_environment_and_a_frozen_value(env):
     assert len(env.plane_names) == len(set(env.plane_names))
 
 
-@each_world
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
 def test_observations_are_small_finite_planes(env, seed, wanted):
@@ -143,22 +138,20 @@ def test_observations_are_small_finite_planes(env, seed, wanted):
         assert np.isfinite(leaf).all() if leaf.dtype.kind == "f" else True
 
 
-@each_world
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
 def test_an_episode_ends_once_and_the_time_limit_is_truncation(env, seed, wanted):
     episode, length = play(env, seed, wanted)
     out = episode.out
     assert not (out.terminated & out.truncated).any()
-    assert length <= STEPS
+    assert length <= env.max_steps < LENGTH
     assert not out.truncated[: length - 1].any()
-    if length < STEPS:
+    if length < env.max_steps:
         assert out.terminated[length - 1]
     else:
         assert out.truncated[length - 1] != out.terminated[length - 1]
 
 
-@each_world
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
 def test_moves_go_where_they_say_and_never_into_walls(env, seed, wanted):
@@ -173,7 +166,6 @@ def test_moves_go_where_they_say_and_never_into_walls(env, seed, wanted):
         assert not episode.walls[tuple(to[t])]
 
 
-@each_world
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
 def test_things_lie_still_till_the_agent_takes_them(env, seed, wanted):
@@ -194,7 +186,6 @@ def test_things_lie_still_till_the_agent_takes_them(env, seed, wanted):
         assert len(board_cells(env, episode.seen[0], thing, at[0])) == 1
 
 
-@each_world
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
 def test_the_view_shows_agent_and_walls_where_they_are(env, seed, wanted):
@@ -210,7 +201,6 @@ def test_the_view_shows_agent_and_walls_where_they_are(env, seed, wanted):
     assert ("agent" in env.plane_names) == (env.view == "board")
 
 
-@each_world
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
 def test_reward_is_the_sum_of_its_sources(env, seed, wanted):
@@ -221,16 +211,6 @@ def test_reward_is_the_sum_of_its_sources(env, seed, wanted):
     assert episode.out.reward.dtype == rewards.dtype == np.float32
 
 
-@each_world
-def test_states_are_listed_in_the_order_of_index(env, key):
-    states = env.states(env.generate(key, env.params()))
-    for leaf in jax.tree.leaves(states):
-        assert leaf.shape[0] == env.num_states
-    index = jax.jit(jax.vmap(env.index))(states)
-    np.testing.assert_array_equal(index, np.arange(env.num_states))
-
-
-@each_world
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
 def test_the_listed_state_is_the_one_that_was_met(env, seed, wanted):
@@ -242,17 +222,6 @@ def test_the_listed_state_is_the_one_that_was_met(env, seed, wanted):
     )
 
 
-@functools.cache
-def listing(env):
-    return jax.jit(env.states)
-
-
-@functools.cache
-def observing(env):
-    return jax.jit(jax.vmap(env.observe))
-
-
-@each_world
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
 def test_the_table_agrees_with_stepping(env, seed, wanted):
@@ -267,7 +236,6 @@ def test_the_table_agrees_with_stepping(env, seed, wanted):
         np.testing.assert_array_equal(found[:length], expected[:length])
 
 
-@each_world
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
 def test_no_return_beats_the_optimal_value(env, seed, wanted):
@@ -280,111 +248,25 @@ def test_no_return_beats_the_optimal_value(env, seed, wanted):
         assert earned == pytest.approx(best, abs=1e-6)
 
 
-@each_world
 @few
 @given(seed=seeds)
 def test_context_is_one_number_for_each_context(env, seed):
     episode, _ = play(env, seed, [-1] * LENGTH)
-    context = np.asarray(jax.vmap(env.context)(episode.state))
+    context = np.asarray(jax.jit(jax.vmap(env.context))(episode.state))
     assert context.dtype == np.float32
     assert context.shape == (LENGTH, env.num_contexts)
     assert np.isin(context, [0, 1]).all()
     assert (context.sum(axis=-1) >= 1).all()
 
 
-@functools.cache
-def walking(env):
-    """From every state, the steps a walker takes to its goal, and the field."""
-
-    def walk(key):
-        level = env.generate(key, env.params())
-        states = env.states(level)
-        field = env.goal_field(key, jax.tree.map(lambda leaf: leaf[0], states))
-
-        def distance(state):
-            row, column = env.position(state)
-            return field[row, column]
-
-        def step(state, _):
-            action = env.walk_logits(field, state).argmax().astype(jnp.int32)
-            new = env.step(key, state, action, env.params()).state
-            return new, (distance(state), distance(new))
-
-        ways = jax.vmap(lambda s: jax.lax.scan(step, s, None, length=STEPS)[1])
-        return field, env.walls(level), *ways(states)
-
-    return jax.jit(walk)
-
-
-@each_world
-@few
-@given(seed=seeds)
-def test_the_walker_goes_the_shortest_way_to_a_free_cell(env, seed):
-    field, walls, before, after = walking(env)(jax.random.key(seed))
-    assert (field == 0).sum() == 1
-    assert not walls[field == 0].any()
-    on_the_way = (before > 0) & (before < grid.FAR)
-    assert on_the_way.any()
-    assert (after == before - 1)[on_the_way].all()
-
-
-@each_world
 def test_glyphs_name_the_cells_that_the_view_shows(env, key):
-    level = env.generate(key, env.params())
-    seen, state = env.reset_to(level, env.params())
-    at = np.asarray(env.position(state))
+    def begin(key):
+        level = env.generate(key, env.params())
+        seen, state = env.reset_to(level, env.params())
+        return level, seen, env.position(state)
+
+    level, seen, at = jax.tree.map(np.asarray, jax.jit(begin)(key))
     glyphs = env.glyphs(level)
     assert glyphs.pop("start") == tuple(at.tolist())
     for name, cell in glyphs.items():
-        assert board_cells(env, np.asarray(seen), name, at) == [cell]
-
-
-@each_world
-def test_the_compiled_program_is_the_function(env, key):
-    def once(key, action):
-        seen, state = env.reset(key, env.params())
-        return seen, state, env.step(key, state, action, env.params())
-
-    compiled = jax.jit(once)(key, jnp.int32(1))
-    with jax.disable_jit():
-        plain = once(key, jnp.int32(1))
-    jax.tree.map(np.testing.assert_array_equal, compiled, plain)
-
-
-@each_world
-def test_many_at_once_are_the_same_as_one_by_one(env, key):
-    def once(key, action):
-        seen, state = env.reset(key, env.params())
-        return seen, state, env.step(key, state, action, env.params())
-
-    keys, actions = jax.random.split(key, 4), jnp.arange(4)
-    together = jax.jit(jax.vmap(once))(keys, actions)
-    alone = jax.jit(once)
-    one_by_one = [alone(k, a) for k, a in zip(keys, actions, strict=True)]
-    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *one_by_one)
-    jax.tree.map(np.testing.assert_array_equal, together, stacked)
-
-
-@each_world
-def test_a_schedule_compiles_nothing_anew(env, key):
-    traces = 0
-
-    def once(key, params):
-        nonlocal traces
-        traces += 1
-        _, state = env.reset(key, params)
-        return env.step(key, state, jnp.int32(0), params)
-
-    compiled = jax.jit(once)
-    compiled(key, env.params())
-    assert set(PHASES[env.kind]) == set(env.SCHEDULED)
-    for field, other in PHASES[env.kind].items():
-        if env.kind == "context_fruits" and field == "rewards" and env.contexts > 2:
-            other = ((0.0,) * env.fruits,) * env.contexts
-        phase = dataclasses.replace(env, **{field: other}).params()
-        changed = [
-            not np.array_equal(a, b) for a, b in zip(env.params(), phase, strict=True)
-        ]
-        assert sum(changed) == (getattr(env, field) != other)
-        compiled(jax.random.fold_in(key, 1), phase)
-    assert traces == 1
+        assert board_cells(env, seen, name, at) == [cell]

@@ -33,9 +33,7 @@ def trained(head, key):
     graphdef, state = nnx.split(module)
     leaves, tree = jax.tree.flatten(state)
     keys = jax.random.split(key, len(leaves))
-    leaves = [
-        jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)
-    ]
+    leaves = [jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
     return nnx.merge(graphdef, jax.tree.unflatten(tree, leaves))
 
 
@@ -95,7 +93,9 @@ class TestLaws:
         if isinstance(head, value.Sharded) and (
             head.credit == "stopped_at_gates" or head.aggregation == "winner"
         ):
-            pytest.skip("a gradient that is stopped or passed on is no slope, by design")
+            pytest.skip(
+                "a gradient that is stopped or passed on is no slope, by design"
+            )
         module = trained(head, key)
         graphdef, state = nnx.split(module)
         z, context = inputs(jax.random.fold_in(key, 7))

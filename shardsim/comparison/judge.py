@@ -1,0 +1,287 @@
+"""From per-seed statistics to verdicts, by rules fixed before training.
+
+The contrast of a prediction is the difference, seed by seed, between two arms that
+share everything but the head. Its axis falls into three regions: beyond the margin to
+SHARD's side, beyond it to the other side, and between. A verdict claims a region, or
+none. Symbols: N seeds.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from shardsim import statistics
+
+Verdict = Literal["shard", "network", "unitary", "no difference", "undecided"]
+Values = dict[str, dict[str, Float[np.ndarray, " N"]]]
+"""Prediction -> arm -> one number a seed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """One arm against another."""
+
+    arm: str
+    against: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Control:
+    """Where an arm (or its lead over another) has to lie, else no claim stands."""
+
+    arm: str
+    against: str | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("at_least: got nothing; allowed: it or at_most")
+        low, high = self.region
+        if low > high:
+            raise ValueError(f"at_least: got {low}; allowed: up to at_most, {high}")
+
+    @property
+    def region(self) -> tuple[float, float]:
+        low = -np.inf if self.at_least is None else self.at_least
+        high = np.inf if self.at_most is None else self.at_most
+        return low, high
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """How one prediction is judged."""
+
+    contrast: Contrast
+    direction: Literal["greater", "less"]
+    """Which way SHARD expects the contrast to lie."""
+    margin: float
+    """Differences up to this count as none."""
+    unitary: tuple[float, float] | None = None
+    """Levels at which one fixed utility puts both arms; None where it expects what the
+    others do."""
+    controls: tuple[Control, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.margin > 0:
+            raise ValueError(f"margin: got {self.margin}; allowed: more than 0")
+        if self.unitary is not None and self.unitary[0] > self.unitary[1]:
+            raise ValueError(f"unitary: got {self.unitary}; allowed: low to high")
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlResult:
+    """How a control came out."""
+
+    control: Control
+    interval: statistics.Interval
+    passed: Literal["passed", "failed", "undecided"]
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What the numbers say of one prediction."""
+
+    effect: statistics.Interval
+    levels: dict[str, statistics.Interval]
+    verdict: Verdict
+    p: float
+    """Of the claim, two-sided, adjusted for the family."""
+    reason: str
+    controls: tuple[ControlResult, ...]
+    stands: bool
+    """Whether every control came out as it must."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Claim:
+    verdict: Verdict
+    p: float
+
+
+def judge(
+    values: Values, rules: dict[str, Rule], level: float = 0.95
+) -> dict[str, Judgement]:
+    """Judge all predictions as one family.
+
+    Within a prediction the three regions exclude each other, so that at most one claim
+    can be true and each is tested at its own one-sided level (partitioning principle);
+    twice the smallest p bounds the chance of a false claim. Over the predictions these
+    p are adjusted by Holm's method. What is not rejected then is undecided.
+
+    Raises:
+      ValueError: an arm that a rule names has no values.
+    """
+    for name, rule in rules.items():
+        for arm in _named(rule):
+            if arm not in values[name]:
+                raise ValueError(
+                    f"{name}: got no values of arm {arm!r}; allowed: "
+                    f"{', '.join(values[name])}"
+                )
+    claims = {name: _claim(values[name], rule) for name, rule in rules.items()}
+    adjusted = statistics.holm([claim.p for claim in claims.values()])
+    return {
+        name: _judgement(values[name], rules[name], claim, float(p), level)
+        for (name, claim), p in zip(claims.items(), adjusted, strict=True)
+    }
+
+
+def omnibus(
+    features: dict[str, Float[np.ndarray, "N d"]], pairs: tuple[Contrast, ...]
+) -> list[dict[str, Any]]:
+    """Energy distance and permutation test for each pair of arms."""
+    out = []
+    for pair in pairs:
+        test = statistics.paired_permutation_energy(
+            features[pair.arm], features[pair.against]
+        )
+        out.append({**dataclasses.asdict(pair), **test._asdict()})
+    return out
+
+
+def jsonable(data: Any) -> Any:
+    """Plain lists, dictionaries and numbers; what is not finite becomes None."""
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        fields = dataclasses.fields(data)
+        return {f.name: jsonable(getattr(data, f.name)) for f in fields}
+    if hasattr(data, "_asdict"):
+        return jsonable(data._asdict())
+    if isinstance(data, dict):
+        return {str(key): jsonable(inner) for key, inner in data.items()}
+    if isinstance(data, list | tuple):
+        return [jsonable(inner) for inner in data]
+    if isinstance(data, np.ndarray | np.generic):
+        return jsonable(data.tolist())
+    if isinstance(data, float):
+        return data if np.isfinite(data) else None
+    return data
+
+
+def _named(rule: Rule) -> set[str]:
+    arms = {rule.contrast.arm, rule.contrast.against}
+    for control in rule.controls:
+        arms |= {control.arm, control.against or control.arm}
+    return arms
+
+
+def _difference(values: dict[str, np.ndarray], rule: Rule) -> np.ndarray:
+    return values[rule.contrast.arm] - values[rule.contrast.against]
+
+
+def _claim(values: dict[str, np.ndarray], rule: Rule) -> _Claim:
+    """The claim with the smallest p, before the family is looked at."""
+    difference = _difference(values, rule)
+    if not np.isfinite(difference).all():
+        return _Claim("undecided", 1.0)
+    toward, away = ("greater", "less"), ("less", "greater")
+    sides = toward if rule.direction == "greater" else away
+    edge = {"greater": rule.margin, "less": -rule.margin}
+    tested: dict[Verdict, float] = {
+        "shard": statistics.bootstrap_p(difference, edge[sides[0]], sides[0]),  # type: ignore[arg-type]
+        "network": statistics.bootstrap_p(difference, edge[sides[1]], sides[1]),  # type: ignore[arg-type]
+        "no difference": statistics.equivalence_p(difference, rule.margin),
+    }
+    best = min(tested, key=lambda verdict: tested[verdict])
+    p = min(1.0, 2 * tested[best])
+    if best == "no difference" and _is_unitary(values, rule):
+        best = "unitary"
+    return _Claim(best, p)
+
+
+def _is_unitary(values: dict[str, np.ndarray], rule: Rule) -> bool:
+    if rule.unitary is None:
+        return False
+    low, high = rule.unitary
+    arms = (rule.contrast.arm, rule.contrast.against)
+    intervals = [statistics.bootstrap_interval(values[arm]) for arm in arms]
+    return all(low <= i.low and i.high <= high for i in intervals)
+
+
+def _judgement(
+    values: dict[str, np.ndarray], rule: Rule, claim: _Claim, p: float, level: float
+) -> Judgement:
+    difference = _difference(values, rule)
+    effect = _interval(difference, level)
+    verdict: Verdict = claim.verdict if p < 1 - level else "undecided"
+    controls = tuple(_check(values, control, level) for control in rule.controls)
+    return Judgement(
+        effect=effect,
+        levels={arm: _interval(x, level) for arm, x in values.items()},
+        verdict=verdict,
+        p=p,
+        reason=_reason(values, rule, effect, verdict, p),
+        controls=controls,
+        stands=all(result.passed == "passed" for result in controls),
+    )
+
+
+def _interval(x: np.ndarray, level: float) -> statistics.Interval:
+    if np.isfinite(x).all():
+        return statistics.bootstrap_interval(x, level)
+    nan = float("nan")
+    return statistics.Interval(nan, nan, nan, level, len(x))
+
+
+def _reason(
+    values: dict[str, np.ndarray],
+    rule: Rule,
+    effect: statistics.Interval,
+    verdict: Verdict,
+    p: float,
+) -> str:
+    pair = rule.contrast
+    for arm in (pair.arm, pair.against):
+        bad = np.flatnonzero(~np.isfinite(values[arm]))
+        if len(bad):
+            return f"Arm {arm}, seed {bad[0]} gave no number, so nothing is claimed."
+    got = (
+        f"{pair.arm} less {pair.against} is {effect.estimate:+.3f} "
+        f"[{effect.low:+.3f}, {effect.high:+.3f}]"
+    )
+    side = rule.direction
+    return {
+        "shard": f"{got}, {side} than the margin {rule.margin:g}, as SHARD expects "
+        f"(p = {p:.3g}).",
+        "network": f"{got}, beyond the margin {rule.margin:g} against what SHARD "
+        f"expects (p = {p:.3g}).",
+        "no difference": f"{got}, within the margin {rule.margin:g} (p = {p:.3g}).",
+        "unitary": f"{got}, within the margin {rule.margin:g}, and both arms lie where "
+        f"one fixed utility does, {rule.unitary} (p = {p:.3g}).",
+        "undecided": f"{got}; at this number of seeds neither a difference beyond the "
+        f"margin {rule.margin:g} nor its absence is shown (p = {p:.3g}).",
+    }[verdict]
+
+
+def _check(
+    values: dict[str, np.ndarray], control: Control, level: float
+) -> ControlResult:
+    x = values[control.arm]
+    if control.against is not None:
+        x = x - values[control.against]
+    low, high = control.region
+    found = _interval(x, level)
+    # one number (an exact value) has no interval: it is where it is
+    ends = (found.estimate,) * 2 if len(x) == 1 else (found.low, found.high)
+    passed: Literal["passed", "failed", "undecided"] = "undecided"
+    if low <= ends[0] and ends[1] <= high:
+        passed = "passed"
+    elif ends[1] < low or ends[0] > high:
+        passed = "failed"
+    who = control.arm + (f" less {control.against}" if control.against else "")
+    bounds = [
+        f"{word} {value:g}"
+        for word, value in (
+            ("at least", control.at_least),
+            ("at most", control.at_most),
+        )
+        if value is not None
+    ]
+    sentence = (
+        f"{who} is {found.estimate:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}]; it must be "
+        f"{' and '.join(bounds)}: {passed}."
+    )
+    return ControlResult(control, found, passed, sentence)

@@ -1,0 +1,143 @@
+"""What follows the end of an episode: a start of the pool, and nothing computed."""
+
+import dataclasses
+import functools
+from typing import NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from shardsim import autoreset, rollout
+from shardsim_envs import ContextFruits, CornerMaze
+
+SHORT = CornerMaze(size=5, region=2, max_steps=3)
+RIGHT, LEFT = 1, 3
+SIZE = 6
+
+
+class NeverReset(CornerMaze):
+    """A world that can be stepped but makes no level."""
+
+    def generate(self, key: object, params: object) -> NoReturn:
+        raise AssertionError("a level was made")
+
+    def reset(self, key: object, params: object) -> NoReturn:
+        raise AssertionError("a start was computed")
+
+    def reset_to(self, level: object, params: object) -> NoReturn:
+        raise AssertionError("a start was computed")
+
+
+@functools.cache
+def filling(env, size):
+    return jax.jit(lambda key: autoreset.fill(env, key, env.params(), size))
+
+
+@functools.cache
+def stepping(env):
+    def step(pool, start, key, state, action):
+        return autoreset.step(env, pool, start, key, state, action, env.params())
+
+    return jax.jit(step)
+
+
+def equal(one, other) -> bool:
+    same = jax.tree.map(lambda a, b: np.array_equal(np.asarray(a), b), one, other)
+    return all(jax.tree.leaves(same))
+
+
+def which(pool, state) -> list[int]:
+    """Numbers of the starts of the pool that a state equals."""
+    pool, state = jax.tree.map(np.asarray, (pool, state))
+    starts = [jax.tree.map(lambda x, i=i: x[i], pool.states) for i in range(SIZE)]
+    return [i for i, start in enumerate(starts) if equal(start, state)]
+
+
+@pytest.fixture(scope="module")
+def pool():
+    return filling(SHORT, SIZE)(jax.random.key(3))
+
+
+def test_a_pool_holds_different_levels_each_at_its_start(pool):
+    walls = np.asarray(pool.states.level.walls).reshape(SIZE, -1)
+    assert len({row.tobytes() for row in walls}) == SIZE
+    assert (np.asarray(pool.states.time) == 0).all()
+    np.testing.assert_array_equal(pool.states.position, pool.states.level.start)
+
+
+def test_an_episode_goes_on_till_it_ends_and_then_from_a_start(pool, key):
+    state = jax.tree.map(lambda leaf: leaf[0], pool.states)
+    ends = []
+    for number in range(2 * SHORT.max_steps):
+        # left of the start there is no cell, so the agent never comes to the cheese
+        start = jnp.int32(number)
+        out, going_on = stepping(SHORT)(pool, start, key, state, jnp.int32(LEFT))
+        ends.append(bool(out.truncated))
+        # what is told is the world's own last state, before any reset
+        assert equal(out.state.level, jax.tree.map(np.asarray, state.level))
+        assert int(out.state.time) == int(state.time) + 1
+        if ends[-1]:
+            assert which(pool, going_on) == [number]
+        else:
+            assert equal(going_on, jax.tree.map(np.asarray, out.state))
+        state = going_on
+    assert ends == [False, False, True] * 2
+
+
+def test_the_goal_also_leads_to_a_start(pool, key):
+    state = jax.tree.map(lambda leaf: leaf[0], pool.states)
+    corridor = state.level._replace(
+        walls=jnp.ones((5, 5), bool).at[4, :2].set(False),
+        cheese=jnp.asarray([4, 1], jnp.int32),
+    )
+    state = state._replace(level=corridor)
+    out, going_on = stepping(SHORT)(pool, jnp.int32(4), key, state, jnp.int32(RIGHT))
+    assert bool(out.terminated)
+    assert float(out.reward) == 1
+    assert not bool(out.truncated)
+    assert out.state.position.tolist() == [4, 1]
+    assert np.asarray(out.observation[4, 1, SHORT.plane_names.index("agent")]) == 1
+    assert which(pool, going_on) == [4]
+
+
+def test_every_start_has_the_same_chance(pool, key):
+    env = dataclasses.replace(SHORT, max_steps=1)  # every step begins an episode
+
+    def collect(key):
+        played = rollout.collect(
+            env,
+            env.params(),
+            lambda plan, t, state, seen: jnp.zeros((env.num_actions,)),
+            None,
+            pool.states,
+            key,
+            500,
+            pool,
+        )
+        return played[0].observation, jax.vmap(env.observe)(pool.states)
+
+    seen, starts = jax.tree.map(np.asarray, jax.jit(collect)(key))
+    # the first step of each environment begins where it was put
+    seen = seen[1:].reshape(-1, *env.observation_shape)
+    counts = [(seen == start).all(axis=(1, 2, 3)).sum() for start in starts]
+    assert sum(counts) == len(seen)
+    assert scipy.stats.chisquare(counts).pvalue > 0.001
+
+
+def test_a_step_computes_no_reset(pool, key):
+    fields = {f.name: getattr(SHORT, f.name) for f in dataclasses.fields(SHORT)}
+    env = NeverReset(**fields)
+    state = jax.tree.map(lambda leaf: leaf[0], pool.states)
+    expected = stepping(SHORT)(pool, jnp.int32(2), key, state, jnp.int32(LEFT))
+    found = stepping(env)(pool, jnp.int32(2), key, state, jnp.int32(LEFT))
+    assert equal(found, jax.tree.map(np.asarray, expected))
+    with pytest.raises(AssertionError, match="a start was computed"):
+        autoreset.fill(env, key, env.params(), 2)
+
+
+def test_other_worlds_fill_a_pool_too(key):
+    pool = filling(ContextFruits(size=3), SIZE)(key)
+    assert all(leaf.shape[0] == SIZE for leaf in jax.tree.leaves(pool.states))

@@ -1,0 +1,242 @@
+"""CornerMaze: cheese where it belongs, its worth, and decisions by hand."""
+
+import dataclasses
+import functools
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from shardsim import exact
+from shardsim_envs import CornerMaze
+from shardsim_envs.corner_maze import Level
+
+WORLD = CornerMaze(size=7, region=2)
+DISCOUNT = 0.9
+UP, RIGHT, DOWN, LEFT = range(4)
+
+
+COUNT = 4000
+
+
+@functools.cache
+def generating(env: CornerMaze):
+    return jax.jit(jax.vmap(env.generate, in_axes=(0, None)))
+
+
+@functools.cache
+def levels(env: CornerMaze, region: int) -> Level:
+    """Levels in numpy, leaves [COUNT, ...], with the region of the params."""
+    params = dataclasses.replace(env, region=region).params()
+    keys = jax.random.split(jax.random.key(0), COUNT)
+    return jax.tree.map(np.asarray, generating(env)(keys, params))
+
+
+def one(many: Level, number: int) -> Level:
+    return jax.tree.map(lambda leaf: leaf[number], many)
+
+
+def in_block(size: int, side: int) -> np.ndarray:
+    block = np.zeros((size, size), bool)
+    block[:side, size - side :] = True
+    return block
+
+
+@pytest.mark.parametrize("region", [1, 2, 4, 7])
+def test_cheese_is_uniform_over_the_free_cells_of_the_region(region):
+    """Its rank among a level's cells is uniform, pooled over levels by their number."""
+    many = levels(WORLD, region)
+    assert (many.start == [6, 0]).all()
+    allowed = ~many.walls & in_block(7, region)
+    allowed[:, 6, 0] = False  # the start
+    at = (np.arange(COUNT), many.cheese[:, 0], many.cheese[:, 1])
+    assert allowed[at].all()
+    rank = np.cumsum(allowed.reshape(COUNT, -1), axis=1).reshape(allowed.shape)[at] - 1
+    number = allowed.sum(axis=(1, 2))
+    statistic, freedom = 0.0, 0
+    for n in np.unique(number):
+        counts = np.bincount(rank[number == n], minlength=n)
+        if counts.sum() >= 10 * n:
+            statistic += scipy.stats.chisquare(counts).statistic
+            freedom += n - 1
+    assert freedom > 0 or region == 1
+    assert scipy.stats.chi2.sf(statistic, max(freedom, 1)) > 0.001
+
+
+def test_the_region_of_the_params_counts_and_the_context_keeps_its_own():
+    cheese = levels(WORLD, 7).cheese
+    assert not in_block(7, 2)[cheese[:, 0], cheese[:, 1]].all()
+    assert np.ptp(cheese[:, 0]) == np.ptp(cheese[:, 1]) == 6
+    contexts = jax.jit(lambda level: jax.vmap(WORLD.context)(WORLD.states(level)))
+    context = np.asarray(contexts(one(levels(WORLD, 7), 0))).reshape(7, 7, 2)
+    np.testing.assert_array_equal(context[..., 1], in_block(7, 2))
+    np.testing.assert_array_equal(context[..., 0], ~in_block(7, 2))
+
+
+@jax.jit
+def solve(level, params):
+    """The optimal value of every cell."""
+    table = exact.tabulate(WORLD, level, params)
+    return exact.optimal_value(table, DISCOUNT, WORLD.max_steps)
+
+
+def test_the_cheese_is_worth_its_distance(steps):
+    for number in range(10):
+        level = one(levels(WORLD, 7), number)
+        distance = steps(level.walls, tuple(level.cheese)).reshape(-1)
+        value = np.asarray(solve(level, WORLD.params()))
+        on_the_way = distance > 0
+        expected = DISCOUNT ** (distance[on_the_way] - 1)
+        np.testing.assert_allclose(value[on_the_way], expected, rtol=1e-5)
+
+
+def test_pay_is_that_of_the_params():
+    params, level = WORLD.params(), one(levels(WORLD, 2), 0)
+    full, half, none = (
+        float(solve(level, params._replace(reward=jnp.float32(pay)))[42])
+        for pay in (1, 0.5, 0)
+    )
+    assert full > 0
+    assert half == pytest.approx(full / 2)
+    assert none == 0
+
+
+OPEN_END = """
+    . . . . .
+    # # . # #
+    . . . . .
+    . # # # #
+    . . . . .
+"""
+THROUGH_CORNER = """
+    . . . . .
+    # # . # .
+    . . . # .
+    . # # # #
+    . . . . .
+"""
+
+
+def drawn(picture: str, cheese: tuple[int, int]) -> Level:
+    rows = [line.split() for line in picture.split("\n") if line.strip()]
+    return Level(
+        walls=jnp.asarray([[mark == "#" for mark in row] for row in rows]),
+        cheese=jnp.asarray(cheese, jnp.int32),
+        start=jnp.asarray([4, 0], jnp.int32),
+    )
+
+
+SMALL = CornerMaze(size=5)
+DECIDE = jax.jit(SMALL.decision)
+
+
+@pytest.mark.parametrize(
+    ("cheese", "expected"),
+    [
+        # the way to the corner: up to (2, 0), right to (2, 2), up to (0, 2), right
+        ((2, 4), ((2, 2), RIGHT, UP, 2, 4, 2.0, 2.0)),
+        ((0, 0), ((0, 2), LEFT, RIGHT, 2, 2, 4.0, 2.0)),
+        ((4, 2), ((4, 0), RIGHT, UP, 2, 8, math.sqrt(20), 2.0)),  # at the start
+        ((2, 3), ((2, 2), RIGHT, UP, 1, 4, math.sqrt(5), 1.0)),
+    ],
+)
+def test_decision_by_hand(cheese, expected):
+    decision = DECIDE(drawn(OPEN_END, cheese))
+    assert bool(decision.exists)
+    cell, *numbers = expected
+    assert tuple(decision.cell.tolist()) == cell
+    found = [float(number) for number in decision[2:]]
+    assert found == pytest.approx(numbers)
+
+
+@pytest.mark.parametrize(
+    ("picture", "cheese", "cell"),
+    [
+        (OPEN_END, (2, 1), (2, 1)),  # on the way to the corner
+        (OPEN_END, (0, 4), (0, 4)),  # in the corner
+        (THROUGH_CORNER, (2, 4), (0, 4)),  # beyond the corner
+    ],
+)
+def test_nothing_to_decide_where_one_way_holds_the_other(picture, cheese, cell):
+    level = drawn(picture, cheese)
+    found, exists = jax.jit(SMALL.decision_square)(level)
+    assert not bool(exists)
+    assert tuple(found.tolist()) == cell
+    assert int(DECIDE(level).to_cheese) == int(DECIDE(level).to_corner) == 0
+
+
+def way(found: np.ndarray, end: tuple[int, int]) -> list[tuple[int, int]]:
+    """The cells from distance 0 to `end`, walked back down the distances."""
+    cells = [end]
+    while found[cells[-1]] > 0:
+        row, column = cells[-1]
+        near = [
+            (row - 1, column),
+            (row, column + 1),
+            (row + 1, column),
+            (row, column - 1),
+        ]
+        here = found[cells[-1]]
+        cells.append(
+            next(
+                c
+                for c in near
+                if min(c) >= 0 and max(c) < len(found) and found[c] == here - 1
+            )
+        )
+    return cells[::-1]
+
+
+def test_decisions_agree_with_the_two_ways(steps):
+    many = jax.tree.map(lambda leaf: leaf[:200], levels(WORLD, 7))
+    decisions = jax.tree.map(np.asarray, jax.jit(jax.vmap(WORLD.decision))(many))
+    assert 0.3 < decisions.exists.mean() < 0.95
+    moves = {(-1, 0): UP, (0, 1): RIGHT, (1, 0): DOWN, (0, -1): LEFT}
+    for number in range(200):
+        level, found = one(many, number), one(decisions, number)
+        distance = steps(level.walls, tuple(level.start))
+        ways = [way(distance, end) for end in (tuple(level.cheese), WORLD.corner)]
+        pairs = zip(*ways, strict=False)
+        shared = [a for a, b in itertools.takewhile(lambda p: p[0] == p[1], pairs)]
+        assert tuple(found.cell) == shared[-1]
+        left = [len(w) - len(shared) for w in ways]
+        assert [found.steps_to_cheese, found.steps_to_corner] == left
+        assert found.exists == (min(left) > 0)
+        if found.exists:
+            nexts = [np.subtract(w[len(shared)], shared[-1]) for w in ways]
+            actions = [moves[tuple(n.tolist())] for n in nexts]
+            assert [found.to_cheese, found.to_corner] == actions
+
+
+def test_the_window_tells_the_floor_from_what_lies_outside():
+    env = dataclasses.replace(SMALL, view="agent")
+    seen, _ = env.reset_to(drawn(OPEN_END, (2, 4)), env.params())
+    wall, cheese, floor = np.moveaxis(np.asarray(seen), -1, 0)
+    # the agent stands bottom left, so the board fills the top right of the window
+    board = np.asarray(drawn(OPEN_END, (2, 4)).walls)
+    np.testing.assert_array_equal(wall[:5, 4:], board)
+    np.testing.assert_array_equal(floor[:5, 4:], ~board)
+    assert wall.sum() == board.sum()
+    assert floor.sum() == (~board).sum()
+    assert np.argwhere(cheese).tolist() == [[2, 8]]
+
+
+@pytest.mark.parametrize(
+    ("field", "bad"),
+    [
+        ("size", 3),
+        ("size", 6),
+        ("size", 27),
+        ("region", 0),
+        ("region", 14),
+        ("max_steps", 0),
+        ("view", "map"),
+    ],
+)
+def test_a_field_that_cannot_be_played_is_refused(field, bad):
+    with pytest.raises(ValueError, match=f"^{field}: got .*{bad}.*; allowed: "):
+        CornerMaze(**{field: bad})

@@ -1,0 +1,131 @@
+"""Exact values against tables and corridors solved by hand."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import Array
+
+from shardsim import exact
+from shardsim_envs import CornerMaze
+from shardsim_envs.corner_maze import Level
+
+OPTIMAL = jax.jit(exact.optimal_value, static_argnums=2)
+POLICY = jax.jit(exact.policy_value, static_argnums=3)
+MANY = 60
+
+# From state 0, action 0 leads to 1, action 1 pays 0.1 and stays. From state 1, action
+# 0 pays 1 and ends the episode (though its successor is state 0), action 1 leads back
+# to 0. State 2 goes nowhere.
+TABLE = exact.Table(
+    successor=jnp.asarray([[1, 0], [0, 0], [2, 2]], jnp.int32),
+    reward=jnp.asarray([[0.0, 0.1], [1.0, 0.0], [0.0, 0.0]], jnp.float32),
+    terminated=jnp.asarray([[False, False], [True, False], [False, False]]),
+    start=jnp.int32(0),
+)
+EVEN = jnp.full((3, 2), 0.5, jnp.float32)
+
+
+def test_lookahead_by_hand():
+    value = jnp.asarray([2.0, 3.0, 4.0], jnp.float32)
+    found = exact.lookahead(TABLE, value, 0.5)
+    expected = [[1.5, 1.1], [1.0, 1.0], [2.0, 2.0]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (0, [0.0, 0.0, 0.0]),
+        (1, [0.1, 1.0, 0.0]),
+        (2, [0.5, 1.0, 0.0]),  # 0.5 x 1 beats 0.1 + 0.5 x 0.1
+        (MANY, [0.5, 1.0, 0.0]),
+    ],
+)
+def test_optimal_value_by_hand(steps, expected):
+    np.testing.assert_allclose(OPTIMAL(TABLE, 0.5, steps), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (0, [0.0, 0.0, 0.0]),
+        (1, [0.05, 0.5, 0.0]),
+        # 1/2 (1/2 x 0.5) + 1/2 (0.1 + 1/2 x 0.05); 1/2 x 1 + 1/2 (1/2 x 0.05)
+        (2, [0.1875, 0.5125, 0.0]),
+        # V0 = V1/4 + 0.05 + V0/4 and V1 = 1/2 + V0/4, so V0 = 0.175 / 0.6875
+        (MANY, [0.175 / 0.6875, 0.5 + 0.175 / 2.75, 0.0]),
+    ],
+)
+def test_value_of_an_even_policy_by_hand_with_its_time_limit(steps, expected):
+    np.testing.assert_allclose(POLICY(TABLE, EVEN, 0.5, steps), expected, rtol=1e-6)
+
+
+@functools.cache
+def corridor():
+    """S . G in a row, walls all round: the table of a board of 25 cells."""
+    env = CornerMaze(size=5)
+    level = Level(
+        walls=jnp.ones((5, 5), bool).at[4, :3].set(False),
+        cheese=jnp.asarray([4, 2], jnp.int32),
+        start=jnp.asarray([4, 0], jnp.int32),
+    )
+    return jax.jit(lambda: exact.tabulate(env, level, env.params()))()
+
+
+def test_an_even_policy_in_a_corridor_by_hand():
+    """At S three of four moves bump, at the next cell two.
+
+    V0 = g (3 V0 + V1) / 4 and V1 = 1/4 + g (2 V1 + V0) / 4; at g = 1/2 the first
+    gives V1 = 5 V0 and the second 3 V1 / 4 = 1/4 + V0 / 8, so V1 = 10/29.
+    """
+    table = corridor()
+    even = jnp.full((25, 4), 0.25, jnp.float32)
+    value = POLICY(table, even, 0.5, MANY)
+    assert int(table.start) == 20
+    np.testing.assert_allclose(value[20:22], [2 / 29, 10 / 29], rtol=1e-5)
+    # in time for one way only: right, right
+    assert float(POLICY(table, even, 0.5, 2)[20]) == pytest.approx(1 / 32)
+    assert float(POLICY(table, even, 0.5, 1)[20]) == 0
+
+
+def test_a_corridor_is_worth_its_length():
+    value = OPTIMAL(corridor(), 0.5, MANY)
+    np.testing.assert_allclose(value[20:22], [0.5, 1.0], rtol=1e-6)
+
+
+@jax.jit
+def random_problem(key: Array) -> tuple[exact.Table, Array]:
+    """A table of 6 states and 3 actions, and a policy for it."""
+    keys = jax.random.split(key, 4)
+    table = exact.Table(
+        successor=jax.random.randint(keys[0], (6, 3), 0, 6),
+        reward=jax.random.normal(keys[1], (6, 3), jnp.float32),
+        terminated=jax.random.bernoulli(keys[2], 0.2, (6, 3)),
+        start=jnp.int32(0),
+    )
+    logits = 3 * jax.random.normal(keys[3], (6, 3), jnp.float32)
+    return table, jax.nn.softmax(logits)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_no_policy_beats_the_optimal_value(seed):
+    table, policy = random_problem(jax.random.key(seed))
+    for steps in (1, 2, MANY):
+        best = np.asarray(OPTIMAL(table, 0.8, steps))
+        assert (np.asarray(POLICY(table, policy, 0.8, steps)) <= best + 1e-5).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**31 - 1))
+def test_the_greedy_policy_of_the_optimal_value_earns_it(seed):
+    table, _ = random_problem(jax.random.key(seed))
+    best = OPTIMAL(table, 0.8, MANY)
+    greedy = np.asarray(exact.lookahead(table, best, 0.8)).argmax(axis=-1)
+    policy = jnp.asarray(np.eye(3, dtype=np.float32)[greedy])
+    np.testing.assert_allclose(POLICY(table, policy, 0.8, MANY), best, atol=1e-4)

@@ -1,0 +1,134 @@
+"""The battery: exact returns against sampled episodes, and paired levels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim import acting, autoreset, exact
+from shardsim.comparison import battery
+from shardsim_envs import ContextFruits
+
+ENV = ContextFruits(size=4, max_steps=10)
+CONFIG = battery.BatteryConfig(levels=6)
+HOW = battery.judged(acting.Lookahead(temperature=0.05), 0.9, ENV.max_steps)
+
+
+@pytest.fixture(scope="module")
+def condition():
+    return battery.build(ENV, ENV.params(), CONFIG, 0.9)
+
+
+def reading(condition, value, prior=None):
+    """A reading of a made-up V under a uniform D."""
+    value = np.asarray(value, np.float64)
+    if prior is None:
+        prior = np.full((*value.shape, 4), -np.log(4))
+    one = np.ones_like(value)[..., None]
+    part = value[..., None]
+    return battery.Reading(value, part, one, part, prior, np.zeros(1, int))
+
+
+def test_expected_return_is_the_mean_of_episodes(condition):
+    """An independent way to the same number: play the policy and average."""
+    rng = np.random.default_rng(0)
+    noisy = condition.optimal[None] + rng.normal(0, 0.05, (1, *condition.optimal.shape))
+    made = reading(condition, noisy)
+    chosen = battery.policy(made.value, made.prior, condition, HOW)
+    want = battery.expected_return(chosen, condition, 0.9, ENV.max_steps)[0]
+    policy = jnp.asarray(chosen[0], jnp.float32)
+
+    def episode(key, level, policy):
+        _, state = ENV.reset_to(level, condition.params)
+        pool = autoreset.Pool(jax.tree.map(lambda x: x[None], state))
+
+        def step(carry, t):
+            state, alive, got = carry
+            logits = jnp.log(policy[ENV.index(state)])
+            action = jax.random.categorical(jax.random.fold_in(key, t), logits)
+            out, state = autoreset.step(
+                ENV, pool, jnp.int32(0), key, state, action, condition.params
+            )
+            discount = 0.9 ** t.astype(jnp.float32)
+            got = got + jnp.where(alive, out.reward * discount, 0.0)
+            return (state, alive & ~out.terminated, got), None
+
+        start = (state, jnp.bool_(True), jnp.zeros(()))
+        return jax.lax.scan(step, start, jnp.arange(ENV.max_steps))[0][2]
+
+    keys = jax.random.split(jax.random.key(1), (6, 4000))
+    over = jax.vmap(jax.vmap(episode, in_axes=(0, None, None)))
+    got = jax.jit(over)(keys, condition.levels, policy)
+    error = np.asarray(got).std(axis=1) / np.sqrt(4000)
+    assert (np.abs(np.asarray(got).mean(axis=1) - want) < 5 * error + 1e-4).all()
+
+
+def test_the_optimum_s_own_value_returns_the_optimum(condition):
+    how = HOW._replace(temperature=1e-4)
+    best = battery.exact_reading(condition, 4)
+    assert battery.return_fraction(best, condition, how)[0] == pytest.approx(
+        1, abs=1e-4
+    )
+
+
+def test_a_value_of_nothing_acts_like_d(condition):
+    empty = reading(condition, np.zeros((1, *condition.optimal.shape)))
+    q = battery.q_values(empty.value, condition, 0.9)
+    np.testing.assert_allclose(q[0], condition.table.reward)
+    assert battery.return_fraction(empty, condition, HOW)[0] < 0.8
+
+
+def test_infinite_temperature_is_the_prior(condition):
+    made = reading(condition, condition.optimal[None])
+    how = battery.judged(acting.Prior(), 0.9, 10)
+    chosen = battery.policy(made.value, made.prior, condition, how)
+    np.testing.assert_allclose(chosen, 0.25)
+
+
+def test_q_values_equal_the_exact_lookahead(condition):
+    q = battery.q_values(condition.optimal, condition, 0.9)
+    table = jax.tree.map(lambda leaf: leaf[2], condition.table)
+    want = exact.lookahead(table, jnp.asarray(condition.optimal[2]), 0.9)
+    np.testing.assert_allclose(q[2], want, rtol=1e-6)
+
+
+def test_conditions_differ_in_what_was_changed_and_nothing_else():
+    params = [ContextFruits(size=4, shown=s).params() for s in (((0,),), ((1,),))]
+    a, b = (battery.build(ENV, p, CONFIG, 0.9) for p in params)
+    assert np.array_equal(a.levels.fruits, b.levels.fruits)
+    assert np.array_equal(a.levels.start, b.levels.start)
+    assert np.array_equal(a.levels.has_cue, b.levels.has_cue)
+    assert not np.array_equal(a.levels.floor, b.levels.floor)
+
+
+def test_reachable_states_leave_out_the_fruit(condition):
+    for level in range(6):
+        cells = np.asarray(condition.levels.fruits[level])
+        index = cells[:, 0] * 4 + cells[:, 1]
+        assert not condition.reachable[level, index].any()
+        # two fruits may close a corner off
+        assert 12 <= condition.reachable[level].sum() <= 16 - 2
+
+
+def test_action_gap_by_hand():
+    """One fruit in a corner of a 2 x 2 board: gaps are 1 - .9 and .9 - .81."""
+    env = ContextFruits(
+        size=2, contexts=1, fruits=1, rewards=((1.0,),), shown=((0,),), max_steps=5
+    )
+    one = battery.build(env, env.params(), battery.BatteryConfig(levels=2), 0.9)
+    q = battery.q_values(one.optimal, one, 0.9)
+    gaps = []
+    for state in np.argwhere(one.reachable):
+        values = np.unique(np.round(q[tuple(state)], 6))
+        if len(values) > 1:
+            gaps.append(values[-1] - values[-2])
+    assert battery.action_gap(one, one.optimal, 0.9) == pytest.approx(np.mean(gaps))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"levels": 1}, "levels: got 1"), ({"conditions": {}}, "conditions: got none")],
+)
+def test_impossible_batteries_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        battery.BatteryConfig(**options)

@@ -1,0 +1,220 @@
+"""Configs: what is wrong is one line that names field, value and what is allowed."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import yaml
+
+from shardsim import config, experiment
+
+QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
+
+
+@dataclasses.dataclass(frozen=True)
+class Round:
+    kind: Literal["round"] = "round"
+    radius: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.radius <= 0:
+            raise ValueError(f"radius: got {self.radius}; allowed: more than 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Square:
+    kind: Literal["square"] = "square"
+    side: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    name: str
+    shape: Round | Square = Round()
+    more: tuple[Round | Square, ...] = ()
+    named: dict[str, Square] = dataclasses.field(default_factory=dict)
+    pair: tuple[int, int] = (1, 2)
+
+
+def build(**data):
+    return config.build(Drawing, data)
+
+
+def test_builds_unions_lists_and_dictionaries():
+    got = build(
+        name="a",
+        shape={"kind": "square", "side": 3},
+        more=[{"kind": "round", "radius": 2}, {"kind": "square"}],
+        named={"x": {"side": 4}},
+        pair=[5, 6],
+    )
+    assert got == Drawing(
+        "a",
+        Square(side=3),
+        (Round(radius=2.0), Square()),
+        {"x": Square(side=4)},
+        (5, 6),
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ({}, "name: missing; allowed: a value, for there is no default"),
+        (
+            {"name": "a", "nome": 1},
+            "nome: unknown key; allowed: name, shape, more, named, pair",
+        ),
+        (
+            {"name": "a", "shape": {"kind": "oval"}},
+            "shape.kind: got 'oval'; allowed: round, square",
+        ),
+        (
+            {"name": "a", "shape": {"radius": 1}},
+            "shape.kind: got nothing; allowed: round, square",
+        ),
+        (
+            {"name": "a", "shape": {"kind": "round", "side": 1}},
+            "shape.side: unknown key; allowed: kind, radius",
+        ),
+        (
+            {"name": "a", "shape": {"kind": "round", "radius": -1}},
+            "shape.radius: got -1.0; allowed: more than 0",
+        ),
+        (
+            {"name": "a", "more": [{"kind": "square", "side": "wide"}]},
+            "more.0.side: got 'wide'; allowed: a valid integer, unable to parse string "
+            "as an integer",
+        ),
+        (
+            {"name": "a", "named": {"x": {"side": True}}},
+            "named.x.side: got True; allowed: a number",
+        ),
+        (
+            {"name": "a", "pair": [1, "b"]},
+            "pair.1: got 'b'; allowed: a valid integer, unable to parse string as an "
+            "integer",
+        ),
+        ({"name": "a", "shape": 3}, "shape: got 3; allowed: a mapping of fields"),
+    ],
+)
+def test_what_is_wrong_is_named(data, line):
+    with pytest.raises(config.ConfigError) as caught:
+        config.build(Drawing, data)
+    assert str(caught.value) == line
+
+
+def test_flags_go_over_the_file_and_the_last_one_wins():
+    data = {"a": {"b_c": 1, "list": [{"x": 1}, {"x": 2}]}, "with-dash": {"y": 0}}
+    flags = [
+        "--a.b-c",
+        "2",
+        "--a.b-c=3",
+        "--a.list.1.x",
+        "[1, 2]",
+        "--with-dash.y",
+        "9",
+    ]
+    got = config.override(data, flags)
+    assert got == {
+        "a": {"b_c": 3, "list": [{"x": 1}, {"x": [1, 2]}]},
+        "with-dash": {"y": 9},
+    }
+    assert data["a"]["b_c"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["x"], "x: not a flag"),
+        (["--a.b"], "a.b: no value"),
+        (["--l.7.x", "1"], "l.7: allowed: 0 to 0"),
+        (["--n.m", "1"], "n.m: unknown key; n is a leaf"),
+    ],
+)
+def test_flags_that_are_wrong_are_named(flags, line):
+    with pytest.raises(config.ConfigError, match=line):
+        config.override({"l": [{}], "n": 3}, flags)
+
+
+def test_a_resolved_config_reads_back_the_same():
+    data = config.read_yaml(QUICKSTART)
+    once = config.build(experiment.Experiment, data)
+    again = config.build(experiment.Experiment, yaml.safe_load(config.to_yaml(once)))
+    assert once == again
+    assert config.digest(once) == config.digest(again)
+    assert config.diff(once, again) == {}
+
+
+def test_digest_and_diff_see_a_change():
+    data = config.read_yaml(QUICKSTART)
+    one = config.build(experiment.Experiment, data)
+    changed = config.override(data, ["--train.num-seeds", "20"])
+    two = config.build(experiment.Experiment, changed)
+    assert config.digest(one) != config.digest(two)
+    assert config.diff(one, two) == {"train.num_seeds": (8, 20)}
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ("--arms.sharded.head.shards 0", "arms.sharded.head.shards: got 0"),
+        ("--train.num-seeds many", "train.num_seeds: got 'many'"),
+        ("--train.num-sedes 3", "train.num_sedes: unknown key"),
+        (
+            "--train.devices 3",
+            "train.devices: got 3; allowed: a divisor of num_seeds, 8",
+        ),
+        ("--train.minibatches 3", "train.minibatches: got 3; allowed: a divisor of"),
+        ("--train.phases []", "train.phases: got (); allowed: one or more"),
+        ("--train.behaviour nobody", "train.behaviour: got 'nobody'; allowed: mlp"),
+        ("--world.size 1", "world.size: got 1"),
+        ("--world.kind maze", "world.kind: got 'maze'; allowed: context_fruits"),
+        (
+            "--train.phases.1.world {size: 9}",
+            "train.phases.1.world.size: unknown key; allowed: rewards, shown, cue",
+        ),
+        (
+            "--train.phases.1.world {shown: [[5]]}",
+            "train.phases.1.world.shown: got ((5,),); allowed: one or more non-empty",
+        ),
+        (
+            "--battery.conditions.conflict {cue_probability: 2}",
+            "battery.conditions.conflict.world.cue_probability: got 2; allowed: 0 to 1",
+        ),
+        (
+            "--predictions.P6.rule.contrast.arm nobody",
+            "predictions.P6.rule: got arm 'nobody'; allowed: mlp, sharded",
+        ),
+        (
+            "--predictions.P11.measure.present nowhere",
+            "predictions.P11.measure: got condition 'nowhere'; allowed: in",
+        ),
+        ("--agent.budget 100", "agent.budget: got 100, which a head of kind 'mlp'"),
+        (
+            "--train.acting.temperature 0",
+            "train.acting.temperature: got 0.0; allowed: more than 0",
+        ),
+    ],
+)
+def test_what_is_wrong_in_an_experiment_is_named(flags, line):
+    words = flags.split(" ", 1)
+    data = config.override(config.read_yaml(QUICKSTART), words)
+    with pytest.raises(config.ConfigError) as caught:
+        config.build(experiment.Experiment, data).sized()
+    text = str(caught.value)
+    assert text.startswith(line)
+    assert "\n" not in text
+
+
+def test_a_file_that_is_no_config_is_named(tmp_path):
+    with pytest.raises(config.ConfigError, match=r"nothing\.yaml: No such file"):
+        config.read_yaml(tmp_path / "nothing.yaml")
+    torn = tmp_path / "torn.yaml"
+    torn.write_text("a: [1, 2")
+    with pytest.raises(config.ConfigError, match="no YAML"):
+        config.read_yaml(torn)
+    torn.write_text("- 1")
+    with pytest.raises(config.ConfigError, match="a mapping"):
+        config.read_yaml(torn)

@@ -1,0 +1,138 @@
+"""Each verdict is reached by a planted case, and false claims are rare."""
+
+import json
+
+import numpy as np
+import pytest
+
+from shardsim.comparison import judge
+
+RULE = judge.Rule(judge.Contrast("sharded", "mlp"), "greater", 0.2)
+NOISE = np.array([-0.03, 0.02, 0.01, -0.02, 0.03, 0.0, -0.01, 0.0])
+
+
+def one(sharded, mlp, rule=RULE, **arms):
+    values = {"P": {"sharded": sharded + NOISE, "mlp": mlp - NOISE, **arms}}
+    return judge.judge(values, {"P": rule})["P"]
+
+
+@pytest.mark.parametrize(
+    ("sharded", "mlp", "changes", "verdict"),
+    [
+        (0.9, 0.3, {}, "shard"),
+        (0.3, 0.9, {}, "network"),
+        (0.9, 0.3, {"direction": "less"}, "network"),
+        (0.3, 0.9, {"direction": "less"}, "shard"),
+        (0.5, 0.5, {}, "no difference"),
+        (0.5, 0.5, {"unitary": (0.4, 0.6)}, "unitary"),
+        (0.5, 0.5, {"unitary": (0.8, 1.0)}, "no difference"),
+        (0.7, 0.5, {}, "undecided"),
+    ],
+)
+def test_each_verdict_is_reached(sharded, mlp, changes, verdict):
+    rule = judge.Rule(
+        RULE.contrast,
+        changes.get("direction", "greater"),
+        0.2,
+        changes.get("unitary"),
+    )
+    got = one(sharded, mlp, rule)
+    assert got.verdict == verdict
+    assert got.stands
+    assert got.effect.estimate == pytest.approx(sharded - mlp)
+
+
+def test_false_claims_are_rare_over_the_family():
+    """At a margin's edge and in the middle, any claim of another region is false."""
+    rng = np.random.default_rng(0)
+    rules = {f"P{i}": RULE for i in range(4)}
+    false = 0
+    for _ in range(120):
+        values = {}
+        for name in rules:
+            base = rng.normal(size=8)
+            values[name] = {"mlp": base, "sharded": base + 0.2 + rng.normal(0, 0.1, 8)}
+        verdicts = [j.verdict for j in judge.judge(values, rules).values()]
+        # the difference is exactly the margin: neither beyond it nor within it
+        false += any(verdict != "undecided" for verdict in verdicts)
+    assert false / 120 < 0.1
+
+
+def test_holm_makes_the_same_data_harder_to_claim_in_a_family():
+    rng = np.random.default_rng(1)
+    x = {"mlp": np.zeros(8), "sharded": 0.27 + 0.07 * rng.normal(size=8)}
+    alone = judge.judge({"P": x}, {"P": RULE})["P"]
+    noise = {"mlp": np.zeros(8), "sharded": 0.2 + rng.normal(size=8)}
+    values = {"P": x, **{f"Q{i}": noise for i in range(6)}}
+    among = judge.judge(values, dict.fromkeys(values, RULE))["P"]
+    assert among.p > alone.p
+
+
+@pytest.mark.parametrize(
+    ("control", "level", "passed"),
+    [
+        (judge.Control("planted", at_least=0.6), 0.9, "passed"),
+        (judge.Control("planted", at_least=0.6), 0.1, "failed"),
+        (judge.Control("planted", at_least=0.6), 0.6, "undecided"),
+        (judge.Control("planted", at_most=0.6), 0.1, "passed"),
+        (judge.Control("planted", against="mlp", at_least=0.2), 0.9, "passed"),
+        (judge.Control("planted", against="mlp", at_least=0.2), 0.5, "failed"),
+    ],
+)
+def test_controls(control, level, passed):
+    rule = judge.Rule(RULE.contrast, "greater", 0.2, controls=(control,))
+    got = one(0.9, 0.5, rule, planted=level + NOISE)
+    assert got.controls[0].passed == passed
+    assert got.stands == (passed == "passed")
+    assert passed in got.controls[0].sentence
+
+
+def test_a_control_with_one_exact_number():
+    rule = judge.Rule(
+        RULE.contrast, "greater", 0.2, controls=(judge.Control("exact", at_most=0.0),)
+    )
+    assert one(0.9, 0.5, rule, exact=np.array([-0.1])).stands
+    assert not one(0.9, 0.5, rule, exact=np.array([0.1])).stands
+
+
+def test_a_nan_is_named_and_nothing_is_claimed():
+    broken = 0.9 + NOISE
+    broken[3] = np.nan
+    values = {"P": {"sharded": broken, "mlp": NOISE}}
+    got = judge.judge(values, {"P": RULE})["P"]
+    assert got.verdict == "undecided"
+    assert "Arm sharded, seed 3" in got.reason
+    json.dumps(judge.jsonable(got), allow_nan=False)
+
+
+def test_an_arm_that_is_missing_is_named():
+    with pytest.raises(ValueError, match="P: got no values of arm 'mlp'"):
+        judge.judge({"P": {"sharded": NOISE}}, {"P": RULE})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: judge.Rule(RULE.contrast, "greater", 0.0), "margin: got 0.0"),
+        (lambda: judge.Control("a"), "at_least: got nothing"),
+        (lambda: judge.Control("a", at_least=1.0, at_most=0.0), "at_least: got 1.0"),
+        (
+            lambda: judge.Rule(RULE.contrast, "less", 0.1, (1.0, 0.0)),
+            "unitary: got",
+        ),
+    ],
+)
+def test_impossible_rules_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_omnibus_names_its_pairs():
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(6, 4))
+    features = {"sharded": x + 2, "mlp": x, "film": x}
+    pairs = (judge.Contrast("sharded", "mlp"), judge.Contrast("film", "mlp"))
+    first, second = judge.omnibus(features, pairs)
+    assert (first["arm"], first["against"]) == ("sharded", "mlp")
+    assert first["p"] < 0.05
+    assert second["p"] == 1.0

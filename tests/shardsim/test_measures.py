@@ -1,0 +1,257 @@
+"""Every measure finds what is planted and nothing where nothing is."""
+
+import numpy as np
+import pytest
+
+from shardsim import acting
+from shardsim.comparison import battery, measures
+from shardsim.comparison.measures import selective_removal
+from shardsim_envs import ContextFruits, CornerMaze
+
+ENV = ContextFruits(size=4, max_steps=20)
+DISCOUNT = 0.9
+SHOWN = {
+    "in_distribution": {},
+    "only_0": {"shown": ((0,),)},
+    "only_1": {"shown": ((1,),)},
+    "conflict": {"shown": ((0, 1),)},
+    "with_cue": {"cue_probability": 1.0},
+    "without_cue": {"cue_probability": 0.0},
+}
+UNIFORM = -np.log(4)
+
+
+def world(name):
+    options = {"size": 4, "max_steps": 20, **SHOWN[name]}
+    return ContextFruits(**options).params()
+
+
+@pytest.fixture(scope="module")
+def conditions():
+    config = battery.BatteryConfig(levels=24)
+    return {name: battery.build(ENV, world(name), config, DISCOUNT) for name in SHOWN}
+
+
+@pytest.fixture(scope="module")
+def how():
+    return battery.judged(acting.Lookahead(), DISCOUNT, ENV.max_steps)
+
+
+def simple(value):
+    """A one-part reading of V [L, S]."""
+    value = np.asarray(value, np.float64)[None]
+    prior = np.full((*value.shape, 4), UNIFORM)
+    one, part = np.ones_like(value)[..., None], value[..., None]
+    return battery.Reading(value, part, one, part, prior, np.zeros(1, int))
+
+
+def split(value, owner, parts):
+    """A reading whose part k says V where owner [L, S] is k, and nothing elsewhere."""
+    value = np.asarray(value, np.float64)[None]
+    gates = (owner[None, ..., None] == np.arange(parts)).astype(float)
+    said = np.repeat(value[..., None], parts, axis=-1)
+    prior = np.full((*value.shape, 4), UNIFORM)
+    return battery.Reading(value, said, gates, gates * said, prior, np.arange(parts))
+
+
+def evidence(conditions, how, arms, env=ENV):
+    exact = {n: battery.exact_reading(c, 4) for n, c in conditions.items()}
+    return measures.Evidence(env, conditions, {**arms, measures.EXACT: exact}, how)
+
+
+class TestSelectiveRemoval:
+    measure = measures.SelectiveRemoval(parts=2)
+
+    def value(self, conditions, how, made):
+        arms = {"arm": {"in_distribution": made}}
+        return self.measure.measure(evidence(conditions, how, arms)).values["arm"][0]
+
+    def test_finds_parts_that_serve_one_context_each(self, conditions, how):
+        condition = conditions["in_distribution"]
+        owner = condition.context.argmax(axis=-1)
+        made = split(condition.optimal, owner, 2)
+        assert self.value(conditions, how, made) == pytest.approx(1.0)
+
+    def test_finds_nothing_in_parts_that_share_every_context(self, conditions, how):
+        optimal = conditions["in_distribution"].optimal
+        cell = np.broadcast_to(np.arange(optimal.shape[1]) % 2, optimal.shape)
+        assert self.value(conditions, how, split(optimal, cell, 2)) < 0.5
+
+    def test_finds_nothing_when_parts_are_copies(self, conditions, how):
+        condition = conditions["in_distribution"]
+        made = split(condition.optimal, np.zeros_like(condition.optimal), 2)
+        copies = np.repeat(made.parts[..., :1] / 2, 2, axis=-1)
+        made = made._replace(parts=copies, units=copies, gates=np.ones_like(made.gates))
+        assert abs(self.value(conditions, how, made)) < 0.1
+
+    def test_an_untrained_head_has_nothing_to_remove(self, conditions, how):
+        made = simple(np.zeros_like(conditions["in_distribution"].optimal))
+        assert self.value(conditions, how, made) == 0.0
+
+    def test_selectivity_by_hand(self):
+        drops = np.array([[[0.8, 0.2], [0.1, 0.5]], [[0.05, 0.0], [0.0, 1.0]]])
+        got = selective_removal.selectivity(drops, least=0.1)
+        # (.6 / 1 + .4 / .6) / 2; the drop of .05 is too small to count
+        np.testing.assert_allclose(got, [(0.6 + 0.4 / 0.6) / 2, 0.5])
+
+    def test_units_of_a_monolith_are_taken_by_what_they_do(self, conditions, how):
+        condition = conditions["in_distribution"]
+        owner = condition.context.argmax(axis=-1)
+        made = split(condition.optimal, owner, 2)._replace(owners=np.zeros(2, int))
+        assert self.value(conditions, how, made) == pytest.approx(1.0)
+
+
+class TestEffect:
+    def values(self, conditions, how, with_cue, without_cue):
+        names = ("only_0", "only_1")
+        made = {
+            "with_cue": simple(with_cue),
+            "without_cue": simple(without_cue),
+            **{n: simple(conditions[n].optimal) for n in names},
+        }
+        found = measures.Effect().measure(evidence(conditions, how, {"arm": made}))
+        return found.values
+
+    def test_a_value_that_ignores_the_cue(self, conditions, how):
+        v = conditions["with_cue"].optimal
+        values = self.values(conditions, how, v, v)
+        assert values["arm"][0] == 0
+        assert values["arm/known"][0] > 0.05
+        assert values["exact"][0] == pytest.approx(0, abs=1e-6)
+
+    def test_a_planted_effect_is_found_at_its_size(self, conditions, how):
+        condition = conditions["without_cue"]
+        mask = condition.reachable & conditions["with_cue"].reachable
+        scale = condition.optimal[mask].mean()
+        planted = condition.optimal + 0.3 * scale
+        values = self.values(conditions, how, planted, condition.optimal)
+        assert values["arm"][0] == pytest.approx(0.3, rel=0.01)
+
+
+class TestConflict:
+    def value(self, conditions, how, together):
+        a, b = conditions["only_0"].optimal, conditions["only_1"].optimal
+        made = {"only_0": simple(a), "only_1": simple(b), "conflict": simple(together)}
+        arms = {"arm": made}
+        return measures.Conflict().measure(evidence(conditions, how, arms)).values
+
+    def test_bids_that_add_up_and_bids_that_do_not(self, conditions, how):
+        a, b = conditions["only_0"].optimal, conditions["only_1"].optimal
+        added = self.value(conditions, how, 0.6 * a + 0.4 * b)
+        picked = self.value(conditions, how, np.maximum(a, b))
+        assert added["arm"][0] > 0.05
+        assert picked["arm"][0] < -0.05
+        # one utility picks the better outcome
+        assert added["exact"][0] < -0.05
+
+    def test_a_flat_value_is_neither(self, conditions, how):
+        flat = np.zeros_like(conditions["conflict"].optimal)
+        assert self.value(conditions, how, flat)["arm"][0] == 0.0
+
+
+class TestAgreement:
+    def test_a_policy_that_is_its_value_s_own_never_parts(self, conditions, how):
+        made = {}
+        for name in ("in_distribution", "conflict"):
+            condition = conditions[name]
+            q = battery.q_values(condition.optimal[None], condition, DISCOUNT)
+            made[name] = simple(condition.optimal)._replace(prior=q)
+        found = measures.Agreement().measure(evidence(conditions, how, {"arm": made}))
+        assert found.values["arm"][0] == 0
+        assert found.details["arm: agreement, conflict"] == 1.0
+        assert found.values["exact"][0] == 0
+
+    def test_a_policy_that_parts_off_distribution_is_found(self, conditions, how):
+        made = {}
+        for name, sign in (("in_distribution", 1), ("conflict", -1)):
+            condition = conditions[name]
+            q = battery.q_values(condition.optimal[None], condition, DISCOUNT)
+            made[name] = simple(condition.optimal)._replace(prior=sign * q)
+        found = measures.Agreement().measure(evidence(conditions, how, {"arm": made}))
+        assert found.values["arm"][0] > 0.8
+
+    def test_ties_count_as_agreement(self, conditions, how):
+        flat = simple(np.zeros_like(conditions["conflict"].optimal))
+        flat = flat._replace(
+            prior=np.random.default_rng(0).normal(size=flat.prior.shape)
+        )
+        arms = {"arm": {"in_distribution": flat, "conflict": flat}}
+        found = measures.Agreement().measure(evidence(conditions, how, arms))
+        # V is 0: all actions tie but next to a fruit, where the reward tells
+        assert found.details["arm: agreement, in_distribution"] > 0.7
+
+
+class TestValueAccuracy:
+    def test_exact_is_zero_and_the_mean_is_one(self, conditions, how):
+        condition = conditions["in_distribution"]
+        mean = condition.optimal[condition.reachable].mean()
+        arms = {
+            "mean": {"in_distribution": simple(np.full_like(condition.optimal, mean))}
+        }
+        found = measures.ValueAccuracy().measure(evidence(conditions, how, arms))
+        assert found.values["exact"][0] == 0
+        assert found.values["mean"][0] == pytest.approx(1.0, rel=1e-5)
+
+
+class TestDecisions:
+    env = CornerMaze(size=7, region=2, max_steps=60)
+
+    @pytest.fixture(scope="class")
+    def mazes(self):
+        params = CornerMaze(size=7, region=5, max_steps=60).params()
+        config = battery.BatteryConfig(levels=96)
+        return {"anywhere": battery.build(self.env, params, config, DISCOUNT)}
+
+    def arm(self, mazes, goals):
+        """An agent that values the ways to goals [L] (0 cheese, 1 corner)."""
+        condition = mazes["anywhere"]
+        row, column = self.env.corner
+        corner = row * 7 + column
+        values = []
+        for level, goal in enumerate(goals):
+            table = condition.table
+            successor = np.asarray(table.successor[level])
+            v = np.zeros(49)
+            for _ in range(60):
+                reach = DISCOUNT * v[successor]
+                if goal:
+                    reach = np.where(successor == corner, 1.0, reach)
+                else:
+                    reach = np.where(np.asarray(table.terminated[level]), 1.0, reach)
+                v = reach.max(axis=1)
+            # V(s') is what is looked at, so the goal itself is worth 1 / gamma
+            v[corner if goal else []] = 1 / DISCOUNT
+            values.append(v)
+        return {"anywhere": simple(np.array(values))}
+
+    def measured(self, mazes, measure, goals):
+        how = battery.judged(acting.Lookahead(), DISCOUNT, 60)
+        arms = {"arm": self.arm(mazes, goals)}
+        return measure.measure(evidence(mazes, how, arms, self.env))
+
+    def test_one_goal_everywhere_is_no_second_goal(self, mazes):
+        for goal in (0, 1):
+            found = self.measured(mazes, measures.TwoGoals(), [goal] * 96)
+            assert found.values["arm"][0] < 0.1
+        assert found.values["exact"][0] < 0.1
+
+    def test_two_goals_in_turn_are_found(self, mazes):
+        found = self.measured(mazes, measures.TwoGoals(), [0, 1] * 48)
+        assert found.values["arm"][0] > 0.5
+        assert found.details["decision squares"] >= 10
+
+    def test_a_pull_that_fades_with_distance_is_found(self, mazes):
+        from shardsim.comparison.measures import decision
+
+        how = battery.judged(acting.Lookahead(), DISCOUNT, 60)
+        at = decision.squares(evidence(mazes, how, {}, self.env), "anywhere")
+        far = np.zeros(96)
+        far[at.level] = at.features[:, 0]
+        cut = np.median(at.features[:, 0])
+        fading = self.measured(mazes, measures.Similarity(), (far > cut).astype(int))
+        assert fading.values["arm"][0] < -0.3
+        assert abs(fading.values["exact"][0]) < 0.2
+
+    def test_a_world_without_squares_is_refused(self, conditions, how):
+        with pytest.raises(ValueError, match="needs a world with decision squares"):
+            measures.TwoGoals(condition="only_0").measure(evidence(conditions, how, {}))

@@ -1,0 +1,158 @@
+"""Intervals cover, tests keep their level, distances are distances."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardsim import statistics
+
+FEW = 2_000
+
+
+def test_interval_by_hand():
+    got = statistics.bootstrap_interval(np.array([1.0, 2.0, 3.0, 6.0]))
+    assert got.estimate == 3.0
+    assert got.n == 4
+    assert got.low < 3.0 < got.high
+
+
+def test_equal_numbers_and_one_number():
+    same = statistics.bootstrap_interval(np.full(5, 2.5))
+    assert (same.low, same.high) == (2.5, 2.5)
+    alone = statistics.bootstrap_interval(np.array([2.5]))
+    assert alone.estimate == 2.5
+    assert np.isnan(alone.low)
+    assert statistics.bootstrap_p(np.array([9.0]), 0.0, "greater") == 1.0
+
+
+def test_the_interval_is_about_as_wide_as_student_s():
+    x = np.random.default_rng(0).normal(size=8)
+    got = statistics.bootstrap_interval(x)
+    half = scipy.stats.t.ppf(0.975, 7) * x.std(ddof=1) / np.sqrt(8)
+    assert got.high - got.low == pytest.approx(2 * half, rel=0.12)
+
+
+@pytest.mark.parametrize(("draw", "least"), [("normal", 0.93), ("exponential", 0.87)])
+def test_the_interval_covers_the_mean_of_eight_seeds(draw, least):
+    """0.95 is asked for; long tails cost a little, as with any interval of a mean."""
+    rng = np.random.default_rng(1)
+    samples = getattr(rng, draw)(size=(1500, 8))
+    true = {"normal": 0.0, "exponential": 1.0}[draw]
+    hit = [
+        i.low <= true <= i.high
+        for i in (statistics.bootstrap_interval(x, resamples=FEW) for x in samples)
+    ]
+    assert least < np.mean(hit) < 0.975
+
+
+def test_a_plain_percentile_interval_would_not_cover():
+    """The negative control: why the level is raised."""
+    rng = np.random.default_rng(2)
+    hit = []
+    for x in rng.normal(size=(800, 8)):
+        low, high = np.quantile(statistics._means(x, FEW, 0), [0.025, 0.975])
+        hit.append(low <= 0 <= high)
+    assert np.mean(hit) < 0.92
+
+
+def test_p_and_interval_agree():
+    rng = np.random.default_rng(3)
+    for x in rng.normal(0.5, 1, size=(30, 8)):
+        interval = statistics.bootstrap_interval(x)
+        p = statistics.bootstrap_p(x, 0.0, "greater")
+        if abs(interval.low) > 0.03:
+            assert (p < 0.025) == (interval.low > 0)
+
+
+def test_p_keeps_its_level_and_has_power():
+    rng = np.random.default_rng(4)
+    null = [
+        statistics.bootstrap_p(x, 0.0, "greater", FEW)
+        for x in rng.normal(size=(800, 8))
+    ]
+    assert np.mean(np.array(null) < 0.05) < 0.07
+    alternative = [
+        statistics.bootstrap_p(x, 0.0, "greater", FEW)
+        for x in rng.normal(1.5, 1, size=(100, 8))
+    ]
+    assert np.mean(np.array(alternative) < 0.05) > 0.9
+
+
+def test_equivalence_needs_both_sides():
+    near = np.array([0.01, -0.02, 0.015, -0.01, 0.0, 0.005, -0.005, 0.01])
+    assert statistics.equivalence_p(near, 0.1) < 0.01
+    assert statistics.equivalence_p(near + 0.1, 0.1) > 0.3
+    assert statistics.equivalence_p(near - 0.2, 0.1) > 0.9
+
+
+def test_holm_by_hand():
+    got = statistics.holm([0.01, 0.04, 0.03])
+    np.testing.assert_allclose(got, [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(statistics.holm([0.9, 0.8]), [1.0, 1.0])
+
+
+def test_iqm_by_hand():
+    assert statistics.iqm(np.array([0.0, 1.0, 3.0, 100.0])) == 2.0
+    x = np.random.default_rng(5).normal(size=16)
+    assert statistics.iqm(x) == pytest.approx(scipy.stats.trim_mean(x, 0.25))
+    # five numbers: weights 0, 3/4, 1, 3/4, 0
+    got = statistics.iqm(np.array([9.0, 1.0, 2.0, 4.0, -9.0]))
+    assert got == pytest.approx((0.75 * 1 + 2 + 0.75 * 4) / 2.5)
+
+
+def test_energy_distance_by_hand():
+    x, y = np.array([[0.0], [0.0]]), np.array([[3.0], [3.0]])
+    assert statistics.energy_distance(x, y) == pytest.approx(6.0)
+    assert statistics.energy_distance(x, x) == pytest.approx(0.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6))
+def test_energy_distance_is_positive_and_symmetric(seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
+    one, two = statistics.energy_distance(x, y), statistics.energy_distance(y, x)
+    assert one == pytest.approx(two)
+    assert one > -1e-9
+
+
+def test_the_permutation_test_finds_a_shift_and_keeps_its_level():
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(8, 5))
+    moved = statistics.paired_permutation_energy(x, x + 3)
+    assert moved.p == pytest.approx(2 / 256)
+    assert moved.ratio > 1.5
+    p = []
+    for _ in range(200):
+        shared = rng.normal(size=(6, 1, 4))
+        pair = shared + rng.normal(size=(6, 2, 4))
+        p.append(statistics.paired_permutation_energy(pair[:, 0], pair[:, 1]).p)
+    assert np.mean(np.array(p) <= 0.05) < 0.09
+
+
+def test_arms_that_are_the_same_do_not_differ():
+    x = np.random.default_rng(7).normal(size=(8, 3))
+    same = statistics.paired_permutation_energy(x, x)
+    assert same.distance == pytest.approx(0, abs=1e-9)
+    assert same.p == 1.0
+    assert same.ratio == pytest.approx(1.0)
+
+
+def test_many_seeds_are_sampled_and_the_identity_counts():
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(16, 2))
+    got = statistics.paired_permutation_energy(x, x + 5, permutations=500)
+    assert 1 / 500 <= got.p < 0.02
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused_by_place(bad):
+    x = np.array([1.0, bad, 2.0])
+    with pytest.raises(ValueError, match="at 1; allowed: finite"):
+        statistics.bootstrap_interval(x)
+    with pytest.raises(ValueError, match="allowed: one number a seed"):
+        statistics.bootstrap_p(np.zeros((2, 2)), 0.0, "less")
+    with pytest.raises(ValueError, match="allowed: that of x"):
+        statistics.paired_permutation_energy(np.zeros((2, 2)), np.zeros((3, 2)))
