@@ -54,8 +54,8 @@ class CornerMaze:
 
     kind: Literal["corner_maze"] = "corner_maze"
     size: int = 13
-    """Rows and columns of the board, odd: rooms lie at even ones, with no outer
-    wall, so that 7 cells make 4 x 4 rooms."""
+    """Rows and columns of the board, odd, the wall around it included: rooms lie at
+    odd ones, so that 7 cells make 3 x 3 rooms."""
     region: int = 3
     """The cheese lies in the top-right block of this many cells a side."""
     reward: float = 1.0
@@ -97,8 +97,8 @@ class CornerMaze:
 
     @property
     def corner(self) -> tuple[int, int]:
-        """The top-right cell, always free."""
-        return 0, self.size - 1
+        """The top-right cell within the wall, always free."""
+        return 1, self.size - 2
 
     def params(self) -> Params:
         return Params(
@@ -112,8 +112,9 @@ class CornerMaze:
         There always is such a cell, for the corner is a room.
         """
         maze_key, cheese_key = jax.random.split(key)
-        walls = mazes.generate(maze_key, self.size)
-        start = jnp.asarray([self.size - 1, 0], jnp.int32)
+        inner = mazes.generate(maze_key, self.size - 2)
+        walls = jnp.pad(inner, 1, constant_values=True)
+        start = jnp.asarray([self.size - 2, 1], jnp.int32)
         allowed = ~walls & self._block(params.region)
         allowed &= ~grid.plane(walls.shape, start)
         return Level(walls, grid.random_cell(cheese_key, allowed), start)
@@ -220,14 +221,11 @@ class CornerMaze:
         found = {"cheese": level.cheese, "start": level.start}
         return {name: (int(cell[0]), int(cell[1])) for name, cell in found.items()}
 
-    def glyphs(self, level: Level) -> dict[str, tuple[int, int]]:
-        found = {"cheese": level.cheese, "start": level.start}
-        return {name: (int(cell[0]), int(cell[1])) for name, cell in found.items()}
-
     def _block(self, side: Int[Array, ""]) -> Bool[Array, "H W"]:
-        """The top-right block of `side` cells a side."""
+        """The top-right block of `side` cells a side, within the wall."""
         rows, columns = jnp.ogrid[: self.size, : self.size]
-        return (rows < side) & (columns >= self.size - side)
+        inside = (rows > 0) & (columns < self.size - 1)
+        return inside & (rows <= side) & (columns >= self.size - 1 - side)
 
 
 def _check(world: CornerMaze) -> None:
@@ -235,7 +233,10 @@ def _check(world: CornerMaze) -> None:
     views = typing.get_args(grid.View)
     rules = {
         "size": (world.size in range(5, 26, 2), "odd, 5 to 25"),
-        "region": (1 <= world.region <= world.size, f"1 to {world.size} (the size)"),
+        "region": (
+            1 <= world.region <= world.size - 2,
+            f"1 to {world.size - 2} (the size within the wall)",
+        ),
         "max_steps": (world.max_steps >= 1, "at least 1"),
         "view": (world.view in views, " or ".join(map(repr, views))),
     }

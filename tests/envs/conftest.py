@@ -26,11 +26,11 @@ CASES: list[tuple[shardsim_envs.World, dict[str, Any]]] = [
         {"rewards": PAY[::-1], "shown": ((0, 2), (1,)), "cue_probability": 1.0},
     ),
     (
-        CornerMaze(size=5, region=2, view="board", max_steps=STEPS),
+        CornerMaze(size=7, region=2, view="board", max_steps=STEPS),
         {"region": 5, "reward": 0.0},
     ),
     (
-        CornerMaze(size=5, region=5, view="agent", max_steps=STEPS),
+        CornerMaze(size=7, region=5, view="agent", max_steps=STEPS),
         {"region": 1, "reward": 0.5},
     ),
 ]

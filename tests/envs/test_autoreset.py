@@ -13,7 +13,7 @@ import scipy.stats
 from shardsim import autoreset, rollout
 from shardsim_envs import ContextFruits, CornerMaze
 
-SHORT = CornerMaze(size=5, region=2, max_steps=3)
+SHORT = CornerMaze(size=7, region=2, max_steps=3)
 RIGHT, LEFT = 1, 3
 SIZE = 6
 
@@ -90,16 +90,16 @@ def test_an_episode_goes_on_till_it_ends_and_then_from_a_start(pool, key):
 def test_the_goal_also_leads_to_a_start(pool, key):
     state = jax.tree.map(lambda leaf: leaf[0], pool.states)
     corridor = state.level._replace(
-        walls=jnp.ones((5, 5), bool).at[4, :2].set(False),
-        cheese=jnp.asarray([4, 1], jnp.int32),
+        walls=jnp.ones((7, 7), bool).at[5, 1:3].set(False),
+        cheese=jnp.asarray([5, 2], jnp.int32),
     )
     state = state._replace(level=corridor)
     out, going_on = stepping(SHORT)(pool, jnp.int32(4), key, state, jnp.int32(RIGHT))
     assert bool(out.terminated)
     assert float(out.reward) == 1
     assert not bool(out.truncated)
-    assert out.state.position.tolist() == [4, 1]
-    assert np.asarray(out.observation[4, 1, SHORT.plane_names.index("agent")]) == 1
+    assert out.state.position.tolist() == [5, 2]
+    assert np.asarray(out.observation[5, 2, SHORT.plane_names.index("agent")]) == 1
     assert which(pool, going_on) == [4]
 
 

@@ -150,6 +150,12 @@ def test_an_episode_ends_once_and_the_time_limit_is_truncation(env, seed, wanted
         assert out.terminated[length - 1]
     else:
         assert out.truncated[length - 1] != out.terminated[length - 1]
+    # what ends an episode by itself does so at any time, and time never does: the
+    # table was made of states at time 0
+    met = episode.index[:length], episode.action[:length]
+    np.testing.assert_array_equal(
+        out.terminated[:length], episode.table.terminated[met]
+    )
 
 
 @few

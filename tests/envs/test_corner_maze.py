@@ -15,7 +15,7 @@ from shardsim import exact
 from shardsim_envs import CornerMaze
 from shardsim_envs.corner_maze import Level
 
-WORLD = CornerMaze(size=7, region=2)
+WORLD = CornerMaze(size=9, region=2)
 DISCOUNT = 0.9
 UP, RIGHT, DOWN, LEFT = range(4)
 
@@ -42,7 +42,7 @@ def one(many: Level, number: int) -> Level:
 
 def in_block(size: int, side: int) -> np.ndarray:
     block = np.zeros((size, size), bool)
-    block[:side, size - side :] = True
+    block[1 : 1 + side, size - 1 - side : size - 1] = True
     return block
 
 
@@ -50,9 +50,9 @@ def in_block(size: int, side: int) -> np.ndarray:
 def test_cheese_is_uniform_over_the_free_cells_of_the_region(region):
     """Its rank among a level's cells is uniform, pooled over levels by their number."""
     many = levels(WORLD, region)
-    assert (many.start == [6, 0]).all()
-    allowed = ~many.walls & in_block(7, region)
-    allowed[:, 6, 0] = False  # the start
+    assert (many.start == [7, 1]).all()
+    allowed = ~many.walls & in_block(9, region)
+    allowed[:, 7, 1] = False  # the start
     at = (np.arange(COUNT), many.cheese[:, 0], many.cheese[:, 1])
     assert allowed[at].all()
     rank = np.cumsum(allowed.reshape(COUNT, -1), axis=1).reshape(allowed.shape)[at] - 1
@@ -69,12 +69,12 @@ def test_cheese_is_uniform_over_the_free_cells_of_the_region(region):
 
 def test_the_region_of_the_params_counts_and_the_context_keeps_its_own():
     cheese = levels(WORLD, 7).cheese
-    assert not in_block(7, 2)[cheese[:, 0], cheese[:, 1]].all()
+    assert not in_block(9, 2)[cheese[:, 0], cheese[:, 1]].all()
     assert np.ptp(cheese[:, 0]) == np.ptp(cheese[:, 1]) == 6
     contexts = jax.jit(lambda level: jax.vmap(WORLD.context)(WORLD.states(level)))
-    context = np.asarray(contexts(one(levels(WORLD, 7), 0))).reshape(7, 7, 2)
-    np.testing.assert_array_equal(context[..., 1], in_block(7, 2))
-    np.testing.assert_array_equal(context[..., 0], ~in_block(7, 2))
+    context = np.asarray(contexts(one(levels(WORLD, 7), 0))).reshape(9, 9, 2)
+    np.testing.assert_array_equal(context[..., 1], in_block(9, 2))
+    np.testing.assert_array_equal(context[..., 0], ~in_block(9, 2))
 
 
 @jax.jit
@@ -97,7 +97,7 @@ def test_the_cheese_is_worth_its_distance(steps):
 def test_pay_is_that_of_the_params():
     params, level = WORLD.params(), one(levels(WORLD, 2), 0)
     full, half, none = (
-        float(solve(level, params._replace(reward=jnp.float32(pay)))[42])
+        float(solve(level, params._replace(reward=jnp.float32(pay)))[64])
         for pay in (1, 0.5, 0)
     )
     assert full > 0
@@ -122,15 +122,18 @@ THROUGH_CORNER = """
 
 
 def drawn(picture: str, cheese: tuple[int, int]) -> Level:
+    """A picture of what lies within the wall; cells are counted from there."""
     rows = [line.split() for line in picture.split("\n") if line.strip()]
+    walls = np.pad([[mark == "#" for mark in row] for row in rows], 1, "constant")
+    walls[[0, -1]] = walls[:, [0, -1]] = True
     return Level(
-        walls=jnp.asarray([[mark == "#" for mark in row] for row in rows]),
-        cheese=jnp.asarray(cheese, jnp.int32),
-        start=jnp.asarray([4, 0], jnp.int32),
+        walls=jnp.asarray(walls),
+        cheese=jnp.asarray(cheese, jnp.int32) + 1,
+        start=jnp.asarray([5, 1], jnp.int32),
     )
 
 
-SMALL = CornerMaze(size=5)
+SMALL = CornerMaze(size=7)
 DECIDE = jax.jit(SMALL.decision)
 
 
@@ -148,7 +151,7 @@ def test_decision_by_hand(cheese, expected):
     decision = DECIDE(drawn(OPEN_END, cheese))
     assert bool(decision.exists)
     cell, *numbers = expected
-    assert tuple(decision.cell.tolist()) == cell
+    assert tuple((decision.cell - 1).tolist()) == cell
     found = [float(number) for number in decision[2:]]
     assert found == pytest.approx(numbers)
 
@@ -165,7 +168,7 @@ def test_nothing_to_decide_where_one_way_holds_the_other(picture, cheese, cell):
     level = drawn(picture, cheese)
     found, exists = jax.jit(SMALL.decision_square)(level)
     assert not bool(exists)
-    assert tuple(found.tolist()) == cell
+    assert tuple((found - 1).tolist()) == cell
     assert int(DECIDE(level).to_cheese) == int(DECIDE(level).to_corner) == 0
 
 
@@ -216,13 +219,13 @@ def test_the_window_tells_the_floor_from_what_lies_outside():
     env = dataclasses.replace(SMALL, view="agent")
     seen, _ = env.reset_to(drawn(OPEN_END, (2, 4)), env.params())
     wall, cheese, floor = np.moveaxis(np.asarray(seen), -1, 0)
-    # the agent stands bottom left, so the board fills the top right of the window
+    # the agent stands at (5, 1), in the middle of a window of 13 x 13
     board = np.asarray(drawn(OPEN_END, (2, 4)).walls)
-    np.testing.assert_array_equal(wall[:5, 4:], board)
-    np.testing.assert_array_equal(floor[:5, 4:], ~board)
+    np.testing.assert_array_equal(wall[1:8, 5:12], board)
+    np.testing.assert_array_equal(floor[1:8, 5:12], ~board)
     assert wall.sum() == board.sum()
     assert floor.sum() == (~board).sum()
-    assert np.argwhere(cheese).tolist() == [[2, 8]]
+    assert np.argwhere(cheese).tolist() == [[4, 10]]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +235,7 @@ def test_the_window_tells_the_floor_from_what_lies_outside():
         ("size", 6),
         ("size", 27),
         ("region", 0),
-        ("region", 14),
+        ("region", 12),
         ("max_steps", 0),
         ("view", "map"),
     ],

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
@@ -68,12 +69,18 @@ def test_the_maze_is_the_lightest_tree(size):
         np.testing.assert_array_equal(walls, expected)
 
 
-def test_weights_are_different_and_where_the_board_has_edges():
-    right, down = jax.jit(lambda k: mazes._weights(k, 13))(jax.random.key(0))
+@pytest.mark.parametrize("bits", [0, mazes.NONE])
+def test_weights_differ_even_where_all_random_bits_are_equal(bits, monkeypatch):
+    def equal(key, shape, dtype):
+        return jnp.full(shape, bits, dtype)
+
+    monkeypatch.setattr(jax.random, "bits", equal)
+    right, down = mazes._weights(KEY, 13)
     right, down = np.asarray(right).reshape(13, 13), np.asarray(down).reshape(13, 13)
     edges = np.concatenate([right[:, :-1].ravel(), down[:-1].ravel()])
-    assert len(set(edges.tolist())) == 312
+    assert len(set(edges.tolist())) == 2 * 12 * 13
     assert not np.isin(edges, [0, mazes.NONE]).any()
+    # there is no edge off the board
     assert (right[:, -1] == mazes.NONE).all()
     assert (down[-1] == mazes.NONE).all()
 

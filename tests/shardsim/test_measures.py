@@ -193,19 +193,21 @@ class TestValueAccuracy:
         assert found.values["mean"][0] == pytest.approx(1.0, rel=1e-5)
 
 
+MAZE = CornerMaze(size=7, region=2, max_steps=60)
+
+
+@pytest.fixture(scope="module")
+def mazes():
+    params = CornerMaze(size=7, region=5, max_steps=60).params()
+    config = battery.BatteryConfig(levels=96)
+    return {"anywhere": battery.build(MAZE, params, config, DISCOUNT)}
+
+
 class TestDecisions:
-    env = CornerMaze(size=7, region=2, max_steps=60)
-
-    @pytest.fixture(scope="class")
-    def mazes(self):
-        params = CornerMaze(size=7, region=5, max_steps=60).params()
-        config = battery.BatteryConfig(levels=96)
-        return {"anywhere": battery.build(self.env, params, config, DISCOUNT)}
-
     def arm(self, mazes, goals):
         """An agent that values the ways to goals [L] (0 cheese, 1 corner)."""
         condition = mazes["anywhere"]
-        row, column = self.env.corner
+        row, column = MAZE.corner
         corner = row * 7 + column
         values = []
         for level, goal in enumerate(goals):
@@ -227,7 +229,7 @@ class TestDecisions:
     def measured(self, mazes, measure, goals):
         how = battery.judged(acting.Lookahead(), DISCOUNT, 60)
         arms = {"arm": self.arm(mazes, goals)}
-        return measure.measure(evidence(mazes, how, arms, self.env))
+        return measure.measure(evidence(mazes, how, arms, MAZE))
 
     def test_one_goal_everywhere_is_no_second_goal(self, mazes):
         for goal in (0, 1):
@@ -237,14 +239,14 @@ class TestDecisions:
 
     def test_two_goals_in_turn_are_found(self, mazes):
         found = self.measured(mazes, measures.TwoGoals(), [0, 1] * 48)
-        assert found.values["arm"][0] > 0.5
+        assert found.values["arm"][0] > 0.6
         assert found.details["decision squares"] >= 10
 
     def test_a_pull_that_fades_with_distance_is_found(self, mazes):
         from shardsim.comparison.measures import decision
 
         how = battery.judged(acting.Lookahead(), DISCOUNT, 60)
-        at = decision.squares(evidence(mazes, how, {}, self.env), "anywhere")
+        at = decision.squares(evidence(mazes, how, {}, MAZE), "anywhere")
         far = np.zeros(96)
         far[at.level] = at.features[:, 0]
         cut = np.median(at.features[:, 0])

@@ -53,7 +53,10 @@ class Squares(NamedTuple):
 
 
 def squares(evidence: base.Evidence, name: str) -> Squares:
-    """The decision squares of levels whose cheese lies outside the region."""
+    """The decision squares of levels whose cheese lies outside the region.
+
+    Squares next to the cheese are left out: V does not decide there.
+    """
     env, condition = evidence.env, evidence.conditions[name]
     if not isinstance(env, HasDecisions):
         raise ValueError(
@@ -61,7 +64,9 @@ def squares(evidence: base.Evidence, name: str) -> Squares:
         )
     found = jax.jit(jax.vmap(env.decision))(condition.levels)
     trained = jax.jit(jax.vmap(env.as_trained))(condition.levels)
-    level = np.flatnonzero(np.asarray(found.exists & ~trained))
+    # one step from the cheese the look ahead sees its reward, whatever V may hold
+    apart = found.exists & (found.steps_to_cheese > 1)
+    level = np.flatnonzero(np.asarray(apart & ~trained))
     columns = (
         found.cheese_from_corner,
         found.steps_to_cheese,
@@ -102,10 +107,11 @@ class TwoGoals:
         return (self.condition,)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
-        """2 min(p k, (1 - p) k'), in [0, 1]; 0 where one goal is sought everywhere.
+        """2 min(mean p k, mean (1 - p) k'), in [0, 1]; 0 where one goal is sought.
 
-        p: P(towards the cheese | one of the two ways), mean over squares. k and k': the
-        probability of reaching the goal within the time limit once its way is taken.
+        Means are over squares. p: P(towards the cheese | one of the two ways); k and
+        k': the probability of reaching the goal within the time limit once its way was
+        taken. So the smaller share of the two ways that are taken and gone to the end.
         """
         condition = evidence.conditions[self.condition]
         at = squares(evidence, self.condition)
@@ -118,14 +124,15 @@ class TwoGoals:
             here = chosen[:, at.level, at.state]
             pair = np.arange(len(at.level))
             goal, corner = here[:, pair, at.to_goal], here[:, pair, at.to_corner]
-            rate = (goal / np.maximum(goal + corner, 1e-12)).mean(axis=1)
-            skill = [
-                _reach(chosen, condition, at, which, how.max_steps)
-                for which in ("cheese", "corner")
+            rate = goal / np.maximum(goal + corner, 1e-12)
+            taken = (rate, 1 - rate)
+            gone = [
+                (share * _reach(chosen, condition, at, which, how.max_steps))
+                for share, which in zip(taken, ("cheese", "corner"), strict=True)
             ]
-            values[arm] = 2 * np.minimum(rate * skill[0], (1 - rate) * skill[1])
-            details[f"{arm}: P(cheese), skill cheese, skill corner"] = [
-                float(x.mean()) for x in (rate, *skill)
+            values[arm] = 2 * np.minimum(*(each.mean(axis=1) for each in gone))
+            details[f"{arm}: P(cheese), and arrives; P(corner), and arrives"] = [
+                float(x.mean()) for x in (taken[0], gone[0], taken[1], gone[1])
             ]
         return base.Measured(values, details)
 
@@ -136,8 +143,8 @@ def _reach(
     at: Squares,
     which: Literal["cheese", "corner"],
     steps: int,
-) -> Float[np.ndarray, " N"]:
-    """P(reach the goal within `steps` | its way was taken), mean over squares."""
+) -> Float[np.ndarray, "N M"]:
+    """P(reach the goal within `steps` | its way was taken), at every square."""
     table = jax.tree.map(lambda leaf: leaf[at.level], condition.table)
     if which == "corner":
         hit = table.successor == jnp.asarray(at.corner)[:, None, None]
@@ -156,7 +163,7 @@ def _reach(
         _chance(goal, jnp.asarray(chosen[:, at.level], jnp.float32), steps)
     )
     after = np.asarray(table.successor)[pair, at.state, way]
-    return np.maximum(value[:, pair, after], arrived).mean(axis=1)
+    return np.maximum(value[:, pair, after], arrived)
 
 
 @functools.partial(jax.jit, static_argnums=2)
