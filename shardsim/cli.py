@@ -30,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, RunError) as error:
         print(f"shardsim: {error}", file=sys.stderr)
         return 2
+    except OSError as error:  # a full disk: files are written whole or not at all
+        print(f"shardsim: {error}", file=sys.stderr)
+        return 1
     except Diverged as error:
         print(f"shardsim: {error}", file=sys.stderr)
         return 1

@@ -73,7 +73,8 @@ def _build_dataclass(options: tuple[type, ...], data: Any, place: str) -> Any:
                 "default"
             )
     values = {
-        key: _build(hints[key], inner, _join(place, key)) for key, inner in data.items()
+        key: _build(hints[key], _of_kind(fields[key], inner), _join(place, key))
+        for key, inner in data.items()
     }
     try:
         return chosen(**values)
@@ -82,6 +83,14 @@ def _build_dataclass(options: tuple[type, ...], data: Any, place: str) -> Any:
     except ValueError as error:
         # a check of the dataclass's own: its text begins with the field's name
         raise ConfigError(_join(place, error)) from None
+
+
+def _of_kind(field: dataclasses.Field[Any], data: Any) -> Any:
+    """Fields given without a kind are those of the default's kind."""
+    default = field.default
+    if isinstance(data, Mapping) and "kind" not in data and hasattr(default, "kind"):
+        return {"kind": default.kind, **data}
+    return data
 
 
 def _leaf(hint: Any, data: Any, place: str) -> Any:

@@ -1,6 +1,7 @@
 """An experiment as a config: everything a run depends on, checked before it starts."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,13 @@ class Experiment:
     """Fraction of the exact optimal return that a trained arm should reach."""
 
     def __post_init__(self) -> None:
+        _check_spelling("name", self.name)
+        for name in self.arms:
+            _check_spelling("arms", name)
+            if name in (measures.EXACT, loop.SHARED):
+                raise ValueError(f"arms: got {name!r}; allowed: names but this one")
+        if not 0 <= self.goal <= 1:
+            raise ValueError(f"goal: got {self.goal}; allowed: 0 to 1")
         if not any(arm.trained for arm in self.arms.values()):
             raise ValueError("arms: got none that is trained; allowed: one or more")
         behaviour = self.train.behaviour
@@ -127,6 +135,12 @@ class Experiment:
                     raise configs.ConfigError(f"agent.{error} (arm {name})") from None
             arms.append(loop.Arm(name, arm.head, width, arm.trained))
         return tuple(arms)
+
+
+def _check_spelling(place: str, name: str) -> None:
+    """Names of experiments and arms are names of files."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
+        raise ValueError(f"{place}: got {name!r}; allowed: letters, digits, - and _")
 
 
 def load(folder: Path) -> Experiment:

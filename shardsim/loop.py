@@ -24,6 +24,14 @@ from shardsim import checkpoints, population, runs, schedule, train, value
 from shardsim.types import Environment
 
 
+SHARED = "shared"
+"""In the place of an arm, for the phases that all arms share."""
+
+
+CHECKPOINT_SECONDS = 60.0
+"""At most this much work, and a chunk, is lost by a power cut; none by a signal."""
+
+
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM: all that was learnt is on disk."""
 
@@ -133,7 +141,7 @@ def _stem(
     carry = population.init(recipe, arm.head, arm.width, params, keys)
     shared = schedule.shared_phases(job.train)
     end = sum(phase.updates for phase in job.train.phases[:shared])
-    stem = dataclasses.replace(arm, name="shared")
+    stem = dataclasses.replace(arm, name=SHARED)
     return _advance(job, (stem,), carry, stopped, end) if end else carry
 
 
@@ -158,15 +166,19 @@ def _advance(
     if done in kept and end is None and found is None:
         for arm, learner in zip(group, carry.learners, strict=True):
             _snapshot(job, arm, done, learner.agent)
+    saved = time.monotonic()
     for stop in (s for s in stops if done < s <= last):
         carry = _chunk(job, group, carry, stop - done, done)
         done = stop
         if end is None and done in kept:
             for arm, learner in zip(group, carry.learners, strict=True):
                 _snapshot(job, arm, done, learner.agent)
-        if done in kept or done == last or stopped:
+        failed = np.asarray(carry.failed)
+        overdue = time.monotonic() - saved > CHECKPOINT_SECONDS
+        if done == last or stopped or overdue or (failed >= 0).any():
             checkpoints.save(folder, done, carry)
-        _raise_if_failed(group, carry)
+            saved = time.monotonic()
+        _raise_if_failed(group, failed)
         if stopped:
             raise Interrupted(
                 f"stopped by signal {stopped[0]} after update {done} of {name}"
@@ -230,8 +242,7 @@ def _snapshot(job: Job, arm: Arm, update: int, agent: agents.Agent) -> None:
     runs.append_line(job.folder / "metrics.jsonl", row)
 
 
-def _raise_if_failed(group: tuple[Arm, ...], carry: train.Carry) -> None:
-    failed = np.asarray(carry.failed)
+def _raise_if_failed(group: tuple[Arm, ...], failed: np.ndarray) -> None:
     for index, arm in enumerate(group):
         seeds = np.flatnonzero(failed[:, index] >= 0)
         if len(seeds):

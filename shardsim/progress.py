@@ -39,7 +39,7 @@ def bar(experiment: Experiment) -> Iterator[loop.Progress]:
         task = shown.add_task("", total=total, note="compiling")
 
         def moved(arm: str, update: int, row: dict[str, Any]) -> None:
-            before = done.get(arm, 0 if arm == "shared" else stem)
+            before = done.get(arm, 0 if arm == loop.SHARED else stem)
             done[arm] = update
             reward = float(np.mean(row["reward per episode"]))
             note = f"{row['steps/s']:,.0f} steps/s  return {reward:.2f}"

@@ -234,6 +234,8 @@ def _ragged(items: list[Any]) -> np.ndarray:
 def answer(results: dict[str, Any]) -> str:
     """The question's answer in a sentence, put together from the verdicts."""
     verdicts = {n: p["verdict"] for n, p in results["predictions"].items()}
+    if not verdicts:
+        return "Nothing was asked: the config holds no prediction."
     if not results["controls stand"]:
         fallen = [n for n, p in results["predictions"].items() if not p["stands"]]
         return (

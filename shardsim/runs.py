@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,17 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             os.unlink(file.name)
             raise
     os.replace(file.name, path)
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Raises RunError where the file is missing or torn."""
+    try:
+        with np.load(path) as arrays:
+            return dict(arrays)
+    except OSError as error:
+        raise RunError(f"{path}: {error.strerror or error}") from None
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise RunError(f"{path}: torn ({error})") from None
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -4,6 +4,7 @@ It is part of the config, so it is fixed before training and copied into the run
 """
 
 import dataclasses
+import inspect
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ def evaluate(
             "network": prediction.network,
             "unitary": prediction.unitary,
             "measure": dataclasses.asdict(prediction.measure),
+            "formula": inspect.getdoc(prediction.measure.measure),
             "rule": judge.jsonable(rules[name]),
             "values": judge.jsonable(measured[name].values),
             "details": judge.jsonable(measured[name].details),

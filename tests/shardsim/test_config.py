@@ -41,6 +41,12 @@ def build(**data):
     return config.build(Drawing, data)
 
 
+def test_fields_without_a_kind_are_those_of_the_default():
+    assert build(name="a", shape={"radius": 2}) == Drawing("a", Round(radius=2.0))
+    with pytest.raises(config.ConfigError, match="shape.side: unknown key"):
+        build(name="a", shape={"side": 2})
+
+
 def test_builds_unions_lists_and_dictionaries():
     got = build(
         name="a",

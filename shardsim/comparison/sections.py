@@ -1,0 +1,205 @@
+"""The sections of a report, as HTML, from results.json."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from shardsim.comparison import markup
+
+SIDES = {
+    "shard": "as SHARD expects, beyond the margin",
+    "network": "beyond the margin, against what SHARD expects",
+    "unitary": "no difference, and both arms lie where one fixed utility does",
+    "no difference": "shown to lie within the margin",
+    "undecided": "neither a difference nor its absence is shown",
+}
+
+
+def alarm(results: Mapping[str, Any]) -> str:
+    """What stands against every claim, before any claim."""
+    lines = [
+        f"{name}: {control['sentence']}"
+        for name, entry in results["predictions"].items()
+        for control in entry["controls"]
+        if control["passed"] != "passed"
+    ]
+    lines += [
+        f"{name} reached {arm['mean return fraction']:.1%} of the exact optimum, less "
+        f"than {results['goal']:.0%}: see its curve."
+        for name, arm in results["arms"].items()
+        if arm["trained"] and not arm["reached goal"]
+    ]
+    if not lines:
+        return ""
+    head = (
+        "" if results["controls stand"] else "<p><strong>No claim stands.</strong></p>"
+    )
+    return f'<div class="alarm" role="alert">{head}{markup.items(lines)}</div>'
+
+
+def verdicts(results: Mapping[str, Any]) -> str:
+    """The table of verdicts."""
+    rows = []
+    for name, entry in results["predictions"].items():
+        effect, contrast = entry["effect"], entry["rule"]["contrast"]
+        controls = "passed" if entry["stands"] else "failed"
+        rows.append(
+            [
+                f"<td>{markup.text(name)}</td>",
+                f"<td>{markup.text(entry['question'])}</td>",
+                markup.cell(f"{contrast['arm']} less {contrast['against']}"),
+                markup.number(markup.signed(effect["estimate"])),
+                markup.number(
+                    f"{markup.signed(effect['low'])} to {markup.signed(effect['high'])}"
+                ),
+                markup.number(f"{entry['rule']['margin']:g}"),
+                markup.number(f"{entry['p']:.2g}"),
+                f'<td class="verdict" title="{markup.text(SIDES[entry["verdict"]])}">'
+                f"{markup.text(entry['verdict'])}</td>",
+                f'<td class="{controls}">{controls}</td>',
+            ]
+        )
+    seeds = f"{results['seeds']} seeds, {results['data']} data"
+    return (
+        "<h2>Verdicts</h2>"
+        + markup.table(
+            (
+                "",
+                "question",
+                "contrast",
+                "effect",
+                "95 % interval",
+                "margin",
+                "p (Holm)",
+                "verdict",
+                "controls",
+            ),
+            rows,
+            numbers=(3, 4, 5, 6),
+        )
+        + f'<p class="note">{markup.text(seeds)}. A seed is the unit. A verdict '
+        "claims a region: "
+        + "; ".join(f"<em>{k}</em>: {v}" for k, v in SIDES.items())
+        + ".</p>"
+    )
+
+
+def omnibus(results: Mapping[str, Any]) -> str:
+    """Energy distances and their tests."""
+    rows = []
+    for kind, tests in results["omnibus"].items():
+        for test in tests:
+            rows.append(
+                [
+                    markup.cell(kind),
+                    markup.cell(f"{test['arm']} v. {test['against']}"),
+                    markup.number(markup.plain(test["distance"])),
+                    markup.number(markup.plain(test["ratio"])),
+                    markup.number(markup.plain(test["p"])),
+                ]
+            )
+    return (
+        "<h2>Do architectures differ more than two seeds of one?</h2>"
+        + markup.table(
+            ("of", "arms", "energy distance", "between / within", "p"), rows, (2, 3, 4)
+        )
+        + '<p class="note">Energy distance over the states of the battery; labels '
+        "permuted within seeds. Between / within: mean distance of two seeds of "
+        "different architectures over that of two seeds of one; 1 is no difference."
+        "</p>"
+    )
+
+
+def arms(results: Mapping[str, Any]) -> str:
+    """Sizes and returns of the arms, and tau beside the action gap."""
+    gaps = results["action gap"]
+    rows = []
+    for name, arm in results["arms"].items():
+        fractions = arm["return fraction"]
+        below = arm["trained"] and not arm["reached goal"]
+        share = f"{arm['mean return fraction']:.1%}"
+        flag = f' <span class="failed">below {results["goal"]:.0%}</span>'
+        rows.append(
+            [
+                markup.cell(name),
+                markup.cell(
+                    arm["head"]["kind"] + ("" if arm["trained"] else ", untrained")
+                ),
+                markup.number(f"{arm['parameters of V']:,}"),
+                markup.number(str(arm["width"])),
+                f'<td class="number">{share}{flag if below else ""}</td>',
+                markup.number(f"{min(fractions):.1%} to {max(fractions):.1%}"),
+                markup.number(markup.plain(gaps[name])),
+            ]
+        )
+    tau = gaps["temperature"]
+    steered = (
+        f"tau = {tau:g}, beside an action gap of {markup.plain(gaps['exact'])} under "
+        "V*: acting follows V only where tau is small against the gap."
+        if tau is not None
+        else "V takes no part in acting."
+    )
+    return (
+        "<h2>Arms</h2>"
+        + markup.table(
+            (
+                "arm",
+                "head",
+                "parameters of V",
+                "width",
+                "return / optimum",
+                "range over seeds",
+                "action gap",
+            ),
+            rows,
+            (2, 3, 4, 5, 6),
+        )
+        + f'<p class="note">{markup.text(steered)} Returns are exact '
+        "expectations over the first condition of the battery, not samples.</p>"
+    )
+
+
+def details(results: Mapping[str, Any]) -> str:
+    """What lies behind each verdict, folded away."""
+    blocks = [_detail(name, entry) for name, entry in results["predictions"].items()]
+    return "<h2>What each side predicts, and what came out</h2>" + "".join(blocks)
+
+
+def _detail(name: str, entry: Mapping[str, Any]) -> str:
+    sides = {"SHARD": "shard", "NN": "network", "UNI": "unitary"}
+    expected = (f"{word} expects: {entry[key]}" for word, key in sides.items())
+    controls = "".join(
+        f'<li class="{c["passed"]}">{markup.text(c["sentence"])}</li>'
+        for c in entry["controls"]
+    )
+    measure = ", ".join(f"{k} {v}" for k, v in entry["measure"].items())
+    more = (f"{key}: {markup.shown(v)}" for key, v in entry["details"].items())
+    return (
+        f"<details><summary>{markup.text(name)}: "
+        f"{markup.text(entry['question'])}</summary>"
+        + markup.items(expected)
+        + f"<p>{markup.text(entry['reason'])}</p>"
+        f'<p class="note">Measure: {markup.text(entry["formula"])} '
+        f"({markup.text(measure)})</p><p>Controls:</p><ul>{controls}</ul>"
+        + ("<p>More numbers, means over seeds:</p>" if entry["details"] else "")
+        + markup.items(more)
+        + "</details>"
+    )
+
+
+def origin(
+    results: Mapping[str, Any], config: str, provenance: Mapping[str, Any]
+) -> str:
+    """Config, versions and revision."""
+    versions = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
+    facts = [
+        f"config {results['digest']}",
+        f"revision {provenance['revision']}",
+        versions,
+        f"Python {provenance['python']}",
+        ", ".join(provenance["devices"]),
+    ]
+    return (
+        "<h2>Where this comes from</h2>"
+        f'<p class="note">{markup.text("; ".join(facts))}</p>'
+        f"<details><summary>config.yaml</summary><pre>{markup.text(config)}</pre></details>"
+    )

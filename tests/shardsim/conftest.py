@@ -1,0 +1,80 @@
+"""One small run, made once by the command line, that many tests look at."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shardsim import cli
+
+PREDICTION = {
+    "question": "Is V nearer to the exact value when it is made of shards?",
+    "shard": "Yes.",
+    "network": "No <b>&</b> never.",
+    "unitary": "No.",
+    "measure": {"kind": "value_error"},
+    "rule": {
+        "contrast": {"arm": "sharded", "against": "mlp"},
+        "direction": "less",
+        "margin": 0.05,
+        "controls": [{"arm": "exact", "at_most": 0.001}],
+    },
+}
+
+TINY = {
+    "name": "tiny",
+    "question": "Does it <run> & end?",
+    "world": {"kind": "context_fruits", "size": 3, "max_steps": 8},
+    "agent": {
+        "encoder": {"kind": "mlp", "widths": [16]},
+        "decoder_width": 8,
+        "auxiliary_width": 8,
+        "budget": 600,
+    },
+    "arms": {
+        "mlp": {"head": {"kind": "mlp"}},
+        "sharded": {"head": {"kind": "sharded", "shards": 2}},
+        "untrained": {"head": {"kind": "mlp"}, "trained": False},
+    },
+    "train": {
+        "num_seeds": 2,
+        "num_envs": 4,
+        "num_steps": 4,
+        "epochs": 1,
+        "pool_size": 8,
+        "snapshots": 3,
+        "chunk_updates": 4,
+        "phases": [
+            {
+                "name": "look",
+                "data": "walker",
+                "updates": 3,
+                "losses": {"action": {"encoder": 1, "decoder": 1}},
+            },
+            {
+                "name": "earn",
+                "updates": 10,
+                "losses": {"value": {"encoder": 1, "value": 1}},
+            },
+        ],
+    },
+    "battery": {"levels": 4},
+    "omnibus": {"contrast": {"arm": "sharded", "against": "mlp"}},
+    "predictions": {"VE": PREDICTION},
+}
+"""A whole experiment of seconds; tests change copies of it."""
+
+
+@pytest.fixture(scope="session")
+def tiny_yaml(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("tiny") / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY, sort_keys=False))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tiny_yaml) -> Path:
+    """A finished run folder; tests that change it work on a copy."""
+    folder = tiny_yaml.parent / "run"
+    assert cli.main(["run", str(tiny_yaml), "--out", str(folder)]) == 0
+    return folder

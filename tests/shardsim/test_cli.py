@@ -1,0 +1,178 @@
+"""The command line as a user meets it: one line and exit code 2, or a run."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from shardsim import cli
+
+
+def lines(capsys):
+    return capsys.readouterr().err.strip().splitlines()
+
+
+@pytest.mark.parametrize(
+    ("flags", "field", "value", "allowed"),
+    [
+        (["--arms.sharded.head.shards", "0"], "arms.sharded.head.shards", "0", "least"),
+        (["--train.num-seeds", "two"], "train.num_seeds", "'two'", "integer"),
+        (["--train.speed", "2"], "train.speed", "", "num_envs"),
+        (["--train.devices", "3"], "train.devices", "3", "divisor"),
+        (["--train.num-seeds", "64", "--train.devices", "64"], "devices", "64", "1 to"),
+        (["--world.kind", "chess"], "world.kind", "'chess'", "corner_maze"),
+        (["--world.size", "1"], "world.size", "1", "allowed"),
+        (["--agent.budget", "7"], "agent.budget", "7", "nearest"),
+        (["--train.acting.temperature", "0"], "temperature", "0", "more than 0"),
+        (["--train.phases.0.world.size", "9"], "phases.0.world.size", "", "shown"),
+        (["--predictions.VE.rule.contrast.arm", "x"], "predictions.VE", "'x'", "mlp"),
+        (["--train.phases.7.updates", "1"], "train.phases.7", "", "0 to 1"),
+        (["train.num-seeds", "2"], "train.num-seeds", "", "--dotted.field"),
+        (["--name", "../x"], "name", "'../x'", "letters"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    tiny_yaml, tmp_path, capsys, flags, field, value, allowed
+):
+    out = tmp_path / "out"
+    assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 2
+    (line,) = lines(capsys)
+    assert field in line
+    assert value in line
+    assert allowed in line
+    assert not out.exists()
+
+
+def test_a_maze_smaller_than_its_region_is_refused(tmp_path, tiny_yaml, capsys):
+    flags = ["--world", "{kind: corner_maze, size: 7, region: 6}"]
+    assert cli.main(["run", str(tiny_yaml), "--out", str(tmp_path / "o"), *flags]) == 2
+    (line,) = lines(capsys)
+    assert "world.region: got 6; allowed: 1 to 5" in line
+
+
+def test_files_that_are_no_config(tmp_path, capsys):
+    assert cli.main(["run", str(tmp_path / "none.yaml")]) == 2
+    torn = tmp_path / "torn.yaml"
+    torn.write_text("a: [1,")
+    assert cli.main(["config", str(torn)]) == 2
+    torn.write_text("just words")
+    assert cli.main(["config", str(torn)]) == 2
+    missing, no_yaml, words = lines(capsys)
+    assert "none.yaml" in missing
+    assert "no YAML" in no_yaml
+    assert "mapping" in words
+
+
+def test_config_prints_what_it_reads_back(tiny_yaml, tmp_path, capsys):
+    flags = ["--train.num-seeds", "5", "--arms.sharded.head.shards=3"]
+    assert cli.main(["config", str(tiny_yaml), *flags]) == 0
+    text = capsys.readouterr().out
+    data = yaml.safe_load(text)
+    assert data["train"]["num_seeds"] == 5
+    assert data["arms"]["sharded"]["head"]["shards"] == 3
+    assert data["train"]["td_lambda"] == 0.9  # defaults are printed too
+    again = tmp_path / "again.yaml"
+    again.write_text(text)
+    assert cli.main(["config", str(again)]) == 0
+    assert capsys.readouterr().out == text
+
+
+def test_a_run_folder_holds_everything(tiny_run):
+    for name in (
+        "config.yaml",
+        "provenance.json",
+        "metrics.jsonl",
+        "metrics.npz",
+        "checkpoints/mlp",
+        "checkpoints/sharded",
+        "snapshots/mlp/0000003.npz",
+        "snapshots/mlp/0000013.npz",
+        "weights/mlp.npz",
+        "weights/untrained.npz",
+        "results.json",
+        "report.html",
+        "figures/curves.svg",
+        "timing.json",
+    ):
+        assert (tiny_run / name).exists(), name
+
+
+def test_an_old_run_is_kept_unless_told(tiny_yaml, tiny_run, tmp_path, capsys):
+    before = (tiny_run / "results.json").read_bytes()
+    assert cli.main(["run", str(tiny_yaml), "--out", str(tiny_run)]) == 2
+    (line,) = lines(capsys)
+    assert "--overwrite" in line
+    assert (tiny_run / "results.json").read_bytes() == before
+    # what is no run is never deleted
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "chapter.tex").write_text("years")
+    words = ["run", str(tiny_yaml), "--out", str(other), "--overwrite"]
+    assert cli.main(words) == 2
+    assert (other / "chapter.tex").read_text() == "years"
+
+
+def test_compare_list_and_report(tiny_run, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    config = yaml.safe_load((copy / "config.yaml").read_text())
+    config["train"]["td_lambda"] = 0.5
+    (copy / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    (copy / "report.html").unlink()
+    shutil.rmtree(copy / "figures")
+    assert cli.main(["compare", str(tiny_run), str(copy)]) == 0
+    text = capsys.readouterr().out
+    assert "VE" in text
+    assert "td_lambda" in text
+    assert cli.main(["list", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert "copy" in text
+    assert "finished" in text
+    assert cli.main(["report", str(copy)]) == 0
+    assert capsys.readouterr().out.strip() == str(copy / "report.html")
+    assert (copy / "figures" / "curves.svg").exists()
+
+
+@pytest.mark.parametrize("command", ["compare", "report", "resume", "list"])
+def test_no_run_there(command, tmp_path, capsys):
+    assert cli.main([command, str(tmp_path / "nothing")]) == 2
+    (line,) = lines(capsys)
+    assert "nothing" in line
+
+
+def test_results_torn_or_missing_are_one_line(tiny_run, tmp_path, capsys):
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_run, copy)
+    (copy / "results.json").write_text('{"name": ')
+    assert cli.main(["compare", str(copy)]) == 2
+    (copy / "results.json").unlink()
+    assert cli.main(["report", str(copy)]) == 2
+    torn, missing = lines(capsys)
+    assert "no JSON" in torn
+    assert "results.json" in missing
+    assert cli.main(["list", str(tmp_path)]) == 0
+    assert "unfinished" in capsys.readouterr().out
+
+
+def test_the_same_config_gives_the_same_bytes(tiny_yaml, tiny_run, tmp_path):
+    again = tmp_path / "again"
+    done = subprocess.run(
+        [sys.executable, "-m", "shardsim.cli", "run", tiny_yaml, "--out", again],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # quiet where nobody watches
+    for name in ("results.json", "metrics.jsonl", "maps.json", "figures/curves.svg"):
+        assert (again / name).read_bytes() == (tiny_run / name).read_bytes(), name
+
+
+def test_another_seed_gives_other_numbers(tiny_yaml, tiny_run, tmp_path):
+    out = tmp_path / "out"
+    words = ["run", str(tiny_yaml), "--out", str(out), "--train.seed", "1"]
+    assert cli.main(words) == 0
+    one, two = (json.loads((p / "results.json").read_text()) for p in (tiny_run, out))
+    assert one["curves"]["mlp"] != two["curves"]["mlp"]
