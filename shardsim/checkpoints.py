@@ -1,8 +1,10 @@
 """Training state on disk, by orbax: saved between chunks, restored bit for bit."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
@@ -42,20 +44,44 @@ def restore(folder: Path, update: int, like: PyTree) -> PyTree:
     target = jax.tree.map(ocp.utils.to_shape_dtype_struct, named)
     try:
         with _manager(folder) as manager:
+            _check(folder, manager.item_metadata(update), named)
             found = manager.restore(update, args=ocp.args.StandardRestore(target))
+    except RunError:
+        raise
     except Exception as error:
         line = " ".join(str(error).split())[:300]
         raise RunError(
-            f"{folder}/{update}: torn, or of another config ({line})"
+            f"{folder}/{update}: torn ({line}); delete it to go on from the one before"
         ) from error
     return jax.tree.unflatten(jax.tree.structure(like), [found[n] for n in named])
+
+
+def _check(folder: Path, saved: Any, named: dict[str, jax.Array]) -> None:
+    """Refuse a checkpoint whose arrays are not those that are wanted."""
+    there = {name: tuple(leaf.shape) for name, leaf in saved.items()}
+    wanted = {name: _raw(leaf).shape for name, leaf in named.items()}
+    for name in sorted(there | wanted):
+        if there.get(name) != wanted.get(name):
+            raise RunError(
+                f"{folder}: of another config ({name} is {there.get(name)} there, "
+                f"{wanted.get(name)} here)"
+            )
+
+
+def _raw(leaf: jax.Array) -> jax.Array:
+    """A leaf as it lies in the file, where keys are numbers."""
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jax.random.key_data(leaf) if is_key else leaf
 
 
 def _manager(folder: Path) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
         max_to_keep=KEPT, enable_async_checkpointing=False
     )
-    return ocp.CheckpointManager(folder.absolute(), options=options)
+    handler = ocp.StandardCheckpointHandler()
+    return ocp.CheckpointManager(
+        folder.absolute(), options=options, item_handlers=handler
+    )
 
 
 def _named(carry: PyTree) -> dict[str, jax.Array]:

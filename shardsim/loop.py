@@ -23,7 +23,6 @@ from shardsim import agent as agents
 from shardsim import checkpoints, population, runs, schedule, train, value
 from shardsim.types import Environment
 
-
 SHARED = "shared"
 """In the place of an arm, for the phases that all arms share."""
 
@@ -170,15 +169,15 @@ def _advance(
     for stop in (s for s in stops if done < s <= last):
         carry = _chunk(job, group, carry, stop - done, done)
         done = stop
-        if end is None and done in kept:
-            for arm, learner in zip(group, carry.learners, strict=True):
-                _snapshot(job, arm, done, learner.agent)
         failed = np.asarray(carry.failed)
         overdue = time.monotonic() - saved > CHECKPOINT_SECONDS
         if done == last or stopped or overdue or (failed >= 0).any():
             checkpoints.save(folder, done, carry)
             saved = time.monotonic()
         _raise_if_failed(group, failed)
+        if end is None and done in kept:
+            for arm, learner in zip(group, carry.learners, strict=True):
+                _snapshot(job, arm, done, learner.agent)
         if stopped:
             raise Interrupted(
                 f"stopped by signal {stopped[0]} after update {done} of {name}"

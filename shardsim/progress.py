@@ -116,7 +116,7 @@ def _number(x: float | None) -> str:
 def _table(*columns: str) -> rich.table.Table:
     shown = rich.table.Table(box=rich.box.SIMPLE)
     for column in columns:
-        shown.add_column(column)
+        shown.add_column(column, overflow="fold")
     return shown
 
 

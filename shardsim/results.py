@@ -4,6 +4,7 @@ The only place where worlds, training and comparison meet. Symbols: N seeds.
 """
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,7 @@ def judge_arms(
         },
         "predictions": predictions,
         "omnibus": _omnibus(experiment.omnibus, evidence),
-        "curves": curves(folder),
+        "curves": curves(folder, experiment.arms),
     }
     results["controls stand"] = all(p["stands"] for p in predictions.values())
     results["answer"] = answer(results)
@@ -190,7 +191,7 @@ def _features(
     return chosen[:, mask].reshape(len(chosen), -1)
 
 
-def curves(folder: Path) -> dict[str, Any]:
+def curves(folder: Path, arms: Iterable[str]) -> dict[str, Any]:
     """Learning curves by arm from the metrics: what each snapshot showed."""
     out: dict[str, Any] = {}
     for row in runs.read_lines(folder / "metrics.jsonl"):
@@ -204,7 +205,7 @@ def curves(folder: Path) -> dict[str, Any]:
         curve["update"].append(row["snapshot"])
         curve["return fraction"].append(row["return fraction"])
         curve["value error"].append(row["value error"])
-    return out
+    return {arm: out[arm] for arm in arms}
 
 
 def metrics_to_arrays(folder: Path) -> None:

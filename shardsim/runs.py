@@ -143,7 +143,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Raises RunError where the file is missing or torn."""
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)
     except OSError as error:
         raise RunError(f"{path}: {error.strerror or error}") from None

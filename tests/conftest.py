@@ -1,5 +1,10 @@
 """Strict numerics for every test: no silent promotion of dtypes or ranks."""
 
+import os
+
+# tests compile much and compute little; this halves their time
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 import jax
 import pytest
 

@@ -43,7 +43,7 @@ def build(**data):
 
 def test_fields_without_a_kind_are_those_of_the_default():
     assert build(name="a", shape={"radius": 2}) == Drawing("a", Round(radius=2.0))
-    with pytest.raises(config.ConfigError, match="shape.side: unknown key"):
+    with pytest.raises(config.ConfigError, match=r"shape\.side: unknown key"):
         build(name="a", shape={"side": 2})
 
 
@@ -77,8 +77,8 @@ def test_builds_unions_lists_and_dictionaries():
             "shape.kind: got 'oval'; allowed: round, square",
         ),
         (
-            {"name": "a", "shape": {"radius": 1}},
-            "shape.kind: got nothing; allowed: round, square",
+            {"name": "a", "more": [{"radius": 1}]},
+            "more.0.kind: got nothing; allowed: round, square",
         ),
         (
             {"name": "a", "shape": {"kind": "round", "side": 1}},

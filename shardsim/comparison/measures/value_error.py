@@ -26,6 +26,7 @@ class ValueAccuracy:
         spread = condition.optimal[mask].std()
         values = {}
         for arm, readings in evidence.readings.items():
-            wrong = np.square(readings[self.condition].value - condition.optimal)
+            value = readings[self.condition].value.astype(np.float64)
+            wrong = np.square(value - condition.optimal)
             values[arm] = np.sqrt(base.masked_mean(wrong, mask)) / spread
         return base.Measured(values, {"spread of V*": float(spread)})

@@ -1,0 +1,142 @@
+"""The host loop: a signal loses nothing, what diverges is named, devices agree."""
+
+import copy
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+from shardsim import checkpoints, cli, config, experiment, loop, results, runs
+
+SAME = ("results.json", "weights/mlp.npz", "weights/sharded.npz")
+
+
+def started(tiny_yaml, folder, flags=()):
+    data = config.override(config.read_yaml(tiny_yaml), flags)
+    found = config.build(experiment.Experiment, data)
+    runs.create(folder, config.to_yaml(found), overwrite=False)
+    return found
+
+
+def lines(folder):
+    return sorted((folder / "metrics.jsonl").read_text().splitlines())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_ends_with_the_same_bits(
+    tiny_yaml, tiny_run, tmp_path, capsys, number
+):
+    folder = tmp_path / "run"
+    found = started(tiny_yaml, folder)
+
+    def signalled(arm, update, row):
+        if (arm, update) == ("sharded", 10):
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(loop.Interrupted, match="after update 10 of sharded"):
+        results.run(found, folder, signalled)
+    assert checkpoints.latest(folder / "checkpoints" / "sharded") == 10
+    assert not (folder / "results.json").exists()
+    assert signal.getsignal(number) != signalled
+    assert cli.main(["resume", str(folder)]) == 0
+    for name in SAME:
+        assert (folder / name).read_bytes() == (tiny_run / name).read_bytes(), name
+    # the untrained arm is read again at the start: only the order of lines differs
+    assert lines(folder) == lines(tiny_run)
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
+    tiny_run, tmp_path, capsys
+):
+    """Metrics that are newer than the checkpoint are made again, not doubled."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    (folder / "results.json").unlink()
+    shutil.rmtree(folder / "checkpoints" / "sharded")
+    assert cli.main(["resume", str(folder)]) == 0
+    for name in ("results.json", "weights/sharded.npz"):
+        assert (folder / name).read_bytes() == (tiny_run / name).read_bytes(), name
+    rows = runs.read_lines(folder / "metrics.jsonl")
+    marks = [(r["arm"], r.get("update"), r.get("snapshot")) for r in rows]
+    assert len(marks) == len(set(marks))
+
+
+def test_a_finished_run_is_left_as_it_is(tiny_run, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    assert cli.main(["resume", str(folder)]) == 0
+    assert (folder / "results.json").read_bytes() == (
+        tiny_run / "results.json"
+    ).read_bytes()
+
+
+def test_what_diverges_is_named_and_kept(tiny_yaml, tmp_path, capsys):
+    out = tmp_path / "run"
+    flags = ["--train.optimizer.learning-rate", "1e30"]
+    assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "loss not finite: arm " in line
+    assert "seed " in line
+    assert "update " in line
+    arm = line.partition("arm ")[2].partition(",")[0]
+    assert checkpoints.latest(out / "checkpoints" / arm) is not None
+    assert runs.read_lines(out / "metrics.jsonl")
+    assert not (out / "results.json").exists()
+
+
+def test_paired_arms_see_one_stream_of_data(tiny_yaml, tmp_path, capsys):
+    out = tmp_path / "run"
+    flags = ["--train.data", "paired", "--train.behaviour", "sharded"]
+    assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 0
+    rows = [r for r in runs.read_lines(out / "metrics.jsonl") if "update" in r]
+    by = {
+        arm: [r["reward"] for r in rows if r["arm"] == arm]
+        for arm in ("mlp", "sharded")
+    }
+    assert by["mlp"] == by["sharded"]
+    losses = {arm: [r["value_loss"] for r in rows if r["arm"] == arm] for arm in by}
+    assert losses["mlp"] != losses["sharded"]
+    assert runs.read_json(out / "results.json")["data"] == "paired"
+
+
+def test_seeds_do_not_depend_on_their_number(tiny_yaml, tiny_run, tmp_path, capsys):
+    """Seed 0 and 1 of three are seed 0 and 1 of two."""
+    out = tmp_path / "run"
+    flags = ["--train.num-seeds", "3"]
+    assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 0
+    two = runs.read_arrays(tiny_run / "weights" / "mlp.npz")
+    three = runs.read_arrays(out / "weights" / "mlp.npz")
+    for name, leaf in two.items():
+        np.testing.assert_allclose(three[name][:2], leaf, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_devices_agree_with_one(tiny_yaml, tiny_run, tmp_path):
+    out = tmp_path / "run"
+    flags = os.environ.get("XLA_FLAGS", "")
+    forced = f"{flags} --xla_force_host_platform_device_count=2"
+    words = [sys.executable, "-m", "shardsim.cli", "run", tiny_yaml, "--out", out]
+    done = subprocess.run(
+        [*words, "--train.devices", "2"],
+        env={**os.environ, "XLA_FLAGS": forced},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    one = runs.read_arrays(tiny_run / "weights" / "mlp.npz")
+    two = runs.read_arrays(out / "weights" / "mlp.npz")
+    for name, leaf in one.items():
+        np.testing.assert_allclose(two[name], leaf, rtol=1e-4, atol=1e-5)
+
+
+def test_the_tiny_config_is_a_config_like_any(tiny_yaml):
+    data = yaml.safe_load(tiny_yaml.read_text())
+    wrong = copy.deepcopy(data)
+    wrong["arms"] = {"untrained": data["arms"]["untrained"]}
+    with pytest.raises(config.ConfigError, match="arms: got none that is trained"):
+        config.build(experiment.Experiment, wrong)

@@ -1,0 +1,111 @@
+"""Schedules: phases, the stops between them, and what a change of reward teaches."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim import agent, encoders, losses, optimize, population, schedule, value
+from shardsim.schedule import Phase, TrainConfig
+from shardsim_envs import ContextFruits
+
+ENV = ContextFruits(size=3, max_steps=8, cue_probability=0.0)
+EARN = losses.LossTable(value=losses.Moves(encoder=1.0, value=1.0))
+LOOK = losses.LossTable(action=losses.Moves(encoder=1.0, decoder=1.0))
+
+
+def config(*phases, **changes):
+    return TrainConfig(phases=phases, **changes)
+
+
+def test_stops_fall_on_every_end_and_are_never_too_far_apart():
+    plan = config(
+        Phase("a", 30, data="walker", losses=LOOK),
+        Phase("b", 100, losses=EARN),
+        Phase("c", 7, losses=EARN),
+        snapshots=5,
+        chunk_updates=20,
+    )
+    stops, kept = schedule.boundaries(plan, 30)
+    assert stops == sorted(set(stops))
+    assert stops[-1] == 137
+    assert {30, 130, 137} <= set(stops)
+    assert max(np.diff([0, *stops])) <= 20
+    # 107 updates after the start, log-spaced: 1, 3.2, 10.3, 33.3, 107
+    assert kept == {30, 31, 33, 40, 63, 130, 137}
+
+
+def test_only_phases_without_v_are_shared():
+    look = Phase("look", 1, data="walker", losses=LOOK)
+    value_too = Phase("both", 1, data="walker", losses=EARN)
+    own = Phase("own", 1, losses=LOOK)
+    assert schedule.shared_phases(config(look, own)) == 1
+    assert schedule.shared_phases(config(look, value_too)) == 1
+    assert schedule.shared_phases(config(own, look)) == 0
+
+
+def test_a_phase_changes_what_it_may_and_nothing_else():
+    later = schedule.altered(ENV, {"rewards": [[0, 0], [0, 0]], "shown": [[0, 1]]})
+    assert later == dataclasses.replace(ENV, rewards=((0, 0), (0, 0)), shown=((0, 1),))
+    with pytest.raises(ValueError, match=r"world\.size: unknown key; allowed: rewards"):
+        schedule.altered(ENV, {"size": 5})
+    with pytest.raises(ValueError, match=r"world\.cue_probability: got 2"):
+        schedule.altered(ENV, {"cue_probability": 2})
+
+
+def learn(carry, head, plan, phase):
+    """Run one phase to its end."""
+    static = schedule.setting(plan, ENV, (head,), phase)
+    params = schedule.phase_params(ENV, phase)
+    carry, _ = population.chunk(static, carry, params, jnp.int32(phase.updates))
+    return carry
+
+
+def worth(carry, shown):
+    """Mean V per seed over fresh levels that show some contexts."""
+    params = schedule.altered(ENV, {"shown": shown}).params()
+
+    def one(member):
+        keys = jax.random.split(jax.random.key(7), 64)
+        seen, states = jax.vmap(ENV.reset, in_axes=(0, None))(keys, params)
+        contexts = jax.vmap(ENV.context)(states)
+        return jax.vmap(member.value)(jax.vmap(member.encoder)(seen), contexts)
+
+    return np.asarray(jax.vmap(lambda m: one(m).value.mean())(carry.learners[0].agent))
+
+
+def test_acquisition_in_turn_and_extinction():
+    """A then B: V of B rises only when B is paid; unpaid, both fade."""
+    plan = config(
+        Phase("A", 60, losses=EARN, world={"shown": [[0]]}),
+        Phase("B", 60, losses=EARN, world={"shown": [[1]]}),
+        Phase(
+            "extinction",
+            150,
+            losses=EARN,
+            world={"shown": [[0], [1]], "rewards": [[0, 0], [0, 0]]},
+        ),
+        num_envs=16,
+        num_steps=8,
+        epochs=2,
+        optimizer=optimize.OptimizerConfig(learning_rate=3e-3),
+    )
+    small = agent.AgentConfig(
+        encoder=encoders.MLPEncoder(widths=(32,)), decoder_width=8, auxiliary_width=8
+    )
+    head = value.Planted()
+    recipe = population.Recipe(small, plan.optimizer, ENV, plan.num_envs)
+    params = schedule.phase_params(ENV, plan.phases[0])
+    carry = population.init(recipe, head, 16, params, population.seed_keys(0, 2))
+    found = []
+    for phase in plan.phases:
+        carry = learn(carry, head, plan, phase)
+        found.append((worth(carry, [[0]]), worth(carry, [[1]])))
+    (a1, b1), (_, b2), (a3, b3) = found
+    assert (a1 > 0.5).all()
+    assert np.abs(b1).max() < 0.05  # its shard was never reinforced
+    assert (b2 > 0.5).all()
+    assert (a3 < a1 / 2).all()
+    assert (b3 < b2 / 2).all()
