@@ -87,9 +87,9 @@ def _build_dataclass(options: tuple[type, ...], data: Any, place: str) -> Any:
 
 def _of_kind(field: dataclasses.Field[Any], data: Any) -> Any:
     """Fields given without a kind are those of the default's kind."""
-    default = field.default
-    if isinstance(data, Mapping) and "kind" not in data and hasattr(default, "kind"):
-        return {"kind": default.kind, **data}
+    kind = getattr(field.default, "kind", None)
+    if kind is not None and isinstance(data, Mapping):
+        return {"kind": kind, **data}
     return data
 
 

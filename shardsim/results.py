@@ -153,6 +153,9 @@ def _about(
         "parameters of V": parameters(experiment, arm),
         "return fraction": fraction,
         "mean return fraction": float(fraction.mean()),
+        "parts in use": float(
+            battery.parts_in_use(reading, evidence.conditions[first]).mean()
+        ),
         "reached goal": bool(fraction.mean() >= experiment.goal),
     }
 
@@ -243,15 +246,13 @@ def answer(results: dict[str, Any]) -> str:
             "No claim stands: controls did not come out as they must in "
             f"{', '.join(fallen)}."
         )
-    shard = [name for name, verdict in verdicts.items() if verdict == "shard"]
-    counts = ", ".join(
-        f"{list(verdicts.values()).count(kind)} {kind}"
-        for kind in ("shard", "network", "unitary", "no difference", "undecided")
-    )
-    if shard:
-        claim = f"It does in {', '.join(shard)}"
+    if "shard" in verdicts.values():
+        claim = "Yes, in part."
     elif "undecided" in verdicts.values():
-        claim = "Nothing was shown that it does"
+        claim = "Not shown."
     else:
-        claim = "It does not, in anything that was asked"
-    return f"{claim}; of {len(verdicts)} predictions: {counts}."
+        claim = "No, in nothing that was asked."
+    kinds = ("shard", "network", "unitary", "no difference", "undecided")
+    found = {kind: [n for n, v in verdicts.items() if v == kind] for kind in kinds}
+    told = [f"{kind}: {', '.join(names)}" for kind, names in found.items() if names]
+    return f"{claim} Verdicts: {'; '.join(told)}."

@@ -224,6 +224,17 @@ def return_fraction(
     return got.mean(axis=1) / optimal_return(condition).mean()
 
 
+def parts_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
+    """exp(entropy of the mean gates): 1 where one part does all, K where all share.
+
+    Gates are normalised in every state, then averaged over the reachable ones.
+    """
+    gates = reading.gates[:, condition.reachable].astype(np.float64)
+    share = gates / np.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
+    mean = share.mean(axis=1)
+    return np.exp(-np.sum(mean * np.log(np.maximum(mean, 1e-12)), axis=-1))
+
+
 def action_gap(condition: Condition, value: np.ndarray, discount: float) -> float:
     """Mean gap between the best action and the best worse one, ties left out."""
     q = np.sort(q_values(value, condition, discount), axis=-1)

@@ -15,10 +15,12 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's palette: told apart by colour-blind people too."""
 
-STYLE = {
+GREY = "#666666"
+
+STYLE: Any = {
     "svg.hashsalt": "shardsim",
     "font.size": 9,
     "axes.spines.top": False,
@@ -44,7 +46,7 @@ def forest(predictions: Mapping[str, Any]) -> str:
         figure = Figure(figsize=(7.4, 0.6 + 0.36 * len(predictions)), layout="tight")
         axes = figure.subplots()
         axes.axvspan(-1, 1, color="#dddddd", lw=0, label="within the margin")
-        axes.axvline(0, color="#666666", lw=0.8)
+        axes.axvline(0, color=GREY, lw=0.8)
         for row, entry in enumerate(predictions.values()):
             rule = entry["rule"]
             sign = 1 if rule["direction"] == "greater" else -1
@@ -52,7 +54,7 @@ def forest(predictions: Mapping[str, Any]) -> str:
                 _number(entry["effect"][key]) * sign / rule["margin"]
                 for key in ("low", "estimate", "high")
             )
-            colour = COLOURS[0] if entry["stands"] else COLOURS[-1]
+            colour = COLOURS[0] if entry["stands"] else GREY
             axes.plot([low, high], [row, row], color=colour, lw=2)
             axes.plot([middle], [row], "o", color=colour)
         axes.set_yticks(range(len(predictions)), list(predictions))
@@ -75,32 +77,40 @@ def curves(found: Mapping[str, Any], goal: float) -> str:
         names = ("return fraction", "value error")
         labels = ("return / exact optimum", "error of V / sd of V*")
         for axes, name, label in zip(panels, names, labels, strict=True):
-            for index, (arm, curve) in enumerate(found.items()):
-                _curve(axes, arm, curve, name, COLOURS[index % len(COLOURS)])
-            axes.set_xlabel("update")
+            start = min(min(curve["update"]) for curve in found.values())
+            for arm, curve in found.items():
+                _curve(axes, arm, curve, name, _colour(arm, list(found)), start)
+            axes.set_xscale("symlog", linthresh=1)
+            axes.set_xlim(left=0)
+            axes.set_xlabel(f"updates after the first {start}")
             axes.set_ylabel(label)
             axes.set_ylim(bottom=0)
-        panels[0].axhline(goal, color="#666666", lw=0.8, ls=":")
+        panels[0].axhline(goal, color=GREY, lw=0.8, ls=":")
         panels[0].set_ylim(0, 1.05)
-        panels[1].legend(frameon=False, fontsize=8)
+        panels[1].legend(frameon=False, fontsize=8, loc="lower left")
         return svg(figure)
 
 
 def _curve(
-    axes: Axes, arm: str, curve: Mapping[str, Any], name: str, colour: str
+    axes: Axes,
+    arm: str,
+    curve: Mapping[str, Any],
+    name: str,
+    colour: str,
+    start: int,
 ) -> None:
     y = np.asarray(curve[name], float)
     if len(y) == 1:  # an arm that was never trained stays where it is
         axes.axhline(float(y.mean()), color=colour, ls="--", label=arm)
         return
-    x = curve["update"]
+    x = np.asarray(curve["update"]) - start
     axes.plot(x, y.mean(axis=1), "o-", ms=3, color=colour, label=arm)
     axes.fill_between(
         x, y.min(axis=1), y.max(axis=1), color=colour, alpha=0.15, linewidth=0
     )
 
 
-def seeds(predictions: Mapping[str, Any]) -> str:
+def seeds(predictions: Mapping[str, Any], arms: Sequence[str]) -> str:
     """Every seed of every arm, with means and intervals: what verdicts rest on."""
     with matplotlib.rc_context(STYLE):
         count = len(predictions)
@@ -109,18 +119,20 @@ def seeds(predictions: Mapping[str, Any]) -> str:
         figure = Figure(figsize=size, layout="tight")
         panels = figure.subplots((count + 1) // 2, 2, squeeze=False).ravel()
         for axes, (name, entry) in zip(panels, predictions.items(), strict=False):
-            _strip(axes, name, entry)
+            _strip(axes, name, entry, arms)
         for axes in panels[count:]:
             axes.set_axis_off()
         return svg(figure)
 
 
-def _strip(axes: Axes, name: str, entry: Mapping[str, Any]) -> None:
+def _strip(
+    axes: Axes, name: str, entry: Mapping[str, Any], arms: Sequence[str]
+) -> None:
     for row, (arm, values) in enumerate(entry["values"].items()):
         x = np.array([_number(v) for v in values])
         # the shift parts equal numbers; it carries nothing
         shift = np.linspace(-0.2, 0.2, len(x)) if len(x) > 1 else np.zeros(1)
-        colour = COLOURS[row % len(COLOURS)]
+        colour = _colour(arm.partition("/")[0], arms)
         axes.plot(x, row + shift, "o", ms=3, color=colour, alpha=0.5, mew=0)
         level = entry["levels"][arm]
         ends = [_number(level["low"]), _number(level["high"])]
@@ -194,6 +206,11 @@ def shards(maps: Mapping[str, np.ndarray], levels: Sequence[Any], arm: str) -> s
         for image, label in zip(images, ("gate", "contribution"), strict=True):
             figure.colorbar(image, ax=panels, shrink=0.5, label=label)
         return svg(figure)
+
+
+def _colour(arm: str, arms: Sequence[str]) -> str:
+    """The same for an arm in every figure; grey for what is no arm, V* that is."""
+    return COLOURS[list(arms).index(arm) % len(COLOURS)] if arm in arms else GREY
 
 
 def _title(level: Mapping[str, Any]) -> str:

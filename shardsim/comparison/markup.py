@@ -5,8 +5,6 @@ import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
-
 
 def text(words: object) -> str:
     """Anything as text that can stand in HTML, in an attribute too."""
@@ -39,7 +37,7 @@ def shown(value: Any) -> str:
         return ", ".join(f"{k} {shown(v)}" for k, v in value.items())
     if isinstance(value, list):
         return ", ".join(shown(v) for v in value)
-    return plain(value) if isinstance(value, float | np.floating) else str(value)
+    return plain(value) if isinstance(value, float) else str(value)
 
 
 def items(lines: Iterable[str]) -> str:

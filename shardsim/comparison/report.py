@@ -55,7 +55,7 @@ def _figures(folder: Path, results: Mapping[str, Any]) -> dict[str, str]:
     drawn = {}
     if results["predictions"]:
         drawn["verdicts"] = figures.forest(results["predictions"])
-        drawn["seeds"] = figures.seeds(results["predictions"])
+        drawn["seeds"] = figures.seeds(results["predictions"], arms)
     drawn["curves"] = figures.curves(results["curves"], results["goal"])
     drawn["values"] = figures.values(maps, levels, arms)
     for arm in arms:

@@ -128,6 +128,7 @@ def arms(results: Mapping[str, Any]) -> str:
                 markup.number(str(arm["width"])),
                 f'<td class="number">{share}{flag if below else ""}</td>',
                 markup.number(f"{min(fractions):.1%} to {max(fractions):.1%}"),
+                markup.number(markup.plain(arm["parts in use"])),
                 markup.number(markup.plain(gaps[name])),
             ]
         )
@@ -148,13 +149,15 @@ def arms(results: Mapping[str, Any]) -> str:
                 "width",
                 "return / optimum",
                 "range over seeds",
+                "parts in use",
                 "action gap",
             ),
             rows,
-            (2, 3, 4, 5, 6),
+            (2, 3, 4, 5, 6, 7),
         )
         + f'<p class="note">{markup.text(steered)} Returns are exact '
-        "expectations over the first condition of the battery, not samples.</p>"
+        "expectations, and parts in use is the exponential of the entropy of the mean "
+        "gates, over the first condition of the battery, not samples.</p>"
     )
 
 

@@ -132,3 +132,22 @@ def test_action_gap_by_hand():
 def test_impossible_batteries_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         battery.BatteryConfig(**options)
+
+
+def test_parts_in_use_by_hand(condition):
+    """All gates on one part: 1. Half of the states each: 2. Spread over all: K."""
+    made = reading(condition, condition.optimal[None])
+    shape = (1, *condition.optimal.shape)
+
+    def used(gates):
+        return battery.parts_in_use(made._replace(gates=gates), condition)[0]
+
+    one = np.zeros((*shape, 4))
+    one[..., 2] = 0.7  # of whatever size
+    assert used(one) == pytest.approx(1.0)
+    assert used(np.full((*shape, 4), 0.25)) == pytest.approx(4.0)
+    halves = np.zeros((*shape, 4))
+    fine = np.argwhere(condition.reachable)
+    for number, (level, state) in enumerate(fine[: len(fine) // 2 * 2]):
+        halves[0, level, state, number % 2] = 1.0
+    assert used(halves) == pytest.approx(2.0, abs=0.01)

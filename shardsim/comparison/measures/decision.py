@@ -126,10 +126,10 @@ class TwoGoals:
             goal, corner = here[:, pair, at.to_goal], here[:, pair, at.to_corner]
             rate = goal / np.maximum(goal + corner, 1e-12)
             taken = (rate, 1 - rate)
-            gone = [
-                (share * _reach(chosen, condition, at, which, how.max_steps))
-                for share, which in zip(taken, ("cheese", "corner"), strict=True)
-            ]
+            gone = (
+                rate * _reach(chosen, condition, at, "cheese", how.max_steps),
+                (1 - rate) * _reach(chosen, condition, at, "corner", how.max_steps),
+            )
             values[arm] = 2 * np.minimum(*(each.mean(axis=1) for each in gone))
             details[f"{arm}: P(cheese), and arrives; P(corner), and arrives"] = [
                 float(x.mean()) for x in (taken[0], gone[0], taken[1], gone[1])

@@ -1,0 +1,107 @@
+"""Every experiment: it resolves, script and config are one call, and it runs."""
+
+import ast
+import dataclasses
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from shardsim import cli, config, experiment, runs
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "experiments").glob("*.yaml"))
+SMALL = [
+    "--train.num-seeds=2",
+    "--train.num-envs=4",
+    "--train.num-steps=4",
+    "--train.epochs=1",
+    "--train.minibatches=1",
+    "--train.snapshots=2",
+    "--battery.levels=12",
+    "--train.phases.0.updates=2",
+    "--train.phases.1.updates=4",
+]
+"""Flags that make seconds of any experiment of two phases."""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_it_resolves_and_is_called_like_its_file(path):
+    found = config.build(experiment.Experiment, config.read_yaml(path))
+    assert found.name == path.stem
+    sizes = {arm.name: arm.width for arm in found.sized()}
+    assert all(width >= 1 for width in sizes.values())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_the_controls_run_beside_the_arms(path):
+    found = config.build(experiment.Experiment, config.read_yaml(path))
+    kinds = {arm.head.kind for arm in found.arms.values()}
+    assert {"mlp", "sharded", "film", "planted"} <= kinds
+    assert any(not arm.trained for arm in found.arms.values())
+    for name, entry in found.predictions.items():
+        assert entry.rule.controls, f"{name} has no control"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_the_parameters_of_all_arms_are_within_two_percent(path):
+    from shardsim import results
+
+    found = config.build(experiment.Experiment, config.read_yaml(path))
+    for arm in found.sized():
+        count = results.parameters(found, arm)
+        assert abs(count - found.agent.budget) <= 0.02 * found.agent.budget
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_script_and_config_are_the_same_call(path, monkeypatch):
+    script = path.with_suffix(".py")
+    called = []
+    monkeypatch.setattr(cli, "main", lambda words: called.append(words) or 0)
+    monkeypatch.setattr(sys, "argv", [str(script), "--train.num-seeds", "3"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_path(str(script), run_name="__main__")
+    assert called == [["run", str(path), "--train.num-seeds", "3"]]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_its_docstring_is_a_lab_note(path):
+    note = ast.get_docstring(ast.parse(path.with_suffix(".py").read_text()))
+    found = config.build(experiment.Experiment, config.read_yaml(path))
+    for word in ("Question.", "SHARD:", "Command:", "Minutes:", "Seen:"):
+        assert word in note
+    for name in found.predictions:
+        assert re.search(rf"\b{name}\b", note), f"{name} is not spoken of"
+    assert re.search(r"Minutes: +\d", note)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_it_runs_to_its_report(path, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert cli.main(["run", str(path), "--out", str(out), *SMALL]) == 0
+    assert str(out / "report.html") in capsys.readouterr().out
+    found = runs.read_json(out / "results.json")
+    asked = config.build(experiment.Experiment, config.read_yaml(path))
+    assert set(found["predictions"]) == set(asked.predictions)
+    for entry in found["predictions"].values():
+        assert entry["verdict"] in (
+            "shard",
+            "network",
+            "unitary",
+            "no difference",
+            "undecided",
+        )
+        assert set(entry["values"]) >= {*asked.arms, "exact"}
+        assert all(len(x) in (1, 2) for x in entry["values"].values())
+
+
+def test_fields_of_an_experiment_are_all_there():
+    """What a file leaves out is in the resolved config: nothing hangs on the code."""
+    found = config.build(experiment.Experiment, config.read_yaml(FILES[0]))
+    written = config.to_dict(found)
+    assert set(written) == {f.name for f in dataclasses.fields(found)}
+    again = config.build(experiment.Experiment, written)
+    assert again == found
+    assert config.digest(again) == config.digest(found)

@@ -1,0 +1,43 @@
+"""The answer is put together from the verdicts, and from nothing else."""
+
+import pytest
+
+from shardsim import results
+
+
+def found(stand=True, **verdicts):
+    predictions = {
+        name: {"verdict": verdict, "stands": stand}
+        for name, verdict in verdicts.items()
+    }
+    return {"predictions": predictions, "controls stand": stand}
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "answer"),
+    [
+        ({}, "Nothing was asked: the config holds no prediction."),
+        (
+            {"A": "no difference"},
+            "No, in nothing that was asked. Verdicts: no difference: A.",
+        ),
+        (
+            {"A": "undecided", "B": "no difference", "C": "undecided"},
+            "Not shown. Verdicts: no difference: B; undecided: A, C.",
+        ),
+        (
+            {"A": "network", "B": "shard"},
+            "Yes, in part. Verdicts: shard: B; network: A.",
+        ),
+    ],
+)
+def test_the_answer_follows_from_the_verdicts(verdicts, answer):
+    assert results.answer(found(**verdicts)) == answer
+
+
+def test_no_claim_stands_where_a_control_fell():
+    got = results.answer(found(stand=False, A="shard"))
+    assert got.startswith(
+        "No claim stands: controls did not come out as they must in A"
+    )
+    assert "Yes" not in got

@@ -1,0 +1,118 @@
+"""The README keeps its word: commands run, files exist, the table is current."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from shardsim import cli, config, experiment
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+pytestmark = pytest.mark.skipif(
+    not README.is_file(), reason="no README beside the tests"
+)
+TEXT = README.read_text() if README.is_file() else ""
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S)
+    for line in block.strip().splitlines()
+]
+SMALL = [
+    "--train.num-seeds=2",
+    "--train.num-envs=4",
+    "--train.num-steps=4",
+    "--train.epochs=1",
+    "--train.minibatches=1",
+    "--train.snapshots=2",
+    "--battery.levels=12",
+    "--train.phases.0.updates=2",
+    "--train.phases.1.updates=4",
+    "--agent.encoder.widths=[16]",
+    "--agent.budget=2048",
+]
+
+
+def test_two_commands_do_all_the_set_up():
+    """Each makes a venv, installs and ends with what it is for, in one line."""
+    long = [line for line in COMMANDS if line.startswith("python3 -m venv")]
+    assert len(long) == 2
+    for line, end in zip(
+        long,
+        (["shardsim", "run", "experiments/quickstart.yaml"], ["pytest"]),
+        strict=True,
+    ):
+        venv, install, last = (shlex.split(part) for part in line.split("&&"))
+        assert venv == ["python3", "-m", "venv", ".venv"]
+        assert install[:2] == [".venv/bin/pip", "install"]
+        assert (ROOT / install[install.index("-c") + 1]).is_file()
+        assert Path(last[0]).parts[:2] == (".venv", "bin")
+        assert [Path(last[0]).name, *last[1:]][-len(end) :] == end
+
+
+def test_ci_calls_the_readme_s_test_command():
+    script = (ROOT / ".ci" / "run").read_text()
+    pattern = re.search(r"sed -n 's/(.*?)/\\1/p' README", script).group(1)
+    wanted = re.compile(pattern.replace(r"\(", "(").replace(r"\)", ")"))
+    assert len([line for line in COMMANDS if wanted.match(line)]) == 1
+
+
+@pytest.mark.slow
+def test_every_command_runs(tmp_path, monkeypatch, capsys):
+    """In the order of the page, made small, in a folder of its own."""
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    monkeypatch.chdir(tmp_path)
+    seen = 0
+    for line in COMMANDS:
+        words = shlex.split(line)
+        if words[:1] == ["python"] and words[1].startswith("experiments/"):
+            # script and config are one call: tests/experiments shows it
+            words = ["shardsim", "run", words[1].replace(".py", ".yaml"), *words[2:]]
+        if words[0] != "shardsim":
+            continue
+        if words[1] == "run":
+            words += SMALL
+        assert cli.main(words[1:]) == 0, line
+        seen += 1
+    assert seen >= 7
+    assert (tmp_path / "runs" / "twenty" / "report.html").is_file()
+    capsys.readouterr()
+
+
+def test_the_table_of_verdicts_has_a_row_for_each_prediction():
+    for name in ("quickstart", "corner_maze"):
+        found = config.build(
+            experiment.Experiment,
+            config.read_yaml(ROOT / "experiments" / f"{name}.yaml"),
+        )
+        for prediction in found.predictions:
+            assert re.search(rf"^\| {prediction} ", TEXT, re.M), prediction
+    assert "shardsim run experiments/quickstart.yaml" in TEXT
+
+
+def test_files_that_it_names_exist():
+    for name in re.findall(r"\]\(([\w./-]+)\)", TEXT):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"`((?:shardsim|envs|experiments|tests)/[\w./]+)`", TEXT):
+        if "NAME" not in name:
+            assert (ROOT / name).exists(), name
+
+
+def test_the_lab_notes_and_the_readme_tell_the_same_verdicts():
+    for name in ("quickstart", "corner_maze"):
+        note = (ROOT / "experiments" / f"{name}.py").read_text()
+        seen = note.partition("Seen:")[2].partition('"""')[0]
+        told = dict(
+            re.findall(r"(P\d+|VE): (no difference|[a-z]+)", " ".join(seen.split()))
+        )
+        assert told
+        for prediction, verdict in told.items():
+            (row,) = re.findall(rf"^\| {prediction} .*$", TEXT, re.M)
+            assert f"| {verdict} |" in row
+
+
+def test_constraints_hold_no_address():
+    text = (ROOT / "constraints.txt").read_text()
+    assert "://" not in text
+    assert re.search(r"^jax==", text, re.M)
