@@ -15,10 +15,8 @@ KEPT = 2
 
 
 def save(folder: Path, update: int, carry: PyTree) -> None:
-    """Keep `carry` as it stands after `update` updates."""
+    """Keep `carry` as it stands after `update` updates; one that is there stays."""
     with _manager(folder) as manager:
-        if update in manager.all_steps():
-            return
         manager.save(update, args=ocp.args.StandardSave(_named(carry)))
         manager.wait_until_finished()
 
