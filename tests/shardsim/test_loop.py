@@ -89,17 +89,24 @@ def test_what_diverges_is_named_and_kept(tiny_yaml, tmp_path, capsys):
     assert not (out / "results.json").exists()
 
 
-def test_paired_arms_see_one_stream_of_data(tiny_yaml, tmp_path, capsys):
+def noted(folder, name):
+    """What the chunks of each arm noted under a name."""
+    rows = [r for r in runs.read_lines(folder / "metrics.jsonl") if "update" in r]
+    arms = ("mlp", "sharded")
+    return {arm: [r[name] for r in rows if r["arm"] == arm] for arm in arms}
+
+
+def test_paired_arms_see_the_data_of_the_arm_that_acts(
+    tiny_yaml, tiny_run, tmp_path, capsys
+):
     out = tmp_path / "run"
     flags = ["--train.data", "paired", "--train.behaviour", "sharded"]
     assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 0
-    rows = [r for r in runs.read_lines(out / "metrics.jsonl") if "update" in r]
-    by = {
-        arm: [r["reward"] for r in rows if r["arm"] == arm]
-        for arm in ("mlp", "sharded")
-    }
-    assert by["mlp"] == by["sharded"]
-    losses = {arm: [r["value_loss"] for r in rows if r["arm"] == arm] for arm in by}
+    own, paired = noted(tiny_run, "reward"), noted(out, "reward")
+    assert own["mlp"] != own["sharded"]
+    assert paired["mlp"] == paired["sharded"]
+    np.testing.assert_allclose(paired["sharded"], own["sharded"])
+    losses = noted(out, "value_loss")
     assert losses["mlp"] != losses["sharded"]
     assert runs.read_json(out / "results.json")["data"] == "paired"
 

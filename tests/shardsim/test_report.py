@@ -5,12 +5,13 @@ import json
 import re
 import shutil
 import subprocess
+import types
 
 import numpy as np
 import pytest
 
 from shardsim import runs
-from shardsim.comparison import report
+from shardsim.comparison import maps, report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 SIZES = {"desktop": "1200,900", "phone": "400,800"}
@@ -172,16 +173,25 @@ def test_a_run_without_predictions_is_drawn(tiny_run, tmp_path):
 
 def test_maps_show_both_contexts_and_only_where_the_agent_stands(tiny_run):
     listed = runs.read_json(tiny_run / "maps.json")
-    maps = runs.read_arrays(tiny_run / "maps.npz")
+    drawn = runs.read_arrays(tiny_run / "maps.npz")
     assert {tuple(level["context"]) for level in listed} == {(0,), (1,)}
     for level in listed:
         place = level["place"]
-        value = maps[f"sharded/{place}/value"]
-        whole = maps[f"sharded/{place}/gates"] * maps[f"sharded/{place}/parts"]
+        value = drawn[f"sharded/{place}/value"]
+        whole = drawn[f"sharded/{place}/gates"] * drawn[f"sharded/{place}/parts"]
         np.testing.assert_allclose(whole.sum(axis=-1), value, atol=1e-5)
-        assert not maps[f"{place}/reachable"][tuple(level["glyphs"]["fruit 0"])]
-        move = maps[f"exact/{place}/move"]
+        assert not drawn[f"{place}/reachable"][tuple(level["glyphs"]["fruit 0"])]
+        move = drawn[f"exact/{place}/move"]
         assert np.abs(move).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("contexts", "levels"),
+    [([0, 0, 0, 1], [0, 3]), ([1, 0, 1], [0, 1]), ([1, 1, 1], [0, 1]), ([0], [0])],
+)
+def test_a_level_of_each_context_is_shown_before_a_second_of_one(contexts, levels):
+    start = np.eye(2)[contexts][:, None]  # [L, S = 1, C]
+    assert maps._shown(types.SimpleNamespace(context=start)) == levels
 
 
 def shown(page, tmp_path, size):
@@ -236,6 +246,8 @@ def test_the_browser_test_can_fail(tiny_run, tmp_path):
     broken = text.replace(
         "data:image/svg+xml;base64,", "data:image/svg+xml;base64,!", 1
     )
-    page.write_text(broken.replace("</body>", CHECK))
+    wide = '<div style="width: 3000px">-</div>'
+    page.write_text(broken.replace("</body>", wide + CHECK))
     _, said = shown(page, tmp_path, SIZES["desktop"])
     assert any("not drawn" in line for line in said)
+    assert any("too wide" in line for line in said)
