@@ -18,8 +18,10 @@ NN expects no difference in any of them, or one in any direction. Controls: `pla
 V* itself; all arms share keys, levels, loop and the reward-free phase.
 
 Command:  python experiments/quickstart.py [--out DIR] [--train.num-seeds 20 ...]
-Minutes:  MINUTES
-Seen:     SEEN
+Minutes:  3 on 2 CPU cores, install apart
+Seen:     P6: undecided; P11: no difference; P12: undecided; P19: undecided; VE:
+          undecided. All controls passed, every trained arm at 97% of the exact
+          optimum or more; parts in use 2.2 of 4.
 """
 
 import sys
