@@ -36,6 +36,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Diverged as error:
         print(f"shardsim: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # outside of training, or pressed twice
+        print(
+            "shardsim: stopped at once; resume goes on from the last checkpoint",
+            file=sys.stderr,
+        )
+        return 130
     except Interrupted as error:
         print(f"shardsim: {error}; go on with: shardsim resume RUN", file=sys.stderr)
         return 130

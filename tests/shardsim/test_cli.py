@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from shardsim import cli
+from shardsim import cli, loop, results
 
 
 def lines(capsys):
@@ -172,6 +172,27 @@ def test_the_same_config_gives_the_same_bytes(tiny_yaml, tiny_run, tmp_path):
     assert done.stderr == ""  # quiet where nobody watches
     for name in ("results.json", "metrics.jsonl", "maps.json", "figures/curves.svg"):
         assert (again / name).read_bytes() == (tiny_run / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (KeyboardInterrupt(), 130, "resume goes on from the last checkpoint"),
+        (OSError(28, "No space left on device"), 1, "No space left on device"),
+        (loop.Interrupted("stopped by signal 15"), 130, "shardsim resume RUN"),
+        (loop.Diverged("loss not finite: arm a"), 1, "loss not finite"),
+    ],
+)
+def test_what_ends_a_run_is_one_line(
+    tiny_yaml, tmp_path, capsys, monkeypatch, error, code, told
+):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(results, "run", fail)
+    assert cli.main(["run", str(tiny_yaml), "--out", str(tmp_path / "run")]) == code
+    (line,) = lines(capsys)
+    assert told in line
 
 
 def test_another_seed_gives_other_numbers(tiny_yaml, tiny_run, tmp_path):
