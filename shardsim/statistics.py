@@ -128,15 +128,6 @@ def holm(p: Sequence[float]) -> Float[np.ndarray, " tests"]:
     return adjusted
 
 
-def iqm(x: Float[np.ndarray, " N"]) -> float:
-    """Mean of the middle half, with fractional weights at its ends."""
-    x = np.sort(_checked(x))
-    n = len(x)
-    left = np.clip(np.arange(n) + 1 - n / 4, 0, 1)
-    weights = np.minimum(left, left[::-1])
-    return float(weights @ x / weights.sum())
-
-
 class EnergyTest(NamedTuple):
     """Do two architectures differ more than two seeds of one do?"""
 

@@ -15,3 +15,20 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 @pytest.fixture
 def key() -> jax.Array:
     return jax.random.key(0)
+
+
+@pytest.fixture
+def small() -> list[str]:
+    """Flags that make seconds of any experiment of two phases."""
+    fields = {
+        "train.num-seeds": 2,
+        "train.num-envs": 4,
+        "train.num-steps": 4,
+        "train.epochs": 1,
+        "train.minibatches": 1,
+        "train.snapshots": 2,
+        "train.phases.0.updates": 2,
+        "train.phases.1.updates": 4,
+        "battery.levels": 12,
+    }
+    return [f"--{name}={value}" for name, value in fields.items()]

@@ -19,19 +19,6 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S)
     for line in block.strip().splitlines()
 ]
-SMALL = [
-    "--train.num-seeds=2",
-    "--train.num-envs=4",
-    "--train.num-steps=4",
-    "--train.epochs=1",
-    "--train.minibatches=1",
-    "--train.snapshots=2",
-    "--battery.levels=12",
-    "--train.phases.0.updates=2",
-    "--train.phases.1.updates=4",
-    "--agent.encoder.widths=[16]",
-    "--agent.budget=2048",
-]
 
 
 def test_two_commands_do_all_the_set_up():
@@ -59,7 +46,7 @@ def test_ci_calls_the_readme_s_test_command():
 
 
 @pytest.mark.slow
-def test_every_command_runs(tmp_path, monkeypatch, capsys):
+def test_every_command_runs(small, tmp_path, monkeypatch, capsys):
     """In the order of the page, made small, in a folder of its own."""
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)
@@ -72,7 +59,7 @@ def test_every_command_runs(tmp_path, monkeypatch, capsys):
         if words[0] != "shardsim":
             continue
         if words[1] == "run":
-            words += SMALL
+            words += [*small, "--agent.encoder.widths=[16]", "--agent.budget=2048"]
         assert cli.main(words[1:]) == 0, line
         seen += 1
     assert seen >= 7

@@ -13,18 +13,6 @@ from shardsim import cli, config, experiment, runs
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "experiments").glob("*.yaml"))
-SMALL = [
-    "--train.num-seeds=2",
-    "--train.num-envs=4",
-    "--train.num-steps=4",
-    "--train.epochs=1",
-    "--train.minibatches=1",
-    "--train.snapshots=2",
-    "--battery.levels=12",
-    "--train.phases.0.updates=2",
-    "--train.phases.1.updates=4",
-]
-"""Flags that make seconds of any experiment of two phases."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
@@ -78,9 +66,9 @@ def test_its_docstring_is_a_lab_note(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_it_runs_to_its_report(path, tmp_path, capsys):
+def test_it_runs_to_its_report(path, small, tmp_path, capsys):
     out = tmp_path / "run"
-    assert cli.main(["run", str(path), "--out", str(out), *SMALL]) == 0
+    assert cli.main(["run", str(path), "--out", str(out), *small]) == 0
     assert str(out / "report.html") in capsys.readouterr().out
     found = runs.read_json(out / "results.json")
     asked = config.build(experiment.Experiment, config.read_yaml(path))

@@ -76,11 +76,18 @@ def worth(carry, shown):
     return np.asarray(jax.vmap(lambda m: one(m).value.mean())(carry.learners[0].agent))
 
 
-def test_acquisition_in_turn_and_extinction():
-    """A then B: V of B rises only when B is paid; unpaid, both fade."""
+def test_acquisition_in_turn_extinction_and_renewal():
+    """A then B: V of B rises only when B is paid. Unpaid in B alone, A comes back when
+    it is shown again; unpaid in both, both fade."""
     plan = config(
         Phase("A", 60, losses=EARN, world={"shown": [[0]]}),
         Phase("B", 60, losses=EARN, world={"shown": [[1]]}),
+        Phase(
+            "extinction in B",
+            100,
+            losses=EARN,
+            world={"shown": [[1]], "rewards": [[0, 0], [0, 0]]},
+        ),
         Phase(
             "extinction",
             150,
@@ -103,9 +110,11 @@ def test_acquisition_in_turn_and_extinction():
     for phase in plan.phases:
         carry = learn(carry, head, plan, phase)
         found.append((worth(carry, [[0]]), worth(carry, [[1]])))
-    (a1, b1), (_, b2), (a3, b3) = found
+    (a1, b1), (_, b2), (a3, b3), (a4, b4) = found
     assert (a1 > 0.5).all()
     assert np.abs(b1).max() < 0.05  # its shard was never reinforced
     assert (b2 > 0.5).all()
-    assert (a3 < a1 / 2).all()
     assert (b3 < b2 / 2).all()
+    assert (a3 > a1 / 2).all()  # renewal: gated off, it was not unlearnt
+    assert (a4 < a1 / 2).all()
+    assert (b4 < b2 / 2).all()

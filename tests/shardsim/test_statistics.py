@@ -93,15 +93,6 @@ def test_holm_by_hand():
     np.testing.assert_allclose(statistics.holm([0.9, 0.8]), [1.0, 1.0])
 
 
-def test_iqm_by_hand():
-    assert statistics.iqm(np.array([0.0, 1.0, 3.0, 100.0])) == 2.0
-    x = np.random.default_rng(5).normal(size=16)
-    assert statistics.iqm(x) == pytest.approx(scipy.stats.trim_mean(x, 0.25))
-    # five numbers: weights 0, 3/4, 1, 3/4, 0
-    got = statistics.iqm(np.array([9.0, 1.0, 2.0, 4.0, -9.0]))
-    assert got == pytest.approx((0.75 * 1 + 2 + 0.75 * 4) / 2.5)
-
-
 def test_energy_distance_by_hand():
     x, y = np.array([[0.0], [0.0]]), np.array([[3.0], [3.0]])
     assert statistics.energy_distance(x, y) == pytest.approx(6.0)

@@ -3,7 +3,7 @@
 from typing import TypeAlias
 
 from shardsim.comparison.measures.agreement import Agreement
-from shardsim.comparison.measures.base import EXACT, Evidence, Measured, need
+from shardsim.comparison.measures.base import EXACT, Evidence, Measured
 from shardsim.comparison.measures.conflict import Conflict
 from shardsim.comparison.measures.decision import Similarity, TwoGoals
 from shardsim.comparison.measures.effect import Effect
@@ -32,5 +32,4 @@ __all__ = [
     "Similarity",
     "TwoGoals",
     "ValueAccuracy",
-    "need",
 ]

@@ -1,6 +1,5 @@
 """What a measure gets and gives. Symbols: N seeds."""
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,21 +31,8 @@ class Measured(NamedTuple):
     """Numbers for the report, by name."""
 
 
-def need(conditions: tuple[str, ...], evidence: Evidence) -> None:
-    """Refuse a condition that the battery does not have."""
-    for name in conditions:
-        if name not in evidence.conditions:
-            allowed = ", ".join(evidence.conditions)
-            raise ValueError(f"condition: got {name!r}; allowed: {allowed}")
-
-
 def masked_mean(
     x: Float[np.ndarray, "N L S"], mask: np.ndarray
 ) -> Float[np.ndarray, " N"]:
     """Mean over the states where the mask is true."""
     return (x * mask).sum(axis=(1, 2)) / mask.sum()
-
-
-def fields_of(measure: Any) -> dict[str, Any]:
-    """A measure's parameters, for the report."""
-    return {f.name: getattr(measure, f.name) for f in dataclasses.fields(measure)}
