@@ -239,9 +239,15 @@ def digest(config: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def _numbered(data: Any) -> Any:
+    """A list of dictionaries as a dictionary by number, to be looked into."""
+    nested = isinstance(data, list) and any(isinstance(x, dict) for x in data)
+    return dict(enumerate(data)) if nested else data
+
+
 def diff(a: Any, b: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
     """Dotted fields in which two configs differ, with both values."""
-    a, b = to_dict(a), to_dict(b)
+    a, b = _numbered(to_dict(a)), _numbered(to_dict(b))
     if not (isinstance(a, dict) and isinstance(b, dict)):
         return {} if a == b else {place: (a, b)}
     found: dict[str, tuple[Any, Any]] = {}

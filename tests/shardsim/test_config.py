@@ -224,3 +224,15 @@ def test_a_file_that_is_no_config_is_named(tmp_path):
     torn.write_text("- 1")
     with pytest.raises(config.ConfigError, match="a mapping"):
         config.read_yaml(torn)
+
+
+def test_diff_looks_into_lists_of_dictionaries():
+    one = build(name="a", more=[{"kind": "square"}, {"kind": "round"}])
+    two = build(name="a", more=[{"kind": "square", "side": 3}])
+    found = config.diff(one, two)
+    assert found["more.0.side"] == (1, 3)
+    assert found["more.1"] == ({"kind": "round", "radius": 1.0}, None)
+    assert len(found) == 2
+    assert config.diff(build(name="a", pair=[1, 2]), build(name="a", pair=[1, 3])) == {
+        "pair": ([1, 2], [1, 3])
+    }
