@@ -58,7 +58,8 @@ TINY = {
             },
         ],
     },
-    "battery": {"levels": 4},
+    # its first two levels show the same context, the third another
+    "battery": {"levels": 4, "seed": 0},
     "omnibus": {"contrast": {"arm": "sharded", "against": "mlp"}},
     "predictions": {"VE": PREDICTION},
 }
