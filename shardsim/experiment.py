@@ -91,17 +91,24 @@ class Experiment:
 
     def _check_names(self) -> None:
         """Arms and conditions that predictions speak of have to be there."""
-        arms = (*self.arms, measures.EXACT)
         pairs = [self.omnibus.contrast, *self.omnibus.references]
         spoken = {"omnibus": {a for p in pairs for a in (p.arm, p.against)}}
         for name, entry in self.predictions.items():
             spoken[f"predictions.{name}.rule"] = entry.arms()
         for place, named in spoken.items():
+            # V* is one and not N seeds: the omnibus has no use for it
+            arms = [*self.arms, *([measures.EXACT] if place != "omnibus" else [])]
             for arm in sorted(named):
                 if arm not in arms:
                     raise ValueError(
                         f"{place}: got arm {arm!r}; allowed: {', '.join(arms)}"
                     )
+        for name, entry in self.predictions.items():
+            if not measures.suits(entry.measure, self.world):
+                raise ValueError(
+                    f"predictions.{name}.measure: got {entry.measure.kind!r}; allowed: "
+                    f"measures that suit the world {self.world.kind!r}"
+                )
         wanted = {
             f"predictions.{name}.measure": entry.measure.conditions
             for name, entry in self.predictions.items()

@@ -34,13 +34,24 @@ class Prediction:
             raise ValueError(
                 f"unitary_within: got {self.unitary_within}; allowed: more than 0"
             )
+        rows = measures.extra_rows(self.measure)
+        for name in self._named():
+            _, slash, row = name.partition("/")
+            if slash and row not in rows:
+                allowed = (
+                    ", ".join(f"ARM/{extra}" for extra in rows) or "no row but ARM"
+                )
+                raise ValueError(f"rule: got {name!r}; allowed: {allowed}")
 
     def arms(self) -> set[str]:
         """The arms that the rule speaks of."""
+        return {name.partition("/")[0] for name in self._named()}
+
+    def _named(self) -> list[str]:
         named = [self.rule.contrast.arm, self.rule.contrast.against]
         for control in self.rule.controls:
             named += [control.arm, control.against or control.arm]
-        return {name.partition("/")[0] for name in named}
+        return named
 
 
 def evaluate(

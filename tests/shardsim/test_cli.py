@@ -32,6 +32,19 @@ def lines(capsys):
         (["--predictions.VE.rule.contrast.arm", "x"], "predictions.VE", "'x'", "mlp"),
         (["--train.phases.7.updates", "1"], "train.phases.7", "", "0 to 1"),
         (["train.num-seeds", "2"], "train.num-seeds", "", "--dotted.field"),
+        (
+            ["--predictions.VE.rule.controls.0.arm", "mlp/known"],
+            "predictions.VE",
+            "'mlp/known'",
+            "no row but ARM",
+        ),
+        (
+            ["--predictions.VE.measure", "{kind: two_goals, condition: x}"],
+            "predictions.VE.measure",
+            "'two_goals'",
+            "suit the world 'context_fruits'",
+        ),
+        (["--omnibus.contrast.arm", "exact"], "omnibus", "'exact'", "mlp"),
         (["--name", "../x"], "name", "'../x'", "letters"),
     ],
 )

@@ -3,7 +3,13 @@
 from typing import TypeAlias
 
 from shardsim.comparison.measures.agreement import Agreement
-from shardsim.comparison.measures.base import EXACT, Evidence, Measured
+from shardsim.comparison.measures.base import (
+    EXACT,
+    Evidence,
+    Measured,
+    extra_rows,
+    suits,
+)
 from shardsim.comparison.measures.conflict import Conflict
 from shardsim.comparison.measures.decision import Similarity, TwoGoals
 from shardsim.comparison.measures.effect import Effect
@@ -32,4 +38,6 @@ __all__ = [
     "Similarity",
     "TwoGoals",
     "ValueAccuracy",
+    "extra_rows",
+    "suits",
 ]

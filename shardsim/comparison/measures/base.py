@@ -31,6 +31,16 @@ class Measured(NamedTuple):
     """Numbers for the report, by name."""
 
 
+def extra_rows(measure: Any) -> tuple[str, ...]:
+    """What stands behind `arm/` in the rows that a measure gives besides `arm`."""
+    return getattr(measure, "ROWS", ())
+
+
+def suits(measure: Any, env: Environment) -> bool:
+    """Whether the world offers what a measure asks of it (its `NEEDS`)."""
+    return isinstance(env, getattr(measure, "NEEDS", Environment))
+
+
 def masked_mean(
     x: Float[np.ndarray, "N L S"], mask: np.ndarray
 ) -> Float[np.ndarray, " N"]:

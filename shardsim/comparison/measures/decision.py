@@ -7,7 +7,7 @@ elsewhere they can. Symbols: M levels with such a square, A actions.
 
 import dataclasses
 import functools
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -99,6 +99,8 @@ def _states_at(
 class TwoGoals:
     """P1: are both goals sought, each of them competently?"""
 
+    NEEDS: ClassVar[type] = HasDecisions
+
     kind: Literal["two_goals"] = "two_goals"
     condition: str = "anywhere"
 
@@ -179,6 +181,8 @@ def _chance(goal: exact.Table, chosen: jax.Array, steps: int) -> jax.Array:
 @dataclasses.dataclass(frozen=True)
 class Similarity:
     """P3: does the pull of the cheese fade away from where it was reinforced?"""
+
+    NEEDS: ClassVar[type] = HasDecisions
 
     kind: Literal["similarity"] = "similarity"
     condition: str = "anywhere"

@@ -1,7 +1,7 @@
 """P11: what V makes of a thing that was never reinforced."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from shardsim.comparison.measures import base
 @dataclasses.dataclass(frozen=True)
 class Effect:
     """Change of V between two conditions that differ in one thing."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("known",)
 
     kind: Literal["effect"] = "effect"
     present: str = "with_cue"
