@@ -5,9 +5,10 @@ provenance.json    versions, devices, flags, source revision
 metrics.jsonl      a line a chunk and arm, while training
 metrics.npz        the same as arrays, at the end
 checkpoints/ARM/   training state (orbax), the newest two
-snapshots/ARM.npz  E, D and V at log-spaced updates, by dotted name
+snapshots/ARM/     UPDATE.npz: E, D and V at log-spaced updates, by dotted name
 weights/ARM.npz    E, D and V at the end, by dotted name
 results.json       every number of the report
+maps.npz, .json    V, policy, gates and parts on the boards that the report draws
 report.html, figures/
 timing.json        wall time; kept apart, for the rest is the same every time
 """
