@@ -170,14 +170,17 @@ def _advance(
         carry = _chunk(job, group, carry, stop - done, done)
         done = stop
         failed = np.asarray(carry.failed)
+        broken = bool((failed >= 0).any())
+        # what is noted before the checkpoint is made again if the checkpoint is not
+        # reached; the other way round it would be missed
+        if end is None and done in kept and not broken:
+            for arm, learner in zip(group, carry.learners, strict=True):
+                _snapshot(job, arm, done, learner.agent)
         overdue = time.monotonic() - saved > CHECKPOINT_SECONDS
-        if done == last or stopped or overdue or (failed >= 0).any():
+        if done == last or stopped or overdue or broken:
             checkpoints.save(folder, done, carry)
             saved = time.monotonic()
         _raise_if_failed(group, failed)
-        if end is None and done in kept:
-            for arm, learner in zip(group, carry.learners, strict=True):
-                _snapshot(job, arm, done, learner.agent)
         if stopped:
             raise Interrupted(
                 f"stopped by signal {stopped[0]} after update {done} of {name}"

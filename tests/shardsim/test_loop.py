@@ -66,6 +66,27 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
     assert len(marks) == len(set(marks))
 
 
+def test_a_power_cut_at_a_checkpoint_loses_no_snapshot(
+    tiny_yaml, tiny_run, tmp_path, capsys, monkeypatch
+):
+    folder = tmp_path / "run"
+    found = started(tiny_yaml, folder)
+    save = checkpoints.save
+
+    def cut(where, update, carry):
+        save(where, update, carry)
+        if where.name == "mlp":
+            raise SystemExit  # the machine is gone as soon as the file is there
+
+    monkeypatch.setattr(checkpoints, "save", cut)
+    with pytest.raises(SystemExit):
+        results.run(found, folder, lambda *told: None)
+    monkeypatch.undo()
+    assert cli.main(["resume", str(folder)]) == 0
+    for name in SAME:
+        assert (folder / name).read_bytes() == (tiny_run / name).read_bytes(), name
+
+
 def test_a_finished_run_is_left_as_it_is(tiny_run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(tiny_run, folder)
