@@ -111,13 +111,18 @@ def altered(env: Environment, fields: dict[str, Any]) -> Environment:
             allowed = ", ".join(env.SCHEDULED)
             raise ValueError(f"world.{field}: unknown key; allowed: {allowed}")
     try:
-        return dataclasses.replace(env, **_frozen(fields))  # type: ignore[type-var]
+        other = dataclasses.replace(env, **_frozen(fields))  # type: ignore[type-var]
     except ValueError as error:
         raise ValueError(f"world.{error}") from None
     except TypeError as error:
         raise ValueError(
             f"world: got {fields!r}; allowed: fields as in the world ({error})"
         ) from None
+    if other.plane_names != env.plane_names:
+        raise ValueError(
+            f"world: got {fields!r}; allowed: what leaves the observation as it is"
+        )
+    return other
 
 
 def _frozen(data: Any) -> Any:

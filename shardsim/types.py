@@ -27,7 +27,8 @@ class TimeStep(NamedTuple):
     truncated: Bool[Array, ""]
     """The time limit ended it: value lies beyond, so it is bootstrapped."""
     info: dict[str, Array]
-    """`rewards [R]`: the reward by source, in the order of `reward_sources`."""
+    """`rewards [R]`: the reward by source, in the order of `reward_sources`;
+    `proxy_rewards [X]`: what goals that go with it in training would pay."""
 
 
 class Trajectory(NamedTuple):
@@ -81,6 +82,11 @@ class Environment(Protocol):
     @property
     def reward_sources(self) -> tuple[str, ...]: ...
 
+    @property
+    def proxy_names(self) -> tuple[str, ...]:
+        """Goals that go with the true one in training; reported, never paid."""
+        ...
+
     def params(self) -> Params:
         """The world's own parameters as arrays."""
         ...
@@ -96,8 +102,17 @@ class Environment(Protocol):
     ) -> tuple[UInt8[Array, "H W P"], State]: ...
 
     def step(
-        self, key: Key[Array, ""], state: State, action: Int[Array, ""], params: Params
-    ) -> TimeStep: ...
+        self,
+        key: Key[Array, ""] | None,
+        state: State,
+        action: Int[Array, ""],
+        params: Params,
+    ) -> TimeStep:
+        """One step; nothing changes after the end.
+
+        Without a key chance is left out and rewards are the expected ones.
+        """
+        ...
 
     def observe(self, state: State) -> UInt8[Array, "H W P"]: ...
 
@@ -109,8 +124,25 @@ class Environment(Protocol):
         """Every state of a level, in the order of `index`. Leaves are [S, ...]."""
         ...
 
-    def index(self, state: State) -> Int[Array, ""]:
+    def state_at(self, level: Level, number: Int[Array, ""]) -> State:
+        """The state that stands at `number` in `states`."""
+        ...
+
+    def index(self, level: Level, state: State) -> Int[Array, ""]:
         """Where a state stands in `states` of its level, in [0, S)."""
+        ...
+
+    @property
+    def num_coins(self) -> int:
+        """Independent coins that chance tosses after a step; see `coin`."""
+        ...
+
+    def coin(self, number: int, state: State) -> tuple[State, float]:
+        """What a state becomes if a coin falls, and the chance that it does."""
+        ...
+
+    def slip(self, state: State) -> Float[Array, ""]:
+        """Chance that an action is replaced by one drawn with equal chances."""
         ...
 
     def position(self, state: State) -> Int[Array, "2"]:

@@ -6,6 +6,9 @@ eating pays: a bite of fruit f pays the largest `rewards[c][f]` over the context
 c that are shown. The cue pays nothing, ever, and is never used up. An episode
 ends with the last of `bites` bites. This is the juice and lollipop world.
 
+With `hunger` every level shows, for each kind of fruit, whether the agent is hungry
+for it; a bite pays only then. Devaluation is a phase in which it is not.
+
 A schedule is a change of `Params`: acquisition of A shows {A}; conflict shows
 {A, B} together; extinction pays 0; renewal shows the old context again.
 """
@@ -15,10 +18,11 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+from jaxtyping import Array, Float, Int, Key
 
-from shardsim.types import TimeStep
-from shardsim_envs import grid
+from shardsim_envs import checks, grid
+from shardsim_envs.records import Level, Outcome, State
+from shardsim_envs.world import GridWorld
 
 
 class Params(NamedTuple):
@@ -30,33 +34,20 @@ class Params(NamedTuple):
     """Weight of each set of contexts, by bit mask (index 0, no context, is 0)."""
     cue: Float[Array, ""]
     """Probability that a level holds the cue."""
-
-
-class Level(NamedTuple):
-    """A level as data: what `reset_to` starts from."""
-
-    floor: Bool[Array, " C"]
-    """Contexts shown."""
-    fruits: Int[Array, "F 2"]
-    cue: Int[Array, "2"]
-    has_cue: Bool[Array, ""]
-    start: Int[Array, "2"]
-
-
-class State(NamedTuple):
-    """A moment of an episode."""
-
-    level: Level
-    position: Int[Array, "2"]
-    uneaten: Bool[Array, " F"]
-    time: Int[Array, ""]
+    hunger: Float[Array, " F"]
+    """Chance of hunger for each fruit; empty where hunger is not in the world."""
 
 
 @dataclasses.dataclass(frozen=True)
-class ContextFruits:
+class ContextFruits(GridWorld):
     """The world and its static parameters."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("rewards", "shown", "cue_probability")
+    SCHEDULED: ClassVar[tuple[str, ...]] = (
+        "rewards",
+        "shown",
+        "cue_probability",
+        "hunger",
+    )
 
     kind: Literal["context_fruits"] = "context_fruits"
     size: int = 7
@@ -71,6 +62,9 @@ class ContextFruits:
     """Sets of contexts a level may show, drawn with equal chance."""
     cue_probability: float = 0.5
     """Chance that a level holds the neutral cue."""
+    hunger: tuple[float, ...] = ()
+    """Chance that a level finds the agent hungry for each fruit; () for a world
+    without hunger, in which every bite pays."""
     bites: int = 1
     """Bites after which the episode is terminated."""
     max_steps: int = 40
@@ -82,38 +76,34 @@ class ContextFruits:
         _check(self)
 
     @property
-    def num_actions(self) -> int:
-        return len(grid.ACTIONS)
+    def shape(self) -> tuple[int, int]:
+        return self.size, self.size
 
     @property
     def num_contexts(self) -> int:
         return self.contexts
 
     @property
-    def eaten_sets(self) -> tuple[int, ...]:
-        """Bit masks of the eaten fruit before the last bite, in order."""
-        masks = range(2**self.fruits)
-        return tuple(m for m in masks if m.bit_count() < self.bites)
-
-    @property
-    def num_states(self) -> int:
-        return self.size**2 * len(self.eaten_sets)
-
-    @property
-    def plane_names(self) -> tuple[str, ...]:
-        fruits = tuple(f"fruit {f}" for f in range(self.fruits))
+    def planes(self) -> tuple[str, ...]:
         floors = tuple(f"floor {c}" for c in range(self.contexts))
-        agent = ("agent",) if self.view == "board" else ()
-        return (*fruits, "cue", *floors, *agent)
+        hungry = tuple(f"hungry {f}" for f in range(len(self.hunger)))
+        return (*self.reward_sources, "cue", *floors, *hungry)
 
     @property
-    def observation_shape(self) -> tuple[int, int, int]:
-        side = 2 * self.size - 1 if self.view == "agent" else self.size
-        return side, side, len(self.plane_names)
+    def things(self) -> tuple[str, ...]:
+        return (*self.reward_sources, "cue")
 
     @property
     def reward_sources(self) -> tuple[str, ...]:
         return tuple(f"fruit {f}" for f in range(self.fruits))
+
+    @property
+    def takeable(self) -> tuple[tuple[str, int], ...]:
+        return tuple((fruit, 1) for fruit in self.reward_sources)
+
+    @property
+    def most_taken(self) -> int:
+        return self.bites
 
     def params(self) -> Params:
         masks = [sum(1 << c for c in group) for group in self.shown]
@@ -122,123 +112,69 @@ class ContextFruits:
             rewards=jnp.asarray(self.rewards, jnp.float32),
             shown=jnp.asarray(weights, jnp.float32),
             cue=jnp.asarray(self.cue_probability, jnp.float32),
+            hunger=jnp.asarray(self.hunger, jnp.float32),
         )
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """A level: a set of contexts, then F + 2 different cells."""
         floor_key, cell_key, cue_key = jax.random.split(key, 3)
         mask = jax.random.categorical(floor_key, jnp.log(params.shown))
-        free = jnp.ones((self.size, self.size), bool)
+        shown = (mask >> jnp.arange(self.contexts)) & 1 == 1
+        free = jnp.ones(self.shape, bool)
         cells = grid.random_cells(cell_key, free, self.fruits + 2)
-        return Level(
-            floor=(mask >> jnp.arange(self.contexts)) & 1 == 1,
-            fruits=cells[: self.fruits],
-            cue=cells[self.fruits],
-            has_cue=jax.random.bernoulli(cue_key, params.cue),
-            start=cells[self.fruits + 1],
-        )
+        has_cue = jax.random.bernoulli(cue_key, params.cue)
+        maps = {
+            fruit: grid.plane(self.shape, cells[f])
+            for f, fruit in enumerate(self.reward_sources)
+        }
+        maps["cue"] = grid.plane(self.shape, cells[self.fruits]) & has_cue
+        for c in range(self.contexts):
+            maps[f"floor {c}"] = jnp.broadcast_to(shown[c], self.shape)
+        if self.hunger:
+            hungry = jax.random.bernoulli(jax.random.fold_in(key, 1), params.hunger)
+            for f in range(self.fruits):
+                maps[f"hungry {f}"] = jnp.broadcast_to(hungry[f], self.shape)
+        return self.level(maps, cells[self.fruits + 1])
 
-    def reset(
-        self, key: Key[Array, ""], params: Params
-    ) -> tuple[UInt8[Array, "H W P"], State]:
-        return self.reset_to(self.generate(key, params), params)
-
-    def reset_to(
-        self, level: Level, params: Params
-    ) -> tuple[UInt8[Array, "H W P"], State]:
-        del params
-        uneaten = jnp.ones((self.fruits,), bool)
-        state = State(level, level.start, uneaten, jnp.int32(0))
-        return self.observe(state), state
-
-    def step(
-        self, key: Key[Array, ""], state: State, action: Int[Array, ""], params: Params
-    ) -> TimeStep:
+    def advance(
+        self,
+        key: Key[Array, ""] | None,
+        state: State,
+        action: Int[Array, ""],
+        params: Params,
+    ) -> Outcome:
         del key
-        level = state.level
-        position = grid.move(self.walls(level), state.position, action)
-        bite = state.uneaten & jnp.all(level.fruits == position[None], axis=-1)
-        pay = jnp.where(level.floor[:, None], params.rewards, -jnp.inf).max(axis=0)
-        rewards = jnp.where(bite, pay, 0.0)
-        uneaten = state.uneaten & ~bite
-        time = state.time + 1
-        terminated = jnp.sum(~uneaten) >= self.bites
-        truncated = (time >= self.max_steps) & ~terminated
-        new = State(level, position, uneaten, time)
-        return TimeStep(
-            self.observe(new),
-            new,
-            rewards.sum(),
+        moved = self.move(state, action)
+        bite = moved.here[: self.fruits] > 0
+        shown = self.context(state) > 0
+        pay = jnp.where(shown[:, None], params.rewards, -jnp.inf).max(axis=0)
+        if self.hunger:
+            hungry = moved.here[self.plane("hungry 0") : -1]
+            pay = pay * hungry.astype(jnp.float32)
+        eaten = {fruit: jnp.bool_(False) for fruit in self.reward_sources}
+        if self.bites == 1:
+            terminated = bite.any()
+        else:
+            left = (state.board[..., : self.fruits] > 0).any(axis=(0, 1)) & ~bite
+            terminated = jnp.sum(~left) >= self.bites
+        return Outcome(
+            self.settle(state, moved, eaten),
+            moved.position,
+            state.memory,
+            jnp.where(bite, pay, 0.0),
             terminated,
-            truncated,
-            {"rewards": rewards},
         )
-
-    def observe(self, state: State) -> UInt8[Array, "H W P"]:
-        level, shape = state.level, (self.size, self.size)
-        fruits = jax.vmap(lambda cell: grid.plane(shape, cell))(level.fruits)
-        fruits = fruits & state.uneaten[:, None, None]
-        cue = grid.plane(shape, level.cue) & level.has_cue
-        floor = jnp.broadcast_to(level.floor[:, None, None], (self.contexts, *shape))
-        planes = [*fruits, cue, *floor]
-        if self.view == "board":
-            planes.append(grid.plane(shape, state.position))
-        board = jnp.stack(planes, axis=-1).astype(jnp.uint8)
-        return board if self.view == "board" else grid.window(board, state.position)
 
     def context(self, state: State) -> Float[Array, " C"]:
-        return state.level.floor.astype(jnp.float32)
-
-    def states(self, level: Level) -> State:
-        """All positions by all sets of eaten fruit; see `index`."""
-        cells, sets = self.size**2, jnp.asarray(self.eaten_sets, jnp.int32)
-        number = jnp.arange(self.num_states, dtype=jnp.int32)
-        cell, eaten = number % cells, sets[number // cells]
-        return State(
-            level=jax.tree.map(
-                lambda x: jnp.broadcast_to(x, (self.num_states, *x.shape)), level
-            ),
-            position=jnp.stack([cell // self.size, cell % self.size], axis=-1),
-            uneaten=(eaten[:, None] >> jnp.arange(self.fruits)[None]) & 1 == 0,
-            time=jnp.zeros((self.num_states,), jnp.int32),
-        )
-
-    def index(self, state: State) -> Int[Array, ""]:
-        """cell + cells * (rank of the set of eaten fruit); terminal sets count as 0."""
-        rank = {mask: i for i, mask in enumerate(self.eaten_sets)}
-        ranks = [rank.get(m, 0) for m in range(2**self.fruits)]
-        cell = state.position[0] * self.size + state.position[1]
-        eaten = jnp.sum(jnp.where(state.uneaten, 0, 1 << jnp.arange(self.fruits)))
-        return (cell + self.size**2 * jnp.asarray(ranks)[eaten]).astype(jnp.int32)
-
-    def position(self, state: State) -> Int[Array, "2"]:
-        return state.position
-
-    def walls(self, level: Level) -> Bool[Array, "H W"]:
-        del level
-        return jnp.zeros((self.size, self.size), bool)
-
-    def goal_field(self, key: Key[Array, ""], state: State) -> Int[Array, "H W"]:
-        walls = self.walls(state.level)
-        goal = grid.random_cells(key, ~walls, 1)[0]
-        return grid.distances(walls, grid.plane(walls.shape, goal))
-
-    def walk_logits(self, field: Int[Array, "H W"], state: State) -> Float[Array, " A"]:
-        walls = self.walls(state.level)
-        return grid.shortest_path_logits(field, walls, state.position)
-
-    def glyphs(self, level: Level) -> dict[str, tuple[int, int]]:
-        found = {f"fruit {f}": level.fruits[f] for f in range(self.fruits)}
-        if level.has_cue:
-            found["cue"] = level.cue
-        found["start"] = level.start
-        return {name: (int(cell[0]), int(cell[1])) for name, cell in found.items()}
+        first = self.plane("floor 0")
+        return state.board[0, 0, first : first + self.contexts].astype(jnp.float32)
 
 
 def _check(world: ContextFruits) -> None:
     """Refuse what can't be played, naming the field."""
     cells = world.fruits + 2
     rules = {
+        **checks.episode(world),
         "contexts": (1 <= world.contexts <= 8, "1 to 8"),
         "fruits": (1 <= world.fruits <= 6, "1 to 6"),
         "size": (
@@ -259,10 +195,11 @@ def _check(world: ContextFruits) -> None:
             f"one or more non-empty sets of contexts 0 to {world.contexts - 1}",
         ),
         "cue_probability": (0 <= world.cue_probability <= 1, "0 to 1"),
+        "hunger": (
+            len(world.hunger) in (0, world.fruits)
+            and all(0 <= chance <= 1 for chance in world.hunger),
+            f"() or {world.fruits} chances (fruits), 0 to 1",
+        ),
         "bites": (1 <= world.bites <= world.fruits, f"1 to {world.fruits}"),
-        "max_steps": (world.max_steps >= 1, "at least 1"),
     }
-    for field, (fine, allowed) in rules.items():
-        if not fine:
-            got = getattr(world, field)
-            raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
+    checks.refuse(world, rules)

@@ -36,6 +36,21 @@ def plane(shape: tuple[int, ...], cell: Int[Array, "2"]) -> Bool[Array, "H W"]:
     return (rows == cell[0]) & (columns == cell[1])
 
 
+def cell(plane: Bool[Array, "H W"]) -> Int[Array, "2"]:
+    """The first cell, row by row, at which a plane is true."""
+    return jnp.stack(jnp.divmod(jnp.argmax(plane), plane.shape[1])).astype(jnp.int32)
+
+
+def mark(
+    shape: tuple[int, int], cells: Int[Array, "n 2"], there: Bool[Array, " n"]
+) -> Bool[Array, "H W"]:
+    """True at those of the cells that are there."""
+    flat = jnp.zeros(shape[0] * shape[1], bool)
+    # distinct cells; those not there go off the end, where they are dropped
+    at = jnp.where(there, cells[:, 0] * shape[1] + cells[:, 1], flat.size)
+    return flat.at[at].set(True, mode="drop").reshape(shape)
+
+
 def window(
     board: UInt8[Array, "H W P"], centre: Int[Array, "2"]
 ) -> UInt8[Array, "Hv Wv P"]:
@@ -123,6 +138,32 @@ def random_cells(
     score = jnp.where(allowed.reshape(-1), score, -1.0)
     _, chosen = jax.lax.top_k(score, count)
     return jnp.stack([chosen // width, chosen % width], axis=-1).astype(jnp.int32)
+
+
+def random_ranks(key: Key[Array, ""], allowed: Bool[Array, "H W"]) -> Int[Array, "H W"]:
+    """The allowed cells numbered in random order, from 0; other cells come after.
+
+    For as many things as a parameter says: the cells with a rank below it.
+    """
+    score = jax.random.uniform(key, allowed.shape)
+    score = jnp.where(allowed, score, 2.0).reshape(-1)
+    return jnp.argsort(jnp.argsort(score)).reshape(allowed.shape).astype(jnp.int32)
+
+
+def drawing(picture: tuple[str, ...], marks: str) -> Bool[Array, "H W"]:
+    """Where a picture, given as its rows, holds one of the marks."""
+    return jnp.asarray([[mark in marks for mark in row] for row in picture])
+
+
+def slipped(
+    key: Key[Array, ""] | None, action: Int[Array, ""], chance: Float[Array, ""]
+) -> Int[Array, ""]:
+    """The action, or with some chance one drawn with equal chances."""
+    if key is None:
+        return action
+    slip_key, action_key = jax.random.split(key)
+    other = jax.random.randint(action_key, (), 0, len(ACTIONS))
+    return jnp.where(jax.random.bernoulli(slip_key, chance), other, action)
 
 
 def random_cell(key: Key[Array, ""], allowed: Bool[Array, "H W"]) -> Int[Array, "2"]:

@@ -1,12 +1,14 @@
-"""Mazes without cycles, and the cell where two ways through one part.
+"""Walls: five layouts, and the cell where two ways through a maze part.
 
-A maze is a spanning tree over rooms. Rooms lie at even rows and columns, a passage
-between two rooms is the cell between them, and every other cell is wall.
-Symbols: R rooms on a side, M = R^2 rooms, H = W = 2R - 1 board, L levels.
+All free cells of a board hang together, whatever the layout: what is cut off is wall.
+A `tree` is a maze without cycles, a spanning tree over rooms. Rooms lie at even rows
+and columns, a passage between two rooms is the cell between them, and every other cell
+is wall. Symbols: R rooms on a side, M = R^2 rooms, H = W = 2R - 1 board, L levels.
 """
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +17,10 @@ from jaxtyping import Array, Bool, Float, Int, Key, UInt32
 
 from shardsim_envs import grid
 
+Layout: TypeAlias = Literal["tree", "blocks", "edges", "open", "noise"]
+BLOCKS, EDGES, NOISE = 0.25, 0.75, 0.25
+"""Chance of a wall in `blocks`, of a passage in `edges`; height of the noise from
+which there is wall. As in jaxgmg's generators of these names."""
 NONE = np.uint32(2**32 - 1)
 """Weight of an edge that is not there, and the link of a room not yet joined."""
 
@@ -39,6 +45,98 @@ class Decision(NamedTuple):
     """Euclidean distance of the cheese and the corner, in cells."""
     cheese_from_cell: Float[Array, ""]
     """Euclidean distance of the cheese and `cell`, in cells."""
+
+
+def layout(
+    key: Key[Array, ""],
+    kind: Layout,
+    size: int,
+    free: Sequence[tuple[int, int]] = (),
+) -> Bool[Array, "H W"]:
+    """Walls of a board with a wall around it.
+
+    Args:
+      kind: `tree`: a maze without cycles; `blocks`: walls here and there; `edges`:
+        rooms, each passage open or not; `noise`: lakes of wall; `open`: none.
+      size: cells on a side, odd, the wall around it included.
+      free: rooms (odd row and column) that are never wall.
+
+    Returns:
+      True at walls. The free cells hang together and are at least as many as in a
+      `tree`; a board that would have fewer is `open` instead.
+    """
+    inner = size - 2
+    if kind == "tree":
+        return jnp.pad(generate(key, inner), 1, constant_values=True)
+    if kind == "open":
+        return jnp.pad(jnp.zeros((inner, inner), bool), 1, constant_values=True)
+    if kind == "blocks":
+        walls = jax.random.bernoulli(key, BLOCKS, (inner, inner))
+    elif kind == "edges":
+        shut = ~jax.random.bernoulli(key, EDGES, (inner, inner))
+        rows, columns = jnp.ogrid[:inner, :inner]
+        odd = rows % 2 + columns % 2
+        walls = (odd == 2) | ((odd == 1) & shut)
+    else:
+        walls = noise(key, inner) > NOISE
+    for row, column in free:
+        walls &= ~grid.plane(walls.shape, jnp.asarray([row - 1, column - 1]))
+    main = _largest_part(~walls)
+    enough = main.sum() >= 2 * ((inner + 1) // 2) ** 2 - 1
+    for row, column in free:
+        enough &= main[row - 1, column - 1]
+    return jnp.pad(~main & enough, 1, constant_values=True)
+
+
+def noise(key: Key[Array, ""], size: int) -> Float[Array, "H W"]:
+    """Perlin's gradient noise of cells of 2 x 2, in [-1, 1].
+
+    Reference: Perlin, "Improving noise", 2002.
+    """
+    cells = (size + 1) // 2
+    angle = jax.random.uniform(key, (cells + 1, cells + 1), maxval=2 * jnp.pi)
+    place = jnp.arange(size)
+    low, part = place // 2, (place % 2) / 2
+    total = jnp.zeros((size, size))
+    for down in (0, 1):
+        for right in (0, 1):
+            corner = angle[low[:, None] + down, low[None] + right]
+            y, x = part[:, None] - down, part[None] - right
+            ramp = jnp.sin(corner) * y + jnp.cos(corner) * x
+            total += _smooth(1 - jnp.abs(y)) * _smooth(1 - jnp.abs(x)) * ramp
+    return math.sqrt(2) * total
+
+
+def _smooth(t: Array) -> Array:
+    return t * t * t * (t * (t * 6 - 15) + 10)
+
+
+def _largest_part(free: Bool[Array, "H W"]) -> Bool[Array, "H W"]:
+    """The largest set of free cells that hang together; of equal ones the first."""
+    labels = _labels(free)
+    count = jnp.zeros(free.size + 1, jnp.int32).at[labels.reshape(-1)].add(1)
+    return labels == jnp.argmax(count[1:]) + 1
+
+
+@grid.side_by_side
+def _labels(free: Bool[Array, "H W L"]) -> Int[Array, "H W L"]:
+    """The highest number of a cell that each free cell hangs together with; else 0."""
+    height, width, _ = free.shape
+    number = jnp.arange(1, height * width + 1, dtype=jnp.int32)
+    start = jnp.where(free, number.reshape(height, width, 1), 0)
+
+    def sweep(carry: tuple[Array, Array]) -> tuple[Array, Array]:
+        labels, _ = carry
+        around = jnp.pad(labels, ((1, 1), (1, 1), (0, 0)))
+        highest = jnp.maximum(
+            jnp.maximum(around[:-2, 1:-1], around[2:, 1:-1]),
+            jnp.maximum(around[1:-1, :-2], around[1:-1, 2:]),
+        )
+        new = jnp.where(free, jnp.maximum(labels, highest), 0)
+        return new, jnp.any(new != labels)
+
+    labels, _ = jax.lax.while_loop(lambda c: c[1], sweep, (start, jnp.bool_(True)))
+    return labels
 
 
 def generate(key: Key[Array, ""], size: int) -> Bool[Array, "H W"]:

@@ -49,13 +49,12 @@ def bids(
 ) -> Bids:
     """Q_V(s, a) = r + gamma (1 - terminated) V(s') over the world's own step.
 
-    The key of the look ahead is fixed: in a world with noise the agent would see one
-    draw of it and not the one that comes true.
+    The world's chance is left out of the look ahead: it sees expected rewards and the
+    state before any coin falls.
     """
-    key = jax.random.key(0)
 
     def after(action: Array) -> tuple[Array, Bool[Array, ""], Array, Array]:
-        step = env.step(key, state, action, params)
+        step = env.step(None, state, action, params)
         return (
             step.reward,
             step.terminated,

@@ -62,10 +62,10 @@ def pool():
 
 
 def test_a_pool_holds_different_levels_each_at_its_start(pool):
-    walls = np.asarray(pool.states.level.walls).reshape(SIZE, -1)
-    assert len({row.tobytes() for row in walls}) == SIZE
+    boards = np.asarray(pool.states.board).reshape(SIZE, -1)
+    assert len({row.tobytes() for row in boards}) == SIZE
     assert (np.asarray(pool.states.time) == 0).all()
-    np.testing.assert_array_equal(pool.states.position, pool.states.level.start)
+    assert (np.asarray(pool.states.position) == [5, 1]).all()
 
 
 def test_an_episode_goes_on_till_it_ends_and_then_from_a_start(pool, key):
@@ -77,7 +77,7 @@ def test_an_episode_goes_on_till_it_ends_and_then_from_a_start(pool, key):
         out, going_on = stepping(SHORT)(pool, start, key, state, jnp.int32(LEFT))
         ends.append(bool(out.truncated))
         # what is told is the world's own last state, before any reset
-        assert equal(out.state.level, jax.tree.map(np.asarray, state.level))
+        assert equal(out.state.board, np.asarray(state.board))
         assert int(out.state.time) == int(state.time) + 1
         if ends[-1]:
             assert which(pool, going_on) == [number]
@@ -89,11 +89,12 @@ def test_an_episode_goes_on_till_it_ends_and_then_from_a_start(pool, key):
 
 def test_the_goal_also_leads_to_a_start(pool, key):
     state = jax.tree.map(lambda leaf: leaf[0], pool.states)
-    corridor = state.level._replace(
-        walls=jnp.ones((7, 7), bool).at[5, 1:3].set(False),
-        cheese=jnp.asarray([5, 2], jnp.int32),
-    )
-    state = state._replace(level=corridor)
+    maps = {
+        "wall": jnp.ones((7, 7), bool).at[5, 1:3].set(False),
+        "cheese": jnp.zeros((7, 7), bool).at[5, 2].set(True),
+    }
+    corridor = SHORT.level(maps, jnp.asarray([5, 1], jnp.int32))
+    _, state = SHORT.reset_to(corridor, SHORT.params())
     out, going_on = stepping(SHORT)(pool, jnp.int32(4), key, state, jnp.int32(RIGHT))
     assert bool(out.terminated)
     assert float(out.reward) == 1

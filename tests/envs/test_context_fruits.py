@@ -11,7 +11,7 @@ import scipy.stats
 
 from shardsim import exact
 from shardsim_envs import ContextFruits
-from shardsim_envs.context_fruits import Level
+from shardsim_envs.records import Level
 
 WORLD = ContextFruits(size=5, view="board")
 BOTH_PAY = ((1.0, 1.0), (1.0, 1.0))
@@ -27,13 +27,16 @@ CUE = (0, 2)
 
 
 def level(*contexts: int, fruits=FRUITS, cue: bool = True) -> Level:
-    return Level(
-        floor=jnp.asarray([c in contexts for c in range(2)]),
-        fruits=jnp.asarray(fruits, jnp.int32),
-        cue=jnp.asarray(CUE, jnp.int32),
-        has_cue=jnp.asarray(cue),
-        start=jnp.asarray([0, 0], jnp.int32),
-    )
+    shape = WORLD.shape
+    maps = {f"fruit {f}": at(shape, cell) for f, cell in enumerate(fruits)}
+    maps |= {f"floor {c}": jnp.full(shape, c in contexts) for c in range(2)}
+    maps["cue"] = at(shape, CUE) & cue
+    return WORLD.level(maps, jnp.asarray([0, 0], jnp.int32))
+
+
+def at(shape, cell):
+    """A map that shows one cell."""
+    return jnp.zeros(shape, bool).at[cell].set(True)
 
 
 @functools.cache
@@ -153,7 +156,7 @@ def test_two_bites_are_worth_both_fruits():
     assert [float(s.reward) for s in steps] == [0, 1, 0, 0, 0.5]
     assert [bool(s.terminated) for s in steps] == [False] * 4 + [True]
     assert [int(shown(s, "fruit 0").sum()) for s in steps] == [1, 0, 0, 0, 0]
-    assert [int(env.index(s.state)) // 25 for s in steps[:-1]] == [0, 1, 1, 1]
+    assert [int(env.index(near, s.state)) // 25 for s in steps[:-1]] == [0, 1, 1, 1]
 
 
 def test_the_window_shows_the_board_round_the_agent():
@@ -184,14 +187,17 @@ def levels(**phase):
 
 
 def test_levels_show_the_sets_that_the_schedule_names():
-    floor = levels(shown=((0,), (0, 1))).floor
+    board = levels(shown=((0,), (0, 1))).board
+    floor = board[..., WORLD.plane("floor 0") :][..., :2]
+    assert (floor == floor[:, :1, :1]).all()
+    floor = floor[:, 0, 0]
     assert floor[:, 0].all()
     assert scipy.stats.binomtest(int(floor[:, 1].sum()), COUNT).pvalue > 0.001
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.5, 1.0])
 def test_the_cue_is_as_frequent_as_asked(chance):
-    count = int(levels(cue_probability=chance).has_cue.sum())
+    count = int(levels(cue_probability=chance).board[..., WORLD.plane("cue")].sum())
     if chance in (0, 1):
         assert count == COUNT * chance
     else:
@@ -199,11 +205,10 @@ def test_the_cue_is_as_frequent_as_asked(chance):
 
 
 def test_nothing_lies_on_anything_and_everything_lies_anywhere():
-    found = levels()
-    cells = np.concatenate(
-        [found.fruits, found.cue[:, None], found.start[:, None]], axis=1
-    )
-    flat = cells @ np.asarray([WORLD.size, 1])
+    board = levels(cue_probability=1.0).board.reshape(COUNT, 25, -1)
+    things = [WORLD.plane(n) for n in ("fruit 0", "fruit 1", "cue", "agent")]
+    assert (board[..., things].sum(axis=1) == 1).all()
+    flat = board[..., things].argmax(axis=1)
     assert all(len(set(row)) == 4 for row in flat.tolist())
     for thing in flat.T:
         counts = np.bincount(thing, minlength=WORLD.size**2)
@@ -227,6 +232,8 @@ def test_nothing_lies_on_anything_and_everything_lies_anywhere():
         ("bites", 0),
         ("bites", 3),
         ("max_steps", 0),
+        ("hunger", (0.5,)),
+        ("hunger", (0.5, 2.0)),
     ],
 )
 def test_a_field_that_cannot_be_played_is_refused(field, bad):

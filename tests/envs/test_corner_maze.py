@@ -13,7 +13,7 @@ import scipy.stats
 
 from shardsim import exact
 from shardsim_envs import CornerMaze
-from shardsim_envs.corner_maze import Level
+from shardsim_envs.records import Level
 
 WORLD = CornerMaze(size=9, region=2)
 DISCOUNT = 0.9
@@ -36,6 +36,19 @@ def levels(env: CornerMaze, region: int) -> Level:
     return jax.tree.map(np.asarray, generating(env)(keys, params))
 
 
+def walls(level: Level) -> np.ndarray:
+    return np.asarray(level.board)[..., WORLD.plane("wall")] > 0
+
+
+def cheese(level: Level) -> np.ndarray:
+    """[..., 2]: the one cell at which there is cheese."""
+    shown = np.asarray(level.board)[..., WORLD.plane("cheese")]
+    assert (shown.sum(axis=(-2, -1)) == 1).all()
+    *batch, _, width = shown.shape
+    number = shown.reshape(*batch, -1).argmax(axis=-1)
+    return np.stack([number // width, number % width], axis=-1)
+
+
 def one(many: Level, number: int) -> Level:
     return jax.tree.map(lambda leaf: leaf[number], many)
 
@@ -51,9 +64,9 @@ def test_cheese_is_uniform_over_the_free_cells_of_the_region(region):
     """Its rank among a level's cells is uniform, pooled over levels by their number."""
     many = levels(WORLD, region)
     assert (many.start == [7, 1]).all()
-    allowed = ~many.walls & in_block(9, region)
+    allowed = ~walls(many) & in_block(9, region)
     allowed[:, 7, 1] = False  # the start
-    at = (np.arange(COUNT), many.cheese[:, 0], many.cheese[:, 1])
+    at = (np.arange(COUNT), *cheese(many).T)
     assert allowed[at].all()
     rank = np.cumsum(allowed.reshape(COUNT, -1), axis=1).reshape(allowed.shape)[at] - 1
     number = allowed.sum(axis=(1, 2))
@@ -68,9 +81,9 @@ def test_cheese_is_uniform_over_the_free_cells_of_the_region(region):
 
 
 def test_the_region_of_the_params_counts_and_the_context_keeps_its_own():
-    cheese = levels(WORLD, 7).cheese
-    assert not in_block(9, 2)[cheese[:, 0], cheese[:, 1]].all()
-    assert np.ptp(cheese[:, 0]) == np.ptp(cheese[:, 1]) == 6
+    found = cheese(levels(WORLD, 7))
+    assert not in_block(9, 2)[found[:, 0], found[:, 1]].all()
+    assert np.ptp(found[:, 0]) == np.ptp(found[:, 1]) == 6
     contexts = jax.jit(lambda level: jax.vmap(WORLD.context)(WORLD.states(level)))
     context = np.asarray(contexts(one(levels(WORLD, 7), 0))).reshape(9, 9, 2)
     np.testing.assert_array_equal(context[..., 1], in_block(9, 2))
@@ -87,7 +100,7 @@ def solve(level, params):
 def test_the_cheese_is_worth_its_distance(steps):
     for number in range(10):
         level = one(levels(WORLD, 7), number)
-        distance = steps(level.walls, tuple(level.cheese)).reshape(-1)
+        distance = steps(walls(level), tuple(cheese(level))).reshape(-1)
         value = np.asarray(solve(level, WORLD.params()))
         on_the_way = distance > 0
         expected = DISCOUNT ** (distance[on_the_way] - 1)
@@ -121,16 +134,14 @@ THROUGH_CORNER = """
 """
 
 
-def drawn(picture: str, cheese: tuple[int, int]) -> Level:
+def drawn(picture: str, at: tuple[int, int]) -> Level:
     """A picture of what lies within the wall; cells are counted from there."""
     rows = [line.split() for line in picture.split("\n") if line.strip()]
-    walls = np.pad([[mark == "#" for mark in row] for row in rows], 1, "constant")
-    walls[[0, -1]] = walls[:, [0, -1]] = True
-    return Level(
-        walls=jnp.asarray(walls),
-        cheese=jnp.asarray(cheese, jnp.int32) + 1,
-        start=jnp.asarray([5, 1], jnp.int32),
-    )
+    wall = np.pad([[mark == "#" for mark in row] for row in rows], 1, "constant")
+    wall[[0, -1]] = wall[:, [0, -1]] = True
+    shown = jnp.zeros((7, 7), bool).at[at[0] + 1, at[1] + 1].set(True)
+    maps = {"wall": jnp.asarray(wall), "cheese": shown}
+    return SMALL.level(maps, jnp.asarray([5, 1], jnp.int32))
 
 
 SMALL = CornerMaze(size=7)
@@ -201,8 +212,8 @@ def test_decisions_agree_with_the_two_ways(steps):
     moves = {(-1, 0): UP, (0, 1): RIGHT, (1, 0): DOWN, (0, -1): LEFT}
     for number in range(200):
         level, found = one(many, number), one(decisions, number)
-        distance = steps(level.walls, tuple(level.start))
-        ways = [way(distance, end) for end in (tuple(level.cheese), WORLD.corner)]
+        distance = steps(walls(level), tuple(level.start))
+        ways = [way(distance, end) for end in (tuple(cheese(level)), WORLD.corner)]
         pairs = zip(*ways, strict=False)
         shared = [a for a, b in itertools.takewhile(lambda p: p[0] == p[1], pairs)]
         assert tuple(found.cell) == shared[-1]
@@ -218,14 +229,14 @@ def test_decisions_agree_with_the_two_ways(steps):
 def test_the_window_tells_the_floor_from_what_lies_outside():
     env = dataclasses.replace(SMALL, view="agent")
     seen, _ = env.reset_to(drawn(OPEN_END, (2, 4)), env.params())
-    wall, cheese, floor = np.moveaxis(np.asarray(seen), -1, 0)
+    wall, shown, floor = np.moveaxis(np.asarray(seen), -1, 0)
     # the agent stands at (5, 1), in the middle of a window of 13 x 13
-    board = np.asarray(drawn(OPEN_END, (2, 4)).walls)
+    board = walls(drawn(OPEN_END, (2, 4)))
     np.testing.assert_array_equal(wall[1:8, 5:12], board)
     np.testing.assert_array_equal(floor[1:8, 5:12], ~board)
     assert wall.sum() == board.sum()
     assert floor.sum() == (~board).sum()
-    assert np.argwhere(cheese).tolist() == [[4, 10]]
+    assert np.argwhere(shown).tolist() == [[4, 10]]
 
 
 @pytest.mark.parametrize(
@@ -238,6 +249,7 @@ def test_the_window_tells_the_floor_from_what_lies_outside():
         ("region", 12),
         ("max_steps", 0),
         ("view", "map"),
+        ("layout", "spiral"),
     ],
 )
 def test_a_field_that_cannot_be_played_is_refused(field, bad):

@@ -12,7 +12,6 @@ from jaxtyping import Array
 
 from shardsim import exact
 from shardsim_envs import CornerMaze
-from shardsim_envs.corner_maze import Level
 
 OPTIMAL = jax.jit(exact.optimal_value, static_argnums=2)
 POLICY = jax.jit(exact.policy_value, static_argnums=3)
@@ -26,6 +25,9 @@ TABLE = exact.Table(
     reward=jnp.asarray([[0.0, 0.1], [1.0, 0.0], [0.0, 0.0]], jnp.float32),
     terminated=jnp.asarray([[False, False], [True, False], [False, False]]),
     start=jnp.int32(0),
+    slip=jnp.zeros(3),
+    fallen=jnp.zeros((3, 0), jnp.int32),
+    chance=jnp.zeros(0),
 )
 EVEN = jnp.full((3, 2), 0.5, jnp.float32)
 
@@ -69,11 +71,11 @@ def test_value_of_an_even_policy_by_hand_with_its_time_limit(steps, expected):
 def corridor():
     """S . G in a row, walls all round: the table of a board of 25 cells."""
     env = CornerMaze(size=5)
-    level = Level(
-        walls=jnp.ones((5, 5), bool).at[4, :3].set(False),
-        cheese=jnp.asarray([4, 2], jnp.int32),
-        start=jnp.asarray([4, 0], jnp.int32),
-    )
+    maps = {
+        "wall": jnp.ones((5, 5), bool).at[4, :3].set(False),
+        "cheese": jnp.zeros((5, 5), bool).at[4, 2].set(True),
+    }
+    level = env.level(maps, jnp.asarray([4, 0], jnp.int32))
     return jax.jit(lambda: exact.tabulate(env, level, env.params()))()
 
 
@@ -107,6 +109,9 @@ def random_problem(key: Array) -> tuple[exact.Table, Array]:
         reward=jax.random.normal(keys[1], (6, 3), jnp.float32),
         terminated=jax.random.bernoulli(keys[2], 0.2, (6, 3)),
         start=jnp.int32(0),
+        slip=jnp.zeros(6),
+        fallen=jnp.zeros((6, 0), jnp.int32),
+        chance=jnp.zeros(0),
     )
     logits = 3 * jax.random.normal(keys[3], (6, 3), jnp.float32)
     return table, jax.nn.softmax(logits)

@@ -9,7 +9,6 @@ import pytest
 
 from shardsim import acting, agent, encoders, value
 from shardsim_envs import ContextFruits
-from shardsim_envs.context_fruits import Level
 
 ENV = ContextFruits(size=3, max_steps=6)
 CONFIG = agent.AgentConfig(
@@ -33,13 +32,13 @@ def made(shards):
 
 def start():
     """The agent in the middle, fruit 0 to its right, fruit 1 above, context 0."""
-    level = Level(
-        floor=jnp.asarray([True, False]),
-        fruits=jnp.asarray([[1, 2], [0, 1]], jnp.int32),
-        cue=jnp.asarray([2, 2], jnp.int32),
-        has_cue=jnp.asarray(False),
-        start=jnp.asarray([1, 1], jnp.int32),
-    )
+    empty = jnp.zeros((3, 3), bool)
+    maps = {
+        "fruit 0": empty.at[1, 2].set(True),
+        "fruit 1": empty.at[0, 1].set(True),
+        "floor 0": ~empty,
+    }
+    level = ENV.level(maps, jnp.asarray([1, 1], jnp.int32))
     return ENV.reset_to(level, PARAMS)
 
 

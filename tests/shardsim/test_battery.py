@@ -44,7 +44,7 @@ def test_expected_return_is_the_mean_of_episodes(condition):
 
         def step(carry, t):
             state, alive, got = carry
-            logits = jnp.log(policy[ENV.index(state)])
+            logits = jnp.log(policy[ENV.index(level, state)])
             action = jax.random.categorical(jax.random.fold_in(key, t), logits)
             out, state = autoreset.step(
                 ENV, pool, jnp.int32(0), key, state, action, condition.params
@@ -95,15 +95,20 @@ def test_q_values_equal_the_exact_lookahead(condition):
 def test_conditions_differ_in_what_was_changed_and_nothing_else():
     params = [ContextFruits(size=4, shown=s).params() for s in (((0,),), ((1,),))]
     a, b = (battery.build(ENV, p, CONFIG, 0.9) for p in params)
-    assert np.array_equal(a.levels.fruits, b.levels.fruits)
+    fruits = ENV.plane("fruit 0"), ENV.plane("fruit 1")
+    one, other = (np.asarray(c.levels.board)[..., fruits] for c in (a, b))
+    assert np.array_equal(one, other)
     assert np.array_equal(a.levels.start, b.levels.start)
-    assert np.array_equal(a.levels.has_cue, b.levels.has_cue)
-    assert not np.array_equal(a.levels.floor, b.levels.floor)
+    boards = [np.asarray(c.levels.board) for c in (a, b)]
+    cue, floor = ENV.plane("cue"), ENV.plane("floor 0")
+    assert np.array_equal(boards[0][..., cue], boards[1][..., cue])
+    assert not np.array_equal(boards[0][..., floor], boards[1][..., floor])
 
 
 def test_reachable_states_leave_out_the_fruit(condition):
     for level in range(6):
-        cells = np.asarray(condition.levels.fruits[level])
+        board = np.asarray(condition.levels.board[level])[..., :2]
+        cells = np.argwhere(board)[:, :2]
         index = cells[:, 0] * 4 + cells[:, 1]
         assert not condition.reachable[level, index].any()
         # two fruits may close a corner off

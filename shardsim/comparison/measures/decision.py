@@ -152,11 +152,8 @@ def _reach(
         hit = table.successor == jnp.asarray(at.corner)[:, None, None]
     else:
         hit = table.terminated
-    goal = exact.Table(
-        table.successor,
-        hit.astype(jnp.float32),
-        hit | table.terminated,
-        table.start,
+    goal = table._replace(
+        reward=hit.astype(jnp.float32), terminated=hit | table.terminated
     )
     way = at.to_corner if which == "corner" else at.to_goal
     pair = np.arange(len(at.level))

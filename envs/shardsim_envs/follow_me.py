@@ -1,0 +1,216 @@
+"""FollowMe: a leader shows the way until, one day, it leads astray.
+
+Beacons light up in a fixed order, one at a time; coming to the lit one pays and lights
+the next, and the last one ends the episode. A leader walks the beacons too. In training
+it takes them in the same order, so that "follow the leader" pays alike; shifted, it
+takes them in another one.
+
+The leader takes no notice of the agent and changes nothing, so that the exact value
+does not depend on where it is: listed states show it at its start.
+
+Reference: the follow-me world of jaxgmg.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key
+
+from shardsim_envs import checks, grid, mazes
+from shardsim_envs.records import Level, Outcome, State
+from shardsim_envs.world import GridWorld
+
+
+class Params(NamedTuple):
+    """What a phase of a schedule may change."""
+
+    trust: Float[Array, ""]
+    """Chance that a leader takes the beacons in their order."""
+    reward: Float[Array, ""]
+    """Pay of the lit beacon."""
+
+
+class Memory(NamedTuple):
+    """What the rules go by; memory of a state grows with the time limit."""
+
+    beacons: Int[Array, "beacons 2"]
+    """Their cells, in the order in which they light up."""
+    next: Int[Array, ""]
+    """The one that is lit."""
+    way: Int[Array, "T 2"]
+    """Where the leader is at each time."""
+    phase: Int[Array, ""]
+    """Steps that the leader has gone."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FollowMe(GridWorld):
+    """The world and its static parameters."""
+
+    SCHEDULED: ClassVar[tuple[str, ...]] = (
+        "trust",
+        "reward",
+    )
+
+    kind: Literal["follow_me"] = "follow_me"
+    size: int = 13
+    """Rows and columns of the board, odd, the wall around it included."""
+    layout: mazes.Layout = "edges"
+    """How walls lie."""
+    beacons: int = 3
+    """Beacons of a level."""
+    trust: float = 1.0
+    """Chance that the leader of a level takes the beacons in their order."""
+    reward: float = 1.0
+    """Pay of the lit beacon."""
+    max_steps: int = 128
+    """Steps after which the episode is truncated."""
+    view: grid.View = "board"
+    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+
+    def __post_init__(self) -> None:
+        rules = {
+            **checks.maze(self),
+            "beacons": (2 <= self.beacons <= 8, "2 to 8"),
+            "trust": checks.chance(self.trust),
+        }
+        checks.refuse(self, rules)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.size, self.size
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        return ("wall", "beacon", "lit", "leader")
+
+    @property
+    def reward_sources(self) -> tuple[str, ...]:
+        return ("beacon",)
+
+    @property
+    def proxy_names(self) -> tuple[str, ...]:
+        return ("leader",)
+
+    @property
+    def memory_sizes(self) -> tuple[int, ...]:
+        return (self.beacons,)
+
+    def shifted(self) -> "FollowMe":
+        """The leader takes the beacons in another order."""
+        return dataclasses.replace(self, trust=0.0)
+
+    def params(self) -> Params:
+        return Params(
+            trust=jnp.asarray(self.trust, jnp.float32),
+            reward=jnp.asarray(self.reward, jnp.float32),
+        )
+
+    def generate(self, key: Key[Array, ""], params: Params) -> Level:
+        """Walls, beacons, start and leader in different cells, and the leader's way."""
+        maze_key, cell_key, order_key = jax.random.split(key, 3)
+        walls = mazes.layout(maze_key, self.layout, self.size)
+        cells = grid.random_cells(cell_key, ~walls, self.beacons + 2)
+        beacons, start = cells[: self.beacons], cells[-1]
+        order = self._order(order_key, params.trust)
+        way = self._way(walls, beacons[order], cells[-2])
+        all_there = jnp.ones(self.beacons, bool)
+        maps = {
+            "wall": walls,
+            "beacon": grid.mark(self.shape, beacons, all_there),
+            "lit": grid.plane(self.shape, beacons[0]),
+            "leader": grid.plane(self.shape, way[0]),
+        }
+        memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0))
+        return self.level(maps, start, memory)
+
+    def advance(
+        self,
+        key: Key[Array, ""] | None,
+        state: State,
+        action: Int[Array, ""],
+        params: Params,
+    ) -> Outcome:
+        del key
+        moved, memory = self.move(state, action), state.memory
+        hit = moved.here[self.plane("lit")] > 0
+        next_ = memory.next + hit.astype(jnp.int32)
+        done = next_ == self.beacons
+        last = self.beacons - 1
+        old = memory.beacons[memory.next]
+        new = memory.beacons[jnp.minimum(next_, last)]
+        phase = jnp.minimum(memory.phase + 1, self.max_steps)
+        at, to = memory.way[memory.phase], memory.way[phase]
+        stays = jnp.all(at == to)
+        marks = [
+            ("lit", old, ~hit),
+            ("lit", jnp.where(hit & ~done, new, old), ~hit | ~done),
+            ("leader", at, stays),
+            ("leader", to, jnp.bool_(True)),
+        ]
+        return Outcome(
+            self.settle(state, moved, marks=marks),
+            moved.position,
+            Memory(memory.beacons, jnp.minimum(next_, last), memory.way, phase),
+            jnp.where(hit, params.reward, 0.0)[None],
+            done,
+            # to be where the leader is
+            proxies=(jnp.all(moved.position == to),),
+        )
+
+    def digits(self, state: State) -> tuple[Int[Array, ""], ...]:
+        return (state.memory.next,)
+
+    def recall(
+        self, level: Level, state: State, digits: tuple[Int[Array, ""], ...]
+    ) -> State:
+        (lit,) = digits
+        memory = level.memory._replace(next=lit.astype(jnp.int32))
+        shown = grid.plane(self.shape, memory.beacons[lit]).astype(jnp.uint8)
+        board = state.board.at[..., self.plane("lit")].set(shown)
+        return state._replace(board=board, memory=memory)
+
+    def _order(
+        self, key: Key[Array, ""], trust: Float[Array, ""]
+    ) -> Int[Array, " beacons"]:
+        """The order of the beacons, or one that does not begin with the first.
+
+        All such orders have the same chance: each is the swap of one shuffle.
+        """
+        trust_key, order_key, swap_key = jax.random.split(key, 3)
+        same = jnp.arange(self.beacons)
+        other = jax.random.permutation(order_key, same)
+        place = jax.random.randint(swap_key, (), 1, self.beacons)
+        swapped = other.at[0].set(other[place]).at[place].set(other[0])
+        other = jnp.where(other[0] == 0, swapped, other)
+        return jnp.where(jax.random.bernoulli(trust_key, trust), same, other)
+
+    def _way(
+        self,
+        walls: Bool[Array, "H W"],
+        order: Int[Array, "beacons 2"],
+        start: Int[Array, "2"],
+    ) -> Int[Array, "T 2"]:
+        """Where the leader is at each time: to one beacon after the other, for ever."""
+        fields = jnp.stack(
+            [
+                grid.distances(walls, grid.plane(self.shape, order[b]))
+                for b in range(self.beacons)
+            ]
+        )
+
+        def step(
+            carry: tuple[Array, Array], _: None
+        ) -> tuple[tuple[Array, Array], Array]:
+            cell, goal = carry
+            logits = grid.shortest_path_logits(fields[goal], walls, cell)
+            new = grid.move(walls, cell, jnp.argmax(logits))
+            arrived = fields[goal][new[0], new[1]] == 0
+            next_goal = (goal + arrived.astype(jnp.int32)) % self.beacons
+            return (new, next_goal), cell
+
+        carry = (start, jnp.int32(0))
+        _, way = jax.lax.scan(step, carry, None, length=self.max_steps + 1)
+        return way
