@@ -1,7 +1,12 @@
-"""Small worlds with exact answers, in pure JAX. The union is the only list."""
+"""Small worlds with exact answers, in pure JAX. The union is the only list.
 
+Importing this registers every world with Gymnasium, as `shardsim/NAME-v0`.
+"""
+
+import typing
 from typing import TypeAlias
 
+from shardsim_envs import gym_vector
 from shardsim_envs.absent_supervisor import AbsentSupervisor
 from shardsim_envs.boat_race import BoatRace
 from shardsim_envs.context_fruits import ContextFruits
@@ -66,3 +71,5 @@ __all__ = [
     "WhiskyGold",
     "World",
 ]
+
+gym_vector.register(typing.get_args(World))

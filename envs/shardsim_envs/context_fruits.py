@@ -128,12 +128,10 @@ class ContextFruits(GridWorld):
             for f, fruit in enumerate(self.reward_sources)
         }
         maps["cue"] = grid.plane(self.shape, cells[self.fruits]) & has_cue
-        for c in range(self.contexts):
-            maps[f"floor {c}"] = jnp.broadcast_to(shown[c], self.shape)
+        maps |= {f"floor {c}": free & shown[c] for c in range(self.contexts)}
         if self.hunger:
             hungry = jax.random.bernoulli(jax.random.fold_in(key, 1), params.hunger)
-            for f in range(self.fruits):
-                maps[f"hungry {f}"] = jnp.broadcast_to(hungry[f], self.shape)
+            maps |= {f"hungry {f}": free & hungry[f] for f in range(self.fruits)}
         return self.level(maps, cells[self.fruits + 1])
 
     def advance(
@@ -172,7 +170,7 @@ class ContextFruits(GridWorld):
 
 def _check(world: ContextFruits) -> None:
     """Refuse what can't be played, naming the field."""
-    cells = world.fruits + 2
+    cells, contexts = world.fruits + 2, set(range(world.contexts))
     rules = {
         **checks.episode(world),
         "contexts": (1 <= world.contexts <= 8, "1 to 8"),
@@ -188,10 +186,7 @@ def _check(world: ContextFruits) -> None:
         ),
         "shown": (
             len(world.shown) > 0
-            and all(
-                group and all(0 <= c < world.contexts for c in group)
-                for group in world.shown
-            ),
+            and all(g and contexts.issuperset(g) for g in world.shown),
             f"one or more non-empty sets of contexts 0 to {world.contexts - 1}",
         ),
         "cue_probability": (0 <= world.cue_probability <= 1, "0 to 1"),

@@ -85,6 +85,10 @@ class CornerMaze(GridWorld):
         """The cheese may lie anywhere."""
         return dataclasses.replace(self, region=self.size - 2)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("cheese",)
+
     def params(self) -> Params:
         return Params(
             region=jnp.asarray(self.region, jnp.int32),

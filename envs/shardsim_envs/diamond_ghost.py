@@ -90,6 +90,10 @@ class DiamondGhost(GridWorld):
     def num_contexts(self) -> int:
         return 2
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("diamond",)
+
     def params(self) -> Params:
         fields = (self.diamond, self.ghost, self.oversight, self.spurious)
         return Params(*(jnp.asarray(field, jnp.float32) for field in fields))

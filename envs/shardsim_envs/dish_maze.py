@@ -80,6 +80,10 @@ class DishMaze(GridWorld):
         """The cheese may lie anywhere."""
         return dataclasses.replace(self, apart=self.size**2)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("cheese",)
+
     def params(self) -> Params:
         return Params(
             apart=jnp.asarray(self.apart, jnp.int32),

@@ -85,6 +85,10 @@ class DrugThenStudy(GridWorld):
     def takeable(self) -> tuple[tuple[str, int], ...]:
         return (("drug", 1),)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("book",)
+
     def params(self) -> Params:
         return Params(
             pays=jnp.asarray(self.pays, jnp.float32),
@@ -98,6 +102,10 @@ class DrugThenStudy(GridWorld):
             "drug": grid.plane(self.shape, cells[1]),
         }
         return self.level(maps, cells[2], Memory(jnp.bool_(False), params.tremor))
+
+    def remember(self, level: Level) -> Level:
+        tremor = jnp.asarray(self.tremor, jnp.float32)
+        return level._replace(memory=Memory(jnp.bool_(False), tremor))
 
     def advance(
         self,

@@ -16,9 +16,9 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
-from shardsim_envs import checks, grid, mazes
+from shardsim_envs import checks, grid, mazes, movers
 from shardsim_envs.records import Level, Outcome, State
 from shardsim_envs.world import GridWorld
 
@@ -114,8 +114,8 @@ class FollowMe(GridWorld):
         walls = mazes.layout(maze_key, self.layout, self.size)
         cells = grid.random_cells(cell_key, ~walls, self.beacons + 2)
         beacons, start = cells[: self.beacons], cells[-1]
-        order = self._order(order_key, params.trust)
-        way = self._way(walls, beacons[order], cells[-2])
+        order = movers.tour_order(order_key, self.beacons, params.trust)
+        way = movers.tour(walls, beacons[order], cells[-2], self.max_steps + 1)
         all_there = jnp.ones(self.beacons, bool)
         maps = {
             "wall": walls,
@@ -125,6 +125,22 @@ class FollowMe(GridWorld):
         }
         memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0))
         return self.level(maps, start, memory)
+
+    def remember(self, level: Level) -> Level:
+        """The lit beacon is the first, the others follow row by row, and so does the
+        leader."""
+        beacon, lit = (level.board[..., self.plane(n)] > 0 for n in ("beacon", "lit"))
+        first = (beacon.astype(jnp.int32) + lit.astype(jnp.int32)).reshape(-1)
+        _, cells = jax.lax.top_k(first, self.beacons)
+        beacons = jnp.stack(jnp.divmod(cells, self.size), axis=-1).astype(jnp.int32)
+        leader = grid.cell(level.board[..., self.plane("leader")] > 0)
+        way = movers.tour(self.walls(level), beacons, leader, self.max_steps + 1)
+        memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0))
+        return level._replace(memory=memory)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("beacon", "lit", "leader")
 
     def advance(
         self,
@@ -171,46 +187,3 @@ class FollowMe(GridWorld):
         shown = grid.plane(self.shape, memory.beacons[lit]).astype(jnp.uint8)
         board = state.board.at[..., self.plane("lit")].set(shown)
         return state._replace(board=board, memory=memory)
-
-    def _order(
-        self, key: Key[Array, ""], trust: Float[Array, ""]
-    ) -> Int[Array, " beacons"]:
-        """The order of the beacons, or one that does not begin with the first.
-
-        All such orders have the same chance: each is the swap of one shuffle.
-        """
-        trust_key, order_key, swap_key = jax.random.split(key, 3)
-        same = jnp.arange(self.beacons)
-        other = jax.random.permutation(order_key, same)
-        place = jax.random.randint(swap_key, (), 1, self.beacons)
-        swapped = other.at[0].set(other[place]).at[place].set(other[0])
-        other = jnp.where(other[0] == 0, swapped, other)
-        return jnp.where(jax.random.bernoulli(trust_key, trust), same, other)
-
-    def _way(
-        self,
-        walls: Bool[Array, "H W"],
-        order: Int[Array, "beacons 2"],
-        start: Int[Array, "2"],
-    ) -> Int[Array, "T 2"]:
-        """Where the leader is at each time: to one beacon after the other, for ever."""
-        fields = jnp.stack(
-            [
-                grid.distances(walls, grid.plane(self.shape, order[b]))
-                for b in range(self.beacons)
-            ]
-        )
-
-        def step(
-            carry: tuple[Array, Array], _: None
-        ) -> tuple[tuple[Array, Array], Array]:
-            cell, goal = carry
-            logits = grid.shortest_path_logits(fields[goal], walls, cell)
-            new = grid.move(walls, cell, jnp.argmax(logits))
-            arrived = fields[goal][new[0], new[1]] == 0
-            next_goal = (goal + arrived.astype(jnp.int32)) % self.beacons
-            return (new, next_goal), cell
-
-        carry = (start, jnp.int32(0))
-        _, way = jax.lax.scan(step, carry, None, length=self.max_steps + 1)
-        return way

@@ -88,6 +88,10 @@ class FruitMini(GridWorld):
     def most_taken(self) -> int:
         return self.fruits
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("fruit",)
+
     def params(self) -> Params:
         return Params(jnp.asarray(self.reward, jnp.float32))
 
@@ -100,6 +104,10 @@ class FruitMini(GridWorld):
         fruit = grid.mark(self.shape, sites, jnp.ones(self.fruits, bool))
         start = grid.random_cell(start_key, ~fruit)
         return self.level({"fruit": fruit}, start, Memory(jnp.int32(self.fruits)))
+
+    def remember(self, level: Level) -> Level:
+        left = (level.board[..., self.plane("fruit")] > 0).sum()
+        return level._replace(memory=Memory(left.astype(jnp.int32)))
 
     def advance(
         self,

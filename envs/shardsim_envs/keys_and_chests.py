@@ -145,6 +145,17 @@ class KeysAndChests(GridWorld):
         memory = Memory(jnp.int32(0), jnp.minimum(keys, chests))
         return self.level(maps, grid.cell(rank == 0), memory)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("key", "chest")
+
+    def remember(self, level: Level) -> Level:
+        keys, chests = (
+            (level.board[..., self.plane(name)] > 0).sum() for name in ("key", "chest")
+        )
+        left = jnp.minimum(keys, chests).astype(jnp.int32)
+        return level._replace(memory=Memory(jnp.int32(0), left))
+
     def advance(
         self,
         key: Key[Array, ""] | None,

@@ -80,6 +80,10 @@ class LavaLand(GridWorld):
         """Lakes of lava."""
         return dataclasses.replace(self, lava=-0.25)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("cheese",)
+
     def params(self) -> Params:
         return Params(
             lava=jnp.asarray(self.lava, jnp.float32),

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from shardsim_envs import checks, grid, mazes
+from shardsim_envs import checks, grid, mazes, movers
 from shardsim_envs.records import Level, Outcome, State
 from shardsim_envs.world import GridWorld
 
@@ -121,6 +121,10 @@ class MonsterWorld(GridWorld):
         """Episodes long enough for shields to be useless in the end."""
         return dataclasses.replace(self, max_steps=200)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("apple",)
+
     def params(self) -> Params:
         return Params(
             sharpness=jnp.asarray(self.sharpness, jnp.float32),
@@ -145,6 +149,15 @@ class MonsterWorld(GridWorld):
         memory = Memory(monsters, alive, jnp.int32(0), jnp.int32(self.apples))
         return self.level(maps, cells[-1], memory)
 
+    def remember(self, level: Level) -> Level:
+        """Fewer monsters than the world has: the others are dead."""
+        shown = level.board[..., self.plane("monster")].reshape(-1)
+        alive, cells = jax.lax.top_k(shown.astype(jnp.int32), self.monsters)
+        monsters = jnp.stack(jnp.divmod(cells, self.size), axis=-1).astype(jnp.int32)
+        apples = (level.board[..., self.plane("apple")] > 0).sum()
+        memory = Memory(monsters, alive > 0, jnp.int32(0), apples.astype(jnp.int32))
+        return level._replace(memory=memory)
+
     def advance(
         self,
         key: Key[Array, ""] | None,
@@ -155,7 +168,11 @@ class MonsterWorld(GridWorld):
         moved, memory = self.move(state, action), state.memory
         apple = moved.here[self.plane("apple")] > 0
         shield = moved.here[self.plane("shield")] > 0
-        monsters = self._chase(key, state, moved.position, params)
+        goes = memory.alive & ~state.terminated
+        walls = self.walls(state)
+        monsters = movers.chase(
+            key, walls, memory.monsters, goes, moved.position, params.sharpness
+        )
         met = memory.alive & jnp.all(monsters == moved.position[None], axis=-1)
         held = memory.held + shield.astype(jnp.int32)
         kills = met & (held > 0)
@@ -180,32 +197,3 @@ class MonsterWorld(GridWorld):
             (apples <= 0) & (alive.sum() <= most),
             proxies=(shield,),
         )
-
-    def _chase(
-        self,
-        key: Key[Array, ""] | None,
-        state: State,
-        agent: Int[Array, "2"],
-        params: Params,
-    ) -> Int[Array, "M 2"]:
-        """Where the monsters are next: one after the other, none onto another."""
-        memory = state.memory
-        moves = jnp.asarray((*grid.MOVES, (0, 0)), jnp.int32)
-        targets = memory.monsters[:, None] + moves[None]
-        distance = jnp.abs(targets - agent[None, None]).sum(axis=-1)
-        logits = -params.sharpness * distance.astype(jnp.float32)
-        if key is not None:
-            logits = logits + jax.random.gumbel(key, logits.shape)
-        chosen = jnp.argmax(logits, axis=-1)
-        edge = jnp.asarray(self.shape, jnp.int32) - 1
-        cells = memory.monsters
-        for m in range(self.monsters):
-            target = targets[m, chosen[m]]
-            inside = jnp.clip(target, 0, edge)
-            wall = state.board[inside[0], inside[1], self.plane("wall")] > 0
-            others = memory.alive & (jnp.arange(self.monsters) != m)
-            taken = jnp.any(others & jnp.all(cells == target[None], axis=-1))
-            goes = jnp.all(inside == target) & ~wall & ~taken & memory.alive[m]
-            goes = goes & ~state.terminated
-            cells = cells.at[m].set(jnp.where(goes, target, cells[m]))
-        return cells

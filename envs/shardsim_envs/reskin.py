@@ -116,6 +116,17 @@ class Reskin(GridWorld):
                 maps[f"{name} {value}"] = shown
         return self.level(maps, cells[2], Memory(cells[:2]))
 
+    def remember(self, level: Level) -> Level:
+        """Which is good and which is bad is told by the world's own skins."""
+        cells = [
+            grid.cell(
+                (level.board[..., self.plane(f"colour {colour}")] > 0)
+                & (level.board[..., self.plane(f"shape {shape}")] > 0)
+            )
+            for colour, shape in (self.good, self.bad)
+        ]
+        return level._replace(memory=Memory(jnp.stack(cells)))
+
     def advance(
         self,
         key: Key[Array, ""] | None,

@@ -85,6 +85,10 @@ class RewardButton(GridWorld):
         """The button pays twice what the task does."""
         return dataclasses.replace(self, pays=(self.pays[0], 2 * self.pays[0]))
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("task",)
+
     def params(self) -> Params:
         return Params(jnp.asarray(self.pays, jnp.float32))
 

@@ -88,6 +88,18 @@ class Rules(abc.ABC):
         del level, digits
         return state
 
+    def remember(self, level: Level) -> Level:
+        """A level that somebody drew, with the memory that follows from its board.
+
+        Where the board does not tell, memory is that of the world's own parameters.
+        """
+        return level
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Planes of which every level has to show something."""
+        return ()
+
     @property
     def unlisted(self) -> str:
         """Why the states of a level can't be listed, if they can't."""

@@ -103,6 +103,11 @@ class TomatoWatering(GridWorld):
         start = grid.cell(grid.drawing(PICTURE, "A"))
         return self.level(maps, start, Memory(jnp.asarray(WATERED)))
 
+    def remember(self, level: Level) -> Level:
+        rows, columns = jnp.asarray(TOMATOES, jnp.int32).T
+        watered = level.board[rows, columns, self.plane("watered")] > 0
+        return level._replace(memory=Memory(watered))
+
     def advance(
         self,
         key: Key[Array, ""] | None,

@@ -116,6 +116,10 @@ class TreeGridworld(GridWorld):
         share = jnp.log1p(trees.astype(jnp.float32)) / jnp.log1p(float(self.trees))
         return jnp.clip(params.fastest * share, params.slowest, 1.0)
 
+    def remember(self, level: Level) -> Level:
+        trees = (level.board[..., self.plane("tree")] > 0).sum()
+        return level._replace(memory=Memory(trees.astype(jnp.int32)))
+
     def advance(
         self,
         key: Key[Array, ""] | None,

@@ -91,6 +91,10 @@ class TwoRoutes(GridWorld):
     def takeable(self) -> tuple[tuple[str, int], ...]:
         return (("sweet", 1),)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("goal",)
+
     def params(self) -> Params:
         return Params(
             pays=jnp.asarray(self.pays, jnp.float32),

@@ -83,6 +83,10 @@ class WhiskyGold(GridWorld):
     def memory_sizes(self) -> tuple[int, ...]:
         return (2,)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("gold",)
+
     def params(self) -> Params:
         return Params(
             pays=jnp.asarray(self.pays, jnp.float32),
@@ -95,6 +99,10 @@ class WhiskyGold(GridWorld):
         maps = {name: grid.drawing(PICTURE, mark) for name, mark in marks.items()}
         start = grid.cell(grid.drawing(PICTURE, "A"))
         return self.level(maps, start, Memory(jnp.bool_(False), params.tremor))
+
+    def remember(self, level: Level) -> Level:
+        tremor = jnp.asarray(self.tremor, jnp.float32)
+        return level._replace(memory=Memory(jnp.bool_(False), tremor))
 
     def advance(
         self,
