@@ -74,7 +74,8 @@ def chase(
         logits = logits + jax.random.gumbel(key, logits.shape)
     number = jnp.arange(cells.shape[0])
     wanted = targets[number, jnp.argmax(logits, axis=-1)]
-    inside = jnp.clip(wanted, 0, jnp.asarray(walls.shape, jnp.int32) - 1)
+    edge = jnp.asarray(walls.shape, jnp.int32)[None] - 1
+    inside = jnp.clip(wanted, 0, edge)
     free = jnp.all(inside == wanted, axis=-1) & ~walls[inside[:, 0], inside[:, 1]]
     for m in range(cells.shape[0]):
         others = goes & (number != m)
