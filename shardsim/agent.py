@@ -7,7 +7,7 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from shardsim import decoders, encoders, value
-from shardsim.types import Environment
+from shardsim.types import Trainable
 
 PARTS = ("encoder", "decoder", "value", "auxiliary")
 """The trained parts of an agent, as attributes and as columns of the loss table."""
@@ -55,7 +55,7 @@ def build_head(
     config: AgentConfig,
     head: value.Head,
     width: int,
-    env: Environment,
+    env: Trainable,
     key: Key[Array, ""],
 ) -> value.ValueHead:
     """V by itself: the same as in an agent built from the same key."""
@@ -67,7 +67,7 @@ def build(
     config: AgentConfig,
     head: value.Head,
     width: int,
-    env: Environment,
+    env: Trainable,
     key: Key[Array, ""],
 ) -> Agent:
     """An agent with V(s) = 0 everywhere and a uniform D.

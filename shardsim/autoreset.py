@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Key, PyTree
 
-from shardsim.types import Environment, Params, State, TimeStep
+from shardsim.types import Params, State, TimeStep, Trainable
 
 
 class Pool(NamedTuple):
@@ -27,14 +27,14 @@ class Pool(NamedTuple):
         return leaves[0].shape[0]
 
 
-def fill(env: Environment, key: Key[Array, ""], params: Params, size: int) -> Pool:
+def fill(env: Trainable, key: Key[Array, ""], params: Params, size: int) -> Pool:
     """Q fresh levels, each at its start."""
     keys = jax.random.split(key, size)
     return Pool(jax.vmap(lambda k: env.reset(k, params)[1])(keys))
 
 
 def step(
-    env: Environment,
+    env: Trainable,
     pool: Pool,
     start: Int[Array, ""],
     key: Key[Array, ""],

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     known, flags = parser.parse_known_args(arguments)
     command: Callable[..., int] = known.command
-    if flags and command not in (_run, _config):
+    if flags and command not in (_run, _train, _config, _show, _play):
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
     # an import of JAX takes a second: --help and a mistyped command do without it
     from shardsim.config import ConfigError
@@ -72,6 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("file", type=Path, help="config, a YAML file")
     run.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
     run.add_argument("--overwrite", action="store_true", help="replace an old run")
+    train = add("train", _train, "train heads on any world, ours or another's")
+    train.add_argument("file", type=Path, help="config, a YAML file")
+    train.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
+    train.add_argument("--overwrite", action="store_true", help="replace an old run")
     config = add("config", _config, "print the resolved config")
     config.add_argument("file", type=Path, help="config, a YAML file")
     resume = add("resume", _resume, "go on with a run that was stopped")
@@ -80,6 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     report = add("report", _report, "write a run's report.html anew")
     report.add_argument("run", type=Path)
+    show = add("show", _show, "write a picture of a world's levels")
+    show.add_argument("name", help="world, as in a config or as a class")
+    show.add_argument("--out", type=Path, default=Path("levels.png"))
+    show.add_argument("--levels", type=int, default=8)
+    show.add_argument("--columns", type=int, default=4)
+    show.add_argument("--seed", type=int, default=0)
+    play = add("play", _play, "play a world in the terminal")
+    play.add_argument("name", help="world, as in a config or as a class")
+    play.add_argument("--seed", type=int, default=0)
     lists = add("list", _list, "list the runs below a folder")
     lists.add_argument("root", type=Path, nargs="?", default=Path("runs"))
     return parser
@@ -91,7 +104,7 @@ def _experiment(file: Path, flags: Sequence[str]) -> Any:
     data = config.override(config.read_yaml(file), flags)
     found = config.build(experiment.Experiment, data)
     found.sized()
-    experiment.devices_there(found)
+    experiment.devices_there(found.train)
     return found
 
 
@@ -102,6 +115,29 @@ def _run(known: argparse.Namespace, flags: Sequence[str]) -> int:
     folder = known.out or Path("runs") / found.name
     runs.create(folder, config.to_yaml(found), known.overwrite)
     return _finish(found, folder)
+
+
+def _train(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    from shardsim import config, experiment, runs, training
+
+    data = config.override(config.read_yaml(known.file), flags)
+    found = config.build(training.Training, data)
+    found.sized()
+    experiment.devices_there(found.train)
+    folder = known.out or Path("runs") / found.name
+    runs.create(folder, config.to_yaml(found), known.overwrite)
+    return _finish_training(found, folder)
+
+
+def _finish_training(found: Any, folder: Path) -> int:
+    from shardsim import progress, training
+
+    with progress.bar(found) as moved:
+        arms = training.run(found, folder, moved)
+    for name, arm in arms.items():
+        print(f"{name}: {arm['mean']:.3f} reward per episode in the last chunk")
+    print(folder)
+    return 0
 
 
 def _finish(found: Any, folder: Path) -> int:
@@ -125,12 +161,14 @@ def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def _resume(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
-    from shardsim import experiment, loop, runs
+    from shardsim import experiment, loop, runs, training
 
     folder = runs.find(known.run)
-    found = experiment.load(folder)
-    experiment.devices_there(found)
+    found = training.load(folder)
+    experiment.devices_there(found.train)
     loop.rewind(folder)
+    if isinstance(found, training.Training):
+        return _finish_training(found, folder)
     return _finish(found, folder)
 
 
@@ -147,7 +185,27 @@ def _report(known: argparse.Namespace, flags: Sequence[str]) -> int:
     from shardsim import runs
     from shardsim.comparison import report
 
-    print(report.write(runs.find(known.run)))
+    folder = runs.find(known.run)
+    results = folder / "results.json"
+    if results.is_file() and "answer" not in runs.read_json(results):
+        raise runs.RunError(f"{folder}: trained and not judged; allowed: a run of run")
+    print(report.write(folder))
+    return 0
+
+
+def _show(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    from shardsim import play
+
+    world = play.world_of(known.name, list(flags))
+    play.show(world, known.out, known.levels, known.seed, known.columns)
+    print(known.out)
+    return 0
+
+
+def _play(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    from shardsim import play
+
+    play.play(play.world_of(known.name, list(flags)), known.seed)
     return 0
 
 

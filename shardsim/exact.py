@@ -79,6 +79,11 @@ def tabulate(env: Environment, level: Level, params: Params) -> Table:
 
 def listable(env: Environment) -> None:
     """Refuse a world whose states are too many for a table."""
+    if env.unlisted:
+        raise ValueError(
+            f"world: got states that can't be listed ({env.unlisted}); allowed: a "
+            "world with a list of states where exact values are asked for"
+        )
     if env.num_states > MOST_STATES:
         raise ValueError(
             f"world: got {env.num_states} states a level; allowed: at most "

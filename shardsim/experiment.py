@@ -2,14 +2,13 @@
 
 import dataclasses
 import re
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim import loop, runs, schedule, value
+from shardsim import loop, schedule, value
 from shardsim.comparison import judge, measures, prediction
 from shardsim.comparison.battery import BatteryConfig
 from shardsim_envs import World
@@ -53,9 +52,9 @@ class Experiment:
     """Fraction of the exact optimal return that a trained arm should reach."""
 
     def __post_init__(self) -> None:
-        _check_spelling("name", self.name)
+        check_spelling("name", self.name)
         for name in self.arms:
-            _check_spelling("arms", name)
+            check_spelling("arms", name)
             if name in (measures.EXACT, loop.SHARED):
                 raise ValueError(f"arms: got {name!r}; allowed: names but this one")
         if not 0 <= self.goal <= 1:
@@ -128,37 +127,41 @@ class Experiment:
         Raises:
           ValueError: a head that can't meet it.
         """
-        features = self.agent.encoder.features
-        contexts = self.world.num_contexts
-        arms = []
-        for name, arm in self.arms.items():
-            width = 1
-            if arm.matched:
-                try:
-                    width = value.solve_width(
-                        arm.head, features, contexts, self.agent.budget
-                    )
-                except ValueError as error:
-                    raise configs.ConfigError(f"agent.{error} (arm {name})") from None
-            arms.append(loop.Arm(name, arm.head, width, arm.trained))
-        return tuple(arms)
+        return size_arms(self.arms, self.agent, self.world.num_contexts)
 
 
-def _check_spelling(place: str, name: str) -> None:
+def size_arms(
+    arms: dict[str, ArmConfig], agent: agents.AgentConfig, contexts: int
+) -> tuple[loop.Arm, ...]:
+    """Every arm with the width at which it meets the budget.
+
+    Raises:
+      ConfigError: a head that can't meet it.
+    """
+    sized = []
+    for name, arm in arms.items():
+        width = 1
+        if arm.matched:
+            try:
+                width = value.solve_width(
+                    arm.head, agent.encoder.features, contexts, agent.budget
+                )
+            except ValueError as error:
+                raise configs.ConfigError(f"agent.{error} (arm {name})") from None
+        sized.append(loop.Arm(name, arm.head, width, arm.trained))
+    return tuple(sized)
+
+
+def check_spelling(place: str, name: str) -> None:
     """Names of experiments and arms are names of files."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
         raise ValueError(f"{place}: got {name!r}; allowed: letters, digits, - and _")
 
 
-def load(folder: Path) -> Experiment:
-    """The experiment of a run folder."""
-    return configs.build(Experiment, configs.read_yaml(folder / runs.MARK))
-
-
-def devices_there(experiment: Experiment) -> None:
+def devices_there(train: schedule.TrainConfig) -> None:
     """Refuse more devices than there are, before anything is written."""
     there = len(jax.devices())
-    if experiment.train.devices > there:
+    if train.devices > there:
         raise configs.ConfigError(
-            f"train.devices: got {experiment.train.devices}; allowed: 1 to {there}"
+            f"train.devices: got {train.devices}; allowed: 1 to {there}"
         )

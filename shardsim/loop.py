@@ -20,8 +20,17 @@ import numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from shardsim import agent as agents
-from shardsim import checkpoints, population, runs, schedule, train, value
-from shardsim.types import Environment
+from shardsim import (
+    checkpoints,
+    host,
+    outside,
+    population,
+    runs,
+    schedule,
+    train,
+    value,
+)
+from shardsim.types import Trainable
 
 SHARED = "shared"
 """In the place of an arm, for the phases that all arms share."""
@@ -49,6 +58,8 @@ class Arm:
     trained: bool
 
 
+Chunks = Callable[..., tuple[train.Carry, Any]]
+"""(setting, carry, params, updates) -> the carry after a chunk, and its metrics."""
 Report = Callable[[str, int, agents.Agent], dict[str, Any]]
 """(arm, update, population) -> what to note of a snapshot."""
 Progress = Callable[[str, int, dict[str, Any]], None]
@@ -59,7 +70,7 @@ Progress = Callable[[str, int, dict[str, Any]], None]
 class Job:
     """What the loop needs to know, and whom it tells."""
 
-    env: Environment
+    env: Trainable
     agent: agents.AgentConfig
     train: schedule.TrainConfig
     arms: tuple[Arm, ...]
@@ -166,8 +177,9 @@ def _advance(
         for arm, learner in zip(group, carry.learners, strict=True):
             _snapshot(job, arm, done, learner.agent)
     saved = time.monotonic()
+    chunk = _chunks(job)
     for stop in (s for s in stops if done < s <= last):
-        carry = _chunk(job, group, carry, stop - done, done)
+        carry = _chunk(job, chunk, group, carry, stop - done, done)
         done = stop
         failed = np.asarray(carry.failed)
         broken = bool((failed >= 0).any())
@@ -188,8 +200,22 @@ def _advance(
     return carry
 
 
+def _chunks(job: Job) -> Chunks:
+    """How a chunk is run: in one program, or with worlds that lie on the host."""
+    if not isinstance(job.env, outside.Gymnasium):
+        return population.chunk
+    config = job.train
+    many = host.Host(job.env, config.seed, config.num_seeds, config.num_envs)
+    return many.chunk
+
+
 def _chunk(
-    job: Job, group: tuple[Arm, ...], carry: train.Carry, updates: int, done: int
+    job: Job,
+    chunk: Chunks,
+    group: tuple[Arm, ...],
+    carry: train.Carry,
+    updates: int,
+    done: int,
 ) -> train.Carry:
     config = job.train
     phase = _phase_at(config, done)
@@ -197,7 +223,7 @@ def _chunk(
     static = schedule.setting(config, job.env, heads, phase)
     params = schedule.phase_params(job.env, phase)
     began = time.perf_counter()
-    carry, metrics = population.chunk(static, carry, params, jnp.int32(updates))
+    carry, metrics = chunk(static, carry, params, jnp.int32(updates))
     summed = jax.device_get(metrics)
     seconds = time.perf_counter() - began
     for arm, totals in zip(group, summed, strict=True):

@@ -13,7 +13,7 @@ from jaxtyping import Array, Int, Key, PyTree
 
 from shardsim import agent as agents
 from shardsim import autoreset, optimize, train, value
-from shardsim.types import Environment, Params
+from shardsim.types import Params, Trainable, Trajectory
 
 
 def seed_keys(seed: int, num_seeds: int) -> Array:
@@ -27,7 +27,7 @@ class Recipe(NamedTuple):
 
     agent: agents.AgentConfig
     optimizer: optimize.OptimizerConfig
-    env: Environment
+    env: Trainable
     num_envs: int
 
 
@@ -87,6 +87,14 @@ def graft(
     carry = stem._replace(learners=tuple(learners), failed=failed)
     # a chunk gives its input's memory away: no two arms may share an array
     return jax.tree.map(jnp.copy, carry)
+
+
+@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+def absorb(
+    setting: train.Setting, carry: train.Carry, trajectory: Trajectory
+) -> tuple[train.Carry, PyTree]:
+    """One update of all seeds from trajectories collected elsewhere, [N, T, B, ...]."""
+    return jax.vmap(functools.partial(train.absorb, setting))(carry, trajectory)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)

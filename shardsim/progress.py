@@ -15,10 +15,11 @@ import rich.table
 
 from shardsim import config, loop, runs, schedule
 from shardsim.experiment import Experiment
+from shardsim.training import Training
 
 
 @contextmanager
-def bar(experiment: Experiment) -> Iterator[loop.Progress]:
+def bar(experiment: Experiment | Training) -> Iterator[loop.Progress]:
     """A bar over all updates of all arms; quiet where nobody is watching."""
     train = experiment.train
     shared = schedule.shared_phases(train)

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from shardsim import acting, autoreset
 from shardsim.agent import Agent
-from shardsim.types import Environment, Params, State, Trajectory
+from shardsim.types import Environment, Params, State, Trainable, Trajectory
 
 Policy: TypeAlias = Callable[[Any, Array, State, Array], Float[Array, " A"]]
 """(plan, t, state, observation) -> logits of the action, for one environment."""
@@ -37,7 +37,7 @@ class Walker:
 
 
 def collect(
-    env: Environment,
+    env: Trainable,
     params: Params,
     logits_of: Policy,
     plan: PyTree,
@@ -100,7 +100,7 @@ def collect(
 def agent_policy(
     choice: acting.Acting,
     agent: Agent,
-    env: Environment,
+    env: Trainable,
     params: Params,
     discount: float,
 ) -> Policy:

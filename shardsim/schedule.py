@@ -8,7 +8,7 @@ import numpy as np
 from shardsim import optimize, rollout, train, value
 from shardsim.acting import Acting, Lookahead
 from shardsim.losses import LossTable
-from shardsim.types import Environment, Params
+from shardsim.types import Params, Trainable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +95,7 @@ def _refuse(config: TrainConfig, field: str, allowed: str) -> None:
     raise ValueError(f"{field}: got {getattr(config, field)!r}; allowed: {allowed}")
 
 
-def phase_params(env: Environment, phase: Phase) -> Params:
+def phase_params(env: Trainable, phase: Phase) -> Params:
     """The world of a phase.
 
     Raises:
@@ -104,7 +104,7 @@ def phase_params(env: Environment, phase: Phase) -> Params:
     return altered(env, phase.world).params()
 
 
-def altered(env: Environment, fields: dict[str, Any]) -> Environment:
+def altered(env: Trainable, fields: dict[str, Any]) -> Trainable:
     """The world with some of its scheduled fields changed."""
     for field in fields:
         if field not in env.SCHEDULED:
@@ -118,7 +118,7 @@ def altered(env: Environment, fields: dict[str, Any]) -> Environment:
         raise ValueError(
             f"world: got {fields!r}; allowed: fields as in the world ({error})"
         ) from None
-    if other.plane_names != env.plane_names:
+    if other.observation_shape != env.observation_shape:
         raise ValueError(
             f"world: got {fields!r}; allowed: what leaves the observation as it is"
         )
@@ -135,7 +135,7 @@ def _frozen(data: Any) -> Any:
 
 
 def setting(
-    config: TrainConfig, env: Environment, heads: tuple[value.Head, ...], phase: Phase
+    config: TrainConfig, env: Trainable, heads: tuple[value.Head, ...], phase: Phase
 ) -> train.Setting:
     """What is static while a phase runs."""
     return train.Setting(

@@ -4,6 +4,7 @@ All functions are for one seed; `population` maps them. Symbols: T steps, B
 environments, n = T * B samples, K parts.
 """
 
+import typing
 from typing import Any, NamedTuple
 
 import jax
@@ -12,13 +13,13 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 
 from shardsim import acting, autoreset, losses, optimize, returns, rollout, value
 from shardsim.agent import PARTS, Agent
-from shardsim.types import Environment, Params, State, Trajectory
+from shardsim.types import Environment, Params, State, Trainable, Trajectory
 
 
 class Setting(NamedTuple):
     """What is fixed while a phase runs; static, so one program each."""
 
-    env: Environment
+    env: Trainable
     heads: tuple[value.Head, ...]
     """Head of each arm that is trained together."""
     acting: acting.Acting
@@ -64,10 +65,17 @@ def update(setting: Setting, carry: Carry, params: Params) -> tuple[Carry, PyTre
     Returns:
       The new carry, and metrics of this update: scalars, `rewards [R]`.
     """
-    key = jax.random.fold_in(carry.key, carry.update)
-    data_key, order_key = jax.random.split(key)
     actor = carry.learners[0].agent
-    trajectory, states = _collect(setting, actor, carry.states, data_key, params)
+    key = data_key(carry.key, carry.update)
+    trajectory, states = _collect(setting, actor, carry.states, key, params)
+    return absorb(setting, carry._replace(states=states), trajectory)
+
+
+def absorb(
+    setting: Setting, carry: Carry, trajectory: Trajectory
+) -> tuple[Carry, PyTree]:
+    """Let every arm learn from T x B steps, wherever they come from; see `update`."""
+    _, order_key = _keys(carry.key, carry.update)
     learners, metrics, failed = [], [], []
     for index, (head, learner) in enumerate(
         zip(setting.heads, carry.learners, strict=True)
@@ -82,9 +90,23 @@ def update(setting: Setting, carry: Carry, params: Params) -> tuple[Carry, PyTre
         metrics.append(measured)
     shared = _episodes(trajectory)
     carry = Carry(
-        tuple(learners), states, carry.key, carry.update + 1, jnp.stack(failed)
+        tuple(learners),
+        carry.states,
+        carry.key,
+        carry.update + 1,
+        jnp.stack(failed),
     )
     return carry, tuple({**shared, **measured} for measured in metrics)
+
+
+def data_key(root: Key[Array, ""], update: Int[Array, ""]) -> Key[Array, ""]:
+    """The key with which the data of an update are collected."""
+    return _keys(root, update)[0]
+
+
+def _keys(root: Key[Array, ""], update: Int[Array, ""]) -> tuple[Array, Array]:
+    data, order = jax.random.split(jax.random.fold_in(root, update))
+    return data, order
 
 
 def _collect(
@@ -98,8 +120,9 @@ def _collect(
     pool_key, goal_key, act_key = jax.random.split(key, 3)
     pool = autoreset.fill(env, pool_key, params, setting.pool_size)
     if setting.data == "walker":
-        policy = rollout.walker_policy(env)
-        plan: Any = rollout.walker_plan(setting.walker, env, states, goal_key)
+        board = typing.cast(Environment, env)  # a walker walks on boards only
+        policy = rollout.walker_policy(board)
+        plan: Any = rollout.walker_plan(setting.walker, board, states, goal_key)
     else:
         policy = rollout.agent_policy(
             setting.acting, actor, env, params, setting.discount

@@ -46,11 +46,11 @@ class Trajectory(NamedTuple):
 
 
 @runtime_checkable
-class Environment(Protocol):
-    """A world: a frozen dataclass whose fields are static and methods are pure.
+class Trainable(Protocol):
+    """What training asks of a world: a frozen dataclass whose methods are pure.
 
-    What may change between the phases of a schedule (rewards, which contexts
-    are shown, where the goal may lie) is in `params`, a pytree of arrays, so
+    Fields are static. What may change between the phases of a schedule (rewards, which
+    contexts are shown, where the goal may lie) is in `params`, a pytree of arrays, so
     that a change of phase compiles nothing anew.
     """
 
@@ -64,42 +64,21 @@ class Environment(Protocol):
     def num_contexts(self) -> int: ...
 
     @property
-    def num_states(self) -> int:
-        """S: how many states `states` lists for a level."""
-        ...
-
-    @property
     def max_steps(self) -> int:
         """Length at which an episode is truncated."""
         ...
 
     @property
-    def observation_shape(self) -> tuple[int, int, int]: ...
-
-    @property
-    def plane_names(self) -> tuple[str, ...]: ...
+    def observation_shape(self) -> tuple[int, ...]: ...
 
     @property
     def reward_sources(self) -> tuple[str, ...]: ...
-
-    @property
-    def proxy_names(self) -> tuple[str, ...]:
-        """Goals that go with the true one in training; reported, never paid."""
-        ...
 
     def params(self) -> Params:
         """The world's own parameters as arrays."""
         ...
 
-    def generate(self, key: Key[Array, ""], params: Params) -> Level: ...
-
-    def reset(
-        self, key: Key[Array, ""], params: Params
-    ) -> tuple[UInt8[Array, "H W P"], State]: ...
-
-    def reset_to(
-        self, level: Level, params: Params
-    ) -> tuple[UInt8[Array, "H W P"], State]: ...
+    def reset(self, key: Key[Array, ""], params: Params) -> tuple[Array, State]: ...
 
     def step(
         self,
@@ -114,11 +93,43 @@ class Environment(Protocol):
         """
         ...
 
-    def observe(self, state: State) -> UInt8[Array, "H W P"]: ...
+    def observe(self, state: State) -> Array: ...
 
     def context(self, state: State) -> Float[Array, " C"]:
         """The true context, 1 where present. Only the planted control reads it."""
         ...
+
+
+@runtime_checkable
+class Environment(Trainable, Protocol):
+    """A world whose states can be listed and drawn: what a comparison asks for."""
+
+    @property
+    def observation_shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def unlisted(self) -> str:
+        """Why the states of a level can't be listed, if they can't."""
+        ...
+
+    @property
+    def num_states(self) -> int:
+        """S: how many states `states` lists for a level."""
+        ...
+
+    @property
+    def plane_names(self) -> tuple[str, ...]: ...
+
+    @property
+    def proxy_names(self) -> tuple[str, ...]:
+        """Goals that go with the true one in training; reported, never paid."""
+        ...
+
+    def generate(self, key: Key[Array, ""], params: Params) -> Level: ...
+
+    def reset_to(
+        self, level: Level, params: Params
+    ) -> tuple[UInt8[Array, "H W P"], State]: ...
 
     def states(self, level: Level) -> State:
         """Every state of a level, in the order of `index`. Leaves are [S, ...]."""

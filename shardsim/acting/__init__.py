@@ -12,7 +12,7 @@ from jaxtyping import Array, UInt8
 
 from shardsim.acting.base import Bids, Choice, bids, combine
 from shardsim.agent import Agent
-from shardsim.types import Environment, Params, State
+from shardsim.types import Params, State, Trainable
 
 __all__ = [
     "Acting",
@@ -71,7 +71,7 @@ def _positive(temperature: float) -> None:
 def choose(
     acting: Acting,
     agent: Agent,
-    env: Environment,
+    env: Trainable,
     params: Params,
     state: State,
     observation: UInt8[Array, "H W P"],

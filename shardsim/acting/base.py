@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from shardsim.agent import Agent
-from shardsim.types import Environment, Params, State
+from shardsim.types import Params, State, Trainable
 
 
 class Bids(NamedTuple):
@@ -45,7 +45,7 @@ def combine(
 
 
 def bids(
-    agent: Agent, env: Environment, params: Params, state: State, discount: float
+    agent: Agent, env: Trainable, params: Params, state: State, discount: float
 ) -> Bids:
     """Q_V(s, a) = r + gamma (1 - terminated) V(s') over the world's own step.
 

@@ -32,8 +32,12 @@ FLOORS = {
     "runs": 3,
     "checkpoints": 3,
     "loop": 3,
+    "host": 3,
+    "outside": 2,
     "comparison": 5,
     "experiment": 6,
+    "training": 6,
+    "play": 6,
     "results": 6,
     "progress": 6,
     "cli": 6,
@@ -83,6 +87,8 @@ def test_imports_go_downwards(path):
             assert FLOORS[other] <= floor, f"{path}: {name} lies above floor {floor}"
         if name.split(".")[0] == "shardsim_envs":
             assert floor == 6, f"{path}: only floor 6 may know the worlds"
+        if name.split(".")[0] in ("gymnasium", "gymnax"):
+            assert own in ("host", "outside")
         if name.split(".")[0] == "optax":
             assert own == "optimize"
         if name.split(".")[0] == "matplotlib":

@@ -1,0 +1,132 @@
+"""Training on the host's worlds: collect there, update here, the same update as ever.
+
+The agent acts by D alone (there is no model to look ahead in), all seeds in one
+compiled call a step; every seed has environments of its own. Where an episode ends the
+next one begins in the same step. A run that is resumed goes on with fresh episodes:
+what lies inside somebody else's environment can't be kept.
+
+Symbols: N seeds, T steps, B environments.
+"""
+
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from jaxtyping import Array, Float, Int, PyTree
+
+from shardsim import population, train
+from shardsim.agent import Agent
+from shardsim.outside import Gymnasium
+from shardsim.types import Trajectory
+
+SEED_STEP = 1_000_003
+"""Seeds of the environments of two training seeds never overlap."""
+
+
+class Host:
+    """The environments of N seeds: what lies outside of any compiled program."""
+
+    def __init__(self, world: Gymnasium, seed: int, seeds: int, envs: int) -> None:
+        self.world = world
+        make = gymnasium.make_vec
+        self.many = [
+            make(
+                world.id,
+                envs,
+                vectorization_mode="sync",
+                vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+            )
+            for _ in range(seeds)
+        ]
+        first = [
+            env.reset(seed=(seed * seeds + n) * SEED_STEP % 2**31)[0]
+            for n, env in enumerate(self.many)
+        ]
+        self.seen = np.stack([self._array(seen) for seen in first])
+
+    def close(self) -> None:
+        for env in self.many:
+            env.close()
+
+    def chunk(
+        self,
+        setting: train.Setting,
+        carry: train.Carry,
+        params: Any,
+        updates: Int[Array, ""],
+    ) -> tuple[train.Carry, PyTree]:
+        """What `population.chunk` does, with worlds of the host."""
+        del params
+        total = None
+        for _ in range(int(updates)):
+            trajectory = self._collect(setting, carry)
+            carry, metrics = population.absorb(setting, carry, trajectory)
+            total = metrics if total is None else jax.tree.map(jnp.add, total, metrics)
+        return carry, total
+
+    def _collect(self, setting: train.Setting, carry: train.Carry) -> Trajectory:
+        """T steps of every environment, leaves [N, T, B, ...]."""
+        shape = (len(self.many), setting.num_steps, setting.num_envs)
+        agent = carry.learners[0].agent
+        rows = []
+        for t in range(setting.num_steps):
+            actions = np.asarray(
+                _act(agent, carry.key, carry.update, np.int32(t), self.seen)
+            )
+            rows.append(self._step(actions))
+        stacked = {
+            name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]
+        }
+        stacked["rewards"] = stacked["reward"][..., None]
+        stacked["context"] = np.ones((*shape, 1), np.float32)
+        stacked["next_context"] = stacked["context"]
+        arrays = {name: jnp.asarray(leaf) for name, leaf in stacked.items()}
+        return Trajectory(**arrays)
+
+    def _step(self, actions: Int[np.ndarray, "N B"]) -> dict[str, np.ndarray]:
+        """One step of everything; `next_observation` is taken before any reset."""
+        found: dict[str, list[np.ndarray]] = {}
+        for env, chosen in zip(self.many, actions, strict=True):
+            seen, reward, terminated, truncated, info = env.step(chosen)
+            fresh = self._array(seen)
+            last = fresh.copy()
+            for n in np.flatnonzero(info.get("_final_obs", ())):
+                last[n] = self._array(info["final_obs"][n])
+            row = {
+                "observation": fresh,
+                "reward": np.asarray(reward, np.float32),
+                "terminated": np.asarray(terminated),
+                # one thing or the other: what ends for good is not cut
+                "truncated": np.asarray(truncated) & ~np.asarray(terminated),
+                "next_observation": last,
+            }
+            for name, value in row.items():
+                found.setdefault(name, []).append(value)
+        after = {name: np.stack(value) for name, value in found.items()}
+        before, self.seen = self.seen, after["observation"]
+        return {**after, "observation": before, "action": actions}
+
+    def _array(self, seen: Any) -> np.ndarray:
+        return np.asarray(seen[self.world.part] if self.world.part else seen)
+
+
+@jax.jit
+def _act(
+    agents: Agent,
+    keys: Array,
+    updates: Int[Array, " N"],
+    t: Int[Array, ""],
+    seen: Float[Array, "N B ..."],
+) -> Int[Array, "N B"]:
+    """Actions drawn from D."""
+
+    def one(agent: Agent, key: Array, update: Array, seen: Array) -> Array:
+        key = train.data_key(key, update)
+        logits = jax.vmap(lambda x: agent.decoder(agent.encoder(x)))(seen)
+        noise = jax.random.gumbel(jax.random.fold_in(key, t), logits.shape)
+        return jnp.argmax(logits + noise, axis=-1)
+
+    return jax.vmap(one)(agents, keys, updates, seen)

@@ -1,0 +1,121 @@
+"""Training alone: any world, any heads, no exact values and no verdict.
+
+What `shardsim train` reads. A run folder holds the metrics of every chunk, the weights
+and how every arm did in the end.
+"""
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from shardsim import acting, loop, outside, runs, schedule
+from shardsim import agent as agents
+from shardsim import config as configs
+from shardsim.experiment import ArmConfig, Experiment, check_spelling, size_arms
+from shardsim_envs import World
+
+AnyWorld: TypeAlias = World | outside.Gymnax | outside.Gymnasium
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Everything a run of training depends on."""
+
+    name: str
+    world: AnyWorld
+    arms: dict[str, ArmConfig]
+    train: schedule.TrainConfig
+    agent: agents.AgentConfig = agents.AgentConfig()
+
+    def __post_init__(self) -> None:
+        check_spelling("name", self.name)
+        for name in self.arms:
+            check_spelling("arms", name)
+        if not any(arm.trained for arm in self.arms.values()):
+            raise ValueError("arms: got none that is trained; allowed: one or more")
+        for index, phase in enumerate(self.train.phases):
+            place = f"train.phases.{index}"
+            try:
+                schedule.altered(self.world, phase.world)
+            except ValueError as error:
+                raise ValueError(f"{place}.{error}") from None
+            if isinstance(self.world, World):
+                continue
+            if phase.data == "walker":
+                raise ValueError(
+                    f"{place}.data: got 'walker'; allowed in worlds without a board: "
+                    "'agent'"
+                )
+            if phase.losses.observation.any:
+                raise ValueError(
+                    f"{place}.losses.observation: got weights; allowed in worlds "
+                    "whose observations are not planes: none"
+                )
+        steers = not isinstance(self.train.acting, acting.Prior)
+        if isinstance(self.world, outside.Gymnasium) and steers:
+            raise ValueError(
+                f"train.acting: got {self.train.acting.kind!r}; allowed where a world "
+                "can't be looked ahead in: 'prior'"
+            )
+
+    def sized(self) -> tuple[loop.Arm, ...]:
+        """Every arm with the width at which it meets the budget."""
+        return size_arms(self.arms, self.agent, self.world.num_contexts)
+
+
+def load(folder: Path) -> Experiment | Training:
+    """What a run folder is a run of."""
+    data = configs.read_yaml(folder / runs.MARK)
+    if "predictions" in data:
+        return configs.build(Experiment, data)
+    return configs.build(Training, data)
+
+
+def run(
+    training: Training, folder: Path, progress: loop.Progress
+) -> dict[str, dict[str, Any]]:
+    """Train every arm into a run folder that has been created.
+
+    Returns:
+      By arm, the reward per episode in its last chunk, a number for each seed; as
+      written to results.json.
+    """
+    began = time.perf_counter()
+
+    def nothing(arm: str, update: int, population: agents.Agent) -> dict[str, Any]:
+        del arm, update, population
+        return {}
+
+    job = loop.Job(
+        training.world,
+        training.agent,
+        training.train,
+        training.sized(),
+        folder,
+        nothing,
+        progress,
+    )
+    loop.run(job)
+    last = {}
+    for row in runs.read_lines(folder / "metrics.jsonl"):
+        if "update" in row:
+            last[row["arm"]] = row["reward per episode"]
+    arms = {
+        name: {"reward per episode": last[name], "mean": float(np.mean(last[name]))}
+        for name in training.arms
+        if name in last
+    }
+    results = {
+        "name": training.name,
+        "digest": configs.digest(training),
+        "seeds": training.train.num_seeds,
+        "arms": arms,
+        "predictions": {},
+    }
+    runs.write_json(folder / "results.json", results)
+    seconds = {"train": time.perf_counter() - began}
+    runs.write_json(folder / "timing.json", seconds)
+    return arms
