@@ -69,13 +69,12 @@ def collect(
     )
 
     def one(
-        plan: PyTree, t: Array, state: State, draw: tuple[Array, Array, Array]
+        plan: PyTree, t: Array, state: State, noise: Array, key: Array
     ) -> tuple[State, Trajectory]:
-        noise, start, world = draw
         seen = env.observe(state)
         action = jnp.argmax(logits_of(plan, t, state, seen) + noise)
-        out, going_on = autoreset.step(env, pool, start, world, state, action, params)
-        return going_on, Trajectory(
+        out = env.step(key, state, action, params)
+        return out.state, Trajectory(
             observation=seen,
             context=env.context(state),
             action=action,
@@ -90,8 +89,12 @@ def collect(
     def step(
         states: State, each: tuple[Array, tuple[Array, Array, Array]]
     ) -> tuple[State, Trajectory]:
-        t, draw = each
-        return jax.vmap(one, in_axes=(0, None, 0, 0))(plan, t, states, draw)
+        t, (noise, starts, keys) = each
+        after, taken = jax.vmap(one, in_axes=(0, None, 0, 0, 0))(
+            plan, t, states, noise, keys
+        )
+        ended = taken.terminated | taken.truncated
+        return autoreset.onward(pool, starts, after, ended), taken
 
     states, trajectory = jax.lax.scan(step, states, (jnp.arange(num_steps), draws))
     return trajectory, states

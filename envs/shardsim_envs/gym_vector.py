@@ -153,11 +153,15 @@ def _many(world: GridWorld) -> tuple[Any, Any, Any]:
         ended = out.terminated | out.truncated
         start = used + jnp.cumsum(ended) - 1
 
-        def onward(fresh: Array, old: Array) -> Array:
+        def one(fresh: Array, old: Array) -> Array:
             mask = ended.reshape(-1, *(1,) * (old.ndim - 1))
             return jnp.where(mask, fresh[start], old)
 
-        states = jax.tree.map(onward, pool, out.state)
+        states = jax.lax.cond(
+            ended.any(),
+            lambda: jax.tree.map(one, pool, out.state),
+            lambda: out.state,
+        )
         seen = jax.vmap(world.observe)(states)
         return seen, out.observation, states, jax.vmap(gym.packed)(out)
 

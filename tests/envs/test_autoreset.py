@@ -39,7 +39,11 @@ def filling(env, size):
 @functools.cache
 def stepping(env):
     def step(pool, start, key, state, action):
-        return autoreset.step(env, pool, start, key, state, action, env.params())
+        out = env.step(key, state, action, env.params())
+        ended = out.terminated | out.truncated
+        one = jax.tree.map(lambda leaf: leaf[None], (out.state, ended, start))
+        going_on = autoreset.onward(pool, one[2], one[0], one[1])
+        return out, jax.tree.map(lambda leaf: leaf[0], going_on)
 
     return jax.jit(step)
 
@@ -142,3 +146,33 @@ def test_a_step_computes_no_reset(pool, key):
 def test_other_worlds_fill_a_pool_too(key):
     pool = filling(ContextFruits(size=3), SIZE)(key)
     assert all(leaf.shape[0] == SIZE for leaf in jax.tree.leaves(pool.states))
+
+
+def test_many_batches_go_on_like_each_by_itself(key):
+    """The rule for a mapped axis makes one look-up of all and changes nothing."""
+    keys = jax.random.split(key, 3)
+    pools = jax.vmap(lambda k: autoreset.fill(SHORT, k, SHORT.params(), SIZE))(keys)
+    states = jax.tree.map(lambda leaf: leaf[:, :4], pools.states)
+    starts = jnp.asarray([[3, 2, 1, 0], [5, 5, 5, 5], [0, 1, 2, 3]], jnp.int32)
+    ended = jnp.asarray([[1, 0, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]]) > 0
+    together = jax.vmap(autoreset.onward)(pools, starts, states, ended)
+    for n in range(3):
+        pool, start, state, end = jax.tree.map(
+            lambda leaf, n=n: leaf[n], (pools, starts, states, ended)
+        )
+        alone = autoreset.onward(pool, start, state, end)
+        assert equal(
+            jax.tree.map(lambda leaf, n=n: leaf[n], together),
+            jax.tree.map(np.asarray, alone),
+        )
+    # a pool that all share is not mapped
+    shared = jax.tree.map(lambda leaf: leaf[0], pools)
+    over = jax.vmap(autoreset.onward, in_axes=(None, 0, 0, 0))
+    together = over(shared, starts, states, ended)
+    alone = autoreset.onward(
+        shared, starts[1], jax.tree.map(lambda leaf: leaf[1], states), ended[1]
+    )
+    assert equal(
+        jax.tree.map(lambda leaf: leaf[1], together),
+        jax.tree.map(np.asarray, alone),
+    )
