@@ -6,12 +6,9 @@ checkpoints are made and a signal is heeded. Symbols: N seeds.
 
 import dataclasses
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import jax
@@ -27,6 +24,7 @@ from shardsim import (
     population,
     runs,
     schedule,
+    signals,
     train,
     value,
 )
@@ -99,7 +97,7 @@ def run(job: Job) -> dict[str, agents.Agent]:
         return population.graft(stem, population.heads(recipe, kinds, widths, keys))
 
     result = {}
-    with _signals() as stopped:
+    with signals.collected() as stopped:
         stem = _stem(job, recipe, keys, trained[0], stopped)
         for arm in job.arms:
             if not arm.trained:
@@ -279,25 +277,3 @@ def _raise_if_failed(group: tuple[Arm, ...], failed: np.ndarray) -> None:
                 f"loss not finite: arm {arm.name}, seed {first}, update "
                 f"{failed[first, index]}; what was learnt before it is on disk"
             )
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM instead of dying in the middle of a write."""
-    seen: list[int] = []
-
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame
-        if seen:
-            raise KeyboardInterrupt
-        seen.append(number)
-
-    try:
-        before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: signals are someone else's
-        before = {}
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -4,9 +4,11 @@ They are trained by the same update as ours. What a comparison needs besides (ex
 values, listed states, a board) they do not have.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib
+from collections.abc import Iterator
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import gymnasium
@@ -79,7 +81,8 @@ class Gymnax:
 
     def reset(self, key: Key[Array, ""], params: Params) -> tuple[Array, Held]:
         env, _ = _gymnax(self.id)
-        seen, inner = env.reset_env(key, params)
+        with _their_numerics():
+            seen, inner = env.reset_env(key, params)
         return seen, Held(inner, seen, jnp.int32(0))
 
     def step(
@@ -87,23 +90,24 @@ class Gymnax:
     ) -> TimeStep:
         """One step without a reset.
 
-        An old environment tells only that it is done; at its time limit that is taken
-        for truncation.
+        An old environment tells only that it is done. That is taken for its end, at
+        the time limit as well: were it taken for a cut there, an agent would learn to
+        win in the last step, after which value would seem to go on.
         """
         env, _ = _gymnax(self.id)
         key = jax.random.key(0) if key is None else key
-        seen, inner, reward, ended, _ = env.step_env(key, state.inner, action, params)
-        time = state.time + 1
+        with _their_numerics():
+            seen, inner, reward, ended, _ = env.step_env(
+                key, state.inner, action, params
+            )
+            truncated = jnp.bool_(False)
+            if hasattr(env, "is_truncated"):
+                truncated = jnp.asarray(env.is_truncated(inner, params), bool)
         ended = jnp.asarray(ended, bool)
-        if hasattr(env, "is_truncated"):
-            truncated = jnp.asarray(env.is_truncated(inner, params), bool) & ~ended
-        else:
-            late = time >= getattr(params, "max_steps_in_episode", 2**31 - 1)
-            ended, truncated = ended & ~late, ended & late
         reward = jnp.asarray(reward, jnp.float32)
         info = {"rewards": reward[None], "proxy_rewards": jnp.zeros((0,))}
-        held = Held(inner, seen, time)
-        return TimeStep(seen, held, reward, ended, truncated, info)
+        held = Held(inner, seen, state.time + 1)
+        return TimeStep(seen, held, reward, ended, truncated & ~ended, info)
 
     def observe(self, state: Held) -> Array:
         return state.observation
@@ -190,6 +194,13 @@ class Gymnasium:
     def context(self, state: Held) -> Float[Array, " C"]:
         del state
         return jnp.ones((1,), jnp.float32)
+
+
+@contextlib.contextmanager
+def _their_numerics() -> Iterator[None]:
+    """Environments of others promote dtypes and ranks as NumPy does."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
 
 
 def _refuse(id: str, got: str, more: str = "") -> None:

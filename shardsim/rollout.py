@@ -46,17 +46,12 @@ def collect(
     num_steps: int,
     pool: autoreset.Pool,
 ) -> tuple[Trajectory, State]:
-    """T steps of B environments.
+    """T steps of B environments, and where the environments stand after them.
 
     Args:
-      logits_of: the policy.
       plan: what the policy keeps for each environment, leaves [B, ...].
       states: where the environments stand, leaves [B, ...].
-      num_steps: T.
       pool: starts that follow the end of an episode.
-
-    Returns:
-      The trajectory and where the environments stand after it.
     """
     count = jax.tree.leaves(states)[0].shape[0]
     shape = (num_steps, count)

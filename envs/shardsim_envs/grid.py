@@ -140,16 +140,6 @@ def random_cells(
     return jnp.stack([chosen // width, chosen % width], axis=-1).astype(jnp.int32)
 
 
-def random_ranks(key: Key[Array, ""], allowed: Bool[Array, "H W"]) -> Int[Array, "H W"]:
-    """The allowed cells numbered in random order, from 0; other cells come after.
-
-    For as many things as a parameter says: the cells with a rank below it.
-    """
-    score = jax.random.uniform(key, allowed.shape)
-    score = jnp.where(allowed, score, 2.0).reshape(-1)
-    return jnp.argsort(jnp.argsort(score)).reshape(allowed.shape).astype(jnp.int32)
-
-
 def drawing(picture: tuple[str, ...], marks: str) -> Bool[Array, "H W"]:
     """Where a picture, given as its rows, holds one of the marks."""
     return jnp.asarray([[mark in marks for mark in row] for row in picture])

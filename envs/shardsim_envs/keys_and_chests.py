@@ -136,14 +136,17 @@ class KeysAndChests(GridWorld):
         keys = jax.random.randint(key_key, (), low, high + 1)
         low, high = params.chests
         chests = jax.random.randint(chest_key, (), low, high + 1)
-        rank = grid.random_ranks(cell_key, ~walls)
+        most = self.most_keys + self.most_chests
+        cells = grid.random_cells(cell_key, ~walls, most + 1)
+        place = jnp.arange(most)
+        first, last = place < keys, place < keys + chests
         maps = {
             "wall": walls,
-            "key": (rank > 0) & (rank <= keys),
-            "chest": (rank > keys) & (rank <= keys + chests),
+            "key": grid.mark(self.shape, cells[1:], first),
+            "chest": grid.mark(self.shape, cells[1:], last & ~first),
         }
         memory = Memory(jnp.int32(0), jnp.minimum(keys, chests))
-        return self.level(maps, grid.cell(rank == 0), memory)
+        return self.level(maps, cells[0], memory)
 
     @property
     def needed(self) -> tuple[str, ...]:

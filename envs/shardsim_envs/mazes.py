@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Key, UInt32
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8, UInt32
 
 from shardsim_envs import grid
 
@@ -22,7 +22,7 @@ BLOCKS, EDGES, NOISE = 0.25, 0.75, 0.25
 """Chance of a wall in `blocks`, of a passage in `edges`; height of the noise from
 which there is wall. As in jaxgmg's generators of these names."""
 NONE = np.uint32(2**32 - 1)
-"""Weight of an edge that is not there, and the link of a room not yet joined."""
+"""Weight of an edge that is not there."""
 
 
 class Decision(NamedTuple):
@@ -154,11 +154,8 @@ def generate(key: Key[Array, ""], size: int) -> Bool[Array, "H W"]:
     """
     rooms = (size + 1) // 2
     right, down = _weights(key, rooms)
-    link = _tree(right, down).reshape(rooms, rooms)
-    right = right.reshape(rooms, rooms)[:, :-1]
-    down = down.reshape(rooms, rooms)[:-1]
-    across = (right == link[:, :-1]) | (right == link[:, 1:])
-    along = (down == link[:-1]) | (down == link[1:])
+    open_ = _tree(right, down).reshape(2, rooms, rooms)
+    across, along = open_[0, :, :-1], open_[1, :-1]
     # interior padding puts the rooms and the passages on the cells of the board
     wall, room, passage = jnp.bool_(False), (0, 0, 1), (1, 1, 1)
     free = jax.lax.pad(jnp.ones((rooms, rooms), bool), wall, (room, room))
@@ -230,8 +227,8 @@ def _weights(
 @grid.side_by_side
 def _tree(
     right: UInt32[Array, "M L"], down: UInt32[Array, "M L"]
-) -> UInt32[Array, "M L"]:
-    """The edge by which each room joined the lightest tree, given by its weight.
+) -> Bool[Array, "2 M L"]:
+    """Whether the passages from each room to the right and down are in the tree.
 
     Prim's way: from room 0 the tree grows M - 1 times by the lightest edge that
     leaves it. No other edge of the level has this edge's weight, and of its two
@@ -239,24 +236,47 @@ def _tree(
 
     Reference: Prim, "Shortest connection networks and some generalizations", 1957.
     """
-    count, levels = right.shape
+    count = right.shape[0]
     rooms = math.isqrt(count)
-
-    def none(rows: int) -> Array:
-        return jnp.full((rows, levels), NONE, jnp.uint32)
-
-    left = jnp.concatenate([none(1), right[:-1]])
-    up = jnp.concatenate([none(rooms), down[:-rooms]])
+    if 2 * rooms * (rooms - 1) < np.iinfo(np.uint8).max:
+        # numbers of one byte in the same order: the tree grows twice as fast
+        right, down = _ranks(right, down)
+    none = jnp.full_like(right, jnp.iinfo(right.dtype).max)
+    left = jnp.concatenate([none[:1], right[:-1]])
+    up = jnp.concatenate([none[:rooms], down[:-rooms]])
 
     def join(_: Array, link: Array) -> Array:
-        joined = link != NONE
+        joined = link != none
         leaves = joined[:-1] != joined[1:]
-        across = jnp.where(leaves, right[:-1], NONE).min(axis=0)
+        across = jnp.where(leaves, right[:-1], none[:-1]).min(axis=0)
         leaves = joined[:-rooms] != joined[rooms:]
-        along = jnp.where(leaves, down[:-rooms], NONE).min(axis=0)
+        along = jnp.where(leaves, down[:-rooms], none[:-rooms]).min(axis=0)
         best = jnp.minimum(across, along)[None]
         touched = (right == best) | (left == best) | (down == best) | (up == best)
         return jnp.where(touched & ~joined, best, link)
 
-    link = none(count).at[0].set(0)
-    return jax.lax.fori_loop(0, count - 1, join, link)
+    # the edge by which each room joined, told by its weight
+    link = jax.lax.fori_loop(0, count - 1, join, none.at[0].set(0))
+    after = jnp.concatenate([link[1:], none[:1]])
+    below = jnp.concatenate([link[rooms:], none[:rooms]])
+    there = right != none, down != none
+    across = there[0] & ((right == link) | (right == after))
+    along = there[1] & ((down == link) | (down == below))
+    return jnp.stack([across, along])
+
+
+def _ranks(
+    right: UInt32[Array, "M L"], down: UInt32[Array, "M L"]
+) -> tuple[UInt8[Array, "M L"], UInt8[Array, "M L"]]:
+    """The places of a level's weights in their order, from 1; NONE is 255."""
+    count, levels = right.shape
+    rooms = math.isqrt(count)
+    across = right.reshape(rooms, rooms, levels)[:, :-1].reshape(-1, levels)
+    weight = jnp.concatenate([across, down[:-rooms]])
+    less = weight[None] < weight[:, None]
+    rank = less.sum(axis=1, dtype=jnp.uint8) + jnp.uint8(1)
+    each, last = across.shape[0], jnp.iinfo(jnp.uint8).max
+    across = rank[:each].reshape(rooms, rooms - 1, levels)
+    across = jnp.pad(across, ((0, 0), (0, 1), (0, 0)), constant_values=last)
+    along = jnp.pad(rank[each:], ((0, rooms), (0, 0)), constant_values=last)
+    return across.reshape(count, levels), along

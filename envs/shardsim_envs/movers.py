@@ -70,10 +70,15 @@ def chase(
     targets = cells[:, None] + moves[None]
     distance = jnp.abs(targets - prey[None, None]).sum(axis=-1)
     logits = -sharpness * distance.astype(jnp.float32)
-    if key is not None:
-        logits = logits + jax.random.gumbel(key, logits.shape)
+    if key is None:
+        chosen = jnp.argmax(logits, axis=-1)
+    else:
+        # one random number a chaser, not one a move: what is drawn is what costs
+        upto = jax.nn.softmax(logits)[:, None] * jnp.tri(len(moves))[None]
+        drawn = jax.random.uniform(key, (len(cells), 1))
+        chosen = jnp.sum(upto.sum(axis=-1)[:, :-1] <= drawn, axis=-1)
     number = jnp.arange(cells.shape[0])
-    wanted = targets[number, jnp.argmax(logits, axis=-1)]
+    wanted = targets[number, chosen]
     edge = jnp.asarray(walls.shape, jnp.int32)[None] - 1
     inside = jnp.clip(wanted, 0, edge)
     free = jnp.all(inside == wanted, axis=-1) & ~walls[inside[:, 0], inside[:, 1]]

@@ -6,6 +6,8 @@ All on the host, in numpy. A frame of H x W cells is [H tile, W tile, 3] uint8.
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
@@ -27,10 +29,7 @@ def frame(
     world: GridWorld, state: State | Level, scale: int = SCALE
 ) -> UInt8[np.ndarray, "h w 3"]:
     """What there is, whether or not the agent sees it; the agent on top."""
-    board = np.asarray(state.board)
-    if isinstance(state, State):
-        # what memory adds (a full register, a drunk row) is drawn, nothing is hidden
-        board = np.maximum(board, np.asarray(world.seen(state)))
+    board = _board(world, state)
     height, width, _ = board.shape
     side = sprites.PIXELS
     picture = np.full((height, side, width, side, 3), FLOOR, np.uint8)
@@ -97,9 +96,7 @@ def text(world: GridWorld, state: State | Level, colour: bool = False) -> str:
 
     Planes that fill the board (floors, moods) are named in a line below it.
     """
-    board = np.asarray(state.board)
-    if isinstance(state, State):
-        board = np.maximum(board, np.asarray(world.seen(state)))
+    board = _board(world, state)
     rows = np.full(board.shape[:2], ".", dtype=object)
     whole = []
     for index, plane in enumerate(world.board_planes):
@@ -112,3 +109,12 @@ def text(world: GridWorld, state: State | Level, colour: bool = False) -> str:
             whole.append(f"{plane} x {shown.sum()}" if not shown.all() else plane)
     lines = ["".join(row) for row in rows]
     return "\n".join([*lines, *([", ".join(whole)] if whole else [])])
+
+
+def _board(world: GridWorld, state: State | Level) -> UInt8[np.ndarray, "H W P"]:
+    """What memory adds (a full register, a drunk row) is there, nothing is hidden."""
+    board = np.asarray(state.board)
+    if isinstance(state, State):
+        seen = world.seen(jax.tree.map(jnp.asarray, state))
+        board = np.maximum(board, np.asarray(seen))
+    return board

@@ -107,9 +107,10 @@ class TreeGridworld(GridWorld):
         """Trees and the start in different cells of an open board."""
         del params
         walls = mazes.layout(key, "open", self.size)
-        rank = grid.random_ranks(key, ~walls)
-        maps = {"wall": walls, "tree": (rank > 0) & (rank <= self.trees)}
-        return self.level(maps, grid.cell(rank == 0), Memory(jnp.int32(self.trees)))
+        cells = grid.random_cells(key, ~walls, self.trees + 1)
+        tree = grid.mark(self.shape, cells[1:], jnp.ones(self.trees, bool))
+        maps = {"wall": walls, "tree": tree}
+        return self.level(maps, cells[0], Memory(jnp.int32(self.trees)))
 
     def chance(self, trees: Int[Array, ""], params: Params) -> Float[Array, ""]:
         """r, the chance of a new tree where there are n."""

@@ -73,6 +73,7 @@ class GridWorld(rules.Rules):
         self, level: Level, params: Params
     ) -> tuple[UInt8[Array, "H W P"], State]:
         del params
+        level = jax.tree.map(jnp.asarray, level)  # levels that were drawn are numpy
         state = State(
             level.board, level.start, level.memory, jnp.int32(0), jnp.bool_(False)
         )

@@ -33,6 +33,7 @@ FLOORS = {
     "checkpoints": 3,
     "loop": 3,
     "host": 3,
+    "signals": 0,
     "outside": 2,
     "comparison": 5,
     "experiment": 6,

@@ -1,0 +1,121 @@
+"""Rates measured in turns with a peer's, and the figure of their ratios."""
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+ROUNDS = 5
+PEERS = ("jaxgmg", "xminigrid", "navix")
+Run = Callable[[], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One measurement: rates by round, of ours and of a peer."""
+
+    name: str
+    unit: str
+    ours: list[float]
+    peer: str = ""
+    theirs: list[float] = dataclasses.field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[float]:
+        pairs = zip(self.ours, self.theirs, strict=True) if self.theirs else ()
+        return [a / b for a, b in pairs]
+
+    def __str__(self) -> str:
+        text = f"{self.name:34s} {_short(float(np.median(self.ours))):>8} {self.unit}"
+        if self.theirs:
+            low, high = min(self.ratios), max(self.ratios)
+            text += (
+                f"   {self.peer} {_short(float(np.median(self.theirs))):>8}   ratio "
+                f"{np.median(self.ratios):5.2f}  [{low:.2f}, {high:.2f}]"
+            )
+        return text
+
+
+def _short(rate: float) -> str:
+    for size, letter in ((1e6, "M"), (1e3, "k")):
+        if rate >= size:
+            return f"{rate / size:.3g} {letter}"
+    return f"{rate:.3g}"
+
+
+def measure(
+    name: str,
+    unit: str,
+    count: int,
+    ours: Run,
+    peer: str = "",
+    theirs: Run | None = None,
+) -> Row:
+    """Rates of both, taken in turns; the first call compiles and is not timed."""
+    runs = [ours] + ([theirs] if theirs else [])
+    rates: list[list[float]] = [[] for _ in runs]
+    for run in runs:
+        jax.block_until_ready(run())
+    for _ in range(ROUNDS):
+        for run, found in zip(runs, rates, strict=True):
+            best = np.inf
+            for _ in range(2):
+                began = time.perf_counter()
+                jax.block_until_ready(run())
+                best = min(best, time.perf_counter() - began)
+            found.append(count / best)
+    row = Row(name, unit, rates[0], peer if theirs else "", rates[1] if theirs else [])
+    print(row, flush=True)
+    return row
+
+
+def machine() -> str:
+    cores = len(os.sched_getaffinity(0))
+    names = ("jax", "jaxlib", "gymnasium", *PEERS)
+    found = {name: _version(name) for name in names}
+    versions = ", ".join(f"{k} {v}" for k, v in found.items() if v)
+    return f"{platform.processor() or platform.machine()}, {cores} cores; {versions}"
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def draw(rows: list[Row], out: Path) -> None:
+    """Ratios of the rows that have a peer, with the range over rounds."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    rows = [row for row in rows if row.theirs]
+    if not rows:
+        print("no figure: no peer is installed")
+        return
+    figure, axes = pyplot.subplots(figsize=(7, 0.34 * len(rows) + 1.4))
+    middle = np.asarray([np.median(row.ratios) for row in rows])
+    low = middle - [min(row.ratios) for row in rows]
+    high = np.asarray([max(row.ratios) for row in rows]) - middle
+    place = np.arange(len(rows))[::-1]
+    axes.barh(place, middle, xerr=[low, high], color="#0072B2", ecolor="#444444")
+    axes.set_yticks(place, [row.name for row in rows])
+    axes.set_xscale("log")
+    axes.axvline(1, color="black", linewidth=0.8)
+    axes.set_xlabel(
+        "times as fast as jaxgmg (log scale; bars: lowest to highest round)"
+    )
+    axes.set_title(machine(), fontsize=7)
+    figure.tight_layout()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out, dpi=120)
+    print(out)

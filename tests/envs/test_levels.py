@@ -1,0 +1,184 @@
+"""Levels written down, kept, edited; those that can't be played are refused."""
+
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import shardsim_envs as envs
+from shardsim_envs import edits, levels, rendering, sprites
+
+WORLDS = typing.get_args(envs.World)
+MAZE = envs.CornerMaze(size=7)
+TEXT = """
+#######
+#....c#
+#.#.###
+#.#...#
+#.###.#
+#@....#
+#######
+"""
+
+
+def one(world, seed=0):
+    return next(levels.each(levels.generate(world, seed, 1).levels))
+
+
+def same(a, b) -> bool:
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.array_equal(x, y) for x, y in pairs)
+
+
+def test_text_by_hand():
+    level = levels.from_text(MAZE, TEXT)
+    assert level.start.tolist() == [5, 1]
+    cheese = level.board[..., MAZE.plane("cheese")]
+    assert np.argwhere(cheese).tolist() == [[1, 5]]
+    assert level.board[..., MAZE.plane("wall")].sum() == 24 + 7
+    assert levels.to_text(MAZE, level).strip() == TEXT.strip()
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+def test_what_is_written_is_read_again(world, tmp_path):
+    env = world()
+    found = levels.generate(env, 3, 4)
+    for level in levels.each(found.levels):
+        levels.check(env, level)
+        again = levels.from_text(env, levels.to_text(env, level))
+        np.testing.assert_array_equal(again.board, level.board)
+        np.testing.assert_array_equal(again.start, level.start)
+    levels.save(tmp_path / "set.npz", found)
+    back = levels.load(tmp_path / "set.npz", WORLDS)
+    assert back.world == env
+    assert back.seed == 3
+    assert same(back.levels, found.levels)
+    # the seed tells the levels
+    assert same(levels.generate(env, back.seed, 4).levels, found.levels)
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+def test_letters_and_pictures_are_a_plane_s_own(world):
+    env = world()
+    letters = [sprites.sprite(name).letter for name in env.board_planes]
+    assert len(set(letters)) == len(letters), letters
+    assert "." not in letters
+    assert "?" not in letters
+    drawn = [sprites.sprite(name) for name in env.board_planes]
+    pictures = {d.colour.tobytes() + d.there.tobytes() for d in drawn}
+    assert len(pictures) == len(letters)
+    frame = rendering.frame(env, one(env))
+    side = sprites.PIXELS * rendering.SCALE
+    assert frame.shape == (env.shape[0] * side, env.shape[1] * side, 3)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "says"),
+    [
+        ("#....c#", "#...#c#", r"cheese: got \(1, 5\), which nobody can reach"),
+        ("c", ".", "cheese: got none"),
+        ("@", ".", r"text: got 0 agents \(@\); allowed: one"),
+        ("@.", "@@", r"text: got 2 agents"),
+        ("@", "!", "text: got '!' in row 5, column 1; allowed: "),
+        ("#.#...#\n", "", "text: got 6 rows"),
+        ("#.#...#", "#.#...##", r"text: got 7 rows of \[7, 8\] letters"),
+        ("#@", "A@", "text: got 'A'"),
+    ],
+)
+def test_a_level_that_cannot_be_played_is_refused(was, becomes, says):
+    with pytest.raises(ValueError, match=says):
+        levels.from_text(MAZE, TEXT.replace(was, becomes, 1))
+
+
+def test_a_start_in_the_wall_is_refused():
+    with pytest.raises(ValueError, match=r"agent: got .*, a wall; allowed: a free"):
+        edits.moved_agent(MAZE, levels.from_text(MAZE, TEXT), (2, 2))
+
+
+def test_files_of_something_else_are_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez(path, a=np.zeros(3))
+    with pytest.raises(ValueError, match="got no levels; allowed"):
+        levels.load(path, WORLDS)
+    levels.save(path, levels.generate(MAZE, 0, 2))
+    with pytest.raises(ValueError, match="got world 'corner_maze'; allowed: dish_maze"):
+        levels.load(path, [envs.DishMaze])
+    with pytest.raises(ValueError, match="count: got 0; allowed: at least 1"):
+        levels.generate(MAZE, 0, 0)
+
+
+def test_a_splay_has_the_agent_at_every_free_cell():
+    level = levels.from_text(MAZE, TEXT)
+    splay = edits.splay(MAZE, level)
+    wall = level.board[..., MAZE.plane("wall")] > 0
+    assert splay.start.tolist() == np.argwhere(~wall).tolist()
+    boards = splay.board.copy()
+    boards[..., -1] = 0
+    still = level.board.copy()
+    still[..., -1] = 0
+    assert (boards == still).all()
+    # and the world can be played from each
+    step = jax.vmap(lambda one: MAZE.reset_to(one, MAZE.params())[1].position)
+    np.testing.assert_array_equal(step(jax.tree.map(jnp.asarray, splay)), splay.start)
+
+
+@pytest.mark.parametrize("fixed", ["steps", "euclid"])
+def test_matched_pairs_differ_in_one_distance_only(fixed):
+    env = envs.CornerMaze(size=13, region=11)
+    level = one(env)
+    anchor = tuple(level.start.tolist())
+    pairs = edits.matched_pairs(env, level, "cheese", anchor, fixed)
+    assert len(pairs) > 5
+    for pair in pairs:
+        kept, varied = (
+            (pair.steps, pair.euclid) if fixed == "steps" else (pair.euclid, pair.steps)
+        )
+        assert kept[0] == kept[1]
+        assert varied[0] < varied[1]
+        for found, cell, steps in zip(
+            (pair.one, pair.other), pair.cells, pair.steps, strict=True
+        ):
+            levels.check(env, found)
+            cheese = found.board[..., env.plane("cheese")]
+            assert [tuple(c) for c in np.argwhere(cheese).tolist()] == [cell]
+            assert levels.distances(env, found, anchor)[cell] == steps
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+def test_a_mutation_is_another_level_that_can_be_played(world):
+    env = world()
+    level = one(env)
+    for seed in range(3):
+        other = edits.mutate(env, level, seed)
+        levels.check(env, other)
+        assert not np.array_equal(other.board, level.board)
+        assert same(other, edits.mutate(env, level, seed))
+
+
+def test_memory_follows_an_edit():
+    env = envs.KeysAndChests(size=7, keys=(1, 1), chests=(2, 2))
+    level = one(env)
+    text = levels.to_text(env, level).replace("k", ".")
+    with pytest.raises(ValueError, match="key: got none"):
+        levels.from_text(env, text)
+    assert int(level.memory.left) == 1
+    assert int(levels.from_text(env, text.replace(".", "k", 2)).memory.left) == 2
+
+
+def test_films_and_sheets_are_written(tmp_path):
+    frames = [rendering.frame(MAZE, one(MAZE, seed)) for seed in range(3)]
+    page = rendering.sheet(frames, 2)
+    side = frames[0].shape[0]
+    assert page.shape[0] == 2 * side + 3 * rendering.GAP
+    for name in ("film.gif", "film.webp"):
+        rendering.save(frames, tmp_path / name)
+        from PIL import Image
+
+        with Image.open(tmp_path / name) as film:
+            assert film.n_frames == 3
+            assert film.size == (side, side)
+    rendering.save([page], tmp_path / "page.png")
+    with pytest.raises(ValueError, match=r"out: got .*page.png.* for 3 frame"):
+        rendering.save(frames, tmp_path / "page.png")

@@ -1,0 +1,76 @@
+"""`shardsim show` writes a sheet; `shardsim play` is played in a terminal."""
+
+import os
+import pty
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+from PIL import Image
+
+from shardsim import cli
+
+
+@pytest.mark.parametrize("name", ["corner_maze", "CornerMaze", "cornermaze"])
+def test_a_sheet_of_levels(name, tmp_path, capsys):
+    out = tmp_path / "new" / "levels.png"
+    flags = ["--levels", "3", "--columns", "2", "--world.size=7"]
+    assert cli.main(["show", name, "--out", str(out), *flags]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    with Image.open(out) as picture:
+        assert picture.size == (2 * 7 * 24 + 3 * 8, 2 * 7 * 24 + 3 * 8)
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["chess"], "name: got 'chess'; allowed: context_fruits, corner_maze, "),
+        (["CornerMaze", "--world.size=8"], "world.size: got 8; allowed: odd"),
+        (["CornerMaze", "--out", "x.jpg"], "out: got 'x.jpg' for 1 frame(s); allowed"),
+        (["CornerMaze", "--levels", "0"], "count: got 0; allowed: at least 1"),
+        (["CornerMaze", "--columns", "0"], "columns: got 0; allowed: at least 1"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(flags, says, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["show", *flags]) == 2
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_playing_needs_a_terminal(capsys):
+    assert cli.main(["play", "CornerMaze"]) == 2
+    assert "play: got no terminal" in capsys.readouterr().err
+
+
+def test_a_game_in_a_terminal():
+    """Down to the lock and up again in TwoRoutes, then the next level, then home."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "shardsim.cli", "play", "two_routes"]
+    environment = {**os.environ, "TERM": "xterm", "JAX_PLATFORMS": "cpu"}
+    game = subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+
+    def screen(wanted: str) -> str:
+        """What is printed till a text is there."""
+        text, late = "", time.monotonic() + 90
+        while wanted not in text and time.monotonic() < late:
+            if select.select([ours], [], [], 1)[0]:
+                text += os.read(ours, 65536).decode()
+        assert wanted in text, text
+        return text
+
+    screen("step 0 of 60")
+    os.write(ours, b"\x1b[B")
+    assert "lock -0.02" in screen("step 1 of 60")
+    os.write(ours, b"w")
+    screen("step 2 of 60")
+    os.write(ours, b"n")
+    screen("step 0 of 60")
+    os.write(ours, b"q")
+    assert game.wait(timeout=30) == 0
+    os.close(ours)
