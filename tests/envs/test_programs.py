@@ -60,7 +60,7 @@ def walking(env):
     return jax.jit(walk)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1))
 def test_the_walker_goes_the_shortest_way_to_a_free_cell(env, seed):
     played = walking(env)(jax.random.key(seed))

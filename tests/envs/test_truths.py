@@ -12,7 +12,7 @@ import shardsim_envs as envs
 
 LENGTH = 20
 DISCOUNT = 0.9
-few = settings(max_examples=12, deadline=None, phases=[Phase.generate])
+few = settings(max_examples=6, deadline=None, phases=[Phase.generate])
 seeds = st.integers(0, 2**31 - 1)
 actions_of_any_kind = st.lists(
     st.integers(-1, 3), min_size=LENGTH, max_size=LENGTH

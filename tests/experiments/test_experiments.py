@@ -65,7 +65,14 @@ def test_its_docstring_is_a_lab_note(path):
     assert re.search(r"Minutes: +\d", note)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+# one in the fast tests, a minute each; the others are slow ones
+SOME_SLOW = [
+    pytest.param(path, marks=[] if path.stem == "quickstart" else pytest.mark.slow)
+    for path in FILES
+]
+
+
+@pytest.mark.parametrize("path", SOME_SLOW, ids=lambda p: p.stem)
 def test_it_runs_to_its_report(path, small, tmp_path, capsys):
     out = tmp_path / "run"
     assert cli.main(["run", str(path), "--out", str(out), *small]) == 0

@@ -171,6 +171,7 @@ def test_results_torn_or_missing_are_one_line(tiny_run, tmp_path, capsys):
     assert "unfinished" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_same_config_gives_the_same_bytes(tiny_yaml, tiny_run, tmp_path):
     again = tmp_path / "again"
     # compiled anew: what a cache of programs has to say is not what is tested
