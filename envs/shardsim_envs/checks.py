@@ -50,10 +50,10 @@ def chance(value: float) -> tuple[bool, str]:
 def room(world: typing.Any, things: int) -> tuple[bool, str]:
     """Do the things and the agent find room on a board with a wall around it?
 
-    A tree has 2 M - 1 free cells, M = ((size - 1) / 2)^2, the fewest of any layout.
+    A tree has 2 M - 1 free cells, M rooms; others have at least M, see `mazes.layout`.
     """
     rooms = ((world.size - 1) // 2) ** 2
-    free = 2 * rooms - 1
+    free = 2 * rooms - 1 if world.layout == "tree" else rooms
     return things + 1 <= free, f"at most {free - 1} things at size {world.size}"
 
 

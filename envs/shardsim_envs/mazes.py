@@ -62,8 +62,8 @@ def layout(
       free: rooms (odd row and column) that are never wall.
 
     Returns:
-      True at walls. The free cells hang together and are at least as many as in a
-      `tree`; a board that would have fewer is `open` instead.
+      True at walls. The free cells hang together and are at least as many as there are
+      rooms, ((size - 1) / 2)^2; a board that would have fewer is `open` instead.
     """
     inner = size - 2
     if kind == "tree":
@@ -82,7 +82,7 @@ def layout(
     for row, column in free:
         walls &= ~grid.plane(walls.shape, jnp.asarray([row - 1, column - 1]))
     main = _largest_part(~walls)
-    enough = main.sum() >= 2 * ((inner + 1) // 2) ** 2 - 1
+    enough = main.sum() >= ((inner + 1) // 2) ** 2
     for row, column in free:
         enough &= main[row - 1, column - 1]
     return jnp.pad(~main & enough, 1, constant_values=True)

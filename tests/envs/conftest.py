@@ -148,7 +148,27 @@ STILL = {
 """Things, by the first word of their plane, that stay till the agent takes them."""
 
 
-@pytest.fixture(params=CASES, ids=NAMES, scope="session")
+FAST = {
+    "context_fruits",
+    "corner_maze",
+    "follow_me",
+    "keys_and_chests",
+    "lava_land",
+    "monster_world",
+    "tomato_watering",
+    "whisky_gold",
+}
+"""Worlds that between them use all of the core; the others are tried by slow tests."""
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(case, marks=[] if case[0].kind in FAST else pytest.mark.slow)
+        for case in CASES
+    ],
+    ids=NAMES,
+    scope="session",
+)
 def case(request):
     """A world, and another value for all that a schedule may change in it."""
     return request.param

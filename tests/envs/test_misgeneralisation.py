@@ -172,7 +172,7 @@ def test_a_leader_takes_the_shortest_ways_round_and_round():
 
 
 def test_a_leader_is_true_in_training_and_never_when_shifted():
-    env = envs.FollowMe(size=7)
+    env = envs.FollowMe(layout="open")
     for world, same in ((env, 1.0), (env.shifted(), 0.0)):
         _, made = many(world)
         beacons, way = np.asarray(made.memory.beacons), np.asarray(made.memory.way)
@@ -180,8 +180,8 @@ def test_a_leader_is_true_in_training_and_never_when_shifted():
         at[:, 0] = False  # to begin on a beacon is no visit
         first = at.any(axis=2).argmax(axis=1)
         goes_first = at[np.arange(COUNT), first, 0]
-        # a beacon on the way to another is passed: most, not all, tell
-        assert abs(goes_first.mean() - same) < 0.35
+        # on an open board a beacon seldom lies on the way to another
+        assert abs(goes_first.mean() - same) < 0.15
 
 
 def test_orders_that_do_not_begin_with_the_first_are_all_alike():
@@ -263,7 +263,9 @@ def test_all_free_cells_of_a_layout_hang_together(layout, size, steps):
         assert walls[:, [0, -1]].all()
         reached = steps(walls, tuple(start.tolist())) >= 0
         np.testing.assert_array_equal(reached, ~walls)
-        assert (~walls).sum() >= 2 * ((size - 1) // 2) ** 2 - 1
+        assert (~walls).sum() >= ((size - 1) // 2) ** 2
+    if layout != "open" and size == 13:  # hardly ever the way out that is left
+        assert (found["wall"].sum(axis=(1, 2)) > 4 * 12).mean() > 0.99
     kinds = {walls.tobytes() for walls in found["wall"]}
     fewest = 2 if size == 5 else COUNT // 30
     assert len(kinds) == 1 if layout == "open" else len(kinds) >= fewest
