@@ -8,7 +8,7 @@ import jax
 
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim import loop, schedule, value
+from shardsim import exact, loop, schedule, value
 from shardsim.comparison import judge, measures, prediction
 from shardsim.comparison.battery import BatteryConfig
 from shardsim_envs import World
@@ -67,6 +67,10 @@ class Experiment:
                 f"train.behaviour: got {behaviour!r}; allowed: "
                 f"{', '.join(self._trained())}"
             )
+        try:
+            exact.listable(self.world)
+        except ValueError as error:
+            raise ValueError(f"{error}; `shardsim train` does without") from None
         for place, fields in self._worlds():
             try:
                 schedule.altered(self.world, fields)

@@ -52,17 +52,17 @@ class GridEnv(gymnasium.Env[np.ndarray, Any]):
         begin, _ = _single(self.world)
         seen, self._state, numbers = begin(self._key, level)
         self._show()
-        return np.asarray(seen), self._info(np.asarray(numbers))
+        return np.array(seen), self._info(np.array(numbers))
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self._state is None:
             raise gymnasium.error.ResetNeeded("step: got no state; call reset first")
         _, step = _single(self.world)
         seen, self._state, numbers = step(self._key, self._state, np.int32(action))
-        found = np.asarray(numbers)
+        found = np.array(numbers)  # a copy: it may be written to
         self._show()
         ended = bool(found[1]), bool(found[2])
-        return np.asarray(seen), float(found[0]), *ended, self._info(found)
+        return np.array(seen), float(found[0]), *ended, self._info(found)
 
     def render(self) -> Any:
         if self._state is None:

@@ -76,7 +76,7 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
         self._carry = states
         self._steps = np.int32(0)
         self._refill()
-        return np.asarray(seen), {}
+        return np.array(seen), {}
 
     def step(
         self, actions: Any
@@ -95,7 +95,7 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
             np.asarray(actions, np.int32),
         )
         self._steps += np.int32(1)
-        numbers = np.asarray(packed)
+        numbers = np.array(packed)  # a copy: it may be written to
         rewards, terminated, truncated = numbers[:, :3].T
         terminated, truncated = terminated > 0, truncated > 0
         info = gym.info_of(self.world, numbers)
@@ -103,7 +103,7 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
         if ended.any():
             self._used += int(ended.sum())
             info["final_obs"], info["_final_obs"] = _finals(np.asarray(last), ended)
-        return np.asarray(seen), rewards, terminated, truncated, info
+        return np.array(seen), rewards, terminated, truncated, info
 
     def render(self) -> Any:
         states = [

@@ -227,3 +227,28 @@ def test_steps_without_a_reset_leave_the_limit_to_the_caller():
     )
     assert bool(env.is_truncated(state, params)) != bool(terminated)
     assert float(env.discount(state, params)) == 1 - bool(terminated)
+
+
+@pytest.mark.parametrize("number", [0, 6])
+def test_what_was_seen_stays_and_may_be_written_to(number):
+    """No array that was given away changes with a later step."""
+    id, small = "shardsim/CornerMaze-v0", {"size": 7, "max_steps": 9}
+    if number:
+        env = gymnasium.make_vec(id, number, **small)
+    else:
+        env = gymnasium.make(id, **small)
+    seen, _ = env.reset(seed=0)
+    kept = [(seen, seen.copy())]
+    random = np.random.default_rng(0)
+    for _ in range(30):
+        action = random.integers(4, size=number or None)
+        seen, reward, terminated, truncated, info = env.step(action)
+        kept.append((seen, seen.copy()))
+        kept.append((info["rewards"], info["rewards"].copy()))
+        if number:
+            kept.append((reward, reward.copy()))
+        elif terminated or truncated:
+            env.reset()
+    for one, copy in kept:
+        np.testing.assert_array_equal(one, copy)
+        assert one.flags.writeable

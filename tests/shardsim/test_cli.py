@@ -46,6 +46,13 @@ def lines(capsys):
         ),
         (["--omnibus.contrast.arm", "exact"], "omnibus", "'exact'", "mlp"),
         (["--name", "../x"], "name", "'../x'", "letters"),
+        (["--world", "{kind: tree_gridworld}"], "world", "any cell", "shardsim train"),
+        (
+            ["--world", "{kind: keys_and_chests, most_keys: 9, most_chests: 9}"],
+            "world",
+            "44302336 states",
+            "at most 2000000",
+        ),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
