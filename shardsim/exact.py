@@ -62,15 +62,19 @@ def tabulate(env: Environment, level: Level, params: Params) -> Table:
         for coin in range(env.num_coins):
             other, chances[coin] = env.coin(coin, state)
             fallen.append(env.index(level, other))
-        coins = jnp.stack(fallen) if fallen else jnp.zeros(0, jnp.int32)
-        return (*jax.vmap(one)(actions), env.slip(state), coins)
+        return (*jax.vmap(one)(actions), env.slip(state), *fallen)
 
     numbers = jnp.arange(env.num_states, dtype=jnp.int32)
     if env.num_states <= CHUNK:
         rows = jax.vmap(row)(numbers)
     else:
         rows = jax.lax.map(row, numbers, batch_size=CHUNK)
-    successor, reward, terminated, slip, fallen = rows
+    successor, reward, terminated, slip, *coins = rows
+    fallen = (
+        jnp.stack(coins, axis=-1)
+        if coins
+        else jnp.zeros((env.num_states, 0), jnp.int32)
+    )
     _, start = env.reset_to(level, params)
     first = env.index(level, start)
     chance = jnp.asarray(chances, jnp.float32)

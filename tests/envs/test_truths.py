@@ -9,6 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import shardsim_envs as envs
+from shardsim import exact
 
 LENGTH = 20
 DISCOUNT = 0.9
@@ -90,3 +91,16 @@ def test_states_are_listed_in_the_order_of_index(env, key):
     np.testing.assert_array_equal(index[index], index)
     assert same.all() or isinstance(env, envs.KeysAndChests)
     assert same.mean() >= 0.25
+
+
+def test_a_table_made_in_chunks_is_the_same(env, key, monkeypatch):
+    if env.unlisted or env.num_states > 10_000:
+        return
+    level = jax.jit(env.generate)(key, env.params())
+
+    def table():
+        return jax.jit(lambda level: exact.tabulate(env, level, env.params()))(level)
+
+    whole = table()
+    monkeypatch.setattr(exact, "CHUNK", env.num_states // 2 + 1)
+    jax.tree.map(np.testing.assert_array_equal, table(), whole)
