@@ -1,7 +1,7 @@
 """How fast are the worlds, beside those that one would use instead?
 
 Command:  python experiments/speed.py worlds [--out runs/speed_worlds.png]
-Time:     seven to ten minutes on 2 cores. No network. A peer that isn't installed is skipped.
+Time:     ten minutes on 2 cores. No network; a peer that isn't installed is skipped.
 
 Each row is measured in turns with its peer, in one run: ours, theirs, ours, theirs;
 the ratio is the median over rounds, with the lowest and the highest. Both take the
