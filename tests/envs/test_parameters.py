@@ -1,0 +1,101 @@
+"""Any legal parameters: what is accepted can be played, the rest is refused."""
+
+import dataclasses
+import re
+import typing
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import shardsim_envs as envs
+from shardsim_envs import levels, mazes
+
+WORLDS = typing.get_args(envs.World)
+STEPS = 12
+VALUES = {
+    "size": [2, 3, 4, 5, 6, 7, 9, 13],
+    "layout": list(typing.get_args(mazes.Layout)),
+    "view": ["agent", "board"],
+    "max_steps": [1, 2, 50],
+}
+"""What fields of these names are given; other numbers lie around their default."""
+
+
+def drawn(world):
+    """Parameters of a world, legal ones or not."""
+    fields = {}
+    for field in dataclasses.fields(world):
+        if field.name == "kind":
+            continue
+        default = field.default
+        if field.name in VALUES:
+            choices = VALUES[field.name]
+        elif isinstance(default, int):
+            choices = [default, 0, 1, 2, 3, 9]
+        elif isinstance(default, float):
+            choices = [default, -1.0, 0.0, 0.5, 1.0]
+        else:
+            choices = [default]
+        fields[field.name] = st.sampled_from(choices)
+    return st.fixed_dictionaries(fields)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+def test_what_is_accepted_can_be_played(world):
+    played = 0
+
+    @settings(max_examples=25, deadline=None, database=None)
+    @given(fields=drawn(world), seed=st.integers(0, 2**31 - 1))
+    def check(fields, seed):
+        nonlocal played
+        env, refused = made(world, fields)
+        if env is None:
+            name = re.match(r"(\w+): got .*; allowed: ", refused)
+            assert name, refused
+            assert name[1] in fields
+            return
+        if played >= 5:  # each is compiled; the rest only has to be refused by name
+            return
+        played += 1
+        play(env, seed)
+
+    check()
+    assert played
+
+
+def made(world, fields):
+    """The world, or None and why not."""
+    try:
+        return world(**fields), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+def play(env, seed):
+    params = env.params()
+
+    def run(key):
+        level = env.generate(key, params)
+        _, state = env.reset_to(level, params)
+
+        def step(state, key):
+            action = jax.random.randint(key, (), 0, env.num_actions)
+            out = env.step(key, state, action, params)
+            at = state.position
+            wall = env.walls(state)[at[0], at[1]]
+            return out.state, (out.observation, out.reward, out.info, wall)
+
+        return level, jax.lax.scan(step, state, jax.random.split(key, STEPS))[1]
+
+    level, (seen, reward, info, wall) = jax.jit(run)(jax.random.key(seed))
+    levels.check(env, jax.tree.map(np.asarray, level))
+    assert seen.shape == (STEPS, *env.observation_shape)
+    assert int(jnp.max(seen)) <= 1
+    assert np.isfinite(reward).all()
+    assert all(np.isfinite(leaf).all() for leaf in info.values())
+    assert not np.asarray(wall).any()
