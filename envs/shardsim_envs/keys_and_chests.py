@@ -138,8 +138,7 @@ class KeysAndChests(GridWorld):
         chests = jax.random.randint(chest_key, (), low, high + 1)
         most = self.most_keys + self.most_chests
         cells = grid.random_cells(cell_key, ~walls, most + 1)
-        place = jnp.arange(most)
-        first, last = place < keys, place < keys + chests
+        first, last = (jnp.arange(most) < n for n in (keys, keys + chests))
         maps = {
             "wall": walls,
             "key": grid.mark(self.shape, cells[1:], first),
