@@ -26,7 +26,6 @@ class Held(NamedTuple):
 
     inner: PyTree
     observation: Array
-    time: Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +82,7 @@ class Gymnax:
         env, _ = _gymnax(self.id)
         with _their_numerics():
             seen, inner = env.reset_env(key, params)
-        return seen, Held(inner, seen, jnp.int32(0))
+        return seen, Held(inner, seen)
 
     def step(
         self, key: Key[Array, ""] | None, state: Held, action: Array, params: Params
@@ -106,7 +105,7 @@ class Gymnax:
         ended = jnp.asarray(ended, bool)
         reward = jnp.asarray(reward, jnp.float32)
         info = {"rewards": reward[None], "proxy_rewards": jnp.zeros((0,))}
-        held = Held(inner, seen, state.time + 1)
+        held = Held(inner, seen)
         return TimeStep(seen, held, reward, ended, truncated & ~ended, info)
 
     def observe(self, state: Held) -> Array:
@@ -181,7 +180,7 @@ class Gymnasium:
         """Nothing: the world lies on the host. For the shapes of a fresh carry."""
         del key, params
         seen = jnp.zeros(self.observation_shape, self.space.dtype)
-        return seen, Held((), seen, jnp.int32(0))
+        return seen, Held((), seen)
 
     def step(
         self, key: Key[Array, ""] | None, state: Held, action: Array, params: Params
