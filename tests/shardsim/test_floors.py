@@ -35,6 +35,7 @@ FLOORS = {
     "host": 3,
     "signals": 0,
     "outside": 2,
+    "inspection": 4,
     "comparison": 5,
     "experiment": 6,
     "training": 6,

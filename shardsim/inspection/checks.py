@@ -1,0 +1,61 @@
+"""Input of the inspection tools is refused here, by name, before anything is computed.
+
+Values can be looked at only outside of a compiled program: under `jax.jit` and
+`jax.vmap` shapes are still checked, and what is not finite is the caller's to find.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def shaped(name: str, array: Any, *sizes: int | None) -> None:
+    """Refuse an array whose axes are not as many, or not as long, as asked.
+
+    Args:
+      sizes: length of each axis; None takes any.
+
+    Raises:
+      ValueError: names the array, its shape and what is allowed.
+    """
+    shape = np.shape(array)
+    fits = len(shape) == len(sizes) and all(
+        want is None or got == want for got, want in zip(shape, sizes, strict=True)
+    )
+    if not fits:
+        wanted = ", ".join("any" if size is None else str(size) for size in sizes)
+        raise ValueError(f"{name}: got shape {shape}; allowed: ({wanted})")
+
+
+def finite(name: str, array: Any) -> None:
+    """Refuse NaN and infinity, where values can be looked at.
+
+    Raises:
+      ValueError: says how many there are and where the first one is.
+    """
+    if isinstance(array, jax.core.Tracer):
+        return
+    numbers = np.asarray(array)
+    if not np.issubdtype(numbers.dtype, np.number):
+        return
+    bad = ~np.isfinite(numbers)
+    if bad.any():
+        first = tuple(int(i) for i in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name}: got {int(bad.sum())} numbers that are not finite, the first at "
+            f"{first}; allowed: finite numbers"
+        )
+
+
+def at_least(name: str, got: float, least: float) -> None:
+    """Refuse a number below the least that is allowed."""
+    if not got >= least:
+        raise ValueError(f"{name}: got {got}; allowed: at least {least}")
+
+
+def one_of(name: str, got: Any, allowed: Any) -> None:
+    """Refuse a name that is none of those allowed."""
+    if got not in tuple(allowed):
+        listed = ", ".join(str(a) for a in allowed)
+        raise ValueError(f"{name}: got {got!r}; allowed: {listed}")

@@ -1,0 +1,42 @@
+"""Bad input of a tool is named: the field, the value, what is allowed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim.inspection import checks
+
+
+def test_shapes_are_named():
+    checks.shaped("x", np.zeros((3, 2)), None, 2)
+    with pytest.raises(ValueError, match=r"x: got shape \(3, 2\); allowed: \(any, 4\)"):
+        checks.shaped("x", np.zeros((3, 2)), None, 4)
+    with pytest.raises(ValueError, match="x: got shape"):
+        checks.shaped("x", np.zeros(3), None, 2)
+
+
+def test_what_is_not_finite_is_counted_and_placed():
+    checks.finite("x", [1.0, 2.0])
+    checks.finite("x", np.asarray(["a"]))
+    with pytest.raises(ValueError, match=r"x: got 2 numbers .* first at \(0, 1\)"):
+        checks.finite("x", [[1.0, np.nan], [np.inf, 0.0]])
+
+
+def test_traced_arrays_pass():
+    def look(x):
+        checks.finite("x", x)
+        return x
+
+    assert jnp.isnan(jax.jit(look)(jnp.nan))
+
+
+def test_numbers_and_names():
+    checks.at_least("k", 1, 1)
+    checks.one_of("method", "a", ("a", "b"))
+    with pytest.raises(ValueError, match="k: got 0; allowed: at least 1"):
+        checks.at_least("k", 0, 1)
+    with pytest.raises(ValueError, match="k: got nan"):
+        checks.at_least("k", float("nan"), 1)
+    with pytest.raises(ValueError, match="method: got 'c'; allowed: a, b"):
+        checks.one_of("method", "c", ("a", "b"))
