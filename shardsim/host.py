@@ -17,7 +17,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from jaxtyping import Array, Float, Int, PyTree
 
-from shardsim import population, train
+from shardsim import acting, population, train
 from shardsim.agent import Agent
 from shardsim.outside import Gymnasium
 from shardsim.types import Trajectory
@@ -55,11 +55,11 @@ class Host:
         self,
         setting: train.Setting,
         carry: train.Carry,
-        params: Any,
+        source: train.Source,
         updates: Int[Array, ""],
     ) -> tuple[train.Carry, PyTree]:
         """What `population.chunk` does, with worlds of the host."""
-        del params
+        del source
         total = None
         for _ in range(int(updates)):
             trajectory = self._collect(setting, carry)
@@ -73,10 +73,9 @@ class Host:
         agent = carry.learners[0].agent
         rows = []
         for t in range(setting.num_steps):
-            actions = np.asarray(
-                _act(agent, carry.key, carry.update, np.int32(t), self.seen)
-            )
-            rows.append(self._step(actions))
+            move = _act(agent, carry.key, carry.update, np.int32(t), self.seen)
+            row = self._step(np.asarray(move.action))
+            rows.append({**row, "logits": np.asarray(move.logits)})
         stacked = {
             name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]
         }
@@ -120,13 +119,14 @@ def _act(
     updates: Int[Array, " N"],
     t: Int[Array, ""],
     seen: Float[Array, "N B ..."],
-) -> Int[Array, "N B"]:
-    """Actions drawn from D."""
+) -> acting.Move:
+    """Actions drawn from D, leaves [N, B, ...]."""
 
-    def one(agent: Agent, key: Array, update: Array, seen: Array) -> Array:
+    def one(agent: Agent, key: Array, update: Array, seen: Array) -> acting.Move:
         key = train.data_key(key, update)
         logits = jax.vmap(lambda x: agent.decoder(agent.encoder(x)))(seen)
         noise = jax.random.gumbel(jax.random.fold_in(key, t), logits.shape)
-        return jnp.argmax(logits + noise, axis=-1)
+        action = jnp.argmax(logits + noise, axis=-1)
+        return acting.Move(action, jax.nn.log_softmax(logits))
 
     return jax.vmap(one)(agents, keys, updates, seen)

@@ -19,6 +19,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from shardsim import agent as agents
 from shardsim import (
     checkpoints,
+    grids,
     host,
     outside,
     population,
@@ -28,7 +29,7 @@ from shardsim import (
     train,
     value,
 )
-from shardsim.types import Trainable
+from shardsim.types import Trainable, Trajectory
 
 SHARED = "shared"
 """In the place of an arm, for the phases that all arms share."""
@@ -57,7 +58,7 @@ class Arm:
 
 
 Chunks = Callable[..., tuple[train.Carry, Any]]
-"""(setting, carry, params, updates) -> the carry after a chunk, and its metrics."""
+"""(setting, carry, source, updates) -> the carry after a chunk, and its metrics."""
 Report = Callable[[str, int, agents.Agent], dict[str, Any]]
 """(arm, update, population) -> what to note of a snapshot."""
 Progress = Callable[[str, int, dict[str, Any]], None]
@@ -75,6 +76,8 @@ class Job:
     folder: Path
     report: Report
     progress: Progress
+    kept: Trajectory | None = None
+    """Stored trajectories, for phases that learn from them."""
 
 
 def run(job: Job) -> dict[str, agents.Agent]:
@@ -88,13 +91,17 @@ def run(job: Job) -> dict[str, agents.Agent]:
     groups = [trained] if config.data == "paired" else [(arm,) for arm in trained]
     if config.data == "paired" and config.behaviour is not None:
         groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour))]
-    recipe = population.Recipe(job.agent, config.optimizer, job.env, config.num_envs)
+    recipe = population.Recipe(
+        job.agent, config.optimizer, job.env, config.num_envs, config.objectives
+    )
     keys = _keys(config)
 
     def fresh(group: tuple[Arm, ...]) -> train.Carry:
         kinds = tuple(arm.head for arm in group)
         widths = tuple(arm.width for arm in group)
-        return population.graft(stem, population.heads(recipe, kinds, widths, keys))
+        made = population.heads(recipe, kinds, widths, keys)
+        hypers = tuple(_spread(config, schedule.hyper(config, kind)) for kind in kinds)
+        return population.graft(stem, made, hypers)
 
     result = {}
     with signals.collected() as stopped:
@@ -130,11 +137,16 @@ def rewind(folder: Path) -> None:
 
 def _keys(config: schedule.TrainConfig) -> jax.Array:
     """The keys of the seeds, spread over the devices; all else follows them."""
-    keys = population.seed_keys(config.seed, config.num_seeds)
+    points = grids.size(config.grid)
+    return _spread(config, population.seed_keys(config.seed, config.num_seeds, points))
+
+
+def _spread(config: schedule.TrainConfig, tree: Any) -> Any:
+    """Leaves [N, ...] spread over the devices."""
     if config.devices == 1:
-        return keys
+        return tree
     mesh = jax.make_mesh((config.devices,), ("seed",), axis_types=(AxisType.Auto,))
-    return jax.device_put(keys, NamedSharding(mesh, PartitionSpec("seed")))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("seed")))
 
 
 def _stem(
@@ -146,7 +158,8 @@ def _stem(
 ) -> train.Carry:
     """The phases in which no head takes part, run once for all arms."""
     params = schedule.phase_params(job.env, job.train.phases[0])
-    carry = population.init(recipe, arm.head, arm.width, params, keys)
+    hyper = _spread(job.train, schedule.hyper(job.train, arm.head))
+    carry = population.init(recipe, arm.head, arm.width, params, keys, hyper)
     shared = schedule.shared_phases(job.train)
     end = sum(phase.updates for phase in job.train.phases[:shared])
     stem = dataclasses.replace(arm, name=SHARED)
@@ -219,15 +232,15 @@ def _chunk(
     phase = _phase_at(config, done)
     heads = tuple(arm.head for arm in group)
     static = schedule.setting(config, job.env, heads, phase)
-    params = schedule.phase_params(job.env, phase)
+    source = train.Source(schedule.phase_params(job.env, phase), job.kept)
     began = time.perf_counter()
-    carry, metrics = chunk(static, carry, params, jnp.int32(updates))
+    carry, metrics = chunk(static, carry, source, jnp.int32(updates))
     summed = jax.device_get(metrics)
     seconds = time.perf_counter() - began
     for arm, totals in zip(group, summed, strict=True):
         row = _row(config, arm.name, phase.name, done + updates, updates, totals)
         runs.append_line(job.folder / "metrics.jsonl", row)
-        steps = updates * config.num_envs * config.num_steps * config.num_seeds
+        steps = updates * config.num_envs * config.num_steps * config.population
         job.progress(arm.name, done + updates, {**row, "steps/s": steps / seconds})
     return carry
 

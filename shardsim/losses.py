@@ -7,7 +7,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, UInt8
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from shardsim.value import Head, Sharded, ValueOutput
 
@@ -38,21 +38,36 @@ class LossTable:
     """Rows: losses. Columns: the parts they move.
 
     E frozen: the `encoder` column is 0. E finetuned: `value.encoder` is not 0. Joint:
-    the self-supervised rows keep moving it as well. D frozen: `action.decoder` is 0.
+    the self-supervised rows keep moving it as well. D frozen: its column is 0.
     """
 
     action: Moves = Moves()
     """Cross-entropy of the action that was taken: trains D through E."""
     observation: Moves = Moves()
     """Bernoulli cross-entropy of the next observation: trains E."""
+    inverse: Moves = Moves()
+    """Cross-entropy of the action, told from what was seen before and after it: trains
+    E to hold what the agent can change."""
+    masked: Moves = Moves()
+    """Bernoulli cross-entropy of cells that E was not shown: trains E."""
+    policy: Moves = Moves()
+    """The loss of D that the rule `learn` has: trains D through E."""
     value: Moves = Moves()
     """TD(lambda) error of V, and the cost of its gates: trains V through E."""
 
     def __post_init__(self) -> None:
+        through = {
+            "action": "decoder",
+            "observation": "auxiliary",
+            "inverse": "auxiliary",
+            "masked": "auxiliary",
+            "policy": "decoder",
+            "value": "value",
+        }
+        columns = ("decoder", "value", "auxiliary")
         off = {
-            "action": ("value", "auxiliary"),
-            "observation": ("decoder", "value"),
-            "value": ("decoder", "auxiliary"),
+            loss: [part for part in columns if part != own]
+            for loss, own in through.items()
         }
         for loss, parts in off.items():
             for part in parts:
@@ -62,6 +77,20 @@ class LossTable:
                         f"{loss}.{part}: got {got}; allowed: 0, for the {loss} loss "
                         f"does not pass through the {part}"
                     )
+
+    @property
+    def rows(self) -> tuple[Moves, ...]:
+        """Every loss's."""
+        return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Losses in use that have a decoder of their own in the auxiliary part."""
+        return tuple(name for name in OBJECTIVES if getattr(self, name).any)
+
+
+OBJECTIVES = ("observation", "inverse", "masked")
+"""Self-supervised losses that need an auxiliary decoder."""
 
 
 @jax.custom_vjp
@@ -91,12 +120,30 @@ def observation_loss(
     logits: Float[Array, "H W P"], observation: UInt8[Array, "H W P"]
 ) -> Float[Array, ""]:
     """Mean over cells of log(1 + exp(x)) - x y."""
-    target = observation.astype(logits.dtype)
-    return jnp.mean(jax.nn.softplus(logits) - logits * target)
+    return jnp.mean(_bernoulli(logits, observation))
+
+
+def masked_loss(
+    logits: Float[Array, "H W P"],
+    observation: UInt8[Array, "H W P"],
+    hidden: Bool[Array, "H W"],
+) -> Float[Array, ""]:
+    """Mean of log(1 + exp(x)) - x y over the cells that were hidden; 0 if none was."""
+    each = _bernoulli(logits, observation).mean(axis=-1)
+    total = jnp.sum(jnp.where(hidden, each, 0.0))
+    return total / jnp.maximum(hidden.sum(dtype=jnp.float32), 1.0)
+
+
+def _bernoulli(logits: Array, observation: Array) -> Array:
+    return jax.nn.softplus(logits) - logits * observation.astype(logits.dtype)
 
 
 def value_loss(
-    output: ValueOutput, target: Float[Array, ""], head: Head
+    output: ValueOutput,
+    target: Float[Array, ""],
+    head: Head,
+    old: Float[Array, ""] | None = None,
+    clip: float | None = None,
 ) -> Float[Array, ""]:
     """Half the squared TD error, of the whole V or shard by shard.
 
@@ -104,19 +151,49 @@ def value_loss(
     w = g / sum g, in which every shard answers for the whole return where its gate is
     open. G is the same target in both.
 
+    Args:
+      old: V of the state when the data were collected.
+      clip: how far a joint V may move from `old` to gain by it: the larger of the
+        squared errors of V and of old + clip(V - old, -clip, clip) is taken.
+
     Reference: the second form is that of Jacobs et al., Adaptive Mixtures of Local
-    Experts, 1991.
+    Experts, 1991; the clip that of PPO's authors.
     """
     if isinstance(head, Sharded) and head.td == "per_shard":
         share = output.gates / jnp.maximum(output.gates.sum(), 1e-12)
         return 0.5 * jnp.sum(share * jnp.square(target - output.parts))
-    return 0.5 * jnp.square(target - output.value)
+    plain = 0.5 * jnp.square(target - output.value)
+    if clip is None or old is None:
+        return plain
+    near = old + jnp.clip(output.value - old, -clip, clip)
+    return jnp.maximum(plain, 0.5 * jnp.square(target - near))
 
 
-def balance_cost(gates: Float[Array, "n K"], head: Head) -> Float[Array, ""]:
-    """load_balance * (K sum_k m_k^2 - 1), m_k the mean share of shard k over n."""
-    if not (isinstance(head, Sharded) and head.load_balance > 0):
-        return jnp.zeros(())
+def balance_cost(gates: Float[Array, "n K"]) -> Float[Array, ""]:
+    """K sum_k m_k^2 - 1, m_k the mean share of shard k over n; 0 if used alike."""
     share = gates / jnp.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
     mean = share.mean(axis=0)
-    return head.load_balance * (gates.shape[-1] * jnp.sum(jnp.square(mean)) - 1.0)
+    return gates.shape[-1] * jnp.sum(jnp.square(mean)) - 1.0
+
+
+def routed(output: ValueOutput, label: Int[Array, ""]) -> ValueOutput:
+    """The same V; where the label is known only the expert it names can learn.
+
+    No gradient reaches the other experts nor the gates. A label of -1 is not known:
+    then all learn.
+
+    Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
+    """
+    known = label >= 0
+    own = jnp.arange(output.parts.shape[0]) == label
+    shut = jax.lax.stop_gradient(output.parts)
+    parts = jnp.where(own | ~known, output.parts, shut)
+    gates = jnp.where(known, jax.lax.stop_gradient(output.gates), output.gates)
+    return ValueOutput(jnp.sum(gates * parts), parts, gates, output.units)
+
+
+def gate_loss(gates: Float[Array, " K"], label: Int[Array, ""]) -> Float[Array, ""]:
+    """-log of the share of the gates that the labelled expert has; 0 without label."""
+    share = gates / jnp.maximum(gates.sum(), 1e-12)
+    own = jnp.sum(jnp.where(jnp.arange(gates.shape[0]) == label, share, 0.0))
+    return jnp.where(label >= 0, -jnp.log(jnp.maximum(own, 1e-12)), 0.0)

@@ -13,13 +13,15 @@ from jaxtyping import Array, Int, Key, PyTree
 
 from shardsim import agent as agents
 from shardsim import autoreset, optimize, train, value
+from shardsim.hyper import Hyper
 from shardsim.types import Params, Trainable, Trajectory
 
 
-def seed_keys(seed: int, num_seeds: int) -> Array:
-    """A key for each seed; the same for every arm."""
+def seed_keys(seed: int, num_seeds: int, points: int = 1) -> Array:
+    """A key for each seed; the same for every arm and every point of a grid."""
     root = jax.random.key(seed)
-    return jax.vmap(lambda n: jax.random.fold_in(root, n))(jnp.arange(num_seeds))
+    seeds = jnp.tile(jnp.arange(num_seeds), points)
+    return jax.vmap(lambda n: jax.random.fold_in(root, n))(seeds)
 
 
 class Recipe(NamedTuple):
@@ -29,6 +31,8 @@ class Recipe(NamedTuple):
     optimizer: optimize.OptimizerConfig
     env: Trainable
     num_envs: int
+    objectives: tuple[str, ...] = ()
+    """Self-supervised losses that need an auxiliary decoder."""
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -38,18 +42,22 @@ def init(
     width: int,
     params: Params,
     keys: Key[Array, " N"],
+    hyper: Hyper,
 ) -> train.Carry:
     """Fresh agents of one arm and their environments, leaves [N, ...]."""
 
-    def one(key: Array) -> train.Carry:
+    def one(key: Array, hyper: Hyper) -> train.Carry:
         agent_key, world_key, run_key = jax.random.split(key, 3)
-        agent = agents.build(recipe.agent, head, width, recipe.env, agent_key)
-        learner = train.Learner(agent, optimize.init(recipe.optimizer, agent))
+        agent = agents.build(
+            recipe.agent, head, width, recipe.env, agent_key, recipe.objectives
+        )
+        state = optimize.init(recipe.optimizer, agent)
+        learner = train.Learner(agent, state, hyper)
         pool = autoreset.fill(recipe.env, world_key, params, recipe.num_envs)
         failed = jnp.full((1,), -1, jnp.int32)
         return train.Carry((learner,), pool.states, run_key, jnp.int32(0), failed)
 
-    return jax.vmap(one)(keys)
+    return jax.vmap(one)(keys, hyper)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -73,16 +81,19 @@ def heads(
 
 
 def graft(
-    stem: train.Carry, fresh: tuple[tuple[value.ValueHead, PyTree], ...]
+    stem: train.Carry,
+    fresh: tuple[tuple[value.ValueHead, PyTree], ...],
+    hypers: tuple[Hyper, ...],
 ) -> train.Carry:
     """Fresh heads on the E, D, optimiser and worlds of another carry, all copied."""
     source = stem.learners[0]
     learners = []
-    for module, state in fresh:
+    for (module, state), hyper in zip(fresh, hypers, strict=True):
         agent = agents.Agent(
             source.agent.encoder, source.agent.decoder, module, source.agent.auxiliary
         )
-        learners.append(train.Learner(agent, {**source.optimizer, "value": state}))
+        optimizer = {**source.optimizer, "value": state}
+        learners.append(train.Learner(agent, optimizer, hyper))
     failed = jnp.full((stem.failed.shape[0], len(fresh)), -1, jnp.int32)
     carry = stem._replace(learners=tuple(learners), failed=failed)
     # a chunk gives its input's memory away: no two arms may share an array
@@ -99,7 +110,10 @@ def absorb(
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
 def chunk(
-    setting: train.Setting, carry: train.Carry, params: Params, updates: Int[Array, ""]
+    setting: train.Setting,
+    carry: train.Carry,
+    source: train.Source,
+    updates: Int[Array, ""],
 ) -> tuple[train.Carry, PyTree]:
     """`updates` updates of all seeds, in one program for any number of them.
 
@@ -107,12 +121,12 @@ def chunk(
       The new carry, and for each arm the metrics [N, ...] summed over updates.
     """
     step = jax.vmap(functools.partial(train.update, setting), in_axes=(0, None))
-    _, shapes = jax.eval_shape(step, carry, params)
+    _, shapes = jax.eval_shape(step, carry, source)
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
     def body(_: Array, both: tuple[train.Carry, PyTree]) -> tuple[train.Carry, PyTree]:
         carry, total = both
-        carry, metrics = step(carry, params)
+        carry, metrics = step(carry, source)
         return carry, jax.tree.map(jnp.add, total, metrics)
 
     return jax.lax.fori_loop(0, updates, body, (carry, zero))

@@ -47,6 +47,7 @@ def run(
         folder,
         _noted(experiment, conditions, how),
         progress,
+        schedule.kept(experiment.train, experiment.world),
     )
     populations = loop.run(job)
     trained = time.perf_counter()

@@ -16,7 +16,7 @@ def lambda_returns(
     terminated_t: Bool[Array, " T"],
     truncated_t: Bool[Array, " T"],
     discount: float,
-    lambda_: float,
+    lambda_: float | Float[Array, ""],
 ) -> Float[Array, " T"]:
     """The TD(lambda) target of each state that a step left.
 

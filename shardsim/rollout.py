@@ -15,8 +15,11 @@ from shardsim import acting, autoreset
 from shardsim.agent import Agent
 from shardsim.types import Environment, Params, State, Trainable, Trajectory
 
-Policy: TypeAlias = Callable[[Any, Array, State, Array], Float[Array, " A"]]
-"""(plan, t, state, observation) -> logits of the action, for one environment."""
+Policy: TypeAlias = Callable[[Any, Array, State, Array, Array, Array], acting.Move]
+"""(plan, t, states, observations, noise, key) -> what is done, in B environments.
+
+The plan, states, observations and noise have a leading axis B; `noise` [B, A] is
+standard Gumbel, the largest of logits + noise is taken."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Walker:
 def collect(
     env: Trainable,
     params: Params,
-    logits_of: Policy,
+    policy: Policy,
     plan: PyTree,
     states: State,
     key: Key[Array, ""],
@@ -64,30 +67,30 @@ def collect(
     )
 
     def one(
-        plan: PyTree, t: Array, state: State, noise: Array, key: Array
+        state: State, seen: Array, move: acting.Move, key: Array
     ) -> tuple[State, Trajectory]:
-        seen = env.observe(state)
-        action = jnp.argmax(logits_of(plan, t, state, seen) + noise)
-        out = env.step(key, state, action, params)
+        out = env.step(key, state, move.action, params)
         return out.state, Trajectory(
             observation=seen,
             context=env.context(state),
-            action=action,
+            action=move.action,
             reward=out.reward,
             terminated=out.terminated,
             truncated=out.truncated,
             next_observation=out.observation,
             next_context=env.context(out.state),
             rewards=out.info["rewards"],
+            logits=move.logits,
         )
 
     def step(
         states: State, each: tuple[Array, tuple[Array, Array, Array]]
     ) -> tuple[State, Trajectory]:
         t, (noise, starts, keys) = each
-        after, taken = jax.vmap(one, in_axes=(0, None, 0, 0, 0))(
-            plan, t, states, noise, keys
-        )
+        seen = jax.vmap(env.observe)(states)
+        own_key = jax.random.fold_in(noise_key, t)
+        move = policy(plan, t, states, seen, noise, own_key)
+        after, taken = jax.vmap(one)(states, seen, move, keys)
         ended = taken.terminated | taken.truncated
         return autoreset.onward(pool, starts, after, ended), taken
 
@@ -101,14 +104,28 @@ def agent_policy(
     env: Trainable,
     params: Params,
     discount: float,
+    temperature: Float[Array, ""],
 ) -> Policy:
     """The agent's own acting, as `collect` wants it."""
 
-    def logits_of(plan: Any, t: Array, state: State, seen: Array) -> Float[Array, " A"]:
+    def policy(
+        plan: Any, t: Array, states: State, seen: Array, noise: Array, key: Array
+    ) -> acting.Move:
         del plan, t
-        return acting.choose(choice, agent, env, params, state, seen, discount).logits
+        return acting.act(
+            choice,
+            agent,
+            env,
+            params,
+            states,
+            seen,
+            discount,
+            temperature,
+            noise,
+            key,
+        )
 
-    return logits_of
+    return policy
 
 
 def walker_plan(
@@ -122,16 +139,21 @@ def walker_plan(
     return {"field": fields, "heading": heading, "began": states.time}
 
 
-def walker_policy(
-    env: Environment,
-) -> Policy:
+def walker_policy(env: Environment) -> Policy:
     """The goal-agnostic walker, as `collect` wants it."""
 
-    def logits_of(plan: Any, t: Array, state: State, seen: Array) -> Float[Array, " A"]:
-        del seen
-        # another time than t steps after the start of the plan: another episode
-        heading = plan["heading"] & (state.time == plan["began"] + t)
-        logits = env.walk_logits(plan["field"], state)
-        return jnp.where(heading, logits, 0.0)
+    def policy(
+        plan: Any, t: Array, states: State, seen: Array, noise: Array, key: Array
+    ) -> acting.Move:
+        del seen, key
 
-    return logits_of
+        def one(plan: Any, state: State, noise: Array) -> acting.Move:
+            # another time than t steps after the start of the plan: another episode
+            heading = plan["heading"] & (state.time == plan["began"] + t)
+            logits = env.walk_logits(plan["field"], state)
+            logits = jnp.where(heading, logits, 0.0)
+            return acting.Move(jnp.argmax(logits + noise), jax.nn.log_softmax(logits))
+
+        return jax.vmap(one)(plan, states, noise)
+
+    return policy

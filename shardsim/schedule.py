@@ -1,14 +1,17 @@
 """How arms are trained: sizes, phases, and the boundaries between compiled calls."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any, Literal
 
+import jax.numpy as jnp
 import numpy as np
 
-from shardsim import optimize, rollout, train, value
+from shardsim import grids, learning, optimize, rollout, stored, train, value
 from shardsim.acting import Acting, Lookahead
-from shardsim.losses import LossTable
-from shardsim.types import Params, Trainable
+from shardsim.hyper import Hyper
+from shardsim.losses import OBJECTIVES, LossTable
+from shardsim.types import Params, Trainable, Trajectory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,8 +20,9 @@ class Phase:
 
     name: str
     updates: int
-    data: Literal["walker", "agent"] = "agent"
-    """Who acts: the goal-agnostic walker, or the agent itself."""
+    data: Literal["walker", "agent", "stored"] = "agent"
+    """Who acts: the goal-agnostic walker, the agent itself, or somebody whose
+    trajectories are in the file `train.stored`."""
     losses: LossTable = LossTable()
     world: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Fields of the world that differ in this phase (rewards, what is shown)."""
@@ -50,10 +54,22 @@ class TrainConfig:
     discount: float = 0.95
     """gamma."""
     td_lambda: float = 0.9
-    """lambda of TD(lambda)."""
+    """lambda of TD(lambda), and of the advantages of a policy gradient."""
     acting: Acting = Lookahead()
+    learn: learning.Learn = learning.TD()
+    """What trains D by the `policy` row of the losses, if anything does."""
     walker: rollout.Walker = rollout.Walker()
     optimizer: optimize.OptimizerConfig = optimize.OptimizerConfig()
+    mask_fraction: float = 0.25
+    """Chance that a cell is hidden from E where the `masked` loss is in use."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Type in which E and decoders compute; weights, V and optimiser are float32."""
+    stored: str = ""
+    """File of trajectories for phases whose data are `stored`; `shardsim collect`
+    makes one."""
+    grid: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    """Values of learning_rate, td_lambda, temperature, entropy or load_balance: every
+    combination is trained with all seeds, in the same program."""
     data: Literal["own", "paired"] = "own"
     """own: each arm learns from its own acting. paired: all learn from the same
     trajectories, those of `behaviour`, so that what V represents can be told apart
@@ -78,17 +94,57 @@ class TrainConfig:
             _refuse(self, "td_lambda", "0 to 1")
         if self.num_envs % self.minibatches:
             _refuse(self, "minibatches", f"a divisor of num_envs, {self.num_envs}")
-        if self.num_seeds % self.devices:
-            _refuse(self, "devices", f"a divisor of num_seeds, {self.num_seeds}")
+        if not 0 < self.mask_fraction < 1:
+            _refuse(self, "mask_fraction", "more than 0 and less than 1")
+        grids.check(self.grid, self.learn, self.acting)
+        if self.population % self.devices:
+            _refuse(self, "devices", f"a divisor of the {self.population} seeds")
         if not self.phases:
             _refuse(self, "phases", "one or more")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases: got names {names}; allowed: different names")
+        _check_learning(self)
 
     @property
     def total_updates(self) -> int:
         return sum(phase.updates for phase in self.phases)
+
+    @property
+    def population(self) -> int:
+        """N: seeds, times the points of the grid."""
+        return self.num_seeds * grids.size(self.grid)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """Self-supervised losses that some phase uses."""
+        used = {name for phase in self.phases for name in phase.losses.objectives}
+        return tuple(name for name in OBJECTIVES if name in used)
+
+
+def _check_learning(config: TrainConfig) -> None:
+    """Rules that learn D ask for an acting and data that suit them."""
+    kind = config.learn.kind
+    wanted = {"expert_iteration": "search", "ppo": "prior", "reinforce": "prior"}
+    if kind in wanted and config.acting.kind != wanted[kind]:
+        raise ValueError(
+            f"acting.kind: got {config.acting.kind!r}; allowed with learn {kind!r}: "
+            f"{wanted[kind]!r}"
+        )
+    if kind == "reinforce" and config.epochs > 1:
+        _refuse(config, "epochs", "1 with learn 'reinforce', which uses data once")
+    for index, phase in enumerate(config.phases):
+        place = f"phases.{index}"
+        if phase.losses.policy.any and (kind == "td" or phase.data != "agent"):
+            raise ValueError(
+                f"{place}.losses.policy: got weights with learn {kind!r} and data "
+                f"{phase.data!r}; allowed: none, or a rule that trains D (ppo, "
+                "reinforce, expert_iteration) on data 'agent'"
+            )
+        if phase.data == "stored" and not config.stored:
+            raise ValueError(
+                f"{place}.data: got 'stored'; allowed: with a file in train.stored"
+            )
 
 
 def _refuse(config: TrainConfig, field: str, allowed: str) -> None:
@@ -134,6 +190,36 @@ def _frozen(data: Any) -> Any:
     return data
 
 
+def hyper(config: TrainConfig, head: value.Head) -> Hyper:
+    """The hyper-parameters of N elements of an arm, leaves [N].
+
+    Element g * num_seeds + s is seed s at point g of the grid.
+    """
+    plain = {
+        "learning_rate": config.optimizer.learning_rate,
+        "td_lambda": config.td_lambda,
+        "temperature": getattr(config.acting, "temperature", 1.0),
+        "entropy": getattr(config.learn, "entropy", 0.0),
+        "load_balance": grids.own_balance(head),
+    }
+    rows = [{**plain, **point} for point in grids.points(config.grid)]
+    columns = {
+        name: np.repeat([row[name] for row in rows], config.num_seeds) for name in plain
+    }
+    return Hyper(**{name: jnp.asarray(x, jnp.float32) for name, x in columns.items()})
+
+
+def kept(config: TrainConfig, env: Trainable) -> Trajectory | None:
+    """The stored trajectories that some phase learns from.
+
+    Raises:
+      RunError: no file of trajectories of this world.
+    """
+    if all(phase.data != "stored" for phase in config.phases):
+        return None
+    return stored.load(Path(config.stored), env, config.num_steps)
+
+
 def setting(
     config: TrainConfig, env: Trainable, heads: tuple[value.Head, ...], phase: Phase
 ) -> train.Setting:
@@ -142,6 +228,7 @@ def setting(
         env=env,
         heads=heads,
         acting=config.acting,
+        learn=config.learn,
         walker=config.walker,
         optimizer=config.optimizer,
         table=phase.losses,
@@ -152,7 +239,11 @@ def setting(
         minibatches=config.minibatches,
         pool_size=config.pool_size,
         discount=config.discount,
-        lambda_=config.td_lambda,
+        total_updates=config.total_updates,
+        mask_fraction=config.mask_fraction,
+        precision=config.precision,
+        balanced="load_balance" in config.grid
+        or any(grids.own_balance(head) > 0 for head in heads),
     )
 
 
@@ -164,7 +255,7 @@ def shared_phases(config: TrainConfig) -> int:
     """
     count = 0
     for phase in config.phases:
-        if phase.data != "walker" or phase.losses.value.any:
+        if phase.data == "agent" or phase.losses.value.any:
             break
         count += 1
     return count

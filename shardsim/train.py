@@ -4,15 +4,30 @@ All functions are for one seed; `population` maps them. Symbols: T steps, B
 environments, n = T * B samples, K parts.
 """
 
+import functools
 import typing
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from shardsim import acting, autoreset, losses, optimize, returns, rollout, value
+from shardsim import (
+    acting,
+    autoreset,
+    learning,
+    lessons,
+    losses,
+    objective,
+    optimize,
+    rollout,
+    stored,
+    value,
+)
+from shardsim import agent as agents
 from shardsim.agent import PARTS, Agent
+from shardsim.hyper import Hyper
+from shardsim.learning import Lesson
 from shardsim.types import Environment, Params, State, Trainable, Trajectory
 
 
@@ -23,17 +38,23 @@ class Setting(NamedTuple):
     heads: tuple[value.Head, ...]
     """Head of each arm that is trained together."""
     acting: acting.Acting
+    learn: learning.Learn
     walker: rollout.Walker
     optimizer: optimize.OptimizerConfig
     table: losses.LossTable
-    data: str
+    data: Literal["walker", "agent", "stored"]
     num_envs: int
     num_steps: int
     epochs: int
     minibatches: int
     pool_size: int
     discount: float
-    lambda_: float
+    total_updates: int
+    """Of the run: what the learning rate's schedule goes by."""
+    mask_fraction: float = 0.25
+    precision: Literal["float32", "bfloat16"] = "float32"
+    balanced: bool = False
+    """Whether uneven gates cost something in some seed."""
 
 
 class Learner(NamedTuple):
@@ -41,6 +62,7 @@ class Learner(NamedTuple):
 
     agent: Agent
     optimizer: dict[str, PyTree]
+    hyper: Hyper
 
 
 class Carry(NamedTuple):
@@ -57,7 +79,16 @@ class Carry(NamedTuple):
     """The update at which a loss was first not finite, or -1."""
 
 
-def update(setting: Setting, carry: Carry, params: Params) -> tuple[Carry, PyTree]:
+class Source(NamedTuple):
+    """What a phase draws its data from, the same for all seeds."""
+
+    params: Params
+    """Of the world."""
+    kept: Trajectory | None = None
+    """Stored trajectories, for phases that learn from them."""
+
+
+def update(setting: Setting, carry: Carry, source: Source) -> tuple[Carry, PyTree]:
     """Collect T x B steps and let every arm learn from them.
 
     An arm whose loss is not finite keeps what it had before.
@@ -65,9 +96,12 @@ def update(setting: Setting, carry: Carry, params: Params) -> tuple[Carry, PyTre
     Returns:
       The new carry, and metrics of this update: scalars, `rewards [R]`.
     """
-    actor = carry.learners[0].agent
     key = data_key(carry.key, carry.update)
-    trajectory, states = _collect(setting, actor, carry.states, key, params)
+    if setting.data == "stored":
+        kept = typing.cast(Trajectory, source.kept)  # `schedule.kept` loads it
+        trajectory = stored.draw(kept, setting.num_steps, setting.num_envs, key)
+        return absorb(setting, carry, trajectory)
+    trajectory, states = _collect(setting, carry.learners[0], carry.states, key, source)
     return absorb(setting, carry._replace(states=states), trajectory)
 
 
@@ -80,7 +114,9 @@ def absorb(
     for index, (head, learner) in enumerate(
         zip(setting.heads, carry.learners, strict=True)
     ):
-        new, measured = learn(setting, head, learner, trajectory, order_key)
+        new, measured = learn(
+            setting, head, learner, trajectory, carry.update, order_key
+        )
         fine = jnp.isfinite(measured["loss"])
         learners.append(
             jax.tree.map(lambda a, b, ok=fine: jnp.where(ok, a, b), new, learner)
@@ -111,12 +147,12 @@ def _keys(root: Key[Array, ""], update: Int[Array, ""]) -> tuple[Array, Array]:
 
 def _collect(
     setting: Setting,
-    actor: Agent,
+    actor: Learner,
     states: State,
     key: Key[Array, ""],
-    params: Params,
+    source: Source,
 ) -> tuple[Trajectory, State]:
-    env = setting.env
+    env, params = setting.env, source.params
     pool_key, goal_key, act_key = jax.random.split(key, 3)
     pool = autoreset.fill(env, pool_key, params, setting.pool_size)
     if setting.data == "walker":
@@ -125,31 +161,16 @@ def _collect(
         plan: Any = rollout.walker_plan(setting.walker, board, states, goal_key)
     else:
         policy = rollout.agent_policy(
-            setting.acting, actor, env, params, setting.discount
+            setting.acting,
+            agents.in_type(actor.agent, setting.precision),
+            env,
+            params,
+            setting.discount,
+            actor.hyper.temperature,
         )
         plan = None
     return rollout.collect(
         env, params, policy, plan, states, act_key, setting.num_steps, pool
-    )
-
-
-def targets(
-    setting: Setting, agent: Agent, trajectory: Trajectory
-) -> Float[Array, "T B"]:
-    """The lambda-return of every step, bootstrapped from the agent's own V."""
-    over_all = jax.vmap(jax.vmap(lambda seen: agent.encoder(seen)))
-    features = over_all(trajectory.next_observation)
-    output = jax.vmap(jax.vmap(agent.value))(features, trajectory.next_context)
-    back = jax.vmap(
-        returns.lambda_returns, in_axes=(1, 1, 1, 1, None, None), out_axes=1
-    )
-    return back(
-        trajectory.reward,
-        output.value,
-        trajectory.terminated,
-        trajectory.truncated,
-        setting.discount,
-        setting.lambda_,
     )
 
 
@@ -158,44 +179,38 @@ def learn(
     head: value.Head,
     learner: Learner,
     trajectory: Trajectory,
+    update: Int[Array, ""],
     key: Key[Array, ""],
 ) -> tuple[Learner, dict[str, Array]]:
     """Epochs of minibatches over one trajectory, columns of environments shuffled."""
-    learns_value = setting.table.value.any
-    target = (
-        targets(setting, learner.agent, trajectory)
-        if learns_value
-        else jnp.zeros_like(trajectory.reward)
+    hyper = learner.hyper
+    terms = _terms(setting, head)
+    lesson = lessons.make(
+        _wanted(terms),
+        agents.in_type(learner.agent, setting.precision),
+        trajectory,
+        setting.discount,
+        hyper,
+        jax.random.fold_in(key, setting.epochs),
     )
-    moved = frozenset(
-        part
-        for part in PARTS
-        if any(getattr(row, part) > 0 for row in _rows(setting.table))
+    step = optimize.rate(
+        setting.optimizer, hyper.learning_rate, update, setting.total_updates
     )
-
-    def minibatch(learner: Learner, part: PyTree) -> tuple[Learner, dict[str, Array]]:
-        batch, wanted = jax.tree.map(
-            lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), part
-        )
-        slope = jax.grad(loss, argnums=2, has_aux=True)
-        gradients, metrics = slope(setting.table, head, learner.agent, batch, wanted)
-        metrics["gradient_norm"] = optimize.global_norm(gradients)
-        agent, state = optimize.apply(
-            setting.optimizer, learner.agent, gradients, learner.optimizer, moved
-        )
-        return Learner(agent, state), metrics
+    minibatch = functools.partial(_minibatch, setting, terms, step)
 
     def epoch(learner: Learner, key: Array) -> tuple[Learner, dict[str, Array]]:
+        whole = (trajectory, lesson)
         if setting.minibatches == 1:  # one batch has no order
-            return minibatch(learner, (trajectory, target))
+            return minibatch(learner, whole, key)
         order = jax.random.permutation(key, setting.num_envs)
         columns = order.reshape(setting.minibatches, -1)
+        keys = jax.random.split(jax.random.fold_in(key, 0), setting.minibatches)
         return jax.lax.scan(
-            lambda learner, chosen: minibatch(
-                learner, jax.tree.map(lambda x: x[:, chosen], (trajectory, target))
+            lambda learner, each: minibatch(
+                learner, jax.tree.map(lambda x: x[:, each[0]], whole), each[1]
             ),
             learner,
-            columns,
+            (columns, keys),
         )
 
     learner, metrics = jax.lax.scan(
@@ -204,65 +219,47 @@ def learn(
     return learner, jax.tree.map(jnp.mean, metrics)
 
 
-def loss(
-    table: losses.LossTable,
-    head: value.Head,
-    agent: Agent,
-    batch: Trajectory,
-    target: Float[Array, " n"],
-) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """The sum of all losses, each scaled on its way into each part by the table.
-
-    The gradient that loss L sends into part p is table[L][p] dL/dp, exactly.
-    """
-    features = jax.vmap(agent.encoder)(batch.observation)
-    total = jnp.zeros(())
-    metrics = {}
-    if table.action.any:
-        decoder = _scaled(agent.decoder, table.action.decoder)
-        logits = jax.vmap(decoder)(_scaled(features, table.action.encoder))
-        term = jnp.mean(jax.vmap(losses.action_loss)(logits, batch.action))
-        total, metrics["action_loss"] = total + term, term
-    if table.observation.any:
-        auxiliary = _scaled(agent.auxiliary, table.observation.auxiliary)
-        seen = _scaled(features, table.observation.encoder)
-        logits = jax.vmap(auxiliary)(seen, batch.action)
-        term = jnp.mean(
-            jax.vmap(losses.observation_loss)(logits, batch.next_observation)
-        )
-        total, metrics["observation_loss"] = total + term, term
-    if table.value.any:
-        critic = _scaled(agent.value, table.value.value)
-        output = jax.vmap(critic)(_scaled(features, table.value.encoder), batch.context)
-        each = jax.vmap(lambda out, g: losses.value_loss(out, g, head))(output, target)
-        term = jnp.mean(each)
-        cost = losses.balance_cost(output.gates, head)
-        total = total + term + cost
-        metrics["value_loss"] = term
-        metrics["gate_entropy"] = jnp.mean(_entropy(output.gates))
-    metrics["loss"] = total
-    return total, metrics
+def _minibatch(
+    setting: Setting,
+    terms: objective.Terms,
+    step: Float[Array, ""],
+    learner: Learner,
+    part: tuple[Trajectory, Lesson],
+    key: Key[Array, ""],
+) -> tuple[Learner, dict[str, Array]]:
+    """One gradient step on some of the samples, leaves [T, b, ...]."""
+    batch, lesson = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), part)
+    slope = jax.grad(objective.loss, argnums=2, has_aux=True)
+    gradients, metrics = slope(terms, learner.hyper, learner.agent, batch, lesson, key)
+    metrics["gradient_norm"] = optimize.global_norm(gradients)
+    rows = setting.table.rows
+    moved = frozenset(p for p in PARTS if any(getattr(row, p) > 0 for row in rows))
+    agent, state = optimize.apply(
+        setting.optimizer, learner.agent, gradients, learner.optimizer, moved, step
+    )
+    return Learner(agent, state, learner.hyper), metrics
 
 
-def _scaled(tree: PyTree, weight: float) -> PyTree:
-    if weight == 1.0:
-        return tree
-    if weight == 0.0:
-        return jax.tree.map(jax.lax.stop_gradient, tree)
-    return jax.tree.map(
-        lambda leaf: losses.scale_gradient(leaf, jnp.asarray(weight)), tree
+def _terms(setting: Setting, head: value.Head) -> objective.Terms:
+    return objective.Terms(
+        setting.table,
+        setting.learn,
+        head,
+        setting.balanced and isinstance(head, value.Sharded),
+        setting.mask_fraction,
+        setting.precision,
     )
 
 
-def _rows(table: losses.LossTable) -> tuple[losses.Moves, ...]:
-    return table.action, table.observation, table.value
-
-
-def _entropy(gates: Float[Array, "n K"]) -> Float[Array, " n"]:
-    """Entropy of the normalised gates over log K, in [0, 1]; 0 for one part."""
-    share = gates / jnp.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
-    nats = -jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12)), axis=-1)
-    return nats / jnp.log(max(gates.shape[-1], 2))
+def _wanted(terms: objective.Terms) -> lessons.Wanted:
+    """What the losses in use read of a lesson."""
+    table, head = terms.table, terms.head
+    by_gain = isinstance(terms.learn, learning.PPO | learning.Reinforce)
+    return lessons.Wanted(
+        target=table.value.any or (table.policy.any and by_gain),
+        value=by_gain and (table.value.any or table.policy.any),
+        routing=head.routing if isinstance(head, value.Sharded) else None,
+    )
 
 
 def _episodes(trajectory: Trajectory) -> dict[str, Array]:

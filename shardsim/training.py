@@ -97,6 +97,7 @@ def run(
         folder,
         nothing,
         progress,
+        schedule.kept(training.train, training.world),
     )
     loop.run(job)
     last = {}

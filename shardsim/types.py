@@ -43,6 +43,8 @@ class Trajectory(NamedTuple):
     next_observation: UInt8[Array, "T B H W P"]
     next_context: Float[Array, "T B C"]
     rewards: Float[Array, "T B R"]
+    logits: Float[Array, "T B A"]
+    """Log-probabilities by which the action was chosen; with a search, its policy."""
 
 
 @runtime_checkable

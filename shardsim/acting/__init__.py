@@ -1,6 +1,6 @@
 """How D and V choose an action. V has to steer, else its shape can't matter.
 
-Symbols: A actions.
+Symbols: B environments, A actions.
 """
 
 import dataclasses
@@ -8,9 +8,10 @@ from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, UInt8
+from jaxtyping import Array, Float, Key, UInt8
 
-from shardsim.acting.base import Bids, Choice, bids, combine
+from shardsim.acting.base import Bids, Choice, Move, bids, combine
+from shardsim.acting.search import Search, search
 from shardsim.agent import Agent
 from shardsim.types import Params, State, Trainable
 
@@ -19,11 +20,15 @@ __all__ = [
     "Bids",
     "Choice",
     "Lookahead",
+    "Move",
     "Prior",
+    "Search",
     "Value",
+    "act",
     "bids",
     "choose",
     "combine",
+    "search",
 ]
 
 
@@ -60,7 +65,7 @@ class Value:
         _positive(self.temperature)
 
 
-Acting: TypeAlias = Prior | Lookahead | Value
+Acting: TypeAlias = Prior | Lookahead | Value | Search
 
 
 def _positive(temperature: float) -> None:
@@ -69,22 +74,59 @@ def _positive(temperature: float) -> None:
 
 
 def choose(
-    acting: Acting,
+    acting: Prior | Lookahead | Value,
     agent: Agent,
     env: Trainable,
     params: Params,
     state: State,
     observation: UInt8[Array, "H W P"],
     discount: float,
+    temperature: Float[Array, ""],
 ) -> Choice:
-    """Logits of the next action in one state."""
+    """Logits of the next action in one state.
+
+    Args:
+      temperature: tau, in place of the config's own.
+    """
     prior = jax.nn.log_softmax(agent.decoder(agent.encoder(observation)))
     match acting:
         case Prior():
             return Choice(prior, prior)
-        case Lookahead(temperature=temperature):
+        case Lookahead():
             q = bids(agent, env, params, state, discount).q
             return Choice(combine(prior, q, temperature), prior)
-        case Value(temperature=temperature):
+        case Value():
             q = bids(agent, env, params, state, discount).q
             return Choice(combine(jnp.zeros_like(prior), q, temperature), prior)
+
+
+def act(
+    acting: Acting,
+    agent: Agent,
+    env: Trainable,
+    params: Params,
+    states: State,
+    observations: UInt8[Array, "B H W P"],
+    discount: float,
+    temperature: Float[Array, ""],
+    noise: Float[Array, "B A"],
+    key: Key[Array, ""],
+) -> Move:
+    """The next action in each of B states.
+
+    Args:
+      noise: standard Gumbel; the action is the largest of logits + noise.
+      key: of a search's own noise.
+    """
+    if isinstance(acting, Search):
+        found = search(
+            acting, agent, env, params, states, observations, discount, temperature, key
+        )
+        return Move(found.action, found.logits)
+
+    def one(state: State, seen: Array, noise: Array) -> Move:
+        found = choose(acting, agent, env, params, state, seen, discount, temperature)
+        action = jnp.argmax(found.logits + noise)
+        return Move(action, jax.nn.log_softmax(found.logits))
+
+    return jax.vmap(one)(states, observations, noise)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.agent import Agent
 from shardsim.types import Params, State, Trainable
@@ -33,6 +33,14 @@ class Choice(NamedTuple):
     """Of the action that is taken."""
     prior: Float[Array, " A"]
     """Log-probabilities of D alone."""
+
+
+class Move(NamedTuple):
+    """What is done in each of B states."""
+
+    action: Int[Array, " B"]
+    logits: Float[Array, "B A"]
+    """Log-probabilities by which it was chosen; with a search, its improved policy."""
 
 
 def combine(

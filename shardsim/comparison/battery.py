@@ -83,11 +83,15 @@ class Judged(NamedTuple):
 
 
 def judged(choice: acting.Acting, discount: float, max_steps: int) -> Judged:
-    """The acting of a config, as numbers."""
+    """The acting of a config, as numbers.
+
+    A search is judged as a look ahead of one step at its temperature: what it takes
+    for the policy before any deeper leaf is seen.
+    """
     match choice:
         case acting.Prior():
             return Judged(discount, float("inf"), True, max_steps)
-        case acting.Lookahead(temperature=tau):
+        case acting.Lookahead(temperature=tau) | acting.Search(temperature=tau):
             return Judged(discount, tau, True, max_steps)
         case acting.Value(temperature=tau):
             return Judged(discount, tau, False, max_steps)

@@ -10,7 +10,7 @@ from shardsim.value.film import FiLM
 from shardsim.value.linear import Linear
 from shardsim.value.mlp import MLP
 from shardsim.value.planted import Planted
-from shardsim.value.sharded import Sharded
+from shardsim.value.sharded import Routing, Sharded
 
 Head: TypeAlias = MLP | Sharded | FiLM | Linear | Planted
 
@@ -20,6 +20,7 @@ __all__ = [
     "Head",
     "Linear",
     "Planted",
+    "Routing",
     "Sharded",
     "ValueHead",
     "ValueOutput",

@@ -1,6 +1,7 @@
-"""V is a neural network: one hidden layer, one part."""
+"""V is a neural network: one part."""
 
 import dataclasses
+import itertools
 from typing import Literal
 
 import jax
@@ -13,23 +14,35 @@ from shardsim.value import base
 
 @dataclasses.dataclass(frozen=True)
 class MLP:
-    """A monolithic V; its width is solved from the budget."""
+    """A monolithic V; the width of its last layer is solved from the budget."""
 
     kind: Literal["mlp"] = "mlp"
+    before: tuple[int, ...] = ()
+    """Units of layers before the last one."""
+    activation: Literal["relu", "tanh"] = "relu"
+
+    def __post_init__(self) -> None:
+        if any(width < 1 for width in self.before):
+            raise ValueError(f"before: got {self.before}; allowed: numbers >= 1")
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs
     ) -> "MLPHead":
         del contexts
-        return MLPHead(features, width, rngs)
+        return MLPHead(self, features, width, rngs)
 
 
 class MLPHead(nnx.Module):
-    """V = w . relu(W z + b) + c."""
+    """V = w . f(W z + b) + c; with layers before, z goes through them first."""
 
-    def __init__(self, features: int, width: int, rngs: nnx.Rngs) -> None:
+    def __init__(self, config: MLP, features: int, width: int, rngs: nnx.Rngs) -> None:
         self.width = width
-        self.hidden = nnx.Linear(features, width, rngs=rngs)
+        self.activation = config.activation
+        sizes = (features, *config.before)
+        self.hidden = nnx.Linear(sizes[-1], width, rngs=rngs)
+        self.before = nnx.List(
+            [nnx.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
+        )
         self.kernel = nnx.Param(jnp.zeros((1, width)))
         self.bias = nnx.Param(jnp.zeros((1,)))
 
@@ -41,7 +54,10 @@ class MLPHead(nnx.Module):
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> base.ValueOutput:
         del context
-        hidden = jax.nn.relu(self.hidden(features))
+        act = jax.nn.relu if self.activation == "relu" else jnp.tanh
+        for layer in self.before:
+            features = act(layer(features))
+        hidden = act(self.hidden(features))
         return base.assemble(
             hidden[None], self.kernel[...], self.bias[...], jnp.ones((1,))
         )

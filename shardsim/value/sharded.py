@@ -12,6 +12,37 @@ from shardsim.value import base
 
 
 @dataclasses.dataclass(frozen=True)
+class Routing:
+    """Gradients of labelled events go to the expert they belong to.
+
+    An event is a reward; its label is its source, in the order of the world's
+    `reward_sources`, and shard r is the expert of source r. All steps of the episode
+    that lead to the event carry its label. Where the label is known, V's error moves
+    that expert alone, and no gate.
+
+    Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
+    """
+
+    labelled: float = 1.0
+    """Chance that an event comes with its label."""
+    overseen: int | None = None
+    """Context that has to be there when the event comes, for the label to be known."""
+    gate_weight: float = 0.0
+    """Weight of teaching the gates to name the label: -log of its share."""
+
+    def __post_init__(self) -> None:
+        rules = {
+            "labelled": (0 <= self.labelled <= 1, "0 to 1"),
+            "overseen": (self.overseen is None or self.overseen >= 0, "a context"),
+            "gate_weight": (self.gate_weight >= 0, "at least 0"),
+        }
+        for field, (fine, allowed) in rules.items():
+            if not fine:
+                got = getattr(self, field)
+                raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
+
+
+@dataclasses.dataclass(frozen=True)
 class Sharded:
     """How shards are gated, added up and credited."""
 
@@ -34,6 +65,9 @@ class Sharded:
     load_balance: float = 0.0
     """Weight of K sum_k (mean share of shard k)^2 - 1, which is 0 when all shards
     are used alike. It can make shards that nothing else would: 0 by default."""
+    routing: Routing | None = None
+    """Whether labelled rewards teach the shard of their source alone: shards made by
+    hand, a positive control."""
 
     def __post_init__(self) -> None:
         rules = {

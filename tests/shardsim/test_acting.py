@@ -78,7 +78,10 @@ def test_each_way_of_acting_is_what_it_says():
     q = acting.bids(one, ENV, PARAMS, state, 0.9).q
 
     def logits(how):
-        return acting.choose(how, one, ENV, PARAMS, state, seen, 0.9).logits
+        temperature = jnp.float32(getattr(how, "temperature", 1.0))
+        return acting.choose(
+            how, one, ENV, PARAMS, state, seen, 0.9, temperature
+        ).logits
 
     def same(a, b):
         np.testing.assert_allclose(
@@ -98,5 +101,7 @@ def test_at_initialisation_only_reward_and_prior_speak():
     fresh = agent.build(CONFIG, value.Sharded(), 4, ENV, jax.random.key(0))
     found = acting.bids(fresh, ENV, PARAMS, state, 0.9)
     np.testing.assert_array_equal(found.bids, jnp.zeros((4, 4)))
-    choice = acting.choose(acting.Lookahead(), fresh, ENV, PARAMS, state, seen, 0.9)
+    choice = acting.choose(
+        acting.Lookahead(), fresh, ENV, PARAMS, state, seen, 0.9, jnp.float32(0.01)
+    )
     assert int(jnp.argmax(choice.logits)) == RIGHT

@@ -8,7 +8,8 @@ from flax import nnx
 from jax.test_util import check_grads
 
 from shardsim import agent as agents
-from shardsim import encoders, losses, train, value
+from shardsim import encoders, learning, losses, objective, value
+from shardsim.hyper import Hyper
 from shardsim.types import Trajectory
 from shardsim_envs import ContextFruits
 
@@ -22,7 +23,7 @@ N = 4
 
 @pytest.fixture(scope="module")
 def agent():
-    made = agents.build(CONFIG, HEAD, 5, ENV, jax.random.key(1))
+    made = agents.build(CONFIG, HEAD, 5, ENV, jax.random.key(1), losses.OBJECTIVES)
     graphdef, state = nnx.split(made)
     leaves, tree = jax.tree.flatten(state)
     keys = jax.random.split(jax.random.key(2), len(leaves))
@@ -41,15 +42,35 @@ def batch():
     false = jnp.zeros(N, bool)
     zero = jnp.zeros(N)
     action = jnp.arange(N) % 4
+    logits = jax.nn.log_softmax(jax.random.normal(jax.random.key(4), (N, 4)))
     return Trajectory(
-        seen, context, action, zero, false, false, seen, context, jnp.zeros((N, 2))
+        seen,
+        context,
+        action,
+        zero,
+        false,
+        false,
+        jnp.flip(seen, axis=0),
+        context,
+        jnp.zeros((N, 2)),
+        logits,
     )
 
 
-def gradients(agent, batch, table):
-    target = jnp.linspace(-1.0, 1.0, N)
-    slope = jax.grad(train.loss, argnums=2, has_aux=True)
-    return slope(table, HEAD, agent, batch, target)[0]
+HYPER = Hyper(*(jnp.float32(x) for x in (1e-3, 0.9, 0.01, 0.1, 0.5)))
+LESSON = learning.Lesson(
+    jnp.linspace(-1.0, 1.0, N), jnp.full(N, 0.1), jnp.full(N, -1, jnp.int32)
+)
+
+
+def total(table, agent, batch, learn=learning.PPO(), head=HEAD, lesson=LESSON):  # noqa: B008
+    terms = objective.Terms(table, learn, head, True, 0.5, "float32")
+    return objective.loss(terms, HYPER, agent, batch, lesson, jax.random.key(5))
+
+
+def gradients(agent, batch, table, **changes):
+    slope = jax.grad(lambda a: total(table, a, batch, **changes)[0])
+    return slope(agent)
 
 
 def flat(tree):
@@ -92,24 +113,37 @@ def test_both_value_losses_are_the_same_for_one_shard():
 
 
 def test_balance_cost_by_hand():
-    head = value.Sharded(shards=2, load_balance=0.5)
     even = jnp.array([[1.0, 0.0], [0.0, 1.0]])
     one_sided = jnp.array([[1.0, 0.0], [1.0, 0.0]])
-    assert losses.balance_cost(even, head) == pytest.approx(0.0)
-    assert losses.balance_cost(one_sided, head) == pytest.approx(0.5 * (2 * 1 - 1))
-    assert losses.balance_cost(one_sided, value.Sharded(shards=2)) == 0.0
+    assert losses.balance_cost(even) == pytest.approx(0.0)
+    assert losses.balance_cost(one_sided) == pytest.approx(2 * 1 - 1)
 
 
-@pytest.mark.parametrize("row", ["action", "observation", "value"])
-def test_every_loss_has_the_slope_it_says(agent, batch, row):
-    own = {"action": "decoder", "observation": "auxiliary", "value": "value"}[row]
-    moves = losses.Moves(encoder=1.0, **{own: 1.0})
+OWN = {
+    "action": "decoder",
+    "observation": "auxiliary",
+    "inverse": "auxiliary",
+    "masked": "auxiliary",
+    "policy": "decoder",
+    "value": "value",
+}
+RULES = [learning.PPO(), learning.Reinforce(), learning.ExpertIteration()]
+
+
+@pytest.mark.parametrize(
+    ("row", "learn"),
+    [(row, learning.PPO()) for row in OWN]
+    + [("policy", rule) for rule in RULES[1:]]
+    + [("value", learning.TD())],
+    ids=lambda x: x if isinstance(x, str) else x.kind,
+)
+def test_every_loss_has_the_slope_it_says(agent, batch, row, learn):
+    moves = losses.Moves(encoder=1.0, **{OWN[row]: 1.0})
     table = losses.LossTable(**{row: moves})
     graphdef, state = nnx.split(agent)
 
     def f(state):
-        whole = nnx.merge(graphdef, state)
-        return train.loss(table, HEAD, whole, batch, jnp.linspace(-1.0, 1.0, N))[0]
+        return total(table, nnx.merge(graphdef, state), batch, learn)[0]
 
     check_grads(f, (state,), order=1, modes=["rev"], rtol=0.03, atol=0.03)
 

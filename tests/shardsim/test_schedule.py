@@ -7,7 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim import agent, encoders, losses, optimize, population, schedule, value
+from shardsim import (
+    agent,
+    encoders,
+    losses,
+    optimize,
+    population,
+    schedule,
+    train,
+    value,
+)
 from shardsim.schedule import Phase, TrainConfig
 from shardsim_envs import ContextFruits
 
@@ -58,8 +67,8 @@ def test_a_phase_changes_what_it_may_and_nothing_else():
 def learn(carry, head, plan, phase):
     """Run one phase to its end."""
     static = schedule.setting(plan, ENV, (head,), phase)
-    params = schedule.phase_params(ENV, phase)
-    carry, _ = population.chunk(static, carry, params, jnp.int32(phase.updates))
+    source = train.Source(schedule.phase_params(ENV, phase))
+    carry, _ = population.chunk(static, carry, source, jnp.int32(phase.updates))
     return carry
 
 
@@ -94,6 +103,7 @@ def test_acquisition_in_turn_extinction_and_renewal():
             losses=EARN,
             world={"shown": [[0], [1]], "rewards": [[0, 0], [0, 0]]},
         ),
+        num_seeds=2,
         num_envs=16,
         num_steps=8,
         epochs=2,
@@ -105,7 +115,8 @@ def test_acquisition_in_turn_extinction_and_renewal():
     head = value.Planted()
     recipe = population.Recipe(small, plan.optimizer, ENV, plan.num_envs)
     params = schedule.phase_params(ENV, plan.phases[0])
-    carry = population.init(recipe, head, 16, params, population.seed_keys(0, 2))
+    keys, hyper = population.seed_keys(0, 2), schedule.hyper(plan, head)
+    carry = population.init(recipe, head, 16, params, keys, hyper)
     found = []
     for phase in plan.phases:
         carry = learn(carry, head, plan, phase)

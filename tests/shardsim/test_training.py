@@ -14,6 +14,7 @@ from shardsim import (
     agent,
     encoders,
     exact,
+    learning,
     losses,
     optimize,
     population,
@@ -21,6 +22,7 @@ from shardsim import (
     train,
     value,
 )
+from shardsim.hyper import Hyper
 from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=3, max_steps=12, cue_probability=0.0)
@@ -41,6 +43,7 @@ def setting(heads, **changes):
         env=ENV,
         heads=tuple(heads),
         acting=acting.Lookahead(),
+        learn=learning.TD(),
         walker=rollout.Walker(),
         optimizer=ADAM,
         table=LEARN,
@@ -51,15 +54,31 @@ def setting(heads, **changes):
         minibatches=1,
         pool_size=16,
         discount=0.9,
-        lambda_=0.9,
+        total_updates=100,
     )
     return plain._replace(**changes)
+
+
+def hyper(seeds=2):
+    return hypers(seeds, learning_rate=ADAM.learning_rate)
+
+
+def hypers(seeds, **changes):
+    plain = {
+        "learning_rate": 1e-3,
+        "td_lambda": 0.9,
+        "temperature": 0.01,
+        "entropy": 0.0,
+        "load_balance": 0.0,
+    }
+    rows = {**plain, **changes}
+    return Hyper(**{k: jnp.full((seeds,), v, jnp.float32) for k, v in rows.items()})
 
 
 @functools.cache
 def fresh(head, seeds=2):
     return population.init(
-        RECIPE, head, WIDTH, ENV.params(), population.seed_keys(0, seeds)
+        RECIPE, head, WIDTH, ENV.params(), population.seed_keys(0, seeds), hyper(seeds)
     )
 
 
@@ -68,7 +87,8 @@ def copied(carry):
 
 
 def run(static, carry, updates):
-    return population.chunk(static, copied(carry), ENV.params(), jnp.int32(updates))
+    source = train.Source(ENV.params())
+    return population.chunk(static, copied(carry), source, jnp.int32(updates))
 
 
 def same(a, b):
@@ -111,7 +131,11 @@ def test_an_untrained_head_does_not_get_there():
     """The negative control of the test above: V = 0 acts like chance."""
     trajectory, _ = jax.jit(
         lambda c: train._collect(
-            setting([value.MLP()]), c.learners[0].agent, c.states, c.key, ENV.params()
+            setting([value.MLP()]),
+            c.learners[0],
+            c.states,
+            c.key,
+            train.Source(ENV.params()),
         )
     )(jax.tree.map(lambda x: x[0], fresh(value.MLP())))
     ended = trajectory.terminated | trajectory.truncated
@@ -133,7 +157,8 @@ def test_a_grafted_head_is_the_one_that_init_makes():
     head = value.Sharded(shards=2)
     keys = population.seed_keys(0, 2)
     stem = fresh(value.MLP())
-    grown = population.graft(stem, population.heads(RECIPE, (head,), (WIDTH,), keys))
+    made = population.heads(RECIPE, (head,), (WIDTH,), keys)
+    grown = population.graft(stem, made, (hyper(),))
     assert same(grown, fresh(head))
 
 
@@ -166,9 +191,8 @@ def test_one_program_serves_any_number_of_updates():
 def test_paired_arms_learn_from_the_first_arm_s_data():
     heads = (value.MLP(), value.Sharded(shards=2))
     keys = population.seed_keys(0, 2)
-    both = population.graft(
-        fresh(value.MLP()), population.heads(RECIPE, heads, (WIDTH, WIDTH), keys)
-    )
+    made = population.heads(RECIPE, heads, (WIDTH, WIDTH), keys)
+    both = population.graft(fresh(value.MLP()), made, (hyper(), hyper()))
     paired, metrics = run(setting(heads), both, 3)
     alone, single = run(setting(heads[:1]), fresh(value.MLP()), 3)
     np.testing.assert_allclose(metrics[0]["reward"], single[0]["reward"])
@@ -195,7 +219,9 @@ def test_the_walker_knows_no_reward():
     carry = fresh(value.MLP())
     paid, _ = run(static, carry, 2)
     params = ENV.params()._replace(rewards=jnp.zeros((2, 2)))
-    unpaid, _ = population.chunk(static, copied(carry), params, jnp.int32(2))
+    unpaid, _ = population.chunk(
+        static, copied(carry), train.Source(params), jnp.int32(2)
+    )
     assert same(paid.learners, unpaid.learners)
     assert same(paid.states, unpaid.states)
 
@@ -208,10 +234,11 @@ def test_a_walker_with_a_goal_gets_there_sooner(probability, arrives):
     states = jax.vmap(lambda k: env.reset(k, params)[1])(keys)
     walker = rollout.Walker(goal_probability=probability)
     plan = rollout.walker_plan(walker, env, states, jax.random.key(5))
-    logits = jax.vmap(lambda p, s: rollout.walker_policy(env)(p, jnp.int32(0), s, s))(
-        plan, states
-    )
-    blocked = (logits < -1.0).any(axis=1)
+    silent = jnp.zeros((64, env.num_actions))
+    logits = rollout.walker_policy(env)(
+        plan, jnp.int32(0), states, states, silent, jax.random.key(6)
+    ).logits
+    blocked = (logits < -3.0).any(axis=1)
     assert bool(blocked.mean() > 0.5) == arrives
 
 
@@ -234,5 +261,5 @@ def test_minibatches_cover_every_environment_once():
     static = setting([value.MLP()], minibatches=4, epochs=1)
     after, metrics = run(static, fresh(value.MLP()), 1)
     assert np.isfinite(metrics[0]["loss"]).all()
-    steps = after.learners[0].optimizer["value"][1][0].count
+    steps = after.learners[0].optimizer["value"][1].count
     assert steps.tolist() == [4, 4]

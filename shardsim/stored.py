@@ -1,0 +1,65 @@
+"""Trajectories on disk: data to learn from that nobody has to collect again.
+
+An npz file holds the fields of a `Trajectory`, leaves [T, M, ...]: T steps of M
+environments. Symbols: T steps kept, M environments kept.
+"""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Key
+
+from shardsim import runs
+from shardsim.types import Trainable, Trajectory
+
+
+def draw(
+    kept: Trajectory, num_steps: int, num_envs: int, key: Key[Array, ""]
+) -> Trajectory:
+    """A stretch of `num_steps` steps of each of `num_envs` environments, at random."""
+    steps, envs = kept.reward.shape
+    first_key, which_key = jax.random.split(key)
+    first = jax.random.randint(first_key, (num_envs,), 0, steps - num_steps + 1)
+    which = jax.random.randint(which_key, (num_envs,), 0, envs)
+    times = first[None] + jnp.arange(num_steps)[:, None]
+    return jax.tree.map(lambda leaf: leaf[times, which[None]], kept)
+
+
+def save(path: Path, trajectory: Trajectory) -> None:
+    """Write a file that `load` reads, whole or not at all."""
+    runs.write_arrays(path, {k: np.asarray(v) for k, v in trajectory._asdict().items()})
+
+
+def load(path: Path, env: Trainable, num_steps: int) -> Trajectory:
+    """The trajectories of a file.
+
+    Raises:
+      RunError: no such file, a torn one, or data of another world.
+    """
+    found = runs.read_arrays(path)
+    missing = [name for name in Trajectory._fields if name not in found]
+    if missing:
+        raise runs.RunError(f"{path}: no trajectories ({', '.join(missing)} missing)")
+    wanted = {
+        "observation": env.observation_shape,
+        "next_observation": env.observation_shape,
+        "context": (env.num_contexts,),
+        "logits": (env.num_actions,),
+        "rewards": (len(env.reward_sources),),
+        "reward": (),
+    }
+    leading = found["reward"].shape[:2]
+    for name, shape in wanted.items():
+        if found[name].shape != (*leading, *shape):
+            raise runs.RunError(
+                f"{path}: {name} is {found[name].shape}; allowed in this world: "
+                f"{(*leading, *shape)}"
+            )
+    if leading[0] < num_steps:
+        raise runs.RunError(
+            f"{path}: holds {leading[0]} steps of each environment; allowed: at least "
+            f"train.num_steps, {num_steps}"
+        )
+    return Trajectory(**{name: jnp.asarray(found[name]) for name in Trajectory._fields})
