@@ -1,7 +1,8 @@
 """Training state on disk, by orbax: saved between chunks, restored bit for bit."""
 
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +30,40 @@ def latest(folder: Path) -> int | None:
         return manager.latest_step()
 
 
+class Found(NamedTuple):
+    """The newest checkpoint that can be used."""
+
+    update: int
+    carry: PyTree
+    refused: tuple[str, ...]
+    """What was wrong with those that are newer."""
+
+
+def newest(folder: Path, like: PyTree) -> Found | None:
+    """The newest checkpoint that can be used; None if there is none at all.
+
+    One that is torn, or of another config, is put aside (its folder gets a name that
+    ends in `refused`), and the one before it is taken.
+
+    Raises:
+      RunError: there were some, and none of them can be used.
+    """
+    refused: list[str] = []
+    while (update := latest(folder)) is not None:
+        try:
+            return Found(update, restore(folder, update, like), tuple(refused))
+        except RunError as error:
+            refused.append(str(error))
+            aside = folder.with_name(f"{folder.name}.{update}.refused")
+            shutil.rmtree(aside, ignore_errors=True)
+            (folder / str(update)).rename(aside)
+    if refused:
+        raise RunError(
+            f"{'; '.join(refused)}; none is left: to resume once more begins anew"
+        )
+    return None
+
+
 def restore(folder: Path, update: int, like: PyTree) -> PyTree:
     """The carry of a checkpoint.
 
@@ -48,9 +83,7 @@ def restore(folder: Path, update: int, like: PyTree) -> PyTree:
         raise
     except Exception as error:
         line = " ".join(str(error).split())[:300]
-        raise RunError(
-            f"{folder}/{update}: torn ({line}); delete it to go on from the one before"
-        ) from error
+        raise RunError(f"{folder}/{update}: torn ({line})") from error
     return jax.tree.unflatten(jax.tree.structure(like), [found[n] for n in named])
 
 

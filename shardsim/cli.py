@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     known, flags = parser.parse_known_args(arguments)
     command: Callable[..., int] = known.command
-    if flags and command not in (_run, _train, _config, _show, _play):
+    if flags and command not in (_run, _train, _collect, _config, _show, _play):
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
     # an import of JAX takes a second: --help and a mistyped command do without it
     from shardsim.config import ConfigError
@@ -76,6 +76,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("file", type=Path, help="config, a YAML file")
     train.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
     train.add_argument("--overwrite", action="store_true", help="replace an old run")
+    collect = add("collect", _collect, "store trajectories to learn from")
+    collect.add_argument("source", type=Path, help="config, or the folder of a run")
+    collect.add_argument("--out", type=Path, required=True, help="file, ends in .npz")
+    collect.add_argument("--arm", help="arm of the run that acts")
+    collect.add_argument("--updates", type=int, default=16, help="rollouts (16)")
     config = add("config", _config, "print the resolved config")
     config.add_argument("file", type=Path, help="config, a YAML file")
     resume = add("resume", _resume, "go on with a run that was stopped")
@@ -103,8 +108,7 @@ def _experiment(file: Path, flags: Sequence[str]) -> Any:
 
     data = config.override(config.read_yaml(file), flags)
     found = config.build(experiment.Experiment, data)
-    found.sized()
-    experiment.devices_there(found.train)
+    experiment.check_there(found)
     return found
 
 
@@ -117,13 +121,22 @@ def _run(known: argparse.Namespace, flags: Sequence[str]) -> int:
     return _finish(found, folder)
 
 
+def _collect(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    from shardsim import collecting
+
+    shape = collecting.collect(
+        known.source, list(flags), known.out, known.arm, known.updates
+    )
+    print(f"{known.out}: {shape[0]} steps of {shape[1]} environments")
+    return 0
+
+
 def _train(known: argparse.Namespace, flags: Sequence[str]) -> int:
     from shardsim import config, experiment, runs, training
 
     data = config.override(config.read_yaml(known.file), flags)
     found = config.build(training.Training, data)
-    found.sized()
-    experiment.devices_there(found.train)
+    experiment.check_there(found)
     folder = known.out or Path("runs") / found.name
     runs.create(folder, config.to_yaml(found), known.overwrite)
     return _finish_training(found, folder)
@@ -161,12 +174,11 @@ def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def _resume(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
-    from shardsim import experiment, loop, runs, training
+    from shardsim import experiment, runs, training
 
     folder = runs.find(known.run)
     found = training.load(folder)
-    experiment.devices_there(found.train)
-    loop.rewind(folder)
+    experiment.check_there(found)
     if isinstance(found, training.Training):
         return _finish_training(found, folder)
     return _finish(found, folder)

@@ -2,15 +2,16 @@
 
 import dataclasses
 import re
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim import exact, loop, schedule, value
+from shardsim import exact, learning, loop, schedule, value
 from shardsim.comparison import judge, measures, prediction
 from shardsim.comparison.battery import BatteryConfig
+from shardsim.types import Trainable
 from shardsim_envs import World
 
 
@@ -61,6 +62,12 @@ class Experiment:
             raise ValueError(f"goal: got {self.goal}; allowed: 0 to 1")
         if not any(arm.trained for arm in self.arms.values()):
             raise ValueError("arms: got none that is trained; allowed: one or more")
+        if self.train.grid:
+            raise ValueError(
+                "train.grid: got values; allowed: none in a comparison, whose unit is "
+                "the seed (`shardsim train` takes a grid)"
+            )
+        check_arms(self.arms, self.world, self.train)
         behaviour = self.train.behaviour
         if behaviour is not None and behaviour not in self._trained():
             raise ValueError(
@@ -162,10 +169,54 @@ def check_spelling(place: str, name: str) -> None:
         raise ValueError(f"{place}: got {name!r}; allowed: letters, digits, - and _")
 
 
-def devices_there(train: schedule.TrainConfig) -> None:
-    """Refuse more devices than there are, before anything is written."""
+class Checked(Protocol):
+    """What an experiment and a training have in common."""
+
+    @property
+    def world(self) -> Trainable: ...
+
+    @property
+    def train(self) -> schedule.TrainConfig: ...
+
+    def sized(self) -> tuple[loop.Arm, ...]: ...
+
+
+def check_there(found: Checked) -> None:
+    """Refuse what this machine lacks, and arms that can't be, before all else."""
+    found.sized()
     there = len(jax.devices())
-    if train.devices > there:
+    if found.train.devices > there:
         raise configs.ConfigError(
-            f"train.devices: got {train.devices}; allowed: 1 to {there}"
+            f"train.devices: got {found.train.devices}; allowed: 1 to {there}"
         )
+    schedule.kept(found.train, found.world)
+
+
+def check_arms(
+    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
+) -> None:
+    """Refuse heads that don't suit the world or the rule."""
+    clipped = isinstance(train.learn, learning.PPO) and train.learn.value_clip
+    sources = len(world.reward_sources)
+    for name, arm in arms.items():
+        head, place = arm.head, f"arms.{name}.head"
+        if not isinstance(head, value.Sharded):
+            continue
+        if clipped and head.td == "per_shard":
+            raise ValueError(
+                f"{place}.td: got 'per_shard'; allowed with a value clip: 'joint', or "
+                "train.learn.value_clip: null"
+            )
+        if head.routing is None:
+            continue
+        if head.shards < sources:
+            raise ValueError(
+                f"{place}.shards: got {head.shards}; allowed with routing: at least "
+                f"one for each reward source ({', '.join(world.reward_sources)})"
+            )
+        seen = head.routing.overseen
+        if seen is not None and seen >= world.num_contexts:
+            raise ValueError(
+                f"{place}.routing.overseen: got {seen}; allowed: 0 to "
+                f"{world.num_contexts - 1}"
+            )

@@ -6,6 +6,7 @@ checkpoints are made and a signal is heeded. Symbols: N seeds.
 
 import dataclasses
 import json
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,7 @@ def run(job: Job) -> dict[str, agents.Agent]:
         for arm in job.arms:
             if not arm.trained:
                 result[arm.name] = fresh((arm,)).learners[0].agent
+                _rewind(job.folder, (arm.name,), -1)
                 _snapshot(job, arm, int(stem.update[0]), result[arm.name])
         for group in groups:
             carry = _advance(job, group, fresh(group), stopped)
@@ -119,20 +121,18 @@ def run(job: Job) -> dict[str, agents.Agent]:
     return {arm.name: result[arm.name] for arm in job.arms}
 
 
-def rewind(folder: Path) -> None:
-    """Drop the metrics that are newer than the checkpoints: they come again."""
-    reached: dict[str, int] = {}
-    for saved in (folder / "checkpoints").glob("*"):
-        for arm in saved.name.split("+"):
-            reached[arm] = checkpoints.latest(saved) or 0
+def _rewind(folder: Path, arms: tuple[str, ...], reached: int) -> None:
+    """Drop the metrics of some arms that are newer than an update: they come again."""
     path = folder / "metrics.jsonl"
+    rows = runs.read_lines(path)
     kept = [
         row
-        for row in runs.read_lines(path)
-        if row["snapshot" if "snapshot" in row else "update"]
-        <= reached.get(row["arm"], -1)
+        for row in rows
+        if row["arm"] not in arms
+        or row["snapshot" if "snapshot" in row else "update"] <= reached
     ]
-    runs.write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+    if len(kept) < len(rows):
+        runs.write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
 
 
 def _keys(config: schedule.TrainConfig) -> jax.Array:
@@ -177,9 +177,13 @@ def _advance(
     config = job.train
     name = "+".join(arm.name for arm in group)
     folder = job.folder / "checkpoints" / name
-    found = checkpoints.latest(folder)
+    found = checkpoints.newest(folder, carry)
     if found is not None:
-        carry = checkpoints.restore(folder, found, carry)
+        carry = found.carry
+        for text in found.refused:
+            print(f"shardsim: {text}; refused", file=sys.stderr)
+    names = tuple(arm.name for arm in group)
+    _rewind(job.folder, names, -1 if found is None else found.update)
     shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
     stops, kept = schedule.boundaries(config, shared)
     last = config.total_updates if end is None else end

@@ -101,7 +101,7 @@ def update(setting: Setting, carry: Carry, source: Source) -> tuple[Carry, PyTre
         kept = typing.cast(Trajectory, source.kept)  # `schedule.kept` loads it
         trajectory = stored.draw(kept, setting.num_steps, setting.num_envs, key)
         return absorb(setting, carry, trajectory)
-    trajectory, states = _collect(setting, carry.learners[0], carry.states, key, source)
+    trajectory, states = collect(setting, carry.learners[0], carry.states, key, source)
     return absorb(setting, carry._replace(states=states), trajectory)
 
 
@@ -145,13 +145,14 @@ def _keys(root: Key[Array, ""], update: Int[Array, ""]) -> tuple[Array, Array]:
     return data, order
 
 
-def _collect(
+def collect(
     setting: Setting,
     actor: Learner,
     states: State,
     key: Key[Array, ""],
     source: Source,
 ) -> tuple[Trajectory, State]:
+    """T x B steps of whoever acts in this phase, and where the worlds stand then."""
     env, params = setting.env, source.params
     pool_key, goal_key, act_key = jax.random.split(key, 3)
     pool = autoreset.fill(env, pool_key, params, setting.pool_size)

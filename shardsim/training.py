@@ -11,10 +11,16 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from shardsim import acting, loop, outside, runs, schedule
+from shardsim import acting, grids, loop, outside, runs, schedule
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim.experiment import ArmConfig, Experiment, check_spelling, size_arms
+from shardsim.experiment import (
+    ArmConfig,
+    Experiment,
+    check_arms,
+    check_spelling,
+    size_arms,
+)
 from shardsim_envs import World
 
 AnyWorld: TypeAlias = World | outside.Gymnax | outside.Gymnasium
@@ -49,11 +55,13 @@ class Training:
                     f"{place}.data: got 'walker'; allowed in worlds without a board: "
                     "'agent'"
                 )
-            if phase.losses.observation.any:
-                raise ValueError(
-                    f"{place}.losses.observation: got weights; allowed in worlds "
-                    "whose observations are not planes: none"
-                )
+            for name in ("observation", "masked"):
+                if getattr(phase.losses, name).any:
+                    raise ValueError(
+                        f"{place}.losses.{name}: got weights; allowed in worlds "
+                        "whose observations are not planes: none"
+                    )
+        check_arms(self.arms, self.world, self.train)
         steers = not isinstance(self.train.acting, acting.Prior)
         if isinstance(self.world, outside.Gymnasium) and steers:
             raise ValueError(
@@ -105,7 +113,7 @@ def run(
         if "update" in row:
             last[row["arm"]] = row["reward per episode"]
     arms = {
-        name: {"reward per episode": last[name], "mean": float(np.mean(last[name]))}
+        name: _reached(training.train, last[name])
         for name in training.arms
         if name in last
     }
@@ -113,6 +121,7 @@ def run(
         "name": training.name,
         "digest": configs.digest(training),
         "seeds": training.train.num_seeds,
+        "grid": grids.points(training.train.grid),
         "arms": arms,
         "predictions": {},
     }
@@ -120,3 +129,13 @@ def run(
     seconds = {"train": time.perf_counter() - began}
     runs.write_json(folder / "timing.json", seconds)
     return arms
+
+
+def _reached(train: schedule.TrainConfig, reward: list[float]) -> dict[str, Any]:
+    """Reward per episode of N elements: as it is, its mean, and that of each point."""
+    by_point = np.reshape(reward, (-1, train.num_seeds))
+    return {
+        "reward per episode": reward,
+        "mean": float(np.mean(reward)),
+        "mean of each point": by_point.mean(axis=1).tolist(),
+    }

@@ -45,6 +45,7 @@ FLOORS = {
     "comparison": 5,
     "experiment": 6,
     "training": 6,
+    "collecting": 6,
     "play": 6,
     "results": 6,
     "progress": 6,

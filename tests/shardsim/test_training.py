@@ -130,7 +130,7 @@ def test_every_head_learns_the_exact_value(head):
 def test_an_untrained_head_does_not_get_there():
     """The negative control of the test above: V = 0 acts like chance."""
     trajectory, _ = jax.jit(
-        lambda c: train._collect(
+        lambda c: train.collect(
             setting([value.MLP()]),
             c.learners[0],
             c.states,

@@ -1,0 +1,125 @@
+"""`shardsim collect`: trajectories of a walker, or of a run's agents, for later use."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, PyTree
+
+from shardsim import config as configs
+from shardsim import outside, population, runs, schedule, stored, train, training
+from shardsim.agent import Agent
+from shardsim.experiment import Experiment
+from shardsim.types import Trajectory
+
+
+def collect(
+    source: Path, flags: list[str], out: Path, arm: str | None, updates: int
+) -> tuple[int, int]:
+    """Collect `updates` rollouts of every seed and write them into one file.
+
+    Args:
+      source: a config, whose first phase says who acts (its arm as it is initialised),
+        or the folder of a run, whose agents act in the world of the last phase.
+      arm: the arm of the run that acts; None is the first that is trained.
+
+    Returns:
+      Steps T, and environments M = updates * seeds * num_envs, of the file.
+
+    Raises:
+      ConfigError, RunError: what can't be collected.
+    """
+    if updates < 1:
+        raise configs.ConfigError(f"updates: got {updates}; allowed: at least 1")
+    if out.suffix != ".npz":
+        raise configs.ConfigError(f"out: got {out}; allowed: a name that ends in .npz")
+    a_run = source.is_dir()
+    if a_run:
+        found: Any = training.load(runs.find(source))
+    else:
+        data = configs.override(configs.read_yaml(source), flags)
+        kind = Experiment if "predictions" in data else training.Training
+        found = configs.build(kind, data)
+    if isinstance(found.world, outside.Gymnasium):
+        raise configs.ConfigError(
+            "world.kind: got 'gymnasium'; allowed: a world that is no host's"
+        )
+    trained = {a.name: a for a in found.sized() if a.trained}
+    name = next(iter(trained)) if arm is None else arm
+    if name not in trained:
+        raise configs.ConfigError(f"arm: got {name!r}; allowed: {', '.join(trained)}")
+    phase = found.train.phases[-1 if a_run else 0]
+    if phase.data == "stored":
+        raise configs.ConfigError(
+            "train.phases.0.data: got 'stored'; allowed: 'walker' or 'agent'"
+        )
+    setting = schedule.setting(found.train, found.world, (trained[name].head,), phase)
+    world = train.Source(schedule.phase_params(found.world, phase))
+    carry = _carry(found, trained[name], world)
+    if a_run:
+        carry = _with_weights(carry, source / "weights" / f"{name}.npz")
+    taken = []
+    for _ in range(updates):
+        states, trajectory = _rollout(setting, carry, world)
+        carry = carry._replace(states=states, update=carry.update + 1)
+        taken.append(jax.tree.map(_side_by_side, trajectory))
+    whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *taken)
+    stored.save(out, whole)
+    return whole.reward.shape
+
+
+def _carry(found: Any, arm: Any, world: train.Source) -> train.Carry:
+    config = found.train
+    recipe = population.Recipe(
+        found.agent, config.optimizer, found.world, config.num_envs, config.objectives
+    )
+    keys = population.seed_keys(config.seed, config.num_seeds)
+    hyper = jax.tree.map(
+        lambda leaf: leaf[: config.num_seeds], schedule.hyper(config, arm.head)
+    )
+    return population.init(recipe, arm.head, arm.width, world.params, keys, hyper)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _rollout(
+    setting: train.Setting, carry: train.Carry, world: train.Source
+) -> tuple[PyTree, Trajectory]:
+    """The data of one update of all seeds; nothing is learnt."""
+
+    def one(carry: train.Carry) -> tuple[PyTree, Trajectory]:
+        key = train.data_key(carry.key, carry.update)
+        taken, states = train.collect(
+            setting, carry.learners[0], carry.states, key, world
+        )
+        return states, taken
+
+    return jax.vmap(one)(carry)
+
+
+def _with_weights(carry: train.Carry, path: Path) -> train.Carry:
+    """The same carry with the weights of a file in its first arm."""
+    learner = carry.learners[0]
+    agent = restored(learner.agent, runs.read_arrays(path))
+    return carry._replace(learners=(learner._replace(agent=agent),))
+
+
+def restored(agent: Agent, arrays: dict[str, Any]) -> Agent:
+    """An agent, or a population, with the weights that a file has by dotted name."""
+    graphdef, state = nnx.split(agent)
+    flat = nnx.to_flat_state(state)
+    leaves = []
+    for path, leaf in flat:
+        name = ".".join(str(step) for step in path)
+        if name not in arrays:
+            raise runs.RunError(f"weights: {name} is missing")
+        leaves.append((path, leaf.replace(jnp.asarray(arrays[name]))))
+    return nnx.merge(graphdef, nnx.from_flat_state(leaves))
+
+
+def _side_by_side(leaf: Array) -> Array:
+    """[N, T, B, ...] as [T, N * B, ...]."""
+    turned = jnp.moveaxis(leaf, 0, 1)
+    return turned.reshape(turned.shape[0], -1, *turned.shape[3:])
