@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 from typing import Literal
 
 import jax
@@ -49,3 +50,29 @@ class Encoder(nnx.Module):
         for layer in self.layers:
             features = jax.nn.relu(layer(features))
         return features
+
+
+@dataclasses.dataclass(frozen=True)
+class FlatEncoder:
+    """What is seen, as it is: D and V have no layer in common."""
+
+    features: int
+    """D: how many numbers an observation has."""
+    kind: Literal["flat"] = "flat"
+
+    def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Flat":
+        del rngs
+        size = math.prod(observation_shape)
+        if size != self.features:
+            raise ValueError(
+                f"features: got {self.features}; allowed for observations of shape "
+                f"{observation_shape}: {size}"
+            )
+        return Flat()
+
+
+class Flat(nnx.Module):
+    """z = x."""
+
+    def __call__(self, observation: UInt8[Array, "..."]) -> Float[Array, " D"]:
+        return observation.reshape(-1).astype(jnp.float32)

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from shardsim import agent as agents
 from shardsim import (
@@ -145,8 +145,8 @@ def _spread(config: schedule.TrainConfig, tree: Any) -> Any:
     """Leaves [N, ...] spread over the devices."""
     if config.devices == 1:
         return tree
-    mesh = jax.make_mesh((config.devices,), ("seed",), axis_types=(AxisType.Auto,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("seed")))
+    spread = NamedSharding(population.mesh(config.devices), PartitionSpec("seed"))
+    return jax.device_put(tree, spread)
 
 
 def _stem(

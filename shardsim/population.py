@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, PartitionSpec
 from jaxtyping import Array, Int, Key, PyTree
 
 from shardsim import agent as agents
@@ -117,10 +118,40 @@ def chunk(
 ) -> tuple[train.Carry, PyTree]:
     """`updates` updates of all seeds, in one program for any number of them.
 
+    With several devices each runs its share of the seeds and hears of no other.
+
     Returns:
       The new carry, and for each arm the metrics [N, ...] summed over updates.
     """
-    step = jax.vmap(functools.partial(train.update, setting), in_axes=(0, None))
+    run = functools.partial(_run, setting)
+    if setting.devices > 1:
+        seeds, all_of_it = PartitionSpec("seed"), PartitionSpec()
+        run = jax.shard_map(
+            run,
+            mesh=mesh(setting.devices),
+            in_specs=(seeds, all_of_it, all_of_it),
+            out_specs=seeds,
+            check_vma=False,
+        )
+    return run(carry, source, updates)
+
+
+def mesh(devices: int) -> Mesh:
+    """The devices that seeds are spread over."""
+    return jax.make_mesh((devices,), ("seed",), axis_types=(AxisType.Auto,))
+
+
+def _run(
+    setting: train.Setting,
+    carry: train.Carry,
+    source: train.Source,
+    updates: Int[Array, ""],
+) -> tuple[train.Carry, PyTree]:
+    # traced once, for the shapes of the metrics and for the loop
+    step = jax.jit(
+        jax.vmap(functools.partial(train.update, setting), in_axes=(0, None)),
+        inline=True,
+    )
     _, shapes = jax.eval_shape(step, carry, source)
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 

@@ -242,6 +242,7 @@ def setting(
         total_updates=config.total_updates,
         mask_fraction=config.mask_fraction,
         precision=config.precision,
+        devices=config.devices,
         balanced="load_balance" in config.grid
         or any(grids.own_balance(head) > 0 for head in heads),
     )

@@ -53,6 +53,8 @@ class Setting(NamedTuple):
     """Of the run: what the learning rate's schedule goes by."""
     mask_fraction: float = 0.25
     precision: Literal["float32", "bfloat16"] = "float32"
+    devices: int = 1
+    """Devices over which the seeds are spread."""
     balanced: bool = False
     """Whether uneven gates cost something in some seed."""
 
@@ -89,13 +91,7 @@ class Source(NamedTuple):
 
 
 def update(setting: Setting, carry: Carry, source: Source) -> tuple[Carry, PyTree]:
-    """Collect T x B steps and let every arm learn from them.
-
-    An arm whose loss is not finite keeps what it had before.
-
-    Returns:
-      The new carry, and metrics of this update: scalars, `rewards [R]`.
-    """
+    """Collect T x B steps and let every arm learn from them; returns as `absorb`."""
     key = data_key(carry.key, carry.update)
     if setting.data == "stored":
         kept = typing.cast(Trajectory, source.kept)  # `schedule.kept` loads it
@@ -108,7 +104,13 @@ def update(setting: Setting, carry: Carry, source: Source) -> tuple[Carry, PyTre
 def absorb(
     setting: Setting, carry: Carry, trajectory: Trajectory
 ) -> tuple[Carry, PyTree]:
-    """Let every arm learn from T x B steps, wherever they come from; see `update`."""
+    """Let every arm learn from T x B steps, wherever they come from.
+
+    An arm whose loss is not finite keeps what it had before.
+
+    Returns:
+      The new carry, and metrics of this update: scalars, `rewards [R]`.
+    """
     _, order_key = _keys(carry.key, carry.update)
     learners, metrics, failed = [], [], []
     for index, (head, learner) in enumerate(
