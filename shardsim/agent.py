@@ -17,7 +17,7 @@ PARTS = ("encoder", "decoder", "value", "auxiliary")
 class AgentConfig:
     """What all arms share; only the head differs."""
 
-    encoder: encoders.MLPEncoder = encoders.MLPEncoder()
+    encoder: encoders.EncoderConfig = encoders.MLPEncoder()
     decoder_width: int = 64
     """Hidden units of D."""
     auxiliary_width: int = 128
