@@ -11,8 +11,8 @@ import pytest
 from flax import nnx
 from jax.test_util import check_grads
 
-from shardsim import config, encoders
 from shardsim import agent as agents
+from shardsim import config, encoders
 
 SMALL = [
     encoders.MLPEncoder(widths=(7, 6)),
