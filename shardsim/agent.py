@@ -18,7 +18,7 @@ PARTS = ("encoder", "decoder", "value", "auxiliary")
 class AgentConfig:
     """What all arms share; only the head differs."""
 
-    encoder: encoders.MLPEncoder = encoders.MLPEncoder()
+    encoder: encoders.EncoderConfig = encoders.MLPEncoder()
     decoder_width: int = 64
     """Units of D's last hidden layer."""
     decoder_before: tuple[int, ...] = ()

@@ -191,6 +191,7 @@ def _advance(
     if done in kept and end is None and found is None:
         for arm, learner in zip(group, carry.learners, strict=True):
             _snapshot(job, arm, done, learner.agent)
+    carry = _spread(config, carry)
     saved = time.monotonic()
     chunk = _chunks(job)
     for stop in (s for s in stops if done < s <= last):

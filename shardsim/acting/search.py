@@ -97,7 +97,10 @@ def search(
             out.observation, jax.vmap(env.context)(out.state)
         )
         weight = jnp.where(out.terminated, 0.0, discount)
-        return mctx.RecurrentFnOutput(out.reward, weight, prior, value), out.state
+        told = mctx.RecurrentFnOutput(
+            reward=out.reward, discount=weight, prior_logits=prior, value=value
+        )
+        return told, out.state
 
     prior, value = jax.vmap(judge)(observations, jax.vmap(env.context)(states))
     transform = functools.partial(
@@ -110,7 +113,7 @@ def search(
         out = mctx.gumbel_muzero_policy(
             (),
             key,
-            mctx.RootFnOutput(prior, value, states),
+            mctx.RootFnOutput(prior_logits=prior, value=value, embedding=states),
             recurrent,
             config.simulations,
             max_depth=config.depth,
