@@ -84,9 +84,7 @@ def ours(limit: float, updates: int = 16, task: speed_ours.Task | None = None) -
     """Train one seed till the level is reached, or for `limit` seconds."""
     task = task or speed_ours.corner()
     program = speed_ours.compiled(task)
-    test = jax.jit(
-        lambda agent, key: tested(task.world, agent, key, LEVELS, STEPS)  # type: ignore[arg-type]
-    )
+    test = jax.jit(lambda agent, key: tested(task.world, agent, key, LEVELS, STEPS))
     carry = program.start()
     seconds, done, best = program.seconds, 0, 0.0
     while True:

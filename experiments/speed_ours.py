@@ -157,7 +157,9 @@ def corner(num_seeds: int = 1, updates: int = 10_000) -> Task:
         optimizer=optimize.OptimizerConfig(learning_rate=1e-3, clip_norm=0.5),
         devices=devices(num_seeds),
     )
-    agent = agents.AgentConfig(encoders.MLPEncoder((128, 128)), decoder_width=128)
+    agent = agents.AgentConfig(
+        encoders.MLPEncoder(widths=(128, 128)), decoder_width=128
+    )
     return Task(world, agent, value.MLP(), 128, config)
 
 
@@ -213,7 +215,7 @@ def searching(simulations: int, num_envs: int, num_steps: int) -> Callable[[], A
         learn=learning.ExpertIteration(),
         pool_size=32,
     )
-    agent = agents.AgentConfig(encoders.MLPEncoder((64, 64)), decoder_width=64)
+    agent = agents.AgentConfig(encoders.MLPEncoder(widths=(64, 64)), decoder_width=64)
     task = task._replace(agent=agent, config=config)
     phase = config.phases[0]
     setting = schedule.setting(config, world, (task.head,), phase)
