@@ -1,6 +1,7 @@
 """How fast are the worlds, beside those that one would use instead?
 
 Command:  python experiments/speed.py worlds [--out runs/speed_worlds.png]
+          python experiments/speed.py train: see `speed_train` beside this file
 Time:     ten minutes on 2 cores. No network; a peer that isn't installed is skipped.
 
 Each row is measured in turns with its peer, in one run: ours, theirs, ours, theirs;
@@ -26,8 +27,9 @@ from typing import Any
 import gymnasium
 import jax
 import jax.numpy as jnp
-import measuring  # beside this file
+import measuring  # beside this file, like the next one
 import numpy as np
+import speed_train
 
 import shardsim_envs as worlds
 from shardsim import autoreset
@@ -223,11 +225,21 @@ def measure_worlds() -> list[measuring.Row]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=["worlds"])
-    parser.add_argument("--out", type=Path, default=Path("runs/speed_worlds.png"))
+    parser.add_argument("what", choices=["worlds", "train"])
+    parser.add_argument("--out", type=Path, help="runs/speed_WHAT.png, if not given")
+    parser.add_argument("--only", choices=speed_train.ROWS, help="one row of `train`")
+    parser.add_argument(
+        "--devices", type=int, help="CPU devices, over which `train` spreads its seeds"
+    )
     known = parser.parse_args(arguments)
+    out = known.out or Path(f"runs/speed_{known.what}.png")
+    if known.devices:
+        jax.config.update("jax_num_cpu_devices", known.devices)
     print(measuring.machine())
-    measuring.draw(measure_worlds(), known.out)
+    if known.what == "worlds":
+        measuring.draw(measure_worlds(), out)
+    else:
+        speed_train.measure(known.only, out)
     return 0
 
 

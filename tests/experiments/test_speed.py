@@ -4,6 +4,9 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "experiments"
@@ -21,8 +24,28 @@ def speed(monkeypatch):
     for name, small in {"BATCH": 4, "STEPS": 3, "GENERATED": 1, "VECTOR": 2}.items():
         monkeypatch.setattr(module, name, small)
     monkeypatch.setattr(module.measuring, "ROUNDS", 1)
+    train = module.speed_train
+    small = {
+        "SEEDS": (1, 2),
+        "ENVS": (4,),
+        "STEPS": 512,
+        "CURVE_SEEDS": 2,
+        "CURVE_UPDATES": 10,
+        "POPULATION": (1, 1),
+        "SIDE": 64,
+        "SEARCH_ENVS": 4,
+        "SEARCH_STEPS": 2,
+        "SIZES": (1, 2, 3),
+    }
+    for name, value in small.items():
+        monkeypatch.setattr(train, name, value)
+    monkeypatch.setattr(train.speed_corner, "LEVELS", 2)
+    monkeypatch.setattr(train.speed_corner, "STEPS", 4)
+    monkeypatch.delenv("PEERS", raising=False)
+    monkeypatch.chdir(FOLDER)
     yield module
-    sys.modules.pop("measuring", None)
+    for name in [n for n in sys.modules if n == "measuring" or "speed_" in n]:
+        sys.modules.pop(name)
 
 
 def test_a_row_tells_the_ratio(speed, capsys):
@@ -56,3 +79,91 @@ def test_it_runs_without_peers(speed, tmp_path, capsys, monkeypatch):
     assert "is skipped" in text
     for row in ("CornerMaze, seen", "MonsterWorld, levels", "Gymnasium, one"):
         assert row in text
+
+
+def test_a_return_is_the_mean_over_episodes_the_cut_one_too(speed):
+    # pays 1 in step 2 of an episode of 2, then an episode of 1 that the end cuts
+    reward = jnp.asarray([[0.0], [1.0], [0.0]])
+    ended = jnp.asarray([[0.0], [1.0], [0.0]])
+    found = speed.speed_train.speed_corner.returns(reward, ended, 0.5)
+    np.testing.assert_allclose(found, [(0.5 + 0.0) / 2])
+
+
+def test_nothing_paid_after_an_end_counts_before_it(speed):
+    reward = jnp.asarray([[0.0, 1.0], [4.0, 4.0]])
+    ended = jnp.asarray([[1.0, 0.0], [0.0, 1.0]])
+    found = speed.speed_train.speed_corner.returns(reward, ended, 0.5)
+    np.testing.assert_allclose(found, [(0 + 4) / 2, 1 + 2])
+
+
+def test_flops_by_hand(speed):
+    """E 507-128-128, D 128-128-4, V 128-128-1 on a 13 x 13 x 3 board."""
+    ours = speed.speed_train.speed_ours
+    task = ours.grown(ours.corner(), num_seeds=2, num_envs=4, num_steps=8, epochs=3)
+    seen = int(np.prod(task.world.observation_shape))
+    e, d, v = seen * 128 + 128**2, 128**2 + 128 * 4, 128**2 + 128
+    one = 2 * (e + d) + 4 * (e + v) + 3 * (6 * (e + d + v) - 2 * seen * 128)
+    assert ours.flops(task) == 2 * 4 * 8 * one
+
+
+def test_cartpole_is_set_up_as_purejaxrl_does(speed):
+    pytest.importorskip("gymnax")
+    ours = speed.speed_train.speed_ours
+    task = ours.cartpole(1, 4, 2)
+    carry = jax.eval_shape(lambda: ours._fresh(task))
+    agent = carry.learners[0].agent
+    assert not ours._weights(agent.encoder)
+    assert sorted(ours._weights(agent.decoder)) == [64 * 2, 4 * 64, 64 * 64]
+    assert sorted(ours._weights(agent.value)) == [64, 4 * 64, 64 * 64]
+
+
+def test_absent_peers_are_skipped_with_a_word(speed, monkeypatch, capsys):
+    for name in ("jaxgmg", "jaxgmg.baselines", "jaxgmg.baselines.experience"):
+        monkeypatch.setitem(sys.modules, name, None)
+    peers = speed.speed_train.speed_peers
+    assert peers.purejaxrl() is None
+    assert peers.jaxgmg() is None
+    text = capsys.readouterr().out
+    assert "PureJaxRL is skipped" in text
+    assert "jaxgmg is skipped" in text
+
+
+def test_costs_are_drawn(speed, tmp_path):
+    costs = {"num_envs": ([1, 10, 100], [0.1, 0.5, 4.0])}
+    speed.speed_train.draw_costs(costs, tmp_path / "deep" / "cost.png")
+    assert (tmp_path / "deep" / "cost.png").is_file()
+
+
+ROWS = {
+    "ppo": "PPO 4 x 128, 2 seeds, compile",
+    "curves": "CartPole return by tenths, ours, 2 seeds",
+    "corner": "corner maze: 0.74 was not reached",
+    "population": "ratio",
+    "search": "search, 16 simulations",
+    "cost": "slope of the last decade",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", sorted(ROWS))
+def test_every_row_runs_alone_and_without_peers(
+    speed, row, tmp_path, capsys, monkeypatch
+):
+    if row in ("ppo", "curves", "cost"):
+        pytest.importorskip("gymnax")
+    train = speed.speed_train
+    monkeypatch.setattr(train.speed_peers, "jaxgmg", lambda: None)
+    small = train.speed_ours.grown(
+        train.speed_ours.corner(), num_envs=4, num_steps=2, pool_size=2
+    )
+    monkeypatch.setattr(train.speed_ours, "corner", lambda *_: small)
+    one_try = train.speed_corner.ours
+    monkeypatch.setattr(train.speed_corner, "ours", lambda _: one_try(0.0, 1))
+    out = tmp_path / "speed.png"
+    assert speed.main(["train", "--only", row, "--out", str(out)]) == 0
+    text = capsys.readouterr().out
+    assert ROWS[row] in text
+    if row in ("ppo", "curves"):
+        assert "PureJaxRL is skipped" in text
+    if row == "cost":
+        assert out.with_stem("speed_cost").is_file()

@@ -1,0 +1,233 @@
+"""Our training, set up as the peers' is, in programs that can be timed by themselves.
+
+Symbols: N seeds, B environments, T steps.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+import shardsim_envs as worlds
+from shardsim import (
+    acting,
+    encoders,
+    learning,
+    losses,
+    optimize,
+    outside,
+    population,
+    schedule,
+    train,
+    value,
+)
+from shardsim import agent as agents
+from shardsim.types import Trainable
+
+JOINT = losses.LossTable(
+    policy=losses.Moves(encoder=1.0, decoder=1.0),
+    value=losses.Moves(encoder=1.0, value=1.0),
+)
+"""D and V both move what they have in common."""
+
+
+class Task(NamedTuple):
+    """A training without its run folder."""
+
+    world: Trainable
+    agent: agents.AgentConfig
+    head: value.Head
+    width: int
+    config: schedule.TrainConfig
+
+    @property
+    def steps(self) -> int:
+        """Of all environments of all seeds in one update."""
+        c = self.config
+        return c.num_envs * c.num_steps * c.population
+
+
+class Program(NamedTuple):
+    """A training, compiled: from keys to the end of it."""
+
+    seconds: float
+    """To trace and compile."""
+    start: Callable[[], train.Carry]
+    go: Callable[[train.Carry, int], tuple[train.Carry, Any]]
+
+
+def compiled(task: Task) -> Program:
+    """Trace and compile a training; what was compiled before is forgotten."""
+    jax.clear_caches()
+    config, phase = task.config, task.config.phases[0]
+    recipe = population.Recipe(
+        task.agent, config.optimizer, task.world, config.num_envs, config.objectives
+    )
+    params = schedule.phase_params(task.world, phase)
+    source = train.Source(params)
+    setting = schedule.setting(config, task.world, (task.head,), phase)
+    keys, hyper = spread(
+        (
+            population.seed_keys(config.seed, config.num_seeds),
+            schedule.hyper(config, task.head),
+        ),
+        config.devices,
+    )
+    began = time.perf_counter()
+    static = (recipe, task.head, task.width)
+    init = population.init.lower(*static, params, keys, hyper).compile()
+    first = init(params, keys, hyper)
+    count = jnp.int32(1)
+    chunk = population.chunk.lower(setting, first, source, count).compile()
+    seconds = time.perf_counter() - began
+
+    def go(carry: train.Carry, updates: int) -> tuple[train.Carry, Any]:
+        return chunk(carry, source, jnp.int32(updates))
+
+    return Program(seconds, lambda: init(params, keys, hyper), go)
+
+
+def spread(tree: Any, devices: int) -> Any:
+    """The seeds over the devices, as the loop does it."""
+    if devices == 1:
+        return tree
+    mesh = jax.make_mesh((devices,), ("seed",), axis_types=(AxisType.Auto,))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("seed")))
+
+
+def devices(num_seeds: int) -> int:
+    """As many as there are, if the seeds can be shared out among them."""
+    count = jax.local_device_count()
+    return count if num_seeds % count == 0 else 1
+
+
+def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
+    """PureJaxRL's settings: what is seen goes into two networks of 64 and 64 tanh."""
+    phase = schedule.Phase("train", updates, losses=JOINT)
+    config = schedule.TrainConfig(
+        phases=(phase,),
+        num_seeds=num_seeds,
+        num_envs=num_envs,
+        num_steps=128,
+        epochs=4,
+        minibatches=4,
+        pool_size=32,
+        discount=0.99,
+        td_lambda=0.95,
+        acting=acting.Prior(),
+        learn=learning.PPO(clip=0.2, value_clip=0.2, entropy=0.01),
+        optimizer=optimize.OptimizerConfig(
+            learning_rate=2.5e-4,
+            clip_norm=0.5,
+            rule=optimize.Adam(eps=1e-5),
+            schedule=optimize.Schedule("linear"),
+        ),
+        devices=devices(num_seeds),
+    )
+    agent = agents.AgentConfig(
+        encoder=encoders.FlatEncoder(4),
+        decoder_width=64,
+        decoder_before=(64,),
+        decoder_activation="tanh",
+    )
+    head = value.MLP(before=(64,), activation="tanh")
+    return Task(outside.Gymnax(id="CartPole-v1"), agent, head, 64, config)
+
+
+def corner(num_seeds: int = 1, updates: int = 10_000) -> Task:
+    """The corner maze of jaxgmg: the same levels, time limit and reward."""
+    world = worlds.CornerMaze(size=13, layout="tree", region=5, max_steps=128)
+    config = schedule.TrainConfig(
+        phases=(schedule.Phase("train", updates, losses=JOINT),),
+        num_seeds=num_seeds,
+        num_envs=256,
+        num_steps=32,
+        epochs=2,
+        minibatches=4,
+        pool_size=256,
+        discount=0.99,
+        td_lambda=0.95,
+        acting=acting.Prior(),
+        learn=learning.PPO(entropy=0.01),
+        optimizer=optimize.OptimizerConfig(learning_rate=1e-3, clip_norm=0.5),
+        devices=devices(num_seeds),
+    )
+    agent = agents.AgentConfig(
+        encoders.MLPEncoder(widths=(128, 128)), decoder_width=128
+    )
+    return Task(world, agent, value.MLP(), 128, config)
+
+
+def grown(task: Task, **fields: Any) -> Task:
+    """The same task with other sizes."""
+    config = dataclasses.replace(task.config, **fields)
+    again = dataclasses.replace(config, devices=devices(config.num_seeds))
+    return task._replace(config=again)
+
+
+def flops(task: Task) -> float:
+    """Floating-point operations of one update of all seeds, matrices alone.
+
+    A matrix of P weights costs 2 P of a sample going forward, and twice that going
+    back, but for the gradient to what is seen. Going forward: E and D when acting, E
+    and V on what is seen next and on what is seen, all three in every epoch.
+    """
+    carry = jax.eval_shape(lambda: _fresh(task))
+    agent = carry.learners[0].agent
+    sizes = {part: _weights(getattr(agent, part)) for part in agents.PARTS}
+    e, d, v = (sum(sizes[part]) for part in ("encoder", "decoder", "value"))
+    first = sizes["encoder"][0] if sizes["encoder"] else 0
+    forward = 2 * (e + d) + 4 * (e + v)
+    epoch = 6 * (e + d + v) - 2 * first
+    return float(task.steps * (forward + task.config.epochs * epoch))
+
+
+def _fresh(task: Task) -> train.Carry:
+    config = task.config
+    recipe = population.Recipe(
+        task.agent, config.optimizer, task.world, config.num_envs
+    )
+    keys = population.seed_keys(0, 1)
+    one = dataclasses.replace(config, num_seeds=1, devices=1)
+    hyper = schedule.hyper(one, task.head)
+    params = task.world.params()
+    return population.init(recipe, task.head, task.width, params, keys, hyper)
+
+
+def _weights(part: Any) -> list[int]:
+    """Sizes of the matrices of a part, of one seed."""
+    leaves = jax.tree.leaves(part)
+    return [int(np.prod(x.shape[1:])) for x in leaves if len(x.shape) == 3]
+
+
+def searching(simulations: int, num_envs: int, num_steps: int) -> Callable[[], Any]:
+    """Act, search and step: T x B steps on a board of 8 x 8."""
+    world = worlds.ContextFruits(size=8)
+    task = grown(corner(), num_envs=num_envs, num_steps=num_steps)._replace(world=world)
+    config = dataclasses.replace(
+        task.config,
+        acting=acting.Search(simulations=simulations),
+        learn=learning.ExpertIteration(),
+        pool_size=32,
+    )
+    agent = agents.AgentConfig(encoders.MLPEncoder(widths=(64, 64)), decoder_width=64)
+    task = task._replace(agent=agent, config=config)
+    phase = config.phases[0]
+    setting = schedule.setting(config, world, (task.head,), phase)
+    source = train.Source(world.params())
+    first = _fresh(task._replace(width=64))
+    one = jax.tree.map(lambda leaf: leaf[0], first)
+
+    @jax.jit
+    def run(carry: train.Carry, key: jax.Array) -> Any:
+        taken, states = train.collect(
+            setting, carry.learners[0], carry.states, key, source
+        )
+        return taken.reward.sum(), states
+
+    return lambda: run(one, jax.random.key(0))
