@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 import shardsim_envs as worlds
 from shardsim import (
@@ -31,7 +31,7 @@ from shardsim.types import Trainable
 
 JOINT = losses.LossTable(
     policy=losses.Moves(encoder=1.0, decoder=1.0),
-    value=losses.Moves(encoder=1.0, value=1.0),
+    value=losses.Moves(encoder=1.0, value=0.5),
 )
 """D and V both move what they have in common."""
 
@@ -81,7 +81,7 @@ def compiled(task: Task) -> Program:
     began = time.perf_counter()
     static = (recipe, task.head, task.width)
     init = population.init.lower(*static, params, keys, hyper).compile()
-    first = init(params, keys, hyper)
+    first = spread(init(params, keys, hyper), config.devices)
     count = jnp.int32(1)
     chunk = population.chunk.lower(setting, first, source, count).compile()
     seconds = time.perf_counter() - began
@@ -89,14 +89,16 @@ def compiled(task: Task) -> Program:
     def go(carry: train.Carry, updates: int) -> tuple[train.Carry, Any]:
         return chunk(carry, source, jnp.int32(updates))
 
-    return Program(seconds, lambda: init(params, keys, hyper), go)
+    return Program(
+        seconds, lambda: spread(init(params, keys, hyper), config.devices), go
+    )
 
 
 def spread(tree: Any, devices: int) -> Any:
     """The seeds over the devices, as the loop does it."""
     if devices == 1:
         return tree
-    mesh = jax.make_mesh((devices,), ("seed",), axis_types=(AxisType.Auto,))
+    mesh = population.mesh(devices)
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec("seed")))
 
 
@@ -124,6 +126,7 @@ def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
         optimizer=optimize.OptimizerConfig(
             learning_rate=2.5e-4,
             clip_norm=0.5,
+            clip_over="agent",
             rule=optimize.Adam(eps=1e-5),
             schedule=optimize.Schedule("linear"),
         ),

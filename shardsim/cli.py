@@ -107,6 +107,7 @@ def _experiment(file: Path, flags: Sequence[str]) -> Any:
     from shardsim import config, experiment
 
     data = config.override(config.read_yaml(file), flags)
+    experiment.offer_devices(data)
     found = config.build(experiment.Experiment, data)
     experiment.check_there(found)
     return found
@@ -135,6 +136,7 @@ def _train(known: argparse.Namespace, flags: Sequence[str]) -> int:
     from shardsim import config, experiment, runs, training
 
     data = config.override(config.read_yaml(known.file), flags)
+    experiment.offer_devices(data)
     found = config.build(training.Training, data)
     experiment.check_there(found)
     folder = known.out or Path("runs") / found.name
@@ -174,9 +176,10 @@ def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def _resume(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
-    from shardsim import experiment, runs, training
+    from shardsim import config, experiment, runs, training
 
     folder = runs.find(known.run)
+    experiment.offer_devices(config.read_yaml(folder / runs.MARK))
     found = training.load(folder)
     experiment.check_there(found)
     if isinstance(found, training.Training):

@@ -1,7 +1,10 @@
 """An experiment as a config: everything a run depends on, checked before it starts."""
 
+import contextlib
 import dataclasses
+import os
 import re
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import jax
@@ -179,6 +182,19 @@ class Checked(Protocol):
     def train(self) -> schedule.TrainConfig: ...
 
     def sized(self) -> tuple[loop.Arm, ...]: ...
+
+
+def offer_devices(data: Mapping[str, Any]) -> None:
+    """Split a CPU into the devices that a config asks for, while that can be done.
+
+    A machine whose devices are not CPUs takes no notice; one that was split by hand
+    (XLA_FLAGS) stays as it is.
+    """
+    train = data.get("train")
+    wanted = train.get("devices", 1) if isinstance(train, Mapping) else 1
+    if isinstance(wanted, int) and 1 < wanted <= (os.cpu_count() or 1):
+        with contextlib.suppress(RuntimeError):  # JAX has begun: what is there stays
+            jax.config.update("jax_num_cpu_devices", wanted)
 
 
 def check_there(found: Checked) -> None:

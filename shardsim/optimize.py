@@ -86,7 +86,10 @@ class OptimizerConfig:
 
     learning_rate: float = 1e-3
     clip_norm: float = 1.0
-    """Largest norm of the gradient of one part."""
+    """Largest norm of the gradient, of what `clip_over` says."""
+    clip_over: Literal["part", "agent"] = "part"
+    """Whether each part is clipped by itself, so that none shrinks another's steps, or
+    all of the agent at once, as in the code of PPO."""
     rule: Rule = Adam()
     schedule: Schedule = Schedule()
 
@@ -110,7 +113,11 @@ def _transform(config: OptimizerConfig) -> optax.GradientTransformation:
 
 
 def _by_leaf(config: OptimizerConfig) -> optax.GradientTransformation:
-    clip = optax.clip_by_global_norm(config.clip_norm)
+    clip = (
+        optax.clip_by_global_norm(config.clip_norm)
+        if config.clip_over == "part"
+        else optax.identity()
+    )
     match config.rule:
         case Adam(b1=b1, b2=b2, eps=eps, weight_decay=decay):
             adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
@@ -175,6 +182,10 @@ def apply(
     graphdef, arrays = nnx.split(agent)
     _, slopes = nnx.split(gradients)
     new, new_state = dict(arrays), dict(state)
+    if config.clip_over == "agent":
+        norm = global_norm([slopes[part] for part in moved & set(new)])
+        shrink = config.clip_norm / jnp.maximum(norm, config.clip_norm)
+        slopes = jax.tree.map(lambda leaf: leaf * shrink, slopes)
     for part in sorted(moved & set(new)):
         # optax mixes Python and array numbers: fails under strict promotion
         with jax.numpy_dtype_promotion("standard"):
