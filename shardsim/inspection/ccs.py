@@ -249,8 +249,8 @@ def _search(
     def objective(probe: tuple[Array, Array]) -> Array:
         return loss(*logits(probe))
 
-    starts = jax.random.normal(key, (restarts, positive.shape[1]), positive.dtype)
-    starts = (pairs.unit(starts), jnp.zeros(restarts, positive.dtype))
+    drawn = jax.random.normal(key, (restarts, positive.shape[1]), positive.dtype)
+    starts = (pairs.unit(drawn), jnp.zeros(restarts, positive.dtype))
     ends = jax.vmap(lambda start: descent.adam(objective, start, steps, rate))(starts)
     losses = jax.vmap(objective)(ends)
     best = jnp.argmin(losses)

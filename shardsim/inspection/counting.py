@@ -144,6 +144,7 @@ def enumerate_features(
             f"differences: got up to {possible} features; allowed: {limit}, "
             "so take fewer pairs or raise the limit"
         )
+    found: list[tuple[tuple[bool, ...], float, np.ndarray]]
     found = [((True,), *margin(x[:1]))]
     for stop in range(2, pairs + 1):
         found = [

@@ -54,27 +54,30 @@ def golden(
     ends in one of them.
     """
 
-    def inner(low: Array, high: Array) -> tuple[Array, Array]:
-        width = GOLDEN * (high - low)
-        return high - width, low + width
-
-    def step(_: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(turn: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
         low, high, left, right, f_left, f_right = state
         down = f_left < f_right
-        low, high = jnp.where(down, low, left), jnp.where(down, right, high)
-        new_left, new_right = inner(low, high)
-        probe = jnp.where(down, new_left, new_right)
+        # the first two turns only measure both inner points, so that the program
+        # holds the objective once
+        moving = turn >= 2
+        low = jnp.where(moving & ~down, left, low)
+        high = jnp.where(moving & down, right, high)
+        width = GOLDEN * (high - low)
+        go_left = jnp.where(moving, down, turn == 0)
+        probe = jnp.where(go_left, high - width, low + width)
         value = objective(probe)
+        shifted = (jnp.where(moving, left, right), jnp.where(moving, f_left, f_right))
+        kept = (jnp.where(moving, right, left), jnp.where(moving, f_right, f_left))
         return (
             low,
             high,
-            jnp.where(down, probe, right),
-            jnp.where(down, left, probe),
-            jnp.where(down, value, f_right),
-            jnp.where(down, f_left, value),
+            jnp.where(go_left, probe, kept[0]),
+            jnp.where(go_left, shifted[0], probe),
+            jnp.where(go_left, value, kept[1]),
+            jnp.where(go_left, shifted[1], value),
         )
 
-    left, right = inner(low, high)
-    start = (low, high, left, right, objective(left), objective(right))
-    low, high, *_ = jax.lax.fori_loop(0, steps, step, start)
+    unknown = jnp.full_like(low, jnp.inf)
+    start = (low, high, low, high, unknown, unknown)
+    low, high, *_ = jax.lax.fori_loop(0, steps + 2, step, start)
     return (low + high) / 2

@@ -1,8 +1,8 @@
 """Maximum likelihood of the families, each in a fixed number of steps.
 
-Closed forms where there are any (normal, Laplace), else Newton's method (logistic),
-golden section (shape of the generalised normal, degrees of Student's t) and expectation
-maximisation (mixtures). No LAPACK and no data-dependent loop, so that fits can be
+Closed forms where there are any (normal, Laplace), else Newton's method (logistic) and
+golden section (shape of the generalised normal, degrees of Student's t); mixtures are
+in `mixtures`. No LAPACK and no data-dependent loop, so that fits can be
 mapped over contexts, parts, resamples and seeds.
 
 A weight a sample lets one compiled program fit subsets (contexts, halves, resamples)
@@ -12,7 +12,7 @@ side by side: a weight of 0 leaves a sample out, 2 counts it twice. Weights that
 A constant input has no density: every scale is held at `FLOOR` of the size of the
 numbers, so that fits stay finite and the log density is large where the constant is.
 
-Symbols: n samples, k components.
+Symbols: n samples.
 """
 
 from functools import partial
@@ -50,12 +50,14 @@ def median_of(x: Sample, weights: Sample) -> Scalar:
     return (x[low] + x[high]) / 2
 
 
-def _floor(x: Sample, weights: Sample) -> Scalar:
+def least_scale(x: Sample, weights: Sample) -> Scalar:
+    """`FLOOR` of the largest number that counts, so that no scale is 0."""
     size = jnp.max(jnp.where(weights > 0, jnp.abs(x), 0.0))
     return FLOOR * jnp.where(size == 0, 1.0, size)
 
 
-def _ready(x: Sample, weights: Sample | None) -> Sample:
+def ready(x: Sample, weights: Sample | None) -> Sample:
+    """Weights of 1 where none are given; refuses what can't be fitted."""
     checks.shaped("x", x, None)
     checks.finite("x", x)
     checks.at_least("x.shape[0]", x.shape[0], 1)
@@ -72,18 +74,18 @@ def normal(x: Sample, weights: Sample | None = None) -> families.Normal:
     Raises:
       ValueError: x is no vector of finite numbers, or weights don't fit. All fits do.
     """
-    weights = _ready(x, weights)
+    weights = ready(x, weights)
     mean = mean_of(x, weights)
     scale = jnp.sqrt(mean_of(jnp.square(x - mean), weights))
-    return families.Normal(mean, jnp.maximum(scale, _floor(x, weights)))
+    return families.Normal(mean, jnp.maximum(scale, least_scale(x, weights)))
 
 
 def laplace(x: Sample, weights: Sample | None = None) -> families.Laplace:
     """Median and mean distance from it."""
-    weights = _ready(x, weights)
+    weights = ready(x, weights)
     median = median_of(x, weights)
     scale = mean_of(jnp.abs(x - median), weights)
-    return families.Laplace(median, jnp.maximum(scale, _floor(x, weights)))
+    return families.Laplace(median, jnp.maximum(scale, least_scale(x, weights)))
 
 
 @partial(jax.jit, static_argnames="steps")
@@ -119,7 +121,7 @@ def _logistic(x: Sample, weights: Sample, steps: int) -> families.Logistic:
     slope, shift = jax.lax.fori_loop(0, steps, step, begin)
     return families.Logistic(
         start.mean + start.scale * shift / slope,
-        jnp.maximum(start.scale / slope, _floor(x, weights)),
+        jnp.maximum(start.scale / slope, least_scale(x, weights)),
     )
 
 
@@ -127,15 +129,15 @@ def logistic(
     x: Sample, weights: Sample | None = None, steps: int = 15
 ) -> families.Logistic:
     """Newton's method in 1 / scale and mean / scale, where the cost is convex."""
-    return _logistic(x, _ready(x, weights), steps)
+    return _logistic(x, ready(x, weights), steps)
 
 
 @partial(jax.jit, static_argnames=("steps", "inner"))
 def _student(x: Sample, weights: Sample, steps: int, inner: int) -> families.Student:
     start = normal(x, weights)
     centre = median_of(x, weights)
-    width = jnp.maximum(mean_of(jnp.abs(x - centre), weights), _floor(x, weights))
-    least = _floor(x, weights)
+    width = jnp.maximum(mean_of(jnp.abs(x - centre), weights), least_scale(x, weights))
+    least = least_scale(x, weights)
 
     def given(log_nu: Array) -> families.Student:
         nu = jnp.exp(log_nu)
@@ -174,7 +176,7 @@ def student(
     Reference: Kent, Tyler and Vardi, A curious likelihood identity for the multivariate
     t-distribution, 1994, for the quicker scale.
     """
-    return _student(x, _ready(x, weights), steps, inner)
+    return _student(x, ready(x, weights), steps, inner)
 
 
 @partial(jax.jit, static_argnames=("rounds", "steps"))
@@ -191,7 +193,7 @@ def _generalised(
     ) -> tuple[Array, Array, Array, Array]:
         mean, shape, low, high = at
         shape = shape_about(x, mean, weights, steps)
-        unit = jnp.maximum(mean_of(jnp.abs(x - mean), weights), _floor(x, weights))
+        unit = jnp.maximum(mean_of(jnp.abs(x - mean), weights), least_scale(x, weights))
 
         def cost(mean: Array) -> Array:
             return mean_of((jnp.abs(x - mean) / unit) ** shape, weights)
@@ -215,14 +217,14 @@ def generalised(
     Below shape 1 the likelihood has a spike at every sample, and the mean that is found
     is one of many. The shape is looked for within `SHAPES`.
     """
-    return _generalised(x, _ready(x, weights), rounds, steps)
+    return _generalised(x, ready(x, weights), rounds, steps)
 
 
 def scale_about(x: Sample, mean: Scalar, shape: Scalar, weights: Sample) -> Scalar:
     """(shape mean |x - mean|^shape)^(1 / shape), of a generalised normal."""
-    unit = jnp.maximum(mean_of(jnp.abs(x - mean), weights), _floor(x, weights))
+    unit = jnp.maximum(mean_of(jnp.abs(x - mean), weights), least_scale(x, weights))
     power = mean_of((jnp.abs(x - mean) / unit) ** shape, weights)
-    return jnp.maximum(unit * (shape * power) ** (1 / shape), _floor(x, weights))
+    return jnp.maximum(unit * (shape * power) ** (1 / shape), least_scale(x, weights))
 
 
 def shape_about(x: Sample, mean: Scalar, weights: Sample, steps: int = 24) -> Scalar:
@@ -230,7 +232,7 @@ def shape_about(x: Sample, mean: Scalar, weights: Sample, steps: int = 24) -> Sc
 
     A constant input has no shape: it ends within `SHAPES` and says nothing.
     """
-    unit = jnp.maximum(mean_of(jnp.abs(x - mean), weights), _floor(x, weights))
+    unit = jnp.maximum(mean_of(jnp.abs(x - mean), weights), least_scale(x, weights))
     far = jnp.log(jnp.maximum(jnp.abs(x - mean) / unit, jnp.finfo(x.dtype).tiny))
 
     def cost(log_shape: Array) -> Array:
@@ -242,51 +244,3 @@ def shape_about(x: Sample, mean: Scalar, weights: Sample, steps: int = 24) -> Sc
 
     low, high = (jnp.full((), jnp.log(s), x.dtype) for s in SHAPES)
     return jnp.exp(descent.golden(cost, low, high, steps))
-
-
-@partial(jax.jit, static_argnames=("components", "steps"))
-def _mixture(
-    x: Sample, weights: Sample, components: int, steps: int
-) -> families.Mixture:
-    whole = normal(x, weights)
-    order = jnp.argsort(x)
-    up_to = jnp.cumsum(weights[order])
-    level = (jnp.arange(components, dtype=x.dtype) + 0.5) / components
-    at = jnp.minimum(jnp.searchsorted(up_to, level * up_to[-1]), x.shape[0] - 1)
-    # half of the spread of the whole, and wider by component: peaks and tails both
-    width = whole.scale * jnp.linspace(0.5, 1.0, components, dtype=x.dtype)
-    least = jnp.maximum(0.01 * whole.scale, _floor(x, weights))
-    start = families.Mixture(
-        jnp.full(components, 1 / components, x.dtype), x[order][at], width
-    )
-    total = jnp.where(up_to[-1] == 0, 1.0, up_to[-1])
-
-    def step(_: Array, now: families.Mixture) -> families.Mixture:
-        belongs = jax.nn.softmax(now.joint(x), axis=-1) * weights[:, None]
-        count = jnp.maximum(belongs.sum(axis=0), jnp.finfo(x.dtype).tiny)
-        mean = x @ belongs / count
-        square = jnp.sum(belongs * jnp.square(x[:, None] - mean[None]), axis=0)
-        scale = jnp.maximum(jnp.sqrt(square / count), least)
-        share = jnp.maximum(count / total, jnp.finfo(x.dtype).tiny)
-        return families.Mixture(share, mean, scale)
-
-    return jax.lax.fori_loop(0, steps, step, start)
-
-
-def mixture(
-    x: Sample, components: int, weights: Sample | None = None, steps: int = 200
-) -> families.Mixture:
-    """Expectation maximisation from quantiles, the widths unequal at the start.
-
-    A component is at least 1% as wide as all numbers together: without a floor the
-    likelihood has no maximum. `steps` are enough for 1e-3 in the mean log density where
-    components overlap little.
-
-    Args:
-      components: k, from 1 to 8.
-
-    Raises:
-      ValueError: as `normal`; a number of components out of range.
-    """
-    checks.one_of("components", components, range(1, 9))
-    return _mixture(x, _ready(x, weights), components, steps)
