@@ -11,6 +11,9 @@ independence of the contributions beside it:
     few big features, one circuit       heavy    heavy    any
     correlated heuristics               any      any      far from 1
 
+Reference: on tails of activations, Millidge and Winsor, Basic Facts about Language
+Model Internals, 2023, and the comments there.
+
 Symbols: n samples, P parts, C contexts, G = 1 + C groups (all samples first, then each
 context), F families as in `likelihoods.FAMILIES`.
 """
@@ -136,9 +139,6 @@ def fit(
     Raises:
       ValueError: arrays that don't fit or are not finite, fewer than two clusters,
         traced labels, too few resamples.
-
-    Reference: on tails of activations, Millidge and Winsor, Basic Facts about Language
-    Model Internals, 2023, and the comments there.
     """
     checks.shaped("contributions", contributions, None, None)
     checks.finite("contributions", contributions)

@@ -127,14 +127,8 @@ def compare(
     pairs.check_pairs(*test)
     checks.shaped("test", test[0], None, positive.shape[1])
     search, cluster, null = jax.random.split(key, 3)
-    found = ccs.fit(
-        positive,
-        negative,
-        search,
-        restarts=restarts,
-        steps=steps,
-        normalise=normalise,
-    )
+    how = {"restarts": restarts, "steps": steps}
+    found = ccs.fit(positive, negative, search, normalise=normalise, **how)
     differences = found.sides.differences(positive, negative)
     directions = jnp.stack(
         [
