@@ -1,7 +1,7 @@
 """How fast does each encoder learn, and in which form, inside a loop and outside?
 
 Command:  python experiments/encoders_speed.py [--batch 256] [--seeds 1 8]
-Time:     about five minutes on 2 quiet cores. No network.
+Time:     minutes on 2 cores; not yet timed at full size. No network.
 
 A row is forward and gradient on a board of 13x13x6: samples a second inside
 `lax.scan`, where training happens, and in a program of one step. `plain` is JAX's own
@@ -9,9 +9,11 @@ convolution, which is slow inside loops on CPUs (see `shardsim.encoders.convolut
 The second pair of figures counts the processor's time instead of the clock's, as if
 all cores were ours: it hardly depends on what else runs on the machine.
 
-Last seen (2 cores, jax 0.9.2, by the processor's time, in the loop, two convolutions
-of 16 and one dense layer): plain 1.5 k, patches 8.2-9.5 k, ordered 13.7-15.9 k for one
-seed; for 8 seeds that share the batch plain 1.2 k, patches 8.7-9.0 k, ordered 8.0 k.
+Last seen: this table has not been run at full size. A smaller program than these (two
+convolutions of 16, dense 128, 5 outputs; one seed without a mapped axis), on 2 busy
+cores, jax 0.9.2, in the loop, by the processor's time: plain 1.5 k, patches 8.2-9.6 k,
+ordered 13.7-15.9 k; 8 seeds that share the batch: plain 1.2 k, patches 8.7-9.0 k,
+ordered 8.0-8.1 k.
 """
 
 import argparse

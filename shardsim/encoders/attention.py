@@ -18,8 +18,8 @@ from shardsim.encoders import base
 class AttentionEncoder:
     """Blocks of self-attention over cells, pooled by learned queries; a dense layer.
 
-    Costs n^2 a sample: for small boards, or for GPUs. Matrix products only, so that
-    populations and loops cost nothing extra on CPUs.
+    Costs n^2 a sample: for small boards, or for GPUs. Matrix products only:
+    nothing that XLA for CPUs treats differently inside loops.
 
     Reference: Vaswani et al. 2017, Attention is all you need, arXiv:1706.03762, with
     norms before the layers (Xiong et al. 2020, arXiv:2002.04745).

@@ -112,8 +112,8 @@ def _patches(
 def pool(board: Float[Array, "H W C"]) -> Float[Array, "half_H half_W C"]:
     """y[u, v] = max of x over the 3x3 cells round (2u, 2v); half the size, rounded up.
 
-    As maxima of slices: the gradient of XLA's own window is slow on CPUs. Where cells
-    tie, the gradient is shared.
+    As maxima of slices, so that no window has to be differentiated. Where cells tie,
+    the gradient is shared.
     """
     for axis in (0, 1):
         size = board.shape[axis]

@@ -20,7 +20,7 @@ from shardsim.encoders import base, convolution
 class ImpalaEncoder:
     """Stages of convolution, max-pooling and residual blocks; then a dense layer.
 
-    Each stage halves the board. For GPUs: on a CPU it is the slowest of all.
+    Each stage halves the board. For GPUs: it has the most convolutions of all kinds.
 
     Reference: Espeholt et al. 2018, IMPALA, arXiv:1802.01561 (figure 3, right).
     """

@@ -21,7 +21,7 @@ from shardsim.encoders import base
 class MLPEncoder:
     """Layers of units over the flattened observation; boards or vectors.
 
-    The choice for CPUs: on two cores about ten times the rate of convolutions.
+    The choice for CPUs: matrix products alone, and few of them.
     """
 
     kind: Literal["mlp"] = "mlp"
