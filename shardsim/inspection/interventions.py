@@ -7,9 +7,9 @@ under `jax.jit`, and under `jax.vmap` over seeds and checkpoints:
 
     jax.vmap(lambda agent: zero_ablation(sites.bind(agent), inputs, "features"))(agents)
 
-A patch that changed nothing in any sample warns, and so does one that changed a site but
-no output. Inside jit and vmap nothing can be warned of: there, call `Effect.warn()` on
-what comes back.
+A patch that changed nothing in any sample warns, and so does one that changed a site
+but no output. Inside jit and vmap nothing can be warned of: there, call `Effect.warn()`
+on what comes back.
 
 Symbols: n samples, m magnitudes, k directions, d numbers of a site.
 """
@@ -46,7 +46,7 @@ class Effect(NamedTuple):
         return f"patched {where}: moved {', '.join(moved)} on average"
 
     def warn(self) -> None:
-        """Warn of sites that no patch changed, and of changes that changed no output."""
+        """Warn of sites that no patch changed, and of patches that moved no output."""
         stages.warn_unchanged(self.patched.changed)
         pairs = [(self.patched.outputs[k], v) for k, v in self.base.outputs.items()]
         flags = list(self.patched.changed.values())
@@ -76,6 +76,9 @@ def intervene(
       make: patches of one sample from what is given for it.
       given: leaves [n, ...]; None if the patches are the same for all.
     """
+
+    for leaf in jax.tree.leaves(inputs):
+        checks.finite("inputs", leaf)
 
     def one(inputs: PyTree, given: PyTree) -> Effect:
         return Effect(run(inputs), run(inputs, make(given)))
@@ -107,6 +110,8 @@ def interchange(
             f"source: got {sorted(sizes)} samples in base and source; allowed: as many "
             "in one as in the other"
         )
+    for leaf in jax.tree.leaves(source):
+        checks.finite("source", leaf)
     acts = jax.vmap(run)(source).sites
     for site in where:
         checks.one_of("site", site, acts)
@@ -120,7 +125,7 @@ def interchange(
 def zero_ablation(
     run: stages.Run, inputs: PyTree, site: str, mask: Array | None = None
 ) -> Effect:
-    """0 at a site, or where the mask is true. It may lie far from any real activation."""
+    """0 at a site, or where the mask is true: maybe far from all that is ever seen."""
     return intervene(run, inputs, lambda _: {site: patches.fill(mask, 0.0)})
 
 

@@ -122,10 +122,7 @@ def orthonormal(
                 f"directions: got row {len(rows)} of length {float(length):.3g}, "
                 "0 or in the span of those before it; allowed: independent rows"
             )
-        final = left / jnp.where(new, size, 1)
-        for other in rows:
-            final = final - other * jnp.dot(other, final)
-        rows.append(jnp.where(new, final, 0))
+        rows.append(jnp.where(new, left / jnp.where(new, size, 1), 0))
     return jnp.stack(rows)
 
 

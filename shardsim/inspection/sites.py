@@ -91,7 +91,8 @@ def bind(agent: Agent) -> stages.Run:
     """The agent as a function of (observation, context) and patches."""
 
     def bound(inputs: PyTree, patches: stages.Patches = stages.NONE) -> stages.Record:
-        return run(agent, *inputs, patches=patches)
+        observation, context = inputs
+        return run(agent, observation, context, patches)
 
     return bound
 
