@@ -99,7 +99,8 @@ def fit(
 
     Args:
       hidden: units of all parts, `value.hidden` flattened over parts and width.
-      owners: the part of each unit, in [0, K); a part without units predicts nothing.
+      owners: the part of each, in [0, K), as `hidden_owners` gives it, flattened; a
+        part without units predicts nothing.
       targets: what each part says, `value.parts`, or its gates or contributions. One
         that is constant has R^2 0 everywhere.
       features: what all parts read.
@@ -154,8 +155,8 @@ def influence(
     Args:
       inputs: leaves [n, ...].
       site: where the hidden units are, `value.hidden`.
-      owners: the part of each number of the site, of its shape: `row_owners` for
-        built-in shards, `unit_clusters` for a monolith.
+      owners: the part of each number of the site, of its shape, as `hidden_owners`
+        gives it.
       read: what each part says in one run: `value.parts`, or `clustered` for a
         monolith.
       key: of the derangement; the same one for all parts.
@@ -179,11 +180,21 @@ def influence(
     return Influence(effect, changed)
 
 
-def row_owners(hidden: Array) -> Int[np.ndarray, "K width"]:
-    """The part of each number of `value.hidden` [K, width]: its row."""
-    checks.shaped("hidden", hidden, None, None)
-    rows, width = np.shape(hidden)
-    return np.repeat(np.arange(rows)[:, None], width, axis=1)
+def hidden_owners(owners: Int[Array, " U"], rows: int) -> Int[Array, "rows width"]:
+    """The part of each number of `value.hidden`, from that of each unit.
+
+    The units are the hidden ones of each row and, last in the row, its bias.
+
+    Args:
+      owners: of the head (built-in shards) or of `unit_clusters` (a monolith).
+      rows: of `value.hidden`: K of built-in shards, 1 of a monolith.
+    """
+    checks.shaped("owners", owners, None)
+    checks.at_least("rows", rows, 1)
+    count = np.shape(owners)[0]
+    if count % rows:
+        raise ValueError(f"rows: got {rows}; allowed: what divides {count} owners")
+    return jnp.asarray(owners).reshape(rows, -1)[:, :-1]
 
 
 def clustered(

@@ -22,8 +22,8 @@ class Selectivity(NamedTuple):
     """The part that each context is paired with; -1 if there are fewer parts."""
     score: float
     """(mean drop of pairs - mean of all others) / mean drop of pairs: 1 if every part
-    serves its context alone, 0 if all serve all alike, NaN if nothing drops, or if there
-    is nothing but pairs."""
+    serves its context alone, 0 if all serve all alike, NaN if nothing drops, or if
+    there is nothing but pairs."""
 
     def summary(self) -> str:
         return (

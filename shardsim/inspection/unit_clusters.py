@@ -114,7 +114,7 @@ def _lloyd(
 
 
 def _seeds(gram: Array, weight: Array, clusters: int, key: Array) -> Int[Array, " U"]:
-    """k-means++: each further centre is drawn by the squared distance to the nearest."""
+    """k-means++: a further centre is drawn by the squared distance to the nearest."""
     own = jnp.diagonal(gram)
 
     def far(centre: Array) -> Array:
