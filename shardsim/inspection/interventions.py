@@ -237,7 +237,8 @@ def explained(got: Float[Array, " n"], expected: Float[Array, " n"]) -> Array:
     checks.shaped("expected", expected, np.shape(got)[0])
     checks.finite("got", got)
     checks.finite("expected", expected)
-    return 1 - jnp.mean((got - expected) ** 2) / jnp.var(expected)
+    room = jnp.var(expected)
+    return 1 - jnp.mean((got - expected) ** 2) / jnp.where(room > 0, room, jnp.nan)
 
 
 def same_choice(got: Float[Array, "n A"], expected: Float[Array, "n A"]) -> Array:
