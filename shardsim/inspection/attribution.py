@@ -42,7 +42,8 @@ def midpoint(m: int) -> Nodes:
 class IntegratedGradients(NamedTuple):
     """Attribution from each baseline, and whether it is complete."""
 
-    attribution: Float[Array, "b *X *O"]
+    attribution: Float[Array, "b ..."]
+    """[b, *X, *O]."""
     total: Float[Array, "b *O"]
     """The sum of the attribution over the input."""
     change: Float[Array, "b *O"]
