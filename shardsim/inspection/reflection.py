@@ -36,8 +36,9 @@ class Reflection(NamedTuple):
     spread: Float[np.ndarray, "K K"]
     """Standard deviation over the r random parts of that kind."""
     shuffled: Float[np.ndarray, "K K"]
-    """From part i's hidden units when the states of what is predicted are shuffled in
-    training: 0 or a little below, else the probe has too much strength for n."""
+    """From part i's hidden units when the states of what is predicted are shuffled on
+    either side of the split, the mean over r shuffles: about -units / samples; far
+    below 0 if the probe has too much strength for so few samples."""
 
     @property
     def excess(self) -> Float[np.ndarray, "K K"]:
@@ -123,9 +124,7 @@ def fit(
     owner, seen = np.asarray(owners), np.asarray(train)
     count = t.shape[1]
     split = _Split(t, seen, penalty)
-    mixed = t.copy()
-    mixed[seen] = rng.permutation(t[seen])
-    shuffled_split = _Split(mixed, seen, penalty)
+    mixed = [_Split(_shuffle(t, seen, rng), seen, penalty) for _ in range(draws)]
     r2, shuffled = np.zeros((2, count, count))
     control, spread = np.zeros((2, count, count))
     z = _standard(z, seen)
@@ -135,7 +134,8 @@ def fit(
         width = own.shape[1]
         if width not in known:
             known[width] = _random_parts(z, width, draws, split, rng)
-        r2[part], shuffled[part] = split.r2(own), shuffled_split.r2(own)
+        r2[part] = split.r2(own)
+        shuffled[part] = np.mean([other.r2(own) for other in mixed], axis=0)
         control[part], spread[part] = known[width]
     return Reflection(r2, control, spread, shuffled)
 
@@ -246,6 +246,13 @@ def _random_parts(
     better = both.mean(axis=0).argmax(axis=0)
     pick = np.arange(both.shape[2])
     return both.mean(axis=0)[better, pick], both.std(axis=0)[better, pick]
+
+
+def _shuffle(t: np.ndarray, train: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same targets at other samples of their side of the split."""
+    mixed = t.copy()
+    mixed[train], mixed[~train] = rng.permutation(t[train]), rng.permutation(t[~train])
+    return mixed
 
 
 def _standard(x: np.ndarray, train: np.ndarray) -> np.ndarray:

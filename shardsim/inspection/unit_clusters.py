@@ -69,10 +69,11 @@ def fit(
     checks.at_least("restarts", restarts, 1)
     x = jnp.asarray(contributions)
     centred = x - x.mean(axis=0, keepdims=True)
-    length = jnp.linalg.norm(centred, axis=0)
+    length = jnp.linalg.norm(centred, axis=0, keepdims=True)
     noise = jnp.finfo(x.dtype).eps * jnp.sqrt(jnp.asarray(n, x.dtype))
-    alive = length > noise * jnp.abs(x).max(axis=0) * 8
+    alive = length > noise * jnp.abs(x).max(axis=0, keepdims=True) * 8
     profiles = jnp.where(alive, centred / jnp.where(alive, length, 1), 0)
+    alive = alive[0]
     gram = profiles.T @ profiles
     keys = jax.random.split(key, restarts)
     owners, spreads = jax.vmap(lambda k: _lloyd(gram, alive, clusters, k))(keys)
@@ -99,11 +100,11 @@ def _lloyd(
     def distances(owners: Array) -> Float[Array, "U K"]:
         member = jax.nn.one_hot(owners, clusters, dtype=gram.dtype) * weight[:, None]
         size = member.sum(axis=0)
-        share = member / jnp.maximum(size, 1)
+        share = member / jnp.maximum(size, 1)[None]
         cross = gram @ share
         centre = jnp.einsum("uk,uk->k", share, cross)
-        far = own[:, None] - 2 * cross + centre
-        return jnp.where(size > 0, jnp.maximum(far, 0), jnp.inf)
+        far = own[:, None] - 2 * cross + centre[None]
+        return jnp.where(size[None] > 0, jnp.maximum(far, 0), jnp.inf)
 
     def step(_: int, owners: Array) -> Array:
         return jnp.argmin(distances(owners), axis=1)

@@ -70,7 +70,9 @@ def test_the_lateral_channel_is_found():
 
 def test_independent_trunks_have_none():
     found = reflected(False)
-    assert np.abs(found.excess[[0, 1], [1, 0]]).max() < 0.15
+    # by the rule that finds the channel
+    other = ~np.eye(2, dtype=bool)
+    assert (found.excess[other] < 3 * found.spread[other]).all()
     # every part knows itself
     assert found.r2.diagonal().min() > 0.999
 
@@ -173,7 +175,7 @@ def test_built_in_shards_have_no_way_between_them(key):
 
 
 def test_a_monolith_is_split_by_clusters(key):
-    head, run = sharded(value.MLP())
+    _, run = sharded(value.MLP())
     units = jax.vmap(run)(Z[:200]).sites["all"][:, 1:]
     split = unit_clusters.fit(units, 2, key)
     owners = reflection.hidden_owners(split.owners, 1)

@@ -1,4 +1,4 @@
-"""Clusters of units: planted groups are found, noise has none, dead units don't count."""
+"""Clusters of units: planted groups are found, noise has none, the dead don't count."""
 
 import jax
 import jax.numpy as jnp
