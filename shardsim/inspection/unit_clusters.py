@@ -22,7 +22,8 @@ class UnitClusters(NamedTuple):
     owners: Int[Array, " U"]
     """The cluster of each unit, in [0, K); the largest cluster is the first."""
     sizes: Int[Array, " K"]
-    """Living units in each; 0 if there are fewer kinds of profiles than clusters."""
+    """Living units in each; with fewer kinds of profiles than clusters the
+    rest are empty, or hold what rounding alone tells apart."""
     explained: Float[Array, ""]
     """1 - spread within the clusters / spread around one centre, in [0, 1]; NaN if all
     units have the same profile."""
