@@ -5,7 +5,7 @@ from typing import TypeAlias
 import jax
 from flax import nnx
 
-from shardsim.value.base import ValueHead, ValueOutput, mask_units
+from shardsim.value.base import StagedHead, ValueHead, ValueOutput, mask_units
 from shardsim.value.film import FiLM
 from shardsim.value.linear import Linear
 from shardsim.value.mlp import MLP
@@ -22,6 +22,7 @@ __all__ = [
     "Planted",
     "Routing",
     "Sharded",
+    "StagedHead",
     "ValueHead",
     "ValueOutput",
     "count_parameters",

@@ -4,6 +4,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float, Int
 
 
@@ -35,6 +36,28 @@ class ValueHead(Protocol):
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> ValueOutput:
         """V and its parts. `context` is the truth: only `planted` may read it."""
+        ...
+
+
+@runtime_checkable
+class StagedHead(Protocol):
+    """A head that `assemble` reads out of hidden units: what can be patched inside.
+
+    Its output is assemble(activations(features), kernel, bias, gates(features,
+    context)), bit for bit.
+    """
+
+    kernel: nnx.Param[Array]
+    bias: nnx.Param[Array]
+
+    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
+        """Hidden units of each part, before the read-out."""
+        ...
+
+    def gates(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> Float[Array, " K"]:
+        """How much each part counts, after aggregation."""
         ...
 
 

@@ -54,13 +54,21 @@ class FiLMHead(nnx.Module):
     def owners(self) -> Int[Array, " U"]:
         return jnp.zeros(self.width + 1, jnp.int32)
 
+    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
+        code = jnp.tanh(self.code(features))
+        linear = (1.0 + self.scale(code)) * self.hidden(features) + self.shift(code)
+        return jax.nn.relu(linear)[None]
+
+    def gates(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> Float[Array, " K"]:
+        del features, context
+        return jnp.ones((1,))
+
     def __call__(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> base.ValueOutput:
-        del context
-        code = jnp.tanh(self.code(features))
-        linear = (1.0 + self.scale(code)) * self.hidden(features) + self.shift(code)
-        hidden = jax.nn.relu(linear)
+        gates = self.gates(features, context)
         return base.assemble(
-            hidden[None], self.kernel[...], self.bias[...], jnp.ones((1,))
+            self.activations(features), self.kernel[...], self.bias[...], gates
         )

@@ -35,10 +35,19 @@ class LinearHead(nnx.Module):
     def owners(self) -> Int[Array, " U"]:
         return jnp.zeros(self.features + 1, jnp.int32)
 
+    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
+        return features[None]
+
+    def gates(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> Float[Array, " K"]:
+        del features, context
+        return jnp.ones((1,))
+
     def __call__(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> base.ValueOutput:
-        del context
+        gates = self.gates(features, context)
         return base.assemble(
-            features[None], self.kernel[...], self.bias[...], jnp.ones((1,))
+            self.activations(features), self.kernel[...], self.bias[...], gates
         )

@@ -50,14 +50,22 @@ class MLPHead(nnx.Module):
     def owners(self) -> Int[Array, " U"]:
         return jnp.zeros(self.width + 1, jnp.int32)
 
-    def __call__(
-        self, features: Float[Array, " D"], context: Float[Array, " C"]
-    ) -> base.ValueOutput:
-        del context
+    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
         act = jax.nn.relu if self.activation == "relu" else jnp.tanh
         for layer in self.before:
             features = act(layer(features))
-        hidden = act(self.hidden(features))
+        return act(self.hidden(features))[None]
+
+    def gates(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> Float[Array, " K"]:
+        del features, context
+        return jnp.ones((1,))
+
+    def __call__(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> base.ValueOutput:
+        gates = self.gates(features, context)
         return base.assemble(
-            hidden[None], self.kernel[...], self.bias[...], jnp.ones((1,))
+            self.activations(features), self.kernel[...], self.bias[...], gates
         )

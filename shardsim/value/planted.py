@@ -39,9 +39,20 @@ class PlantedHead(nnx.Module):
     def owners(self) -> Int[Array, " U"]:
         return jnp.repeat(jnp.arange(self.contexts), self.width + 1)
 
+    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
+        hidden = jax.nn.relu(self.hidden(features))
+        return hidden.reshape(self.contexts, self.width)
+
+    def gates(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> Float[Array, " K"]:
+        del features
+        return context
+
     def __call__(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> base.ValueOutput:
-        hidden = jax.nn.relu(self.hidden(features))
-        hidden = hidden.reshape(self.contexts, self.width)
-        return base.assemble(hidden, self.kernel[...], self.bias[...], context)
+        gates = self.gates(features, context)
+        return base.assemble(
+            self.activations(features), self.kernel[...], self.bias[...], gates
+        )

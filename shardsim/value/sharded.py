@@ -113,14 +113,23 @@ class ShardedHead(nnx.Module):
     def owners(self) -> Int[Array, " U"]:
         return jnp.repeat(jnp.arange(self.config.shards), self.width + 1)
 
+    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
+        hidden = jax.nn.relu(self.hidden(features))
+        return hidden.reshape(self.config.shards, self.width)
+
+    def gates(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> Float[Array, " K"]:
+        del context
+        return gate(self.gate(features), self.config)
+
     def __call__(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> base.ValueOutput:
-        del context
-        gates = gate(self.gate(features), self.config)
-        hidden = jax.nn.relu(self.hidden(features))
-        hidden = hidden.reshape(self.config.shards, self.width)
-        return base.assemble(hidden, self.kernel[...], self.bias[...], gates)
+        gates = self.gates(features, context)
+        return base.assemble(
+            self.activations(features), self.kernel[...], self.bias[...], gates
+        )
 
 
 def gate(logits: Float[Array, " K"], config: Sharded) -> Float[Array, " K"]:
