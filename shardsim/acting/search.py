@@ -3,7 +3,7 @@
 Gumbel MuZero's policy (of the library mctx) with the world as its model: AlphaZero's
 agent on toy worlds. Symbols: B environments, A actions.
 
-Memory: B * (simulations + 1) packed states of the world. Time grows faster than
+Memory: B * (simulations + 1) states of the world. Time grows faster than
 linearly in simulations.
 """
 
@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import mctx
 from jaxtyping import Array, Float, Int, Key
 
-from shardsim.acting import packing
 from shardsim.agent import Agent
 from shardsim.types import Params, State, Trainable
 
@@ -89,16 +88,11 @@ def search(
         prior = jax.nn.log_softmax(agent.decoder(features))
         return prior, agent.value(features, context).value
 
-    one = jax.tree.map(lambda leaf: leaf[0], states)
-    packed = packing.packable(one)
-    kept = jax.vmap(packing.pack) if packed else _same
-    back = jax.vmap(packing.unpacker(one)) if packed else _same
-
     def recurrent(
-        _: Any, key: Array, action: Array, node: Any
-    ) -> tuple[mctx.RecurrentFnOutput, Any]:
+        _: Any, key: Array, action: Array, node: State
+    ) -> tuple[mctx.RecurrentFnOutput, State]:
         del key
-        out = jax.vmap(lambda s, a: env.step(None, s, a, params))(back(node), action)
+        out = jax.vmap(lambda s, a: env.step(None, s, a, params))(node, action)
         prior, value = jax.vmap(judge)(
             out.observation, jax.vmap(env.context)(out.state)
         )
@@ -106,7 +100,7 @@ def search(
         told = mctx.RecurrentFnOutput(
             reward=out.reward, discount=weight, prior_logits=prior, value=value
         )
-        return told, kept(out.state)
+        return told, out.state
 
     prior, value = jax.vmap(judge)(observations, jax.vmap(env.context)(states))
     transform = functools.partial(
@@ -119,7 +113,7 @@ def search(
         out = mctx.gumbel_muzero_policy(
             (),
             key,
-            mctx.RootFnOutput(prior_logits=prior, value=value, embedding=kept(states)),
+            mctx.RootFnOutput(prior_logits=prior, value=value, embedding=states),
             recurrent,
             config.simulations,
             max_depth=config.depth,
@@ -130,7 +124,3 @@ def search(
     weights = jnp.maximum(out.action_weights, 1e-30)
     root = out.search_tree.node_values[:, 0]
     return Found(out.action.astype(jnp.int32), jnp.log(weights), root)
-
-
-def _same(states: Any) -> Any:
-    return states
