@@ -18,10 +18,10 @@ from shardsim.inspection import (
     inlp,
     leace,
     probes,
-    projections,
     readouts,
     rlace,
 )
+from shardsim.inspection.projections import Directions, orthogonal
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +33,7 @@ class MeanDifference:
 
     kind: Literal["mean_difference"] = "mean_difference"
 
-    def __call__(
-        self, concept: concepts.Concept, key: Key[Array, ""]
-    ) -> projections.Directions:
+    def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
         columns = concepts.columns(concept.x, concept.z)
         mean, away = concepts.centre(concept.x)
@@ -44,7 +42,7 @@ class MeanDifference:
             count = max(columns.shape[1] - 1, 1)
         else:
             cross, count = columns.T @ away / len(away), 1
-        return projections.orthogonal(concepts.span(cross)[0][:count], mean)
+        return orthogonal(concepts.span(cross)[0][:count], mean)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,14 +53,12 @@ class Logistic:
     steps: int = 100
     kind: Literal["logistic"] = "logistic"
 
-    def __call__(
-        self, concept: concepts.Concept, key: Key[Array, ""]
-    ) -> projections.Directions:
+    def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
         z = concepts.classes(concept.x, concept.z)
         probe = probes.logistic(concept.x, z, decay=self.decay, steps=self.steps)
         rows = inlp.row_space(probe.weights, max(z.shape[1] - 1, 1))
-        return projections.orthogonal(rows, probe.mean, probe.loss)
+        return orthogonal(rows, probe.mean, probe.loss)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +69,12 @@ class Inlp:
     decay: float = 1e-3
     kind: Literal["inlp"] = "inlp"
 
-    def __call__(
-        self, concept: concepts.Concept, key: Key[Array, ""]
-    ) -> projections.Directions:
+    def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
         z = concepts.classes(concept.x, concept.z)
         found = inlp.fit(concept.x, z, rounds=self.rounds, decay=self.decay)
         _, most = concepts.shares(z)
-        return projections.orthogonal(found.basis, found.mean, found.losses[-1], most)
+        return orthogonal(found.basis, found.mean, found.losses[-1], most)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,15 +86,11 @@ class Rlace:
     decay: tuple[float, float] = (1.0, 1e-3)
     kind: Literal["rlace"] = "rlace"
 
-    def __call__(
-        self, concept: concepts.Concept, key: Key[Array, ""]
-    ) -> projections.Directions:
+    def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         found = rlace.fit(
             concept.x, concept.z, key, k=self.k, steps=self.steps, decay=self.decay
         )
-        made = projections.orthogonal(
-            found.basis, found.mean, found.loss, found.ceiling
-        )
+        made = orthogonal(found.basis, found.mean, found.loss, found.ceiling)
         return made._replace(ambiguous=~found.unique)
 
 
@@ -110,9 +100,7 @@ class Leace:
 
     kind: Literal["leace"] = "leace"
 
-    def __call__(
-        self, concept: concepts.Concept, key: Key[Array, ""]
-    ) -> projections.Directions:
+    def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
         columns = concepts.columns(concept.x, concept.z)
         eraser = leace.fit(concept.x, columns)
@@ -124,7 +112,7 @@ class Leace:
         some = ((size > 8 * eps * size[0]) & (size > 0))[:count, None]
         read = (eraser.read @ right.T * size[None, :]).T[:count]
         write = jnp.where(some, left.T[:count], 0.0)
-        made = projections.orthogonal(write, eraser.mean)
+        made = orthogonal(write, eraser.mean)
         return made._replace(read=jnp.where(some, read, 0.0))
 
 
@@ -138,9 +126,7 @@ class Cde:
     rate: float = 0.1
     kind: Literal["cde"] = "cde"
 
-    def __call__(
-        self, concept: concepts.Concept, key: Key[Array, ""]
-    ) -> projections.Directions:
+    def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         read_out, a, b = concepts.pairs(concept)
         found = cde.fit(
             read_out,
@@ -155,7 +141,7 @@ class Cde:
         )
         mean = concepts.centre(jnp.concatenate([a, b]))[0]
         least = jnp.zeros((), found.loss.dtype)
-        made = projections.orthogonal(found.basis, mean, found.loss, least)
+        made = orthogonal(found.basis, mean, found.loss, least)
         return made._replace(degenerate=found.degenerate, ambiguous=found.ambiguous)
 
 
@@ -169,9 +155,7 @@ class Gradient:
     k: int = 1
     kind: Literal["gradient"] = "gradient"
 
-    def __call__(
-        self, concept: concepts.Concept, key: Key[Array, ""]
-    ) -> projections.Directions:
+    def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
         read_out, a, b = concepts.pairs(concept)
         rows, rank = readouts.leading(
@@ -179,9 +163,7 @@ class Gradient:
         )
         mean = concepts.centre(jnp.concatenate([a, b]))[0]
         rows = jnp.where((jnp.arange(self.k) < rank)[:, None], rows, 0.0)
-        return projections.orthogonal(rows, mean)._replace(
-            degenerate=jnp.ones((), bool)
-        )
+        return orthogonal(rows, mean)._replace(degenerate=jnp.ones((), bool))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,12 +173,10 @@ class Random:
     k: int = 1
     kind: Literal["random"] = "random"
 
-    def __call__(
-        self, concept: concepts.Concept, key: Key[Array, ""]
-    ) -> projections.Directions:
+    def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         mean, _ = concepts.centre(concept.x)
         rows = jax.random.normal(key, (self.k, len(mean)), mean.dtype)
-        return projections.orthogonal(cde.orthonormal(rows), mean)
+        return orthogonal(cde.orthonormal(rows), mean)
 
 
 Method: TypeAlias = (
@@ -229,7 +209,7 @@ def named(kind: str) -> Method:
 
 def find(
     method: Method | str, concept: concepts.Concept, key: Key[Array, ""]
-) -> projections.Directions:
+) -> Directions:
     """The directions of a concept by one method.
 
     Answers at the edges, for all methods: a concept of one class, or numbers that are

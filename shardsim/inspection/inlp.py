@@ -113,31 +113,28 @@ def _fit(
     d, rows = x.shape[1], min(max(z.shape[1] - 1, 1), x.shape[1])
     eye = jnp.eye(d, dtype=x.dtype)
 
-    def look(removed: Array) -> tuple[Array, Array, Array]:
-        probe = probes.descend(x, z, eye - removed, decay, STEPS)
-        return probe.weights, probe.loss, probe.accuracy(other, answers)
-
     def play(carry: Any, number: Array) -> tuple[Any, Any]:
         found, removed = carry
-        weights, loss, accuracy = look(removed)
-        new = row_space(weights, rows)
+        probe = probes.descend(x, z, eye - removed, decay, STEPS)
+        # the last look only sees what is left
+        new = jnp.where(number < rounds, row_space(probe.weights, rows), 0.0)
         found = jax.lax.dynamic_update_slice(found, new, (number * rows, 0))
         # eigenvalues of the sum are the squared singular values of the rows on end
         spanned, _ = concepts.span(found, SAME)
-        return (found, spanned.T @ spanned), (loss, accuracy)
+        seen = probe.loss, probe.accuracy(other, answers)
+        return (found, spanned.T @ spanned), seen
 
-    empty = (jnp.zeros((rounds * rows, d), x.dtype), jnp.zeros((d, d), x.dtype))
+    empty = jnp.zeros(((rounds + 1) * rows, d), x.dtype), jnp.zeros((d, d), x.dtype)
     (found, removed), (losses, accuracies) = jax.lax.scan(
-        play, empty, jnp.arange(rounds)
+        play, empty, jnp.arange(rounds + 1)
     )
-    _, loss, accuracy = look(removed)
     return INLP(
-        in_order(found),
+        in_order(found[: rounds * rows]),
         x.mean(axis=0),
         removed,
         jnp.round(jnp.trace(removed)).astype(int),
-        jnp.concatenate([losses, loss[None]]),
-        jnp.concatenate([accuracies, accuracy[None]]),
+        losses,
+        accuracies,
         answers.mean(axis=0).max(),
     )
 

@@ -4,7 +4,7 @@ No linear probe beats a constant guess if and only if Cov(x, z) = 0, for classes
 and only if all class means are equal. Among the affine maps that reach this, LEACE
 moves x least, in every Euclidean norm at once.
 
-Symbols: n samples, d features, c columns of the concept, r = min(c, d).
+Symbols: n samples, d features, c columns of the concept, r = min(n, c, d).
 """
 
 from typing import Any, NamedTuple
@@ -30,8 +30,9 @@ class Eraser(NamedTuple):
     """Which way x is read: read' write = 1 where a column counts, else 0."""
     rank: Int[Array, ""]
     """Columns that count; 0 for a concept that is constant or not correlated."""
-    correlation: Float[Array, " c"]
-    """Of each column of z with what x tells of it linearly, before: 1 is all of it."""
+    correlation: Float[Array, " r"]
+    """Canonical correlations of x and z before, falling: at 1 a linear map of x says
+    something of z without error, 0 is no correlation."""
 
     def erase(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
         """x without the concept."""
@@ -45,7 +46,7 @@ class Eraser(NamedTuple):
     def summary(self) -> str:
         return (
             f"LEACE: {int(self.rank)} of {self.mean.shape[0]} dimensions erased; the "
-            f"correlation with the concept was {float(self.correlation.max()):.3f}"
+            f"largest correlation was {float(self.correlation[0]):.3f}"
         )
 
 
@@ -57,8 +58,8 @@ def fit(x: Float[Array, "n d"], z: Any) -> Eraser:
     W+ U written as C V / s, so that Cov(x, z) = 0 afterwards to the last digit even
     where W is cut.
 
-    Features and columns are standardised first, which changes nothing but rounding:
-    a concept counts by its correlation, never by its size. Eigenvalues of the
+    Features are standardised and columns made uncorrelated first, which changes
+    nothing but rounding: a concept counts by its correlation, never by its size. Eigenvalues of the
     correlation matrix below d times the precision are raised to that cut where z
     correlates with them, and left out where not (the pseudo-inverse).
 
@@ -90,20 +91,22 @@ def _fit(x: Float[Array, "n d"], z: Float[Array, "n c"]) -> Eraser:
     mean, away = concepts.centre(x)
     scale, x_1 = _standardised(x, away)
     _, z_1 = _standardised(z, concepts.centre(z)[1])
-    cross = x_1.T @ z_1 / n
+    # columns that say the same, as those of one-hot z do, would count as noise
+    apart, sizes, _ = jnp.linalg.svd(z_1, full_matrices=False)
+    some = (sizes > 16 * z.shape[1] * eps * sizes[0]) & (sizes > 0)
+    cross = x_1.T @ jnp.where(some[None, :], apart, 0.0) / n**0.5
     values, axes = jnp.linalg.eigh(x_1.T @ x_1 / n)
     inverse = jax.lax.rsqrt(jnp.maximum(values, max(values.shape) * eps * values[-1]))
     inverse = jnp.where(values[-1] > 0, inverse, 0.0)
     seen = axes.T @ cross
     seen = jnp.where(jnp.abs(seen) > NOISE / 2 * eps, seen, 0.0)
-    white = inverse[:, None] * seen
-    left, s, right = jnp.linalg.svd(white, full_matrices=False)
-    kept = s > jnp.maximum(NOISE * eps, z.shape[1] * eps * s[0])
+    left, s, right = jnp.linalg.svd(inverse[:, None] * seen, full_matrices=False)
+    kept = s > NOISE * eps
     over = jnp.where(kept, 1.0 / jnp.where(kept, s, 1.0), 0.0).astype(x.dtype)
     write = scale[:, None] * (cross @ right.T) * over[None, :]
     read = (axes @ (inverse[:, None] * left)) / scale[:, None]
     read = read * kept[None, :].astype(x.dtype)
-    correlation = jnp.minimum(jnp.sqrt(jnp.sum(jnp.square(white), axis=0)), 1.0)
+    correlation = jnp.where(kept, jnp.minimum(s, 1.0), 0.0)
     return Eraser(mean, write, read, kept.sum(), correlation)
 
 

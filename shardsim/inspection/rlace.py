@@ -191,15 +191,14 @@ def _fit(
     (last, total), trace = jax.lax.scan(
         climb, (first, jnp.zeros((d, d), x.dtype)), (lams, late)
     )
-    bases, gaps = zip(
-        *(_rounded(p, k) for p in (total / late.sum(), last.removed)), strict=True
-    )
+    both = jnp.stack([total / late.sum(), last.removed])
+    bases, gaps = jax.lax.map(lambda removed: _rounded(removed, k), both)
     # zero rows take nothing away; one after the other compiles the probe once
-    judged = jnp.stack([*bases, jnp.zeros((k, d), x.dtype)])
+    judged = jnp.concatenate([bases, jnp.zeros((1, k, d), x.dtype)])
     losses = jax.lax.map(lambda basis: loss_without(x, z, basis), judged)
     best = jnp.argmax(losses[:2])
     basis = judged[best]
-    cosine, rank = _gauge(basis, concepts.class_means(away, z))
+    cosine, rank = _gauge(basis, away, z)
     _, ceiling = concepts.shares(z)
     return RLACE(
         basis,
@@ -222,10 +221,14 @@ def _step(
     keep = jnp.eye(len(removed), dtype=removed.dtype) - removed
     inverse, weight = probes.metric(covariance, keep, lam)
     n = away.shape[0]
-    for _ in range(INNER):
+
+    def descend(_: int, probe: tuple[Array, Array]) -> tuple[Array, Array]:
+        theta, bias = probe
         wrong = probes.residual(away, z, keep @ theta, bias)
         pull = keep @ (away.T @ wrong / n) + weight * theta
-        theta, bias = theta - inverse @ pull, bias - 2 * wrong.mean(axis=0)
+        return theta - inverse @ pull, bias - 2 * wrong.mean(axis=0)
+
+    theta, bias = jax.lax.fori_loop(0, INNER, descend, (theta, bias))
     logits = away @ (keep @ theta) + bias[None, :]
     loss = probes.cross_entropy(logits, z) + weight / 2 * jnp.sum(theta**2)
     v = away.T @ (jax.nn.softmax(logits, axis=1) - z) / n
@@ -254,12 +257,13 @@ def loss_without(
 
 
 def _gauge(
-    basis: Float[Array, "k d"], means: Float[Array, "c d"]
+    basis: Float[Array, "k d"], away: Float[Array, "n d"], z: Float[Array, "n c"]
 ) -> tuple[Float[Array, ""], Array]:
     """Smallest cosine of principal angles to the span of class means; its rank."""
-    # the means, weighted by their shares, add up to 0
-    spanned = concepts.span(means)[0][: max(len(means) - 1, 1)]
-    rank = (jnp.abs(spanned).sum(axis=1) > 0).sum()
+    spanned, _ = concepts.span(concepts.class_means(away, z))
+    # the means, weighted by their shares, add up to 0: one less than there are classes
+    most = (z.max(axis=0) > 0).sum() - 1
+    rank = jnp.minimum((jnp.abs(spanned).sum(axis=1) > 0).sum(), most)
     cosines = jnp.linalg.svd(basis @ spanned.T, compute_uv=False)
     count = jnp.minimum(rank, len(basis))
     smallest = cosines[jnp.maximum(count - 1, 0)]
