@@ -59,9 +59,9 @@ def fit(x: Float[Array, "n d"], z: Any) -> Eraser:
     where W is cut.
 
     Features are standardised and columns made uncorrelated first, which changes
-    nothing but rounding: a concept counts by its correlation, never by its size. Eigenvalues of the
-    correlation matrix below d times the precision are raised to that cut where z
-    correlates with them, and left out where not (the pseudo-inverse).
+    nothing but rounding: a concept counts by its correlation, never by its size.
+    Eigenvalues of the correlation matrix below d times the precision are raised to
+    that cut where z correlates with them, and left out where not (pseudo-inverse).
 
     Answers at the edges: a constant concept, or one that x does not correlate with,
     leaves x as it is. One-hot columns of c classes have rank c - 1. Features that are
