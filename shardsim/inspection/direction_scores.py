@@ -216,6 +216,7 @@ def _ratio(part: Array, whole: Array, scale: Array) -> tuple[Array, Array]:
 
 def _effect(ratio: Array, valid: Array) -> Effect:
     count = valid.sum()
-    mean = jnp.sum(jnp.where(valid, ratio, 0.0)) / jnp.maximum(count, 1)
+    many = jnp.maximum(count, 1).astype(ratio.dtype)
+    mean = jnp.sum(jnp.where(valid, ratio, 0.0)) / many
     success = jnp.where(count > 0, 1 - mean, jnp.nan).astype(ratio.dtype)
     return Effect(success, valid.mean(dtype=ratio.dtype))
