@@ -110,12 +110,7 @@ def fit(
     concepts.several(columns)
     checks.shaped("types", types, len(x))
     train, test = direction_scores.sides(held_out, len(x))
-    names = np.asarray(types)
-    if not np.isin(names[np.asarray(test)], names[np.asarray(train)]).any():
-        raise ValueError(
-            "types: got none on both sides of the split; allowed: types that a probe "
-            "can meet again"
-        )
+    _met_again(np.asarray(types), np.asarray(train), np.asarray(test))
 
     def accuracies(labels: Any) -> tuple[Array, Array]:
         own = concepts.classes(x, labels)
@@ -136,3 +131,12 @@ def fit(
         columns[test][:, most].mean(),
         fitted,
     )
+
+
+def _met_again(types: np.ndarray, train: np.ndarray, test: np.ndarray) -> None:
+    """Refuse types of which none is on both sides of the split."""
+    if not np.isin(types[test], types[train]).any():
+        raise ValueError(
+            "types: got none on both sides of the split; allowed: types that a probe "
+            "can meet again"
+        )
