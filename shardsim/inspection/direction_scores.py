@@ -114,7 +114,7 @@ def guardedness(
     Args:
       x, z: activations, and labels or one-hot columns.
       held_out: true for the samples to judge by; some of each are asked for. Split by
-        maze, not by state: see `selectivity.by_group`.
+        maze, not by state: see `control_tasks.by_group`.
 
     Raises:
       ValueError: a wrong shape, NaN, or a split with one side empty.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shardsim.inspection import selectivity
+from shardsim.inspection import control_tasks
 
 CELLS, MAZES = 30, 20
 
@@ -28,7 +28,7 @@ def made(by_heart):
 
 def test_what_is_read_is_selective():
     x, z, cells, mazes = made(by_heart=False)
-    found = selectivity.fit(x, z, cells, selectivity.by_group(mazes))
+    found = control_tasks.fit(x, z, cells, control_tasks.by_group(mazes))
     assert found.accuracy > 0.9
     assert abs(found.control.mean() - 0.5) < 0.2
     assert found.selectivity > 0.3
@@ -37,7 +37,7 @@ def test_what_is_read_is_selective():
 
 def test_what_is_learned_by_heart_is_not():
     x, z, cells, mazes = made(by_heart=True)
-    found = selectivity.fit(x, z, cells, selectivity.by_group(mazes))
+    found = control_tasks.fit(x, z, cells, control_tasks.by_group(mazes))
     assert found.accuracy == 1.0
     assert found.selectivity == pytest.approx(0.0, abs=0.01)
     assert found.train_accuracy == 1.0
@@ -46,28 +46,28 @@ def test_what_is_learned_by_heart_is_not():
 def test_whole_groups_are_held_out():
     groups = np.repeat([3, 1, 7, 5], 5)
     for seed in range(4):
-        out = selectivity.by_group(groups, 0.5, seed).reshape(4, 5)
+        out = control_tasks.by_group(groups, 0.5, seed).reshape(4, 5)
         assert (out.all(1) | ~out.any(1)).all()
         assert out[:, 0].sum() == 2
-    assert selectivity.by_group(groups, 0.01).sum() == 5
-    assert selectivity.by_group(groups, 0.99).sum() == 15
+    assert control_tasks.by_group(groups, 0.01).sum() == 5
+    assert control_tasks.by_group(groups, 0.99).sum() == 15
 
 
 def test_control_labels_go_with_the_type_and_keep_the_shares():
     types = np.repeat(np.arange(4000), 2)
     z = np.where(np.arange(8000) % 4 == 0, 7, 2)
-    got = selectivity.control_labels(types, z)
+    got = control_tasks.control_labels(types, z)
     np.testing.assert_array_equal(got[::2], got[1::2])
     assert (got == 7).mean() == pytest.approx(0.25, abs=0.03)
     assert set(np.unique(got)) == {2, 7}
-    assert (got != selectivity.control_labels(types, z, seed=1)).any()
+    assert (got != control_tasks.control_labels(types, z, seed=1)).any()
 
 
 def test_the_majority_is_of_the_training_samples():
     x, _, cells, mazes = made(by_heart=False)
-    held_out = selectivity.by_group(mazes)
+    held_out = control_tasks.by_group(mazes)
     z = np.where(held_out, np.arange(len(x)) % 4 == 0, np.arange(len(x)) % 4 > 0)
-    found = selectivity.fit(x, z.astype(int), cells, held_out, controls=1)
+    found = control_tasks.fit(x, z.astype(int), cells, held_out, controls=1)
     assert found.majority == pytest.approx(z[held_out].mean())
 
 
@@ -92,13 +92,13 @@ def test_bad_input_is_named(change, message):
         "held_out": np.array([True, False, False, True]),
     } | change
     with pytest.raises(ValueError, match=message):
-        selectivity.fit(**given)
+        control_tasks.fit(**given)
 
 
 def test_bad_groups_are_named():
     with pytest.raises(ValueError, match="number of groups: got 1"):
-        selectivity.by_group(np.zeros(3, int))
+        control_tasks.by_group(np.zeros(3, int))
     with pytest.raises(ValueError, match=r"share: got 1.0; allowed: between 0 and 1"):
-        selectivity.by_group(np.arange(3), 1.0)
+        control_tasks.by_group(np.arange(3), 1.0)
     with pytest.raises(ValueError, match=r"z: got shape \(2,\); allowed: \(3\)"):
-        selectivity.control_labels(np.arange(3), np.arange(2))
+        control_tasks.control_labels(np.arange(3), np.arange(2))
