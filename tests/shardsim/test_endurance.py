@@ -1,0 +1,127 @@
+"""Killed at any moment a run ends with the same bits; devices agree and don't speak."""
+
+import copy
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import yaml
+
+from shardsim import cli
+
+TINY = {
+    "name": "tiny",
+    "world": {"kind": "context_fruits", "size": 3, "max_steps": 8},
+    "agent": {
+        "encoder": {"kind": "mlp", "widths": [16]},
+        "decoder_width": 8,
+        "auxiliary_width": 8,
+        "budget": 600,
+    },
+    "arms": {
+        "mlp": {"head": {"kind": "mlp"}},
+        "sharded": {"head": {"kind": "sharded", "shards": 2}},
+    },
+    "train": {
+        "num_seeds": 2,
+        "num_envs": 4,
+        "num_steps": 4,
+        "epochs": 1,
+        "pool_size": 8,
+        "snapshots": 2,
+        "phases": [
+            {"name": "earn", "updates": 4, "losses": {"value": {"value": 1}}},
+        ],
+    },
+}
+
+
+def written(tmp_path, **train):
+    data = copy.deepcopy(TINY)
+    data["train"].update(train)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(data))
+    return path
+
+
+KILLED = """
+import sys
+from shardsim import checkpoints, cli, loop
+loop.CHECKPOINT_SECONDS = 0.0
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.0, 0.7, 1.9])
+def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, capsys, seconds):
+    """SIGKILL at some moment after the first line of metrics, then resume."""
+    phases = [{"name": "earn", "updates": 60, "losses": {"value": {"value": 1}}}]
+    path = written(tmp_path, phases=phases, chunk_updates=2)
+    assert cli.main(["train", str(path), "--out", str(tmp_path / "whole")]) == 0
+    out = tmp_path / "run"
+    words = [sys.executable, "-c", KILLED, "train", str(path), "--out", str(out)]
+    started = subprocess.Popen(words)
+    while not (out / "metrics.jsonl").exists() and started.poll() is None:
+        time.sleep(0.02)
+    time.sleep(seconds)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    assert cli.main(["resume", str(out)]) == 0
+    for name in ("weights/mlp.npz", "weights/sharded.npz", "results.json"):
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    lines = [(out.parent / f / "metrics.jsonl").read_text() for f in ("run", "whole")]
+    assert sorted(lines[0].splitlines()) == sorted(lines[1].splitlines())
+
+
+@pytest.mark.slow
+def test_four_devices_agree_with_one_and_never_speak(tmp_path):
+    """The same numbers to 1e-5, and no collective in the compiled program."""
+    told = textwrap.dedent(
+        """
+        import sys
+        import jax, jax.numpy as jnp, numpy as np, yaml
+        jax.config.update("jax_num_cpu_devices", 4)
+        from shardsim import config, loop, population, schedule, train, training
+        ends = []
+        for devices in (1, 4):
+            data = yaml.safe_load(open(sys.argv[1]))
+            data["train"].update(num_seeds=4, devices=devices)
+            found = config.build(training.Training, data)
+            plan, arm = found.train, found.sized()[1]
+            phase = plan.phases[0]
+            source = train.Source(schedule.phase_params(found.world, phase))
+            recipe = population.Recipe(found.agent, plan.optimizer, found.world, 4)
+            keys = loop._keys(plan)
+            hyper = loop._spread(plan, schedule.hyper(plan, arm.head))
+            carry = population.init(
+                recipe, arm.head, arm.width, source.params, keys, hyper
+            )
+            carry = loop._spread(plan, carry)
+            setting = schedule.setting(plan, found.world, (arm.head,), phase)
+            four = jnp.int32(4)
+            made = population.chunk.lower(setting, carry, source, four).compile()
+            text = made.as_text()
+            for word in ("all-reduce", "all-gather", "all-to-all", "collective"):
+                assert word not in text, word
+            carry, _ = population.chunk(setting, carry, source, four)
+            again = population.chunk._cache_size()
+            carry, _ = population.chunk(setting, carry, source, four)
+            assert population.chunk._cache_size() == again, "compiled twice"
+            ends.append(jax.device_get(carry.learners[0].agent))
+        for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+        """
+    )
+    path = written(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", told, str(path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "XLA_FLAGS": ""},
+    )
+    assert done.returncode == 0, done.stderr

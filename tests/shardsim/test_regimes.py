@@ -1,0 +1,245 @@
+"""Whole trainings from config: every regime, grids, stored data, precision, devices."""
+
+import copy
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from shardsim import cli, config, runs, schedule, training, value
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "name": "tiny",
+    "world": {"kind": "context_fruits", "size": 3, "max_steps": 8},
+    "agent": {
+        "encoder": {"kind": "mlp", "widths": [16]},
+        "decoder_width": 8,
+        "auxiliary_width": 8,
+        "budget": 600,
+    },
+    "arms": {
+        "mlp": {"head": {"kind": "mlp"}},
+        "sharded": {"head": {"kind": "sharded", "shards": 2}},
+    },
+    "train": {
+        "num_seeds": 2,
+        "num_envs": 4,
+        "num_steps": 4,
+        "epochs": 1,
+        "pool_size": 8,
+        "snapshots": 2,
+        "phases": [
+            {"name": "earn", "updates": 4, "losses": {"value": {"value": 1}}},
+        ],
+    },
+}
+EARN = {"policy": {"encoder": 1, "decoder": 1}, "value": {"encoder": 1, "value": 1}}
+
+
+def written(tmp_path, changes=(), **train):
+    data = copy.deepcopy(TINY)
+    data["train"].update(train)
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(config.override(data, changes)))
+    return path
+
+
+def ran(path, out, *flags):
+    assert cli.main(["train", str(path), "--out", str(out), *flags]) == 0
+    return runs.read_json(out / "results.json")
+
+
+def refused(path, tmp_path, capsys, *flags):
+    out = tmp_path / "refused"
+    assert cli.main(["train", str(path), "--out", str(out), *flags]) == 2
+    assert not out.exists()
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+REGIMES = {
+    "expert_iteration": {
+        "learn": {"kind": "expert_iteration"},
+        "acting": {"kind": "search", "simulations": 2},
+    },
+    "ppo": {"learn": {"kind": "ppo"}, "acting": {"kind": "prior"}, "minibatches": 2},
+    "reinforce": {"learn": {"kind": "reinforce"}, "acting": {"kind": "prior"}},
+}
+
+
+@pytest.mark.parametrize("name", REGIMES)
+def test_every_rule_moves_d_under_every_head(tmp_path, capsys, name):
+    phases = [{"name": "earn", "updates": 2, "losses": EARN}]
+    path = written(tmp_path, **REGIMES[name], phases=phases)
+    ran(path, tmp_path / "run")
+    for arm in ("mlp", "sharded"):
+        weights = runs.read_arrays(tmp_path / "run" / "weights" / f"{arm}.npz")
+        assert np.abs(weights["decoder.readout.kernel"]).max() > 0
+    rows = runs.read_lines(tmp_path / "run" / "metrics.jsonl")
+    assert any("policy_loss" in row for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"learn": {"kind": "ppo"}}, "acting.kind: got 'lookahead'; .*: 'prior'"),
+        (
+            {"learn": {"kind": "expert_iteration"}, "acting": {"kind": "prior"}},
+            "acting.kind: got 'prior'; .*: 'search'",
+        ),
+        (
+            {**REGIMES["reinforce"], "epochs": 2},
+            "epochs: got 2; allowed: 1 with learn 'reinforce'",
+        ),
+        (
+            {"phases": [{"name": "a", "updates": 1, "losses": EARN}]},
+            r"phases\.0\.losses\.policy: got weights with learn 'td'",
+        ),
+        (
+            {"phases": [{"name": "a", "updates": 1, "data": "stored"}]},
+            r"phases\.0\.data: got 'stored'",
+        ),
+        ({"grid": {"gamma": [0.9]}}, "grid.gamma: unknown key; allowed: learning_rate"),
+        ({"grid": {"td_lambda": [2.0]}}, "grid.td_lambda: got 2.0; allowed: 0 to 1"),
+        ({"grid": {"td_lambda": []}}, "grid.td_lambda: got no value"),
+        ({"grid": {"entropy": [0.1]}}, "grid.entropy: got values; .* not with learn"),
+        ({"mask_fraction": 1.0}, "mask_fraction: got 1.0; allowed: more than 0"),
+        ({"precision": "half"}, "precision: got 'half'; allowed: 'float32'"),
+        (
+            {
+                "stored": "x.npz",
+                "phases": [{"name": "a", "updates": 1, "data": "stored"}],
+            },
+            "x.npz: No such file",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(tmp_path, capsys, train, message):
+    line = refused(written(tmp_path, **train), tmp_path, capsys)
+    assert re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--arms.sharded.head.routing", "{}", "--arms.sharded.head.shards", "1"],
+            "arms.sharded.head.shards: got 1; allowed with routing",
+        ),
+        (
+            ["--arms.sharded.head.routing", "{overseen: 9}"],
+            "arms.sharded.head.routing.overseen: got 9; allowed: 0 to 1",
+        ),
+    ],
+)
+def test_routing_has_to_suit_the_world(tmp_path, capsys, flags, message):
+    assert message in refused(written(tmp_path), tmp_path, capsys, *flags)
+
+
+def test_a_grid_is_its_points_in_one_program(tmp_path, capsys):
+    """Element g * seeds + s is what seed s gives at point g by itself."""
+    grid = {"learning_rate": [1e-3, 1e-2], "temperature": [0.01, 0.5]}
+    found = ran(written(tmp_path, grid=grid), tmp_path / "grid")
+    assert found["grid"][2] == {"learning_rate": 1e-2, "temperature": 0.01}
+    assert len(found["arms"]["mlp"]["mean of each point"]) == 4
+    flags = ["--train.optimizer.learning-rate", "0.01", "--train.acting.temperature"]
+    ran(written(tmp_path), tmp_path / "one", *flags, "0.01")
+    whole = runs.read_arrays(tmp_path / "grid" / "weights" / "mlp.npz")
+    alone = runs.read_arrays(tmp_path / "one" / "weights" / "mlp.npz")
+    for name, leaf in alone.items():
+        np.testing.assert_allclose(whole[name][4:6], leaf, rtol=1e-4, atol=1e-5)
+    assert np.abs(whole["value.kernel"][0] - whole["value.kernel"][4]).max() > 1e-4
+
+
+def test_stored_trajectories_teach_without_a_world(tmp_path, capsys):
+    path, data = written(tmp_path), tmp_path / "data.npz"
+    words = ["collect", str(path), "--out", str(data), "--updates", "2"]
+    assert cli.main(words) == 0
+    assert runs.read_arrays(data)["reward"].shape == (4, 2 * 2 * 4)
+    phase = {"name": "read", "updates": 3, "data": "stored"}
+    phase["losses"] = {"inverse": {"encoder": 1, "auxiliary": 1}}
+    kept = written(tmp_path, stored=str(data), phases=[phase])
+    ran(kept, tmp_path / "run")
+    rows = runs.read_lines(tmp_path / "run" / "metrics.jsonl")
+    assert "inverse_loss" in next(row for row in rows if "update" in row)
+    line = refused(kept, tmp_path, capsys, "--world.size", "5")
+    assert "observation is (4, 16, 5, 5," in line
+    assert "train.num_steps, 9" in refused(
+        kept, tmp_path, capsys, "--train.num-steps", "9"
+    )
+    # what agents of a run do can be stored as well
+    words = ["collect", str(tmp_path / "run"), "--out", str(tmp_path / "more.npz")]
+    assert cli.main(words) == 2
+    assert "got 'stored'" in capsys.readouterr().err
+
+
+def test_bfloat16_learns_much_the_same(tmp_path, capsys):
+    losses = {
+        "action": {"encoder": 1, "decoder": 1},
+        "value": {"encoder": 1, "value": 1},
+    }
+    phases = [{"name": "earn", "updates": 4, "losses": losses}]
+    path = written(tmp_path, phases=phases)
+    for name in ("float32", "bfloat16"):
+        ran(path, tmp_path / name, "--train.precision", name)
+    one, two = (
+        runs.read_arrays(tmp_path / name / "weights" / "mlp.npz")
+        for name in ("float32", "bfloat16")
+    )
+    first = "encoder.layers.0.kernel"
+    assert two[first].dtype == np.float32
+    gap = np.abs(one[first] - two[first]).max()
+    assert 0 < gap < 0.02
+
+
+YAMLS = sorted(
+    path
+    for folder in ("training", "schedules")
+    for path in (ROOT / "experiments" / folder).glob("*.yaml")
+)
+SMALL = {
+    "train.num-seeds": 2,
+    "train.num-envs": 4,
+    "train.num-steps": 4,
+    "train.epochs": 1,
+    "train.minibatches": 1,
+    "train.snapshots": 1,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+def test_every_config_of_training_runs(path, tmp_path, capsys):
+    data = config.read_yaml(path)
+    if data["world"]["kind"] == "gymnax":
+        pytest.importorskip("gymnax")
+    flags = [f"--{name}={value}" for name, value in SMALL.items()]
+    flags += [
+        f"--train.phases.{n}.updates=2" for n in range(len(data["train"]["phases"]))
+    ]
+    found = ran(path, tmp_path / "run", *flags)
+    assert found["name"] == path.stem
+    assert set(found["arms"]) == set(data["arms"])
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+def test_every_config_of_training_resolves(path):
+    data = config.read_yaml(path)
+    if data["world"]["kind"] == "gymnax":
+        pytest.importorskip("gymnax")
+    config.build(training.Training, data).sized()
+
+
+def test_the_grid_s_order_is_points_then_seeds():
+    plan = schedule.TrainConfig(
+        phases=(schedule.Phase("a", 1),),
+        num_seeds=2,
+        grid={"learning_rate": (0.1, 0.2), "td_lambda": (0.5,)},
+    )
+    found = schedule.hyper(plan, value.Sharded(load_balance=0.3))
+    np.testing.assert_allclose(found.learning_rate, [0.1, 0.1, 0.2, 0.2])
+    np.testing.assert_allclose(found.load_balance, 0.3)
+    assert plan.population == 4
