@@ -87,10 +87,10 @@ def fit(
     spectrum = jnp.maximum(jnp.linalg.eigvalsh(short)[::-1], 0.0)
     held = jnp.cumsum(jnp.pad(spectrum, (0, max(counts))))[jnp.asarray(counts) - 1]
     plane = jnp.maximum(1 - held / power, 0.0)
-    lost, atoms, owner = _lines(key, rows, jnp.asarray(counts), max(counts), restarts, steps)
-    return DictionaryGap(
-        jnp.asarray(counts), lost, plane, lost - plane, atoms, owner
+    lost, atoms, owner = _lines(
+        key, rows, jnp.asarray(counts), max(counts), restarts, steps
     )
+    return DictionaryGap(jnp.asarray(counts), lost, plane, lost - plane, atoms, owner)
 
 
 def _start(

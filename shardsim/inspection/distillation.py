@@ -114,9 +114,7 @@ def build(
     Restart r draws from the same key at every size.
     """
     graph = nnx.split(
-        nnx.eval_shape(
-            lambda: sizes.head.build(features, 1, sizes.width, nnx.Rngs(0))
-        )
+        nnx.eval_shape(lambda: sizes.head.build(features, 1, sizes.width, nnx.Rngs(0)))
     )[0]
 
     def one(key: Array, width: Array, rank: Array) -> PyTree:

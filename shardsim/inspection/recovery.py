@@ -4,7 +4,8 @@ Any table of features and values is distilled into K gated experts, for several 
 beside each K into a network and into a smoothly modulated network (FiLM) that have as
 many parameters or a few more. Many experts fit anything piece by piece, so a high R^2
 shows nothing by itself: shards are recovered if the curve stops rising at some K before
-the last and there shards beat both controls.
+the last, and there they beat the network, are as good as FiLM (which can gate too, if
+its modulation saturates) and are the same shards after every restart.
 
 The heads are those of `shardsim.value`. A V of a trained agent, a planted one and a
 table of exact values are asked the same way: only what V says counts, not its weights.
@@ -26,6 +27,9 @@ from shardsim.inspection import checks, distillation
 
 COMPARED = 4_000
 """Held-out rows in which restarts are compared."""
+
+SAME = 0.9
+"""Stability from which restarts have found the same shards."""
 
 
 class Curve(NamedTuple):
@@ -56,8 +60,9 @@ class Recovery(NamedTuple):
     knee: Int[Array, ""]
     """Smallest count whose R^2 is within `tolerance` of the highest one."""
     found: Bool[Array, ""]
-    """The knee lies above 1 and before the last count, and there the advantage is more
-    than `tolerance`."""
+    """The knee lies above 1 and before the last count; there shards beat the network by
+    more than `tolerance`, lose to FiLM by no more than it, and come back (`stability`
+    at least `SAME`)."""
     stability: Float[Array, " Z"]
     """Mean correlation of matched contributions between the best restart and the others
     of the better half (by `train`), weighted by their sd; 1 if the same shards come
@@ -133,7 +138,9 @@ def fit(
     mean, sd = y[~tested].mean(), y[~tested].std()
     for name, rows in (("learnt from", ~tested), ("held out", tested)):
         if np.ptp(y[rows]) == 0:
-            raise ValueError(f"values: got the same in all rows {name}; allowed: others")
+            raise ValueError(
+                f"values: got the same in all rows {name}; allowed: others"
+            )
     spread = x[~tested].std(axis=0)
     scaled = (x - x[~tested].mean(axis=0)) / np.where(spread > 0, spread, 1)
     rows, targets = jnp.asarray(scaled.astype(x.dtype)), jnp.asarray((y - mean) / sd)
@@ -154,7 +161,6 @@ def fit(
 def _checked(
     features: Any, values: Any, counts: Sequence[int], restarts: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features and values as arrays of one floating type."""
     checks.shaped("features", features, None, None)
     checks.shaped("values", values, len(features))
     checks.at_least("rows of features", len(features), 20)
@@ -237,7 +243,13 @@ def _result(
     above = [i for i, k in enumerate(counts) if k > 1]
     near = shards.best >= shards.best.max() - tolerance
     at = int(jnp.argmax(near))
-    found = 1 < counts[at] < counts[-1] and bool(advantage[at] > tolerance)
+    stability = jnp.asarray(_stability(counts, fitted, shards.train, rows[tested]))
+    found = (
+        (1 < counts[at] < counts[-1])
+        & (shards.best[at] > network.best[at] + tolerance)
+        & (shards.best[at] > film.best[at] - tolerance)
+        & (stability[at] >= SAME)
+    )
     graph, states = fitted
     restarts = shards.train.shape[1]
     best = jnp.arange(len(counts)) * restarts + shards.train.argmax(axis=1)
@@ -246,15 +258,14 @@ def _result(
     parts = unit[0] + unit[1] * parts
     share = [_entropies(g, k) for g, k in zip(gates, counts, strict=True)]
     inside, usage = (jnp.stack(column) for column in zip(*share, strict=True))
-    stability = _stability(counts, shards.train, graph, states, rows[tested])
     return Recovery(
         jnp.asarray(counts),
         *curves,
         advantage,
         advantage[jnp.asarray(above)].mean() if above else jnp.zeros_like(advantage[0]),
         jnp.asarray(counts[at]),
-        jnp.asarray(found),
-        jnp.asarray(stability, rows.dtype),
+        found,
+        stability.astype(rows.dtype),
         inside,
         usage,
         jnp.sum(gates * parts, axis=-1),
@@ -276,13 +287,12 @@ def _entropies(gates: Float[Array, "n K"], count: int) -> tuple[Array, Array]:
 
 def _stability(
     counts: Sequence[int],
+    fitted: tuple[Any, Any],
     train: Float[Array, "Z R"],
-    graph: Any,
-    states: Any,
     rows: Float[Array, "n d"],
 ) -> list[float]:
     """Matched contributions of the best restart and of the others of the better half."""
-    _, gates, parts = distillation.ask(graph, states, rows[:COMPARED])
+    _, gates, parts = distillation.ask(*fitted, rows[:COMPARED])
     said = np.asarray(gates * parts)
     said = said.reshape(*train.shape, *said.shape[1:])
     half = max(2, (train.shape[1] + 1) // 2)
