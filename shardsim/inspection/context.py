@@ -57,8 +57,8 @@ class ContextGeometry(NamedTuple):
         return (
             f"{len(self.counts)} contexts: effective rank {float(self.rank):.2f} "
             f"({float(self.clean_rank):.2f} without noise), |cos| above .95 in "
-            f"{float(self.same):.0%} and below .05 in {float(self.apart):.0%} of pairs, "
-            f"bimodality {float(self.bimodality):.2f}"
+            f"{float(self.same):.0%} and below .05 in {float(self.apart):.0%} of pairs"
+            f", bimodality {float(self.bimodality):.2f}"
         )
 
 

@@ -19,17 +19,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim import value
-from shardsim.inspection import checks, distillation
-
-COMPARED = 4_000
-"""Held-out rows in which restarts are compared."""
-
-SAME = 0.9
-"""Stability from which restarts have found the same shards."""
+from shardsim.inspection import checks, distillation, refits
 
 
 class Curve(NamedTuple):
@@ -86,8 +79,8 @@ class Recovery(NamedTuple):
         return (
             f"shards {said}: knee at {int(self.knee)} with R^2 "
             f"{float(self.shards.best[at]):.3f} held out, network "
-            f"{float(self.network.best[at]):.3f}, FiLM {float(self.film.best[at]):.3f}, "
-            f"restarts agree to {float(self.stability[at]):.2f}"
+            f"{float(self.network.best[at]):.3f}, FiLM {float(self.film.best[at]):.3f}"
+            f", restarts agree to {float(self.stability[at]):.2f}"
         )
 
 
@@ -243,7 +236,9 @@ def _result(
     above = [i for i, k in enumerate(counts) if k > 1]
     near = shards.best >= shards.best.max() - tolerance
     at = int(jnp.argmax(near))
-    stability = jnp.asarray(_stability(counts, fitted, shards.train, rows[tested]))
+    stability = jnp.asarray(
+        refits.stability(counts, fitted, shards.train, rows[tested])
+    )
     found = (
         (1 < counts[at] < counts[-1])
         & (shards.best[at] > network.best[at] + tolerance)
@@ -256,7 +251,7 @@ def _result(
     chosen = jax.tree.map(lambda leaf: leaf[best], states)
     _, gates, parts = distillation.ask(graph, chosen, rows)
     parts = unit[0] + unit[1] * parts
-    share = [_entropies(g, k) for g, k in zip(gates, counts, strict=True)]
+    share = [refits.entropies(g, k) for g, k in zip(gates, counts, strict=True)]
     inside, usage = (jnp.stack(column) for column in zip(*share, strict=True))
     return Recovery(
         jnp.asarray(counts),
@@ -273,47 +268,3 @@ def _result(
         parts,
         jnp.asarray(tested),
     )
-
-
-def _entropies(gates: Float[Array, "n K"], count: int) -> tuple[Array, Array]:
-    """Entropy of the gates in a row, and of their mean, over log K."""
-
-    def entropy(g: Array) -> Array:
-        return -jnp.where(g > 0, g * jnp.log(jnp.where(g > 0, g, 1.0)), 0.0).sum(-1)
-
-    scale = float(np.log(count)) if count > 1 else 1.0
-    return entropy(gates).mean() / scale, entropy(gates.mean(axis=0)) / scale
-
-
-def _stability(
-    counts: Sequence[int],
-    fitted: tuple[Any, Any],
-    train: Float[Array, "Z R"],
-    rows: Float[Array, "n d"],
-) -> list[float]:
-    """Matched contributions of the best restart and of the others of the better half."""
-    _, gates, parts = distillation.ask(*fitted, rows[:COMPARED])
-    said = np.asarray(gates * parts)
-    said = said.reshape(*train.shape, *said.shape[1:])
-    half = max(2, (train.shape[1] + 1) // 2)
-    agreed = []
-    for size, count in enumerate(counts):
-        order = np.argsort(-np.asarray(train[size]))[:half]
-        first, *others = (said[size, r, :, :count] for r in order)
-        agreed.append(float(np.mean([matched(first, o) for o in others] or [1.0])))
-    return agreed
-
-
-def matched(one: Float[np.ndarray, "n K"], two: Float[np.ndarray, "n K"]) -> float:
-    """Mean correlation of contributions under the best matching of parts.
-
-    Weighted by the sd of `one`, so that dead parts don't count; constants that one part
-    can hand to another don't either. 1 for the same parts in any order.
-    """
-    one, two = one - one.mean(axis=0), two - two.mean(axis=0)
-    size = np.sqrt(np.square(one).mean(axis=0)), np.sqrt(np.square(two).mean(axis=0))
-    scale = np.outer(*size)
-    alike = (one.T @ two) / len(one) / np.where(scale > 0, scale, 1)
-    pair = scipy.optimize.linear_sum_assignment(-alike * size[0][:, None])
-    total = size[0].sum()
-    return float((alike[pair] * size[0]).sum() / total) if total > 0 else 1.0

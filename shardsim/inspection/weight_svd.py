@@ -44,7 +44,9 @@ class SingularDirections(NamedTuple):
         flat = self.blocks.reshape(-1, self.blocks.shape[-1])
         alone = sum(sum(1 for b in row if row.count(b) == 1) for row in flat.tolist())
         power = jnp.square(self.values)
-        share = power[..., 0].sum() / jnp.maximum(power.sum(), jnp.finfo(power).tiny)
+        share = power[..., 0].sum() / jnp.maximum(
+            power.sum(), jnp.finfo(power.dtype).tiny
+        )
         return (
             f"{flat.size} singular directions, {alone} with a gap of their own; the "
             f"first holds {float(share):.0%} of the squared size"
@@ -127,7 +129,8 @@ def _near_ties(
     none = jnp.ones_like(top)
     below = jnp.concatenate([steps, last], axis=-1)
     above = jnp.concatenate([none, steps], axis=-1)
-    new = jnp.concatenate([jnp.zeros_like(none, jnp.int32), steps > tie], axis=-1)
+    far = (steps > tie).astype(jnp.int32)
+    new = jnp.concatenate([jnp.zeros_like(none, jnp.int32), far], axis=-1)
     return jnp.minimum(below, above), jnp.cumsum(new, axis=-1)
 
 

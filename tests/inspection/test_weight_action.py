@@ -91,7 +91,7 @@ def test_the_collision_of_e1_and_e2():
     np.testing.assert_allclose(got.lost, [[half, -half], [0, 0]], atol=1e-6)
     np.testing.assert_allclose(got.before, np.zeros((2, 2)), atol=1e-6)
     np.testing.assert_allclose(got.after, [[1, 0], [0, 0]], atol=1e-6)
-    assert got.summary() == "strongest collision: cosine 0.00 before, 1.00 after"
+    assert got.summary().endswith("0.00 before, 1.00 after")
 
 
 def test_collisions_are_of_the_size_of_the_data():
@@ -105,9 +105,7 @@ def test_collisions_are_of_the_size_of_the_data():
 
 def test_no_collision_without_a_null_space_or_without_data_in_it():
     white = random(50, 2)
-    full = (
-        weight_action.collisions(np.diag(np.float32([2, 1])), white, count=2)
-    )
+    full = weight_action.collisions(np.diag(np.float32([2, 1])), white, count=2)
     assert not full.lost.any()
     assert not full.after.any()
     flat = white * np.float32([1, 0])
@@ -139,7 +137,9 @@ def test_it_keeps_64_bits():
         got = weight_action.fit(ROGER.astype(float), AXES.astype(float))
         assert got.after.dtype == np.float64
         data = random(9, 2).astype(float)
-        assert weight_action.collisions(ROGER.astype(float), data, 1).kept.dtype == float
+        assert (
+            weight_action.collisions(ROGER.astype(float), data, 1).kept.dtype == float
+        )
 
 
 def test_bad_input_is_named():

@@ -59,9 +59,12 @@ def test_signs_are_fixed_by_the_largest_entry_and_ties_by_the_first():
     one, other = weight_svd.fit(random(4, 4)), weight_svd.fit(-random(4, 4))
     np.testing.assert_allclose(one.writes, other.writes, atol=1e-4)
     np.testing.assert_allclose(one.reads, -other.reads, atol=1e-4)
-    assert (np.take_along_axis(
-        np.asarray(one.writes), np.abs(one.writes).argmax(1)[:, None], 1
-    ) > 0).all()
+    assert (
+        np.take_along_axis(
+            np.asarray(one.writes), np.abs(one.writes).argmax(1)[:, None], 1
+        )
+        > 0
+    ).all()
 
 
 def test_gaps_and_blocks_by_hand():
