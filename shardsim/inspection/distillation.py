@@ -94,7 +94,7 @@ def _cut(
         return state
     hidden = state["hidden"]["kernel"]
     units = (jnp.arange(hidden.shape[1]) < width).astype(hidden[...].dtype)
-    layers = [("hidden", units, None)]
+    layers: list[tuple[str, Array, Array | None]] = [("hidden", units, None)]
     if isinstance(head, value.FiLM):
         codes = (jnp.arange(head.modulators) < rank).astype(units.dtype)
         layers += [("code", codes, None)]

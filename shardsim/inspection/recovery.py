@@ -55,7 +55,7 @@ class Recovery(NamedTuple):
     found: Bool[Array, ""]
     """The knee lies above 1 and before the last count; there shards beat the network by
     more than `tolerance`, lose to FiLM by no more than it, and come back (`stability`
-    at least `SAME`)."""
+    at least `refits.SAME`)."""
     stability: Float[Array, " Z"]
     """Mean correlation of matched contributions between the best restart and the others
     of the better half (by `train`), weighted by their sd; 1 if the same shards come
@@ -123,20 +123,11 @@ def fit(
         rise, values that are constant, a split that leaves one side empty.
     """
     x, y = _checked(features, values, counts, restarts)
-    checks.at_least("width", width, 1)
-    checks.at_least("steps", steps, 1)
-    checks.at_least("batch", batch, 1)
+    for name, got in (("width", width), ("steps", steps), ("batch", batch)):
+        checks.at_least(name, got, 1)
     split, train = jax.random.split(key)
     tested = _held_out(split, len(y), groups, held_out)
-    mean, sd = y[~tested].mean(), y[~tested].std()
-    for name, rows in (("learnt from", ~tested), ("held out", tested)):
-        if np.ptp(y[rows]) == 0:
-            raise ValueError(
-                f"values: got the same in all rows {name}; allowed: others"
-            )
-    spread = x[~tested].std(axis=0)
-    scaled = (x - x[~tested].mean(axis=0)) / np.where(spread > 0, spread, 1)
-    rows, targets = jnp.asarray(scaled.astype(x.dtype)), jnp.asarray((y - mean) / sd)
+    rows, targets, unit = _scaled(x, y, tested)
     families = _families(x.shape[1], counts, width)
     fitted = [
         distillation.fit(
@@ -148,7 +139,7 @@ def fit(
         _curve(sizes, *model, rows, targets, tested)
         for sizes, model in zip(families, fitted, strict=True)
     ]
-    return _result(counts, curves, fitted[0], rows, tested, (mean, sd), tolerance)
+    return _result(counts, curves, fitted[0], rows, tested, unit, tolerance)
 
 
 def _checked(
@@ -167,6 +158,21 @@ def _checked(
     x, y = np.asarray(features), np.asarray(values)
     dtype = jnp.result_type(jnp.asarray(x).dtype, jnp.float32)
     return x.astype(dtype), y.astype(dtype)
+
+
+def _scaled(
+    x: np.ndarray, y: np.ndarray, tested: Bool[np.ndarray, " n"]
+) -> tuple[Array, Array, tuple[Any, Any]]:
+    """Both at mean 0 and variance 1 in the rows learnt from, and the unit of y."""
+    for name, side in (("learnt from", ~tested), ("held out", tested)):
+        if np.ptp(y[side]) == 0:
+            raise ValueError(
+                f"values: got the same in all rows {name}; allowed: others"
+            )
+    mean, sd = y[~tested].mean(), y[~tested].std()
+    spread = x[~tested].std(axis=0)
+    scaled = (x - x[~tested].mean(axis=0)) / np.where(spread > 0, spread, 1)
+    return jnp.asarray(scaled.astype(x.dtype)), jnp.asarray((y - mean) / sd), (mean, sd)
 
 
 def _held_out(
@@ -207,7 +213,7 @@ def _curve(
     states: Any,
     rows: Array,
     targets: Array,
-    tested: np.ndarray,
+    tested: Bool[np.ndarray, " n"],
 ) -> Curve:
     said = distillation.ask(graph, states, rows)[0]
     said = said.reshape(len(sizes.widths), -1, len(targets))
@@ -227,7 +233,7 @@ def _result(
     curves: list[Curve],
     fitted: tuple[Any, Any],
     rows: Array,
-    tested: np.ndarray,
+    tested: Bool[np.ndarray, " n"],
     unit: tuple[Any, Any],
     tolerance: float,
 ) -> Recovery:
@@ -243,7 +249,7 @@ def _result(
         (1 < counts[at] < counts[-1])
         & (shards.best[at] > network.best[at] + tolerance)
         & (shards.best[at] > film.best[at] - tolerance)
-        & (stability[at] >= SAME)
+        & (stability[at] >= refits.SAME)
     )
     graph, states = fitted
     restarts = shards.train.shape[1]
@@ -255,7 +261,9 @@ def _result(
     inside, usage = (jnp.stack(column) for column in zip(*share, strict=True))
     return Recovery(
         jnp.asarray(counts),
-        *curves,
+        shards,
+        network,
+        film,
         advantage,
         advantage[jnp.asarray(above)].mean() if above else jnp.zeros_like(advantage[0]),
         jnp.asarray(counts[at]),

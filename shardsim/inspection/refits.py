@@ -36,7 +36,7 @@ def stability(
     train: Float[Array, "Z R"],
     rows: Float[Array, "n d"],
 ) -> list[float]:
-    """`matched` of the best restart and the others of the better half, at each count."""
+    """`matched` of the best restart and the others of the better half, by count."""
     _, gates, parts = distillation.ask(*fitted, rows[:COMPARED])
     said = np.asarray(gates * parts)
     said = said.reshape(*train.shape, *said.shape[1:])

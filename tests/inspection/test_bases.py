@@ -87,7 +87,9 @@ def test_the_stack_sees_what_cancels_in_the_mean():
     a, b = np.float32([1, 0, 0]), np.float32([0, 2, 0])
     jacobians = np.stack([a, -a, a, -a, b, b])[:, None]
     got = bases.stacked(jacobians)
-    np.testing.assert_allclose(got.values, [(8 / 6) ** 0.5, (4 / 6) ** 0.5, 0], atol=1e-5)
+    np.testing.assert_allclose(
+        got.values, [(8 / 6) ** 0.5, (4 / 6) ** 0.5, 0], atol=1e-5
+    )
     np.testing.assert_allclose(got.reads[:2], [[0, 1, 0], [1, 0, 0]], atol=1e-5)
     mean = bases.singular(jacobians.mean(0))
     np.testing.assert_allclose(mean.reads[0], [0, 1, 0], atol=1e-6)

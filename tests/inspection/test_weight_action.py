@@ -132,6 +132,24 @@ def test_collisions_of_a_stack_in_one_program():
     assert not one.kept[3].any()
 
 
+def test_two_features_on_one_line_stay_so_even_if_one_is_turned_round():
+    """Cosine -.9 becomes 1 (no merge), and 0 becomes -1 (a merge)."""
+    one = np.float32([[1, 0], [-0.9, 0.19**0.5]])
+    line = np.float32([[1, 5]])
+    assert not weight_action.fit(line, one).merged.any()
+    got = weight_action.fit(np.float32([[1, -1]]), AXES)
+    np.testing.assert_allclose(got.after[0, 1], -1, atol=1e-6)
+    assert got.merged[0, 1]
+
+
+def test_what_is_kept_is_ordered_by_what_it_does_on_the_data():
+    """Gains 9, 1 and sd 1, 2: the first writes 9, the second 2."""
+    data = np.float32([[1, 2, 0], [1, -2, 0], [-1, 2, 0], [-1, -2, 0]])
+    weight = np.float32([[9, 0, 0], [0, 1, 0]])
+    got = weight_action.collisions(weight, data, count=2)
+    np.testing.assert_allclose(got.kept, [[1, 0, 0], [0, 2, 0]], atol=1e-5)
+
+
 def test_it_keeps_64_bits():
     with jax.enable_x64(True):
         got = weight_action.fit(ROGER.astype(float), AXES.astype(float))

@@ -27,7 +27,9 @@ def test_the_merging_matrix_keeps_one_direction_and_kills_the_other():
     got = weight_svd.fit(ROGER)
     np.testing.assert_allclose(got.values, [1, 0], atol=1e-6)
     np.testing.assert_allclose(got.reads[0], [0.5**0.5, 0.5**0.5], atol=1e-6)
-    np.testing.assert_allclose(np.abs(got.reads[1] @ [1, -1]), 2**0.5, atol=1e-6)
+    np.testing.assert_allclose(
+        np.abs(np.asarray(got.reads[1]) @ [1, -1]), 2**0.5, atol=1e-6
+    )
     np.testing.assert_allclose(got.gaps, [1, 1], atol=1e-6)
     assert "2 singular directions, 2 with a gap of their own" in got.summary()
     assert "100%" in got.summary()
