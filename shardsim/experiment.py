@@ -11,7 +11,7 @@ import jax
 
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim import exact, learning, loop, schedule, value
+from shardsim import encoders, exact, learning, loop, schedule, value
 from shardsim.comparison import judge, measures, prediction
 from shardsim.comparison.battery import BatteryConfig
 from shardsim.types import Trainable
@@ -141,24 +141,29 @@ class Experiment:
         Raises:
           ValueError: a head that can't meet it.
         """
-        return size_arms(self.arms, self.agent, self.world.num_contexts)
+        return size_arms(self.arms, self.agent, self.world)
 
 
 def size_arms(
-    arms: dict[str, ArmConfig], agent: agents.AgentConfig, contexts: int
+    arms: dict[str, ArmConfig], agent: agents.AgentConfig, world: Trainable
 ) -> tuple[loop.Arm, ...]:
     """Every arm with the width at which it meets the budget.
 
     Raises:
-      ConfigError: a head that can't meet it.
+      ConfigError: a head that can't meet it, or an encoder that can't be built for
+        what this world shows.
     """
+    try:
+        encoders.count_parameters(agent.encoder, world.observation_shape)
+    except ValueError as error:
+        raise configs.ConfigError(f"agent.encoder.{error}") from None
     sized = []
     for name, arm in arms.items():
         width = 1
         if arm.matched:
             try:
                 width = value.solve_width(
-                    arm.head, agent.encoder.features, contexts, agent.budget
+                    arm.head, agent.encoder.features, world.num_contexts, agent.budget
                 )
             except ValueError as error:
                 raise configs.ConfigError(f"agent.{error} (arm {name})") from None

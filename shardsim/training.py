@@ -71,7 +71,7 @@ class Training:
 
     def sized(self) -> tuple[loop.Arm, ...]:
         """Every arm with the width at which it meets the budget."""
-        return size_arms(self.arms, self.agent, self.world.num_contexts)
+        return size_arms(self.arms, self.agent, self.world)
 
 
 def load(folder: Path) -> Experiment | Training:

@@ -1,8 +1,11 @@
 """The README keeps its word: commands run, files exist, the table is current."""
 
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -60,9 +63,17 @@ def test_every_command_runs(small, tmp_path, monkeypatch, capsys):
         if words[0] != "shardsim" or words[1] == "play":
             continue  # playing needs a terminal: tests/shardsim/test_play.py has one
         if words[1] == "train":
-            if importlib.util.find_spec("minigrid") is None:
+            if "minigrid" in line and importlib.util.find_spec("minigrid") is None:
                 continue
-            words += ["--train.phases.0.updates=2"]
+            phases = config.read_yaml(Path(words[2]))["train"]["phases"]
+            words += [f"--train.phases.{n}.updates=2" for n in range(len(phases))]
+        if words[1] in ("train", "collect"):
+            words += ["--train.num-seeds=2"]
+        if "--train.devices" in words:  # has to be told before JAX begins
+            command = [sys.executable, "-m", "shardsim.cli", *words[1:]]
+            env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
+            assert subprocess.run(command, env=env).returncode == 0, line
+            continue
         if words[1] == "run":
             words += [*small, "--agent.encoder.widths=[16]", "--agent.budget=2048"]
         assert cli.main(words[1:]) == 0, line

@@ -126,6 +126,14 @@ def test_what_does_not_fit_together_is_refused(tmp_path, capsys, train, message)
     ("flags", "message"),
     [
         (
+            ["--agent.encoder", "{kind: conv, budget: 3}"],
+            "agent.encoder.budget: got 3, which an encoder of kind 'conv' can't meet",
+        ),
+        (
+            ["--agent.encoder", "{kind: flat, features: 3}"],
+            "agent.encoder.features: got 3; allowed with kind 'flat'",
+        ),
+        (
             ["--arms.sharded.head.routing", "{}", "--arms.sharded.head.shards", "1"],
             "arms.sharded.head.shards: got 1; allowed with routing",
         ),
@@ -135,7 +143,7 @@ def test_what_does_not_fit_together_is_refused(tmp_path, capsys, train, message)
         ),
     ],
 )
-def test_routing_has_to_suit_the_world(tmp_path, capsys, flags, message):
+def test_heads_and_encoders_have_to_suit_the_world(tmp_path, capsys, flags, message):
     assert message in refused(written(tmp_path), tmp_path, capsys, *flags)
 
 
