@@ -55,6 +55,7 @@ def write(gathered: Gathered, clock: Clock) -> dict[str, Any]:
         "about": _about(gathered),
         "world": _world(gathered),
         "mazes": _mazes(gathered, levels, condition, boards),
+        "sprites": _sprites(gathered, levels),
         "boards": {
             **boards._asdict(),
             "optimal": boards.exact,
@@ -229,6 +230,15 @@ def _mazes(
             }
         )
     return out
+
+
+def _sprites(gathered: Gathered, levels: Any) -> dict[str, str]:
+    """Pictures of the things in the mazes and of what pays, by name."""
+    names = set(gathered.world.reward_sources)
+    for m in range(len(gathered.mazes)):
+        level = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], levels)
+        names |= set(gathered.world.glyphs(level))
+    return {name: pictures.thing(name) for name in sorted(names)}
 
 
 def _table(gathered: Gathered, sides: list[dict[str, Any]]) -> list[dict[str, Any]]:
