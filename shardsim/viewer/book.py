@@ -88,9 +88,7 @@ def _side(
     with clock.over("shards"):
         used = parts.usage(tail, rest.reachable)
         roles = parts.roles(tail, rest.reachable)
-        wanted = parts.wants(
-            gathered.world, tail, rest, gathered.how, roles["partner"]
-        )
+        wanted = parts.wants(gathered.world, tail, rest, gathered.how, roles["partner"])
     read = reading.shown(whole, boards.kept)
     head = configs.to_dict(side.arm.head)
     features = side.config.agent.encoder.features

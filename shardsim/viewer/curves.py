@@ -40,7 +40,9 @@ def curves(
     for c in range(len(whole.value)):
         step = [jnp.asarray(leaf[c]) for leaf in whole]
         rows.append(_step(table, jnp.asarray(condition.optimal), mask, how, *step))
-    found = {name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]}
+    found = {
+        name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]
+    }
     found["return"] = _returns(whole, condition, how)
     found["consistency"] = _alike(whole.value[:, :, condition.reachable])
     return {name: found[name] for name in NAMES}

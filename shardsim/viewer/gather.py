@@ -214,9 +214,7 @@ def _conditions(config: Any, mazes: int) -> dict[str, battery.Condition]:
     }
 
 
-def _mazes(
-    conditions: dict[str, battery.Condition], mazes: int
-) -> tuple[Maze, ...]:
+def _mazes(conditions: dict[str, battery.Condition], mazes: int) -> tuple[Maze, ...]:
     """The first level of every context, condition by condition, then others."""
     queues = []
     for name, condition in conditions.items():
@@ -231,4 +229,6 @@ def _mazes(
         if queue:
             chosen.append(queue.pop(0))
         turn += 1
-    return tuple(sorted(chosen, key=lambda maze: list(conditions).index(maze.condition)))
+    return tuple(
+        sorted(chosen, key=lambda maze: list(conditions).index(maze.condition))
+    )

@@ -61,7 +61,9 @@ def levels_of(gathered: Gathered, curves: int) -> tuple[Any, battery.Condition]:
       The levels, leaves [M + L, ...], and the truth about them as a condition.
     """
     picked = [
-        jax.tree.map(lambda leaf, i=maze.index: np.asarray(leaf)[i], _arrays(gathered, maze))
+        jax.tree.map(
+            lambda leaf, i=maze.index: np.asarray(leaf)[i], _arrays(gathered, maze)
+        )
         for maze in gathered.mazes
     ]
     first = gathered.first

@@ -40,6 +40,7 @@ FLOORS = {
     "experiment": 6,
     "training": 6,
     "play": 6,
+    "viewer": 6,
     "results": 6,
     "progress": 6,
     "cli": 6,

@@ -105,10 +105,10 @@ function arrows(pen, side, view, row, column, x, rgb) {
 function ring(pen, side, row, column) {
   pen.beginPath();
   pen.arc((column + 0.5) * side, (row + 0.5) * side, side * 0.43, 0, 7);
-  pen.lineWidth = Math.max(2.4, side * 0.085);
-  pen.strokeStyle = "rgba(255,255,255,.85)";
+  pen.lineWidth = Math.max(1.6, side * 0.065);
+  pen.strokeStyle = "rgba(255,255,255,.6)";
   pen.stroke();
-  pen.lineWidth = Math.max(1.3, side * 0.05);
+  pen.lineWidth = Math.max(1, side * 0.036);
   pen.strokeStyle = ink("--ring");
   pen.stroke();
 }

@@ -40,10 +40,10 @@ function buildTraining() {
     el("p", { class: "note" }, `Mean over seeds and the range of all seeds, over ${BOOK.levels} levels of the first condition. Steps stand evenly, updates below. Click a point to go there.`)), body);
   LISTENERS.push(() => {
     if (hovered) return;
-    body.replaceChildren(...Object.entries(BOOK["curve names"]).map(([key, [name, what]]) => {
+    fill(body, Object.entries(BOOK["curve names"]).map(([key, [name, what]]) => {
       const chart = curveChart(key);
       return chart && el("figure", {}, el("figcaption", {}, el("b", {}, name), el("small", {}, what)), chart);
-    }).filter(Boolean));
+    }));
   });
 }
 
@@ -51,13 +51,13 @@ function sortable(head, rows) {
   // rows: lists of [text, sort key]
   let by = null, up = true;
   const body = el("tbody");
-  const fill = () => {
+  const refill = () => {
     const sorted = by === null ? rows : [...rows].sort((a, b) => (a[by][1] > b[by][1] ? 1 : a[by][1] < b[by][1] ? -1 : 0) * (up ? 1 : -1));
     body.replaceChildren(...sorted.map((row) => el("tr", {}, row.map(([text], i) => el(i ? "td" : "th", {}, text)))));
   };
-  fill();
+  refill();
   return el("div", { class: "scroll" }, el("table", { class: "sortable" }, el("thead", {}, el("tr", {}, head.map((name, i) =>
-    el("th", {}, el("button", { onclick: () => { up = by === i ? !up : true; by = i; fill(); } }, name))))), body));
+    el("th", {}, el("button", { onclick: () => { up = by === i ? !up : true; by = i; refill(); } }, name))))), body));
 }
 
 function buildTable() {

@@ -42,9 +42,13 @@ function el(tag, attributes = {}, ...children) {
     else if (value !== undefined && value !== null && value !== false)
       node.setAttribute(key, value === true ? "" : value);
   }
-  for (const child of children.flat())
+  for (const child of children.flat(3))
     if (child !== null && child !== undefined && child !== false) node.append(child);
   return node;
+}
+
+function fill(node, ...children) {
+  node.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
 }
 
 function number(x, digits = 3) {

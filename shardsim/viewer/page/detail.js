@@ -34,7 +34,7 @@ function drawDetail() {
   if (!found) return;
   const x = stateAt(STATE.maze, row, column);
   const most = Math.max(1e-9, ...found.sides.flatMap((s) => s.contributions.map(Math.abs)));
-  root.replaceChildren(
+  fill(root,
     el("h3", {}, `row ${row}, column ${column}`,
       el("small", {}, hovered ? "" : STATE.cell ? "pinned" : "start")),
     el("p", { class: "pair" }, el("span", {}, "exact V*"), el("b", { "data-told": "exact" }, number(found.exact, 4))),
