@@ -1,0 +1,133 @@
+"""Numbers that say how heavy tails are, with intervals over clusters.
+
+Symbols: n samples, G groups, B resamples.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from shardsim.inspection import checks, fitting
+from shardsim.inspection.families import Sample, Scalar
+
+BINS = 12
+"""Of |x - median|, up to the quantile that follows."""
+REACH = 0.99
+FEWEST = 5
+"""Samples that a bin needs: the log of fewer is mostly chance."""
+
+
+def _varies(x: Sample, weights: Sample) -> Array:
+    """Whether there is spread beyond rounding."""
+    seen = jnp.where(weights > 0, x, fitting.median_of(x, weights))
+    size = jnp.max(jnp.abs(seen))
+    return jnp.ptp(seen) > 8 * jnp.finfo(x.dtype).eps * size
+
+
+def excess(x: Sample, weights: Sample) -> Scalar:
+    """Excess kurtosis, mean (x - m)^4 / (mean (x - m)^2)^2 - 3; NaN for a constant.
+
+    0 for a normal, 3 for Laplace, 3 / K for a sum of K of them. Of n samples it is at
+    most n - 2 - 1 / (n - 1), and of heavy tails it is mostly too small.
+    """
+    centred = x - fitting.mean_of(x, weights)
+    scale = jnp.sqrt(fitting.mean_of(jnp.square(centred), weights))
+    varies = _varies(x, weights)
+    z = centred / jnp.where(varies, scale, 1.0)
+    return jnp.where(varies, fitting.mean_of(z**4, weights) - 3, jnp.nan)
+
+
+def terms(excess: Float[Array, "..."]) -> Float[Array, "..."]:
+    """K_eff = 3 / excess: how many Laplace terms add up to such tails.
+
+    Without excess (normal, or lighter) infinitely many.
+    """
+    heavy = excess > 0
+    got = jnp.where(heavy, 3 / jnp.where(heavy, excess, 1.0), jnp.inf)
+    return jnp.where(jnp.isnan(excess), jnp.nan, got)
+
+
+def shape(x: Sample, about: Scalar, weights: Sample) -> Scalar:
+    """Shape of the generalised normal around a given middle; NaN for a constant."""
+    found = fitting.shape_about(x, about, weights)
+    return jnp.where(_varies(x, weights), found, jnp.nan)
+
+
+def straight(x: Sample, weights: Sample) -> Float[Array, "2"]:
+    """R^2 of straight lines through the log density, over |x| and over x^2.
+
+    The eye's test on a log plot, done with numbers: |x - median| is put in equal bins
+    up to its 99% quantile, and the log of each bin's count is fitted by least squares
+    weighted by counts. Exponential flanks are straight over |x|, normal ones over x^2.
+    Bins with fewer than five samples are left out; fewer than three bins give NaN.
+    """
+    far = jnp.abs(x - fitting.median_of(x, weights))
+    order = jnp.argsort(far)
+    up_to = jnp.cumsum(weights[order])
+    last = jnp.searchsorted(up_to, REACH * up_to[-1])
+    reach = far[order][jnp.minimum(last, x.shape[0] - 1)]
+    reach = jnp.where(reach == 0, 1.0, reach)
+    bins = jnp.floor(far / reach * BINS).astype(jnp.int32)
+    counts = jax.ops.segment_sum(
+        jnp.where(bins < BINS, weights, 0.0), jnp.minimum(bins, BINS - 1), BINS
+    )
+    used = jnp.where(counts >= FEWEST, counts, 0.0)
+    height = jnp.log(jnp.maximum(counts, 1.0))
+    middle = (jnp.arange(BINS, dtype=x.dtype) + 0.5) / BINS
+    enough = (used > 0).sum() >= 3
+    fits = [_r_squared(middle, height, used), _r_squared(middle**2, height, used)]
+    return jnp.where(enough, jnp.stack(fits), jnp.nan)
+
+
+def _r_squared(x: Array, y: Array, weights: Array) -> Array:
+    x, y = x - fitting.mean_of(x, weights), y - fitting.mean_of(y, weights)
+    both, own = fitting.mean_of(x * y, weights), fitting.mean_of(x * x, weights)
+    whole = own * fitting.mean_of(y * y, weights)
+    return jnp.where(whole > 0, both**2 / jnp.where(whole > 0, whole, 1.0), jnp.nan)
+
+
+def intervals(
+    x: Sample,
+    groups: Float[Array, "G n"],
+    cluster: Int[Array, " n"],
+    clusters: int,
+    key: Key[Array, ""],
+    resamples: int = 200,
+    level: float = 0.95,
+) -> tuple[Float[Array, "G 2"], Float[Array, "G 2"]]:
+    """Percentile bootstrap of shape and excess kurtosis, clusters drawn whole.
+
+    States of one maze are dependent; drawing them one by one would make the interval
+    too narrow. The middle of the shape is held where all samples put it. Few clusters
+    or very heavy tails make intervals too narrow still.
+
+    Args:
+      groups: weights of each group.
+      cluster: from 0 to clusters - 1.
+
+    Returns:
+      low and high of shape, and of excess kurtosis.
+
+    Raises:
+      ValueError: arrays that don't fit or are not finite, too few resamples.
+    """
+    checks.shaped("x", x, None)
+    checks.finite("x", x)
+    checks.shaped("groups", groups, None, x.shape[0])
+    checks.shaped("cluster", cluster, x.shape[0])
+    checks.at_least("clusters", clusters, 1)
+    checks.at_least("resamples", resamples, 20)
+    about = jax.vmap(lambda w: fitting.generalised(x, w).mean)(groups)
+
+    def one(key: Array) -> tuple[Array, Array]:
+        drawn = jax.random.randint(key, (clusters,), 0, clusters)
+        count = jnp.bincount(drawn, length=clusters)[cluster].astype(x.dtype)
+        weights = groups * count[None]
+        shapes = jax.vmap(shape, in_axes=(None, 0, 0))(x, about, weights)
+        return shapes, jax.vmap(excess, in_axes=(None, 0))(x, weights)
+
+    drawn = jax.lax.map(one, jax.random.split(key, resamples))
+    tail = (1 - level) / 2
+    ends = jnp.asarray([tail, 1 - tail], x.dtype)
+    low_high = [jnp.nanquantile(each, ends, axis=0).T for each in drawn]
+    return low_high[0], low_high[1]
