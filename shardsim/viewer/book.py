@@ -17,7 +17,7 @@ from shardsim import config as configs
 from shardsim import runs, value
 from shardsim.comparison import battery
 from shardsim.inspection import ways
-from shardsim.viewer import curves, parts, pictures, reading
+from shardsim.viewer import curves, parts, pictures, reading, steering, tailing
 from shardsim.viewer.gather import MOST_LEVELS, Gathered, Side
 from shardsim.viewer.reading import Boards, Whole
 
@@ -89,6 +89,10 @@ def _side(
         used = parts.usage(tail, rest.reachable)
         roles = parts.roles(tail, rest.reachable)
         wanted = parts.wants(gathered.world, tail, rest, gathered.how, roles["partner"])
+    with clock.over("directions"):
+        steered = steering.cards(gathered, side, condition, boards, count)
+    with clock.over("tails"):
+        tailed = tailing.card(tail, rest)
     read = reading.shown(whole, boards.kept)
     head = configs.to_dict(side.arm.head)
     features = side.config.agent.encoder.features
@@ -108,6 +112,8 @@ def _side(
         "usage": used,
         "roles": roles,
         "wants": wanted,
+        "steering": steered,
+        "tails": tailed,
         "read": {**read._asdict(), **reach},
     }
 

@@ -100,8 +100,8 @@ def gather(
         exact.listable(world)  # type: ignore[arg-type]
     except (ValueError, AttributeError):
         raise runs.RunError(
-            f"{folders[0]}: got world {world.kind!r}; allowed: a world whose states can "
-            "be listed"
+            f"{folders[0]}: got world {world.kind!r}; allowed: a world whose states "
+            "can be listed"
         ) from None
     if len(found) == 2 and found[1].world != world:
         differ = ", ".join(configs.diff(world, found[1].world))

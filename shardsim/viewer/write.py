@@ -30,6 +30,7 @@ SCRIPTS = (
     "grid",
     "charts",
     "cards",
+    "more",
     "main",
 )
 KINDS = {"f": "<f4", "i": "<i4", "b": "|u1", "u": "|u1"}

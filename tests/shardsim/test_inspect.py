@@ -151,9 +151,9 @@ def test_two_runs_stand_side_by_side(tiny_run, tmp_path, capsys):
 
 
 def test_a_page_that_is_too_big_shows_fewer_checkpoints(
-    tiny_run, tmp_path, monkeypatch
+    tiny_run, tiny_page, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(write, "MOST_BYTES", 150_000)
+    monkeypatch.setattr(write, "MOST_BYTES", tiny_page.stat().st_size - 5_000)
     out = tmp_path / "page.html"
     inspect.inspect([tiny_run], out)
     found = numbers(out)["sides"][0]

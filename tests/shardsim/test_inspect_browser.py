@@ -73,7 +73,7 @@ class Tab:
     def open(self, url):
         self.call("Page.navigate", url=url)
         for _ in range(400):
-            if self.js("document.documentElement.dataset.ready") is not None:
+            if self.js("document.documentElement?.dataset.ready") is not None:
                 return self.settle()
             time.sleep(0.05)
         raise AssertionError(f"never ready: {self.said}")
@@ -166,8 +166,9 @@ def fresh(page):
 def told(page):
     """The numbers in the card of the cell, unrounded, and as they are read."""
     return page.js(
-        "({...told(...cellShown()), read: Object.fromEntries([...document"
-        ".querySelectorAll('[data-told]')].map((n) => [n.dataset.told, n.textContent]))})"
+        "({...told(...cellShown()), read: Object.fromEntries("
+        "[...document.querySelectorAll('[data-told]')]"
+        ".map((n) => [n.dataset.told, n.textContent]))})"
     )
 
 
@@ -237,11 +238,11 @@ def test_the_slider_moves_and_the_numbers_with_it(shown):
 
 def test_a_link_shows_the_same_view(shown, tiny_page):
     page, _ = shown
-    page.js(
-        "location.hash = '#step=0&seed=1&maze=1&quantity=gate&shard=1&offB=0&theme=dark'"
-    )
+    link = "#step=0&seed=1&maze=1&quantity=gate&shard=1&offB=0&theme=dark"
+    page.js(f"location.hash = {json.dumps(link)}")
     page.settle()
-    state = "[STATE.step, STATE.seed, STATE.maze, STATE.quantity, STATE.shard, [...STATE.off[1]]]"
+    state = "['step', 'seed', 'maze', 'quantity', 'shard'].map((k) => STATE[k])"
+    state = f"[...{state}, [...STATE.off[1]]]"
     assert page.js(state) == [0, 1, 1, "gate", 1, [0]]
     assert page.js("document.documentElement.dataset.theme") == "dark"
     again = page.js("toHash()")
