@@ -93,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--arms", nargs="+", help="1 or 2 arms; A and B of the page")
     inspect.add_argument("--mazes", type=int, default=4)
     inspect.add_argument("--checkpoints", type=int, help="the most that are shown")
+    inspect.add_argument(
+        "--quick", action="store_true", help="no interventions, directions and tails"
+    )
     show = add("show", _show, "write a picture of a world's levels")
     show.add_argument("name", help="world, as in a config or as a class")
     show.add_argument("--out", type=Path, default=Path("levels.png"))
@@ -217,6 +220,7 @@ def _inspect(known: argparse.Namespace, flags: Sequence[str]) -> int:
         known.arms,
         known.mazes,
         known.checkpoints,
+        known.quick,
     )
     print(f"{made.page}: {made.bytes / 1e6:.1f} MB in {made.seconds:.1f} s")
     print(made.results)

@@ -19,11 +19,12 @@ class BoardMap(NamedTuple):
 
     mean: Float[Array, "H W"]
     """Over the states that stand on a cell; NaN where none does."""
-    count: Int[Array, "H W"]
+    states: Int[Array, "H W"]
+    """How many stand on a cell."""
 
     def summary(self) -> str:
         return (
-            f"{int((self.count > 0).sum())} cells, mean "
+            f"{int((self.states > 0).sum())} cells, mean "
             f"{float(jnp.nanmean(self.mean)):.3g}"
         )
 

@@ -114,8 +114,9 @@ def reach_probability(
     """Chance to reach the goal, by the absorbing chain: r = (I - T_QQ)^{-1} T_Qg.
 
     Q are the states that are not the goal and from which it can be reached at all;
-    elsewhere r = 0, for there I - T may be singular (a loop for ever). Runs on the
-    host, for all policies in one stacked solve: O(S^3) each.
+    elsewhere r = 0, for there I - T may be singular (a loop for ever). A step whose
+    chance rounding can't tell from none, below 64 times the precision of the dtype,
+    counts as none. Runs on the host, for all policies in one stacked solve: O(S^3) each.
 
     Args:
       policy: any leading axes (seeds, checkpoints).
@@ -123,6 +124,8 @@ def reach_probability(
     Reference: Kemeny and Snell, Finite Markov Chains, 1960, chapter 3.
     """
     moved, ended = _transition(successor, policy, terminated, goal)
+    least = 64 * np.finfo(moved.dtype).eps
+    moved, ended = np.where(moved < least, 0, moved), np.where(ended < least, 0, ended)
     arrived = ended + (moved * goal[None, :]).sum(axis=-1)
     going = moved * ~goal[None, :] * ~goal[:, None]
     seen = arrived > 0

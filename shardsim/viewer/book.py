@@ -39,8 +39,8 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + passed
 
 
-def write(gathered: Gathered, clock: Clock) -> dict[str, Any]:
-    """Compute everything."""
+def write(gathered: Gathered, clock: Clock, quick: bool = False) -> dict[str, Any]:
+    """Compute everything, or all but interventions, directions and tails."""
     count = len(gathered.mazes)
     with clock.over("levels"):
         levels, condition = reading.levels_of(gathered, MOST_LEVELS)
@@ -50,8 +50,11 @@ def write(gathered: Gathered, clock: Clock) -> dict[str, Any]:
     for side in gathered.sides:
         with clock.over("networks"):
             whole = reading.read(gathered, side, levels)
-        sides.append(_side(gathered, side, whole, condition, boards, clock))
-    book = {
+        sides.append(
+            _side(gathered, side, whole, condition, boards, clock)
+            | ({} if quick else _more(gathered, side, whole, condition, boards, clock))
+        )
+    book: dict[str, Any] = {
         "about": _about(gathered),
         "world": _world(gathered),
         "mazes": _mazes(gathered, levels, condition, boards),
@@ -89,10 +92,6 @@ def _side(
         used = parts.usage(tail, rest.reachable)
         roles = parts.roles(tail, rest.reachable)
         wanted = parts.wants(gathered.world, tail, rest, gathered.how, roles["partner"])
-    with clock.over("directions"):
-        steered = steering.cards(gathered, side, condition, boards, count)
-    with clock.over("tails"):
-        tailed = tailing.card(tail, rest)
     read = reading.shown(whole, boards.kept)
     head = configs.to_dict(side.arm.head)
     features = side.config.agent.encoder.features
@@ -112,10 +111,28 @@ def _side(
         "usage": used,
         "roles": roles,
         "wants": wanted,
-        "steering": steered,
-        "tails": tailed,
+        "steering": {},
+        "tails": {},
         "read": {**read._asdict(), **reach},
     }
+
+
+def _more(
+    gathered: Gathered,
+    side: Side,
+    whole: Whole,
+    condition: battery.Condition,
+    boards: Boards,
+    clock: Clock,
+) -> dict[str, Any]:
+    """What takes the most time: directions with interventions, and tails."""
+    count = len(gathered.mazes)
+    with clock.over("directions"):
+        steered = steering.cards(gathered, side, condition, boards, count)
+    with clock.over("tails"):
+        tail = Whole(*(leaf[:, :, count:] for leaf in whole))
+        tailed = tailing.card(tail, reading.some(condition, count, None))
+    return {"steering": steered, "tails": tailed}
 
 
 def _ways(
@@ -224,7 +241,7 @@ def _mazes(
         out.append(
             {
                 "condition": maze.condition,
-                "level": maze.index,
+                "level": maze.level,
                 "context": np.flatnonzero(condition.context[m, 0]).tolist(),
                 "things": [
                     {"name": name, "row": int(row), "column": int(column)}
@@ -249,7 +266,11 @@ def _table(gathered: Gathered, sides: list[dict[str, Any]]) -> list[dict[str, An
     """A and B at the end, and B - A, paired by seed where there are as many."""
     rows = []
     for name, (short, long) in curves.NAMES.items():
-        row = {"name": short, "what": long, "of": [s["ends"][name] for s in sides]}
+        row: dict[str, Any] = {
+            "name": short,
+            "what": long,
+            "of": [s["ends"][name] for s in sides],
+        }
         if len(sides) == 2 and sides[0]["seeds"] == sides[1]["seeds"]:
             a, b = (side["curves"][name][-1] for side in sides)
             row["difference"] = curves.interval(b - a)

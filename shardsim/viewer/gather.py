@@ -53,8 +53,8 @@ class Maze(NamedTuple):
     """A level that is drawn."""
 
     condition: str
-    index: int
-    """Of the level in its condition."""
+    level: int
+    """Its place in the condition."""
 
 
 @dataclasses.dataclass(frozen=True)

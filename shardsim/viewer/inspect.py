@@ -24,6 +24,7 @@ def inspect(
     arms: list[str] | None = None,
     mazes: int = 4,
     checkpoints: int | None = None,
+    quick: bool = False,
 ) -> Made:
     """Write the page of one or two runs, and its numbers beside it.
 
@@ -31,6 +32,7 @@ def inspect(
       results: where the numbers go; None is the page's name with .results.json, so that
         the results.json of a run is never touched.
       arms, mazes, checkpoints: see `gather.gather`.
+      quick: leave interventions, directions and tails out.
 
     Raises:
       RunError: a run, an arm or a snapshot that is not there.
@@ -46,7 +48,7 @@ def inspect(
     clock = book.Clock()
     with clock.over("runs"):
         gathered = gather.gather(folders, arms, mazes, checkpoints)
-    told = book.write(gathered, clock)
+    told = book.write(gathered, clock, quick)
     told["seconds"] = {**clock.seconds, "all": time.perf_counter() - began}
     size = write.page(told, out, results)
     if size > write.MOST_BYTES:

@@ -105,7 +105,7 @@ def _by_source(
     )
     found = []
     for source in range(paid.shape[-1]):
-        table = condition.table._replace(reward=paid[..., source].astype(np.float32))
+        table = condition.table._replace(reward=jnp.asarray(paid[..., source]))
         one = condition._replace(table=table)
         got = battery.expected_return(flat, one, how.discount, how.max_steps)
         found.append(got.mean(axis=1).reshape(value.shape[:2]))

@@ -62,7 +62,7 @@ def levels_of(gathered: Gathered, curves: int) -> tuple[Any, battery.Condition]:
     """
     picked = [
         jax.tree.map(
-            lambda leaf, i=maze.index: np.asarray(leaf)[i], _arrays(gathered, maze)
+            lambda leaf, i=maze.level: np.asarray(leaf)[i], _arrays(gathered, maze)
         )
         for maze in gathered.mazes
     ]
@@ -195,8 +195,9 @@ def some(
     condition: battery.Condition, first: int, last: int | None
 ) -> battery.Condition:
     """Some of the levels of a condition, in order."""
-    cut = jax.tree.map(lambda leaf: leaf[first:last], tuple(condition[:5]))
-    return battery.Condition(*cut, condition.params)
+    cut = jax.tree.map(lambda leaf: leaf[first:last], condition._replace(params=None))
+    found: battery.Condition = cut._replace(params=condition.params)
+    return found
 
 
 def shown(whole: Whole, kept: Int[np.ndarray, "M X"]) -> Read:

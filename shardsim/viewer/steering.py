@@ -140,8 +140,8 @@ def _runs(
             rows.append(sign * row)
             reads.append(sign * np.asarray(found.read[0]))
             losses.append(float(np.asarray(found.loss).mean()))
-    both = (np.stack(part).astype(np.float32) for part in (rows, reads))
-    return (*both, losses)
+    write, read = (np.stack(part).astype(np.float32) for part in (rows, reads))
+    return write, read, losses
 
 
 def _moved(

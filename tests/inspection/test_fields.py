@@ -48,7 +48,7 @@ def test_a_map_lays_the_mean_of_a_slice_on_each_cell():
     mask = jnp.asarray([True, True, True, False])
     found = fields.board_map(numbers, position, mask, (2, 2))
     np.testing.assert_array_equal(found.mean, [[2.0, np.nan], [np.nan, 5.0]])
-    np.testing.assert_array_equal(found.count, [[2, 0], [0, 1]])
+    np.testing.assert_array_equal(found.states, [[2, 0], [0, 1]])
     alone = fields.board_map(numbers, position, mask.at[1].set(False), (2, 2))
     assert alone.mean[0, 0] == 1.0
     assert "2 cells" in found.summary()

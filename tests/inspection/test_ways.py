@@ -123,6 +123,19 @@ def test_a_loop_for_ever_reaches_nothing_and_many_policies_go_at_once():
     assert "0.667" in found.summary()
 
 
+def test_an_exit_below_the_precision_is_none():
+    """1 - 1e-30 is 1: the chain would be singular."""
+    successor = np.asarray([[0, 1], [1, 1]])
+    terminated, goal = np.zeros((2, 2), bool), np.asarray([False, True])
+    for dtype, least in ((np.float64, 1e-30), (np.float32, 1e-12)):
+        never = np.asarray([[1.0, least], [0.5, 0.5]], dtype)
+        found = ways.reach_probability(successor, never, terminated, goal)
+        np.testing.assert_array_equal(found.probability, [0, 1])
+    seldom = np.asarray([[1 - 1e-9, 1e-9], [0.5, 0.5]])
+    found = ways.reach_probability(successor, seldom, terminated, goal)
+    np.testing.assert_allclose(found.probability, 1, rtol=1e-5)
+
+
 def test_reach_is_no_less_than_the_shortest_paths():
     rng = np.random.default_rng(1)
     successor, terminated, goal = corridor(8)

@@ -85,5 +85,5 @@ def tiny_run(tiny_yaml) -> Path:
 def tiny_page(tmp_path_factory, tiny_run) -> Path:
     """The page of the small run; its numbers lie beside it."""
     out = tmp_path_factory.mktemp("page") / "page.html"
-    assert cli.main(["inspect", str(tiny_run), "--out", str(out)]) == 0
+    assert cli.main(["inspect", str(tiny_run), "--out", str(out), "--quick"]) == 0
     return out

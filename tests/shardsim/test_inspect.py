@@ -110,7 +110,7 @@ def test_names_from_files_are_escaped(tiny_run, tmp_path):
         }
 
     folder = changed(tiny_run, tmp_path, rename)
-    told = book.write(gather.gather([folder], None, 1, 1), book.Clock())
+    told = book.write(gather.gather([folder], None, 1, 1), book.Clock(), quick=True)
     told["seconds"] = {"all": 0.0}
     told["sides"][0]["arm"] = told["about"]["runs"][0]["name"] = evil
     text = write.html(told)
@@ -129,7 +129,7 @@ def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
     for file in (folder / "snapshots").glob("*/*.npz"):
         runs.write_arrays(file, {k: v[:1] for k, v in runs.read_arrays(file).items()})
     out = tmp_path / "page.html"
-    inspect.inspect([folder], out, arms=arms, mazes=1, checkpoints=1)
+    inspect.inspect([folder], out, arms=arms, mazes=1, checkpoints=1, quick=True)
     found = numbers(out)
     assert [side["arm"] for side in found["sides"]] == arms
     assert all(len(side["updates"]) == 1 for side in found["sides"])
@@ -143,7 +143,7 @@ def test_two_runs_stand_side_by_side(tiny_run, tmp_path, capsys):
     folder = changed(tiny_run, tmp_path, other)
     out, results = tmp_path / "two.html", tmp_path / "numbers.json"
     words = ["inspect", str(tiny_run), str(folder), "--out", str(out)]
-    assert cli.main([*words, "--results", str(results), "--mazes", "1"]) == 0
+    assert cli.main([*words, "--results", str(results), "--mazes", "1", "--quick"]) == 0
     found = json.loads(results.read_text())
     assert [side["arm"] for side in found["sides"]] == ["sharded", "sharded"]
     assert ["train.td_lambda", "0.9", "0.5"] in found["about"]["differ"]
@@ -155,7 +155,7 @@ def test_a_page_that_is_too_big_shows_fewer_checkpoints(
 ):
     monkeypatch.setattr(write, "MOST_BYTES", tiny_page.stat().st_size - 5_000)
     out = tmp_path / "page.html"
-    inspect.inspect([tiny_run], out)
+    inspect.inspect([tiny_run], out, quick=True)
     found = numbers(out)["sides"][0]
     whole = len(list((tiny_run / "snapshots" / "mlp").iterdir()))
     assert found["left out"] == whole - len(found["updates"]) > 0
@@ -196,3 +196,20 @@ def test_worlds_that_differ_are_refused(tiny_run, tmp_path, capsys):
     folder = changed(tiny_run, tmp_path, other)
     assert cli.main(["inspect", str(tiny_run), str(folder)]) == 2
     assert "differs in max_steps" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_whole_page_holds_directions_interventions_and_tails(tiny_run, tmp_path):
+    out = tmp_path / "page.html"
+    inspect.inspect([tiny_run], out, mazes=2)
+    same(data_of(out), numbers(out))
+    for side in numbers(out)["sides"]:
+        found = side["steering"]
+        nothing = found["coefficients"].index(0.0)
+        base = np.asarray(side["read"]["value"])[-1, 0]
+        for method in range(len(found["methods"])):
+            added = np.asarray(found["added"])[method, nothing]
+            np.testing.assert_allclose(added, base, atol=1e-5)
+        runs_of = np.asarray(found["agreement"])
+        np.testing.assert_allclose(np.diag(runs_of), 1, atol=1e-5)
+        assert found["gauge"] > 0.99
