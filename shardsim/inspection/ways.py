@@ -116,13 +116,17 @@ def reach_probability(
     Q are the states that are not the goal and from which it can be reached at all;
     elsewhere r = 0, for there I - T may be singular (a loop for ever). A step whose
     chance rounding can't tell from none, below 64 times the precision of the dtype,
-    counts as none. Runs on the host, for all policies in one stacked solve: O(S^3) each.
+    counts as none, and as much leaks out of every step, so that the system can be
+    solved. Rows of the policy are made to sum to 1. Runs on the host, for all policies
+    in one stacked solve: O(S^3) each.
 
     Args:
       policy: any leading axes (seeds, checkpoints).
 
     Reference: Kemeny and Snell, Finite Markov Chains, 1960, chapter 3.
     """
+    policy = np.asarray(policy)
+    policy = policy / np.maximum(policy.sum(axis=-1, keepdims=True), 1e-30)
     moved, ended = _transition(successor, policy, terminated, goal)
     least = 64 * np.finfo(moved.dtype).eps
     moved, ended = np.where(moved < least, 0, moved), np.where(ended < least, 0, ended)
@@ -134,7 +138,8 @@ def reach_probability(
         if (more == seen).all():
             break
         seen = more
-    inside = going * seen[..., :, None] * seen[..., None, :]
+    # a float32 softmax sums to 1 but for 1e-7, which a rare exit would not survive
+    inside = (1 - least) * going * seen[..., :, None] * seen[..., None, :]
     system = np.eye(len(goal), dtype=moved.dtype) - inside
     right = np.where(seen & ~goal, arrived, 0)
     r = np.linalg.solve(system, right[..., None])[..., 0]

@@ -38,13 +38,12 @@ function buildTraining() {
   const root = byId("training"), body = el("div", { class: "charts" });
   root.append(el("div", { class: "top" }, el("h2", {}, "Training"),
     el("p", { class: "note" }, `Mean over seeds and the range of all seeds, over ${BOOK.levels} levels of the first condition. Steps stand evenly, updates below. Click a point to go there.`)), body);
-  LISTENERS.push(() => {
-    if (hovered) return;
+  LISTENERS.push(once(() => {
     fill(body, Object.entries(BOOK["curve names"]).map(([key, [name, what]]) => {
       const chart = curveChart(key);
       return chart && el("figure", {}, el("figcaption", {}, el("b", {}, name), el("small", {}, what)), chart);
     }));
-  });
+  }));
 }
 
 function sortable(head, rows) {

@@ -48,8 +48,7 @@ function buildInterventions() {
     return { name, node, pen, under, title };
   });
   boards.forEach((b) => body.append(el("figure", { class: "panel" }, b.title, b.node, b.under)));
-  LISTENERS.push(() => {
-    if (hovered) return;
+  LISTENERS.push(once(() => {
     const about = SIDES[PUSH.side].steering;
     slider.max = about.coefficients.length - 1;
     slider.value = PUSH.coefficient;
@@ -66,7 +65,7 @@ function buildInterventions() {
     });
     const rms = (f) => Math.sqrt(mean(cells(STATE.maze).map(([, , x]) => f(x) ** 2)));
     note.textContent = `V moves by ${number(rms(change))} rms, under the random direction by ${number(rms(control))}.`;
-  });
+  }));
 }
 
 function heat(about) {
@@ -84,8 +83,7 @@ function heat(about) {
     el("text", { x: left - 6, y: (i + 0.5) * about.samples * cell + 3, "text-anchor": "end" }, words(name)),
     el("line", { x1: left, x2: left + 230, y1: i * about.samples * cell, y2: i * about.samples * cell, style: "stroke:var(--card);stroke-width:1.5" }),
     el("line", { y1: 0, y2: 230, x1: left + i * about.samples * cell, x2: left + i * about.samples * cell, style: "stroke:var(--card);stroke-width:1.5" })));
-  node.append(el("text", { x: left, y: 246 }, "|cos| of directions, 3 samples of states each: 0"),
-    el("text", { x: left + 230, y: 246, "text-anchor": "end" }, "1 is yellow"));
+  node.append(el("text", { x: left, y: 246 }, `|cos|: dark 0, yellow 1; ${about.samples} samples of states each`));
   return node;
 }
 
@@ -158,8 +156,7 @@ function buildTails() {
   byId("tails").append(el("div", { class: "top" }, el("h2", {}, "Distribution of V"),
     el("p", { class: "note" }, "Sum of the contributions less their mean, over states. Pooling contexts of different spread makes a normal look exponential: read within contexts first. Seed 0, last checkpoint."),
     choice("contexts", [["pooled", "pooled"], ["context", "per context"]], () => STATE.tail || "pooled", (tail) => set({ tail }))), body);
-  LISTENERS.push(() => {
-    if (hovered) return;
+  LISTENERS.push(once(() => {
     fill(body, some.map((s) => {
       const about = SIDES[s].tails, pooled = (STATE.tail || "pooled") === "pooled";
       const shown = about.groups.map((name, g) => [name, g]).filter(([, g]) => (g === 0) === pooled);
@@ -168,7 +165,7 @@ function buildTails() {
           el("p", { class: "note" }, el("b", {}, name), ` \u00b7 shape \u03b2 ${triple(about.shape[g], about["shape interval"], g)} (2 normal, 1 Laplace) \u00b7 K_eff ${triple(about.terms[g], about["terms interval"], g)} \u00b7 Vuong z ${number(about.vuong[g * about.vuong.shape[1]], 2)} \u00b7 Var(sum)/sum Var ${number(about["variance ratio"][g], 2)} \u00b7 n = ${about.n[g]}, ${about.clusters} levels are the clusters`),
           el("div", { class: "charts three" }, density(about.drawn[g]), logDensity(about.drawn[g]), qq(about.drawn[g]))]));
     }), el("p", { class: "legend" }, el("span", {}, el("i", { class: "key normal" }), "normal"), el("span", {}, el("i", { class: "key laplace" }), "Laplace")));
-  });
+  }));
 }
 function triple(x, intervals, g) {
   const show = (y) => (Number.isFinite(y) ? number(y, 2) : "\u221e");

@@ -68,6 +68,17 @@ function draw() {
   else delete document.documentElement.dataset.theme;
   for (const listener of LISTENERS) listener();
 }
+// runs `listener` only when what it shows has changed: a card that is built anew under
+// the pointer would lose the click, and hovering stays quick
+function once(listener) {
+  let last = null;
+  return () => {
+    const now = [toHash(), dark(), Object.values(SPRITES).filter((image) => image.complete).length].join();
+    if (now === last) return;
+    last = now;
+    listener();
+  };
+}
 function set(changes) { Object.assign(STATE, changes); changed(); }
 function toggle(s, k) {
   const off = STATE.off[s];
