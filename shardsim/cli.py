@@ -89,6 +89,18 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     report = add("report", _report, "write a run's report.html anew")
     report.add_argument("run", type=Path)
+    inspect = add("inspect", _inspect, "write a page to look into value heads with")
+    inspect.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="1 or 2")
+    inspect.add_argument("--out", type=Path, default=Path("page.html"))
+    inspect.add_argument(
+        "--results", type=Path, help="its numbers (default: OUT with .results.json)"
+    )
+    inspect.add_argument("--arms", nargs="+", help="1 or 2 arms; A and B of the page")
+    inspect.add_argument("--mazes", type=int, default=4)
+    inspect.add_argument("--checkpoints", type=int, help="the most that are shown")
+    inspect.add_argument(
+        "--quick", action="store_true", help="no interventions, directions and tails"
+    )
     show = add("show", _show, "write a picture of a world's levels")
     show.add_argument("name", help="world, as in a config or as a class")
     show.add_argument("--out", type=Path, default=Path("levels.png"))
@@ -205,6 +217,28 @@ def _report(known: argparse.Namespace, flags: Sequence[str]) -> int:
     if results.is_file() and "answer" not in runs.read_json(results):
         raise runs.RunError(f"{folder}: trained and not judged; allowed: a run of run")
     print(report.write(folder))
+    return 0
+
+
+def _inspect(known: argparse.Namespace, flags: Sequence[str]) -> int:
+    del flags
+    from shardsim import runs
+    from shardsim.viewer import inspect
+
+    for name, got in (("runs", known.runs), ("arms", known.arms or [""])):
+        if len(got) > 2:
+            raise runs.RunError(f"{name}: got {len(got)}; allowed: 1 or 2")
+    made = inspect.inspect(
+        [runs.find(run) for run in known.runs],
+        known.out,
+        known.results,
+        known.arms,
+        known.mazes,
+        known.checkpoints,
+        known.quick,
+    )
+    print(f"{made.page}: {made.bytes / 1e6:.1f} MB in {made.seconds:.1f} s")
+    print(made.results)
     return 0
 
 

@@ -79,3 +79,11 @@ def tiny_run(tiny_yaml) -> Path:
     folder = tiny_yaml.parent / "run"
     assert cli.main(["run", str(tiny_yaml), "--out", str(folder)]) == 0
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_page(tmp_path_factory, tiny_run) -> Path:
+    """The page of the small run; its numbers lie beside it."""
+    out = tmp_path_factory.mktemp("page") / "page.html"
+    assert cli.main(["inspect", str(tiny_run), "--out", str(out), "--quick"]) == 0
+    return out

@@ -47,6 +47,7 @@ FLOORS = {
     "training": 6,
     "collecting": 6,
     "play": 6,
+    "viewer": 6,
     "results": 6,
     "progress": 6,
     "cli": 6,

@@ -1,0 +1,234 @@
+"""From run folders to what the page is about: sides, checkpoints, mazes.
+
+A side is an arm of a run: A and B stand beside each other. Symbols: N seeds, C
+checkpoints, M mazes, L levels, S states.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from shardsim import agent as agents
+from shardsim import config as configs
+from shardsim import exact, loop, runs, schedule, training
+from shardsim.comparison import battery
+from shardsim.experiment import Experiment, size_arms
+from shardsim.training import Training
+
+MOST_LEVELS = 16
+"""Levels of the first condition over which the curves of training are means."""
+
+
+class Networks(NamedTuple):
+    """E, D and V of many agents; the auxiliary decoder is not looked at."""
+
+    encoder: Any
+    decoder: Any
+    value: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """One architecture of the page."""
+
+    folder: Path
+    config: Experiment | Training
+    arm: loop.Arm
+    updates: tuple[int, ...]
+    """Of each checkpoint, C of them."""
+    networks: Networks
+    """Leaves [C * N, ...], seeds fastest."""
+
+    @property
+    def seeds(self) -> int:
+        return self.config.train.num_seeds
+
+
+class Maze(NamedTuple):
+    """A level that is drawn."""
+
+    condition: str
+    level: int
+    """Its place in the condition."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Gathered:
+    """All that the page is made from."""
+
+    sides: tuple[Side, ...]
+    conditions: dict[str, battery.Condition]
+    mazes: tuple[Maze, ...]
+    how: battery.Judged
+
+    @property
+    def world(self) -> Any:
+        return self.sides[0].config.world
+
+    @property
+    def first(self) -> battery.Condition:
+        """The condition in which both were trained."""
+        return next(iter(self.conditions.values()))
+
+
+def gather(
+    folders: list[Path],
+    arms: list[str] | None,
+    mazes: int,
+    checkpoints: int | None,
+) -> Gathered:
+    """Read one or two runs.
+
+    Args:
+      arms: one or two names; None takes the contrast of the omnibus (one run), or the
+        arm that it is about (of each of two runs), or the first arms there are.
+      mazes: M.
+      checkpoints: the most that are shown, the last among them; None shows all.
+
+    Raises:
+      RunError: an arm or a snapshot that is not there, worlds that differ or whose
+        states can't be listed.
+    """
+    found = [training.load(runs.find(folder)) for folder in folders]
+    world = found[0].world
+    try:
+        exact.listable(world)  # type: ignore[arg-type]
+    except (ValueError, AttributeError):
+        raise runs.RunError(
+            f"{folders[0]}: got world {world.kind!r}; allowed: a world whose states "
+            "can be listed"
+        ) from None
+    if len(found) == 2 and found[1].world != world:
+        differ = ", ".join(configs.diff(world, found[1].world))
+        raise runs.RunError(
+            f"{folders[1]}: got a world that differs in {differ}; allowed: two runs in "
+            "one world"
+        )
+    sides = tuple(
+        _side(folder, config, name, checkpoints)
+        for folder, config, name in _named(folders, found, arms)
+    )
+    conditions = _conditions(found[0], mazes)
+    train = found[0].train
+    how = battery.judged(train.acting, train.discount, world.max_steps)
+    return Gathered(sides, conditions, _mazes(conditions, mazes), how)
+
+
+def _named(
+    folders: list[Path], found: list[Any], arms: list[str] | None
+) -> list[tuple[Path, Any, str]]:
+    """(folder, config, arm) of each side."""
+    wanted = arms or _usual(found)
+    if len(found) == 1:
+        pairs = [(folders[0], found[0], name) for name in wanted[:2]]
+    else:
+        wanted = wanted * 2 if len(wanted) == 1 else wanted
+        pairs = list(zip(folders, found, wanted, strict=True))
+    for folder, config, name in pairs:
+        if name not in config.arms:
+            raise runs.RunError(
+                f"arms: got {name!r}; allowed in {folder}: {', '.join(config.arms)}"
+            )
+    return pairs
+
+
+def _usual(found: list[Any]) -> list[str]:
+    names = []
+    for config in found:
+        if isinstance(config, Experiment):
+            contrast = config.omnibus.contrast
+            pair = [contrast.against, contrast.arm]
+        else:
+            trained = [name for name, arm in config.arms.items() if arm.trained]
+            pair = trained[:2]
+        names.append(pair)
+    return names[0] if len(found) == 1 else [pair[-1] for pair in names]
+
+
+def _side(
+    folder: Path, config: Experiment | Training, name: str, most: int | None
+) -> Side:
+    contexts = config.world.num_contexts
+    (arm,) = size_arms({name: config.arms[name]}, config.agent, contexts)
+    files = sorted((folder / "snapshots" / name).glob("*.npz"))
+    if not files:
+        raise runs.RunError(f"{folder / 'snapshots' / name}: no snapshot to look at")
+    if most is not None and len(files) > most:
+        kept = np.unique(np.linspace(len(files) - 1, 0, most).round().astype(int))
+        files = [files[i] for i in kept]
+    read = [runs.read_arrays(file) for file in files]
+    joined = {key: np.concatenate([one[key] for one in read]) for key in read[0]}
+    updates = tuple(int(file.stem) for file in files)
+    return Side(folder, config, arm, updates, _networks(config, arm, joined))
+
+
+def _networks(
+    config: Experiment | Training, arm: loop.Arm, arrays: dict[str, np.ndarray]
+) -> Networks:
+    """Networks of the config with parameters by dotted name."""
+    key = jax.random.key(0)
+    agent = nnx.eval_shape(
+        lambda: agents.build(config.agent, arm.head, arm.width, config.world, key)
+    )
+
+    def filled(part: Any, name: str) -> Any:
+        graph, state = nnx.split(part)
+        flat = {}
+        for path, variable in nnx.to_flat_state(state):
+            dotted = ".".join([name, *map(str, path)])
+            if dotted not in arrays:
+                raise runs.RunError(f"snapshots: {arm.name} lacks {dotted}")
+            flat[path] = variable.replace(jnp.asarray(arrays[dotted]))
+        return nnx.merge(graph, nnx.from_flat_state(flat))
+
+    return Networks(
+        filled(agent.encoder, "encoder"),
+        filled(agent.decoder, "decoder"),
+        filled(agent.value, "value"),
+    )
+
+
+def _conditions(config: Any, mazes: int) -> dict[str, battery.Condition]:
+    """The first conditions of the battery; training alone has one."""
+    if isinstance(config, Experiment):
+        wanted = config.battery.conditions
+        told = config.omnibus.conditions
+        order = [next(iter(wanted)), *told, *wanted]
+        fields = {name: wanted[name] for name in dict.fromkeys(order)}
+        levels = config.battery
+    else:
+        fields, levels = {"training": {}}, battery.BatteryConfig()
+    return {
+        name: battery.build(
+            config.world,
+            schedule.altered(config.world, changed).params(),
+            levels,
+            config.train.discount,
+        )
+        for name, changed in list(fields.items())[: max(mazes, 1)]
+    }
+
+
+def _mazes(conditions: dict[str, battery.Condition], mazes: int) -> tuple[Maze, ...]:
+    """The first level of every context, condition by condition, then others."""
+    queues = []
+    for name, condition in conditions.items():
+        _, first = np.unique(condition.context[:, 0], axis=0, return_index=True)
+        rest = [i for i in range(len(condition.context)) if i not in first]
+        queues.append([Maze(name, int(i)) for i in [*sorted(first), *rest]])
+    # training shows two of its levels before any other condition shows one
+    chosen = [queues[0].pop(0) for _ in range(min(2, mazes, len(queues[0])))]
+    turn = 1
+    while len(chosen) < mazes and any(queues):
+        queue = queues[turn % len(queues)]
+        if queue:
+            chosen.append(queue.pop(0))
+        turn += 1
+    return tuple(
+        sorted(chosen, key=lambda maze: list(conditions).index(maze.condition))
+    )

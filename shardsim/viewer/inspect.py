@@ -1,0 +1,71 @@
+"""What `shardsim inspect` does: gather, compute, write."""
+
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from shardsim import runs
+from shardsim.viewer import book, gather, write
+
+
+class Made(NamedTuple):
+    """What was written."""
+
+    page: Path
+    results: Path
+    bytes: int
+    seconds: float
+
+
+def inspect(
+    folders: list[Path],
+    out: Path,
+    results: Path | None = None,
+    arms: list[str] | None = None,
+    mazes: int = 4,
+    checkpoints: int | None = None,
+    quick: bool = False,
+) -> Made:
+    """Write the page of one or two runs, and its numbers beside it.
+
+    Args:
+      results: where the numbers go; None is the page's name with .results.json, so that
+        the results.json of a run is never touched.
+      arms, mazes, checkpoints: see `gather.gather`.
+      quick: leave interventions, directions and tails out.
+
+    Raises:
+      RunError: a run, an arm or a snapshot that is not there.
+    """
+    if mazes < 1:
+        raise runs.RunError(f"mazes: got {mazes}; allowed: at least 1")
+    if checkpoints is not None and checkpoints < 1:
+        raise runs.RunError(f"checkpoints: got {checkpoints}; allowed: at least 1")
+    began = time.perf_counter()
+    results = results or out.with_name(out.stem + ".results.json")
+    if results.resolve() in {(f / "results.json").resolve() for f in folders}:
+        raise runs.RunError(f"results: got {results}; allowed: another file")
+    clock = book.Clock()
+    with clock.over("runs"):
+        gathered = gather.gather(folders, arms, mazes, checkpoints)
+    told = book.write(gathered, clock, quick)
+    told["seconds"] = {**clock.seconds, "all": time.perf_counter() - began}
+    size = write.page(told, out, results)
+    if size > write.MOST_BYTES:
+        told = _fewer(told, size)
+        size = write.page(told, out, results)
+    return Made(out, results, size, time.perf_counter() - began)
+
+
+def _fewer(told: dict[str, Any], size: int) -> dict[str, Any]:
+    """As many checkpoints in the mazes as fit, evenly spaced, the last among them."""
+    share = write.MOST_BYTES / size * 0.9
+    for side in told["sides"]:
+        count = len(side["updates"])
+        keep = max(1, int(count * share))
+        kept = sorted({count - 1 - round(i * count / keep) for i in range(keep)})
+        side["left out"] = count - len(kept)
+        side["updates"] = [side["updates"][i] for i in kept]
+        side["read"] = {name: leaf[kept] for name, leaf in side["read"].items()}
+        side["curves"] = {name: leaf[kept] for name, leaf in side["curves"].items()}
+    return told

@@ -1,0 +1,215 @@
+"""The page as a file: its numbers, its size, names of others, and cases at the edge."""
+
+import base64
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import yaml
+
+from shardsim import cli, runs
+from shardsim.viewer import book, gather, inspect, write
+
+
+def numbers(page):
+    return json.loads(page.with_suffix(".results.json").read_text())
+
+
+def data_of(page):
+    text = page.read_text()
+    found = re.search(r'<script type="application/json" id="book">(.*?)</script>', text)
+    return json.loads(found[1])
+
+
+def decoded(leaf):
+    array = np.frombuffer(base64.b64decode(leaf["data"]), "<" + leaf["$"])
+    return array.reshape(leaf["shape"])
+
+
+def changed(tiny_run, tmp_path, change):
+    """A copy of the run whose config says something else."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    change(config)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    return folder
+
+
+def same(a, b, place=""):
+    """Every array of the page is in results.json, and nothing else differs."""
+    if isinstance(a, dict) and "$" in a:
+        wanted = np.asarray(b, float) if b else np.zeros(a["shape"])
+        np.testing.assert_allclose(decoded(a), wanted, rtol=1e-6, err_msg=place)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), place
+        for key in a:
+            same(a[key], b[key], f"{place}.{key}")
+    elif isinstance(a, list):
+        assert len(a) == len(b), place
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            same(x, y, f"{place}.{i}")
+    else:
+        assert a == b, place
+
+
+def test_every_number_of_the_page_is_in_the_results(tiny_page):
+    same(data_of(tiny_page), numbers(tiny_page))
+
+
+def test_contributions_add_up_and_the_value_is_that_of_the_run(tiny_page, tiny_run):
+    found = numbers(tiny_page)
+    maps = runs.read_arrays(tiny_run / "maps.npz")
+    place = f"in_distribution/{found['mazes'][0]['level']}"
+    cell = np.asarray(found["boards"]["cell"][0])
+    for side in found["sides"]:
+        read = {
+            name: np.asarray(side["read"][name]) for name in ("value", "gates", "parts")
+        }
+        whole = (read["gates"] * read["parts"]).sum(axis=-1)
+        np.testing.assert_allclose(whole, read["value"], atol=1e-5)
+        mine = read["value"][-1, 0, 0][cell]
+        wanted = maps[f"{side['arm']}/{place}/value"]
+        np.testing.assert_allclose(mine[cell >= 0], wanted[cell >= 0], atol=1e-5)
+    exact = np.asarray(found["boards"]["optimal"])[0][cell]
+    np.testing.assert_allclose(
+        exact[cell >= 0], maps[f"{place}/optimal"][cell >= 0], atol=1e-6
+    )
+
+
+def test_the_curves_end_where_the_run_measured(tiny_page, tiny_run):
+    """16 levels at most; this run has 4, so that means are over the same ones."""
+    curves = runs.read_json(tiny_run / "results.json")["curves"]
+    for side in numbers(tiny_page)["sides"]:
+        np.testing.assert_allclose(
+            side["curves"]["return"], curves[side["arm"]]["return fraction"], rtol=1e-4
+        )
+        assert side["updates"] == curves[side["arm"]]["update"]
+
+
+def test_it_is_offline_and_small(tiny_page):
+    text = tiny_page.read_text()
+    assert len(text.encode()) < write.MOST_BYTES
+    addresses = set(re.findall(r"https?://[\w./-]+", text))
+    assert addresses <= {"http://www.w3.org/2000/svg"}
+    assert not re.search(r"(?:src|href)=[\"'](?!data:)", text)
+    assert "@import" not in text
+    assert "innerHTML" not in text
+
+
+def test_names_from_files_are_escaped(tiny_run, tmp_path):
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+
+    def rename(config):
+        config["question"] = evil
+        config["arms"] = {
+            "mlp": config["arms"]["mlp"],
+            "sharded": config["arms"]["sharded"],
+        }
+
+    folder = changed(tiny_run, tmp_path, rename)
+    told = book.write(gather.gather([folder], None, 1, 1), book.Clock(), quick=True)
+    told["seconds"] = {"all": 0.0}
+    told["sides"][0]["arm"] = told["about"]["runs"][0]["name"] = evil
+    text = write.html(told)
+    assert "<script>alert" not in text
+    assert "<img src=x" not in text
+    assert text.count("</script>") == 2
+    assert "&lt;/script&gt;" in text  # the title
+
+
+@pytest.mark.parametrize("arms", [["sharded"], ["mlp"], ["untrained", "sharded"]])
+def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
+    def one(config):
+        config["train"]["num_seeds"] = 1
+
+    folder = changed(tiny_run, tmp_path, one)
+    for file in (folder / "snapshots").glob("*/*.npz"):
+        runs.write_arrays(file, {k: v[:1] for k, v in runs.read_arrays(file).items()})
+    out = tmp_path / "page.html"
+    inspect.inspect([folder], out, arms=arms, mazes=1, checkpoints=1, quick=True)
+    found = numbers(out)
+    assert [side["arm"] for side in found["sides"]] == arms
+    assert all(len(side["updates"]) == 1 for side in found["sides"])
+    assert found["table"][-1]["of"][0]["estimate"] is None  # no other seed to compare
+
+
+def test_two_runs_stand_side_by_side(tiny_run, tmp_path, capsys):
+    def other(config):
+        config["train"]["td_lambda"] = 0.5
+
+    folder = changed(tiny_run, tmp_path, other)
+    out, results = tmp_path / "two.html", tmp_path / "numbers.json"
+    words = ["inspect", str(tiny_run), str(folder), "--out", str(out)]
+    assert cli.main([*words, "--results", str(results), "--mazes", "1", "--quick"]) == 0
+    found = json.loads(results.read_text())
+    assert [side["arm"] for side in found["sides"]] == ["sharded", "sharded"]
+    assert ["train.td_lambda", "0.9", "0.5"] in found["about"]["differ"]
+    assert "MB in" in capsys.readouterr().out
+
+
+def test_a_page_that_is_too_big_shows_fewer_checkpoints(
+    tiny_run, tiny_page, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(write, "MOST_BYTES", tiny_page.stat().st_size - 5_000)
+    out = tmp_path / "page.html"
+    inspect.inspect([tiny_run], out, quick=True)
+    found = numbers(out)["sides"][0]
+    whole = len(list((tiny_run / "snapshots" / "mlp").iterdir()))
+    assert found["left out"] == whole - len(found["updates"]) > 0
+    assert found["updates"][-1] == 13
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--arms", "nobody"], "arms: got 'nobody'; allowed in"),
+        (["--arms", "mlp", "mlp", "mlp"], "arms: got 3; allowed: 1 or 2"),
+        (["--mazes", "0"], "mazes: got 0; allowed: at least 1"),
+        (["--checkpoints", "0"], "checkpoints: got 0; allowed: at least 1"),
+    ],
+)
+def test_bad_input_is_one_line(tiny_run, tmp_path, capsys, words, said):
+    out = tmp_path / "page.html"
+    assert cli.main(["inspect", str(tiny_run), "--out", str(out), *words]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert said in line
+    assert not out.exists()
+
+
+def test_what_is_no_run_or_would_overwrite_one_is_refused(tiny_run, tmp_path, capsys):
+    assert cli.main(["inspect", str(tmp_path)]) == 2
+    assert "no run here" in capsys.readouterr().err
+    words = ["--results", str(tiny_run / "results.json")]
+    before = (tiny_run / "results.json").read_bytes()
+    assert cli.main(["inspect", str(tiny_run), *words]) == 2
+    assert "allowed: another file" in capsys.readouterr().err
+    assert (tiny_run / "results.json").read_bytes() == before
+
+
+def test_worlds_that_differ_are_refused(tiny_run, tmp_path, capsys):
+    def other(config):
+        config["world"]["max_steps"] = 9
+
+    folder = changed(tiny_run, tmp_path, other)
+    assert cli.main(["inspect", str(tiny_run), str(folder)]) == 2
+    assert "differs in max_steps" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_whole_page_holds_directions_interventions_and_tails(tiny_run, tmp_path):
+    out = tmp_path / "page.html"
+    inspect.inspect([tiny_run], out, mazes=2)
+    same(data_of(out), numbers(out))
+    for side in numbers(out)["sides"]:
+        found = side["steering"]
+        nothing = found["coefficients"].index(0.0)
+        base = np.asarray(side["read"]["value"])[-1, 0]
+        for method in range(len(found["methods"])):
+            added = np.asarray(found["added"])[method, nothing]
+            np.testing.assert_allclose(added, base, atol=1e-5)
+        runs_of = np.asarray(found["agreement"])
+        np.testing.assert_allclose(np.diag(runs_of), 1, atol=1e-5)
+        assert found["gauge"] > 0.99
