@@ -6,12 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, PyTree
 
 from shardsim import config as configs
 from shardsim import outside, population, runs, schedule, stored, train, training
-from shardsim.agent import Agent
 from shardsim.experiment import Experiment
 from shardsim.types import Trajectory
 
@@ -102,21 +100,8 @@ def _rollout(
 def _with_weights(carry: train.Carry, path: Path) -> train.Carry:
     """The same carry with the weights of a file in its first arm."""
     learner = carry.learners[0]
-    agent = restored(learner.agent, runs.read_arrays(path))
+    agent = runs.filled(learner.agent, runs.read_arrays(path))
     return carry._replace(learners=(learner._replace(agent=agent),))
-
-
-def restored(agent: Agent, arrays: dict[str, Any]) -> Agent:
-    """An agent, or a population, with the weights that a file has by dotted name."""
-    graphdef, state = nnx.split(agent)
-    flat = nnx.to_flat_state(state)
-    leaves = []
-    for path, leaf in flat:
-        name = ".".join(str(step) for step in path)
-        if name not in arrays:
-            raise runs.RunError(f"weights: {name} is missing")
-        leaves.append((path, leaf.replace(jnp.asarray(arrays[name]))))
-    return nnx.merge(graphdef, nnx.from_flat_state(leaves))
 
 
 def _side_by_side(leaf: Array) -> Array:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import PyTree
@@ -196,6 +197,27 @@ def dotted(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
 
     walk(nnx.to_pure_dict(nnx.state(module)), "")
     return flat
+
+
+def filled(module: Any, arrays: Mapping[str, np.ndarray], name: str = "") -> Any:
+    """The inverse of `dotted`: the module with the parameters of a file.
+
+    Args:
+      module: says types and names; its own parameters are not looked at.
+      arrays: by dotted name; leading axes beyond the module's are kept.
+      name: where the module stands in what was written; "" is all of it.
+
+    Raises:
+      RunError: a parameter that is not there.
+    """
+    graph, state = nnx.split(module)
+    flat = []
+    for path, variable in nnx.to_flat_state(state):
+        dotted_name = ".".join([*([name] if name else []), *map(str, path)])
+        if dotted_name not in arrays:
+            raise RunError(f"weights: {dotted_name} is missing")
+        flat.append((path, variable.replace(jnp.asarray(arrays[dotted_name]))))
+    return nnx.merge(graph, nnx.from_flat_state(flat))
 
 
 def list_runs(root: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -153,8 +152,7 @@ def _usual(found: list[Any]) -> list[str]:
 def _side(
     folder: Path, config: Experiment | Training, name: str, most: int | None
 ) -> Side:
-    contexts = config.world.num_contexts
-    (arm,) = size_arms({name: config.arms[name]}, config.agent, contexts)
+    (arm,) = size_arms({name: config.arms[name]}, config.agent, config.world)
     files = sorted((folder / "snapshots" / name).glob("*.npz"))
     if not files:
         raise runs.RunError(f"{folder / 'snapshots' / name}: no snapshot to look at")
@@ -176,20 +174,10 @@ def _networks(
         lambda: agents.build(config.agent, arm.head, arm.width, config.world, key)
     )
 
-    def filled(part: Any, name: str) -> Any:
-        graph, state = nnx.split(part)
-        flat = {}
-        for path, variable in nnx.to_flat_state(state):
-            dotted = ".".join([name, *map(str, path)])
-            if dotted not in arrays:
-                raise runs.RunError(f"snapshots: {arm.name} lacks {dotted}")
-            flat[path] = variable.replace(jnp.asarray(arrays[dotted]))
-        return nnx.merge(graph, nnx.from_flat_state(flat))
-
     return Networks(
-        filled(agent.encoder, "encoder"),
-        filled(agent.decoder, "decoder"),
-        filled(agent.value, "value"),
+        runs.filled(agent.encoder, arrays, "encoder"),
+        runs.filled(agent.decoder, arrays, "decoder"),
+        runs.filled(agent.value, arrays, "value"),
     )
 
 
