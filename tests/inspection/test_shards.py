@@ -159,6 +159,9 @@ def test_switching_off_and_clamping_by_hand():
     even = shards.clamp(gates, parts, 1, 0.5, renormalise=True)
     np.testing.assert_allclose(even.gates, [[0.5, 0.5], [0.5, 0.5]])
     np.testing.assert_allclose(even.value, [6, 4])
+    # the sum of the gates of a state stays what it was, whatever it was
+    short = shards.clamp(jnp.asarray([[0.2, 0.4]]), parts[:1], 1, 0.5, renormalise=True)
+    np.testing.assert_allclose(short.gates, [[0.1, 0.5]], atol=1e-6)
     # nothing else is open: the rest stays shut
     alone = shards.clamp(jnp.asarray([[0.0, 1.0]]), parts[:1], 1, 0.5, renormalise=True)
     np.testing.assert_allclose(alone.gates, [[0, 0.5]])
