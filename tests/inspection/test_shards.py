@@ -41,9 +41,11 @@ def planted(seed=0, states=200):
     """Gates and parts of 4 shards: two with roles, one dead, one twin of the first."""
     rng = np.random.default_rng(seed)
     gate = rng.uniform(0.1, 0.9, states)
-    gates = np.stack([gate, 1 - gate, gate * 0 + 1e-4, gate], axis=-1)
+    gates = np.stack([gate, 1 - gate, 1e-4 * (1 - gate), gate], axis=-1)
     parts = rng.normal(size=(states, 4))
     parts[:, 3] = 2 * parts[:, 0]
+    # the dead one whispers what the second says: no twin
+    parts[:, 2] = parts[:, 1]
     return jnp.asarray(gates, jnp.float32), jnp.asarray(parts, jnp.float32)
 
 

@@ -136,6 +136,13 @@ def test_an_exit_below_the_precision_is_none():
     np.testing.assert_allclose(found.probability, 1, rtol=1e-4)
 
 
+def test_two_actions_to_one_state_add_up():
+    successor, terminated = np.asarray([[1, 1], [1, 1]]), np.zeros((2, 2), bool)
+    policy = np.full((2, 2), 0.5)
+    found = ways.reach_probability(successor, policy, terminated, np.arange(2) == 1)
+    np.testing.assert_allclose(found.probability, 1)
+
+
 def test_reach_is_no_less_than_the_shortest_paths():
     rng = np.random.default_rng(1)
     successor, terminated, goal = corridor(8)
