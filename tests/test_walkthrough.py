@@ -18,6 +18,7 @@ def blocks():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_walk_through_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys, small):
     (tmp_path / "experiments").symlink_to(DOCS.parents[1] / "experiments")
     monkeypatch.chdir(tmp_path)

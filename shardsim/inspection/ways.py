@@ -115,7 +115,7 @@ def reach_probability(
 
     Q are the states that are not the goal and from which it can be reached at all;
     elsewhere r = 0, for there I - T may be singular (a loop for ever). A step whose
-    chance rounding can't tell from none, below 64 times the precision of the dtype,
+    chance rounding can't tell from none, below 64 times the precision of float64,
     counts as none, and as much leaks out of every step, so that the system can be
     solved. Rows of the policy are made to sum to 1. Runs on the host, for all policies
     in one stacked solve: O(S^3) each.
@@ -125,7 +125,9 @@ def reach_probability(
 
     Reference: Kemeny and Snell, Finite Markov Chains, 1960, chapter 3.
     """
-    policy = np.asarray(policy)
+    checks.finite("policy", policy)
+    given = np.asarray(policy)
+    policy = given.astype(np.float64)
     policy = policy / np.maximum(policy.sum(axis=-1, keepdims=True), 1e-30)
     moved, ended = _transition(successor, policy, terminated, goal)
     least = 64 * np.finfo(moved.dtype).eps
@@ -143,7 +145,7 @@ def reach_probability(
     system = np.eye(len(goal), dtype=moved.dtype) - inside
     right = np.where(seen & ~goal, arrived, 0)
     r = np.linalg.solve(system, right[..., None])[..., 0]
-    return Reach(np.where(goal, 1, np.clip(r, 0, 1)).astype(moved.dtype))
+    return Reach(np.where(goal, 1, np.clip(r, 0, 1)).astype(given.dtype))
 
 
 def occupancy(

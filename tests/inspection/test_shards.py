@@ -41,9 +41,11 @@ def planted(seed=0, states=200):
     """Gates and parts of 4 shards: two with roles, one dead, one twin of the first."""
     rng = np.random.default_rng(seed)
     gate = rng.uniform(0.1, 0.9, states)
-    gates = np.stack([gate, 1 - gate, gate * 0 + 1e-4, gate], axis=-1)
+    gates = np.stack([gate, 1 - gate, 1e-4 * (1 - gate), gate], axis=-1)
     parts = rng.normal(size=(states, 4))
     parts[:, 3] = 2 * parts[:, 0]
+    # the dead one whispers what the second says: no twin
+    parts[:, 2] = parts[:, 1]
     return jnp.asarray(gates, jnp.float32), jnp.asarray(parts, jnp.float32)
 
 
@@ -159,6 +161,9 @@ def test_switching_off_and_clamping_by_hand():
     even = shards.clamp(gates, parts, 1, 0.5, renormalise=True)
     np.testing.assert_allclose(even.gates, [[0.5, 0.5], [0.5, 0.5]])
     np.testing.assert_allclose(even.value, [6, 4])
+    # the sum of the gates of a state stays what it was, whatever it was
+    short = shards.clamp(jnp.asarray([[0.2, 0.4]]), parts[:1], 1, 0.5, renormalise=True)
+    np.testing.assert_allclose(short.gates, [[0.1, 0.5]], atol=1e-6)
     # nothing else is open: the rest stays shut
     alone = shards.clamp(jnp.asarray([[0.0, 1.0]]), parts[:1], 1, 0.5, renormalise=True)
     np.testing.assert_allclose(alone.gates, [[0, 0.5]])

@@ -127,13 +127,20 @@ def test_an_exit_below_the_precision_is_none():
     """1 - 1e-30 is 1: the chain would be singular."""
     successor = np.asarray([[0, 1], [1, 1]])
     terminated, goal = np.zeros((2, 2), bool), np.asarray([False, True])
-    for dtype, least in ((np.float64, 1e-30), (np.float32, 1e-12)):
+    for dtype, least in ((np.float64, 1e-30), (np.float32, 1e-20)):
         never = np.asarray([[1.0, least], [0.5, 0.5]], dtype)
         found = ways.reach_probability(successor, never, terminated, goal)
         np.testing.assert_array_equal(found.probability, [0, 1])
     seldom = np.asarray([[1 - 1e-9, 1e-9], [0.5, 0.5]])
     found = ways.reach_probability(successor, seldom, terminated, goal)
-    np.testing.assert_allclose(found.probability, 1, rtol=1e-5)
+    np.testing.assert_allclose(found.probability, 1, rtol=1e-4)
+
+
+def test_two_actions_to_one_state_add_up():
+    successor, terminated = np.asarray([[1, 1], [1, 1]]), np.zeros((2, 2), bool)
+    policy = np.full((2, 2), 0.5)
+    found = ways.reach_probability(successor, policy, terminated, np.arange(2) == 1)
+    np.testing.assert_allclose(found.probability, 1)
 
 
 def test_reach_is_no_less_than_the_shortest_paths():

@@ -90,8 +90,8 @@ class Tab:
         self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], **more)
 
     def click(self, selector):
+        self.hover(selector, 0.5, 0.5)
         place = self.at(selector)
-        self.mouse("mouseMoved", place)
         for kind in ("mousePressed", "mouseReleased"):
             self.mouse(kind, place, button="left", clickCount=1)
         self.settle()

@@ -59,5 +59,6 @@ function drawDetail() {
         el("tfoot", {}, el("tr", {}, el("td", { colspan: 3 }, "sum"),
           el("td", {}, number(side.contributions.reduce((a, b) => a + b, 0))),
           el("td", { class: "soft", "data-told": `residual${LETTERS[s]}` }, `residual ${number(side.residual)}`)))),
-      side.parted ? el("p", { class: "parted" }, "D\u2019s best action is not among V\u2019s best") : null)));
+      // always there, so that nothing below moves while the pointer goes about
+      el("p", { class: "parted", style: side.parted ? "" : "visibility:hidden" }, "D\u2019s best action is not among V\u2019s best"))));
 }
