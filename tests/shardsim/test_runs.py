@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from shardsim import checkpoints, runs
 
@@ -104,3 +105,47 @@ def test_a_torn_checkpoint_is_named(tmp_path):
     with pytest.raises(runs.RunError, match="arm/1: torn"):
         checkpoints.restore(folder, 1, carry(0))
     gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_checkpoint_before_a_torn_one_is_used(tmp_path):
+    folder = tmp_path / "arm"
+    assert checkpoints.newest(folder, carry(0)) is None
+    for update in (1, 2):
+        checkpoints.save(folder, update, carry(update))
+    for part in folder.glob("2/**/d/*"):
+        part.write_bytes(b"")
+    found = checkpoints.newest(folder, carry(0))
+    assert found.update == 1
+    np.testing.assert_array_equal(found.carry["weights"], carry(1)["weights"])
+    (text,) = found.refused
+    assert "arm/2: torn" in text
+    assert (tmp_path / "arm.2.refused").is_dir()  # put aside, not deleted
+    # what was refused is not met again, and a newer one can be saved in its place
+    assert checkpoints.newest(folder, carry(0)).refused == ()
+    checkpoints.save(folder, 2, carry(2))
+    assert checkpoints.newest(folder, carry(0)).update == 2
+    gc.collect()
+
+
+def test_where_none_can_be_used_it_is_said(tmp_path):
+    folder = tmp_path / "arm"
+    checkpoints.save(folder, 1, carry(1))
+    other = {**carry(0), "weights": jnp.zeros((4, 4))}
+    with pytest.raises(runs.RunError, match=r"of another config .* none is left"):
+        checkpoints.newest(folder, other)
+
+
+def test_weights_of_a_file_become_a_module_again():
+    made = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    other = nnx.Linear(2, 3, rngs=nnx.Rngs(1))
+    arrays = runs.dotted(made)
+    back = runs.filled(other, arrays)
+    np.testing.assert_array_equal(back.kernel[...], made.kernel[...])
+    named = {f"encoder.{name}": leaf for name, leaf in arrays.items()}
+    np.testing.assert_array_equal(
+        runs.filled(other, named, "encoder").bias[...], made.bias[...]
+    )
+    del arrays["kernel"]
+    with pytest.raises(runs.RunError, match="weights: kernel is missing"):
+        runs.filled(other, arrays)
