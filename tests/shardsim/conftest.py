@@ -87,3 +87,21 @@ def tiny_page(tmp_path_factory, tiny_run) -> Path:
     out = tmp_path_factory.mktemp("page") / "page.html"
     assert cli.main(["inspect", str(tiny_run), "--out", str(out), "--quick"]) == 0
     return out
+
+
+@pytest.fixture
+def training_yaml(tmp_path):
+    """Writes the tiny agents and world as a training: seconds of one phase."""
+    shared = {name: TINY[name] for name in ("name", "world", "agent")}
+    arms = {name: TINY["arms"][name] for name in ("mlp", "sharded")}
+    earn = {"name": "earn", "updates": 4, "losses": {"value": {"value": 1}}}
+    sizes = {"num_seeds": 2, "num_envs": 4, "num_steps": 4, "epochs": 1}
+    few = {"pool_size": 8, "snapshots": 2, "phases": [earn]}
+
+    def write(**train):
+        path = tmp_path / "tiny.yaml"
+        data = {**shared, "arms": arms, "train": {**sizes, **few, **train}}
+        path.write_text(yaml.safe_dump(data, sort_keys=False))
+        return path
+
+    return write

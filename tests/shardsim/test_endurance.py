@@ -1,6 +1,5 @@
 """Killed at any moment a run ends with the same bits; devices agree and don't speak."""
 
-import copy
 import os
 import signal
 import subprocess
@@ -9,44 +8,8 @@ import textwrap
 import time
 
 import pytest
-import yaml
 
 from shardsim import cli
-
-TINY = {
-    "name": "tiny",
-    "world": {"kind": "context_fruits", "size": 3, "max_steps": 8},
-    "agent": {
-        "encoder": {"kind": "mlp", "widths": [16]},
-        "decoder_width": 8,
-        "auxiliary_width": 8,
-        "budget": 600,
-    },
-    "arms": {
-        "mlp": {"head": {"kind": "mlp"}},
-        "sharded": {"head": {"kind": "sharded", "shards": 2}},
-    },
-    "train": {
-        "num_seeds": 2,
-        "num_envs": 4,
-        "num_steps": 4,
-        "epochs": 1,
-        "pool_size": 8,
-        "snapshots": 2,
-        "phases": [
-            {"name": "earn", "updates": 4, "losses": {"value": {"value": 1}}},
-        ],
-    },
-}
-
-
-def written(tmp_path, **train):
-    data = copy.deepcopy(TINY)
-    data["train"].update(train)
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(data))
-    return path
-
 
 KILLED = """
 import sys
@@ -58,10 +21,12 @@ sys.exit(cli.main(sys.argv[1:]))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.0, 0.7, 1.9])
-def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, capsys, seconds):
+def test_killed_at_any_moment_it_ends_with_the_same_bits(
+    training_yaml, tmp_path, capsys, seconds
+):
     """SIGKILL at some moment after the first line of metrics, then resume."""
     phases = [{"name": "earn", "updates": 60, "losses": {"value": {"value": 1}}}]
-    path = written(tmp_path, phases=phases, chunk_updates=2)
+    path = training_yaml(phases=phases, chunk_updates=2)
     assert cli.main(["train", str(path), "--out", str(tmp_path / "whole")]) == 0
     out = tmp_path / "run"
     words = [sys.executable, "-c", KILLED, "train", str(path), "--out", str(out)]
@@ -79,7 +44,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(tmp_path, capsys, secon
 
 
 @pytest.mark.slow
-def test_four_devices_agree_with_one_and_never_speak(tmp_path):
+def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
     """The same numbers to 1e-5, and no collective in the compiled program."""
     told = textwrap.dedent(
         """
@@ -117,7 +82,7 @@ def test_four_devices_agree_with_one_and_never_speak(tmp_path):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
         """
     )
-    path = written(tmp_path)
+    path = training_yaml()
     done = subprocess.run(
         [sys.executable, "-c", told, str(path)],
         capture_output=True,

@@ -1,50 +1,15 @@
 """Whole trainings from config: every regime, grids, stored data, precision, devices."""
 
-import copy
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from shardsim import cli, config, runs, schedule, training, value
 
 ROOT = Path(__file__).parents[2]
-TINY = {
-    "name": "tiny",
-    "world": {"kind": "context_fruits", "size": 3, "max_steps": 8},
-    "agent": {
-        "encoder": {"kind": "mlp", "widths": [16]},
-        "decoder_width": 8,
-        "auxiliary_width": 8,
-        "budget": 600,
-    },
-    "arms": {
-        "mlp": {"head": {"kind": "mlp"}},
-        "sharded": {"head": {"kind": "sharded", "shards": 2}},
-    },
-    "train": {
-        "num_seeds": 2,
-        "num_envs": 4,
-        "num_steps": 4,
-        "epochs": 1,
-        "pool_size": 8,
-        "snapshots": 2,
-        "phases": [
-            {"name": "earn", "updates": 4, "losses": {"value": {"value": 1}}},
-        ],
-    },
-}
 EARN = {"policy": {"encoder": 1, "decoder": 1}, "value": {"encoder": 1, "value": 1}}
-
-
-def written(tmp_path, changes=(), **train):
-    data = copy.deepcopy(TINY)
-    data["train"].update(train)
-    path = tmp_path / "tiny.yaml"
-    path.write_text(yaml.safe_dump(config.override(data, changes)))
-    return path
 
 
 def ran(path, out, *flags):
@@ -71,9 +36,9 @@ REGIMES = {
 
 
 @pytest.mark.parametrize("name", REGIMES)
-def test_every_rule_moves_d_under_every_head(tmp_path, capsys, name):
+def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, name):
     phases = [{"name": "earn", "updates": 2, "losses": EARN}]
-    path = written(tmp_path, **REGIMES[name], phases=phases)
+    path = training_yaml(**REGIMES[name], phases=phases)
     ran(path, tmp_path / "run")
     for arm in ("mlp", "sharded"):
         weights = runs.read_arrays(tmp_path / "run" / "weights" / f"{arm}.npz")
@@ -117,8 +82,10 @@ def test_every_rule_moves_d_under_every_head(tmp_path, capsys, name):
         ),
     ],
 )
-def test_what_does_not_fit_together_is_refused(tmp_path, capsys, train, message):
-    line = refused(written(tmp_path, **train), tmp_path, capsys)
+def test_what_does_not_fit_together_is_refused(
+    training_yaml, tmp_path, capsys, train, message
+):
+    line = refused(training_yaml(**train), tmp_path, capsys)
     assert re.search(message, line), line
 
 
@@ -143,18 +110,20 @@ def test_what_does_not_fit_together_is_refused(tmp_path, capsys, train, message)
         ),
     ],
 )
-def test_heads_and_encoders_have_to_suit_the_world(tmp_path, capsys, flags, message):
-    assert message in refused(written(tmp_path), tmp_path, capsys, *flags)
+def test_heads_and_encoders_have_to_suit_the_world(
+    training_yaml, tmp_path, capsys, flags, message
+):
+    assert message in refused(training_yaml(), tmp_path, capsys, *flags)
 
 
-def test_a_grid_is_its_points_in_one_program(tmp_path, capsys):
+def test_a_grid_is_its_points_in_one_program(training_yaml, tmp_path, capsys):
     """Element g * seeds + s is what seed s gives at point g by itself."""
     grid = {"learning_rate": [1e-3, 1e-2], "temperature": [0.01, 0.5]}
-    found = ran(written(tmp_path, grid=grid), tmp_path / "grid")
+    found = ran(training_yaml(grid=grid), tmp_path / "grid")
     assert found["grid"][2] == {"learning_rate": 1e-2, "temperature": 0.01}
     assert len(found["arms"]["mlp"]["mean of each point"]) == 4
     flags = ["--train.optimizer.learning-rate", "0.01", "--train.acting.temperature"]
-    ran(written(tmp_path), tmp_path / "one", *flags, "0.01")
+    ran(training_yaml(), tmp_path / "one", *flags, "0.01")
     whole = runs.read_arrays(tmp_path / "grid" / "weights" / "mlp.npz")
     alone = runs.read_arrays(tmp_path / "one" / "weights" / "mlp.npz")
     for name, leaf in alone.items():
@@ -162,14 +131,14 @@ def test_a_grid_is_its_points_in_one_program(tmp_path, capsys):
     assert np.abs(whole["value.kernel"][0] - whole["value.kernel"][4]).max() > 1e-4
 
 
-def test_stored_trajectories_teach_without_a_world(tmp_path, capsys):
-    path, data = written(tmp_path), tmp_path / "data.npz"
+def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, capsys):
+    path, data = training_yaml(), tmp_path / "data.npz"
     words = ["collect", str(path), "--out", str(data), "--updates", "2"]
     assert cli.main(words) == 0
     assert runs.read_arrays(data)["reward"].shape == (4, 2 * 2 * 4)
     phase = {"name": "read", "updates": 3, "data": "stored"}
     phase["losses"] = {"inverse": {"encoder": 1, "auxiliary": 1}}
-    kept = written(tmp_path, stored=str(data), phases=[phase])
+    kept = training_yaml(stored=str(data), phases=[phase])
     ran(kept, tmp_path / "run")
     rows = runs.read_lines(tmp_path / "run" / "metrics.jsonl")
     assert "inverse_loss" in next(row for row in rows if "update" in row)
@@ -184,13 +153,13 @@ def test_stored_trajectories_teach_without_a_world(tmp_path, capsys):
     assert "got 'stored'" in capsys.readouterr().err
 
 
-def test_bfloat16_learns_much_the_same(tmp_path, capsys):
+def test_bfloat16_learns_much_the_same(training_yaml, tmp_path, capsys):
     losses = {
         "action": {"encoder": 1, "decoder": 1},
         "value": {"encoder": 1, "value": 1},
     }
     phases = [{"name": "earn", "updates": 4, "losses": losses}]
-    path = written(tmp_path, phases=phases)
+    path = training_yaml(phases=phases)
     for name in ("float32", "bfloat16"):
         ran(path, tmp_path / name, "--train.precision", name)
     one, two = (
