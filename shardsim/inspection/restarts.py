@@ -1,8 +1,9 @@
 """How many truth-like features do restarts meet? An estimate for trained encoders.
 
 Where too many features stand to be listed, a search is started many times and the
-different answers are counted, as one counts species. It only ever gives a lower bound:
-restarts fall into wide basins more often than into narrow ones.
+different answers are counted, as one counts species. Its expectation is a lower bound,
+for restarts fall into wide basins more often than into narrow ones; one estimate can
+lie above the truth.
 
 Symbols: R restarts, N pairs, d features, F different answers.
 """
