@@ -9,6 +9,9 @@ import scipy.stats
 
 from shardsim.inspection import descent, families, fitting, mixtures
 
+# most of it is compiling
+pytestmark = pytest.mark.slow
+
 TWINS = {
     "normal": scipy.stats.norm,
     "laplace": scipy.stats.laplace,

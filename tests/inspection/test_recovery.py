@@ -8,6 +8,9 @@ import pytest
 from shardsim import value
 from shardsim.inspection import distillation, recovery, refits
 
+# most of it is compiling
+pytestmark = pytest.mark.slow
+
 ROWS, FEATURES, COUNTS = 3_000, 6, (1, 2, 3, 4)
 
 

@@ -8,6 +8,9 @@ import scipy.stats
 
 from shardsim.inspection import shapes, tails
 
+# most of it is compiling
+pytestmark = pytest.mark.slow
+
 N, PARTS = 1200, 4
 CONTEXT = np.arange(N) % 3
 SCALE = np.array([0.2, 1.0, 3.0])[CONTEXT][:, None]
