@@ -91,7 +91,7 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
     folder = tmp_path / "arm"
     checkpoints.save(folder, 1, carry(1))
     other = {**carry(0), "weights": jnp.zeros((4, 4))}
-    with pytest.raises(runs.RunError, match=r"arm: of another config \(.*weights"):
+    with pytest.raises(runs.RunError, match=r"arm/1: of another config \(.*weights"):
         checkpoints.restore(folder, 1, other)
 
 
