@@ -178,10 +178,13 @@ def test_stored_trajectories_teach_without_a_world(tmp_path, capsys):
     assert "train.num_steps, 9" in refused(
         kept, tmp_path, capsys, "--train.num-steps", "9"
     )
-    # what agents of a run do can be stored as well
-    words = ["collect", str(tmp_path / "run"), "--out", str(tmp_path / "more.npz")]
-    assert cli.main(words) == 2
-    assert "got 'stored'" in capsys.readouterr().err
+    # what agents of a run do can be stored as well, whatever they learnt from
+    more = tmp_path / "more.npz"
+    words = ["collect", str(tmp_path / "run"), "--out", str(more), "--updates", "1"]
+    assert cli.main(words) == 0
+    assert runs.read_arrays(more)["reward"].shape == (4, 2 * 4)
+    assert cli.main(["collect", str(kept), "--out", str(more)]) == 2
+    assert "train.phases.0.data: got 'stored'" in capsys.readouterr().err
 
 
 def test_bfloat16_learns_much_the_same(tmp_path, capsys):
