@@ -104,6 +104,16 @@ def test_every_rule_moves_d_under_every_head(tmp_path, capsys, name):
         ),
         ({"grid": {"gamma": [0.9]}}, "grid.gamma: unknown key; allowed: learning_rate"),
         ({"grid": {"td_lambda": [2.0]}}, "grid.td_lambda: got 2.0; allowed: 0 to 1"),
+        (
+            {"grid": {"learning_rate": [0.0]}},
+            "grid.learning_rate: got 0.0; allowed: more than 0",
+        ),
+        ({"grid": {"load_balance": [-1.0]}}, "grid.load_balance: got -1.0"),
+        ({"grid": {"td_lambda": [float("nan")]}}, "grid.td_lambda: got nan"),
+        (
+            {"grid": {"temperature": [0.1]}, "acting": {"kind": "prior"}},
+            "grid.temperature: got values; allowed where V acts",
+        ),
         ({"grid": {"td_lambda": []}}, "grid.td_lambda: got no value"),
         ({"grid": {"entropy": [0.1]}}, "grid.entropy: got values; .* not with learn"),
         ({"mask_fraction": 1.0}, "mask_fraction: got 1.0; allowed: more than 0"),

@@ -161,7 +161,10 @@ def test_agents_of_a_run_act_at_every_point_of_its_grid(trained, tmp_path, capsy
 
 
 def test_updates_of_a_config_are_drawn_anew_and_lie_side_by_side(tmp_path, capsys):
-    found = collected(written(tmp_path), tmp_path / "a.npz", "--updates", "2")
+    """A fresh D is even: what is done is noise, and tells whether keys come again."""
+    phases = [{"name": "earn", "updates": 1, "losses": {"value": {"value": 1}}}]
+    path = written(tmp_path, phases=phases)
+    found = collected(path, tmp_path / "a.npz", "--updates", "2")
     assert found["reward"].shape == (4, 2 * 2 * 3)
     assert (found["action"][:, :6] != found["action"][:, 6:]).any()
     assert (found["action"][:, :3] != found["action"][:, 3:6]).any()
