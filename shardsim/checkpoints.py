@@ -77,7 +77,7 @@ def restore(folder: Path, update: int, like: PyTree) -> PyTree:
     target = jax.tree.map(ocp.utils.to_shape_dtype_struct, named)
     try:
         with _manager(folder) as manager:
-            _check(folder, manager.item_metadata(update), named)
+            _check(folder / str(update), manager.item_metadata(update), named)
             found = manager.restore(update, args=ocp.args.StandardRestore(target))
     except RunError:
         raise
@@ -87,14 +87,14 @@ def restore(folder: Path, update: int, like: PyTree) -> PyTree:
     return jax.tree.unflatten(jax.tree.structure(like), [found[n] for n in named])
 
 
-def _check(folder: Path, saved: Any, named: dict[str, jax.Array]) -> None:
+def _check(place: Path, saved: Any, named: dict[str, jax.Array]) -> None:
     """Refuse a checkpoint whose arrays are not those that are wanted."""
     there = {name: tuple(leaf.shape) for name, leaf in saved.items()}
     wanted = {name: _raw(leaf).shape for name, leaf in named.items()}
     for name in sorted(there | wanted):
         if there.get(name) != wanted.get(name):
             raise RunError(
-                f"{folder}: of another config ({name} is {there.get(name)} there, "
+                f"{place}: of another config ({name} is {there.get(name)} there, "
                 f"{wanted.get(name)} here)"
             )
 

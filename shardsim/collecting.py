@@ -1,5 +1,6 @@
 """`shardsim collect`: trajectories of a walker, or of a run's agents, for later use."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PyTree
 
 from shardsim import config as configs
-from shardsim import outside, population, runs, schedule, stored, train, training
+from shardsim import grids, outside, population, runs, schedule, stored, train, training
 from shardsim.experiment import Experiment
 from shardsim.types import Trajectory
 
@@ -21,7 +22,9 @@ def collect(
 
     Args:
       source: a config, whose first phase says who acts (its arm as it is initialised),
-        or the folder of a run, whose agents act in the world of the last phase.
+        or the folder of a run, whose agents act in the world of the last phase,
+        whatever taught them there; with a grid those of all its points.
+      flags: changes to a config; a run takes none.
       arm: the arm of the run that acts; None is the first that is trained.
 
     Returns:
@@ -35,28 +38,22 @@ def collect(
     if out.suffix != ".npz":
         raise configs.ConfigError(f"out: got {out}; allowed: a name that ends in .npz")
     a_run = source.is_dir()
-    if a_run:
-        found: Any = training.load(runs.find(source))
-    else:
-        data = configs.override(configs.read_yaml(source), flags)
-        kind = Experiment if "predictions" in data else training.Training
-        found = configs.build(kind, data)
-    if isinstance(found.world, outside.Gymnasium):
-        raise configs.ConfigError(
-            "world.kind: got 'gymnasium'; allowed: a world that is no host's"
-        )
+    found = _run(source, flags) if a_run else _config(source, flags)
     trained = {a.name: a for a in found.sized() if a.trained}
     name = next(iter(trained)) if arm is None else arm
     if name not in trained:
         raise configs.ConfigError(f"arm: got {name!r}; allowed: {', '.join(trained)}")
     phase = found.train.phases[-1 if a_run else 0]
+    if a_run:
+        phase = dataclasses.replace(phase, data="agent")
     if phase.data == "stored":
         raise configs.ConfigError(
             "train.phases.0.data: got 'stored'; allowed: 'walker' or 'agent'"
         )
     setting = schedule.setting(found.train, found.world, (trained[name].head,), phase)
     world = train.Source(schedule.phase_params(found.world, phase))
-    carry = _carry(found, trained[name], world)
+    points = grids.size(found.train.grid) if a_run else 1
+    carry = _carry(found, trained[name], world, points)
     if a_run:
         carry = _with_weights(carry, source / "weights" / f"{name}.npz")
     taken = []
@@ -69,14 +66,41 @@ def collect(
     return whole.reward.shape
 
 
-def _carry(found: Any, arm: Any, world: train.Source) -> train.Carry:
+def _run(folder: Path, flags: list[str]) -> Any:
+    """What a run folder is a run of."""
+    if flags:
+        raise configs.ConfigError(
+            f"{flags[0]}: got a flag with the folder of a run; allowed: none, for its "
+            "config is what it was trained by"
+        )
+    return _in_program(training.load(runs.find(folder)))
+
+
+def _config(path: Path, flags: list[str]) -> Any:
+    """What a config says, changed by flags."""
+    data = configs.override(configs.read_yaml(path), flags)
+    kind = Experiment if "predictions" in data else training.Training
+    return _in_program(configs.build(kind, data))
+
+
+def _in_program(found: Any) -> Any:
+    """The same, where its world can be run by a compiled program."""
+    if isinstance(found.world, outside.Gymnasium):
+        raise configs.ConfigError(
+            "world.kind: got 'gymnasium'; allowed: a world that is no host's"
+        )
+    return found
+
+
+def _carry(found: Any, arm: Any, world: train.Source, points: int) -> train.Carry:
+    """Fresh agents and worlds of the seeds at the first points of a grid."""
     config = found.train
     recipe = population.Recipe(
         found.agent, config.optimizer, found.world, config.num_envs, config.objectives
     )
-    keys = population.seed_keys(config.seed, config.num_seeds)
+    keys = population.seed_keys(config.seed, config.num_seeds, points)
     hyper = jax.tree.map(
-        lambda leaf: leaf[: config.num_seeds], schedule.hyper(config, arm.head)
+        lambda leaf: leaf[: len(keys)], schedule.hyper(config, arm.head)
     )
     return population.init(recipe, arm.head, arm.width, world.params, keys, hyper)
 

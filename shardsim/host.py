@@ -18,6 +18,7 @@ from gymnasium.vector import AutoresetMode
 from jaxtyping import Array, Float, Int, PyTree
 
 from shardsim import acting, population, train
+from shardsim import agent as agents
 from shardsim.agent import Agent
 from shardsim.outside import Gymnasium
 from shardsim.types import Trajectory
@@ -29,7 +30,11 @@ SEED_STEP = 1_000_003
 class Host:
     """The environments of N seeds: what lies outside of any compiled program."""
 
-    def __init__(self, world: Gymnasium, seed: int, seeds: int, envs: int) -> None:
+    def __init__(
+        self, world: Gymnasium, seed: int, seeds: int, envs: int, points: int = 1
+    ) -> None:
+        """Element g * seeds + n has the environments of seed n at each of the points
+        of a grid."""
         self.world = world
         make = gymnasium.make_vec
         self.many = [
@@ -39,10 +44,10 @@ class Host:
                 vectorization_mode="sync",
                 vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
             )
-            for _ in range(seeds)
+            for _ in range(seeds * points)
         ]
         first = [
-            env.reset(seed=(seed * seeds + n) * SEED_STEP % 2**31)[0]
+            env.reset(seed=(seed * seeds + n % seeds) * SEED_STEP % 2**31)[0]
             for n, env in enumerate(self.many)
         ]
         self.seen = np.stack([self._array(seen) for seen in first])
@@ -70,7 +75,7 @@ class Host:
     def _collect(self, setting: train.Setting, carry: train.Carry) -> Trajectory:
         """T steps of every environment, leaves [N, T, B, ...]."""
         shape = (len(self.many), setting.num_steps, setting.num_envs)
-        agent = carry.learners[0].agent
+        agent = agents.in_type(carry.learners[0].agent, setting.precision)
         rows = []
         for t in range(setting.num_steps):
             move = _act(agent, carry.key, carry.update, np.int32(t), self.seen)
@@ -114,7 +119,7 @@ class Host:
 
 @jax.jit
 def _act(
-    agents: Agent,
+    members: Agent,
     keys: Array,
     updates: Int[Array, " N"],
     t: Int[Array, ""],
@@ -129,4 +134,4 @@ def _act(
         action = jnp.argmax(logits + noise, axis=-1)
         return acting.Move(action, jax.nn.log_softmax(logits))
 
-    return jax.vmap(one)(agents, keys, updates, seen)
+    return jax.vmap(one)(members, keys, updates, seen)

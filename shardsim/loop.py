@@ -221,7 +221,8 @@ def _chunks(job: Job) -> Chunks:
     if not isinstance(job.env, outside.Gymnasium):
         return population.chunk
     config = job.train
-    many = host.Host(job.env, config.seed, config.num_seeds, config.num_envs)
+    points = grids.size(config.grid)
+    many = host.Host(job.env, config.seed, config.num_seeds, config.num_envs, points)
     return many.chunk
 
 

@@ -4,6 +4,7 @@ Symbols: D features, K parts, A actions, H, W, P board and planes.
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ class Moves:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             got = getattr(self, field.name)
-            if got < 0:
+            if not (got >= 0 and math.isfinite(got)):
                 raise ValueError(f"{field.name}: got {got}; allowed: at least 0")
 
     @property

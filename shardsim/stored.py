@@ -36,30 +36,60 @@ def load(path: Path, env: Trainable, num_steps: int) -> Trajectory:
     """The trajectories of a file.
 
     Raises:
-      RunError: no such file, a torn one, or data of another world.
+      RunError: no such file, a torn one, or data of another world or of no world.
     """
     found = runs.read_arrays(path)
     missing = [name for name in Trajectory._fields if name not in found]
     if missing:
         raise runs.RunError(f"{path}: no trajectories ({', '.join(missing)} missing)")
-    wanted = {
-        "observation": env.observation_shape,
-        "next_observation": env.observation_shape,
-        "context": (env.num_contexts,),
-        "logits": (env.num_actions,),
-        "rewards": (len(env.reward_sources),),
-        "reward": (),
-    }
-    leading = found["reward"].shape[:2]
-    for name, shape in wanted.items():
-        if found[name].shape != (*leading, *shape):
+    leading = found["reward"].shape
+    if len(leading) != 2 or 0 in leading:
+        raise runs.RunError(
+            f"{path}: reward is {leading}; allowed: (steps, environments), 1 or more"
+        )
+    for name, (shape, kinds) in _wanted(env).items():
+        got = found[name]
+        if got.shape != (*leading, *shape):
             raise runs.RunError(
-                f"{path}: {name} is {found[name].shape}; allowed in this world: "
+                f"{path}: {name} is {got.shape}; allowed in this world: "
                 f"{(*leading, *shape)}"
             )
+        if got.dtype.kind not in kinds:
+            raise runs.RunError(
+                f"{path}: {name} holds {got.dtype}; allowed: {KINDS[kinds]}"
+            )
+        if got.dtype.kind == "f" and not np.isfinite(got).all():
+            raise runs.RunError(f"{path}: {name} is not finite everywhere")
+    action = found["action"]
+    if action.min() < 0 or action.max() >= env.num_actions:
+        raise runs.RunError(
+            f"{path}: action is {action.min()} to {action.max()}; allowed in this "
+            f"world: 0 to {env.num_actions - 1}"
+        )
     if leading[0] < num_steps:
         raise runs.RunError(
             f"{path}: holds {leading[0]} steps of each environment; allowed: at least "
             f"train.num_steps, {num_steps}"
         )
     return Trajectory(**{name: jnp.asarray(found[name]) for name in Trajectory._fields})
+
+
+KINDS = {"b": "bool", "iu": "whole numbers", "iuf": "numbers", "biuf": "numbers"}
+"""Kinds of number, by numpy's letters, and how they are told."""
+
+
+def _wanted(env: Trainable) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The shape of each field beyond [T, M] in a world, and its kind of number."""
+    seen, contexts = env.observation_shape, (env.num_contexts,)
+    return {
+        "observation": (seen, "biuf"),
+        "next_observation": (seen, "biuf"),
+        "context": (contexts, "iuf"),
+        "next_context": (contexts, "iuf"),
+        "logits": ((env.num_actions,), "iuf"),
+        "rewards": ((len(env.reward_sources),), "iuf"),
+        "reward": ((), "iuf"),
+        "action": ((), "iu"),
+        "terminated": ((), "b"),
+        "truncated": ((), "b"),
+    }

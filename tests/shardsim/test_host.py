@@ -8,7 +8,7 @@ import pytest
 import yaml
 from flax import nnx
 
-from shardsim import cli, population, runs, training
+from shardsim import cli, population, runs, schedule, training
 
 CONFIG = {
     "name": "outside",
@@ -95,7 +95,8 @@ def read_value(run):
     )
     (arm,) = found.sized()
     keys = population.seed_keys(config.seed, config.num_seeds)
-    carry = population.init(recipe, arm.head, arm.width, (), keys)
+    hyper = schedule.hyper(config, arm.head)
+    carry = population.init(recipe, arm.head, arm.width, (), keys, hyper)
     agents = carry.learners[0].agent
     with np.load(run / "weights" / "mlp.npz") as file:
         state = nnx.to_pure_dict(nnx.state(agents))
@@ -124,6 +125,20 @@ def test_the_same_config_gives_the_same_weights_on_the_host(tmp_path, capsys):
     one, two = (np.load(tmp_path / n / "weights" / "mlp.npz") for n in ("a", "b"))
     for name in one.files:
         np.testing.assert_array_equal(one[name], two[name])
+
+
+def test_a_grid_on_the_host_is_its_points(tmp_path, capsys):
+    """Two seeds at two rates: the first point is what it is by itself."""
+    path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
+    grid = "--train.grid={learning_rate: [0.01, 0.1]}"
+    for name, flags in (("a", []), ("b", [grid])):
+        flags = [*flags, "--out", str(tmp_path / name), "--train.phases.0.updates=3"]
+        assert cli.main(["train", path, *flags]) == 0
+    capsys.readouterr()
+    one, two = (np.load(tmp_path / n / "weights" / "mlp.npz") for n in ("a", "b"))
+    for name in one.files:
+        assert len(two[name]) == 4
+        np.testing.assert_allclose(one[name], two[name][:2], rtol=1e-4, atol=1e-5)
 
 
 def test_minigrid_trains(tmp_path, capsys):

@@ -180,6 +180,8 @@ def test_rows_add_up_in_the_encoder(agent, batch):
     ("make", "message"),
     [
         (lambda: losses.Moves(encoder=-1.0), "encoder: got -1.0"),
+        (lambda: losses.Moves(value=float("nan")), "value: got nan"),
+        (lambda: losses.Moves(value=float("inf")), "value: got inf"),
         (
             lambda: losses.LossTable(action=losses.Moves(value=1.0)),
             "action.value: got 1.0",

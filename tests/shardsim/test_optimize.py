@@ -22,6 +22,74 @@ def test_learning_rates_go_down_as_planned():
     # rises over 4 updates: 1/5, 2/5, ... of the rate, then down over the other 6
     assert rate(0, kind="constant", warmup=4) == pytest.approx(0.4)
     assert rate(7, kind="linear", warmup=4) == pytest.approx(1.0)
+    assert rate(4, kind="linear", warmup=4) == pytest.approx(2.0)
+    assert rate(9, kind="constant", warmup=4) == 2.0
+    assert rate(10, kind="cosine", final=0.25) == pytest.approx(0.5)
+    # half way, half of the way from 1 to 1/4
+    assert rate(5, kind="cosine", final=0.25) == pytest.approx(1.25)
+
+
+class One(nnx.Module):
+    def __init__(self):
+        self.encoder = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
+        self.encoder.kernel[...] = jnp.full((1, 1), 10.0)
+
+
+def moves(rule, slopes, **config):
+    """How far a weight of 10 goes down at each of some slopes, at rate 1/2."""
+    made = optimize.OptimizerConfig(rule=rule, **{"clip_norm": 100.0, **config})
+    agent = One()
+    state = {"encoder": optimize.init_part(made, agent.encoder)}
+    gone = []
+    for slope in slopes:
+        steep = One()
+        steep.encoder.kernel[...] = jnp.full((1, 1), slope)
+        after, state = optimize.apply(
+            made, agent, steep, state, frozenset({"encoder"}), jnp.float32(0.5)
+        )
+        gone.append(
+            float((agent.encoder.kernel[...] - after.encoder.kernel[...])[0, 0])
+        )
+        agent = after
+    return gone
+
+
+def test_momentum_weight_decay_and_clipping_by_hand():
+    """Slopes 3 and 1 with momentum 1/2: 3, then 1 + 3/2. Decay adds .1 of the weight
+    of 10 to Adam's step of 1. A slope smaller than the clip is left as it is."""
+    np.testing.assert_allclose(moves(optimize.SGD(momentum=0.5), [3, 1]), [1.5, 1.25])
+    np.testing.assert_allclose(moves(optimize.SGD(), [3, 1]), [1.5, 0.5])
+    decays = moves(optimize.Adam(weight_decay=0.1), [3])
+    np.testing.assert_allclose(decays, [0.5 * (1 + 0.1 * 10)], rtol=1e-4)
+    for over in ("part", "agent"):
+        clipped = moves(optimize.SGD(), [8, 1], clip_norm=4.0, clip_over=over)
+        np.testing.assert_allclose(clipped, [2.0, 0.5], rtol=1e-5)
+
+
+def test_a_part_that_is_frozen_takes_nothing_from_the_others_norm():
+    """E has slope 3, D 4 and stays where it is: over the agent E's norm is 3."""
+
+    class Two(nnx.Module):
+        def __init__(self):
+            self.encoder = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
+            self.decoder = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(1))
+
+    made = optimize.OptimizerConfig(
+        clip_norm=3.0, clip_over="agent", rule=optimize.SGD()
+    )
+    agent, slopes = Two(), Two()
+    slopes.encoder.kernel[...] = jnp.full((1, 1), 3.0)
+    slopes.decoder.kernel[...] = jnp.full((1, 1), 4.0)
+    state = {
+        part: optimize.init_part(made, getattr(agent, part))
+        for part in ("encoder", "decoder")
+    }
+    after, _ = optimize.apply(
+        made, agent, slopes, state, frozenset({"encoder"}), jnp.float32(1.0)
+    )
+    gone = agent.encoder.kernel[...] - after.encoder.kernel[...]
+    assert float(gone[0, 0]) == pytest.approx(3.0, rel=1e-5)
+    np.testing.assert_array_equal(agent.decoder.kernel[...], after.decoder.kernel[...])
 
 
 def test_optimisers_by_hand():

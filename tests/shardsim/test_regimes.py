@@ -69,6 +69,16 @@ def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, na
         ),
         ({"grid": {"gamma": [0.9]}}, "grid.gamma: unknown key; allowed: learning_rate"),
         ({"grid": {"td_lambda": [2.0]}}, "grid.td_lambda: got 2.0; allowed: 0 to 1"),
+        (
+            {"grid": {"learning_rate": [0.0]}},
+            "grid.learning_rate: got 0.0; allowed: more than 0",
+        ),
+        ({"grid": {"load_balance": [-1.0]}}, "grid.load_balance: got -1.0"),
+        ({"grid": {"td_lambda": [float("nan")]}}, "grid.td_lambda: got nan"),
+        (
+            {"grid": {"temperature": [0.1]}, "acting": {"kind": "prior"}},
+            "grid.temperature: got values; allowed where V acts",
+        ),
         ({"grid": {"td_lambda": []}}, "grid.td_lambda: got no value"),
         ({"grid": {"entropy": [0.1]}}, "grid.entropy: got values; .* not with learn"),
         ({"mask_fraction": 1.0}, "mask_fraction: got 1.0; allowed: more than 0"),
@@ -147,10 +157,13 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     assert "train.num_steps, 9" in refused(
         kept, tmp_path, capsys, "--train.num-steps", "9"
     )
-    # what agents of a run do can be stored as well
-    words = ["collect", str(tmp_path / "run"), "--out", str(tmp_path / "more.npz")]
-    assert cli.main(words) == 2
-    assert "got 'stored'" in capsys.readouterr().err
+    # what agents of a run do can be stored as well, whatever they learnt from
+    more = tmp_path / "more.npz"
+    words = ["collect", str(tmp_path / "run"), "--out", str(more), "--updates", "1"]
+    assert cli.main(words) == 0
+    assert runs.read_arrays(more)["reward"].shape == (4, 2 * 4)
+    assert cli.main(["collect", str(kept), "--out", str(more)]) == 2
+    assert "train.phases.0.data: got 'stored'" in capsys.readouterr().err
 
 
 def test_bfloat16_learns_much_the_same(training_yaml, tmp_path, capsys):

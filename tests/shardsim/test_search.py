@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from shardsim import acting, agent, encoders, exact, value
+from shardsim.types import TimeStep
 from shardsim_envs import ContextFruits, CornerMaze
 
 CONFIG = agent.AgentConfig(
@@ -132,6 +133,67 @@ def test_an_untrained_agent_acts_by_d():
     prior = jax.vmap(lambda x: jax.nn.log_softmax(made.decoder(made.encoder(x))))(seen)
     np.testing.assert_allclose(jnp.exp(out.logits), jnp.exp(prior), atol=1e-5)
     assert float(jnp.abs(prior - prior.mean()).max()) > 0.01
+
+
+class Fork:
+    """Two ways; the second leads to where V is 1. There `ends` for good, or is cut."""
+
+    num_actions = 2
+
+    def __init__(self, ends):
+        self.ends = ends
+
+    def context(self, state):
+        return jnp.ones((1,))
+
+    def step(self, key, state, action, params):
+        seen = jnp.asarray(action, jnp.float32)[None]
+        ends = jnp.bool_(self.ends)
+        return TimeStep(seen, action, jnp.float32(0.0), ends, ~ends, {})
+
+
+class Says:
+    """D is even; V is the number that is shown."""
+
+    @staticmethod
+    def encoder(observation):
+        return observation
+
+    @staticmethod
+    def decoder(features):
+        return jnp.zeros(2)
+
+    @staticmethod
+    def value(features, context):
+        return value.ValueOutput(features[0], features, features, features)
+
+
+@pytest.mark.parametrize(("ends", "gain"), [(False, 0.9), (True, 0.0)])
+def test_the_improved_policy_by_hand(ends, gain):
+    """Each way is looked at once: log odds (1 + 1/50) gamma V / tau. Beyond a cut
+    there is value, beyond an end none. tau is the seed's, not the config's; noise
+    picks the action, and none picks the best."""
+    count = 2000
+    odds, picked = {}, {}
+    for noise in (0.0, 1.0):
+        out = acting.search(
+            acting.Search(simulations=2, depth=1, temperature=0.01, noise=noise),
+            Says,
+            Fork(ends),
+            (),
+            jnp.zeros(count, jnp.int32),
+            jnp.zeros((count, 1)),
+            0.9,
+            jnp.float32(0.5),
+            jax.random.key(0),
+        )
+        odds[noise] = np.asarray(out.logits[:, 1] - out.logits[:, 0])
+        picked[noise] = np.asarray(out.action).mean()
+    for noise in odds:
+        np.testing.assert_allclose(odds[noise], 1.02 * gain / 0.5, atol=1e-4)
+    assert picked[0.0] == (1.0 if gain else 0.0)
+    # of an even pair a half, of log odds 1.836 .86
+    assert abs(picked[1.0] - 1 / (1 + np.exp(-1.02 * gain / 0.5))) < 0.04
 
 
 @pytest.mark.parametrize(
