@@ -68,6 +68,21 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=function)
         return command
 
+    _training_commands(add)
+    _reading_commands(add)
+    show = add("show", _show, "write a picture of a world's levels")
+    show.add_argument("name", help="world, as in a config or as a class")
+    show.add_argument("--out", type=Path, default=Path("levels.png"))
+    show.add_argument("--levels", type=int, default=8)
+    show.add_argument("--columns", type=int, default=4)
+    show.add_argument("--seed", type=int, default=0)
+    play = add("play", _play, "play a world in the terminal")
+    play.add_argument("name", help="world, as in a config or as a class")
+    play.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def _training_commands(add: Callable[..., Any]) -> None:
     run = add("run", _run, "train, compare and report an experiment")
     run.add_argument("file", type=Path, help="config, a YAML file")
     run.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
@@ -85,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("file", type=Path, help="config, a YAML file")
     resume = add("resume", _resume, "go on with a run that was stopped")
     resume.add_argument("run", type=Path)
+
+
+def _reading_commands(add: Callable[..., Any]) -> None:
     compare = add("compare", _compare, "set runs side by side")
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN")
     report = add("report", _report, "write a run's report.html anew")
@@ -101,18 +119,8 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument(
         "--quick", action="store_true", help="no interventions, directions and tails"
     )
-    show = add("show", _show, "write a picture of a world's levels")
-    show.add_argument("name", help="world, as in a config or as a class")
-    show.add_argument("--out", type=Path, default=Path("levels.png"))
-    show.add_argument("--levels", type=int, default=8)
-    show.add_argument("--columns", type=int, default=4)
-    show.add_argument("--seed", type=int, default=0)
-    play = add("play", _play, "play a world in the terminal")
-    play.add_argument("name", help="world, as in a config or as a class")
-    play.add_argument("--seed", type=int, default=0)
     lists = add("list", _list, "list the runs below a folder")
     lists.add_argument("root", type=Path, nargs="?", default=Path("runs"))
-    return parser
 
 
 def _experiment(file: Path, flags: Sequence[str]) -> Any:
