@@ -112,6 +112,10 @@ def jaxgmg() -> Corner | None:
     except ImportError as error:
         print(f"jaxgmg is skipped: {error}")
         return None
+    return _corner(its, corner, mazes, TrainState)
+
+
+def _corner(its: dict[str, Any], corner: Any, mazes: Any, train_state: Any) -> Corner:
     import optax
 
     env = corner.Env(penalize_time=False)
@@ -127,7 +131,7 @@ def jaxgmg() -> Corner | None:
     now = {
         "key": jax.random.key(2),
         "levels": levels.init(),
-        "net": TrainState.create(
+        "net": train_state.create(
             apply_fn=jax.vmap(net.apply, in_axes=(None, 0, 0, 0)),
             params=weights,
             tx=optax.chain(optax.clip_by_global_norm(0.5), optax.adam(5e-5)),

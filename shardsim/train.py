@@ -78,7 +78,7 @@ class Carry(NamedTuple):
     """Root of the seed; every update folds its number in."""
     update: Int[Array, ""]
     failed: Int[Array, " arms"]
-    """The update at which a loss was first not finite, or -1."""
+    """The update at which a loss or its slope was first not finite, or -1."""
 
 
 class Source(NamedTuple):
@@ -106,7 +106,7 @@ def absorb(
 ) -> tuple[Carry, PyTree]:
     """Let every arm learn from T x B steps, wherever they come from.
 
-    An arm whose loss is not finite keeps what it had before.
+    An arm whose loss or gradient is not finite keeps what it had before.
 
     Returns:
       The new carry, and metrics of this update: scalars, `rewards [R]`.
@@ -119,7 +119,7 @@ def absorb(
         new, measured = learn(
             setting, head, learner, trajectory, carry.update, order_key
         )
-        fine = jnp.isfinite(measured["loss"])
+        fine = jnp.isfinite(measured["loss"] + measured["gradient_norm"])
         learners.append(
             jax.tree.map(lambda a, b, ok=fine: jnp.where(ok, a, b), new, learner)
         )
