@@ -24,7 +24,7 @@ SAMPLES = 3
 """Runs of each method: on all states, then on states drawn again."""
 COEFFICIENTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Of what is added, in standard deviations of the features along the direction."""
-MOST_STATES = 2_000
+MOST_STATES = 512
 
 
 def cards(
@@ -36,7 +36,7 @@ def cards(
 ) -> dict[str, Any]:
     """Consistency, gauge, spectrum, and the triptychs of every method."""
     one = jax.tree.map(lambda leaf: leaf[-side.seeds], side.networks)
-    features, context = _features(gathered.world, one, condition.levels)
+    features, context = _features(gathered.world, one.encoder, condition.levels)
     rest = np.asarray(condition.reachable[mazes:])
     x = np.asarray(features)[mazes:][rest]
     labels, said = _labels(condition, mazes, rest)
@@ -84,9 +84,9 @@ def _own(pairs: np.ndarray, method: int) -> float:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _features(world: Any, networks: Any, levels: Any) -> tuple[Array, Array]:
+def _features(world: Any, encoder: Any, levels: Any) -> tuple[Array, Array]:
     def one(state: Any) -> tuple[Array, Array]:
-        return networks.encoder(world.observe(state)), world.context(state)
+        return encoder(world.observe(state)), world.context(state)
 
     return jax.lax.map(lambda level: jax.vmap(one)(world.states(level)), levels)
 
