@@ -36,9 +36,9 @@ def cards(
 ) -> dict[str, Any]:
     """Consistency, gauge, spectrum, and the triptychs of every method."""
     one = jax.tree.map(lambda leaf: leaf[-side.seeds], side.networks)
-    features, context = _features(gathered.world, one.encoder, condition.levels)
+    encoded, context = features(gathered.world, one.encoder, condition.levels)
     rest = np.asarray(condition.reachable[mazes:])
-    x = np.asarray(features)[mazes:][rest]
+    x = np.asarray(encoded)[mazes:][rest]
     labels, said = _labels(condition, mazes, rest)
     pick = np.random.default_rng(0).permutation(len(x))[:MOST_STATES]
     x, labels = x[pick], labels[pick]
@@ -48,7 +48,7 @@ def cards(
     concept = _concept(one, x, labels, seen)
     runs, read, losses = _runs(concept)
     shown = np.take_along_axis(
-        np.asarray(features)[:mazes], np.maximum(boards.kept, 0)[..., None], axis=1
+        np.asarray(encoded)[:mazes], np.maximum(boards.kept, 0)[..., None], axis=1
     )
     around = np.take_along_axis(
         np.asarray(context)[:mazes], np.maximum(boards.kept, 0)[..., None], axis=1
@@ -84,7 +84,9 @@ def _own(pairs: np.ndarray, method: int) -> float:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _features(world: Any, encoder: Any, levels: Any) -> tuple[Array, Array]:
+def features(world: Any, encoder: Any, levels: Any) -> tuple[Array, Array]:
+    """E's features [L, S, D], and the context shown [L, S, C], in all states."""
+
     def one(state: Any) -> tuple[Array, Array]:
         return encoder(world.observe(state)), world.context(state)
 

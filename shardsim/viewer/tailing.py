@@ -78,9 +78,7 @@ def _measured(
         normal, laplace = likelihoods.densities(
             total, likelihoods.fits(total, weights, 2)
         )
-        nearer = likelihoods.vuong(
-            normal, laplace, (2, 2), weights, cluster, clusters
-        )
+        nearer = likelihoods.vuong(normal, laplace, (2, 2), weights, cluster, clusters)
         middle = fitting.generalised(total, weights).mean
         shape = shapes.shape(total, middle, weights)
         return shape, shapes.excess(total, weights), nearer.z, weights.sum(), middle
