@@ -28,7 +28,7 @@ def shares(gathered: Gathered, side: Side, levels: Any) -> list[dict[str, Any]]:
     contributions do.
     """
     one = jax.tree.map(lambda leaf: leaf[-side.seeds], side.networks)
-    found = []
+    found: list[dict[str, Any]] = []
     for m in range(len(gathered.mazes)):
         level = jax.tree.map(lambda leaf, m=m: leaf[m], levels)
         things = _things(gathered.world, level)

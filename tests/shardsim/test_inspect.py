@@ -213,3 +213,9 @@ def test_the_whole_page_holds_directions_interventions_and_tails(tiny_run, tmp_p
         runs_of = np.asarray(found["agreement"])
         np.testing.assert_allclose(np.diag(runs_of), 1, atol=1e-5)
         assert found["gauge"] > 0.99
+        tails = side["tails"]
+        assert tails["groups"][0] == "pooled"
+        assert len(tails["shape"]) == len(tails["groups"]) == len(tails["drawn"])
+        for things in side["things"]:
+            assert len(things["value"]) == len(things["names"])
+        assert bool(side["fitted"]) == (side["parts"] == 1)
