@@ -21,8 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[..., int] = known.command
     if flags and command not in (_run, _train, _collect, _config, _show, _play):
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
-    # threads of LAPACK cost more than they save on matrices as small as ours, 50 times
-    # as much on a machine with other work; read when JAX is imported
+    # LAPACK's threads cost more than they save on small matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # an import of JAX takes a second: --help and a mistyped command do without it
     from shardsim.config import ConfigError
