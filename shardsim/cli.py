@@ -1,6 +1,7 @@
 """The `shardsim` command. Bad input ends with exit code 2 and one line."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command: Callable[..., int] = known.command
     if flags and command not in (_run, _train, _collect, _config, _show, _play):
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
+    # LAPACK's threads cost more than they save on small matrices
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # an import of JAX takes a second: --help and a mistyped command do without it
     from shardsim.config import ConfigError
     from shardsim.loop import Diverged, Interrupted

@@ -94,6 +94,7 @@ def intervals(
     key: Key[Array, ""],
     resamples: int = 200,
     level: float = 0.95,
+    about: Float[Array, " G"] | None = None,
 ) -> tuple[Float[Array, "G 2"], Float[Array, "G 2"]]:
     """Percentile bootstrap of shape and excess kurtosis, clusters drawn whole.
 
@@ -104,6 +105,7 @@ def intervals(
     Args:
       groups: weights of each group.
       cluster: from 0 to clusters - 1.
+      about: middle of each group; None fits them.
 
     Returns:
       low and high of shape, and of excess kurtosis.
@@ -117,13 +119,15 @@ def intervals(
     checks.shaped("cluster", cluster, x.shape[0])
     checks.at_least("clusters", clusters, 1)
     checks.at_least("resamples", resamples, 20)
-    about = jax.vmap(lambda w: fitting.generalised(x, w).mean)(groups)
+    if about is None:
+        about = jax.vmap(lambda w: fitting.generalised(x, w).mean)(groups)
+    middles = about
 
     def one(key: Array) -> tuple[Array, Array]:
         drawn = jax.random.randint(key, (clusters,), 0, clusters)
         count = jnp.bincount(drawn, length=clusters)[cluster].astype(x.dtype)
         weights = groups * count[None]
-        shapes = jax.vmap(shape, in_axes=(None, 0, 0))(x, about, weights)
+        shapes = jax.vmap(shape, in_axes=(None, 0, 0))(x, middles, weights)
         return shapes, jax.vmap(excess, in_axes=(None, 0))(x, weights)
 
     drawn = jax.lax.map(one, jax.random.split(key, resamples))

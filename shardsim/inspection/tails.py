@@ -82,19 +82,7 @@ class Tails(NamedTuple):
 
     def reading(self) -> str:
         """The row of the table above that fits. Most contexts decide within."""
-        heavy = np.asarray(self.heavy)
-        if len(heavy) < 3:
-            return "one context: heavy tails can't be told from a gate"
-        ratio = np.asarray(self.dependence.variance_ratio)[1:]
-        if np.isnan(np.asarray(self.total.excess)).any():
-            return "nothing varies somewhere: no reading"
-        if np.median(np.abs(np.log(np.maximum(ratio, 1e-9)))) > np.log(1.5):
-            return "correlated contributions"
-        if np.mean(heavy[1:]) > 0.5:
-            return "heavy within contexts: few big features"
-        if heavy[0]:
-            return "gated: heavy pooled, normal within contexts"
-        return "many small independent contributions"
+        return reading(self.heavy, self.dependence.variance_ratio, self.total.excess)
 
     def summary(self) -> str:
         shape, interval = self.total.shape, self.shape_interval
@@ -106,6 +94,31 @@ class Tails(NamedTuple):
             f"{within.min():.2f} to {within.max():.2f}; Var(sum) / sum Var within "
             f"{ratio.min():.2f} to {ratio.max():.2f}; n = {float(self.total.n[0]):.0f}"
         )
+
+
+def reading(
+    heavy: Bool[Any, " G"], variance_ratio: Float[Any, " G"], excess: Float[Any, " G"]
+) -> str:
+    """The row of the table at the top that fits. Most contexts decide within.
+
+    Args:
+      heavy: whether tails are heavy for sure, pooled and within each context.
+      variance_ratio: Var(sum) / sum Var.
+      excess: NaN where nothing varies.
+    """
+    heavy = np.asarray(heavy)
+    if len(heavy) < 3:
+        return "one context: heavy tails can't be told from a gate"
+    ratio = np.asarray(variance_ratio)[1:]
+    if np.isnan(np.asarray(excess)).any():
+        return "nothing varies somewhere: no reading"
+    if np.median(np.abs(np.log(np.maximum(ratio, 1e-9)))) > np.log(1.5):
+        return "correlated contributions"
+    if np.mean(heavy[1:]) > 0.5:
+        return "heavy within contexts: few big features"
+    if heavy[0]:
+        return "gated: heavy pooled, normal within contexts"
+    return "many small independent contributions"
 
 
 def fit(

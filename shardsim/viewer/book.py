@@ -7,22 +7,28 @@ Symbols: C checkpoints, N seeds, M mazes, X states of a maze, K parts.
 import contextlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from shardsim import config as configs
 from shardsim import runs, value
 from shardsim.comparison import battery
-from shardsim.inspection import ways
-from shardsim.viewer import curves, parts, pictures, reading, steering, tailing
+from shardsim.viewer import (
+    curves,
+    experts,
+    objects,
+    parts,
+    pictures,
+    reading,
+    routes,
+    steering,
+    tailing,
+)
 from shardsim.viewer.gather import MOST_LEVELS, Gathered, Side
 from shardsim.viewer.reading import Boards, Whole
-
-MOST_SOLVED = 600
-"""States of a level up to which ways to the goal are solved for exactly."""
 
 
 class Clock:
@@ -46,14 +52,25 @@ def write(gathered: Gathered, clock: Clock, quick: bool = False) -> dict[str, An
         levels, condition = reading.levels_of(gathered, MOST_LEVELS)
         boards = reading.boards(gathered, condition)
         rest = reading.some(condition, count, None)
-    sides = []
-    for side in gathered.sides:
-        with clock.over("networks"):
-            whole = reading.read(gathered, side, levels)
-        sides.append(
-            _side(gathered, side, whole, condition, boards, clock)
-            | ({} if quick else _more(gathered, side, whole, condition, boards, clock))
+    # two programs compile beside each other; the directions are the longest
+    with ThreadPoolExecutor(1) as beside:
+        steered = beside.submit(
+            _steered,
+            () if quick else gathered.sides,
+            gathered,
+            condition,
+            boards,
+            clock,
         )
+        sides = []
+        for side in gathered.sides:
+            with clock.over("networks"):
+                whole = reading.read(gathered, side, levels)
+            sides.append(_side(gathered, side, whole, condition, boards, clock))
+            if not quick:
+                sides[-1] |= _more(gathered, side, whole, condition, boards, clock)
+        for told, cards in zip(sides, steered.result(), strict=False):
+            told["steering"] = cards
     book: dict[str, Any] = {
         "about": _about(gathered),
         "world": _world(gathered),
@@ -87,7 +104,7 @@ def _side(
     with clock.over("fields"):
         found = curves.curves(tail, rest, gathered.how)
     with clock.over("ways"):
-        reach = _ways(gathered, whole, condition, boards)
+        reach = routes.chances(gathered, whole, condition, boards)
     with clock.over("shards"):
         used = parts.usage(tail, rest.reachable)
         roles = parts.roles(tail, rest.reachable)
@@ -113,8 +130,25 @@ def _side(
         "wants": wanted,
         "steering": {},
         "tails": {},
+        "things": [],
+        "fitted": {},
         "read": {**read._asdict(), **reach},
     }
+
+
+def _steered(
+    sides: tuple[Side, ...],
+    gathered: Gathered,
+    condition: battery.Condition,
+    boards: Boards,
+    clock: Clock,
+) -> list[dict[str, Any]]:
+    """Directions with interventions, of each side."""
+    with clock.over("directions"):
+        count = len(gathered.mazes)
+        return [
+            steering.cards(gathered, side, condition, boards, count) for side in sides
+        ]
 
 
 def _more(
@@ -125,62 +159,17 @@ def _more(
     boards: Boards,
     clock: Clock,
 ) -> dict[str, Any]:
-    """What takes the most time: directions with interventions, and tails."""
+    """What a quick page leaves out: tails, what the things are worth, experts."""
     count = len(gathered.mazes)
-    with clock.over("directions"):
-        steered = steering.cards(gathered, side, condition, boards, count)
+    tail = Whole(*(leaf[:, :, count:] for leaf in whole))
+    rest = reading.some(condition, count, None)
     with clock.over("tails"):
-        tail = Whole(*(leaf[:, :, count:] for leaf in whole))
-        tailed = tailing.card(tail, reading.some(condition, count, None))
-    return {"steering": steered, "tails": tailed}
-
-
-def _ways(
-    gathered: Gathered, whole: Whole, condition: battery.Condition, boards: Boards
-) -> dict[str, np.ndarray]:
-    """Chance to get to what pays most, and along a shortest path a step."""
-    states = condition.optimal.shape[1]
-    if states > MOST_SOLVED:
-        return {}
-    count = len(gathered.mazes)
-    mazes = reading.some(condition, 0, count)
-    mazed = Whole(*(leaf[:, :, :count] for leaf in whole))
-    chosen = reading.policy(mazed, mazes, gathered.how)
-    reach, path = [], []
-    for m in range(count):
-        table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf[m]), mazes.table)
-        goal = _goal(table, mazes.reachable[m])
-        policy = chosen[:, :, m].astype(np.float64)
-        kept = np.maximum(boards.kept[m], 0)
-        found = ways.reach_probability(table.successor, policy, table.terminated, goal)
-        reach.append(found.probability[..., kept])
-        path.append(_paths(table, policy, goal)[..., kept])
-    return {
-        "reach": np.stack(reach, axis=2).astype(np.float32),
-        "path": np.stack(path, axis=2).astype(np.float32),
-    }
-
-
-def _goal(table: Any, reachable: np.ndarray) -> np.ndarray:
-    """States in which an episode ends with the most that an end pays."""
-    ends = np.where(table.terminated & reachable[:, None], table.reward, -np.inf)
-    best = np.where(ends >= max(ends.max(), 1e-6) - 1e-6)
-    goal = np.zeros(len(reachable), bool)
-    goal[table.successor[best]] = True
-    return goal
-
-
-@jax.jit
-def _walked(successor: Any, policy: Any, terminated: Any, goal: Any) -> Any:
-    def one(policy: Any) -> Any:
-        return ways.path_probability(successor, policy, terminated, goal).geometric
-
-    return jax.vmap(jax.vmap(one))(policy)
-
-
-def _paths(table: Any, policy: np.ndarray, goal: np.ndarray) -> np.ndarray:
-    arrays = (table.successor, policy.astype(np.float32), table.terminated, goal)
-    return np.asarray(_walked(*map(jnp.asarray, arrays)))
+        tails = tailing.card(tail, rest)
+    with clock.over("things"):
+        things = objects.shares(gathered, side, condition.levels)
+    with clock.over("experts"):
+        fitted = experts.fitted(gathered, side, whole, condition, boards)
+    return {"tails": tails, "things": things, "fitted": fitted}
 
 
 def _about(gathered: Gathered) -> dict[str, Any]:

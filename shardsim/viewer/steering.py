@@ -24,7 +24,7 @@ SAMPLES = 3
 """Runs of each method: on all states, then on states drawn again."""
 COEFFICIENTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Of what is added, in standard deviations of the features along the direction."""
-MOST_STATES = 2_000
+MOST_STATES = 512
 
 
 def cards(
@@ -36,9 +36,9 @@ def cards(
 ) -> dict[str, Any]:
     """Consistency, gauge, spectrum, and the triptychs of every method."""
     one = jax.tree.map(lambda leaf: leaf[-side.seeds], side.networks)
-    features, context = _features(gathered.world, one, condition.levels)
+    encoded, context = features(gathered.world, one.encoder, condition.levels)
     rest = np.asarray(condition.reachable[mazes:])
-    x = np.asarray(features)[mazes:][rest]
+    x = np.asarray(encoded)[mazes:][rest]
     labels, said = _labels(condition, mazes, rest)
     pick = np.random.default_rng(0).permutation(len(x))[:MOST_STATES]
     x, labels = x[pick], labels[pick]
@@ -48,7 +48,7 @@ def cards(
     concept = _concept(one, x, labels, seen)
     runs, read, losses = _runs(concept)
     shown = np.take_along_axis(
-        np.asarray(features)[:mazes], np.maximum(boards.kept, 0)[..., None], axis=1
+        np.asarray(encoded)[:mazes], np.maximum(boards.kept, 0)[..., None], axis=1
     )
     around = np.take_along_axis(
         np.asarray(context)[:mazes], np.maximum(boards.kept, 0)[..., None], axis=1
@@ -84,9 +84,11 @@ def _own(pairs: np.ndarray, method: int) -> float:
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _features(world: Any, networks: Any, levels: Any) -> tuple[Array, Array]:
+def features(world: Any, encoder: Any, levels: Any) -> tuple[Array, Array]:
+    """E's features [L, S, D], and the context shown [L, S, C], in all states."""
+
     def one(state: Any) -> tuple[Array, Array]:
-        return networks.encoder(world.observe(state)), world.context(state)
+        return encoder(world.observe(state)), world.context(state)
 
     return jax.lax.map(lambda level: jax.vmap(one)(world.states(level)), levels)
 

@@ -1,21 +1,27 @@
 """The tail card: how V's contributions are distributed, pooled and per context.
 
-One seed, the first, in the last checkpoint; levels are the clusters. Symbols: n states,
-G groups (pooled, then every context), B bins, Q quantiles.
+One seed, the first, in the last checkpoint; levels are the clusters. Only what the card
+shows is measured, by one program that both sides share: `inspection.tails` knows more.
+Symbols: n states, K parts, G groups (pooled, then every context), Q quantiles.
 """
 
+import functools
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.stats
+from jaxtyping import Array, Float
 
 from shardsim.comparison import battery
-from shardsim.inspection import tails
+from shardsim.inspection import fitting, likelihoods, shapes, tails
 from shardsim.viewer.reading import Whole
 
 BINS = 24
 QUANTILES = 41
+RESAMPLES = 100
+"""Of levels, for the intervals."""
 
 
 def card(whole: Whole, condition: battery.Condition) -> dict[str, Any]:
@@ -30,23 +36,66 @@ def card(whole: Whole, condition: battery.Condition) -> dict[str, Any]:
     total = each.sum(axis=-1)
     if len(np.unique(levels)) < 2 or np.ptp(total) == 0:
         return {}
-    key = jax.random.key(0)
-    found = tails.fit(each, context, key, levels, resamples=100, draws=49)
-    groups = [total, *(total[context == c] for c in range(len(kinds)))]
-    names = ["pooled", *(_name(kind) for kind in kinds)]
+    inside = context[None] == np.arange(len(kinds))[:, None]
+    groups = np.concatenate([np.ones((1, len(total)), bool), inside])
+    _, whose = np.unique(levels, return_inverse=True)
+    found = _measured(
+        jnp.asarray(total),
+        jnp.asarray(groups, np.float32),
+        jnp.asarray(whose.reshape(-1)),
+        int(whose.max()) + 1,
+    )
+    shape, excess, vuong, n, shapes_in, excess_in = map(np.asarray, found)
+    heavy = (excess_in[:, 0] > 0) & (shapes_in[:, 1] < 2)
+    ratio = np.array([_variance_ratio(each[group]) for group in groups], np.float32)
     return {
-        "groups": names[: len(np.asarray(found.total.shape))],
-        "shape": np.asarray(found.total.shape),
-        "shape interval": np.asarray(found.shape_interval),
-        "terms": np.asarray(found.total.k_eff),
-        "terms interval": np.asarray(found.k_eff_interval),
-        "variance ratio": np.asarray(found.dependence.variance_ratio),
-        "n": np.asarray(found.total.n),
+        "groups": ["pooled", *(_name(kind) for kind in kinds)],
+        "shape": shape,
+        "shape interval": shapes_in,
+        "terms": np.asarray(shapes.terms(jnp.asarray(excess))),
+        # of the excess, so the other way round
+        "terms interval": np.asarray(shapes.terms(jnp.asarray(excess_in[:, ::-1]))),
+        "variance ratio": ratio,
+        "n": n,
         "clusters": len(mask),
-        "vuong": np.asarray(found.vuong.z),
-        "reading": found.reading(),
-        "drawn": [_drawn(group) for group in groups],
+        "vuong": vuong[:, None],
+        "reading": tails.reading(heavy, ratio, excess),
+        "drawn": [_drawn(total[group]) for group in groups],
     }
+
+
+@functools.partial(jax.jit, static_argnames="clusters")
+def _measured(
+    total: Float[Array, " n"],
+    groups: Float[Array, "G n"],
+    cluster: Array,
+    clusters: int,
+) -> tuple[Array, ...]:
+    """Shape, excess, Vuong's z of normal against Laplace, n; intervals of the first."""
+    kept = jnp.where((total == 0)[None], 0.0, groups)
+
+    def one(weights: Array) -> tuple[Array, ...]:
+        normal, laplace = likelihoods.densities(
+            total, likelihoods.fits(total, weights, 2)
+        )
+        nearer = likelihoods.vuong(normal, laplace, (2, 2), weights, cluster, clusters)
+        middle = fitting.generalised(total, weights).mean
+        shape = shapes.shape(total, middle, weights)
+        return shape, shapes.excess(total, weights), nearer.z, weights.sum(), middle
+
+    shape, excess, z, n, middle = jax.lax.map(one, kept)
+    key = jax.random.key(0)
+    ends = shapes.intervals(
+        total, kept, cluster, clusters, key, RESAMPLES, about=middle
+    )
+    return shape, excess, z, n, *ends
+
+
+def _variance_ratio(each: Float[np.ndarray, "n K"]) -> float:
+    """Var(sum) / sum Var; NaN where nothing varies."""
+    own = each.var(axis=0, dtype=np.float64).sum()
+    whole = each.sum(axis=1).var(dtype=np.float64)
+    return float(whole / own) if own > 0 else float("nan")
 
 
 def _name(kind: np.ndarray) -> str:

@@ -31,6 +31,7 @@ SCRIPTS = (
     "charts",
     "cards",
     "more",
+    "worth",
     "main",
 )
 KINDS = {"f": "<f4", "i": "<i4", "b": "|u1", "u": "|u1"}

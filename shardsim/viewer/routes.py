@@ -1,0 +1,67 @@
+"""Ways to what pays most: the chance to get there, and along a shortest path.
+
+Symbols: C checkpoints, N seeds, M mazes, X states of a maze.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shardsim.comparison import battery
+from shardsim.inspection import ways
+from shardsim.viewer import reading
+from shardsim.viewer.gather import Gathered
+from shardsim.viewer.reading import Boards, Whole
+
+MOST_SOLVED = 600
+"""States of a level up to which ways to the goal are solved for exactly."""
+
+
+def chances(
+    gathered: Gathered, whole: Whole, condition: battery.Condition, boards: Boards
+) -> dict[str, np.ndarray]:
+    """Chance to get to what pays most, and along a shortest path a step."""
+    states = condition.optimal.shape[1]
+    if states > MOST_SOLVED:
+        return {}
+    count = len(gathered.mazes)
+    mazes = reading.some(condition, 0, count)
+    mazed = Whole(*(leaf[:, :, :count] for leaf in whole))
+    chosen = reading.policy(mazed, mazes, gathered.how)
+    reach, path = [], []
+    for m in range(count):
+        table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf[m]), mazes.table)
+        goal = _goal(table, mazes.reachable[m])
+        policy = chosen[:, :, m].astype(np.float64)
+        kept = np.maximum(boards.kept[m], 0)
+        found = ways.reach_probability(table.successor, policy, table.terminated, goal)
+        reach.append(found.probability[..., kept])
+        path.append(_paths(table, policy, goal)[..., kept])
+    return {
+        "reach": np.stack(reach, axis=2).astype(np.float32),
+        "path": np.stack(path, axis=2).astype(np.float32),
+    }
+
+
+def _goal(table: Any, reachable: np.ndarray) -> np.ndarray:
+    """States in which an episode ends with the most that an end pays."""
+    ends = np.where(table.terminated & reachable[:, None], table.reward, -np.inf)
+    best = np.where(ends >= max(ends.max(), 1e-6) - 1e-6)
+    goal = np.zeros(len(reachable), bool)
+    goal[table.successor[best]] = True
+    return goal
+
+
+@jax.jit
+def _walked(successor: Any, policy: Any, terminated: Any, goal: Any) -> Any:
+    def one(policy: Any) -> Any:
+        return ways.path_probability(successor, policy, terminated, goal).geometric
+
+    return jax.vmap(jax.vmap(one))(policy)
+
+
+def _paths(table: Any, policy: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    arrays = (table.successor, policy.astype(np.float32), table.terminated, goal)
+    return np.asarray(_walked(*map(jnp.asarray, arrays)))

@@ -1,0 +1,75 @@
+"""What things are worth, and the experts that are fitted to a head of one part."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim.viewer import experts, gather, objects, reading
+
+
+@pytest.fixture(scope="module")
+def looked_at(tiny_run):
+    gathered = gather.gather([tiny_run], ["mlp", "sharded"], 2, 1)
+    levels, condition = reading.levels_of(gathered, 16)
+    return gathered, levels, condition, reading.boards(gathered, condition)
+
+
+def test_worths_are_shapley_values_and_add_up(looked_at):
+    gathered, levels, *_ = looked_at
+    side = gathered.sides[1]
+    found = objects.shares(gathered, side, levels)
+    one = jax.tree.map(lambda leaf: leaf[-side.seeds], side.networks)
+    for m, told in enumerate(found):
+        level = jax.tree.map(lambda leaf, m=m: leaf[m], levels)
+        world = gathered.world
+
+        def value(gone, level=level, world=world):
+            board = np.array(level.board)
+            for name in gone:
+                board[..., world.plane(name)] = 0
+            level = level._replace(board=jnp.asarray(board))
+            seen, state = world.reset_to(level, gathered.first.params)
+            return float(one.value(one.encoder(seen), world.context(state)).value)
+
+        names = told["names"]
+        assert set(names) >= {"fruit 0", "fruit 1"}
+        whole, none = value([]), value(names)
+        # in order of arrival, over all orders
+        want = np.zeros(len(names))
+        orders = list(itertools.permutations(range(len(names))))
+        for order in orders:
+            for place, i in enumerate(order):
+                gone = [names[j] for j in order[place + 1 :]]
+                want[i] += value(gone) - value([*gone, names[i]])
+        np.testing.assert_allclose(told["value"], want / len(orders), atol=1e-5)
+        assert told["value"].sum() == pytest.approx(whole - none, abs=1e-5)
+        assert np.abs(told["value"]).max() > 1e-4  # the boards do differ
+        # shards share it out among themselves
+        np.testing.assert_allclose(told["parts"].sum(axis=1), told["value"], atol=1e-5)
+
+
+def test_too_many_things_are_left_out(looked_at, monkeypatch):
+    gathered, levels, *_ = looked_at
+    monkeypatch.setattr(objects, "MOST", 1)
+    assert objects.shares(gathered, gathered.sides[0], levels) == [{}, {}]
+
+
+def test_experts_are_fitted_to_one_part_and_to_no_shards(looked_at):
+    gathered, levels, condition, boards = looked_at
+    mlp, sharded = gathered.sides
+    whole = reading.read(gathered, mlp, levels)
+    told = experts.fitted(gathered, mlp, whole, condition, boards)
+    np.testing.assert_allclose(told["gates"].sum(axis=-1), 1, atol=1e-5)
+    assert told["levels"] + told["levels held out"] == len(condition.optimal) - 2
+    assert told["held-out R2"] <= max(told["restarts"]) + 1e-6
+    assert told["train R2"] > 0.9
+    shown = reading.shown(whole, boards.kept).value[-1, 0]
+    fit = (told["gates"] * told["parts"]).sum(axis=-1)
+    real = boards.kept >= 0
+    # the mazes are levels of the curves, most of which it learnt from
+    assert np.corrcoef(fit[real], shown[real])[0, 1] > 0.5
+    other = reading.read(gathered, sharded, levels)
+    assert experts.fitted(gathered, sharded, other, condition, boards) == {}
