@@ -4,6 +4,8 @@ import os
 
 # tests compile much and compute little; this halves their time
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# LAPACK's threads cost more than they save on small matrices
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
 import pytest
