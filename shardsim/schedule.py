@@ -98,7 +98,8 @@ class TrainConfig:
             _refuse(self, "mask_fraction", "more than 0 and less than 1")
         grids.check(self.grid, self.learn, self.acting)
         if self.population % self.devices:
-            _refuse(self, "devices", f"a divisor of the {self.population} seeds")
+            many = "num_seeds times the grid" if self.grid else "num_seeds"
+            _refuse(self, "devices", f"a divisor of {many}, {self.population}")
         if not self.phases:
             _refuse(self, "phases", "one or more")
         names = [phase.name for phase in self.phases]

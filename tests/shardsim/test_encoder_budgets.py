@@ -139,7 +139,7 @@ def test_what_is_no_board_is_refused(encoder, shape):
         ),
         (
             {"kind": "resnet"},
-            "encoder.kind: got 'resnet'; allowed: mlp, conv, impala, attention",
+            "encoder.kind: got 'resnet'; allowed: mlp, conv, impala, attention, flat",
         ),
         (
             {"kind": "conv", "widths": [3]},
