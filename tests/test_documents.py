@@ -50,6 +50,7 @@ def test_ci_calls_the_readme_s_test_command():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_every_command_runs(small, tmp_path, monkeypatch, capsys):
     """In the order of the page, made small, in a folder of its own."""
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
@@ -67,6 +68,8 @@ def test_every_command_runs(small, tmp_path, monkeypatch, capsys):
                 continue
             phases = config.read_yaml(Path(words[2]))["train"]["phases"]
             words += [f"--train.phases.{n}.updates=2" for n in range(len(phases))]
+        if words[1] == "inspect":
+            words += ["--quick"]  # the whole page: tests/test_walkthrough.py
         if words[1] in ("train", "collect"):
             words += ["--train.num-seeds=2"]
         if "--train.devices" in words:  # has to be told before JAX begins
