@@ -197,7 +197,9 @@ def offer_devices(data: Mapping[str, Any]) -> None:
     """
     train = data.get("train")
     wanted = train.get("devices", 1) if isinstance(train, Mapping) else 1
-    if isinstance(wanted, int) and 1 < wanted <= (os.cpu_count() or 1):
+    by_hand = "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    cores = 0 if by_hand else os.cpu_count() or 1
+    if isinstance(wanted, int) and 1 < wanted <= cores:
         with contextlib.suppress(RuntimeError):  # JAX has begun: what is there stays
             jax.config.update("jax_num_cpu_devices", wanted)
 
