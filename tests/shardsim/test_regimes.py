@@ -220,7 +220,9 @@ def test_every_config_of_training_resolves(path):
     data = config.read_yaml(path)
     if data["world"]["kind"] == "gymnax":
         pytest.importorskip("gymnax")
-    config.build(training.Training, data).sized()
+    found = config.build(training.Training, data)
+    assert found.name == path.stem
+    assert all(arm.width >= 1 for arm in found.sized())
 
 
 def test_the_grid_s_order_is_points_then_seeds():
