@@ -1,6 +1,7 @@
 """Strict numerics for every test: no silent promotion of dtypes or ranks."""
 
 import os
+from pathlib import Path
 
 # tests compile much and compute little; this halves their time
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
@@ -12,6 +13,18 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_programs():
+    """A process may hold 65530 maps of memory; a compiled program takes some for good.
+
+    Thousands of tests in one process pass that, and XLA then ends in a fault or hangs.
+    """
+    yield
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
 
 
 @pytest.fixture
