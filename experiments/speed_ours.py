@@ -143,7 +143,7 @@ def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
 
 
 def corner(num_seeds: int = 1, updates: int = 10_000) -> Task:
-    """The corner maze of jaxgmg: the same levels, time limit and reward."""
+    """A corner maze as in jaxgmg: the same levels, time limit and reward."""
     world = worlds.CornerMaze(size=13, layout="tree", region=5, max_steps=128)
     config = schedule.TrainConfig(
         phases=(schedule.Phase("train", updates, losses=JOINT),),
@@ -164,6 +164,14 @@ def corner(num_seeds: int = 1, updates: int = 10_000) -> Task:
         encoders.MLPEncoder(widths=(128, 128)), decoder_width=128
     )
     return Task(world, agent, value.MLP(), 128, config)
+
+
+def curve() -> Task:
+    """The corner maze of jaxgmg's curve: blocks, seen with the mouse in the middle."""
+    world = worlds.CornerMaze(
+        size=13, layout="blocks", region=5, max_steps=128, view="agent"
+    )
+    return corner()._replace(world=world)
 
 
 def grown(task: Task, **fields: Any) -> Task:

@@ -120,7 +120,7 @@ def _corner(its: dict[str, Any], corner: Any, mazes: Any, train_state: Any) -> C
 
     env = corner.Env(penalize_time=False)
     generator = corner.LevelGenerator(
-        maze_generator=mazes.TreeMazeGenerator(), corner_size=5
+        maze_generator=mazes.BlockMazeGenerator(), corner_size=5
     )
     levels = its["autocurricula"].InfiniteDomainRandomisation(level_generator=generator)
     net = its["networks"].get_architecture("relu", num_actions=env.num_actions)

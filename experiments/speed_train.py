@@ -141,14 +141,14 @@ def corner() -> Rows:
     limit = float(np.median(seconds)) / 3 if seconds else 120.0
     found = speed_corner.ours(limit)
     print(
-        f"corner maze: return {found.best:.3f} after {found.steps / 1e6:.2f} M steps, "
-        f"{found.seconds:.1f} s, {found.compiling:.1f} of them to trace and compile"
+        f"corner maze: {found.best:.3f} of the best after {found.steps / 1e6:.2f} M "
+        f"steps, {found.seconds:.1f} s, {found.compiling:.1f} of them to compile"
     )
     if found.best < speed_corner.LEVEL:
-        print(f"corner maze: {speed_corner.LEVEL} was not reached in {limit:.0f} s")
+        print(f"corner maze: {speed_corner.LEVEL:.3f} was not reached in {limit:.0f} s")
         return []
     rates = [3600 / found.seconds] * max(len(seconds), 1)
-    name = f"corner maze to {speed_corner.LEVEL}"
+    name = f"corner maze to {speed_corner.LEVEL:.3f} of the best"
     row = measuring.Row(name, "an hour", rates, "jaxgmg", [3600 / s for s in seconds])
     print(row, flush=True)
     return [row]
