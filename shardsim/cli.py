@@ -97,6 +97,7 @@ def _training_commands(add: Callable[..., Any]) -> None:
     collect = add("collect", _collect, "store trajectories to learn from")
     collect.add_argument("source", type=Path, help="config, or the folder of a run")
     collect.add_argument("--out", type=Path, required=True, help="file, ends in .npz")
+    collect.add_argument("--overwrite", action="store_true", help="replace a file")
     collect.add_argument("--arm", help="arm of the run that acts")
     collect.add_argument("--updates", type=int, default=16, help="rollouts (16)")
     config = add("config", _config, "print the resolved config")
@@ -149,7 +150,12 @@ def _collect(known: argparse.Namespace, flags: Sequence[str]) -> int:
     from shardsim import collecting
 
     shape = collecting.collect(
-        known.source, list(flags), known.out, known.arm, known.updates
+        known.source,
+        list(flags),
+        known.out,
+        known.arm,
+        known.updates,
+        known.overwrite,
     )
     print(f"{known.out}: {shape[0]} steps of {shape[1]} environments")
     return 0

@@ -16,7 +16,12 @@ from shardsim.types import Trajectory
 
 
 def collect(
-    source: Path, flags: list[str], out: Path, arm: str | None, updates: int
+    source: Path,
+    flags: list[str],
+    out: Path,
+    arm: str | None,
+    updates: int,
+    overwrite: bool,
 ) -> tuple[int, int]:
     """Collect `updates` rollouts of every seed and write them into one file.
 
@@ -26,6 +31,7 @@ def collect(
         whatever taught them there; with a grid those of all its points.
       flags: changes to a config; a run takes none.
       arm: the arm of the run that acts; None is the first that is trained.
+      overwrite: whether a file that is there already is replaced.
 
     Returns:
       Steps T, and environments M = updates * seeds * num_envs, of the file.
@@ -37,6 +43,10 @@ def collect(
         raise configs.ConfigError(f"updates: got {updates}; allowed: at least 1")
     if out.suffix != ".npz":
         raise configs.ConfigError(f"out: got {out}; allowed: a name that ends in .npz")
+    if out.exists() and not overwrite:
+        raise configs.ConfigError(
+            f"out: {out} exists; allowed: a new file, or --overwrite"
+        )
     a_run = source.is_dir()
     found = _run(source, flags) if a_run else _config(source, flags)
     trained = {a.name: a for a in found.sized() if a.trained}

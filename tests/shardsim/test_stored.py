@@ -190,3 +190,14 @@ def test_what_can_t_be_collected_is_refused(trained, tmp_path, capsys, flags, me
     assert not out.exists()
     assert cli.main(["collect", str(trained), "--out", str(tmp_path / "a.txt")]) == 2
     assert "a name that ends in .npz" in capsys.readouterr().err
+
+
+def test_a_file_is_not_replaced_unasked(trained, tmp_path, capsys):
+    out = tmp_path / "a.npz"
+    out.write_text("mine")
+    assert cli.main(["collect", str(trained), "--out", str(out)]) == 2
+    assert f"out: {out} exists; allowed: a new file, or --overwrite" in (
+        capsys.readouterr().err
+    )
+    assert out.read_text() == "mine"
+    assert "reward" in collected(trained, out, "--updates", "1", "--overwrite")
