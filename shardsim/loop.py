@@ -4,11 +4,12 @@ Between two chunks metrics go to disk, the progress bar moves, snapshots and
 checkpoints are made and a signal is heeded. Symbols: N seeds.
 """
 
+import contextlib
 import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -193,37 +194,40 @@ def _advance(
             _snapshot(job, arm, done, learner.agent)
     carry = _spread(config, carry)
     saved = time.monotonic()
-    chunk = _chunks(job)
-    for stop in (s for s in stops if done < s <= last):
-        carry = _chunk(job, chunk, group, carry, stop - done, done)
-        done = stop
-        failed = np.asarray(carry.failed)
-        broken = bool((failed >= 0).any())
-        # what is noted before the checkpoint is made again if the checkpoint is not
-        # reached; the other way round it would be missed
-        if end is None and done in kept and not broken:
-            for arm, learner in zip(group, carry.learners, strict=True):
-                _snapshot(job, arm, done, learner.agent)
-        overdue = time.monotonic() - saved > CHECKPOINT_SECONDS
-        if done == last or stopped or overdue or broken:
-            checkpoints.save(folder, done, carry)
-            saved = time.monotonic()
-        _raise_if_failed(group, failed)
-        if stopped:
-            raise Interrupted(
-                f"stopped by signal {stopped[0]} after update {done} of {name}"
-            )
+    with _chunks(job) as chunk:
+        for stop in (s for s in stops if done < s <= last):
+            carry = _chunk(job, chunk, group, carry, stop - done, done)
+            done = stop
+            failed = np.asarray(carry.failed)
+            broken = bool((failed >= 0).any())
+            # what is noted before the checkpoint is made again if the checkpoint is not
+            # reached; the other way round it would be missed
+            if end is None and done in kept and not broken:
+                for arm, learner in zip(group, carry.learners, strict=True):
+                    _snapshot(job, arm, done, learner.agent)
+            overdue = time.monotonic() - saved > CHECKPOINT_SECONDS
+            if done == last or stopped or overdue or broken:
+                checkpoints.save(folder, done, carry)
+                saved = time.monotonic()
+            _raise_if_failed(group, failed)
+            if stopped:
+                raise Interrupted(
+                    f"stopped by signal {stopped[0]} after update {done} of {name}"
+                )
     return carry
 
 
-def _chunks(job: Job) -> Chunks:
+@contextlib.contextmanager
+def _chunks(job: Job) -> Iterator[Chunks]:
     """How a chunk is run: in one program, or with worlds that lie on the host."""
     if not isinstance(job.env, outside.Gymnasium):
-        return population.chunk
+        yield population.chunk
+        return
     config = job.train
     points = grids.size(config.grid)
     many = host.Host(job.env, config.seed, config.num_seeds, config.num_envs, points)
-    return many.chunk
+    with contextlib.closing(many):
+        yield many.chunk
 
 
 def _chunk(

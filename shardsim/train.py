@@ -51,8 +51,8 @@ class Setting(NamedTuple):
     discount: float
     total_updates: int
     """Of the run: what the learning rate's schedule goes by."""
-    mask_fraction: float = 0.25
-    precision: Literal["float32", "bfloat16"] = "float32"
+    mask_fraction: float
+    precision: Literal["float32", "bfloat16"]
     devices: int = 1
     """Devices over which the seeds are spread."""
     balanced: bool = False

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from shardsim import acting, grids, loop, outside, runs, schedule
+from shardsim import acting, grids, loop, outside, runs, schedule, value
 from shardsim import agent as agents
 from shardsim import config as configs
 from shardsim.experiment import (
@@ -42,6 +42,11 @@ class Training:
             check_spelling("arms", name)
         if not any(arm.trained for arm in self.arms.values()):
             raise ValueError("arms: got none that is trained; allowed: one or more")
+        gated = any(isinstance(arm.head, value.Sharded) for arm in self.arms.values())
+        if "load_balance" in self.train.grid and not gated:
+            raise ValueError(
+                "train.grid.load_balance: got values; allowed with a sharded arm"
+            )
         for index, phase in enumerate(self.train.phases):
             place = f"train.phases.{index}"
             try:

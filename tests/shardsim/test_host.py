@@ -8,7 +8,7 @@ import pytest
 import yaml
 from flax import nnx
 
-from shardsim import cli, population, runs, schedule, training
+from shardsim import cli, host, population, runs, schedule, training
 
 CONFIG = {
     "name": "outside",
@@ -116,11 +116,16 @@ def read_value(run):
     return np.asarray(jax.vmap(one)(agents))
 
 
-def test_the_same_config_gives_the_same_weights_on_the_host(tmp_path, capsys):
+def test_the_same_config_gives_the_same_weights_on_the_host(
+    tmp_path, capsys, monkeypatch
+):
     path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
+    closed = []
+    monkeypatch.setattr(host.Host, "close", lambda self: closed.append(self))
     for name in ("a", "b"):
         flags = ["--out", str(tmp_path / name), "--train.phases.0.updates=5"]
         assert cli.main(["train", path, *flags]) == 0
+    assert len(closed) == 2
     capsys.readouterr()
     one, two = (np.load(tmp_path / n / "weights" / "mlp.npz") for n in ("a", "b"))
     for name in one.files:

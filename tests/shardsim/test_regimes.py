@@ -126,6 +126,14 @@ def test_heads_and_encoders_have_to_suit_the_world(
     assert message in refused(training_yaml(), tmp_path, capsys, *flags)
 
 
+def test_no_gates_no_grid_of_their_cost(training_yaml):
+    data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
+    config.build(training.Training, data)
+    data["arms"].pop("sharded")
+    with pytest.raises(config.ConfigError, match=r"grid\.load_balance: got values"):
+        config.build(training.Training, data)
+
+
 def test_a_grid_is_its_points_in_one_program(training_yaml, tmp_path, capsys):
     """Element g * seeds + s is what seed s gives at point g by itself."""
     grid = {"learning_rate": [1e-3, 1e-2], "temperature": [0.01, 0.5]}
@@ -162,7 +170,8 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     words = ["collect", str(tmp_path / "run"), "--out", str(more), "--updates", "1"]
     assert cli.main(words) == 0
     assert runs.read_arrays(more)["reward"].shape == (4, 2 * 4)
-    assert cli.main(["collect", str(kept), "--out", str(more)]) == 2
+    other = str(tmp_path / "other.npz")
+    assert cli.main(["collect", str(kept), "--out", other]) == 2
     assert "train.phases.0.data: got 'stored'" in capsys.readouterr().err
 
 

@@ -55,6 +55,8 @@ def setting(heads, **changes):
         pool_size=16,
         discount=0.9,
         total_updates=100,
+        mask_fraction=0.25,
+        precision="float32",
     )
     return plain._replace(**changes)
 
