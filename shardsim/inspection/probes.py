@@ -31,7 +31,8 @@ class Probe(NamedTuple):
         self, x: Float[Array, "n d"], z: Float[Array, "n c"]
     ) -> Float[Array, ""]:
         """Share of samples whose class has the largest logit; ties go to the first."""
-        return jnp.mean(jnp.argmax(self(x), axis=1) == jnp.argmax(z, axis=1))
+        right = jnp.argmax(self(x), axis=1) == jnp.argmax(z, axis=1)
+        return jnp.mean(right, dtype=x.dtype)
 
     def summary(self) -> str:
         return f"linear probe: loss {float(self.loss):.4f}, slope {self.slope:.1e}"
