@@ -1,5 +1,6 @@
 """Strict numerics for every test: no silent promotion of dtypes or ranks."""
 
+import collections
 import os
 from pathlib import Path
 
@@ -13,6 +14,20 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Of a test marked `few(n)` only the first n cases are fast: the rest are slow."""
+    seen = collections.Counter()
+    for item in items:
+        few = item.get_closest_marker("few")
+        if few is None:
+            continue
+        test = item.nodeid.partition("[")[0]
+        seen[test] += 1
+        if seen[test] > few.args[0]:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True, scope="module")

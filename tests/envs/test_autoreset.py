@@ -150,6 +150,7 @@ def test_other_worlds_fill_a_pool_too(key):
     assert all(leaf.shape[0] == SIZE for leaf in jax.tree.leaves(pool.states))
 
 
+@pytest.mark.slow
 def test_many_batches_go_on_like_each_by_itself(key):
     """The rule for a mapped axis makes one look-up of all and changes nothing."""
     keys = jax.random.split(key, 3)

@@ -59,6 +59,7 @@ def test_is_an_environment_and_a_frozen_value(env):
 
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
+@pytest.mark.few(4)
 def test_observations_are_small_finite_planes(theatre, env, seed, wanted):
     episode, _ = theatre.play(env, seed, wanted)
     for seen in (episode.seen, episode.out.observation):
@@ -178,6 +179,7 @@ def test_context_is_one_number_for_each_context(theatre, env, seed):
     assert (context.sum(axis=-1) >= 1).all()
 
 
+@pytest.mark.few(4)
 def test_glyphs_name_the_cells_that_the_view_shows(env, key):
     def begin(key):
         level = env.generate(key, env.params())

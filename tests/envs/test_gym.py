@@ -21,6 +21,7 @@ SMALL = {"max_steps": 5}
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+@pytest.mark.few(4)
 def test_gymnasium_s_own_checker_is_content(world):
     pytest.importorskip("pygame")
     env = gymnasium.make(f"shardsim/{world.__name__}-v0", render_mode="rgb_array")

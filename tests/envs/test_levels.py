@@ -42,6 +42,7 @@ def test_text_by_hand():
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+@pytest.mark.few(4)
 def test_what_is_written_is_read_again(world, tmp_path):
     env = world()
     found = levels.generate(env, 3, 4)
@@ -60,6 +61,7 @@ def test_what_is_written_is_read_again(world, tmp_path):
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+@pytest.mark.few(4)
 def test_letters_and_pictures_are_a_plane_s_own(world):
     env = world()
     letters = [sprites.sprite(name).letter for name in env.board_planes]
@@ -147,6 +149,7 @@ def test_matched_pairs_differ_in_one_distance_only(fixed):
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
+@pytest.mark.few(4)
 def test_a_mutation_is_another_level_that_can_be_played(world):
     env = world()
     level = one(env)

@@ -255,6 +255,7 @@ def test_trees_grow_by_the_law():
 
 @pytest.mark.parametrize("layout", ["tree", "blocks", "edges", "open", "noise"])
 @pytest.mark.parametrize("size", [5, 9, 13])
+@pytest.mark.few(4)
 def test_all_free_cells_of_a_layout_hang_together(layout, size, steps):
     env = envs.LavaLand(size=size, layout=layout)
     found, made = many(env)

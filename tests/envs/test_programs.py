@@ -7,6 +7,7 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def walking(env):
 
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 2**31 - 1))
+@pytest.mark.few(2)
 def test_the_walker_goes_the_shortest_way_to_a_free_cell(env, seed):
     played = walking(env)(jax.random.key(seed))
     field, walls, before, after = jax.tree.map(np.asarray, played)
@@ -72,12 +74,14 @@ def test_the_walker_goes_the_shortest_way_to_a_free_cell(env, seed):
     assert (after == before - 1)[on_the_way].all()
 
 
+@pytest.mark.few(2)
 def test_the_compiled_program_is_the_function(env, key):
     _, state, expected = compiled(env)(key, jnp.int32(1))
     with jax.disable_jit():
         same(env.step(key, state, jnp.int32(1), env.params()), expected)
 
 
+@pytest.mark.few(2)
 def test_many_at_once_are_the_same_as_one_by_one(env, key):
     keys, actions = jax.random.split(key, 4), jnp.arange(4, dtype=jnp.int32)
     together = jax.jit(jax.vmap(one_step(env)))(keys, actions)
@@ -86,6 +90,7 @@ def test_many_at_once_are_the_same_as_one_by_one(env, key):
         same(jax.tree.map(lambda leaf, n=number: np.asarray(leaf)[n], together), alone)
 
 
+@pytest.mark.few(2)
 def test_a_schedule_compiles_nothing_anew(case, key):
     env, phases = case
     traces = 0

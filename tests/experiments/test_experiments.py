@@ -73,6 +73,7 @@ SOME_SLOW = [
 
 
 @pytest.mark.parametrize("path", SOME_SLOW, ids=lambda p: p.stem)
+@pytest.mark.slow
 def test_it_runs_to_its_report(path, small, tmp_path, capsys):
     out = tmp_path / "run"
     assert cli.main(["run", str(path), "--out", str(out), *small]) == 0

@@ -94,6 +94,7 @@ def name_of(head):
 
 @pytest.mark.parametrize("head", HEADS, ids=name_of)
 class TestEveryHead:
+    @pytest.mark.few(2)
     def test_a_run_is_the_agent_bit_for_bit(self, head):
         agent = make(head)
         board, context = state(1)
@@ -113,6 +114,7 @@ class TestEveryHead:
             sites.contributions(record).sum(), out.value, rtol=1e-5, atol=1e-5
         )
 
+    @pytest.mark.few(2)
     def test_an_identity_patch_is_bitwise_equal_and_warns(self, head):
         agent = make(head)
         plain = sites.run(agent, *state(1))

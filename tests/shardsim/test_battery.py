@@ -29,6 +29,7 @@ def reading(condition, value, prior=None):
     return battery.Reading(value, part, one, part, prior, np.zeros(1, int))
 
 
+@pytest.mark.few(1)
 def test_expected_return_is_the_mean_of_episodes(condition):
     """An independent way to the same number: play the policy and average."""
     rng = np.random.default_rng(0)

@@ -69,6 +69,7 @@ class TestForms:
 
 @pytest.mark.parametrize("side", [1, 3, 5])
 @pytest.mark.parametrize("place", ["outside", "in a loop", "over seeds"])
+@pytest.mark.few(4)
 def test_forms_are_equal(side, place, key):
     board, kernel, weight = drawn(key, side)
     boards = jnp.stack([board, 2 * board, board[::-1]])

@@ -25,6 +25,7 @@ def kind_of(encoder):
 @pytest.mark.parametrize("shape", [(5, 5, 4), (13, 13, 6)])
 @pytest.mark.parametrize("budget", [40_000, 146_432])
 @pytest.mark.parametrize("encoder", KINDS, ids=kind_of)
+@pytest.mark.few(4)
 def test_a_budget_is_met(encoder, budget, shape):
     asked = dataclasses.replace(encoder, budget=budget)
     met = encoders.to_budget(asked, shape)

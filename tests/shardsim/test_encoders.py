@@ -55,6 +55,7 @@ def test_small_ones_are_of_all_kinds():
 
 @pytest.mark.parametrize("encoder", SMALL, ids=name_of)
 class TestLaws:
+    @pytest.mark.few(3)
     def test_features_come_out(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
         assert isinstance(module, encoders.Encoder)
@@ -106,6 +107,7 @@ class TestLaws:
             ):
                 module.onward(jnp.zeros(6), number)
 
+    @pytest.mark.few(2)
     def test_gradient_is_the_slope(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
         graphdef, state = nnx.split(module)
@@ -126,6 +128,7 @@ class TestLaws:
             made = count(encoder.build(shape, nnx.Rngs(key)))
             assert encoders.count_parameters(encoder, shape) == made
 
+    @pytest.mark.few(2)
     def test_eight_seeds_are_made_in_one_program(self, encoder, key):
         keys = jax.random.split(key, 8)
         many = jax.jit(jax.vmap(lambda k: encoder.build(SHAPE, nnx.Rngs(k))))(keys)

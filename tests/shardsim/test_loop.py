@@ -28,6 +28,7 @@ def lines(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.few(1)
 def test_a_stopped_run_ends_with_the_same_bits(
     tiny_yaml, tiny_run, tmp_path, capsys, number
 ):
@@ -132,6 +133,7 @@ def test_paired_arms_see_the_data_of_the_arm_that_acts(
     assert runs.read_json(out / "results.json")["data"] == "paired"
 
 
+@pytest.mark.slow
 def test_seeds_do_not_depend_on_their_number(tiny_yaml, tiny_run, tmp_path, capsys):
     """Seed 0 and 1 of three are seed 0 and 1 of two."""
     out = tmp_path / "run"

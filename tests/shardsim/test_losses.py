@@ -137,6 +137,7 @@ RULES = [learning.PPO(), learning.Reinforce(), learning.ExpertIteration()]
     + [("value", learning.TD())],
     ids=lambda x: x if isinstance(x, str) else x.kind,
 )
+@pytest.mark.few(3)
 def test_every_loss_has_the_slope_it_says(agent, batch, row, learn):
     moves = losses.Moves(encoder=1.0, **{OWN[row]: 1.0})
     table = losses.LossTable(**{row: moves})

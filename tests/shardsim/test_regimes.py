@@ -36,6 +36,7 @@ REGIMES = {
 
 
 @pytest.mark.parametrize("name", REGIMES)
+@pytest.mark.few(1)
 def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, name):
     phases = [{"name": "earn", "updates": 2, "losses": EARN}]
     path = training_yaml(**REGIMES[name], phases=phases)
@@ -134,6 +135,7 @@ def test_no_gates_no_grid_of_their_cost(training_yaml):
         config.build(training.Training, data)
 
 
+@pytest.mark.slow
 def test_a_grid_is_its_points_in_one_program(training_yaml, tmp_path, capsys):
     """Element g * seeds + s is what seed s gives at point g by itself."""
     grid = {"learning_rate": [1e-3, 1e-2], "temperature": [0.01, 0.5]}
@@ -175,6 +177,7 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     assert "train.phases.0.data: got 'stored'" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_much_the_same(training_yaml, tmp_path, capsys):
     losses = {
         "action": {"encoder": 1, "decoder": 1},

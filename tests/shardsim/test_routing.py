@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from shardsim import (
     acting,
@@ -63,6 +64,7 @@ def parts(routing):
     return np.asarray(said.parts), np.asarray(said.value)
 
 
+@pytest.mark.slow
 def test_each_expert_knows_its_own_event():
     """The diamond's pays 1, the ghost's costs 1: no other error has reached them."""
     said, _ = parts(value.Routing(gate_weight=0.1))
@@ -71,6 +73,7 @@ def test_each_expert_knows_its_own_event():
     assert (ghost < -0.4).all()
 
 
+@pytest.mark.slow
 def test_without_routing_they_do_not_part_like_that():
     """The negative control: the same head, the same data, no labels."""
     said, _ = parts(None)

@@ -85,6 +85,7 @@ def worth(carry, shown):
     return np.asarray(jax.vmap(lambda m: one(m).value.mean())(carry.learners[0].agent))
 
 
+@pytest.mark.slow
 def test_acquisition_in_turn_extinction_and_renewal():
     """A then B: V of B rises only when B is paid. Unpaid in B alone, A comes back when
     it is shown again; unpaid in both, both fade."""

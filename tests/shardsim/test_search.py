@@ -72,6 +72,7 @@ def standing(table):
 
 @pytest.mark.parametrize("env", [FRUITS, MAZE], ids=lambda env: env.kind)
 @pytest.mark.parametrize("simulations", [4, 16])
+@pytest.mark.few(1)
 def test_with_the_exact_value_it_acts_like_the_optimum(env, simulations):
     level, table, v = truth(env)
     out = jax.jit(lambda v: found(env, level, simulations, v))(v)

@@ -103,6 +103,7 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.kind)
+@pytest.mark.few(1)
 def test_every_head_learns_the_exact_value(head):
     """A world with a known V: the return comes within 5 % of the optimum's."""
     carry, _ = run(setting([head]), fresh(head), 250)
