@@ -158,21 +158,14 @@ def fit_many(
     a: Float[Array, "n d"],
     b: Float[Array, "n d"],
     keys: Key[Array, " N"],
-    *,
-    k: int = 1,
-    distance: Distance = readouts.squared,
-    objective: Objective = swap_loss,
-    steps: int = 400,
-    batch: int = 128,
-    rate: float = 0.1,
+    **settings: Any,
 ) -> CDE:
-    """`fit` from each key, one after the other in one program; a leading axis N."""
-    a, b = _checked(a, b, k, steps, batch, rate)
+    """`fit` from each key, one after the other in one program; a leading axis N.
 
-    def one(key: Array) -> CDE:
-        return _fit(read_out, a, b, key, k, distance, objective, steps, batch, rate)
-
-    return jax.lax.map(one, keys)
+    Args:
+      settings: those of `fit`.
+    """
+    return jax.lax.map(lambda key: fit(read_out, a, b, key, **settings), keys)
 
 
 def _checked(

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from shardsim.inspection import families, fitting
 from shardsim.inspection.families import Sample, Scalar
 
-TRIED = np.linspace(*np.log(fitting.SHAPES), 97)
+TRIED = np.linspace(np.log(fitting.SHAPES[0]), np.log(fitting.SHAPES[1]), 97)
 """Log shapes. A parabola through the best and its neighbours is exact to 1e-3."""
 FARTHEST = 60.0
 """Cap of log |x|^shape: keeps sums finite where the shape is far too large anyway."""

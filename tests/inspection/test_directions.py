@@ -167,6 +167,8 @@ def test_notes_and_losses_are_those_of_the_method():
     rounds = directions.find(directions.Inlp(rounds=2), CONCEPT, KEY)
     want = inlp.fit(CONCEPT.x, CONCEPT.z, rounds=2)
     assert float(rounds.loss) == float(want.losses[-1]) > float(want.losses[0])
+    assert float(rounds.best) == pytest.approx(np.log(2), abs=0.01)
+    assert float(rounds.best) > float(rounds.loss)
 
 
 def test_numbers_have_a_direction_as_well():
