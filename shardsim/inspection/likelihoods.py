@@ -182,13 +182,16 @@ def vuong(
     same = sd <= 8 * jnp.finfo(first.dtype).eps * size * jnp.sqrt(n)
     z = jnp.where(same, 0.0, excess / jnp.where(same, 1.0, sd))
     seen = jax.ops.segment_max((weights > 0).astype(jnp.int32), cluster, clusters)
-    degrees = jnp.maximum((seen > 0).sum() - 1, 1).astype(first.dtype)
-    standard = families.Student(0 * z, jnp.ones_like(z), degrees)
+    return Vuong(z, two_sided(z, (seen > 0).sum() - 1))
+
+
+def two_sided(z: Scalar, degrees: Int[Array, ""]) -> Scalar:
+    """Chance that Student's t lies further from 0 than z; of many degrees, normal's."""
+    nu = jnp.maximum(degrees, 1).astype(z.dtype)
+    far = -jnp.abs(z)
+    t = families.Student(jnp.zeros_like(z), jnp.ones_like(z), nu).cdf(far)
     # rounding would show in t of many degrees
-    below = jnp.where(
-        degrees > 1000, special.ndtr(-jnp.abs(z)), standard.cdf(-jnp.abs(z))
-    )
-    return Vuong(z, 2 * below)
+    return 2 * jnp.where(nu > 1000, special.ndtr(far), t)
 
 
 def anderson_darling(x: Sample, family: families.Family, weights: Sample) -> Scalar:

@@ -101,8 +101,7 @@ def fit(
 ) -> Recovery:
     """Distil V into K shards, networks and FiLM heads, three programs in all.
 
-    Runs on the host and calls compiled programs; over seeds call it in a loop, which
-    compiles nothing anew.
+    Runs on the host; over seeds call it in a loop, which compiles nothing anew.
 
     Measured on 20 tables each of 3,000 rows and 6 features, counts 1 to 4: three linear
     shards behind a hard gate were found in 18 (the knee was 3 in all 20; the other two
