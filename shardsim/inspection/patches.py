@@ -30,7 +30,7 @@ def fill(mask: Array | None, value: Array | float) -> stages.Patch:
     """
 
     def patch(h: Array) -> Array:
-        new = jnp.asarray(value, h.dtype)
+        new = _number("value", value, h)
         if new.ndim:
             checks.shaped("value", new, *h.shape)
         whole = jnp.broadcast_to(new, h.shape)
@@ -45,7 +45,7 @@ def add(vector: Array, scale: Float[Array, ""] | float = 1.0) -> stages.Patch:
     Reference: Turner et al., Activation Addition: Steering Language Models Without
     Optimization, arXiv 2308.10248.
     """
-    return lambda h: h + jnp.asarray(scale, h.dtype) * _like("vector", vector, h)
+    return lambda h: h + _number("scale", scale, h) * _like("vector", vector, h)
 
 
 def project_out(
@@ -73,7 +73,7 @@ def set_along(
 
     def patch(h: Array) -> Array:
         u = _basis(direction, h)[0].reshape(h.shape)
-        return h + u * (jnp.asarray(to, h.dtype) - jnp.sum(u * h))
+        return h + u * (_number("to", to, h) - jnp.sum(u * h))
 
     return patch
 
@@ -159,6 +159,11 @@ def _basis(directions: Array, h: Array) -> Array:
 
 def _like(name: str, array: Any, h: Array) -> Array:
     checks.shaped(name, array, *h.shape)
+    return _number(name, array, h)
+
+
+def _number(name: str, array: Any, h: Array) -> Array:
+    checks.finite(name, array)
     return jnp.asarray(array, h.dtype)
 
 

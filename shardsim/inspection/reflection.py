@@ -34,7 +34,10 @@ class Reflection(NamedTuple):
     """From random parts of as many units, the mean over r of them, the better of the
     linear and the rectified."""
     spread: Float[np.ndarray, "K K"]
-    """Standard deviation over the r random parts of that kind."""
+    """Standard deviation over the r random parts, the larger of the two kinds': linear
+    parts as wide as the features all predict alike. Of parts that are independent and
+    random, an excess above 3 of them was seen in 0.1% of pairs and above 5 in none,
+    and above 3 anywhere among four parts in 2% of 60 draws."""
     shuffled: Float[np.ndarray, "K K"]
     """From part i's hidden units when the states of what is predicted are shuffled on
     either side of the split, the mean over r shuffles: about -units / samples; far
@@ -236,7 +239,7 @@ class _Split:
 def _random_parts(
     z: np.ndarray, width: int, draws: int, split: _Split, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation of R^2 over random parts, of the kind that predicts better."""
+    """Mean of R^2 over random parts of the kind that predicts better, and deviation."""
     scores = []
     for _ in range(draws):
         said = z @ (rng.standard_normal((z.shape[1], width)) / np.sqrt(z.shape[1]))
@@ -245,7 +248,7 @@ def _random_parts(
     both = np.array(scores)
     better = both.mean(axis=0).argmax(axis=0)
     pick = np.arange(both.shape[2])
-    return both.mean(axis=0)[better, pick], both.std(axis=0)[better, pick]
+    return both.mean(axis=0)[better, pick], both.std(axis=0).max(axis=0)
 
 
 def _shuffle(t: np.ndarray, train: np.ndarray, rng: np.random.Generator) -> np.ndarray:

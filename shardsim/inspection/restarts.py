@@ -20,7 +20,8 @@ class Estimate(NamedTuple):
     """Different answers among restarts; a feature and its opposite count as one."""
 
     signs: Bool[np.ndarray, "F N"]
-    """Each answer once, its first pair called true."""
+    """Each answer once, its first pair that is told called true. False where a pair's
+    sides don't differ."""
     counts: Int[np.ndarray, " F"]
     """Restarts that ended there, most first."""
     kept: int
@@ -87,8 +88,10 @@ def estimate(
     checks.at_least("tolerance", tolerance, 0)
     losses = np.asarray(losses)
     good = losses <= losses.min() + tolerance
-    signs = np.asarray(directions)[good] @ np.asarray(differences).T > 0
-    signs = np.where(signs[:, :1], signs, ~signs)
+    scores = np.asarray(directions)[good] @ np.asarray(differences).T
+    # by the first pair that is told: one whose sides don't differ turns nothing round
+    told = np.argmax(scores != 0, axis=1)[:, None]
+    signs = scores * np.take_along_axis(scores, told, axis=1) > 0
     found, counts = np.unique(signs, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     once, twice = int((counts == 1).sum()), int((counts == 2).sum())

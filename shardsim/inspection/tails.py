@@ -61,7 +61,8 @@ class Tails(NamedTuple):
     parts: Tail
     """Of each part. Leading axes P, G; only the first three families."""
     shape_interval: Float[Array, "G 2"]
-    """95% by bootstrap over clusters, of the sum."""
+    """95% over clusters, of the sum; NaN for a group that lies in one cluster. Real
+    coverage stands in `tail_intervals`."""
     excess_interval: Float[Array, "G 2"]
     vuong: likelihoods.Vuong
     """Of `likelihoods.RIVALS`. Leading axes G, 3."""
@@ -82,6 +83,9 @@ class Tails(NamedTuple):
 
     def reading(self) -> str:
         """The row of the table above that fits. Most contexts decide within."""
+        unknown = np.isnan(np.asarray(self.excess_interval)).any(axis=-1)
+        if (unknown & ~np.isnan(np.asarray(self.total.excess))).any():
+            return "one cluster somewhere: no reading"
         return reading(self.heavy, self.dependence.variance_ratio, self.total.excess)
 
     def summary(self) -> str:

@@ -150,14 +150,14 @@ def test_occlusion_of_shards_adds_up(key):
 
 
 def test_objects_are_taken_from_a_board():
-    x, background = jnp.arange(1.0, 5.0), jnp.zeros(4)
+    x, background = jnp.arange(1.0, 5.0), 10 * jnp.arange(1.0, 5.0)
     # objects 0 and 1 share a cell, which stays while one of them does
     masks = jnp.array([[True, True, False, False], [False, True, True, False]])
     for present, want in (
         ((True, True), [1, 2, 3, 4]),
-        ((False, True), [0, 2, 3, 4]),
-        ((True, False), [1, 2, 0, 4]),
-        ((False, False), [0, 0, 0, 4]),
+        ((False, True), [10, 2, 3, 4]),
+        ((True, False), [1, 2, 30, 4]),
+        ((False, False), [10, 20, 30, 4]),
     ):
         got = attribution.remove(x, background, masks, jnp.array(present))
         assert got.tolist() == want

@@ -33,6 +33,21 @@ def test_losses_by_hand():
     np.testing.assert_allclose(ccs.loss(no, yes), 0.2, rtol=1e-5)
 
 
+def test_batches_find_what_all_pairs_find():
+    """Losses are those of all pairs; a batch of all is no batch."""
+    x, y, _, concept, _ = planted(n=400)
+    key, how = jax.random.key(0), {"restarts": 4, "steps": 150}
+    whole = ccs.fit(x, y, key, **how)
+    part = ccs.fit(x, y, key, batch=64, **how)
+    assert abs(float(part.direction @ jnp.asarray(concept, x.dtype))) > 0.9
+    assert abs(float(part.direction @ whole.direction)) > 0.97
+    first, second = part.sides.apply(x, y)
+    said = first @ part.weight + part.bias, second @ part.weight + part.bias
+    np.testing.assert_allclose(part.loss, ccs.loss(*said), rtol=1e-4)
+    same = ccs.fit(x, y, key, batch=400, **how)
+    np.testing.assert_array_equal(same.losses, whole.losses)
+
+
 def test_guesses_that_know_nothing():
     """p = 1/2 costs .25; no constant costs less than p = .4, which costs .20."""
     p = np.linspace(0.01, 0.99, 99)

@@ -64,6 +64,23 @@ def test_seeds_and_samples_are_told_apart():
     assert "losses" not in one.summary()
 
 
+def test_no_run_agrees_with_itself():
+    bases = np.array([[[1.0, 0.0]], [[0.6, 0.8]], [[0.0, 1.0]]])
+    found = consistency.consistency(bases, np.array([0, 0, 1]))
+    assert found.over_seeds == pytest.approx(0.6)
+    assert found.over_samples == pytest.approx((0 + 0.8) / 2)
+
+
+def test_half_of_the_resamples_lie_in_the_interval_of_one_half():
+    bases = ways(12, 1, D)
+    found = consistency.consistency(bases, level=0.5)
+    wide = consistency.consistency(bases)
+    assert wide.low < found.low < found.agreement < found.high < wide.high
+    # of a normal, 1.96 against .674 standard deviations
+    ratio = (wide.high - wide.low) / (found.high - found.low)
+    assert ratio == pytest.approx(2.9, abs=0.4)
+
+
 def test_the_interval_has_no_run_beside_itself():
     # all runs at right angles: were copies of a run pairs, the mean would not be 0
     found = consistency.consistency(EYE[:, None, :])

@@ -108,6 +108,8 @@ def test_fewer_features_have_a_wide_margin():
     x = np.array([[1.0, 0.0], [1.0, 0.2]])
     got = counting.enumerate_features(x)
     assert (got.count(), got.count(0.5), got.count(2.0)) == (4, 2, 0)
+    # at least, not above
+    assert got.count(float(got.margins.max())) == 2
     assert got.bits(2.0) == -math.inf
     thick = counting.enumerate_features(x, least_margin=0.5)
     assert thick.count() == 2

@@ -93,6 +93,16 @@ def test_guarded_or_not():
     assert "held-out accuracy 0.9" in other.summary()
 
 
+def test_a_probe_is_fitted_on_one_side_and_judged_on_the_other():
+    """Labels that turn round on the held-out side are all missed."""
+    x, held_out = np.eye(D, dtype=np.float32)[:1].repeat(40, 0), np.arange(40) >= 20
+    x[::2] *= -1
+    z = (x[:, 0] > 0) ^ held_out
+    got = direction_scores.guardedness(along(EYE[1]), x, z, held_out)
+    assert float(got.before) == 0
+    assert float(got.majority) == 0.5
+
+
 def test_all_scores_together():
     x, z, held_out = labelled()
     a, b = np.repeat(ONE, 4, 0), np.repeat(NONE, 4, 0)

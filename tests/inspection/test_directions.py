@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim.inspection import concepts, directions
+from shardsim.inspection import concepts, directions, inlp
 
 N, D = 800, 6
 KEY = jax.random.key(0)
@@ -139,6 +139,36 @@ def test_three_classes_span_two_directions():
         assert found.shape == (2, D)
         if kind == "leace":
             assert np.sum(np.square(found @ mean.T)) == pytest.approx(2.0, abs=1e-4)
+
+
+def test_where_things_stand_is_no_part_of_a_direction():
+    numbers = CONCEPT.z.astype(np.float32) + 5
+    plain = directions.find("mean_difference", CONCEPT._replace(z=numbers), KEY)
+    away = CONCEPT._replace(x=CONCEPT.x + 3, z=numbers)
+    moved = directions.find("mean_difference", away, KEY)
+    np.testing.assert_allclose(moved.write, plain.write, atol=1e-4)
+
+
+def test_a_class_that_nobody_is_in_does_no_harm():
+    columns = np.eye(3, dtype=np.float32)[CONCEPT.z]
+    found = directions.find("mean_difference", CONCEPT._replace(z=columns), KEY)
+    assert cosine(found, SUM) > 0.99
+    np.testing.assert_allclose(found.write[1], 0, atol=1e-6)
+
+
+def test_notes_and_losses_are_those_of_the_method():
+    """A linear V of one output: any concept gives its slope, and pairs are no issue."""
+    linear = CONCEPT._replace(read_out=lambda h: h[0], b=CONCEPT.b + CONCEPT.a[::-1])
+    found = directions.find(directions.Cde(steps=3), linear, KEY)
+    assert found.degenerate
+    assert not found.ambiguous
+    both = np.concatenate([linear.a, linear.b]).mean(axis=0)
+    np.testing.assert_allclose(found.mean, both, atol=1e-5)
+    rounds = directions.find(directions.Inlp(rounds=2), CONCEPT, KEY)
+    want = inlp.fit(CONCEPT.x, CONCEPT.z, rounds=2)
+    assert float(rounds.loss) == float(want.losses[-1]) > float(want.losses[0])
+    assert float(rounds.best) == pytest.approx(np.log(2), abs=0.01)
+    assert float(rounds.best) > float(rounds.loss)
 
 
 def test_numbers_have_a_direction_as_well():

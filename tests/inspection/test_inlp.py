@@ -76,6 +76,25 @@ def test_repeated_rows_do_not_count_twice():
     np.testing.assert_allclose(got, [[1, 0, 0], [0, 0, 0], [0, 1, 0]], atol=1e-6)
 
 
+def test_the_row_space_is_what_logits_differ_by():
+    """What is added to all logits alike says nothing, nor does 1e-4 of the rest."""
+    alike, apart = jnp.asarray([[5.0], [7.0]]), jnp.asarray([[1.0, -1.0], [0.0, 0.0]])
+    got = np.asarray(inlp.row_space(alike + apart, 1))
+    np.testing.assert_allclose(np.abs(got), [[1, 0]], atol=1e-6)
+    three = jnp.asarray([[1.0, 0.0, -1.0], [1e-4, -2e-4, 1e-4]])
+    got = np.asarray(inlp.row_space(three, 2))
+    np.testing.assert_allclose(np.abs(got), [[1, 0], [0, 0]], atol=1e-3)
+
+
+def test_more_rounds_than_features_repeat_nothing():
+    x, z = made()
+    found = inlp.fit(x[:, :2], z, rounds=4)
+    basis = np.asarray(found.basis)
+    assert int(found.rank) == 2
+    lengths = np.linalg.norm(basis, axis=1)
+    np.testing.assert_allclose(lengths, [1, 1, 0, 0], atol=1e-5)
+
+
 def test_one_class_and_still_features_have_no_directions():
     x, _ = made()
     none = inlp.fit(x, np.zeros(N, int), rounds=2)

@@ -230,6 +230,28 @@ def test_interventions_are_mapped_over_seeds_and_checkpoints(key):
             "source: got 9 numbers that are not finite",
         ),
         (
+            lambda: interventions.mean_ablation(
+                MODEL, X, "h", reference=Y.at[0].set(jnp.nan)
+            ),
+            "reference: got 3 numbers that are not finite",
+        ),
+        (
+            lambda: interventions.difference(MODEL, X, Y / 0, "h"),
+            "absent: got 9 numbers that are not finite",
+        ),
+        (
+            lambda: interventions.difference(MODEL, X * jnp.nan, Y, "h"),
+            "present: got 9 numbers that are not finite",
+        ),
+        (
+            lambda: interventions.direction_swap(MODEL, X, Y * jnp.nan, "h", E0),
+            "source: got 9 numbers that are not finite",
+        ),
+        (
+            lambda: interventions.activation_addition(MODEL, X, "h", E0 * jnp.nan),
+            "vector: got 3 numbers that are not finite",
+        ),
+        (
             lambda: interventions.zero_ablation(MODEL, X, "h").of("g"),
             "site: got 'g'; allowed: h, out",
         ),

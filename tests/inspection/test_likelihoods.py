@@ -14,9 +14,8 @@ def test_vuong_by_hand():
     first, second = jnp.asarray([1.0, 2.0, 3.0]), jnp.zeros(3)
     got = likelihoods.vuong(first, second)
     assert float(got.z) == pytest.approx(6 / np.sqrt(2), rel=1e-5)
-    assert float(got.p) == pytest.approx(
-        2 * scipy.stats.norm.sf(float(got.z)), rel=1e-3
-    )
+    want = 2 * scipy.stats.t.sf(6 / np.sqrt(2), 2)
+    assert float(got.p) == pytest.approx(want, rel=1e-3)
     assert float(likelihoods.vuong(second, first).z) == pytest.approx(-float(got.z))
     fined = likelihoods.vuong(first, second, (3, 1))
     assert float(fined.z) == pytest.approx((6 - np.log(3)) / np.sqrt(2), rel=1e-5)
@@ -29,7 +28,21 @@ def test_vuong_by_hand():
         jnp.repeat(first, 2), jnp.zeros(6), cluster=jnp.arange(6) // 2, clusters=3
     )
     assert float(twice.z) == pytest.approx(12 / np.sqrt(8), rel=1e-5)
+    assert float(twice.p) == pytest.approx(2 * scipy.stats.t.sf(12 / 8**0.5, 2), 1e-3)
     assert "the first" in got.summary()
+
+
+def test_p_of_many_clusters_is_normal_s():
+    rows = jnp.asarray(np.random.default_rng(0).normal(0.03, 1, (2, 1002)), jnp.float32)
+    for n in (900, 1002):
+        got = likelihoods.vuong(rows[0, :n], rows[1, :n])
+        want = 2 * scipy.stats.norm.sf(abs(float(got.z)))
+        assert float(got.p) == pytest.approx(want, rel=0.02)
+    # clusters of which nothing counts don't count
+    keep = (jnp.arange(20) < 4).astype(jnp.float32)
+    got = likelihoods.vuong(rows[0, :20], rows[1, :20], weights=keep)
+    want = 2 * scipy.stats.t.sf(abs(float(got.z)), 3)
+    assert float(got.p) == pytest.approx(want, rel=1e-3)
 
 
 def test_equal_densities_are_no_evidence():

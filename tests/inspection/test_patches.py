@@ -72,6 +72,16 @@ def test_a_dependent_direction_changes_nothing_under_jit():
     assert got.tolist() == [0, 4]
 
 
+def test_short_and_nearly_parallel_directions_still_span_exactly():
+    """Rows 5e-4 apart lose four digits in one pass; a length says nothing."""
+    rows = np.eye(4)[[0, 0, 1]] + 5e-4 * np.eye(4)[[1, 2, 3]]
+    rows = np.concatenate([rows[:1], rows])
+    rows[0] = [1, 1, 1, 1]
+    for scale in (1.0, 1e-6):
+        got = np.asarray(patches.orthonormal(jnp.asarray(scale * rows, jnp.float32)))
+        np.testing.assert_allclose(got @ got.T, np.eye(4), atol=1e-6)
+
+
 def test_random_control_has_the_length_and_no_direction(key):
     v = jnp.full((40, 25), 0.3)
     controls = jax.vmap(lambda k: patches.random_like(k, v))(jax.random.split(key, 50))
@@ -115,6 +125,20 @@ def test_a_derangement_has_no_fixed_point(n, key):
             lambda: patches.orthonormal(E0 * jnp.nan),
             "directions: got 2 numbers that are not finite",
         ),
+        (
+            lambda: patches.orthonormal(jnp.stack([E0, E0 + jnp.array([0.0, 5e-5])])),
+            "directions: got row 1 of length 1, 0 or in the span",
+        ),
+        (lambda: patches.add(H * jnp.nan)(H), "vector: got 2 numbers that are not f"),
+        (lambda: patches.replace(H / 0)(H), "activation: got 2 numbers that are not"),
+        (lambda: patches.fill(None, jnp.nan)(H), "value: got 1 numbers that are not"),
+        (lambda: patches.swap(H * jnp.nan, E0)(H), "source: got 2 numbers that are n"),
+        (
+            lambda: patches.project_out(E0, H * jnp.nan)(H),
+            "center: got 2 numbers that are not finite",
+        ),
+        (lambda: patches.set_along(E0, jnp.nan)(H), "to: got 1 numbers that are not"),
+        (lambda: patches.add(H, jnp.nan)(H), "scale: got 1 numbers that are not"),
         (lambda: patches.derangement(jax.random.key(0), 1), "n: got 1; allowed: at"),
     ],
 )

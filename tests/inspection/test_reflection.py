@@ -94,6 +94,31 @@ def test_a_probe_by_hand():
     assert found.summary() == "self-reflection: one part has no other to predict"
 
 
+def test_the_room_is_that_of_the_held_out_targets():
+    # as above, held-out targets 1 higher: x + 1 is left, 2 or 0, of a variance of 4
+    x = np.tile([1.0, -1.0], 4)[:, None]
+    train = np.arange(8) < 4
+    found = reflection.fit(
+        x, [0], 2 * x + ~train[:, None], x, train, jax.random.key(0), 1.0, draws=1
+    )
+    assert found.r2[0, 0] == pytest.approx(0.5)
+
+
+def test_parts_as_wide_as_the_features_are_no_discovery():
+    """Random linear parts then all predict alike; their deviation would be 0."""
+    rng = np.random.default_rng(9)
+    z = rng.normal(size=(N, 8))
+    hidden = [np.maximum(z @ rng.normal(size=(8, 16)), 0) for _ in range(3)]
+    said = np.stack([h @ rng.normal(size=16) for h in hidden], axis=1)
+    said[:, 2] = z[:, 0]
+    found = reflection.fit(
+        np.concatenate(hidden, 1), np.repeat(np.arange(3), 16), said, z, TRAIN,
+        jax.random.key(0),
+    )  # fmt: skip
+    assert found.spread.min() > 1e-6
+    assert (found.excess[~np.eye(3, dtype=bool)] < 3 * found.spread.max()).all()
+
+
 def test_scale_and_shift_of_units_and_targets_change_nothing():
     record = jax.vmap(model(True))(Z)
     hidden = record.sites["hidden"].reshape(N, -1)

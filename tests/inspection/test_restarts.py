@@ -34,6 +34,14 @@ def test_opposites_are_one_answer():
     assert got.signs[:, 0].all()
 
 
+def test_a_pair_without_a_difference_tells_nothing_apart():
+    directions, losses, facts = sample([[1, 1, -1], [-1, -1, 1], [1, -1, 1]])
+    facts[0] = 0
+    got = restarts.estimate(directions, losses, facts)
+    assert got.counts.tolist() == [3]
+    assert got.signs.tolist() == [[False, True, False]]
+
+
 def test_restarts_that_did_not_arrive_are_left_out():
     directions, losses, facts = sample([[1, 1], [1, -1], [1, 1]])
     losses[1] = 0.5

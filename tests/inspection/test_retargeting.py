@@ -100,6 +100,12 @@ def test_a_unit_is_the_nearest_to_the_cell(padding):
         ),
         (
             lambda: retargeting.retarget(
+                MODEL, STATES, PLACED * jnp.nan, "h", GOAL, jnp.ones(1), score
+            ),
+            "placed: got 6 numbers that are not finite",
+        ),
+        (
+            lambda: retargeting.retarget(
                 MODEL, STATES, PLACED, "g", GOAL, jnp.ones(1), score
             ),
             "site: got 'g'; allowed: h, out",

@@ -41,6 +41,8 @@ def test_one_object_gets_all():
     found = shapley.exact(jnp.array([2.0, 7.0]))
     assert found.values.tolist() == [5]
     assert found.interactions.tolist() == [[0]]
+    # what is left is the total less the change
+    assert found._replace(total=jnp.float32(8)).residual == 3
 
 
 @pytest.mark.parametrize("x64", [False, True])

@@ -104,6 +104,8 @@ class TestEveryHead:
         np.testing.assert_array_equal(record.sites["features"], features)
         np.testing.assert_array_equal(record.outputs["logits"], agent.decoder(features))
         np.testing.assert_array_equal(record.outputs["value"], out.value)
+        hidden = jax.nn.relu(agent.decoder.hidden(features))
+        np.testing.assert_array_equal(record.sites["decoder.hidden"], hidden)
         for name in ("parts", "gates", "units", "value"):
             np.testing.assert_array_equal(
                 record.sites[f"value.{name}" if name != "value" else name],
@@ -171,6 +173,10 @@ class TestEveryHead:
         np.testing.assert_allclose(
             more.sites["value.units"].sum(), want, rtol=1e-5, atol=1e-4
         )
+        # the last unit of the part takes the difference up, and no other
+        moved = more.sites["value.units"] != base.sites["value.units"]
+        owned = np.flatnonzero(np.asarray(agent.value.owners) == k)
+        np.testing.assert_array_equal(np.flatnonzero(np.asarray(moved)), owned[-1:])
         u = int(jnp.abs(base.sites["value.units"]).argmax())
         less = sites.run(agent, *state(1), {"value.units": lambda x: x.at[u].set(0.0)})
         want = base.outputs["value"] - base.sites["value.units"][u]
