@@ -31,7 +31,7 @@ def shares(gathered: Gathered, side: Side, levels: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for m in range(len(gathered.mazes)):
         level = jax.tree.map(lambda leaf, m=m: leaf[m], levels)
-        things = _things(gathered.world, level)
+        things = on_board(gathered.world, level)
         if not 1 <= len(things) <= MOST:
             found.append({})
             continue
@@ -46,7 +46,7 @@ def shares(gathered: Gathered, side: Side, levels: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _things(world: Any, level: Any) -> dict[str, tuple[int, int, int]]:
+def on_board(world: Any, level: Any) -> dict[str, tuple[int, int, int]]:
     """Row, column and plane of each thing, by the name that the page has for it."""
     if not (hasattr(world, "things") and hasattr(level, "board")):
         return {}

@@ -33,19 +33,19 @@ def chances(
     reach, path = [], []
     for m in range(count):
         table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf[m]), mazes.table)
-        goal = _goal(table, mazes.reachable[m])
+        there = goal(table, mazes.reachable[m])
         policy = chosen[:, :, m].astype(np.float64)
         kept = np.maximum(boards.kept[m], 0)
-        found = ways.reach_probability(table.successor, policy, table.terminated, goal)
+        found = ways.reach_probability(table.successor, policy, table.terminated, there)
         reach.append(found.probability[..., kept])
-        path.append(_paths(table, policy, goal)[..., kept])
+        path.append(_paths(table, policy, there)[..., kept])
     return {
         "reach": np.stack(reach, axis=2).astype(np.float32),
         "path": np.stack(path, axis=2).astype(np.float32),
     }
 
 
-def _goal(table: Any, reachable: np.ndarray) -> np.ndarray:
+def goal(table: Any, reachable: np.ndarray) -> np.ndarray:
     """States in which an episode ends with the most that an end pays."""
     ends = np.where(table.terminated & reachable[:, None], table.reward, -np.inf)
     best = np.where(ends >= max(ends.max(), 1e-6) - 1e-6)
