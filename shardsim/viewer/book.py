@@ -158,12 +158,13 @@ def _steered(
             steered = {} if runs is None else steering.card(runs, one, sample)
         with clock.over("interventions"):
             planned = targets.plan(gathered, condition, boards, one, sample)
-            steered |= _moved(one, sample, runs, planned, condition, boards)
+            steered |= _moved(gathered, one, sample, runs, planned, condition, boards)
         found.append({"steering": steered})
     return found
 
 
 def _moved(
+    gathered: Gathered,
     inner: Inside,
     sample: inside.Sample,
     runs: steering.Runs | None,
@@ -174,23 +175,27 @@ def _moved(
     """V under every intervention, asked for in one program a side."""
     count = len(boards.kept)
     shown = inside.shown(inner.features[:, :count], boards, 1)
-    rows = []
-    for seed, base in enumerate(shown):
-        parts = [] if runs is None else [steering.moves(runs, seed, sample, base)]
-        if planned is not None:
-            clamped = inside.shown(planned.clamped[seed], boards, 1)
-            placed = inside.shown(planned.placed[seed], boards, 0)
-            parts += [clamped, placed[None]]
-        if not parts:
-            return {}
-        rows.append(np.concatenate(parts))
     context = inside.shown(inner.context[:count], boards, 0)
-    said = steering.moved(inner, rows, context)
-    last = 2 * len(targets.MAGNITUDES) + 1 if planned is not None else 0
-    split = said.shape[1] - last
+    found = []
+    for seed, base in enumerate(shown):
+        rows = [] if runs is None else [steering.moves(runs, seed, sample, base)]
+        around = [
+            np.broadcast_to(context, (len(part), *context.shape)) for part in rows
+        ]
+        if planned is not None:
+            pieces = targets.pieces(planned, inner, seed, base.shape[1])
+            rows, around = [*rows, pieces[0]], [*around, pieces[1]]
+        if not rows:
+            return {}
+        both = (np.concatenate(part) for part in (rows, around))
+        found.append(steering.moved(inner, seed, *both))
+    said = np.stack(found)
+    split = steering.MOVES if runs is not None else 0
     told = {} if runs is None else steering.told(said[:, :split])
     if planned is not None:
-        told["retarget"] = targets.told(planned, inner, condition, said[:, split:])
+        told["retarget"] = targets.told(
+            planned, inner, condition, boards, gathered.how, said[:, split:]
+        )
     return told
 
 

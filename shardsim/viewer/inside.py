@@ -109,11 +109,11 @@ def _labels(
 
 @jax.jit
 def answers(
-    value: Any, features: Float[Array, "B M X D"], context: Float[Array, "M X C"]
+    value: Any, features: Float[Array, "B M X D"], context: Float[Array, "B M X C"]
 ) -> Float[Array, "B M X"]:
     """V of one seed where its features were changed in B ways."""
     over = jax.vmap(jax.vmap(lambda h, c: value(h, c).value))
-    return jax.lax.map(lambda h: over(h, context), features)
+    return jax.lax.map(lambda one: over(*one), (features, context))
 
 
 @jax.jit

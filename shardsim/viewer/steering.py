@@ -31,6 +31,8 @@ MANY_SEEDS = 4
 """With more of them there are two samples each, and not three."""
 COEFFICIENTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Of what is added, in standard deviations of the features along the direction."""
+MOVES = 2 * len(METHODS) * (1 + len(COEFFICIENTS))
+"""Ablated, then added, along each direction and a random one."""
 MOST_PAIRS = 256
 CONVERGED = 0.99
 """|cos| to the mean difference from which RLACE counts as having arrived."""
@@ -229,12 +231,11 @@ def told(said: Float[np.ndarray, "N B M X"]) -> dict[str, Any]:
 
 
 def moved(
-    inner: Inside, rows: list[Float[np.ndarray, "B M X D"]], context: np.ndarray
-) -> Float[np.ndarray, "N B M X"]:
-    """V of every seed under its moves."""
-    out = []
-    for seed, features in enumerate(rows):
-        value = inside.of_seed(inner.networks.value, seed)
-        said = inside.answers(value, jnp.asarray(features), jnp.asarray(context))
-        out.append(np.where(inner.finite[seed], np.asarray(said), np.nan))
-    return np.stack(out).astype(np.float32)
+    inner: Inside, seed: int, features: np.ndarray, context: np.ndarray
+) -> Float[np.ndarray, "B M X"]:
+    """V of one seed under its moves; NaN for a seed without numbers."""
+    if not inner.finite[seed]:
+        return np.full(features.shape[:-1], np.nan, np.float32)
+    value = inside.of_seed(inner.networks.value, seed)
+    said = inside.answers(value, jnp.asarray(features), jnp.asarray(context))
+    return np.asarray(said)

@@ -17,14 +17,14 @@ from jaxtyping import Bool, Float
 
 from shardsim.comparison import battery
 from shardsim.inspection import ways
-from shardsim.viewer import inside, objects, routes
+from shardsim.viewer import inside, objects, reading, routes
 from shardsim.viewer.gather import Gathered
 from shardsim.viewer.inside import Inside, Sample
 from shardsim.viewer.reading import Boards
 
 UNITS = 4
 """Features that are clamped."""
-MAGNITUDES = (0.0, 0.5, 1.0, 2.0, 4.0)
+MAGNITUDES = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Times the mean of the clamped features with the thing in its new place."""
 
 
@@ -128,44 +128,80 @@ def _clamped(
     return out, sizes
 
 
+def pieces(
+    planned: Plan, inner: Inside, seed: int, states: int
+) -> tuple[Float[np.ndarray, "B M X D"], Float[np.ndarray, "B M X C"]]:
+    """All states of one seed, cut into pieces of as many as a page holds of a maze.
+
+    Clamped, as they are, and with the thing in its new place: V is asked of all.
+    """
+    count = len(planned.goals)
+    base, context = inner.features[seed, :count], inner.context[:count]
+    every = np.concatenate(
+        [planned.clamped[seed], base[None], planned.placed[seed, None]]
+    )
+    around = np.broadcast_to(context, (len(every), *context.shape))
+    return _cut(every, states), _cut(around, states)
+
+
+def _cut(x: Float[np.ndarray, "B M S D"], states: int) -> np.ndarray:
+    """[B, M, S, D] to [pieces B, M, X, D]; the last states are filled up with 0."""
+    many = -(-x.shape[2] // states)
+    full = np.pad(x, [(0, 0), (0, 0), (0, many * states - x.shape[2]), (0, 0)])
+    parts = full.reshape(*x.shape[:2], many, states, x.shape[3])
+    return np.moveaxis(parts, 2, 0).reshape(-1, x.shape[1], states, x.shape[3])
+
+
+def _joined(said: Float[np.ndarray, "N B M X"], states: int) -> np.ndarray:
+    """The other way round: [N, pieces B, M, X] to [N, B, M, S]."""
+    seeds, rows, mazes, some = said.shape
+    many = -(-states // some)
+    parts = said.reshape(seeds, many, rows // many, mazes, some)
+    whole = np.moveaxis(parts, 1, 3).reshape(seeds, rows // many, mazes, -1)
+    return whole[..., :states]
+
+
 def told(
     planned: Plan,
     inner: Inside,
     condition: battery.Condition,
+    boards: Boards,
+    how: battery.Judged,
     said: Float[np.ndarray, "N B M X"],
 ) -> dict[str, Any]:
-    """V under the clamps, and the chance that D's own policy comes to the target."""
-    count = len(MAGNITUDES)
-    base = inner.features[:, None, : len(planned.goals)]
+    """V under the clamps, and the chance that the agent comes to the target."""
+    count, mazes = len(MAGNITUDES), len(planned.goals)
+    value = _joined(said, condition.optimal.shape[1])
+    base = inner.features[:, None, :mazes]
     every = np.concatenate([planned.clamped, base, planned.placed[:, None]], axis=1)
-    logits = np.asarray(
-        inside.logits(inner.networks.decoder, jnp.asarray(every)), np.float64
-    )
-    chance = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    chance = np.nan_to_num(chance / chance.sum(axis=-1, keepdims=True))
+    logits = np.asarray(inside.logits(inner.networks.decoder, jnp.asarray(every)))
+    prior = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    level = reading.some(condition, 0, mazes)
+    chosen = battery.policy(np.nan_to_num(value), np.nan_to_num(prior), level, how)
     scores = np.stack(
         [
-            _arrives(chance[:, :, m], condition, m, one.states)
+            _arrives(chosen[:, :, m], condition, boards, m, one.states)
             for m, one in enumerate(planned.goals)
         ],
         axis=-1,
-    )
-    scores[~inner.finite] = np.nan
+    ).astype(np.float32)
+    scores[~np.isfinite(value).all(axis=(1, 2, 3))] = np.nan
     absent, there = scores[:, -2], scores[:, -1]
+    shown = inside.shown(value, boards, 2)
     return {
         "things": [one.thing for one in planned.goals],
         "cells": [list(one.cell) for one in planned.goals],
         "units": min(UNITS, base.shape[-1] // 2),
         "times": list(MAGNITUDES),
         "magnitudes": planned.magnitudes,
-        "scores": np.moveaxis(scores[:, :count], 1, -1).astype(np.float32),
-        "random scores": np.moveaxis(scores[:, count:-2], 1, -1).astype(np.float32),
-        "absent": absent.astype(np.float32),
-        "placed": there.astype(np.float32),
+        "scores": np.moveaxis(scores[:, :count], 1, -1),
+        "random scores": np.moveaxis(scores[:, count:-2], 1, -1),
+        "absent": absent,
+        "placed": there,
         "share": _share(scores[:, :count], absent, there).astype(np.float32),
-        "clamped": said[:, :count],
-        "random clamped": said[:, count : 2 * count],
-        "placed value": said[:, -1],
+        "clamped": shown[:, :count],
+        "random clamped": shown[:, count : 2 * count],
+        "placed value": shown[:, -1],
     }
 
 
@@ -179,10 +215,16 @@ def _share(scores: np.ndarray, absent: np.ndarray, there: np.ndarray) -> np.ndar
 def _arrives(
     policy: Float[np.ndarray, "N B S A"],
     condition: battery.Condition,
+    boards: Boards,
     m: int,
     states: Bool[np.ndarray, " S"],
 ) -> Float[np.ndarray, "N B"]:
-    """Chance to come to the target from the start, in the maze as it is."""
+    """Chance to come to the target, mean over the cells of the maze as it is.
+
+    From the start alone most chances would be 0 or 1: what pays is often nearer.
+    """
     table = jax.tree.map(lambda leaf: np.asarray(leaf)[m], condition.table)
     found = ways.reach_probability(table.successor, policy, table.terminated, states)
-    return np.asarray(found.probability)[..., int(table.start)]
+    drawn = boards.kept[m][boards.cell[m][boards.cell[m] >= 0]]
+    drawn = drawn[~states[drawn]]
+    return np.asarray(found.probability)[..., drawn].mean(axis=-1)

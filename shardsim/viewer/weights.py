@@ -28,7 +28,7 @@ COLLIDING = 3
 """Directions that are kept, and that are lost."""
 PAIRS = 6
 """Pairs of states of a maze that are shown."""
-LOOKED = 60
+LOOKED = 200
 """Pairs among which they are looked for: some are of states that are not drawn."""
 
 _spectrum = jax.jit(weight_svd.fit)
@@ -152,8 +152,8 @@ def _merged(
     was: Float[np.ndarray, " p"],
     now: Float[np.ndarray, " p"],
 ) -> list[dict[str, Any]]:
-    """The pairs of drawn states whose |cosine| rises most."""
-    good = drawn[places].all(axis=1) & (np.abs(now) > np.abs(was))
+    """The pairs of drawn states whose cosine rises most, towards one effect."""
+    good = drawn[places].all(axis=1) & (now > np.abs(was))
     return [
         {"states": places[i].tolist(), "before": float(was[i]), "after": float(now[i])}
         for i in np.flatnonzero(good)[:PAIRS]
