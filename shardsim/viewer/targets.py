@@ -22,7 +22,7 @@ from shardsim.viewer.gather import Gathered
 from shardsim.viewer.inside import Inside, Sample
 from shardsim.viewer.reading import Boards
 
-UNITS = 4
+UNITS = 12
 """Features that are clamped."""
 MAGNITUDES = (0.0, 1.0, 2.0, 4.0, 8.0)
 """Times the mean of the clamped features with the thing in its new place."""
