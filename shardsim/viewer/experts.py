@@ -72,10 +72,12 @@ def fitted(
     # chosen by what it learnt from, never by what it is judged by
     best = int(np.argmax(train))
     shape = (*shown.shape[:2], EXPERTS)
+    each = np.abs(gates[best] * (mean + sd * parts[best]))[: ends[1]].sum(axis=0)
     return {
         "experts": EXPERTS,
         "gates": gates[best, ends[1] :].reshape(shape),
         "parts": (mean + sd * parts[best, ends[1] :]).reshape(shape),
+        "share": each / max(float(each.sum()), 1e-12),
         "train R2": float(train[best]),
         "held-out R2": float(held_out[best]),
         "restarts": held_out,
