@@ -7,6 +7,7 @@ function hint(node, text) {
   node.append(title);
   return node;
 }
+function fixed(x) { return Number.isFinite(x) ? x.toFixed(2).replace("-", "\u2212") : "\u2013"; }
 function figure(name, what, ...inside) {
   return el("figure", {}, el("figcaption", {}, el("b", {}, name), el("small", {}, what)), ...inside);
 }
@@ -92,7 +93,7 @@ function logitTable(s, n) {
   if (!w.logits) return null;
   const [, T, A] = w.logits.shape, values = w["of D"].values, of = (t, a) => w.logits[offset(w.logits, n, t, a)];
   const all = Array.from({ length: T * A }, (_, i) => Math.abs(of(Math.floor(i / A), i % A))), most = Math.max(...all.filter(Number.isFinite), 1e-9);
-  const tint = (x) => { const rgb = colour(x, most, true) ?? [120, 120, 120]; return el("span", { class: "amount", style: `background:${css(rgb)};color:${bright(rgb) ? "#111" : "#fff"}` }, signed(x, 2)); };
+  const tint = (x) => { const rgb = colour(x, most, true) ?? [120, 120, 120]; return el("span", { class: "amount", style: `background:${css(rgb)};color:${bright(rgb) ? "#111" : "#fff"}` }, (x > 0 ? "+" : "") + fixed(x)); };
   const read = (t) => (x) => w.read[offset(w.read, n, t, STATE.maze, x)];
   return figure("what D\u2019s singular directions do", "logits of a step of one sd along each, through D\u2019s mean slope, less their mean; beside: how much of it every cell holds",
     el("div", { class: "scroll" }, el("table", { class: "things", "data-logits": LETTERS[s] },
@@ -105,7 +106,7 @@ function logitTable(s, n) {
 function collisionTable(s, n) {
   const w = SIDES[s].weights;
   if (!w.before) return null;
-  const c = w.before.shape[1], pair = (i, j) => `${number(w.before[offset(w.before, n, i, j)], 2)} \u2192 ${number(w.after[offset(w.after, n, i, j)], 2)}`;
+  const c = w.before.shape[1], pair = (i, j) => `${fixed(w.before[offset(w.before, n, i, j)])} \u2192 ${fixed(w.after[offset(w.after, n, i, j)])}`;
   const merged = w.merged[n][STATE.maze], at = (x) => [0, 1].map((d) => BOARDS.position[offset(BOARDS.position, STATE.maze, x, d)]);
   const [map, pen] = canvas(COLUMNS, ROWS, 14);
   paint(pen, 14, STATE.maze, () => NaN, 1, true, { small: true });
@@ -120,7 +121,7 @@ function collisionTable(s, n) {
     el("div", { class: "scroll" }, el("table", { class: "things", "data-collisions": LETTERS[s] },
       el("thead", {}, el("tr", {}, ["k \u00b1 n", ...Array.from({ length: c }, (_, j) => `lost n${j}`)].map((t) => el("th", {}, t)))),
       el("tbody", {}, Array.from({ length: c }, (_, i) => el("tr", {}, el("th", { scope: "row" }, `kept k${i}`), Array.from({ length: c }, (_, j) => el("td", {}, pair(i, j)))))))),
-    el("div", { class: "pairs" }, map, el("ul", { "data-merged": LETTERS[s] }, merged.length ? merged.map((m) => el("li", {}, `${m.states.map((x) => `(${at(x).join(", ")})`).join(" and ")}: ${number(m.before, 2)} \u2192 ${number(m.after, 2)}`)) : el("li", {}, "no two cells of this maze"))));
+    el("div", { class: "pairs" }, map, el("ul", { "data-merged": LETTERS[s] }, merged.length ? merged.map((m) => el("li", {}, `${m.states.map((x) => `(${at(x).join(", ")})`).join(" and ")}: ${fixed(m.before)} \u2192 ${fixed(m.after)}`)) : el("li", {}, "no two cells of this maze"))));
 }
 
 function truthChart(s, n) {
