@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from shardsim.comparison import battery
 from shardsim.inspection import distillation
-from shardsim.viewer import inside
+from shardsim.viewer import inside, programs
 from shardsim.viewer.inside import Inside
 from shardsim.viewer.reading import Boards, Whole
 
@@ -98,7 +98,7 @@ def _distilled(
         return distillation.fit(key, sizes, x, y, RESTARTS, STEPS, BATCH, RATE)
 
     # one program: drawing the weights by itself compiles many small ones
-    graph, states = jax.jit(learnt)(
+    graph, states = programs.program(learnt)(
         jax.random.key(0), jnp.asarray(rows[0]), jnp.asarray(targets)
     )
     said = distillation.ask(graph, states, jnp.asarray(np.concatenate(rows)))

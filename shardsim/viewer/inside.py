@@ -8,11 +8,11 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.comparison import battery
+from shardsim.viewer import programs
 from shardsim.viewer.gather import Gathered, Side
 from shardsim.viewer.reading import Boards
 
@@ -44,7 +44,8 @@ class Sample(NamedTuple):
 
 def look(gathered: Gathered, side: Side, levels: Any) -> Inside:
     """Features of every seed in every state."""
-    last = jax.tree.map(lambda leaf: leaf[-side.seeds :], side.networks)
+    # on the host: a slice of each shape would be a program of its own
+    last = jax.tree.map(lambda leaf: np.asarray(leaf)[-side.seeds :], side.networks)
     found, context = encoded(gathered.world, last.encoder, levels)
     features = np.asarray(found)
     finite = np.isfinite(features).all(axis=(1, 2, 3))
@@ -52,7 +53,7 @@ def look(gathered: Gathered, side: Side, levels: Any) -> Inside:
     return Inside(last, features, np.asarray(context), finite)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(programs.program, static_argnums=0)
 def encoded(world: Any, encoders: Any, levels: Any) -> tuple[Array, Array]:
     """E's features [N, L, S, D], and the context shown [L, S, C], in all states."""
 
@@ -107,7 +108,7 @@ def _labels(
     return (optimal > np.median(optimal)).astype(np.int32), "exact V above its median"
 
 
-@jax.jit
+@programs.program
 def answers(
     value: Any, features: Float[Array, "B M X D"], context: Float[Array, "B M X C"]
 ) -> Float[Array, "B M X"]:
@@ -116,7 +117,7 @@ def answers(
     return jax.lax.map(lambda one: over(*one), (features, context))
 
 
-@jax.jit
+@programs.program
 def logits(
     decoders: Any, features: Float[Array, "N B M S D"]
 ) -> Float[Array, "N B M S A"]:
@@ -132,10 +133,10 @@ def logits(
 
 def of_seed(tree: Any, seed: int) -> Any:
     """The networks of one seed."""
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[seed], tree)
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[seed], tree)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(programs.program, static_argnums=0)
 def places(world: Any, level: Any) -> Int[Array, "S 2"]:
     """Row and column of the agent in every state of a level."""
     return jax.vmap(world.position)(world.states(level))

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from shardsim.comparison import battery
 from shardsim.inspection import shards
-from shardsim.viewer import curves, reading
+from shardsim.viewer import curves, programs, reading
 from shardsim.viewer.reading import Whole
 
 
@@ -20,9 +20,9 @@ def usage(whole: Whole, mask: np.ndarray) -> dict[str, Any]:
     """Shares, dead and twin shards of every seed in the last checkpoint."""
     gates = jnp.asarray(whole.gates[-1][:, mask])
     parts = jnp.asarray(whole.parts[-1][:, mask])
-    found = jax.jit(jax.vmap(shards.usage))(gates, parts)
+    found = programs.program(jax.vmap(shards.usage))(gates, parts)
     value = jnp.asarray(whole.value[-1][:, mask])
-    added = jax.jit(jax.vmap(shards.contributions))(value, gates, parts)
+    added = programs.program(jax.vmap(shards.contributions))(value, gates, parts)
     return {
         "gate share": np.asarray(found.gate_share),
         "value share": np.asarray(found.value_share),

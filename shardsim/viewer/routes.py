@@ -11,7 +11,7 @@ import numpy as np
 
 from shardsim.comparison import battery
 from shardsim.inspection import ways
-from shardsim.viewer import reading
+from shardsim.viewer import programs, reading
 from shardsim.viewer.gather import Gathered
 from shardsim.viewer.reading import Boards, Whole
 
@@ -54,7 +54,7 @@ def goal(table: Any, reachable: np.ndarray) -> np.ndarray:
     return goal
 
 
-@jax.jit
+@programs.program
 def _walked(successor: Any, policy: Any, terminated: Any, goal: Any) -> Any:
     def one(policy: Any) -> Any:
         return ways.path_probability(successor, policy, terminated, goal).geometric

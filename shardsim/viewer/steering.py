@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import concepts, consistency, directions, leace
-from shardsim.viewer import curves, inside
+from shardsim.viewer import curves, inside, programs
 from shardsim.viewer.inside import Inside, Sample
 
 METHODS = ("mean_difference", "logistic", "inlp", "rlace", "leace", "cde")
@@ -102,7 +102,7 @@ def _drawn(
     return np.stack(states), np.swapaxes(np.stack(pairs), 0, 1)
 
 
-@jax.jit
+@programs.program
 def _linear(
     x: Float[Array, "R n D"], z: Float[Array, "R n 2"], keys: Array
 ) -> tuple[Array, Array, Array]:
@@ -126,7 +126,7 @@ def _linear(
     return jax.lax.map(one, (x, z, keys))
 
 
-@jax.jit
+@programs.program
 def _swapped(
     value: Any,
     a: Float[Array, "N B m D"],

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from shardsim.comparison import battery
 from shardsim.inspection import fitting, likelihoods, shapes, tails
-from shardsim.viewer import curves
+from shardsim.viewer import curves, programs
 from shardsim.viewer.reading import Whole
 
 BINS = 24
@@ -81,7 +81,7 @@ def card(whole: Whole, condition: battery.Condition) -> dict[str, Any]:
     }
 
 
-@functools.partial(jax.jit, static_argnames="clusters")
+@functools.partial(programs.program, static_argnames="clusters")
 def _measured(
     total: Float[Array, "N n"],
     groups: Float[Array, "G n"],

@@ -65,7 +65,7 @@ def plan(
         return None
     chosen = tuple(one for one in goals if one is not None)
     levels = jax.tree.map(
-        lambda old, *new: jnp.asarray(old).at[:count].set(jnp.stack(new)),
+        lambda old, *new: np.concatenate([np.stack(new), np.asarray(old)[count:]]),
         condition.levels,
         *(one.level for one in chosen),
     )
@@ -80,7 +80,7 @@ def goal(
     world: Any, condition: battery.Condition, boards: Boards, m: int
 ) -> Goal | None:
     """Moves the thing in the cell that pays most to the free cell farthest from it."""
-    level = jax.tree.map(lambda leaf: leaf[m], condition.levels)
+    level = jax.tree.map(lambda leaf: np.asarray(leaf)[m], condition.levels)
     table = jax.tree.map(lambda leaf: np.asarray(leaf)[m], condition.table)
     things = objects.on_board(world, level)
     ends = np.flatnonzero(routes.goal(table, condition.reachable[m]))
@@ -100,7 +100,7 @@ def goal(
     board = np.array(level.board)
     board[far[0], far[1], plane] = board[row, column, plane]
     board[row, column, plane] = 0
-    moved = level._replace(board=jnp.asarray(board))
+    moved = level._replace(board=board)
     return Goal(chosen, far, moved, (position == np.asarray(far)).all(axis=-1))
 
 

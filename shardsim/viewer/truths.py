@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.inspection import ccs, contrast, restarts, truthlike
+from shardsim.viewer import programs
 from shardsim.viewer.inside import Inside, Sample
 
 RESTARTS = 12
@@ -86,7 +87,7 @@ def pairs(sample: Sample) -> tuple[Int[np.ndarray, "n 2"], Int[np.ndarray, "m 2"
     return halves[0], halves[1]
 
 
-@jax.jit
+@programs.program
 def _searched(
     learnt: Float[Array, "N 2 n D"],
     held: Float[Array, "N 2 m D"],

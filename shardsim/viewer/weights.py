@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import weight_action, weight_svd
+from shardsim.viewer import programs
 from shardsim.viewer.inside import Inside, Sample
 from shardsim.viewer.reading import Boards
 
@@ -31,7 +32,7 @@ PAIRS = 6
 LOOKED = 200
 """Pairs among which they are looked for: some are of states that are not drawn."""
 
-_spectrum = jax.jit(weight_svd.fit)
+_spectrum = programs.program(weight_svd.fit)
 
 
 class Through(NamedTuple):
@@ -67,9 +68,9 @@ def card(
     return told | _collisions(through, sample, away, boards)
 
 
-def _finite(leaf: Any) -> Array:
+def _finite(leaf: Any) -> np.ndarray:
     """Numbers as they are; 0 for what is none, so that a matrix can be decomposed."""
-    return jnp.nan_to_num(jnp.asarray(leaf), posinf=0.0, neginf=0.0)
+    return np.nan_to_num(np.asarray(leaf), posinf=0.0, neginf=0.0)
 
 
 def _values(directions: weight_svd.SingularDirections) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _values(directions: weight_svd.SingularDirections) -> dict[str, Any]:
     }
 
 
-@jax.jit
+@programs.program
 def _through(decoders: Any, x: Float[Array, "N n D"]) -> Through:
     def seed(pair: tuple[Any, Array]) -> tuple[Array, Array]:
         decoder, x = pair
@@ -160,7 +161,7 @@ def _merged(
     ]
 
 
-@functools.partial(jax.jit, static_argnames=("count", "looked"))
+@functools.partial(programs.program, static_argnames=("count", "looked"))
 def _collided(
     jacobian: Float[Array, "N A D"],
     x: Float[Array, "N n D"],
