@@ -36,7 +36,8 @@ def usage(whole: Whole, mask: np.ndarray) -> dict[str, Any]:
 
 def roles(whole: Whole, mask: np.ndarray) -> dict[str, Any]:
     """Which shard of the first seed each seed's shards are most like."""
-    each = (whole.gates[-1] * whole.parts[-1])[:, mask]
+    # a seed without numbers is like no other: 0 everywhere
+    each = np.nan_to_num((whole.gates[-1] * whole.parts[-1])[:, mask])
     found = [shards.match(each[0], other) for other in each]
     return {
         "partner": [one.partner.tolist() for one in found],

@@ -34,11 +34,14 @@ def chances(
     for m in range(count):
         table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf[m]), mazes.table)
         there = goal(table, mazes.reachable[m])
-        policy = chosen[:, :, m].astype(np.float64)
+        raw = chosen[:, :, m].astype(np.float64)
+        # where V is no number nobody goes anywhere, and the page says so
+        lost = ~np.isfinite(raw).all(axis=(-2, -1))[..., None]
+        policy = np.where(lost[..., None], 0, raw)
         kept = np.maximum(boards.kept[m], 0)
         found = ways.reach_probability(table.successor, policy, table.terminated, there)
-        reach.append(found.probability[..., kept])
-        path.append(_paths(table, policy, there)[..., kept])
+        reach.append(np.where(lost, np.nan, found.probability[..., kept]))
+        path.append(np.where(lost, np.nan, _paths(table, policy, there)[..., kept]))
     return {
         "reach": np.stack(reach, axis=2).astype(np.float32),
         "path": np.stack(path, axis=2).astype(np.float32),

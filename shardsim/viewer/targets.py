@@ -174,10 +174,11 @@ def told(
     value = _joined(said, condition.optimal.shape[1])
     base = inner.features[:, None, :mazes]
     every = np.concatenate([planned.clamped, base, planned.placed[:, None]], axis=1)
-    logits = np.asarray(inside.logits(inner.networks.decoder, jnp.asarray(every)))
+    said_by_d = inside.logits(inner.networks.decoder, jnp.asarray(every))
+    logits = np.nan_to_num(np.asarray(said_by_d))
     prior = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
     level = reading.some(condition, 0, mazes)
-    chosen = battery.policy(np.nan_to_num(value), np.nan_to_num(prior), level, how)
+    chosen = battery.policy(np.nan_to_num(value), prior, level, how)
     scores = np.stack(
         [
             _arrives(chosen[:, :, m], condition, boards, m, one.states)

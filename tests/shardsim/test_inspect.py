@@ -198,26 +198,3 @@ def test_worlds_that_differ_are_refused(tiny_run, tmp_path, capsys):
     folder = changed(tiny_run, tmp_path, other)
     assert cli.main(["inspect", str(tiny_run), str(folder)]) == 2
     assert "differs in max_steps" in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_the_whole_page_holds_directions_interventions_and_tails(tiny_run, tmp_path):
-    out = tmp_path / "page.html"
-    inspect.inspect([tiny_run], out, mazes=2)
-    same(data_of(out), numbers(out))
-    for side in numbers(out)["sides"]:
-        found = side["steering"]
-        nothing = found["coefficients"].index(0.0)
-        base = np.asarray(side["read"]["value"])[-1, 0]
-        for method in range(len(found["methods"])):
-            added = np.asarray(found["added"])[method, nothing]
-            np.testing.assert_allclose(added, base, atol=1e-5)
-        runs_of = np.asarray(found["agreement"])
-        np.testing.assert_allclose(np.diag(runs_of), 1, atol=1e-5)
-        assert found["gauge"] > 0.99
-        tails = side["tails"]
-        assert tails["groups"][0] == "pooled"
-        assert len(tails["shape"]) == len(tails["groups"]) == len(tails["drawn"])
-        for things in side["things"]:
-            assert len(things["value"]) == len(things["names"])
-        assert bool(side["fitted"]) == (side["parts"] == 1)
