@@ -148,7 +148,7 @@ def _steered(
     boards: Boards,
     clock: Clock,
 ) -> list[dict[str, Any]]:
-    """Directions with interventions, of each side."""
+    """Directions, interventions, weights and CCS, of each side."""
     count = len(gathered.mazes)
     found = []
     for one in inner:
@@ -159,7 +159,12 @@ def _steered(
         with clock.over("interventions"):
             planned = targets.plan(gathered, condition, boards, one, sample)
             steered |= _moved(gathered, one, sample, runs, planned, condition, boards)
-        found.append({"steering": steered})
+        with clock.over("weights"):
+            shown = inside.shown(one.features[:, :count], boards, 1)
+            weighed = weights.card(one, sample, shown, boards)
+        with clock.over("truths"):
+            true = truths.card(one, sample)
+        found.append({"steering": steered, "weights": weighed, "truths": true})
     return found
 
 
@@ -208,29 +213,17 @@ def _more(
     boards: Boards,
     clock: Clock,
 ) -> dict[str, Any]:
-    """What a quick page leaves out besides: tails, weights, things, experts."""
+    """What a quick page leaves out besides: tails, things, experts."""
     count = len(gathered.mazes)
     tail = Whole(*(leaf[:, :, count:] for leaf in whole))
     rest = reading.some(condition, count, None)
-    sample = inside.sample(condition, inner, count)
-    shown = inside.shown(inner.features[:, :count], boards, 1)
     with clock.over("tails"):
         tails = tailing.card(tail, rest)
     with clock.over("things"):
         things = objects.shares(gathered, side, condition.levels)
     with clock.over("experts"):
         fitted = experts.fitted(inner, whole, condition, boards)
-    with clock.over("weights"):
-        weighed = weights.card(inner, sample, shown, boards)
-    with clock.over("truths"):
-        true = truths.card(inner, sample)
-    return {
-        "tails": tails,
-        "things": things,
-        "fitted": fitted,
-        "weights": weighed,
-        "truths": true,
-    }
+    return {"tails": tails, "things": things, "fitted": fitted}
 
 
 def _table(gathered: Gathered, sides: list[dict[str, Any]]) -> list[dict[str, Any]]:
