@@ -36,7 +36,7 @@ def chances(
         there = goal(table, mazes.reachable[m])
         raw = chosen[:, :, m].astype(np.float64)
         # where V is no number nobody goes anywhere, and the page says so
-        lost = ~np.isfinite(raw).all(axis=(-2, -1), keepdims=True)[..., 0]
+        lost = np.asarray(~np.isfinite(raw).all(axis=(-2, -1)))[..., None]
         policy = np.where(lost[..., None], 0, raw)
         kept = np.maximum(boards.kept[m], 0)
         found = ways.reach_probability(table.successor, policy, table.terminated, there)
