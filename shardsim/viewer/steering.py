@@ -178,13 +178,19 @@ def card(runs: Runs, inner: Inside, sample: Sample) -> dict[str, Any]:
         "samples": samples,
         "agreement": pairs.astype(np.float32),
         "own": own.astype(np.float32),
-        "own over seeds": [curves.interval(own[:, i]) for i in range(count)],
+        "own over seeds": [_over(own[:, i]) for i in range(count)],
         "losses": runs.losses,
         "null": consistency.null(1, d),
         "gauge": gauge.astype(np.float32),
-        "gauge over seeds": curves.interval(gauge.min(axis=1)),
+        "gauge over seeds": _over(gauge.min(axis=1)),
         "converged": CONVERGED,
     }
+
+
+def _over(x: Float[np.ndarray, " N"]) -> dict[str, float]:
+    """Mean and interval over the seeds that have numbers."""
+    kept = x[np.isfinite(x)]
+    return curves.interval(kept if len(kept) else x)
 
 
 def moves(

@@ -94,6 +94,9 @@ def test_methods_agree_with_themselves_in_every_seed(told):
             assert numbers(found["gauge"])[seed].min() > found["converged"]
     lost = told["sides"][0]["steering"]
     assert np.isnan(numbers(lost["own"])[1]).all()
+    # the mean is that of the seeds that are left
+    mean = lost["own over seeds"][0]["estimate"]
+    assert mean == pytest.approx(lost["own"][0][0], abs=1e-6)
 
 
 def test_tails_things_and_experts_are_there(told):
@@ -158,8 +161,9 @@ def test_directions_follow_the_seed(page, told):
         page.js(f"set({{seed: {seed}}})")
         page.settle()
         logits = numbers(found["weights"]["logits"])[seed]
-        row = text_of(page, "[data-logits=B] tbody tr")
-        assert f"{logits[0, 0]:+.2f}" in row
+        tiles = "[...document.querySelectorAll('[data-logits=B] .amount')]"
+        row = page.js(f"{tiles}.map((n) => Number(n.title))")
+        np.testing.assert_allclose(row, logits.reshape(-1), rtol=1e-6)
         before = numbers(found["weights"]["before"])[seed][0, 0]
         assert f"{before:.2f}" in text_of(page, "[data-collisions=B] tbody tr")
         bold = "[data-directions=B] [data-restart^='{}.']"
@@ -177,6 +181,8 @@ def test_directions_follow_the_seed(page, told):
         assert float(hint.split()[-1]) == pytest.approx(own[0], abs=2e-3)
         shots.append(row)
     assert shots[0] != shots[1]
+    over = found["steering"]["own over seeds"][0]["estimate"]
+    assert over == pytest.approx(numbers(found["steering"]["own"])[:, 0].mean())
     gauges = "document.querySelectorAll('[data-directions=A] [data-gauge]').length"
     assert page.js(gauges) == 1  # the other seed is lost
     merged = found["weights"]["merged"][0][0]
