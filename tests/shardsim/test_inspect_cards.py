@@ -194,12 +194,19 @@ def test_directions_follow_the_seed(page, told):
 
 @needs_browser
 def test_tails_follow_the_seed(page, told):
-    tails = told["sides"][1]["tails"]
+    tails, shapes = told["sides"][1]["tails"], []
     for seed in (0, 1):
         page.js(f"set({{seed: {seed}, tail: 'pooled'}})")
         page.settle()
-        shape = numbers(tails["shape"])[seed, 0]
-        assert f"{shape:.1f}" in text_of(page, "[data-tails=B] .note")
+        place = seed * len(tails["groups"])
+        about = "SIDES[1].tails"
+        shape = page.js(
+            f"triple({about}.shape[{place}], {about}['shape interval'], {place})"
+        )
+        said = text_of(page, "[data-tails=B] .note")
+        assert f"\u03b2 {shape}" in said.replace("-", "\u2212")
+        shapes.append(shape)
+    assert shapes[0] != shapes[1]
     assert "no distribution" in text_of(page, "[data-tails=A] h3")
 
 

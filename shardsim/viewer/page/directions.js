@@ -117,10 +117,10 @@ function collisionTable(s, n) {
     pen.beginPath(); pen.moveTo((k + 0.5) * 14, (r + 0.5) * 14); pen.lineTo((l + 0.5) * 14, (q + 0.5) * 14); pen.stroke();
     for (const [y, x] of [[r, k], [q, l]]) { pen.beginPath(); pen.arc((x + 0.5) * 14, (y + 0.5) * 14, 3, 0, 7); pen.fill(); }
   });
-  return figure("collisions", "features that differ and move D\u2019s logits alike: cosine before \u2192 after D",
+  return figure("collisions", "features that differ and move D\u2019s logits alike: cosine before \u2192 after D. k is read by D, n hardly; below: cells",
     el("div", { class: "scroll" }, el("table", { class: "things", "data-collisions": LETTERS[s] },
-      el("thead", {}, el("tr", {}, ["k \u00b1 n", ...Array.from({ length: c }, (_, j) => `lost n${j}`)].map((t) => el("th", {}, t)))),
-      el("tbody", {}, Array.from({ length: c }, (_, i) => el("tr", {}, el("th", { scope: "row" }, `kept k${i}`), Array.from({ length: c }, (_, j) => el("td", {}, pair(i, j)))))))),
+      el("thead", {}, el("tr", {}, ["k \u00b1 n", ...Array.from({ length: c }, (_, j) => `n${j}`)].map((t) => el("th", {}, t)))),
+      el("tbody", {}, Array.from({ length: c }, (_, i) => el("tr", {}, el("th", { scope: "row" }, `k${i}`), Array.from({ length: c }, (_, j) => el("td", {}, pair(i, j)))))))),
     el("div", { class: "pairs" }, map, el("ul", { "data-merged": LETTERS[s] }, merged.length ? merged.map((m) => el("li", {}, `${m.states.map((x) => `(${at(x).join(", ")})`).join(" and ")}: ${fixed(m.before)} \u2192 ${fixed(m.after)}`)) : el("li", {}, "no two cells of this maze"))));
 }
 
