@@ -198,3 +198,21 @@ def test_worlds_that_differ_are_refused(tiny_run, tmp_path, capsys):
     folder = changed(tiny_run, tmp_path, other)
     assert cli.main(["inspect", str(tiny_run), str(folder)]) == 2
     assert "differs in max_steps" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_whole_page_of_one_seed_one_checkpoint_one_side(tiny_run, tmp_path):
+    def one(config):
+        config["train"]["num_seeds"] = 1
+
+    folder = changed(tiny_run, tmp_path, one)
+    for file in (folder / "snapshots").glob("*/*.npz"):
+        runs.write_arrays(file, {k: v[:1] for k, v in runs.read_arrays(file).items()})
+    out = tmp_path / "page.html"
+    inspect.inspect([folder], out, arms=["sharded"], mazes=1, checkpoints=1)
+    found = numbers(out)
+    same(data_of(out), found)
+    (side,) = found["sides"]
+    assert side["seeds"] == len(side["steering"]["own"]) == 1
+    for card in ("weights", "truths", "tails", "steering"):
+        assert side[card], card

@@ -309,25 +309,3 @@ def test_downloads_hold_what_is_shown(page, told):
     assert json.loads(saved["json"])["hash"] == page.js("toHash()")
     assert saved["png"] > 1000
     assert told["table"][0]["name"] in page.js("__saved[2][2]")
-
-
-def test_one_seed_one_checkpoint_one_side_is_whole(tiny_run, tmp_path):
-    folder = tmp_path / "run"
-    shutil.copytree(tiny_run, folder)
-    config = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(config.replace("num_seeds: 2", "num_seeds: 1"))
-    for file in (folder / "snapshots").glob("*/*.npz"):
-        runs.write_arrays(file, {k: v[:1] for k, v in runs.read_arrays(file).items()})
-    out = tmp_path / "page.html"
-    inspect.inspect([folder], out, arms=["sharded"], mazes=1, checkpoints=1)
-    found = json.loads(out.with_suffix(".results.json").read_text())
-    pages.same(pages.data_of(out), found)
-    (side,) = found["sides"]
-    assert side["seeds"] == len(side["steering"]["own"]) == 1
-    for card in ("weights", "truths", "tails", "steering"):
-        assert side[card], card
-    if chromium.BROWSER is not None:
-        with chromium.tab(tmp_path / "chrome", 400, 800) as page:
-            page.open(out.as_uri())
-            assert page.said == []
-            assert "NaN" not in page.js("document.body.innerText")
