@@ -10,24 +10,28 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import jax
 import numpy as np
 
 from shardsim import config as configs
 from shardsim import runs, value
 from shardsim.comparison import battery
 from shardsim.viewer import (
+    about,
     curves,
     experts,
+    inside,
     objects,
     parts,
-    pictures,
     reading,
     routes,
     steering,
     tailing,
+    targets,
+    truths,
+    weights,
 )
 from shardsim.viewer.gather import MOST_LEVELS, Gathered, Side
+from shardsim.viewer.inside import Inside
 from shardsim.viewer.reading import Boards, Whole
 
 
@@ -52,30 +56,29 @@ def write(gathered: Gathered, clock: Clock, quick: bool = False) -> dict[str, An
         levels, condition = reading.levels_of(gathered, MOST_LEVELS)
         boards = reading.boards(gathered, condition)
         rest = reading.some(condition, count, None)
+    sides = []
     # two programs compile beside each other; the directions are the longest
     with ThreadPoolExecutor(1) as beside:
-        steered = beside.submit(
-            _steered,
-            () if quick else gathered.sides,
-            gathered,
-            condition,
-            boards,
-            clock,
-        )
-        sides = []
-        for side in gathered.sides:
+        inner = []
+        if not quick:
+            with clock.over("features"):
+                inner = [inside.look(gathered, s, levels) for s in gathered.sides]
+        steered = beside.submit(_steered, inner, gathered, condition, boards, clock)
+        for number, side in enumerate(gathered.sides):
             with clock.over("networks"):
                 whole = reading.read(gathered, side, levels)
             sides.append(_side(gathered, side, whole, condition, boards, clock))
             if not quick:
-                sides[-1] |= _more(gathered, side, whole, condition, boards, clock)
+                sides[-1] |= _more(
+                    gathered, side, inner[number], whole, condition, boards, clock
+                )
         for told, cards in zip(sides, steered.result(), strict=False):
-            told["steering"] = cards
+            told |= cards
     book: dict[str, Any] = {
-        "about": _about(gathered),
-        "world": _world(gathered),
-        "mazes": _mazes(gathered, levels, condition, boards),
-        "sprites": _sprites(gathered, levels),
+        "about": about.runs_of(gathered),
+        "world": about.world(gathered),
+        "mazes": about.mazes(gathered, levels, condition, boards),
+        "sprites": about.sprites(gathered, levels),
         "boards": {
             **boards._asdict(),
             "optimal": boards.exact,
@@ -129,6 +132,8 @@ def _side(
         "roles": roles,
         "wants": wanted,
         "steering": {},
+        "weights": {},
+        "truths": {},
         "tails": {},
         "things": [],
         "fitted": {},
@@ -137,29 +142,78 @@ def _side(
 
 
 def _steered(
-    sides: tuple[Side, ...],
+    inner: list[Inside],
     gathered: Gathered,
     condition: battery.Condition,
     boards: Boards,
     clock: Clock,
 ) -> list[dict[str, Any]]:
-    """Directions with interventions, of each side."""
-    with clock.over("directions"):
-        count = len(gathered.mazes)
-        return [
-            steering.cards(gathered, side, condition, boards, count) for side in sides
+    """Directions, interventions, weights and CCS, of each side."""
+    count = len(gathered.mazes)
+    found = []
+    for one in inner:
+        sample = inside.sample(condition, one, count)
+        with clock.over("directions"):
+            runs = steering.found(one, sample)
+            steered = {} if runs is None else steering.card(runs, one, sample)
+        with clock.over("interventions"):
+            planned = targets.plan(gathered, condition, boards, one, sample)
+            steered |= _moved(gathered, one, sample, runs, planned, condition, boards)
+        with clock.over("weights"):
+            shown = inside.shown(one.features[:, :count], boards, 1)
+            weighed = weights.card(one, sample, shown, boards)
+        with clock.over("truths"):
+            true = truths.card(one, sample)
+        found.append({"steering": steered, "weights": weighed, "truths": true})
+    return found
+
+
+def _moved(
+    gathered: Gathered,
+    inner: Inside,
+    sample: inside.Sample,
+    runs: steering.Runs | None,
+    planned: targets.Plan | None,
+    condition: battery.Condition,
+    boards: Boards,
+) -> dict[str, Any]:
+    """V under every intervention, asked for in one program a side."""
+    count = len(boards.kept)
+    shown = inside.shown(inner.features[:, :count], boards, 1)
+    context = inside.shown(inner.context[:count], boards, 0)
+    found = []
+    for seed, base in enumerate(shown):
+        rows = [] if runs is None else [steering.moves(runs, seed, sample, base)]
+        around = [
+            np.broadcast_to(context, (len(part), *context.shape)) for part in rows
         ]
+        if planned is not None:
+            pieces = targets.pieces(planned, inner, seed, base.shape[1])
+            rows, around = [*rows, pieces[0]], [*around, pieces[1]]
+        if not rows:
+            return {}
+        both = (np.concatenate(part) for part in (rows, around))
+        found.append(steering.moved(inner, seed, *both))
+    said = np.stack(found)
+    split = steering.MOVES if runs is not None else 0
+    told = {} if runs is None else steering.told(said[:, :split])
+    if planned is not None:
+        told["retarget"] = targets.told(
+            planned, inner, condition, boards, gathered.how, said[:, split:]
+        )
+    return told
 
 
 def _more(
     gathered: Gathered,
     side: Side,
+    inner: Inside,
     whole: Whole,
     condition: battery.Condition,
     boards: Boards,
     clock: Clock,
 ) -> dict[str, Any]:
-    """What a quick page leaves out: tails, what the things are worth, experts."""
+    """What a quick page leaves out besides: tails, things, experts."""
     count = len(gathered.mazes)
     tail = Whole(*(leaf[:, :, count:] for leaf in whole))
     rest = reading.some(condition, count, None)
@@ -168,87 +222,8 @@ def _more(
     with clock.over("things"):
         things = objects.shares(gathered, side, condition.levels)
     with clock.over("experts"):
-        fitted = experts.fitted(gathered, side, whole, condition, boards)
+        fitted = experts.fitted(inner, whole, condition, boards)
     return {"tails": tails, "things": things, "fitted": fitted}
-
-
-def _about(gathered: Gathered) -> dict[str, Any]:
-    found = []
-    for folder in dict.fromkeys(side.folder for side in gathered.sides):
-        config = next(s.config for s in gathered.sides if s.folder == folder)
-        origin = runs.read_json(folder / "provenance.json")
-        found.append(
-            {
-                "run": folder.name,
-                "name": config.name,
-                "digest": configs.digest(config),
-                "revision": origin.get("revision"),
-                "versions": origin.get("versions", {}),
-                "seeds": config.train.num_seeds,
-                "updates": config.train.total_updates,
-            }
-        )
-    question = getattr(gathered.sides[0].config, "question", "")
-    return {
-        "runs": found,
-        "question": question,
-        "differ": _differ(gathered.sides),
-    }
-
-
-def _differ(sides: tuple[Side, ...]) -> list[list[Any]]:
-    """Fields in which the two sides differ: of their arms, and of their runs."""
-    if len(sides) < 2:
-        return []
-    a, b = sides
-    arms = configs.diff(a.config.arms[a.arm.name], b.config.arms[b.arm.name], "arm")
-    whole = {} if a.folder == b.folder else configs.diff(a.config, b.config)
-    return [[key, str(x), str(y)] for key, (x, y) in {**arms, **whole}.items()]
-
-
-def _world(gathered: Gathered) -> dict[str, Any]:
-    world, how = gathered.world, gathered.how
-    finite = np.isfinite(how.temperature)
-    return {
-        "kind": world.kind,
-        "actions": world.num_actions,
-        "discount": how.discount,
-        "temperature": how.temperature if finite else None,
-        "prior acts": how.use_prior,
-        "tie": curves.TIE,
-        "sources": list(world.reward_sources),
-    }
-
-
-def _mazes(
-    gathered: Gathered, levels: Any, condition: battery.Condition, boards: Boards
-) -> list[dict[str, Any]]:
-    out = []
-    for m, maze in enumerate(gathered.mazes):
-        level = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], levels)
-        glyphs = gathered.world.glyphs(level)
-        out.append(
-            {
-                "condition": maze.condition,
-                "level": maze.level,
-                "context": np.flatnonzero(condition.context[m, 0]).tolist(),
-                "things": [
-                    {"name": name, "row": int(row), "column": int(column)}
-                    for name, (row, column) in glyphs.items()
-                ],
-                "picture": pictures.level(gathered.world, level),
-            }
-        )
-    return out
-
-
-def _sprites(gathered: Gathered, levels: Any) -> dict[str, str]:
-    """Pictures of the things in the mazes and of what pays, by name."""
-    names = set(gathered.world.reward_sources)
-    for m in range(len(gathered.mazes)):
-        level = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], levels)
-        names |= set(gathered.world.glyphs(level))
-    return {name: pictures.thing(name) for name in sorted(names)}
 
 
 def _table(gathered: Gathered, sides: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from shardsim import statistics
 from shardsim.comparison import battery, measures
 from shardsim.inspection import fields, shards
+from shardsim.viewer import programs
 from shardsim.viewer.reading import Whole
 
 TIE = measures.Agreement().tie
@@ -48,7 +49,7 @@ def curves(
     return {name: found[name] for name in NAMES}
 
 
-@functools.partial(jax.jit, static_argnums=3)
+@functools.partial(programs.program, static_argnums=3)
 def _step(
     table: Any,
     optimal: Array,

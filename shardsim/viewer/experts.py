@@ -12,11 +12,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 
 from shardsim.comparison import battery
 from shardsim.inspection import distillation
-from shardsim.viewer import steering
-from shardsim.viewer.gather import Gathered, Side
+from shardsim.viewer import inside, programs
+from shardsim.viewer.inside import Inside
 from shardsim.viewer.reading import Boards, Whole
 
 EXPERTS = 4
@@ -31,8 +32,7 @@ FEWEST = 20
 
 
 def fitted(
-    gathered: Gathered,
-    side: Side,
+    inner: Inside,
     whole: Whole,
     condition: battery.Condition,
     boards: Boards,
@@ -41,15 +41,16 @@ def fitted(
 
     {} for a head with parts of its own, and where there is nothing to learn.
     """
-    count = len(gathered.mazes)
+    count = len(boards.kept)
     mask = condition.reachable[count:]
     levels = len(mask)
-    if whole.gates.shape[-1] > 1 or levels < 2:
+    if (
+        whole.gates.shape[-1] > 1
+        or levels < 2
+        or not np.isfinite(whole.value[-1, 0]).all()
+    ):
         return {}
-    encoder = jax.tree.map(lambda leaf: leaf[-side.seeds], side.networks.encoder)
-    features = np.asarray(
-        steering.features(gathered.world, encoder, condition.levels)[0]
-    )
+    features = inner.features[0]
     value = whole.value[-1, 0]
     held = np.arange(levels) >= levels - max(1, levels // 4)
     learnt, tested = (mask & side_of[:, None] for side_of in (~held, held))
@@ -59,9 +60,7 @@ def fitted(
     middle, spread = x[learnt].mean(axis=0), x[learnt].std(axis=0)
     mean, sd = y[learnt].mean(), y[learnt].std()
 
-    shown = np.take_along_axis(
-        features[:count], np.maximum(boards.kept, 0)[..., None], axis=1
-    )
+    shown = inside.shown(features[:count], boards, 0)
     rows = [
         (part - middle) / np.where(spread > 0, spread, 1)
         for part in (x[learnt], x[tested], shown.reshape(-1, shown.shape[-1]))
@@ -73,10 +72,12 @@ def fitted(
     # chosen by what it learnt from, never by what it is judged by
     best = int(np.argmax(train))
     shape = (*shown.shape[:2], EXPERTS)
+    each = np.abs(gates[best] * (mean + sd * parts[best]))[: ends[1]].sum(axis=0)
     return {
         "experts": EXPERTS,
         "gates": gates[best, ends[1] :].reshape(shape),
         "parts": (mean + sd * parts[best, ends[1] :]).reshape(shape),
+        "share": each / max(float(each.sum()), 1e-12),
         "train R2": float(train[best]),
         "held-out R2": float(held_out[best]),
         "restarts": held_out,
@@ -92,15 +93,13 @@ def _distilled(
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
     """Parameters, and value, gates and parts in all rows; the first are learnt from."""
     sizes = distillation.shard_sizes(rows[0].shape[-1], (EXPERTS,), WIDTH)
-    graph, states = distillation.fit(
-        jax.random.key(0),
-        sizes,
-        jnp.asarray(rows[0]),
-        jnp.asarray(targets),
-        RESTARTS,
-        STEPS,
-        BATCH,
-        RATE,
+
+    def learnt(key: Array, x: Array, y: Array) -> Any:
+        return distillation.fit(key, sizes, x, y, RESTARTS, STEPS, BATCH, RATE)
+
+    # one program: drawing the weights by itself compiles many small ones
+    graph, states = programs.program(learnt)(
+        jax.random.key(0), jnp.asarray(rows[0]), jnp.asarray(targets)
     )
     said = distillation.ask(graph, states, jnp.asarray(np.concatenate(rows)))
     value, gates, parts = map(np.asarray, said)

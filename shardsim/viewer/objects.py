@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from shardsim.inspection import shapley
+from shardsim.viewer import programs
 from shardsim.viewer.gather import Gathered, Side
 
 MOST = 6
@@ -27,11 +28,11 @@ def shares(gathered: Gathered, side: Side, levels: Any) -> list[dict[str, Any]]:
     The values of V add up to V with all things less V with none, and for each shard its
     contributions do.
     """
-    one = jax.tree.map(lambda leaf: leaf[-side.seeds], side.networks)
+    one = jax.tree.map(lambda leaf: np.asarray(leaf)[-side.seeds], side.networks)
     found: list[dict[str, Any]] = []
     for m in range(len(gathered.mazes)):
-        level = jax.tree.map(lambda leaf, m=m: leaf[m], levels)
-        things = _things(gathered.world, level)
+        level = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], levels)
+        things = on_board(gathered.world, level)
         if not 1 <= len(things) <= MOST:
             found.append({})
             continue
@@ -46,7 +47,7 @@ def shares(gathered: Gathered, side: Side, levels: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _things(world: Any, level: Any) -> dict[str, tuple[int, int, int]]:
+def on_board(world: Any, level: Any) -> dict[str, tuple[int, int, int]]:
     """Row, column and plane of each thing, by the name that the page has for it."""
     if not (hasattr(world, "things") and hasattr(level, "board")):
         return {}
@@ -60,7 +61,7 @@ def _things(world: Any, level: Any) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(programs.program, static_argnums=0)
 def _worths(
     world: Any,
     heads: tuple[Any, Any],
@@ -82,7 +83,7 @@ def _worths(
     return jax.vmap(one)(there)
 
 
-_exact = jax.jit(shapley.exact)
+_exact = programs.program(shapley.exact)
 """One program instead of many small ones."""
 
 

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from shardsim.comparison import battery
 from shardsim.inspection import shards
-from shardsim.viewer import curves, reading
+from shardsim.viewer import curves, programs, reading
 from shardsim.viewer.reading import Whole
 
 
@@ -20,9 +20,9 @@ def usage(whole: Whole, mask: np.ndarray) -> dict[str, Any]:
     """Shares, dead and twin shards of every seed in the last checkpoint."""
     gates = jnp.asarray(whole.gates[-1][:, mask])
     parts = jnp.asarray(whole.parts[-1][:, mask])
-    found = jax.jit(jax.vmap(shards.usage))(gates, parts)
+    found = programs.program(jax.vmap(shards.usage))(gates, parts)
     value = jnp.asarray(whole.value[-1][:, mask])
-    added = jax.jit(jax.vmap(shards.contributions))(value, gates, parts)
+    added = programs.program(jax.vmap(shards.contributions))(value, gates, parts)
     return {
         "gate share": np.asarray(found.gate_share),
         "value share": np.asarray(found.value_share),
@@ -36,7 +36,8 @@ def usage(whole: Whole, mask: np.ndarray) -> dict[str, Any]:
 
 def roles(whole: Whole, mask: np.ndarray) -> dict[str, Any]:
     """Which shard of the first seed each seed's shards are most like."""
-    each = (whole.gates[-1] * whole.parts[-1])[:, mask]
+    # a seed without numbers is like no other: 0 everywhere
+    each = np.nan_to_num((whole.gates[-1] * whole.parts[-1])[:, mask])
     found = [shards.match(each[0], other) for other in each]
     return {
         "partner": [one.partner.tolist() for one in found],

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.comparison import battery
+from shardsim.viewer import programs
 from shardsim.viewer.gather import Gathered, Side
 
 
@@ -111,7 +112,7 @@ def boards(gathered: Gathered, condition: battery.Condition) -> Boards:
     return Boards(**stacked, exact=exact, slices=-(-states // rows[0][0].size))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(programs.program, static_argnums=0)
 def _places(world: Any, mazes: Any) -> tuple[Array, Array]:
     def one(level: Any) -> tuple[Array, Array]:
         return jax.vmap(world.position)(world.states(level)), world.walls(level)
@@ -173,7 +174,7 @@ def read(gathered: Gathered, side: Side, levels: Any) -> Whole:
     return Whole(*(np.asarray(leaf).reshape(*shape, *leaf.shape[1:]) for leaf in found))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(programs.program, static_argnums=0)
 def _forward(world: Any, networks: Any, levels: Any) -> tuple[Array, ...]:
     def state(networks: Any, seen: Array, context: Array) -> tuple[Array, ...]:
         features = networks.encoder(seen)
@@ -221,7 +222,7 @@ def rewards_by_source(
     return np.asarray(_sources(world, level, params))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(programs.program, static_argnums=0)
 def _sources(world: Any, level: Any, params: Any) -> Array:
     def one(state: Any, action: Array) -> Array:
         return world.step(None, state, action, params).info["rewards"]

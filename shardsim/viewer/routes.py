@@ -11,7 +11,7 @@ import numpy as np
 
 from shardsim.comparison import battery
 from shardsim.inspection import ways
-from shardsim.viewer import reading
+from shardsim.viewer import programs, reading
 from shardsim.viewer.gather import Gathered
 from shardsim.viewer.reading import Boards, Whole
 
@@ -33,19 +33,22 @@ def chances(
     reach, path = [], []
     for m in range(count):
         table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf[m]), mazes.table)
-        goal = _goal(table, mazes.reachable[m])
-        policy = chosen[:, :, m].astype(np.float64)
+        there = goal(table, mazes.reachable[m])
+        raw = chosen[:, :, m].astype(np.float64)
+        # where V is no number nobody goes anywhere, and the page says so
+        lost = np.asarray(~np.isfinite(raw).all(axis=(-2, -1)))[..., None]
+        policy = np.where(lost[..., None], 0, raw)
         kept = np.maximum(boards.kept[m], 0)
-        found = ways.reach_probability(table.successor, policy, table.terminated, goal)
-        reach.append(found.probability[..., kept])
-        path.append(_paths(table, policy, goal)[..., kept])
+        found = ways.reach_probability(table.successor, policy, table.terminated, there)
+        reach.append(np.where(lost, np.nan, found.probability[..., kept]))
+        path.append(np.where(lost, np.nan, _paths(table, policy, there)[..., kept]))
     return {
         "reach": np.stack(reach, axis=2).astype(np.float32),
         "path": np.stack(path, axis=2).astype(np.float32),
     }
 
 
-def _goal(table: Any, reachable: np.ndarray) -> np.ndarray:
+def goal(table: Any, reachable: np.ndarray) -> np.ndarray:
     """States in which an episode ends with the most that an end pays."""
     ends = np.where(table.terminated & reachable[:, None], table.reward, -np.inf)
     best = np.where(ends >= max(ends.max(), 1e-6) - 1e-6)
@@ -54,7 +57,7 @@ def _goal(table: Any, reachable: np.ndarray) -> np.ndarray:
     return goal
 
 
-@jax.jit
+@programs.program
 def _walked(successor: Any, policy: Any, terminated: Any, goal: Any) -> Any:
     def one(policy: Any) -> Any:
         return ways.path_probability(successor, policy, terminated, goal).geometric

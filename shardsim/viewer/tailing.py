@@ -1,8 +1,8 @@
 """The tail card: how V's contributions are distributed, pooled and per context.
 
-One seed, the first, in the last checkpoint; levels are the clusters. Only what the card
+Every seed, in the last checkpoint; levels are the clusters. Only what the card
 shows is measured, by one program that both sides share: `inspection.tails` knows more.
-Symbols: n states, K parts, G groups (pooled, then every context), Q quantiles.
+Symbols: N seeds, n states, K parts, G groups (pooled, then every context), Q quantiles.
 """
 
 import functools
@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from shardsim.comparison import battery
 from shardsim.inspection import fitting, likelihoods, shapes, tails
+from shardsim.viewer import curves, programs
 from shardsim.viewer.reading import Whole
 
 BINS = 24
@@ -27,68 +28,92 @@ RESAMPLES = 100
 def card(whole: Whole, condition: battery.Condition) -> dict[str, Any]:
     """Fits of the sum over shards (V less its mean), with what is drawn of them."""
     mask = condition.reachable
-    each = (whole.gates[-1, 0] * whole.parts[-1, 0])[mask].astype(np.float64)
-    each = (each - each.mean(axis=0)).astype(np.float32)
+    each = (whole.gates[-1] * whole.parts[-1])[:, mask].astype(np.float64)
+    each = (each - each.mean(axis=1, keepdims=True)).astype(np.float32)
     levels = np.broadcast_to(np.arange(len(mask))[:, None], mask.shape)[mask]
-    shown = condition.context[mask]
-    kinds, context = np.unique(shown, axis=0, return_inverse=True)
-    context = context.reshape(-1)
+    kinds, context = np.unique(condition.context[mask], axis=0, return_inverse=True)
     total = each.sum(axis=-1)
-    if len(np.unique(levels)) < 2 or np.ptp(total) == 0:
+    fine = np.isfinite(total).all(axis=1)
+    fine &= np.ptp(np.where(fine[:, None], total, 0), axis=1) > 0
+    if len(np.unique(levels)) < 2 or not fine.any():
         return {}
-    inside = context[None] == np.arange(len(kinds))[:, None]
-    groups = np.concatenate([np.ones((1, len(total)), bool), inside])
+    inside = context.reshape(-1)[None] == np.arange(len(kinds))[:, None]
+    groups = np.concatenate([np.ones((1, total.shape[1]), bool), inside])
     _, whose = np.unique(levels, return_inverse=True)
     found = _measured(
-        jnp.asarray(total),
+        # a seed without numbers, or of one value, has those of another: told below
+        jnp.asarray(np.where(fine[:, None], total, total[fine.argmax()])),
         jnp.asarray(groups, np.float32),
         jnp.asarray(whose.reshape(-1)),
         int(whose.max()) + 1,
     )
-    shape, excess, vuong, n, shapes_in, excess_in = map(np.asarray, found)
-    heavy = (excess_in[:, 0] > 0) & (shapes_in[:, 1] < 2)
-    ratio = np.array([_variance_ratio(each[group]) for group in groups], np.float32)
+    excess, excess_in = (np.asarray(leaf) for leaf in (found[1], found[5]))
+    ratio = np.array(
+        [[_variance_ratio(one[group]) for group in groups] for one in each], np.float32
+    )
+
+    def kept(x: Any) -> np.ndarray:
+        x = np.asarray(x)
+        return np.where(fine.reshape(-1, *[1] * (x.ndim - 1)), x, np.nan)
+
+    shape, shape_in = kept(found[0]), kept(found[4])
+    heavy = (excess_in[..., 0] > 0) & (np.nan_to_num(shape_in[..., 1]) < 2)
     return {
         "groups": ["pooled", *(_name(kind) for kind in kinds)],
         "shape": shape,
-        "shape interval": shapes_in,
-        "terms": np.asarray(shapes.terms(jnp.asarray(excess))),
+        "shape interval": shape_in,
+        "shape over seeds": [curves.interval(row) for row in shape[fine].T],
+        "terms": kept(shapes.terms(jnp.asarray(excess))),
         # of the excess, so the other way round
-        "terms interval": np.asarray(shapes.terms(jnp.asarray(excess_in[:, ::-1]))),
+        "terms interval": kept(shapes.terms(jnp.asarray(excess_in[..., ::-1]))),
         "variance ratio": ratio,
-        "n": n,
+        "n": np.asarray(found[3]),
         "clusters": len(mask),
-        "vuong": vuong[:, None],
-        "reading": tails.reading(heavy, ratio, excess),
-        "drawn": [_drawn(total[group]) for group in groups],
+        "vuong": kept(found[2]),
+        "reading": [
+            tails.reading(*one) if ok else "no distribution"
+            for ok, *one in zip(fine, heavy, ratio, excess, strict=True)
+        ],
+        "drawn": [
+            [_drawn(one[group]) for group in groups] if ok else []
+            for ok, one in zip(fine, total, strict=True)
+        ],
     }
 
 
-@functools.partial(jax.jit, static_argnames="clusters")
+@functools.partial(programs.program, static_argnames="clusters")
 def _measured(
-    total: Float[Array, " n"],
+    total: Float[Array, "N n"],
     groups: Float[Array, "G n"],
     cluster: Array,
     clusters: int,
 ) -> tuple[Array, ...]:
-    """Shape, excess, Vuong's z of normal against Laplace, n; intervals of the first."""
-    kept = jnp.where((total == 0)[None], 0.0, groups)
+    """Shape, excess, Vuong's z of normal against Laplace, n; intervals of the first
+    two; of every seed."""
 
-    def one(weights: Array) -> tuple[Array, ...]:
-        normal, laplace = likelihoods.densities(
-            total, likelihoods.fits(total, weights, 2)
+    def seed(total: Array) -> tuple[Array, ...]:
+        kept = jnp.where((total == 0)[None], 0.0, groups)
+
+        def one(weights: Array) -> tuple[Array, ...]:
+            normal, laplace = likelihoods.densities(
+                total, likelihoods.fits(total, weights, 2)
+            )
+            nearer = likelihoods.vuong(
+                normal, laplace, (2, 2), weights, cluster, clusters
+            )
+            middle = fitting.generalised(total, weights).mean
+            shape = shapes.shape(total, middle, weights)
+            excess = shapes.excess(total, weights)
+            return shape, excess, nearer.z, weights.sum(), middle
+
+        shape, excess, z, n, middle = jax.lax.map(one, kept)
+        key = jax.random.key(0)
+        ends = shapes.intervals(
+            total, kept, cluster, clusters, key, RESAMPLES, about=middle
         )
-        nearer = likelihoods.vuong(normal, laplace, (2, 2), weights, cluster, clusters)
-        middle = fitting.generalised(total, weights).mean
-        shape = shapes.shape(total, middle, weights)
-        return shape, shapes.excess(total, weights), nearer.z, weights.sum(), middle
+        return shape, excess, z, n, *ends
 
-    shape, excess, z, n, middle = jax.lax.map(one, kept)
-    key = jax.random.key(0)
-    ends = shapes.intervals(
-        total, kept, cluster, clusters, key, RESAMPLES, about=middle
-    )
-    return shape, excess, z, n, *ends
+    return jax.lax.map(seed, total)
 
 
 def _variance_ratio(each: Float[np.ndarray, "n K"]) -> float:

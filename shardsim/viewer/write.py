@@ -30,7 +30,9 @@ SCRIPTS = (
     "grid",
     "charts",
     "cards",
-    "more",
+    "steer",
+    "directions",
+    "tails",
     "worth",
     "main",
 )

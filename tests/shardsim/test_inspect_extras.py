@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim.viewer import experts, gather, objects, reading
+from shardsim.viewer import experts, gather, inside, objects, reading
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_experts_are_fitted_to_one_part_and_to_no_shards(looked_at):
     gathered, levels, condition, boards = looked_at
     mlp, sharded = gathered.sides
     whole = reading.read(gathered, mlp, levels)
-    told = experts.fitted(gathered, mlp, whole, condition, boards)
+    told = experts.fitted(inside.look(gathered, mlp, levels), whole, condition, boards)
     np.testing.assert_allclose(told["gates"].sum(axis=-1), 1, atol=1e-5)
     assert told["levels"] + told["levels held out"] == len(condition.optimal) - 2
     assert told["held-out R2"] <= max(told["restarts"]) + 1e-6
@@ -72,4 +72,7 @@ def test_experts_are_fitted_to_one_part_and_to_no_shards(looked_at):
     # the mazes are levels of the curves, most of which it learnt from
     assert np.corrcoef(fit[real], shown[real])[0, 1] > 0.5
     other = reading.read(gathered, sharded, levels)
-    assert experts.fitted(gathered, sharded, other, condition, boards) == {}
+    assert (
+        experts.fitted(inside.look(gathered, sharded, levels), other, condition, boards)
+        == {}
+    )

@@ -216,6 +216,7 @@ function drawPanel(p, views) {
     const errors = cells(maze).map(([, , x]) => (seen.value(x) - seen.exact(x)) ** 2);
     const parted = cells(maze).filter(([, , x]) => seen.parted(x)).length;
     p.note.textContent = `V \u2212 V*: ${number(Math.sqrt(mean(errors)))} rms \u00b7 ${parted} of ${errors.length} cells part`;
+    if (seen.fit.size) p.note.textContent += ` \u00b7 fitted experts off: ${[...seen.fit].join(", ")}`;
     if (seen.off.size) p.note.textContent += ` \u00b7 off: ${[...seen.off].map((k) => k).join(", ")}`;
   }
   paint(p.pen, p.side, maze, numbers, most, diverging, { view: seen });

@@ -84,12 +84,12 @@ function judged(i) {
 
 function buildOrigin() {
   const seconds = BOOK.seconds;
-  const names = { runs: "reading the runs", levels: "levels and exact values", networks: "networks", fields: "fields", ways: "ways to the goal", shards: "shards", interventions: "interventions", directions: "directions", tails: "tails", experts: "fitted experts", things: "worth of things" };
+  const names = { runs: "reading the runs", levels: "levels and exact values", networks: "networks", fields: "fields", ways: "ways to the goal", shards: "shards", interventions: "interventions", directions: "directions", tails: "tails", experts: "fitted experts", things: "worth of things", features: "features", weights: "weights and collisions", truths: "CCS" };
   const spent = Object.entries(names).filter(([k]) => k in seconds).map(([k, n]) => `${n} ${number(seconds[k], 2)} s`);
   byId("origin").append(el("h2", {}, "Where this comes from"),
-    el("p", { class: "note" }, `Computed in ${number(seconds.all, 2)} s, compiling included: ${spent.join(", ")}. Directions run beside the rest, so that the sum is more than the whole.`),
+    el("p", { class: "note" }, `Computed in ${number(seconds.all, 2)} s, compiling included: ${spent.join(", ")}. Directions, interventions, weights and CCS run beside the rest, so that the sum is more than the whole.`),
     el("p", { class: "note" }, BOOK.about.runs.map((r) => `${r.run}: ${Object.entries(r.versions).map(([k, v]) => `${k} ${v}`).join(", ")}`).join(" \u00b7 ")),
-    SIDES.some((s) => s["left out"]) ? el("p", { class: "note" }, `${Math.max(...SIDES.map((s) => s["left out"] ?? 0))} checkpoints are left out of the page to keep it small.`) : null,
+    ...SIDES.some((s) => s["left out"]) ? [el("p", { class: "note" }, `${Math.max(...SIDES.map((s) => s["left out"] ?? 0))} checkpoints are left out of the page to keep it small.`)] : [],
     el("p", { class: "note" }, "Keys: \u2190 \u2192 checkpoint, space plays, m next maze, s next seed, q next quantity, a arrows, 1\u20139 switch shards of B (shift: of A), 0 all on, i j k l move the cell, t theme."));
 }
 

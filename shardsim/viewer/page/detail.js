@@ -15,7 +15,7 @@ function told(row, column) {
         name: NAMES[s], update: v.side.updates[v.index[0]], value: v.value(x), whole: v.whole(x),
         policy: v.policy(x), q: v.q(x), prior: v.prior(x).map(Math.exp),
         gates: ks.map((k) => v.gate(x, k)), parts: ks.map((k) => v.part(x, k)),
-        contributions: ks.map((k) => v.contribution(x, k)), off: [...v.off],
+        contributions: ks.map((k) => v.contribution(x, k)), off: [...v.off], fit: [...v.fit],
         residual: v.residual(x), parted: v.parted(x), entropy: v.entropy(x),
       };
     }),
@@ -26,6 +26,11 @@ function bars(chances, maze, x) {
   return el("div", { class: "chances" }, chances.map((p, a) => el("div", { title: number(p) },
     el("i", { style: `height:${(100 * p).toFixed(1)}%` }),
     el("span", {}, ARROWS[move(maze, x, a).join()] ?? String(a)))));
+}
+
+function without(side) {
+  const gone = [side.off.length ? side.off.join(", ") : "", side.fit.length ? `expert ${side.fit.join(", ")}` : ""].filter(Boolean);
+  return gone.length ? `V without ${gone.join(" and ")}` : "V";
 }
 
 function drawDetail() {
@@ -40,7 +45,7 @@ function drawDetail() {
     el("p", { class: "pair" }, el("span", {}, "exact V*"), el("b", { "data-told": "exact" }, number(found.exact, 4))),
     found.sides.map((side, s) => el("div", { class: `one s${s}` },
       el("p", { class: "pair" },
-        el("span", {}, el("em", { class: `side s${s}` }, LETTERS[s]), side.off.length ? "V without " + side.off.join(", ") : "V"),
+        el("span", {}, el("em", { class: `side s${s}` }, LETTERS[s]), without(side)),
         el("b", { "data-told": `value${LETTERS[s]}`, "data-exact": side.value }, number(side.value, 4))),
       el("p", { class: "pair soft" }, el("span", {}, "V \u2212 V*"), el("span", {}, signed(side.value - found.exact))),
       el("div", { class: "acts" },

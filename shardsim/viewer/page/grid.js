@@ -67,7 +67,7 @@ function buildShards() {
   const body = el("div", { class: "blocks" });
   root.append(el("div", { class: "top" }, el("h2", {}, "Shards"),
     el("p", { class: "note" }, "Click a shard to switch it off: V, arrows and rings above follow at once. Keys 1\u20139 do the same for B.")), body);
-  LISTENERS.push(once(() => body.replaceChildren(...SIDES.map((_, s) => shardBlock(s)))));
+  LISTENERS.push(once(() => fill(body, SIDES.map((_, s) => el("div", { class: "block" }, shardBlock(s), expertBlock(s))))));
 }
 
 function buildWants() {

@@ -27,13 +27,16 @@ function checkpoint(s, step) {
 
 // one side at a checkpoint, a seed, a maze, with some shards off
 class View {
-  constructor(s, step, seed, maze, off) {
+  constructor(s, step, seed, maze, off, fit = new Set()) {
     this.side = SIDES[s];
     this.s = s;
     this.maze = maze;
     this.off = off;
     this.index = [checkpoint(s, step), Math.min(seed, this.side.seeds - 1), maze];
     this.parts = this.side.parts;
+    // experts were fitted to one checkpoint of one seed: elsewhere there are none
+    const fitted = this.side.fitted.gates && this.index[0] === this.side.updates.length - 1 && this.index[1] === 0;
+    this.fit = fitted ? fit : new Set();
     this.states = BOARDS.position.shape[1];
     const read = this.side.read;
     this.base = offset(read.value, ...this.index, 0);
@@ -51,6 +54,7 @@ class View {
   valueOf(x) {
     let v = this.whole(x);
     for (const k of this.off) if (k < this.parts) v -= this.contribution(x, k);
+    for (const k of this.fit) v -= expert(this.s, this.maze, x, k);
     return v;
   }
   value(x) { return this.kept[x]; }
@@ -103,6 +107,12 @@ class View {
       default: return this.side.read[name][this.base + x];
     }
   }
+}
+
+// what an expert adds to the fit of V
+function expert(s, maze, x, k) {
+  const f = SIDES[s].fitted, at = offset(f.gates, maze, x, k);
+  return f.gates[at] * f.parts[at];
 }
 
 function move(maze, x, a) {

@@ -2,7 +2,7 @@
 
 const STATE = {
   step: STEPS.length - 1, seed: 0, maze: 0, quantity: "value", shard: 0, scale: "shared",
-  arrows: "net", acts: "policy", off: [new Set(), new Set()], cell: null, theme: "", tail: "",
+  arrows: "net", acts: "policy", off: [new Set(), new Set()], fit: [new Set(), new Set()], cell: null, theme: "", tail: "",
 };
 const LISTENERS = [];
 // cards of other files that are on this page
@@ -25,7 +25,10 @@ function toHash() {
   if (QUANTITIES[STATE.quantity].shard) out.shard = STATE.shard;
   for (const [key, usual] of [["scale", "shared"], ["arrows", "net"], ["acts", "policy"], ["theme", ""], ["tail", ""]])
     if (STATE[key] !== usual) out[key] = STATE[key];
-  LETTERS.forEach((letter, s) => { if (STATE.off[s].size) out["off" + letter] = [...STATE.off[s]].sort().join("."); });
+  LETTERS.forEach((letter, s) => {
+    if (STATE.off[s].size) out["off" + letter] = [...STATE.off[s]].sort().join(".");
+    if (STATE.fit[s].size) out["fit" + letter] = [...STATE.fit[s]].sort().join(".");
+  });
   if (STATE.cell) out.cell = STATE.cell.join(".");
   if (STATE.push) out.push = STATE.push;
   return "#" + new URLSearchParams(out).toString();
@@ -49,8 +52,10 @@ function fromHash() {
   choice("tail", ["", "pooled", "context"]);
   if (read.has("push")) STATE.push = read.get("push");
   LETTERS.forEach((letter, s) => {
-    const list = (read.get("off" + letter) ?? "").split(".").filter(Boolean).map(Number);
-    STATE.off[s] = new Set(list.filter((k) => s < SIDES.length && k >= 0 && k < SIDES[s].parts));
+    const list = (name, most) => new Set((read.get(name + letter) ?? "").split(".").filter(Boolean).map(Number)
+      .filter((k) => Number.isInteger(k) && k >= 0 && k < most));
+    STATE.off[s] = list("off", SIDES[s]?.parts ?? 0);
+    STATE.fit[s] = list("fit", SIDES[s]?.fitted.experts ?? 0);
   });
   const cell = (read.get("cell") ?? "").split(".").map(Number);
   STATE.cell = cell.length === 2 && cell.every(Number.isInteger) ? cell : null;
@@ -80,11 +85,11 @@ function once(listener) {
   };
 }
 function set(changes) { Object.assign(STATE, changes); changed(); }
-function toggle(s, k) {
-  const off = STATE.off[s];
+function toggle(s, k, which = "off") {
+  const off = STATE[which][s];
   if (off.has(k)) off.delete(k); else off.add(k);
   changed();
 }
 function view(s, step = STATE.step, seed = STATE.seed, maze = STATE.maze) {
-  return new View(s, step, seed, maze, STATE.off[s]);
+  return new View(s, step, seed, maze, STATE.off[s], STATE.fit[s]);
 }
