@@ -151,6 +151,40 @@ def test_the_table_downloads_what_the_page_shows(shown):
     assert first[3] == pytest.approx(want["value"], abs=1e-6)
 
 
+def test_a_click_in_the_training_card_goes_there(shown):
+    page, _ = shown
+    fresh(page)
+    page.click("#training figure .zone")
+    assert page.js("STATE.step") == 0
+    names = page.js(
+        "[...document.querySelectorAll('#training figcaption b')]"
+        ".map((n) => n.textContent)"
+    )
+    assert {"V error", "gate entropy", "policy and V agree"} <= set(names)
+    assert "V alike over seeds" in names
+
+
+def test_downloads_hold_what_is_shown(shown):
+    page, results = shown
+    fresh(page)
+    got = (
+        "window.__saved = []; save = (name, content, type) => __saved.push([name, "
+        "type, typeof content === 'string' ? content : content.size])"
+    )
+    page.js(got)
+    page.js("saveCells(); saveView(); saveTable(); savePicture()")
+    page.js("new Promise((r) => setTimeout(r, 500))")
+    saved = {
+        name.rpartition(".")[2]: content
+        for name, _, content in page.js("__saved")
+        if "table" not in name
+    }
+    assert saved["csv"].startswith("row,column,exact,A value")
+    assert json.loads(saved["json"])["hash"] == page.js("toHash()")
+    assert saved["png"] > 1000
+    assert results["table"][0]["name"] in page.js("__saved[2][2]")
+
+
 def test_the_console_is_heard(shown):
     """The control: a page that throws is seen to throw."""
     page, _ = shown

@@ -86,8 +86,10 @@ def test_methods_agree_with_themselves_in_every_seed(told):
             np.testing.assert_allclose(np.diag(table), 1, atol=1e-5)
             np.testing.assert_allclose(table, table.T, atol=1e-6)
             own, samples = numbers(found["own"])[seed], found["samples"]
-            block = table[:samples, :samples][~np.eye(samples, dtype=bool)]
-            assert own[0] == pytest.approx(block.mean(), abs=1e-6)
+            for i, mine in enumerate(own):
+                rows = slice(i * samples, (i + 1) * samples)
+                block = table[rows, rows][~np.eye(samples, dtype=bool)]
+                assert mine == pytest.approx(block.mean(), abs=1e-6)
             assert own[0] > found["null"]
             # LEACE writes along the class means, so that it is the mean difference
             assert table[4 * samples, 0] > 0.999
@@ -257,15 +259,6 @@ def test_an_expert_is_switched_off_where_it_was_fitted(page, told):
 
 
 @needs_browser
-def test_a_click_in_the_training_card_goes_there(page):
-    page.click("#training figure .zone")
-    assert page.js("STATE.step") == 0
-    names = [text_of(page, f"#training figure:nth-child({i}) b") for i in range(1, 7)]
-    assert {"V error", "gate entropy", "policy and V agree"} <= set(names)
-    assert "V alike over seeds" in names
-
-
-@needs_browser
 @pytest.mark.parametrize("media", ["print", "dark"])
 def test_print_and_dark_paint_other_colours(page, media):
     ink = "getComputedStyle(document.body).backgroundColor"
@@ -289,23 +282,3 @@ def test_print_and_dark_paint_other_colours(page, media):
     page.js("set({theme: ''})")
     page.settle()
     assert page.js(ink) == before
-
-
-@needs_browser
-def test_downloads_hold_what_is_shown(page, told):
-    got = (
-        "window.__saved = []; save = (name, content, type) => __saved.push([name, "
-        "type, typeof content === 'string' ? content : content.size])"
-    )
-    page.js(got)
-    page.js("saveCells(); saveView(); saveTable(); savePicture()")
-    page.js("new Promise((r) => setTimeout(r, 500))")
-    saved = {
-        name.rpartition(".")[2]: content
-        for name, _, content in page.js("__saved")
-        if "table" not in name
-    }
-    assert saved["csv"].startswith("row,column,exact,A value")
-    assert json.loads(saved["json"])["hash"] == page.js("toHash()")
-    assert saved["png"] > 1000
-    assert told["table"][0]["name"] in page.js("__saved[2][2]")
