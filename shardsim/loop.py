@@ -35,8 +35,6 @@ from shardsim.types import Trainable, Trajectory
 
 SHARED = "shared"
 """In the place of an arm, for the phases that all arms share."""
-
-
 CHECKPOINT_SECONDS = 60.0
 """At most this much work, and a chunk, is lost by a power cut; none by a signal."""
 

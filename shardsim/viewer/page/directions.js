@@ -93,7 +93,7 @@ function logitTable(s, n) {
   if (!w.logits) return null;
   const [, T, A] = w.logits.shape, values = w["of D"].values, of = (t, a) => w.logits[offset(w.logits, n, t, a)];
   const all = Array.from({ length: T * A }, (_, i) => Math.abs(of(Math.floor(i / A), i % A))), most = Math.max(...all.filter(Number.isFinite), 1e-9);
-  const tint = (x) => { const rgb = colour(x, most, true) ?? [120, 120, 120]; return el("span", { class: "amount", title: x, style: `background:${css(rgb)};color:${bright(rgb) ? "#111" : "#fff"}` }, most < 0.05 ? signed(x, 1) : (x > 0 ? "+" : "") + fixed(x)); };
+  const tint = (x) => { const rgb = colour(x, most, true) ?? [120, 120, 120]; return el("span", { class: "amount", title: x, style: `background:${css(rgb)};color:${bright(rgb) ? "#111" : "#fff"}` }, most < 0.05 ? signed(x) : (x > 0 ? "+" : "") + fixed(x)); };
   const read = (t) => (x) => w.read[offset(w.read, n, t, STATE.maze, x)];
   return figure("what D\u2019s singular directions do", "logits of a step of one sd along each, through D\u2019s mean slope, less their mean; beside: how much of it every cell holds",
     el("div", { class: "scroll" }, el("table", { class: "things", "data-logits": LETTERS[s] },
