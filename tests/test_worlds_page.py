@@ -33,6 +33,7 @@ def test_every_world_has_its_row_and_its_picture():
         assert (PAGE.parent / link).exists(), link
 
 
+@pytest.mark.slow
 def test_its_code_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.S)

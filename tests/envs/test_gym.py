@@ -75,6 +75,7 @@ def test_a_window_is_drawn():
         envs.gym_vector.gym.GridEnv(envs.FruitMini(), "x")
 
 
+@pytest.mark.slow
 def test_a_vector_resets_in_the_same_step():
     many = gymnasium.make_vec("shardsim/DishMaze-v0", 8, size=5, max_steps=4)
     assert many.metadata["autoreset_mode"] == AutoresetMode.SAME_STEP
@@ -116,6 +117,7 @@ def test_a_vector_s_seeds_say_which_levels():
         many.reset(seed=[1, 2])
 
 
+@pytest.mark.slow
 def test_a_vector_outlives_its_pool_and_draws_its_frames():
     many = gymnasium.make_vec("shardsim/RewardButton-v0", 300, size=4, max_steps=1)
     first, _ = many.reset(seed=0)
@@ -129,6 +131,7 @@ def test_a_vector_outlives_its_pool_and_draws_its_frames():
     assert [frame.shape for frame in two.render()] == [(96, 96, 3)] * 2
 
 
+@pytest.mark.slow
 def test_a_random_episode_of_a_vector_is_that_of_a_single_one():
     """The same level and the same actions give the same rewards."""
     many = gymnasium.make_vec("shardsim/LavaLand-v0", 4, size=7, lava=0.0)
@@ -153,6 +156,7 @@ def test_a_random_episode_of_a_vector_is_that_of_a_single_one():
     assert world.kind == "lava_land"
 
 
+@pytest.mark.slow
 def test_one_program_for_a_world_and_a_batch_shape():
     world = envs.FruitMini(max_steps=11)
     begin, step, _ = envs.gym_vector._many(world)
@@ -186,6 +190,7 @@ def test_memory_of_a_batch_grows_linearly():
     assert sizes[1024] <= 4.2 * sizes[256] <= 4.2 * 4.2 * sizes[64]
 
 
+@pytest.mark.slow
 def test_the_functional_interface_is_that_of_gymnax():
     env = functional.FunctionalEnv(envs.DishMaze(size=5, max_steps=3))
     assert env.name == "DishMaze"
@@ -218,6 +223,7 @@ def test_the_functional_interface_is_that_of_gymnax():
     assert env.observation_space().contains(np.asarray(seen)[0, 0])
 
 
+@pytest.mark.slow
 def test_steps_without_a_reset_leave_the_limit_to_the_caller():
     env = functional.FunctionalEnv(envs.FruitMini(max_steps=1))
     params = env.default_params

@@ -42,7 +42,7 @@ def test_text_by_hand():
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
-@pytest.mark.few(4)
+@pytest.mark.few(3)
 def test_what_is_written_is_read_again(world, tmp_path):
     env = world()
     found = levels.generate(env, 3, 4)
@@ -61,7 +61,7 @@ def test_what_is_written_is_read_again(world, tmp_path):
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
-@pytest.mark.few(4)
+@pytest.mark.few(3)
 def test_letters_and_pictures_are_a_plane_s_own(world):
     env = world()
     letters = [sprites.sprite(name).letter for name in env.board_planes]
@@ -149,7 +149,7 @@ def test_matched_pairs_differ_in_one_distance_only(fixed):
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
-@pytest.mark.few(4)
+@pytest.mark.few(3)
 def test_a_mutation_is_another_level_that_can_be_played(world):
     env = world()
     level = one(env)
@@ -170,6 +170,7 @@ def test_memory_follows_an_edit():
     assert int(levels.from_text(env, text.replace(".", "k", 2)).memory.left) == 2
 
 
+@pytest.mark.slow
 def test_films_and_sheets_are_written(tmp_path):
     frames = [rendering.frame(MAZE, one(MAZE, seed)) for seed in range(3)]
     page = rendering.sheet(frames, 2)

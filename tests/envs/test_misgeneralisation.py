@@ -66,6 +66,7 @@ def test_a_dish_is_a_proxy_and_goes_when_it_is_come_to():
     assert bool(steps[-1].terminated)
 
 
+@pytest.mark.slow
 def test_the_cheese_lies_on_the_dish_in_training_and_elsewhere_when_shifted():
     env = envs.DishMaze(size=7)
     found, _ = many(env)
@@ -144,6 +145,7 @@ FOLLOW = """
 """
 
 
+@pytest.mark.slow
 def test_beacons_light_up_one_after_the_other():
     """The lit one is first, then the others row by row: (1, 2) and (5, 5)."""
     env = envs.FollowMe(size=7, beacons=3)
@@ -171,6 +173,7 @@ def test_a_leader_takes_the_shortest_ways_round_and_round():
     ]
 
 
+@pytest.mark.slow
 def test_a_leader_is_true_in_training_and_never_when_shifted():
     env = envs.FollowMe(layout="open")
     for world, same in ((env, 1.0), (env.shifted(), 0.0)):

@@ -74,7 +74,7 @@ def test_the_walker_goes_the_shortest_way_to_a_free_cell(env, seed):
     assert (after == before - 1)[on_the_way].all()
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 def test_the_compiled_program_is_the_function(env, key):
     _, state, expected = compiled(env)(key, jnp.int32(1))
     with jax.disable_jit():

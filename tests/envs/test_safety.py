@@ -194,6 +194,7 @@ def test_the_layouts_are_the_published_ones():
     ],
     ids=lambda x: getattr(x, "kind", ""),
 )
+@pytest.mark.slow
 def test_exact_values_of_slips_are_the_means_of_episodes(env, steps):
     """An even policy, 20000 episodes, against its exact value within the limit."""
     check_by_sampling(env, steps, 20_000)

@@ -93,7 +93,7 @@ def test_states_are_listed_in_the_order_of_index(env, key):
     assert same.mean() >= 0.25
 
 
-@pytest.mark.few(2)
+@pytest.mark.slow
 def test_a_table_made_in_chunks_is_the_same(env, key, monkeypatch):
     if env.unlisted or env.num_states > 10_000:
         return

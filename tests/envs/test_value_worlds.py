@@ -90,6 +90,7 @@ def test_an_occluded_sweet_is_seen_from_its_way_only():
     assert np.asarray(env.observe(there))[..., sweet].sum() == 1
 
 
+@pytest.mark.slow
 def test_an_exponential_discounter_never_pays_for_the_lock():
     for pays in ((1.0, 0.6, -0.02), (1.0, 0.99, 0.0), (1.0, 0.0, -0.1)):
         env = envs.TwoRoutes(pays=pays)
@@ -134,6 +135,7 @@ def test_a_new_skin_changes_what_is_seen_and_nothing_else():
     np.testing.assert_array_equal(one[..., colours], two[..., colours[::-1]])
 
 
+@pytest.mark.slow
 def test_hunger_decides_whether_a_bite_pays():
     env = envs.ContextFruits(size=3, hunger=(1.0, 1.0), view="board")
     sated = envs.ContextFruits(size=3, hunger=(0.0, 1.0), view="board")

@@ -20,6 +20,7 @@ def speed(monkeypatch):
     return module
 
 
+@pytest.mark.slow
 def test_a_row_of_each_choice_and_place(speed, capsys, monkeypatch):
     few = [row for row in speed.choices() if row[0] in ("mlp", "conv plain")]
     monkeypatch.setattr(speed, "choices", lambda: iter(few))

@@ -34,6 +34,7 @@ def test_a_score_by_hand():
     assert "top 1: 0.90 kept (random " in got.summary()
 
 
+@pytest.mark.slow
 def test_the_data_weighted_basis_keeps_the_most():
     """Eckart and Young; plain singular directions miss where the data vary."""
     every = {
@@ -67,6 +68,7 @@ def test_reads_and_atoms_are_dual_even_if_the_covariance_is_singular():
     assert scored(got, flat, WEIGHT).kept[-1] == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_planted_direction_is_held_and_a_random_basis_misses_it():
     """V reads one direction of 6; it is found first and keeps everything."""
     reader = np.float32([[0, 1, -1, 0, 0, 0]])
@@ -83,6 +85,7 @@ def test_a_planted_direction_is_held_and_a_random_basis_misses_it():
     )
 
 
+@pytest.mark.slow
 def test_the_stack_sees_what_cancels_in_the_mean():
     a, b = np.float32([1, 0, 0]), np.float32([0, 2, 0])
     jacobians = np.stack([a, -a, a, -a, b, b])[:, None]
@@ -120,6 +123,7 @@ def test_principal_directions_are_numpy_s():
     np.testing.assert_allclose(got.values, values, rtol=1e-2)
 
 
+@pytest.mark.slow
 def test_tied_directions_are_unstable_and_their_plane_is_not(key):
     """The planted tie: sd 3, 1, 1, .1. Ranks 1 and 3 hold, rank 2 does not."""
     features = random(400, 4) * np.float32([3, 1, 1, 0.1])
@@ -137,6 +141,7 @@ def test_tied_directions_are_unstable_and_their_plane_is_not(key):
     assert "stable ranks: 1, 3, 4" in got.summary()
 
 
+@pytest.mark.slow
 def test_groups_are_drawn_together(key):
     """Two mazes repeated often are two samples, not many."""
     rows = np.repeat(random(6, 3), 50, axis=0)
@@ -146,6 +151,7 @@ def test_groups_are_drawn_together(key):
     assert grouped < alone
 
 
+@pytest.mark.slow
 def test_it_keeps_64_bits(key):
     with jax.enable_x64(True):
         weight, features = WEIGHT.astype(float), STRETCHED.astype(float)

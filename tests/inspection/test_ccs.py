@@ -33,6 +33,7 @@ def test_losses_by_hand():
     np.testing.assert_allclose(ccs.loss(no, yes), 0.2, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_batches_find_what_all_pairs_find():
     """Losses are those of all pairs; a batch of all is no batch."""
     x, y, _, concept, _ = planted(n=400)

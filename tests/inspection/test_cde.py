@@ -76,6 +76,7 @@ def test_all_directions_swap_everything_and_none_nothing():
     assert got == pytest.approx(float(same), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_what_is_read_is_found_from_every_start():
     a, b = planted()
     found = cde.fit_many(rich, a, b, KEYS)
@@ -91,6 +92,7 @@ def test_what_is_read_is_found_from_every_start():
     assert "degenerate" not in first.summary()
 
 
+@pytest.mark.slow
 def test_logits_are_swapped_by_kl():
     a, b = planted()
     found = cde.fit_many(rich, a, b, KEYS[:2], distance=readouts.symmetric_kl)
@@ -145,6 +147,7 @@ def test_two_directions_solve_what_reads_two():
     assert np.sum(np.square(found.basis[:, [0, 2]])) > 1.99
 
 
+@pytest.mark.slow
 def test_destruction_wipes_the_concept_and_spares_the_rest():
     a, b = planted()
     controls = np.concatenate([a, b])
@@ -167,6 +170,7 @@ def test_pairs_that_do_not_differ_keep_the_start():
     np.testing.assert_allclose(jnp.linalg.norm(found.basis), 1.0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_batch_and_one_pair():
     a, b = planted()
     found = cde.fit(rich, a, b, KEYS[0], batch=32)

@@ -102,6 +102,7 @@ def concept(n=300):
     return concepts.Concept(x, z, a, b, lambda h: h @ jnp.ones(D) / D**0.5)
 
 
+@pytest.mark.slow
 def test_methods_are_repeated_over_seeds_and_samples():
     given, key = concept(), jax.random.key(0)
     mean = consistency.repeat("mean_difference", given, key, seeds=2, samples=3)

@@ -98,6 +98,7 @@ def test_order_of_states_and_names_of_contexts_don_t_matter():
         )
 
 
+@pytest.mark.slow
 def test_whitened_products_outlive_any_change_of_features():
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
@@ -119,6 +120,7 @@ def test_gradients_of_a_head():
     np.testing.assert_allclose(got, np.tile([1, 2, 3], (4, 1)))
 
 
+@pytest.mark.slow
 def test_lines_and_planes_part_at_mixtures(key):
     """The planted case and its control: the gap at 3 atoms."""
     gate, mixture = (dictionary.fit(key, stack(k)) for k in ("gate", "mixture"))
@@ -135,6 +137,7 @@ def test_lines_and_planes_part_at_mixtures(key):
     assert "3 atoms lose 0.000, 3 dimensions 0.000" in gate.summary()
 
 
+@pytest.mark.slow
 def test_planes_are_those_of_the_singular_values(key):
     rows = stack("mixture")
     for table in (rows, rows[:5]):

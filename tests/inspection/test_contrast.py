@@ -41,6 +41,7 @@ def test_top_direction_is_numpy_s(seed):
         assert float(jnp.max(jnp.abs(got))) == float(jnp.max(got))
 
 
+@pytest.mark.slow
 def test_top_direction_of_ties_and_of_nothing():
     tied = contrast.top_direction(jnp.diag(jnp.asarray([2.0, 2.0, 1.0])))
     assert float(tied @ jnp.diag(jnp.asarray([2.0, 2.0, 1.0])) @ tied) == 2

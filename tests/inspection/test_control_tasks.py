@@ -26,6 +26,7 @@ def made(by_heart):
     return x.astype(np.float32), z, cells, mazes
 
 
+@pytest.mark.slow
 def test_what_is_read_is_selective():
     x, z, cells, mazes = made(by_heart=False)
     found = control_tasks.fit(x, z, cells, control_tasks.by_group(mazes))

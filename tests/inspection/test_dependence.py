@@ -8,6 +8,7 @@ import pytest
 from shardsim.inspection import dependence
 
 
+@pytest.mark.slow
 def test_by_hand():
     """Two equal parts: Var(sum) = 4 Var, of 2 Var. Two that cancel: 0."""
     x = jnp.asarray([1.0, -1.0, 2.0, -2.0])
@@ -26,6 +27,7 @@ def test_by_hand():
     assert float(lone.total_correlation) == 0
 
 
+@pytest.mark.slow
 def test_it_is_numpy_s():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 5)) @ rng.normal(size=(5, 5))
@@ -46,6 +48,7 @@ def test_it_is_numpy_s():
         assert float(double.total_correlation) == pytest.approx(want, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_independent_parts_look_as_chance_does():
     x = np.random.default_rng(1).normal(size=(2000, 8))
     got = dependence.measure(jnp.asarray(x, jnp.float32))
@@ -63,6 +66,7 @@ def test_independent_parts_look_as_chance_does():
     assert float(shared.total_correlation) > 20 * float(shared.chance_total)
 
 
+@pytest.mark.slow
 def test_constants_and_few_samples():
     same = dependence.measure(jnp.ones((10, 3)))
     assert np.isnan(same.variance_ratio)

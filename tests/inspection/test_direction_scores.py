@@ -79,6 +79,7 @@ def labelled(n=600):
     return x.astype(np.float32), z, np.arange(n) % 3 == 0
 
 
+@pytest.mark.slow
 def test_guarded_or_not():
     x, z, held_out = labelled()
     centred = along(EYE[0])._replace(mean=jnp.asarray(x.mean(0)))
@@ -103,6 +104,7 @@ def test_a_probe_is_fitted_on_one_side_and_judged_on_the_other():
     assert float(got.majority) == 0.5
 
 
+@pytest.mark.slow
 def test_all_scores_together():
     x, z, held_out = labelled()
     a, b = np.repeat(ONE, 4, 0), np.repeat(NONE, 4, 0)

@@ -45,6 +45,7 @@ def cosine(found, way):
     return abs(float(np.asarray(found.write)[0] @ way))
 
 
+@pytest.mark.slow
 def test_class_means_and_rlace_find_what_is_written():
     mean = directions.find("mean_difference", CONCEPT, KEY)
     assert cosine(mean, SUM) > 0.99
@@ -127,6 +128,7 @@ def test_the_mean_stays_where_it_is_told():
     np.testing.assert_allclose(one, found.erase(jnp.asarray(CONCEPT.x))[0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_three_classes_span_two_directions():
     rng = np.random.default_rng(0)
     z = rng.integers(0, 3, N)

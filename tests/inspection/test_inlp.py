@@ -46,6 +46,7 @@ def test_rows_and_projection_belong_together():
     assert (jnp.diff(found.losses) > -1e-5).all()
 
 
+@pytest.mark.slow
 def test_it_needs_more_directions_than_leace():
     x, z = made(gap=1.5)
     found = inlp.fit(x, z, rounds=4)

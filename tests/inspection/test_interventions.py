@@ -174,6 +174,7 @@ def population(count):
     return jax.tree.map(lambda *x: jnp.stack(x), *(one(i) for i in range(count)))
 
 
+@pytest.mark.slow
 def test_interventions_are_mapped_over_seeds_and_checkpoints(key):
     agents_ = population(2)
     boards = jax.random.bernoulli(key, 0.5, (6, 2, 2, 1)).astype(jnp.uint8)

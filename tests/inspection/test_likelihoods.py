@@ -9,6 +9,7 @@ import scipy.stats
 from shardsim.inspection import fitting, likelihoods
 
 
+@pytest.mark.slow
 def test_vuong_by_hand():
     """m = 1, 2, 3: sum 6, centred sum of squares 2, z = 6 / sqrt 2."""
     first, second = jnp.asarray([1.0, 2.0, 3.0]), jnp.zeros(3)
@@ -32,6 +33,7 @@ def test_vuong_by_hand():
     assert "the first" in got.summary()
 
 
+@pytest.mark.slow
 def test_p_of_many_clusters_is_normal_s():
     rows = jnp.asarray(np.random.default_rng(0).normal(0.03, 1, (2, 1002)), jnp.float32)
     for n in (900, 1002):
@@ -84,6 +86,7 @@ def test_goodness_keeps_its_level_and_has_power():
     assert float((other.p <= 0.1).mean()) > 0.6
 
 
+@pytest.mark.slow
 def test_the_statistic_is_scipy_s():
     x = np.random.default_rng(2).normal(3, 2, 60)
     got = likelihoods.anderson_darling(

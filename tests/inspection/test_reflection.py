@@ -150,6 +150,7 @@ def test_constant_and_empty_parts():
     ).all()
 
 
+@pytest.mark.slow
 def test_influence_follows_the_channel(key):
     run = channel()
     # hidden units of both parts sit at different sites: replace each part's own
@@ -183,6 +184,7 @@ def sharded(kind):
     return head, stages.graph({"value.hidden": hidden, "all": out})
 
 
+@pytest.mark.slow
 def test_built_in_shards_have_no_way_between_them(key):
     head, run = sharded(value.Sharded(shards=3))
     owners = reflection.hidden_owners(head.owners, 3)
@@ -199,6 +201,7 @@ def test_built_in_shards_have_no_way_between_them(key):
     assert "by 0 of its spread" in found.summary()
 
 
+@pytest.mark.slow
 def test_a_monolith_is_split_by_clusters(key):
     _, run = sharded(value.MLP())
     units = jax.vmap(run)(Z[:200]).sites["all"][:, 1:]

@@ -80,6 +80,7 @@ def test_one_direction_is_the_mean_difference_from_every_start(condition, gap):
     assert found.unique.all()
 
 
+@pytest.mark.slow
 def test_the_gauge_tells_a_run_that_was_cut_short():
     # an ill-conditioned game played with little decay for few steps: seeds disagree,
     # and the gauge says so
@@ -95,6 +96,7 @@ def test_the_gauge_tells_a_run_that_was_cut_short():
     assert (found.loss <= best + 1e-5).all()
 
 
+@pytest.mark.slow
 def test_no_direction_of_many_leaves_a_higher_loss():
     x, z = made(10.0)
     found = rlace.fit_many(x, z, KEYS)
@@ -110,6 +112,7 @@ def test_no_direction_of_many_leaves_a_higher_loss():
     assert found.loss.min() > loss(ways).max()
 
 
+@pytest.mark.slow
 def test_three_classes_need_two_directions():
     x, z = made(classes=3)
     two = rlace.fit(x, z, KEYS[0], k=2)
@@ -136,6 +139,7 @@ def test_more_directions_than_needed_are_said_to_be_free():
     assert "some free" in one.summary()
 
 
+@pytest.mark.slow
 def test_copies_and_few_samples_do_no_harm():
     x, z = made()
     more = np.column_stack([x, x[:, :2], np.ones(N, np.float32)])

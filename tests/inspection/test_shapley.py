@@ -65,6 +65,7 @@ def test_values_are_the_mean_over_all_orders(x64):
         assert found.values.dtype == (jnp.float64 if x64 else jnp.float32)
 
 
+@pytest.mark.slow
 def test_an_additive_game_has_no_interactions_and_a_dummy_gets_nothing():
     w = jnp.array([1.0, -2.0, 0.0, 4.0, 0.5, 0.25, 8.0, -1.0, 3.0, 2.0])
     found = shapley.exact(
@@ -86,6 +87,7 @@ def test_interactions_find_the_planted_pair():
     np.testing.assert_allclose(found.interactions, want, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_values_of_shards_add_up_to_those_of_v(key):
     head = value.Sharded(shards=3).build(6, 1, 5, nnx.Rngs(0))
     head.kernel[...] = jax.random.normal(key, (3, 5))

@@ -50,7 +50,7 @@ def planted(seed=0, states=200):
 
 
 @pytest.mark.parametrize("kind", HEADS, ids=str)
-@pytest.mark.few(3)
+@pytest.mark.slow
 def test_contributions_of_every_head_add_up(kind, key):
     out = random_head(kind, key)
     found = shards.contributions(out.value, out.gates, out.parts)

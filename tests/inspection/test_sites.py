@@ -193,6 +193,7 @@ class TestEveryHead:
                 sites.run(agent, *state(1), {site: lambda h: h})
 
 
+@pytest.mark.slow
 def test_states_and_seeds_are_mapped_under_jit():
     head = value.Sharded(shards=3)
     agent = make(head)

@@ -57,6 +57,7 @@ def test_the_ends_of_the_excess_are_the_jackknife_s(excess):
     np.testing.assert_allclose(got, want, rtol=2e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_copies_are_no_evidence(excess):
     """Ten copies of each of twenty numbers say what the twenty say."""
     few = drawn(1, CLUSTERS)
@@ -91,6 +92,7 @@ def percentiles(x):
     return np.quantile(fourth / (m2 - m1**2) ** 2 - 3, [0.025, 0.975])
 
 
+@pytest.mark.slow
 def test_real_coverage(excess):
     """Percentiles of resamples are worse by a tenth."""
     many = jax.jit(jax.vmap(lambda x: excess(x, ONES, CLUSTER)))
@@ -106,6 +108,7 @@ def test_real_coverage(excess):
     assert float((many(normal)[:, 0] > 0).mean()) < 0.06
 
 
+@pytest.mark.slow
 def test_shape_by_sums_is_shape_by_search():
     for power in (0.6, 1.0, 3.0):
         x = drawn(5)
@@ -130,6 +133,7 @@ def test_shapes_at_the_edge_of_what_is_tried():
     np.testing.assert_allclose(got, 20, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_groups_side_by_side_and_alone(key):
     x = drawn(6)
     groups = jnp.stack([ONES, (CLUSTER < 8).astype(x.dtype)])
@@ -148,6 +152,7 @@ def test_groups_side_by_side_and_alone(key):
         assert (one[:, 1] > other[:, 1]).all()
 
 
+@pytest.mark.slow
 def test_one_cluster_and_constants_say_nothing(key):
     x = drawn(7)
     groups = jnp.stack([(CLUSTER == 3).astype(x.dtype), 0 * ONES])

@@ -66,6 +66,7 @@ def test_shared_noise_makes_random_probes_perfect():
     assert float(same.random_accuracy.mean()) > 0.97
 
 
+@pytest.mark.slow
 def test_a_random_bit_that_stands_out_is_followed():
     got = truthlike.distract(
         *draw(2), jax.random.key(1), jnp.asarray([0.0, 4.0]), **FAST

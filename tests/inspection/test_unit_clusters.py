@@ -17,6 +17,7 @@ def planted(n=300, noise=0.1):
     return np.concatenate([units, np.zeros((n, 1)), np.full((n, 1), 1.7)], axis=1)
 
 
+@pytest.mark.slow
 def test_two_and_one_by_hand():
     x = jnp.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [-1.0, -2.0, 1.0]])
     found = unit_clusters.fit(x, 2, jax.random.key(0))
@@ -29,6 +30,7 @@ def test_two_and_one_by_hand():
 
 
 @pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.slow
 def test_planted_groups_are_found_whatever_their_scale(x64):
     with jax.enable_x64(x64):
         x = jnp.asarray(planted(), jnp.float64 if x64 else jnp.float32)
@@ -40,6 +42,7 @@ def test_planted_groups_are_found_whatever_their_scale(x64):
     assert float(found.explained) > 0.98
 
 
+@pytest.mark.slow
 def test_noise_has_no_groups():
     x = np.random.default_rng(1).normal(size=(300, 60))
     found = unit_clusters.fit(jnp.asarray(x, jnp.float32), 3, jax.random.key(0))
@@ -54,6 +57,7 @@ def test_it_depends_on_the_key_alone():
     np.testing.assert_array_equal(one.owners, two.owners)
 
 
+@pytest.mark.slow
 def test_edges():
     x = jnp.asarray(planted(noise=0.0), jnp.float32)
     more = unit_clusters.fit(x, 5, jax.random.key(0))

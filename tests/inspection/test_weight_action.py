@@ -73,6 +73,7 @@ def test_routing_and_rotation_by_hand():
     )
 
 
+@pytest.mark.slow
 def test_the_pair_that_is_merged_most():
     weight = np.diag(np.float32([1, 1, 0]))
     states = np.float32([[1, 0, 2], [1, 0, -2], [0, 1, 0], [0, 0, 1]])
@@ -122,6 +123,7 @@ def test_near_null_is_a_fraction_of_the_largest():
     assert not strict.lost.any()
 
 
+@pytest.mark.slow
 def test_collisions_of_a_stack_in_one_program():
     stack, data = random(2, 3, 6), random(40, 6, seed=1)
     many = jax.jit(weight_action.collisions)(stack, data)
@@ -150,6 +152,7 @@ def test_what_is_kept_is_ordered_by_what_it_does_on_the_data():
     np.testing.assert_allclose(got.kept, [[1, 0, 0], [0, 2, 0]], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_keeps_64_bits():
     with jax.enable_x64(True):
         got = weight_action.fit(ROGER.astype(float), AXES.astype(float))

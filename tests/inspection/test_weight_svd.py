@@ -124,6 +124,7 @@ def test_another_matrix_does_not_agree():
     assert weight_svd.agreement(first, second)[0].alone.mean() < 0.4
 
 
+@pytest.mark.slow
 def test_it_compiles_and_keeps_64_bits():
     got = jax.jit(weight_svd.fit)(ROGER)
     np.testing.assert_allclose(got.values, [1, 0], atol=1e-6)

@@ -50,6 +50,7 @@ def test_combine_by_hand():
     np.testing.assert_allclose(policy, [0.4, 0.4, 0.2], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_bids_and_reward_add_up_to_q():
     _, state = start()
     found = acting.bids(made(3), ENV, PARAMS, state, 0.9)

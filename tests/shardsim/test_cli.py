@@ -216,6 +216,7 @@ def test_what_ends_a_run_is_one_line(
     assert told in line
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_numbers(tiny_yaml, tiny_run, tmp_path):
     out = tmp_path / "out"
     words = ["run", str(tiny_yaml), "--out", str(out), "--train.seed", "1"]

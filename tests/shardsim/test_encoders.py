@@ -190,6 +190,7 @@ def test_forms_make_the_same_encoder(key):
         )
 
 
+@pytest.mark.slow
 def test_shapes_of_layers():
     def shapes(encoder):
         module = encoder.build((13, 12, 3), nnx.Rngs(0))

@@ -67,6 +67,7 @@ def chain():
     gymnasium.register("Chain-v0", entry_point=Chain, max_episode_steps=50)
 
 
+@pytest.mark.slow
 def test_the_host_s_loop_learns_the_value_of_chance(tmp_path, capsys):
     """V of an even policy, gamma 1/2: V1 = 1/2 + V1 / 4, V0 = V1 / 4 + V0 / 4."""
     run = tmp_path / "run"
@@ -132,6 +133,7 @@ def test_the_same_config_gives_the_same_weights_on_the_host(
         np.testing.assert_array_equal(one[name], two[name])
 
 
+@pytest.mark.slow
 def test_a_grid_on_the_host_is_its_points(tmp_path, capsys):
     """Two seeds at two rates: the first point is what it is by itself."""
     path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
@@ -146,6 +148,7 @@ def test_a_grid_on_the_host_is_its_points(tmp_path, capsys):
         np.testing.assert_allclose(one[name], two[name][:2], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_minigrid_trains(tmp_path, capsys):
     pytest.importorskip("minigrid")
     id = "minigrid:MiniGrid-Empty-5x5-v0"

@@ -123,6 +123,7 @@ def test_names_from_files_are_escaped(tiny_run, tmp_path):
 
 
 @pytest.mark.parametrize("arms", [["sharded"], ["mlp"], ["untrained", "sharded"]])
+@pytest.mark.slow
 def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
     def one(config):
         config["train"]["num_seeds"] = 1

@@ -17,6 +17,7 @@ def looked_at(tiny_run):
     return gathered, levels, condition, reading.boards(gathered, condition)
 
 
+@pytest.mark.slow
 def test_worths_are_shapley_values_and_add_up(looked_at):
     gathered, levels, *_ = looked_at
     side = gathered.sides[1]
@@ -57,6 +58,7 @@ def test_too_many_things_are_left_out(looked_at, monkeypatch):
     assert objects.shares(gathered, gathered.sides[0], levels) == [{}, {}]
 
 
+@pytest.mark.slow
 def test_experts_are_fitted_to_one_part_and_to_no_shards(looked_at):
     gathered, levels, condition, boards = looked_at
     mlp, sharded = gathered.sides

@@ -11,6 +11,8 @@ from flax import nnx
 from shardsim import decoders
 from shardsim.viewer import gather, inside, reading, routes, targets, truths, weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def seen(tiny_run):
@@ -22,6 +24,7 @@ def seen(tiny_run):
     return types.SimpleNamespace(**locals())
 
 
+@pytest.mark.slow
 def test_features_are_those_of_each_seed(seen):
     side = seen.gathered.sides[0]
     world = seen.gathered.world

@@ -33,6 +33,7 @@ def test_ppo_by_hand():
     assert noted["clipped"] == 1.0
 
 
+@pytest.mark.slow
 def test_ppo_stops_where_it_is_clipped():
     """No slope once the ratio is beyond the clip in the direction of the gain."""
     rule = learning.PPO(normalise=False, entropy=0.0)

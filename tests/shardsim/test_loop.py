@@ -28,7 +28,7 @@ def lines(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.few(1)
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(
     tiny_yaml, tiny_run, tmp_path, capsys, number
 ):
@@ -67,6 +67,7 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
     assert len(marks) == len(set(marks))
 
 
+@pytest.mark.slow
 def test_a_power_cut_at_a_checkpoint_loses_no_snapshot(
     tiny_yaml, tiny_run, tmp_path, capsys, monkeypatch
 ):
@@ -88,6 +89,7 @@ def test_a_power_cut_at_a_checkpoint_loses_no_snapshot(
         assert (folder / name).read_bytes() == (tiny_run / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_left_as_it_is(tiny_run, tmp_path, capsys):
     folder = tmp_path / "run"
     shutil.copytree(tiny_run, folder)
@@ -97,6 +99,7 @@ def test_a_finished_run_is_left_as_it_is(tiny_run, tmp_path, capsys):
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_what_diverges_is_named_and_kept(tiny_yaml, tmp_path, capsys):
     out = tmp_path / "run"
     flags = ["--train.optimizer.learning-rate", "1e30"]
@@ -118,6 +121,7 @@ def noted(folder, name):
     return {arm: [r[name] for r in rows if r["arm"] == arm] for arm in arms}
 
 
+@pytest.mark.slow
 def test_paired_arms_see_the_data_of_the_arm_that_acts(
     tiny_yaml, tiny_run, tmp_path, capsys
 ):

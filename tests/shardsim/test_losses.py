@@ -137,7 +137,7 @@ RULES = [learning.PPO(), learning.Reinforce(), learning.ExpertIteration()]
     + [("value", learning.TD())],
     ids=lambda x: x if isinstance(x, str) else x.kind,
 )
-@pytest.mark.few(3)
+@pytest.mark.slow
 def test_every_loss_has_the_slope_it_says(agent, batch, row, learn):
     moves = losses.Moves(encoder=1.0, **{OWN[row]: 1.0})
     table = losses.LossTable(**{row: moves})
@@ -149,6 +149,7 @@ def test_every_loss_has_the_slope_it_says(agent, batch, row, learn):
     check_grads(f, (state,), order=1, modes=["rev"], rtol=0.03, atol=0.03)
 
 
+@pytest.mark.slow
 def test_the_table_scales_each_gradient_exactly(agent, batch):
     one = losses.LossTable(value=losses.Moves(encoder=1.0, value=1.0))
     other = losses.LossTable(value=losses.Moves(encoder=0.25, value=3.0))

@@ -231,6 +231,7 @@ class TestDecisions:
         arms = {"arm": self.arm(mazes, goals)}
         return measure.measure(evidence(mazes, how, arms, MAZE))
 
+    @pytest.mark.slow
     def test_one_goal_everywhere_is_no_second_goal(self, mazes):
         for goal in (0, 1):
             found = self.measured(mazes, measures.TwoGoals(), [goal] * 96)
@@ -242,6 +243,7 @@ class TestDecisions:
         assert found.values["arm"][0] > 0.6
         assert found.details["decision squares"] >= 10
 
+    @pytest.mark.slow
     def test_a_pull_that_fades_with_distance_is_found(self, mazes):
         from shardsim.comparison.measures import decision
 

@@ -119,6 +119,7 @@ def test_uneven_gates_cost_what_the_seed_says(agent, batch):
     assert float(total - plain) == pytest.approx(0.75 * float(cost), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_gates_learn_labels_from_the_cost_of_naming_them_alone(agent, batch):
     """V's error passes by the gates where labels are known."""
 
@@ -211,6 +212,7 @@ def test_targets_and_values_by_hand():
     assert not none.value.any()
 
 
+@pytest.mark.slow
 def test_labels_do_not_cross_a_cut_and_are_told_in_part():
     """A time limit parts episodes as an end does; half the events come with labels,
     and all steps that lead to one have the same."""

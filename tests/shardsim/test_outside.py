@@ -187,6 +187,7 @@ def rows(run):
     return [row for row in runs.read_lines(run / "metrics.jsonl") if "update" in row]
 
 
+@pytest.mark.slow
 def test_v_learns_a_gymnax_world_and_steers_by_it(tmp_path, capsys):
     """Right pays: who looks ahead by V gets there in two steps, not in six."""
     run = tmp_path / "run"
@@ -217,6 +218,7 @@ def test_gymnax_itself_trains(tmp_path, capsys):
     assert "got 'Nothing-v0'; allowed: Acrobot-v1, " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_our_own_worlds_train_without_a_verdict(tmp_path, capsys):
     run = tmp_path / "run"
     path = written(tmp_path, {"kind": "monster_world", "size": 5, "monsters": 1})
@@ -226,6 +228,7 @@ def test_our_own_worlds_train_without_a_verdict(tmp_path, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_a_stopped_training_is_resumed(tmp_path, capsys):
     run = tmp_path / "run"
     path = written(tmp_path, {"kind": "gymnax", "id": "chains:New"})

@@ -45,6 +45,7 @@ def test_playing_needs_a_terminal(capsys):
     assert "play: got no terminal" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_game_in_a_terminal():
     """Down to the lock and up again in TwoRoutes, then the next level, then home."""
     ours, theirs = pty.openpty()

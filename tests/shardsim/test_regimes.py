@@ -36,7 +36,7 @@ REGIMES = {
 
 
 @pytest.mark.parametrize("name", REGIMES)
-@pytest.mark.few(1)
+@pytest.mark.slow
 def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, name):
     phases = [{"name": "earn", "updates": 2, "losses": EARN}]
     path = training_yaml(**REGIMES[name], phases=phases)
@@ -151,6 +151,7 @@ def test_a_grid_is_its_points_in_one_program(training_yaml, tmp_path, capsys):
     assert np.abs(whole["value.kernel"][0] - whole["value.kernel"][4]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, capsys):
     path, data = training_yaml(), tmp_path / "data.npz"
     words = ["collect", str(path), "--out", str(data), "--updates", "2"]

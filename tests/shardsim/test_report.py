@@ -128,6 +128,7 @@ def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
     assert 'class="failed">failed' in page
 
 
+@pytest.mark.slow
 def test_an_arm_below_the_goal_is_flagged(tiny_run, tmp_path):
     folder = copied(tiny_run, tmp_path)
 

@@ -84,6 +84,7 @@ def test_with_the_exact_value_it_acts_like_the_optimum(env, simulations):
     assert best[np.arange(len(chosen)), np.argmax(out.logits, axis=1)][there].all()
 
 
+@pytest.mark.slow
 def test_a_wrong_value_is_followed_too():
     """The negative control: V turned round leads away from the goal."""
     level, table, v = truth(MAZE)
@@ -95,6 +96,7 @@ def test_a_wrong_value_is_followed_too():
     assert right[standing(table)].mean() < 0.5
 
 
+@pytest.mark.slow
 def test_depth_sees_a_reward_that_v_knows_nothing_of():
     """V = 0: with simulations enough a search finds what lies a few steps away, and a
     look of one step does not."""
@@ -112,6 +114,7 @@ def test_depth_sees_a_reward_that_v_knows_nothing_of():
     assert right[1] < 0.9
 
 
+@pytest.mark.slow
 def test_an_untrained_agent_acts_by_d():
     """V = 0 and no reward in reach: the improved policy is the prior."""
     env = ContextFruits(size=5, rewards=((0.0, 0.0), (0.0, 0.0)))
@@ -170,6 +173,7 @@ class Says:
 
 
 @pytest.mark.parametrize(("ends", "gain"), [(False, 0.9), (True, 0.0)])
+@pytest.mark.slow
 def test_the_improved_policy_by_hand(ends, gain):
     """Each way is looked at once: log odds (1 + 1/50) gamma V / tau. Beyond a cut
     there is value, beyond an end none. tau is the seed's, not the config's; noise

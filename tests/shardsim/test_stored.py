@@ -147,6 +147,7 @@ def trained(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_agents_of_a_run_act_at_every_point_of_its_grid(trained, tmp_path, capsys):
     """M = updates * seeds * points * environments, and none of them is the walker,
     who was there in the last phase: D has learnt a little, so that it is not even."""
@@ -160,6 +161,7 @@ def test_agents_of_a_run_act_at_every_point_of_its_grid(trained, tmp_path, capsy
     assert np.abs(logits[0, 0] - np.log(0.25)).max() > 1e-6
 
 
+@pytest.mark.slow
 def test_updates_of_a_config_are_drawn_anew_and_lie_side_by_side(tmp_path, capsys):
     """A fresh D is even: what is done is noise, and tells whether keys come again."""
     phases = [{"name": "earn", "updates": 1, "losses": {"value": {"value": 1}}}]

@@ -130,6 +130,7 @@ def test_every_head_learns_the_exact_value(head):
     assert got > floor * best
 
 
+@pytest.mark.slow
 def test_an_untrained_head_does_not_get_there():
     """The negative control of the test above: V = 0 acts like chance."""
     trajectory, _ = jax.jit(
@@ -156,6 +157,7 @@ def test_heads_share_all_but_the_head():
         assert same(made[0].key, other.key)
 
 
+@pytest.mark.slow
 def test_a_grafted_head_is_the_one_that_init_makes():
     head = value.Sharded(shards=2)
     keys = population.seed_keys(0, 2)
@@ -165,6 +167,7 @@ def test_a_grafted_head_is_the_one_that_init_makes():
     assert same(grown, fresh(head))
 
 
+@pytest.mark.slow
 def test_while_v_is_zero_all_arms_act_alike():
     """The first trajectories are the same, bit for bit, under every head."""
     rewards = [
@@ -183,6 +186,7 @@ def test_chunks_add_up_bit_for_bit():
     assert int(whole.update[0]) == 5
 
 
+@pytest.mark.slow
 def test_one_program_serves_any_number_of_updates():
     static = setting([value.MLP()], num_steps=4)
     before = population.chunk._cache_size()
@@ -191,6 +195,7 @@ def test_one_program_serves_any_number_of_updates():
     assert population.chunk._cache_size() == before + 1
 
 
+@pytest.mark.slow
 def test_paired_arms_learn_from_the_first_arm_s_data():
     heads = (value.MLP(), value.Sharded(shards=2))
     keys = population.seed_keys(0, 2)
@@ -230,6 +235,7 @@ def test_the_walker_knows_no_reward():
 
 
 @pytest.mark.parametrize(("probability", "arrives"), [(1.0, True), (0.0, False)])
+@pytest.mark.slow
 def test_a_walker_with_a_goal_gets_there_sooner(probability, arrives):
     env = ContextFruits(size=7)
     params = env.params()
@@ -260,6 +266,7 @@ def test_a_loss_that_is_not_finite_is_noted_and_undone():
     )
 
 
+@pytest.mark.slow
 def test_minibatches_cover_every_environment_once():
     static = setting([value.MLP()], minibatches=4, epochs=1)
     after, metrics = run(static, fresh(value.MLP()), 1)
