@@ -65,16 +65,12 @@ def test_its_docstring_is_a_lab_note(path):
     assert re.search(r"Minutes: +\d", note)
 
 
-# one in the fast tests, a minute each; the others are slow ones
-SOME_SLOW = [
-    pytest.param(path, marks=[] if path.stem == "quickstart" else pytest.mark.slow)
-    for path in FILES
-]
-
-
-@pytest.mark.parametrize("path", SOME_SLOW, ids=lambda p: p.stem)
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.stem != "quickstart"], ids=lambda p: p.stem
+)
 def test_it_runs_to_its_report(path, small, tmp_path, capsys):
+    """The quickstart is run, four times, by the test of README's commands."""
     out = tmp_path / "run"
     assert cli.main(["run", str(path), "--out", str(out), *small]) == 0
     assert str(out / "report.html") in capsys.readouterr().out
