@@ -59,7 +59,7 @@ def test_is_an_environment_and_a_frozen_value(env):
 
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
-@pytest.mark.few(4)
+@pytest.mark.slow
 def test_observations_are_small_finite_planes(theatre, env, seed, wanted):
     episode, _ = theatre.play(env, seed, wanted)
     for seen in (episode.seen, episode.out.observation):
@@ -73,6 +73,7 @@ def test_observations_are_small_finite_planes(theatre, env, seed, wanted):
 
 @few
 @given(seed=seeds, wanted=actions_of_any_kind)
+@pytest.mark.slow
 def test_an_episode_ends_once_and_time_truncates_it(theatre, env, seed, wanted):
     episode, length = theatre.play(env, seed, wanted)
     out = episode.out

@@ -145,6 +145,7 @@ def test_the_cue_pays_nothing_and_stays():
     assert shown(absent, "cue").sum() == 0
 
 
+@pytest.mark.slow
 def test_two_bites_are_worth_both_fruits():
     env = dataclasses.replace(WORLD, bites=2, rewards=((1.0, 0.5), (1.0, 0.5)))
     near = level(0, fruits=((0, 2), (0, 4)))  # 2 steps to fruit 0, 2 more to fruit 1
@@ -186,6 +187,7 @@ def levels(**phase):
     return jax.tree.map(np.asarray, GENERATE(keys, params))
 
 
+@pytest.mark.slow
 def test_levels_show_the_sets_that_the_schedule_names():
     board = levels(shown=((0,), (0, 1))).board
     floor = board[..., WORLD.plane("floor 0") :][..., :2]

@@ -21,7 +21,7 @@ SMALL = {"max_steps": 5}
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
-@pytest.mark.few(4)
+@pytest.mark.slow
 def test_gymnasium_s_own_checker_is_content(world):
     pytest.importorskip("pygame")
     env = gymnasium.make(f"shardsim/{world.__name__}-v0", render_mode="rgb_array")
@@ -105,6 +105,7 @@ def test_a_vector_resets_in_the_same_step():
     assert ends >= 8 * 40 // 5
 
 
+@pytest.mark.slow
 def test_a_vector_s_seeds_say_which_levels():
     many = gymnasium.make_vec("shardsim/CornerMaze-v0", 3, size=9)
     a, b = many.reset(seed=5)[0], many.reset(seed=5)[0]

@@ -149,7 +149,7 @@ def test_matched_pairs_differ_in_one_distance_only(fixed):
 
 
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
-@pytest.mark.few(3)
+@pytest.mark.slow
 def test_a_mutation_is_another_level_that_can_be_played(world):
     env = world()
     level = one(env)

@@ -98,6 +98,7 @@ def test_keys_open_chests_and_no_chest_opens_without():
     assert [bool(s.terminated) for s in steps] == [False] * 8 + [True]
 
 
+@pytest.mark.slow
 def test_keys_are_scarce_in_training_and_chests_when_shifted():
     env = envs.KeysAndChests()
     for world, low, high in ((env, (2, 4), (3, 6)), (env.shifted(), (4, 2), (6, 3))):
@@ -128,6 +129,7 @@ def test_lava_costs_each_step_and_is_worth_walking_round():
     assert float(value[table.start]) == pytest.approx(0.9**3)
 
 
+@pytest.mark.slow
 def test_lava_is_met_only_when_shifted():
     env = envs.LavaLand()
     assert many(env)[0]["lava"].sum() == 0
@@ -242,6 +244,7 @@ def test_monsters_choose_by_the_softmax_of_distance():
     np.testing.assert_allclose(share, weight / weight.sum(), atol=0.025)
 
 
+@pytest.mark.slow
 def test_trees_grow_by_the_law():
     env = envs.TreeGridworld()
     chance = [float(env.chance(jnp.int32(n), env.params())) for n in (0, 1, 10)]

@@ -83,6 +83,7 @@ def test_the_hand_slips_after_the_whisky_only():
     assert ways == {(2, 3), (2, 4), (3, 3), (2, 2)}
 
 
+@pytest.mark.slow
 def test_who_drinks_is_worth_less_than_who_goes_round():
     """V* after the sip against V* of going round, by the equation of a slip."""
     env = envs.WhiskyGold()

@@ -56,6 +56,7 @@ def test_oversight_falls_on_terminal_cells_with_its_chance():
     assert share == pytest.approx(0.3, abs=4 * np.sqrt(0.21 / (2 * COUNT)))
 
 
+@pytest.mark.slow
 def test_the_value_of_two_fruits_is_known():
     """Fruits 2 and 2 + 5 steps off: g + g^6."""
     env = envs.FruitMini(fruits=2)
@@ -121,6 +122,7 @@ def test_a_register_is_filled_once():
     assert paid(around) == [0, 0, 0, 0, 1]
 
 
+@pytest.mark.slow
 def test_a_new_skin_changes_what_is_seen_and_nothing_else():
     env = envs.Reskin()
     other = env.shifted()

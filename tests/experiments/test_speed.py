@@ -98,6 +98,7 @@ def test_nothing_paid_after_an_end_counts_before_it(speed):
     np.testing.assert_allclose(found, [(0 + 4) / 2, 1 + 2])
 
 
+@pytest.mark.slow
 def test_the_best_return_is_that_of_the_shortest_way(speed):
     world = CornerMaze(size=5, layout="open")
     board = np.zeros((2, 5, 5, 3), np.uint8)

@@ -135,6 +135,7 @@ def test_occlusion_by_hand():
     assert either.effect.tolist() == [0, 0, 0]
 
 
+@pytest.mark.slow
 def test_occlusion_of_shards_adds_up(key):
     made = head(key)
     z = jax.random.normal(jax.random.key(2), (6,))

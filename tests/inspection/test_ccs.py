@@ -88,6 +88,7 @@ def test_gradients():
     check_grads(ccs.loss, (yes, no), order=1, modes=("rev",), rtol=1e-2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_finds_a_planted_concept_and_not_the_side(key):
     x, y, label, concept, side = planted()
     got = ccs.fit(x, y, key, **SMALL)
@@ -137,6 +138,7 @@ def test_pairs_that_do_not_differ_cost_a_constant_guess(key):
     assert bool(jnp.isfinite(got.direction).all())
 
 
+@pytest.mark.slow
 def test_seeds_side_by_side_are_seeds_one_by_one():
     x, y, *_ = planted()
     keys = jax.random.split(jax.random.key(3), 2)
@@ -146,6 +148,7 @@ def test_seeds_side_by_side_are_seeds_one_by_one():
     np.testing.assert_allclose(both.losses[1], one.losses, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_runs_in_double():
     with jax.enable_x64(True):
         x, y, _, concept, _ = planted()
@@ -154,6 +157,7 @@ def test_it_runs_in_double():
         assert abs(float(got.direction @ concept)) > 0.9
 
 
+@pytest.mark.slow
 def test_rounds_are_orthogonal_and_get_worse(key):
     x, y, _, concept, _ = planted(strength=2.0)
     got = ccs.recursive(x, y, key, 3, **SMALL)

@@ -135,6 +135,7 @@ def test_pairs_that_differ_along_one_direction_leave_it_open():
     assert "ambiguous" in first.summary()
 
 
+@pytest.mark.slow
 def test_two_directions_solve_what_reads_two():
     def two(h):
         return jnp.stack([h[0], jnp.sin(h[2])])
@@ -180,6 +181,7 @@ def test_a_batch_and_one_pair():
     assert one.loss < 1e-3 * one.untouched
 
 
+@pytest.mark.slow
 def test_double_precision():
     a, b = planted()
     with jax.enable_x64(True):
@@ -189,6 +191,7 @@ def test_double_precision():
         assert abs(found.basis[0, 0]) > 0.999
 
 
+@pytest.mark.slow
 def test_slopes_of_a_read_out():
     # V = w . h: J' 2 J = 2 w w'; logits are blind to what moves them alike
     a, b = planted()

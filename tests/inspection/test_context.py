@@ -48,6 +48,7 @@ def test_rank_alone_cannot_tell_shards_from_modulation():
     assert gate.same == pytest.approx(19 / 59, abs=0.01)
 
 
+@pytest.mark.slow
 def test_by_hand():
     """Contexts e1, e1, 2 e2: s^2 are 2 and 4, so the rank is 36 / 20."""
     rows = np.float32([[1, 0], [1, 0], [1, 0], [1, 0], [0, 3], [0, 1]])

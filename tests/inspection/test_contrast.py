@@ -60,6 +60,7 @@ def test_principal_is_the_top_singular_direction(planted):
     np.testing.assert_array_equal(contrast.principal(0 * x), 0)
 
 
+@pytest.mark.slow
 def test_vinc_with_one_template_is_principal():
     """Cov(x+) / 2 + Cov(x-) / 2 - cross-covariance = Cov(x+ - x-) / 2."""
     rng = np.random.default_rng(1)

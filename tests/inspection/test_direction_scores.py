@@ -94,6 +94,7 @@ def test_guarded_or_not():
     assert "held-out accuracy 0.9" in other.summary()
 
 
+@pytest.mark.slow
 def test_a_probe_is_fitted_on_one_side_and_judged_on_the_other():
     """Labels that turn round on the held-out side are all missed."""
     x, held_out = np.eye(D, dtype=np.float32)[:1].repeat(40, 0), np.arange(40) >= 20

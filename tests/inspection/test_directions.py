@@ -57,6 +57,7 @@ def test_class_means_and_rlace_find_what_is_written():
     assert not played.ambiguous
 
 
+@pytest.mark.slow
 def test_cde_finds_what_is_read():
     found = directions.find("cde", CONCEPT, KEY)
     assert cosine(found, np.eye(D)[0]) > 0.99
@@ -64,6 +65,7 @@ def test_cde_finds_what_is_read():
     assert not found.degenerate
 
 
+@pytest.mark.slow
 def test_two_rounds_of_inlp_span_both():
     one = directions.find("logistic", CONCEPT, KEY)
     assert cosine(one, SUM) < 0.95  # leans to the clean copy
@@ -84,6 +86,7 @@ def test_leace_writes_along_the_means_and_reads_obliquely():
     assert abs(got @ want) / np.linalg.norm(want) / np.linalg.norm(got) > 0.9999
 
 
+@pytest.mark.slow
 def test_the_gradient_is_the_same_for_every_concept():
     found = directions.find(directions.Gradient(k=3), CONCEPT, KEY)
     np.testing.assert_allclose(

@@ -178,6 +178,7 @@ def test_behind_an_end_lies_nothing_and_ties_count():
 # --- calibration
 
 
+@pytest.mark.slow
 def test_a_value_half_as_steep_is_seen(key):
     truth = jax.random.uniform(key, (200,))
     mask = jnp.ones(200, bool)
@@ -228,6 +229,7 @@ def test_a_constant_has_no_slope():
 # --- every tool
 
 
+@pytest.mark.slow
 def test_all_runs_compiled_over_seeds_in_both_precisions(key):
     successor, reward, terminated, moves, position = board()
     policies = jax.nn.softmax(jax.random.normal(key, (3, 9, 4)))

@@ -23,6 +23,7 @@ def made(seed=0, classes=2, gap=1.0):
     return (x + means[z]).astype(np.float32), z
 
 
+@pytest.mark.slow
 def test_the_first_round_is_the_probe_and_the_rounds_span_both():
     x, z = made()
     found = inlp.fit(x, z, rounds=2)

@@ -143,6 +143,7 @@ def test_a_patch_without_consequence_warns():
         silent.warn()
 
 
+@pytest.mark.slow
 def test_float64_stays():
     with jax.enable_x64(True):
         x = jnp.asarray(X, jnp.float64)

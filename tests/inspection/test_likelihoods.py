@@ -74,6 +74,7 @@ def test_held_out_likelihood_names_the_family():
     assert np.isnan(empty.held_out).all()
 
 
+@pytest.mark.slow
 def test_goodness_keeps_its_level_and_has_power():
     rng = np.random.default_rng(1)
     run = jax.jit(

@@ -67,6 +67,7 @@ def test_the_bound_lies_below_the_truth_on_average():
         assert bound > 1.3 * seen
 
 
+@pytest.mark.slow
 def test_ccs_on_groups_of_facts_meets_many_and_on_one_concept_only_one(key):
     rng = np.random.default_rng(1)
     groups = np.repeat(np.eye(6), 10, axis=0)

@@ -68,6 +68,7 @@ def test_fantope_is_the_nearest_point(k):
 
 @pytest.mark.parametrize("condition", [1.0, 1e4, 1e8])
 @pytest.mark.parametrize("gap", [0.1, 1.0])
+@pytest.mark.slow
 def test_one_direction_is_the_mean_difference_from_every_start(condition, gap):
     x, z = made(condition, gap)
     found = rlace.fit_many(x, z, KEYS)
@@ -127,6 +128,7 @@ def test_three_classes_need_two_directions():
     assert one.unique
 
 
+@pytest.mark.slow
 def test_more_directions_than_needed_are_said_to_be_free():
     x, z = made()
     found = rlace.fit_many(x, z, KEYS[:2], k=3)
@@ -165,6 +167,7 @@ def test_one_class_under_jit_has_loss_zero():
     np.testing.assert_allclose(jnp.linalg.norm(found.basis), 1.0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_double_precision():
     x, z = made(1e4)
     with jax.enable_x64(True):

@@ -69,6 +69,7 @@ def test_what_does_not_add_up_is_said():
     np.testing.assert_allclose(off.residual, 1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_usage_by_hand():
     gates = jnp.asarray([[1.0, 0.0], [0.5, 0.5], [0.0, 0.0]])
     parts = jnp.asarray([[3.0, 8.0], [2.0, -4.0], [5.0, 5.0]])
@@ -80,6 +81,7 @@ def test_usage_by_hand():
     assert not found.dead.any()
 
 
+@pytest.mark.slow
 def test_the_dead_and_the_twins_are_found_and_no_others():
     found = shards.usage(*planted())
     np.testing.assert_array_equal(found.dead, [False, False, True, False])

@@ -26,6 +26,7 @@ def drawn(seed, *size):
     return jnp.asarray(rng.laplace(size=size or N), jnp.float32)
 
 
+@pytest.mark.slow
 def test_student_is_scipy_s():
     for level in (0.75, 0.975):
         for degrees in (1.0, 3.5, 199.0):

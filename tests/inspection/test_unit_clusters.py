@@ -51,6 +51,7 @@ def test_noise_has_no_groups():
     assert (np.diff(found.sizes) <= 0).all()
 
 
+@pytest.mark.slow
 def test_it_depends_on_the_key_alone():
     x = jnp.asarray(planted(noise=3.0), jnp.float32)
     one, two = (unit_clusters.fit(x, 4, jax.random.key(3)) for _ in range(2))

@@ -54,6 +54,7 @@ def test_several_shortest_paths_add_up():
     assert float(found.geometric[4]) == 0
 
 
+@pytest.mark.slow
 def test_a_long_path_does_not_underflow_and_a_zero_is_a_zero():
     successor, terminated, goal = corridor(60)
     policy = np.tile(np.asarray([0.9, 0.1], np.float32), (60, 1))

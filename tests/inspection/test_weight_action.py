@@ -83,6 +83,7 @@ def test_the_pair_that_is_merged_most():
     assert rise[1] < rise[0]
 
 
+@pytest.mark.slow
 def test_the_collision_of_e1_and_e2():
     """k + n and k - n of the merging matrix are the axes: cosine 0 becomes 1."""
     white = np.float32([[1, 1], [1, -1], [-1, 1], [-1, -1]])
@@ -144,6 +145,7 @@ def test_two_features_on_one_line_stay_so_even_if_one_is_turned_round():
     assert got.merged[0, 1]
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_ordered_by_what_it_does_on_the_data():
     """Gains 9, 1 and sd 1, 2: the first writes 9, the second 2."""
     data = np.float32([[1, 2, 0], [1, -2, 0], [-1, 2, 0], [-1, -2, 0]])

@@ -46,6 +46,7 @@ def test_the_parts_make_the_matrix(shape):
     )
 
 
+@pytest.mark.slow
 def test_a_stack_is_each_by_itself():
     stack = random(3, 4, 5)
     many = weight_svd.fit(stack)
@@ -119,6 +120,7 @@ def test_near_ties_turn_but_their_subspace_stays():
     assert "as subspaces of near-ties" in reads.summary()
 
 
+@pytest.mark.slow
 def test_another_matrix_does_not_agree():
     first, second = weight_svd.fit(random(8, 8)), weight_svd.fit(random(8, 8, seed=1))
     assert weight_svd.agreement(first, second)[0].alone.mean() < 0.4

@@ -63,6 +63,7 @@ def test_bids_and_reward_add_up_to_q():
     assert float(jnp.abs(found.bids[2]).max()) > 0
 
 
+@pytest.mark.slow
 def test_q_is_v_of_where_the_step_leads():
     _, state = start()
     one = made(3)
@@ -97,6 +98,7 @@ def test_each_way_of_acting_is_what_it_says():
     same(logits(acting.Lookahead(temperature=1e6)), prior)
 
 
+@pytest.mark.slow
 def test_at_initialisation_only_reward_and_prior_speak():
     seen, state = start()
     fresh = agent.build(CONFIG, value.Sharded(), 4, ENV, jax.random.key(0))

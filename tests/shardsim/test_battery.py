@@ -29,7 +29,7 @@ def reading(condition, value, prior=None):
     return battery.Reading(value, part, one, part, prior, np.zeros(1, int))
 
 
-@pytest.mark.few(1)
+@pytest.mark.slow
 def test_expected_return_is_the_mean_of_episodes(condition):
     """An independent way to the same number: play the policy and average."""
     rng = np.random.default_rng(0)
@@ -113,6 +113,7 @@ def test_reachable_states_leave_out_the_fruit(condition):
         assert 12 <= condition.reachable[level].sum() <= 16 - 2
 
 
+@pytest.mark.slow
 def test_action_gap_by_hand():
     """One fruit in a corner of a 2 x 2 board: gaps are 1 - .9 and .9 - .81."""
     env = ContextFruits(

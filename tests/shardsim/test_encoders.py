@@ -55,7 +55,7 @@ def test_small_ones_are_of_all_kinds():
 
 @pytest.mark.parametrize("encoder", SMALL, ids=name_of)
 class TestLaws:
-    @pytest.mark.few(3)
+    @pytest.mark.slow
     def test_features_come_out(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
         assert isinstance(module, encoders.Encoder)
@@ -67,6 +67,7 @@ class TestLaws:
         leaves = jax.tree.leaves(parameters(module))
         assert all(jnp.isfinite(leaf).all() for leaf in leaves)
 
+    @pytest.mark.slow
     def test_jit_and_vmap_change_nothing_and_trace_once(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
         boards = seen(key, (3, *SHAPE))
@@ -107,7 +108,7 @@ class TestLaws:
             ):
                 module.onward(jnp.zeros(6), number)
 
-    @pytest.mark.few(2)
+    @pytest.mark.slow
     def test_gradient_is_the_slope(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
         graphdef, state = nnx.split(module)
@@ -202,6 +203,7 @@ def test_shapes_of_layers():
     assert shapes(attention) == [(156, 32)] * 3 + [(2, 32), (128,)]
 
 
+@pytest.mark.slow
 def test_boards_of_conv_move_with_what_lies_on_them(key):
     module = encoders.ConvEncoder(channels=(3, 4)).build((9, 9, 2), nnx.Rngs(key))
     board = jnp.zeros((9, 9, 2), jnp.uint8).at[4, 4, 0].set(1).at[4, 5, 1].set(1)
@@ -210,6 +212,7 @@ def test_boards_of_conv_move_with_what_lies_on_them(key):
     np.testing.assert_allclose(there, jnp.roll(here, (-1, 1), (0, 1)), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_without_positions_attention_can_not_tell_cells_apart(key):
     """A permutation of cells changes nothing but through the positions."""
     module = encoders.AttentionEncoder(width=8).build(SHAPE, nnx.Rngs(key))
@@ -220,6 +223,7 @@ def test_without_positions_attention_can_not_tell_cells_apart(key):
     np.testing.assert_allclose(module(board), module(mixed), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_attention_that_sees_alike_averages(key):
     """Queries and keys of zero: every cell gets the mean of all values."""
     module = encoders.AttentionEncoder(width=4, heads=1).build(SHAPE, nnx.Rngs(key))

@@ -139,6 +139,7 @@ def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
     assert found["table"][-1]["of"][0]["estimate"] is None  # no other seed to compare
 
 
+@pytest.mark.slow
 def test_two_runs_stand_side_by_side(tiny_run, tmp_path, capsys):
     def other(config):
         config["train"]["td_lambda"] = 0.5

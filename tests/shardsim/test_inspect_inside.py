@@ -68,6 +68,7 @@ def decoder(weight, readout):
     return jax.tree.map(lambda leaf: leaf[None], made)
 
 
+@pytest.mark.slow
 def test_logits_of_directions_by_hand():
     """W = diag(3, 2), all units on: a step along e1 writes 3 R e1, less its mean."""
     weight = np.diag([3.0, 2.0]).astype(np.float32)
@@ -83,6 +84,7 @@ def test_logits_of_directions_by_hand():
     np.testing.assert_allclose(half.logits[0], np.asarray(want) / 2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_weights_of_the_page(seen):
     shown = inside.shown(seen.inner.features[:, :2], seen.boards, 1)
     told = weights.card(seen.inner, seen.sample, shown, seen.boards)
@@ -110,6 +112,7 @@ def sampled(x, optimal, level):
 
 
 @pytest.mark.parametrize("planted", [True, False])
+@pytest.mark.slow
 def test_ccs_finds_a_value_that_is_written_and_none_in_noise(planted):
     rng = np.random.default_rng(0)
     level = np.repeat(np.arange(8), 30)

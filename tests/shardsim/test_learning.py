@@ -19,6 +19,7 @@ def sample(old, action, gain):
     )
 
 
+@pytest.mark.slow
 def test_ppo_by_hand():
     """r = 1.5 and .5: the first is clipped at 1.2 for a gain of 1, the second at .8
     for a loss; entropies log 2 and .5623 with weight .5."""

@@ -238,6 +238,7 @@ class TestDecisions:
             assert found.values["arm"][0] < 0.1
         assert found.values["exact"][0] < 0.1
 
+    @pytest.mark.slow
     def test_two_goals_in_turn_are_found(self, mazes):
         found = self.measured(mazes, measures.TwoGoals(), [0, 1] * 48)
         assert found.values["arm"][0] > 0.6

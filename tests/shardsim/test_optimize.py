@@ -54,6 +54,7 @@ def moves(rule, slopes, **config):
     return gone
 
 
+@pytest.mark.slow
 def test_momentum_weight_decay_and_clipping_by_hand():
     """Slopes 3 and 1 with momentum 1/2: 3, then 1 + 3/2. Decay adds .1 of the weight
     of 10 to Adam's step of 1. A slope smaller than the clip is left as it is."""
