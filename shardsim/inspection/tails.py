@@ -79,14 +79,16 @@ class Tails(NamedTuple):
     @property
     def heavy(self) -> Bool[Array, " G"]:
         """The interval of the excess lies above 0, that of the shape below 2."""
-        return (self.excess_interval[..., 0] > 0) & (self.shape_interval[..., 1] < 2)
+        return surely_heavy(self.shape_interval, self.excess_interval)
 
     def reading(self) -> str:
         """The row of the table above that fits. Most contexts decide within."""
-        unknown = np.isnan(np.asarray(self.excess_interval)).any(axis=-1)
-        if (unknown & ~np.isnan(np.asarray(self.total.excess))).any():
-            return "one cluster somewhere: no reading"
-        return reading(self.heavy, self.dependence.variance_ratio, self.total.excess)
+        return reading(
+            self.shape_interval,
+            self.excess_interval,
+            self.dependence.variance_ratio,
+            self.total.excess,
+        )
 
     def summary(self) -> str:
         shape, interval = self.total.shape, self.shape_interval
@@ -100,22 +102,34 @@ class Tails(NamedTuple):
         )
 
 
+def surely_heavy(shape_interval: Any, excess_interval: Any) -> Any:
+    """Of intervals [..., 2] over clusters: the excess above 0, the shape below 2."""
+    return (excess_interval[..., 0] > 0) & (shape_interval[..., 1] < 2)
+
+
 def reading(
-    heavy: Bool[Any, " G"], variance_ratio: Float[Any, " G"], excess: Float[Any, " G"]
+    shape_interval: Float[Any, "G 2"],
+    excess_interval: Float[Any, "G 2"],
+    variance_ratio: Float[Any, " G"],
+    excess: Float[Any, " G"],
 ) -> str:
     """The row of the table at the top that fits. Most contexts decide within.
 
     Args:
-      heavy: whether tails are heavy for sure, pooled and within each context.
+      shape_interval: pooled and within each context, as in `Tails`.
+      excess_interval: likewise; NaN where all samples lie in one cluster.
       variance_ratio: Var(sum) / sum Var.
       excess: NaN where nothing varies.
     """
-    heavy = np.asarray(heavy)
+    ends = np.asarray(excess_interval)
+    heavy = surely_heavy(np.asarray(shape_interval), ends)
     if len(heavy) < 3:
         return "one context: heavy tails can't be told from a gate"
     ratio = np.asarray(variance_ratio)[1:]
     if np.isnan(np.asarray(excess)).any():
         return "nothing varies somewhere: no reading"
+    if np.isnan(ends).any():
+        return "one cluster somewhere: no reading"
     if np.median(np.abs(np.log(np.maximum(ratio, 1e-9)))) > np.log(1.5):
         return "correlated contributions"
     if np.mean(heavy[1:]) > 0.5:

@@ -57,7 +57,6 @@ def card(whole: Whole, condition: battery.Condition) -> dict[str, Any]:
         return np.where(fine.reshape(-1, *[1] * (x.ndim - 1)), x, np.nan)
 
     shape, shape_in = kept(found[0]), kept(found[4])
-    heavy = (excess_in[..., 0] > 0) & (np.nan_to_num(shape_in[..., 1]) < 2)
     return {
         "groups": ["pooled", *(_name(kind) for kind in kinds)],
         "shape": shape,
@@ -72,7 +71,7 @@ def card(whole: Whole, condition: battery.Condition) -> dict[str, Any]:
         "vuong": kept(found[2]),
         "reading": [
             tails.reading(*one) if ok else "no distribution"
-            for ok, *one in zip(fine, heavy, ratio, excess, strict=True)
+            for ok, *one in zip(fine, shape_in, excess_in, ratio, excess, strict=True)
         ],
         "drawn": [
             [_drawn(one[group]) for group in groups] if ok else []

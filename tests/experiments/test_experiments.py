@@ -66,11 +66,8 @@ def test_its_docstring_is_a_lab_note(path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if path.stem != "quickstart"], ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_it_runs_to_its_report(path, small, tmp_path, capsys):
-    """The quickstart is run, four times, by the test of README's commands."""
     out = tmp_path / "run"
     assert cli.main(["run", str(path), "--out", str(out), *small]) == 0
     assert str(out / "report.html") in capsys.readouterr().out

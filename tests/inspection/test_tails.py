@@ -166,3 +166,17 @@ def test_bad_input_is_named(key):
         tails.fit(c, np.arange(6), key, resamples=3)
     with pytest.raises(ValueError, match="cluster: got a traced array"):
         jax.jit(lambda g: tails.fit(c, np.arange(6), key, g))(jnp.arange(6))
+
+
+def test_a_context_of_one_cluster_has_no_reading():
+    """Its interval is not known: it is neither heavy nor normal."""
+    shape = np.array([[1.8, 2.2], [1.8, 2.2], [np.nan, np.nan]])
+    excess = np.array([[-0.2, 0.3], [-0.2, np.inf], [np.nan, np.nan]])
+    ratio, found = np.ones(3), np.zeros(3)
+    told = tails.reading(shape, excess, ratio, found)
+    assert told == "one cluster somewhere: no reading"
+    excess[2] = shape[2] = 0.1, 0.4
+    told = tails.reading(shape, excess, ratio, found)
+    assert told == "many small independent contributions"
+    told = tails.reading(shape, excess, ratio, np.array([0, 0, np.nan]))
+    assert told == "nothing varies somewhere: no reading"
