@@ -4,6 +4,7 @@ Symbols: N seeds, B environments, T steps.
 """
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -198,13 +199,13 @@ def flops(task: Task) -> float:
     return float(task.steps * (forward + task.config.epochs * epoch))
 
 
-def _fresh(task: Task) -> train.Carry:
+def _fresh(task: Task, num_seeds: int = 1) -> train.Carry:
     config = task.config
     recipe = population.Recipe(
         task.agent, config.optimizer, task.world, config.num_envs
     )
-    keys = population.seed_keys(0, 1)
-    one = dataclasses.replace(config, num_seeds=1, devices=1)
+    keys = population.seed_keys(0, num_seeds)
+    one = dataclasses.replace(config, num_seeds=num_seeds, devices=1)
     hyper = schedule.hyper(one, task.head)
     params = task.world.params()
     return population.init(recipe, task.head, task.width, params, keys, hyper)
@@ -217,28 +218,39 @@ def _weights(part: Any) -> list[int]:
 
 
 def searching(simulations: int, num_envs: int, num_steps: int) -> Callable[[], Any]:
-    """Act, search and step: T x B steps on a board of 8 x 8."""
-    world = worlds.ContextFruits(size=8)
-    task = grown(corner(), num_envs=num_envs, num_steps=num_steps)._replace(world=world)
+    """Act, search and step: T x B steps on a board of 8 x 8 with a fruit.
+
+    It is seen as it lies: 256 numbers into E of 64, D and V of 64. The B environments
+    are shared out among as many seeds as there are devices.
+    """
+    seeds = jax.local_device_count()
+    world = worlds.ContextFruits(
+        size=8, contexts=1, fruits=1, rewards=((1.0,),), shown=((0,),), view="board"
+    )
+    envs = num_envs // seeds
+    task = grown(corner(), num_seeds=seeds, num_envs=envs, num_steps=num_steps)
     config = dataclasses.replace(
         task.config,
         acting=acting.Search(simulations=simulations),
         learn=learning.ExpertIteration(),
         pool_size=32,
     )
-    agent = agents.AgentConfig(encoders.MLPEncoder(widths=(64, 64)), decoder_width=64)
-    task = task._replace(agent=agent, config=config)
-    phase = config.phases[0]
-    setting = schedule.setting(config, world, (task.head,), phase)
+    agent = agents.AgentConfig(encoders.MLPEncoder(widths=(64,)), decoder_width=64)
+    task = task._replace(world=world, agent=agent, config=config, width=64)
+    setting = schedule.setting(config, world, (task.head,), config.phases[0])
     source = train.Source(world.params())
-    first = _fresh(task._replace(width=64))
-    one = jax.tree.map(lambda leaf: leaf[0], first)
+    carry = spread(_fresh(task, seeds), seeds)
 
-    @jax.jit
-    def run(carry: train.Carry, key: jax.Array) -> Any:
-        taken, states = train.collect(
-            setting, carry.learners[0], carry.states, key, source
+    def gather(carry: train.Carry) -> Any:
+        one = functools.partial(train.gather, setting)
+        after, taken = jax.vmap(one, in_axes=(0, None))(carry, source)
+        return taken.reward.sum(axis=(1, 2)), after.states
+
+    if seeds > 1:
+        each = PartitionSpec("seed")
+        mesh = population.mesh(seeds)
+        gather = jax.shard_map(
+            gather, mesh=mesh, in_specs=each, out_specs=each, check_vma=False
         )
-        return taken.reward.sum(), states
-
-    return lambda: run(one, jax.random.key(0))
+    run = jax.jit(gather)
+    return lambda: run(carry)

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
+from shardsim import layers
+
 
 class ActionDecoder(nnx.Module):
     """Logits of the next action; uniform at initialisation."""
@@ -28,12 +30,12 @@ class ActionDecoder(nnx.Module):
     ) -> None:
         self.activation = activation
         sizes = (features, *before)
-        self.hidden = nnx.Linear(sizes[-1], width, rngs=rngs)
-        self.readout = nnx.Linear(
+        self.hidden = layers.Linear(sizes[-1], width, rngs=rngs)
+        self.readout = layers.Linear(
             width, actions, kernel_init=nnx.initializers.zeros, rngs=rngs
         )
         self.before = nnx.List(
-            [nnx.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
+            [layers.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
         )
 
     def __call__(self, features: Float[Array, " D"]) -> Float[Array, " A"]:
@@ -57,8 +59,8 @@ class ObservationDecoder(nnx.Module):
     ) -> None:
         self.actions = actions
         self.shape = observation_shape
-        self.hidden = nnx.Linear(features + actions, width, rngs=rngs)
-        self.readout = nnx.Linear(width, math.prod(observation_shape), rngs=rngs)
+        self.hidden = layers.Linear(features + actions, width, rngs=rngs)
+        self.readout = layers.Linear(width, math.prod(observation_shape), rngs=rngs)
 
     def __call__(
         self, features: Float[Array, " D"], action: Int[Array, ""]
@@ -72,8 +74,8 @@ class InverseDecoder(nnx.Module):
     """Logits of the action, given the features before and after it."""
 
     def __init__(self, features: int, actions: int, width: int, rngs: nnx.Rngs) -> None:
-        self.hidden = nnx.Linear(2 * features, width, rngs=rngs)
-        self.readout = nnx.Linear(width, actions, rngs=rngs)
+        self.hidden = layers.Linear(2 * features, width, rngs=rngs)
+        self.readout = layers.Linear(width, actions, rngs=rngs)
 
     def __call__(
         self, before: Float[Array, " D"], after: Float[Array, " D"]
@@ -92,8 +94,8 @@ class MaskedDecoder(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         self.shape = observation_shape
-        self.hidden = nnx.Linear(features, width, rngs=rngs)
-        self.readout = nnx.Linear(width, math.prod(observation_shape), rngs=rngs)
+        self.hidden = layers.Linear(features, width, rngs=rngs)
+        self.readout = layers.Linear(width, math.prod(observation_shape), rngs=rngs)
 
     def __call__(self, features: Float[Array, " D"]) -> Float[Array, "H W P"]:
         return _layers(self.hidden, self.readout, features).reshape(self.shape)

@@ -1,7 +1,12 @@
 """N seeds at once: the seed is a mapped axis, a chunk of updates one compiled call.
 
+All seeds of a device act together. On CPUs they learn in blocks, one after another, so
+that what a minibatch leaves behind stays in the cache: 64 seeds of 2048 samples learn
+1.5 times as fast by ones as together. Elsewhere a block is all there are.
+
 Memory: N times (4 bytes x parameters x 3 for Adam, and one trajectory of T x B
-observations twice). Symbols: N seeds, B environments.
+observations); twice a trajectory and the activations of a minibatch for each seed of a
+block. Symbols: N seeds, B environments.
 """
 
 import functools
@@ -23,6 +28,10 @@ def seed_keys(seed: int, num_seeds: int, points: int = 1) -> Array:
     root = jax.random.key(seed)
     seeds = jnp.tile(jnp.arange(num_seeds), points)
     return jax.vmap(lambda n: jax.random.fold_in(root, n))(seeds)
+
+
+CACHED = 1024
+"""Samples of the minibatches that a block of seeds learns from at a time, on CPUs."""
 
 
 class Recipe(NamedTuple):
@@ -106,7 +115,7 @@ def absorb(
     setting: train.Setting, carry: train.Carry, trajectory: Trajectory
 ) -> tuple[train.Carry, PyTree]:
     """One update of all seeds from trajectories collected elsewhere, [N, T, B, ...]."""
-    return jax.vmap(functools.partial(train.absorb, setting))(carry, trajectory)
+    return _absorb(setting, carry, trajectory)
 
 
 @functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
@@ -148,10 +157,7 @@ def _run(
     updates: Int[Array, ""],
 ) -> tuple[train.Carry, PyTree]:
     # traced once, for the shapes of the metrics and for the loop
-    step = jax.jit(
-        jax.vmap(functools.partial(train.update, setting), in_axes=(0, None)),
-        inline=True,
-    )
+    step = jax.jit(functools.partial(_update, setting), inline=True)
     _, shapes = jax.eval_shape(step, carry, source)
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
@@ -161,3 +167,35 @@ def _run(
         return carry, jax.tree.map(jnp.add, total, metrics)
 
     return jax.lax.fori_loop(0, updates, body, (carry, zero))
+
+
+def _update(
+    setting: train.Setting, carry: train.Carry, source: train.Source
+) -> tuple[train.Carry, PyTree]:
+    gather = jax.vmap(functools.partial(train.gather, setting), in_axes=(0, None))
+    return _absorb(setting, *gather(carry, source))
+
+
+def _absorb(
+    setting: train.Setting, carry: train.Carry, trajectory: Trajectory
+) -> tuple[train.Carry, PyTree]:
+    """`train.absorb` of all seeds, block by block."""
+    learn = functools.partial(train.absorb, setting)
+    seeds = len(carry.update)
+    size = block(setting, seeds)
+    if size == seeds:
+        return jax.vmap(learn)(carry, trajectory)
+    return jax.lax.map(lambda both: learn(*both), (carry, trajectory), batch_size=size)
+
+
+def block(setting: train.Setting, seeds: int, backend: str | None = None) -> int:
+    """How many of a device's seeds learn together: a divisor of their number.
+
+    Args:
+      backend: as `jax.default_backend()` names it; None asks it.
+    """
+    if (backend or jax.default_backend()) != "cpu":
+        return seeds
+    samples = setting.num_steps * setting.num_envs // setting.minibatches
+    most = max(1, CACHED // samples)
+    return max(n for n in range(1, min(most, seeds) + 1) if seeds % n == 0)

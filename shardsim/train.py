@@ -1,4 +1,4 @@
-"""One update of every arm: collect, find targets, descend. The only training loop.
+"""One update of every arm: gather, find targets, descend. The only training loop.
 
 All functions are for one seed; `population` maps them. Symbols: T steps, B
 environments, n = T * B samples, K parts.
@@ -90,15 +90,14 @@ class Source(NamedTuple):
     """Stored trajectories, for phases that learn from them."""
 
 
-def update(setting: Setting, carry: Carry, source: Source) -> tuple[Carry, PyTree]:
-    """Collect T x B steps and let every arm learn from them; returns as `absorb`."""
+def gather(setting: Setting, carry: Carry, source: Source) -> tuple[Carry, Trajectory]:
+    """The T x B steps of an update, and the worlds as they stand after them."""
     key = data_key(carry.key, carry.update)
     if setting.data == "stored":
         kept = typing.cast(Trajectory, source.kept)  # `schedule.kept` loads it
-        trajectory = stored.draw(kept, setting.num_steps, setting.num_envs, key)
-        return absorb(setting, carry, trajectory)
+        return carry, stored.draw(kept, setting.num_steps, setting.num_envs, key)
     trajectory, states = collect(setting, carry.learners[0], carry.states, key, source)
-    return absorb(setting, carry._replace(states=states), trajectory)
+    return carry._replace(states=states), trajectory
 
 
 def absorb(

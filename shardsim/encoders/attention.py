@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from shardsim import layers
 from shardsim.encoders import base
 
 
@@ -78,13 +79,13 @@ class Block(nnx.Module):
         self.shape = (config.heads, config.head_width)
         inner = config.heads * config.head_width
         self.before = nnx.LayerNorm(width, rngs=rngs)
-        self.query = nnx.Linear(width, inner, rngs=rngs)
-        self.key = nnx.Linear(width, inner, rngs=rngs)
-        self.value = nnx.Linear(width, inner, rngs=rngs)
-        self.out = nnx.Linear(inner, width, rngs=rngs)
+        self.query = layers.Linear(width, inner, rngs=rngs)
+        self.key = layers.Linear(width, inner, rngs=rngs)
+        self.value = layers.Linear(width, inner, rngs=rngs)
+        self.out = layers.Linear(inner, width, rngs=rngs)
         self.between = nnx.LayerNorm(width, rngs=rngs)
-        self.widen = nnx.Linear(width, config.hidden, rngs=rngs)
-        self.narrow = nnx.Linear(config.hidden, width, rngs=rngs)
+        self.widen = layers.Linear(width, config.hidden, rngs=rngs)
+        self.narrow = layers.Linear(config.hidden, width, rngs=rngs)
 
     def attend(self, tokens: Float[Array, "n width"]) -> Float[Array, "n width"]:
         normed = self.before(tokens)
@@ -115,7 +116,7 @@ class Attention(nnx.Module):
         height, side, planes = board
         width, heads = config.width, config.heads
         draw = nnx.initializers.lecun_normal()
-        self.embed = nnx.Linear(planes, width, rngs=rngs)
+        self.embed = layers.Linear(planes, width, rngs=rngs)
         # unit-sized positions: cells with nothing on them are told apart at once
         self.position = nnx.Param(
             nnx.initializers.normal(1.0)(rngs.params(), (height * side, width))
@@ -123,7 +124,7 @@ class Attention(nnx.Module):
         self.blocks = nnx.List([Block(config, rngs) for _ in range(config.blocks)])
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.queries = nnx.Param(draw(rngs.params(), (width, heads)))
-        self.readout = nnx.Linear(heads * width, config.features, rngs=rngs)
+        self.readout = layers.Linear(heads * width, config.features, rngs=rngs)
 
     def _tokens(self, board: Array) -> Float[Array, "n width"]:
         position = self.position[...]

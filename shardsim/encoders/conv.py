@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
+from shardsim import layers
 from shardsim.encoders import base, convolution
 
 
@@ -77,8 +78,8 @@ class Conv(nnx.Module):
             ]
         )
         flat = height * width * config.channels[-1]
-        self.hidden = nnx.Linear(flat, config.hidden, rngs=rngs)
-        self.readout = nnx.Linear(config.hidden, config.features, rngs=rngs)
+        self.hidden = layers.Linear(flat, config.hidden, rngs=rngs)
+        self.readout = layers.Linear(config.hidden, config.features, rngs=rngs)
 
     def steps(self) -> tuple[base.Step, ...]:
         convolved = [

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from shardsim import layers
 from shardsim.encoders import base, convolution
 
 
@@ -111,7 +112,7 @@ class Impala(nnx.Module):
             ]
         )
         flat = _cells(sides, len(config.channels)) * config.channels[-1]
-        self.readout = nnx.Linear(flat, config.features, rngs=rngs)
+        self.readout = layers.Linear(flat, config.features, rngs=rngs)
 
     def steps(self) -> tuple[base.Step, ...]:
         staged = (step for stage in self.stages for step in stage.steps())

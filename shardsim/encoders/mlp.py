@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
+from shardsim import layers
 from shardsim.encoders import base
 
 
@@ -70,7 +71,7 @@ class MLP(nnx.Module):
     ) -> None:
         self.activation = activation
         self.layers = nnx.List(
-            [nnx.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
+            [layers.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
         )
 
     def steps(self) -> tuple[base.Step, ...]:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from shardsim import layers
 from shardsim.value import base
 
 
@@ -43,10 +44,10 @@ class FiLMHead(nnx.Module):
 
     def __init__(self, config: FiLM, features: int, width: int, rngs: nnx.Rngs) -> None:
         self.width = width
-        self.hidden = nnx.Linear(features, width, rngs=rngs)
-        self.code = nnx.Linear(features, config.modulators, rngs=rngs)
-        self.scale = nnx.Linear(config.modulators, width, use_bias=False, rngs=rngs)
-        self.shift = nnx.Linear(config.modulators, width, use_bias=False, rngs=rngs)
+        self.hidden = layers.Linear(features, width, rngs=rngs)
+        self.code = layers.Linear(features, config.modulators, rngs=rngs)
+        self.scale = layers.Linear(config.modulators, width, use_bias=False, rngs=rngs)
+        self.shift = layers.Linear(config.modulators, width, use_bias=False, rngs=rngs)
         self.kernel = nnx.Param(jnp.zeros((1, width)))
         self.bias = nnx.Param(jnp.zeros((1,)))
 

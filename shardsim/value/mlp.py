@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from shardsim import layers
 from shardsim.value import base
 
 
@@ -39,9 +40,9 @@ class MLPHead(nnx.Module):
         self.width = width
         self.activation = config.activation
         sizes = (features, *config.before)
-        self.hidden = nnx.Linear(sizes[-1], width, rngs=rngs)
+        self.hidden = layers.Linear(sizes[-1], width, rngs=rngs)
         self.before = nnx.List(
-            [nnx.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
+            [layers.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
         )
         self.kernel = nnx.Param(jnp.zeros((1, width)))
         self.bias = nnx.Param(jnp.zeros((1,)))

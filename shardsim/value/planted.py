@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from shardsim import layers
 from shardsim.value import base
 
 
@@ -31,7 +32,7 @@ class PlantedHead(nnx.Module):
     ) -> None:
         self.contexts = contexts
         self.width = width
-        self.hidden = nnx.Linear(features, contexts * width, rngs=rngs)
+        self.hidden = layers.Linear(features, contexts * width, rngs=rngs)
         self.kernel = nnx.Param(jnp.zeros((contexts, width)))
         self.bias = nnx.Param(jnp.zeros((contexts,)))
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from shardsim import layers
 from shardsim.value import base
 
 
@@ -104,10 +105,10 @@ class ShardedHead(nnx.Module):
     ) -> None:
         self.config = config
         self.width = width
-        self.hidden = nnx.Linear(features, config.shards * width, rngs=rngs)
+        self.hidden = layers.Linear(features, config.shards * width, rngs=rngs)
         self.kernel = nnx.Param(jnp.zeros((config.shards, width)))
         self.bias = nnx.Param(jnp.zeros((config.shards,)))
-        self.gate = nnx.Linear(features, config.shards, rngs=rngs)
+        self.gate = layers.Linear(features, config.shards, rngs=rngs)
 
     @property
     def owners(self) -> Int[Array, " U"]:
