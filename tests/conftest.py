@@ -1,11 +1,19 @@
 """Strict numerics for every test: no silent promotion of dtypes or ranks."""
 
 import collections
+import gc
+import importlib.metadata
 import os
 from pathlib import Path
 
-# tests compile much and compute little; this halves their time
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# tests compile much and compute little: the first of these halves their time, the other
+# takes a third of the rest away (later versions have it not, and end where they see it)
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0"
+    + " --xla_cpu_use_fusion_emitters=false"
+    * importlib.metadata.version("jaxlib").startswith("0.9."),
+)
 # LAPACK's threads cost more than they save on small matrices
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -14,11 +22,19 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# tracing makes much that lives on: looking for garbage in it is in vain
+gc.set_threshold(50_000, 20, 20)
+
+LONG = ("test_documents.py", "test_regimes.py", "test_walkthrough.py")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Of a test marked `few(n)` only the first n cases are fast: the rest are slow."""
+    """Of a test marked `few(n)` only the first n cases are fast: the rest are slow.
+
+    Files with single long tests go first, lest one worker runs them at the end alone.
+    """
+    items.sort(key=lambda item: item.path.name not in LONG)
     seen = collections.Counter()
     for item in items:
         few = item.get_closest_marker("few")

@@ -18,6 +18,7 @@ FLOORS = {
     "statistics": 1,
     "exact": 1,
     "autoreset": 1,
+    "layers": 1,
     "value": 2,
     "losses": 2,
     "hyper": 0,
