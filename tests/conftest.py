@@ -1,19 +1,11 @@
 """Strict numerics for every test: no silent promotion of dtypes or ranks."""
 
 import collections
-import gc
-import importlib.metadata
 import os
 from pathlib import Path
 
-# tests compile much and compute little: the first of these halves their time, the other
-# takes a third of the rest away (later versions have it not, and end where they see it)
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0"
-    + " --xla_cpu_use_fusion_emitters=false"
-    * importlib.metadata.version("jaxlib").startswith("0.9."),
-)
+# tests compile much and compute little; this halves their time
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # LAPACK's threads cost more than they save on small matrices
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -22,8 +14,6 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-# tracing makes much that lives on: looking for garbage in it is in vain
-gc.set_threshold(50_000, 20, 20)
 
 LONG = ("test_documents.py", "test_regimes.py", "test_walkthrough.py")
 
