@@ -4,7 +4,6 @@ Symbols: N seeds, B environments, T steps.
 """
 
 import dataclasses
-import functools
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -241,16 +240,4 @@ def searching(simulations: int, num_envs: int, num_steps: int) -> Callable[[], A
     source = train.Source(world.params())
     carry = spread(_fresh(task, seeds), seeds)
 
-    def gather(carry: train.Carry) -> Any:
-        one = functools.partial(train.gather, setting)
-        after, taken = jax.vmap(one, in_axes=(0, None))(carry, source)
-        return taken.reward.sum(axis=(1, 2)), after.states
-
-    if seeds > 1:
-        each = PartitionSpec("seed")
-        mesh = population.mesh(seeds)
-        gather = jax.shard_map(
-            gather, mesh=mesh, in_specs=each, out_specs=each, check_vma=False
-        )
-    run = jax.jit(gather)
-    return lambda: run(carry)
+    return lambda: population.gather(setting, carry, source)[0].states

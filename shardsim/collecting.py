@@ -1,18 +1,16 @@
 """`shardsim collect`: trajectories of a walker, or of a run's agents, for later use."""
 
 import dataclasses
-import functools
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PyTree
+from jaxtyping import Array
 
 from shardsim import config as configs
 from shardsim import grids, outside, population, runs, schedule, stored, train, training
 from shardsim.experiment import Experiment
-from shardsim.types import Trajectory
 
 
 def collect(
@@ -61,6 +59,7 @@ def collect(
             "train.phases.0.data: got 'stored'; allowed: 'walker' or 'agent'"
         )
     setting = schedule.setting(found.train, found.world, (trained[name].head,), phase)
+    setting = setting._replace(devices=1)  # the data are the same on any number
     world = train.Source(schedule.phase_params(found.world, phase))
     points = grids.size(found.train.grid) if a_run else 1
     carry = _carry(found, trained[name], world, points)
@@ -68,8 +67,8 @@ def collect(
         carry = _with_weights(carry, source / "weights" / f"{name}.npz")
     taken = []
     for _ in range(updates):
-        states, trajectory = _rollout(setting, carry, world)
-        carry = carry._replace(states=states, update=carry.update + 1)
+        carry, trajectory = population.gather(setting, carry, world)
+        carry = carry._replace(update=carry.update + 1)
         taken.append(jax.tree.map(_side_by_side, trajectory))
     whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *taken)
     stored.save(out, whole)
@@ -113,22 +112,6 @@ def _carry(found: Any, arm: Any, world: train.Source, points: int) -> train.Carr
         lambda leaf: leaf[: len(keys)], schedule.hyper(config, arm.head)
     )
     return population.init(recipe, arm.head, arm.width, world.params, keys, hyper)
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _rollout(
-    setting: train.Setting, carry: train.Carry, world: train.Source
-) -> tuple[PyTree, Trajectory]:
-    """The data of one update of all seeds; nothing is learnt."""
-
-    def one(carry: train.Carry) -> tuple[PyTree, Trajectory]:
-        key = train.data_key(carry.key, carry.update)
-        taken, states = train.collect(
-            setting, carry.learners[0], carry.states, key, world
-        )
-        return states, taken
-
-    return jax.vmap(one)(carry)
 
 
 def _with_weights(carry: train.Carry, path: Path) -> train.Carry:

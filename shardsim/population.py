@@ -10,7 +10,8 @@ block. Symbols: N seeds, B environments.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,16 +23,15 @@ from shardsim import autoreset, optimize, train, value
 from shardsim.hyper import Hyper
 from shardsim.types import Params, Trainable, Trajectory
 
+CACHED = 2048
+"""Samples of the minibatches that a block of seeds learns from at a time, on CPUs."""
+
 
 def seed_keys(seed: int, num_seeds: int, points: int = 1) -> Array:
     """A key for each seed; the same for every arm and every point of a grid."""
     root = jax.random.key(seed)
     seeds = jnp.tile(jnp.arange(num_seeds), points)
     return jax.vmap(lambda n: jax.random.fold_in(root, n))(seeds)
-
-
-CACHED = 2048
-"""Samples of the minibatches that a block of seeds learns from at a time, on CPUs."""
 
 
 class Recipe(NamedTuple):
@@ -67,8 +67,7 @@ def init(
         failed = jnp.full((1,), -1, jnp.int32)
         return train.Carry((learner,), pool.states, run_key, jnp.int32(0), failed)
 
-    # one after another: half as long to compile as mapped, bit for bit the same
-    return jax.lax.map(lambda both: one(*both), (keys, hyper))
+    return jax.vmap(one)(keys, hyper)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -88,7 +87,7 @@ def heads(
             made.append((module, optimize.init_part(recipe.optimizer, module)))
         return tuple(made)
 
-    return jax.lax.map(one, keys)
+    return jax.vmap(one)(keys)
 
 
 def graft(
@@ -133,17 +132,32 @@ def chunk(
     Returns:
       The new carry, and for each arm the metrics [N, ...] summed over updates.
     """
-    run = functools.partial(_run, setting)
-    if setting.devices > 1:
-        seeds, all_of_it = PartitionSpec("seed"), PartitionSpec()
-        run = jax.shard_map(
-            run,
-            mesh=mesh(setting.devices),
-            in_specs=(seeds, all_of_it, all_of_it),
-            out_specs=seeds,
-            check_vma=False,
-        )
+    run = _over_devices(functools.partial(_run, setting), setting.devices, 2)
     return run(carry, source, updates)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def gather(
+    setting: train.Setting, carry: train.Carry, source: train.Source
+) -> tuple[train.Carry, Trajectory]:
+    """The data of one update of all seeds, leaves [N, T, B, ...]; nothing is learnt."""
+    return _over_devices(functools.partial(_gather, setting), setting.devices, 1)(
+        carry, source
+    )
+
+
+def _over_devices(run: Callable[..., Any], devices: int, shared: int) -> Callable:
+    """`run` of a share of the seeds on each device, with `shared` arguments besides."""
+    if devices == 1:
+        return run
+    seeds, all_of_it = PartitionSpec("seed"), PartitionSpec()
+    return jax.shard_map(
+        run,
+        mesh=mesh(devices),
+        in_specs=(seeds, *(all_of_it,) * shared),
+        out_specs=seeds,
+        check_vma=False,
+    )
 
 
 def mesh(devices: int) -> Mesh:
@@ -173,8 +187,14 @@ def _run(
 def _update(
     setting: train.Setting, carry: train.Carry, source: train.Source
 ) -> tuple[train.Carry, PyTree]:
-    gather = jax.vmap(functools.partial(train.gather, setting), in_axes=(0, None))
-    return _absorb(setting, *gather(carry, source))
+    return _absorb(setting, *_gather(setting, carry, source))
+
+
+def _gather(
+    setting: train.Setting, carry: train.Carry, source: train.Source
+) -> tuple[train.Carry, Trajectory]:
+    one = functools.partial(train.gather, setting)
+    return jax.vmap(one, in_axes=(0, None))(carry, source)
 
 
 def _absorb(

@@ -49,7 +49,7 @@ def drawn(world):
 def test_what_is_accepted_can_be_played(world):
     played = 0
 
-    @settings(max_examples=25, deadline=None, database=None)
+    @settings(max_examples=60, deadline=None, database=None)
     @given(fields=drawn(world), seed=st.integers(0, 2**31 - 1))
     def check(fields, seed):
         nonlocal played

@@ -1,15 +1,9 @@
 """The page in a browser: the mouse, the slider, the keys, and what they show."""
 
-import importlib.util
 import json
-from pathlib import Path
 
+import chromium  # beside this file
 import pytest
-
-HERE = Path(__file__).with_name("chromium.py")
-_spec = importlib.util.spec_from_file_location("chromium", HERE)
-chromium = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(chromium)
 
 pytestmark = pytest.mark.skipif(chromium.BROWSER is None, reason="no chromium here")
 

@@ -34,7 +34,7 @@ def wave(product, x, w):
     return jnp.sum(jnp.sin(mapped(product, x, w)))
 
 
-def close(got, wanted):
+def assert_close(got, wanted):
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), got, wanted
     )
@@ -55,13 +55,13 @@ def test_by_hand():
 def test_slopes_are_those_of_the_plain_product(sizes):
     x, w = arrays(*sizes)
     first = jax.grad(wave, argnums=(1, 2))
-    close(first(layers.product, x, w), first(multiply, x, w))
+    assert_close(first(layers.product, x, w), first(multiply, x, w))
 
     def second(product):
         slope = jax.grad(wave, argnums=2)
         return jax.grad(lambda w: jnp.sum(slope(product, x, w) ** 2))(w)
 
-    close(second(layers.product), second(multiply))
+    assert_close(second(layers.product), second(multiply))
 
 
 @pytest.mark.parametrize("sizes", SIZES)
@@ -77,21 +77,22 @@ def test_seeds_are_mapped_over_samples(sizes):
     """Two mapped axes of both, and gradients one by one as well as summed."""
     x, w = arrays(*sizes, 2, 3)
     slope = jax.vmap(jax.vmap(jax.grad(wave, argnums=2), (None, 0, 0)), (None, 0, 0))
-    close(slope(layers.product, x, w), slope(multiply, x, w))
+    assert_close(slope(layers.product, x, w), slope(multiply, x, w))
     each = jax.vmap(jax.grad(wave, argnums=(1, 2)), (None, 0, None))
     few, one = x[0], w[0, 0]
-    close(each(layers.product, few, one), each(multiply, few, one))
+    assert_close(each(layers.product, few, one), each(multiply, few, one))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_many_w_of_the_same_x(axis):
     x, w = arrays(4, 3, 2)
     w = jnp.moveaxis(w, 0, axis)
-    for product in (layers.product, multiply):
-        whole = jax.vmap(product, in_axes=(None, axis))(x[0], w)
-        close(whole, jax.vmap(multiply, in_axes=(None, axis))(x[0], w))
+    assert_close(
+        jax.vmap(layers.product, in_axes=(None, axis))(x[0], w),
+        jax.vmap(multiply, in_axes=(None, axis))(x[0], w),
+    )
     x = jnp.moveaxis(x, 0, axis)
-    close(
+    assert_close(
         jax.vmap(layers.product, in_axes=(axis, None))(x, jnp.ones((4, 3))),
         jax.vmap(multiply, in_axes=(axis, None))(x, jnp.ones((4, 3))),
     )
@@ -109,8 +110,8 @@ def test_a_layer_is_that_of_flax():
     ours, theirs = (
         kind(4, 3, rngs=nnx.Rngs(7)) for kind in (layers.Linear, nnx.Linear)
     )
-    close(ours(x), theirs(x))
-    close(ours(x[0, 0]), theirs(x[0, 0]))
+    assert_close(ours(x), theirs(x))
+    assert_close(ours(x[0, 0]), theirs(x[0, 0]))
 
 
 @pytest.mark.parametrize("product", [layers.product, multiply])

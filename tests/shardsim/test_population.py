@@ -3,78 +3,12 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from small_training import RECIPE, WIDTH, fresh, hyper, run, setting  # beside this file
 
-from shardsim import (
-    acting,
-    agent,
-    encoders,
-    learning,
-    losses,
-    optimize,
-    population,
-    rollout,
-    train,
-    value,
-)
-from shardsim.hyper import Hyper
-from shardsim_envs import ContextFruits
-
-ENV = ContextFruits(size=3, max_steps=12, cue_probability=0.0)
-ADAM = optimize.OptimizerConfig(learning_rate=3e-3)
-RECIPE = population.Recipe(
-    agent.AgentConfig(encoder=encoders.MLPEncoder(widths=(8,)), decoder_width=8),
-    ADAM,
-    ENV,
-    8,
-)
-WIDTH = 8
-
-
-def setting(heads, **changes):
-    plain = train.Setting(
-        env=ENV,
-        heads=tuple(heads),
-        acting=acting.Prior(),
-        learn=learning.PPO(),
-        walker=rollout.Walker(),
-        optimizer=ADAM,
-        table=losses.LossTable(
-            policy=losses.Moves(encoder=1.0, decoder=1.0),
-            value=losses.Moves(encoder=1.0, value=1.0),
-        ),
-        data="agent",
-        num_envs=8,
-        num_steps=8,
-        epochs=1,
-        minibatches=1,
-        pool_size=16,
-        discount=0.9,
-        total_updates=100,
-        mask_fraction=0.25,
-        precision="float32",
-    )
-    return plain._replace(**changes)
-
-
-def hyper(seeds):
-    names = ("learning_rate", "td_lambda", "temperature", "entropy", "load_balance")
-    rows = zip(names, (3e-3, 0.9, 0.01, 0.0, 0.0), strict=True)
-    return Hyper(**{k: jnp.full((seeds,), v, jnp.float32) for k, v in rows})
-
-
-def fresh(head, seeds):
-    keys = population.seed_keys(0, seeds)
-    return population.init(RECIPE, head, WIDTH, ENV.params(), keys, hyper(seeds))
-
-
-def run(static, carry, updates):
-    source = train.Source(ENV.params())
-    copied = jax.tree.map(jnp.copy, carry)
-    return population.chunk(static, copied, source, jnp.int32(updates))
+from shardsim import population, value
 
 
 def test_seeds_learn_in_blocks_that_divide_them():
