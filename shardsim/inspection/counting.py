@@ -20,6 +20,8 @@ from shardsim.inspection import checks
 
 SMALL = 1e-7
 """Margins below this, relative to the longest difference, are taken for none."""
+RIDGE = 3e-7
+"""Its square, 1e-13, is lost beside SMALL; from 1e-8 down the solver fails again."""
 
 
 class Features(NamedTuple):
@@ -95,14 +97,20 @@ def margin(
     nearest point of the hull is the direction. Non-negative least squares finds it: the
     x >= 0 that minimises |rows' x|^2 + (sum x - 1)^2 is that point's weights up to
     scale. If the origin lies in the hull no direction has a positive margin: 0, zeros.
+
+    Dependent rows share a point among many weights, and SciPy's solver may then end far
+    from the least; RIDGE^2 |x|^2 is added, which leaves one solution.
     """
     signed = np.asarray(signed, np.float64)
     scale = np.abs(signed).max(initial=0.0)
     if scale == 0:
         return 0.0, np.zeros(signed.shape[1])
-    rows = np.concatenate([signed.T / scale, np.ones((1, len(signed)))])
-    weights, _ = scipy.optimize.nnls(rows, np.eye(len(rows))[-1])
-    nearest = rows[:-1] @ (weights / weights.sum())
+    pairs, d = signed.shape
+    rows = np.concatenate(
+        [signed.T / scale, np.ones((1, pairs)), RIDGE * np.eye(pairs)]
+    )
+    weights, _ = scipy.optimize.nnls(rows, np.eye(len(rows))[d])
+    nearest = rows[:d] @ (weights / weights.sum())
     length = float(np.linalg.norm(nearest))
     if length <= SMALL:
         return 0.0, np.zeros(signed.shape[1])

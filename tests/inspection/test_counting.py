@@ -94,6 +94,25 @@ def test_margins_are_reached_and_can_not_be_beaten(seed):
         assert best <= 1e-6
 
 
+@pytest.mark.parametrize("d", range(2, 9))
+def test_margins_of_dependent_pairs(d):
+    """Centred facts sum to 0. With k of them positive, p of the weight on those, the
+    squared distance is 4 (p^2 / k + (1 - p)^2 / (d - k) - (2 p - 1)^2 / d), least over
+    p. SciPy's solver alone ends elsewhere, in which cases depends on the processor.
+    """
+    centred, order = 2 * (np.eye(d) - 1 / d), np.random.default_rng(d).permutation(d)
+    for signs in product([1.0, -1.0], repeat=d):
+        width, _ = counting.margin((np.array(signs)[:, None] * centred)[order])
+        k = signs.count(1.0)
+        if k in (0, d):
+            assert width == 0
+            continue
+        p = (1 / (d - k) - 2 / d) / (1 / k + 1 / (d - k) - 4 / d) if 2 * k != d else 0.5
+        p = min(max(p, 0.0), 1.0)
+        squared = p**2 / k + (1 - p) ** 2 / (d - k) - (2 * p - 1) ** 2 / d
+        assert width == pytest.approx(2 * np.sqrt(squared), rel=1e-6)
+
+
 def test_margin_by_hand():
     """Rows (1, 0), (0, 1): the diagonal, at a distance of 1 / sqrt 2."""
     width, direction = counting.margin(np.eye(2))
