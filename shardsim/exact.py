@@ -102,11 +102,17 @@ def lookahead(
 
     Q'(s, a) = (1 - slip) Q(s, a) + slip mean_b Q(s, b).
     """
-    for coin in range(table.fallen.shape[1]):
+    coins = table.fallen.shape[1]
+
+    def toss(coin: Array, value: Array) -> Array:
         # E over coins tossed in order: the last one tossed is nearest to V
-        last = table.fallen.shape[1] - 1 - coin
+        last = coins - 1 - coin
         chance = table.chance[last]
-        value = (1 - chance) * value + chance * value[table.fallen[:, last]]
+        return (1 - chance) * value + chance * value[table.fallen[:, last]]
+
+    if coins:
+        # a loop: a chain in which V is used twice a coin may be worked out 2^N times
+        value = jax.lax.fori_loop(0, coins, toss, value)
     beyond = jnp.where(table.terminated, 0.0, value[table.successor])
     q = table.reward + discount * beyond
     mean = q.mean(axis=-1, keepdims=True)
