@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 
 from shardsim.agent import PARTS, Agent
@@ -104,15 +105,7 @@ def _refuse(config: Any, field: str, allowed: str) -> None:
 
 
 def _transform(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Directions; the learning rate is data and multiplies them afterwards.
-
-    All leaves of a part are one vector: a step is a few long operations and not a few
-    for each leaf, which is faster to compile and, where leaves are small, to run.
-    """
-    return optax.flatten(_by_leaf(config))
-
-
-def _by_leaf(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Directions; the learning rate is data and multiplies them afterwards."""
     clip = (
         optax.clip_by_global_norm(config.clip_norm)
         if config.clip_over == "part"
@@ -162,13 +155,25 @@ def init(config: OptimizerConfig, agent: Agent) -> dict[str, PyTree]:
 def init_part(config: OptimizerConfig, part: Any) -> PyTree:
     """Optimiser state of one part; nothing, where it has no parameters."""
     arrays = nnx.split(part)[1]
-    return _transform(config).init(arrays) if jax.tree.leaves(arrays) else ()
+    if not jax.tree.leaves(arrays):
+        return ()
+    return _transform(config).init(ravel_pytree(arrays)[0])
+
+
+def by_part(gradients: Agent) -> dict[str, Float[Array, " P"]]:
+    """All leaves of each part that has any as one vector.
+
+    A step is then a few long operations and not a few for each leaf, which is faster to
+    compile and, where leaves are small, to run.
+    """
+    parts = nnx.split(gradients)[1]
+    return {str(name): ravel_pytree(part)[0] for name, part in parts.items()}
 
 
 def apply(
     config: OptimizerConfig,
     agent: Agent,
-    gradients: Agent,
+    gradients: dict[str, Float[Array, " P"]],
     state: dict[str, PyTree],
     moved: frozenset[str],
     step: Float[Array, ""],
@@ -176,24 +181,22 @@ def apply(
     """One step of every part in `moved`; the others stay as they are, bit for bit.
 
     Args:
+      gradients: as `by_part` makes them.
       step: the learning rate.
     """
     optimizer = _transform(config)
     graphdef, arrays = nnx.split(agent)
-    _, slopes = nnx.split(gradients)
     new, new_state = dict(arrays), dict(state)
+    slopes = {part: gradients[part] for part in sorted(moved & set(new))}
     if config.clip_over == "agent":
-        norm = global_norm([slopes[part] for part in moved & set(new)])
-        shrink = config.clip_norm / jnp.maximum(norm, config.clip_norm)
+        shrink = config.clip_norm / jnp.maximum(global_norm(slopes), config.clip_norm)
         slopes = jax.tree.map(lambda leaf: leaf * shrink, slopes)
-    for part in sorted(moved & set(new)):
+    for part, slope in slopes.items():
+        flat, unravel = ravel_pytree(arrays[part])
         # optax mixes Python and array numbers: fails under strict promotion
         with jax.numpy_dtype_promotion("standard"):
-            updates, new_state[part] = optimizer.update(
-                slopes[part], state[part], arrays[part]
-            )
-            updates = jax.tree.map(lambda u: u * -step, updates)
-            new[part] = optax.apply_updates(arrays[part], updates)
+            updates, new_state[part] = optimizer.update(slope, state[part], flat)
+            new[part] = optax.apply_updates(arrays[part], unravel(updates * -step))
     return nnx.merge(graphdef, nnx.State(new)), new_state
 
 

@@ -18,6 +18,7 @@ from shardsim import (
     learning,
     lessons,
     losses,
+    metrics,
     objective,
     optimize,
     rollout,
@@ -111,7 +112,7 @@ def absorb(
       The new carry, and metrics of this update: scalars, `rewards [R]`.
     """
     _, order_key = _keys(carry.key, carry.update)
-    learners, metrics, failed = [], [], []
+    learners, noted, failed = [], [], []
     for index, (head, learner) in enumerate(
         zip(setting.heads, carry.learners, strict=True)
     ):
@@ -124,7 +125,7 @@ def absorb(
         )
         first = (carry.failed[index] < 0) & ~fine
         failed.append(jnp.where(first, carry.update, carry.failed[index]))
-        metrics.append(measured)
+        noted.append(measured)
     shared = _episodes(trajectory)
     carry = Carry(
         tuple(learners),
@@ -133,7 +134,7 @@ def absorb(
         carry.update + 1,
         jnp.stack(failed),
     )
-    return carry, tuple({**shared, **measured} for measured in metrics)
+    return carry, tuple({**shared, **measured} for measured in noted)
 
 
 def data_key(root: Key[Array, ""], update: Int[Array, ""]) -> Key[Array, ""]:
@@ -200,7 +201,7 @@ def learn(
     )
     minibatch = functools.partial(_minibatch, setting, terms, step)
 
-    def epoch(learner: Learner, key: Array) -> tuple[Learner, dict[str, Array]]:
+    def epoch(learner: Learner, key: Array) -> tuple[Learner, metrics.Metrics]:
         whole = (trajectory, lesson)
         if setting.minibatches == 1:  # one batch has no order
             return minibatch(learner, whole, key)
@@ -215,10 +216,10 @@ def learn(
             (columns, keys),
         )
 
-    learner, metrics = jax.lax.scan(
+    learner, measured = jax.lax.scan(
         epoch, learner, jax.random.split(key, setting.epochs)
     )
-    return learner, jax.tree.map(jnp.mean, metrics)
+    return learner, metrics.means(measured)
 
 
 def _minibatch(
@@ -228,18 +229,19 @@ def _minibatch(
     learner: Learner,
     part: tuple[Trajectory, Lesson],
     key: Key[Array, ""],
-) -> tuple[Learner, dict[str, Array]]:
+) -> tuple[Learner, metrics.Metrics]:
     """One gradient step on some of the samples, leaves [T, b, ...]."""
     batch, lesson = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), part)
     slope = jax.grad(objective.loss, argnums=2, has_aux=True)
-    gradients, metrics = slope(terms, learner.hyper, learner.agent, batch, lesson, key)
-    metrics["gradient_norm"] = optimize.global_norm(gradients)
+    by_leaf, measured = slope(terms, learner.hyper, learner.agent, batch, lesson, key)
+    gradients = optimize.by_part(by_leaf)
+    measured["gradient_norm"] = optimize.global_norm(gradients)
     rows = setting.table.rows
     moved = frozenset(p for p in PARTS if any(getattr(row, p) > 0 for row in rows))
     agent, state = optimize.apply(
         setting.optimizer, learner.agent, gradients, learner.optimizer, moved, step
     )
-    return Learner(agent, state, learner.hyper), metrics
+    return Learner(agent, state, learner.hyper), metrics.pack(measured)
 
 
 def _terms(setting: Setting, head: value.Head) -> objective.Terms:

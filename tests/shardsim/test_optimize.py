@@ -45,7 +45,12 @@ def moves(rule, slopes, **config):
         steep = One()
         steep.encoder.kernel[...] = jnp.full((1, 1), slope)
         after, state = optimize.apply(
-            made, agent, steep, state, frozenset({"encoder"}), jnp.float32(0.5)
+            made,
+            agent,
+            optimize.by_part(steep),
+            state,
+            frozenset({"encoder"}),
+            jnp.float32(0.5),
         )
         gone.append(
             float((agent.encoder.kernel[...] - after.encoder.kernel[...])[0, 0])
@@ -86,7 +91,12 @@ def test_a_part_that_is_frozen_takes_nothing_from_the_others_norm():
         for part in ("encoder", "decoder")
     }
     after, _ = optimize.apply(
-        made, agent, slopes, state, frozenset({"encoder"}), jnp.float32(1.0)
+        made,
+        agent,
+        optimize.by_part(slopes),
+        state,
+        frozenset({"encoder"}),
+        jnp.float32(1.0),
     )
     gone = agent.encoder.kernel[...] - after.encoder.kernel[...]
     assert float(gone[0, 0]) == pytest.approx(3.0, rel=1e-5)
@@ -115,7 +125,12 @@ def test_optimisers_by_hand():
         slopes.encoder.kernel[...] = jnp.full((1, 1), 3.0)
         state = {"encoder": optimize.init_part(made, agent.encoder)}
         after, _ = optimize.apply(
-            made, agent, slopes, state, frozenset({"encoder"}), jnp.float32(1.0)
+            made,
+            agent,
+            optimize.by_part(slopes),
+            state,
+            frozenset({"encoder"}),
+            jnp.float32(1.0),
         )
         moved = agent.encoder.kernel[...] - after.encoder.kernel[...]
         assert float(moved[0, 0]) == pytest.approx(want, rel=1e-4)
@@ -145,7 +160,12 @@ def test_clipping_over_the_agent_keeps_the_proportions():
             for p in ("encoder", "decoder")
         }
         after, _ = optimize.apply(
-            made, agent, slopes, state, frozenset(state), jnp.float32(1.0)
+            made,
+            agent,
+            optimize.by_part(slopes),
+            state,
+            frozenset(state),
+            jnp.float32(1.0),
         )
         moved = [
             float((getattr(agent, p).kernel[...] - getattr(after, p).kernel[...])[0, 0])
