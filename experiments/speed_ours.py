@@ -66,7 +66,12 @@ def compiled(task: Task) -> Program:
     jax.clear_caches()
     config, phase = task.config, task.config.phases[0]
     recipe = population.Recipe(
-        task.agent, config.optimizer, task.world, config.num_envs, config.objectives
+        task.agent,
+        config.optimizer,
+        task.world,
+        config.num_envs,
+        config.objectives,
+        config.devices,
     )
     params = schedule.phase_params(task.world, phase)
     source = train.Source(params)

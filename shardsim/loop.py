@@ -92,7 +92,12 @@ def run(job: Job) -> dict[str, agents.Agent]:
     if config.data == "paired" and config.behaviour is not None:
         groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour))]
     recipe = population.Recipe(
-        job.agent, config.optimizer, job.env, config.num_envs, config.objectives
+        job.agent,
+        config.optimizer,
+        job.env,
+        config.num_envs,
+        config.objectives,
+        config.devices,
     )
     keys = _keys(config)
 
