@@ -60,17 +60,19 @@ def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
             plan, arm = found.train, found.sized()[1]
             phase = plan.phases[0]
             source = train.Source(schedule.phase_params(found.world, phase))
-            recipe = population.Recipe(found.agent, plan.optimizer, found.world, 4)
+            recipe = population.Recipe(
+                found.agent, plan.optimizer, found.world, 4, devices=devices
+            )
             keys = loop._keys(plan)
             hyper = loop._spread(plan, schedule.hyper(plan, arm.head))
-            carry = population.init(
+            fresh = population.init.lower(
                 recipe, arm.head, arm.width, source.params, keys, hyper
-            )
-            carry = loop._spread(plan, carry)
+            ).compile()
+            carry = loop._spread(plan, fresh(source.params, keys, hyper))
             setting = schedule.setting(plan, found.world, (arm.head,), phase)
             four = jnp.int32(4)
             made = population.chunk.lower(setting, carry, source, four).compile()
-            text = made.as_text()
+            text = fresh.as_text() + made.as_text()
             for word in ("all-reduce", "all-gather", "all-to-all", "collective"):
                 assert word not in text, word
             carry, _ = population.chunk(setting, carry, source, four)
