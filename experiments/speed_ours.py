@@ -65,14 +65,7 @@ def compiled(task: Task) -> Program:
     """Trace and compile a training; what was compiled before is forgotten."""
     jax.clear_caches()
     config, phase = task.config, task.config.phases[0]
-    recipe = population.Recipe(
-        task.agent,
-        config.optimizer,
-        task.world,
-        config.num_envs,
-        config.objectives,
-        config.devices,
-    )
+    recipe = schedule.recipe(config, task.agent, task.world)
     params = schedule.phase_params(task.world, phase)
     source = train.Source(params)
     setting = schedule.setting(config, task.world, (task.head,), phase)
@@ -204,12 +197,9 @@ def flops(task: Task) -> float:
 
 
 def _fresh(task: Task, num_seeds: int = 1) -> train.Carry:
-    config = task.config
-    recipe = population.Recipe(
-        task.agent, config.optimizer, task.world, config.num_envs
-    )
+    one = dataclasses.replace(task.config, num_seeds=num_seeds, devices=1)
+    recipe = schedule.recipe(one, task.agent, task.world)
     keys = population.seed_keys(0, num_seeds)
-    one = dataclasses.replace(config, num_seeds=num_seeds, devices=1)
     hyper = schedule.hyper(one, task.head)
     params = task.world.params()
     return population.init(recipe, task.head, task.width, params, keys, hyper)

@@ -104,9 +104,7 @@ def _in_program(found: Any) -> Any:
 def _carry(found: Any, arm: Any, world: train.Source, points: int) -> train.Carry:
     """Fresh agents and worlds of the seeds at the first points of a grid."""
     config = found.train
-    recipe = population.Recipe(
-        found.agent, config.optimizer, found.world, config.num_envs, config.objectives
-    )
+    recipe = schedule.recipe(config, found.agent, found.world)._replace(devices=1)
     keys = population.seed_keys(config.seed, config.num_seeds, points)
     hyper = jax.tree.map(
         lambda leaf: leaf[: len(keys)], schedule.hyper(config, arm.head)

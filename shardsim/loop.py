@@ -91,14 +91,7 @@ def run(job: Job) -> dict[str, agents.Agent]:
     groups = [trained] if config.data == "paired" else [(arm,) for arm in trained]
     if config.data == "paired" and config.behaviour is not None:
         groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour))]
-    recipe = population.Recipe(
-        job.agent,
-        config.optimizer,
-        job.env,
-        config.num_envs,
-        config.objectives,
-        config.devices,
-    )
+    recipe = schedule.recipe(config, job.agent, job.env)
     keys = _keys(config)
 
     def fresh(group: tuple[Arm, ...]) -> train.Carry:

@@ -9,8 +9,10 @@ import numpy as np
 
 from shardsim import grids, learning, optimize, rollout, stored, train, value
 from shardsim.acting import Acting, Lookahead
+from shardsim.agent import AgentConfig
 from shardsim.hyper import Hyper
 from shardsim.losses import OBJECTIVES, LossTable
+from shardsim.population import Recipe
 from shardsim.types import Params, Trainable, Trajectory
 
 
@@ -219,6 +221,13 @@ def kept(config: TrainConfig, env: Trainable) -> Trajectory | None:
     if all(phase.data != "stored" for phase in config.phases):
         return None
     return stored.load(Path(config.stored), env, config.num_steps)
+
+
+def recipe(config: TrainConfig, agent: AgentConfig, env: Trainable) -> Recipe:
+    """What fresh agents depend on besides their keys."""
+    return Recipe(
+        agent, config.optimizer, env, config.num_envs, config.objectives, config.devices
+    )
 
 
 def setting(

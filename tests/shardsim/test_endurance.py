@@ -60,9 +60,7 @@ def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
             plan, arm = found.train, found.sized()[1]
             phase = plan.phases[0]
             source = train.Source(schedule.phase_params(found.world, phase))
-            recipe = population.Recipe(
-                found.agent, plan.optimizer, found.world, 4, devices=devices
-            )
+            recipe = schedule.recipe(plan, found.agent, found.world)
             keys = loop._keys(plan)
             hyper = loop._spread(plan, schedule.hyper(plan, arm.head))
             fresh = population.init.lower(

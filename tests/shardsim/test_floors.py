@@ -19,6 +19,7 @@ FLOORS = {
     "exact": 1,
     "autoreset": 1,
     "layers": 1,
+    "metrics": 1,
     "value": 2,
     "losses": 2,
     "hyper": 0,
