@@ -5,8 +5,8 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-# tests compile much and compute little; these take two thirds off their time. Of the
-# second only jaxlib 0.9 knows the name: others end at it
+# tests compile much and compute little; each of these takes a third off their time. Of
+# the second only jaxlib 0.9 knows the name: others end at it
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0"
