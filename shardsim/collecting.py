@@ -59,7 +59,6 @@ def collect(
             "train.phases.0.data: got 'stored'; allowed: 'walker' or 'agent'"
         )
     setting = schedule.setting(found.train, found.world, (trained[name].head,), phase)
-    setting = setting._replace(devices=1)  # the data are the same on any number
     world = train.Source(schedule.phase_params(found.world, phase))
     points = grids.size(found.train.grid) if a_run else 1
     carry = _carry(found, trained[name], world, points)
@@ -93,18 +92,20 @@ def _config(path: Path, flags: list[str]) -> Any:
 
 
 def _in_program(found: Any) -> Any:
-    """The same, where its world can be run by a compiled program."""
+    """The same on one device, where its world can be run by a compiled program."""
     if isinstance(found.world, outside.Gymnasium):
         raise configs.ConfigError(
             "world.kind: got 'gymnasium'; allowed: a world that is no host's"
         )
-    return found
+    # the data are the same on any number of devices
+    alone = dataclasses.replace(found.train, devices=1)
+    return dataclasses.replace(found, train=alone)
 
 
 def _carry(found: Any, arm: Any, world: train.Source, points: int) -> train.Carry:
     """Fresh agents and worlds of the seeds at the first points of a grid."""
     config = found.train
-    recipe = schedule.recipe(config, found.agent, found.world)._replace(devices=1)
+    recipe = schedule.recipe(config, found.agent, found.world)
     keys = population.seed_keys(config.seed, config.num_seeds, points)
     hyper = jax.tree.map(
         lambda leaf: leaf[: len(keys)], schedule.hyper(config, arm.head)

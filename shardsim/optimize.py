@@ -161,7 +161,7 @@ def init_part(config: OptimizerConfig, part: Any) -> PyTree:
 
 
 def by_part(gradients: Agent) -> dict[str, Float[Array, " P"]]:
-    """All leaves of each part that has any as one vector.
+    """All leaves of each part that has any as one vector, of its P parameters.
 
     A step is then a few long operations and not a few for each leaf, which is faster to
     compile and, where leaves are small, to run.

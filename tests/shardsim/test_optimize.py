@@ -30,33 +30,53 @@ def test_learning_rates_go_down_as_planned():
 
 
 class One(nnx.Module):
-    def __init__(self):
+    """An encoder of one weight, 10."""
+
+    def __init__(self, weight=10.0):
         self.encoder = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
-        self.encoder.kernel[...] = jnp.full((1, 1), 10.0)
+        self.encoder.kernel[...] = jnp.full((1, 1), weight)
+
+
+class Two(One):
+    """A decoder of one weight beside it."""
+
+    def __init__(self, weight=10.0, other=10.0):
+        super().__init__(weight)
+        self.decoder = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(1))
+        self.decoder.kernel[...] = jnp.full((1, 1), other)
+
+
+def fresh(made, agent, parts):
+    return {part: optimize.init_part(made, getattr(agent, part)) for part in parts}
+
+
+def stepped(made, agent, slopes, state, moved=("encoder",), rate=1.0):
+    """One step of some parts: the agent and its state after it, and how far each of
+    its weights went down."""
+    after, state = optimize.apply(
+        made,
+        agent,
+        optimize.by_part(slopes),
+        state,
+        frozenset(moved),
+        jnp.float32(rate),
+    )
+    gone = [
+        float((getattr(agent, p).kernel[...] - getattr(after, p).kernel[...])[0, 0])
+        for p in state
+    ]
+    return after, state, gone
 
 
 def moves(rule, slopes, **config):
     """How far a weight of 10 goes down at each of some slopes, at rate 1/2."""
     made = optimize.OptimizerConfig(rule=rule, **{"clip_norm": 100.0, **config})
-    agent = One()
-    state = {"encoder": optimize.init_part(made, agent.encoder)}
-    gone = []
+    agent, far = One(), []
+    state = fresh(made, agent, ("encoder",))
     for slope in slopes:
-        steep = One()
-        steep.encoder.kernel[...] = jnp.full((1, 1), slope)
-        after, state = optimize.apply(
-            made,
-            agent,
-            optimize.by_part(steep),
-            state,
-            frozenset({"encoder"}),
-            jnp.float32(0.5),
-        )
-        gone.append(
-            float((agent.encoder.kernel[...] - after.encoder.kernel[...])[0, 0])
-        )
-        agent = after
-    return gone
+        agent, state, gone = stepped(made, agent, One(slope), state, rate=0.5)
+        far += gone
+    return far
 
 
 @pytest.mark.slow
@@ -75,44 +95,19 @@ def test_momentum_weight_decay_and_clipping_by_hand():
 def test_a_part_that_is_frozen_takes_nothing_from_the_others_norm():
     """E has slope 3, D 4 and stays where it is: over the agent E's norm is 3."""
 
-    class Two(nnx.Module):
-        def __init__(self):
-            self.encoder = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
-            self.decoder = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(1))
-
     made = optimize.OptimizerConfig(
         clip_norm=3.0, clip_over="agent", rule=optimize.SGD()
     )
-    agent, slopes = Two(), Two()
-    slopes.encoder.kernel[...] = jnp.full((1, 1), 3.0)
-    slopes.decoder.kernel[...] = jnp.full((1, 1), 4.0)
-    state = {
-        part: optimize.init_part(made, getattr(agent, part))
-        for part in ("encoder", "decoder")
-    }
-    after, _ = optimize.apply(
-        made,
-        agent,
-        optimize.by_part(slopes),
-        state,
-        frozenset({"encoder"}),
-        jnp.float32(1.0),
-    )
-    gone = agent.encoder.kernel[...] - after.encoder.kernel[...]
-    assert float(gone[0, 0]) == pytest.approx(3.0, rel=1e-5)
+    agent = Two()
+    state = fresh(made, agent, ("encoder", "decoder"))
+    after, _, gone = stepped(made, agent, Two(3.0, 4.0), state)
+    assert gone[0] == pytest.approx(3.0, rel=1e-5)
     np.testing.assert_array_equal(agent.decoder.kernel[...], after.decoder.kernel[...])
 
 
 def test_optimisers_by_hand():
     """One step of each rule on a slope of 3 with rate 1: 1 (Adam), 3 (SGD), and
     3 / sqrt(.01 * 9) (RMSProp)."""
-
-    from shardsim import optimize
-
-    class One(nnx.Module):
-        def __init__(self):
-            self.encoder = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
-
     wanted = {
         optimize.Adam(): 1.0,
         optimize.SGD(): 3.0,
@@ -120,55 +115,19 @@ def test_optimisers_by_hand():
     }
     for rule, want in wanted.items():
         made = optimize.OptimizerConfig(clip_norm=100.0, rule=rule)
-        agent = One()
-        slopes = nnx.merge(*nnx.split(agent))
-        slopes.encoder.kernel[...] = jnp.full((1, 1), 3.0)
-        state = {"encoder": optimize.init_part(made, agent.encoder)}
-        after, _ = optimize.apply(
-            made,
-            agent,
-            optimize.by_part(slopes),
-            state,
-            frozenset({"encoder"}),
-            jnp.float32(1.0),
-        )
-        moved = agent.encoder.kernel[...] - after.encoder.kernel[...]
-        assert float(moved[0, 0]) == pytest.approx(want, rel=1e-4)
+        state = fresh(made, One(), ("encoder",))
+        _, _, gone = stepped(made, One(), One(3.0), state)
+        assert gone[0] == pytest.approx(want, rel=1e-4)
 
 
 def test_clipping_over_the_agent_keeps_the_proportions():
     """Slopes 3 and 4 have norm 5: over the agent 1.5 and 2 are left of a norm of 2.5,
     by part 2.5 of each."""
-
-    from shardsim import optimize
-
-    class Two(nnx.Module):
-        def __init__(self):
-            self.encoder = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(0))
-            self.decoder = nnx.Linear(1, 1, use_bias=False, rngs=nnx.Rngs(1))
-
+    both = ("encoder", "decoder")
     for over, want in (("agent", (1.5, 2.0)), ("part", (2.5, 2.5))):
         made = optimize.OptimizerConfig(
             clip_norm=2.5, clip_over=over, rule=optimize.SGD()
         )
-        agent = Two()
-        slopes = nnx.merge(*nnx.split(agent))
-        slopes.encoder.kernel[...] = jnp.full((1, 1), 3.0)
-        slopes.decoder.kernel[...] = jnp.full((1, 1), 4.0)
-        state = {
-            p: optimize.init_part(made, getattr(agent, p))
-            for p in ("encoder", "decoder")
-        }
-        after, _ = optimize.apply(
-            made,
-            agent,
-            optimize.by_part(slopes),
-            state,
-            frozenset(state),
-            jnp.float32(1.0),
-        )
-        moved = [
-            float((getattr(agent, p).kernel[...] - getattr(after, p).kernel[...])[0, 0])
-            for p in ("encoder", "decoder")
-        ]
-        np.testing.assert_allclose(moved, want, rtol=1e-5)
+        state = fresh(made, Two(), both)
+        _, _, gone = stepped(made, Two(), Two(3.0, 4.0), state, both)
+        np.testing.assert_allclose(gone, want, rtol=1e-5)
