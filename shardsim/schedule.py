@@ -50,7 +50,7 @@ class TrainConfig:
     epochs: int = 4
     """Passes over the T x B samples of an update."""
     minibatches: int = 1
-    """Parts of B in which a pass is made, a gradient step each."""
+    """Parts of T in which a pass is made, a gradient step each."""
     pool_size: int = 32
     """Fresh levels made for each update; episodes that end start again from them."""
     discount: float = 0.95
@@ -94,8 +94,8 @@ class TrainConfig:
             _refuse(self, "discount", "0 to less than 1")
         if not 0 <= self.td_lambda <= 1:
             _refuse(self, "td_lambda", "0 to 1")
-        if self.num_envs % self.minibatches:
-            _refuse(self, "minibatches", f"a divisor of num_envs, {self.num_envs}")
+        if self.num_steps % self.minibatches:
+            _refuse(self, "minibatches", f"a divisor of num_steps, {self.num_steps}")
         if not 0 < self.mask_fraction < 1:
             _refuse(self, "mask_fraction", "more than 0 and less than 1")
         grids.check(self.grid, self.learn, self.acting)

@@ -185,7 +185,11 @@ def learn(
     update: Int[Array, ""],
     key: Key[Array, ""],
 ) -> tuple[Learner, dict[str, Array]]:
-    """Epochs of minibatches over one trajectory, columns of environments shuffled."""
+    """Epochs of minibatches over one trajectory.
+
+    A minibatch is some of the T steps, drawn anew in each epoch, of all B environments:
+    whole rows lie together in memory, and even few environments mix.
+    """
     hyper = learner.hyper
     terms = _terms(setting, head)
     lesson = lessons.make(
@@ -205,15 +209,15 @@ def learn(
         whole = (trajectory, lesson)
         if setting.minibatches == 1:  # one batch has no order
             return minibatch(learner, whole, key)
-        order = jax.random.permutation(key, setting.num_envs)
-        columns = order.reshape(setting.minibatches, -1)
+        order = jax.random.permutation(key, setting.num_steps)
+        rows = order.reshape(setting.minibatches, -1)
         keys = jax.random.split(jax.random.fold_in(key, 0), setting.minibatches)
         return jax.lax.scan(
             lambda learner, each: minibatch(
-                learner, jax.tree.map(lambda x: x[:, each[0]], whole), each[1]
+                learner, jax.tree.map(lambda x: x[each[0]], whole), each[1]
             ),
             learner,
-            (columns, keys),
+            (rows, keys),
         )
 
     learner, measured = jax.lax.scan(

@@ -172,7 +172,10 @@ def test_digest_and_diff_see_a_change():
             "--train.devices 3",
             "train.devices: got 3; allowed: a divisor of num_seeds, 8",
         ),
-        ("--train.minibatches 3", "train.minibatches: got 3; allowed: a divisor of"),
+        (
+            "--train.minibatches 3",
+            "train.minibatches: got 3; allowed: a divisor of num_steps, 16",
+        ),
         ("--train.phases []", "train.phases: got (); allowed: one or more"),
         ("--train.behaviour nobody", "train.behaviour: got 'nobody'; allowed: mlp"),
         ("--world.size 1", "world.size: got 1"),

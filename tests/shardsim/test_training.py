@@ -205,10 +205,36 @@ def test_a_loss_that_is_not_finite_is_noted_and_undone():
     )
 
 
+def test_a_minibatch_is_some_steps_of_all_environments(monkeypatch):
+    """8 steps of 8 environments in four parts; each epoch meets each of them once."""
+    static = setting([value.MLP()], minibatches=4, epochs=3)
+    carry = jax.tree.map(lambda leaf: leaf[0], fresh(value.MLP()))
+    learner = carry.learners[0]
+    _, trajectory = train.gather(static, carry, train.Source(ENV.params()))
+    numbers = jnp.arange(64.0).reshape(8, 8)
+    monkeypatch.setattr(
+        train, "_minibatch", lambda *a: (a[3], {"seen": a[4][0].reward})
+    )
+    monkeypatch.setattr(train.metrics, "means", lambda measured: measured)
+    _, measured = train.learn(
+        static,
+        value.MLP(),
+        learner,
+        trajectory._replace(reward=numbers),
+        carry.update,
+        carry.key,
+    )
+    seen = np.asarray(measured["seen"])
+    assert seen.shape == (3, 4, 2, 8)
+    assert (np.sort(seen.reshape(3, 64)) == np.arange(64)).all()
+    assert (seen % 8 == np.arange(8)).all()
+    assert not (seen[0] == seen[1]).all()
+
+
 @pytest.mark.slow
-def test_minibatches_cover_every_environment_once():
+def test_each_minibatch_is_a_gradient_step():
     static = setting([value.MLP()], minibatches=4, epochs=1)
-    after, metrics = run(static, fresh(value.MLP()), 1)
-    assert np.isfinite(metrics[0]["loss"]).all()
+    after, measured = run(static, fresh(value.MLP()), 1)
+    assert np.isfinite(measured[0]["loss"]).all()
     steps = after.learners[0].optimizer["value"][1].count
     assert steps.tolist() == [4, 4]
