@@ -78,10 +78,10 @@ def compiled(task: Task) -> Program:
     )
     began = time.perf_counter()
     static = (recipe, task.head, task.width)
-    init = population.init.lower(*static, params, keys, hyper).compile()
+    init = population.init.compiled.lower(*static, params, keys, hyper).compile()
     first = spread(init(params, keys, hyper), config.devices)
     count = jnp.int32(1)
-    chunk = population.chunk.lower(setting, first, source, count).compile()
+    chunk = population.chunk.compiled.lower(setting, first, source, count).compile()
     seconds = time.perf_counter() - began
 
     def go(carry: train.Carry, updates: int) -> tuple[train.Carry, Any]:
@@ -186,7 +186,7 @@ def flops(task: Task) -> float:
     back, but for the gradient to what is seen. Going forward: E and D when acting, E
     and V on what is seen next and on what is seen, all three in every epoch.
     """
-    carry = jax.eval_shape(lambda: _fresh(task))
+    carry = population.init.compiled.eval_shape(*_ingredients(task))
     agent = carry.learners[0].agent
     sizes = {part: _weights(getattr(agent, part)) for part in agents.PARTS}
     e, d, v = (sum(sizes[part]) for part in ("encoder", "decoder", "value"))
@@ -196,13 +196,14 @@ def flops(task: Task) -> float:
     return float(task.steps * (forward + task.config.epochs * epoch))
 
 
-def _fresh(task: Task, num_seeds: int = 1) -> train.Carry:
+def _ingredients(task: Task, num_seeds: int = 1) -> tuple[Any, ...]:
+    """Of fresh agents on one device, as `population.init` takes them."""
     one = dataclasses.replace(task.config, num_seeds=num_seeds, devices=1)
     recipe = schedule.recipe(one, task.agent, task.world)
     keys = population.seed_keys(0, num_seeds)
     hyper = schedule.hyper(one, task.head)
     params = task.world.params()
-    return population.init(recipe, task.head, task.width, params, keys, hyper)
+    return recipe, task.head, task.width, params, keys, hyper
 
 
 def _weights(part: Any) -> list[int]:
@@ -233,6 +234,6 @@ def searching(simulations: int, num_envs: int, num_steps: int) -> Callable[[], A
     task = task._replace(world=world, agent=agent, config=config, width=64)
     setting = schedule.setting(config, world, (task.head,), config.phases[0])
     source = train.Source(world.params())
-    carry = spread(_fresh(task, seeds), seeds)
+    carry = spread(population.init(*_ingredients(task, seeds)), seeds)
 
     return lambda: population.gather(setting, carry, source)[0].states

@@ -21,6 +21,7 @@ from jaxtyping import Array, Int, Key, PyTree
 from shardsim import agent as agents
 from shardsim import autoreset, optimize, train, value
 from shardsim.hyper import Hyper
+from shardsim.programs import program
 from shardsim.types import Params, Trainable, Trajectory
 
 CACHED = 2048
@@ -47,7 +48,7 @@ class Recipe(NamedTuple):
     """Devices over which the seeds are spread."""
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(program, static_argnums=(0, 1, 2))
 def init(
     recipe: Recipe,
     head: value.Head,
@@ -79,7 +80,7 @@ def init(
     return _over_devices(all_of_it, recipe.devices, 1)((keys, hyper), params)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(program, static_argnums=(0, 1, 2))
 def heads(
     recipe: Recipe,
     kinds: tuple[value.Head, ...],
@@ -119,7 +120,7 @@ def graft(
     return jax.tree.map(jnp.copy, carry)
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+@functools.partial(program, static_argnums=0, donate_argnums=1)
 def absorb(
     setting: train.Setting, carry: train.Carry, trajectory: Trajectory
 ) -> tuple[train.Carry, PyTree]:
@@ -127,7 +128,7 @@ def absorb(
     return _absorb(setting, carry, trajectory)
 
 
-@functools.partial(jax.jit, static_argnums=0, donate_argnums=1)
+@functools.partial(program, static_argnums=0, donate_argnums=1)
 def chunk(
     setting: train.Setting,
     carry: train.Carry,
@@ -145,7 +146,7 @@ def chunk(
     return run(carry, source, updates)
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(program, static_argnums=0)
 def gather(
     setting: train.Setting, carry: train.Carry, source: train.Source
 ) -> tuple[train.Carry, Trajectory]:

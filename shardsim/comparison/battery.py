@@ -19,6 +19,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from shardsim import acting, exact
 from shardsim.agent import Agent
+from shardsim.programs import program
 from shardsim.types import Environment, Level, Params
 
 
@@ -113,7 +114,7 @@ def build(
     )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(program, static_argnums=(0, 1))
 def _truth(
     env: Environment, discount: float, keys: Key[Array, " L"], params: Params
 ) -> tuple[Level, exact.Table, Array, Array, Array]:
@@ -141,7 +142,7 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
     )
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(program, static_argnums=0)
 def _read(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
     def state(agent: Agent, state: Any) -> tuple[Any, Array]:
         features = agent.encoder(env.observe(state))
@@ -203,7 +204,7 @@ def expected_return(
     return np.asarray(value)[:, np.arange(len(start)), start]
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3))
+@functools.partial(program, static_argnums=(2, 3))
 def _policy_values(
     chosen: Array, table: exact.Table, discount: float, steps: int
 ) -> Array:

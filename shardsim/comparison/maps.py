@@ -16,6 +16,7 @@ import numpy as np
 
 from shardsim import runs
 from shardsim.comparison import battery, measures
+from shardsim.programs import program
 
 SHOWN = 2
 """Levels drawn of each condition."""
@@ -72,7 +73,7 @@ def _moves(evidence: measures.Evidence, level: Any, params: Any) -> np.ndarray:
 
     actions = jnp.arange(env.num_actions)
     each = jax.vmap(jax.vmap(move, in_axes=(None, 0)), in_axes=(0, None))
-    return np.asarray(jax.jit(each)(env.states(level), actions))
+    return np.asarray(program(each)(env.states(level), actions))
 
 
 def _cells(evidence: measures.Evidence, level: Any) -> np.ndarray:

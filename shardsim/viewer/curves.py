@@ -11,10 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from shardsim import statistics
+from shardsim import programs, statistics
 from shardsim.comparison import battery, measures
 from shardsim.inspection import fields, shards
-from shardsim.viewer import programs
 from shardsim.viewer.reading import Whole
 
 TIE = measures.Agreement().tie

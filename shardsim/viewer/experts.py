@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from shardsim import programs
 from shardsim.comparison import battery
 from shardsim.inspection import distillation
-from shardsim.viewer import inside, programs
+from shardsim.viewer import inside
 from shardsim.viewer.inside import Inside
 from shardsim.viewer.reading import Boards, Whole
 

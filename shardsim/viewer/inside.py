@@ -11,8 +11,8 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from shardsim import programs
 from shardsim.comparison import battery
-from shardsim.viewer import programs
 from shardsim.viewer.gather import Gathered, Side
 from shardsim.viewer.reading import Boards
 

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from shardsim import programs
 from shardsim.inspection import shapley
-from shardsim.viewer import programs
 from shardsim.viewer.gather import Gathered, Side
 
 MOST = 6

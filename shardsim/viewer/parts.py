@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from shardsim import programs
 from shardsim.comparison import battery
 from shardsim.inspection import shards
-from shardsim.viewer import curves, programs, reading
+from shardsim.viewer import curves, reading
 from shardsim.viewer.reading import Whole
 
 

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from shardsim import programs
 from shardsim.comparison import battery
-from shardsim.viewer import programs
 from shardsim.viewer.gather import Gathered, Side
 
 

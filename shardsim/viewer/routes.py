@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shardsim import programs
 from shardsim.comparison import battery
 from shardsim.inspection import ways
-from shardsim.viewer import programs, reading
+from shardsim.viewer import reading
 from shardsim.viewer.gather import Gathered
 from shardsim.viewer.reading import Boards, Whole
 

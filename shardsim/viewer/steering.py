@@ -13,8 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from shardsim import programs
 from shardsim.inspection import concepts, consistency, directions, leace
-from shardsim.viewer import curves, inside, programs
+from shardsim.viewer import curves, inside
 from shardsim.viewer.inside import Inside, Sample
 
 METHODS = ("mean_difference", "logistic", "inlp", "rlace", "leace", "cde")

@@ -14,9 +14,10 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Array, Float
 
+from shardsim import programs
 from shardsim.comparison import battery
 from shardsim.inspection import fitting, likelihoods, shapes, tails
-from shardsim.viewer import curves, programs
+from shardsim.viewer import curves
 from shardsim.viewer.reading import Whole
 
 BINS = 24

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from shardsim import programs
 from shardsim.inspection import ccs, contrast, restarts, truthlike
-from shardsim.viewer import programs
 from shardsim.viewer.inside import Inside, Sample
 
 RESTARTS = 12

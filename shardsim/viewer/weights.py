@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from shardsim import programs
 from shardsim.inspection import weight_action, weight_svd
-from shardsim.viewer import programs
 from shardsim.viewer.inside import Inside, Sample
 from shardsim.viewer.reading import Boards
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from shardsim import population
 from shardsim_envs import CornerMaze
 
 FOLDER = Path(__file__).parents[2] / "experiments"
@@ -36,7 +37,7 @@ def speed(monkeypatch):
         "POPULATION": (1, 1),
         "SIDE": 64,
         "SEARCH_ENVS": 4,
-        "SEARCH_STEPS": 2,
+        "SEARCH_STEPS": 4,
         "SIZES": (1, 2, 3),
     }
     for name, value in small.items():
@@ -130,7 +131,7 @@ def test_cartpole_is_set_up_as_purejaxrl_does(speed):
     pytest.importorskip("gymnax")
     ours = speed.speed_train.speed_ours
     task = ours.cartpole(1, 4, 2)
-    carry = jax.eval_shape(lambda: ours._fresh(task))
+    carry = population.init.compiled.eval_shape(*ours._ingredients(task))
     agent = carry.learners[0].agent
     assert not ours._weights(agent.encoder)
     assert sorted(ours._weights(agent.decoder)) == [64 * 2, 4 * 64, 64 * 64]
@@ -174,7 +175,7 @@ def test_every_row_runs_alone_and_without_peers(
     train = speed.speed_train
     monkeypatch.setattr(train.speed_peers, "jaxgmg", lambda: None)
     small = train.speed_ours.grown(
-        train.speed_ours.corner(), num_envs=4, num_steps=2, pool_size=2
+        train.speed_ours.corner(), num_envs=4, num_steps=4, pool_size=2
     )
     for name in ("corner", "curve"):
         monkeypatch.setattr(train.speed_ours, name, lambda *_: small)

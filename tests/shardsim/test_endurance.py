@@ -63,20 +63,21 @@ def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
             recipe = schedule.recipe(plan, found.agent, found.world)
             keys = loop._keys(plan)
             hyper = loop._spread(plan, schedule.hyper(plan, arm.head))
-            fresh = population.init.lower(
+            fresh = population.init.compiled.lower(
                 recipe, arm.head, arm.width, source.params, keys, hyper
             ).compile()
             carry = loop._spread(plan, fresh(source.params, keys, hyper))
             setting = schedule.setting(plan, found.world, (arm.head,), phase)
             four = jnp.int32(4)
-            made = population.chunk.lower(setting, carry, source, four).compile()
+            chunk = population.chunk.compiled
+            made = chunk.lower(setting, carry, source, four).compile()
             text = fresh.as_text() + made.as_text()
             for word in ("all-reduce", "all-gather", "all-to-all", "collective"):
                 assert word not in text, word
             carry, _ = population.chunk(setting, carry, source, four)
-            again = population.chunk._cache_size()
+            again = chunk._cache_size()
             carry, _ = population.chunk(setting, carry, source, four)
-            assert population.chunk._cache_size() == again, "compiled twice"
+            assert chunk._cache_size() == again, "compiled twice"
             ends.append(jax.device_get(carry.learners[0].agent))
         for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)

@@ -13,6 +13,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 FLOORS = {
     "types": 0,
+    "programs": 0,
     "config": 0,
     "returns": 1,
     "statistics": 1,

@@ -128,10 +128,10 @@ def test_chunks_add_up_bit_for_bit():
 @pytest.mark.slow
 def test_one_program_serves_any_number_of_updates():
     static = setting([value.MLP()], num_steps=4)
-    before = population.chunk._cache_size()
+    before = population.chunk.compiled._cache_size()
     for updates in (1, 2, 3):
         run(static, fresh(value.MLP()), updates)
-    assert population.chunk._cache_size() == before + 1
+    assert population.chunk.compiled._cache_size() == before + 1
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from shardsim import exact
 from shardsim.comparison import battery
 from shardsim.comparison.measures import base
+from shardsim.programs import program
 
 
 @runtime_checkable
@@ -62,8 +63,8 @@ def squares(evidence: base.Evidence, name: str) -> Squares:
         raise ValueError(
             "measure: needs a world with decision squares; allowed: corner_maze"
         )
-    found = jax.jit(jax.vmap(env.decision))(condition.levels)
-    trained = jax.jit(jax.vmap(env.as_trained))(condition.levels)
+    found = program(jax.vmap(env.decision))(condition.levels)
+    trained = program(jax.vmap(env.as_trained))(condition.levels)
     # one step from the cheese the look ahead sees its reward, whatever V may hold
     apart = found.exists & (found.steps_to_cheese > 1)
     level = np.flatnonzero(np.asarray(apart & ~trained))
@@ -89,7 +90,7 @@ def _states_at(
 ) -> Int[np.ndarray, " L"]:
     """In each level, the index of the first state whose agent stands on a cell."""
     env = evidence.env
-    where = jax.jit(jax.vmap(lambda level: jax.vmap(env.position)(env.states(level))))
+    where = program(jax.vmap(lambda level: jax.vmap(env.position)(env.states(level))))
     position = np.asarray(where(condition.levels))
     at = np.broadcast_to(cell, (len(position), 2))
     return (position == at[:, None]).all(axis=-1).argmax(axis=-1)
@@ -165,7 +166,7 @@ def _reach(
     return np.maximum(value[:, pair, after], arrived)
 
 
-@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(program, static_argnums=2)
 def _chance(goal: exact.Table, chosen: jax.Array, steps: int) -> jax.Array:
     """Probability, from every state, of the one reward that `goal` holds."""
 
