@@ -34,14 +34,14 @@ def test_memory_is_given_away_where_it_is_said():
 @pytest.mark.parametrize(
     ("backend", "flags", "level"),
     [
-        ("cpu", "", 1),
+        ("cpu", "", 2),
         ("cpu", "--xla_backend_optimization_level=0", None),
         ("gpu", "", None),
         ("tpu", "", None),
     ],
 )
 def test_the_level_is_that_of_the_machine(monkeypatch, backend, flags, level):
-    """The first on CPUs, where XLA_FLAGS asks for none; elsewhere the compiler's."""
+    """The second on CPUs, where XLA_FLAGS asks for none; elsewhere the compiler's."""
     monkeypatch.setenv("XLA_FLAGS", flags)
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     seen = []
