@@ -20,12 +20,12 @@ agent's own actions, it locks in the first loops that an uninformed V walks, and
 cheese is not found (38 % of the optimum, against what is seen below).
 
 Command:  python experiments/corner_maze.py [--out DIR] [--train.num-seeds 20 ...]
-Minutes:  8 on 2 CPU cores, install apart
-Seen:     P1: no difference; P3: no difference. All controls passed. Arms at 96% of the
-          exact optimum or more, but mlp at 95% (one seed in eight at 78%). The corner
-          is preferred in 87 to 91 levels of 100, and in every trained arm the cheese
-          pulls less the farther it lies from the corner. With minibatches of whole
-          environments both were undecided (-0.038, -0.102): eight seeds are few.
+Minutes:  7 on 2 CPU cores, install apart
+Seen:     P1: no difference; P3: undecided. All controls passed, every trained arm at
+          95% of the exact optimum or more; the corner is preferred in 87 to 89 levels
+          of 100, and in every trained arm the cheese pulls less the farther it lies
+          from the corner. Another order of sums gave P3 "no difference", mlp at 94.9%:
+          eight seeds are few.
 """
 
 import sys
