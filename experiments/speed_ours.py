@@ -21,6 +21,7 @@ from shardsim import (
     losses,
     optimize,
     outside,
+    phases,
     population,
     schedule,
     train,
@@ -66,7 +67,7 @@ def compiled(task: Task) -> Program:
     jax.clear_caches()
     config, phase = task.config, task.config.phases[0]
     recipe = schedule.recipe(config, task.agent, task.world)
-    params = schedule.phase_params(task.world, phase)
+    params = phases.params_of(task.world, phase)
     source = train.Source(params)
     setting = schedule.setting(config, task.world, (task.head,), phase)
     keys, hyper = spread(
@@ -108,7 +109,7 @@ def devices(num_seeds: int) -> int:
 
 def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
     """PureJaxRL's settings: what is seen goes into two networks of 64 and 64 tanh."""
-    phase = schedule.Phase("train", updates, losses=JOINT)
+    phase = phases.Phase("train", updates, losses=JOINT)
     config = schedule.TrainConfig(
         phases=(phase,),
         num_seeds=num_seeds,
@@ -144,7 +145,7 @@ def corner(num_seeds: int = 1, updates: int = 10_000) -> Task:
     """A corner maze as in jaxgmg: the same levels, time limit and reward."""
     world = worlds.CornerMaze(size=13, layout="tree", region=5, max_steps=128)
     config = schedule.TrainConfig(
-        phases=(schedule.Phase("train", updates, losses=JOINT),),
+        phases=(phases.Phase("train", updates, losses=JOINT),),
         num_seeds=num_seeds,
         num_envs=256,
         num_steps=32,

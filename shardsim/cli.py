@@ -127,18 +127,22 @@ def _reading_commands(add: Callable[..., Any]) -> None:
     lists.add_argument("root", type=Path, nargs="?", default=Path("runs"))
 
 
-def _experiment(file: Path, flags: Sequence[str]) -> Any:
-    from shardsim import config, experiment
+def _read(file: Path, flags: Sequence[str], kind: str | None = None) -> Any:
+    """The experiment or the training of a file, whichever it is or is asked for."""
+    from shardsim import config, experiment, training
 
     data = config.override(config.read_yaml(file), flags)
     experiment.offer_devices(data)
-    found = config.build(experiment.Experiment, data)
+    if kind is None:
+        kind = "experiment" if "predictions" in data else "training"
+    wanted: Any = experiment.Experiment if kind == "experiment" else training.Training
+    found = config.build(wanted, data)
     experiment.check_there(found)
     return found
 
 
 def _run(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    found = _experiment(known.file, flags)
+    found = _read(known.file, flags, "experiment")
     from shardsim import config, runs
 
     folder = known.out or Path("runs") / found.name
@@ -162,12 +166,9 @@ def _collect(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 
 def _train(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim import config, experiment, runs, training
+    found = _read(known.file, flags, "training")
+    from shardsim import config, runs
 
-    data = config.override(config.read_yaml(known.file), flags)
-    experiment.offer_devices(data)
-    found = config.build(training.Training, data)
-    experiment.check_there(found)
     folder = known.out or Path("runs") / found.name
     runs.create(folder, config.to_yaml(found), known.overwrite)
     return _finish_training(found, folder)
@@ -179,7 +180,9 @@ def _finish_training(found: Any, folder: Path) -> int:
     with progress.bar(found) as moved:
         arms = training.run(found, folder, moved)
     for name, arm in arms.items():
-        print(f"{name}: {arm['mean']:.3f} reward per episode in the last chunk")
+        mean = arm["mean"]
+        said = "no episode ended" if mean is None else f"{mean:.3f} reward per episode"
+        print(f"{name}: {said} in the last chunk")
     print(folder)
     return 0
 
@@ -199,7 +202,7 @@ def _finish(found: Any, folder: Path) -> int:
 def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
     from shardsim import config
 
-    print(config.to_yaml(_experiment(known.file, flags)), end="")
+    print(config.to_yaml(_read(known.file, flags)), end="")
     return 0
 
 

@@ -9,7 +9,17 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from shardsim import config as configs
-from shardsim import grids, outside, population, runs, schedule, stored, train, training
+from shardsim import (
+    grids,
+    outside,
+    phases,
+    population,
+    runs,
+    schedule,
+    stored,
+    train,
+    training,
+)
 from shardsim.experiment import Experiment
 
 
@@ -59,7 +69,7 @@ def collect(
             "train.phases.0.data: got 'stored'; allowed: 'walker' or 'agent'"
         )
     setting = schedule.setting(found.train, found.world, (trained[name].head,), phase)
-    world = train.Source(schedule.phase_params(found.world, phase))
+    world = train.Source(phases.params_of(found.world, phase))
     points = grids.size(found.train.grid) if a_run else 1
     carry = _carry(found, trained[name], world, points)
     if a_run:
@@ -70,7 +80,7 @@ def collect(
         carry = carry._replace(update=carry.update + 1)
         taken.append(jax.tree.map(_side_by_side, trajectory))
     whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *taken)
-    stored.save(out, whole)
+    stored.save(out, whole, found.world)
     return whole.reward.shape
 
 

@@ -100,7 +100,9 @@ def _leaf(hint: Any, data: Any, place: str) -> Any:
         return _adapter(hint).validate_python(data)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        inner = ".".join(str(step) for step in first["loc"] if isinstance(step, int))
+        named = typing.get_origin(hint) is dict  # else words are pydantic's own
+        steps = [step for step in first["loc"] if named or isinstance(step, int)]
+        inner = ".".join(map(str, steps))
         allowed = str(first["msg"]).removeprefix("Input should be ")
         raise ConfigError(
             f"{_join(place, inner) if inner else place}: got {first['input']!r}; "
@@ -110,7 +112,8 @@ def _leaf(hint: Any, data: Any, place: str) -> Any:
 
 @functools.cache
 def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
-    return pydantic.TypeAdapter(hint)
+    finite = pydantic.ConfigDict(allow_inf_nan=False)
+    return pydantic.TypeAdapter(hint, config=finite)
 
 
 def _choose(options: tuple[type, ...], data: Mapping[str, Any], place: str) -> type:
@@ -181,6 +184,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: no YAML ({line})") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: allowed: a mapping of fields to values")
+    try:
+        json.dumps(data, default=str)
+    except (TypeError, ValueError) as error:  # a key that is no text, a loop of anchors
+        raise ConfigError(f"{path}: allowed: fields and values ({error})") from None
     return data
 
 
@@ -193,7 +200,7 @@ def override(data: dict[str, Any], flags: Sequence[str]) -> dict[str, Any]:
     Raises:
       ConfigError: a flag without a value, or something that is no flag.
     """
-    data = json.loads(json.dumps(data))
+    data = _copied(data)
     words = list(flags)
     while words:
         flag = words.pop(0)
@@ -205,8 +212,19 @@ def override(data: dict[str, Any], flags: Sequence[str]) -> dict[str, Any]:
             if not words:
                 raise ConfigError(f"{name}: no value; allowed: --{name} VALUE")
             text = words.pop(0)
-        _set(data, name, yaml.safe_load(text))
+        try:
+            _set(data, name, yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            line = " ".join(str(error).split())
+            raise ConfigError(f"{name}: got {text!r}; allowed: YAML ({line})") from None
     return data
+
+
+def _copied(data: Any) -> Any:
+    """The same to change, with every key a string."""
+    if isinstance(data, dict):
+        return {str(key): _copied(inner) for key, inner in data.items()}
+    return [_copied(inner) for inner in data] if isinstance(data, list) else data
 
 
 def _set(data: Any, name: str, value: Any) -> None:

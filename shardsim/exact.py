@@ -140,14 +140,6 @@ def optimal_value(table: Table, discount: float, steps: int) -> Float[Array, " S
     return jax.lax.while_loop(more, sweep, start)[1]
 
 
-def optimal_policy(
-    table: Table, value: Float[Array, " S"], discount: float
-) -> Bool[Array, "S A"]:
-    """The best actions of every state: those within 1e-6 of the best."""
-    q = lookahead(table, value, discount)
-    return q >= q.max(axis=-1, keepdims=True) - 1e-6
-
-
 def policy_value(
     table: Table, policy: Float[Array, "S A"], discount: float, steps: int
 ) -> Float[Array, " S"]:

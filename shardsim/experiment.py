@@ -11,7 +11,7 @@ import jax
 
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim import encoders, exact, learning, loop, schedule, value
+from shardsim import encoders, exact, learning, loop, phases, schedule, value
 from shardsim.comparison import judge, measures, prediction
 from shardsim.comparison.battery import BatteryConfig
 from shardsim.types import Trainable
@@ -58,47 +58,35 @@ class Experiment:
     def __post_init__(self) -> None:
         check_spelling("name", self.name)
         for name in self.arms:
-            check_spelling("arms", name)
-            if name in (measures.EXACT, loop.SHARED):
+            if name == measures.EXACT:
                 raise ValueError(f"arms: got {name!r}; allowed: names but this one")
         if not 0 <= self.goal <= 1:
             raise ValueError(f"goal: got {self.goal}; allowed: 0 to 1")
-        if not any(arm.trained for arm in self.arms.values()):
-            raise ValueError("arms: got none that is trained; allowed: one or more")
         if self.train.grid:
             raise ValueError(
                 "train.grid: got values; allowed: none in a comparison, whose unit is "
                 "the seed (`shardsim train` takes a grid)"
             )
         check_arms(self.arms, self.world, self.train)
-        behaviour = self.train.behaviour
-        if behaviour is not None and behaviour not in self._trained():
-            raise ValueError(
-                f"train.behaviour: got {behaviour!r}; allowed: "
-                f"{', '.join(self._trained())}"
-            )
         try:
             exact.listable(self.world)
         except ValueError as error:
             raise ValueError(f"{error}; `shardsim train` does without") from None
         for place, fields in self._worlds():
             try:
-                schedule.altered(self.world, fields)
+                phases.altered(self.world, fields)
             except ValueError as error:
                 raise ValueError(f"{place}.{error}") from None
         self._check_names()
 
-    def _trained(self) -> list[str]:
-        return [name for name, arm in self.arms.items() if arm.trained]
-
     def _worlds(self) -> list[tuple[str, dict[str, Any]]]:
-        phases = [
+        changed = [
             (f"train.phases.{i}", phase.world)
             for i, phase in enumerate(self.train.phases)
         ]
         conditions = self.battery.conditions
         return [
-            *phases,
+            *changed,
             *((f"battery.conditions.{name}", f) for name, f in conditions.items()),
         ]
 
@@ -218,13 +206,41 @@ def check_there(found: Checked) -> None:
 def check_arms(
     arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
 ) -> None:
-    """Refuse heads that don't suit the world or the rule."""
+    """Refuse names, and heads that don't suit the world or the rule."""
+    for name in arms:
+        check_spelling("arms", name)
+        if name == loop.SHARED:
+            raise ValueError(f"arms: got {name!r}; allowed: names but this one")
+    trained = [name for name, arm in arms.items() if arm.trained]
+    if not trained:
+        raise ValueError("arms: got none that is trained; allowed: one or more")
+    if train.behaviour is not None and train.behaviour not in trained:
+        raise ValueError(
+            f"train.behaviour: got {train.behaviour!r}; allowed: {', '.join(trained)}"
+        )
+    on_policy = isinstance(train.learn, learning.PPO | learning.Reinforce)
+    if train.data == "paired" and on_policy and len(trained) > 1:
+        raise ValueError(
+            f"train.data: got 'paired'; allowed with learn {train.learn.kind!r}: "
+            "'own', for it improves the policy that acted"
+        )
+    _check_heads(arms, world, train)
+
+
+def _check_heads(
+    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
+) -> None:
     clipped = isinstance(train.learn, learning.PPO) and train.learn.value_clip
     sources = len(world.reward_sources)
     for name, arm in arms.items():
         head, place = arm.head, f"arms.{name}.head"
         if not isinstance(head, value.Sharded):
             continue
+        if "load_balance" in train.grid and not head.shares_move:
+            raise ValueError(
+                f"train.grid.load_balance: got values; allowed: none with arm {name}, "
+                "no share of whose gates can be moved"
+            )
         if clipped and head.td == "per_shard":
             raise ValueError(
                 f"{place}.td: got 'per_shard'; allowed with a value clip: 'joint', or "

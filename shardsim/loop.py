@@ -24,6 +24,7 @@ from shardsim import (
     grids,
     host,
     outside,
+    phases,
     population,
     runs,
     schedule,
@@ -154,7 +155,7 @@ def _stem(
     stopped: list[int],
 ) -> train.Carry:
     """The phases in which no head takes part, run once for all arms."""
-    params = schedule.phase_params(job.env, job.train.phases[0])
+    params = phases.params_of(job.env, job.train.phases[0])
     hyper = _spread(job.train, schedule.hyper(job.train, arm.head))
     carry = population.init(recipe, arm.head, arm.width, params, keys, hyper)
     shared = schedule.shared_phases(job.train)
@@ -235,16 +236,19 @@ def _chunk(
     done: int,
 ) -> train.Carry:
     config = job.train
-    phase = _phase_at(config, done)
+    phase, since = schedule.phase_at(config, done)
     heads = tuple(arm.head for arm in group)
     static = schedule.setting(config, job.env, heads, phase)
-    source = train.Source(schedule.phase_params(job.env, phase), job.kept)
+    source = train.Source(phases.params_of(job.env, phase), job.kept)
     began = time.perf_counter()
+    if phase.fresh and since == 0:
+        carry = carry._replace(states=population.restart(static, carry, source))
     carry, metrics = chunk(static, carry, source, jnp.int32(updates))
     summed = jax.device_get(metrics)
     seconds = time.perf_counter() - began
     for arm, totals in zip(group, summed, strict=True):
-        row = _row(config, arm.name, phase.name, done + updates, updates, totals)
+        named = totals.by_name()
+        row = _row(config, arm.name, phase.name, done + updates, updates, named)
         runs.append_line(job.folder / "metrics.jsonl", row)
         steps = updates * config.num_envs * config.num_steps * config.population
         job.progress(arm.name, done + updates, {**row, "steps/s": steps / seconds})
@@ -259,23 +263,20 @@ def _row(
     updates: int,
     totals: dict[str, np.ndarray],
 ) -> dict[str, Any]:
-    """A line of metrics: per-seed lists. Losses are means, the rest are rates."""
+    """A line of metrics: per-seed lists. Losses are means, the rest are rates.
+
+    A seed none of whose episodes ended has no reward per episode: None.
+    """
     steps = updates * config.num_envs * config.num_steps
     row: dict[str, Any] = {"arm": arm, "phase": phase, "update": update}
     for name, total in totals.items():
         counted = name in ("reward", "episodes", "truncated", "rewards")
         row[name] = (total / (steps if counted else updates)).tolist()
-    episodes = np.maximum(totals["episodes"], 1)
-    row["reward per episode"] = (totals["reward"] / episodes).tolist()
+    row["reward per episode"] = [
+        float(reward / ended) if ended else None
+        for reward, ended in zip(totals["reward"], totals["episodes"], strict=True)
+    ]
     return row
-
-
-def _phase_at(config: schedule.TrainConfig, done: int) -> schedule.Phase:
-    for phase in config.phases:
-        if done < phase.updates:
-            return phase
-        done -= phase.updates
-    raise ValueError(f"update: got {done} beyond the last phase")
 
 
 def _snapshot(job: Job, arm: Arm, update: int, agent: agents.Agent) -> None:

@@ -1,4 +1,4 @@
-"""Scalars with names, held as one vector: one array to carry, to add and to average.
+"""Numbers with names, held as one vector: one array to carry, to add and to average.
 
 A dozen scalars in a loop are a dozen small operations each time one is stacked, added
 or averaged, and each of them is compiled.
@@ -6,6 +6,8 @@ or averaged, and each of them is compiled.
 
 import dataclasses
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,24 +15,34 @@ from jaxtyping import Array, Float
 
 
 @functools.partial(
-    jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["names"]
+    jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["sizes"]
 )
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """M scalars; loops may put axes in front of them."""
+    """Scalars and short vectors; loops may put axes in front of them."""
 
     values: Float[Array, "... M"]
-    names: tuple[str, ...]
-    """Of each of them, in their order."""
+    sizes: tuple[tuple[str, int | None], ...]
+    """Name and length of each, in their order; None for a scalar."""
+
+    def by_name(self) -> dict[str, Any]:
+        """Each by its name: [...] of a scalar, [..., length] of a vector."""
+        found, start = {}, 0
+        for name, size in self.sizes:
+            end = start + (size or 1)
+            part = self.values[..., start:end]
+            found[name] = part[..., 0] if size is None else part
+            start = end
+        return found
 
 
-def pack(scalars: dict[str, Float[Array, ""]]) -> Metrics:
+def pack(named: Mapping[str, Float[Array, "..."]]) -> Metrics:
     """One vector of them all."""
-    return Metrics(jnp.stack(list(scalars.values())), tuple(scalars))
+    sizes = tuple((name, x.size if x.ndim else None) for name, x in named.items())
+    return Metrics(jnp.concatenate([x.reshape(-1) for x in named.values()]), sizes)
 
 
-def means(metrics: Metrics) -> dict[str, Float[Array, ""]]:
+def means(metrics: Metrics) -> dict[str, Float[Array, "..."]]:
     """The mean of each by its name, over all axes in front."""
-    count = len(metrics.names)
-    mean = metrics.values.reshape(-1, count).mean(axis=0)
-    return {name: mean[n] for n, name in enumerate(metrics.names)}
+    mean = metrics.values.reshape(-1, metrics.values.shape[-1]).mean(axis=0)
+    return Metrics(mean, metrics.sizes).by_name()

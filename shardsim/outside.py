@@ -211,8 +211,14 @@ def _gymnax(id: str) -> tuple[Any, Any]:
     """The environment and its default parameters."""
     module, _, name = id.partition(":")
     if name:
-        env = getattr(importlib.import_module(module), name)()
-        return env, env.default_params
+        try:
+            env = getattr(importlib.import_module(module), name)()
+            return env, env.default_params
+        except Exception as error:  # somebody else's module may raise anything
+            raise ValueError(
+                f"id: got {id!r}; allowed: module:name of a gymnax environment "
+                f"({type(error).__name__}: {error})"
+            ) from None
     try:
         import gymnax
     except ImportError as error:
@@ -232,9 +238,10 @@ def _spaces(id: str) -> tuple[Any, Any]:
     """What is seen and what can be done; the environment is made and closed."""
     try:
         env = gymnasium.make(id)
-    except (gymnasium.error.Error, ModuleNotFoundError) as error:
+    except Exception as error:  # somebody else's environment may raise anything
+        line = " ".join(str(error).split())
         raise ValueError(
-            f"id: got {id!r}; allowed: an id of Gymnasium or module:id ({error})"
+            f"id: got {id!r}; allowed: an id of Gymnasium or module:id ({line})"
         ) from None
     spaces = env.observation_space, env.action_space
     env.close()

@@ -26,6 +26,9 @@ from shardsim.types import Params, Trainable, Trajectory
 
 CACHED = 2048
 """Samples of the minibatches that a block of seeds learns from at a time, on CPUs."""
+RESTART = 2**31 - 1
+"""What is folded into the key of an update's data for levels that begin a phase: far
+from the numbers of the keys that the data themselves are split into."""
 
 
 def seed_keys(seed: int, num_seeds: int, points: int = 1) -> Array:
@@ -140,7 +143,7 @@ def chunk(
     With several devices each runs its share of the seeds and hears of no other.
 
     Returns:
-      The new carry, and for each arm the metrics [N, ...] summed over updates.
+      The new carry, and for each arm the metrics [N, M] summed over updates.
     """
     run = _over_devices(functools.partial(_run, setting), setting.devices, 2)
     return run(carry, source, updates)
@@ -158,6 +161,21 @@ def gather(
     return _over_devices(functools.partial(_gather, setting), setting.devices, 1)(
         carry, source
     )
+
+
+@functools.partial(program, static_argnums=0)
+def restart(setting: train.Setting, carry: train.Carry, source: train.Source) -> PyTree:
+    """Environments [N, B, ...] at the start of new levels, the same for every arm."""
+
+    def one(root: Array, update: Array) -> PyTree:
+        key = jax.random.fold_in(train.data_key(root, update), RESTART)
+        pool = autoreset.fill(setting.env, key, source.params, setting.num_envs)
+        return pool.states
+
+    def all_of_it(carry: train.Carry, source: train.Source) -> PyTree:
+        return jax.vmap(one)(carry.key, carry.update)
+
+    return _over_devices(all_of_it, setting.devices, 1)(carry, source)
 
 
 def _over_devices(run: Callable[..., Any], devices: int, shared: int) -> Callable:
@@ -215,12 +233,25 @@ def _absorb(
     setting: train.Setting, carry: train.Carry, trajectory: Trajectory
 ) -> tuple[train.Carry, PyTree]:
     """`train.absorb` of all seeds, block by block."""
-    learn = functools.partial(train.absorb, setting)
     seeds = len(carry.update)
     size = block(setting, seeds)
+    learn = functools.partial(train.absorb, setting)
+    # no worlds: every array that goes through a loop is an operation of it
+    read = (carry._replace(states=()), trajectory)
     if size == seeds:
-        return jax.vmap(learn)(carry, trajectory)
-    return jax.lax.map(lambda both: learn(*both), (carry, trajectory), batch_size=size)
+        learnt = jax.vmap(learn)(*read)
+    else:
+        learnt = jax.lax.map(lambda each: learn(*each), read, batch_size=size)
+    learners = tuple(
+        train.Learner(agent, optimizer, before.hyper)
+        for agent, optimizer, before in zip(
+            learnt.agents, learnt.optimizers, carry.learners, strict=True
+        )
+    )
+    carry = carry._replace(
+        learners=learners, update=carry.update + 1, failed=learnt.failed
+    )
+    return carry, learnt.metrics
 
 
 def block(setting: train.Setting, seeds: int, backend: str | None = None) -> int:

@@ -42,8 +42,9 @@ def bar(experiment: Experiment | Training) -> Iterator[loop.Progress]:
         def moved(arm: str, update: int, row: dict[str, Any]) -> None:
             before = done.get(arm, 0 if arm == loop.SHARED else stem)
             done[arm] = update
-            reward = float(np.mean(row["reward per episode"]))
-            note = f"{row['steps/s']:,.0f} steps/s  return {reward:.2f}"
+            ended = [x for x in row["reward per episode"] if x is not None]
+            reward = f"{np.mean(ended):.2f}" if ended else "-"
+            note = f"{row['steps/s']:,.0f} steps/s  return {reward}"
             shown.update(task, advance=update - before, description=arm, note=note)
 
         yield moved

@@ -12,7 +12,7 @@ import numpy as np
 
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim import loop, runs, schedule, value
+from shardsim import loop, phases, runs, schedule, value
 from shardsim.comparison import battery, judge, maps, measures, prediction, report
 from shardsim.experiment import Experiment, OmnibusConfig
 
@@ -30,7 +30,7 @@ def run(
     conditions = {
         name: battery.build(
             experiment.world,
-            schedule.altered(experiment.world, fields).params(),
+            phases.altered(experiment.world, fields).params(),
             experiment.battery,
             experiment.train.discount,
         )
@@ -219,9 +219,17 @@ def metrics_to_arrays(folder: Path) -> None:
         kind = "snapshot" if "snapshot" in row else "chunk"
         for name, item in row.items():
             if name not in ("arm", "phase"):
-                gathered.setdefault(f"{row['arm']}/{kind}/{name}", []).append(item)
-    phases = {name: _ragged(items) for name, items in gathered.items()}
-    runs.write_arrays(folder / "metrics.npz", phases)
+                rows = gathered.setdefault(f"{row['arm']}/{kind}/{name}", [])
+                rows.append(_numbers(item))
+    arrays = {name: _ragged(items) for name, items in gathered.items()}
+    runs.write_arrays(folder / "metrics.npz", arrays)
+
+
+def _numbers(item: Any) -> Any:
+    """The same with NaN where a seed has no number."""
+    if isinstance(item, list):
+        return [np.nan if x is None else x for x in item]
+    return item
 
 
 def _ragged(items: list[Any]) -> np.ndarray:

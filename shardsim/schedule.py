@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,27 +11,10 @@ from shardsim import grids, learning, optimize, rollout, stored, train, value
 from shardsim.acting import Acting, Lookahead
 from shardsim.agent import AgentConfig
 from shardsim.hyper import Hyper
-from shardsim.losses import OBJECTIVES, LossTable
+from shardsim.losses import OBJECTIVES
+from shardsim.phases import Phase
 from shardsim.population import Recipe
-from shardsim.types import Params, Trainable, Trajectory
-
-
-@dataclasses.dataclass(frozen=True)
-class Phase:
-    """One phase of a schedule: its world, its data, and what learns."""
-
-    name: str
-    updates: int
-    data: Literal["walker", "agent", "stored"] = "agent"
-    """Who acts: the goal-agnostic walker, the agent itself, or somebody whose
-    trajectories are in the file `train.stored`."""
-    losses: LossTable = LossTable()
-    world: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Fields of the world that differ in this phase (rewards, what is shown)."""
-
-    def __post_init__(self) -> None:
-        if self.updates < 1:
-            raise ValueError(f"updates: got {self.updates}; allowed: at least 1")
+from shardsim.types import Trainable, Trajectory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +73,8 @@ class TrainConfig:
         for field in (*ones.split(), "chunk_updates", "devices"):
             if getattr(self, field) < 1:
                 _refuse(self, field, "at least 1")
+        if not 0 <= self.seed < 2**63:
+            _refuse(self, "seed", "0 to 2**63 - 1")
         if not 0 <= self.discount < 1:
             _refuse(self, "discount", "0 to less than 1")
         if not 0 <= self.td_lambda <= 1:
@@ -134,6 +119,11 @@ def _check_learning(config: TrainConfig) -> None:
             f"acting.kind: got {config.acting.kind!r}; allowed with learn {kind!r}: "
             f"{wanted[kind]!r}"
         )
+    samples = config.num_steps * config.num_envs // config.minibatches
+    alike = isinstance(config.learn, learning.PPO) and config.learn.normalise
+    if alike and samples < 2:
+        few = "so few that each has two samples, else normalised advantages are all 0"
+        _refuse(config, "minibatches", few)
     if kind == "reinforce" and config.epochs > 1:
         _refuse(config, "epochs", "1 with learn 'reinforce', which uses data once")
     for index, phase in enumerate(config.phases):
@@ -152,45 +142,6 @@ def _check_learning(config: TrainConfig) -> None:
 
 def _refuse(config: TrainConfig, field: str, allowed: str) -> None:
     raise ValueError(f"{field}: got {getattr(config, field)!r}; allowed: {allowed}")
-
-
-def phase_params(env: Trainable, phase: Phase) -> Params:
-    """The world of a phase.
-
-    Raises:
-      ValueError: a field that no phase may change, or that the world refuses.
-    """
-    return altered(env, phase.world).params()
-
-
-def altered(env: Trainable, fields: dict[str, Any]) -> Trainable:
-    """The world with some of its scheduled fields changed."""
-    for field in fields:
-        if field not in env.SCHEDULED:
-            allowed = ", ".join(env.SCHEDULED)
-            raise ValueError(f"world.{field}: unknown key; allowed: {allowed}")
-    try:
-        other = dataclasses.replace(env, **_frozen(fields))  # type: ignore[type-var]
-    except ValueError as error:
-        raise ValueError(f"world.{error}") from None
-    except TypeError as error:
-        raise ValueError(
-            f"world: got {fields!r}; allowed: fields as in the world ({error})"
-        ) from None
-    if other.observation_shape != env.observation_shape:
-        raise ValueError(
-            f"world: got {fields!r}; allowed: what leaves the observation as it is"
-        )
-    return other
-
-
-def _frozen(data: Any) -> Any:
-    """Lists as tuples, for the fields of a frozen world."""
-    if isinstance(data, dict):
-        return {key: _frozen(inner) for key, inner in data.items()}
-    if isinstance(data, list | tuple):
-        return tuple(_frozen(inner) for inner in data)
-    return data
 
 
 def hyper(config: TrainConfig, head: value.Head) -> Hyper:
@@ -256,6 +207,16 @@ def setting(
         balanced="load_balance" in config.grid
         or any(grids.own_balance(head) > 0 for head in heads),
     )
+
+
+def phase_at(config: TrainConfig, done: int) -> tuple[Phase, int]:
+    """The phase after `done` updates of the run, and how many of them are its own."""
+    since = done
+    for phase in config.phases:
+        if since < phase.updates:
+            return phase, since
+        since -= phase.updates
+    raise ValueError(f"update: got {done} beyond the last phase")
 
 
 def shared_phases(config: TrainConfig) -> int:

@@ -1,9 +1,13 @@
 """Trajectories on disk: data to learn from that nobody has to collect again.
 
 An npz file holds the fields of a `Trajectory`, leaves [T, M, ...]: T steps of M
-environments. Symbols: T steps kept, M environments kept.
+environments; and `world`, the config of the world in which they were made, as JSON. A
+file without it is judged by its shapes alone.
+
+Symbols: T steps kept, M environments kept.
 """
 
+import json
 from pathlib import Path
 
 import jax
@@ -11,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from shardsim import config as configs
 from shardsim import runs
 from shardsim.types import Trainable, Trajectory
 
@@ -27,9 +32,11 @@ def draw(
     return jax.tree.map(lambda leaf: leaf[times, which[None]], kept)
 
 
-def save(path: Path, trajectory: Trajectory) -> None:
+def save(path: Path, trajectory: Trajectory, env: Trainable) -> None:
     """Write a file that `load` reads, whole or not at all."""
-    runs.write_arrays(path, {k: np.asarray(v) for k, v in trajectory._asdict().items()})
+    arrays = {k: np.asarray(v) for k, v in trajectory._asdict().items()}
+    world = np.asarray(json.dumps(configs.to_dict(env)))
+    runs.write_arrays(path, {**arrays, WORLD: world})
 
 
 def load(path: Path, env: Trainable, num_steps: int) -> Trajectory:
@@ -39,6 +46,7 @@ def load(path: Path, env: Trainable, num_steps: int) -> Trajectory:
       RunError: no such file, a torn one, or data of another world or of no world.
     """
     found = runs.read_arrays(path)
+    _check_world(path, found, env)
     missing = [name for name in Trajectory._fields if name not in found]
     if missing:
         raise runs.RunError(f"{path}: no trajectories ({', '.join(missing)} missing)")
@@ -74,6 +82,25 @@ def load(path: Path, env: Trainable, num_steps: int) -> Trajectory:
     return Trajectory(**{name: jnp.asarray(found[name]) for name in Trajectory._fields})
 
 
+def _check_world(path: Path, found: dict[str, np.ndarray], env: Trainable) -> None:
+    """Refuse data of a world that differs in more than a phase may change."""
+    if WORLD not in found:
+        return
+    try:
+        there = json.loads(str(found[WORLD]))
+    except ValueError:
+        raise runs.RunError(f"{path}: {WORLD} is no JSON; allowed: a world") from None
+    differ = configs.diff(there, configs.to_dict(env))
+    for field, (made_in, here) in differ.items():
+        if field.split(".")[0] not in env.SCHEDULED:
+            raise runs.RunError(
+                f"{path}: of another world, world.{field} is {made_in!r}; allowed: "
+                f"{here!r}, as in this one"
+            )
+
+
+WORLD = "world"
+"""Name of the array that holds the world's config."""
 KINDS = {"b": "bool", "iu": "whole numbers", "iuf": "numbers", "biuf": "numbers"}
 """Kinds of number, by numpy's letters, and how they are told."""
 

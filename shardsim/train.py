@@ -101,18 +101,25 @@ def gather(setting: Setting, carry: Carry, source: Source) -> tuple[Carry, Traje
     return carry._replace(states=states), trajectory
 
 
-def absorb(
-    setting: Setting, carry: Carry, trajectory: Trajectory
-) -> tuple[Carry, PyTree]:
+class Learnt(NamedTuple):
+    """What an update changes in the arms, for one seed."""
+
+    agents: tuple[Agent, ...]
+    optimizers: tuple[dict[str, PyTree], ...]
+    failed: Int[Array, " arms"]
+    metrics: tuple[metrics.Metrics, ...]
+    """Of this update, for each arm."""
+
+
+def absorb(setting: Setting, carry: Carry, trajectory: Trajectory) -> Learnt:
     """Let every arm learn from T x B steps, wherever they come from.
 
-    An arm whose loss or gradient is not finite keeps what it had before.
-
-    Returns:
-      The new carry, and metrics of this update: scalars, `rewards [R]`.
+    An arm whose loss or gradient is not finite keeps what it had before. The carry's
+    worlds are not read.
     """
     _, order_key = _keys(carry.key, carry.update)
-    learners, noted, failed = [], [], []
+    shared = _episodes(trajectory)
+    kept, noted, failed = [], [], []
     for index, (head, learner) in enumerate(
         zip(setting.heads, carry.learners, strict=True)
     ):
@@ -120,21 +127,13 @@ def absorb(
             setting, head, learner, trajectory, carry.update, order_key
         )
         fine = jnp.isfinite(measured["loss"] + measured["gradient_norm"])
-        learners.append(
-            jax.tree.map(lambda a, b, ok=fine: jnp.where(ok, a, b), new, learner)
-        )
+        both = (new.agent, new.optimizer), (learner.agent, learner.optimizer)
+        kept.append(jax.tree.map(lambda a, b, ok=fine: jnp.where(ok, a, b), *both))
         first = (carry.failed[index] < 0) & ~fine
         failed.append(jnp.where(first, carry.update, carry.failed[index]))
-        noted.append(measured)
-    shared = _episodes(trajectory)
-    carry = Carry(
-        tuple(learners),
-        carry.states,
-        carry.key,
-        carry.update + 1,
-        jnp.stack(failed),
-    )
-    return carry, tuple({**shared, **measured} for measured in noted)
+        noted.append(metrics.pack({**shared, **measured}))
+    trained, optimizers = zip(*kept, strict=True)
+    return Learnt(trained, optimizers, jnp.stack(failed), tuple(noted))
 
 
 def data_key(root: Key[Array, ""], update: Int[Array, ""]) -> Key[Array, ""]:

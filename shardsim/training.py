@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from shardsim import acting, grids, loop, outside, runs, schedule, value
+from shardsim import acting, grids, loop, outside, phases, runs, schedule, value
 from shardsim import agent as agents
 from shardsim import config as configs
 from shardsim.experiment import (
@@ -38,10 +38,6 @@ class Training:
 
     def __post_init__(self) -> None:
         check_spelling("name", self.name)
-        for name in self.arms:
-            check_spelling("arms", name)
-        if not any(arm.trained for arm in self.arms.values()):
-            raise ValueError("arms: got none that is trained; allowed: one or more")
         gated = any(isinstance(arm.head, value.Sharded) for arm in self.arms.values())
         if "load_balance" in self.train.grid and not gated:
             raise ValueError(
@@ -50,11 +46,16 @@ class Training:
         for index, phase in enumerate(self.train.phases):
             place = f"train.phases.{index}"
             try:
-                schedule.altered(self.world, phase.world)
+                phases.altered(self.world, phase.world)
             except ValueError as error:
                 raise ValueError(f"{place}.{error}") from None
             if isinstance(self.world, World):
                 continue
+            if phase.fresh and isinstance(self.world, outside.Gymnasium):
+                raise ValueError(
+                    f"{place}.fresh: got True; allowed where a world is stepped on the "
+                    "host: False"
+                )
             if phase.data == "walker":
                 raise ValueError(
                     f"{place}.data: got 'walker'; allowed in worlds without a board: "
@@ -136,11 +137,21 @@ def run(
     return arms
 
 
-def _reached(train: schedule.TrainConfig, reward: list[float]) -> dict[str, Any]:
-    """Reward per episode of N elements: as it is, its mean, and that of each point."""
-    by_point = np.reshape(reward, (-1, train.num_seeds))
+def _reached(train: schedule.TrainConfig, reward: list[float | None]) -> dict[str, Any]:
+    """Reward per episode of N elements: as it is, its mean, and that of each point.
+
+    Means are of the elements in which an episode ended; None where there are none.
+    """
+    step = train.num_seeds
+    points = [reward[n : n + step] for n in range(0, len(reward), step)]
     return {
         "reward per episode": reward,
-        "mean": float(np.mean(reward)),
-        "mean of each point": by_point.mean(axis=1).tolist(),
+        "mean": mean_of(reward),
+        "mean of each point": [mean_of(point) for point in points],
     }
+
+
+def mean_of(reward: list[float | None]) -> float | None:
+    """The mean of what is there; None where nothing is."""
+    there = [x for x in reward if x is not None]
+    return float(np.mean(there)) if there else None

@@ -186,7 +186,8 @@ def _check(world: ContextFruits) -> None:
         ),
         "shown": (
             len(world.shown) > 0
-            and all(g and contexts.issuperset(g) for g in world.shown),
+            and all(g and contexts.issuperset(g) for g in world.shown)
+            and all(len(set(g)) == len(g) for g in world.shown),
             f"one or more non-empty sets of contexts 0 to {world.contexts - 1}",
         ),
         "cue_probability": (0 <= world.cue_probability <= 1, "0 to 1"),

@@ -54,12 +54,13 @@ class Sharded:
     """softmax over shards; independent sigmoids; or the `top` largest of a softmax,
     the others shut."""
     top: int = 1
-    """Shards left open by `top_k`."""
+    """Shards left open by `top_k`. With one and `convex` its gate is always 1: nothing
+    moves the gates."""
     aggregation: Literal["sum", "convex", "winner"] = "sum"
     """sum: V = sum g v; convex: gates divided by their sum; winner: V is what the
     shard with the largest gate says."""
     credit: Literal["through_gates", "stopped_at_gates"] = "through_gates"
-    """Whether the value loss moves the gates."""
+    """Whether anything moves the gates."""
     td: Literal["joint", "per_shard"] = "joint"
     """One TD error of the whole V, or one a shard, weighted by its share of the
     gates: sum_k w_k (G - v_k)^2."""
@@ -89,6 +90,27 @@ class Sharded:
                 "allowed: 'convex' or 'winner', for K shards that are each worth the "
                 "whole return can't be added up under gates that don't sum to 1"
             )
+        taught = self.routing is not None and self.routing.gate_weight > 0
+        for field, asked in (
+            ("load_balance", self.load_balance > 0),
+            ("routing.gate_weight", taught),
+        ):
+            if asked and not self.shares_move:
+                raise ValueError(
+                    f"{field}: got a weight; allowed: 0, for with gate {self.gate!r} "
+                    f"(top {self.top}), aggregation {self.aggregation!r} and credit "
+                    f"{self.credit!r} no share of the gates can be moved"
+                )
+
+    @property
+    def shares_move(self) -> bool:
+        """Whether a cost of the gates' shares has a gradient.
+
+        The share of the one shard that is open is always 1.
+        """
+        one_open = self.gate == "top_k" and self.top == 1
+        winner = self.aggregation == "winner"
+        return self.credit == "through_gates" and not (one_open or winner)
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs

@@ -14,7 +14,7 @@ from flax import nnx
 
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim import exact, loop, runs, schedule, training
+from shardsim import exact, loop, phases, runs, training
 from shardsim.comparison import battery
 from shardsim.experiment import Experiment, size_arms
 from shardsim.training import Training
@@ -194,7 +194,7 @@ def _conditions(config: Any, mazes: int) -> dict[str, battery.Condition]:
     return {
         name: battery.build(
             config.world,
-            schedule.altered(config.world, changed).params(),
+            phases.altered(config.world, changed).params(),
             levels,
             config.train.discount,
         )

@@ -82,5 +82,7 @@ def copied(carry):
 
 
 def run(static, carry, updates):
+    """The carry after some updates, and the metrics of each arm by name."""
     source = train.Source(ENV.params())
-    return population.chunk(static, copied(carry), source, jnp.int32(updates))
+    after, noted = population.chunk(static, copied(carry), source, jnp.int32(updates))
+    return after, tuple(each.by_name() for each in noted)

@@ -1,6 +1,7 @@
 """Configs: what is wrong is one line that names field, value and what is allowed."""
 
 import dataclasses
+import datetime
 from pathlib import Path
 from typing import Literal
 
@@ -103,6 +104,18 @@ def test_builds_unions_lists_and_dictionaries():
             "integer",
         ),
         ({"name": "a", "shape": 3}, "shape: got 3; allowed: a mapping of fields"),
+        (
+            {"name": "a", "shape": {"kind": "round", "radius": float("inf")}},
+            "shape.radius: got inf; allowed: a finite number",
+        ),
+        (
+            {"name": "a", "shape": {"kind": "round", "radius": float("nan")}},
+            "shape.radius: got nan; allowed: a finite number",
+        ),
+        (
+            {"name": datetime.date(2024, 1, 1)},
+            "name: got datetime.date(2024, 1, 1); allowed: a valid string",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(data, line):
@@ -137,6 +150,8 @@ def test_flags_go_over_the_file_and_the_last_one_wins():
         (["--a.b"], "a.b: no value"),
         (["--l.7.x", "1"], "l.7: allowed: 0 to 0"),
         (["--n.m", "1"], "n.m: unknown key; n is a leaf"),
+        (["--n", "[1"], r"^n: got '\[1'; allowed: YAML \(while parsing [^\n]*$"),
+        (["--n=%"], "^n: got '%'; allowed: YAML"),
     ],
 )
 def test_flags_that_are_wrong_are_named(flags, line):
@@ -190,7 +205,7 @@ def test_digest_and_diff_see_a_change():
         ),
         (
             "--battery.conditions.conflict {cue_probability: 2}",
-            "battery.conditions.conflict.world.cue_probability: got 2; allowed: 0 to 1",
+            "battery.conditions.conflict.world.cue_probability: got 2.0; allowed: 0 to",
         ),
         (
             "--predictions.P6.rule.contrast.arm nobody",
@@ -239,3 +254,21 @@ def test_diff_looks_into_lists_of_dictionaries():
     assert config.diff(build(name="a", pair=[1, 2]), build(name="a", pair=[1, 3])) == {
         "pair": ([1, 2], [1, 3])
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["&a {name: a, more: [*a]}", "{2024-01-01: a}", "{name: a, [1]: b}"],
+)
+def test_yaml_that_is_no_tree_of_fields_is_one_line(tmp_path, text):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(config.ConfigError, match=r"a\.yaml: [^\n]*$"):
+        config.read_yaml(path)
+
+
+def test_a_name_that_yaml_takes_for_a_date_is_told(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("name: 2024-01-01")
+    with pytest.raises(config.ConfigError, match=r"name: got datetime\.date"):
+        config.build(Drawing, config.override(config.read_yaml(path), []))

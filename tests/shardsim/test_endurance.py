@@ -51,7 +51,8 @@ def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
         import sys
         import jax, jax.numpy as jnp, numpy as np, yaml
         jax.config.update("jax_num_cpu_devices", 4)
-        from shardsim import config, loop, population, schedule, train, training
+        from shardsim import config, loop, phases, population, schedule, train
+        from shardsim import training
         ends = []
         for devices in (1, 4):
             data = yaml.safe_load(open(sys.argv[1]))
@@ -59,7 +60,7 @@ def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
             found = config.build(training.Training, data)
             plan, arm = found.train, found.sized()[1]
             phase = plan.phases[0]
-            source = train.Source(schedule.phase_params(found.world, phase))
+            source = train.Source(phases.params_of(found.world, phase))
             recipe = schedule.recipe(plan, found.agent, found.world)
             keys = loop._keys(plan)
             hyper = loop._spread(plan, schedule.hyper(plan, arm.head))

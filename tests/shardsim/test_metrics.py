@@ -1,4 +1,4 @@
-"""Named scalars as one vector: through loops, and back by name."""
+"""Named numbers as one vector: through loops, and back by name."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def test_means_over_nested_loops_by_hand():
         return carry, jax.lax.scan(inner, x, jnp.arange(3))[1]
 
     _, noted = jax.lax.scan(outer, 0, jnp.arange(2))
-    assert noted.names == ("square", "sum")
+    assert noted.sizes == (("square", None), ("sum", None))
     assert noted.values.shape == (2, 3, 2)
     found = metrics.means(noted)
     assert list(found) == ["square", "sum"]
@@ -30,3 +30,22 @@ def test_one_that_is_not_finite_spoils_no_other():
     found = metrics.means(metrics.pack({"a": jnp.float32(jnp.nan), "b": jnp.ones(())}))
     assert jnp.isnan(found["a"])
     assert float(found["b"]) == 1.0
+
+
+def test_scalars_and_vectors_come_back_as_they_went_in():
+    """Also behind axes that loops or maps put in front."""
+    named = {
+        "reward": jnp.float32(3.0),
+        "rewards": jnp.array([1.0, 2.0]),
+        "one": jnp.array([7.0]),
+        "episodes": jnp.float32(4.0),
+    }
+    packed = jax.vmap(
+        lambda scale: metrics.pack({name: scale * x for name, x in named.items()})
+    )(jnp.arange(1.0, 4.0))
+    assert packed.values.shape == (3, 5)
+    found = packed.by_name()
+    assert list(found) == list(named)
+    for name, x in named.items():
+        assert found[name].shape == (3, *x.shape)
+        assert found[name].tolist() == [(n * x).tolist() for n in (1, 2, 3)]

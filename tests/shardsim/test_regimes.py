@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
-from shardsim import cli, config, runs, schedule, training, value
+from shardsim import cli, config, phases, runs, schedule, training, value
 
 ROOT = Path(__file__).parents[2]
 EARN = {"policy": {"encoder": 1, "decoder": 1}, "value": {"encoder": 1, "value": 1}}
@@ -38,8 +39,8 @@ REGIMES = {
 @pytest.mark.parametrize("name", REGIMES)
 @pytest.mark.slow
 def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, name):
-    phases = [{"name": "earn", "updates": 2, "losses": EARN}]
-    path = training_yaml(**REGIMES[name], phases=phases)
+    plan = [{"name": "earn", "updates": 2, "losses": EARN}]
+    path = training_yaml(**REGIMES[name], phases=plan)
     ran(path, tmp_path / "run")
     for arm in ("mlp", "sharded"):
         weights = runs.read_arrays(tmp_path / "run" / "weights" / f"{arm}.npz")
@@ -75,7 +76,10 @@ def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, na
             "grid.learning_rate: got 0.0; allowed: more than 0",
         ),
         ({"grid": {"load_balance": [-1.0]}}, "grid.load_balance: got -1.0"),
-        ({"grid": {"td_lambda": [float("nan")]}}, "grid.td_lambda: got nan"),
+        (
+            {"grid": {"td_lambda": [float("nan")]}},
+            r"grid\.td_lambda\.0: got nan; .*finite",
+        ),
         (
             {"grid": {"temperature": [0.1]}, "acting": {"kind": "prior"}},
             "grid.temperature: got values; allowed where V acts",
@@ -90,6 +94,32 @@ def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, na
                 "phases": [{"name": "a", "updates": 1, "data": "stored"}],
             },
             "x.npz: No such file",
+        ),
+        ({"seed": -1}, r"train\.seed: got -1; allowed: 0 to 2\*\*63 - 1"),
+        ({"seed": 2**63}, r"train\.seed: got 9223372036854775808"),
+        (
+            {**REGIMES["ppo"], "num_envs": 1, "minibatches": 4},
+            "train.minibatches: got 4; allowed: so few that each has two samples",
+        ),
+        (
+            {**REGIMES["ppo"], "data": "paired"},
+            "train.data: got 'paired'; allowed with learn 'ppo': 'own'",
+        ),
+        (
+            {**REGIMES["reinforce"], "data": "paired"},
+            "train.data: got 'paired'; allowed with learn 'reinforce': 'own'",
+        ),
+        (
+            {"data": "paired", "behaviour": "nobody"},
+            "train.behaviour: got 'nobody'; allowed: mlp, sharded",
+        ),
+        (
+            {"optimizer": {"learning_rate": float("inf")}},
+            "train.optimizer.learning_rate: got inf; allowed: a finite number",
+        ),
+        (
+            {"phases": [{"name": "a", "updates": 1, "world": {"rewards": [["a"]]}}]},
+            r"phases\.0\.world\.rewards\.0\.0: got 'a'",
         ),
     ],
 )
@@ -125,6 +155,71 @@ def test_heads_and_encoders_have_to_suit_the_world(
     training_yaml, tmp_path, capsys, flags, message
 ):
     assert message in refused(training_yaml(), tmp_path, capsys, *flags)
+
+
+def test_an_arm_is_not_called_like_what_all_arms_share(training_yaml):
+    data = config.read_yaml(training_yaml())
+    data["arms"]["shared"] = data["arms"].pop("mlp")
+    with pytest.raises(config.ConfigError, match="arms: got 'shared'; allowed: names"):
+        config.build(training.Training, data)
+
+
+def test_no_grid_of_a_cost_that_moves_nothing(training_yaml):
+    data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
+    data["arms"]["sharded"]["head"]["aggregation"] = "winner"
+    with pytest.raises(config.ConfigError, match=r"grid\.load_balance: .* arm sharded"):
+        config.build(training.Training, data)
+
+
+def test_where_no_episode_ended_there_is_no_reward_per_episode(
+    training_yaml, tmp_path, capsys
+):
+    """One update of four steps, where an episode has a hundred."""
+    plan = [{"name": "look", "updates": 1, "losses": {"value": {"value": 1}}}]
+    path = training_yaml(phases=plan)
+    found = ran(path, tmp_path / "run", "--world={kind: boat_race}")
+    row = next(
+        row
+        for row in runs.read_lines(tmp_path / "run" / "metrics.jsonl")
+        if "update" in row
+    )
+    assert row["episodes"] == [0.0, 0.0]
+    assert row["reward per episode"] == [None, None]
+    assert found["arms"]["mlp"]["mean"] is None
+    assert found["arms"]["mlp"]["mean of each point"] == [None]
+    assert "mlp: no episode ended in the last chunk" in capsys.readouterr().out
+
+
+def test_means_are_of_what_is_there():
+    assert training.mean_of([1.0, None, 3.0]) == 2.0
+    assert training.mean_of([None]) is None
+
+
+@pytest.mark.slow
+def test_a_fresh_phase_meets_its_own_levels_alone(training_yaml, tmp_path, capsys):
+    """Fruit 0 pays in context 0 alone. Where context 1 follows and episodes go on, the
+    levels of context 0 still pay fruit 0; where all begin anew nothing does."""
+    plan = [
+        {"name": "a", "updates": 1, "world": {"shown": [[0]]}},
+        {"name": "b", "updates": 2, "world": {"shown": [[1]]}},
+    ]
+    paid = {}
+    for fresh in (False, True):
+        plan[1]["fresh"] = fresh
+        path = training_yaml(phases=plan, num_envs=64, chunk_updates=1)
+        ran(path, tmp_path / str(fresh))
+        rows = [
+            row
+            for row in runs.read_lines(tmp_path / str(fresh) / "metrics.jsonl")
+            if "update" in row and row["phase"] == "b"
+        ]
+        assert len(rows) == 4
+        paid[fresh] = np.asarray([row["rewards"] for row in rows])
+        # the same levels for every arm, and not those of another seed
+        assert rows[0]["rewards"] == rows[2]["rewards"]
+    assert paid[False][..., 0].sum() > 0
+    assert paid[True][..., 0].sum() == 0
+    assert paid[True][..., 1].sum() > 0
 
 
 def test_no_gates_no_grid_of_their_cost(training_yaml):
@@ -164,7 +259,7 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     rows = runs.read_lines(tmp_path / "run" / "metrics.jsonl")
     assert "inverse_loss" in next(row for row in rows if "update" in row)
     line = refused(kept, tmp_path, capsys, "--world.size", "5")
-    assert "observation is (4, 16, 5, 5," in line
+    assert "of another world, world.size is 3; allowed: 5, as in this one" in line
     assert "train.num_steps, 9" in refused(
         kept, tmp_path, capsys, "--train.num-steps", "9"
     )
@@ -176,6 +271,9 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     other = str(tmp_path / "other.npz")
     assert cli.main(["collect", str(kept), "--out", other]) == 2
     assert "train.phases.0.data: got 'stored'" in capsys.readouterr().err
+    line = refused(kept, tmp_path, capsys, "--world.max-steps", "9")
+    assert "of another world, world.max_steps is " in line
+    assert "allowed: 9, as in this one" in line
 
 
 @pytest.mark.slow
@@ -184,8 +282,8 @@ def test_bfloat16_learns_much_the_same(training_yaml, tmp_path, capsys):
         "action": {"encoder": 1, "decoder": 1},
         "value": {"encoder": 1, "value": 1},
     }
-    phases = [{"name": "earn", "updates": 4, "losses": losses}]
-    path = training_yaml(phases=phases)
+    plan = [{"name": "earn", "updates": 4, "losses": losses}]
+    path = training_yaml(phases=plan)
     for name in ("float32", "bfloat16"):
         ran(path, tmp_path / name, "--train.precision", name)
     one, two = (
@@ -235,18 +333,21 @@ def test_every_config_of_training_runs(path, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
-def test_every_config_of_training_resolves(path):
+def test_every_config_of_training_resolves(path, capsys):
     data = config.read_yaml(path)
     if data["world"]["kind"] == "gymnax":
         pytest.importorskip("gymnax")
     found = config.build(training.Training, data)
     assert found.name == path.stem
     assert all(arm.width >= 1 for arm in found.sized())
+    assert cli.main(["config", str(path)]) == 0
+    told = config.build(training.Training, yaml.safe_load(capsys.readouterr().out))
+    assert told == found
 
 
 def test_the_grid_s_order_is_points_then_seeds():
     plan = schedule.TrainConfig(
-        phases=(schedule.Phase("a", 1),),
+        phases=(phases.Phase("a", 1),),
         num_seeds=2,
         grid={"learning_rate": (0.1, 0.2), "td_lambda": (0.5,)},
     )

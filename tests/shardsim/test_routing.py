@@ -13,6 +13,7 @@ from shardsim import (
     encoders,
     losses,
     optimize,
+    phases,
     population,
     schedule,
     train,
@@ -23,7 +24,7 @@ from shardsim_envs import DiamondGhost
 ENV = DiamondGhost(size=3, max_steps=8, oversight=1.0)
 PLAN = schedule.TrainConfig(
     phases=(
-        schedule.Phase(
+        phases.Phase(
             "earn",
             150,
             losses=losses.LossTable(value=losses.Moves(encoder=1.0, value=1.0)),

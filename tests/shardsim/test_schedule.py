@@ -12,12 +12,14 @@ from shardsim import (
     encoders,
     losses,
     optimize,
+    phases,
     population,
     schedule,
     train,
     value,
 )
-from shardsim.schedule import Phase, TrainConfig
+from shardsim.phases import Phase
+from shardsim.schedule import TrainConfig
 from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=3, max_steps=8, cue_probability=0.0)
@@ -56,25 +58,57 @@ def test_only_phases_without_v_are_shared():
 
 
 def test_a_phase_changes_what_it_may_and_nothing_else():
-    later = schedule.altered(ENV, {"rewards": [[0, 0], [0, 0]], "shown": [[0, 1]]})
+    later = phases.altered(ENV, {"rewards": [[0, 0], [0, 0]], "shown": [[0, 1]]})
     assert later == dataclasses.replace(ENV, rewards=((0, 0), (0, 0)), shown=((0, 1),))
     with pytest.raises(ValueError, match=r"world\.size: unknown key; allowed: rewards"):
-        schedule.altered(ENV, {"size": 5})
+        phases.altered(ENV, {"size": 5})
     with pytest.raises(ValueError, match=r"world\.cue_probability: got 2"):
-        schedule.altered(ENV, {"cue_probability": 2})
+        phases.altered(ENV, {"cue_probability": 2})
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"rewards": [["a", 0], [0, 1]]}, r"world\.rewards\.0\.0: got 'a'; allowed"),
+        ({"rewards": [[None, 0], [0, 1]]}, r"world\.rewards\.0\.0: got None"),
+        ({"rewards": [[[1], 0], [0, 1]]}, r"world\.rewards\.0\.0: got \[1\]"),
+        ({"rewards": [[float("nan"), 0], [0, 1]]}, r"rewards\.0\.0: got nan; .*finite"),
+        ({"shown": [[0.5]]}, r"world\.shown\.0\.0: got 0\.5; allowed"),
+        ({"shown": [[0, 0]]}, r"world\.shown: got \(\(0, 0\),\)"),
+        ({"cue_probability": "often"}, r"world\.cue_probability: got 'often'"),
+    ],
+)
+def test_fields_of_a_phase_s_world_are_read_like_those_of_the_world(fields, told):
+    with pytest.raises(ValueError, match=told):
+        phases.altered(ENV, fields)
+
+
+@pytest.mark.parametrize("field", [{"world": {"shown": [[0]]}}, {"fresh": True}])
+def test_stored_data_have_no_world_to_change(field):
+    with pytest.raises(ValueError, match=f"^{next(iter(field))}: got .*'stored'"):
+        Phase("a", 1, data="stored", **field)
+
+
+def test_a_phase_knows_how_far_it_is():
+    plan = config(Phase("a", 3), Phase("b", 2))
+    found = [schedule.phase_at(plan, done) for done in range(5)]
+    assert [phase.name for phase, _ in found] == ["a", "a", "a", "b", "b"]
+    assert [since for _, since in found] == [0, 1, 2, 0, 1]
+    with pytest.raises(ValueError, match="got 5 beyond the last phase"):
+        schedule.phase_at(plan, 5)
 
 
 def learn(carry, head, plan, phase):
     """Run one phase to its end."""
     static = schedule.setting(plan, ENV, (head,), phase)
-    source = train.Source(schedule.phase_params(ENV, phase))
+    source = train.Source(phases.params_of(ENV, phase))
     carry, _ = population.chunk(static, carry, source, jnp.int32(phase.updates))
     return carry
 
 
 def worth(carry, shown):
     """Mean V per seed over fresh levels that show some contexts."""
-    params = schedule.altered(ENV, {"shown": shown}).params()
+    params = phases.altered(ENV, {"shown": shown}).params()
 
     def one(member):
         keys = jax.random.split(jax.random.key(7), 64)
@@ -115,7 +149,7 @@ def test_acquisition_in_turn_extinction_and_renewal():
     )
     head = value.Planted()
     recipe = population.Recipe(small, plan.optimizer, ENV, plan.num_envs)
-    params = schedule.phase_params(ENV, plan.phases[0])
+    params = phases.params_of(ENV, plan.phases[0])
     keys, hyper = population.seed_keys(0, 2), schedule.hyper(plan, head)
     carry = population.init(recipe, head, 16, params, keys, hyper)
     found = []

@@ -1,6 +1,7 @@
 """Stored trajectories: what is collected, what is drawn, and what a file may hold."""
 
 import copy
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -66,7 +67,7 @@ def made():
 
 
 def test_a_file_comes_back_as_it_was(tmp_path):
-    stored.save(tmp_path / "a.npz", made())
+    stored.save(tmp_path / "a.npz", made(), ENV)
     back = stored.load(tmp_path / "a.npz", ENV, STEPS)
     jax.tree.map(np.testing.assert_array_equal, back, made())
 
@@ -97,7 +98,7 @@ WRONG = {
 @pytest.mark.parametrize("message", WRONG)
 def test_data_of_another_world_are_named_and_refused(tmp_path, message):
     path = tmp_path / "a.npz"
-    stored.save(path, made()._replace(**WRONG[message]))
+    stored.save(path, made()._replace(**WRONG[message]), ENV)
     with pytest.raises(runs.RunError) as caught:
         stored.load(path, ENV, STEPS)
     assert message in str(caught.value)
@@ -110,9 +111,24 @@ def test_a_field_that_is_missing_and_too_few_steps_are_named(tmp_path):
     runs.write_arrays(path, fields)
     with pytest.raises(runs.RunError, match=r"no trajectories \(logits missing\)"):
         stored.load(path, ENV, STEPS)
-    stored.save(path, made())
+    stored.save(path, made(), ENV)
     with pytest.raises(runs.RunError, match=r"holds 5 steps .* train\.num_steps, 6"):
         stored.load(path, ENV, STEPS + 1)
+
+
+def test_a_world_that_differs_in_what_no_phase_may_change_is_refused(tmp_path):
+    """Shapes may agree by chance. What phases change may differ, and a file that says
+    nothing of its world is taken by its shapes."""
+    path = tmp_path / "a.npz"
+    stored.save(path, made(), ENV)
+    stored.load(path, dataclasses.replace(ENV, rewards=((0.0, 1.0), (1.0, 0.0))), STEPS)
+    with pytest.raises(runs.RunError, match=r"world\.max_steps is 8; allowed: 9"):
+        stored.load(path, dataclasses.replace(ENV, max_steps=9), STEPS)
+    runs.write_arrays(path, made()._asdict())
+    stored.load(path, dataclasses.replace(ENV, max_steps=9), STEPS)
+    runs.write_arrays(path, {**made()._asdict(), "world": np.asarray("{")})
+    with pytest.raises(runs.RunError, match="world is no JSON"):
+        stored.load(path, ENV, STEPS)
 
 
 def test_a_draw_is_a_stretch_of_one_environment():

@@ -1,6 +1,7 @@
 """Laws that every head of the union has to keep, and hand-worked gates."""
 
 import dataclasses
+import functools
 import typing
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from flax import nnx
 from jax.test_util import check_grads
 
-from shardsim import value
+from shardsim import losses, value
 from shardsim.value import sharded
 
 FEATURES, CONTEXTS, WIDTH = 6, 2, 5
@@ -179,8 +180,40 @@ def test_only_the_planted_head_sees_the_context(key):
         (lambda: value.Sharded(load_balance=-1.0), "load_balance: got -1.0"),
         (lambda: value.Sharded(gate="sigmoid", td="per_shard"), "aggregation: got"),
         (lambda: value.FiLM(modulators=0), "modulators: got 0"),
+        *(
+            (functools.partial(value.Sharded, **{**shut, **cost}), f"^{field}: got")
+            for shut in (
+                {"gate": "top_k", "top": 1},
+                {"aggregation": "winner"},
+                {"credit": "stopped_at_gates"},
+            )
+            for field, cost in (
+                ("load_balance", {"load_balance": 1.0}),
+                (
+                    r"routing\.gate_weight",
+                    {"routing": value.Routing(gate_weight=1.0)},
+                ),
+            )
+        ),
     ],
 )
 def test_impossible_heads_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("head", SHARDED, ids=name_of)
+def test_a_cost_of_shares_moves_gates_where_it_is_allowed(head):
+    """And nowhere else: what `shares_move` tells is what the gradient is."""
+    logits = jax.random.normal(jax.random.key(0), (32, head.shards))
+
+    def balance(logits):
+        return losses.balance_cost(jax.vmap(lambda x: sharded.gate(x, head))(logits))
+
+    def named(logits):
+        best = jnp.argmax(logits[0])  # that one is open under every gate
+        return losses.gate_loss(sharded.gate(logits[0], head), best)
+
+    for cost in (balance, named):
+        slope = float(jnp.abs(jax.grad(cost)(logits)).max())
+        assert (slope > 1e-5) == head.shares_move, slope
