@@ -1,25 +1,47 @@
-"""Training state on disk, by orbax: saved between chunks, restored bit for bit."""
+"""Training state on disk, by orbax: saved between chunks, restored bit for bit.
 
+Every checkpoint holds two digests: of the run and the update it belongs to, and of its
+own arrays, for a file may come from elsewhere, and bits may flip.
+"""
+
+import hashlib
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from shardsim.runs import RunError
 
+OWNER, SEAL = "owner", "seal"
+"""Names of the digests among the arrays."""
 KEPT = 2
 """Checkpoints kept for an arm: a torn newest one leaves the one before it."""
 
 
-def save(folder: Path, update: int, carry: PyTree) -> None:
-    """Keep `carry` as it stands after `update` updates; one that is there stays."""
-    with _manager(folder) as manager:
-        manager.save(update, args=ocp.args.StandardSave(_named(carry)))
-        manager.wait_until_finished()
+def save(folder: Path, update: int, carry: PyTree, run: str = "") -> None:
+    """Keep `carry` as it stands after `update` updates; one that is there stays.
+
+    Args:
+      run: digest of all that the carry depends on.
+
+    Raises:
+      OSError: it could not be written whole; those before it are untouched.
+    """
+    named = _named(carry)
+    sealed = {**named, OWNER: _owner(run, update), SEAL: _seal(named)}
+    try:
+        with _manager(folder) as manager:
+            manager.save(update, args=ocp.args.StandardSave(sealed))
+            manager.wait_until_finished()
+    except Exception as error:
+        line = " ".join(str(error).split())[:150]
+        raise OSError(f"{folder}/{update}: could not be written ({line})") from None
 
 
 def latest(folder: Path) -> int | None:
@@ -39,11 +61,11 @@ class Found(NamedTuple):
     """What was wrong with those that are newer."""
 
 
-def newest(folder: Path, like: PyTree) -> Found | None:
+def newest(folder: Path, like: PyTree, run: str = "") -> Found | None:
     """The newest checkpoint that can be used; None if there is none at all.
 
-    One that is torn, or of another config, is put aside (its folder gets a name that
-    ends in `refused`), and the one before it is taken.
+    One that is torn, or of another run or update, is put aside (its folder gets a name
+    that ends in `refused`), and the one before it is taken.
 
     Raises:
       RunError: there were some, and none of them can be used.
@@ -51,7 +73,7 @@ def newest(folder: Path, like: PyTree) -> Found | None:
     refused: list[str] = []
     while (update := latest(folder)) is not None:
         try:
-            return Found(update, restore(folder, update, like), tuple(refused))
+            return Found(update, restore(folder, update, like, run), tuple(refused))
         except RunError as error:
             refused.append(str(error))
             aside = folder.with_name(f"{folder.name}.{update}.refused")
@@ -64,30 +86,36 @@ def newest(folder: Path, like: PyTree) -> Found | None:
     return None
 
 
-def restore(folder: Path, update: int, like: PyTree) -> PyTree:
+def restore(folder: Path, update: int, like: PyTree, run: str = "") -> PyTree:
     """The carry of a checkpoint.
 
     Args:
       like: a carry of the same shapes; its leaves say type and place.
+      run: as `save` was told.
 
     Raises:
-      RunError: the checkpoint is torn, or belongs to another config.
+      RunError: the checkpoint is torn, or belongs to another run or update.
     """
-    named = _named(like)
-    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, named)
+    named, owner = _named(like), _owner(run, update)
+    sealed = {**named, OWNER: owner, SEAL: owner}
+    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, sealed)
     try:
         with _manager(folder) as manager:
-            _check(folder / str(update), manager.item_metadata(update), named)
+            _check(folder / str(update), manager.item_metadata(update), sealed)
             found = manager.restore(update, args=ocp.args.StandardRestore(target))
     except RunError:
         raise
     except Exception as error:
         line = " ".join(str(error).split())[:300]
         raise RunError(f"{folder}/{update}: torn ({line})") from error
+    if not np.array_equal(found.pop(OWNER), owner):
+        raise RunError(f"{folder}/{update}: of another run or another update")
+    if not np.array_equal(found.pop(SEAL), _seal(found)):
+        raise RunError(f"{folder}/{update}: torn (arrays are not what was saved)")
     return jax.tree.unflatten(jax.tree.structure(like), [found[n] for n in named])
 
 
-def _check(place: Path, saved: Any, named: dict[str, jax.Array]) -> None:
+def _check(place: Path, saved: Any, named: Mapping[str, Any]) -> None:
     """Refuse a checkpoint whose arrays are not those that are wanted."""
     there = {name: tuple(leaf.shape) for name, leaf in saved.items()}
     wanted = {name: _raw(leaf).shape for name, leaf in named.items()}
@@ -99,7 +127,22 @@ def _check(place: Path, saved: Any, named: dict[str, jax.Array]) -> None:
             )
 
 
-def _raw(leaf: jax.Array) -> jax.Array:
+def _owner(run: str, update: int) -> np.ndarray:
+    """[32]: whose checkpoint it is."""
+    text = f"{run} {update}"
+    return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
+
+
+def _seal(named: dict[str, jax.Array]) -> np.ndarray:
+    """[32]: digest of all arrays, with their names."""
+    digest = hashlib.sha256()
+    for name in sorted(named):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(_raw(named[name])).tobytes())
+    return np.frombuffer(digest.digest(), np.uint8)
+
+
+def _raw(leaf: Any) -> Any:
     """A leaf as it lies in the file, where keys are numbers."""
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf

@@ -185,11 +185,14 @@ def offer_devices(data: Mapping[str, Any]) -> None:
     """
     train = data.get("train")
     wanted = train.get("devices", 1) if isinstance(train, Mapping) else 1
-    by_hand = "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-    cores = 0 if by_hand else os.cpu_count() or 1
+    cores = 0 if _split_by_hand() else os.cpu_count() or 1
     if isinstance(wanted, int) and 1 < wanted <= cores:
         with contextlib.suppress(RuntimeError):  # JAX has begun: what is there stays
             jax.config.update("jax_num_cpu_devices", wanted)
+
+
+def _split_by_hand() -> bool:
+    return "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
 
 
 def check_there(found: Checked) -> None:
@@ -197,6 +200,8 @@ def check_there(found: Checked) -> None:
     found.sized()
     there = len(jax.devices())
     if found.train.devices > there:
+        if jax.default_backend() == "cpu" and not _split_by_hand():
+            there = max(there, os.cpu_count() or 1)
         raise configs.ConfigError(
             f"train.devices: got {found.train.devices}; allowed: 1 to {there}"
         )

@@ -6,7 +6,6 @@ checkpoints are made and a signal is heeded. Symbols: N seeds.
 
 import contextlib
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ from shardsim import (
     checkpoints,
     grids,
     host,
+    metrics,
     outside,
     phases,
     population,
@@ -32,6 +32,7 @@ from shardsim import (
     train,
     value,
 )
+from shardsim import config as configs
 from shardsim.types import Trainable, Trajectory
 
 SHARED = "shared"
@@ -103,7 +104,7 @@ def run(job: Job) -> dict[str, agents.Agent]:
         return population.graft(stem, made, hypers)
 
     result = {}
-    with signals.collected() as stopped:
+    with signals.collected() as stopped, runs.alone(job.folder):
         stem = _stem(job, recipe, keys, trained[0], stopped)
         for arm in job.arms:
             if not arm.trained:
@@ -121,16 +122,12 @@ def run(job: Job) -> dict[str, agents.Agent]:
 
 def _rewind(folder: Path, arms: tuple[str, ...], reached: int) -> None:
     """Drop the metrics of some arms that are newer than an update: they come again."""
-    path = folder / "metrics.jsonl"
-    rows = runs.read_lines(path)
-    kept = [
-        row
-        for row in rows
-        if row["arm"] not in arms
-        or row["snapshot" if "snapshot" in row else "update"] <= reached
-    ]
-    if len(kept) < len(rows):
-        runs.write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+
+    def stays(row: dict[str, Any]) -> bool:
+        when: int = row["snapshot" if "snapshot" in row else "update"]
+        return row["arm"] not in arms or when <= reached
+
+    runs.keep_lines(folder / "metrics.jsonl", stays)
 
 
 def _keys(config: schedule.TrainConfig) -> jax.Array:
@@ -175,9 +172,11 @@ def _advance(
     config = job.train
     name = "+".join(arm.name for arm in group)
     folder = job.folder / "checkpoints" / name
-    found = checkpoints.newest(folder, carry)
+    owner = _owner(config, job, group)
+    found = checkpoints.newest(folder, carry, owner)
     if found is not None:
         carry = found.carry
+        _raise_if_failed(group, np.asarray(carry.failed))
         for text in found.refused:
             print(f"shardsim: {text}; refused", file=sys.stderr)
     names = tuple(arm.name for arm in group)
@@ -204,7 +203,7 @@ def _advance(
                     _snapshot(job, arm, done, learner.agent)
             overdue = time.monotonic() - saved > CHECKPOINT_SECONDS
             if done == last or stopped or overdue or broken:
-                checkpoints.save(folder, done, carry)
+                checkpoints.save(folder, done, carry, owner)
                 saved = time.monotonic()
             _raise_if_failed(group, failed)
             if stopped:
@@ -212,6 +211,13 @@ def _advance(
                     f"stopped by signal {stopped[0]} after update {done} of {name}"
                 )
     return carry
+
+
+def _owner(config: schedule.TrainConfig, job: Job, group: tuple[Arm, ...]) -> str:
+    """Digest of what a carry depends on: not of how it is come by."""
+    same = dataclasses.replace(config, devices=1, chunk_updates=1, snapshots=1)
+    parts = {"world": job.env, "agent": job.agent, "train": same, "arms": list(group)}
+    return configs.digest(parts)
 
 
 @contextlib.contextmanager
@@ -243,40 +249,17 @@ def _chunk(
     began = time.perf_counter()
     if phase.fresh and since == 0:
         carry = carry._replace(states=population.restart(static, carry, source))
-    carry, metrics = chunk(static, carry, source, jnp.int32(updates))
-    summed = jax.device_get(metrics)
+    carry, noted = chunk(static, carry, source, jnp.int32(updates))
+    summed = jax.device_get(noted)
     seconds = time.perf_counter() - began
-    for arm, totals in zip(group, summed, strict=True):
-        named = totals.by_name()
-        row = _row(config, arm.name, phase.name, done + updates, updates, named)
-        runs.append_line(job.folder / "metrics.jsonl", row)
-        steps = updates * config.num_envs * config.num_steps * config.population
-        job.progress(arm.name, done + updates, {**row, "steps/s": steps / seconds})
-    return carry
-
-
-def _row(
-    config: schedule.TrainConfig,
-    arm: str,
-    phase: str,
-    update: int,
-    updates: int,
-    totals: dict[str, np.ndarray],
-) -> dict[str, Any]:
-    """A line of metrics: per-seed lists. Losses are means, the rest are rates.
-
-    A seed none of whose episodes ended has no reward per episode: None.
-    """
     steps = updates * config.num_envs * config.num_steps
-    row: dict[str, Any] = {"arm": arm, "phase": phase, "update": update}
-    for name, total in totals.items():
-        counted = name in ("reward", "episodes", "truncated", "rewards")
-        row[name] = (total / (steps if counted else updates)).tolist()
-    row["reward per episode"] = [
-        float(reward / ended) if ended else None
-        for reward, ended in zip(totals["reward"], totals["episodes"], strict=True)
-    ]
-    return row
+    for arm, totals in zip(group, summed, strict=True):
+        told = metrics.rates(totals, updates, steps)
+        row = {"arm": arm.name, "phase": phase.name, "update": done + updates, **told}
+        runs.append_line(job.folder / "metrics.jsonl", row)
+        rate = steps * config.population / seconds
+        job.progress(arm.name, done + updates, {**row, "steps/s": rate})
+    return carry
 
 
 def _snapshot(job: Job, arm: Arm, update: int, agent: agents.Agent) -> None:

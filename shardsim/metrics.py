@@ -13,6 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+COUNTED = ("reward", "episodes", "truncated", "rewards")
+"""Metrics that are sums over steps; the others are means over an update."""
+
 
 @functools.partial(
     jax.tree_util.register_dataclass, data_fields=["values"], meta_fields=["sizes"]
@@ -40,6 +43,28 @@ def pack(named: Mapping[str, Float[Array, "..."]]) -> Metrics:
     """One vector of them all."""
     sizes = tuple((name, x.size if x.ndim else None) for name, x in named.items())
     return Metrics(jnp.concatenate([x.reshape(-1) for x in named.values()]), sizes)
+
+
+def rates(metrics: Metrics, updates: int, steps: int) -> dict[str, list[Any]]:
+    """Sums over updates as what a line of metrics says: a number for each seed.
+
+    What is counted is told by the step, the rest by the update. A seed none of whose
+    episodes ended has no reward per episode: None.
+
+    Args:
+      metrics: [N, M], on the host.
+      steps: environment steps of a seed in all these updates.
+    """
+    named = metrics.by_name()
+    found: dict[str, list[Any]] = {
+        name: (total / (steps if name in COUNTED else updates)).tolist()
+        for name, total in named.items()
+    }
+    found["reward per episode"] = [
+        float(reward / ended) if ended else None
+        for reward, ended in zip(named["reward"], named["episodes"], strict=True)
+    ]
+    return found
 
 
 def means(metrics: Metrics) -> dict[str, Float[Array, "..."]]:

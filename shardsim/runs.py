@@ -13,6 +13,7 @@ report.html, figures/
 timing.json        wall time; kept apart, for the rest is the same every time
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -22,9 +23,9 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 import jax.numpy as jnp
@@ -32,8 +33,15 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PyTree
 
+try:
+    import fcntl
+except ImportError:  # no Unix: two processes in one folder are not told apart
+    fcntl = None  # type: ignore[assignment]
+
 MARK = "config.yaml"
 """The file by which a folder is known as a run."""
+HALF = ".half-"
+"""How the names of files begin that are not written whole yet."""
 
 
 class RunError(ValueError):
@@ -46,7 +54,7 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
     Raises:
       RunError: the folder exists and is not to be overwritten, or is no run.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and (not path.is_dir() or any(map(_is_whole, path.iterdir()))):
         if not overwrite:
             raise RunError(f"out: {path} exists; allowed: a new folder, or --overwrite")
         if not (path / MARK).is_file():
@@ -59,6 +67,31 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
         raise RunError(f"out: {path}: {error.strerror}") from None
     write_json(path / "provenance.json", provenance())
     return path
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Work in a run folder that no other process works in; what one left half-written
+    is swept away.
+
+    Raises:
+      RunError: another process is at work there.
+    """
+    with (folder / MARK).open("r+") as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunError(
+                    f"{folder}: another process is at work here; allowed: one at a time"
+                ) from None
+        for left in folder.rglob(f"{HALF}*"):
+            left.unlink(missing_ok=True)
+        yield
+
+
+def _is_whole(path: Path) -> bool:
+    return not path.name.startswith(HALF)
 
 
 def find(path: Path) -> Path:
@@ -110,7 +143,8 @@ def _revision() -> str | None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all: a full disk leaves the old one."""
-    _replace(path, text.encode())
+    with _replacing(path) as file:
+        file.write(text.encode())
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -130,16 +164,8 @@ def read_json(path: Path) -> Any:
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """An npz file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        try:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            os.unlink(file.name)
-            raise
-    os.replace(file.name, path)
+    with _replacing(path) as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -153,24 +179,34 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise RunError(f"{path}: torn ({error})") from None
 
 
-def _replace(path: Path, data: bytes) -> None:
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of `path` when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        dir=path.parent, prefix=HALF, delete=False
+    ) as file:
         try:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
-        except BaseException:
+        except BaseException as error:
             os.unlink(file.name)
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(path)
             raise
     os.chmod(file.name, 0o644)
     os.replace(file.name, path)
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
-    """One JSON line more; a reader skips a last line that was torn."""
-    with path.open("a") as file:
-        file.write(json.dumps(row) + "\n")
+    """One JSON line more, on a line of its own where the last one was torn."""
+    line = json.dumps(row) + "\n"
+    with path.open("ab+") as file:
+        if file.tell() > 0:
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else f"\n{line}"
+        file.write(line.encode())
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -182,6 +218,14 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             continue
     return rows
+
+
+def keep_lines(path: Path, stays: Callable[[dict[str, Any]], bool]) -> None:
+    """Leave only some whole lines of a JSON-lines file; torn ones go in any case."""
+    rows = [row for row in read_lines(path) if stays(row)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    if path.exists() and path.read_text() != text:
+        write_text(path, text)
 
 
 def dotted(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:

@@ -165,6 +165,18 @@ ROWS = {
 }
 
 
+@pytest.mark.parametrize("row", ["ppo", "curves", "cost", "memory"])
+def test_rows_on_cartpole_are_skipped_without_gymnax(
+    speed, row, tmp_path, capsys, monkeypatch
+):
+    train = speed.speed_train
+    monkeypatch.setattr(train.importlib.util, "find_spec", lambda name: None)
+    out = tmp_path / "speed.png"
+    assert speed.main(["train", "--only", row, "--out", str(out)]) == 0
+    assert f"{row} is skipped: gymnax is not installed" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("row", sorted(ROWS))
 def test_every_row_runs_alone_and_without_peers(

@@ -36,6 +36,7 @@ FLOORS = {
     "grids": 3,
     "optimize": 3,
     "train": 3,
+    "phases": 3,
     "population": 3,
     "schedule": 3,
     "runs": 3,

@@ -134,3 +134,22 @@ def test_the_longer_side_of_w_comes_last(product, seeds):
 
 def _dots(program):
     return "\n".join(line for line in program.splitlines() if "dot_general" in line)
+
+
+@pytest.mark.parametrize("types", [("bfloat16", "float32"), ("float32", "bfloat16")])
+@pytest.mark.parametrize("shape", [(3, 2), (2, 3)])
+def test_gradients_come_in_the_type_of_what_they_are_to(types, shape):
+    """So that what comes before can take them, in a loop too."""
+    x, w = (jnp.ones(s, t) for s, t in zip(((4, shape[0]), shape), types, strict=True))
+
+    def body(z, w):
+        return jnp.sin(z), layers.product(z, w).sum()
+
+    def total(z, w):
+        return jax.lax.scan(lambda z, _: body(z, w), z, None, length=2)[1].sum()
+
+    with jax.numpy_dtype_promotion("standard"):
+        out, back = jax.vjp(layers.product, x, w)
+        assert [str(g.dtype) for g in back(out)] == list(types)
+        slopes = jax.grad(total, argnums=(0, 1))(x, w)
+    assert [str(g.dtype) for g in slopes] == list(types)

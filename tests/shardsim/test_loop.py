@@ -75,8 +75,8 @@ def test_a_power_cut_at_a_checkpoint_loses_no_snapshot(
     found = started(tiny_yaml, folder)
     save = checkpoints.save
 
-    def cut(where, update, carry):
-        save(where, update, carry)
+    def cut(where, *rest):
+        save(where, *rest)
         if where.name == "mlp":
             raise SystemExit  # the machine is gone as soon as the file is there
 
@@ -111,6 +111,11 @@ def test_what_diverges_is_named_and_kept(tiny_yaml, tmp_path, capsys):
     arm = line.partition("arm ")[2].partition(",")[0]
     assert checkpoints.latest(out / "checkpoints" / arm) is not None
     assert runs.read_lines(out / "metrics.jsonl")
+    assert not (out / "results.json").exists()
+    # to resume does not make it a sound run, not even where no update is left
+    for _ in range(2):
+        assert cli.main(["resume", str(out)]) == 1
+        assert "loss not finite: arm " in capsys.readouterr().err
     assert not (out / "results.json").exists()
 
 

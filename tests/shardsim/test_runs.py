@@ -139,6 +139,106 @@ def test_where_none_can_be_used_it_is_said(tmp_path):
         checkpoints.newest(folder, other)
 
 
+def test_bits_that_flipped_are_found(tmp_path):
+    """In the arrays themselves, where nothing else would notice."""
+    folder = tmp_path / "arm"
+    for update in (1, 2):
+        checkpoints.save(folder, update, big(update))
+    part = max(folder.glob("2/**/d/*"), key=lambda path: path.stat().st_size)
+    data = bytearray(part.read_bytes())
+    data[len(data) // 2] ^= 1
+    part.write_bytes(bytes(data))
+    found = checkpoints.newest(folder, big(0))
+    assert found.update == 1
+    assert "arm/2: torn" in found.refused[0]
+
+
+def big(scale):
+    noise = np.random.default_rng(0).normal(size=(200, 200))
+    return {"weights": jnp.asarray(noise * scale, jnp.float32)}
+
+
+def test_a_checkpoint_knows_its_run_and_its_update(tmp_path):
+    """Shapes may agree by chance, and folders can be renamed."""
+    folder = tmp_path / "arm"
+    checkpoints.save(folder, 1, carry(1), "mine")
+    checkpoints.save(folder, 2, carry(2), "another's")
+    assert checkpoints.restore(folder, 2, carry(0), "another's") is not None
+    found = checkpoints.newest(folder, carry(0), "mine")
+    assert found.update == 1
+    assert "arm/2: of another run or another update" in found.refused[0]
+    (folder / "1").rename(folder / "3")
+    with pytest.raises(runs.RunError, match="arm/3: of another run or another update"):
+        checkpoints.restore(folder, 3, carry(0), "mine")
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    folder = tmp_path / "arm"
+    checkpoints.save(folder, 1, carry(1))
+
+    def full(*words, **named):
+        raise ValueError("RESOURCE_EXHAUSTED:\n no space")
+
+    monkeypatch.setattr(checkpoints.ocp.CheckpointManager, "save", full)
+    with pytest.raises(OSError, match=r"arm/2: could not be written \(RESOURCE_.* no"):
+        checkpoints.save(folder, 2, carry(2))
+    assert checkpoints.newest(folder, carry(0)).update == 1
+
+
+def test_a_torn_line_takes_no_other_with_it(tmp_path):
+    path = tmp_path / "a.jsonl"
+    runs.append_line(path, {"n": 1})
+    path.write_text(path.read_text() + '{"n": 2, "tor')
+    runs.append_line(path, {"n": 3})
+    runs.append_line(path, {"n": 4})
+    assert [row["n"] for row in runs.read_lines(path)] == [1, 3, 4]
+    runs.keep_lines(path, lambda row: row["n"] != 3)
+    assert path.read_text() == '{"n": 1}\n{"n": 4}\n'
+    runs.keep_lines(tmp_path / "none.jsonl", lambda row: True)
+    assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_one_process_works_in_a_folder_and_sweeps_it(tmp_path):
+    folder = runs.create(tmp_path / "run", "a: 1", overwrite=False)
+    left = folder / "weights" / f"{runs.HALF}x"
+    left.parent.mkdir()
+    left.write_text("half")
+    with runs.alone(folder):
+        assert not left.exists()
+        with (
+            pytest.raises(runs.RunError, match="another process is at work here"),
+            runs.alone(folder),
+        ):
+            raise AssertionError
+    with runs.alone(folder):
+        pass
+
+
+def test_what_was_left_half_written_is_no_run_to_protect(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / f"{runs.HALF}x").write_text("half")
+    assert runs.create(folder, "a: 1", overwrite=False) == folder
+    assert (folder / runs.MARK).read_text() == "a: 1"
+
+
+def test_all_files_can_be_read_by_others_and_a_full_disk_names_the_file(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "a.npz"
+    runs.write_arrays(path, {"x": np.zeros(2)})
+    assert path.stat().st_mode & 0o777 == 0o644
+
+    def full(*words, **named):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(runs.np, "savez", full)
+    with pytest.raises(OSError, match=r"No space left on device: '.*a\.npz'"):
+        runs.write_arrays(path, {"x": np.ones(2)})
+    assert runs.read_arrays(path)["x"].tolist() == [0, 0]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
+
+
 def test_weights_of_a_file_become_a_module_again():
     made = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
     other = nnx.Linear(2, 3, rngs=nnx.Rngs(1))
