@@ -176,9 +176,9 @@ def _advance(
     found = checkpoints.newest(folder, carry, owner)
     if found is not None:
         carry = found.carry
-        _raise_if_failed(group, np.asarray(carry.failed))
         for text in found.refused:
             print(f"shardsim: {text}; refused", file=sys.stderr)
+        _raise_if_failed(group, np.asarray(carry.failed))
     names = tuple(arm.name for arm in group)
     _rewind(job.folder, names, -1 if found is None else found.update)
     shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
