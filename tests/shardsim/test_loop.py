@@ -119,6 +119,20 @@ def test_what_diverges_is_named_and_kept(tiny_yaml, tmp_path, capsys):
     assert not (out / "results.json").exists()
 
 
+@pytest.mark.slow
+def test_what_diverged_in_its_last_chunk_is_not_finished_by_a_resume(
+    training_yaml, tmp_path, capsys
+):
+    earn = {"name": "earn", "updates": 2, "losses": {"value": {"value": 1}}}
+    path, out = training_yaml(phases=[earn]), tmp_path / "run"
+    flags = ["--train.optimizer.learning-rate", "1e30"]
+    assert cli.main(["train", str(path), "--out", str(out), *flags]) == 1
+    assert checkpoints.latest(out / "checkpoints" / "mlp") == 2
+    assert cli.main(["resume", str(out)]) == 1
+    assert capsys.readouterr().err.count("loss not finite: arm mlp") == 2
+    assert not (out / "results.json").exists()
+
+
 def noted(folder, name):
     """What the chunks of each arm noted under a name."""
     rows = [r for r in runs.read_lines(folder / "metrics.jsonl") if "update" in r]
