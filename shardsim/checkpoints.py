@@ -24,7 +24,7 @@ KEPT = 2
 """Checkpoints kept for an arm: a torn newest one leaves the one before it."""
 
 
-def save(folder: Path, update: int, carry: PyTree, run: str = "") -> None:
+def save(folder: Path, update: int, carry: PyTree, run: str) -> None:
     """Keep `carry` as it stands after `update` updates; one that is there stays.
 
     Args:
@@ -61,7 +61,7 @@ class Found(NamedTuple):
     """What was wrong with those that are newer."""
 
 
-def newest(folder: Path, like: PyTree, run: str = "") -> Found | None:
+def newest(folder: Path, like: PyTree, run: str) -> Found | None:
     """The newest checkpoint that can be used; None if there is none at all.
 
     One that is torn, or of another run or update, is put aside (its folder gets a name
@@ -86,7 +86,7 @@ def newest(folder: Path, like: PyTree, run: str = "") -> Found | None:
     return None
 
 
-def restore(folder: Path, update: int, like: PyTree, run: str = "") -> PyTree:
+def restore(folder: Path, update: int, like: PyTree, run: str) -> PyTree:
     """The carry of a checkpoint.
 
     Args:

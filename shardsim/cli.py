@@ -127,16 +127,20 @@ def _reading_commands(add: Callable[..., Any]) -> None:
     lists.add_argument("root", type=Path, nargs="?", default=Path("runs"))
 
 
-def _read(file: Path, flags: Sequence[str], kind: str | None = None) -> Any:
-    """The experiment or the training of a file, whichever it is or is asked for."""
+def _read(file: Path, flags: Sequence[str], built: str) -> Any:
+    """What a config file and flags say, as `experiment`, `training` or `either`."""
     from shardsim import config, experiment, training
 
     data = config.override(config.read_yaml(file), flags)
     experiment.offer_devices(data)
-    if kind is None:
-        kind = "experiment" if "predictions" in data else "training"
-    wanted: Any = experiment.Experiment if kind == "experiment" else training.Training
-    found = config.build(wanted, data)
+    found: Any
+    match built:
+        case "experiment":
+            found = config.build(experiment.Experiment, data)
+        case "training":
+            found = config.build(training.Training, data)
+        case _:
+            found = training.read(data)
     experiment.check_there(found)
     return found
 
@@ -202,7 +206,7 @@ def _finish(found: Any, folder: Path) -> int:
 def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
     from shardsim import config
 
-    print(config.to_yaml(_read(known.file, flags)), end="")
+    print(config.to_yaml(_read(known.file, flags, "either")), end="")
     return 0
 
 

@@ -20,7 +20,6 @@ from shardsim import (
     train,
     training,
 )
-from shardsim.experiment import Experiment
 
 
 def collect(
@@ -97,8 +96,7 @@ def _run(folder: Path, flags: list[str]) -> Any:
 def _config(path: Path, flags: list[str]) -> Any:
     """What a config says, changed by flags."""
     data = configs.override(configs.read_yaml(path), flags)
-    kind = Experiment if "predictions" in data else training.Training
-    return _in_program(configs.build(kind, data))
+    return _in_program(training.read(data))
 
 
 def _in_program(found: Any) -> Any:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import rich.box
 import rich.console
 import rich.progress
@@ -15,7 +14,7 @@ import rich.table
 
 from shardsim import config, loop, runs, schedule
 from shardsim.experiment import Experiment
-from shardsim.training import Training
+from shardsim.training import Training, mean_of
 
 
 @contextmanager
@@ -42,9 +41,9 @@ def bar(experiment: Experiment | Training) -> Iterator[loop.Progress]:
         def moved(arm: str, update: int, row: dict[str, Any]) -> None:
             before = done.get(arm, 0 if arm == loop.SHARED else stem)
             done[arm] = update
-            ended = [x for x in row["reward per episode"] if x is not None]
-            reward = f"{np.mean(ended):.2f}" if ended else "-"
-            note = f"{row['steps/s']:,.0f} steps/s  return {reward}"
+            reward = mean_of(row["reward per episode"])
+            told = "-" if reward is None else f"{reward:.2f}"
+            note = f"{row['steps/s']:,.0f} steps/s  return {told}"
             shown.update(task, advance=update - before, description=arm, note=note)
 
         yield moved

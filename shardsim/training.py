@@ -82,7 +82,11 @@ class Training:
 
 def load(folder: Path) -> Experiment | Training:
     """What a run folder is a run of."""
-    data = configs.read_yaml(folder / runs.MARK)
+    return read(configs.read_yaml(folder / runs.MARK))
+
+
+def read(data: dict[str, Any]) -> Experiment | Training:
+    """The experiment of a config that makes predictions, else its training."""
     if "predictions" in data:
         return configs.build(Experiment, data)
     return configs.build(Training, data)

@@ -208,6 +208,10 @@ def test_digest_and_diff_see_a_change():
             "battery.conditions.conflict.world.cue_probability: got 2.0; allowed: 0 to",
         ),
         (
+            "--battery.seed 9223372036854775808",
+            "battery.seed: got 9223372036854775808; allowed: 0 to 2**63 - 1",
+        ),
+        (
             "--predictions.P6.rule.contrast.arm nobody",
             "predictions.P6.rule: got arm 'nobody'; allowed: mlp, sharded",
         ),

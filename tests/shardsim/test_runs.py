@@ -74,10 +74,10 @@ def test_checkpoints_come_back_bit_for_bit(tmp_path):
     folder = tmp_path / "arm"
     assert checkpoints.latest(folder) is None
     for update in (1, 2, 3):
-        checkpoints.save(folder, update, carry(update / 3))
-    checkpoints.save(folder, 3, carry(9))  # there already: left as it is
+        checkpoints.save(folder, update, carry(update / 3), "mine")
+    checkpoints.save(folder, 3, carry(9), "mine")  # there already: left as it is
     assert checkpoints.latest(folder) == 3
-    back = checkpoints.restore(folder, 3, carry(0))
+    back = checkpoints.restore(folder, 3, carry(0), "mine")
     want = carry(1.0)
     np.testing.assert_array_equal(back["weights"], want["weights"])
     np.testing.assert_array_equal(
@@ -89,66 +89,66 @@ def test_checkpoints_come_back_bit_for_bit(tmp_path):
 
 def test_a_foreign_checkpoint_is_refused(tmp_path):
     folder = tmp_path / "arm"
-    checkpoints.save(folder, 1, carry(1))
+    checkpoints.save(folder, 1, carry(1), "mine")
     other = {**carry(0), "weights": jnp.zeros((4, 4))}
     with pytest.raises(runs.RunError, match=r"arm/1: of another config \(.*weights"):
-        checkpoints.restore(folder, 1, other)
+        checkpoints.restore(folder, 1, other, "mine")
 
 
 # orbax leaves reads behind that nobody waits for when one of them fails
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_torn_checkpoint_is_named(tmp_path):
     folder = tmp_path / "arm"
-    checkpoints.save(folder, 1, carry(1))
+    checkpoints.save(folder, 1, carry(1), "mine")
     for part in folder.glob("1/**/d/*"):
         part.write_bytes(b"")
     with pytest.raises(runs.RunError, match="arm/1: torn"):
-        checkpoints.restore(folder, 1, carry(0))
+        checkpoints.restore(folder, 1, carry(0), "mine")
     gc.collect()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_the_checkpoint_before_a_torn_one_is_used(tmp_path):
     folder = tmp_path / "arm"
-    assert checkpoints.newest(folder, carry(0)) is None
+    assert checkpoints.newest(folder, carry(0), "mine") is None
     for update in (1, 2):
-        checkpoints.save(folder, update, carry(update))
+        checkpoints.save(folder, update, carry(update), "mine")
     for part in folder.glob("2/**/d/*"):
         part.write_bytes(b"")
-    found = checkpoints.newest(folder, carry(0))
+    found = checkpoints.newest(folder, carry(0), "mine")
     assert found.update == 1
     np.testing.assert_array_equal(found.carry["weights"], carry(1)["weights"])
     (text,) = found.refused
     assert "arm/2: torn" in text
     assert (tmp_path / "arm.2.refused").is_dir()  # put aside, not deleted
     # what was refused is not met again, and a newer one can be saved in its place
-    assert checkpoints.newest(folder, carry(0)).refused == ()
-    checkpoints.save(folder, 2, carry(2))
-    assert checkpoints.newest(folder, carry(0)).update == 2
+    assert checkpoints.newest(folder, carry(0), "mine").refused == ()
+    checkpoints.save(folder, 2, carry(2), "mine")
+    assert checkpoints.newest(folder, carry(0), "mine").update == 2
     for part in folder.glob("2/**/d/*"):  # torn once more: the older wreck makes way
         part.write_bytes(b"")
-    assert checkpoints.newest(folder, carry(0)).update == 1
+    assert checkpoints.newest(folder, carry(0), "mine").update == 1
     gc.collect()
 
 
 def test_where_none_can_be_used_it_is_said(tmp_path):
     folder = tmp_path / "arm"
-    checkpoints.save(folder, 1, carry(1))
+    checkpoints.save(folder, 1, carry(1), "mine")
     other = {**carry(0), "weights": jnp.zeros((4, 4))}
     with pytest.raises(runs.RunError, match=r"of another config .* none is left"):
-        checkpoints.newest(folder, other)
+        checkpoints.newest(folder, other, "mine")
 
 
 def test_bits_that_flipped_are_found(tmp_path):
     """In the arrays themselves, where nothing else would notice."""
     folder = tmp_path / "arm"
     for update in (1, 2):
-        checkpoints.save(folder, update, big(update))
+        checkpoints.save(folder, update, big(update), "mine")
     part = max(folder.glob("2/**/d/*"), key=lambda path: path.stat().st_size)
     data = bytearray(part.read_bytes())
     data[len(data) // 2] ^= 1
     part.write_bytes(bytes(data))
-    found = checkpoints.newest(folder, big(0))
+    found = checkpoints.newest(folder, big(0), "mine")
     assert found.update == 1
     assert "arm/2: torn" in found.refused[0]
 
@@ -174,15 +174,15 @@ def test_a_checkpoint_knows_its_run_and_its_update(tmp_path):
 
 def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     folder = tmp_path / "arm"
-    checkpoints.save(folder, 1, carry(1))
+    checkpoints.save(folder, 1, carry(1), "mine")
 
     def full(*words, **named):
         raise ValueError("RESOURCE_EXHAUSTED:\n no space")
 
     monkeypatch.setattr(checkpoints.ocp.CheckpointManager, "save", full)
     with pytest.raises(OSError, match=r"arm/2: could not be written \(RESOURCE_.* no"):
-        checkpoints.save(folder, 2, carry(2))
-    assert checkpoints.newest(folder, carry(0)).update == 1
+        checkpoints.save(folder, 2, carry(2), "mine")
+    assert checkpoints.newest(folder, carry(0), "mine").update == 1
 
 
 def test_a_torn_line_takes_no_other_with_it(tmp_path):
