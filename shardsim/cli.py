@@ -27,9 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from shardsim.config import ConfigError
     from shardsim.loop import Diverged, Interrupted
     from shardsim.runs import RunError
+    from shardsim.signals import interrupting
 
     try:
-        return command(known, flags)
+        with interrupting():
+            return command(known, flags)
     except (ConfigError, RunError) as error:
         print(f"shardsim: {error}", file=sys.stderr)
         return 2

@@ -25,6 +25,22 @@ class ConfigError(ValueError):
     """A config that can't be run; its text is one line for the user."""
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML in which a field said twice is an error, and not the last one's."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        # not when it is constructed: by then others may be merged into it
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.composer.ComposerError(
+                    None, None, f"{key.value}: said twice", key.start_mark
+                )
+            seen.add(str(key.value))
+        return node
+
+
 def build(cls: type[T], data: Mapping[str, Any]) -> T:
     """The dataclass that a nested dictionary describes.
 
@@ -176,7 +192,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
       ConfigError: no such file, no YAML, or no mapping at its top.
     """
     try:
-        data = yaml.safe_load(path.read_text())
+        data = yaml.load(path.read_text(), _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; allowed: a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -213,7 +229,7 @@ def override(data: dict[str, Any], flags: Sequence[str]) -> dict[str, Any]:
                 raise ConfigError(f"{name}: no value; allowed: --{name} VALUE")
             text = words.pop(0)
         try:
-            _set(data, name, yaml.safe_load(text))
+            _set(data, name, yaml.load(text, _Loader))
         except yaml.YAMLError as error:
             line = " ".join(str(error).split())
             raise ConfigError(f"{name}: got {text!r}; allowed: YAML ({line})") from None

@@ -29,6 +29,8 @@ def check(grid: Grid, learn: learning.Learn, act: acting.Acting) -> None:
         above, most, allowed = RANGES[name]
         if not values:
             raise ValueError(f"grid.{name}: got no value; allowed: one or more")
+        if len(set(values)) < len(values):
+            raise ValueError(f"grid.{name}: got {values}; allowed: different values")
         for got in values:
             if not (got > above and 0 <= got <= most and math.isfinite(got)):
                 raise ValueError(f"grid.{name}: got {got}; allowed: {allowed}")

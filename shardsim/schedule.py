@@ -92,6 +92,12 @@ class TrainConfig:
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases: got names {names}; allowed: different names")
+        warmup = self.optimizer.schedule.warmup
+        if warmup and warmup >= self.total_updates:
+            raise ValueError(
+                f"optimizer.schedule.warmup: got {warmup}; allowed: less than the "
+                f"updates of all phases, {self.total_updates}"
+            )
         _check_learning(self)
 
     @property
@@ -138,6 +144,11 @@ def _check_learning(config: TrainConfig) -> None:
             raise ValueError(
                 f"{place}.data: got 'stored'; allowed: with a file in train.stored"
             )
+    if kind != "td" and not any(p.losses.policy.any for p in config.phases):
+        raise ValueError(
+            f"learn.kind: got {kind!r}; allowed: 'td', or weights in the `policy` row "
+            "of some phase's losses"
+        )
 
 
 def _refuse(config: TrainConfig, field: str, allowed: str) -> None:

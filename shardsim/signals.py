@@ -7,6 +7,20 @@ from types import FrameType
 
 
 @contextmanager
+def interrupting() -> Iterator[None]:
+    """SIGTERM stops as Ctrl-C does, with KeyboardInterrupt."""
+    try:
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    except ValueError:  # not the main thread: signals are someone else's
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def collected() -> Iterator[list[int]]:
     """Collect Ctrl-C and SIGTERM instead of dying in the middle of a write."""
     seen: list[int] = []

@@ -152,6 +152,7 @@ def test_flags_go_over_the_file_and_the_last_one_wins():
         (["--n.m", "1"], "n.m: unknown key; n is a leaf"),
         (["--n", "[1"], r"^n: got '\[1'; allowed: YAML \(while parsing [^\n]*$"),
         (["--n=%"], "^n: got '%'; allowed: YAML"),
+        (["--l.0", "{x: 1, x: 2}"], "^l.0: got .*; allowed: YAML .*x: said twice"),
     ],
 )
 def test_flags_that_are_wrong_are_named(flags, line):
@@ -269,6 +270,17 @@ def test_yaml_that_is_no_tree_of_fields_is_one_line(tmp_path, text):
     path.write_text(text)
     with pytest.raises(config.ConfigError, match=r"a\.yaml: [^\n]*$"):
         config.read_yaml(path)
+
+
+def test_what_a_file_says_twice_is_named(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text("name: a\nmore:\n  - {side: 1}\n  - side: 2\n    side: 3\n")
+    with pytest.raises(config.ConfigError, match=r"side: said twice .*line 5"):
+        config.read_yaml(path)
+    # a merge is no repetition, in whatever order the mappings are put together
+    path.write_text("a: &a {x: 1}\nb: {c: &c {<<: *a, x: 2}}\nd: {<<: *c, x: 3}\n")
+    found = config.read_yaml(path)
+    assert (found["b"]["c"], found["d"]) == ({"x": 2}, {"x": 3})
 
 
 def test_a_name_that_yaml_takes_for_a_date_is_told(tmp_path):

@@ -67,6 +67,28 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
     assert len(marks) == len(set(marks))
 
 
+def test_a_run_stopped_while_it_is_judged_says_so(
+    tiny_run, tmp_path, capsys, monkeypatch
+):
+    """Even by SIGTERM, which Python lets kill without a word."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    (folder / "results.json").unlink()
+
+    def signalled(*told):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "judge_arms", signalled)
+        assert cli.main(["resume", str(folder)]) == 130
+    assert "resume goes on from the last checkpoint" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert cli.main(["resume", str(folder)]) == 0
+    saved = (tiny_run / "results.json").read_bytes()
+    assert (folder / "results.json").read_bytes() == saved
+
+
 @pytest.mark.slow
 def test_a_power_cut_at_a_checkpoint_loses_no_snapshot(
     tiny_yaml, tiny_run, tmp_path, capsys, monkeypatch

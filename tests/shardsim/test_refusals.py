@@ -8,6 +8,8 @@ from whole_trainings import REGIMES, refused  # beside this file
 from shardsim import config, training
 
 EARN = {"policy": {"encoder": 1, "decoder": 1}, "value": {"encoder": 1, "value": 1}}
+EARNING = [{"name": "a", "updates": 4, "losses": EARN}]
+LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,21 @@ EARN = {"policy": {"encoder": 1, "decoder": 1}, "value": {"encoder": 1, "value":
             "grid.temperature: got values; allowed where V acts",
         ),
         ({"grid": {"td_lambda": []}}, "grid.td_lambda: got no value"),
+        (
+            {"grid": {"td_lambda": [0.5, 0.9, 0.5]}},
+            r"grid\.td_lambda: got \(0\.5, 0\.9, 0\.5\); allowed: different values",
+        ),
+        (
+            {
+                "phases": LEARNING,
+                "optimizer": {"schedule": {"warmup": 4}},
+            },
+            r"optimizer\.schedule\.warmup: got 4; allowed: less than the updates .*, 4",
+        ),
+        (
+            {**REGIMES["ppo"], "phases": LEARNING},
+            r"learn\.kind: got 'ppo'; allowed: 'td', or weights in the `policy` row",
+        ),
         ({"grid": {"entropy": [0.1]}}, "grid.entropy: got values; .* not with learn"),
         ({"mask_fraction": 1.0}, "mask_fraction: got 1.0; allowed: more than 0"),
         ({"precision": "half"}, "precision: got 'half'; allowed: 'float32'"),
@@ -63,11 +80,11 @@ EARN = {"policy": {"encoder": 1, "decoder": 1}, "value": {"encoder": 1, "value":
             "train.minibatches: got 4; allowed: so few that each has two samples",
         ),
         (
-            {**REGIMES["ppo"], "data": "paired"},
+            {**REGIMES["ppo"], "data": "paired", "phases": EARNING},
             "train.data: got 'paired'; allowed with learn 'ppo': 'own'",
         ),
         (
-            {**REGIMES["reinforce"], "data": "paired"},
+            {**REGIMES["reinforce"], "data": "paired", "phases": EARNING},
             "train.data: got 'paired'; allowed with learn 'reinforce': 'own'",
         ),
         (
