@@ -223,8 +223,8 @@ def _gymnax(id: str) -> tuple[Any, Any]:
         import gymnax
     except ImportError as error:
         raise ValueError(
-            f"id: got {id!r}, and gymnax is not installed; allowed: module:name of an "
-            "environment, or pip install gymnax"
+            f"id: got {id!r}, and gymnax can't be imported ({error}); allowed: "
+            "module:name of an environment, or pip install gymnax"
         ) from error
     if id not in gymnax.registered_envs:
         allowed = ", ".join(sorted(gymnax.registered_envs))

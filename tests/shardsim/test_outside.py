@@ -1,6 +1,8 @@
 """Worlds of others in our training: gymnax of both ages, and what is refused."""
 
 import dataclasses
+import sys
+import types
 from typing import ClassVar, NamedTuple
 
 import jax
@@ -92,9 +94,6 @@ class Structured(Old):
 @pytest.fixture(autouse=True)
 def this_module(monkeypatch):
     """Ids name a module; this one has to be found under a name."""
-    import sys
-    import types
-
     module = types.ModuleType("chains")
     for kind in (Old, New, Continuous, Structured):
         setattr(module, kind.__name__, kind)
@@ -208,6 +207,15 @@ def test_v_learns_a_gymnax_world_and_steers_by_it(tmp_path, capsys):
     assert "finished" in capsys.readouterr().out
     assert cli.main(["report", str(run)]) == 2
     assert "trained and not judged" in capsys.readouterr().err
+
+
+def test_a_gymnax_that_cannot_be_imported_says_why(tmp_path, monkeypatch):
+    """It may be there, and something that it needs may not."""
+    (tmp_path / "gymnax.py").write_text("import nothing_of_that_name")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "gymnax", raising=False)
+    with pytest.raises(ValueError, match="No module named 'nothing_of_that_name'"):
+        outside.Gymnax(id="CartPole-v1")
 
 
 def test_gymnax_itself_trains(tmp_path, capsys):
