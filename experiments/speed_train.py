@@ -116,7 +116,7 @@ def curves() -> Rows:
         ("last tenth", mine[:, -1], yours[:, -1]),
         ("mean", mine.mean(axis=1), yours.mean(axis=1)),
     ):
-        off = statistics.bootstrap_interval(a - b)
+        off = statistics.mean_interval(a - b)
         p = statistics.equivalence_p(a - b, MARGIN)
         print(
             f"CartPole return, {what}: ours less PureJaxRL's {off.estimate:+.1f} "
@@ -127,7 +127,7 @@ def curves() -> Rows:
 
 def _tell(whose: str, returns: np.ndarray) -> None:
     """Means over seeds with their intervals, by tenths."""
-    found = [statistics.bootstrap_interval(x) for x in returns.T]
+    found = [statistics.mean_interval(x) for x in returns.T]
     text = "  ".join(f"{x.estimate:.0f} [{x.low:.0f}, {x.high:.0f}]" for x in found)
     print(f"CartPole return by tenths, {whose}, {len(returns)} seeds: {text}")
 

@@ -268,8 +268,11 @@ def _set(data: Any, name: str, value: Any) -> None:
 
 
 def digest(config: Any) -> str:
-    """Twelve hexadecimal digits that change when anything in the config does."""
-    text = json.dumps(to_dict(config), sort_keys=True)
+    """Twelve hexadecimal digits that change when anything in the config does.
+
+    The order too: the first condition and the first arm have a part of their own.
+    """
+    text = json.dumps(to_dict(config))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -280,11 +283,17 @@ def _numbered(data: Any) -> Any:
 
 
 def diff(a: Any, b: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
-    """Dotted fields in which two configs differ, with both values."""
+    """Dotted fields in which two configs differ, with both values.
+
+    Where only the order of names differs, it is told under the field that holds them.
+    """
     a, b = _numbered(to_dict(a)), _numbered(to_dict(b))
     if not (isinstance(a, dict) and isinstance(b, dict)):
         return {} if a == b else {place: (a, b)}
     found: dict[str, tuple[Any, Any]] = {}
+    orders = [k for k in a if k in b], [k for k in b if k in a]
+    if orders[0] != orders[1]:
+        found[_join(place, "order")] = orders
     for key in [*a, *(k for k in b if k not in a)]:
         found |= diff(a.get(key), b.get(key), _join(place, key))
     return found

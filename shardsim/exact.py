@@ -9,6 +9,7 @@ with equal chances), and after a step independent coins may fall, each of which 
 the state into another one. What a world's chance does beyond that can't be listed.
 """
 
+import math
 from typing import NamedTuple
 
 import jax
@@ -122,9 +123,8 @@ def lookahead(
 def optimal_value(table: Table, discount: float, steps: int) -> Float[Array, " S"]:
     """The best discounted return within `steps` steps, from every state.
 
-    V_0 = 0 and V_n = max_a Q[V_{n-1}], until nothing changes or n = steps. With
-    `steps` at least the longest way to the last reward this is V*, for then no longer
-    horizon earns more.
+    V_0 = 0 and V_n = max_a Q[V_{n-1}], until nothing changes or n = steps. Within
+    `horizon` steps this is V*, for then no longer one earns more.
     """
 
     def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -138,6 +138,16 @@ def optimal_value(table: Table, discount: float, steps: int) -> Float[Array, " S
     zero = jnp.zeros(table.successor.shape[0], jnp.float32)
     start = (jnp.int32(0), zero, jnp.bool_(True))
     return jax.lax.while_loop(more, sweep, start)[1]
+
+
+def horizon(env: Environment, discount: float) -> int:
+    """Steps within which V* is earned, to the precision of float32.
+
+    The way to the last reward is shorter than there are states; where reward recurs, a
+    step n away counts gamma^n, which has to be below 1e-8.
+    """
+    forever = math.ceil(math.log(1e-8) / math.log(discount)) if discount > 0 else 1
+    return max(env.num_states, forever)
 
 
 def policy_value(

@@ -12,7 +12,7 @@ import jax
 from shardsim import agent as agents
 from shardsim import config as configs
 from shardsim import encoders, exact, learning, loop, phases, schedule, value
-from shardsim.comparison import judge, measures, prediction
+from shardsim.comparison import measures, prediction, rules
 from shardsim.comparison.battery import BatteryConfig
 from shardsim.types import Trainable
 from shardsim_envs import World
@@ -33,10 +33,18 @@ class ArmConfig:
 class OmnibusConfig:
     """Do two architectures differ more than two seeds of one do?"""
 
-    contrast: judge.Contrast
+    contrast: rules.Contrast
     conditions: tuple[str, ...] = ("in_distribution",)
-    references: tuple[judge.Contrast, ...] = ()
+    references: tuple[rules.Contrast, ...] = ()
     """Other pairs by which the size of the answer can be read."""
+
+    def __post_init__(self) -> None:
+        if not self.conditions:
+            raise ValueError("conditions: got none; allowed: one or more")
+        pairs = (self.contrast, *self.references)
+        for field, got in (("conditions", self.conditions), ("references", pairs)):
+            if len(set(got)) < len(got):
+                raise ValueError(f"{field}: got one twice; allowed: different ones")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,6 +13,7 @@ import rich.progress
 import rich.table
 
 from shardsim import config, loop, runs, schedule
+from shardsim.comparison import sections
 from shardsim.experiment import Experiment
 from shardsim.training import Training, mean_of
 
@@ -57,15 +58,18 @@ def table(results: dict[str, Any]) -> str:
         if arm["trained"] and not arm["reached goal"]:
             fraction += f" (below {results['goal']:.0%})"
         arms.add_row(name, fraction, f"{arm['parameters of V']:,}")
-    verdicts = _table("prediction", "effect", "95 % interval", "verdict", "controls")
+    verdicts = _table(
+        "prediction", "effect", "95 % interval", "verdict", "controls", "hand-made"
+    )
     for name, entry in results["predictions"].items():
-        effect = entry["effect"]
+        effect, made = entry["effect"], entry["sensitivity"]
         verdicts.add_row(
             name,
             _number(effect["estimate"]),
             f"{_number(effect['low'])} to {_number(effect['high'])}",
             entry["verdict"],
-            "as they must" if entry["stands"] else "not as they must",
+            sections.outcome(entry),
+            made["verdict"] if made else "-",
         )
     return _text(arms, verdicts)
 

@@ -132,9 +132,23 @@ def judge_arms(
         "omnibus": _omnibus(experiment.omnibus, evidence),
         "curves": curves(folder, experiment.arms),
     }
+    _heed_what_was_not_learnt(results)
     results["controls stand"] = all(p["stands"] for p in predictions.values())
     results["answer"] = answer(results)
     return judge.jsonable(results)
+
+
+def _heed_what_was_not_learnt(results: dict[str, Any]) -> None:
+    """No claim about an arm that missed the goal stands: alike may be alike in that."""
+    missed = {
+        name
+        for name, arm in results["arms"].items()
+        if arm["trained"] and not arm["reached goal"]
+    }
+    for entry in results["predictions"].values():
+        contrast = entry["rule"]["contrast"]
+        entry["unlearnt"] = sorted(missed & set(contrast.values()))
+        entry["stands"] = entry["stands"] and not entry["unlearnt"]
 
 
 def _about(
@@ -190,7 +204,8 @@ def _features(
     condition = evidence.conditions[name]
     mask = condition.reachable
     if kind == "value":
-        return reading.value[:, mask] / condition.optimal[mask].mean()
+        # in units of V*, where it has a mean: not where nothing pays
+        return reading.value[:, mask] / (condition.optimal[mask].mean() or 1.0)
     chosen = battery.policy(reading.value, reading.prior, condition, evidence.how)
     return chosen[:, mask].reshape(len(chosen), -1)
 
@@ -250,11 +265,18 @@ def answer(results: dict[str, Any]) -> str:
     if not verdicts:
         return "Nothing was asked: the config holds no prediction."
     if not results["controls stand"]:
-        fallen = [n for n, p in results["predictions"].items() if not p["stands"]]
-        return (
-            "No claim stands: controls did not come out as they must in "
-            f"{', '.join(fallen)}."
-        )
+        entries = results["predictions"].items()
+        missed = [n for n, p in entries if p["unlearnt"]]
+        fallen = [n for n, p in entries if not p["stands"] and n not in missed]
+        why = [
+            f"{what} in {', '.join(names)}"
+            for what, names in (
+                ("controls did not come out as they must", fallen),
+                ("an arm of the contrast missed the goal", missed),
+            )
+            if names
+        ]
+        return f"No claim stands: {'; '.join(why)}."
     if "shard" in verdicts.values():
         claim = "Yes, in part."
     elif "undecided" in verdicts.values():
@@ -264,4 +286,15 @@ def answer(results: dict[str, Any]) -> str:
     kinds = ("shard", "network", "unitary", "no difference", "undecided")
     found = {kind: [n for n, v in verdicts.items() if v == kind] for kind in kinds}
     told = [f"{kind}: {', '.join(names)}" for kind, names in found.items() if names]
-    return f"{claim} Verdicts: {'; '.join(told)}."
+    blind = [
+        name
+        for name, entry in results["predictions"].items()
+        if entry["sensitivity"] and not entry["sensitivity"]["seen"]
+    ]
+    more = (
+        f" Shards made by hand are not seen in {', '.join(blind)}: what is not seen "
+        "there is no evidence against shards."
+        if blind
+        else ""
+    )
+    return f"{claim} Verdicts: {'; '.join(told)}.{more}"

@@ -55,6 +55,9 @@ class Condition(NamedTuple):
     """Leaves [L, S, A]."""
     optimal: Float[np.ndarray, "L S"]
     """V* of the condition's own rewards."""
+    best: Float[np.ndarray, " L"]
+    """The most that an episode returns, from the level's start within the time limit;
+    less than V* where reward comes later, or recurs."""
     reachable: Bool[np.ndarray, "L S"]
     """Whether the agent can stand there while the episode goes on."""
     context: Float[np.ndarray, "L S C"]
@@ -105,29 +108,26 @@ def build(
 ) -> Condition:
     """The levels of one condition and the truth about all their states."""
     keys = jax.random.split(jax.random.key(config.seed), config.levels)
-    levels, table, optimal, reachable, context = _truth(env, discount, keys, params)
-    return Condition(
-        levels,
-        table,
-        np.asarray(optimal),
-        np.asarray(reachable),
-        np.asarray(context),
-        params,
-    )
+    levels, table, *truth = _truth(env, discount, keys, params)
+    optimal, best, reachable, context = map(np.asarray, truth)
+    return Condition(levels, table, optimal, best, reachable, context, params)
 
 
 @functools.partial(program, static_argnums=(0, 1))
 def _truth(
     env: Environment, discount: float, keys: Key[Array, " L"], params: Params
-) -> tuple[Level, exact.Table, Array, Array, Array]:
+) -> tuple[Level, exact.Table, Array, Array, Array, Array]:
     levels = jax.vmap(lambda key: env.generate(key, params))(keys)
     table = jax.vmap(lambda level: exact.tabulate(env, level, params))(levels)
-    optimal = jax.vmap(lambda t: exact.optimal_value(t, discount, env.num_states))(
-        table
-    )
+
+    def best(within: int) -> Array:
+        return jax.vmap(lambda t: exact.optimal_value(t, discount, within))(table)
+
+    optimal = best(exact.horizon(env, discount))
+    earned = jax.vmap(lambda value, t: value[t.start])(best(env.max_steps), table)
     reachable = jax.vmap(exact.reachable)(table)
     context = jax.vmap(lambda level: jax.vmap(env.context)(env.states(level)))(levels)
-    return levels, table, optimal, reachable, context
+    return levels, table, optimal, earned, reachable, context
 
 
 def read(env: Environment, population: Agent, condition: Condition) -> Reading:
@@ -216,19 +216,13 @@ def _policy_values(
     return jax.vmap(jax.vmap(one), in_axes=(0, None))(chosen, table)
 
 
-def optimal_return(condition: Condition) -> Float[np.ndarray, " L"]:
-    """V* of each level's start."""
-    start = np.asarray(condition.table.start)
-    return condition.optimal[np.arange(len(start)), start]
-
-
 def return_fraction(
     reading: Reading, condition: Condition, how: Judged
 ) -> Float[np.ndarray, " N"]:
     """Mean return over levels as a fraction of the exact optimum's."""
     chosen = policy(reading.value, reading.prior, condition, how)
     got = expected_return(chosen, condition, how.discount, how.max_steps)
-    return got.mean(axis=1) / optimal_return(condition).mean()
+    return got.mean(axis=1) / condition.best.mean()
 
 
 def parts_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:

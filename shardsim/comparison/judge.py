@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from shardsim import statistics
+from shardsim.comparison import rules
+from shardsim.comparison.measures import base
 
 Verdict = Literal["shard", "network", "unitary", "no difference", "undecided"]
 Values = dict[str, dict[str, Float[np.ndarray, " N"]]]
@@ -20,64 +22,26 @@ Values = dict[str, dict[str, Float[np.ndarray, " N"]]]
 
 
 @dataclasses.dataclass(frozen=True)
-class Contrast:
-    """One arm against another."""
-
-    arm: str
-    against: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Control:
-    """Where an arm (or its lead over another) has to lie, else no claim stands."""
-
-    arm: str
-    against: str | None = None
-    at_least: float | None = None
-    at_most: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.at_least is None and self.at_most is None:
-            raise ValueError("at_least: got nothing; allowed: it or at_most")
-        low, high = self.region
-        if low > high:
-            raise ValueError(f"at_least: got {low}; allowed: up to at_most, {high}")
-
-    @property
-    def region(self) -> tuple[float, float]:
-        low = -np.inf if self.at_least is None else self.at_least
-        high = np.inf if self.at_most is None else self.at_most
-        return low, high
-
-
-@dataclasses.dataclass(frozen=True)
-class Rule:
-    """How one prediction is judged."""
-
-    contrast: Contrast
-    direction: Literal["greater", "less"]
-    """Which way SHARD expects the contrast to lie."""
-    margin: float
-    """Differences up to this count as none."""
-    unitary: tuple[float, float] | None = None
-    """Levels at which one fixed utility puts both arms; None where it expects what the
-    others do."""
-    controls: tuple[Control, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.margin > 0:
-            raise ValueError(f"margin: got {self.margin}; allowed: more than 0")
-        if self.unitary is not None and self.unitary[0] > self.unitary[1]:
-            raise ValueError(f"unitary: got {self.unitary}; allowed: low to high")
-
-
-@dataclasses.dataclass(frozen=True)
 class ControlResult:
     """How a control came out."""
 
-    control: Control
+    control: rules.Control
     interval: statistics.Interval
     passed: Literal["passed", "failed", "undecided"]
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensitivity:
+    """What the contrast makes of shards that are there."""
+
+    arm: str
+    effect: statistics.Interval
+    verdict: Verdict
+    p: float
+    """Of the claim, two-sided; of this prediction alone."""
+    seen: bool
+    """Whether the verdict is SHARD's."""
     sentence: str
 
 
@@ -94,6 +58,8 @@ class Judgement:
     controls: tuple[ControlResult, ...]
     stands: bool
     """Whether every control came out as it must."""
+    sensitivity: Sensitivity | None
+    """None where no arm is positive by construction."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +69,7 @@ class _Claim:
 
 
 def judge(
-    values: Values, rules: dict[str, Rule], level: float = 0.95
+    values: Values, asked: dict[str, rules.Rule], level: float = 0.95
 ) -> dict[str, Judgement]:
     """Judge all predictions as one family.
 
@@ -115,23 +81,23 @@ def judge(
     Raises:
       ValueError: an arm that a rule names has no values.
     """
-    for name, rule in rules.items():
-        for arm in _named(rule):
+    for name, rule in asked.items():
+        for arm in rules.named(rule):
             if arm not in values[name]:
                 raise ValueError(
                     f"{name}: got no values of arm {arm!r}; allowed: "
                     f"{', '.join(values[name])}"
                 )
-    claims = {name: _claim(values[name], rule) for name, rule in rules.items()}
+    claims = {name: _claim(values[name], rule) for name, rule in asked.items()}
     adjusted = statistics.holm([claim.p for claim in claims.values()])
     return {
-        name: _judgement(values[name], rules[name], claim, float(p), level)
+        name: _judgement(values[name], asked[name], claim, float(p), level)
         for (name, claim), p in zip(claims.items(), adjusted, strict=True)
     }
 
 
 def omnibus(
-    features: dict[str, Float[np.ndarray, "N d"]], pairs: tuple[Contrast, ...]
+    features: dict[str, Float[np.ndarray, "N d"]], pairs: tuple[rules.Contrast, ...]
 ) -> list[dict[str, Any]]:
     """Energy distance and permutation test for each pair of arms."""
     out = []
@@ -161,18 +127,11 @@ def jsonable(data: Any) -> Any:
     return data
 
 
-def _named(rule: Rule) -> set[str]:
-    arms = {rule.contrast.arm, rule.contrast.against}
-    for control in rule.controls:
-        arms |= {control.arm, control.against or control.arm}
-    return arms
-
-
-def _difference(values: dict[str, np.ndarray], rule: Rule) -> np.ndarray:
+def _difference(values: dict[str, np.ndarray], rule: rules.Rule) -> np.ndarray:
     return values[rule.contrast.arm] - values[rule.contrast.against]
 
 
-def _claim(values: dict[str, np.ndarray], rule: Rule) -> _Claim:
+def _claim(values: dict[str, np.ndarray], rule: rules.Rule) -> _Claim:
     """The claim with the smallest p, before the family is looked at."""
     difference = _difference(values, rule)
     if not np.isfinite(difference).all():
@@ -181,8 +140,8 @@ def _claim(values: dict[str, np.ndarray], rule: Rule) -> _Claim:
     sides = toward if rule.direction == "greater" else away
     edge = {"greater": rule.margin, "less": -rule.margin}
     tested: dict[Verdict, float] = {
-        "shard": statistics.bootstrap_p(difference, edge[sides[0]], sides[0]),  # type: ignore[arg-type]
-        "network": statistics.bootstrap_p(difference, edge[sides[1]], sides[1]),  # type: ignore[arg-type]
+        "shard": statistics.mean_p(difference, edge[sides[0]], sides[0]),  # type: ignore[arg-type]
+        "network": statistics.mean_p(difference, edge[sides[1]], sides[1]),  # type: ignore[arg-type]
         "no difference": statistics.equivalence_p(difference, rule.margin),
     }
     best = min(tested, key=lambda verdict: tested[verdict])
@@ -192,17 +151,21 @@ def _claim(values: dict[str, np.ndarray], rule: Rule) -> _Claim:
     return _Claim(best, p)
 
 
-def _is_unitary(values: dict[str, np.ndarray], rule: Rule) -> bool:
+def _is_unitary(values: dict[str, np.ndarray], rule: rules.Rule) -> bool:
     if rule.unitary is None:
         return False
     low, high = rule.unitary
     arms = (rule.contrast.arm, rule.contrast.against)
-    intervals = [statistics.bootstrap_interval(values[arm]) for arm in arms]
+    intervals = [statistics.mean_interval(values[arm]) for arm in arms]
     return all(low <= i.low and i.high <= high for i in intervals)
 
 
 def _judgement(
-    values: dict[str, np.ndarray], rule: Rule, claim: _Claim, p: float, level: float
+    values: dict[str, np.ndarray],
+    rule: rules.Rule,
+    claim: _Claim,
+    p: float,
+    level: float,
 ) -> Judgement:
     difference = _difference(values, rule)
     effect = _interval(difference, level)
@@ -216,19 +179,45 @@ def _judgement(
         reason=_reason(values, rule, effect, verdict, p),
         controls=controls,
         stands=all(result.passed == "passed" for result in controls),
+        sensitivity=_sensitivity(values, rule, level),
     )
+
+
+def _sensitivity(
+    values: dict[str, np.ndarray], rule: rules.Rule, level: float
+) -> Sensitivity | None:
+    """The rule, applied to an arm whose shards are known to be there."""
+    if rule.positive is None:
+        return None
+    contrast = rules.Contrast(rule.positive, rule.contrast.against)
+    made = dataclasses.replace(rule, contrast=contrast, positive=None)
+    claim = _claim(values, made)
+    effect = _interval(_difference(values, made), level)
+    verdict: Verdict = claim.verdict if claim.p < 1 - level else "undecided"
+    seen = verdict == "shard"
+    found = (
+        "shards made by hand are seen."
+        if seen
+        else f"shards made by hand are not seen ({verdict}), so that not to see any "
+        "elsewhere is no evidence against them."
+    )
+    sentence = (
+        f"{contrast.arm} less {contrast.against} is {effect.estimate:+.3f} "
+        f"[{effect.low:+.3f}, {effect.high:+.3f}]: {found}"
+    )
+    return Sensitivity(contrast.arm, effect, verdict, claim.p, seen, sentence)
 
 
 def _interval(x: np.ndarray, level: float) -> statistics.Interval:
     if np.isfinite(x).all():
-        return statistics.bootstrap_interval(x, level)
+        return statistics.mean_interval(x, level)
     nan = float("nan")
     return statistics.Interval(nan, nan, nan, level, len(x))
 
 
 def _reason(
     values: dict[str, np.ndarray],
-    rule: Rule,
+    rule: rules.Rule,
     effect: statistics.Interval,
     verdict: Verdict,
     p: float,
@@ -257,15 +246,17 @@ def _reason(
 
 
 def _check(
-    values: dict[str, np.ndarray], control: Control, level: float
+    values: dict[str, np.ndarray], control: rules.Control, level: float
 ) -> ControlResult:
     x = values[control.arm]
     if control.against is not None:
         x = x - values[control.against]
     low, high = control.region
     found = _interval(x, level)
-    # one number (an exact value) has no interval: it is where it is
-    ends = (found.estimate,) * 2 if len(x) == 1 else (found.low, found.high)
+    # an exact value has no interval: it is where it is; one seed has none either, and
+    # shows nothing
+    exact = control.against is None and control.arm.partition("/")[0] == base.EXACT
+    ends = (found.estimate,) * 2 if exact else (found.low, found.high)
     passed: Literal["passed", "failed", "undecided"] = "undecided"
     if low <= ends[0] and ends[1] <= high:
         passed = "passed"

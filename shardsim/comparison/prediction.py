@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from shardsim.comparison import judge, measures
+from shardsim.comparison import judge, measures, rules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Prediction:
     unitary: str
     """What one fixed utility expects."""
     measure: measures.Measure
-    rule: judge.Rule
+    rule: rules.Rule
     unitary_within: float | None = None
     """Both arms within this of V*'s own level: that is what one utility does. None
     where it expects what the others do, so that it can't be told from them."""
@@ -33,6 +33,11 @@ class Prediction:
         if self.unitary_within is not None and not self.unitary_within > 0:
             raise ValueError(
                 f"unitary_within: got {self.unitary_within}; allowed: more than 0"
+            )
+        if self.unitary_within is not None and self.rule.unitary is not None:
+            raise ValueError(
+                f"unitary_within: got {self.unitary_within} with rule.unitary; "
+                "allowed: one of the two"
             )
         rows = measures.extra_rows(self.measure)
         for name in self._named():
@@ -48,10 +53,7 @@ class Prediction:
         return {name.partition("/")[0] for name in self._named()}
 
     def _named(self) -> list[str]:
-        named = [self.rule.contrast.arm, self.rule.contrast.against]
-        for control in self.rule.controls:
-            named += [control.arm, control.against or control.arm]
-        return named
+        return sorted(rules.named(self.rule))
 
 
 def evaluate(
@@ -66,11 +68,12 @@ def evaluate(
         name: prediction.measure.measure(evidence)
         for name, prediction in predictions.items()
     }
-    rules = {}
-    for name, prediction in predictions.items():
-        rules[name] = _with_unitary(prediction, measured[name].values)
+    asked = {
+        name: _with_unitary(prediction, measured[name].values)
+        for name, prediction in predictions.items()
+    }
     values = {name: dict(found.values) for name, found in measured.items()}
-    judgements = judge.judge(values, rules)
+    judgements = judge.judge(values, asked)
     return {
         name: {
             "question": prediction.question,
@@ -79,7 +82,7 @@ def evaluate(
             "unitary": prediction.unitary,
             "measure": dataclasses.asdict(prediction.measure),
             "formula": inspect.getdoc(prediction.measure.measure),
-            "rule": judge.jsonable(rules[name]),
+            "rule": judge.jsonable(asked[name]),
             "values": judge.jsonable(measured[name].values),
             "details": judge.jsonable(measured[name].details),
             **judge.jsonable(judgements[name]),
@@ -88,7 +91,7 @@ def evaluate(
     }
 
 
-def _with_unitary(prediction: Prediction, values: dict[str, np.ndarray]) -> judge.Rule:
+def _with_unitary(prediction: Prediction, values: dict[str, np.ndarray]) -> rules.Rule:
     """The rule with the range in which V* itself puts the statistic."""
     if prediction.unitary_within is None:
         return prediction.rule

@@ -23,6 +23,12 @@ def alarm(results: Mapping[str, Any]) -> str:
         if control["passed"] != "passed"
     ]
     lines += [
+        f"{name}: no claim stands of {' and '.join(entry['unlearnt'])}, which missed "
+        "the goal."
+        for name, entry in results["predictions"].items()
+        if entry.get("unlearnt")
+    ]
+    lines += [
         f"{name} reached {arm['mean return fraction']:.1%} of the exact optimum, less "
         f"than {results['goal']:.0%}: see its curve."
         for name, arm in results["arms"].items()
@@ -36,12 +42,21 @@ def alarm(results: Mapping[str, Any]) -> str:
     return f'<div class="alarm" role="alert">{head}{markup.items(lines)}</div>'
 
 
+def outcome(entry: Mapping[str, Any]) -> str:
+    """How the controls of a prediction came out, the goal of its arms among them."""
+    found = {control["passed"] for control in entry["controls"]}
+    if entry.get("unlearnt"):
+        found.add("failed")
+    worst = (word for word in ("failed", "undecided", "passed") if word in found)
+    return next(worst, "none")
+
+
 def verdicts(results: Mapping[str, Any]) -> str:
     """The table of verdicts."""
     rows = []
     for name, entry in results["predictions"].items():
         effect, contrast = entry["effect"], entry["rule"]["contrast"]
-        controls = "passed" if entry["stands"] else "failed"
+        controls, made = outcome(entry), entry.get("sensitivity")
         rows.append(
             [
                 f"<td>{markup.text(name)}</td>",
@@ -56,6 +71,7 @@ def verdicts(results: Mapping[str, Any]) -> str:
                 f'<td class="verdict" title="{markup.text(SIDES[entry["verdict"]])}">'
                 f"{markup.text(entry['verdict'])}</td>",
                 f'<td class="{controls}">{controls}</td>',
+                markup.cell("-" if made is None else made["verdict"]),
             ]
         )
     seeds = f"{results['seeds']} seeds, {results['data']} data"
@@ -72,6 +88,7 @@ def verdicts(results: Mapping[str, Any]) -> str:
                 "p (Holm)",
                 "verdict",
                 "controls",
+                "hand-made shards",
             ),
             rows,
             numbers=(3, 4, 5, 6),
@@ -79,7 +96,9 @@ def verdicts(results: Mapping[str, Any]) -> str:
         + f'<p class="note">{markup.text(seeds)}. A seed is the unit. A verdict '
         "claims a region: "
         + "; ".join(f"<em>{k}</em>: {v}" for k, v in SIDES.items())
-        + ".</p>"
+        + ". Hand-made shards: the verdict where the contrast is of an arm that has "
+        "shards by construction. Where it is not <em>shard</em>, that the contrast "
+        "shows none is no evidence against them.</p>"
     )
 
 
@@ -170,6 +189,7 @@ def details(results: Mapping[str, Any]) -> str:
 def _detail(name: str, entry: Mapping[str, Any]) -> str:
     sides = {"SHARD": "shard", "NN": "network", "UNI": "unitary"}
     expected = (f"{word} expects: {entry[key]}" for word, key in sides.items())
+    made = entry.get("sensitivity")
     controls = "".join(
         f'<li class="{c["passed"]}">{markup.text(c["sentence"])}</li>'
         for c in entry["controls"]
@@ -181,7 +201,8 @@ def _detail(name: str, entry: Mapping[str, Any]) -> str:
         f"{markup.text(entry['question'])}</summary>"
         + markup.items(expected)
         + f"<p>{markup.text(entry['reason'])}</p>"
-        f'<p class="note">Measure: {markup.text(entry["formula"])} '
+        + ("" if made is None else f"<p>{markup.text(made['sentence'])}</p>")
+        + f'<p class="note">Measure: {markup.text(entry["formula"])} '
         f"({markup.text(measure)})</p><p>Controls:</p><ul>{controls}</ul>"
         + ("<p>More numbers, means over seeds:</p>" if entry["details"] else "")
         + markup.items(more)

@@ -237,7 +237,7 @@ def _table(gathered: Gathered, sides: list[dict[str, Any]]) -> list[dict[str, An
         }
         if len(sides) == 2 and sides[0]["seeds"] == sides[1]["seeds"]:
             a, b = (side["curves"][name][-1] for side in sides)
-            row["difference"] = curves.interval(b - a)
+            row["difference"] = curves.end(name, b - a)
         rows.append(row)
     return rows
 

@@ -28,6 +28,9 @@ NAMES = {
     "consistency": ("V alike over seeds", "mean correlation of V with other seeds"),
 }
 """What each curve is called, and what it is."""
+PAIRED = "consistency"
+"""Seeds share the pairs that it is a mean of: as if they didn't, an interval would be
+too narrow, so that there is none."""
 
 
 def curves(
@@ -44,7 +47,7 @@ def curves(
         name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]
     }
     found["return"] = _returns(whole, condition, how)
-    found["consistency"] = _alike(whole.value[:, :, condition.reachable])
+    found[PAIRED] = _alike(whole.value[:, :, condition.reachable])
     return {name: found[name] for name in NAMES}
 
 
@@ -109,7 +112,7 @@ def _returns(
     chosen = battery.policy(whole.value, whole.prior, condition, how)
     flat = chosen.reshape(-1, *chosen.shape[2:])
     got = battery.expected_return(flat, condition, how.discount, how.max_steps)
-    best = battery.optimal_return(condition).mean()
+    best = condition.best.mean()
     return (got.mean(axis=1) / best).reshape(chosen.shape[:2])
 
 
@@ -127,13 +130,19 @@ def _alike(value: Float[np.ndarray, "C N X"]) -> Float[np.ndarray, "C N"]:
 
 
 def interval(x: np.ndarray) -> dict[str, float]:
-    """Mean over seeds with its 95 % bootstrap interval; NaN where there is none."""
+    """Mean over seeds with its 95 % interval; NaN where there is none."""
     if not np.isfinite(x).all():
         return {"estimate": float("nan"), "low": float("nan"), "high": float("nan")}
-    found = statistics.bootstrap_interval(x, resamples=10_000)
+    found = statistics.mean_interval(x, resamples=10_000)
     return {"estimate": found.estimate, "low": found.low, "high": found.high}
+
+
+def end(name: str, x: np.ndarray) -> dict[str, float]:
+    """As `interval`, of a curve by its name."""
+    nan = {"low": float("nan"), "high": float("nan")}
+    return {**interval(x), **(nan if name == PAIRED else {})}
 
 
 def ends(found: dict[str, np.ndarray]) -> dict[str, dict[str, float]]:
     """The last checkpoint of every curve, with intervals over seeds."""
-    return {name: interval(curve[-1]) for name, curve in found.items()}
+    return {name: end(name, curve[-1]) for name, curve in found.items()}

@@ -108,14 +108,22 @@ def gather(
             f"{folders[1]}: got a world that differs in {differ}; allowed: two runs in "
             "one world"
         )
-    sides = tuple(
-        _side(folder, config, name, checkpoints)
-        for folder, config, name in _named(folders, found, arms)
-    )
-    conditions = _conditions(found[0], mazes)
-    train = found[0].train
-    how = battery.judged(train.acting, train.discount, world.max_steps)
+    hows = [_how(config) for config in found]
+    if hows[0] != hows[-1]:
+        raise runs.RunError(
+            f"{folders[1]}: got {hows[1]}, not {hows[0]}; allowed: two runs with one "
+            "discount that act alike, for exact values are the same for both"
+        )
+    named = _named(folders, found, arms)
+    files = _files(named, checkpoints)
+    sides = tuple(_side(*each, kept) for each, kept in zip(named, files, strict=True))
+    conditions, how = _conditions(found[0], mazes), hows[0]
     return Gathered(sides, conditions, _mazes(conditions, mazes), how)
+
+
+def _how(config: Any) -> battery.Judged:
+    train = config.train
+    return battery.judged(train.acting, train.discount, config.world.max_steps)
 
 
 def _named(
@@ -149,20 +157,54 @@ def _usual(found: list[Any]) -> list[str]:
     return names[0] if len(found) == 1 else [pair[-1] for pair in names]
 
 
+def _files(named: list[tuple[Path, Any, str]], most: int | None) -> list[list[Path]]:
+    """The snapshots of each side; of one run those that all of its sides have."""
+    found = []
+    for folder, _, name in named:
+        files = sorted((folder / "snapshots" / name).glob("*.npz"))
+        if not files:
+            raise runs.RunError(
+                f"{folder / 'snapshots' / name}: no snapshot to look at"
+            )
+        found.append(files)
+    trained = [len(files) > 1 for files in found]
+    if len({folder for folder, *_ in named}) == 1 and all(trained):
+        # of a run that is unfinished one arm is further than another
+        last = min(files[-1].name for files in found)
+        found = [[file for file in files if file.name <= last] for files in found]
+    return [_thinned(files, most) for files in found]
+
+
+def _thinned(files: list[Path], most: int | None) -> list[Path]:
+    if most is None or len(files) <= most:
+        return files
+    kept = np.unique(np.linspace(len(files) - 1, 0, most).round().astype(int))
+    return [files[i] for i in kept]
+
+
 def _side(
-    folder: Path, config: Experiment | Training, name: str, most: int | None
+    folder: Path, config: Experiment | Training, name: str, files: list[Path]
 ) -> Side:
     (arm,) = size_arms({name: config.arms[name]}, config.agent, config.world)
-    files = sorted((folder / "snapshots" / name).glob("*.npz"))
-    if not files:
-        raise runs.RunError(f"{folder / 'snapshots' / name}: no snapshot to look at")
-    if most is not None and len(files) > most:
-        kept = np.unique(np.linspace(len(files) - 1, 0, most).round().astype(int))
-        files = [files[i] for i in kept]
     read = [runs.read_arrays(file) for file in files]
+    for file, arrays in zip(files, read, strict=True):
+        _check_arrays(file, arrays, config.train.population)
     joined = {key: np.concatenate([one[key] for one in read]) for key in read[0]}
     updates = tuple(int(file.stem) for file in files)
     return Side(folder, config, arm, updates, _networks(config, arm, joined))
+
+
+def _check_arrays(file: Path, arrays: dict[str, np.ndarray], seeds: int) -> None:
+    """Refuse a snapshot of other seeds than the config's, or with what is no number."""
+    for name, leaf in arrays.items():
+        if len(leaf) != seeds:
+            raise runs.RunError(f"{file}: {len(leaf)} seeds; allowed: {seeds}")
+        bad = [n for n in range(seeds) if not np.isfinite(leaf[n]).all()]
+        if bad:
+            raise runs.RunError(
+                f"{file}: seed {bad[0]}: {name} is not finite; allowed: weights that "
+                "are"
+            )
 
 
 def _networks(

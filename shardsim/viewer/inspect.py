@@ -1,11 +1,19 @@
 """What `shardsim inspect` does: gather, compute, write."""
 
+import os
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shardsim import runs
 from shardsim.viewer import book, gather, write
+
+OWN = (
+    *("checkpoints", "config.yaml", "figures", "maps.json", "maps.npz"),
+    *("metrics.jsonl", "metrics.npz", "provenance.json", "report.html"),
+    *("results.json", "snapshots", "timing.json", "weights"),
+)
+"""Names in the folder of a run that are not for the page to take."""
 
 
 class Made(NamedTuple):
@@ -43,8 +51,10 @@ def inspect(
         raise runs.RunError(f"checkpoints: got {checkpoints}; allowed: at least 1")
     began = time.perf_counter()
     results = results or out.with_name(out.stem + ".results.json")
-    if results.resolve() in {(f / "results.json").resolve() for f in folders}:
-        raise runs.RunError(f"results: got {results}; allowed: another file")
+    if results.resolve() == out.resolve():
+        raise runs.RunError(f"results: got {results}; allowed: another file than out")
+    for field, path in (("out", out), ("results", results)):
+        _check_place(field, path, [runs.find(folder) for folder in folders])
     clock = book.Clock()
     with clock.over("runs"):
         gathered = gather.gather(folders, arms, mazes, checkpoints)
@@ -55,6 +65,23 @@ def inspect(
         told = _fewer(told, size)
         size = write.page(told, out, results)
     return Made(out, results, size, time.perf_counter() - began)
+
+
+def _check_place(field: str, path: Path, folders: list[Path]) -> None:
+    """Refuse what is a run's own, or can't be written, before any work is done."""
+    for folder in folders:
+        inside = path.resolve().is_relative_to(folder.resolve())
+        if inside and path.resolve().relative_to(folder.resolve()).parts[0] in OWN:
+            raise runs.RunError(
+                f"{field}: got {path}, which is the run's own; allowed: another file"
+            )
+    if path.is_dir():
+        raise runs.RunError(f"{field}: got {path}, a folder; allowed: a file")
+    there = next(p for p in path.resolve().parents if p.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK)):
+        raise runs.RunError(
+            f"{field}: got {path}; allowed: a file in a folder that can be written to"
+        )
 
 
 def _fewer(told: dict[str, Any], size: int) -> dict[str, Any]:

@@ -74,12 +74,9 @@ def levels_of(gathered: Gathered, curves: int) -> tuple[Any, battery.Condition]:
         for i in range(count)
     ]
     joined = jax.tree.map(lambda *leaves: np.stack(leaves), *picked, *rest)
-    levels, table, optimal, reachable, context = joined
-    levels = jax.tree.map(jnp.asarray, levels)
-    condition = battery.Condition(
-        levels, table, optimal, reachable, context, first.params
-    )
-    return levels, condition
+    levels = jax.tree.map(jnp.asarray, joined[0])
+    truth = dict(zip(battery.Condition._fields, joined, strict=False))
+    return levels, battery.Condition(**{**truth, "levels": levels}, params=first.params)
 
 
 def _arrays(gathered: Gathered, maze: Any) -> Any:
@@ -87,7 +84,7 @@ def _arrays(gathered: Gathered, maze: Any) -> Any:
 
 
 def _of(condition: battery.Condition) -> Any:
-    return tuple(condition[:5])
+    return tuple(condition[:-1])  # the last, `params`, is of no level
 
 
 def boards(gathered: Gathered, condition: battery.Condition) -> Boards:

@@ -7,7 +7,7 @@ import pytest
 
 from shardsim import acting, exact
 from shardsim.comparison import battery
-from shardsim_envs import ContextFruits
+from shardsim_envs import BoatRace, ContextFruits
 
 ENV = ContextFruits(size=4, max_steps=10)
 CONFIG = battery.BatteryConfig(levels=6)
@@ -66,6 +66,27 @@ def test_the_optimum_s_own_value_returns_the_optimum(condition):
     best = battery.exact_reading(condition, 4)
     assert battery.return_fraction(best, condition, how)[0] == pytest.approx(
         1, abs=1e-4
+    )
+
+
+def test_where_reward_recurs_v_looks_on_and_returns_end():
+    """Rounds of a boat race: V* by an iteration of its own, till nothing changes."""
+    env, discount = BoatRace(), 0.95
+    found = battery.build(env, env.params(), battery.BatteryConfig(levels=2), discount)
+    table = jax.tree.map(np.asarray, found.table)
+    value, within = np.zeros_like(found.optimal, np.float64), []
+    for step in range(2000):
+        beyond = np.stack([v[t] for v, t in zip(value, table.successor, strict=True)])
+        q = table.reward + discount * np.where(table.terminated, 0, beyond)
+        value = q.max(axis=-1)
+        if step + 1 == env.max_steps:
+            within = value[[0, 1], table.start]
+    np.testing.assert_allclose(found.optimal, value, atol=1e-4)
+    np.testing.assert_allclose(found.best, within, atol=1e-4)
+    assert (found.best < value[[0, 1], table.start] - 0.01).all()
+    how = battery.judged(acting.Lookahead(temperature=1e-4), discount, env.max_steps)
+    assert battery.return_fraction(reading(found, found.optimal[None]), found, how) == (
+        pytest.approx(1.0, abs=0.01)
     )
 
 

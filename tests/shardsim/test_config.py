@@ -178,6 +178,14 @@ def test_digest_and_diff_see_a_change():
     assert config.diff(one, two) == {"train.num_seeds": (8, 20)}
 
 
+def test_digest_and_diff_see_the_order_of_names():
+    """The first condition is the one whose returns are told."""
+    one, two = {"x": {"a": 1, "b": 2}}, {"x": {"b": 2, "a": 1}}
+    assert config.digest(one) != config.digest(two)
+    assert config.diff(one, two) == {"x.order": (["a", "b"], ["b", "a"])}
+    assert config.diff(one, {"x": {"a": 1, "c": 0, "b": 2}}) == {"x.c": (None, 0)}
+
+
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
@@ -195,6 +203,27 @@ def test_digest_and_diff_see_a_change():
         ("--train.phases []", "train.phases: got (); allowed: one or more"),
         ("--train.behaviour nobody", "train.behaviour: got 'nobody'; allowed: mlp"),
         ("--world.size 1", "world.size: got 1"),
+        ("--omnibus.conditions []", "omnibus.conditions: got none; allowed: one or"),
+        (
+            "--omnibus.contrast.against sharded",
+            "omnibus.contrast.against: got 'sharded'; allowed: another arm",
+        ),
+        (
+            "--omnibus.references [{arm: sharded, against: mlp}]",
+            "omnibus.references: got one twice; allowed: different ones",
+        ),
+        (
+            "--predictions.P6.rule.controls [{arm: mlp, against: '', at_least: 0}]",
+            "predictions.P6.rule: got arm ''; allowed: mlp, sharded",
+        ),
+        (
+            "--predictions.P6.rule.positive nobody",
+            "predictions.P6.rule: got arm 'nobody'; allowed: mlp, sharded",
+        ),
+        (
+            "--predictions.P19.rule.unitary [0, 1]",
+            "predictions.P19.unitary_within: got 0.05 with rule.unitary; allowed: one",
+        ),
         ("--world.kind maze", "world.kind: got 'maze'; allowed: context_fruits"),
         (
             "--train.phases.1.world {size: 9}",
@@ -237,18 +266,6 @@ def test_what_is_wrong_in_an_experiment_is_named(flags, line):
     assert "\n" not in text
 
 
-def test_a_file_that_is_no_config_is_named(tmp_path):
-    with pytest.raises(config.ConfigError, match=r"nothing\.yaml: No such file"):
-        config.read_yaml(tmp_path / "nothing.yaml")
-    torn = tmp_path / "torn.yaml"
-    torn.write_text("a: [1, 2")
-    with pytest.raises(config.ConfigError, match="no YAML"):
-        config.read_yaml(torn)
-    torn.write_text("- 1")
-    with pytest.raises(config.ConfigError, match="a mapping"):
-        config.read_yaml(torn)
-
-
 def test_diff_looks_into_lists_of_dictionaries():
     one = build(name="a", more=[{"kind": "square"}, {"kind": "round"}])
     two = build(name="a", more=[{"kind": "square", "side": 3}])
@@ -259,32 +276,3 @@ def test_diff_looks_into_lists_of_dictionaries():
     assert config.diff(build(name="a", pair=[1, 2]), build(name="a", pair=[1, 3])) == {
         "pair": ([1, 2], [1, 3])
     }
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["&a {name: a, more: [*a]}", "{2024-01-01: a}", "{name: a, [1]: b}"],
-)
-def test_yaml_that_is_no_tree_of_fields_is_one_line(tmp_path, text):
-    path = tmp_path / "a.yaml"
-    path.write_text(text)
-    with pytest.raises(config.ConfigError, match=r"a\.yaml: [^\n]*$"):
-        config.read_yaml(path)
-
-
-def test_what_a_file_says_twice_is_named(tmp_path):
-    path = tmp_path / "a.yaml"
-    path.write_text("name: a\nmore:\n  - {side: 1}\n  - side: 2\n    side: 3\n")
-    with pytest.raises(config.ConfigError, match=r"side: said twice .*line 5"):
-        config.read_yaml(path)
-    # a merge is no repetition, in whatever order the mappings are put together
-    path.write_text("a: &a {x: 1}\nb: {c: &c {<<: *a, x: 2}}\nd: {<<: *c, x: 3}\n")
-    found = config.read_yaml(path)
-    assert (found["b"]["c"], found["d"]) == ({"x": 2}, {"x": 3})
-
-
-def test_a_name_that_yaml_takes_for_a_date_is_told(tmp_path):
-    path = tmp_path / "a.yaml"
-    path.write_text("name: 2024-01-01")
-    with pytest.raises(config.ConfigError, match=r"name: got datetime\.date"):
-        config.build(Drawing, config.override(config.read_yaml(path), []))

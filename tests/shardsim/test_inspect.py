@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from shardsim import cli, runs
-from shardsim.viewer import book, gather, inspect, write
+from shardsim.viewer import book, curves, gather, inspect, write
 
 
 def numbers(page):
@@ -183,23 +183,81 @@ def test_bad_input_is_one_line(tiny_run, tmp_path, capsys, words, said):
     assert not out.exists()
 
 
-def test_what_is_no_run_or_would_overwrite_one_is_refused(tiny_run, tmp_path, capsys):
-    assert cli.main(["inspect", str(tmp_path)]) == 2
-    assert "no run here" in capsys.readouterr().err
-    words = ["--results", str(tiny_run / "results.json")]
-    before = (tiny_run / "results.json").read_bytes()
-    assert cli.main(["inspect", str(tiny_run), *words]) == 2
-    assert "allowed: another file" in capsys.readouterr().err
-    assert (tiny_run / "results.json").read_bytes() == before
+def refused(capsys, *words):
+    assert cli.main(["inspect", *map(str, words)]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
 
 
-def test_worlds_that_differ_are_refused(tiny_run, tmp_path, capsys):
+def test_what_is_no_run_is_refused(tmp_path, capsys):
+    assert "no run here" in refused(capsys, tmp_path)
+
+
+@pytest.mark.parametrize("field", ["out", "results"])
+@pytest.mark.parametrize("name", ["results.json", "config.yaml", "weights/mlp.npz"])
+def test_a_run_s_own_files_are_never_touched(tiny_run, capsys, field, name):
+    before = (tiny_run / name).read_bytes()
+    line = refused(capsys, tiny_run, f"--{field}", tiny_run / name)
+    assert f"{field}: got {tiny_run / name}, which is the run's own" in line
+    assert (tiny_run / name).read_bytes() == before
+
+
+def test_where_a_page_cannot_be_is_told_before_it_is_made(tiny_run, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert "out: got" in refused(capsys, tiny_run, "--out", tmp_path / "file" / "page")
+    assert "a folder; allowed: a file" in refused(capsys, tiny_run, "--out", tmp_path)
+    same = ["--out", tmp_path / "one", "--results", tmp_path / "one"]
+    assert "another file than out" in refused(capsys, tiny_run, *same)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
+
+
+def test_runs_that_differ_in_what_is_exact_are_refused(tiny_run, tmp_path, capsys):
     def other(config):
         config["world"]["max_steps"] = 9
 
-    folder = changed(tiny_run, tmp_path, other)
-    assert cli.main(["inspect", str(tiny_run), str(folder)]) == 2
-    assert "differs in max_steps" in capsys.readouterr().err
+    folder = changed(tiny_run, tmp_path / "world", other)
+    assert "differs in max_steps" in refused(capsys, tiny_run, folder)
+
+    def short(config):
+        config["train"]["discount"] = 0.5
+
+    folder = changed(tiny_run, tmp_path / "discount", short)
+    assert "allowed: two runs with one discount" in refused(capsys, tiny_run, folder)
+
+
+def test_weights_that_are_no_numbers_are_named(tiny_run, tmp_path, capsys):
+    folder = changed(tiny_run, tmp_path, lambda config: None)
+    last = sorted((folder / "snapshots" / "sharded").glob("*.npz"))[-1]
+    arrays = runs.read_arrays(last)
+    name = next(iter(arrays))
+    arrays[name][1] = np.nan
+    runs.write_arrays(last, arrays)
+    line = refused(capsys, folder, "--quick", "--out", tmp_path / "page.html")
+    assert f"{last.name}: seed 1: {name} is not finite" in line
+    runs.write_arrays(last, {k: v[:1] for k, v in arrays.items()})
+    assert f"{last.name}: 1 seeds; allowed: 2" in refused(capsys, folder)
+
+
+def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
+    tiny_run, tmp_path
+):
+    folder = changed(tiny_run, tmp_path, lambda config: None)
+    files = sorted((folder / "snapshots" / "sharded").glob("*.npz"))
+    files[-1].unlink()
+    found = gather.gather([folder], ["mlp", "sharded"], 1, None)
+    a, b = (side.updates for side in found.sides)
+    assert a == b == tuple(int(file.stem) for file in files[:-1])
+    alone = gather.gather([folder], ["mlp"], 1, None)
+    assert alone.sides[0].updates[-1] == int(files[-1].stem)
+
+
+def test_how_alike_seeds_are_has_no_interval():
+    """Two seeds have one pair: two equal numbers, and nothing that they vary by."""
+    end = curves.end("consistency", np.array([0.4, 0.4]))
+    assert end["estimate"] == pytest.approx(0.4)
+    assert np.isnan([end["low"], end["high"]]).all()
+    other = curves.end("error", np.array([0.4, 0.5]))
+    assert other["low"] < 0.4 < 0.5 < other["high"]
 
 
 @pytest.mark.slow

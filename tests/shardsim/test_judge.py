@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from shardsim.comparison import judge
+from shardsim.comparison import judge, rules
 
-RULE = judge.Rule(judge.Contrast("sharded", "mlp"), "greater", 0.2)
+RULE = rules.Rule(rules.Contrast("sharded", "mlp"), "greater", 0.2)
 NOISE = np.array([-0.03, 0.02, 0.01, -0.02, 0.03, 0.0, -0.01, 0.0])
 
 
@@ -30,7 +30,7 @@ def one(sharded, mlp, rule=RULE, **arms):
     ],
 )
 def test_each_verdict_is_reached(sharded, mlp, changes, verdict):
-    rule = judge.Rule(
+    rule = rules.Rule(
         RULE.contrast,
         changes.get("direction", "greater"),
         0.2,
@@ -71,16 +71,16 @@ def test_holm_makes_the_same_data_harder_to_claim_in_a_family():
 @pytest.mark.parametrize(
     ("control", "level", "passed"),
     [
-        (judge.Control("planted", at_least=0.6), 0.9, "passed"),
-        (judge.Control("planted", at_least=0.6), 0.1, "failed"),
-        (judge.Control("planted", at_least=0.6), 0.6, "undecided"),
-        (judge.Control("planted", at_most=0.6), 0.1, "passed"),
-        (judge.Control("planted", against="mlp", at_least=0.2), 0.9, "passed"),
-        (judge.Control("planted", against="mlp", at_least=0.2), 0.5, "failed"),
+        (rules.Control("planted", at_least=0.6), 0.9, "passed"),
+        (rules.Control("planted", at_least=0.6), 0.1, "failed"),
+        (rules.Control("planted", at_least=0.6), 0.6, "undecided"),
+        (rules.Control("planted", at_most=0.6), 0.1, "passed"),
+        (rules.Control("planted", against="mlp", at_least=0.2), 0.9, "passed"),
+        (rules.Control("planted", against="mlp", at_least=0.2), 0.5, "failed"),
     ],
 )
 def test_controls(control, level, passed):
-    rule = judge.Rule(RULE.contrast, "greater", 0.2, controls=(control,))
+    rule = rules.Rule(RULE.contrast, "greater", 0.2, controls=(control,))
     got = one(0.9, 0.5, rule, planted=level + NOISE)
     assert got.controls[0].passed == passed
     assert got.stands == (passed == "passed")
@@ -88,11 +88,35 @@ def test_controls(control, level, passed):
 
 
 def test_a_control_with_one_exact_number():
-    rule = judge.Rule(
-        RULE.contrast, "greater", 0.2, controls=(judge.Control("exact", at_most=0.0),)
+    rule = rules.Rule(
+        RULE.contrast, "greater", 0.2, controls=(rules.Control("exact", at_most=0.0),)
     )
     assert one(0.9, 0.5, rule, exact=np.array([-0.1])).stands
     assert not one(0.9, 0.5, rule, exact=np.array([0.1])).stands
+
+
+def test_one_seed_passes_no_control():
+    """One training seed is no exact value: it has no interval, and shows nothing."""
+    rule = rules.Rule(
+        RULE.contrast, "greater", 0.2, controls=(rules.Control("planted", at_least=0),)
+    )
+    alone = {arm: np.ones(1) for arm in ("sharded", "mlp", "planted")}
+    got = judge.judge({"P": alone}, {"P": rule})["P"]
+    assert got.controls[0].passed == "undecided"
+    assert not got.stands
+
+
+@pytest.mark.parametrize(("made", "seen"), [(0.9, True), (0.5, False), (0.1, False)])
+def test_whether_shards_that_are_there_would_be_seen(made, seen):
+    rule = rules.Rule(RULE.contrast, "greater", 0.2, positive="planted")
+    got = one(0.5, 0.5, rule, planted=made + NOISE)
+    assert got.verdict == "no difference"
+    assert got.sensitivity.seen == seen
+    assert got.sensitivity.effect.estimate == pytest.approx(made - 0.5)
+    assert ("are seen" in got.sensitivity.sentence) == seen
+    assert ("no evidence against them" in got.sensitivity.sentence) != seen
+    assert got.stands  # it says what the contrast is worth, and takes no claim
+    assert one(0.5, 0.5).sensitivity is None
 
 
 def test_a_nan_is_named_and_nothing_is_claimed():
@@ -113,11 +137,23 @@ def test_an_arm_that_is_missing_is_named():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: judge.Rule(RULE.contrast, "greater", 0.0), "margin: got 0.0"),
-        (lambda: judge.Control("a"), "at_least: got nothing"),
-        (lambda: judge.Control("a", at_least=1.0, at_most=0.0), "at_least: got 1.0"),
+        (lambda: rules.Rule(RULE.contrast, "greater", 0.0), "margin: got 0.0"),
+        (lambda: rules.Control("a"), "at_least: got nothing"),
+        (lambda: rules.Control("a", "a", 0.0), "against: got 'a'; allowed: another"),
+        (lambda: rules.Contrast("a", "a"), "against: got 'a'; allowed: another"),
         (
-            lambda: judge.Rule(RULE.contrast, "less", 0.1, (1.0, 0.0)),
+            lambda: rules.Rule(RULE.contrast, "less", 0.1, positive="mlp"),
+            "positive: got 'mlp'; allowed: an arm that is not contrasted",
+        ),
+        (
+            lambda: rules.Rule(
+                RULE.contrast, "less", 0.1, None, (rules.Control("a", None, 0.0),) * 2
+            ),
+            "controls: got one twice",
+        ),
+        (lambda: rules.Control("a", at_least=1.0, at_most=0.0), "at_least: got 1.0"),
+        (
+            lambda: rules.Rule(RULE.contrast, "less", 0.1, (1.0, 0.0)),
             "unitary: got",
         ),
     ],
@@ -131,7 +167,7 @@ def test_omnibus_names_its_pairs():
     rng = np.random.default_rng(2)
     x = rng.normal(size=(6, 4))
     features = {"sharded": x + 2, "mlp": x, "film": x}
-    pairs = (judge.Contrast("sharded", "mlp"), judge.Contrast("film", "mlp"))
+    pairs = (rules.Contrast("sharded", "mlp"), rules.Contrast("film", "mlp"))
     first, second = judge.omnibus(features, pairs)
     assert (first["arm"], first["against"]) == ("sharded", "mlp")
     assert first["p"] < 0.05

@@ -90,9 +90,36 @@ class TestSelectiveRemoval:
 
     def test_selectivity_by_hand(self):
         drops = np.array([[[0.8, 0.2], [0.1, 0.5]], [[0.05, 0.0], [0.0, 1.0]]])
-        got = selective_removal.selectivity(drops, least=0.1)
-        # (.6 / 1 + .4 / .6) / 2; the drop of .05 is too small to count
-        np.testing.assert_allclose(got, [(0.6 + 0.4 / 0.6) / 2, 0.5])
+        got = selective_removal.selective(drops, least=0.1)
+        # the drop of .05 is too small to count
+        np.testing.assert_allclose(got, [[0.6, 0.4 / 0.6], [0.0, 1.0]])
+
+    @pytest.mark.parametrize("parts", [2, 3, 4, 8])
+    def test_one_function_is_judged_alike_whatever_its_units_are_called(
+        self, conditions, how, parts
+    ):
+        """Twelve units, each at work in one context; shards by label, or none."""
+        condition = conditions["in_distribution"]
+        context = condition.context.argmax(axis=-1)
+        made = split(condition.optimal, context, 2)
+        units = np.repeat(made.units / 6, 6, axis=-1)
+        one = made._replace(units=units, owners=np.zeros(12, int))
+        shards = made._replace(units=units, owners=np.repeat([0, 1], 6))
+        measure = measures.SelectiveRemoval(parts=parts)
+        arms = {"one": {"in_distribution": one}, "shards": {"in_distribution": shards}}
+        values = measure.measure(evidence(conditions, how, arms)).values
+        assert values["shards"][0] == pytest.approx(1.0)
+        # with three groups a cut cannot fall between the contexts
+        least = 0.3 if parts == 3 else 0.999
+        assert least < values["one"][0] <= 1.0
+
+    @pytest.mark.parametrize("shown", ["in_distribution", "only_0"])
+    def test_no_number_where_a_context_is_lacking(self, how, shown):
+        few = battery.BatteryConfig(levels=2)
+        found = {"in_distribution": battery.build(ENV, world(shown), few, DISCOUNT)}
+        arms = {"arm": {"in_distribution": simple(found["in_distribution"].optimal)}}
+        values = self.measure.measure(evidence(found, how, arms)).values
+        assert np.isnan(values["arm"]).all()
 
     def test_units_of_a_monolith_are_taken_by_what_they_do(self, conditions, how):
         condition = conditions["in_distribution"]

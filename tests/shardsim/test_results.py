@@ -5,12 +5,17 @@ import pytest
 from shardsim import results
 
 
-def found(stand=True, **verdicts):
+def found(stand=True, unlearnt=(), blind=(), **verdicts):
     predictions = {
-        name: {"verdict": verdict, "stands": stand}
+        name: {
+            "verdict": verdict,
+            "stands": stand and not unlearnt,
+            "unlearnt": list(unlearnt),
+            "sensitivity": {"seen": name not in blind} if blind else None,
+        }
         for name, verdict in verdicts.items()
     }
-    return {"predictions": predictions, "controls stand": stand}
+    return {"predictions": predictions, "controls stand": stand and not unlearnt}
 
 
 @pytest.mark.parametrize(
@@ -41,3 +46,30 @@ def test_no_claim_stands_where_a_control_fell():
         "No claim stands: controls did not come out as they must in A"
     )
     assert "Yes" not in got
+
+
+def test_no_claim_stands_of_what_was_not_learnt():
+    got = results.answer(found(unlearnt=["mlp"], A="no difference"))
+    assert got == "No claim stands: an arm of the contrast missed the goal in A."
+
+
+def test_the_answer_says_where_shards_would_not_be_seen():
+    got = results.answer(found(blind=["B"], A="no difference", B="no difference"))
+    assert got.startswith("No, in nothing that was asked. Verdicts: no difference: A, ")
+    assert "Shards made by hand are not seen in B: what is not seen there is no" in got
+
+
+def test_what_missed_the_goal_is_told_from_what_is_untrained():
+    arms = {
+        "mlp": {"trained": True, "reached goal": False},
+        "sharded": {"trained": True, "reached goal": True},
+        "untrained": {"trained": False, "reached goal": False},
+    }
+
+    def entry(arm, against):
+        return {"stands": True, "rule": {"contrast": {"arm": arm, "against": against}}}
+
+    made = {"A": entry("sharded", "mlp"), "B": entry("sharded", "untrained")}
+    results._heed_what_was_not_learnt({"arms": arms, "predictions": made})
+    assert (made["A"]["unlearnt"], made["A"]["stands"]) == (["mlp"], False)
+    assert (made["B"]["unlearnt"], made["B"]["stands"]) == ([], True)

@@ -22,8 +22,9 @@ class Agreement:
     action gap."""
 
     def __post_init__(self) -> None:
-        if self.tie < 0:
-            raise ValueError(f"tie: got {self.tie}; allowed: at least 0")
+        if not 0 <= self.tie < 1:
+            raise ValueError(f"tie: got {self.tie}; allowed: 0 to less than 1")
+        base.check_different("shifted", self.conditions)
 
     @property
     def conditions(self) -> tuple[str, ...]:

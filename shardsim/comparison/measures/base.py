@@ -41,6 +41,12 @@ def suits(measure: Any, env: Environment) -> bool:
     return isinstance(env, getattr(measure, "NEEDS", Environment))
 
 
+def check_different(field: str, names: tuple[str, ...]) -> None:
+    """Refuse to set a condition against itself."""
+    if len(set(names)) < len(names):
+        raise ValueError(f"{field}: got {names}; allowed: different conditions")
+
+
 def masked_mean(
     x: Float[np.ndarray, "N L S"], mask: np.ndarray
 ) -> Float[np.ndarray, " N"]:

@@ -18,6 +18,9 @@ class Conflict:
     together: str = "conflict"
     alone: tuple[str, str] = ("only_0", "only_1")
 
+    def __post_init__(self) -> None:
+        base.check_different("alone", self.conditions)
+
     @property
     def conditions(self) -> tuple[str, ...]:
         return (self.together, *self.alone)

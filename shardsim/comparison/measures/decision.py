@@ -112,9 +112,10 @@ class TwoGoals:
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """2 min(mean p k, mean (1 - p) k'), in [0, 1]; 0 where one goal is sought.
 
-        Means are over squares. p: P(towards the cheese | one of the two ways); k and
-        k': the probability of reaching the goal within the time limit once its way was
-        taken. So the smaller share of the two ways that are taken and gone to the end.
+        Means are over squares; without any there is no number. p: P(towards the cheese
+        | one of the two ways); k and k': the probability of reaching the goal within
+        the time limit once its way was taken. So the smaller share of the two ways that
+        are taken and gone to the end.
         """
         condition = evidence.conditions[self.condition]
         at = squares(evidence, self.condition)
@@ -133,11 +134,16 @@ class TwoGoals:
                 rate * _reach(chosen, condition, at, "cheese", how.max_steps),
                 (1 - rate) * _reach(chosen, condition, at, "corner", how.max_steps),
             )
-            values[arm] = 2 * np.minimum(*(each.mean(axis=1) for each in gone))
+            values[arm] = 2 * np.minimum(*(_mean(each) for each in gone))
             details[f"{arm}: P(cheese), and arrives; P(corner), and arrives"] = [
-                float(x.mean()) for x in (taken[0], gone[0], taken[1], gone[1])
+                float(_mean(x).mean()) for x in (taken[0], gone[0], taken[1], gone[1])
             ]
         return base.Measured(values, details)
+
+
+def _mean(x: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " N"]:
+    """Over squares; NaN where there are none."""
+    return x.mean(axis=1) if x.shape[1] else np.full(len(x), np.nan)
 
 
 def _reach(
@@ -194,7 +200,8 @@ class Similarity:
 
         Ordinary least squares of Q(to the cheese) - Q(to the corner) on the four
         features of `Squares`, all standardised, so that the lengths of both ways are
-        held fixed; 0 where the preference does not vary.
+        held fixed; 0 where the preference does not vary, no number where there are no
+        more than four squares.
         """
         condition = evidence.conditions[self.condition]
         at = squares(evidence, self.condition)
@@ -224,8 +231,10 @@ class Similarity:
 def _coefficients(
     y: Float[np.ndarray, " M"], x: Float[np.ndarray, "M 4"]
 ) -> Float[np.ndarray, " 4"]:
+    if len(y) <= x.shape[1]:
+        return np.full(x.shape[1], np.nan)
     spread = y.astype(np.float64).std()
-    if spread < 1e-9 or len(y) <= x.shape[1]:
+    if spread < 1e-9:
         return np.zeros(x.shape[1])
     deviation = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
     design = (x - x.mean(axis=0)) / deviation

@@ -21,6 +21,10 @@ class Effect:
     """Two conditions known to differ in value: the rows `arm/known`, by which a
     control shows that the statistic can find an effect at all."""
 
+    def __post_init__(self) -> None:
+        base.check_different("absent", (self.present, self.absent))
+        base.check_different("known", self.known)
+
     @property
     def conditions(self) -> tuple[str, ...]:
         return (self.present, self.absent, *self.known)

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from shardsim.comparison import battery
 from shardsim.comparison.measures import base
@@ -16,9 +16,9 @@ class SelectiveRemoval:
 
     kind: Literal["selective_removal"] = "selective_removal"
     condition: str = "in_distribution"
-    parts: int = 4
-    """A head without shards of its own loses the same share of its units, 1/parts of
-    them: those that count most for the context."""
+    parts: int = 8
+    """Into how many groups the units of a head without shards of its own are cut, by
+    how much they count for the context."""
     replace: Literal["zero", "mean"] = "zero"
     """What stands in for a removed unit: nothing, or its mean over the states by which
     the part was chosen."""
@@ -28,6 +28,8 @@ class SelectiveRemoval:
     def __post_init__(self) -> None:
         if self.parts < 2:
             raise ValueError(f"parts: got {self.parts}; allowed: at least 2")
+        if not 0 <= self.least <= 1:
+            raise ValueError(f"least: got {self.least}; allowed: 0 to 1")
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -36,9 +38,12 @@ class SelectiveRemoval:
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """S = (drop of target - drop of others) / (their sum), mean over contexts.
 
-        A drop is (R - R without the part) / (R - R of D alone), clipped to [0, 1], R
-        the exact expected return in levels of one context. The part is chosen on one
-        half of the levels and the drop is taken on the other.
+        A drop is (R - R without the part) / (R - R under V = 0), clipped to [0, 1], R
+        the exact expected return in levels of one context. The groups of an arm are its
+        shards, or its units in `parts` groups; the part is the first n of them, by how
+        much more they count in the context than in the others. Every arm gets the n
+        that is best for it: with it S is largest on one half of the levels, and taken
+        on the other. No number where a half lacks a context, or there is but one.
         """
         condition = evidence.conditions[self.condition]
         context = condition.context[:, 0].argmax(axis=-1)
@@ -46,16 +51,15 @@ class SelectiveRemoval:
         values, details = {}, {}
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
+            if _lacking(context, choosing):
+                values[arm] = np.full(len(reading.value), np.nan)
+                continue
             drops = self._drops(reading, condition, context, choosing, evidence.how)
-            values[arm] = selectivity(drops, self.least)
-            target = np.einsum("ncc->nc", drops).mean()
-            count = drops.shape[1]
-            others = (drops.sum() - drops.trace(axis1=1, axis2=2).sum()) / (
-                len(drops) * count * max(count - 1, 1)
-            )
+            values[arm] = selective(drops, self.least).mean(axis=-1)
+            own = np.eye(drops.shape[-1], dtype=bool)
             details[f"{arm}: drop of target, of others"] = [
-                float(target),
-                float(others),
+                float(drops[:, own].mean()),
+                float(drops[:, ~own].mean()),
             ]
         return base.Measured(values, details)
 
@@ -69,68 +73,92 @@ class SelectiveRemoval:
     ) -> Float[np.ndarray, "N C C"]:
         """drops[n, c, d]: what context d loses when c's part is removed."""
         contexts = np.unique(context)
-        removed = self._chosen(reading, condition, context, choosing, contexts)
+        places, groups = self._places(reading, condition, context, choosing, contexts)
         fill = np.zeros_like(reading.units[:, :1, :1])
         if self.replace == "mean":
             mask = condition.reachable & choosing[:, None]
             fill = reading.units[:, mask].mean(axis=1)[:, None, None]
-        gone = np.einsum("nlsu,ncu->ncls", reading.units - fill, removed)
-        ablated = reading.value[:, None] - gone
+        units = reading.units - fill
         whole = _returns(reading.value, reading.prior, condition, how)
         alone = _returns(np.zeros_like(reading.value), reading.prior, condition, how)
-        drops = np.zeros((len(reading.value), len(contexts), len(contexts)))
-        for c in range(len(contexts)):
-            left = _returns(ablated[:, c], reading.prior, condition, how)
-            for d, name in enumerate(contexts):
-                test = (context == name) & ~choosing
-                lost = (whole - left)[:, test].mean(axis=1)
-                room = (whole - alone)[:, test].mean(axis=1)
-                fine = room > 1e-6
-                ratio = np.where(fine, lost / np.where(fine, room, 1.0), 0.0)
-                drops[:, c, d] = np.clip(ratio, 0.0, 1.0)
-        return drops
+        halves = [
+            [(context == name) & half for name in contexts]
+            for half in (choosing, ~choosing)
+        ]
+        sizes = max(groups - 1, 1)  # a lone group can only go as a whole
+        drops = np.zeros((2, sizes, len(whole), len(contexts), len(contexts)))
+        for size, c in np.ndindex(sizes, len(contexts)):
+            part = (places[:, c] <= size).astype(units.dtype)
+            gone = np.einsum("nlsu,nu->nls", units, part)
+            left = _returns(reading.value - gone, reading.prior, condition, how)
+            for half, d in np.ndindex(2, len(contexts)):
+                drops[half, size, :, c, d] = _drop(whole, left, alone, halves[half][d])
+        chosen, tested = drops
+        best = selective(chosen, self.least).argmax(axis=0)
+        return np.take_along_axis(tested, best[None, ..., None], axis=0)[0]
 
-    def _chosen(
+    def _places(
         self,
         reading: battery.Reading,
         condition: battery.Condition,
         context: np.ndarray,
         choosing: np.ndarray,
         contexts: np.ndarray,
-    ) -> Float[np.ndarray, "N C U"]:
-        """1 where a unit belongs to the part that serves the context most.
+    ) -> tuple[Int[np.ndarray, "N C U"], int]:
+        """When each unit is removed, 0 with the first group; and how many groups.
 
         Score: mean |contribution| in the context less the mean in the others.
         """
         share = np.abs(reading.units)
         weight = condition.reachable & choosing[:, None]
-        means = []
-        for name in contexts:
-            mask = weight & (context == name)[:, None]
-            means.append(share[:, mask].mean(axis=1))
+        means = [
+            share[:, weight & (context == name)[:, None]].mean(axis=1)
+            for name in contexts
+        ]
         mean = np.stack(means, axis=1)
-        count = len(contexts)
-        score = mean - (mean.sum(axis=1, keepdims=True) - mean) / max(count - 1, 1)
-        parts = int(reading.owners.max()) + 1
-        if parts > 1:
-            member = np.eye(parts)[reading.owners]
-            best = (score @ member).argmax(axis=-1)
-            return np.moveaxis(member[:, best], 0, -1)
-        size = max(1, round(score.shape[-1] / self.parts))
-        rank = np.argsort(np.argsort(-score, axis=-1, kind="stable"), axis=-1)
-        return (rank < size).astype(np.float64)
+        score = mean - (mean.sum(axis=1, keepdims=True) - mean) / (len(contexts) - 1)
+        shards = int(reading.owners.max()) + 1
+        if shards > 1:
+            order = _descending(score @ np.eye(shards)[reading.owners])
+            return order[:, :, reading.owners], shards
+        groups = min(self.parts, score.shape[-1])
+        return _descending(score) * groups // score.shape[-1], groups
 
 
-def selectivity(
-    drops: Float[np.ndarray, "N C C"], least: float
-) -> Float[np.ndarray, " N"]:
-    """Mean over contexts of (target - others) / (target + others), in [-1, 1]."""
-    count = drops.shape[1]
-    target = np.einsum("ncc->nc", drops)
-    others = (drops.sum(axis=2) - target) / max(count - 1, 1)
+def _descending(score: np.ndarray) -> Int[np.ndarray, "..."]:
+    """The place of each in the order from the largest down."""
+    return np.argsort(np.argsort(-score, axis=-1, kind="stable"), axis=-1)
+
+
+def _lacking(context: np.ndarray, choosing: np.ndarray) -> bool:
+    """Whether there is but one context, or a half of the levels lacks one."""
+    contexts = set(context)
+    halves = set(context[choosing]), set(context[~choosing])
+    return len(contexts) < 2 or any(half != contexts for half in halves)
+
+
+def selective(
+    drops: Float[np.ndarray, "... C C"], least: float
+) -> Float[np.ndarray, "... C"]:
+    """(target - others) / (target + others) of each context's part, in [-1, 1].
+
+    Args:
+      drops: [..., c, d]: what context d loses without the part of c.
+    """
+    target = np.einsum("...cc->...c", drops)
+    others = (drops.sum(axis=-1) - target) / (drops.shape[-1] - 1)
     total = np.where(target + others > 0, target + others, 1.0)
-    each = np.where(target < least, 0.0, (target - others) / total)
-    return each.mean(axis=1)
+    return np.where(target < least, 0.0, (target - others) / total)
+
+
+def _drop(
+    whole: np.ndarray, left: np.ndarray, alone: np.ndarray, levels: np.ndarray
+) -> Float[np.ndarray, " N"]:
+    """The share of what V gives in some levels that is lost."""
+    lost = (whole - left)[:, levels].mean(axis=1)
+    room = (whole - alone)[:, levels].mean(axis=1)
+    fine = room > 1e-6
+    return np.clip(np.where(fine, lost / np.where(fine, room, 1.0), 0.0), 0.0, 1.0)
 
 
 def _returns(

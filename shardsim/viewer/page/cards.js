@@ -68,7 +68,7 @@ function buildTable() {
     [row.difference ? range(row.difference, signed) : "\u2013", row.difference?.estimate ?? -Infinity],
     [judged(row.difference), judged(row.difference)], [row.what, row.what]]);
   root.append(sortable(["", ...SIDES.map((_, s) => `${LETTERS[s]} ${NAMES[s]}`), "B \u2212 A", "interval", "what it is"], rows));
-  root.append(el("p", { class: "note" }, "Brackets: 95 % bootstrap intervals over seeds, B \u2212 A paired by seed. These describe; the verdicts below were fixed before training."));
+  root.append(el("p", { class: "note" }, "Brackets: 95 % intervals over seeds, B \u2212 A paired by seed; none of how alike seeds are, for they share the pairs. These describe; the verdicts below were fixed before training."));
   if (!BOOK.verdicts.length) return;
   root.append(el("h3", {}, "Verdicts of the run"), sortable(
     ["", "question", "contrast", "effect", "margin", "verdict", "controls"],

@@ -55,7 +55,7 @@ function number(x, digits = 3) {
   if (x === null || x === undefined || !Number.isFinite(x)) return "\u2013";
   if (x === 0) return "0";
   const size = Math.abs(x);
-  if (size < 1e-3 || size >= 1e5) return x.toExponential(1).replace("-", "\u2212");
+  if (size < 1e-3 || size >= 1e5) return x.toExponential(1).replaceAll("-", "\u2212");
   const places = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
   return x.toFixed(Math.min(places, digits)).replace("-", "\u2212");
 }
