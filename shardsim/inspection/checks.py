@@ -7,6 +7,7 @@ Values can be looked at only outside of a compiled program: under `jax.jit` and
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -52,6 +53,25 @@ def at_least(name: str, got: float, least: float) -> None:
     """Refuse a number below the least that is allowed."""
     if not got >= least:
         raise ValueError(f"{name}: got {got}; allowed: at least {least}")
+
+
+def between(name: str, got: Any, least: float, most: Any = np.inf) -> None:
+    """Refuse numbers out of a range, ends allowed, where values can be looked at."""
+    if isinstance(got, jax.core.Tracer) or isinstance(most, jax.core.Tracer):
+        return
+    numbers, most = np.asarray(got), float(most)
+    bad = ~((numbers >= least) & (numbers <= most))
+    if bad.any():
+        allowed = f"{least} to {most:.4g}" if most < np.inf else f"at least {least}"
+        raise ValueError(f"{name}: got {numbers[bad].flat[0]}; allowed: {allowed}")
+
+
+def floating(array: Any) -> jax.Array:
+    """Whole numbers and truth values as floating-point numbers, others as they are."""
+    array = jnp.asarray(array)
+    if jnp.issubdtype(array.dtype, jnp.floating):
+        return array
+    return array.astype(jnp.zeros(()).dtype)
 
 
 def one_of(name: str, got: Any, allowed: Any) -> None:

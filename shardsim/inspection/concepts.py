@@ -31,10 +31,7 @@ def floats(name: str, array: Any, *sizes: int | None) -> Array:
     """The array as floating-point numbers, refused if misshapen or not finite."""
     checks.shaped(name, array, *sizes)
     checks.finite(name, array)
-    array = jnp.asarray(array)
-    if not jnp.issubdtype(array.dtype, jnp.floating):
-        array = array.astype(jnp.zeros(()).dtype)
-    return array
+    return checks.floating(array)
 
 
 def samples(x: Any) -> Float[Array, "n d"]:

@@ -80,7 +80,8 @@ def exact(worths: Float[Array, "coalitions *O"]) -> Shapley:
     (v(S + i + j) - v(S + i) - v(S + j) + v(S)).
 
     Args:
-      worths: v of each coalition in the order of `coalitions`, as `play` returns it.
+      worths: v of each coalition in the order of `coalitions`, as `play` returns it;
+        whole numbers and truth values are taken for floating-point ones.
 
     Raises:
       ValueError: as many worths as no number of objects from 1 to 10 has, NaN.
@@ -95,7 +96,7 @@ def exact(worths: Float[Array, "coalitions *O"]) -> Shapley:
             f"worths: got {count} of them; allowed: 2^n for n of 1 to {MOST} objects"
         )
     checks.finite("worths", worths)
-    v = jnp.asarray(worths)
+    v = checks.floating(worths)
     values = jnp.stack([_average(_step(v, n, (i,)), n - 1) for i in range(n)])
     pairs = [
         [_pair(v, n, i, j) if i != j else jnp.zeros_like(v[0]) for j in range(n)]

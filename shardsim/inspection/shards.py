@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from shardsim.inspection import checks
 
 TOLERANCE = 1e-5
-"""How far contributions may be from adding up to V, in units of V."""
+"""How far contributions may be from adding up to V: of the largest |V|, or of 1."""
 
 
 class Contributions(NamedTuple):
@@ -34,7 +34,8 @@ class Contributions(NamedTuple):
     @property
     def adds_up(self) -> bool:
         """Whether the residual is within the tolerance in every state; host side."""
-        return bool(jnp.abs(self.residual).max() <= TOLERANCE)
+        size = jnp.maximum(jnp.abs(self.value).max(), 1)
+        return bool(jnp.abs(self.residual).max() <= TOLERANCE * size)
 
     def summary(self) -> str:
         worst = float(jnp.abs(self.residual).max())
@@ -53,7 +54,8 @@ class Usage(NamedTuple):
     """Of the normalised gates of a state, in nats: 0 where one shard decides."""
     mean_entropy: Float[Array, ""]
     in_use: Float[Array, ""]
-    """exp(entropy of `gate_share`): 1 where one shard does all, K where all share."""
+    """exp(entropy of `gate_share` over its sum): 1 where one shard does all, K where
+    all share, 0 where all gates are shut."""
     dead: Bool[Array, " K"]
     """`value_share` below the threshold. All are dead where V = 0 everywhere."""
     twins: Bool[Array, "K K"]
@@ -133,30 +135,21 @@ def usage(
       twin: correlation above which two shards count as twins, 0 to 1.
     """
     _checked(gates, parts)
-    for name, number in (("dead", dead), ("twin", twin)):
-        if not 0 <= number <= 1:
-            raise ValueError(f"{name}: got {number}; allowed: 0 to 1")
-    total = gates.sum(axis=-1, keepdims=True)
-    share = jnp.where(total > 0, gates / jnp.where(total > 0, total, 1), 0)
-    gate_share = share.mean(axis=0)
-    entropy = _entropy(share)
+    checks.between("gates", gates, 0)
+    checks.between("dead", dead, 0, 1)
+    checks.between("twin", twin, 0, 1)
+    share = _over(gates, gates.sum(axis=-1, keepdims=True))
+    gate_share, entropy = share.mean(axis=0), _entropy(share)
+    in_use = jnp.exp(_entropy(_over(gate_share, gate_share.sum())))
+    in_use = jnp.where(gate_share.any(), in_use, 0)
     size = jnp.abs(gates * parts).sum(axis=0)
-    whole = size.sum()
-    value_share = jnp.where(whole > 0, size / jnp.where(whole > 0, whole, 1), 0)
+    value_share = _over(size, size.sum())
     gone = value_share < dead
     alike = _likeness(gates * parts)
     pairs = (alike > twin) & ~gone[:, None] & ~gone[None, :]
     pairs = pairs & ~jnp.eye(len(gone), dtype=bool)
-    return Usage(
-        gate_share,
-        value_share,
-        entropy,
-        entropy.mean(),
-        jnp.exp(_entropy(gate_share)),
-        gone,
-        pairs,
-        alike,
-    )
+    mean = entropy.mean()
+    return Usage(gate_share, value_share, entropy, mean, in_use, gone, pairs, alike)
 
 
 def match(
@@ -178,6 +171,7 @@ def match(
     """
     checks.shaped("each_a", each_a, None, None)
     checks.shaped("each_b", each_b, len(each_a), None)
+    checks.at_least("states", len(each_a), 1)
     checks.finite("each_a", each_a)
     checks.finite("each_b", each_b)
     checks.at_least("shuffles", shuffles, 0)
@@ -225,23 +219,23 @@ def clamp(
       shard: 0 to K - 1.
       to: the gate, 0 to 1.
       renormalise: whether the other gates are scaled so that the sum of all gates of a
-        state stays what it was (for softmax gates). A state whose other gates are all
-        shut keeps them shut.
+        state stays what it was (for softmax gates); no less than `to`, else the other
+        gates are shut under jit and it is refused elsewhere. A state whose other gates
+        are all shut keeps them shut.
     """
     _checked(gates, parts)
     count = gates.shape[1]
-    if not 0 <= shard < count:
-        raise ValueError(f"shard: got {shard}; allowed: 0 to {count - 1}")
-    if not 0 <= to <= 1:
-        raise ValueError(f"to: got {to}; allowed: 0 to 1")
+    checks.between("shard", shard, 0, count - 1)
+    checks.between("to", to, 0, 1)
     others = jnp.arange(count)[None, :] != shard
     rest = jnp.where(others, gates, 0)
     if renormalise:
         before = rest.sum(axis=-1, keepdims=True)
-        wanted = gates.sum(axis=-1, keepdims=True) - to
-        rest = jnp.where(
-            before > 0, rest * wanted / jnp.where(before > 0, before, 1), 0
-        )
+        total = gates.sum(axis=-1, keepdims=True)
+        # a softmax sums to 1 but for rounding
+        most = jnp.where(before > 0, total, 1).min() * (1 + TOLERANCE)
+        checks.between("to", to, 0, most)
+        rest = rest * _over(jnp.maximum(total - to, 0), before)
     return _changed(jnp.where(others, rest, to), parts)
 
 
@@ -274,6 +268,11 @@ def _checked(gates: Float[Array, "S K"], parts: Float[Array, "S K"]) -> None:
     checks.at_least("states", len(gates), 1)
     checks.finite("gates", gates)
     checks.finite("parts", parts)
+
+
+def _over(part: Array, whole: Array) -> Array:
+    """part / whole, and 0 where the whole is."""
+    return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1), 0)
 
 
 def _entropy(share: Float[Array, "... K"]) -> Float[Array, "..."]:

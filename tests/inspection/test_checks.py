@@ -38,5 +38,12 @@ def test_numbers_and_names():
         checks.at_least("k", 0, 1)
     with pytest.raises(ValueError, match="k: got nan"):
         checks.at_least("k", float("nan"), 1)
+    checks.between("share", [0, 0.5, 1], 0, 1)
+    with pytest.raises(ValueError, match="share: got 2; allowed: 0 to 1"):
+        checks.between("share", 2, 0, 1)
+    with pytest.raises(ValueError, match="gates: got -3; allowed: at least 0"):
+        checks.between("gates", np.array([[1, 2], [-3, -4]]), 0)
+    with pytest.raises(ValueError, match="share: got nan; allowed: 0 to 1"):
+        checks.between("share", float("nan"), 0, 1)
     with pytest.raises(ValueError, match="method: got 'c'; allowed: a, b"):
         checks.one_of("method", "c", ("a", "b"))

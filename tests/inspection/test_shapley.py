@@ -37,6 +37,18 @@ def test_gloves_by_hand():
     assert "3 objects: object 0 counts most, 0.6667" in found.summary()
 
 
+@pytest.mark.parametrize("kind", [int, bool, np.float64])
+def test_worths_of_any_kind_are_shared_out(kind):
+    # a pair of objects that are needed both: half for each
+    game = np.array([0, 0, 0, 1], kind)
+    found = shapley.exact(game)
+    np.testing.assert_allclose(found.values, [0.5, 0.5])
+    np.testing.assert_allclose(found.interactions, [[0, 1], [1, 0]])
+    assert found.change == 1
+    played = shapley.exact(shapley.play(lambda s: s.sum(), 2))
+    np.testing.assert_allclose(played.values, [1, 1])
+
+
 def test_one_object_gets_all():
     found = shapley.exact(jnp.array([2.0, 7.0]))
     assert found.values.tolist() == [5]

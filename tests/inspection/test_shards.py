@@ -81,6 +81,45 @@ def test_usage_by_hand():
     assert not found.dead.any()
 
 
+def test_states_with_all_gates_shut_say_nothing_of_how_many_are_in_use():
+    # two shards share one state of three, and are two all the same
+    gates = jnp.asarray([[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]])
+    found = shards.usage(gates, jnp.ones((3, 2)))
+    assert float(found.in_use) == pytest.approx(2, rel=1e-6)
+    assert float(shards.usage(0 * gates, jnp.ones((3, 2))).in_use) == 0
+    with pytest.raises(ValueError, match=r"gates: got -0\.5; allowed: at least 0"):
+        shards.usage(-gates, jnp.ones((3, 2)))
+    # where values can't be looked at it runs
+    assert jax.jit(shards.usage)(-gates, jnp.ones((3, 2))).dead.shape == (2,)
+
+
+def test_a_large_value_may_be_rounded_by_more():
+    each = jnp.asarray([[1e6, 1.0], [2.0, 3.0]])
+    off = each.sum(axis=-1) + jnp.asarray([1.0, 0.0])
+    assert shards.contributions(off, jnp.ones((2, 2)), each).adds_up
+    # a millionth of V is rounding, a thousandth is not, and a small V counts as 1
+    assert not shards.contributions(1.001 * off, jnp.ones((2, 2)), each).adds_up
+    small = jnp.full((2, 2), 1e-3)
+    assert not shards.contributions(
+        small.sum(axis=-1) + 1e-4, jnp.ones((2, 2)), small
+    ).adds_up
+
+
+def test_no_gate_is_made_negative_to_keep_the_sum():
+    gates, parts = jnp.asarray([[0.2, 0.4], [0.5, 0.5]]), jnp.ones((2, 2))
+    with pytest.raises(ValueError, match=r"to: got 0\.9; allowed: 0 to 0\.6"):
+        shards.clamp(gates, parts, 1, 0.9, renormalise=True)
+    traced = jax.jit(lambda g: shards.clamp(g, parts, 1, 0.9, renormalise=True))
+    np.testing.assert_allclose(traced(gates).gates, [[0, 0.9], [0.1, 0.9]], atol=1e-6)
+    # a softmax that sums to 1 but for rounding may be clamped to 1
+    near = jnp.asarray([[0.2, 0.8 - 1e-7]])
+    held = shards.clamp(near, parts[:1], 1, 1.0, renormalise=True)
+    np.testing.assert_array_equal(held.gates, [[0, 1]])
+    # with nothing else open there is nothing to take from
+    alone = shards.clamp(jnp.asarray([[0.0, 0.3]]), parts[:1], 1, 0.5, renormalise=True)
+    np.testing.assert_array_equal(alone.gates, [[0, 0.5]])
+
+
 @pytest.mark.slow
 def test_the_dead_and_the_twins_are_found_and_no_others():
     found = shards.usage(*planted())
@@ -247,5 +286,7 @@ def test_bad_input_is_named():
         shards.shuffle_gates(gates[:1], parts[:1], jax.random.key(0))
     with pytest.raises(ValueError, match="each_b: got shape"):
         shards.match(parts, parts[:2])
+    with pytest.raises(ValueError, match="states: got 0; allowed: at least 1"):
+        shards.match(parts[:0], parts[:0])
     with pytest.raises(ValueError, match="each_a: got 1 numbers"):
         shards.match(broken, parts)
