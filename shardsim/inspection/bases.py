@@ -154,8 +154,9 @@ def principal(features: Float[Array, "n d"]) -> Basis:
 def spanned(directions: Float[Array, "*N r d"]) -> Basis:
     """An orthonormal basis of given directions (LEACE, CDE, probes), in their order.
 
-    The first k of it span the first k directions. `values` are what each adds: the
-    length of its part outside of those before it, of a unit vector.
+    The first k of it span the first k directions: one that adds nothing, a row of 0 or
+    one in the span of those before it but for rounding, stays a row of 0. `values` are
+    what each adds: the length of its part outside of those before it, of a unit vector.
 
     Raises:
       ValueError: more directions than d, a number that is not finite.
@@ -166,11 +167,28 @@ def spanned(directions: Float[Array, "*N r d"]) -> Basis:
     given = jnp.asarray(directions)
     length = jnp.sqrt(jnp.square(given).sum(axis=-1, keepdims=True))
     unit = given / jnp.where(length > 0, length, 1.0)
-    q, upper = jnp.linalg.qr(jnp.swapaxes(unit, -1, -2))
-    added = jnp.diagonal(upper, axis1=-2, axis2=-1)
-    sign = jnp.where(added < 0, -1.0, 1.0).astype(given.dtype)
-    reads = jnp.swapaxes(q, -1, -2) * sign[..., None]
-    return Basis(jnp.abs(added), reads, reads)
+    added, reads = jnp.vectorize(_in_order, signature="(r,d)->(r),(r,d)")(unit)
+    return Basis(added, reads, reads)
+
+
+def _in_order(unit: Float[Array, "r d"]) -> tuple[Array, Array]:
+    """What each unit row adds to those before it, and in which direction."""
+    least = 4 * max(unit.shape) * jnp.finfo(unit.dtype).eps
+
+    def clean(number: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        added, done = state
+        row = done[number]
+        before = jnp.where((jnp.arange(len(done)) < number)[:, None], done, 0.0)
+        # twice, because what is left of the first time is orthogonal only to rounding
+        for _ in range(2):
+            row = row - before.T @ (before @ row)
+        size = jnp.sqrt(jnp.square(row).sum())
+        some = size > least
+        row = jnp.where(some, row / jnp.where(some, size, 1.0), 0.0)
+        size = jnp.where(some, size, 0.0)
+        return added.at[number].set(size), done.at[number].set(row)
+
+    return jax.lax.fori_loop(0, len(unit), clean, (jnp.zeros_like(unit[:, 0]), unit))
 
 
 def random(key: Key[Array, ""], draws: int, rank: int, like: Array) -> Basis:
@@ -224,7 +242,9 @@ def score(
     mean = data.mean(axis=0, keepdims=True)
     clean = downstream(data)
     spread = jnp.square(clean - clean.mean(axis=0, keepdims=True)).sum()
-    if not isinstance(spread, jax.core.Tracer) and not spread > 0:
+    # the mean of a constant is rounded, which leaves a spread
+    varies = (clean.max(axis=0) > clean.min(axis=0)).any() & (spread > 0)
+    if not isinstance(spread, jax.core.Tracer) and not varies:
         raise ValueError("downstream: got an output that is constant; allowed: others")
     masks = jnp.arange(len(basis.reads))[None] < jnp.asarray(ranks)[:, None]
     others = random(key, draws, len(basis.reads), data)

@@ -94,7 +94,7 @@ def measure(
     centred = contributions - jnp.sum(share * contributions, axis=0)[None]
     cov = (share * centred).T @ centred
     own = jnp.diagonal(cov)
-    size = jnp.max(jnp.abs(contributions), axis=0)
+    size = jnp.max(jnp.where(weights[:, None] > 0, jnp.abs(contributions), 0), axis=0)
     varies = own > jnp.square(8 * jnp.finfo(own.dtype).eps * size)
     scale = jnp.sqrt(jnp.where(varies, own, 1.0))
     both = varies[:, None] & varies[None]

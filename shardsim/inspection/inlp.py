@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import checks, concepts, probes
@@ -89,16 +90,28 @@ def fit(
     Reference: Ravfogel et al., Null It Out, 2020, aclanthology.org/2020.acl-main.647.
     """
     x = concepts.samples(x)
-    z = concepts.classes(x, z)
+    labels, z = z, concepts.classes(x, z)
     checks.at_least("rounds", rounds, 1)
     checks.at_least("decay", decay, 0)
     other, answers = (x, z)
     if held_out is not None:
         other = concepts.floats("held_out", held_out[0], None, x.shape[1])
         other = other.astype(x.dtype)
+        _known(held_out[1], labels)
         answers = concepts.classes(other, held_out[1])
         checks.shaped("held_out", answers, len(other), z.shape[1])
     return _fit(x, z, other, answers, rounds, jnp.asarray(decay, x.dtype))
+
+
+def _known(held_out: Any, z: Any) -> None:
+    """Refuse held-out labels that no column stands for: labels go by their order."""
+    if not concepts.is_labels(held_out) or isinstance(held_out, jax.core.Tracer):
+        return
+    names = np.unique(z) if concepts.is_labels(z) else np.arange(np.shape(z)[1])
+    strange = np.setdiff1d(held_out, names)
+    if len(strange):
+        listed = ", ".join(map(str, names))
+        raise ValueError(f"held_out: got the label {strange[0]}; allowed: {listed}")
 
 
 @functools.partial(jax.jit, static_argnames="rounds")

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from shardsim.inspection import bases, checks, weight_svd
@@ -60,8 +61,8 @@ def bootstrap(
       weight: y = W x with m <= d outputs, or the identity for the data themselves.
       features: n >= 2 samples of x.
       resamples: B.
-      groups: which samples are drawn together (the maze of a state), counted from 0;
-        None draws samples one by one.
+      groups: which samples are drawn together (the maze of a state), numbers from 0 on
+        of which some may be missing; None draws samples one by one.
 
     Raises:
       ValueError: shapes that don't fit, numbers that are not finite, one group.
@@ -72,17 +73,18 @@ def bootstrap(
     checks.at_least("samples of features", len(features), 2)
     checks.finite("features", features)
     checks.at_least("resamples", resamples, 1)
-    units = len(features)
+    units, member = len(features), None
     if groups is not None:
         checks.shaped("groups", groups, units)
         checks.at_least("least of groups", int(groups.min()), 0)
-        units = int(groups.max()) + 1
+        names, member = np.unique(np.asarray(groups), return_inverse=True)
+        units = len(names)
         checks.at_least("number of groups", units, 2)
     output = jnp.asarray(features) @ jnp.asarray(weight).T
     whole = _directions(output, jnp.ones((1, len(output)), output.dtype))
     drawn = jax.random.randint(key, (resamples, units), 0, units)
     counts = jax.vmap(lambda row: jnp.bincount(row, length=units))(drawn)
-    shares = counts if groups is None else counts[:, groups]
+    shares = counts if member is None else counts[:, member]
     again = _directions(output, shares.astype(output.dtype))
     squared = jnp.square(jnp.einsum("id,bjd->bij", whole[1][0], again[1]))
     ranks = jnp.arange(1, squared.shape[-1] + 1).astype(output.dtype)

@@ -118,7 +118,7 @@ def reading(
     Args:
       shape_interval: pooled and within each context, as in `Tails`.
       excess_interval: likewise; NaN where all samples lie in one cluster.
-      variance_ratio: Var(sum) / sum Var.
+      variance_ratio: Var(sum) / sum Var; NaN where no part varies.
       excess: NaN where nothing varies.
     """
     ends = np.asarray(excess_interval)
@@ -126,7 +126,7 @@ def reading(
     if len(heavy) < 3:
         return "one context: heavy tails can't be told from a gate"
     ratio = np.asarray(variance_ratio)[1:]
-    if np.isnan(np.asarray(excess)).any():
+    if np.isnan(np.asarray(excess)).any() or np.isnan(ratio).any():
         return "nothing varies somewhere: no reading"
     if np.isnan(ends).any():
         return "one cluster somewhere: no reading"

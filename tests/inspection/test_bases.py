@@ -110,6 +110,32 @@ def test_spanned_keeps_the_order_and_says_what_each_adds():
     np.testing.assert_allclose(got.values, [1, 0.5**0.5], atol=1e-6)
 
 
+def test_what_adds_nothing_is_no_direction():
+    """A row of 0 and a repeat stay 0; the last adds what is left of it, and no more."""
+    given = np.float32([[1, 1, 0, 0], [0, 0, 0, 0], [-2, -2, 0, 0], [1, 0, 1, 0]])
+    got = bases.spanned(np.stack([given, 3 * given]))
+    unit = np.float32([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, -1, 2, 0]])
+    unit = unit / np.float32([2, 1, 1, 6])[:, None] ** 0.5
+    for reads, values in zip(got.reads, got.values, strict=True):
+        np.testing.assert_allclose(reads, unit, atol=1e-6)
+        # of (1, 0, 1) / sqrt(2) a quarter lies along the first
+        np.testing.assert_allclose(values, [1, 0, 0, 0.75**0.5], atol=1e-6)
+    scores = scored(bases.spanned(given), random(50, 4), np.eye(4), (1, 2, 3, 4))
+    np.testing.assert_allclose(scores.kept[:3], scores.kept[0], atol=1e-6)
+    assert scores.kept[3] > scores.kept[0] + 0.1
+
+
+def test_rows_that_depend_but_for_rounding_add_nothing():
+    rows = random(5, 40, seed=3)
+    mixed = random(4, 5, seed=4) @ rows
+    got = bases.spanned(np.concatenate([rows, mixed]))
+    np.testing.assert_array_equal(got.reads[5:], 0)
+    np.testing.assert_array_equal(got.values[5:], 0)
+    np.testing.assert_allclose(got.reads[:5] @ got.reads[:5].T, np.eye(5), atol=1e-5)
+    near = np.float32([[1, 0, 0], [1, 1e-3, 0]])
+    np.testing.assert_allclose(bases.spanned(near).reads[1], [0, 1, 0], atol=1e-6)
+
+
 def test_random_bases_are_orthonormal(key):
     got = bases.random(key, 3, 2, np.zeros((1, 5), np.float32))
     again = np.einsum("brd,bsd->brs", got.reads, got.reads)
@@ -151,6 +177,14 @@ def test_groups_are_drawn_together(key):
     assert grouped < alone
 
 
+def test_names_of_groups_may_have_gaps(key):
+    rows, groups = random(40, 3), np.repeat(np.arange(4), 10)
+    eye = np.eye(3, dtype=np.float32)
+    got = stability.bootstrap(key, eye, rows, groups=groups)
+    far = stability.bootstrap(key, eye, rows, groups=np.array([3, 70, 71, 900])[groups])
+    np.testing.assert_array_equal(got.overlap, far.overlap)
+
+
 @pytest.mark.slow
 def test_it_keeps_64_bits(key):
     with jax.enable_x64(True):
@@ -175,6 +209,9 @@ def test_bad_input_is_named(key):
         scored(basis, STRETCHED, WEIGHT, (5,))
     with pytest.raises(ValueError, match="output that is constant"):
         scored(basis, STRETCHED, 0 * WEIGHT)
+    with pytest.raises(ValueError, match="output that is constant"):
+        # its mean over 200 is rounded, so that its variance is not 0
+        bases.score(key, basis, STRETCHED, lambda x: 0 * x[:, :1] + 0.1, (1,), 2)
     with pytest.raises(ValueError, match="groups: got shape"):
         stability.bootstrap(key, WEIGHT, STRETCHED, groups=np.zeros(3, int))
     with pytest.raises(ValueError, match="number of groups: got 1"):

@@ -83,6 +83,30 @@ def test_all_sign_vectors_of_one_hot_facts_have_the_same_loss(d):
         np.testing.assert_allclose(losses[constant], ccs.CONSTANT_HALF, atol=1e-9)
 
 
+def test_the_opposite_of_a_probe_has_another_loss():
+    """p = .4 costs .2 and 1 - p = .6 .2^2 + .6^2 = .4; sides apart cost the same."""
+    constant = jnp.full(1, jnp.log(0.4 / 0.6))
+    np.testing.assert_allclose(ccs.loss(constant, constant), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(ccs.loss(-constant, -constant), 0.4, rtol=1e-5)
+    apart = jnp.asarray([3.0, -1.0])
+    np.testing.assert_allclose(
+        ccs.loss(apart, -apart), ccs.loss(-apart, apart), rtol=1e-6
+    )
+
+
+def test_what_is_anchored_keeps_the_losses_of_what_it_says(key):
+    x, y, label, *_ = planted(noise=1.0)
+    got = ccs.fit(x, y, key, **SMALL)
+    flipped = got.anchored(x[0], y[0], got.probability(x, y)[0] < 0.5)
+    np.testing.assert_allclose(flipped.direction, -got.direction)
+    first, second = got.sides.apply(x, y)
+    said = first @ flipped.weight + flipped.bias, second @ flipped.weight + flipped.bias
+    np.testing.assert_allclose(flipped.consistency, ccs.consistency_loss(*said), 1e-4)
+    np.testing.assert_allclose(flipped.confidence, ccs.confidence_loss(*said), 1e-4)
+    np.testing.assert_allclose(flipped.loss, ccs.loss(*said), rtol=1e-4)
+    assert abs(float(flipped.loss - got.loss)) > 1e-3
+
+
 def test_gradients():
     yes, no = jnp.asarray([0.3, -1.0, 2.0]), jnp.asarray([-0.2, 0.4, 1.0])
     check_grads(ccs.loss, (yes, no), order=1, modes=("rev",), rtol=1e-2, atol=1e-3)
@@ -175,6 +199,10 @@ def test_bad_input_is_named(key):
         ccs.fit(x, x.at[1, 1].set(jnp.nan), key)
     with pytest.raises(ValueError, match="restarts: got 0"):
         ccs.fit(x, x, key, restarts=0)
+    with pytest.raises(ValueError, match="pairs: got 0; allowed: at least 1"):
+        ccs.fit(x[:0], x[:0], key, normalise="none")
+    with pytest.raises(ValueError, match="rate: got inf; allowed: 1e-09 to 1"):
+        ccs.fit(x, x, key, rate=float("inf"))
     with pytest.raises(ValueError, match="norm: got 0"):
         ccs.fit(x, x, key, norm=0)
     with pytest.raises(ValueError, match="normalise: got 'burns'"):

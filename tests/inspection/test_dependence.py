@@ -79,6 +79,17 @@ def test_constants_and_few_samples():
     assert float(dependence.measure(jnp.asarray(few)).total_correlation) == np.inf
 
 
+def test_samples_left_out_set_no_scale():
+    """A part 1e9 times as large where it is left out varies all the same."""
+    x = np.random.default_rng(3).normal(size=(40, 2))
+    far = np.concatenate([x, 1e9 * x])
+    weights = jnp.asarray(np.arange(80) < 40, jnp.float32)
+    got = dependence.measure(jnp.asarray(far, jnp.float32), weights)
+    want = dependence.measure(jnp.asarray(x, jnp.float32))
+    assert float(got.variance_ratio) == pytest.approx(float(want.variance_ratio))
+    assert float(got.breadth) == pytest.approx(float(want.breadth))
+
+
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="contributions: got shape"):
         dependence.measure(jnp.ones(3))

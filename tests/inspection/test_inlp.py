@@ -127,6 +127,16 @@ def test_double_precision_and_summary():
     assert "INLP: 2 directions, accuracy" in found.summary()
 
 
+def test_held_out_labels_are_matched_by_name():
+    x, z = made()
+    names = np.array([3, 8])
+    found = inlp.fit(x, names[z], held_out=(x, names[z]))
+    np.testing.assert_array_equal(found.accuracies, inlp.fit(x, z).accuracies)
+    for known, label in ((names[z], 9 - z), (np.eye(2)[z], names[z])):
+        with pytest.raises(ValueError, match=r"held_out: got the label \d; allowed"):
+            inlp.fit(x, known, held_out=(x, label))
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -54,6 +54,26 @@ def test_resampling_gives_every_sample_the_act_of_another(key):
     assert sorted(got.tolist()) == sorted(base.tolist())
 
 
+def test_arrays_of_numpy_are_resampled(key):
+    ours = interventions.resample_ablation(MODEL, X, "h", key, FIRST)
+    numpy = interventions.resample_ablation(MODEL, np.asarray(X), "h", key, FIRST)
+    np.testing.assert_array_equal(value_of(numpy), value_of(ours))
+    made = jax.lax.map(
+        lambda i: interventions.resample_ablation(
+            MODEL, np.asarray(X), "h", key, jnp.arange(3) == i
+        ).patched.outputs["out"],
+        jnp.arange(2),
+    )
+    np.testing.assert_array_equal(made[0, :, 0], value_of(ours))
+
+
+def test_the_rounding_of_a_constant_foretells_nothing():
+    """0.1 in float32: its mean over 1,000 is another number, and its variance not 0."""
+    flat = jnp.full(1000, 0.1)
+    assert jnp.isnan(interventions.explained(flat + 1, flat))
+    assert interventions.explained(X[:, 0], X[:, 0]) == 1
+
+
 def test_interchange_by_hand():
     effect = interventions.interchange(MODEL, X, Y, {"h": FIRST})
     assert value_of(effect).tolist() == [2, 15, 28]
@@ -256,6 +276,10 @@ def test_interventions_are_mapped_over_seeds_and_checkpoints(key):
         (
             lambda: interventions.zero_ablation(MODEL, X, "h").of("g"),
             "site: got 'g'; allowed: h, out",
+        ),
+        (
+            lambda: interventions.direction_swap(MODEL, X, Y[:2], "h", E0),
+            r"source: got \[2, 3\] samples in base and source; allowed: as many",
         ),
         (
             lambda: interventions.explained(jnp.ones(2), jnp.ones(3)),

@@ -96,6 +96,26 @@ def test_a_weak_concept_beside_a_strong_one_goes_as_well(dtype, tolerance):
         assert gaps(y[:, 1:2], weak) < 1e-3 * tolerance
 
 
+@pytest.mark.parametrize("size", [1e-20, 1e18])
+def test_it_does_not_depend_on_the_size_of_x(size):
+    """Squares of such numbers are 0 or infinite in float32."""
+    x, z = made(dtype=np.float32, condition=100.0)
+    one, other = leace.fit(x, z), leace.fit(x * np.float32(size), z)
+    got = other.erase(jnp.asarray(x * np.float32(size))) / np.float32(size)
+    np.testing.assert_allclose(got, one.erase(jnp.asarray(x)), atol=1e-5)
+    assert gaps(got, z) < 1e-5
+    np.testing.assert_allclose(other.correlation, one.correlation, atol=1e-5)
+    # nor on that of one feature, nor on that of the concept
+    wide = np.geomspace(1e-18, 1e18, D).astype(np.float32)
+    y = leace.fit(x * wide, z).erase(jnp.asarray(x * wide)) / wide
+    np.testing.assert_allclose(y, one.erase(jnp.asarray(x)), atol=1e-5)
+    numbers = (z - 1).astype(np.float32)
+    near, far = (leace.fit(x, numbers * np.float32(s)) for s in (1, size))
+    np.testing.assert_allclose(
+        far.erase(jnp.asarray(x)), near.erase(jnp.asarray(x)), atol=1e-5
+    )
+
+
 def test_erasing_twice_is_erasing_once():
     x, z = made(dtype=np.float32, condition=1e4)
     eraser = leace.fit(x, z)
@@ -217,6 +237,7 @@ def test_compiles_and_maps_over_seeds():
         (np.zeros(3), np.zeros(3, int), r"x: got shape \(3,\)"),
         (np.zeros((3, 2)), np.zeros(4, int), r"z: got shape \(4,\); allowed: \(3\)"),
         (np.zeros((3, 2)), np.zeros((4, 1)), r"z: got shape \(4, 1\)"),
+        (np.zeros((3, 2)), np.zeros((3, 0)), "columns of z: got 0; allowed: at least"),
         (np.full((3, 2), np.nan), np.zeros(3, int), "x: got 6 numbers"),
         (np.zeros((3, 2)), np.array([0, np.inf, 0]), "z: got 1 numbers"),
         (np.zeros((0, 2)), np.zeros(0, int), "n: got 0; allowed: at least 1"),

@@ -143,6 +143,15 @@ def test_matching_ignores_order_constants_and_dead_parts():
     assert kept >= size[0] / size.sum() - 0.1
 
 
+def test_one_restart_shows_no_stability():
+    x, y = (jnp.asarray(a[:40]) for a in table("planted"))
+    sizes = distillation.Sizes(
+        value.Sharded(shards=2), 4, jnp.array([4]), jnp.array([2]), jnp.array([0])
+    )
+    fitted = distillation.fit(jax.random.key(0), sizes, x, y, 1, 2, 8, 0.1)
+    assert np.isnan(refits.stability((2,), fitted, jnp.ones((1, 1)), x)).all()
+
+
 def test_whole_groups_are_held_out(key):
     groups = np.repeat(np.arange(8), 5)
     tested = recovery._held_out(key, 40, groups, 0.25)
@@ -161,6 +170,10 @@ def test_bad_input_is_named(key):
         recovery.fit(key, x, y * np.nan)
     with pytest.raises(ValueError, match="values: got the same in all rows"):
         recovery.fit(key, x, 0 * y)
+    with pytest.raises(ValueError, match="restarts: got 1; allowed: at least 2"):
+        recovery.fit(key, x, y, restarts=1)
+    with pytest.raises(ValueError, match="columns of features: got 0"):
+        recovery.fit(key, x[:, :0], y)
     with pytest.raises(ValueError, match=r"counts: got \(3, 2\)"):
         recovery.fit(key, x, y, (3, 2))
     with pytest.raises(ValueError, match=r"held_out: got 1\.0"):

@@ -178,5 +178,8 @@ def test_a_context_of_one_cluster_has_no_reading():
     excess[2] = shape[2] = 0.1, 0.4
     told = tails.reading(shape, excess, ratio, found)
     assert told == "many small independent contributions"
+    for unknown in ([1, 5, np.nan], [1, np.nan, np.nan]):
+        told = tails.reading(shape, excess, np.array(unknown), found)
+        assert told == "nothing varies somewhere: no reading"
     told = tails.reading(shape, excess, ratio, np.array([0, 0, np.nan]))
     assert told == "nothing varies somewhere: no reading"
