@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from shardsim.inspection import concepts
+from shardsim.inspection import checks, concepts
 
 NOISE = 64
 """Correlations below this many units of rounding are no correlations: 8e-6 in
@@ -69,6 +69,10 @@ def fit(x: Float[Array, "n d"], z: Any) -> Eraser:
     and is still erased on these samples, but this says nothing on others: judge by
     held-out samples. x with a mean far from 0 loses its digits in float32.
 
+    In float32 a concept in directions whose spread is below about 1e-3 of the largest
+    is erased, but by a larger edit than the least one: at 3e-4 by 2.74 where 1.83 would
+    do, with R^2 of a linear probe at most 1e-7 all the same.
+
     Not under `jax.vmap` (it decomposes matrices): over seeds use `jax.lax.map`. 100,000
     samples of 512 features take 4 s of processor time, compiling included, and 0.4 GB
     beside them.
@@ -83,7 +87,9 @@ def fit(x: Float[Array, "n d"], z: Any) -> Eraser:
     Reference: Belrose et al., LEACE, arXiv 2306.03819, theorems 3.1 and 4.2.
     """
     x = concepts.samples(x)
-    return _fit(x, concepts.columns(x, z))
+    columns = concepts.columns(x, z)
+    checks.at_least("columns of z", columns.shape[1], 1)
+    return _fit(x, columns)
 
 
 @jax.jit
@@ -116,7 +122,10 @@ def _standardised(
     x: Float[Array, "n d"], away: Float[Array, "n d"]
 ) -> tuple[Float[Array, " d"], Float[Array, "n d"]]:
     """Standard deviations, and columns of variance 1; what only rounding moves is 0."""
-    spread = jnp.sqrt(jnp.mean(jnp.square(away), axis=0))
+    # squares of numbers of any size would be 0 or infinite
+    size = jnp.abs(away).max(axis=0)
+    size = jnp.where(size > 0, size, 1.0)
+    spread = size * jnp.sqrt(jnp.mean(jnp.square(away / size[None, :]), axis=0))
     rounding = 8 * float(jnp.finfo(x.dtype).eps) * jnp.abs(x).max(axis=0)
     moves = spread > rounding
     scale = jnp.where(moves, spread, 1.0)

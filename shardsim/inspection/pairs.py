@@ -99,15 +99,16 @@ def learn_sides(
     spread is divided by 1.
 
     Raises:
-      ValueError: sides that don't fit, an unknown `normalise`, one pair and a mean.
+      ValueError: sides that don't fit, an unknown `normalise`, no pair, one and a mean.
     """
     check_pairs(positive, negative)
     checks.one_of("normalise", normalise, get_args(Normalise))
+    least = 1 if normalise == "none" else 2
+    checks.at_least("positive.shape[0]", positive.shape[0], least)
     one = jnp.ones((), positive.dtype)
     if normalise == "none":
         zero = jnp.zeros_like(positive[0])
         return Sides(zero, zero, one, one)
-    checks.at_least("positive.shape[0]", positive.shape[0], 2)
     first, second = positive.mean(axis=0), negative.mean(axis=0)
     if normalise == "mean":
         return Sides(first, second, one, one)

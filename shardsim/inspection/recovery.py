@@ -116,8 +116,8 @@ def fit(
       groups: rows that are held out together (the maze of a state); None holds out rows
         one by one, which lets a fit remember mazes.
       width: units of one shard; two make a linear function.
-      restarts: fits at each size. In every other one parts compete at first, see
-        `distillation.fit`.
+      restarts: fits at each size, at least 2 to compare. In every other one parts
+        compete at first, see `distillation.fit`.
       steps: of Adam, at rate `rate` on `batch` rows.
       tolerance: of R^2, for the knee and for an advantage that counts.
       held_out: share of rows (or groups) that R^2 is measured on, in (0, 1).
@@ -154,7 +154,8 @@ def _checked(
     checks.at_least("rows of features", len(features), 20)
     checks.finite("features", features)
     checks.finite("values", values)
-    checks.at_least("restarts", restarts, 1)
+    checks.at_least("columns of features", np.shape(features)[1], 1)
+    checks.at_least("restarts", restarts, 2)
     checks.at_least("number of counts", len(counts), 1)
     checks.at_least("least of counts", min(counts), 1)
     if list(counts) != sorted(set(counts)):

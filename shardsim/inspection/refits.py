@@ -36,7 +36,8 @@ def stability(
     train: Float[Array, "Z R"],
     rows: Float[Array, "n d"],
 ) -> list[float]:
-    """`matched` of the best restart and the others of the better half, by count."""
+    """`matched` of the best restart and the others of the better half, by count; NaN
+    for one restart, which has no others."""
     _, gates, parts = distillation.ask(*fitted, rows[:COMPARED])
     said = np.asarray(gates * parts)
     said = said.reshape(*train.shape, *said.shape[1:])
@@ -45,7 +46,7 @@ def stability(
     for size, count in enumerate(counts):
         order = np.argsort(-np.asarray(train[size]))[:half]
         first, *others = (said[size, r, :, :count] for r in order)
-        agreed.append(float(np.mean([matched(first, o) for o in others] or [1.0])))
+        agreed.append(float(np.mean([matched(first, o) for o in others] or [np.nan])))
     return agreed
 
 

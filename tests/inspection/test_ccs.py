@@ -95,7 +95,7 @@ def test_the_opposite_of_a_probe_has_another_loss():
 
 
 def test_what_is_anchored_keeps_the_losses_of_what_it_says(key):
-    x, y, label, *_ = planted(noise=1.0)
+    x, y, *_ = planted(noise=1.0)
     got = ccs.fit(x, y, key, **SMALL)
     flipped = got.anchored(x[0], y[0], got.probability(x, y)[0] < 0.5)
     np.testing.assert_allclose(flipped.direction, -got.direction)
@@ -199,9 +199,9 @@ def test_bad_input_is_named(key):
         ccs.fit(x, x.at[1, 1].set(jnp.nan), key)
     with pytest.raises(ValueError, match="restarts: got 0"):
         ccs.fit(x, x, key, restarts=0)
-    with pytest.raises(ValueError, match="pairs: got 0; allowed: at least 1"):
+    with pytest.raises(ValueError, match=r"positive.shape\[0\]: got 0; allowed"):
         ccs.fit(x[:0], x[:0], key, normalise="none")
-    with pytest.raises(ValueError, match="rate: got inf; allowed: 1e-09 to 1"):
+    with pytest.raises(ValueError, match="rate: got 1 numbers that are not finite"):
         ccs.fit(x, x, key, rate=float("inf"))
     with pytest.raises(ValueError, match="norm: got 0"):
         ccs.fit(x, x, key, norm=0)

@@ -107,7 +107,7 @@ def test_it_does_not_depend_on_the_size_of_x(size):
     np.testing.assert_allclose(other.correlation, one.correlation, atol=1e-5)
     # nor on that of one feature, nor on that of the concept
     wide = np.geomspace(1e-18, 1e18, D).astype(np.float32)
-    y = leace.fit(x * wide, z).erase(jnp.asarray(x * wide)) / wide
+    y = leace.fit(x * wide, z).erase(jnp.asarray(x * wide)) / wide[None]
     np.testing.assert_allclose(y, one.erase(jnp.asarray(x)), atol=1e-5)
     numbers = (z - 1).astype(np.float32)
     near, far = (leace.fit(x, numbers * np.float32(s)) for s in (1, size))
