@@ -62,8 +62,8 @@ class CCS(NamedTuple):
         negative: Float[Array, " d"],
         label: Bool[Array, ""],
     ) -> "CCS":
-        """The sign that one labelled pair asks for, and its loss; not those of restarts.
-        At p = 1/2 all does."""
+        """The sign that one labelled pair asks for, and its loss; at p = 1/2 as it was.
+        Losses of restarts stay."""
         p = self.probability(positive[None], negative[None])[0]
         wrong = jnp.where(label, p < 0.5, p > 0.5)
         sign = jnp.where(wrong, -1.0, 1.0).astype(self.weight.dtype)

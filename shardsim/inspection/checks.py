@@ -66,6 +66,13 @@ def between(name: str, got: Any, least: float, most: Any = np.inf) -> None:
         raise ValueError(f"{name}: got {numbers[bad].flat[0]}; allowed: {allowed}")
 
 
+def kind(name: str, array: Any, kinds: str, allowed: str) -> None:
+    """Refuse numbers of another kind, as NumPy names kinds by a letter."""
+    dtype = np.dtype(getattr(array, "dtype", None) or np.asarray(array).dtype)
+    if dtype.kind not in kinds:
+        raise ValueError(f"{name}: got {dtype}; allowed: {allowed}")
+
+
 def floating(array: Any) -> jax.Array:
     """Whole numbers and truth values as floating-point numbers, others as they are."""
     array = jnp.asarray(array)

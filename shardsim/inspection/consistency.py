@@ -98,6 +98,7 @@ def consistency(
       sample: which bootstrap sample each run saw; all the same if None.
       losses: what each reached; NaN if None.
       level: of the interval, in (0, 1).
+      resamples: at least 20.
 
     Raises:
       ValueError: a wrong shape, fewer than two runs, or numbers that are not finite.
@@ -105,6 +106,7 @@ def consistency(
     kernel = agreements(bases)
     runs, k, d = np.shape(bases)
     checks.at_least("runs", runs, 2)
+    checks.at_least("resamples", resamples, 20)
     if not 0 < level < 1:
         raise ValueError(f"level: got {level}; allowed: between 0 and 1")
     sample = np.zeros(runs, int) if sample is None else np.asarray(sample)

@@ -98,7 +98,8 @@ def fit(
       controls: R, at least 1.
 
     Raises:
-      ValueError: a wrong shape, NaN, one class, or no type on both sides.
+      ValueError: a wrong shape, NaN, one class among all samples or those to train on,
+        or no type on both sides.
 
     Reference: Hewitt and Liang, arXiv 1909.03368.
     """
@@ -110,6 +111,8 @@ def fit(
     concepts.several(columns)
     checks.shaped("types", types, len(x))
     train, test = direction_scores.sides(held_out, len(x))
+    learnt = int((columns[train].sum(axis=0) > 0).sum())
+    checks.at_least("classes of z to train on", learnt, 2)
     _met_again(np.asarray(types), np.asarray(train), np.asarray(test))
 
     def accuracies(labels: Any) -> tuple[Array, Array]:

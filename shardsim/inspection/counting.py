@@ -137,8 +137,8 @@ def enumerate_features(
       limit: refuse to begin if more could be found.
 
     Raises:
-      ValueError: not a matrix of finite numbers, no pairs, a negative margin, more than
-        `limit` features possible by Cover's count.
+      ValueError: not a matrix of finite numbers, no pairs or no features of theirs, a
+        negative margin, more than `limit` features possible by Cover's count.
     """
     checks.shaped("differences", differences, None, None)
     checks.finite("differences", differences)
@@ -146,7 +146,8 @@ def enumerate_features(
     x = np.asarray(differences, np.float64)
     pairs, d = x.shape
     checks.at_least("differences.shape[0]", pairs, 1)
-    possible = cover(pairs, max(d, 1))
+    checks.at_least("differences.shape[1]", d, 1)
+    possible = cover(pairs, d)
     if possible > limit:
         raise ValueError(
             f"differences: got up to {possible} features; allowed: {limit}, "

@@ -79,7 +79,7 @@ def fit(
         checks.one_of("counts", count, range(1, len(stack) + 1))
     checks.at_least("restarts", restarts, 1)
     checks.at_least("steps", steps, 1)
-    rows = jnp.asarray(stack)
+    rows = checks.floating(stack)
     power = jnp.square(rows).sum()
     if not isinstance(power, jax.core.Tracer) and not power > 0:
         raise ValueError("stack: got only zeros; allowed: rows of some length")

@@ -136,6 +136,7 @@ def guardedness(
 def sides(held_out: Any, n: int) -> tuple[Array, Array]:
     """Places of the training samples and of the held-out ones."""
     checks.shaped("held_out", held_out, n)
+    checks.kind("held_out", held_out, "b", "booleans")
     test = jnp.flatnonzero(jnp.asarray(held_out, bool))
     train = jnp.flatnonzero(~jnp.asarray(held_out, bool))
     if not (len(test) and len(train)):

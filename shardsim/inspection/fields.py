@@ -23,10 +23,8 @@ class BoardMap(NamedTuple):
     """How many stand on a cell."""
 
     def summary(self) -> str:
-        return (
-            f"{int((self.states > 0).sum())} cells, mean "
-            f"{float(jnp.nanmean(self.mean)):.3g}"
-        )
+        cells = int((self.states > 0).sum())
+        return f"{cells} cells, mean {float(jnp.nanmean(self.mean)):.3g}"
 
 
 class PolicyField(NamedTuple):
@@ -140,12 +138,14 @@ def board_map(
     checks.shaped("mask", mask, len(numbers))
     checks.finite("numbers", numbers)
     rows, columns = shape
+    at = jnp.where(mask[:, None], position, 0)
+    for axis, size in enumerate(shape):
+        checks.between("position", at[:, axis], 0, size - 1)
     cell = jnp.where(mask, position[:, 0] * columns + position[:, 1], rows * columns)
     count = jnp.zeros(rows * columns + 1, jnp.int32).at[cell].add(1)[:-1]
     total = jnp.zeros(rows * columns + 1, numbers.dtype).at[cell].add(numbers)[:-1]
-    mean = jnp.where(
-        count > 0, total / jnp.maximum(count, 1).astype(total.dtype), jnp.nan
-    )
+    some = jnp.maximum(count, 1).astype(total.dtype)
+    mean = jnp.where(count > 0, total / some, jnp.nan)
     return BoardMap(mean.reshape(shape), count.reshape(shape))
 
 
@@ -226,13 +226,13 @@ def agreement(
         checks.shaped(name, array, *policy.shape)
     checks.shaped("mask", mask, len(policy))
     checks.at_least("tie", tie, 0)
+    checks.between("discount", discount, 0, 1)
     for name, array in (("value", value), ("policy", policy), ("reward", reward)):
         checks.finite(name, array)
     q = reward + discount * jnp.where(terminated, 0, value[successor])
     best = q >= q.max(axis=-1, keepdims=True) - tie
     top = policy >= policy.max(axis=-1, keepdims=True)
-    hits = (top & best).sum(axis=-1).astype(policy.dtype)
-    agrees = hits / top.sum(axis=-1).astype(policy.dtype)
+    agrees = best.astype(policy.dtype).mean(axis=-1, where=top)
     return Agreement(q, best, agrees, _mean(agrees, mask))
 
 
@@ -252,6 +252,7 @@ def calibration(
     checks.shaped("value", value, None)
     checks.shaped("exact", exact, len(value))
     checks.shaped("mask", mask, len(value))
+    checks.at_least("states", len(value), 1)
     checks.at_least("bins", bins, 1)
     for name, array in (("value", value), ("exact", exact)):
         checks.finite(name, array)
@@ -264,8 +265,7 @@ def calibration(
     low = jnp.where(mask, value, jnp.inf).min()
     width = jnp.where(mask, value, -jnp.inf).max() - low
     place = jnp.floor((value - low) / jnp.where(width > 0, width, 1) * bins)
-    place = jnp.clip(jnp.where(mask, place, 0), 0, bins - 1).astype(jnp.int32)
-    place = jnp.where(mask, place, bins)
+    place = jnp.where(mask, jnp.clip(place, 0, bins - 1), bins).astype(jnp.int32)
     count = jnp.zeros(bins + 1, jnp.int32).at[place].add(1)[:bins]
     some = jnp.maximum(count, 1).astype(value.dtype)
 

@@ -277,6 +277,7 @@ def _check(
     checks.shaped("hidden", hidden, None, None)
     n, units = np.shape(hidden)
     checks.shaped("owners", owners, units)
+    checks.kind("owners", owners, "iu", "whole numbers")
     checks.shaped("targets", targets, n, None)
     checks.shaped("features", features, n, None)
     checks.shaped("train", train, n)
@@ -289,8 +290,7 @@ def _check(
     parts = np.shape(targets)[1]
     for owner in np.unique(np.asarray(owners)):
         checks.one_of("owners", int(owner), range(parts))
-    if np.asarray(train).dtype != np.bool_:
-        raise ValueError(f"train: got {np.asarray(train).dtype}; allowed: booleans")
+    checks.kind("train", train, "b", "booleans")
     seen = int(np.sum(np.asarray(train)))
     checks.at_least("samples to train on", seen, 2)
     checks.at_least("samples held out", n - seen, 2)

@@ -61,6 +61,7 @@ def retarget(
       ValueError: an unknown site, a mask of another shape or with nothing in it.
     """
     checks.shaped("magnitudes", magnitudes, None)
+    checks.at_least("number of magnitudes", np.shape(magnitudes)[0], 1)
     checks.finite("magnitudes", magnitudes)
     if not isinstance(mask, jax.core.Tracer) and not np.any(mask):
         raise ValueError("mask: got nothing that is true; allowed: at least one unit")

@@ -6,6 +6,7 @@ Symbols: n samples, d features, c classes, k directions, N keys, T steps.
 """
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -113,7 +114,7 @@ def fit(
       key: for the start.
       k: directions, 1 to d.
       steps: of P, at least 2.
-      decay: first and last, above 0.
+      decay: first and last, above 0 and finite.
 
     Raises:
       ValueError: a wrong shape or number, one class where that can be seen.
@@ -150,7 +151,7 @@ def checked(
     checks.at_least("steps", steps, 2)
     if k > x.shape[1]:
         raise ValueError(f"k: got {k}; allowed: at most {x.shape[1]}")
-    if len(decay) != 2 or not min(decay) > 0:
+    if len(decay) != 2 or not all(0 < x < math.inf for x in decay):
         raise ValueError(f"decay: got {decay}; allowed: two numbers above 0")
     return x, z
 

@@ -181,6 +181,7 @@ def distract(
     pairs.check_pairs(positive, negative, label)
     checks.at_least("positive.shape[0]", positive.shape[0], 4)
     checks.shaped("strengths", strengths, None)
+    checks.at_least("number of strengths", len(strengths), 1)
     checks.finite("strengths", strengths)
     if not isinstance(strengths, jax.core.Tracer):
         checks.at_least("strengths", float(jnp.min(strengths)), 0)

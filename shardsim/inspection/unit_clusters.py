@@ -68,7 +68,7 @@ def fit(
     if clusters > units:
         raise ValueError(f"clusters: got {clusters}; allowed: at most {units} units")
     checks.at_least("restarts", restarts, 1)
-    x = jnp.asarray(contributions)
+    x = checks.floating(contributions)
     centred = x - x.mean(axis=0, keepdims=True)
     length = jnp.linalg.norm(centred, axis=0, keepdims=True)
     noise = jnp.finfo(x.dtype).eps * jnp.sqrt(jnp.asarray(n, x.dtype))

@@ -55,6 +55,7 @@ def slipped(
     """The policy with each action replaced, with chance `slip`, by one at random."""
     checks.shaped("policy", policy, None, None)
     checks.shaped("slip", slip, len(policy))
+    checks.between("slip", slip, 0, 1)
     mixed = (1 - slip[:, None]) * policy
     return mixed + slip[:, None] * policy.mean(axis=-1, keepdims=True)
 

@@ -87,8 +87,8 @@ def fit(
       weight: one matrix or a stack of them, y = W x.
       features: directions as rows, of any length but 0.
       change: rise or fall of |cosine| that counts as a merge or a split, in (0, 1].
-      kill: gain, as a fraction of the largest singular value, below which a feature
-        counts as killed. Its cosines are 0 by convention, no merge and no split.
+      kill: gain, as a fraction of the largest singular value in [0, 1], below which a
+        feature counts as killed. By convention its cosines are 0, no merge, no split.
 
     Raises:
       ValueError: shapes that don't fit, numbers that are not finite, a feature of 0.
@@ -97,6 +97,9 @@ def fit(
     checks.shaped("features", features, None, weight.shape[-1])
     checks.finite("features", features)
     _nonzero(features)
+    if not 0 < change <= 1:
+        raise ValueError(f"change: got {change}; allowed: above 0, at most 1")
+    checks.between("kill", kill, 0, 1)
     unit, _ = _unit(jnp.asarray(features))
     before = unit @ unit.T
     written = jnp.einsum("...md,fd->...fm", weight, unit)
@@ -216,6 +219,8 @@ def collisions(
     checks.at_least("samples of features", len(features), 2)
     checks.finite("features", features)
     checks.one_of("count", count, range(1, size + 1))
+    if not 0 <= null < 1:
+        raise ValueError(f"null: got {null}; allowed: 0 to less than 1")
     data = jnp.asarray(features)
     data = (data - data.mean(axis=0, keepdims=True)) / len(data) ** 0.5
     _, values, right = jnp.linalg.svd(jnp.asarray(weight), full_matrices=True)

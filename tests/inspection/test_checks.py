@@ -45,5 +45,11 @@ def test_numbers_and_names():
         checks.between("gates", np.array([[1, 2], [-3, -4]]), 0)
     with pytest.raises(ValueError, match="share: got nan; allowed: 0 to 1"):
         checks.between("share", float("nan"), 0, 1)
+    checks.kind("mask", [True], "b", "booleans")
+    checks.kind("owners", jnp.zeros(2, int), "iu", "whole numbers")
+    with pytest.raises(ValueError, match="mask: got float32; allowed: booleans"):
+        checks.kind("mask", jnp.zeros(2), "b", "booleans")
+    assert checks.floating([1, 2]).dtype == jnp.float32
+    assert checks.floating(np.float16([1])).dtype == jnp.float16
     with pytest.raises(ValueError, match="method: got 'c'; allowed: a, b"):
         checks.one_of("method", "c", ("a", "b"))

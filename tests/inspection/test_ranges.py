@@ -1,0 +1,165 @@
+"""Numbers out of range and empty arrays are named, not met in the depths."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim.inspection import (
+    consistency,
+    control_tasks,
+    counting,
+    dictionary,
+    fields,
+    reflection,
+    retargeting,
+    rlace,
+    stages,
+    truthlike,
+    unit_clusters,
+    ways,
+    weight_action,
+)
+
+KEY = jax.random.key(0)
+EYE = np.eye(2, dtype=np.float32)
+HALF = jnp.full((2, 2), 0.5)
+ALL = jnp.ones(2, bool)
+MODEL = stages.graph({"h": lambda s: s["input"], "out": lambda s: s["h"]})
+
+
+def agreement(discount):
+    ends = jnp.zeros((2, 2), bool)
+    place = jnp.zeros((2, 2), int)
+    return fields.agreement(jnp.ones(2), HALF, place, HALF, ends, ALL, discount)
+
+
+def board_map(position, mask=ALL):
+    return fields.board_map(jnp.ones(2), jnp.asarray(position), mask, (2, 3))
+
+
+def owned(owners):
+    x = jnp.ones((6, 2))
+    return reflection.fit(x, owners, x, x, jnp.arange(6) < 3, KEY)
+
+
+def probed(z, held_out):
+    x, types = np.arange(8.0).reshape(4, 2), np.zeros(4, int)
+    return control_tasks.fit(x, np.asarray(z), types, held_out, controls=1)
+
+
+def distract(strengths):
+    x = jnp.arange(8.0).reshape(4, 2)
+    return truthlike.distract(x, -x, jnp.arange(4) < 2, KEY, strengths)
+
+
+def retarget(magnitudes):
+    return retargeting.retarget(
+        MODEL, EYE, EYE, "h", ALL, magnitudes, lambda r: r.outputs["out"].mean()
+    )
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (
+            lambda: weight_action.fit(EYE, EYE, change=0),
+            "change: got 0; allowed: above 0, at most 1",
+        ),
+        (lambda: weight_action.fit(EYE, EYE, change=np.nan), "change: got nan"),
+        (
+            lambda: weight_action.fit(EYE, EYE, kill=-1),
+            "kill: got -1; allowed: 0 to 1",
+        ),
+        (
+            lambda: weight_action.collisions(EYE, EYE, 1, null=1),
+            "null: got 1; allowed: 0 to less than 1",
+        ),
+        (lambda: agreement(1.5), r"discount: got 1\.5; allowed: 0 to 1"),
+        (lambda: agreement(np.nan), "discount: got nan; allowed: 0 to 1"),
+        (
+            lambda: ways.slipped(HALF, jnp.asarray([0.5, 1.5])),
+            r"slip: got 1\.5; allowed: 0 to 1",
+        ),
+        (lambda: board_map([[1, 2], [2, 0]]), "position: got 2; allowed: 0 to 1"),
+        (lambda: board_map([[1, 3], [1, 0]]), "position: got 3; allowed: 0 to 2"),
+        (lambda: board_map([[1, 0], [-1, 0]]), "position: got -1; allowed: 0 to 1"),
+        (
+            lambda: owned(jnp.array([0.5, 1.0])),
+            "owners: got float32; allowed: whole numbers",
+        ),
+        (
+            lambda: rlace.fit(EYE, np.array([0, 1]), KEY, decay=(1.0, np.nan)),
+            r"decay: got \(1\.0, nan\); allowed: two numbers above 0",
+        ),
+        (
+            lambda: rlace.fit(EYE, np.array([0, 1]), KEY, decay=(np.inf, 1.0)),
+            r"decay: got \(inf, 1\.0\); allowed: two numbers above 0",
+        ),
+        (
+            lambda: probed([0, 0, 0, 1], np.array([False, False, True, True])),
+            "classes of z to train on: got 1; allowed: at least 2",
+        ),
+        (
+            lambda: probed([0, 1, 0, 1], np.array([2, 3])),
+            r"held_out: got shape \(2,\); allowed: \(4\)",
+        ),
+        (
+            lambda: probed([0, 1, 0, 1], np.array([0, 1, 2, 3])),
+            "held_out: got int64; allowed: booleans",
+        ),
+        (
+            lambda: counting.enumerate_features(np.zeros((3, 0))),
+            r"differences.shape\[1\]: got 0; allowed: at least 1",
+        ),
+        (
+            lambda: distract(jnp.zeros(0)),
+            "number of strengths: got 0; allowed: at least 1",
+        ),
+        (
+            lambda: consistency.consistency(np.eye(3)[:, None], resamples=0),
+            "resamples: got 0; allowed: at least 20",
+        ),
+        (
+            lambda: fields.calibration(jnp.ones(0), jnp.ones(0), jnp.ones(0, bool)),
+            "states: got 0; allowed: at least 1",
+        ),
+        (
+            lambda: retarget(jnp.zeros(0)),
+            "number of magnitudes: got 0; allowed: at least 1",
+        ),
+    ],
+)
+def test_bad_input_is_named(act, message):
+    with pytest.raises(ValueError, match=message):
+        act()
+
+
+def test_what_is_allowed_passes():
+    assert agreement(0).q.shape == agreement(1).q.shape == (2, 2)
+    np.testing.assert_array_equal(ways.slipped(HALF, jnp.asarray([0, 1.0])), HALF)
+    # a state that is left out may stand anywhere
+    assert board_map([[1, 2], [9, 9]], jnp.array([True, False])).states.sum() == 1
+    # under jit values can't be looked at
+    assert jax.jit(board_map)(jnp.full((2, 2), 9)).states.shape == (2, 3)
+
+
+def test_whole_numbers_are_taken_for_floating_ones():
+    stack = np.array([[2, 0, 0], [0, 3, 0], [4, 0, 0], [0, 5, 1]])
+    got = dictionary.fit(KEY, stack, (1, 2))
+    want = dictionary.fit(KEY, stack.astype(np.float32), (1, 2))
+    np.testing.assert_array_equal(got.lines, want.lines)
+    whole = unit_clusters.fit(jnp.asarray(stack), 2, KEY)
+    real = unit_clusters.fit(jnp.asarray(stack, jnp.float32), 2, KEY)
+    np.testing.assert_array_equal(whole.owners, real.owners)
+
+
+def test_influence_takes_arrays_of_numpy():
+    def run(inputs):
+        return reflection.influence(
+            MODEL, inputs, "h", np.arange(2), lambda r: r.sites["h"], KEY
+        )
+
+    got, want = run(np.asarray(EYE)), run(jnp.asarray(EYE))
+    np.testing.assert_array_equal(got.effect, want.effect)
+    assert got.changed.all()
