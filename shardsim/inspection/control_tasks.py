@@ -98,8 +98,7 @@ def fit(
       controls: R, at least 1.
 
     Raises:
-      ValueError: a wrong shape, NaN, one class among all samples or those to train on,
-        or no type on both sides.
+      ValueError: a wrong shape, NaN, one class to train on, or no type on both sides.
 
     Reference: Hewitt and Liang, arXiv 1909.03368.
     """
@@ -111,8 +110,8 @@ def fit(
     concepts.several(columns)
     checks.shaped("types", types, len(x))
     train, test = direction_scores.sides(held_out, len(x))
-    learnt = int((columns[train].sum(axis=0) > 0).sum())
-    checks.at_least("classes of z to train on", learnt, 2)
+    learnt = columns[train].sum(axis=0)
+    checks.at_least("classes of z to train on", int((learnt > 0).sum()), 2)
     _met_again(np.asarray(types), np.asarray(train), np.asarray(test))
 
     def accuracies(labels: Any) -> tuple[Array, Array]:
@@ -127,11 +126,10 @@ def fit(
 
     real, fitted = accuracies(z)
     drawn = [control_labels(types, z, seed + number) for number in range(controls)]
-    most = jnp.argmax(columns[train].sum(axis=0))
     return Selectivity(
         real,
         jnp.stack([accuracies(labels)[0] for labels in drawn]),
-        columns[test][:, most].mean(),
+        columns[test][:, jnp.argmax(learnt)].mean(),
         fitted,
     )
 
