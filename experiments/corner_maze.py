@@ -24,8 +24,8 @@ Minutes:  7 on 2 CPU cores, install apart
 Seen:     P1: no difference; P3: undecided. All controls passed, every trained arm at
           95% of the exact optimum or more; the corner is preferred in 87 to 89 levels
           of 100, and in every trained arm the cheese pulls less the farther it lies
-          from the corner. Another order of sums gave P3 "no difference", mlp at 94.9%:
-          eight seeds are few. With 20 seeds no difference in P1 nor P3.
+          from the corner. With 20 seeds no difference in P1 nor P3; nor are the
+          hand-made shards of `planted` seen in them.
 """
 
 import sys

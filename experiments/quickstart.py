@@ -23,7 +23,8 @@ Seen:     P6: undecided; P11: no difference; P12: undecided; P19: undecided; VE:
           undecided. All controls passed, every trained arm at 96% of the exact optimum
           or more; parts in use 2.1 of 4. Another order of sums gave a P12 one of whose
           controls (planted) was not shown to hold: eight seeds are few.
-          With 20 seeds no difference in P6, P11, P12 and P19; VE undecided.
+          With 20 seeds no difference in P6, P11, P12 and P19; VE undecided. Of these
+          P6 and P19 would have shown shards, as the hand-made ones of `planted` do.
 """
 
 import sys
