@@ -85,7 +85,8 @@ def fit(
       decay: of the probe; see `probes.logistic`.
 
     Raises:
-      ValueError: a wrong shape, or numbers that are not finite.
+      ValueError: a wrong shape, numbers that are not finite, held-out labels that are
+        not those of z.
 
     Reference: Ravfogel et al., Null It Out, 2020, aclanthology.org/2020.acl-main.647.
     """
