@@ -14,7 +14,7 @@ import numpy as np
 
 from shardsim import config as configs
 from shardsim import runs, value
-from shardsim.comparison import battery
+from shardsim.comparison import battery, sections
 from shardsim.viewer import (
     about,
     curves,
@@ -249,8 +249,12 @@ def _verdicts(gathered: Gathered) -> list[dict[str, Any]]:
         return []
     path = next(iter(folders)) / "results.json"
     found = runs.read_json(path) if path.is_file() else {}
-    keys = ("question", "effect", "rule", "p", "verdict", "stands")
+    keys = ("question", "effect", "rule", "p", "verdict")
     return [
-        {"name": name, **{key: entry[key] for key in keys}}
+        {
+            "name": name,
+            **{key: entry[key] for key in keys},
+            "controls": sections.outcome(entry),
+        }
         for name, entry in found.get("predictions", {}).items()
     ]

@@ -75,7 +75,7 @@ function buildTable() {
     BOOK.verdicts.map((v) => [[v.name, v.name], [v.question, v.question],
       [`${v.rule.contrast.arm} \u2212 ${v.rule.contrast.against}`, v.rule.contrast.arm],
       [range(v.effect, signed), v.effect.estimate ?? -Infinity], [number(v.rule.margin), v.rule.margin],
-      [el("b", {}, v.verdict), v.verdict], [v.stands ? "passed" : "failed", v.stands]])));
+      [el("b", {}, v.verdict), v.verdict], [v.controls, v.controls]])));
 }
 function judged(i) {
   if (!i || i.low === null) return "\u2013";
