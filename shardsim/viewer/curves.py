@@ -93,7 +93,7 @@ def _step(
 
 
 def _masked_usage(gates: Array, parts: Array, flat: Array) -> tuple[Array, Array]:
-    """Entropy and parts in use over some of the states."""
+    """Entropy and parts in use over some of the states; NaN where a gate is."""
     count = gates.shape[-1]
     used = shards.usage(gates.reshape(-1, count), parts.reshape(-1, count))
     some = flat.sum().astype(gates.dtype)
@@ -102,7 +102,9 @@ def _masked_usage(gates: Array, parts: Array, flat: Array) -> tuple[Array, Array
     share = gates.reshape(-1, count) / jnp.where(total > 0, total, 1)
     mean = jnp.where(flat[:, None], share, 0).sum(axis=0) / some
     safe = jnp.where(mean > 0, mean, 1)
-    return entropy, jnp.exp(-(mean * jnp.log(safe)).sum())
+    in_use = jnp.exp(-(mean * jnp.log(safe)).sum())
+    lost = ~jnp.isfinite(gates).all()
+    return jnp.where(lost, jnp.nan, entropy), jnp.where(lost, jnp.nan, in_use)
 
 
 def _returns(
@@ -117,16 +119,20 @@ def _returns(
 
 
 def _alike(value: Float[np.ndarray, "C N X"]) -> Float[np.ndarray, "C N"]:
-    """Mean correlation of each seed's V with the other seeds'; NaN with one seed."""
-    seeds = value.shape[1]
+    """Mean correlation of each seed's V with the other seeds' that are finite.
+
+    NaN where there is no other, and of a seed that is lost itself.
+    """
     centred = value - value.mean(axis=-1, keepdims=True)
     length = np.linalg.norm(centred, axis=-1, keepdims=True)
-    unit = np.where(length > 0, centred / np.where(length > 0, length, 1), 0)
+    fine = np.isfinite(length)
+    unit = np.where(length > 0, centred, 0) / np.where(length > 0, length, 1)
     table = unit @ np.swapaxes(unit, 1, 2)
-    if seeds == 1:
-        return np.full(value.shape[:2], np.nan)
     own = np.diagonal(table, axis1=1, axis2=2)
-    return (table.sum(axis=-1) - own) / (seeds - 1)
+    others = fine.sum(axis=1) - 1
+    total = table.sum(axis=-1) - own
+    some = fine[..., 0] & (others > 0)
+    return np.where(some, total / np.maximum(others, 1), np.nan)
 
 
 def interval(x: np.ndarray) -> dict[str, float]:

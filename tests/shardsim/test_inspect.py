@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import jax
 import numpy as np
 import pytest
 import yaml
@@ -232,17 +233,31 @@ def test_runs_that_differ_in_what_is_exact_are_refused(tiny_run, tmp_path, capsy
     assert "allowed: two runs with one discount" in refused(capsys, tiny_run, folder)
 
 
-def test_weights_that_are_no_numbers_are_named(tiny_run, tmp_path, capsys):
+def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):
     folder = changed(tiny_run, tmp_path, lambda config: None)
     last = sorted((folder / "snapshots" / "sharded").glob("*.npz"))[-1]
-    arrays = runs.read_arrays(last)
-    name = next(iter(arrays))
-    arrays[name][1] = np.nan
-    runs.write_arrays(last, arrays)
-    line = refused(capsys, folder, "--quick", "--out", tmp_path / "page.html")
-    assert f"{last.name}: seed 1: {name} is not finite" in line
-    runs.write_arrays(last, {k: v[:1] for k, v in arrays.items()})
+    runs.write_arrays(last, {k: v[:1] for k, v in runs.read_arrays(last).items()})
     assert f"{last.name}: 1 seeds; allowed: 2" in refused(capsys, folder)
+
+
+def test_a_lost_seed_is_no_number_and_takes_no_other_with_it():
+    """Neither 0, nor a mean with the seeds that are left."""
+    v = np.random.default_rng(0).normal(size=(1, 4, 30))
+    lost = v.copy()
+    lost[0, 1] = np.nan
+    got = curves._alike(lost)[0]
+    assert np.isnan(got).tolist() == [False, True, False, False]
+    left = curves._alike(v[:, [0, 2, 3]])[0]
+    np.testing.assert_allclose(got[[0, 2, 3]], left)
+    assert np.isnan(curves._alike(v[:, :1])).all()
+    gates = np.full((5, 2), 0.5, np.float32)
+    mask = np.ones(5, bool)
+    used = jax.jit(curves._masked_usage)
+    entropy, in_use = used(gates, gates, mask)
+    assert float(entropy) == pytest.approx(np.log(2))
+    assert float(in_use) == pytest.approx(2)
+    gates[0, 0] = np.nan
+    assert np.isnan(used(gates, gates, mask)).all()
 
 
 def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
