@@ -103,8 +103,13 @@ def judge_arms(
         for name, condition in conditions.items()
     }
     evidence = measures.Evidence(env, conditions, readings, how)
-    predictions = prediction.evaluate(experiment.predictions, evidence)
     first = next(iter(conditions))
+    arms = {
+        arm.name: _about(experiment, arm, readings[arm.name][first], evidence)
+        for arm in experiment.sized()
+    }
+    missed = {n for n, a in arms.items() if a["trained"] and not a["reached goal"]}
+    predictions = prediction.evaluate(experiment.predictions, evidence, missed)
     shown = tuple(dict.fromkeys((first, *experiment.omnibus.conditions)))
     maps.save(folder, evidence, shown)
     results: dict[str, Any] = {
@@ -115,10 +120,7 @@ def judge_arms(
         "seeds": experiment.train.num_seeds,
         "data": experiment.train.data,
         "goal": experiment.goal,
-        "arms": {
-            arm.name: _about(experiment, arm, readings[arm.name][first], evidence)
-            for arm in experiment.sized()
-        },
+        "arms": arms,
         "action gap": {
             "temperature": how.temperature if np.isfinite(how.temperature) else None,
             **{
@@ -132,23 +134,9 @@ def judge_arms(
         "omnibus": _omnibus(experiment.omnibus, evidence),
         "curves": curves(folder, experiment.arms),
     }
-    _heed_what_was_not_learnt(results)
     results["controls stand"] = all(p["stands"] for p in predictions.values())
     results["answer"] = answer(results)
     return judge.jsonable(results)
-
-
-def _heed_what_was_not_learnt(results: dict[str, Any]) -> None:
-    """No claim about an arm that missed the goal stands: alike may be alike in that."""
-    missed = {
-        name
-        for name, arm in results["arms"].items()
-        if arm["trained"] and not arm["reached goal"]
-    }
-    for entry in results["predictions"].values():
-        contrast = entry["rule"]["contrast"]
-        entry["unlearnt"] = sorted(missed & set(contrast.values()))
-        entry["stands"] = entry["stands"] and not entry["unlearnt"]
 
 
 def _about(

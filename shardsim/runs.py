@@ -44,6 +44,14 @@ HALF = ".half-"
 """How the names of files begin that are not written whole yet."""
 
 
+OWN = (
+    *("checkpoints", "config.yaml", "figures", "maps.json", "maps.npz"),
+    *("metrics.jsonl", "metrics.npz", "provenance.json", "report.html"),
+    *("results.json", "snapshots", "timing.json", "weights"),
+)
+"""Names in a run folder, that nothing else is to be written over."""
+
+
 class RunError(ValueError):
     """A run folder that can't be made or read; its text is one line for the user."""
 

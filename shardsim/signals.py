@@ -1,23 +1,32 @@
 """Signals that are heeded when there is time for it."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 
 @contextmanager
-def interrupting() -> Iterator[None]:
-    """SIGTERM stops as Ctrl-C does, with KeyboardInterrupt."""
+def _handled(
+    numbers: tuple[signal.Signals, ...],
+    handler: Callable[[int, FrameType | None], object],
+) -> Iterator[None]:
     try:
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        before = {number: signal.signal(number, handler) for number in numbers}
     except ValueError:  # not the main thread: signals are someone else's
-        yield
-        return
+        before = {}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, old in before.items():
+            signal.signal(number, old)
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """SIGTERM stops as Ctrl-C does, with KeyboardInterrupt."""
+    with _handled((signal.SIGTERM,), signal.default_int_handler):
+        yield
 
 
 @contextmanager
@@ -31,12 +40,5 @@ def collected() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         seen.append(number)
 
-    try:
-        before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread: signals are someone else's
-        before = {}
-    try:
+    with _handled((signal.SIGINT, signal.SIGTERM), note):
         yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -228,12 +228,16 @@ def return_fraction(
 def parts_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
     """exp(entropy of the mean gates): 1 where one part does all, K where all share.
 
-    Gates are normalised in every state, then averaged over the reachable ones.
+    Gates are normalised in every state, then averaged over the reachable ones that have
+    any open; 0 where none has.
     """
     gates = reading.gates[:, condition.reachable].astype(np.float64)
     share = gates / np.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
-    mean = share.mean(axis=1)
-    return np.exp(-np.sum(mean * np.log(np.maximum(mean, 1e-12)), axis=-1))
+    whole = share.sum(axis=1)
+    total = whole.sum(axis=-1, keepdims=True)
+    mean = whole / np.maximum(total, 1e-12)
+    entropy = -np.sum(mean * np.log(np.maximum(mean, 1e-12)), axis=-1)
+    return np.where(total[:, 0] > 0, np.exp(entropy), 0.0)
 
 
 def action_gap(condition: Condition, value: np.ndarray, discount: float) -> float:

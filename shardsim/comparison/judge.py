@@ -7,6 +7,7 @@ none. Symbols: N seeds.
 """
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any, Literal
 
 import numpy as np
@@ -57,7 +58,9 @@ class Judgement:
     reason: str
     controls: tuple[ControlResult, ...]
     stands: bool
-    """Whether every control came out as it must."""
+    """Whether every control came out as it must, and both arms learnt their task."""
+    unlearnt: tuple[str, ...]
+    """Arms of the contrast that did not."""
     sensitivity: Sensitivity | None
     """None where no arm is positive by construction."""
 
@@ -69,7 +72,10 @@ class _Claim:
 
 
 def judge(
-    values: Values, asked: dict[str, rules.Rule], level: float = 0.95
+    values: Values,
+    asked: dict[str, rules.Rule],
+    level: float = 0.95,
+    missed: Collection[str] = (),
 ) -> dict[str, Judgement]:
     """Judge all predictions as one family.
 
@@ -77,6 +83,10 @@ def judge(
     can be true and each is tested at its own one-sided level (partitioning principle);
     twice the smallest p bounds the chance of a false claim. Over the predictions these
     p are adjusted by Holm's method. What is not rejected then is undecided.
+
+    Args:
+      missed: arms that have not learnt their task. No claim about them stands: what
+        two arms have alike may be that.
 
     Raises:
       ValueError: an arm that a rule names has no values.
@@ -88,10 +98,16 @@ def judge(
                     f"{name}: got no values of arm {arm!r}; allowed: "
                     f"{', '.join(values[name])}"
                 )
+    unlearnt = {
+        name: tuple(sorted({rule.contrast.arm, rule.contrast.against} & set(missed)))
+        for name, rule in asked.items()
+    }
     claims = {name: _claim(values[name], rule) for name, rule in asked.items()}
     adjusted = statistics.holm([claim.p for claim in claims.values()])
     return {
-        name: _judgement(values[name], asked[name], claim, float(p), level)
+        name: _judgement(
+            values[name], asked[name], claim, float(p), level, unlearnt[name]
+        )
         for (name, claim), p in zip(claims.items(), adjusted, strict=True)
     }
 
@@ -166,6 +182,7 @@ def _judgement(
     claim: _Claim,
     p: float,
     level: float,
+    unlearnt: tuple[str, ...],
 ) -> Judgement:
     difference = _difference(values, rule)
     effect = _interval(difference, level)
@@ -178,7 +195,8 @@ def _judgement(
         p=p,
         reason=_reason(values, rule, effect, verdict, p),
         controls=controls,
-        stands=all(result.passed == "passed" for result in controls),
+        stands=all(c.passed == "passed" for c in controls) and not unlearnt,
+        unlearnt=unlearnt,
         sensitivity=_sensitivity(values, rule, level),
     )
 

@@ -5,6 +5,7 @@ It is part of the config, so it is fixed before training and copied into the run
 
 import dataclasses
 import inspect
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -57,9 +58,14 @@ class Prediction:
 
 
 def evaluate(
-    predictions: dict[str, Prediction], evidence: measures.Evidence
+    predictions: dict[str, Prediction],
+    evidence: measures.Evidence,
+    missed: Collection[str] = (),
 ) -> dict[str, Any]:
     """Measure all predictions, then judge them as one family.
+
+    Args:
+      missed: as in `judge.judge`.
 
     Returns:
       By prediction: its texts, its values by arm and seed, and its judgement.
@@ -73,7 +79,7 @@ def evaluate(
         for name, prediction in predictions.items()
     }
     values = {name: dict(found.values) for name, found in measured.items()}
-    judgements = judge.judge(values, asked)
+    judgements = judge.judge(values, asked, missed=missed)
     return {
         name: {
             "question": prediction.question,

@@ -11,6 +11,7 @@ Symbols: m outputs, d inputs, r directions, n samples, C contexts, N stacked mat
 (any axes). No function may be called under `jax.vmap`: stack instead.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -167,13 +168,20 @@ def spanned(directions: Float[Array, "*N r d"]) -> Basis:
     given = jnp.asarray(directions)
     length = jnp.sqrt(jnp.square(given).sum(axis=-1, keepdims=True))
     unit = given / jnp.where(length > 0, length, 1.0)
-    added, reads = jnp.vectorize(_in_order, signature="(r,d)->(r),(r,d)")(unit)
+    rounding = 4 * max(unit.shape[-2:]) * float(jnp.finfo(unit.dtype).eps)
+    each = functools.partial(in_order, least=rounding)
+    added, reads = jnp.vectorize(each, signature="(r,d)->(r),(r,d)")(unit)
     return Basis(added, reads, reads)
 
 
-def _in_order(unit: Float[Array, "r d"]) -> tuple[Array, Array]:
-    """What each unit row adds to those before it, and in which direction."""
-    least = 4 * max(unit.shape) * jnp.finfo(unit.dtype).eps
+def in_order(
+    rows: Float[Array, "r d"], least: float
+) -> tuple[Float[Array, " r"], Float[Array, "r d"]]:
+    """What each row adds to those before it: how much, and in which direction.
+
+    Args:
+      least: what adds no more than this adds nothing, and has a direction of 0.
+    """
 
     def clean(number: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         added, done = state
@@ -182,13 +190,13 @@ def _in_order(unit: Float[Array, "r d"]) -> tuple[Array, Array]:
         # twice, because what is left of the first time is orthogonal only to rounding
         for _ in range(2):
             row = row - before.T @ (before @ row)
-        size = jnp.sqrt(jnp.square(row).sum())
+        size = jnp.linalg.norm(row)
         some = size > least
         row = jnp.where(some, row / jnp.where(some, size, 1.0), 0.0)
         size = jnp.where(some, size, 0.0)
         return added.at[number].set(size), done.at[number].set(row)
 
-    return jax.lax.fori_loop(0, len(unit), clean, (jnp.zeros_like(unit[:, 0]), unit))
+    return jax.lax.fori_loop(0, len(rows), clean, (jnp.zeros_like(rows[:, 0]), rows))
 
 
 def random(key: Key[Array, ""], draws: int, rank: int, like: Array) -> Basis:

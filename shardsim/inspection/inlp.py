@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from shardsim.inspection import checks, concepts, probes
+from shardsim.inspection import bases, checks, concepts, probes
 
 STEPS = 100
 """Of the probe, each round."""
@@ -143,7 +143,7 @@ def _fit(
         play, empty, jnp.arange(rounds + 1)
     )
     return INLP(
-        in_order(found[: rounds * rows]),
+        bases.in_order(found[: rounds * rows], SAME)[1],
         x.mean(axis=0),
         removed,
         jnp.round(jnp.trace(removed)).astype(int),
@@ -157,18 +157,3 @@ def row_space(weights: Float[Array, "d c"], rows: int) -> Float[Array, "rows d"]
     """Orthonormal rows that the logits differ by; 0 where there are fewer."""
     apart = weights - weights.mean(axis=1, keepdims=True)
     return concepts.span(apart.T, 1e-3)[0][:rows]
-
-
-def in_order(rows: Float[Array, "r d"]) -> Float[Array, "r d"]:
-    """Orthonormal rows, each in the span of those up to it; repeats become 0."""
-
-    def clean(number: Array, done: Array) -> Array:
-        row = done[number]
-        before = jnp.where((jnp.arange(len(done)) < number)[:, None], done, 0.0)
-        for _ in range(2):
-            row = row - before.T @ (before @ row)
-        size = jnp.linalg.norm(row)
-        row = jnp.where(size > SAME, row / jnp.where(size > SAME, size, 1.0), 0.0)
-        return done.at[number].set(row)
-
-    return jax.lax.fori_loop(0, len(rows), clean, rows)

@@ -95,16 +95,11 @@ def _step(
 def _masked_usage(gates: Array, parts: Array, flat: Array) -> tuple[Array, Array]:
     """Entropy and parts in use over some of the states; NaN where a gate is."""
     count = gates.shape[-1]
-    used = shards.usage(gates.reshape(-1, count), parts.reshape(-1, count))
-    some = flat.sum().astype(gates.dtype)
-    entropy = jnp.where(flat, used.entropy, 0).sum() / some
-    total = gates.reshape(-1, count).sum(axis=-1, keepdims=True)
-    share = gates.reshape(-1, count) / jnp.where(total > 0, total, 1)
-    mean = jnp.where(flat[:, None], share, 0).sum(axis=0) / some
-    safe = jnp.where(mean > 0, mean, 1)
-    in_use = jnp.exp(-(mean * jnp.log(safe)).sum())
+    counted = jnp.where(flat[:, None], gates.reshape(-1, count), 0)
+    used = shards.usage(counted, parts.reshape(-1, count))
+    entropy = used.entropy.sum() / flat.sum().astype(gates.dtype)
     lost = ~jnp.isfinite(gates).all()
-    return jnp.where(lost, jnp.nan, entropy), jnp.where(lost, jnp.nan, in_use)
+    return jnp.where(lost, jnp.nan, entropy), jnp.where(lost, jnp.nan, used.in_use)
 
 
 def _returns(

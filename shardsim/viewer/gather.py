@@ -110,9 +110,10 @@ def gather(
         )
     hows = [_how(config) for config in found]
     if hows[0] != hows[-1]:
+        differ = ", ".join(configs.diff(hows[0]._asdict(), hows[-1]._asdict()))
         raise runs.RunError(
-            f"{folders[1]}: got {hows[1]}, not {hows[0]}; allowed: two runs with one "
-            "discount that act alike, for exact values are the same for both"
+            f"{folders[1]}: got a run that differs in {differ}; allowed: two runs that "
+            "act alike, with one discount, for exact values are shared"
         )
     named = _named(folders, found, arms)
     files = _files(named, checkpoints)
@@ -167,8 +168,8 @@ def _files(named: list[tuple[Path, Any, str]], most: int | None) -> list[list[Pa
                 f"{folder / 'snapshots' / name}: no snapshot to look at"
             )
         found.append(files)
-    trained = [len(files) > 1 for files in found]
-    if len({folder for folder, *_ in named}) == 1 and all(trained):
+    trained = all(config.arms[name].trained for _, config, name in named)
+    if len({folder for folder, *_ in named}) == 1 and trained:
         # of a run that is unfinished one arm is further than another
         last = min(files[-1].name for files in found)
         found = [[file for file in files if file.name <= last] for files in found]

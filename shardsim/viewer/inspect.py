@@ -8,13 +8,6 @@ from typing import Any, NamedTuple
 from shardsim import runs
 from shardsim.viewer import book, gather, write
 
-OWN = (
-    *("checkpoints", "config.yaml", "figures", "maps.json", "maps.npz"),
-    *("metrics.jsonl", "metrics.npz", "provenance.json", "report.html"),
-    *("results.json", "snapshots", "timing.json", "weights"),
-)
-"""Names in the folder of a run that are not for the page to take."""
-
 
 class Made(NamedTuple):
     """What was written."""
@@ -53,8 +46,9 @@ def inspect(
     results = results or out.with_name(out.stem + ".results.json")
     if results.resolve() == out.resolve():
         raise runs.RunError(f"results: got {results}; allowed: another file than out")
+    found = [runs.find(folder) for folder in folders]
     for field, path in (("out", out), ("results", results)):
-        _check_place(field, path, [runs.find(folder) for folder in folders])
+        _check_place(field, path, found)
     clock = book.Clock()
     with clock.over("runs"):
         gathered = gather.gather(folders, arms, mazes, checkpoints)
@@ -71,7 +65,7 @@ def _check_place(field: str, path: Path, folders: list[Path]) -> None:
     """Refuse what is a run's own, or can't be written, before any work is done."""
     for folder in folders:
         inside = path.resolve().is_relative_to(folder.resolve())
-        if inside and path.resolve().relative_to(folder.resolve()).parts[0] in OWN:
+        if inside and path.resolve().relative_to(folder.resolve()).parts[0] in runs.OWN:
             raise runs.RunError(
                 f"{field}: got {path}, which is the run's own; allowed: another file"
             )

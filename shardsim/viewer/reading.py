@@ -74,9 +74,8 @@ def levels_of(gathered: Gathered, curves: int) -> tuple[Any, battery.Condition]:
         for i in range(count)
     ]
     joined = jax.tree.map(lambda *leaves: np.stack(leaves), *picked, *rest)
-    levels = jax.tree.map(jnp.asarray, joined[0])
-    truth = dict(zip(battery.Condition._fields, joined, strict=False))
-    return levels, battery.Condition(**{**truth, "levels": levels}, params=first.params)
+    levels = jax.tree.map(jnp.asarray, joined.levels)
+    return levels, joined._replace(levels=levels, params=first.params)
 
 
 def _arrays(gathered: Gathered, maze: Any) -> Any:
@@ -84,7 +83,8 @@ def _arrays(gathered: Gathered, maze: Any) -> Any:
 
 
 def _of(condition: battery.Condition) -> Any:
-    return tuple(condition[:-1])  # the last, `params`, is of no level
+    """What has an axis of levels."""
+    return condition._replace(params=())
 
 
 def boards(gathered: Gathered, condition: battery.Condition) -> Boards:

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim.inspection import inlp, leace, probes
+from shardsim.inspection import bases, inlp, leace, probes
 
 N, D = 600, 6
 
@@ -74,7 +74,7 @@ def test_held_out_samples_are_judged():
 
 def test_repeated_rows_do_not_count_twice():
     rows = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.6, 0.8, 0.0]])
-    got = inlp.in_order(rows)
+    _, got = bases.in_order(rows, inlp.SAME)
     np.testing.assert_allclose(got, [[1, 0, 0], [0, 0, 0], [0, 1, 0]], atol=1e-6)
 
 

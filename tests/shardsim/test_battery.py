@@ -176,3 +176,7 @@ def test_parts_in_use_by_hand(condition):
     for number, (level, state) in enumerate(fine[: len(fine) // 2 * 2]):
         halves[0, level, state, number % 2] = 1.0
     assert used(halves) == pytest.approx(2.0, abs=0.01)
+    shut = one.copy()
+    shut[:, ::2] = 0.0
+    assert used(shut) == pytest.approx(1.0)
+    assert used(np.zeros_like(one)) == 0.0

@@ -5,13 +5,12 @@ import json
 import re
 import shutil
 
-import jax
 import numpy as np
 import pytest
 import yaml
 
 from shardsim import cli, runs
-from shardsim.viewer import book, curves, gather, inspect, write
+from shardsim.viewer import book, gather, inspect, write
 
 
 def numbers(page):
@@ -230,7 +229,7 @@ def test_runs_that_differ_in_what_is_exact_are_refused(tiny_run, tmp_path, capsy
         config["train"]["discount"] = 0.5
 
     folder = changed(tiny_run, tmp_path / "discount", short)
-    assert "allowed: two runs with one discount" in refused(capsys, tiny_run, folder)
+    assert "a run that differs in discount; all" in refused(capsys, tiny_run, folder)
 
 
 def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):
@@ -238,26 +237,6 @@ def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):
     last = sorted((folder / "snapshots" / "sharded").glob("*.npz"))[-1]
     runs.write_arrays(last, {k: v[:1] for k, v in runs.read_arrays(last).items()})
     assert f"{last.name}: 1 seeds; allowed: 2" in refused(capsys, folder)
-
-
-def test_a_lost_seed_is_no_number_and_takes_no_other_with_it():
-    """Neither 0, nor a mean with the seeds that are left."""
-    v = np.random.default_rng(0).normal(size=(1, 4, 30))
-    lost = v.copy()
-    lost[0, 1] = np.nan
-    got = curves._alike(lost)[0]
-    assert np.isnan(got).tolist() == [False, True, False, False]
-    left = curves._alike(v[:, [0, 2, 3]])[0]
-    np.testing.assert_allclose(got[[0, 2, 3]], left)
-    assert np.isnan(curves._alike(v[:, :1])).all()
-    gates = np.full((5, 2), 0.5, np.float32)
-    mask = np.ones(5, bool)
-    used = jax.jit(curves._masked_usage)
-    entropy, in_use = used(gates, gates, mask)
-    assert float(entropy) == pytest.approx(np.log(2))
-    assert float(in_use) == pytest.approx(2)
-    gates[0, 0] = np.nan
-    assert np.isnan(used(gates, gates, mask)).all()
 
 
 def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
@@ -271,15 +250,12 @@ def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
     assert a == b == tuple(int(file.stem) for file in files[:-1])
     alone = gather.gather([folder], ["mlp"], 1, None)
     assert alone.sides[0].updates[-1] == int(files[-1].stem)
-
-
-def test_how_alike_seeds_are_has_no_interval():
-    """Two seeds have one pair: two equal numbers, and nothing that they vary by."""
-    end = curves.end("consistency", np.array([0.4, 0.4]))
-    assert end["estimate"] == pytest.approx(0.4)
-    assert np.isnan([end["low"], end["high"]]).all()
-    other = curves.end("error", np.array([0.4, 0.5]))
-    assert other["low"] < 0.4 < 0.5 < other["high"]
+    for file in files[1:-1]:
+        file.unlink()  # of an arm that has only just begun
+    found = gather.gather([folder], ["mlp", "sharded"], 1, None)
+    assert [side.updates for side in found.sides] == [(int(files[0].stem),)] * 2
+    beside = gather.gather([folder], ["mlp", "untrained"], 1, None)
+    assert len(beside.sides[0].updates) == len(files)
 
 
 @pytest.mark.slow

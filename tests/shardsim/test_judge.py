@@ -119,6 +119,14 @@ def test_whether_shards_that_are_there_would_be_seen(made, seen):
     assert one(0.5, 0.5).sensitivity is None
 
 
+def test_no_claim_of_an_arm_that_learnt_nothing_stands():
+    values = {"P": {"sharded": NOISE, "mlp": -NOISE, "film": NOISE}}
+    for missed, unlearnt in (({"film"}, ()), ({"mlp", "film"}, ("mlp",)), ((), ())):
+        got = judge.judge(values, {"P": RULE}, missed=missed)["P"]
+        assert (got.verdict, got.unlearnt) == ("no difference", unlearnt)
+        assert got.stands == (not unlearnt)
+
+
 def test_a_nan_is_named_and_nothing_is_claimed():
     broken = 0.9 + NOISE
     broken[3] = np.nan

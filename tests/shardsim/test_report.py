@@ -134,6 +134,11 @@ def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
     assert 'class="failed">failed' in page
 
 
+def test_the_names_in_a_run_folder_are_listed(tiny_run):
+    """So that nothing else is written over them."""
+    assert {path.name for path in tiny_run.iterdir()} == set(runs.OWN)
+
+
 def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
     """The small run's arms reach 93 and 92 %, of a goal of 95."""
     entry = runs.read_json(tiny_run / "results.json")["predictions"]["VE"]

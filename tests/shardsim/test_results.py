@@ -57,19 +57,3 @@ def test_the_answer_says_where_shards_would_not_be_seen():
     got = results.answer(found(blind=["B"], A="no difference", B="no difference"))
     assert got.startswith("No, in nothing that was asked. Verdicts: no difference: A, ")
     assert "Shards made by hand are not seen in B: what is not seen there is no" in got
-
-
-def test_what_missed_the_goal_is_told_from_what_is_untrained():
-    arms = {
-        "mlp": {"trained": True, "reached goal": False},
-        "sharded": {"trained": True, "reached goal": True},
-        "untrained": {"trained": False, "reached goal": False},
-    }
-
-    def entry(arm, against):
-        return {"stands": True, "rule": {"contrast": {"arm": arm, "against": against}}}
-
-    made = {"A": entry("sharded", "mlp"), "B": entry("sharded", "untrained")}
-    results._heed_what_was_not_learnt({"arms": arms, "predictions": made})
-    assert (made["A"]["unlearnt"], made["A"]["stands"]) == (["mlp"], False)
-    assert (made["B"]["unlearnt"], made["B"]["stands"]) == ([], True)

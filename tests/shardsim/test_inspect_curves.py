@@ -1,0 +1,47 @@
+"""Curves of a page: lost seeds, shut gates, and what has no interval."""
+
+import jax
+import numpy as np
+import pytest
+
+from shardsim.viewer import curves
+
+
+def test_a_lost_seed_is_no_number_and_takes_no_other_with_it():
+    """Neither 0, nor a mean with the seeds that are left."""
+    v = np.random.default_rng(0).normal(size=(1, 4, 30))
+    lost = v.copy()
+    lost[0, 1] = np.nan
+    got = curves._alike(lost)[0]
+    assert np.isnan(got).tolist() == [False, True, False, False]
+    left = curves._alike(v[:, [0, 2, 3]])[0]
+    np.testing.assert_allclose(got[[0, 2, 3]], left)
+    assert np.isnan(curves._alike(v[:, :1])).all()
+    gates = np.full((5, 2), 0.5, np.float32)
+    mask = np.ones(5, bool)
+    used = jax.jit(curves._masked_usage)
+    entropy, in_use = used(gates, gates, mask)
+    assert float(entropy) == pytest.approx(np.log(2))
+    assert float(in_use) == pytest.approx(2)
+    gates[0, 0] = np.nan
+    assert np.isnan(used(gates, gates, mask)).all()
+
+
+def test_states_that_are_not_counted_or_shut_say_nothing_of_the_parts_in_use():
+    gates = np.array([[1, 0], [0, 0], [0, 1], [0.5, 0.5]], np.float32)
+    mask = np.array([True, True, False, False])
+    entropy, in_use = curves._masked_usage(gates, np.ones_like(gates), mask)
+    assert (float(entropy), float(in_use)) == (0.0, pytest.approx(1.0))
+    mask = np.array([True, False, True, True])
+    entropy, in_use = curves._masked_usage(gates, np.ones_like(gates), mask)
+    assert float(entropy) == pytest.approx(np.log(2) / 3)
+    assert float(in_use) == pytest.approx(2.0)
+
+
+def test_how_alike_seeds_are_has_no_interval():
+    """Two seeds have one pair: two equal numbers, and nothing that they vary by."""
+    end = curves.end("consistency", np.array([0.4, 0.4]))
+    assert end["estimate"] == pytest.approx(0.4)
+    assert np.isnan([end["low"], end["high"]]).all()
+    other = curves.end("error", np.array([0.4, 0.5]))
+    assert other["low"] < 0.4 < 0.5 < other["high"]
