@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import os
-import re
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -11,22 +10,12 @@ import jax
 
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim import encoders, exact, learning, loop, phases, schedule, value
+from shardsim import exact, loop, phases, schedule
+from shardsim.arms import ArmConfig, check_arms, check_spelling, size_arms
 from shardsim.comparison import measures, prediction, rules
 from shardsim.comparison.battery import BatteryConfig
 from shardsim.types import Trainable
 from shardsim_envs import World
-
-
-@dataclasses.dataclass(frozen=True)
-class ArmConfig:
-    """One architecture; all arms share E, D, data, keys and loop."""
-
-    head: value.Head
-    trained: bool = True
-    """False: the head stays as it was initialised (a control)."""
-    matched: bool = True
-    """Whether the head has to meet the budget of parameters."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +51,8 @@ class Experiment:
     battery: BatteryConfig = BatteryConfig()
     goal: float = 0.95
     """Fraction of the exact optimal return that a trained arm should reach."""
+    goal_after: str | None = None
+    """The phase by whose end it should; None is the last one."""
 
     def __post_init__(self) -> None:
         check_spelling("name", self.name)
@@ -86,6 +77,50 @@ class Experiment:
             except ValueError as error:
                 raise ValueError(f"{place}.{error}") from None
         self._check_names()
+        self._check_stages()
+
+    def at(self, phase: str, condition: str) -> dict[str, Any]:
+        """Fields of the world of a condition in a phase: its own go before."""
+        (found,) = (p for p in self.train.phases if p.name == phase)
+        return {**found.world, **self.battery.conditions[condition]}
+
+    def staged(self) -> dict[str, tuple[str, ...]]:
+        """Phases at whose ends the arms are looked at, and in which conditions."""
+        found: dict[str, dict[str, None]] = {}
+        for entry in self.predictions.values():
+            for phase in measures.stages(entry.measure):
+                names = dict.fromkeys(entry.measure.conditions)
+                found[phase] = found.get(phase, {}) | names
+        if self.goal_after is not None:
+            first = next(iter(self.battery.conditions))
+            found[self.goal_after] = found.get(self.goal_after, {}) | {first: None}
+        return {phase: tuple(names) for phase, names in found.items()}
+
+    def _check_stages(self) -> None:
+        """Phases that predictions speak of have to be there, and every arm in them."""
+        ends = schedule.ends(self.train)
+        shared = schedule.shared_phases(self.train)
+        apart = list(ends)[max(shared - 1, 0) :]
+        asked = [
+            (f"predictions.{name}.measure", phase)
+            for name, entry in self.predictions.items()
+            for phase in measures.stages(entry.measure)
+        ]
+        if self.goal_after is not None:
+            asked.append(("goal_after", self.goal_after))
+        for place, phase in asked:
+            if phase not in apart:
+                raise ValueError(
+                    f"{place}: got phase {phase!r}; allowed: {', '.join(apart)}"
+                )
+        for phase, names in self.staged().items():
+            for name in names:
+                try:
+                    phases.altered(self.world, self.at(phase, name))
+                except ValueError as error:
+                    raise ValueError(
+                        f"battery.conditions.{name} in phase {phase!r}: {error}"
+                    ) from None
 
     def _worlds(self) -> list[tuple[str, dict[str, Any]]]:
         changed = [
@@ -140,39 +175,6 @@ class Experiment:
         return size_arms(self.arms, self.agent, self.world)
 
 
-def size_arms(
-    arms: dict[str, ArmConfig], agent: agents.AgentConfig, world: Trainable
-) -> tuple[loop.Arm, ...]:
-    """Every arm with the width at which it meets the budget.
-
-    Raises:
-      ConfigError: a head that can't meet it, or an encoder that can't be built for
-        what this world shows.
-    """
-    try:
-        encoders.count_parameters(agent.encoder, world.observation_shape)
-    except ValueError as error:
-        raise configs.ConfigError(f"agent.encoder.{error}") from None
-    sized = []
-    for name, arm in arms.items():
-        width = 1
-        if arm.matched:
-            try:
-                width = value.solve_width(
-                    arm.head, agent.encoder.features, world.num_contexts, agent.budget
-                )
-            except ValueError as error:
-                raise configs.ConfigError(f"agent.{error} (arm {name})") from None
-        sized.append(loop.Arm(name, arm.head, width, arm.trained))
-    return tuple(sized)
-
-
-def check_spelling(place: str, name: str) -> None:
-    """Names of experiments and arms are names of files."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise ValueError(f"{place}: got {name!r}; allowed: letters, digits, - and _")
-
-
 class Checked(Protocol):
     """What an experiment and a training have in common."""
 
@@ -214,61 +216,3 @@ def check_there(found: Checked) -> None:
             f"train.devices: got {found.train.devices}; allowed: 1 to {there}"
         )
     schedule.kept(found.train, found.world)
-
-
-def check_arms(
-    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
-) -> None:
-    """Refuse names, and heads that don't suit the world or the rule."""
-    for name in arms:
-        check_spelling("arms", name)
-        if name == loop.SHARED:
-            raise ValueError(f"arms: got {name!r}; allowed: names but this one")
-    trained = [name for name, arm in arms.items() if arm.trained]
-    if not trained:
-        raise ValueError("arms: got none that is trained; allowed: one or more")
-    if train.behaviour is not None and train.behaviour not in trained:
-        raise ValueError(
-            f"train.behaviour: got {train.behaviour!r}; allowed: {', '.join(trained)}"
-        )
-    on_policy = isinstance(train.learn, learning.PPO | learning.Reinforce)
-    if train.data == "paired" and on_policy and len(trained) > 1:
-        raise ValueError(
-            f"train.data: got 'paired'; allowed with learn {train.learn.kind!r}: "
-            "'own', for it improves the policy that acted"
-        )
-    _check_heads(arms, world, train)
-
-
-def _check_heads(
-    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
-) -> None:
-    clipped = isinstance(train.learn, learning.PPO) and train.learn.value_clip
-    sources = len(world.reward_sources)
-    for name, arm in arms.items():
-        head, place = arm.head, f"arms.{name}.head"
-        if not isinstance(head, value.Sharded):
-            continue
-        if "load_balance" in train.grid and not head.shares_move:
-            raise ValueError(
-                f"train.grid.load_balance: got values; allowed: none with arm {name}, "
-                "no share of whose gates can be moved"
-            )
-        if clipped and head.td == "per_shard":
-            raise ValueError(
-                f"{place}.td: got 'per_shard'; allowed with a value clip: 'joint', or "
-                "train.learn.value_clip: null"
-            )
-        if head.routing is None:
-            continue
-        if head.shards < sources:
-            raise ValueError(
-                f"{place}.shards: got {head.shards}; allowed with routing: at least "
-                f"one for each reward source ({', '.join(world.reward_sources)})"
-            )
-        seen = head.routing.overseen
-        if seen is not None and seen >= world.num_contexts:
-            raise ValueError(
-                f"{place}.routing.overseen: got {seen}; allowed: 0 to "
-                f"{world.num_contexts - 1}"
-            )

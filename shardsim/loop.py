@@ -29,6 +29,7 @@ from shardsim import (
     runs,
     schedule,
     signals,
+    snapshots,
     train,
     value,
 )
@@ -264,9 +265,7 @@ def _chunk(
 
 def _snapshot(job: Job, arm: Arm, update: int, agent: agents.Agent) -> None:
     """Keep E, D and V, and note what the report makes of them."""
-    kept = {k: v for k, v in runs.dotted(agent).items() if not k.startswith("aux")}
-    folder = job.folder / "snapshots" / arm.name
-    runs.write_arrays(folder / f"{update:07d}.npz", kept)
+    snapshots.write(job.folder, arm.name, update, agent)
     row = {"arm": arm.name, "snapshot": update, **job.report(arm.name, update, agent)}
     runs.append_line(job.folder / "metrics.jsonl", row)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim import loop, phases, runs, schedule, value
+from shardsim import loop, phases, runs, schedule, stages, value
 from shardsim.comparison import battery, judge, maps, measures, prediction, report
 from shardsim.experiment import Experiment, OmnibusConfig
 
@@ -102,10 +102,12 @@ def judge_arms(
         name: battery.exact_reading(condition, env.num_actions)
         for name, condition in conditions.items()
     }
-    evidence = measures.Evidence(env, conditions, readings, how)
-    first = next(iter(conditions))
+    staged = stages.read(experiment, conditions, populations, folder)
+    evidence = measures.Evidence(env, conditions, readings, how, staged)
+    first, asked = next(iter(conditions)), experiment.goal_after
+    raised = readings if asked is None else staged[asked]
     arms = {
-        arm.name: _about(experiment, arm, readings[arm.name][first], evidence)
+        arm.name: _about(experiment, arm, raised[arm.name][first], evidence)
         for arm in experiment.sized()
     }
     missed = {n for n, a in arms.items() if a["trained"] and not a["reached goal"]}
@@ -120,6 +122,8 @@ def judge_arms(
         "seeds": experiment.train.num_seeds,
         "data": experiment.train.data,
         "goal": experiment.goal,
+        "goal after": asked,
+        "phases": schedule.ends(experiment.train),
         "arms": arms,
         "action gap": {
             "temperature": how.temperature if np.isfinite(how.temperature) else None,

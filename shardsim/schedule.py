@@ -244,18 +244,23 @@ def shared_phases(config: TrainConfig) -> int:
     return count
 
 
+def ends(config: TrainConfig) -> dict[str, int]:
+    """Updates of the run at the end of each phase, by its name."""
+    done = np.cumsum([phase.updates for phase in config.phases]).tolist()
+    return dict(zip((phase.name for phase in config.phases), done, strict=True))
+
+
 def boundaries(config: TrainConfig, start: int) -> tuple[list[int], set[int]]:
     """Updates after which the host gets a turn, and those among them that are kept.
 
     Log-spaced from `start` (the end of the shared phases), so that the early, fast part
     of value formation is seen; every end of a phase is kept as well.
     """
-    total = config.total_updates
-    ends = np.cumsum([phase.updates for phase in config.phases]).tolist()
+    total, ended = config.total_updates, ends(config).values()
     spaced = np.geomspace(1, max(total - start, 1), config.snapshots).round()
-    kept = {start, *(start + int(u) for u in spaced), *(e for e in ends if e >= start)}
+    kept = {start, *(start + int(u) for u in spaced), *(e for e in ended if e >= start)}
     kept = {u for u in kept if u <= total}
-    stops = sorted(kept | set(ends))
+    stops = sorted(kept | set(ended))
     filled: list[int] = []
     last = 0
     for stop in stops:

@@ -14,13 +14,8 @@ import numpy as np
 from shardsim import acting, grids, loop, outside, phases, runs, schedule, value
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim.experiment import (
-    ArmConfig,
-    Experiment,
-    check_arms,
-    check_spelling,
-    size_arms,
-)
+from shardsim.arms import ArmConfig, check_arms, check_spelling, size_arms
+from shardsim.experiment import Experiment
 from shardsim_envs import World
 
 AnyWorld: TypeAlias = World | outside.Gymnax | outside.Gymnasium

@@ -4,6 +4,7 @@ Symbols: N seeds, K parts, A actions, H, W the board.
 """
 
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,8 +70,12 @@ def forest(predictions: Mapping[str, Any]) -> str:
         return svg(figure)
 
 
-def curves(found: Mapping[str, Any], goal: float) -> str:
-    """Return and error of V over training: mean and range over seeds, by arm."""
+def curves(found: Mapping[str, Any], goal: float, phases: Mapping[str, int]) -> str:
+    """Return and error of V over training: mean and range over seeds, by arm.
+
+    Args:
+      phases: updates at the end of each; a line where one begins after another.
+    """
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.4, 2.9), layout="tight")
         panels = figure.subplots(1, 2)
@@ -85,10 +90,21 @@ def curves(found: Mapping[str, Any], goal: float) -> str:
             axes.set_xlabel(f"updates after the first {start}")
             axes.set_ylabel(label)
             axes.set_ylim(bottom=0)
+            for before, phase in itertools.pairwise(phases):
+                if phases[before] > start:
+                    _border(axes, phases[before] - start, phase)
         panels[0].axhline(goal, color=GREY, lw=0.8, ls=":")
         panels[0].set_ylim(0, 1.05)
         panels[1].legend(frameon=False, fontsize=8, loc="lower left")
         return svg(figure)
+
+
+def _border(axes: Axes, update: int, phase: str) -> None:
+    """Where a phase begins, by its name."""
+    axes.axvline(update, color=GREY, lw=0.8)
+    place = axes.get_xaxis_transform()
+    text = axes.text(update, 0.02, phase, transform=place, rotation=90)
+    text.set(fontsize=7, color=GREY, ha="right", va="bottom")
 
 
 def _curve(

@@ -56,7 +56,9 @@ def _figures(folder: Path, results: Mapping[str, Any]) -> dict[str, str]:
     if results["predictions"]:
         drawn["verdicts"] = figures.forest(results["predictions"])
         drawn["seeds"] = figures.seeds(results["predictions"], arms)
-    drawn["curves"] = figures.curves(results["curves"], results["goal"])
+    drawn["curves"] = figures.curves(
+        results["curves"], results["goal"], results.get("phases", {})
+    )
     drawn["values"] = figures.values(maps, levels, arms)
     for arm in arms:
         if maps[f"{arm}/{levels[0]['place']}/gates"].shape[-1] > 1:

@@ -29,8 +29,8 @@ def alarm(results: Mapping[str, Any]) -> str:
         if entry.get("unlearnt")
     ]
     lines += [
-        f"{name} reached {arm['mean return fraction']:.1%} of the exact optimum, less "
-        f"than {results['goal']:.0%}: see its curve."
+        f"{name} reached {arm['mean return fraction']:.1%} of the exact optimum"
+        f"{_by_then(results)}, less than {results['goal']:.0%}: see its curve."
         for name, arm in results["arms"].items()
         if arm["trained"] and not arm["reached goal"]
     ]
@@ -40,6 +40,12 @@ def alarm(results: Mapping[str, Any]) -> str:
         "" if results["controls stand"] else "<p><strong>No claim stands.</strong></p>"
     )
     return f'<div class="alarm" role="alert">{head}{markup.items(lines)}</div>'
+
+
+def _by_then(results: Mapping[str, Any]) -> str:
+    """Until when the goal is to be reached, where that is not the end."""
+    phase = results.get("goal after")
+    return "" if phase is None else f" by the end of {phase}"
 
 
 def outcome(entry: Mapping[str, Any]) -> str:
@@ -174,9 +180,10 @@ def arms(results: Mapping[str, Any]) -> str:
             rows,
             (2, 3, 4, 5, 6, 7),
         )
-        + f'<p class="note">{markup.text(steered)} Returns are exact '
-        "expectations, and parts in use is the exponential of the entropy of the mean "
-        "gates, over the first condition of the battery, not samples.</p>"
+        + f'<p class="note">{markup.text(steered)} Returns are exact expectations, '
+        "and parts in use is the exponential of the entropy of the mean gates, over "
+        "the first condition of the battery"
+        f"{markup.text(_by_then(results))}, not samples.</p>"
     )
 
 

@@ -8,27 +8,18 @@ import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-from flax import nnx
 
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim import exact, loop, phases, runs, training
+from shardsim import exact, loop, phases, runs, snapshots, training
+from shardsim.arms import size_arms
 from shardsim.comparison import battery
-from shardsim.experiment import Experiment, size_arms
+from shardsim.experiment import Experiment
 from shardsim.training import Training
 
 MOST_LEVELS = 16
 """Levels of the first condition over which the curves of training are means."""
-
-
-class Networks(NamedTuple):
-    """E, D and V of many agents; the auxiliary decoder is not looked at."""
-
-    encoder: Any
-    decoder: Any
-    value: Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +31,7 @@ class Side:
     arm: loop.Arm
     updates: tuple[int, ...]
     """Of each checkpoint, C of them."""
-    networks: Networks
+    networks: agents.Agent
     """Leaves [C * N, ...], seeds fastest."""
 
     @property
@@ -197,23 +188,10 @@ def _side(
             )
     joined = {key: np.concatenate([one[key] for one in read]) for key in read[0]}
     updates = tuple(int(file.stem) for file in files)
-    return Side(folder, config, arm, updates, _networks(config, arm, joined))
-
-
-def _networks(
-    config: Experiment | Training, arm: loop.Arm, arrays: dict[str, np.ndarray]
-) -> Networks:
-    """Networks of the config with parameters by dotted name."""
-    key = jax.random.key(0)
-    agent = nnx.eval_shape(
-        lambda: agents.build(config.agent, arm.head, arm.width, config.world, key)
+    networks = snapshots.population(
+        config.agent, arm.head, arm.width, config.world, joined
     )
-
-    return Networks(
-        runs.filled(agent.encoder, arrays, "encoder"),
-        runs.filled(agent.decoder, arrays, "decoder"),
-        runs.filled(agent.value, arrays, "value"),
-    )
+    return Side(folder, config, arm, updates, networks)
 
 
 def _conditions(config: Any, mazes: int) -> dict[str, battery.Condition]:

@@ -67,6 +67,12 @@ TINY = {
 
 
 @pytest.fixture(scope="session")
+def tiny() -> dict:
+    """The experiment as data; not to be changed."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
 def tiny_yaml(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("tiny") / "tiny.yaml"
     path.write_text(yaml.safe_dump(TINY, sort_keys=False))

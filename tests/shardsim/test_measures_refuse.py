@@ -25,6 +25,13 @@ def test_without_enough_squares_there_is_no_number():
         (lambda: measures.Conflict(alone=("only_0", "only_0")), "alone: got"),
         (lambda: measures.Conflict(alone=("only_0", "conflict")), "alone: got"),
         (lambda: measures.SelectiveRemoval(least=2.0), "least: got 2.0; allowed: 0"),
+        (lambda: measures.SelectiveExtinction(least=-1.0), "least: got -1.0; allowed"),
+        (lambda: measures.SelectiveExtinction(kept="only_0"), "kept: got"),
+        (lambda: measures.SelectiveExtinction(same="only_1"), "kept: got"),
+        (
+            lambda: measures.SelectiveExtinction(unlearnt="acquisition"),
+            "unlearnt: got 'acquisition'; allowed: another phase",
+        ),
     ],
 )
 def test_what_measures_nothing_is_refused(make, message):

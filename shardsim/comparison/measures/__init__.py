@@ -7,17 +7,21 @@ from shardsim.comparison.measures.base import (
     EXACT,
     Evidence,
     Measured,
+    Stages,
     extra_rows,
+    stages,
     suits,
 )
 from shardsim.comparison.measures.conflict import Conflict
 from shardsim.comparison.measures.decision import Similarity, TwoGoals
 from shardsim.comparison.measures.effect import Effect
+from shardsim.comparison.measures.selective_extinction import SelectiveExtinction
 from shardsim.comparison.measures.selective_removal import SelectiveRemoval
 from shardsim.comparison.measures.value_error import ValueAccuracy
 
 Measure: TypeAlias = (
     SelectiveRemoval
+    | SelectiveExtinction
     | Effect
     | Conflict
     | Agreement
@@ -34,10 +38,13 @@ __all__ = [
     "Evidence",
     "Measure",
     "Measured",
+    "SelectiveExtinction",
     "SelectiveRemoval",
     "Similarity",
+    "Stages",
     "TwoGoals",
     "ValueAccuracy",
     "extra_rows",
+    "stages",
     "suits",
 ]

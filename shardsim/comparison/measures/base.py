@@ -1,6 +1,8 @@
 """What a measure gets and gives. Symbols: N seeds."""
 
-from typing import Any, NamedTuple
+import types
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +14,10 @@ EXACT = "exact"
 """The arm whose V is V* of the world's rewards: one fixed utility, without a net."""
 
 
+Stages: TypeAlias = Mapping[str, dict[str, dict[str, battery.Reading]]]
+"""Phase -> arm -> condition -> reading at its end."""
+
+
 class Evidence(NamedTuple):
     """All that measures may look at: arrays and the world, no trainer."""
 
@@ -20,6 +26,10 @@ class Evidence(NamedTuple):
     readings: dict[str, dict[str, battery.Reading]]
     """Arm -> condition -> reading."""
     how: battery.Judged
+    stages: Mapping[str, dict[str, dict[str, battery.Reading]]] = (
+        types.MappingProxyType({})
+    )
+    """Of the phases and conditions that a measure asks for."""
 
 
 class Measured(NamedTuple):
@@ -36,6 +46,11 @@ def extra_rows(measure: Any) -> tuple[str, ...]:
     return getattr(measure, "ROWS", ())
 
 
+def stages(measure: Any) -> tuple[str, ...]:
+    """The phases at whose ends a measure looks at its conditions."""
+    return getattr(measure, "stages", ())
+
+
 def suits(measure: Any, env: Environment) -> bool:
     """Whether the world offers what a measure asks of it (its `NEEDS`)."""
     return isinstance(env, getattr(measure, "NEEDS", Environment))
@@ -45,6 +60,24 @@ def check_different(field: str, names: tuple[str, ...]) -> None:
     """Refuse to set a condition against itself."""
     if len(set(names)) < len(names):
         raise ValueError(f"{field}: got {names}; allowed: different conditions")
+
+
+def check_fraction(field: str, got: float) -> None:
+    """Refuse what is no fraction."""
+    if not 0 <= got <= 1:
+        raise ValueError(f"{field}: got {got}; allowed: 0 to 1")
+
+
+def selectivity(
+    target: Float[np.ndarray, "..."], others: Float[np.ndarray, "..."], least: float
+) -> Float[np.ndarray, "..."]:
+    """(target - others) / (target + others) of two drops in [0, 1]; in [-1, 1].
+
+    Args:
+      least: a drop of the target below this is none, and the selectivity 0.
+    """
+    total = np.where(target + others > 0, target + others, 1.0)
+    return np.where(target < least, 0.0, (target - others) / total)
 
 
 def masked_mean(

@@ -28,8 +28,7 @@ class SelectiveRemoval:
     def __post_init__(self) -> None:
         if self.parts < 2:
             raise ValueError(f"parts: got {self.parts}; allowed: at least 2")
-        if not 0 <= self.least <= 1:
-            raise ValueError(f"least: got {self.least}; allowed: 0 to 1")
+        base.check_fraction("least", self.least)
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -140,15 +139,14 @@ def _lacking(context: np.ndarray, choosing: np.ndarray) -> bool:
 def selective(
     drops: Float[np.ndarray, "... C C"], least: float
 ) -> Float[np.ndarray, "... C"]:
-    """(target - others) / (target + others) of each context's part, in [-1, 1].
+    """`base.selectivity` of each context's part.
 
     Args:
       drops: [..., c, d]: what context d loses without the part of c.
     """
     target = np.einsum("...cc->...c", drops)
     others = (drops.sum(axis=-1) - target) / (drops.shape[-1] - 1)
-    total = np.where(target + others > 0, target + others, 1.0)
-    return np.where(target < least, 0.0, (target - others) / total)
+    return base.selectivity(target, others, least)
 
 
 def _drop(

@@ -1,0 +1,84 @@
+"""P13: what paid in one context pays no more; does only V of that context go?"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from shardsim.comparison import battery
+from shardsim.comparison.measures import base
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectiveExtinction:
+    """Let V of one context be unlearnt; see what V of another, not met, loses."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("same",)
+
+    kind: Literal["selective_extinction"] = "selective_extinction"
+    learnt: str = "acquisition"
+    """The phase after which V is whole."""
+    unlearnt: str = "extinction"
+    """The phase after which V of the extinguished context is gone."""
+    extinguished: str = "only_0"
+    """The condition that paid in the one phase and not in the other."""
+    kept: str = "only_1"
+    """The condition whose V nothing spoke against."""
+    same: str = "only_0_with_cue"
+    """Another condition of the extinguished context: the row `arm/same`, by which a
+    control shows that the statistic is 0 where there is nothing to tell apart."""
+    least: float = 0.1
+    """A drop below this is no extinction: selectivity is then 0."""
+
+    def __post_init__(self) -> None:
+        base.check_different("kept", self.conditions)
+        if self.learnt == self.unlearnt:
+            raise ValueError(
+                f"unlearnt: got {self.unlearnt!r}; allowed: another phase than learnt"
+            )
+        base.check_fraction("least", self.least)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (self.extinguished, self.kept, self.same)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return (self.learnt, self.unlearnt)
+
+    def measure(self, evidence: base.Evidence) -> base.Measured:
+        """S = (drop of extinguished - drop of kept) / (their sum).
+
+        A drop is 1 - (mean V after the phase `unlearnt`) / (mean V after `learnt`),
+        clipped to [0, 1], over the states that can be reached; 0 where V was not more
+        than 0. S is 0 where what should be extinguished drops by less than `least`.
+        """
+        values, details = {}, {}
+        for arm in evidence.readings:
+            drops = {name: self._drop(evidence, arm, name) for name in self.conditions}
+            target, others = drops[self.extinguished], drops[self.kept]
+            values[arm] = base.selectivity(target, others, self.least)
+            values[f"{arm}/same"] = base.selectivity(
+                target, drops[self.same], self.least
+            )
+            details[f"{arm}: drop of extinguished, of kept"] = [
+                float(target.mean()),
+                float(others.mean()),
+            ]
+        return base.Measured(values, details)
+
+    def _drop(
+        self, evidence: base.Evidence, arm: str, name: str
+    ) -> Float[np.ndarray, " N"]:
+        mask = evidence.conditions[name].reachable
+        before, after = (
+            _mean(evidence.stages[s][arm][name], mask) for s in self.stages
+        )
+        there = before > 1e-6
+        left = np.where(there, after / np.where(there, before, 1.0), 1.0)
+        return np.clip(1 - left, 0.0, 1.0)
+
+
+def _mean(reading: battery.Reading, mask: np.ndarray) -> Float[np.ndarray, " N"]:
+    return base.masked_mean(reading.value, mask)

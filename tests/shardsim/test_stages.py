@@ -1,0 +1,187 @@
+"""What is asked of the ends of phases: by hand, and of a run that stopped there."""
+
+import copy
+
+import numpy as np
+import pytest
+import yaml
+
+from shardsim import acting, cli, config, experiment, runs, schedule, stages
+from shardsim.comparison import battery, measures
+from shardsim_envs import ContextFruits
+
+ENV = ContextFruits(size=3, max_steps=8)
+SHOWN = {
+    "only_0": {"shown": ((0,),)},
+    "only_1": {"shown": ((1,),)},
+    "only_0_with_cue": {"shown": ((0,),), "cue_probability": 1.0},
+}
+MEASURE = {"kind": "selective_extinction", "learnt": "earn", "unlearnt": "lose"}
+
+
+def reading(value):
+    """A one-part reading of V [N, L, S]."""
+    value = np.asarray(value, np.float64)
+    prior = np.zeros((*value.shape, 4))
+    one, part = np.ones_like(value)[..., None], value[..., None]
+    return battery.Reading(value, part, one, part, prior, np.zeros(1, int))
+
+
+@pytest.fixture(scope="module")
+def conditions():
+    few = battery.BatteryConfig(levels=4)
+    return {
+        name: battery.build(ENV, ContextFruits(size=3, **fields).params(), few, 0.9)
+        for name, fields in SHOWN.items()
+    }
+
+
+def measured(conditions, whole, left, **changes):
+    """S of seeds whose V is V* times `whole`, and times `left` of that afterwards."""
+    measure = measures.SelectiveExtinction(**changes)
+
+    def at(share):
+        return {
+            name: reading(np.array(share[name])[:, None, None] * condition.optimal)
+            for name, condition in conditions.items()
+        }
+
+    full = dict.fromkeys(conditions, whole)
+    after = {name: np.multiply(whole, left[name]) for name in conditions}
+    kept = {"acquisition": {"arm": at(full)}, "extinction": {"arm": at(after)}}
+    how = battery.judged(acting.Lookahead(), 0.9, ENV.max_steps)
+    readings = {"arm": kept["extinction"]["arm"]}
+    return measure.measure(
+        measures.Evidence(ENV, conditions, readings, how, kept)
+    ).values
+
+
+def test_by_hand(conditions):
+    """Drops .5 and .1; nothing kept; V that rises; a drop too small to count."""
+    left = {
+        "only_0": [0.5, 0.0, 0.5, 0.95],
+        "only_1": [0.9, 0.0, 1.5, 0.0],
+        "only_0_with_cue": [0.5, 0.0, 0.9, 0.95],
+    }
+    got = measured(conditions, [2.0, 1.0, 0.5, 1.0], left)
+    np.testing.assert_allclose(got["arm"], [2 / 3, 0.0, 1.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(got["arm/same"], [0.0, 0.0, 2 / 3, 0.0], atol=1e-6)
+    got = measured(conditions, [1.0] * 4, left, least=0.0)
+    assert got["arm"][3] == pytest.approx((0.05 - 1) / 1.05)
+
+
+def test_what_was_never_wanted_is_not_lost(conditions):
+    left = {name: [0.0, 0.0] for name in conditions}
+    got = measured(conditions, [0.0, -1.0], left)
+    assert got["arm"].tolist() == [0.0, 0.0]
+
+
+def staged(tiny, **changes):
+    """The tiny experiment with a phase in which nothing pays, and a look back."""
+    data = copy.deepcopy(tiny)
+    lose = {"world": {"shown": [[0]], "rewards": [[0, 0], [0, 1]]}, "fresh": True}
+    learnt = data["train"]["phases"][-1]
+    data["train"]["phases"].append({**learnt, **lose, "name": "lose", "updates": 6})
+    data["battery"]["conditions"] = {
+        "in_distribution": {},
+        **{name: copy.deepcopy(fields) for name, fields in SHOWN.items()},
+    }
+    asked = data["predictions"]["VE"]
+    control = {"arm": "exact", "at_least": 0.99}
+    rule = {**asked["rule"], "direction": "greater", "controls": [control]}
+    data["predictions"] = {"P13": {**asked, "measure": dict(MEASURE), "rule": rule}}
+    data["goal_after"] = "earn"
+    for path, new in changes.items():
+        place, _, field = path.rpartition("__")
+        inner = data
+        for key in place.split("__") if place else []:
+            inner = inner[int(key) if key.isdigit() else key]
+        inner[field] = new
+    return data
+
+
+@pytest.fixture(scope="module")
+def run(tiny, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("staged")
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(staged(tiny)))
+    assert cli.main(["run", str(path), "--out", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+def test_a_stage_is_the_run_that_ended_there(run, tiny_run):
+    """`tiny_run` is the same experiment without the last phase."""
+    read = runs.read_arrays(run / "snapshots" / "mlp" / "0000013.npz")
+    ended = runs.read_arrays(tiny_run / "weights" / "mlp.npz")
+    assert {name for name in ended if not name.startswith("aux")} == set(read)
+    for name, array in read.items():
+        np.testing.assert_array_equal(array, ended[name])
+    mine, whole = (runs.read_json(f / "results.json") for f in (run, tiny_run))
+    assert mine["goal after"] == "earn"
+    assert mine["phases"] == {"look": 3, "earn": 13, "lose": 19}
+    for arm, entry in mine["arms"].items():
+        assert entry["return fraction"] == whole["arms"][arm]["return fraction"]
+    text = (run / "report.html").read_text()
+    assert "of the exact optimum by the end of earn, less than" in text
+
+
+def test_what_a_run_says_of_its_stages(run):
+    """V* of each phase's own rewards: gone in one context, kept in the other."""
+    found = runs.read_json(run / "results.json")["predictions"]["P13"]
+    assert found["values"]["exact"] == [1.0]
+    assert found["values"]["exact/same"] == [0.0]
+    assert found["details"]["exact: drop of extinguished, of kept"] == [1.0, 0.0]
+    assert found["values"]["untrained"] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"predictions__P13__measure__learnt": "acquisition"},
+            "predictions.P13.measure: got phase 'acquisition'; allowed: look, earn, l",
+        ),
+        ({"goal_after": "later"}, "goal_after: got phase 'later'; allowed: look, earn"),
+        (
+            {"predictions__P13__measure__kept": "only_2"},
+            "predictions.P13.measure: got condition 'only_2'; allowed",
+        ),
+    ],
+)
+def test_what_is_not_there_is_refused(tiny, changes, message):
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        config.build(experiment.Experiment, staged(tiny, **changes))
+
+
+def test_no_arm_is_apart_before_the_last_phase_that_all_share(tiny):
+    data = staged(tiny, goal_after="glance")
+    look = data["train"]["phases"][0]
+    data["train"]["phases"].insert(0, {**look, "name": "glance"})
+    with pytest.raises(ValueError, match="got phase 'glance'; allowed: look, earn"):
+        config.build(experiment.Experiment, data)
+    data["goal_after"] = "look"
+    found = config.build(experiment.Experiment, data)
+    assert schedule.ends(found.train)["look"] == 6
+
+
+def test_a_condition_has_to_suit_the_phase_it_is_read_in(tiny):
+    """Both do by themselves; together good and bad would look the same."""
+    data = staged(tiny, world={"kind": "reskin", "size": 4})
+    data["train"]["phases"][-1]["world"] = {"good": [2, 2]}
+    data["battery"]["conditions"] = {
+        "in_distribution": {},
+        **{name: {"bad": [1, n]} for n, name in enumerate(SHOWN)},
+    }
+    config.build(experiment.Experiment, data)
+    data["battery"]["conditions"]["only_1"] = {"bad": [2, 2]}
+    with pytest.raises(ValueError, match=r"conditions\.only_1 in phase 'lose': world"):
+        config.build(experiment.Experiment, data)
+
+
+def test_only_what_is_asked_for_is_read(tiny):
+    found = config.build(experiment.Experiment, staged(tiny))
+    names = ("only_0", "only_1", "only_0_with_cue")
+    assert found.staged() == {"earn": (*names, "in_distribution"), "lose": names}
+    nothing = config.build(experiment.Experiment, copy.deepcopy(tiny))
+    assert nothing.staged() == {}
+    assert stages.read(nothing, {}, {}, None) == {}
