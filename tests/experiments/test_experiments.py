@@ -69,10 +69,12 @@ def test_its_docstring_is_a_lab_note(path):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_it_runs_to_its_report(path, small, tmp_path, capsys):
     out = tmp_path / "run"
+    asked = config.build(experiment.Experiment, config.read_yaml(path))
+    later = range(2, len(asked.train.phases))
+    small += [f"--train.phases.{n}.updates=4" for n in later]
     assert cli.main(["run", str(path), "--out", str(out), *small]) == 0
     assert str(out / "report.html") in capsys.readouterr().out
     found = runs.read_json(out / "results.json")
-    asked = config.build(experiment.Experiment, config.read_yaml(path))
     assert set(found["predictions"]) == set(asked.predictions)
     for entry in found["predictions"].values():
         assert entry["verdict"] in (
