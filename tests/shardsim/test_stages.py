@@ -60,7 +60,7 @@ def test_by_hand(conditions):
     """Drops .5 and .1; nothing kept; V that rises; a drop too small to count."""
     left = {
         "only_0": [0.5, 0.0, 0.5, 0.95],
-        "only_1": [0.9, 0.0, 1.5, 0.0],
+        "only_1": [0.9, 0.0, 1.2, 0.0],
         "only_0_with_cue": [0.5, 0.0, 0.9, 0.95],
     }
     got = measured(conditions, [2.0, 1.0, 0.5, 1.0], left)
