@@ -111,7 +111,9 @@ def test_the_lab_notes_and_the_readme_tell_the_same_verdicts():
         note = (ROOT / "experiments" / f"{name}.py").read_text()
         seen = note.partition("Seen:")[2].partition('"""')[0]
         told = dict(
-            re.findall(r"(P\d+[a-z]?|VE): (no difference|[a-z]+)", " ".join(seen.split()))
+            re.findall(
+                r"(P\d+[a-z]?|VE): (no difference|[a-z]+)", " ".join(seen.split())
+            )
         )
         assert told
         for prediction, verdict in told.items():

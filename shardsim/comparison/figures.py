@@ -90,21 +90,22 @@ def curves(found: Mapping[str, Any], goal: float, phases: Mapping[str, int]) -> 
             axes.set_xlabel(f"updates after the first {start}")
             axes.set_ylabel(label)
             axes.set_ylim(bottom=0)
-            for before, phase in itertools.pairwise(phases):
+            for turn, (before, phase) in enumerate(itertools.pairwise(phases)):
                 if phases[before] > start:
-                    _border(axes, phases[before] - start, phase)
+                    _border(axes, phases[before] - start, phase, turn % 2 == 0)
         panels[0].axhline(goal, color=GREY, lw=0.8, ls=":")
         panels[0].set_ylim(0, 1.05)
         panels[1].legend(frameon=False, fontsize=8, loc="lower left")
         return svg(figure)
 
 
-def _border(axes: Axes, update: int, phase: str) -> None:
-    """Where a phase begins, by its name."""
+def _border(axes: Axes, update: int, phase: str, low: bool) -> None:
+    """Where a phase begins, by its name: below or above, for short ones lie close."""
     axes.axvline(update, color=GREY, lw=0.8)
+    y, side = (0.02, "bottom") if low else (0.98, "top")
     place = axes.get_xaxis_transform()
-    text = axes.text(update, 0.02, phase, transform=place, rotation=90)
-    text.set(fontsize=7, color=GREY, ha="right", va="bottom")
+    text = axes.text(update, y, phase, transform=place, rotation=90)
+    text.set(fontsize=7, color=GREY, ha="right", va=side)
 
 
 def _curve(
