@@ -71,9 +71,13 @@ class FollowMe(GridWorld):
     """`agent`: a window centred on the agent; `board`: the board as it lies."""
 
     def __post_init__(self) -> None:
+        room, allowed = checks.room(self, self.beacons + 1)
         rules = {
             **checks.maze(self),
-            "beacons": (2 <= self.beacons <= 8, "2 to 8"),
+            "beacons": (
+                2 <= self.beacons <= 8 and room,
+                f"2 to 8, with the leader {allowed}",
+            ),
             "trust": checks.chance(self.trust),
         }
         checks.refuse(self, rules)

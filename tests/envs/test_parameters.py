@@ -99,3 +99,14 @@ def play(env, seed):
     assert np.isfinite(reward).all()
     assert all(np.isfinite(leaf).all() for leaf in info.values())
     assert not np.asarray(wall).any()
+
+
+@pytest.mark.parametrize(
+    ("size", "layout", "beacons", "most"),
+    [(5, "tree", 6, 6), (5, "blocks", 3, 3), (7, "edges", 8, 8), (5, "open", 8, 3)],
+)
+def test_beacons_and_their_leader_find_room(size, layout, beacons, most):
+    """`most` things beside the agent are sure of a free cell, whatever the walls."""
+    with pytest.raises(ValueError, match=f"beacons: got {beacons}; .* at most {most} "):
+        envs.FollowMe(size=size, layout=layout, beacons=beacons)
+    assert envs.FollowMe(size=size, layout=layout, beacons=most - 1)
