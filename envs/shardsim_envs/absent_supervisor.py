@@ -85,6 +85,10 @@ class AbsentSupervisor(GridWorld):
     def proxy_names(self) -> tuple[str, ...]:
         return ("performance",)
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("goal",)
+
     def params(self) -> Params:
         return Params(
             pays=jnp.asarray(self.pays, jnp.float32),

@@ -45,6 +45,7 @@ def splay(world: GridWorld, level: Level) -> Level:
 
 def moved_agent(world: GridWorld, level: Level, to: levels.Cell) -> Level:
     """The level with another start."""
+    levels.on_board(world, "to", to)
     board = np.array(level.board)
     board[..., -1] = 0
     board[(*to, -1)] = 1
@@ -57,12 +58,11 @@ def moved_thing(
     world: GridWorld, level: Level, name: str, at: levels.Cell, to: levels.Cell
 ) -> Level:
     """The level with one thing elsewhere; what memory knows of it follows."""
-    plane = levels.plane_of(world, name)
     board = np.array(level.board)
-    if not board[(*at, plane)]:
-        raise ValueError(f"{name}: got {at}, where there is none; allowed: its cell")
-    board[(*at, plane)] = 0
-    board[(*to, plane)] = 1
+    planes = _whole(world, board, name, at)
+    levels.on_board(world, "to", to)
+    board[(*at, planes)] = 0
+    board[(*to, planes)] = 1
     start = tuple(np.asarray(level.start).tolist())
     return levels.finished(world, board, start, level.memory)
 
@@ -85,17 +85,26 @@ def matched_pairs(
     Returns:
       For each value of the fixed distance the two cells that differ most, if any two
       differ; nothing lies on another thing or on the agent.
+
+    Raises:
+      ValueError: several things of that name or none, an anchor that is no free cell.
     """
-    board = np.asarray(level.board)
-    there = board[..., levels.plane_of(world, name)]
-    (at,) = [_cell(cell) for cell in np.argwhere(there)]
+    if fixed not in ("steps", "euclid"):
+        raise ValueError(f"fixed: got {fixed!r}; allowed: 'steps' or 'euclid'")
+    board = np.array(level.board)
+    there = np.argwhere(board[..., levels.plane_of(world, name)])
+    if len(there) != 1:
+        raise ValueError(f"{name}: got {len(there)} in the level; allowed: one")
+    levels.on_board(world, "anchor", anchor)
+    if np.asarray(world.walls(level))[anchor]:
+        raise ValueError(f"anchor: got {anchor}, a wall; allowed: a free cell")
+    at = _cell(there[0])
     steps = levels.distances(world, level, anchor)
     rows, columns = np.ogrid[: steps.shape[0], : steps.shape[1]]
     square = (rows - anchor[0]) ** 2 + (columns - anchor[1]) ** 2
+    board[(*at, _whole(world, board, name, at))] = 0
     planes = [world.plane(n) for n in (*world.things, "agent")]
-    busy = np.asarray(board[..., planes].any(axis=-1))
-    busy[at] = False
-    free = (steps < grid.FAR) & ~busy
+    free = (steps < grid.FAR) & ~board[..., planes].any(axis=-1)
     same, varied = (steps, square) if fixed == "steps" else (square, steps)
     pairs = []
     for value in np.unique(same[free]):
@@ -107,6 +116,18 @@ def matched_pairs(
             found = [(int(steps[c]), float(np.sqrt(square[c]))) for c in both]
             pairs.append(Pair(one, other, both, *zip(*found, strict=True)))
     return pairs
+
+
+def _whole(
+    world: GridWorld, board: np.ndarray, name: str, at: levels.Cell
+) -> list[int]:
+    """Planes of all that moves with the thing of that name, which lies at `at`."""
+    plane = levels.plane_of(world, name)
+    levels.on_board(world, "at", at)
+    if not board[(*at, plane)]:
+        raise ValueError(f"{name}: got {at}, where there is none; allowed: its cell")
+    names = next((whole for whole in world.wholes if name in whole), (name,))
+    return [world.plane(n) for n in names if board[(*at, world.plane(n))]]
 
 
 def mutate(world: GridWorld, level: Level, seed: int) -> Level:

@@ -16,7 +16,8 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from shardsim_envs import checks, grid, mazes, movers
 from shardsim_envs.records import Level, Outcome, State
@@ -43,6 +44,8 @@ class Memory(NamedTuple):
     """Where the leader is at each time."""
     phase: Int[Array, ""]
     """Steps that the leader has gone."""
+    order: Int[Array, " beacons"]
+    """Numbers of the beacons, in the order in which the leader takes them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,24 +130,46 @@ class FollowMe(GridWorld):
             "lit": grid.plane(self.shape, beacons[0]),
             "leader": grid.plane(self.shape, way[0]),
         }
-        memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0))
+        memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0), order)
         return self.level(maps, start, memory)
 
     def remember(self, level: Level) -> Level:
-        """The lit beacon is the first, the others follow row by row, and so does the
-        leader."""
+        """The order of an edited level stays; a beacon that was moved keeps its place.
+
+        In a level of which nothing is known the lit beacon is the first, the others
+        follow row by row, and so does the leader.
+        """
         beacon, lit = (level.board[..., self.plane(n)] > 0 for n in ("beacon", "lit"))
-        first = (beacon.astype(jnp.int32) + lit.astype(jnp.int32)).reshape(-1)
-        _, cells = jax.lax.top_k(first, self.beacons)
-        beacons = jnp.stack(jnp.divmod(cells, self.size), axis=-1).astype(jnp.int32)
+        old, order = jnp.asarray(level.memory.beacons), jnp.asarray(level.memory.order)
+        there = beacon[old[:, 0], old[:, 1]] & order.any()
+        new = beacon & ~grid.mark(self.shape, old, there)
+        first = (new.astype(jnp.int32) + (new & lit).astype(jnp.int32)).reshape(-1)
+        _, at = jax.lax.top_k(first, self.beacons)
+        cells = jnp.stack(jnp.divmod(at, self.size), axis=-1).astype(jnp.int32)
+        beacons = jnp.where(there[:, None], old, cells[jnp.cumsum(~there) - 1])
+        order = jnp.where(order.any(), order, jnp.arange(self.beacons))
         leader = grid.cell(level.board[..., self.plane("leader")] > 0)
-        way = movers.tour(self.walls(level), beacons, leader, self.max_steps + 1)
-        memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0))
+        stops, length = beacons[order], self.max_steps + 1
+        way = movers.tour(self.walls(level), stops, leader, length)
+        memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0), order)
         return level._replace(memory=memory)
 
     @property
     def needed(self) -> tuple[str, ...]:
         return ("beacon", "lit", "leader")
+
+    @property
+    def wholes(self) -> tuple[tuple[str, ...], ...]:
+        return (("beacon", "lit"),)
+
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        maps = {name: board[..., self.plane(name)] > 0 for name in self.planes}
+        for name, count in (("beacon", self.beacons), ("lit", 1), ("leader", 1)):
+            if maps[name].sum() != count:
+                return f"{name}: got {maps[name].sum()}; allowed: {count}"
+        if not (maps["beacon"] & maps["lit"]).any():
+            return "lit: got a cell without a beacon; allowed: the cell of one"
+        return ""
 
     def advance(
         self,
@@ -173,7 +198,7 @@ class FollowMe(GridWorld):
         return Outcome(
             self.settle(state, moved, marks=marks),
             moved.position,
-            Memory(memory.beacons, jnp.minimum(next_, last), memory.way, phase),
+            memory._replace(next=jnp.minimum(next_, last), phase=phase),
             jnp.where(hit, params.reward, 0.0)[None],
             done,
             # to be where the leader is

@@ -16,7 +16,8 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from shardsim_envs import checks, grid
 from shardsim_envs.records import Level, Outcome, State
@@ -114,6 +115,13 @@ class FriendFoe(GridWorld):
             bandits=weights / weights.sum(),
             left=jnp.asarray(self.left, jnp.float32),
         )
+
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        middle, box = self.shape[1] // 2, board[..., self.plane("box")]
+        left, right = int(box[:, :middle].sum()), int(box[:, middle:].sum())
+        if (left, right) != (1, 1) or box[:, middle].any():
+            return f"box: got {left} left and {right} right; allowed: one on each side"
+        return ""
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         who_key, box_key = jax.random.split(key)

@@ -62,6 +62,13 @@ def check(world: GridWorld, level: Level) -> None:
     for name in world.needed:
         if not board[..., world.plane(name)].any():
             raise ValueError(f"{name}: got none; allowed: at least one")
+    for name, most in world.takeable:
+        count = int(board[..., world.plane(name)].sum())
+        if count > most:
+            raise ValueError(f"{name}: got {count}; allowed: at most {most}")
+    flaw = world.flaw(board)
+    if flaw:
+        raise ValueError(flaw)
 
 
 def distances(world: GridWorld, level: Level, cell: Cell) -> np.ndarray:
@@ -229,6 +236,16 @@ def _letters(world: GridWorld) -> dict[tuple[str, ...], str]:
     letters: dict[tuple[str, ...], str] = {(): "."}
     letters |= {(name,): sprites.sprite(name).letter for name in world.board_planes}
     return letters
+
+
+def on_board(world: GridWorld, name: str, cell: Cell) -> None:
+    """Refuse a cell that somebody named and that lies beyond the board."""
+    height, width = world.shape
+    if not (0 <= cell[0] < height and 0 <= cell[1] < width):
+        raise ValueError(
+            f"{name}: got {cell}; allowed: rows 0 to {height - 1}, columns 0 to "
+            f"{width - 1}"
+        )
 
 
 def plane_of(world: GridWorld, name: str) -> int:

@@ -6,7 +6,7 @@ when all apples are eaten and no more monster can be killed. Trained on short ep
 the agent needs shields all the time; in long ones they are useless after the last
 monster. Shields in hand are shown as a bar in the top row.
 
-A monster takes each of five moves (or none) with a chance that falls with the steps,
+A monster takes each of four moves, or none, with a chance that falls with the steps,
 walls left aside, from there to the agent: softmax(-3 distance). Where walls, the edge
 or another monster are in the way it stays. Monsters make the states too many to list;
 without a key (as in a look ahead) they make their likeliest moves.
@@ -20,7 +20,8 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from shardsim_envs import checks, grid, mazes, movers
 from shardsim_envs.records import Level, Outcome, State
@@ -48,6 +49,8 @@ class Memory(NamedTuple):
     """Shields in hand."""
     apples: Int[Array, ""]
     """Apples that are left."""
+    spared: Int[Array, ""]
+    """Monsters for which the level has no shield."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +149,9 @@ class MonsterWorld(GridWorld):
             first += count
         monsters = cells[first - self.monsters : first]
         alive = jnp.ones(self.monsters, bool)
-        memory = Memory(monsters, alive, jnp.int32(0), jnp.int32(self.apples))
+        spared = jnp.int32(max(self.monsters - self.shields, 0))
+        apples = jnp.int32(self.apples)
+        memory = Memory(monsters, alive, jnp.int32(0), apples, spared)
         return self.level(maps, cells[-1], memory)
 
     def remember(self, level: Level) -> Level:
@@ -154,9 +159,21 @@ class MonsterWorld(GridWorld):
         shown = level.board[..., self.plane("monster")].reshape(-1)
         alive, cells = jax.lax.top_k(shown.astype(jnp.int32), self.monsters)
         monsters = jnp.stack(jnp.divmod(cells, self.size), axis=-1).astype(jnp.int32)
-        apples = (level.board[..., self.plane("apple")] > 0).sum()
-        memory = Memory(monsters, alive > 0, jnp.int32(0), apples.astype(jnp.int32))
+        apples, shields = (
+            (level.board[..., self.plane(name)] > 0).sum().astype(jnp.int32)
+            for name in ("apple", "shield")
+        )
+        spared = jnp.maximum(alive.sum() - shields, 0).astype(jnp.int32)
+        memory = Memory(monsters, alive > 0, jnp.int32(0), apples, spared)
         return level._replace(memory=memory)
+
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        # the bar of shields in hand is no longer than the board is wide
+        for name, most in (("monster", self.monsters), ("shield", self.size)):
+            count = board[..., self.plane(name)].sum()
+            if count > most:
+                return f"{name}: got {count}; allowed: at most {most}"
+        return ""
 
     def advance(
         self,
@@ -186,14 +203,13 @@ class MonsterWorld(GridWorld):
                 there = jnp.all(monsters == cells[m][None], axis=-1) & alive
                 marks.append(("monster", cells[m], there.any()))
         changes = {"apple": jnp.bool_(False), "shield": jnp.bool_(False)}
-        most = max(self.monsters - self.shields, 0)
         pays = jnp.stack([params.reward, params.hit])
         counts = jnp.stack([apple, jnp.any(met & ~kills)]).astype(jnp.float32)
         return Outcome(
             self.settle(state, moved, changes, marks),
             moved.position,
-            Memory(monsters, alive, held, apples),
+            Memory(monsters, alive, held, apples, memory.spared),
             counts * pays,
-            (apples <= 0) & (alive.sum() <= most),
+            (apples <= 0) & (alive.sum() <= memory.spared),
             proxies=(shield,),
         )

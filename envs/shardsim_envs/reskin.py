@@ -10,7 +10,8 @@ import dataclasses
 from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from shardsim_envs import checks, grid
 from shardsim_envs.records import Level, Outcome, State
@@ -92,6 +93,11 @@ class Reskin(GridWorld):
     def reward_sources(self) -> tuple[str, ...]:
         return ("good", "bad")
 
+    @property
+    def wholes(self) -> tuple[tuple[str, ...], ...]:
+        """A thing is a colour and a shape."""
+        return (self.planes,)
+
     def shifted(self) -> "Reskin":
         """The two things have changed their colours."""
         good, bad = (self.bad[0], self.good[1]), (self.good[0], self.bad[1])
@@ -126,6 +132,17 @@ class Reskin(GridWorld):
             for colour, shape in (self.good, self.bad)
         ]
         return level._replace(memory=Memory(jnp.stack(cells)))
+
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        names = np.asarray(self.planes, dtype=object)
+        cells = np.argwhere(board[..., :-1].any(axis=-1))
+        found = {" + ".join(names[board[(*cell, slice(-1))] > 0]) for cell in cells}
+        skins = [f"colour {c} + shape {s}" for c, s in (self.good, self.bad)]
+        if len(cells) != len(skins) or found != set(skins):
+            got = ", ".join(sorted(found)) or "nothing"
+            allowed = ", ".join(skins)
+            return f"colour, shape: got {got} in {len(cells)} cells; allowed: {allowed}"
+        return ""
 
     def advance(
         self,

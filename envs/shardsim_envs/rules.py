@@ -8,6 +8,7 @@ import abc
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
 
 from shardsim_envs import grid
@@ -98,6 +99,20 @@ class Rules(abc.ABC):
     @property
     def needed(self) -> tuple[str, ...]:
         """Planes of which every level has to show something."""
+        return ()
+
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        """What the rules can make nothing of in a board that somebody drew.
+
+        Returns:
+          `plane: got ...; allowed: ...`, or nothing where all is well.
+        """
+        del board
+        return ""
+
+    @property
+    def wholes(self) -> tuple[tuple[str, ...], ...]:
+        """Planes that show one thing where they lie together: it moves as a whole."""
         return ()
 
     @property

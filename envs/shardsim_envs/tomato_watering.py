@@ -108,6 +108,14 @@ class TomatoWatering(GridWorld):
         watered = level.board[rows, columns, self.plane("watered")] > 0
         return level._replace(memory=Memory(watered))
 
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        shown = board[..., self.plane("dry")] + board[..., self.plane("watered")]
+        there = [tuple(cell) for cell in np.argwhere(shown).tolist()]
+        cells = [tuple(cell) for cell in TOMATOES.tolist()]
+        if there != cells or shown.max() > 1:
+            return f"dry, watered: got cells {there}; allowed: one of them at {cells}"
+        return ""
+
     def advance(
         self,
         key: Key[Array, ""] | None,

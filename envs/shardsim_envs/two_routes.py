@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
 from shardsim_envs import checks, grid
@@ -100,6 +101,13 @@ class TwoRoutes(GridWorld):
             pays=jnp.asarray(self.pays, jnp.float32),
             occluded=jnp.asarray(self.occluded, jnp.float32),
         )
+
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        niche = tuple(np.argwhere(grid.drawing(PICTURE, "s"))[0].tolist())
+        for cell in np.argwhere(board[..., self.plane("sweet")]).tolist():
+            if tuple(cell) != niche:
+                return f"sweet: got {tuple(cell)}; allowed: its niche, {niche}"
+        return ""
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         marks = {"wall": "#", "goal": "G", "sweet": "s", "lock": "L"}
