@@ -19,7 +19,7 @@ import numpy as np
 from gymnasium.error import DependencyNotInstalled
 from jaxtyping import Array
 
-from shardsim_envs import rendering
+from shardsim_envs import levels, rendering
 from shardsim_envs.records import Level, State
 from shardsim_envs.world import GridWorld
 
@@ -45,10 +45,14 @@ class GridEnv(gymnasium.Env[np.ndarray, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """A new level, or the one in `options["level"]`."""
+        """A new level, or the one in `options["level"]`.
+
+        Raises:
+          ValueError: other options, or a level that can't be played in this world.
+        """
+        level = _options(self.world, options)
         super().reset(seed=seed)
         self._key = jax.random.key(int(self.np_random.integers(2**31)))
-        level = _options(options)
         begin, _ = _single(self.world)
         seen, self._state, numbers = begin(self._key, level)
         self._show()
@@ -58,7 +62,8 @@ class GridEnv(gymnasium.Env[np.ndarray, Any]):
         if self._state is None:
             raise gymnasium.error.ResetNeeded("step: got no state; call reset first")
         _, step = _single(self.world)
-        seen, self._state, numbers = step(self._key, self._state, np.int32(action))
+        chosen = chosen_of(action, (), self.world.num_actions)
+        seen, self._state, numbers = step(self._key, self._state, chosen)
         found = np.array(numbers)  # a copy: it may be written to
         self._show()
         ended = bool(found[1]), bool(found[2])
@@ -158,6 +163,18 @@ def info_of(world: GridWorld, numbers: np.ndarray) -> dict[str, Any]:
     }
 
 
+def chosen_of(actions: Any, shape: tuple[int, ...], count: int) -> np.ndarray:
+    """Actions as the compiled step takes them, for which any number would be one."""
+    found = np.asarray(actions)
+    fine = found.shape == shape and found.dtype.kind in "iu"
+    if not (fine and found.min() >= 0 and found.max() < count):
+        of = f" in shape {shape}" if shape else ""
+        raise ValueError(
+            f"action: got {actions!r}; allowed: whole numbers 0 to {count - 1}{of}"
+        )
+    return found.astype(np.int32)
+
+
 def mode_of(mode: str | None, metadata: dict[str, Any]) -> str | None:
     if mode is not None and mode not in metadata["render_modes"]:
         allowed = ", ".join(metadata["render_modes"])
@@ -165,8 +182,14 @@ def mode_of(mode: str | None, metadata: dict[str, Any]) -> str | None:
     return mode
 
 
-def _options(options: dict[str, Any] | None) -> Level | None:
+def _options(world: GridWorld, options: dict[str, Any] | None) -> Level | None:
     unknown = sorted(set(options or {}) - {"level"})
     if unknown:
         raise ValueError(f"options: got {', '.join(unknown)}; allowed: level")
-    return (options or {}).get("level")
+    level = (options or {}).get("level")
+    if level is None:
+        return None
+    if not isinstance(level, Level):
+        raise ValueError(f"level: got {type(level).__name__}; allowed: a Level")
+    levels.check(world, level)
+    return level

@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from jaxtyping import Array
 
-from shardsim_envs import gym, rendering
+from shardsim_envs import gym, levels, rendering
 from shardsim_envs.records import State
 from shardsim_envs.world import GridWorld
 
@@ -59,6 +59,7 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
         """
         if options:
             raise ValueError(f"options: got {sorted(options)}; allowed: none")
+        seed = seed.tolist() if isinstance(seed, np.ndarray) else seed
         one = seed[0] if isinstance(seed, list) else seed
         super().reset(seed=one)
         own = self.np_random.integers(2**31, size=self.num_envs)
@@ -68,7 +69,10 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
                     f"seed: got {len(seed)} seeds; allowed: one for each of "
                     f"{self.num_envs} environments"
                 )
-            own = np.asarray([o if s is None else s for o, s in zip(own, seed)])  # noqa: B905
+            for number, s in enumerate(seed):
+                if s is not None and not 0 <= s < 2**32:
+                    raise ValueError(f"seed: got {s}; allowed: 0 to {2**32 - 1}")
+                own[number] = own[number] if s is None else s
         self._pool_key = jax.random.key(int(self.np_random.integers(2**31)))
         self._pools, self._used = 0, 0
         begin, _, _ = _many(self.world)
@@ -83,6 +87,7 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         if self._carry is None:
             raise gymnasium.error.ResetNeeded("step: got no state; call reset first")
+        chosen = gym.chosen_of(actions, (self.num_envs,), self.world.num_actions)
         if self._used + self.num_envs > self._pool_size:
             self._refill()
         _, step, _ = _many(self.world)
@@ -92,7 +97,7 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
             np.int32(self._used),
             self._steps,
             self._carry,
-            np.asarray(actions, np.int32),
+            chosen,
         )
         self._steps += np.int32(1)
         numbers = np.array(packed)  # a copy: it may be written to
@@ -106,6 +111,10 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
         return np.array(seen), rewards, terminated, truncated, info
 
     def render(self) -> Any:
+        if self._carry is None:
+            raise gymnasium.error.ResetNeeded("render: got no state; call reset first")
+        if self.render_mode is None:
+            return None
         states = [
             jax.tree.map(lambda leaf, n=n: np.asarray(leaf)[n], self._carry)
             for n in range(self.num_envs)
@@ -176,8 +185,8 @@ def _finals(last: np.ndarray, ended: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 def make(world: type[GridWorld], render_mode: str | None = None, **fields: Any) -> Any:
-    """Entry point of an id."""
-    return gym.GridEnv(world(**fields), render_mode)
+    """Entry point of an id; what comes from JSON may be lists."""
+    return gym.GridEnv(world(**levels.frozen(fields)), render_mode)
 
 
 def make_many(
@@ -187,7 +196,7 @@ def make_many(
     **fields: Any,
 ) -> Any:
     """Vector entry point of an id."""
-    return GridVectorEnv(world(**fields), num_envs, render_mode)
+    return GridVectorEnv(world(**levels.frozen(fields)), num_envs, render_mode)
 
 
 def register(worlds: tuple[type[GridWorld], ...]) -> None:

@@ -5,8 +5,10 @@ refused with a `ValueError` that says why, wherever it comes from.
 """
 
 import dataclasses
+import functools
 import json
 import typing
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -66,6 +68,9 @@ def check(world: GridWorld, level: Level) -> None:
         count = int(board[..., world.plane(name)].sum())
         if count > most:
             raise ValueError(f"{name}: got {count}; allowed: at most {most}")
+    known, got = (jax.tree.map(_form, x.memory) for x in (_shapes(world), level))
+    if got != known:
+        raise ValueError(f"memory: got {got}; allowed: {known}")
     flaw = world.flaw(board)
     if flaw:
         raise ValueError(flaw)
@@ -174,20 +179,30 @@ def load(path: Path | str, worlds: typing.Iterable[type[GridWorld]]) -> LevelSet
     Raises:
       ValueError: a file of something else, or a level that can't be played.
     """
+    nothing = f"{path}: got no levels; allowed: a file of `save`"
+    with Path(path).open("rb") as source:
+        if not zipfile.is_zipfile(source):
+            raise ValueError(nothing)
     with np.load(path, allow_pickle=False) as file:
         if "about" not in file:
-            raise ValueError(f"{path}: got no levels; allowed: a file of `save`")
+            raise ValueError(nothing)
         about = json.loads(str(file["about"]))
         leaves = [file[f"leaf {i}"] for i in range(len(file.files) - 1)]
     if about["format"] != FORMAT:
         raise ValueError(f"{path}: got format {about['format']}; allowed: {FORMAT}")
     kinds = {typing.cast(Any, world).kind: world for world in worlds}
-    fields = {name: _frozen(value) for name, value in about["world"].items()}
+    fields = frozen(about["world"])
     if fields["kind"] not in kinds:
         allowed = ", ".join(kinds)
         raise ValueError(f"{path}: got world {fields['kind']!r}; allowed: {allowed}")
     world = kinds[fields["kind"]](**fields)
-    shapes = jax.eval_shape(world.generate, jax.random.key(0), world.params())
+    shapes = _shapes(world)
+    count = len(jax.tree.leaves(shapes))
+    if len(leaves) != count:
+        raise ValueError(
+            f"{path}: got levels of {len(leaves)} arrays; allowed: {count}, as "
+            f"{fields['kind']} has now"
+        )
     levels = jax.tree.unflatten(jax.tree.structure(shapes), map(jnp.asarray, leaves))
     for level in each(levels):
         check(world, level)
@@ -208,6 +223,18 @@ def _generate(world: GridWorld, keys: jax.Array) -> Level:
     return levels
 
 
+@functools.cache
+def _shapes(world: GridWorld) -> Level:
+    """A level with shapes and types in the place of arrays."""
+    shapes: Level = jax.eval_shape(world.generate, jax.random.key(0), world.params())
+    return shapes
+
+
+def _form(leaf: Any) -> str:
+    leaf = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
+    return f"{leaf.dtype}{list(leaf.shape)}"
+
+
 def each(levels: Level) -> Iterator[Level]:
     """The levels of a set, one by one, in numpy."""
     host = jax.tree.map(np.asarray, levels)
@@ -224,8 +251,8 @@ def finished(
       memory: what is kept of where the board does not tell; None: nothing, zeros.
     """
     if memory is None:
-        shapes = jax.eval_shape(world.generate, jax.random.key(0), world.params())
-        memory = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes.memory)
+        shapes = _shapes(world).memory
+        memory = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
     level = Level(jnp.asarray(board), jnp.asarray(start, jnp.int32), memory)
     check(world, level)
     known: Level = jax.tree.map(np.asarray, world.remember(level))
@@ -256,5 +283,8 @@ def plane_of(world: GridWorld, name: str) -> int:
     return world.plane(name)
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(map(_frozen, value)) if isinstance(value, list) else value
+def frozen(value: Any) -> Any:
+    """Fields of a world as they were before JSON made lists of their tuples."""
+    if isinstance(value, dict):
+        return {name: frozen(field) for name, field in value.items()}
+    return tuple(map(frozen, value)) if isinstance(value, list) else value

@@ -186,3 +186,21 @@ def test_films_and_sheets_are_written(tmp_path):
     rendering.save([page], tmp_path / "page.png")
     with pytest.raises(ValueError, match=r"out: got .*page.png.* for 3 frame"):
         rendering.save(frames, tmp_path / "page.png")
+
+
+def test_a_file_of_another_kind_or_of_other_arrays_is_refused(tmp_path):
+    path = tmp_path / "levels.npz"
+    with pytest.raises(FileNotFoundError):
+        levels.load(path, WORLDS)
+    path.write_text("levels")
+    with pytest.raises(ValueError, match="got no levels; allowed: a file of"):
+        levels.load(path, WORLDS)
+    np.save(tmp_path / "levels.npy", 1)
+    with pytest.raises(ValueError, match="got no levels; allowed: a file of"):
+        levels.load(tmp_path / "levels.npy", WORLDS)
+    found = levels.generate(envs.FruitMini(), 0, 2)
+    levels.save(path, found._replace(levels=found.levels._replace(memory=())))
+    with pytest.raises(
+        ValueError, match="got levels of 2 arrays; allowed: 3, as fruit"
+    ):
+        levels.load(path, WORLDS)
