@@ -48,6 +48,7 @@ def states(world: "GridWorld", level: Level) -> State:
 def state_at(world: "GridWorld", level: Level, number: Int[Array, ""]) -> State:
     """The state that stands at `number`."""
     sets = _sets(world)
+    level = jax.tree.map(jnp.asarray, level)  # levels that were drawn are numpy
     number, cell = jnp.divmod(number, math.prod(world.shape))
     position = jnp.stack(jnp.divmod(cell, world.shape[1])).astype(jnp.int32)
     agent = grid.plane(world.shape, position).astype(jnp.uint8)

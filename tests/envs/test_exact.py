@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxtyping import Array
 
 from shardsim import exact
-from shardsim_envs import CornerMaze
+from shardsim_envs import CornerMaze, KeysAndChests, levels
 
 OPTIMAL = jax.jit(exact.optimal_value, static_argnums=2)
 POLICY = jax.jit(exact.policy_value, static_argnums=3)
@@ -134,3 +134,13 @@ def test_the_greedy_policy_of_the_optimal_value_earns_it(seed):
     greedy = np.asarray(exact.lookahead(table, best, 0.8)).argmax(axis=-1)
     policy = jnp.asarray(np.eye(3, dtype=np.float32)[greedy])
     np.testing.assert_allclose(POLICY(table, policy, 0.8, MANY), best, atol=1e-4)
+
+
+def test_a_level_in_numpy_can_be_listed_and_tabulated():
+    """As `levels.each` gives them, and outside of any compiled program."""
+    env = KeysAndChests(size=5, keys=(1, 1), chests=(1, 1), most_keys=1, most_chests=1)
+    level = next(levels.each(levels.generate(env, 0, 1).levels))
+    table = exact.tabulate(env, level, env.params())
+    same = exact.tabulate(env, jax.tree.map(jnp.asarray, level), env.params())
+    jax.tree.map(np.testing.assert_array_equal, table, same)
+    assert env.states(level).board.shape[0] == env.num_states
