@@ -1,12 +1,17 @@
 """What is asked of the parameters of a world when it is made."""
 
+import dataclasses
 import typing
+
+import numpy as np
 
 from shardsim_envs import grid, mazes
 
 if typing.TYPE_CHECKING:
     from shardsim_envs.world import GridWorld
 
+WHOLE = int(np.iinfo(np.int32).max)
+FINITE = float(np.finfo(np.float32).max)
 Rules: typing.TypeAlias = dict[str, tuple[bool, str]]
 """Field -> (is it fine?, what is allowed)."""
 
@@ -17,10 +22,34 @@ def refuse(world: "GridWorld", rules: Rules) -> None:
     Raises:
       ValueError: with the first field that is not fine, its value, what is allowed.
     """
-    for field, (fine, allowed) in rules.items():
+    for field, (fine, allowed) in (*_kinds(world).items(), *rules.items()):
         if not fine:
             got = getattr(world, field)
             raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
+
+
+def _kinds(world: "GridWorld") -> Rules:
+    """Numbers of the kind and size that compiled programs take."""
+    rules: Rules = {}
+    for field in dataclasses.fields(typing.cast(typing.Any, world)):
+        value = getattr(world, field.name)
+        if isinstance(value, list):
+            rules[field.name] = (False, "tuples, which may be hashed")
+        elif isinstance(field.default, int):
+            whole = isinstance(value, int | np.integer)
+            whole = whole and bool(-WHOLE <= value <= WHOLE)
+            rules[field.name] = (whole, f"a whole number up to {WHOLE}")
+        elif isinstance(field.default, float | tuple):
+            rules[field.name] = (_finite(value), "finite numbers")
+    return rules
+
+
+def _finite(value: typing.Any) -> bool:
+    """Is it a number of float32, or a tuple of such?"""
+    if isinstance(value, tuple):
+        return all(map(_finite, value))
+    fine = isinstance(value, int | float | np.number)
+    return fine and bool(-FINITE <= value <= FINITE)
 
 
 def episode(world: "GridWorld") -> Rules:

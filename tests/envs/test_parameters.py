@@ -110,3 +110,26 @@ def test_beacons_and_their_leader_find_room(size, layout, beacons, most):
     with pytest.raises(ValueError, match=f"beacons: got {beacons}; .* at most {most} "):
         envs.FollowMe(size=size, layout=layout, beacons=beacons)
     assert envs.FollowMe(size=size, layout=layout, beacons=most - 1)
+
+
+@pytest.mark.parametrize(
+    ("world", "field", "value", "allowed"),
+    [
+        (envs.CornerMaze, "reward", float("nan"), "finite numbers"),
+        (envs.CornerMaze, "reward", 1e39, "finite numbers"),
+        (envs.CornerMaze, "reward", "1", "finite numbers"),
+        (envs.MonsterWorld, "sharpness", float("inf"), "finite numbers"),
+        (envs.WhiskyGold, "pays", (0.0, float("nan"), 1.0), "finite numbers"),
+        (envs.ContextFruits, "rewards", ((1.0, 0.0), (0.0, -np.inf)), "finite numbers"),
+        (envs.ContextFruits, "rewards", [[1.0, 0.0], [0.0, 1.0]], "tuples"),
+        (envs.CornerMaze, "max_steps", 2**31, "a whole number up to 2147483647"),
+        (envs.DishMaze, "apart", 2**40, "a whole number up to 2147483647"),
+        (envs.RewardButton, "size", 7.0, "a whole number"),
+        (envs.FruitMini, "max_steps", 2.5, "a whole number"),
+    ],
+)
+def test_numbers_are_such_as_programs_take(world, field, value, allowed):
+    says = f"{field}: got {value!r}; allowed: {allowed}"
+    with pytest.raises(ValueError, match=re.escape(says)):
+        world(**{field: value})
+    assert dataclasses.replace(world(), max_steps=2**31 - 1).max_steps == 2**31 - 1
