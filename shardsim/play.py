@@ -69,8 +69,13 @@ def play(world: World, seed: int) -> None:
     """Play in a terminal till q is pressed.
 
     Raises:
+      ConfigError: a seed that is none.
       RunError: without a terminal.
     """
+    try:
+        first = levels.key_of(seed)
+    except ValueError as error:
+        raise configs.ConfigError(str(error)) from None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise runs.RunError("play: got no terminal; allowed: a terminal to play in")
     params = world.params()
@@ -78,7 +83,7 @@ def play(world: World, seed: int) -> None:
     step = jax.jit(lambda key, state, action: world.step(key, state, action, params))
     with _raw() as key_pressed:
         for number in range(sys.maxsize):
-            key = jax.random.fold_in(jax.random.key(seed), number)
+            key = jax.random.fold_in(first, number)
             if not _episode(world, begin(key), key, step, key_pressed):
                 return
 

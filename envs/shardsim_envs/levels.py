@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Key
 
 from shardsim_envs import grid, sprites
 from shardsim_envs.records import Level
@@ -24,6 +25,8 @@ from shardsim_envs.world import GridWorld
 FORMAT = 1
 """Of the files of `save`."""
 SPARE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+SEEDS = 2**32 - 1
+"""The last one."""
 Cell: typing.TypeAlias = tuple[int, int]
 
 
@@ -210,17 +213,23 @@ def load(path: Path | str, worlds: typing.Iterable[type[GridWorld]]) -> LevelSet
 
 
 def generate(world: GridWorld, seed: int, count: int) -> LevelSet:
-    """`count` levels of a world, a function of the seed."""
+    """`count` levels of a world, a function of the seed, 0 to 2^32 - 1."""
     if count < 1:
         raise ValueError(f"count: got {count}; allowed: at least 1")
-    keys = jax.random.split(jax.random.key(seed), count)
-    return LevelSet(world, seed, _generate(world, keys))
-
-
-def _generate(world: GridWorld, keys: jax.Array) -> Level:
+    keys = jax.random.split(key_of(seed), count)
     many = jax.jit(jax.vmap(world.generate, in_axes=(0, None)))
-    levels: Level = many(keys, world.params())
-    return levels
+    return LevelSet(world, seed, many(keys, world.params()))
+
+
+def key_of(seed: int) -> Key[Array, ""]:
+    """The key of a seed that somebody named.
+
+    Raises:
+      ValueError: a seed of which a key would keep no more than the last 32 bits.
+    """
+    if not 0 <= seed <= SEEDS:
+        raise ValueError(f"seed: got {seed}; allowed: 0 to {SEEDS}")
+    return jax.random.key(seed)
 
 
 @functools.cache

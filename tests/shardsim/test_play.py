@@ -30,6 +30,8 @@ def test_a_sheet_of_levels(name, tmp_path, capsys):
         (["CornerMaze", "--world.size=8"], "world.size: got 8; allowed: odd"),
         (["CornerMaze", "--out", "x.jpg"], "out: got 'x.jpg' for 1 frame(s); allowed"),
         (["CornerMaze", "--levels", "0"], "count: got 0; allowed: at least 1"),
+        (["CornerMaze", "--seed", "-1"], "seed: got -1; allowed: 0 to 4294967295"),
+        (["CornerMaze", "--seed", str(2**32)], "seed: got 4294967296; allowed: 0 to"),
         (["CornerMaze", "--columns", "0"], "columns: got 0; allowed: at least 1"),
     ],
 )
@@ -43,6 +45,8 @@ def test_what_cannot_be_shown_is_refused(flags, says, capsys, tmp_path, monkeypa
 def test_playing_needs_a_terminal(capsys):
     assert cli.main(["play", "CornerMaze"]) == 2
     assert "play: got no terminal" in capsys.readouterr().err
+    assert cli.main(["play", "CornerMaze", "--seed", str(2**80)]) == 2
+    assert f"seed: got {2**80}; allowed: 0 to" in capsys.readouterr().err
 
 
 @pytest.mark.slow
