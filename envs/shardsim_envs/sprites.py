@@ -27,7 +27,7 @@ INK = {
     "v": (213, 94, 0),
     "p": (204, 121, 167),
 }
-NUMBERED = "vbogps"
+NUMBERED = "vbogpsyn"
 """Colour of a plane that has a number, by the number."""
 MARKS = (
     (),
@@ -67,6 +67,9 @@ def sprite(plane: str) -> Sprite:
     if number.isdigit():
         letter = _numbered(stem, index)
     ink = {**INK, "1": INK[NUMBERED[index % len(NUMBERED)]]}
+    if stem in ("floor", "hungry"):
+        # several may fill the board at once: each has pixels of its own
+        rows = [row[-index:] + row[:-index] for row in rows]
     there = np.asarray([[mark != "." for mark in row] for row in rows])
     colour = np.zeros((PIXELS, PIXELS, 3), np.uint8)
     for at in np.argwhere(there):

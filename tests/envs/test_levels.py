@@ -11,6 +11,16 @@ import shardsim_envs as envs
 from shardsim_envs import edits, levels, rendering, sprites
 
 WORLDS = typing.get_args(envs.World)
+MOST = {
+    envs.Reskin: {"colours": 8, "shapes": 8},
+    envs.ContextFruits: {
+        "contexts": 8,
+        "fruits": 6,
+        "rewards": ((1.0,) * 6,) * 8,
+        "hunger": (1.0,) * 6,
+    },
+}
+"""Worlds with as many numbered planes as they may have."""
 MAZE = envs.CornerMaze(size=7)
 TEXT = """
 #######
@@ -63,7 +73,7 @@ def test_what_is_written_is_read_again(world, tmp_path):
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
 @pytest.mark.few(3)
 def test_letters_and_pictures_are_a_plane_s_own(world):
-    env = world()
+    env = world(**MOST.get(world, {}))
     letters = [sprites.sprite(name).letter for name in env.board_planes]
     assert len(set(letters)) == len(letters), letters
     assert "." not in letters
@@ -71,6 +81,10 @@ def test_letters_and_pictures_are_a_plane_s_own(world):
     drawn = [sprites.sprite(name) for name in env.board_planes]
     pictures = {d.colour.tobytes() + d.there.tobytes() for d in drawn}
     assert len(pictures) == len(letters)
+    # what fills the board together is seen together
+    moods = [n for n in env.board_planes if n.split()[0] in ("floor", "hungry")]
+    pixels = sum(sprites.sprite(name).there.astype(int) for name in moods)
+    assert np.max(pixels) <= 1
     frame = rendering.frame(env, one(env))
     side = sprites.PIXELS * rendering.SCALE
     assert frame.shape == (env.shape[0] * side, env.shape[1] * side, 3)
