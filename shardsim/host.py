@@ -93,7 +93,8 @@ class Host:
     def _step(self, actions: Int[np.ndarray, "N B"]) -> dict[str, np.ndarray]:
         """One step of everything; `next_observation` is taken before any reset."""
         found: dict[str, list[np.ndarray]] = {}
-        for env, chosen in zip(self.many, actions, strict=True):
+        theirs = actions + self.world.first_action
+        for env, chosen in zip(self.many, theirs, strict=True):
             seen, reward, terminated, truncated, info = env.step(chosen)
             fresh = self._array(seen)
             last = fresh.copy()

@@ -156,6 +156,11 @@ class Gymnasium:
         return 1
 
     @property
+    def first_action(self) -> int:
+        """The number that the world gives to its first action; ours is 0."""
+        return int(_spaces(self.id)[1].start)
+
+    @property
     def space(self) -> gymnasium.spaces.Box:
         """Of the array that the agent sees."""
         seen, _ = _spaces(self.id)
@@ -179,7 +184,8 @@ class Gymnasium:
     def reset(self, key: Key[Array, ""], params: Params) -> tuple[Array, Held]:
         """Nothing: the world lies on the host. For the shapes of a fresh carry."""
         del key, params
-        seen = jnp.zeros(self.observation_shape, self.space.dtype)
+        kind = jax.dtypes.canonicalize_dtype(self.space.dtype)  # 32 bits at most
+        seen = jnp.zeros(self.observation_shape, kind)
         return seen, Held((), seen)
 
     def step(

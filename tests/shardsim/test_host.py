@@ -162,3 +162,41 @@ def test_minigrid_trains(tmp_path, capsys):
     path = written(tmp_path, {"kind": "gymnasium", "id": id})
     assert cli.main(["train", path, "--out", str(tmp_path / "other")]) == 2
     assert "one array of a dictionary: part: image" in capsys.readouterr().err
+
+
+class Numbered(Chain):
+    """A chain whose two actions are 3 and 4, seen in numbers of 64 bits."""
+
+    def __init__(self):
+        self.observation_space = gymnasium.spaces.Box(0, 1, (3,), np.float64)
+        self.action_space = gymnasium.spaces.Discrete(2, start=3)
+
+    def _seen(self):
+        return super()._seen().astype(np.float64)
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        return super().step(action - 3)
+
+
+@pytest.fixture
+def numbered():
+    gymnasium.register("Numbered-v0", entry_point=Numbered, max_episode_steps=50)
+    yield
+    gymnasium.registry.pop("Numbered-v0")
+
+
+def test_actions_are_counted_from_where_the_world_counts_them(
+    numbered, tmp_path, capsys
+):
+    """The same weights as of the chain whose actions are 0 and 1."""
+    for name in ("Chain-v0", "Numbered-v0"):
+        path = written(tmp_path, {"kind": "gymnasium", "id": name})
+        flags = ["--out", str(tmp_path / name), "--train.phases.0.updates=3"]
+        assert cli.main(["train", path, *flags]) == 0, capsys.readouterr().err
+    weights = [
+        np.load(tmp_path / n / "weights" / "mlp.npz")
+        for n in ("Chain-v0", "Numbered-v0")
+    ]
+    for name in weights[0].files:
+        np.testing.assert_array_equal(weights[0][name], weights[1][name])
