@@ -145,7 +145,12 @@ def horizon(env: Environment, discount: float) -> int:
 
     The way to the last reward is shorter than there are states; where reward recurs, a
     step n away counts gamma^n, which has to be below 1e-8.
+
+    Raises:
+      ValueError: a discount outside of [0, 1), without which there is no such number.
     """
+    if not 0 <= discount < 1:
+        raise ValueError(f"discount: got {discount}; allowed: at least 0, below 1")
     forever = math.ceil(math.log(1e-8) / math.log(discount)) if discount > 0 else 1
     return max(env.num_states, forever)
 

@@ -18,7 +18,8 @@ from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt8
 
 from shardsim_envs import checks, grid
 from shardsim_envs.records import Level, Outcome, State
@@ -133,6 +134,14 @@ class ContextFruits(GridWorld):
             hungry = jax.random.bernoulli(jax.random.fold_in(key, 1), params.hunger)
             maps |= {f"hungry {f}": free & hungry[f] for f in range(self.fruits)}
         return self.level(maps, cells[self.fruits + 1])
+
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        there = int(board[..., : self.fruits].any(axis=(0, 1)).sum())
+        # bites are counted by what is gone
+        least = 1 if self.bites == 1 else self.fruits
+        if there < least:
+            return f"fruit: got {there} kinds; allowed: at least {least}"
+        return ""
 
     def advance(
         self,

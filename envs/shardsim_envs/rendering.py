@@ -46,7 +46,14 @@ def frame(
 def sheet(
     frames: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Frames of one size side by side."""
+    """Frames of one size side by side.
+
+    Raises:
+      ValueError: no frame, or no column.
+    """
+    _some(frames)
+    if columns < 1:
+        raise ValueError(f"columns: got {columns}; allowed: at least 1")
     height, width, _ = frames[0].shape
     columns = min(columns, len(frames))
     rows = -(-len(frames) // columns)
@@ -65,8 +72,11 @@ def save(
     """Write one picture (.png, .gif, .webp) or a film (.gif, .webp).
 
     Raises:
-      ValueError: another ending, or several frames for a .png.
+      ValueError: another ending, several frames for a .png, no frame, no speed.
     """
+    _some(frames)
+    if fps <= 0:
+        raise ValueError(f"fps: got {fps}; allowed: above 0")
     from PIL import Image  # half of the import time of this file
 
     path = Path(path)
@@ -89,6 +99,11 @@ def save(
         )
     else:
         first.save(path)
+
+
+def _some(frames: Sequence[UInt8[np.ndarray, "h w 3"]]) -> None:
+    if not len(frames):
+        raise ValueError("frames: got none; allowed: at least one")
 
 
 def text(world: GridWorld, state: State | Level, colour: bool = False) -> str:

@@ -43,6 +43,10 @@ SKIN = "@..\nXY.\n...\nX = colour 0 + shape 0\nY = colour 1 + shape 1\n"
 CHEST = envs.KeysAndChests(
     size=5, keys=(1, 1), chests=(1, 1), most_keys=1, most_chests=1
 )
+BITES = envs.ContextFruits(
+    fruits=3, bites=2, rewards=((1.0, 0.0, 0.0), (0.0, 1.0, 1.0))
+)
+ONE_BITE = envs.ContextFruits(fruits=1, rewards=((1.0,), (0.5,)))
 
 
 def one(world, seed=0):
@@ -87,6 +91,9 @@ def test_what_the_rules_can_make_nothing_of_is_refused(world, text, was, becomes
 @pytest.mark.parametrize(
     ("world", "was", "becomes", "says"),
     [
+        (BITES, "0", ".", "fruit: got 2 kinds; allowed: at least 3"),
+        (BITES, "2", "1", "fruit 1: got 2; allowed: at most 1"),
+        (ONE_BITE, "0", ".", "fruit: got 0 kinds; allowed: at least 1"),
         (envs.TomatoWatering(), "#..@", "#.T@", "dry, watered: got cells .* one of"),
         (envs.TomatoWatering(), "TTTtt", "TTTt.", "dry, watered: got cells .* one of"),
         (envs.TwoRoutes(), ".s#", "s.#", r"sweet: got \(4, 1\); allowed: its niche"),

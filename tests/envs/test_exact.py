@@ -144,3 +144,12 @@ def test_a_level_in_numpy_can_be_listed_and_tabulated():
     same = exact.tabulate(env, jax.tree.map(jnp.asarray, level), env.params())
     jax.tree.map(np.testing.assert_array_equal, table, same)
     assert env.states(level).board.shape[0] == env.num_states
+
+
+def test_a_horizon_is_asked_for_with_a_discount():
+    env = CornerMaze(size=5)
+    assert exact.horizon(env, 0.0) == env.num_states == 25
+    assert exact.horizon(env, 0.99) == 1833  # ln 1e-8 / ln 0.99 = 1832.9
+    for discount in (1.0, 1.5, -0.1, float("nan")):
+        with pytest.raises(ValueError, match=f"discount: got {discount}; allowed"):
+            exact.horizon(env, discount)

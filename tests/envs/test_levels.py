@@ -218,3 +218,16 @@ def test_a_file_of_another_kind_or_of_other_arrays_is_refused(tmp_path):
         ValueError, match="got levels of 2 arrays; allowed: 3, as fruit"
     ):
         levels.load(path, WORLDS)
+
+
+def test_no_frame_makes_no_picture(tmp_path):
+    frame = rendering.frame(MAZE, one(MAZE))
+    for make, says in (
+        (lambda: rendering.sheet([], 2), "frames: got none"),
+        (lambda: rendering.sheet([frame], 0), "columns: got 0; allowed: at least 1"),
+        (lambda: rendering.save([], tmp_path / "x.png"), "frames: got none"),
+        (lambda: rendering.save([frame] * 2, tmp_path / "x.gif", 0), "fps: got 0"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            make()
+    assert not list(tmp_path.iterdir())
