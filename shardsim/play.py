@@ -54,12 +54,9 @@ def world_of(name: str, flags: list[str]) -> World:
 
 def show(world: World, out: Path, count: int, seed: int, columns: int) -> None:
     """Write a sheet of levels."""
-    if columns < 1:
-        raise configs.ConfigError(f"columns: got {columns}; allowed: at least 1")
     try:
         found = levels.generate(world, seed, count)
         frames = [rendering.frame(world, level) for level in levels.each(found.levels)]
-        out.parent.mkdir(parents=True, exist_ok=True)
         rendering.save([rendering.sheet(frames, columns)], out)
     except ValueError as error:
         raise configs.ConfigError(str(error)) from None

@@ -69,7 +69,7 @@ def sheet(
 def save(
     frames: Sequence[UInt8[np.ndarray, "h w 3"]], path: Path | str, fps: float = 8
 ) -> None:
-    """Write one picture (.png, .gif, .webp) or a film (.gif, .webp).
+    """Write one picture (.png, .gif, .webp) or a film (.gif, .webp); folders are made.
 
     Raises:
       ValueError: another ending, several frames for a .png, no frame, no speed.
@@ -87,6 +87,7 @@ def save(
             f"out: got {str(path)!r} for {len(frames)} frame(s); allowed: a name "
             f"that ends in {', '.join(allowed)}"
         )
+    path.parent.mkdir(parents=True, exist_ok=True)
     first, *rest = [Image.fromarray(picture) for picture in frames]
     if rest:
         first.save(
