@@ -92,7 +92,8 @@ def to_text(world: GridWorld, level: Level) -> str:
     """A level as text that `from_text` reads: a letter a cell, and what letters mean.
 
     A cell with several things has a letter that is explained below the board; planes
-    that fill the board are named there too.
+    that fill the board are named there too. What memory alone knows (which of two boxes
+    is full, in what order beacons light up) is left out.
     """
     board = np.asarray(level.board) > 0
     names = np.asarray(world.board_planes, dtype=object)
