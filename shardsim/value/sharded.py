@@ -54,8 +54,8 @@ class Sharded:
     """softmax over shards; independent sigmoids; or the `top` largest of a softmax,
     the others shut."""
     top: int = 1
-    """Shards left open by `top_k`. With one and `convex` its gate is always 1: nothing
-    moves the gates."""
+    """Shards left open by `top_k`; 1 with other gates. With one and `convex` its gate
+    is always 1: nothing moves the gates."""
     aggregation: Literal["sum", "convex", "winner"] = "sum"
     """sum: V = sum g v; convex: gates divided by their sum; winner: V is what the
     shard with the largest gate says."""
@@ -81,12 +81,14 @@ class Sharded:
             if not fine:
                 got = getattr(self, field)
                 raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
-        if self.td == "per_shard" and (self.gate, self.aggregation) == (
-            "sigmoid",
-            "sum",
-        ):
+        if self.top != 1 and self.gate != "top_k":
             raise ValueError(
-                "aggregation: got 'sum' with gate 'sigmoid' and td 'per_shard'; "
+                f"top: got {self.top}; allowed with gate {self.gate!r}, which leaves "
+                "all shards open: 1"
+            )
+        if self.td == "per_shard" and not self.gates_sum_to_one:
+            raise ValueError(
+                f"aggregation: got 'sum' with gate {self.gate!r} and td 'per_shard'; "
                 "allowed: 'convex' or 'winner', for K shards that are each worth the "
                 "whole return can't be added up under gates that don't sum to 1"
             )
@@ -98,9 +100,16 @@ class Sharded:
             if asked and not self.shares_move:
                 raise ValueError(
                     f"{field}: got a weight; allowed: 0, for with gate {self.gate!r} "
-                    f"(top {self.top}), aggregation {self.aggregation!r} and credit "
-                    f"{self.credit!r} no share of the gates can be moved"
+                    f"(top {self.top} of {self.shards}), aggregation "
+                    f"{self.aggregation!r} and credit {self.credit!r} no share of the "
+                    "gates can be moved"
                 )
+
+    @property
+    def gates_sum_to_one(self) -> bool:
+        """Whether they do in every state."""
+        some = self.gate == "top_k" and self.top < self.shards
+        return self.aggregation != "sum" or not (self.gate == "sigmoid" or some)
 
     @property
     def shares_move(self) -> bool:
@@ -108,7 +117,7 @@ class Sharded:
 
         The share of the one shard that is open is always 1.
         """
-        one_open = self.gate == "top_k" and self.top == 1
+        one_open = self.shards == 1 or (self.gate == "top_k" and self.top == 1)
         winner = self.aggregation == "winner"
         return self.credit == "through_gates" and not (one_open or winner)
 
@@ -161,17 +170,21 @@ def gate(logits: Float[Array, " K"], config: Sharded) -> Float[Array, " K"]:
     The winner's gate is 1 and the others 0; its gradient is that of its logarithm,
     so that credit can pass. Ties of the largest gate go to the first shard.
     """
-    soft = (
-        jax.nn.sigmoid(logits) if config.gate == "sigmoid" else jax.nn.softmax(logits)
-    )
-    if config.gate == "top_k":
-        _, best = jax.lax.top_k(soft, config.top)
-        soft = soft * jax.nn.one_hot(best, config.shards).sum(axis=0)
-    if config.aggregation == "convex":
-        soft = soft / jnp.maximum(soft.sum(), 1e-12)
+    sigmoid = config.gate == "sigmoid"
+    logs = jax.nn.log_sigmoid(logits) if sigmoid else jax.nn.log_softmax(logits)
     if config.aggregation == "winner":
-        first = jax.nn.one_hot(jnp.argmax(soft), config.shards)
-        soft = first * soft / jnp.maximum(jax.lax.stop_gradient(soft), 1e-12)
+        # by logits and logarithms: gates themselves round to 0 and to 1, and tie there
+        first = jax.nn.one_hot(jnp.argmax(logits), config.shards)
+        gates = first * jnp.exp(logs - jax.lax.stop_gradient(logs))
+    elif sigmoid and config.aggregation == "convex":
+        gates = jax.nn.softmax(logs)  # a ratio, also where all gates are nearly shut
+    else:
+        gates = jax.nn.sigmoid(logits) if sigmoid else jax.nn.softmax(logits)
+    if config.gate == "top_k":
+        _, best = jax.lax.top_k(logits, config.top)
+        gates = gates * jax.nn.one_hot(best, config.shards).sum(axis=0)
+        if config.aggregation == "convex":
+            gates = gates / gates.sum()
     if config.credit == "stopped_at_gates":
-        soft = jax.lax.stop_gradient(soft)
-    return soft
+        gates = jax.lax.stop_gradient(gates)
+    return gates

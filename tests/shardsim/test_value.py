@@ -149,6 +149,31 @@ def test_gates_by_hand(options, want):
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
+@pytest.mark.parametrize("gate", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("shift", [25.0, -35.0, -140.0])
+def test_gates_that_are_all_open_or_all_shut_keep_their_rank(gate, shift):
+    """Sigmoids round to 1 and to 0 there: the largest is still the largest."""
+    logits = jnp.array([0.0, 2.0, 1.0]) + shift
+    head = functools.partial(value.Sharded, shards=3, gate=gate)
+    winner = sharded.gate(logits, head(aggregation="winner"))
+    np.testing.assert_array_equal(winner, [0.0, 1.0, 0.0])
+    convex = sharded.gate(logits, head(aggregation="convex"))
+    want = jax.nn.softmax(logits)
+    if gate == "sigmoid" and shift > 0:
+        want = jnp.full(3, 1 / 3)
+    np.testing.assert_allclose(convex, want, rtol=1e-5)
+
+
+def test_where_each_shard_is_worth_the_return_gates_sum_to_one(key):
+    """`per_shard` is refused for just the heads whose gates don't."""
+    logits = jax.random.normal(key, (3,))
+    for head in SHARDED:
+        total = float(sharded.gate(logits, head).sum())
+        assert head.gates_sum_to_one == (abs(total - 1) < 1e-5), head
+        if head.gates_sum_to_one:
+            dataclasses.replace(head, td="per_shard")
+
+
 def test_credit_stops_at_gates_only_when_told(key):
     def slope(credit, aggregation):
         head = value.Sharded(shards=3, credit=credit, aggregation=aggregation)
@@ -177,8 +202,13 @@ def test_only_the_planted_head_sees_the_context(key):
     [
         (lambda: value.Sharded(shards=0), "shards: got 0"),
         (lambda: value.Sharded(shards=2, top=3), "top: got 3"),
+        (lambda: value.Sharded(top=2), "top: got 2; allowed with gate 'softmax'"),
         (lambda: value.Sharded(load_balance=-1.0), "load_balance: got -1.0"),
         (lambda: value.Sharded(gate="sigmoid", td="per_shard"), "aggregation: got"),
+        (
+            lambda: value.Sharded(gate="top_k", top=2, td="per_shard"),
+            "aggregation: got 'sum' with gate 'top_k'",
+        ),
         (lambda: value.FiLM(modulators=0), "modulators: got 0"),
         *(
             (functools.partial(value.Sharded, **{**shut, **cost}), f"^{field}: got")
@@ -186,6 +216,7 @@ def test_only_the_planted_head_sees_the_context(key):
                 {"gate": "top_k", "top": 1},
                 {"aggregation": "winner"},
                 {"credit": "stopped_at_gates"},
+                {"shards": 1},
             )
             for field, cost in (
                 ("load_balance", {"load_balance": 1.0}),
