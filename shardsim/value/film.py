@@ -36,7 +36,7 @@ class FiLM:
 
 
 class FiLMHead(nnx.Module):
-    """V = w . relu((1 + A m) * (W z + b) + B m) + c with m = tanh(M z).
+    """V = w . relu((1 + A m) * (W z + b) + B m) + c, m = tanh(M z + d).
 
     Reference: Perez et al., FiLM: Visual Reasoning with a General Conditioning
     Layer, 2018.
