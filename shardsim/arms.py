@@ -17,13 +17,14 @@ class ArmConfig:
     trained: bool = True
     """False: the head stays as it was initialised (a control)."""
     matched: bool = True
-    """Whether the head has to meet the budget of parameters."""
+    """Whether the head has to meet the budget of parameters; else it comes as near as
+    it can."""
 
 
 def size_arms(
     arms: dict[str, ArmConfig], agent: agents.AgentConfig, world: Trainable
 ) -> tuple[loop.Arm, ...]:
-    """Every arm with the width at which it meets the budget.
+    """Every arm with the width at which it meets the budget, or comes nearest to it.
 
     Raises:
       ConfigError: a head that can't meet it, or an encoder that can't be built for
@@ -35,14 +36,12 @@ def size_arms(
         raise configs.ConfigError(f"agent.encoder.{error}") from None
     sized = []
     for name, arm in arms.items():
-        width = 1
-        if arm.matched:
-            try:
-                width = value.solve_width(
-                    arm.head, agent.encoder.features, world.num_contexts, agent.budget
-                )
-            except ValueError as error:
-                raise configs.ConfigError(f"agent.{error} (arm {name})") from None
+        solve = value.solve_width if arm.matched else value.nearest_width
+        features, contexts = agent.encoder.features, world.num_contexts
+        try:
+            width = solve(arm.head, features, contexts, agent.budget)
+        except ValueError as error:
+            raise configs.ConfigError(f"agent.{error} (arm {name})") from None
         sized.append(loop.Arm(name, arm.head, width, arm.trained))
     return tuple(sized)
 

@@ -27,6 +27,7 @@ __all__ = [
     "ValueOutput",
     "count_parameters",
     "mask_units",
+    "nearest_width",
     "solve_width",
 ]
 
@@ -43,16 +44,22 @@ def count_parameters(head: Head, features: int, contexts: int, width: int) -> in
     return sum(leaf.size for leaf in leaves)
 
 
-def solve_width(head: Head, features: int, contexts: int, budget: int) -> int:
-    """The width at which a head has as many parameters as the budget.
+def nearest_width(head: Head, features: int, contexts: int, budget: int) -> int:
+    """The width at which a head's parameters come nearest to the budget.
 
     Every head's count is linear in its width, so two counts give the line.
+    """
+    one, two = (count_parameters(head, features, contexts, w) for w in (1, 2))
+    return max(1, round(1 + (budget - one) / (two - one))) if two > one else 1
+
+
+def solve_width(head: Head, features: int, contexts: int, budget: int) -> int:
+    """The width at which a head has as many parameters as the budget.
 
     Raises:
       ValueError: no width comes within `TOLERANCE` of the budget.
     """
-    one, two = (count_parameters(head, features, contexts, w) for w in (1, 2))
-    width = max(1, round(1 + (budget - one) / (two - one))) if two > one else 1
+    width = nearest_width(head, features, contexts, budget)
     count = count_parameters(head, features, contexts, width)
     if abs(count - budget) > TOLERANCE * budget:
         raise ValueError(

@@ -11,8 +11,9 @@ import pytest
 from flax import nnx
 from jax.test_util import check_grads
 
-from shardsim import losses, value
+from shardsim import agent, experiment, losses, value
 from shardsim.value import sharded
+from shardsim_envs import ContextFruits
 
 FEATURES, CONTEXTS, WIDTH = 6, 2, 5
 SHARDED = [
@@ -128,6 +129,20 @@ def test_mlp_parameters_by_hand():
 def test_a_budget_that_can_not_be_met_is_refused(head):
     with pytest.raises(ValueError, match="budget: got 5000"):
         value.solve_width(head, 128, 2, 5_000)
+
+
+@pytest.mark.parametrize("head", [value.MLP(), value.Sharded(shards=64)])
+def test_a_head_that_need_not_meet_the_budget_comes_near_to_it(head):
+    """Not one unit wide: a network of one unit is no network to compare with."""
+    world = ContextFruits(size=4)
+    arms = {"a": experiment.ArmConfig(head, matched=False)}
+    config = agent.AgentConfig(budget=50_000)
+    (arm,) = experiment.size_arms(arms, config, world)
+
+    def off(width):
+        return abs(value.count_parameters(head, 128, 2, width) - 50_000)
+
+    assert off(arm.width) <= min(off(arm.width + 1), off(max(arm.width - 1, 1)))
 
 
 LOGITS = jnp.log(jnp.array([1.0, 2.0, 5.0]))
