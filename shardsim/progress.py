@@ -13,7 +13,7 @@ import rich.progress
 import rich.table
 
 from shardsim import config, loop, runs, schedule
-from shardsim.comparison import sections
+from shardsim.comparison import markup, sections
 from shardsim.experiment import Experiment
 from shardsim.training import Training, mean_of
 
@@ -54,8 +54,9 @@ def table(results: dict[str, Any]) -> str:
     """Arms and verdicts of one run."""
     arms = _table("arm", "of the optimum", "parameters of V")
     for name, arm in results["arms"].items():
-        fraction = f"{arm['mean return fraction']:.1%}"
-        if arm["trained"] and not arm["reached goal"]:
+        mean = arm["mean return fraction"]
+        fraction = markup.share(mean)
+        if arm["trained"] and not arm["reached goal"] and mean is not None:
             fraction += f" (below {results['goal']:.0%})"
         arms.add_row(name, fraction, f"{arm['parameters of V']:,}")
     verdicts = _table(
@@ -80,8 +81,12 @@ def side_by_side(folders: Sequence[Path]) -> str:
     names = [str(folder) for folder in folders]
     arms = _table("return / optimum", *names)
     for arm in dict.fromkeys(name for f in found for name in f["arms"]):
-        cells = [f["arms"].get(arm, {}).get("mean return fraction") for f in found]
-        arms.add_row(arm, *("" if c is None else f"{c:.1%}" for c in cells))
+        rows = [f["arms"].get(arm) for f in found]
+        cells = [
+            "" if r is None else markup.share(r.get("mean return fraction"))
+            for r in rows
+        ]
+        arms.add_row(arm, *cells)
     verdicts = _table("prediction", *names)
     for name in dict.fromkeys(p for f in found for p in f["predictions"]):
         entries = [f["predictions"].get(name) for f in found]
@@ -127,7 +132,8 @@ def _table(*columns: str) -> rich.table.Table:
 
 def _text(*tables: rich.table.Table) -> str:
     file = io.StringIO()
-    console = rich.console.Console(file=file, width=110)
+    # names are the user's, and may hold what rich takes for its markup
+    console = rich.console.Console(file=file, width=110, markup=False, emoji=False)
     for shown in tables:
         console.print(shown)
     return file.getvalue().rstrip()

@@ -77,9 +77,10 @@ def _noted(
             experiment.world, conditions, {arm: {name: reading}}, how
         )
         fraction = battery.return_fraction(reading, conditions[name], how)
+        error = measure.measure(evidence).values[arm]
         return {
-            "return fraction": fraction.tolist(),
-            "value error": measure.measure(evidence).values[arm].tolist(),
+            "return fraction": judge.jsonable(fraction),
+            "value error": judge.jsonable(error),
         }
 
     return note

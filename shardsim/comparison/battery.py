@@ -219,10 +219,14 @@ def _policy_values(
 def return_fraction(
     reading: Reading, condition: Condition, how: Judged
 ) -> Float[np.ndarray, " N"]:
-    """Mean return over levels as a fraction of the exact optimum's."""
+    """Mean return over levels as a fraction of the exact optimum's.
+
+    NaN where that is not above 0: of nothing, or of a loss, there are no fractions.
+    """
+    optimum = float(condition.best.mean())
     chosen = policy(reading.value, reading.prior, condition, how)
     got = expected_return(chosen, condition, how.discount, how.max_steps)
-    return got.mean(axis=1) / condition.best.mean()
+    return got.mean(axis=1) / (optimum if optimum > 0 else np.nan)
 
 
 def parts_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:

@@ -31,6 +31,11 @@ def plain(x: float | None) -> str:
     return "-" if x is None else f"{x:.3g}"
 
 
+def share(x: float | None) -> str:
+    """Per cent to a tenth; a dash for what is no number."""
+    return "-" if x is None else f"{x:.1%}"
+
+
 def shown(value: Any) -> str:
     """Nested numbers in a line."""
     if isinstance(value, Mapping):

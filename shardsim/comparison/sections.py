@@ -29,8 +29,7 @@ def alarm(results: Mapping[str, Any]) -> str:
         if entry.get("unlearnt")
     ]
     lines += [
-        f"{name} reached {arm['mean return fraction']:.1%} of the exact optimum"
-        f"{_by_then(results)}, less than {results['goal']:.0%}: see its curve."
+        _short_of(name, arm["mean return fraction"], results)
         for name, arm in results["arms"].items()
         if arm["trained"] and not arm["reached goal"]
     ]
@@ -46,6 +45,18 @@ def _by_then(results: Mapping[str, Any]) -> str:
     """Until when the goal is to be reached, where that is not the end."""
     phase = results.get("goal after")
     return "" if phase is None else f" by the end of {phase}"
+
+
+def _short_of(name: str, share: float | None, results: Mapping[str, Any]) -> str:
+    if share is None:
+        return (
+            f"{name} can't be held to the goal: the exact optimum is not above 0, so "
+            "that returns are no share of it."
+        )
+    return (
+        f"{name} reached {share:.1%} of the exact optimum{_by_then(results)}, less "
+        f"than {results['goal']:.0%}: see its curve."
+    )
 
 
 def outcome(entry: Mapping[str, Any]) -> str:
@@ -139,9 +150,10 @@ def arms(results: Mapping[str, Any]) -> str:
     gaps = results["action gap"]
     rows = []
     for name, arm in results["arms"].items():
-        fractions = arm["return fraction"]
-        below = arm["trained"] and not arm["reached goal"]
-        share = f"{arm['mean return fraction']:.1%}"
+        fractions = [x for x in arm["return fraction"] if x is not None]
+        below = arm["trained"] and not arm["reached goal"] and fractions
+        share = markup.share(arm["mean return fraction"])
+        ends = [markup.share(end(fractions, default=None)) for end in (min, max)]
         flag = f' <span class="failed">below {results["goal"]:.0%}</span>'
         rows.append(
             [
@@ -152,7 +164,7 @@ def arms(results: Mapping[str, Any]) -> str:
                 markup.number(f"{arm['parameters of V']:,}"),
                 markup.number(str(arm["width"])),
                 f'<td class="number">{share}{flag if below else ""}</td>',
-                markup.number(f"{min(fractions):.1%} to {max(fractions):.1%}"),
+                markup.number(" to ".join(ends)),
                 markup.number(markup.plain(arm["parts in use"])),
                 markup.number(markup.plain(gaps[name])),
             ]

@@ -90,6 +90,14 @@ def test_where_reward_recurs_v_looks_on_and_returns_end():
     )
 
 
+@pytest.mark.parametrize("paid", [0.0, -1.0])
+def test_of_no_reward_and_of_a_loss_there_is_no_fraction(condition, paid):
+    """Twice the least loss is not 200 % of an optimum."""
+    poor = condition._replace(best=np.full_like(condition.best, paid))
+    made = reading(condition, condition.optimal[None])
+    assert np.isnan(battery.return_fraction(made, poor, HOW)).all()
+
+
 def test_a_value_of_nothing_acts_like_d(condition):
     empty = reading(condition, np.zeros((1, *condition.optimal.shape)))
     q = battery.q_values(empty.value, condition, 0.9)

@@ -128,6 +128,14 @@ class TestSelectiveRemoval:
         assert self.value(conditions, how, made) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("measure", [measures.Effect(), measures.ValueAccuracy()])
+def test_there_is_no_number_in_units_of_nothing(measure, conditions, how):
+    poor = {n: c._replace(optimal=0 * c.optimal) for n, c in conditions.items()}
+    made = {n: simple(c.optimal) for n, c in conditions.items()}
+    found = measure.measure(evidence(poor, how, {"arm": made}))
+    assert np.isnan(found.values["arm"]).all()
+
+
 class TestEffect:
     def values(self, conditions, how, with_cue, without_cue):
         names = ("only_0", "only_1")

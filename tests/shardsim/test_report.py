@@ -10,7 +10,7 @@ import types
 import numpy as np
 import pytest
 
-from shardsim import runs
+from shardsim import progress, runs
 from shardsim.comparison import maps, report, sections
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -196,6 +196,40 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
     assert "- to -" in text
     assert "V takes no part in acting." in text
     assert "nan" not in text.lower().split()
+
+
+def test_an_optimum_of_nothing_is_told_and_is_no_goal(tiny_run, tmp_path):
+    """Where nothing pays a return is no share of the optimum: null in results.json."""
+
+    def nothing_pays(results):
+        for name, arm in results["arms"].items():
+            arm |= {"return fraction": [None, None], "mean return fraction": None}
+            arm["reached goal"] = False
+            curve = results["curves"][name]
+            curve["return fraction"] = [[None, None] for _ in curve["update"]]
+
+    folder = copied(tiny_run, tmp_path)
+    text = text_of(changed(folder, nothing_pays))
+    assert "mlp can't be held to the goal: the exact optimum is not above 0" in text
+    assert "below 95%" not in text
+    results = runs.read_json(folder / "results.json")
+    assert "below" not in progress.table(results)
+    assert "-" in progress.side_by_side([folder])
+
+
+def test_a_terminal_takes_names_as_they_are(tiny_run, tmp_path):
+    """Names of predictions are the user's, and no markup of the table's."""
+    folder = copied(tiny_run, tmp_path)
+    name = "[/red] [bold] :smile:"
+
+    def rename(results):
+        results["predictions"] = {name: results["predictions"]["VE"]}
+
+    changed(folder, rename)
+    results = runs.read_json(folder / "results.json")
+    assert "[bold]" in progress.table(results)
+    assert ":smile:" in progress.table(results)
+    assert "[/red]" in progress.side_by_side([folder])
 
 
 def test_a_run_without_predictions_is_drawn(tiny_run, tmp_path):

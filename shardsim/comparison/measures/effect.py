@@ -30,7 +30,10 @@ class Effect:
         return (self.present, self.absent, *self.known)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
-        """mean |V(present) - V(absent)| / mean V*, over states reachable in both."""
+        """mean |V(present) - V(absent)| / mean V*, over states reachable in both.
+
+        No number where the mean of V* is not above 0.
+        """
         values = {}
         for arm, readings in evidence.readings.items():
             pairs = {arm: (self.present, self.absent), f"{arm}/known": self.known}
@@ -38,6 +41,7 @@ class Effect:
                 first, second = evidence.conditions[one], evidence.conditions[other]
                 mask = first.reachable & second.reachable
                 change = np.abs(readings[one].value - readings[other].value)
-                scale = first.optimal[mask].mean()
-                values[row] = base.masked_mean(change, mask) / scale
+                scale = float(first.optimal[mask].mean())
+                mean = base.masked_mean(change, mask)
+                values[row] = mean / (scale if scale > 0 else np.nan)
         return base.Measured(values, {})

@@ -20,13 +20,16 @@ class ValueAccuracy:
         return (self.condition,)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
-        """sqrt(mean (V - V*)^2) / sd(V*); 0 is exact, 1 about as good as a constant."""
+        """sqrt(mean (V - V*)^2) / sd(V*); 0 is exact, 1 about as good as a constant.
+
+        No number where V* is the same everywhere.
+        """
         condition = evidence.conditions[self.condition]
         mask = condition.reachable
-        spread = condition.optimal[mask].std()
+        spread = float(condition.optimal[mask].std())
         values = {}
         for arm, readings in evidence.readings.items():
             value = readings[self.condition].value.astype(np.float64)
             wrong = np.square(value - condition.optimal)
-            values[arm] = np.sqrt(base.masked_mean(wrong, mask)) / spread
-        return base.Measured(values, {"spread of V*": float(spread)})
+            values[arm] = np.sqrt(base.masked_mean(wrong, mask)) / (spread or np.nan)
+        return base.Measured(values, {"spread of V*": spread})
