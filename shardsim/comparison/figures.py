@@ -58,7 +58,7 @@ def forest(predictions: Mapping[str, Any]) -> str:
             colour = COLOURS[0] if entry["stands"] else GREY
             axes.plot([low, high], [row, row], color=colour, lw=2)
             axes.plot([middle], [row], "o", color=colour)
-        axes.set_yticks(range(len(predictions)), list(predictions))
+        axes.set_yticks(range(len(predictions)), list(map(_plain, predictions)))
         axes.set_ylim(len(predictions) - 0.5, -0.5)
         axes.set_xscale("symlog", linthresh=2)
         reach = max(3.0, *(abs(x) for x in axes.get_xlim()))
@@ -87,14 +87,14 @@ def curves(found: Mapping[str, Any], goal: float, phases: Mapping[str, int]) -> 
                 _curve(axes, arm, curve, name, _colour(arm, list(found)), start)
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xlim(left=0)
-            axes.set_xlabel(f"updates after the first {start}")
+            axes.set_xlabel(f"updates after the first {start}" if start else "updates")
             axes.set_ylabel(label)
-            axes.set_ylim(bottom=0)
             for turn, (before, phase) in enumerate(itertools.pairwise(phases)):
                 if phases[before] > start:
                     _border(axes, phases[before] - start, phase, turn % 2 == 0)
         panels[0].axhline(goal, color=GREY, lw=0.8, ls=":")
-        panels[0].set_ylim(0, 1.05)
+        panels[0].set_ylim(min(0.0, panels[0].dataLim.ymin), 1.05)
+        panels[1].set_ylim(bottom=0)
         panels[1].legend(frameon=False, fontsize=8, loc="lower left")
         return svg(figure)
 
@@ -104,7 +104,7 @@ def _border(axes: Axes, update: int, phase: str, low: bool) -> None:
     axes.axvline(update, color=GREY, lw=0.8)
     y, side = (0.02, "bottom") if low else (0.98, "top")
     place = axes.get_xaxis_transform()
-    text = axes.text(update, y, phase, transform=place, rotation=90)
+    text = axes.text(update, y, _plain(phase), transform=place, rotation=90)
     text.set(fontsize=7, color=GREY, ha="right", va=side)
 
 
@@ -157,7 +157,7 @@ def _strip(
         axes.plot([_number(level["estimate"])], [row], "|", ms=10, color=colour)
     axes.set_yticks(range(len(entry["values"])), list(entry["values"]))
     axes.set_ylim(len(entry["values"]) - 0.5, -0.5)
-    axes.set_title(name, loc="left")
+    axes.set_title(_plain(name), loc="left")
 
 
 def values(
@@ -170,7 +170,8 @@ def values(
         panels = figure.subplots(len(arms) + 1, len(levels), squeeze=False)
         whole = [maps[f"{level['place']}/optimal"] for level in levels]
         top = max(float(np.max(x)) for x in whole)
-        norm = Normalize(0, top if top > 0 else 1)
+        low = min(0.0, *(float(np.min(x)) for x in whole))
+        norm = Normalize(low, top if top > low else low + 1)
         image = None
         for column, level in enumerate(levels):
             place = level["place"]
@@ -230,9 +231,14 @@ def _colour(arm: str, arms: Sequence[str]) -> str:
     return COLOURS[list(arms).index(arm) % len(COLOURS)] if arm in arms else GREY
 
 
+def _plain(name: str) -> str:
+    """A name with dollars that begin no formula."""
+    return name.replace("$", r"\$")
+
+
 def _title(level: Mapping[str, Any]) -> str:
     shown = ", ".join(map(str, level["context"]))
-    name = str(level["condition"]).replace("_", " ")
+    name = _plain(str(level["condition"]).replace("_", " "))
     return f"{name}\ncontext {shown}" if shown else name
 
 

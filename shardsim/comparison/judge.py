@@ -219,10 +219,7 @@ def _sensitivity(
         else f"shards made by hand are not seen ({verdict}), so that not to see any "
         "elsewhere is no evidence against them."
     )
-    sentence = (
-        f"{contrast.arm} less {contrast.against} is {effect.estimate:+.3f} "
-        f"[{effect.low:+.3f}, {effect.high:+.3f}]: {found}"
-    )
+    sentence = f"{contrast.arm} less {contrast.against} is {_told(effect)}: {found}"
     return Sensitivity(contrast.arm, effect, verdict, claim.p, seen, sentence)
 
 
@@ -231,6 +228,15 @@ def _interval(x: np.ndarray, level: float) -> statistics.Interval:
         return statistics.mean_interval(x, level)
     nan = float("nan")
     return statistics.Interval(nan, nan, nan, level, len(x))
+
+
+def _told(found: statistics.Interval) -> str:
+    """The estimate and its interval, as far as there are any."""
+    if not np.isfinite(found.estimate):
+        return "no number in some seed"
+    if not np.isfinite(found.low):
+        return f"{found.estimate:+.3f} (one seed has no interval)"
+    return f"{found.estimate:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
 def _reason(
@@ -245,10 +251,7 @@ def _reason(
         bad = np.flatnonzero(~np.isfinite(values[arm]))
         if len(bad):
             return f"Arm {arm}, seed {bad[0]} gave no number, so nothing is claimed."
-    got = (
-        f"{pair.arm} less {pair.against} is {effect.estimate:+.3f} "
-        f"[{effect.low:+.3f}, {effect.high:+.3f}]"
-    )
+    got = f"{pair.arm} less {pair.against} is {_told(effect)}"
     side = rule.direction
     return {
         "shard": f"{got}, {side} than the margin {rule.margin:g}, as SHARD expects "
@@ -290,7 +293,7 @@ def _check(
         if value is not None
     ]
     sentence = (
-        f"{who} is {found.estimate:+.3f} [{ends[0]:+.3f}, {ends[1]:+.3f}]; it must be "
+        f"{who} is {_told(found._replace(low=ends[0], high=ends[1]))}; it must be "
         f"{' and '.join(bounds)}: {passed}."
     )
     return ControlResult(control, found, passed, sentence)

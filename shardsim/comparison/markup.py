@@ -42,7 +42,7 @@ def shown(value: Any) -> str:
         return ", ".join(f"{k} {shown(v)}" for k, v in value.items())
     if isinstance(value, list):
         return ", ".join(shown(v) for v in value)
-    return plain(value) if isinstance(value, float) else str(value)
+    return plain(value) if isinstance(value, float | None) else str(value)
 
 
 def items(lines: Iterable[str]) -> str:

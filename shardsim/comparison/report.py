@@ -17,7 +17,8 @@ ABOVE = ("verdicts", "curves", "seeds")
 
 CAPTIONS = {
     "verdicts": "Effects with 95 % intervals, each in units of its margin. Grey band: "
-    "no difference that counts. Grey dot: a control did not come out as it must.",
+    "no difference that counts. Grey dot: a control did not come out as it "
+    "must, or an arm missed the goal.",
     "curves": "Mean over seeds, and the range of all seeds. Dotted: the goal.",
     "seeds": "A dot a seed, a line the 95 % interval of the mean; what the number is "
     "stands under each prediction.",

@@ -91,7 +91,8 @@ def verdicts(results: Mapping[str, Any]) -> str:
                 markup.cell("-" if made is None else made["verdict"]),
             ]
         )
-    seeds = f"{results['seeds']} seeds, {results['data']} data"
+    count = results["seeds"]
+    seeds = f"{count} seed{'' if count == 1 else 's'}, {results['data']} data"
     return (
         "<h2>Verdicts</h2>"
         + markup.table(

@@ -104,6 +104,9 @@ def test_one_seed_passes_no_control():
     got = judge.judge({"P": alone}, {"P": rule})["P"]
     assert got.controls[0].passed == "undecided"
     assert not got.stands
+    told = "planted is +1.000 (one seed has no interval); it must be at least 0"
+    assert got.controls[0].sentence == f"{told}: undecided."
+    assert "nan" not in got.reason
 
 
 @pytest.mark.parametrize(("made", "seen"), [(0.9, True), (0.5, False), (0.1, False)])
@@ -125,6 +128,15 @@ def test_no_claim_of_an_arm_that_learnt_nothing_stands():
         got = judge.judge(values, {"P": RULE}, missed=missed)["P"]
         assert (got.verdict, got.unlearnt) == ("no difference", unlearnt)
         assert got.stands == (not unlearnt)
+
+
+def test_a_control_without_a_number_says_so():
+    control = rules.Control("planted", at_least=0)
+    rule = rules.Rule(RULE.contrast, "greater", 0.2, None, (control,), "planted")
+    got = one(0.9, 0.5, rule, planted=np.where(NOISE == 0, np.nan, 1.0))
+    for sentence in (got.controls[0].sentence, got.sensitivity.sentence):
+        assert "no number in some seed" in sentence
+        assert "nan" not in sentence
 
 
 def test_a_nan_is_named_and_nothing_is_claimed():

@@ -9,9 +9,10 @@ import types
 
 import numpy as np
 import pytest
+from matplotlib import colors
 
 from shardsim import progress, runs
-from shardsim.comparison import maps, report, sections
+from shardsim.comparison import figures, maps, report, sections
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 SIZES = {"desktop": "1200,900", "phone": "400,800"}
@@ -196,6 +197,39 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
     assert "- to -" in text
     assert "V takes no part in acting." in text
     assert "nan" not in text.lower().split()
+
+
+def test_figures_take_names_as_they_are():
+    """Dollars begin a formula in matplotlib, and what is none ends in an error."""
+    effect = {"estimate": 0.1, "low": None, "high": None}
+    entry = {
+        "rule": {"direction": "greater", "margin": 0.1},
+        "effect": effect,
+        "stands": True,
+        "values": {"mlp": [0.1]},
+        "levels": {"mlp": effect},
+    }
+    asked = {r"cost $\frac{$": entry}
+    for picture in (figures.forest(asked), figures.seeds(asked, ["mlp"])):
+        assert picture.startswith("<?xml")
+
+
+def test_what_is_below_zero_is_drawn(monkeypatch):
+    """Where steps cost, values and returns are negative too."""
+    level = {"place": "c/0", "condition": "c", "context": [], "glyphs": {}}
+    value = np.array([[-2.0, -1.0]])
+    fine, move = np.ones((1, 2), bool), np.zeros((1, 2, 2))
+    found = {"c/0/optimal": value, "c/0/walls": ~fine, "c/0/reachable": fine}
+    found |= {"exact/c/0/move": move, "mlp/c/0/move": move, "mlp/c/0/value": value}
+    norms = []
+
+    def noted(*ends):
+        norms.append(ends)
+        return colors.Normalize(*ends)
+
+    monkeypatch.setattr(figures, "Normalize", noted)
+    figures.values(found, [level], ["mlp"])
+    assert norms == [(-2.0, -1.0)]
 
 
 def test_an_optimum_of_nothing_is_told_and_is_no_goal(tiny_run, tmp_path):
