@@ -48,8 +48,10 @@ def size_arms(
 
 def check_spelling(place: str, name: str) -> None:
     """Names of experiments and arms are names of files."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name):
-        raise ValueError(f"{place}: got {name!r}; allowed: letters, digits, - and _")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise ValueError(
+            f"{place}: got {name!r}; allowed: letters, digits, - and _, 64 at most"
+        )
 
 
 def check_arms(
@@ -63,6 +65,12 @@ def check_arms(
     trained = [name for name, arm in arms.items() if arm.trained]
     if not trained:
         raise ValueError("arms: got none that is trained; allowed: one or more")
+    together = len("+".join(trained))
+    if train.data == "paired" and together > 200:
+        raise ValueError(
+            f"arms: got names of {together} letters; allowed with data 'paired', whose "
+            "checkpoints have the name of all: 200"
+        )
     if train.behaviour is not None and train.behaviour not in trained:
         raise ValueError(
             f"train.behaviour: got {train.behaviour!r}; allowed: {', '.join(trained)}"

@@ -290,7 +290,7 @@ def _list(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
     if not known.root.is_dir():
         raise runs.RunError(f"root: got {known.root}; allowed: a folder")
-    print(progress.listing(runs.list_runs(known.root)))
+    print(progress.listing(known.root))
     return 0
 
 

@@ -101,14 +101,28 @@ def side_by_side(folders: Sequence[Path]) -> str:
     return _text(*tables)
 
 
-def listing(rows: Sequence[dict[str, Any]]) -> str:
+def listing(root: Path) -> str:
     """The runs below a folder."""
     shown = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
-    for row in rows:
-        verdicts = ", ".join(f"{k}: {v}" for k, v in row.get("verdicts", {}).items())
-        cells = [str(row.get(k, "")) for k in ("name", "seeds", "digest")]
-        shown.add_row(row["run"], row["state"], *cells, verdicts)
+    for mark in sorted(root.glob(f"**/{runs.MARK}")):
+        state, cells = "unfinished", [""] * 4
+        results = mark.parent / "results.json"
+        if results.exists():
+            try:
+                state, cells = "finished", _about(runs.read_json(results))
+            except (runs.RunError, KeyError, TypeError):  # it hides no other run
+                state = "results torn"
+        shown.add_row(str(mark.parent), state, *cells)
     return _text(shown)
+
+
+def _about(found: dict[str, Any]) -> list[str]:
+    """Name, seeds, digest and verdicts."""
+    verdicts = (
+        f"{name}: {entry['verdict'] if entry['stands'] else 'no claim stands'}"
+        for name, entry in found["predictions"].items()
+    )
+    return [found["name"], str(found["seeds"]), found["digest"], ", ".join(verdicts)]
 
 
 def _cell(entry: dict[str, Any] | None) -> str:
@@ -116,7 +130,8 @@ def _cell(entry: dict[str, Any] | None) -> str:
         return ""
     effect = entry["effect"]
     low, high = _number(effect["low"]), _number(effect["high"])
-    return f"{entry['verdict']}\n{_number(effect['estimate'])} [{low}, {high}]"
+    stands = "" if entry["stands"] else " (no claim stands)"
+    return f"{entry['verdict']}{stands}\n{_number(effect['estimate'])} [{low}, {high}]"
 
 
 def _number(x: float | None) -> str:

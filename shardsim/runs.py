@@ -60,21 +60,33 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
     """A new run folder holding its config and where it comes from.
 
     Raises:
-      RunError: the folder exists and is not to be overwritten, or is no run.
+      RunError: the folder exists and is not to be overwritten, or is no run, or
+        another process works there.
     """
-    if path.exists() and (not path.is_dir() or any(map(_is_whole, path.iterdir()))):
-        if not overwrite:
-            raise RunError(f"out: {path} exists; allowed: a new folder, or --overwrite")
-        if not (path / MARK).is_file():
-            raise RunError(f"out: {path} holds no run; allowed: a folder of a run")
-        shutil.rmtree(path)
     try:
+        if path.exists() and (not path.is_dir() or any(map(_is_whole, path.iterdir()))):
+            _clear(path, overwrite)
         path.mkdir(parents=True, exist_ok=True)
         write_text(path / MARK, config_yaml)
     except OSError as error:
         raise RunError(f"out: {path}: {error.strerror}") from None
     write_json(path / "provenance.json", provenance())
     return path
+
+
+def _clear(path: Path, overwrite: bool) -> None:
+    """Empty a run folder; the folder stays, which may be a link, or where we are."""
+    if not overwrite:
+        raise RunError(f"out: {path} exists; allowed: a new folder, or --overwrite")
+    if not (path / MARK).is_file():
+        raise RunError(f"out: {path} holds no run; allowed: a folder of a run")
+    with alone(path):
+        # the mark last: what is left half-emptied is still known as a run
+        for old in sorted(path.iterdir(), key=lambda each: each.name == MARK):
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old)
+            else:
+                old.unlink()
 
 
 @contextlib.contextmanager
@@ -270,26 +282,3 @@ def filled(module: Any, arrays: Mapping[str, np.ndarray], name: str = "") -> Any
             raise RunError(f"weights: {dotted_name} is missing")
         flat.append((path, variable.replace(jnp.asarray(arrays[dotted_name]))))
     return nnx.merge(graph, nnx.from_flat_state(flat))
-
-
-def list_runs(root: Path) -> list[dict[str, Any]]:
-    """A row for each run below a folder, by name."""
-    rows = []
-    for mark in sorted(root.glob(f"**/{MARK}")):
-        folder = mark.parent
-        results = folder / "results.json"
-        row: dict[str, Any] = {"run": str(folder), "state": "unfinished"}
-        if results.exists():
-            found = read_json(results)
-            row |= {
-                "state": "finished",
-                "name": found["name"],
-                "digest": found["digest"],
-                "seeds": found["seeds"],
-                "verdicts": {
-                    name: entry["verdict"]
-                    for name, entry in found["predictions"].items()
-                },
-            }
-        rows.append(row)
-    return rows

@@ -46,6 +46,22 @@ def lines(capsys):
         ),
         (["--omnibus.contrast.arm", "exact"], "omnibus", "'exact'", "mlp"),
         (["--name", "../x"], "name", "'../x'", "letters"),
+        (["--name", "n" * 65], "name", "nnn", "64 at most"),
+        (
+            [f"--arms.{'a' * 65}", "{head: {kind: mlp}}"],
+            "arms",
+            "aaa",
+            "64 at most",
+        ),
+        (
+            [
+                *("--train.data", "paired"),
+                *(f"--arms.{c * 64}={{head: {{kind: mlp}}}}" for c in "abc"),
+            ],
+            "arms",
+            "names of 206 letters",
+            "200",
+        ),
         (["--world", "{kind: tree_gridworld}"], "world", "any cell", "shardsim train"),
         (
             ["--world", "{kind: keys_and_chests, most_keys: 9, most_chests: 9}"],
@@ -176,6 +192,28 @@ def test_results_torn_or_missing_are_one_line(tiny_run, tmp_path, capsys):
     assert "results.json" in missing
     assert cli.main(["list", str(tmp_path)]) == 0
     assert "unfinished" in capsys.readouterr().out
+
+
+def test_a_torn_run_hides_no_other_in_a_list(tmp_path, capsys):
+    for name, text in (("a", '{"na'), ("b", "{}"), ("c", None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "config.yaml").touch()
+        if text:
+            (folder / "results.json").write_text(text)
+    assert cli.main(["list", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert text.count("results torn") == 2
+    assert text.count("unfinished") == 1
+
+
+def test_a_verdict_that_does_not_stand_is_told_as_none(tiny_run, tmp_path, capsys):
+    """The small run's arms miss the goal, so that no claim of theirs stands."""
+    (tmp_path / "run").symlink_to(tiny_run)
+    assert cli.main(["compare", str(tmp_path / "run")]) == 0
+    assert "(no claim stands)" in capsys.readouterr().out
+    assert cli.main(["list", str(tmp_path / "run")]) == 0
+    assert "no claim stands" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import errno
 import gc
 import json
 import os
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -212,6 +213,31 @@ def test_one_process_works_in_a_folder_and_sweeps_it(tmp_path):
             raise AssertionError
     with runs.alone(folder):
         pass
+
+
+def test_a_run_that_is_at_work_is_not_overwritten(tmp_path):
+    folder = runs.create(tmp_path / "run", "name: a\n", overwrite=False)
+    with runs.alone(folder), pytest.raises(runs.RunError, match="another process"):
+        runs.create(folder, "name: b\n", overwrite=True)
+    assert (folder / runs.MARK).read_text() == "name: a\n"
+
+
+def test_a_link_and_where_we_are_can_be_overwritten(tmp_path, monkeypatch):
+    folder = runs.create(tmp_path / "run", "name: a\n", overwrite=False)
+    (folder / "weights").mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    runs.create(tmp_path / "link", "name: b\n", overwrite=True)
+    assert (tmp_path / "link").is_symlink()
+    assert (folder / runs.MARK).read_text() == "name: b\n"
+    assert not (folder / "weights").exists()
+    monkeypatch.chdir(folder)
+    runs.create(Path(), "name: c\n", overwrite=True)
+    assert (folder / runs.MARK).read_text() == "name: c\n"
+
+
+def test_a_path_that_is_too_long_is_one_line(tmp_path):
+    with pytest.raises(runs.RunError, match="File name too long"):
+        runs.create(tmp_path / ("n" * 300), "", overwrite=False)
 
 
 def test_what_was_left_half_written_is_no_run_to_protect(tmp_path):
