@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from shardsim import cli, loop, results
+from shardsim import cli, loop, results, runs
 
 
 def lines(capsys):
@@ -135,6 +135,11 @@ def test_a_run_folder_holds_everything(tiny_run):
         "timing.json",
     ):
         assert (tiny_run / name).exists(), name
+
+
+def test_the_names_in_a_run_folder_are_listed(tiny_run):
+    """So that nothing else is written over them."""
+    assert {path.name for path in tiny_run.iterdir()} == set(runs.OWN)
 
 
 def test_an_old_run_is_kept_unless_told(tiny_yaml, tiny_run, tmp_path, capsys):

@@ -9,10 +9,9 @@ import types
 
 import numpy as np
 import pytest
-from matplotlib import colors
 
-from shardsim import progress, runs
-from shardsim.comparison import figures, maps, report, sections
+from shardsim import runs
+from shardsim.comparison import maps, report, sections
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 SIZES = {"desktop": "1200,900", "phone": "400,800"}
@@ -135,11 +134,6 @@ def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
     assert 'class="failed">failed' in page
 
 
-def test_the_names_in_a_run_folder_are_listed(tiny_run):
-    """So that nothing else is written over them."""
-    assert {path.name for path in tiny_run.iterdir()} == set(runs.OWN)
-
-
 def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
     """The small run's arms reach 93 and 92 %, of a goal of 95."""
     entry = runs.read_json(tiny_run / "results.json")["predictions"]["VE"]
@@ -199,39 +193,6 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
     assert "nan" not in text.lower().split()
 
 
-def test_figures_take_names_as_they_are():
-    """Dollars begin a formula in matplotlib, and what is none ends in an error."""
-    effect = {"estimate": 0.1, "low": None, "high": None}
-    entry = {
-        "rule": {"direction": "greater", "margin": 0.1},
-        "effect": effect,
-        "stands": True,
-        "values": {"mlp": [0.1]},
-        "levels": {"mlp": effect},
-    }
-    asked = {r"cost $\frac{$": entry}
-    for picture in (figures.forest(asked), figures.seeds(asked, ["mlp"])):
-        assert picture.startswith("<?xml")
-
-
-def test_what_is_below_zero_is_drawn(monkeypatch):
-    """Where steps cost, values and returns are negative too."""
-    level = {"place": "c/0", "condition": "c", "context": [], "glyphs": {}}
-    value = np.array([[-2.0, -1.0]])
-    fine, move = np.ones((1, 2), bool), np.zeros((1, 2, 2))
-    found = {"c/0/optimal": value, "c/0/walls": ~fine, "c/0/reachable": fine}
-    found |= {"exact/c/0/move": move, "mlp/c/0/move": move, "mlp/c/0/value": value}
-    norms = []
-
-    def noted(*ends):
-        norms.append(ends)
-        return colors.Normalize(*ends)
-
-    monkeypatch.setattr(figures, "Normalize", noted)
-    figures.values(found, [level], ["mlp"])
-    assert norms == [(-2.0, -1.0)]
-
-
 def test_an_optimum_of_nothing_is_told_and_is_no_goal(tiny_run, tmp_path):
     """Where nothing pays a return is no share of the optimum: null in results.json."""
 
@@ -246,24 +207,6 @@ def test_an_optimum_of_nothing_is_told_and_is_no_goal(tiny_run, tmp_path):
     text = text_of(changed(folder, nothing_pays))
     assert "mlp can't be held to the goal: the exact optimum is not above 0" in text
     assert "below 95%" not in text
-    results = runs.read_json(folder / "results.json")
-    assert "below" not in progress.table(results)
-    assert "-" in progress.side_by_side([folder])
-
-
-def test_a_terminal_takes_names_as_they_are(tiny_run, tmp_path):
-    """Names of predictions are the user's, and no markup of the table's."""
-    folder = copied(tiny_run, tmp_path)
-    name = "[/red] [bold] :smile:"
-
-    def rename(results):
-        results["predictions"] = {name: results["predictions"]["VE"]}
-
-    changed(folder, rename)
-    results = runs.read_json(folder / "results.json")
-    assert "[bold]" in progress.table(results)
-    assert ":smile:" in progress.table(results)
-    assert "[/red]" in progress.side_by_side([folder])
 
 
 def test_a_run_without_predictions_is_drawn(tiny_run, tmp_path):

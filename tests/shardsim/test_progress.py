@@ -1,0 +1,20 @@
+"""Tables for a terminal: names as they are, dashes for what is no number."""
+
+import shutil
+
+from shardsim import progress, runs
+
+NAME = "[/red] [bold] :smile:"
+
+
+def test_names_are_no_markup_and_an_optimum_of_nothing_is_a_dash(tiny_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    results = runs.read_json(folder / "results.json")
+    results["predictions"] = {NAME: results["predictions"]["VE"]}
+    results["arms"]["mlp"]["mean return fraction"] = None
+    runs.write_json(folder / "results.json", results)
+    for told in (progress.table(results), progress.side_by_side([folder])):
+        assert all(word in told for word in NAME.split())
+        row = next(line for line in told.splitlines() if "mlp" in line)
+        assert row.split()[1] == "-"
