@@ -75,6 +75,11 @@ def check_arms(
         raise ValueError(
             f"train.behaviour: got {train.behaviour!r}; allowed: {', '.join(trained)}"
         )
+    if train.behaviour is not None and train.data == "own":
+        raise ValueError(
+            f"train.behaviour: got {train.behaviour!r}; allowed with data 'own', where "
+            "each arm acts for itself: null"
+        )
     on_policy = isinstance(train.learn, learning.PPO | learning.Reinforce)
     if train.data == "paired" and on_policy and len(trained) > 1:
         raise ValueError(

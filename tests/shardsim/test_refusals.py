@@ -88,6 +88,10 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
             "train.data: got 'paired'; allowed with learn 'reinforce': 'own'",
         ),
         (
+            {"behaviour": "mlp"},
+            "train.behaviour: got 'mlp'; allowed with data 'own'",
+        ),
+        (
             {"data": "paired", "behaviour": "nobody"},
             "train.behaviour: got 'nobody'; allowed: mlp, sharded",
         ),
