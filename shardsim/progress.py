@@ -81,12 +81,7 @@ def side_by_side(folders: Sequence[Path]) -> str:
     names = [str(folder) for folder in folders]
     arms = _table("return / optimum", *names)
     for arm in dict.fromkeys(name for f in found for name in f["arms"]):
-        rows = [f["arms"].get(arm) for f in found]
-        cells = [
-            "" if r is None else markup.share(r.get("mean return fraction"))
-            for r in rows
-        ]
-        arms.add_row(arm, *cells)
+        arms.add_row(arm, *(_reached(f["arms"].get(arm)) for f in found))
     verdicts = _table("prediction", *names)
     for name in dict.fromkeys(p for f in found for p in f["predictions"]):
         entries = [f["predictions"].get(name) for f in found]
@@ -104,7 +99,9 @@ def side_by_side(folders: Sequence[Path]) -> str:
 def listing(root: Path) -> str:
     """The runs below a folder."""
     shown = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
-    for mark in sorted(root.glob(f"**/{runs.MARK}")):
+    # ** passes links by: a run on another disk is seen where its link lies
+    found = {*root.glob(f"**/{runs.MARK}"), *root.glob(f"*/{runs.MARK}")}
+    for mark in sorted(found):
         state, cells = "unfinished", [""] * 4
         results = mark.parent / "results.json"
         if results.exists():
@@ -123,6 +120,16 @@ def _about(found: dict[str, Any]) -> list[str]:
         for name, entry in found["predictions"].items()
     )
     return [found["name"], str(found["seeds"]), found["digest"], ", ".join(verdicts)]
+
+
+def _reached(arm: dict[str, Any] | None) -> str:
+    """How far an arm came: of a training, which knows no optimum, what it earned."""
+    if arm is None:
+        return ""
+    if "mean return fraction" in arm:
+        return markup.share(arm["mean return fraction"])
+    mean = arm["mean"]
+    return "-" if mean is None else f"{mean:.3f} reward per episode"
 
 
 def _cell(entry: dict[str, Any] | None) -> str:

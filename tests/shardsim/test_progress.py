@@ -18,3 +18,14 @@ def test_names_are_no_markup_and_an_optimum_of_nothing_is_a_dash(tiny_run, tmp_p
         assert all(word in told for word in NAME.split())
         row = next(line for line in told.splitlines() if "mlp" in line)
         assert row.split()[1] == "-"
+
+
+def test_trainings_are_set_side_by_side_by_what_they_earned(tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, mean in zip(folders, (0.25, None), strict=True):
+        runs.create(folder, "name: a\n", overwrite=False)
+        told = {"arms": {"mlp": {"mean": mean}}, "predictions": {}}
+        runs.write_json(folder / "results.json", told)
+    lines = progress.side_by_side(folders).splitlines()
+    row = next(line for line in lines if "mlp" in line)
+    assert row.split() == ["mlp", "0.250", "reward", "per", "episode", "-"]
