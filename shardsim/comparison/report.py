@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shardsim import runs
-from shardsim.comparison import figures, markup, sections
+from shardsim.comparison import boards, figures, markup, sections
 
 ABOVE = ("verdicts", "curves", "seeds")
 """Figures that stand beside a table; the others are maps."""
@@ -60,10 +60,10 @@ def _figures(folder: Path, results: Mapping[str, Any]) -> dict[str, str]:
     drawn["curves"] = figures.curves(
         results["curves"], results["goal"], results.get("phases", {})
     )
-    drawn["values"] = figures.values(maps, levels, arms)
+    drawn["values"] = boards.values(maps, levels, arms)
     for arm in arms:
         if maps[f"{arm}/{levels[0]['place']}/gates"].shape[-1] > 1:
-            drawn[f"parts-{arm}"] = figures.shards(maps, levels, arm)
+            drawn[f"parts-{arm}"] = boards.shards(maps, levels, arm)
     return drawn
 
 

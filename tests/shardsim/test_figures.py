@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib import colors
 
-from shardsim.comparison import figures
+from shardsim.comparison import boards, figures
 
 
 def test_figures_take_names_as_they_are():
@@ -34,6 +34,6 @@ def test_what_is_below_zero_is_drawn(monkeypatch):
         norms.append(ends)
         return colors.Normalize(*ends)
 
-    monkeypatch.setattr(figures, "Normalize", noted)
-    figures.values(found, [level], ["mlp"])
+    monkeypatch.setattr(boards, "Normalize", noted)
+    boards.values(found, [level], ["mlp"])
     assert norms == [(-2.0, -1.0)]
