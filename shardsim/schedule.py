@@ -73,8 +73,8 @@ class TrainConfig:
         for field in (*ones.split(), "chunk_updates", "devices"):
             if getattr(self, field) < 1:
                 _refuse(self, field, "at least 1")
-        if not 0 <= self.seed < 2**63:
-            _refuse(self, "seed", "0 to 2**63 - 1")
+        if not 0 <= self.seed < 2**32:  # a key keeps no more
+            _refuse(self, "seed", "0 to 2**32 - 1")
         if not 0 <= self.discount < 1:
             _refuse(self, "discount", "0 to less than 1")
         if not 0 <= self.td_lambda <= 1:

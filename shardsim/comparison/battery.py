@@ -40,8 +40,8 @@ class BatteryConfig:
     def __post_init__(self) -> None:
         if self.levels < 2:
             raise ValueError(f"levels: got {self.levels}; allowed: at least 2")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed: got {self.seed}; allowed: 0 to 2**63 - 1")
+        if not 0 <= self.seed < 2**32:  # a key keeps no more
+            raise ValueError(f"seed: got {self.seed}; allowed: 0 to 2**32 - 1")
         if not self.conditions:
             raise ValueError("conditions: got none; allowed: one or more")
 

@@ -238,8 +238,8 @@ def test_digest_and_diff_see_the_order_of_names():
             "battery.conditions.conflict.world.cue_probability: got 2.0; allowed: 0 to",
         ),
         (
-            "--battery.seed 9223372036854775808",
-            "battery.seed: got 9223372036854775808; allowed: 0 to 2**63 - 1",
+            "--battery.seed 4294967296",
+            "battery.seed: got 4294967296; allowed: 0 to 2**32 - 1",
         ),
         (
             "--predictions.P6.rule.contrast.arm nobody",

@@ -73,8 +73,8 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
             },
             "x.npz: No such file",
         ),
-        ({"seed": -1}, r"train\.seed: got -1; allowed: 0 to 2\*\*63 - 1"),
-        ({"seed": 2**63}, r"train\.seed: got 9223372036854775808"),
+        ({"seed": -1}, r"train\.seed: got -1; allowed: 0 to 2\*\*32 - 1"),
+        ({"seed": 2**32}, r"train\.seed: got 4294967296"),
         (
             {**REGIMES["ppo"], "num_envs": 1, "minibatches": 4},
             "train.minibatches: got 4; allowed: so few that each has two samples",
