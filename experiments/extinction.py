@@ -19,8 +19,13 @@ against itself, with the neutral cue, has to give nothing; V* of each phase's re
 gives 1. The goal is asked for at the end of acquisition.
 
 Command:  python experiments/extinction.py [--out DIR] [--train.num-seeds 20 ...]
-Minutes:  5 on 2 CPU cores, install apart
-Seen:     P13a: no difference; P13b: no difference;
+Minutes:  9 on 2 CPU cores, install apart
+Seen:     P13a: no difference; P13b: no difference; P13c: no difference; P13d: no
+          difference. All controls passed, every trained arm at 96% of the exact optimum
+          or more before the extinction; parts in use 2.2 of 4. Networks lose 0.91 of
+          what they want where the other fruit pays, shards that learn their gates 0.89,
+          hand-made ones 0.10. The same four verdicts with 20 seeds; in all four the
+          hand-made shards of `planted` are seen.
 """
 
 import sys
