@@ -69,7 +69,9 @@ def outcome(entry: Mapping[str, Any]) -> str:
 
 
 def verdicts(results: Mapping[str, Any]) -> str:
-    """The table of verdicts."""
+    """The table of verdicts; nothing where nothing was asked."""
+    if not results["predictions"]:
+        return ""
     rows = []
     for name, entry in results["predictions"].items():
         effect, contrast = entry["effect"], entry["rule"]["contrast"]
@@ -201,7 +203,9 @@ def arms(results: Mapping[str, Any]) -> str:
 
 
 def details(results: Mapping[str, Any]) -> str:
-    """What lies behind each verdict, folded away."""
+    """What lies behind each verdict, folded away; nothing where nothing was asked."""
+    if not results["predictions"]:
+        return ""
     blocks = [_detail(name, entry) for name, entry in results["predictions"].items()]
     return "<h2>What each side predicts, and what came out</h2>" + "".join(blocks)
 

@@ -212,7 +212,8 @@ def test_an_optimum_of_nothing_is_told_and_is_no_goal(tiny_run, tmp_path):
 def test_a_run_without_predictions_is_drawn(tiny_run, tmp_path):
     folder = copied(tiny_run, tmp_path)
     shutil.rmtree(folder / "figures")
-    changed(folder, lambda results: results["predictions"].clear())
+    page = changed(folder, lambda results: results["predictions"].clear())
+    assert not re.search("<h2>(Verdicts|What each side)", page)
     names = {path.stem for path in (folder / "figures").iterdir()}
     assert names == {"curves", "values", "parts-sharded"}
 
