@@ -113,6 +113,13 @@ class Experiment:
                 raise ValueError(
                     f"{place}: got phase {phase!r}; allowed: {', '.join(apart)}"
                 )
+        for name, entry in self.predictions.items():
+            asked_of = measures.stages(entry.measure)
+            if list(asked_of) != sorted(asked_of, key=list(ends).index):
+                raise ValueError(
+                    f"predictions.{name}.measure: got phases {', '.join(asked_of)}; "
+                    "allowed: in the order of the run"
+                )
         for phase, names in self.staged().items():
             for name in names:
                 try:

@@ -229,19 +229,24 @@ def return_fraction(
     return got.mean(axis=1) / (optimum if optimum > 0 else np.nan)
 
 
-def parts_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
-    """exp(entropy of the mean gates): 1 where one part does all, K where all share.
+def part_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N K"]:
+    """Mean share of the gates that each part has; all 0 where none is ever open.
 
     Gates are normalised in every state, then averaged over the reachable ones that have
-    any open; 0 where none has.
+    any open.
     """
     gates = reading.gates[:, condition.reachable].astype(np.float64)
     share = gates / np.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
     whole = share.sum(axis=1)
-    total = whole.sum(axis=-1, keepdims=True)
-    mean = whole / np.maximum(total, 1e-12)
+    return whole / np.maximum(whole.sum(axis=-1, keepdims=True), 1e-12)
+
+
+def parts_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
+    """exp(entropy of the mean gates): 1 where one part does all, K where all share; 0
+    where none is ever open."""
+    mean = part_shares(reading, condition)
     entropy = -np.sum(mean * np.log(np.maximum(mean, 1e-12)), axis=-1)
-    return np.where(total[:, 0] > 0, np.exp(entropy), 0.0)
+    return np.where(mean.any(axis=-1), np.exp(entropy), 0.0)
 
 
 def action_gap(condition: Condition, value: np.ndarray, discount: float) -> float:

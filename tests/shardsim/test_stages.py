@@ -66,6 +66,7 @@ def test_by_hand(conditions):
     got = measured(conditions, [2.0, 1.0, 0.5, 1.0], left)
     np.testing.assert_allclose(got["arm"], [2 / 3, 0.0, 1.0, 0.0], atol=1e-6)
     np.testing.assert_allclose(got["arm/same"], [0.0, 0.0, 2 / 3, 0.0], atol=1e-6)
+    np.testing.assert_allclose(got["arm/drop"], [0.5, 1.0, 0.5, 0.05], atol=1e-6)
     got = measured(conditions, [1.0] * 4, left, least=0.0)
     assert got["arm"][3] == pytest.approx((0.05 - 1) / 1.05)
 
@@ -139,6 +140,27 @@ def test_what_a_run_says_of_its_stages(run):
     assert found["values"]["exact/same"] == [0.0]
     assert found["details"]["exact: drop of extinguished, of kept"] == [1.0, 0.0]
     assert found["values"]["untrained"] == [0.0, 0.0]
+    assert found["values"]["exact/drop"] == [1.0]
+    told = "exact: return / optimum in kept, before and after"
+    np.testing.assert_allclose(found["details"][told], 1.0, atol=0.05)
+
+
+def test_how_far_apart_gates_are(conditions):
+    """Parts that share a context by halves, and by 3/4 in the other: 1/4 apart."""
+
+    def shared(first, optimal):
+        made = reading(np.ones((1, *optimal.shape)))
+        gates = np.broadcast_to([first, 1 - first], (*made.value.shape, 2))
+        return made._replace(gates=gates)
+
+    shares = {"only_0": 0.5, "only_1": 0.75, "only_0_with_cue": 0.5}
+    made = {n: shared(shares[n], c.optimal) for n, c in conditions.items()}
+    kept = {phase: {"arm": made} for phase in ("acquisition", "extinction")}
+    how = battery.judged(acting.Lookahead(), 0.9, ENV.max_steps)
+    shown = measures.Evidence(ENV, conditions, {"arm": made}, how, kept)
+    details = measures.SelectiveExtinction().measure(shown).details
+    apart = details["arm: distance of the gates of both before"]
+    assert apart == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +169,13 @@ def test_what_a_run_says_of_its_stages(run):
         (
             {"predictions__P13__measure__learnt": "acquisition"},
             "predictions.P13.measure: got phase 'acquisition'; allowed: look, earn, l",
+        ),
+        (
+            {
+                "predictions__P13__measure__learnt": "lose",
+                "predictions__P13__measure__unlearnt": "earn",
+            },
+            "predictions.P13.measure: got phases lose, earn; allowed: in the order of",
         ),
         ({"goal_after": "later"}, "goal_after: got phase 'later'; allowed: look, earn"),
         (

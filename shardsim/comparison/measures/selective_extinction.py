@@ -1,7 +1,7 @@
 """P13: what paid in one context pays no more; does only V of that context go?"""
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +14,9 @@ from shardsim.comparison.measures import base
 class SelectiveExtinction:
     """Let V of one context be unlearnt; see what V of another, not met, loses."""
 
-    ROWS: ClassVar[tuple[str, ...]] = ("same",)
+    ROWS: ClassVar[tuple[str, ...]] = ("same", "drop")
+    """`arm/drop`: the drop of what is extinguished, by which a control shows that there
+    was an extinction; `arm/same` below."""
 
     kind: Literal["selective_extinction"] = "selective_extinction"
     learnt: str = "acquisition"
@@ -54,19 +56,46 @@ class SelectiveExtinction:
         clipped to [0, 1], over the states that can be reached; 0 where V was not more
         than 0. S is 0 where what should be extinguished drops by less than `least`.
         """
-        values, details = {}, {}
-        for arm in evidence.readings:
+        values: dict[str, np.ndarray] = {}
+        details: dict[str, Any] = {}
+        for arm, readings in evidence.readings.items():
             drops = {name: self._drop(evidence, arm, name) for name in self.conditions}
             target, others = drops[self.extinguished], drops[self.kept]
             values[arm] = base.selectivity(target, others, self.least)
-            values[f"{arm}/same"] = base.selectivity(
-                target, drops[self.same], self.least
-            )
+            same = base.selectivity(target, drops[self.same], self.least)
+            values |= {f"{arm}/same": same, f"{arm}/drop": target}
             details[f"{arm}: drop of extinguished, of kept"] = [
                 float(target.mean()),
                 float(others.mean()),
             ]
+            details[f"{arm}: return / optimum in kept, before and after"] = [
+                float(self._earned(evidence, arm, phase).mean())
+                for phase in self.stages
+            ]
+            if readings[self.kept].gates.shape[-1] > 1:
+                apart = self._gates_apart(evidence, arm)
+                details[f"{arm}: distance of the gates of both before"] = apart
         return base.Measured(values, details)
+
+    def _earned(
+        self, evidence: base.Evidence, arm: str, phase: str
+    ) -> Float[np.ndarray, " N"]:
+        """V is not behaviour: what the agent would earn in the kept condition."""
+        reading = evidence.stages[phase][arm][self.kept]
+        condition = evidence.conditions[self.kept]
+        return battery.return_fraction(reading, condition, evidence.how)
+
+    def _gates_apart(self, evidence: base.Evidence, arm: str) -> float:
+        """Total variation of the mean gates of both conditions, 0 to 1; over seeds.
+
+        Where it is small no part is of one condition more than of the other.
+        """
+        found = evidence.stages[self.learnt][arm]
+        one, other = (
+            battery.part_shares(found[name], evidence.conditions[name])
+            for name in (self.extinguished, self.kept)
+        )
+        return float(0.5 * np.abs(one - other).sum(axis=-1).mean())
 
     def _drop(
         self, evidence: base.Evidence, arm: str, name: str
