@@ -6,26 +6,28 @@ which nothing pays now. Animals unlearn that in its context, and want as before 
 they are back in another one: extinction, and renewal. Does a V made of shards?
 
 What each side predicts, the statistic, the margin and the controls are in
-extinction.yaml, fixed before training:
+extinction.yaml. They were fixed before these seeds were trained; how long the phases
+are, and what is asked of hand-made shards, was set by a few seeds behind another root.
 
-  P13a  extinction       SHARD: what is wanted on the second floor is kept.
-  P13b  renewal          SHARD: so is what is wanted on the first, the same fruit.
+  P13a  another fruit    SHARD: V of the second floor is kept.
+  P13b  the same fruit   SHARD: so is V of the first floor: it is renewed there.
   P13c, P13d             The same after 5 updates: at the end all may be lost.
 
 NN expects that they fade too, as far as contexts share features. E goes on learning in
 every arm, so that hand-made shards lose something as well. Controls: `planted` (gated
-by the true context by hand) has to keep more than the margin; the extinguished floor
-against itself, with the neutral cue, has to give nothing; V* of each phase's rewards
-gives 1. The goal is asked for at the end of acquisition.
+by the true context by hand) has to keep more than the margin; V of the extinguished
+floor has to be lost; set against itself, with the neutral cue, it has to give nothing;
+V* of each phase's rewards gives 1. The goal is asked for at the end of acquisition.
 
 Command:  python experiments/extinction.py [--out DIR] [--train.num-seeds 20 ...]
 Minutes:  9 on 2 CPU cores, install apart
 Seen:     P13a: no difference; P13b: no difference; P13c: no difference; P13d: no
           difference. All controls passed, every trained arm at 96% of the exact optimum
-          or more before the extinction; parts in use 2.2 of 4. Networks lose 0.91 of
-          what they want where the other fruit pays, shards that learn their gates 0.89,
-          hand-made ones 0.10. The same four verdicts with 20 seeds; in all four the
-          hand-made shards of `planted` are seen.
+          or more before the extinction. Of V where the other fruit pays mlp loses 0.91,
+          sharded 0.89, planted 0.10. The same four verdicts with 20 seeds; in all four
+          the hand-made shards of `planted` are seen. Learned gates are much the same in
+          all contexts (0.02 to 0.07 apart, planted 1): two of four are in use, but not
+          by context.
 """
 
 import sys
