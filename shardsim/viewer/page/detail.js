@@ -61,9 +61,11 @@ function drawDetail() {
             class: c < 0 ? "minus" : "plus",
             style: `width:${(50 * Math.abs(c) / most).toFixed(1)}%;${c < 0 ? "right" : "left"}:50%`,
           }))))),
-        el("tfoot", {}, el("tr", {}, el("td", { colspan: 3 }, "sum"),
-          el("td", {}, number(side.contributions.reduce((a, b) => a + b, 0))),
-          el("td", { class: "soft", "data-told": `residual${LETTERS[s]}` }, `residual ${number(side.residual)}`)))),
+        el("tfoot", {},
+          el("tr", {}, el("td", { colspan: 3 }, "sum"),
+            el("td", {}, number(side.contributions.reduce((a, b) => a + b, 0)))),
+          el("tr", { class: "soft" }, el("td", { colspan: 3 }, "residual"),
+            el("td", { "data-told": `residual${LETTERS[s]}` }, number(side.residual))))),
       // always there, so that nothing below moves while the pointer goes about
       el("p", { class: "parted", style: side.parted ? "" : "visibility:hidden" }, "D\u2019s best action is not among V\u2019s best"))));
 }
