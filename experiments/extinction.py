@@ -8,6 +8,7 @@ they are back in another one: extinction, and renewal. Does a V made of shards?
 What each side predicts, the statistic, the margin and the controls are in
 extinction.yaml. They were fixed before these seeds were trained; how long the phases
 are, and what is asked of hand-made shards, was set by a few seeds behind another root.
+P13c, P13d and the controls of `drop` came later, when P13a and P13b had been seen.
 
   P13a  another fruit    SHARD: V of the second floor is kept.
   P13b  the same fruit   SHARD: so is V of the first floor: it is renewed there.
