@@ -70,8 +70,8 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
                     f"{self.num_envs} environments"
                 )
             for number, s in enumerate(seed):
-                if s is not None and not 0 <= s < 2**32:
-                    raise ValueError(f"seed: got {s}; allowed: 0 to {2**32 - 1}")
+                if s is not None:
+                    levels.check_seed(s)
                 own[number] = own[number] if s is None else s
         self._pool_key = jax.random.key(int(self.np_random.integers(2**31)))
         self._pools, self._used = 0, 0

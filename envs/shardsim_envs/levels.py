@@ -25,8 +25,6 @@ from shardsim_envs.world import GridWorld
 FORMAT = 1
 """Of the files of `save`."""
 SPARE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-SEEDS = 2**32 - 1
-"""The last one."""
 Cell: typing.TypeAlias = tuple[int, int]
 
 
@@ -223,14 +221,15 @@ def generate(world: GridWorld, seed: int, count: int) -> LevelSet:
 
 
 def key_of(seed: int) -> Key[Array, ""]:
-    """The key of a seed that somebody named.
-
-    Raises:
-      ValueError: a seed of which a key would keep no more than the last 32 bits.
-    """
-    if not 0 <= seed <= SEEDS:
-        raise ValueError(f"seed: got {seed}; allowed: 0 to {SEEDS}")
+    """The key of a seed that somebody named."""
+    check_seed(seed)
     return jax.random.key(seed)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed of which a key would keep no more than the last 32 bits."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed: got {seed}; allowed: 0 to {2**32 - 1}")
 
 
 @functools.cache

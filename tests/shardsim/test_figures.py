@@ -1,9 +1,12 @@
 """Figures of a report draw whatever a config may hold."""
 
+import types
+
 import numpy as np
+import pytest
 from matplotlib import colors
 
-from shardsim.comparison import boards, figures
+from shardsim.comparison import boards, figures, maps
 
 
 def test_figures_take_names_as_they_are():
@@ -37,3 +40,12 @@ def test_what_is_below_zero_is_drawn(monkeypatch):
     monkeypatch.setattr(boards, "Normalize", noted)
     boards.values(found, [level], ["mlp"])
     assert norms == [(-2.0, -1.0)]
+
+
+@pytest.mark.parametrize(
+    ("contexts", "levels"),
+    [([0, 0, 0, 1], [0, 3]), ([1, 0, 1], [0, 1]), ([1, 1, 1], [0, 1]), ([0], [0])],
+)
+def test_a_level_of_each_context_is_shown_before_a_second_of_one(contexts, levels):
+    start = np.eye(2)[contexts][:, None]  # [L, S = 1, C]
+    assert maps._shown(types.SimpleNamespace(context=start)) == levels

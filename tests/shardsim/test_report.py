@@ -5,13 +5,12 @@ import json
 import re
 import shutil
 import subprocess
-import types
 
 import numpy as np
 import pytest
 
 from shardsim import runs
-from shardsim.comparison import maps, report, sections
+from shardsim.comparison import report, sections
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 SIZES = {"desktop": "1200,900", "phone": "400,800"}
@@ -230,15 +229,6 @@ def test_maps_show_both_contexts_and_only_where_the_agent_stands(tiny_run):
         assert not drawn[f"{place}/reachable"][tuple(level["glyphs"]["fruit 0"])]
         move = drawn[f"exact/{place}/move"]
         assert np.abs(move).max() <= 1
-
-
-@pytest.mark.parametrize(
-    ("contexts", "levels"),
-    [([0, 0, 0, 1], [0, 3]), ([1, 0, 1], [0, 1]), ([1, 1, 1], [0, 1]), ([0], [0])],
-)
-def test_a_level_of_each_context_is_shown_before_a_second_of_one(contexts, levels):
-    start = np.eye(2)[contexts][:, None]  # [L, S = 1, C]
-    assert maps._shown(types.SimpleNamespace(context=start)) == levels
 
 
 def shown(page, tmp_path, size):
