@@ -79,10 +79,10 @@ def compiled(task: Task) -> Program:
     )
     began = time.perf_counter()
     static = (recipe, task.head, task.width)
-    init = population.init.compiled.lower(*static, params, keys, hyper).compile()
+    init = population.init.ahead(*static, params, keys, hyper)
     first = spread(init(params, keys, hyper), config.devices)
     count = jnp.int32(1)
-    chunk = population.chunk.compiled.lower(setting, first, source, count).compile()
+    chunk = population.chunk.ahead(setting, first, source, count)
     seconds = time.perf_counter() - began
 
     def go(carry: train.Carry, updates: int) -> tuple[train.Carry, Any]:

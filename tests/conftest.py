@@ -1,6 +1,7 @@
 """Strict numerics for every test: no silent promotion of dtypes or ranks."""
 
 import collections
+import gc
 import importlib.metadata
 import os
 from pathlib import Path
@@ -21,6 +22,8 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# a tenth of their time is to look for garbage among what is traced, and finds little
+gc.set_threshold(200_000, 50, 100)
 
 LONG = ("test_documents.py", "test_regimes.py", "test_walkthrough.py")
 

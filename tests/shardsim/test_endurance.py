@@ -64,9 +64,9 @@ def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
             recipe = schedule.recipe(plan, found.agent, found.world)
             keys = loop._keys(plan)
             hyper = loop._spread(plan, schedule.hyper(plan, arm.head))
-            fresh = population.init.compiled.lower(
+            fresh = population.init.ahead(
                 recipe, arm.head, arm.width, source.params, keys, hyper
-            ).compile()
+            )
             carry = loop._spread(plan, fresh(source.params, keys, hyper))
             setting = schedule.setting(plan, found.world, (arm.head,), phase)
             four = jnp.int32(4)

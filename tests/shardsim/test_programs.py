@@ -1,5 +1,7 @@
 """A program is `jax.jit` of a function, at a level that suits the machine."""
 
+import gc
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,6 +31,32 @@ def test_memory_is_given_away_where_it_is_said():
     again = programs.program(lambda x: x + 1.0, donate_argnums=0)(given)
     assert given.is_deleted()
     assert again.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_garbage_is_left_while_a_program_is_made(collecting):
+    """And what was asked for before is so again, whatever happens."""
+    seen = []
+
+    def traced(x):
+        seen.append(gc.isenabled())
+        return x + 1.0 if x.ndim else x.no_such_thing
+
+    made = programs.program(traced)
+    before = gc.isenabled()
+    (gc.enable if collecting else gc.disable)()
+    try:
+        assert made(jnp.arange(2.0)).tolist() == [1.0, 2.0]
+        assert gc.isenabled() == collecting
+        ahead = made.ahead(jnp.arange(3.0))
+        assert ahead(jnp.arange(3.0)).tolist() == [1.0, 2.0, 3.0]
+        assert gc.isenabled() == collecting
+        with pytest.raises(AttributeError):
+            made(jnp.float32(0.0))
+        assert gc.isenabled() == collecting
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert seen == [False] * 3
 
 
 @pytest.mark.parametrize(
