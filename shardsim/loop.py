@@ -249,7 +249,9 @@ def _chunk(
     source = train.Source(phases.params_of(job.env, phase), job.kept)
     began = time.perf_counter()
     if phase.fresh and since == 0:
-        carry = carry._replace(states=population.restart(static, carry, source))
+        where = (job.env, config.num_envs, config.devices, source.params)
+        states = population.restart(*where, carry.key, carry.update)
+        carry = carry._replace(states=states)
     carry, noted = chunk(static, carry, source, jnp.int32(updates))
     summed = jax.device_get(noted)
     seconds = time.perf_counter() - began

@@ -163,19 +163,29 @@ def gather(
     )
 
 
-@functools.partial(program, static_argnums=0)
-def restart(setting: train.Setting, carry: train.Carry, source: train.Source) -> PyTree:
-    """Environments [N, B, ...] at the start of new levels, the same for every arm."""
+@functools.partial(program, static_argnums=(0, 1, 2))
+def restart(
+    env: Trainable,
+    num_envs: int,
+    devices: int,
+    params: Params,
+    keys: Key[Array, " N"],
+    update: Int[Array, " N"],
+) -> PyTree:
+    """Environments [N, B, ...] at the start of new levels, the same for every arm.
+
+    Args:
+      keys, update: those of the carry.
+    """
 
     def one(root: Array, update: Array) -> PyTree:
         key = jax.random.fold_in(train.data_key(root, update), RESTART)
-        pool = autoreset.fill(setting.env, key, source.params, setting.num_envs)
-        return pool.states
+        return autoreset.fill(env, key, params, num_envs).states
 
-    def all_of_it(carry: train.Carry, source: train.Source) -> PyTree:
-        return jax.vmap(one)(carry.key, carry.update)
+    def all_of_it(roots: tuple[Array, Array], params: Params) -> PyTree:
+        return jax.vmap(one)(*roots)
 
-    return _over_devices(all_of_it, setting.devices, 1)(carry, source)
+    return _over_devices(all_of_it, devices, 1)((keys, update), params)
 
 
 def _over_devices(run: Callable[..., Any], devices: int, shared: int) -> Callable:

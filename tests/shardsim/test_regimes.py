@@ -7,7 +7,7 @@ import pytest
 import yaml
 from whole_trainings import REGIMES, ran, refused  # beside this file
 
-from shardsim import cli, config, phases, runs, schedule, training, value
+from shardsim import cli, config, phases, population, runs, schedule, training, value
 
 ROOT = Path(__file__).parents[2]
 EARN = {"policy": {"encoder": 1, "decoder": 1}, "value": {"encoder": 1, "value": 1}}
@@ -62,7 +62,10 @@ def test_a_fresh_phase_meets_its_own_levels_alone(training_yaml, tmp_path, capsy
     for fresh in (False, True):
         plan[1]["fresh"] = fresh
         path = training_yaml(phases=plan, num_envs=64, chunk_updates=1)
+        before = population.restart.compiled._cache_size()
         ran(path, tmp_path / str(fresh))
+        made = population.restart.compiled._cache_size() - before
+        assert made == int(fresh), "one program for all arms"
         rows = [
             row
             for row in runs.read_lines(tmp_path / str(fresh) / "metrics.jsonl")
