@@ -20,6 +20,12 @@ by the true context by hand) has to keep more than the margin; V of the extingui
 floor has to be lost; set against itself, with the neutral cue, it has to give nothing;
 V* of each phase's rewards gives 1. The goal is asked for at the end of acquisition.
 
+One thing more is asked by a flag, with what is expected written down before it was run:
+between gates that are learned and shards that are made by hand, gradients can be routed
+to the shard of the fruit that paid, and gates taught to name it
+(--arms.sharded.head.routing.gate-weight 0.1). There P13a and P13c are to say SHARD,
+and P13b and P13d are not: both floors of one fruit have one shard.
+
 Command:  python experiments/extinction.py [--out DIR] [--train.num-seeds 20 ...]
 Minutes:  9 on 2 CPU cores, install apart
 Seen:     P13a: no difference; P13b: no difference; P13c: no difference; P13d: no

@@ -23,7 +23,7 @@ import pytest
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # a tenth of their time is to look for garbage among what is traced, and finds little
-gc.set_threshold(200_000, 50, 100)
+gc.set_threshold(100_000, 20, 20)
 
 LONG = ("test_documents.py", "test_regimes.py", "test_walkthrough.py")
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from whole_trainings import answers  # of tests/shardsim
 
 from shardsim import cli, config, experiment
 
@@ -23,6 +24,14 @@ COMMANDS = [
     for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S)
     for line in block.strip().splitlines()
 ]
+RUNS = {
+    folder: stem
+    for line in COMMANDS
+    for stem, folder in re.findall(
+        r"experiments/(\w+)\.(?:yaml|py) --out runs/(\w+)", line
+    )
+}
+"""Experiments of its commands, by the run folder that they write."""
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
 
 
@@ -83,7 +92,12 @@ def test_every_command_runs(small, tmp_path, monkeypatch, capsys):
         assert cli.main(words[1:]) == 0, line
         seen += 1
     assert seen >= 7
-    assert (tmp_path / "runs" / "twenty" / "report.html").is_file()
+    assert len(RUNS) >= 3
+    for name, stem in RUNS.items():
+        folder = tmp_path / "runs" / name
+        assert (folder / "report.html").is_file()
+        data = config.read_yaml(ROOT / "experiments" / f"{stem}.yaml")
+        answers(folder, config.build(experiment.Experiment, data))
     capsys.readouterr()
 
 

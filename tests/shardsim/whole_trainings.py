@@ -1,4 +1,4 @@
-"""Trainings from config, run to their end or refused."""
+"""Trainings and experiments from config, run to their end or refused."""
 
 from shardsim import cli, runs
 
@@ -6,6 +6,22 @@ from shardsim import cli, runs
 def ran(path, out, *flags):
     assert cli.main(["train", str(path), "--out", str(out), *flags]) == 0
     return runs.read_json(out / "results.json")
+
+
+def answers(folder, asked):
+    """Whether the folder of a run answers every prediction, for every arm."""
+    found = runs.read_json(folder / "results.json")
+    assert set(found["predictions"]) == set(asked.predictions)
+    for entry in found["predictions"].values():
+        assert entry["verdict"] in (
+            "shard",
+            "network",
+            "unitary",
+            "no difference",
+            "undecided",
+        )
+        assert set(entry["values"]) >= {*asked.arms, "exact"}
+        assert all(len(x) in (1, 2) for x in entry["values"].values())
 
 
 def refused(path, tmp_path, capsys, *flags):
