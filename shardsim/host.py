@@ -64,7 +64,8 @@ class Host:
         updates: Int[Array, ""],
     ) -> tuple[train.Carry, PyTree]:
         """What `population.chunk` does, with worlds of the host."""
-        del source
+        if setting.data == "stored":  # no world is stepped
+            return population.chunk(setting, carry, source, updates)
         total = None
         for _ in range(int(updates)):
             trajectory = self._collect(setting, carry)

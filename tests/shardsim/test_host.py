@@ -8,7 +8,17 @@ import pytest
 import yaml
 from flax import nnx
 
-from shardsim import cli, host, population, runs, schedule, training
+from shardsim import (
+    cli,
+    host,
+    outside,
+    population,
+    runs,
+    schedule,
+    stored,
+    training,
+)
+from shardsim.types import Trajectory
 
 CONFIG = {
     "name": "outside",
@@ -200,3 +210,28 @@ def test_actions_are_counted_from_where_the_world_counts_them(
     ]
     for name in weights[0].files:
         np.testing.assert_array_equal(weights[0][name], weights[1][name])
+
+
+def test_stored_data_are_learnt_from_and_not_what_the_host_would_give(tmp_path):
+    """Every stored step pays 7; a step of the chain pays 1 at most."""
+    shape = (8, 4)
+    kept = Trajectory(
+        observation=np.zeros((*shape, 3), np.float32),
+        context=np.ones((*shape, 1), np.float32),
+        action=np.ones(shape, np.int32),
+        reward=np.full(shape, 7.0, np.float32),
+        terminated=np.ones(shape, bool),
+        truncated=np.zeros(shape, bool),
+        next_observation=np.zeros((*shape, 3), np.float32),
+        next_context=np.ones((*shape, 1), np.float32),
+        rewards=np.full((*shape, 1), 7.0, np.float32),
+        logits=np.zeros((*shape, 2), np.float32),
+    )
+    world = outside.Gymnasium(id="Chain-v0")
+    stored.save(tmp_path / "kept.npz", kept, world)
+    run = tmp_path / "run"
+    path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
+    flags = [f"--train.stored={tmp_path / 'kept.npz'}", "--train.phases.0.data=stored"]
+    flags += ["--train.phases.0.updates=2", "--out", str(run)]
+    assert cli.main(["train", path, *flags]) == 0
+    assert all(row["reward"] == [7.0, 7.0] for row in rows(run))
