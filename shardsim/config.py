@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 import pydantic
 import yaml
 
+from shardsim import leaves
+
 T = TypeVar("T")
 
 
@@ -111,8 +113,8 @@ def _of_kind(field: dataclasses.Field[Any], data: Any) -> Any:
 
 def _leaf(hint: Any, data: Any, place: str) -> Any:
     try:
-        if isinstance(data, bool) and hint in (int, float):
-            raise ConfigError(f"{place}: got {data!r}; allowed: a number")
+        for said in leaves.truths(hint, data, place):
+            raise ConfigError(f"{said}; allowed: a number")
         return _adapter(hint).validate_python(data)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
@@ -136,7 +138,7 @@ def _choose(options: tuple[type, ...], data: Mapping[str, Any], place: str) -> t
     if len(options) == 1:
         return options[0]
     kinds = {kind_of(option): option for option in options}
-    if data.get("kind") not in kinds:
+    if str(data.get("kind")) not in kinds:
         got = repr(data["kind"]) if "kind" in data else "nothing"
         raise ConfigError(
             f"{_join(place, 'kind')}: got {got}; allowed: {', '.join(kinds)}"
@@ -196,8 +198,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; allowed: a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        line = " ".join(str(error).split())
-        raise ConfigError(f"{path}: no YAML ({line})") from None
+        raise ConfigError(f"{path}: no YAML ({' '.join(str(error).split())})") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: allowed: a mapping of fields to values")
     try:

@@ -103,6 +103,14 @@ def test_builds_unions_lists_and_dictionaries():
             "pair.1: got 'b'; allowed: a valid integer, unable to parse string as an "
             "integer",
         ),
+        (
+            {"name": "a", "shape": {"kind": []}},
+            "shape.kind: got []; allowed: round, square",
+        ),
+        (
+            {"name": "a", "shape": {"kind": {}}},
+            "shape.kind: got {}; allowed: round, square",
+        ),
         ({"name": "a", "shape": 3}, "shape: got 3; allowed: a mapping of fields"),
         (
             {"name": "a", "shape": {"kind": "round", "radius": float("inf")}},

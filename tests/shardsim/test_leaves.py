@@ -1,0 +1,38 @@
+"""True and false are no numbers, wherever a config holds one."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from shardsim import config
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    limit: float | None = None
+    rows: tuple[tuple[int, ...], ...] = ()
+    grid: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    filled: bool = False
+    rest: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        ({"limit": True}, "limit: got True; allowed: a number"),
+        ({"rows": [[1], [2, True]]}, "rows.1.1: got True; allowed: a number"),
+        ({"grid": {"x": [0.5, False]}}, "grid.x.1: got False; allowed: a number"),
+    ],
+)
+def test_a_truth_is_no_number(data, line):
+    with pytest.raises(config.ConfigError) as caught:
+        config.build(Plan, data)
+    assert str(caught.value) == line
+
+
+def test_numbers_and_truths_in_their_own_places_are_read():
+    data = {"limit": 1, "rows": [[1]], "grid": {"x": [0, 1]}, "filled": True}
+    found = config.build(Plan, {**data, "rest": {"y": [True, 1]}})
+    assert found == Plan(1.0, ((1,),), {"x": (0.0, 1.0)}, True, {"y": [True, 1]})
+    assert config.build(Plan, {"limit": None}).limit is None
