@@ -113,8 +113,8 @@ def _of_kind(field: dataclasses.Field[Any], data: Any) -> Any:
 
 def _leaf(hint: Any, data: Any, place: str) -> Any:
     try:
-        for said in leaves.truths(hint, data, place):
-            raise ConfigError(f"{said}; allowed: a number")
+        for said in leaves.misread(hint, data, place):
+            raise ConfigError(said)
         return _adapter(hint).validate_python(data)
     except pydantic.ValidationError as error:
         first = error.errors()[0]

@@ -1,4 +1,4 @@
-"""True and false are no numbers, wherever a config holds one."""
+"""True and false are no numbers, and 32 bits hold no number of any size."""
 
 import dataclasses
 from typing import Any
@@ -29,6 +29,20 @@ def test_a_truth_is_no_number(data, line):
     with pytest.raises(config.ConfigError) as caught:
         config.build(Plan, data)
     assert str(caught.value) == line
+
+
+@pytest.mark.parametrize("number", [1e-50, -1e-39, "1e-50", 1e39])
+def test_a_number_that_32_bits_do_not_hold_is_refused(number):
+    with pytest.raises(config.ConfigError) as caught:
+        config.build(Plan, {"grid": {"x": [0.5, number]}})
+    assert str(caught.value) == (
+        f"grid.x.1: got {number!r}; allowed: 0, or 1.2e-38 to 3.4e+38 in size"
+    )
+
+
+@pytest.mark.parametrize("number", [0.0, 1e-30, -1e30, 7])
+def test_one_that_they_hold_is_read(number):
+    assert config.build(Plan, {"limit": number}).limit == number
 
 
 def test_numbers_and_truths_in_their_own_places_are_read():
