@@ -23,30 +23,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
     # LAPACK's threads cost more than they save on small matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # an import of JAX takes a second: --help and a mistyped command do without it
-    from shardsim.config import ConfigError
-    from shardsim.loop import Diverged, Interrupted
-    from shardsim.runs import RunError
+    # an import of JAX takes a second: --help and a mistyped command do without it, and
+    # a signal that comes meanwhile is heeded like any other
     from shardsim.signals import interrupting
 
     try:
         with interrupting():
+            from shardsim.config import ConfigError
+            from shardsim.loop import Diverged, Interrupted
+            from shardsim.runs import RunError
+
             return command(known, flags)
-    except (ConfigError, RunError) as error:
-        print(f"shardsim: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:  # a full disk: files are written whole or not at all
-        print(f"shardsim: {error}", file=sys.stderr)
-        return 1
-    except Diverged as error:
-        print(f"shardsim: {error}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:  # outside of training, or pressed twice
         print(
             "shardsim: stopped at once; resume goes on from the last checkpoint",
             file=sys.stderr,
         )
         return 130
+    except (ConfigError, RunError) as error:
+        print(f"shardsim: {error}", file=sys.stderr)
+        return 2
+    except (Diverged, OSError) as error:  # or a full disk: files are whole or not there
+        print(f"shardsim: {error}", file=sys.stderr)
+        return 1
     except Interrupted as error:
         print(f"shardsim: {error}; go on with: shardsim resume RUN", file=sys.stderr)
         return 130

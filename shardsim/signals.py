@@ -1,6 +1,9 @@
 """Signals that are heeded when there is time for it."""
 
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -25,8 +28,36 @@ def _handled(
 @contextmanager
 def interrupting() -> Iterator[None]:
     """SIGTERM stops as Ctrl-C does, with KeyboardInterrupt."""
-    with _handled((signal.SIGTERM,), signal.default_int_handler):
+    with _handled((signal.SIGTERM,), signal.default_int_handler), _again():
         yield
+
+
+@contextmanager
+def _again() -> Iterator[None]:
+    """Stop a little later where KeyboardInterrupt was told to the user and forgotten.
+
+    That is what Python does with errors in callbacks, and JAX has one that is called at
+    each collection of garbage.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    told, sent = sys.unraisablehook, []
+
+    def again(lost: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            told(lost)
+            return
+        sent.append(threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)))
+        sent[-1].start()
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = told
+        for timer in sent:
+            timer.cancel()
 
 
 @contextmanager
