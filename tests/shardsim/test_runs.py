@@ -57,6 +57,25 @@ def test_a_torn_array_file_is_named(tmp_path):
         runs.read_arrays(tmp_path / "none.npz")
 
 
+@pytest.mark.parametrize("wreck", ["empty", "method", "encrypted", "one array"])
+def test_whatever_tears_an_array_file_it_is_named(tmp_path, wreck):
+    """Nothing in it; a flipped bit at two places; an array that is no archive."""
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.arange(3))
+    whole = path.read_bytes()
+    entry = whole.index(b"PK\x01\x02")  # 8: flags, 10: how it is compressed
+    flipped = {"method": (entry + 10, 8 ^ 1), "encrypted": (entry + 8, 1)}
+    if wreck == "one array":
+        with path.open("wb") as file:
+            np.save(file, np.arange(3))
+    else:
+        at, bit = flipped.get(wreck, (0, 0))
+        torn = whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :]
+        path.write_bytes(b"" if wreck == "empty" else torn)
+    with pytest.raises(runs.RunError, match=r"a\.npz: torn"):
+        runs.read_arrays(path)
+
+
 def test_provenance_can_be_written(tmp_path):
     found = runs.provenance()
     assert found["versions"]["jax"] == jax.__version__
