@@ -48,7 +48,7 @@ def altered(env: Trainable, fields: dict[str, Any]) -> Trainable:
     """The world with some of its scheduled fields changed."""
     for field in fields:
         if field not in env.SCHEDULED:
-            allowed = ", ".join(env.SCHEDULED)
+            allowed = ", ".join(env.SCHEDULED) or "none in this world"
             raise ValueError(f"world.{field}: unknown key; allowed: {allowed}")
     if not fields:
         return env

@@ -169,6 +169,10 @@ def test_what_cannot_work_is_refused_with_what_can(world, says, tmp_path, capsys
             "--train.phases.0.losses.observation.encoder=1.0",
             "train.phases.0.losses.observation: got weights; allowed",
         ),
+        (
+            "--train.phases.0.world={gravity: 1}",
+            "train.phases.0.world.gravity: unknown key; allowed: none in this world",
+        ),
         ("--name=a/b", "name: got 'a/b'; allowed"),
     ],
 )
