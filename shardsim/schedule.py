@@ -92,6 +92,10 @@ class TrainConfig:
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases: got names {names}; allowed: different names")
+        if self.total_updates >= 2**31:  # they are counted in 32 bits
+            raise ValueError(
+                f"phases: got {self.total_updates} updates; allowed: fewer than 2**31"
+            )
         warmup = self.optimizer.schedule.warmup
         if warmup and warmup >= self.total_updates:
             raise ValueError(

@@ -73,6 +73,10 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
             },
             "x.npz: No such file",
         ),
+        (
+            {"phases": [*LEARNING, {"name": "b", "updates": 2**31 - 4}]},
+            r"train\.phases: got 2147483648 updates; allowed: fewer than 2\*\*31",
+        ),
         ({"seed": -1}, r"train\.seed: got -1; allowed: 0 to 2\*\*32 - 1"),
         ({"seed": 2**32}, r"train\.seed: got 4294967296"),
         (
