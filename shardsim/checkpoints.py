@@ -5,6 +5,7 @@ own arrays, for a file may come from elsewhere, and bits may flip.
 """
 
 import hashlib
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,17 @@ OWNER, SEAL = "owner", "seal"
 """Names of the digests among the arrays."""
 KEPT = 2
 """Checkpoints kept for an arm: a torn newest one leaves the one before it."""
+
+
+def _not_theirs(record: logging.LogRecord) -> bool:
+    """What goes wrong is told in one line. Orbax tells it besides, and what it leaves
+    behind tells it again, with a traceback, whenever that is collected."""
+    said = record.pathname + record.getMessage()
+    return not any(name in said for name in ("orbax", "tensorstore"))
+
+
+for _name in ("absl", "asyncio"):
+    logging.getLogger(_name).addFilter(_not_theirs)
 
 
 def save(folder: Path, update: int, carry: PyTree, run: str) -> None:

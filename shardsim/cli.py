@@ -219,6 +219,7 @@ def _resume(known: argparse.Namespace, flags: Sequence[str]) -> int:
     experiment.offer_devices(config.read_yaml(folder / runs.MARK))
     found = training.load(folder)
     experiment.check_there(found)
+    runs.complete(folder)
     if isinstance(found, training.Training):
         return _finish_training(found, folder)
     return _finish(found, folder)

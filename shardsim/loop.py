@@ -6,6 +6,8 @@ checkpoints are made and a signal is heeded. Symbols: N seeds.
 
 import contextlib
 import dataclasses
+import hashlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -116,19 +118,28 @@ def run(job: Job) -> dict[str, agents.Agent]:
             carry = _advance(job, group, fresh(group), stopped)
             for arm, learner in zip(group, carry.learners, strict=True):
                 result[arm.name] = learner.agent
+        if stopped:
+            raise Interrupted(f"stopped by signal {stopped[0]} after the last update")
     for name, agent in result.items():
         runs.write_arrays(job.folder / "weights" / f"{name}.npz", runs.dotted(agent))
     return {arm.name: result[arm.name] for arm in job.arms}
 
 
 def _rewind(folder: Path, arms: tuple[str, ...], reached: int) -> None:
-    """Drop the metrics of some arms that are newer than an update: they come again."""
+    """Drop the metrics of some arms that are newer than an update: they come again.
+
+    Of arms that begin anew, at -1, snapshots go too: they may be of another config.
+    """
 
     def stays(row: dict[str, Any]) -> bool:
-        when: int = row["snapshot" if "snapshot" in row else "update"]
+        when = row.get("snapshot", row.get("update"))
+        if "arm" not in row or not isinstance(when, int):  # bits flipped
+            return False
         return row["arm"] not in arms or when <= reached
 
     runs.keep_lines(folder / "metrics.jsonl", stays)
+    for arm in arms if reached < 0 else ():
+        shutil.rmtree(folder / "snapshots" / arm, ignore_errors=True)
 
 
 def _keys(config: schedule.TrainConfig) -> jax.Array:
@@ -218,6 +229,9 @@ def _owner(config: schedule.TrainConfig, job: Job, group: tuple[Arm, ...]) -> st
     """Digest of what a carry depends on: not of how it is come by."""
     same = dataclasses.replace(config, devices=1, chunk_updates=1, snapshots=1)
     parts = {"world": job.env, "agent": job.agent, "train": same, "arms": list(group)}
+    if job.kept is not None:
+        leaves = (np.asarray(leaf).tobytes() for leaf in job.kept)
+        parts["kept"] = [hashlib.sha256(leaf).hexdigest() for leaf in leaves]
     return configs.digest(parts)
 
 

@@ -69,8 +69,14 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
         write_text(path / MARK, config_yaml)
     except OSError as error:
         raise RunError(f"out: {path}: {error.strerror}") from None
-    write_json(path / "provenance.json", provenance())
+    complete(path)
     return path
+
+
+def complete(path: Path) -> None:
+    """Write where a run comes from, which one that was killed may not have come to."""
+    if not (path / "provenance.json").exists():
+        write_json(path / "provenance.json", provenance())
 
 
 def _clear(path: Path, overwrite: bool) -> None:
@@ -231,11 +237,13 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """All whole lines of a JSON-lines file; none if there is no file."""
     rows = []
-    for line in path.read_text().splitlines() if path.exists() else []:
+    for line in _text(path).splitlines() if path.exists() else []:
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError:
             continue
+        if isinstance(row, dict):
+            rows.append(row)
     return rows
 
 
@@ -243,8 +251,13 @@ def keep_lines(path: Path, stays: Callable[[dict[str, Any]], bool]) -> None:
     """Leave only some whole lines of a JSON-lines file; torn ones go in any case."""
     rows = [row for row in read_lines(path) if stays(row)]
     text = "".join(json.dumps(row) + "\n" for row in rows)
-    if path.exists() and path.read_text() != text:
+    if path.exists() and _text(path) != text:
         write_text(path, text)
+
+
+def _text(path: Path) -> str:
+    """A text that may be torn."""
+    return path.read_text(errors="replace")
 
 
 def dotted(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
