@@ -29,26 +29,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with interrupting():
+            from jax.errors import JaxRuntimeError
+
             from shardsim.config import ConfigError
             from shardsim.loop import Diverged, Interrupted
             from shardsim.runs import RunError
 
             return command(known, flags)
     except KeyboardInterrupt:  # outside of training, or pressed twice
-        print(
-            "shardsim: stopped at once; resume goes on from the last checkpoint",
-            file=sys.stderr,
-        )
-        return 130
+        return _told("stopped at once; resume goes on from the last checkpoint", 130)
     except (ConfigError, RunError) as error:
-        print(f"shardsim: {error}", file=sys.stderr)
-        return 2
-    except (Diverged, OSError) as error:  # or a full disk: files are whole or not there
-        print(f"shardsim: {error}", file=sys.stderr)
-        return 1
+        return _told(str(error), 2)
+    # or a full disk, on which files are whole or not there; or more than memory holds
+    except (Diverged, OSError, MemoryError, JaxRuntimeError) as error:
+        return _told(" ".join(str(error).split()) or "out of memory", 1)
     except Interrupted as error:
-        print(f"shardsim: {error}; go on with: shardsim resume RUN", file=sys.stderr)
-        return 130
+        return _told(f"{error}; go on with: shardsim resume RUN", 130)
+
+
+def _told(line: str, code: int) -> int:
+    print(f"shardsim: {line}", file=sys.stderr)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -227,11 +227,15 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
     """One JSON line more, on a line of its own where the last one was torn."""
     line = json.dumps(row) + "\n"
-    with path.open("ab+") as file:
-        if file.tell() > 0:
-            file.seek(-1, os.SEEK_END)
-            line = line if file.read(1) == b"\n" else f"\n{line}"
-        file.write(line.encode())
+    try:
+        with path.open("ab+") as file:
+            if file.tell() > 0:
+                file.seek(-1, os.SEEK_END)
+                line = line if file.read(1) == b"\n" else f"\n{line}"
+            file.write(line.encode())
+    except OSError as error:  # a full disk does not say of which file it speaks
+        error.filename = str(path)
+        raise
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import yaml
+from jax.errors import JaxRuntimeError
 
 from shardsim import cli, loop, results, runs
 
@@ -245,6 +246,8 @@ def test_the_same_config_gives_the_same_bytes(tiny_yaml, tiny_run, tmp_path):
         (OSError(28, "No space left on device"), 1, "No space left on device"),
         (loop.Interrupted("stopped by signal 15"), 130, "shardsim resume RUN"),
         (loop.Diverged("loss not finite: arm a"), 1, "loss not finite"),
+        (JaxRuntimeError("RESOURCE_EXHAUSTED: Out\nof memory"), 1, "Out of memory"),
+        (MemoryError(), 1, "out of memory"),
     ],
 )
 def test_what_ends_a_run_is_one_line(

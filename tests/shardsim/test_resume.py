@@ -94,6 +94,14 @@ def test_a_run_that_begins_anew_keeps_no_snapshot_of_another_config(run, capsys)
     assert kept == {f"{update:07d}.npz" for update in (0, 1, 2, 4)}
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no disk that is full")
+def test_a_full_disk_names_the_metrics(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"metrics\.jsonl"):
+        runs.append_line(path, {"update": 1})
+
+
 def test_stored_data_that_changed_are_another_run(run, tmp_path, capsys):
     """A file may be collected anew under its name."""
     data = config.read_yaml(run / runs.MARK)
