@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, RunError) as error:
         return _told(str(error), 2)
     # or a full disk, on which files are whole or not there; or more than memory holds
-    except (Diverged, OSError, MemoryError, JaxRuntimeError) as error:
+    except (Diverged, OSError, MemoryError, OverflowError, JaxRuntimeError) as error:
         return _told(" ".join(str(error).split()) or "out of memory", 1)
     except Interrupted as error:
         return _told(f"{error}; go on with: shardsim resume RUN", 130)
@@ -181,9 +181,9 @@ def _train(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 
 def _finish_training(found: Any, folder: Path) -> int:
-    from shardsim import progress, training
+    from shardsim import progress, runs, training
 
-    with progress.bar(found) as moved:
+    with runs.alone(folder), progress.bar(found) as moved:
         arms = training.run(found, folder, moved)
     for name, arm in arms.items():
         mean = arm["mean"]
@@ -194,11 +194,11 @@ def _finish_training(found: Any, folder: Path) -> int:
 
 
 def _finish(found: Any, folder: Path) -> int:
-    from shardsim import progress, results
+    from shardsim import progress, results, runs
 
     for arm in found.sized():
         print(f"{arm.name}: {results.parameters(found, arm):,} parameters of V")
-    with progress.bar(found) as moved:
+    with runs.alone(folder), progress.bar(found) as moved:
         out = results.run(found, folder, moved)
     print(progress.table(out))
     print(f"\n{out['answer']}\n{folder / 'report.html'}")

@@ -3,7 +3,7 @@
 Python counts with true and false as with 1 and 0, so that a number that was meant as a
 switch would be read as a number. And what is computed with has 32 bits: a size below
 theirs would be 0 there, which many a field is not allowed to be, and one above them
-infinite.
+infinite, or another number.
 """
 
 import math
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 NUMBERS = {int, float}
+FIRST, LAST = -(2**31), 2**32 - 1
 LEAST, MOST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
@@ -25,6 +26,8 @@ def misread(hint: Any, data: Any, place: str) -> Iterator[str]:
         yield f"{place}: got {data!r}; allowed: a number"
     elif float in kinds and not _held(data):
         yield f"{place}: got {data!r}; allowed: 0, or {LEAST:.1e} to {MOST:.1e} in size"
+    elif kinds & NUMBERS == {int} and isinstance(data, int) and abs(data) > 2**32:
+        yield f"{place}: got {data!r}; allowed: at most 2**32 in size"
     inner: list[tuple[Any, Any]] = []
     if isinstance(data, Mapping):
         inner = list(data.items())

@@ -107,7 +107,7 @@ def run(job: Job) -> dict[str, agents.Agent]:
         return population.graft(stem, made, hypers)
 
     result = {}
-    with signals.collected() as stopped, runs.alone(job.folder):
+    with signals.collected() as stopped:
         stem = _stem(job, recipe, keys, trained[0], stopped)
         for arm in job.arms:
             if not arm.trained:

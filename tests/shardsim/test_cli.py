@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jax.errors import JaxRuntimeError
 
-from shardsim import cli, loop, results, runs
+from shardsim import cli, loop, results, runs, training
 
 
 def lines(capsys):
@@ -248,6 +248,7 @@ def test_the_same_config_gives_the_same_bytes(tiny_yaml, tiny_run, tmp_path):
         (loop.Diverged("loss not finite: arm a"), 1, "loss not finite"),
         (JaxRuntimeError("RESOURCE_EXHAUSTED: Out\nof memory"), 1, "Out of memory"),
         (MemoryError(), 1, "out of memory"),
+        (OverflowError("value 4000000000"), 1, "value 4000000000"),
     ],
 )
 def test_what_ends_a_run_is_one_line(
@@ -260,6 +261,25 @@ def test_what_ends_a_run_is_one_line(
     assert cli.main(["run", str(tiny_yaml), "--out", str(tmp_path / "run")]) == code
     (line,) = lines(capsys)
     assert told in line
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_until_all_is_written_nobody_else_works_there(
+    tiny_yaml, training_yaml, tmp_path, capsys, monkeypatch, command
+):
+    """Not while weights, results and the report are written either."""
+
+    def another(found, folder, progress):
+        with runs.alone(folder):
+            raise AssertionError
+
+    module, path = results, tiny_yaml
+    if command == "train":
+        module, path = training, training_yaml()
+    monkeypatch.setattr(module, "run", another)
+    assert cli.main([command, str(path), "--out", str(tmp_path / "run")]) == 2
+    (line,) = lines(capsys)
+    assert "another process is at work here" in line
 
 
 @pytest.mark.slow
