@@ -1,45 +1,78 @@
-"""Every command and every snippet of docs/inspection.md runs, on a small run."""
+"""Every command and every snippet of the pages in docs runs, on a small run."""
 
 import re
 import shlex
+import typing
 from pathlib import Path
 
 import pytest
 
 from shardsim import cli
+from shardsim_envs import World
 
-DOCS = Path(__file__).parents[1] / "docs" / "inspection.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+LEFT = {
+    "inspection": ("page.html", "page.results.json", "small.html", "two.html"),
+    "training": ("walks.npz", "runs/frozen/results.json", "runs/read/results.json"),
+}
+"""Files that are there when all commands of a page have run."""
+SAID = {
+    "inspection": ("wants the cheese most", "add up to V"),
+    "training": ("per episode in the last chunk", "the other fruit pays ["),
+}
 
-pytestmark = pytest.mark.skipif(not DOCS.is_file(), reason="no docs beside the tests")
+pytestmark = pytest.mark.skipif(not PAGES, reason="no docs beside the tests")
 
 
-def blocks():
-    return re.findall(r"```(\w+)\n(.*?)```", DOCS.read_text(), re.DOTALL)
+def blocks(page):
+    return re.findall(r"```(\w+)\n(.*?)```", page.read_text(), re.DOTALL)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_the_walk_through_runs_from_top_to_bottom(tmp_path, monkeypatch, capsys, small):
-    (tmp_path / "experiments").symlink_to(DOCS.parents[1] / "experiments")
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys, small):
+    (tmp_path / "experiments").symlink_to(DOCS.parent / "experiments")
     monkeypatch.chdir(tmp_path)
+    fewer = {
+        "run": small,
+        "train": [
+            *(flag for flag in small if "battery" not in flag),
+            "--train.phases.2.updates=2",
+        ],
+    }
     names = {}
-    for kind, text in blocks():
+    for kind, text in blocks(page):
         if kind == "python":
-            exec(compile(text, str(DOCS), "exec"), names)
-            continue
-        assert kind == "sh"
-        for line in text.strip().splitlines():
-            program, *words = shlex.split(line)
-            assert program == "shardsim"
-            more = small if words[0] == "run" else []
-            assert cli.main([*words, *more]) == 0, line
+            exec(compile(text, str(page), "exec"), names)
+        elif kind == "yaml":  # its first line is its name
+            Path(text.partition("\n")[0].removeprefix("# ")).write_text(text)
+        else:
+            assert kind == "sh"
+            for line in text.strip().splitlines():
+                program, *words = shlex.split(line)
+                assert program == "shardsim"
+                assert cli.main([*words, *fewer.get(words[0], [])]) == 0, line
     said = capsys.readouterr().out
-    assert "wants the cheese most" in said
-    assert "add up to V" in said
-    for name in ("page.html", "page.results.json", "small.html", "two.html"):
+    for words in SAID[page.stem]:
+        assert words in said
+    for name in LEFT[page.stem]:
         assert (tmp_path / name).is_file()
 
 
-def test_the_walk_through_has_its_picture():
-    for name in re.findall(r"!\[.*?\]\((.*?)\)", DOCS.read_text()):
-        assert (DOCS.parent / name).is_file()
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_page_links_to_is_there(page):
+    for name in re.findall(r"\]\(([\w./-]+)\)", page.read_text()):
+        assert (DOCS / name).is_file()
+
+
+def test_the_page_of_training_tells_what_a_phase_may_change():
+    text = (DOCS / "training.md").read_text()
+    told = {
+        world: set(re.findall(r"`(\w+)`", fields))
+        for worlds, fields in re.findall(r"^\| (`[^|]*) \| (`[^|]*) \|$", text, re.M)
+        for world in re.findall(r"`(\w+)`", worlds)
+    }
+    for world in typing.get_args(World):
+        assert told[world().kind] == set(world.SCHEDULED)
