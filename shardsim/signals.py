@@ -37,7 +37,8 @@ def _again() -> Iterator[None]:
     """Stop a little later where KeyboardInterrupt was told to the user and forgotten.
 
     That is what Python does with errors in callbacks, and JAX has one that is called at
-    each collection of garbage.
+    each collection of garbage. Orbax has some that come too late when it has given up a
+    torn checkpoint, of which the user hears anyway: they are not told.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -46,7 +47,8 @@ def _again() -> Iterator[None]:
 
     def again(lost: "sys.UnraisableHookArgs") -> None:
         if not issubclass(lost.exc_type, KeyboardInterrupt):
-            told(lost)
+            if str(lost.exc_value) != "Event loop is closed":
+                told(lost)
             return
         sent.append(threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)))
         sent[-1].start()

@@ -127,6 +127,8 @@ def test_stored_data_that_changed_are_another_run(run, tmp_path, capsys):
     assert "of another run or another update" in capsys.readouterr().err
 
 
+# what comes too late for it is not told by the command: tests/shardsim/test_signals.py
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_orbax_leaves_behind_tells_nothing_more(tmp_path, caplog):
     """It logs with a traceback what no task was asked about, whenever it is collected;
     enough arrays, and some task is."""
