@@ -230,8 +230,8 @@ def _owner(config: schedule.TrainConfig, job: Job, group: tuple[Arm, ...]) -> st
     same = dataclasses.replace(config, devices=1, chunk_updates=1, snapshots=1)
     parts = {"world": job.env, "agent": job.agent, "train": same, "arms": list(group)}
     if job.kept is not None:
-        leaves = (np.asarray(leaf).tobytes() for leaf in job.kept)
-        parts["kept"] = [hashlib.sha256(leaf).hexdigest() for leaf in leaves]
+        leaves = (np.ascontiguousarray(leaf) for leaf in job.kept)  # read, not copied
+        parts["kept"] = [hashlib.sha256(leaf.data).hexdigest() for leaf in leaves]
     return configs.digest(parts)
 
 

@@ -14,23 +14,20 @@ timing.json        wall time; kept apart, for the rest is the same every time
 """
 
 import contextlib
-import importlib.metadata
 import json
 import os
-import platform
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jaxtyping import PyTree
+
+from shardsim import provenance
 
 try:
     import fcntl
@@ -76,7 +73,7 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
 def complete(path: Path) -> None:
     """Write where a run comes from, which one that was killed may not have come to."""
     if not (path / "provenance.json").exists():
-        write_json(path / "provenance.json", provenance())
+        write_json(path / "provenance.json", provenance.collect())
 
 
 def _clear(path: Path, overwrite: bool) -> None:
@@ -128,42 +125,6 @@ def find(path: Path) -> Path:
     if not (path / MARK).is_file():
         raise RunError(f"{path}: no run here; allowed: a folder with a {MARK}")
     return path
-
-
-def provenance() -> dict[str, Any]:
-    """What the numbers may depend on besides the config."""
-    names = ("shardsim", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
-    return {
-        "versions": {name: _version(name) for name in names},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "devices": [str(device) for device in jax.devices()],
-        "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else None,
-        "environment": {
-            name: value
-            for name, value in os.environ.items()
-            if name.startswith(("JAX_", "XLA_"))
-        },
-        "revision": _revision(),
-    }
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
-
-
-def _revision() -> str | None:
-    """The source's git revision, with a mark if it was changed; None outside git."""
-    here = Path(__file__).parent
-    try:
-        words = ["git", "-C", str(here), "describe", "--always", "--dirty"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -14,6 +14,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 FLOORS = {
     "types": 0,
     "programs": 0,
+    "provenance": 0,
     "leaves": 0,
     "config": 0,
     "returns": 1,

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from shardsim import checkpoints, runs
+from shardsim import checkpoints, provenance, runs
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
@@ -77,7 +77,7 @@ def test_whatever_tears_an_array_file_it_is_named(tmp_path, wreck):
 
 
 def test_provenance_can_be_written(tmp_path):
-    found = runs.provenance()
+    found = provenance.collect()
     assert found["versions"]["jax"] == jax.__version__
     json.dumps(found)
 
