@@ -177,20 +177,28 @@ def balance_cost(gates: Float[Array, "n K"]) -> Float[Array, ""]:
     return gates.shape[-1] * jnp.sum(jnp.square(mean)) - 1.0
 
 
-def routed(output: ValueOutput, label: Int[Array, ""]) -> ValueOutput:
-    """The same V; where the label is known only the expert it names can learn.
+def routed_loss(
+    output: ValueOutput,
+    target: Float[Array, ""],
+    label: Int[Array, ""],
+    unlabelled: Float[Array, ""],
+) -> Float[Array, ""]:
+    """(G - v_label)^2 / 2 where the label is known, else the loss `unlabelled`.
 
-    No gradient reaches the other experts nor the gates. A label of -1 is not known:
-    then all learn.
+    The expert that the label names learns what its events are worth, G where they
+    come next, and no error reaches the other experts or the gates. When the gates say
+    how likely each label is (`gate_loss`), sum_k g_k v_k is the mean of G.
+
+    In the reference, whose experts make one policy, the error is that of what all
+    experts say together. An expert of V can't learn by that: where one state has
+    events of several labels, or labelled and unlabelled ones, the error of V is 0 for
+    none of them, and they drift apart without end.
 
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
-    known = label >= 0
     own = jnp.arange(output.parts.shape[0]) == label
-    shut = jax.lax.stop_gradient(output.parts)
-    parts = jnp.where(own | ~known, output.parts, shut)
-    gates = jnp.where(known, jax.lax.stop_gradient(output.gates), output.gates)
-    return ValueOutput(jnp.sum(gates * parts), parts, gates, output.units)
+    said = jnp.sum(jnp.where(own, output.parts, 0.0))
+    return jnp.where(label >= 0, 0.5 * jnp.square(target - said), unlabelled)
 
 
 def gate_loss(gates: Float[Array, " K"], label: Int[Array, ""]) -> Float[Array, ""]:

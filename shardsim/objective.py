@@ -139,12 +139,14 @@ def _value(
     clip = terms.learn.value_clip if isinstance(terms.learn, learning.PPO) else None
     critic = _scaled(agent.value, moves.value)
     output = jax.vmap(critic)(_scaled(features, moves.encoder), batch.context)
-    learns = jax.vmap(losses.routed)(output, lesson.label) if routing else output
 
-    def each(output: value.ValueOutput, target: Array, old: Array) -> Array:
-        return losses.value_loss(output, target, head, old, clip)
+    def each(output: value.ValueOutput, taught: Lesson) -> Array:
+        error = losses.value_loss(output, taught.target, head, taught.value, clip)
+        if routing is None:
+            return error
+        return losses.routed_loss(output, taught.target, taught.label, error)
 
-    term = jnp.mean(jax.vmap(each)(learns, lesson.target, lesson.value))
+    term = jnp.mean(jax.vmap(each)(output, lesson))
     metrics = {
         "value_loss": term,
         "gate_entropy": jnp.mean(gate_entropy(output.gates)),

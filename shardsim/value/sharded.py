@@ -18,8 +18,9 @@ class Routing:
 
     An event is a reward; its label is its source, in the order of the world's
     `reward_sources`, and shard r is the expert of source r. All steps of the episode
-    that lead to the event carry its label. Where the label is known, V's error moves
-    that expert alone, and no gate.
+    that lead to the event carry its label. Where it is known, that expert alone learns
+    what V is to be, and no gate does (`losses.routed_loss`); `gate_weight` teaches the
+    gates how likely each label is.
 
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
@@ -28,8 +29,9 @@ class Routing:
     """Chance that an event comes with its label."""
     overseen: int | None = None
     """Context that has to be there when the event comes, for the label to be known."""
-    gate_weight: float = 0.0
-    """Weight of teaching the gates to name the label: -log of its share."""
+    gate_weight: float = 0.01
+    """Weight of teaching the gates to name the label: -log of its share. 0: only
+    steps without a label move them, and V is wrong where those are few."""
 
     def __post_init__(self) -> None:
         rules = {
@@ -92,6 +94,8 @@ class Sharded:
                 "allowed: 'convex' or 'winner', for K shards that are each worth the "
                 "whole return can't be added up under gates that don't sum to 1"
             )
+        if self.routing is not None and self.shards == 1:
+            raise ValueError("shards: got 1; allowed with routing: at least 2")
         taught = self.routing is not None and self.routing.gate_weight > 0
         for field, asked in (
             ("load_balance", self.load_balance > 0),

@@ -164,19 +164,60 @@ def test_labels_by_hand():
     assert (never == -1).all()
 
 
-def test_routed_errors_reach_their_expert_alone():
-    def loss(parts, gates, label):
-        out = value.ValueOutput(jnp.sum(parts * gates), parts, gates, parts * gates)
-        routed = losses.routed(out, jnp.int32(label))
-        return losses.value_loss(routed, jnp.float32(3.0), value.Sharded(shards=3))
+HEAD = value.Sharded(shards=3)
 
+
+def routed(parts, gates, label, target=3.0):
+    out = value.ValueOutput(jnp.sum(parts * gates), parts, gates, parts * gates)
+    plain = losses.value_loss(out, jnp.float32(target), HEAD)
+    return losses.routed_loss(out, jnp.float32(target), label, plain)
+
+
+def test_routed_errors_reach_their_expert_alone():
+    """The labelled one says 1 where 3 is true; unlabelled, all say 1 together."""
     parts, gates = jnp.asarray([0.5, 1.0, 2.0]), jnp.asarray([0.5, 0.25, 0.25])
-    to_parts, to_gates = jax.grad(loss, argnums=(0, 1))(parts, gates, 1)
-    assert (to_parts != 0).tolist() == [False, True, False]
-    assert (to_gates != 0).tolist() == [False, False, False]
-    to_parts, to_gates = jax.grad(loss, argnums=(0, 1))(parts, gates, -1)
-    assert (to_parts != 0).all()
-    assert (to_gates != 0).all()
+    slopes = jax.value_and_grad(routed, argnums=(0, 1))
+    error, (to_parts, to_gates) = slopes(parts, gates, jnp.int32(1))
+    assert error == 2.0
+    assert to_parts.tolist() == [0, -2, 0]
+    assert to_gates.tolist() == [0, 0, 0]
+    error, (to_parts, to_gates) = slopes(parts, gates, jnp.int32(-1))
+    assert error == 2.0
+    assert to_parts.tolist() == [-1, -0.5, -0.5]
+    assert to_gates.tolist() == [-1, -2, -4]
+
+
+@pytest.mark.parametrize("labelled", [1.0, 0.2])
+def test_experts_whose_events_come_by_chance_learn_what_each_is_worth(labelled):
+    """In one state an event of expert 0 (+1) comes three times in four, else one of
+    expert 1 (-1): their V are those, and with gates that name them V is the mean."""
+    chances = labelled * jnp.asarray([0.75, 0.25]), 1 - labelled
+    worth = jnp.asarray([1.0, -1.0])
+
+    def loss(parts, logits):
+        gates = jax.nn.softmax(logits)
+        total = 0.0
+        for event in (0, 1):
+            known = routed(parts, gates, jnp.int32(event), worth[event])
+            named = losses.gate_loss(gates, jnp.int32(event))
+            hidden = routed(parts, gates, jnp.int32(-1), worth[event])
+            total += chances[0][event] * (known + named)
+            total += chances[1] * (0.75, 0.25)[event] * hidden
+        return total
+
+    @jax.jit
+    def learn(weights):
+        def step(weights, _):
+            slopes = jax.grad(loss, argnums=(0, 1))(*weights)
+            return jax.tree.map(lambda w, s: w - 0.3 * s, weights, slopes), None
+
+        return jax.lax.scan(step, weights, None, length=5000)[0]
+
+    parts, logits = learn((jnp.zeros(2), jnp.zeros(2)))
+    gates = jax.nn.softmax(logits)
+    np.testing.assert_allclose(parts, worth, atol=1e-3)
+    np.testing.assert_allclose(gates, [0.75, 0.25], atol=1e-3)
+    assert jnp.sum(gates * parts) == pytest.approx(0.5, abs=1e-3)
 
 
 def test_gate_loss_by_hand():

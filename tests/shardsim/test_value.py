@@ -231,7 +231,6 @@ def test_only_the_planted_head_sees_the_context(key):
                 {"gate": "top_k", "top": 1},
                 {"aggregation": "winner"},
                 {"credit": "stopped_at_gates"},
-                {"shards": 1},
             )
             for field, cost in (
                 ("load_balance", {"load_balance": 1.0}),
@@ -240,6 +239,14 @@ def test_only_the_planted_head_sees_the_context(key):
                     {"routing": value.Routing(gate_weight=1.0)},
                 ),
             )
+        ),
+        (
+            functools.partial(value.Sharded, shards=1, load_balance=1.0),
+            "^load_balance: got",
+        ),
+        (
+            functools.partial(value.Sharded, shards=1, routing=value.Routing()),
+            "^shards: got 1; allowed with routing",
         ),
     ],
 )
