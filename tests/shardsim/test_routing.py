@@ -67,11 +67,18 @@ def parts(routing):
 
 @pytest.mark.slow
 def test_each_expert_knows_its_own_event():
-    """The diamond's pays 1, the ghost's costs 1: no other error has reached them."""
-    said, _ = parts(value.Routing(gate_weight=0.1))
+    """The diamond's pays 1, the ghost's costs 1: no other error has reached them.
+
+    None says more than an event can be worth, and together they say what the same
+    head says that has learnt from the same data without labels.
+    """
+    said, together = parts(value.Routing(gate_weight=0.1))
     diamond, ghost = said[..., 0].mean(axis=1), said[..., 1].mean(axis=1)
     assert (diamond > 0.4).all()
     assert (ghost < -0.4).all()
+    assert np.abs(said).max() < 1.1
+    _, unrouted = parts(None)
+    assert np.abs(together - unrouted).mean() < 0.3
 
 
 @pytest.mark.slow
