@@ -176,7 +176,8 @@ class Gymnasium:
 
     @property
     def max_steps(self) -> int:
-        return gymnasium.spec(self.id).max_episode_steps or 2**31 - 1
+        name = self.id.rpartition(":")[2]  # the module before it is imported by now
+        return gymnasium.spec(name).max_episode_steps or 2**31 - 1
 
     def params(self) -> Params:
         return ()
