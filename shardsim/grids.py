@@ -59,6 +59,13 @@ def points(grid: Grid) -> list[dict[str, float]]:
     ]
 
 
+def element(grid: Grid, num_seeds: int, number: int) -> str:
+    """Which seed an element is and, where there is a grid, at which point."""
+    point, seed = divmod(number, num_seeds)
+    at = [f"{name} {value:g}" for name, value in points(grid)[point].items()]
+    return f"seed {seed} at {' and '.join(at)}" if at else f"seed {seed}"
+
+
 def own_balance(head: value.Head) -> float:
     """The cost of uneven gates that a head's config asks for."""
     return head.load_balance if isinstance(head, value.Sharded) else 0.0

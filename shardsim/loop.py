@@ -190,7 +190,7 @@ def _advance(
         carry = found.carry
         for text in found.refused:
             print(f"shardsim: {text}; refused", file=sys.stderr)
-        _raise_if_failed(group, np.asarray(carry.failed))
+        _raise_if_failed(config, group, np.asarray(carry.failed))
     names = tuple(arm.name for arm in group)
     _rewind(job.folder, names, -1 if found is None else found.update)
     shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
@@ -217,7 +217,7 @@ def _advance(
             if done == last or stopped or overdue or broken:
                 checkpoints.save(folder, done, carry, owner)
                 saved = time.monotonic()
-            _raise_if_failed(group, failed)
+            _raise_if_failed(config, group, failed)
             if stopped:
                 raise Interrupted(
                     f"stopped by signal {stopped[0]} after update {done} of {name}"
@@ -286,12 +286,15 @@ def _snapshot(job: Job, arm: Arm, update: int, agent: agents.Agent) -> None:
     runs.append_line(job.folder / "metrics.jsonl", row)
 
 
-def _raise_if_failed(group: tuple[Arm, ...], failed: np.ndarray) -> None:
+def _raise_if_failed(
+    config: schedule.TrainConfig, group: tuple[Arm, ...], failed: np.ndarray
+) -> None:
     for index, arm in enumerate(group):
         seeds = np.flatnonzero(failed[:, index] >= 0)
         if len(seeds):
-            first = seeds[np.argmin(failed[seeds, index])]
+            first = int(seeds[np.argmin(failed[seeds, index])])
+            which = grids.element(config.grid, config.num_seeds, first)
             raise Diverged(
-                f"loss not finite: arm {arm.name}, seed {first}, update "
+                f"loss not finite: arm {arm.name}, {which}, update "
                 f"{failed[first, index]}; what was learnt before it is on disk"
             )

@@ -89,6 +89,9 @@ class Gymnax:
     ) -> TimeStep:
         """One step without a reset.
 
+        Without a key chance is not left out, for nobody can: it falls as it does with
+        one key that is always the same.
+
         An old environment tells only that it is done. That is taken for its end, at
         the time limit as well: were it taken for a cut there, an agent would learn to
         win in the last step, after which value would seem to go on.
@@ -176,7 +179,8 @@ class Gymnasium:
 
     @property
     def max_steps(self) -> int:
-        return gymnasium.spec(self.id).max_episode_steps or 2**31 - 1
+        name = self.id.rpartition(":")[2]  # the module before it is imported by now
+        return gymnasium.spec(name).max_episode_steps or 2**31 - 1
 
     def params(self) -> Params:
         return ()
@@ -235,7 +239,14 @@ def _gymnax(id: str) -> tuple[Any, Any]:
     if id not in gymnax.registered_envs:
         allowed = ", ".join(sorted(gymnax.registered_envs))
         raise ValueError(f"id: got {id!r}; allowed: {allowed}")
-    env, params = gymnax.make(id)
+    try:
+        env, params = gymnax.make(id)
+    except Exception as error:  # somebody else's environment may raise anything
+        line = " ".join(str(error).split())
+        raise ValueError(
+            f"id: got {id!r}; allowed: an environment that can be made "
+            f"({type(error).__name__}: {line})"
+        ) from None
     return env, params
 
 

@@ -88,7 +88,7 @@ class Block(nnx.Module):
         self.narrow = layers.Linear(config.hidden, width, rngs=rngs)
 
     def attend(self, tokens: Float[Array, "n width"]) -> Float[Array, "n width"]:
-        normed = self.before(tokens)
+        normed = _normed(self.before, tokens)
         query, key, value = (
             layer(normed).reshape(-1, *self.shape)
             for layer in (self.query, self.key, self.value)
@@ -99,7 +99,7 @@ class Block(nnx.Module):
         return tokens + self.out(mixed.reshape(len(tokens), -1))
 
     def think(self, tokens: Float[Array, "n width"]) -> Float[Array, "n width"]:
-        hidden = jax.nn.relu(self.widen(self.between(tokens)))
+        hidden = jax.nn.relu(self.widen(_normed(self.between, tokens)))
         return tokens + self.narrow(hidden)
 
 
@@ -132,7 +132,7 @@ class Attention(nnx.Module):
         return self.embed(cells) + position
 
     def _pool(self, tokens: Float[Array, "n width"]) -> Float[Array, "h width"]:
-        normed = self.norm(tokens)
+        normed = _normed(self.norm, tokens)
         weights = jax.nn.softmax(normed @ self.queries[...], axis=0)
         return weights.T @ normed
 
@@ -153,3 +153,10 @@ class Attention(nnx.Module):
 
     def __call__(self, observation: Array) -> Float[Array, " D"]:
         return self.layers_of(observation)[-1].astype(jnp.float32)
+
+
+def _normed(norm: nnx.LayerNorm, tokens: Float[Array, "n width"]) -> Array:
+    # it takes its means in float32, to which strict promotion lets no bfloat16
+    with jax.numpy_dtype_promotion("standard"):
+        out: Array = norm(tokens)
+    return out

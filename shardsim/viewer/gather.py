@@ -81,10 +81,16 @@ def gather(
       checkpoints: the most that are shown, the last among them; None shows all.
 
     Raises:
-      RunError: an arm or a snapshot that is not there, worlds that differ or whose
-        states can't be listed.
+      RunError: an arm or a snapshot that is not there, a grid, worlds that differ or
+        whose states can't be listed.
     """
     found = [training.load(runs.find(folder)) for folder in folders]
+    for folder, config in zip(folders, found, strict=True):
+        if config.train.grid:
+            raise runs.RunError(
+                f"{folder}: train.grid: got values; allowed: none on a page, whose "
+                "unit is the seed"
+            )
     world = found[0].world
     try:
         exact.listable(world)  # type: ignore[arg-type]

@@ -99,6 +99,17 @@ class TestLaws:
         assert (other[-1] != layers[-1]).any()
         np.testing.assert_array_equal(module.onward(other[0], 0), other[-1])
 
+    def test_in_bfloat16_every_layer_is_and_the_features_are_near(self, encoder, key):
+        module = encoder.build(SHAPE, nnx.Rngs(key))
+        graphdef, state = nnx.split(module)
+        half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state)
+        rough, board = nnx.merge(graphdef, half), seen(key)
+        assert all(layer.dtype == jnp.bfloat16 for layer in rough.layers_of(board))
+        features = rough(board)
+        assert features.dtype == jnp.float32
+        np.testing.assert_allclose(features, module(board), rtol=0.05, atol=0.05)
+        assert (features != module(board)).any()
+
     def test_a_number_that_is_no_layer_is_refused(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
         last = len(module.steps()) - 1

@@ -77,6 +77,12 @@ def chain():
     gymnasium.register("Chain-v0", entry_point=Chain, max_episode_steps=50)
 
 
+def test_the_time_limit_is_known_whatever_module_is_imported_first():
+    for id in ("Chain-v0", "json:Chain-v0"):
+        assert outside.Gymnasium(id=id).max_steps == 50
+    assert outside.Gymnasium(id="CartPole-v1").max_steps == 500
+
+
 @pytest.mark.slow
 def test_the_host_s_loop_learns_the_value_of_chance(tmp_path, capsys):
     """V of an even policy, gamma 1/2: V1 = 1/2 + V1 / 4, V0 = V1 / 4 + V0 / 4."""

@@ -232,6 +232,18 @@ def test_runs_that_differ_in_what_is_exact_are_refused(tiny_run, tmp_path, capsy
     assert "a run that differs in discount; all" in refused(capsys, tiny_run, folder)
 
 
+def test_a_run_with_a_grid_is_refused(tiny_run, tmp_path, capsys):
+    """Its elements are no seeds, and they need not act alike."""
+
+    def gridded(config):
+        for field in config.keys() - {"name", "world", "agent", "arms", "train"}:
+            del config[field]
+        config["train"]["grid"] = {"td_lambda": [0.0, 1.0]}
+
+    folder = changed(tiny_run, tmp_path, gridded)
+    assert "train.grid: got values; allowed: none on a page" in refused(capsys, folder)
+
+
 def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):
     folder = changed(tiny_run, tmp_path, lambda config: None)
     last = sorted((folder / "snapshots" / "sharded").glob("*.npz"))[-1]

@@ -155,6 +155,18 @@ def test_what_diverged_in_its_last_chunk_is_not_finished_by_a_resume(
     assert not (out / "results.json").exists()
 
 
+@pytest.mark.slow
+def test_what_diverges_in_a_grid_is_named_by_its_seed_and_its_point(
+    training_yaml, tmp_path, capsys
+):
+    """Two seeds at two rates, each at two lambdas: the fifth of eight is seed 0."""
+    grid = {"learning_rate": [1e-3, 1e30], "td_lambda": [0.0, 1.0]}
+    path = training_yaml(grid=grid)
+    assert cli.main(["train", str(path), "--out", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert "arm mlp, seed 0 at learning_rate 1e+30 and td_lambda 0, update " in said
+
+
 def noted(folder, name):
     """What the chunks of each arm noted under a name."""
     rows = [r for r in runs.read_lines(folder / "metrics.jsonl") if "update" in r]

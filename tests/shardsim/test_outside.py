@@ -222,6 +222,22 @@ def test_a_gymnax_that_cannot_be_imported_says_why(tmp_path, monkeypatch):
         outside.Gymnax(id="CartPole-v1")
 
 
+def test_a_gymnax_world_that_cannot_be_made_says_why(tmp_path, monkeypatch, capsys):
+    """One of gymnax's own fetches its pictures from the network when it is made."""
+
+    def make(id):
+        raise OSError("no network")
+
+    broken = types.ModuleType("gymnax")
+    broken.registered_envs, broken.make = ["Broken-v0"], make
+    monkeypatch.setitem(sys.modules, "gymnax", broken)
+    path = written(tmp_path, {"kind": "gymnax", "id": "Broken-v0"})
+    assert cli.main(["train", path, "--out", str(tmp_path / "run")]) == 2
+    error = capsys.readouterr().err
+    assert "world.id: got 'Broken-v0'; allowed: " in error
+    assert "(OSError: no network)" in error
+
+
 def test_gymnax_itself_trains(tmp_path, capsys):
     pytest.importorskip("gymnax")
     run = tmp_path / "run"
