@@ -30,15 +30,19 @@ def shaped(name: str, array: Any, *sizes: int | None) -> None:
 
 
 def finite(name: str, array: Any) -> None:
-    """Refuse NaN and infinity, where values can be looked at.
+    """Refuse NaN, infinity, and complex numbers, where values can be looked at.
 
     Raises:
-      ValueError: says how many there are and where the first one is.
+      ValueError: says how many there are and where the first one is, or names the
+        dtype of what is complex or holds objects.
     """
     if isinstance(array, jax.core.Tracer):
         return
     numbers = np.asarray(array)
-    if not np.issubdtype(numbers.dtype, np.number):
+    if numbers.dtype.kind in "cO":
+        raise ValueError(f"{name}: got {numbers.dtype}; allowed: real numbers")
+    # NumPy by itself does not know bfloat16 for a number
+    if not jnp.issubdtype(numbers.dtype, jnp.number):
         return
     bad = ~np.isfinite(numbers)
     if bad.any():

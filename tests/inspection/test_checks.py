@@ -23,6 +23,18 @@ def test_what_is_not_finite_is_counted_and_placed():
         checks.finite("x", [[1.0, np.nan], [np.inf, 0.0]])
 
 
+def test_bfloat16_is_looked_into():
+    checks.finite("x", jnp.ones(2, jnp.bfloat16))
+    with pytest.raises(ValueError, match=r"x: got 1 numbers .* first at \(1,\)"):
+        checks.finite("x", jnp.asarray([1.0, jnp.nan], jnp.bfloat16))
+
+
+@pytest.mark.parametrize("kind", ["complex64", "object"])
+def test_what_is_not_real_is_refused(kind):
+    with pytest.raises(ValueError, match=f"x: got {kind}; allowed: real numbers"):
+        checks.finite("x", np.ones(2, kind))
+
+
 def test_traced_arrays_pass():
     def look(x):
         checks.finite("x", x)
