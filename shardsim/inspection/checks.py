@@ -85,6 +85,35 @@ def floating(array: Any) -> jax.Array:
     return array.astype(jnp.zeros(()).dtype)
 
 
+def wide(array: Any) -> jax.Array:
+    """Floating-point numbers of at least 32 bits.
+
+    Matrices of 16 can't be decomposed, and sums of squares soon leave their range.
+    """
+    array = floating(array)
+    return array if array.dtype.itemsize >= 4 else array.astype(jnp.float32)
+
+
+def sized(name: str, array: Any) -> None:
+    """Refuse numbers so large or small that sums of their squares are not numbers.
+
+    In float32 the largest of them may be 7e-16 to 3e15, or 0.
+
+    Raises:
+      ValueError: says how large they are and what is allowed.
+    """
+    if isinstance(array, jax.core.Tracer) or not np.size(array):
+        return
+    limits = jnp.finfo(wide(array).dtype)
+    low, high = float(limits.tiny) ** 0.4, float(limits.max) ** 0.4
+    largest = float(np.abs(np.asarray(array, np.float64)).max())
+    if largest and not low <= largest <= high:
+        raise ValueError(
+            f"{name}: got {largest:.3g} as its largest number; allowed: {low:.1g} to "
+            f"{high:.1g}, or 0"
+        )
+
+
 def one_of(name: str, got: Any, allowed: Any) -> None:
     """Refuse a name that is none of those allowed."""
     if got not in tuple(allowed):
