@@ -126,6 +126,7 @@ def compare(
     pairs.check_pairs(*train)
     pairs.check_pairs(*test)
     checks.shaped("test", test[0], None, positive.shape[1])
+    checks.at_least("pairs of test", len(test[0]), 1)
     search, cluster, null = jax.random.split(key, 3)
     how = {"restarts": restarts, "steps": steps}
     found = ccs.fit(positive, negative, search, normalise=normalise, **how)

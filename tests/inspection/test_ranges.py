@@ -253,3 +253,19 @@ def test_the_control_of_a_short_vector_is_as_long():
             patches.random_like(key, np.full(4, size, np.float32))
     with pytest.raises(ValueError, match="vector: got 4 numbers that are not finite"):
         patches.random_like(key, np.full(4, np.nan, np.float32))
+
+
+def test_successors_out_of_range_are_refused():
+    reward, never = np.zeros((2, 2), np.float32), np.zeros((2, 2), bool)
+    for state in (-1, 2):
+        successor = jnp.asarray([[0, 1], [1, state]])
+        with pytest.raises(
+            ValueError, match=f"successor: got {state}; allowed: 0 to 1"
+        ):
+            fields.agreement(HALF[0], HALF, successor, reward, never, ALL, 0.9)
+
+
+def test_methods_are_not_scored_on_no_pairs():
+    none = ROWS[:0]
+    with pytest.raises(ValueError, match="pairs of test: got 0; allowed: at least 1"):
+        truthlike.compare((ROWS, -ROWS, BITS), (none, none, BITS[:0]), KEY)
