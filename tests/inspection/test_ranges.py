@@ -263,6 +263,11 @@ def test_successors_out_of_range_are_refused():
             ValueError, match=f"successor: got {state}; allowed: 0 to 1"
         ):
             fields.agreement(HALF[0], HALF, successor, reward, never, ALL, 0.9)
+        for tool in (ways.path_probability, ways.reach_probability):
+            with pytest.raises(ValueError, match=f"successor: got {state}; allowed"):
+                tool(successor, HALF, never, ALL)
+        with pytest.raises(ValueError, match=f"successor: got {state}; allowed"):
+            ways.occupancy(successor, HALF, never, 0, 0.9)
 
 
 def test_methods_are_not_scored_on_no_pairs():
