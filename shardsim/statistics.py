@@ -65,11 +65,13 @@ def mean_interval(
     One seed gives no interval (NaN); equal numbers one of width 0.
 
     Raises:
-      ValueError: a number that is not finite.
+      ValueError: a number that is not finite, a level that is no share.
 
     Reference: Hesterberg, What Teachers Should Know About the Bootstrap, 2015.
     """
     x = _checked(x)
+    if not 0 < level < 1:
+        raise ValueError(f"level: got {level}; allowed: between 0 and 1")
     n, mean = len(x), float(x.mean())
     if n == 1:
         return Interval(mean, float("nan"), float("nan"), level, 1)
@@ -98,8 +100,13 @@ def mean_p(
     p = T_{n-1}(sqrt((n - 1) / n) Phi^{-1}(q)).
 
     One seed shows nothing: p = 1. Equal numbers count as all or no resamples.
+
+    Raises:
+      ValueError: a number that is not finite, a side that is neither.
     """
     x = _checked(x)
+    if side not in ("greater", "less"):
+        raise ValueError(f"side: got {side!r}; allowed: greater, less")
     sign = 1.0 if side == "greater" else -1.0
     x, threshold = sign * x, sign * threshold
     n = len(x)
@@ -169,7 +176,12 @@ def paired_permutation_energy(
     Arms of one seed share E, data and keys, so only a swap within a seed leaves the
     null distribution as it is. Up to 14 seeds all 2^N patterns are gone through.
     Features that are not finite show nothing: all NaN.
+
+    Raises:
+      ValueError: no rows of numbers, or other shapes for one than for the other.
     """
+    if x.ndim != 2 or not len(x):
+        raise ValueError(f"x: got shape {x.shape}; allowed: features of each seed")
     if x.shape != y.shape:
         raise ValueError(f"y: got shape {y.shape}; allowed: that of x, {x.shape}")
     n = len(x)

@@ -213,7 +213,8 @@ def _covariance(features: Array, size: int | None) -> Float[Array, "d d"]:
     checks.shaped("features", features, None, size)
     checks.at_least("samples of features", len(features), 2)
     checks.finite("features", features)
-    data = jnp.asarray(features)
+    checks.sized("features", features)
+    data = checks.wide(features)
     data = (data - data.mean(axis=0, keepdims=True)) / len(data) ** 0.5
     return data.T @ data
 

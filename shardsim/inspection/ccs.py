@@ -173,7 +173,7 @@ def fit(
     Reference: Burns et al., Discovering Latent Knowledge, arXiv 2212.03827.
     """
     sides = _checked(positive, negative, restarts, steps, rate, batch, norm, normalise)
-    none = jnp.zeros((1, positive.shape[1]), positive.dtype)
+    none = jnp.zeros((1, positive.shape[1]), sides.positive_mean.dtype)
     how = (restarts, steps, batch)
     return _search(positive, negative, sides, none, key, how, rate, norm)
 
@@ -212,7 +212,7 @@ def recursive(
         got = _search(positive, negative, sides, found, key, how, rate, norm)
         return found.at[index].set(got.direction), got.loss
 
-    start = jnp.zeros((rounds, positive.shape[1]), positive.dtype)
+    start = jnp.zeros((rounds, positive.shape[1]), sides.positive_mean.dtype)
     keys = jax.random.split(key, rounds)
     found, losses = jax.lax.scan(turn, start, (jnp.arange(rounds), keys))
     return Rounds(found, losses, sides)
@@ -278,8 +278,8 @@ def _search(
         pick = jax.random.randint(at, (batch,), 0, len(first))
         return loss(*logits(probe, first[pick], second[pick]))
 
-    drawn = jax.random.normal(key, (restarts, positive.shape[1]), positive.dtype)
-    starts = (pairs.unit(drawn), jnp.zeros(restarts, positive.dtype))
+    drawn = jax.random.normal(key, (restarts, first.shape[1]), first.dtype)
+    starts = (pairs.unit(drawn), jnp.zeros(restarts, first.dtype))
     ends = jax.vmap(lambda start: descent.adam(objective, start, steps, rate))(starts)
     losses = jax.vmap(lambda probe: loss(*logits(probe, first, second)))(ends)
     best = jnp.argmin(losses)

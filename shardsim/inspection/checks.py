@@ -30,15 +30,19 @@ def shaped(name: str, array: Any, *sizes: int | None) -> None:
 
 
 def finite(name: str, array: Any) -> None:
-    """Refuse NaN and infinity, where values can be looked at.
+    """Refuse NaN, infinity, and complex numbers, where values can be looked at.
 
     Raises:
-      ValueError: says how many there are and where the first one is.
+      ValueError: says how many there are and where the first one is, or names the
+        dtype of what is complex or holds objects.
     """
     if isinstance(array, jax.core.Tracer):
         return
     numbers = np.asarray(array)
-    if not np.issubdtype(numbers.dtype, np.number):
+    if numbers.dtype.kind in "cO":
+        raise ValueError(f"{name}: got {numbers.dtype}; allowed: real numbers")
+    # NumPy by itself does not know bfloat16 for a number
+    if not jnp.issubdtype(numbers.dtype, jnp.number):
         return
     bad = ~np.isfinite(numbers)
     if bad.any():
@@ -79,6 +83,35 @@ def floating(array: Any) -> jax.Array:
     if jnp.issubdtype(array.dtype, jnp.floating):
         return array
     return array.astype(jnp.zeros(()).dtype)
+
+
+def wide(array: Any) -> jax.Array:
+    """Floating-point numbers of at least 32 bits.
+
+    Matrices of 16 can't be decomposed, and sums of squares soon leave their range.
+    """
+    array = floating(array)
+    return array if array.dtype.itemsize >= 4 else array.astype(jnp.float32)
+
+
+def sized(name: str, array: Any) -> None:
+    """Refuse numbers so large or small that sums of their squares are not numbers.
+
+    In float32 the largest of them may be 7e-16 to 3e15, or 0.
+
+    Raises:
+      ValueError: says how large they are and what is allowed.
+    """
+    if isinstance(array, jax.core.Tracer) or not np.size(array):
+        return
+    limits = jnp.finfo(wide(array).dtype)
+    low, high = float(limits.tiny) ** 0.4, float(limits.max) ** 0.4
+    largest = float(np.abs(np.asarray(array, np.float64)).max())
+    if largest and not low <= largest <= high:
+        raise ValueError(
+            f"{name}: got {largest:.3g} as its largest number; allowed: {low:.1g} to "
+            f"{high:.1g}, or 0"
+        )
 
 
 def one_of(name: str, got: Any, allowed: Any) -> None:

@@ -28,10 +28,10 @@ class Concept(NamedTuple):
 
 
 def floats(name: str, array: Any, *sizes: int | None) -> Array:
-    """The array as floating-point numbers, refused if misshapen or not finite."""
+    """The array as numbers of 32 bits or more, refused if misshapen or not finite."""
     checks.shaped(name, array, *sizes)
     checks.finite(name, array)
-    return checks.floating(array)
+    return checks.wide(array)
 
 
 def samples(x: Any) -> Float[Array, "n d"]:

@@ -104,6 +104,9 @@ def effective_rank(stack: Float[Array, "C d"]) -> Float[Array, ""]:
 
 def _rank(gram: Float[Array, "C C"]) -> Float[Array, ""]:
     """Effective rank from products of rows."""
+    # fourth powers of what is short would be 0
+    largest = jnp.abs(gram).max()
+    gram = gram / jnp.where(largest > 0, largest, 1.0)
     four = jnp.square(gram).sum()
     return jnp.where(
         four > 0, jnp.square(jnp.trace(gram)) / jnp.where(four > 0, four, 1.0), 0.0
@@ -147,6 +150,7 @@ def fit(
     checks.shaped("gradients", gradients, None, None)
     checks.shaped("contexts", contexts, len(gradients))
     checks.finite("gradients", gradients)
+    checks.sized("gradients", gradients)
     checks.at_least("number", number, 2)
     _peopled(contexts, number)
     gradients, contexts = jnp.asarray(gradients), jnp.asarray(contexts)

@@ -61,6 +61,13 @@ def top_direction(
     return jnp.where(scale == 0, 0.0, found)
 
 
+def _ready(name: str, array: Array) -> Array:
+    """The array as numbers that can be multiplied, or a ValueError that names it."""
+    checks.finite(name, array)
+    checks.sized(name, array)
+    return checks.wide(array)
+
+
 def principal(differences: Float[Array, "n d"]) -> Float[Array, " d"]:
     """Top principal direction of the differences: the closed form next to CCS.
 
@@ -72,7 +79,7 @@ def principal(differences: Float[Array, "n d"]) -> Float[Array, " d"]:
       ValueError: not a matrix of finite numbers.
     """
     checks.shaped("differences", differences, None, None)
-    checks.finite("differences", differences)
+    differences = _ready("differences", differences)
     return top_direction(differences.T @ differences, semidefinite=True)
 
 
@@ -104,8 +111,7 @@ def vinc(
     """
     checks.shaped("positive", positive, None, None, None)
     checks.shaped("negative", negative, *positive.shape)
-    checks.finite("positive", positive)
-    checks.finite("negative", negative)
+    positive, negative = _ready("positive", positive), _ready("negative", negative)
     checks.at_least("alpha", alpha, 0)
     checks.at_least("beta", beta, 0)
     checks.at_least("1 - beta", 1 - beta, 0)
@@ -139,7 +145,7 @@ def kmeans(
       ValueError: fewer than two pairs, numbers that are not finite.
     """
     checks.shaped("differences", differences, None, None)
-    checks.finite("differences", differences)
+    differences = _ready("differences", differences)
     checks.at_least("differences.shape[0]", differences.shape[0], 2)
     checks.at_least("restarts", restarts, 1)
     return _lloyd(differences, key, restarts, steps)
@@ -188,7 +194,7 @@ def logistic(
       ValueError: arrays that don't fit, numbers that are not finite, penalty <= 0.
     """
     checks.shaped("differences", differences, None, None)
-    checks.finite("differences", differences)
+    differences = _ready("differences", differences)
     checks.shaped("label", label, differences.shape[0])
     checks.one_of("label.dtype", str(label.dtype), ("bool",))
     checks.at_least("penalty", penalty, 1e-9)

@@ -83,6 +83,8 @@ def measure(
     """
     checks.shaped("contributions", contributions, None, None)
     checks.finite("contributions", contributions)
+    checks.sized("contributions", contributions)
+    contributions = checks.wide(contributions)
     samples, parts = contributions.shape
     checks.at_least("contributions.shape[0]", samples, 1)
     checks.at_least("contributions.shape[1]", parts, 1)
@@ -104,7 +106,10 @@ def measure(
     own = jnp.where(varies, own, 0.0)
     nothing = ~jnp.any(varies)
     total = jnp.where(nothing, jnp.nan, own.sum())
-    square = jnp.square(contributions)
+    # numbers without a unit, whose fourth powers might be 0
+    own = own / jnp.where(nothing, 1.0, own.max())
+    loudest = jnp.abs(contributions).max(axis=1, keepdims=True)
+    square = jnp.square(contributions / jnp.where(loudest > 0, loudest, 1.0))
     fourth = jnp.square(square).sum(axis=1)
     speaks = fourth > 0
     active = jnp.square(square.sum(axis=1)) / jnp.where(speaks, fourth, 1.0)
@@ -114,6 +119,6 @@ def measure(
         chance_correlation=jnp.sqrt(2 / (jnp.pi * jnp.maximum(n, 1.0))),
         total_correlation=-log_determinant(jnp.where(eye, 1.0, corr)) / 2,
         chance_total=parts * (parts - 1) / (4 * jnp.maximum(n, 1.0)),
-        breadth=jnp.square(total) / jnp.square(own).sum(),
+        breadth=jnp.square(own.sum()) / jnp.square(own).sum(),
         active=fitting.mean_of(active, jnp.where(speaks, weights, 0.0)),
     )

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from shardsim.inspection import checks
+from shardsim.inspection import checks, pairs
 
 
 class DictionaryGap(NamedTuple):
@@ -79,7 +79,10 @@ def fit(
         checks.one_of("counts", count, range(1, len(stack) + 1))
     checks.at_least("restarts", restarts, 1)
     checks.at_least("steps", steps, 1)
-    rows = checks.floating(stack)
+    checks.sized("stack", stack)
+    rows = checks.wide(stack)
+    # the loss has no unit, but fourth powers of what is short would be 0
+    rows = rows / pairs.or_one(jnp.abs(rows).max())
     power = jnp.square(rows).sum()
     if not isinstance(power, jax.core.Tracer) and not power > 0:
         raise ValueError("stack: got only zeros; allowed: rows of some length")

@@ -183,9 +183,8 @@ def difference(
     """
     checks.shaped("policy_a", policy_a, None, None)
     checks.shaped("policy_b", policy_b, *policy_a.shape)
-    for name, value in (("value_a", value_a), ("value_b", value_b)):
-        checks.shaped(name, value, len(policy_a))
-    checks.shaped("common", common, len(policy_a))
+    for name, array in (("value_a", value_a), ("value_b", value_b), ("common", common)):
+        checks.shaped(name, array, len(policy_a))
     for name, array in (("policy_a", policy_a), ("policy_b", policy_b)):
         checks.finite(name, array)
     change = policy_b - policy_a
@@ -227,6 +226,7 @@ def agreement(
     checks.shaped("mask", mask, len(policy))
     checks.at_least("tie", tie, 0)
     checks.between("discount", discount, 0, 1)
+    checks.between("successor", successor, 0, len(policy) - 1)
     for name, array in (("value", value), ("policy", policy), ("reward", reward)):
         checks.finite(name, array)
     q = reward + discount * jnp.where(terminated, 0, value[successor])

@@ -91,6 +91,7 @@ def fit(
     Reference: Ravfogel et al., Null It Out, 2020, aclanthology.org/2020.acl-main.647.
     """
     x = concepts.samples(x)
+    checks.sized("x", x)
     labels, z = z, concepts.classes(x, z)
     checks.at_least("rounds", rounds, 1)
     checks.at_least("decay", decay, 0)

@@ -31,6 +31,7 @@ class Sides(NamedTuple):
         self, positive: Float[Array, "n d"], negative: Float[Array, "n d"]
     ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         """(x - mean) / scale, side by side, with the numbers of the train pairs."""
+        positive, negative = checks.wide(positive), checks.wide(negative)
         return (
             (positive - self.positive_mean[None]) / self.positive_scale,
             (negative - self.negative_mean[None]) / self.negative_scale,
@@ -70,7 +71,7 @@ class ValuePairs(NamedTuple):
 
 
 def check_pairs(positive: Array, negative: Array, label: Array | None = None) -> None:
-    """Refuse sides that don't fit each other, or numbers that are not finite.
+    """Refuse sides that don't fit each other, or numbers that are of no use.
 
     Raises:
       ValueError: names the side, what it is and what is allowed.
@@ -79,6 +80,8 @@ def check_pairs(positive: Array, negative: Array, label: Array | None = None) ->
     checks.shaped("negative", negative, *positive.shape)
     checks.finite("positive", positive)
     checks.finite("negative", negative)
+    checks.sized("positive", positive)
+    checks.sized("negative", negative)
     if label is not None:
         checks.shaped("label", label, positive.shape[0])
         checks.one_of("label.dtype", str(label.dtype), ("bool",))
@@ -105,6 +108,7 @@ def learn_sides(
     checks.one_of("normalise", normalise, get_args(Normalise))
     least = 1 if normalise == "none" else 2
     checks.at_least("positive.shape[0]", positive.shape[0], least)
+    positive, negative = checks.wide(positive), checks.wide(negative)
     one = jnp.ones((), positive.dtype)
     if normalise == "none":
         zero = jnp.zeros_like(positive[0])

@@ -104,6 +104,7 @@ def orthonormal(
         nothing is changed along it.
     """
     checks.finite("directions", directions)
+    checks.sized("directions", directions)
     array = jnp.asarray(directions)
     if array.ndim == 1:
         array = array[None]
@@ -128,7 +129,9 @@ def orthonormal(
 
 def random_like(key: Key[Array, ""], vector: Array) -> Array:
     """The control of a vector: a random direction of the same length and shape."""
-    vector = jnp.asarray(vector)
+    checks.finite("vector", vector)
+    checks.sized("vector", vector)
+    vector = checks.floating(vector)
     drawn = jax.random.normal(key, vector.shape, vector.dtype)
     return drawn * (jnp.linalg.norm(vector) / jnp.linalg.norm(drawn))
 

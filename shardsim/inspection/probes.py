@@ -74,6 +74,7 @@ def logistic(
     Reference: Boehning and Lindsay, 1988 (the bound); O'Donoghue and Candes, 2015.
     """
     x = concepts.samples(x)
+    checks.sized("x", x)
     d = x.shape[1]
     checks.at_least("decay", decay, 0)
     checks.at_least("steps", steps, 1)
@@ -207,8 +208,11 @@ def ridge(x: Float[Array, "n d"], y: Any, *, decay: float = 1e-4) -> Probe:
       ValueError: a wrong shape, or numbers that are not finite.
     """
     x = concepts.samples(x)
+    checks.sized("x", x)
     checks.at_least("decay", decay, 0)
-    return _ridge(x, concepts.columns(x, y), jnp.asarray(decay, x.dtype))
+    columns = concepts.columns(x, y)
+    checks.sized("y", columns)
+    return _ridge(x, columns, jnp.asarray(decay, x.dtype))
 
 
 @jax.jit

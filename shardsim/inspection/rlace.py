@@ -145,6 +145,7 @@ def checked(
 ) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
     """x and one-hot z, or a ValueError that says what is wrong."""
     x = concepts.samples(x)
+    checks.sized("x", x)
     z = concepts.classes(x, z)
     concepts.several(z)
     checks.at_least("k", k, 1)

@@ -59,7 +59,8 @@ def fit(matrix: Float[np.ndarray, "*N d d"]) -> SquareParts:
     """Polar and non-normal parts of a square matrix, or of a stack.
 
     Returns:
-      Everything in the dtype of `matrix`. M = 0 gives zeros, and 0 for the alignment.
+      Everything in the dtype of `matrix` if it is float32, else in float64. M = 0 gives
+      zeros, and 0 for the alignment.
 
     Raises:
       ValueError: not square, a number that is not finite.
@@ -69,7 +70,8 @@ def fit(matrix: Float[np.ndarray, "*N d d"]) -> SquareParts:
     checks.shaped("matrix", m, *m.shape[:-1], m.shape[-2])
     checks.at_least("size of matrix", m.size, 1)
     checks.finite("matrix", m)
-    if not np.issubdtype(m.dtype, np.floating):
+    checks.sized("matrix", m)
+    if m.dtype not in (np.float32, np.float64):
         m = m.astype(np.float64)
     left, values, right = np.linalg.svd(m)
     none = m.shape[-1] * np.finfo(m.dtype).eps * values[..., :1]
@@ -83,8 +85,9 @@ def fit(matrix: Float[np.ndarray, "*N d d"]) -> SquareParts:
     cosines = np.einsum("...di,...id->...i", left, right)
     eigenvalues, pairs = _eigenvalues(m)
     spectrum = np.square(np.abs(eigenvalues)).sum(axis=-1)
-    mt = np.swapaxes(m, -1, -2)
-    commutator = np.sqrt(np.square(m @ mt - mt @ m).sum(axis=(-1, -2)))
+    unit = m / np.sqrt(scale)[..., None, None]
+    other = np.swapaxes(unit, -1, -2)
+    commutator = np.sqrt(np.square(unit @ other - other @ unit).sum(axis=(-1, -2)))
     left_over = np.sqrt(np.square(m - stretch).sum(axis=(-1, -2)))
     return SquareParts(
         turn,
@@ -95,7 +98,7 @@ def fit(matrix: Float[np.ndarray, "*N d d"]) -> SquareParts:
         eigenvalues,
         pairs,
         np.maximum(power - spectrum, 0) / scale,
-        commutator / scale,
+        commutator,
     )
 
 

@@ -173,6 +173,7 @@ def fit(
     """
     checks.shaped("contributions", contributions, None, None)
     checks.finite("contributions", contributions)
+    contributions = checks.wide(contributions)
     n = contributions.shape[0]
     checks.at_least("contributions.shape[1]", contributions.shape[1], 1)
     checks.at_least("resamples", resamples, 20)
@@ -182,8 +183,7 @@ def fit(
     clusters = int(whose.max(initial=-1)) + 1
     checks.at_least("clusters", clusters, 2)
     inside = where[None] == np.arange(where.max() + 1)[:, None]
-    everyone = np.ones((1, n), bool)
-    groups = jnp.asarray(np.concatenate([everyone, inside]), contributions.dtype)
+    groups = jnp.asarray(np.concatenate([np.ones((1, n)), inside]), contributions.dtype)
     fold = jnp.asarray(_folds(where, whose, clusters))
     total = contributions.sum(axis=1)
     # three programs, because the first and longest doesn't depend on how many parts

@@ -126,6 +126,7 @@ def compare(
     pairs.check_pairs(*train)
     pairs.check_pairs(*test)
     checks.shaped("test", test[0], None, positive.shape[1])
+    checks.at_least("pairs of test", len(test[0]), 1)
     search, cluster, null = jax.random.split(key, 3)
     how = {"restarts": restarts, "steps": steps}
     found = ccs.fit(positive, negative, search, normalise=normalise, **how)
@@ -141,14 +142,14 @@ def compare(
     )
     probes = contrast.random_directions(null, random, positive.shape[1])
     held_out = found.sides.differences(test[0], test[1])
-    by_chance = accuracies(probes.astype(positive.dtype), held_out, test[2])
+    by_chance = accuracies(probes.astype(directions.dtype), held_out, test[2])
     return Comparison(
         directions=directions,
         accuracy=accuracies(directions, held_out, test[2]),
         cosines=jnp.abs(directions @ directions.T),
         random_accuracy=jnp.maximum(by_chance, 1 - by_chance),
         loss=found.loss,
-        positive_share=test[2].astype(positive.dtype).mean(),
+        positive_share=test[2].astype(directions.dtype).mean(),
     )
 
 
@@ -185,6 +186,8 @@ def distract(
     checks.finite("strengths", strengths)
     if not isinstance(strengths, jax.core.Tracer):
         checks.at_least("strengths", float(jnp.min(strengths)), 0)
+    positive, negative = checks.wide(positive), checks.wide(negative)
+    strengths = checks.wide(strengths)
     drawn, search = jax.random.split(key)
     bit = jax.random.bernoulli(drawn, 0.5, label.shape)
     half = label.shape[0] // 2

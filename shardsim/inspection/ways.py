@@ -80,6 +80,7 @@ def path_probability(
     checks.shaped("terminated", terminated, *policy.shape)
     checks.shaped("goal", goal, len(policy))
     checks.finite("policy", policy)
+    checks.between("successor", successor, 0, len(policy) - 1)
     open_ = (~terminated | goal[successor]) & ~goal[:, None]
     dtype = policy.dtype
     first = jnp.where(goal, 0, jnp.inf).astype(dtype)
@@ -195,6 +196,7 @@ def _transition(
     checks.shaped("goal", goal, policy.shape[-2])
     checks.finite("policy", policy)
     states = policy.shape[-2]
+    checks.between("successor", successor, 0, states - 1)
     moved = np.zeros((*policy.shape[:-1], states), policy.dtype)
     row = np.arange(states)
     for action in range(policy.shape[-1]):

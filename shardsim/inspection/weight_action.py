@@ -94,17 +94,19 @@ def fit(
       ValueError: shapes that don't fit, numbers that are not finite, a feature of 0.
     """
     weight_svd.matrix("weight", weight)
+    weight = checks.wide(weight)
     checks.shaped("features", features, None, weight.shape[-1])
     checks.finite("features", features)
+    checks.sized("features", features)
     _nonzero(features)
     if not 0 < change <= 1:
         raise ValueError(f"change: got {change}; allowed: above 0, at most 1")
     checks.between("kill", kill, 0, 1)
-    unit, _ = _unit(jnp.asarray(features))
+    unit, _ = _unit(checks.wide(features))
     before = unit @ unit.T
     written = jnp.einsum("...md,fd->...fm", weight, unit)
     directed, gain = _unit(written)
-    largest = jnp.linalg.svd(jnp.asarray(weight), compute_uv=False)[..., :1]
+    largest = jnp.linalg.svd(weight, compute_uv=False)[..., :1]
     killed = gain <= kill * largest
     alive = ~(killed[..., :, None] | killed[..., None, :])
     after = jnp.where(
@@ -141,11 +143,14 @@ def routing(
       ValueError: shapes that don't fit, numbers that are not finite.
     """
     weight_svd.matrix("weight", weight)
+    weight = checks.wide(weight)
     checks.shaped("features", features, None, weight.shape[-1])
     checks.shaped("outputs", outputs, None, weight.shape[-2])
     checks.finite("features", features)
+    checks.sized("features", features)
     checks.finite("outputs", outputs)
-    inwards, outwards = _unit(jnp.asarray(features))[0], _unit(jnp.asarray(outputs))[0]
+    checks.sized("outputs", outputs)
+    inwards, outwards = _unit(checks.wide(features))[0], _unit(checks.wide(outputs))[0]
     return jnp.einsum("gm,...md,fd->...gf", outwards, weight, inwards)
 
 
@@ -158,10 +163,12 @@ def rotation(
       ValueError: W is not square, shapes that don't fit, numbers that are not finite.
     """
     weight_svd.matrix("weight", weight)
+    weight = checks.wide(weight)
     checks.shaped("weight", weight, *weight.shape[:-1], weight.shape[-2])
     checks.shaped("features", features, None, weight.shape[-1])
     checks.finite("features", features)
-    unit, _ = _unit(jnp.asarray(features))
+    checks.sized("features", features)
+    unit, _ = _unit(checks.wide(features))
     written, _ = _unit(jnp.einsum("...md,fd->...fm", weight, unit))
     cosine = jnp.einsum("fd,...fd->...f", unit, written)
     return jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
@@ -214,16 +221,18 @@ def collisions(
         1 to d.
     """
     weight_svd.matrix("weight", weight)
+    weight = checks.wide(weight)
     size = weight.shape[-1]
     checks.shaped("features", features, None, size)
     checks.at_least("samples of features", len(features), 2)
     checks.finite("features", features)
+    checks.sized("features", features)
     checks.one_of("count", count, range(1, size + 1))
     if not 0 <= null < 1:
         raise ValueError(f"null: got {null}; allowed: 0 to less than 1")
-    data = jnp.asarray(features)
+    data = checks.wide(features)
     data = (data - data.mean(axis=0, keepdims=True)) / len(data) ** 0.5
-    _, values, right = jnp.linalg.svd(jnp.asarray(weight), full_matrices=True)
+    _, values, right = jnp.linalg.svd(weight, full_matrices=True)
     values = jnp.pad(
         values, [*[(0, 0)] * (values.ndim - 1), (0, size - values.shape[-1])]
     )

@@ -106,7 +106,7 @@ def fit(weight: Float[Array, "*N m d"], tie: float = 0.01) -> SingularDirections
     """
     matrix("weight", weight)
     checks.at_least("tie", tie, 0)
-    left, values, reads = jnp.linalg.svd(jnp.asarray(weight), full_matrices=False)
+    left, values, reads = jnp.linalg.svd(checks.wide(weight), full_matrices=False)
     writes = jnp.swapaxes(left, -1, -2)
     sign = signs(writes)
     rows, columns = weight.shape[-2:]

@@ -1,5 +1,7 @@
 """Bad input of a tool is named: the field, the value, what is allowed."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +23,37 @@ def test_what_is_not_finite_is_counted_and_placed():
     checks.finite("x", np.asarray(["a"]))
     with pytest.raises(ValueError, match=r"x: got 2 numbers .* first at \(0, 1\)"):
         checks.finite("x", [[1.0, np.nan], [np.inf, 0.0]])
+
+
+def test_bfloat16_is_looked_into():
+    checks.finite("x", jnp.ones(2, jnp.bfloat16))
+    with pytest.raises(ValueError, match=r"x: got 1 numbers .* first at \(1,\)"):
+        checks.finite("x", jnp.asarray([1.0, jnp.nan], jnp.bfloat16))
+
+
+@pytest.mark.parametrize("kind", ["complex64", "object"])
+def test_what_is_not_real_is_refused(kind):
+    with pytest.raises(ValueError, match=f"x: got {kind}; allowed: real numbers"):
+        checks.finite("x", np.ones(2, kind))
+
+
+def test_halves_are_widened_and_others_left_alone():
+    for kind in (jnp.float16, jnp.bfloat16, jnp.int8, bool):
+        assert checks.wide(jnp.ones(2, kind)).dtype == jnp.float32
+    with jax.enable_x64():
+        assert checks.wide(np.ones(2)).dtype == jnp.float64
+
+
+def test_numbers_whose_squares_are_none_are_refused():
+    for size in (0.0, 1e-15, 1.0, 1e15):
+        checks.sized("x", np.full(2, size, np.float32))
+    checks.sized("x", np.zeros((0, 2)))
+    for size in (1e-16, 1e16):
+        said = re.escape(f"x: got {size:.3g} as its largest number; allowed: 7e-16 to")
+        with pytest.raises(ValueError, match=said):
+            checks.sized("x", np.float32([0, -size]))
+    with jax.enable_x64():
+        checks.sized("x", np.asarray([1e30]))
 
 
 def test_traced_arrays_pass():

@@ -6,19 +6,32 @@ import numpy as np
 import pytest
 
 from shardsim.inspection import (
+    bases,
+    ccs,
+    concepts,
     consistency,
+    context,
+    contrast,
     control_tasks,
     counting,
+    dependence,
     dictionary,
+    directions,
     fields,
+    inlp,
+    leace,
+    patches,
+    probes,
     reflection,
     retargeting,
     rlace,
+    square,
     stages,
     truthlike,
     unit_clusters,
     ways,
     weight_action,
+    weight_svd,
 )
 
 KEY = jax.random.key(0)
@@ -163,3 +176,101 @@ def test_influence_takes_arrays_of_numpy():
     got, want = run(np.asarray(EYE)), run(jnp.asarray(EYE))
     np.testing.assert_array_equal(got.effect, want.effect)
     assert got.changed.all()
+
+
+ROWS = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
+SPLIT = np.arange(24) % 2
+BITS = SPLIT == 1
+TOOLS = {
+    "logistic": lambda x: probes.logistic(x, SPLIT),
+    "ridge": lambda x: probes.ridge(x, SPLIT),
+    "inlp": lambda x: inlp.fit(x, SPLIT),
+    "rlace": lambda x: rlace.fit(x, SPLIT, KEY, steps=2),
+    "mean difference": lambda x: directions.find(
+        "mean_difference", concepts.Concept(x, SPLIT), KEY
+    ),
+    "leace": lambda x: leace.fit(x, SPLIT),
+    "ccs": lambda x: ccs.fit(x, -x, KEY, restarts=2, steps=4),
+    "recursive": lambda x: ccs.recursive(x, -x, KEY, 2, restarts=2, steps=4),
+    "compare": lambda x: truthlike.compare(
+        (x, -x, BITS), (x, -x, BITS), KEY, restarts=2, steps=4, random=4
+    ),
+    "distract": lambda x: truthlike.distract(
+        x, -x, BITS, KEY, np.float32([0.5]), restarts=2, steps=4
+    ),
+    "principal": contrast.principal,
+    "vinc": lambda x: contrast.vinc(x[:, None], -x[:, None]),
+    "k-means": lambda x: contrast.kmeans(x, KEY),
+    "by labels": lambda x: contrast.logistic(x, BITS),
+    "svd": weight_svd.fit,
+    "action": lambda x: weight_action.fit(x, ROWS[:2]),
+    "collisions": lambda x: weight_action.collisions(x[:2], x, 2),
+    "principal basis": bases.principal,
+    "dependence": dependence.measure,
+    "dictionary": lambda x: dictionary.fit(KEY, x, (1, 2), 2, 4),
+}
+ANY_SIZE = {"leace", "mean difference", "svd", "action"}
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "int32"])
+@pytest.mark.parametrize("name", TOOLS)
+def test_narrow_and_whole_numbers_are_answered_as_wide_ones(name, kind):
+    narrow = jnp.asarray(8 * ROWS, kind)
+    got, want = TOOLS[name](narrow), TOOLS[name](narrow.astype(jnp.float32))
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e30])
+@pytest.mark.parametrize("name", sorted(set(TOOLS) - ANY_SIZE))
+def test_sizes_that_have_no_squares_are_refused(name, size):
+    with pytest.raises(ValueError, match="as its largest number; allowed: 7e-16"):
+        TOOLS[name](ROWS * np.float32(size))
+
+
+FREE = {
+    "dependence": lambda x: dependence.measure(x)._replace(variance_ratio=None),
+    "context": lambda x: context.fit(x, SPLIT, 2)[2:],
+    "dictionary": TOOLS["dictionary"],
+    "square": lambda x: square.fit(x[:3])[-1],
+}
+
+
+@pytest.mark.parametrize("power", [-40, 40])
+@pytest.mark.parametrize("name", FREE)
+def test_numbers_without_a_unit_do_not_hang_on_that_of_the_input(name, power):
+    got, want = FREE[name](ROWS * np.float32(2.0**power)), FREE[name](ROWS)
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_the_control_of_a_short_vector_is_as_long():
+    key, short = jax.random.key(1), np.full(4, 1e-12, np.float32)
+    length = jnp.linalg.norm(patches.random_like(key, short))
+    np.testing.assert_allclose(length, 2e-12, rtol=1e-5)
+    assert patches.random_like(key, np.arange(3)).dtype == jnp.float32
+    for size in (1e-30, 1e30):
+        with pytest.raises(ValueError, match=r"vector: got 1e[-+]30 as its largest"):
+            patches.random_like(key, np.full(4, size, np.float32))
+    with pytest.raises(ValueError, match="vector: got 4 numbers that are not finite"):
+        patches.random_like(key, np.full(4, np.nan, np.float32))
+
+
+def test_successors_out_of_range_are_refused():
+    reward, never = np.zeros((2, 2), np.float32), np.zeros((2, 2), bool)
+    for state in (-1, 2):
+        successor = jnp.asarray([[0, 1], [1, state]])
+        with pytest.raises(
+            ValueError, match=f"successor: got {state}; allowed: 0 to 1"
+        ):
+            fields.agreement(HALF[0], HALF, successor, reward, never, ALL, 0.9)
+        for tool in (ways.path_probability, ways.reach_probability):
+            with pytest.raises(ValueError, match=f"successor: got {state}; allowed"):
+                tool(successor, HALF, never, ALL)
+        with pytest.raises(ValueError, match=f"successor: got {state}; allowed"):
+            ways.occupancy(successor, HALF, never, 0, 0.9)
+
+
+def test_methods_are_not_scored_on_no_pairs():
+    none = ROWS[:0]
+    with pytest.raises(ValueError, match="pairs of test: got 0; allowed: at least 1"):
+        truthlike.compare((ROWS, -ROWS, BITS), (none, none, BITS[:0]), KEY)

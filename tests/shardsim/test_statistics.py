@@ -176,3 +176,15 @@ def test_what_is_not_finite_is_refused_by_place(bad):
         statistics.mean_p(np.zeros((2, 2)), 0.0, "less")
     with pytest.raises(ValueError, match="allowed: that of x"):
         statistics.paired_permutation_energy(np.zeros((2, 2)), np.zeros((3, 2)))
+
+
+def test_levels_sides_and_features_that_are_none_are_refused():
+    x = np.arange(5.0)
+    for level in (0.0, 1.0, 95):
+        with pytest.raises(ValueError, match=f"level: got {level}; allowed: between 0"):
+            statistics.mean_interval(x, level)
+    with pytest.raises(ValueError, match="side: got 'up'; allowed: greater, less"):
+        statistics.mean_p(x, 1.0, "up")
+    for shape in ((0, 2), (3,)):
+        with pytest.raises(ValueError, match=r"x: got shape .*; allowed: features of"):
+            statistics.paired_permutation_energy(np.zeros(shape), np.zeros(shape))
