@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from jax.errors import JaxRuntimeError
 
             from shardsim.config import ConfigError
-            from shardsim.loop import Diverged, Interrupted
+            from shardsim.divergence import Diverged
+            from shardsim.loop import Interrupted
             from shardsim.runs import RunError
 
             return command(known, flags)
@@ -186,9 +187,7 @@ def _finish_training(found: Any, folder: Path) -> int:
     with runs.alone(folder), progress.bar(found) as moved:
         arms = training.run(found, folder, moved)
     for name, arm in arms.items():
-        mean = arm["mean"]
-        said = "no episode ended" if mean is None else f"{mean:.3f} reward per episode"
-        print(f"{name}: {said} in the last chunk")
+        print(training.told(found.train, name, arm))
     print(folder)
     return 0
 

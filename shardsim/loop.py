@@ -22,6 +22,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from shardsim import agent as agents
 from shardsim import (
     checkpoints,
+    divergence,
     grids,
     host,
     metrics,
@@ -46,10 +47,6 @@ CHECKPOINT_SECONDS = 60.0
 
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM: all that was learnt is on disk."""
-
-
-class Diverged(Exception):
-    """A loss was not finite; its text names the arm, the seed and the update."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +179,9 @@ def _advance(
 ) -> train.Carry:
     """Run a group of arms up to an update, from a checkpoint if there is one."""
     config = job.train
-    name = "+".join(arm.name for arm in group)
+    names = tuple(arm.name for arm in group)
+    name = "+".join(names)
+    lost = config.grid, config.num_seeds, names
     folder = job.folder / "checkpoints" / name
     owner = _owner(config, job, group)
     found = checkpoints.newest(folder, carry, owner)
@@ -190,8 +189,7 @@ def _advance(
         carry = found.carry
         for text in found.refused:
             print(f"shardsim: {text}; refused", file=sys.stderr)
-        _raise_if_failed(config, group, np.asarray(carry.failed))
-    names = tuple(arm.name for arm in group)
+        divergence.check(*lost, np.asarray(carry.failed))
     _rewind(job.folder, names, -1 if found is None else found.update)
     shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
     stops, kept = schedule.boundaries(config, shared)
@@ -207,7 +205,7 @@ def _advance(
             carry = _chunk(job, chunk, group, carry, stop - done, done)
             done = stop
             failed = np.asarray(carry.failed)
-            broken = bool((failed >= 0).any())
+            broken = bool((failed >= 0).any()) and not config.grid
             # what is noted before the checkpoint is made again if the checkpoint is not
             # reached; the other way round it would be missed
             if end is None and done in kept and not broken:
@@ -217,7 +215,7 @@ def _advance(
             if done == last or stopped or overdue or broken:
                 checkpoints.save(folder, done, carry, owner)
                 saved = time.monotonic()
-            _raise_if_failed(config, group, failed)
+            divergence.check(*lost, failed)
             if stopped:
                 raise Interrupted(
                     f"stopped by signal {stopped[0]} after update {done} of {name}"
@@ -270,8 +268,10 @@ def _chunk(
     summed = jax.device_get(noted)
     seconds = time.perf_counter() - began
     steps = updates * config.num_envs * config.num_steps
-    for arm, totals in zip(group, summed, strict=True):
+    failed = np.asarray(carry.failed)
+    for index, (arm, totals) in enumerate(zip(group, summed, strict=True)):
         told = metrics.rates(totals, updates, steps)
+        told |= divergence.noted(failed[:, index])
         row = {"arm": arm.name, "phase": phase.name, "update": done + updates, **told}
         runs.append_line(job.folder / "metrics.jsonl", row)
         rate = steps * config.population / seconds
@@ -284,17 +284,3 @@ def _snapshot(job: Job, arm: Arm, update: int, agent: agents.Agent) -> None:
     snapshots.write(job.folder, arm.name, update, agent)
     row = {"arm": arm.name, "snapshot": update, **job.report(arm.name, update, agent)}
     runs.append_line(job.folder / "metrics.jsonl", row)
-
-
-def _raise_if_failed(
-    config: schedule.TrainConfig, group: tuple[Arm, ...], failed: np.ndarray
-) -> None:
-    for index, arm in enumerate(group):
-        seeds = np.flatnonzero(failed[:, index] >= 0)
-        if len(seeds):
-            first = int(seeds[np.argmin(failed[seeds, index])])
-            which = grids.element(config.grid, config.num_seeds, first)
-            raise Diverged(
-                f"loss not finite: arm {arm.name}, {which}, update "
-                f"{failed[first, index]}; what was learnt before it is on disk"
-            )

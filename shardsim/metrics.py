@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 COUNTED = ("reward", "episodes", "truncated", "rewards")
@@ -48,8 +49,8 @@ def pack(named: Mapping[str, Float[Array, "..."]]) -> Metrics:
 def rates(metrics: Metrics, updates: int, steps: int) -> dict[str, list[Any]]:
     """Sums over updates as what a line of metrics says: a number for each seed.
 
-    What is counted is told by the step, the rest by the update. A seed none of whose
-    episodes ended has no reward per episode: None.
+    What is counted is told by the step, the rest by the update. None for what is not
+    finite, and for the reward per episode of a seed none of whose episodes ended.
 
     Args:
       metrics: [N, M], on the host.
@@ -57,7 +58,7 @@ def rates(metrics: Metrics, updates: int, steps: int) -> dict[str, list[Any]]:
     """
     named = metrics.by_name()
     found: dict[str, list[Any]] = {
-        name: (total / (steps if name in COUNTED else updates)).tolist()
+        name: _told(total / (steps if name in COUNTED else updates))
         for name, total in named.items()
     }
     found["reward per episode"] = [
@@ -65,6 +66,13 @@ def rates(metrics: Metrics, updates: int, steps: int) -> dict[str, list[Any]]:
         for reward, ended in zip(named["reward"], named["episodes"], strict=True)
     ]
     return found
+
+
+def _told(numbers: Float[np.ndarray, "..."]) -> list[Any]:
+    found = numbers.astype(object)
+    found[~np.isfinite(numbers)] = None  # JSON has no such numbers
+    told: list[Any] = found.tolist()
+    return told
 
 
 def means(metrics: Metrics) -> dict[str, Float[Array, "..."]]:

@@ -117,7 +117,7 @@ def graft(
         )
         optimizer = {**source.optimizer, "value": state}
         learners.append(train.Learner(agent, optimizer, hyper))
-    failed = jnp.full((stem.failed.shape[0], len(fresh)), -1, jnp.int32)
+    failed = jnp.tile(stem.failed, (1, len(fresh)))  # all arms go on from one E
     carry = stem._replace(learners=tuple(learners), failed=failed)
     # a chunk gives its input's memory away: no two arms may share an array
     return jax.tree.map(jnp.copy, carry)

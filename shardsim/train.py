@@ -114,8 +114,8 @@ class Learnt(NamedTuple):
 def absorb(setting: Setting, carry: Carry, trajectory: Trajectory) -> Learnt:
     """Let every arm learn from T x B steps, wherever they come from.
 
-    An arm whose loss or gradient is not finite keeps what it had before. The carry's
-    worlds are not read.
+    An arm whose loss or gradient is not finite keeps what it had before, for good. The
+    carry's worlds are not read.
     """
     _, order_key = _keys(carry.key, carry.update)
     shared = _episodes(trajectory)
@@ -128,9 +128,10 @@ def absorb(setting: Setting, carry: Carry, trajectory: Trajectory) -> Learnt:
         )
         fine = jnp.isfinite(measured["loss"] + measured["gradient_norm"])
         both = (new.agent, new.optimizer), (learner.agent, learner.optimizer)
+        sound = carry.failed[index] < 0
+        fine = fine & sound
         kept.append(jax.tree.map(lambda a, b, ok=fine: jnp.where(ok, a, b), *both))
-        first = (carry.failed[index] < 0) & ~fine
-        failed.append(jnp.where(first, carry.update, carry.failed[index]))
+        failed.append(jnp.where(sound & ~fine, carry.update, carry.failed[index]))
         noted.append(metrics.pack({**shared, **measured}))
     trained, optimizers = zip(*kept, strict=True)
     return Learnt(trained, optimizers, jnp.stack(failed), tuple(noted))

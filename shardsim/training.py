@@ -11,7 +11,17 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from shardsim import acting, grids, loop, outside, phases, runs, schedule, value
+from shardsim import (
+    acting,
+    divergence,
+    grids,
+    loop,
+    outside,
+    phases,
+    runs,
+    schedule,
+    value,
+)
 from shardsim import agent as agents
 from shardsim import config as configs
 from shardsim.arms import ArmConfig, check_arms, check_spelling, size_arms
@@ -93,8 +103,8 @@ def run(
     """Train every arm into a run folder that has been created.
 
     Returns:
-      By arm, the reward per episode in its last chunk, a number for each seed; as
-      written to results.json.
+      By arm, the reward per episode in its last chunk, a number for each seed, and the
+      update in which the seed diverged, if it did; as written to results.json.
     """
     began = time.perf_counter()
 
@@ -116,7 +126,7 @@ def run(
     last = {}
     for row in runs.read_lines(folder / "metrics.jsonl"):
         if "update" in row:
-            last[row["arm"]] = row["reward per episode"]
+            last[row["arm"]] = row
     arms = {
         name: _reached(training.train, last[name])
         for name in training.arms
@@ -136,18 +146,33 @@ def run(
     return arms
 
 
-def _reached(train: schedule.TrainConfig, reward: list[float | None]) -> dict[str, Any]:
+def _reached(train: schedule.TrainConfig, row: dict[str, Any]) -> dict[str, Any]:
     """Reward per episode of N elements: as it is, its mean, and that of each point.
 
-    Means are of the elements in which an episode ended; None where there are none.
+    Means are of the elements in which an episode ended, and which did not diverge; None
+    where there are none.
     """
     step = train.num_seeds
+    diverged = row.get("diverged", [None] * train.population)
+    pairs = zip(row["reward per episode"], diverged, strict=True)
+    reward = [got if lost is None else None for got, lost in pairs]
     points = [reward[n : n + step] for n in range(0, len(reward), step)]
     return {
         "reward per episode": reward,
         "mean": mean_of(reward),
         "mean of each point": [mean_of(point) for point in points],
+        "diverged": diverged,
     }
+
+
+def told(train: schedule.TrainConfig, name: str, arm: dict[str, Any]) -> str:
+    """A line on how an arm did."""
+    mean, lost = arm["mean"], arm["diverged"]
+    said = "no episode ended" if mean is None else f"{mean:.3f} reward per episode"
+    said = f"{name}: {said} in the last chunk"
+    if all(update is None for update in lost):
+        return said
+    return f"{said}; {divergence.told(train.grid, train.num_seeds, lost)}"
 
 
 def mean_of(reward: list[float | None]) -> float | None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from jax.errors import JaxRuntimeError
 
-from shardsim import cli, loop, results, runs, training
+from shardsim import cli, divergence, loop, results, runs, training
 
 
 def lines(capsys):
@@ -245,7 +245,7 @@ def test_the_same_config_gives_the_same_bytes(tiny_yaml, tiny_run, tmp_path):
         (KeyboardInterrupt(), 130, "resume goes on from the last checkpoint"),
         (OSError(28, "No space left on device"), 1, "No space left on device"),
         (loop.Interrupted("stopped by signal 15"), 130, "shardsim resume RUN"),
-        (loop.Diverged("loss not finite: arm a"), 1, "loss not finite"),
+        (divergence.Diverged("loss not finite: arm a"), 1, "loss not finite"),
         (JaxRuntimeError("RESOURCE_EXHAUSTED: Out\nof memory"), 1, "Out of memory"),
         (MemoryError(), 1, "out of memory"),
         (OverflowError("value 4000000000"), 1, "value 4000000000"),

@@ -36,6 +36,7 @@ FLOORS = {
     "objective": 3,
     "stored": 3,
     "grids": 3,
+    "divergence": 3,
     "optimize": 3,
     "train": 3,
     "phases": 3,
