@@ -63,9 +63,9 @@ def outcome(entry: Mapping[str, Any]) -> str:
     """How the controls of a prediction came out, the goal of its arms among them."""
     found = {control["passed"] for control in entry["controls"]}
     if entry.get("unlearnt"):
-        found.add("failed")
-    worst = (word for word in ("failed", "undecided", "passed") if word in found)
-    return next(worst, "none")
+        found.add("goal missed")
+    words = ("failed", "goal missed", "undecided", "passed")
+    return next((word for word in words if word in found), "none")
 
 
 def verdicts(results: Mapping[str, Any]) -> str:
@@ -89,7 +89,7 @@ def verdicts(results: Mapping[str, Any]) -> str:
                 markup.number(f"{entry['p']:.2g}"),
                 f'<td class="verdict" title="{markup.text(SIDES[entry["verdict"]])}">'
                 f"{markup.text(entry['verdict'])}</td>",
-                f'<td class="{controls}">{controls}</td>',
+                f'<td class="{controls.split()[-1]}">{controls}</td>',
                 markup.cell("-" if made is None else made["verdict"]),
             ]
         )

@@ -162,7 +162,8 @@ def _files(named: list[tuple[Path, Any, str]], most: int | None) -> list[list[Pa
         files = sorted((folder / "snapshots" / name).glob("*.npz"))
         if not files:
             raise runs.RunError(
-                f"{folder / 'snapshots' / name}: no snapshot to look at"
+                f"{folder / 'snapshots' / name}: no snapshot to look at; an arm that "
+                "was not reached is trained by shardsim resume, --arms names others"
             )
         found.append(files)
     trained = all(config.arms[name].trained for _, config, name in named)

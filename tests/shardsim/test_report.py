@@ -148,7 +148,9 @@ def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
         (["passed", "passed"], [], "passed"),
         (["passed", "undecided"], [], "undecided"),
         (["undecided", "failed"], [], "failed"),
-        ([], ["mlp"], "failed"),
+        ([], ["mlp"], "goal missed"),
+        (["passed", "undecided"], ["mlp"], "goal missed"),
+        (["failed"], ["mlp"], "failed"),
     ],
 )
 def test_a_word_for_how_controls_came_out(passed, unlearnt, word):
