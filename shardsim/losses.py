@@ -192,7 +192,8 @@ def routed_loss(
     In the reference, whose experts make one policy, the error is that of what all
     experts say together. An expert of V can't learn by that: where one state has
     events of several labels, or labelled and unlabelled ones, the error of V is 0 for
-    none of them, and they drift apart without end.
+    none of them, and they drift apart without end. So does under an unlabelled error
+    of the whole V an expert that no label names.
 
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """

@@ -70,8 +70,8 @@ class Sharded:
     """Weight of K sum_k (mean share of shard k)^2 - 1, which is 0 when all shards
     are used alike. It can make shards that nothing else would: 0 by default."""
     routing: Routing | None = None
-    """Whether labelled rewards teach the shard of their source alone: shards made by
-    hand, a positive control."""
+    """Whether labelled rewards teach the shard of their source alone, with td
+    'per_shard': shards made by hand, a positive control."""
 
     def __post_init__(self) -> None:
         rules = {
@@ -108,6 +108,11 @@ class Sharded:
                     f"{self.aggregation!r} and credit {self.credit!r} no share of the "
                     "gates can be moved"
                 )
+        if self.routing is not None and self.td == "joint":
+            raise ValueError(
+                "td: got 'joint'; allowed with routing: 'per_shard', for the error of "
+                "a sum gives a shard that no label names nothing to settle on"
+            )
 
     @property
     def gates_sum_to_one(self) -> bool:

@@ -124,7 +124,9 @@ def test_gates_learn_labels_from_the_cost_of_naming_them_alone(agent, batch):
     """V's error passes by the gates where labels are known."""
 
     def slope(weight):
-        head = value.Sharded(shards=2, routing=value.Routing(gate_weight=weight))
+        head = value.Sharded(
+            shards=2, td="per_shard", routing=value.Routing(gate_weight=weight)
+        )
         rows = {"value": losses.Moves(value=1.0)}
         terms = objective.Terms(
             losses.LossTable(**rows), learning.TD(), head, False, 0.5, "float32"

@@ -132,7 +132,10 @@ def test_what_does_not_fit_together_is_refused(
             "arms.sharded.head.shards: got 1; allowed with routing",
         ),
         (
-            ["--arms.sharded.head.routing", "{overseen: 9}"],
+            [
+                *("--arms.sharded.head.routing", "{overseen: 9}"),
+                *("--arms.sharded.head.td", "per_shard"),
+            ],
             "arms.sharded.head.routing.overseen: got 9; allowed: 0 to 1",
         ),
     ],

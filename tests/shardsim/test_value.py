@@ -248,6 +248,10 @@ def test_only_the_planted_head_sees_the_context(key):
             functools.partial(value.Sharded, shards=1, routing=value.Routing()),
             "^shards: got 1; allowed with routing",
         ),
+        (
+            functools.partial(value.Sharded, routing=value.Routing()),
+            "^td: got 'joint'; allowed with routing: 'per_shard'",
+        ),
     ],
 )
 def test_impossible_heads_are_refused(make, message):

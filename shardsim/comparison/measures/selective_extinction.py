@@ -68,6 +68,10 @@ class SelectiveExtinction:
                 float(target.mean()),
                 float(others.mean()),
             ]
+            details[f"{arm}: mean V in kept, before and after"] = [
+                float(np.mean(self._level(evidence, arm, self.kept, phase)))
+                for phase in self.stages
+            ]
             details[f"{arm}: return / optimum in kept, before and after"] = [
                 float(self._earned(evidence, arm, phase).mean())
                 for phase in self.stages
@@ -100,14 +104,14 @@ class SelectiveExtinction:
     def _drop(
         self, evidence: base.Evidence, arm: str, name: str
     ) -> Float[np.ndarray, " N"]:
-        mask = evidence.conditions[name].reachable
-        before, after = (
-            _mean(evidence.stages[s][arm][name], mask) for s in self.stages
-        )
+        before, after = (self._level(evidence, arm, name, s) for s in self.stages)
         there = before > 1e-6
         left = np.where(there, after / np.where(there, before, 1.0), 1.0)
         return np.clip(1 - left, 0.0, 1.0)
 
-
-def _mean(reading: battery.Reading, mask: np.ndarray) -> Float[np.ndarray, " N"]:
-    return base.masked_mean(reading.value, mask)
+    def _level(
+        self, evidence: base.Evidence, arm: str, name: str, phase: str
+    ) -> Float[np.ndarray, " N"]:
+        """Mean V; a V that rises is no drop, and not what it was either."""
+        reading = evidence.stages[phase][arm][name]
+        return base.masked_mean(reading.value, evidence.conditions[name].reachable)
