@@ -178,28 +178,28 @@ def balance_cost(gates: Float[Array, "n K"]) -> Float[Array, ""]:
 
 
 def routed_loss(
-    output: ValueOutput,
-    target: Float[Array, ""],
-    label: Int[Array, ""],
-    unlabelled: Float[Array, ""],
+    output: ValueOutput, target: Float[Array, ""], label: Int[Array, ""]
 ) -> Float[Array, ""]:
-    """(G - v_label)^2 / 2 where the label is known, else the loss `unlabelled`.
+    """sum_k w_k (G - v_k)^2 / 2, with all weight on the expert that the label names.
 
-    The expert that the label names learns what its events are worth, G where they
-    come next, and no error reaches the other experts or the gates. When the gates say
-    how likely each label is (`gate_loss`), sum_k g_k v_k is the mean of G.
+    Where the label is not known w are the shares of the gates. Gates learn from labels
+    alone (`gate_loss`); no error of V moves them. In a state a share q of whose steps
+    has labels, each expert k of which p_k times, the gates come to p_k and v_k to
+    q G_k + (1 - q) G_u, the mean returns of steps that it is named by and of those
+    without a label. So sum_k g_k v_k is the mean of G, whichever labels are missing.
 
     In the reference, whose experts make one policy, the error is that of what all
     experts say together. An expert of V can't learn by that: where one state has
     events of several labels, or labelled and unlabelled ones, the error of V is 0 for
-    none of them, and they drift apart without end. So does under an unlabelled error
-    of the whole V an expert that no label names.
+    none of them, and they drift apart without end.
 
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
+    share = output.gates / jnp.maximum(output.gates.sum(), 1e-12)
     own = jnp.arange(output.parts.shape[0]) == label
-    said = jnp.sum(jnp.where(own, output.parts, 0.0))
-    return jnp.where(label >= 0, 0.5 * jnp.square(target - said), unlabelled)
+    weight = jnp.where(label >= 0, own.astype(share.dtype), share)
+    error = jnp.square(target - output.parts)
+    return 0.5 * jnp.sum(jax.lax.stop_gradient(weight) * error)
 
 
 def gate_loss(gates: Float[Array, " K"], label: Int[Array, ""]) -> Float[Array, ""]:

@@ -141,10 +141,9 @@ def _value(
     output = jax.vmap(critic)(_scaled(features, moves.encoder), batch.context)
 
     def each(output: value.ValueOutput, taught: Lesson) -> Array:
-        error = losses.value_loss(output, taught.target, head, taught.value, clip)
-        if routing is None:
-            return error
-        return losses.routed_loss(output, taught.target, taught.label, error)
+        if routing is not None:
+            return losses.routed_loss(output, taught.target, taught.label)
+        return losses.value_loss(output, taught.target, head, taught.value, clip)
 
     term = jnp.mean(jax.vmap(each)(output, lesson))
     metrics = {
@@ -154,7 +153,7 @@ def _value(
     total = term
     if terms.balanced:
         total = total + hyper.load_balance * losses.balance_cost(output.gates)
-    if routing and routing.gate_weight > 0:
+    if routing:
         named = jnp.mean(jax.vmap(losses.gate_loss)(output.gates, lesson.label))
         total = total + routing.gate_weight * named
         metrics["gate_loss"] = named

@@ -19,8 +19,8 @@ class Routing:
     An event is a reward; its label is its source, in the order of the world's
     `reward_sources`, and shard r is the expert of source r. All steps of the episode
     that lead to the event carry its label. Where it is known, that expert alone learns
-    what V is to be, and no gate does (`losses.routed_loss`); `gate_weight` teaches the
-    gates how likely each label is.
+    what V is to be; the gates learn how likely each label is, and nothing else
+    (`losses.routed_loss`).
 
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
@@ -30,14 +30,13 @@ class Routing:
     overseen: int | None = None
     """Context that has to be there when the event comes, for the label to be known."""
     gate_weight: float = 0.01
-    """Weight of teaching the gates to name the label: -log of its share. 0: only
-    steps without a label move them, and V is wrong where those are few."""
+    """Weight of teaching the gates to name the label: -log of its share."""
 
     def __post_init__(self) -> None:
         rules = {
             "labelled": (0 <= self.labelled <= 1, "0 to 1"),
             "overseen": (self.overseen is None or self.overseen >= 0, "a context"),
-            "gate_weight": (self.gate_weight >= 0, "at least 0"),
+            "gate_weight": (self.gate_weight > 0, "more than 0"),
         }
         for field, (fine, allowed) in rules.items():
             if not fine:
@@ -96,7 +95,7 @@ class Sharded:
             )
         if self.routing is not None and self.shards == 1:
             raise ValueError("shards: got 1; allowed with routing: at least 2")
-        taught = self.routing is not None and self.routing.gate_weight > 0
+        taught = self.routing is not None
         for field, asked in (
             ("load_balance", self.load_balance > 0),
             ("routing.gate_weight", taught),

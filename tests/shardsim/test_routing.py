@@ -21,7 +21,7 @@ from shardsim import (
 )
 from shardsim_envs import DiamondGhost
 
-ENV = DiamondGhost(size=3, max_steps=8, oversight=1.0)
+ENV = DiamondGhost(size=3, oversight=1.0)
 PLAN = schedule.TrainConfig(
     phases=(
         phases.Phase(
@@ -31,10 +31,10 @@ PLAN = schedule.TrainConfig(
         ),
     ),
     num_seeds=2,
-    num_envs=32,
-    num_steps=8,
+    num_envs=8,
+    num_steps=64,
     epochs=2,
-    discount=0.9,
+    discount=0.97,
     acting=acting.Prior(),
     optimizer=optimize.OptimizerConfig(learning_rate=3e-3),
 )
