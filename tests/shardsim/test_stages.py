@@ -51,9 +51,7 @@ def measured(conditions, whole, left, **changes):
     kept = {"acquisition": {"arm": at(full)}, "extinction": {"arm": at(after)}}
     how = battery.judged(acting.Lookahead(), 0.9, ENV.max_steps)
     readings = {"arm": kept["extinction"]["arm"]}
-    return measure.measure(
-        measures.Evidence(ENV, conditions, readings, how, kept)
-    ).values
+    return measure.measure(measures.Evidence(ENV, conditions, readings, how, kept))
 
 
 def test_by_hand(conditions):
@@ -63,17 +61,21 @@ def test_by_hand(conditions):
         "only_1": [0.9, 0.0, 1.2, 0.0],
         "only_0_with_cue": [0.5, 0.0, 0.9, 0.95],
     }
-    got = measured(conditions, [2.0, 1.0, 0.5, 1.0], left)
+    found = measured(conditions, [2.0, 1.0, 0.5, 1.0], left)
+    got = found.values
     np.testing.assert_allclose(got["arm"], [2 / 3, 0.0, 1.0, 0.0], atol=1e-6)
     np.testing.assert_allclose(got["arm/same"], [0.0, 0.0, 2 / 3, 0.0], atol=1e-6)
     np.testing.assert_allclose(got["arm/drop"], [0.5, 1.0, 0.5, 0.05], atol=1e-6)
-    got = measured(conditions, [1.0] * 4, left, least=0.0)
+    before, after = found.details["arm: mean V in kept, before and after"]
+    shares = (2.0 * 0.9 + 0.0 + 0.5 * 1.2 + 0.0) / 4.5
+    assert after / before == pytest.approx(shares, rel=1e-5)
+    got = measured(conditions, [1.0] * 4, left, least=0.0).values
     assert got["arm"][3] == pytest.approx((0.05 - 1) / 1.05)
 
 
 def test_what_was_never_wanted_is_not_lost(conditions):
     left = {name: [0.0, 0.0] for name in conditions}
-    got = measured(conditions, [0.0, -1.0], left)
+    got = measured(conditions, [0.0, -1.0], left).values
     assert got["arm"].tolist() == [0.0, 0.0]
 
 
@@ -143,6 +145,9 @@ def test_what_a_run_says_of_its_stages(run):
     assert found["values"]["exact/drop"] == [1.0]
     told = "exact: return / optimum in kept, before and after"
     np.testing.assert_allclose(found["details"][told], 1.0, atol=0.05)
+    before, after = found["details"]["exact: mean V in kept, before and after"]
+    assert before == pytest.approx(after, abs=1e-6)
+    assert before > 0.1
 
 
 def test_how_far_apart_gates_are(conditions):
