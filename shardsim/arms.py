@@ -103,6 +103,11 @@ def _check_heads(
                 f"train.grid.load_balance: got values; allowed: none with arm {name}, "
                 "no share of whose gates can be moved"
             )
+        if "load_balance" in train.grid and head.routing is not None:
+            raise ValueError(
+                f"train.grid.load_balance: got values; allowed: none with arm {name}, "
+                "whose gates learn from labels alone"
+            )
         if clipped and head.td == "per_shard":
             raise ValueError(
                 f"{place}.td: got 'per_shard'; allowed with a value clip: 'joint', or "

@@ -93,25 +93,39 @@ class Sharded:
                 "allowed: 'convex' or 'winner', for K shards that are each worth the "
                 "whole return can't be added up under gates that don't sum to 1"
             )
-        if self.routing is not None and self.shards == 1:
+        if self.load_balance > 0 and not self.shares_move:
+            raise ValueError(
+                f"load_balance: got a weight; allowed: 0, for with {self._gating} no "
+                "share of the gates can be moved"
+            )
+        if self.routing is not None:
+            self._check_routing()
+
+    def _check_routing(self) -> None:
+        if self.shards == 1:
             raise ValueError("shards: got 1; allowed with routing: at least 2")
-        taught = self.routing is not None
-        for field, asked in (
-            ("load_balance", self.load_balance > 0),
-            ("routing.gate_weight", taught),
-        ):
-            if asked and not self.shares_move:
-                raise ValueError(
-                    f"{field}: got a weight; allowed: 0, for with gate {self.gate!r} "
-                    f"(top {self.top} of {self.shards}), aggregation "
-                    f"{self.aggregation!r} and credit {self.credit!r} no share of the "
-                    "gates can be moved"
-                )
-        if self.routing is not None and self.td == "joint":
+        if self.gate == "top_k" or not self.shares_move:
+            raise ValueError(
+                f"routing: got values; allowed: null, for with {self._gating} labels "
+                "can't teach all gates"
+            )
+        if self.load_balance > 0:
+            raise ValueError(
+                f"load_balance: got {self.load_balance}; allowed with routing, whose "
+                "gates learn from labels alone: 0"
+            )
+        if self.td == "joint":
             raise ValueError(
                 "td: got 'joint'; allowed with routing: 'per_shard', for the error of "
                 "a sum gives a shard that no label names nothing to settle on"
             )
+
+    @property
+    def _gating(self) -> str:
+        return (
+            f"gate {self.gate!r} (top {self.top} of {self.shards}), aggregation "
+            f"{self.aggregation!r} and credit {self.credit!r}"
+        )
 
     @property
     def gates_sum_to_one(self) -> bool:

@@ -160,6 +160,15 @@ def test_no_grid_of_a_cost_that_moves_nothing(training_yaml):
         config.build(training.Training, data)
 
 
+def test_no_grid_of_a_cost_beside_labels(training_yaml):
+    data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
+    data["arms"]["sharded"]["head"] |= {"td": "per_shard", "routing": {}}
+    with pytest.raises(
+        config.ConfigError, match=r"grid\.load_balance: .* labels alone"
+    ):
+        config.build(training.Training, data)
+
+
 def test_no_gates_no_grid_of_their_cost(training_yaml):
     data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
     config.build(training.Training, data)

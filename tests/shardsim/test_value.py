@@ -234,10 +234,7 @@ def test_only_the_planted_head_sees_the_context(key):
             )
             for field, cost in (
                 ("load_balance", {"load_balance": 1.0}),
-                (
-                    r"routing\.gate_weight",
-                    {"routing": value.Routing(gate_weight=1.0)},
-                ),
+                ("routing", {"routing": value.Routing()}),
             )
         ),
         (
@@ -249,8 +246,28 @@ def test_only_the_planted_head_sees_the_context(key):
             "^shards: got 1; allowed with routing",
         ),
         (
+            functools.partial(
+                value.Sharded,
+                gate="top_k",
+                top=2,
+                aggregation="convex",
+                td="per_shard",
+                routing=value.Routing(),
+            ),
+            "^routing: got values; allowed: null, for with gate 'top_k'",
+        ),
+        (
             functools.partial(value.Sharded, routing=value.Routing()),
             "^td: got 'joint'; allowed with routing: 'per_shard'",
+        ),
+        (
+            functools.partial(
+                value.Sharded,
+                td="per_shard",
+                load_balance=0.5,
+                routing=value.Routing(),
+            ),
+            "^load_balance: got 0.5; allowed with routing",
         ),
     ],
 )
