@@ -1,6 +1,6 @@
 """What becomes of a population when the loss of one of its elements is not finite.
 
-An element stays as it was before that update. Without a grid its arm ends there, for
+An element stays as it was before that update. Without a grid the run ends there, for
 seeds that are left out would bias a comparison; with one the other elements go on, as a
 learning rate that is too large for one point says nothing of the others.
 """
@@ -18,6 +18,12 @@ class Diverged(Exception):
     """A loss was not finite; its text names the arm, the seed and the update."""
 
 
+def ends(grid: grids.Grid, failed: Int[np.ndarray, "N arms"]) -> bool:
+    """Whether nothing can come of some arm any more."""
+    lost = failed >= 0
+    return bool(lost.all(axis=0).any() if grid else lost.any())
+
+
 def check(
     grid: grids.Grid,
     num_seeds: int,
@@ -33,8 +39,7 @@ def check(
       Diverged: an element of a run without a grid, or all elements of an arm.
     """
     for name, when in zip(names, failed.T, strict=True):
-        lost = when >= 0
-        if lost.all() if grid else lost.any():
+        if ends(grid, when[:, None]):
             raise Diverged(
                 f"loss not finite: arm {name}, {_first(grid, num_seeds, when)}; "
                 "what was learnt before it is on disk"

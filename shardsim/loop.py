@@ -205,7 +205,7 @@ def _advance(
             carry = _chunk(job, chunk, group, carry, stop - done, done)
             done = stop
             failed = np.asarray(carry.failed)
-            broken = bool((failed >= 0).any()) and not config.grid
+            broken = divergence.ends(config.grid, failed)
             # what is noted before the checkpoint is made again if the checkpoint is not
             # reached; the other way round it would be missed
             if end is None and done in kept and not broken:

@@ -114,8 +114,8 @@ class Learnt(NamedTuple):
 def absorb(setting: Setting, carry: Carry, trajectory: Trajectory) -> Learnt:
     """Let every arm learn from T x B steps, wherever they come from.
 
-    An arm whose loss or gradient is not finite keeps what it had before, for good. The
-    carry's worlds are not read.
+    An arm whose loss or gradient is not finite keeps what it had before, for good; from
+    the next update on so do those for which it acts. The carry's worlds are not read.
     """
     _, order_key = _keys(carry.key, carry.update)
     shared = _episodes(trajectory)
@@ -133,6 +133,9 @@ def absorb(setting: Setting, carry: Carry, trajectory: Trajectory) -> Learnt:
         kept.append(jax.tree.map(lambda a, b, ok=fine: jnp.where(ok, a, b), *both))
         failed.append(jnp.where(sound & ~fine, carry.update, carry.failed[index]))
         noted.append(metrics.pack({**shared, **measured}))
+    if setting.data == "agent" and len(failed) > 1:
+        actor = failed[0]
+        failed = [jnp.where((f < 0) & (actor >= 0), actor, f) for f in failed]
     trained, optimizers = zip(*kept, strict=True)
     return Learnt(trained, optimizers, jnp.stack(failed), tuple(noted))
 
