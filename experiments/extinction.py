@@ -20,16 +20,27 @@ by the true context by hand) has to keep more than the margin; V of the extingui
 floor has to be lost; set against itself, with the neutral cue, it has to give nothing;
 V* of each phase's rewards gives 1. The goal is asked for at the end of acquisition.
 
-One thing more was asked by a flag, with what is expected written down before it was
-run: between gates that are learned and shards that are made by hand, gradients can be
-routed to the shard of the fruit that paid, and gates taught to name it
-(--arms.sharded.head.routing.gate-weight 0.1). There P13a and P13c are to say SHARD,
-and P13b and P13d are not: both floors of one fruit have one shard. It came out that
-such agents do not learn the task: 21% of the optimum, untrained ones 42%, so that no
-claim stands. From mlp's data (and --train.data paired --train.behaviour mlp) they get
-to 48%, and their V does what was expected, without a claim: P13a +0.66 (+0.29 to
-+1.01), P13c +0.42 (+0.07 to +0.73), P13b +0.05 (-0.03 to +0.14), P13d +0.24 (-0.03 to
-+0.56), each with 8 seeds.
+One thing more was asked by flags, with what is expected written down before it was run:
+between gates that are learned and shards that are made by hand, rewards can teach the
+shard of their source alone, and the gates learn to name it (--arms.sharded.head.td
+per_shard --arms.sharded.head.routing "{}"). There P13a and P13c are to say SHARD, and
+P13b and P13d are not: both floors of one fruit have one shard. So it came out, with all
+controls passed and 99% of the optimum:
+
+        8 seeds                       20 seeds
+  P13a  +0.360 (+0.259 to +0.487)     +0.320 (+0.261 to +0.382)     shard
+  P13b  -0.000 (-0.010 to +0.010)     +0.002 (-0.003 to +0.007)     no difference
+  P13c  +0.588 (+0.458 to +0.724)     +0.630 (+0.578 to +0.681)     shard
+  P13d  -0.002 (-0.035 to +0.028)     -0.010 (-0.022 to +0.002)     no difference
+
+Of V where the other fruit pays they have lost 0.49 at the end (20 seeds; mlp 0.93,
+planted 0.09), and earn 94% of the optimum there (68% and 95%); of V where the same one
+pays they have lost 0.99, like mlp. E learns on in every arm: V is not kept whole.
+
+The rule of learning was mended while this was asked, not the question. As it was first
+(an error of the whole V) agents did not learn the task, 21% of the optimum; in a second
+form P13a and P13c said SHARD too, but V of the other fruit's floor rose to up to 2.5
+where 0.8 is right, and they earned 29% there. `losses.routed_loss` says why.
 
 Command:  python experiments/extinction.py [--out DIR] [--train.num-seeds 20 ...]
 Minutes:  9 on 2 CPU cores, install apart

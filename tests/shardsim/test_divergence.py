@@ -1,4 +1,4 @@
-"""What diverges is named and keeps what it had; without it the others go on as before."""
+"""What diverges is named and keeps what it had; without it the others go on alike."""
 
 import numpy as np
 import pytest
