@@ -206,4 +206,5 @@ def gate_loss(gates: Float[Array, " K"], label: Int[Array, ""]) -> Float[Array, 
     """-log of the share of the gates that the labelled expert has; 0 without label."""
     share = gates / jnp.maximum(gates.sum(), 1e-12)
     own = jnp.sum(jnp.where(jnp.arange(gates.shape[0]) == label, share, 0.0))
-    return jnp.where(label >= 0, -jnp.log(jnp.maximum(own, 1e-12)), 0.0)
+    least = jnp.finfo(own.dtype).tiny  # a gate that is nearly shut has a slope too
+    return jnp.where(label >= 0, -jnp.log(jnp.maximum(own, least)), 0.0)

@@ -224,6 +224,20 @@ def test_gate_loss_by_hand():
     assert losses.gate_loss(gates, jnp.int32(-1)) == 0
 
 
+@pytest.mark.parametrize("far", [1.0, 28.0, 60.0])
+def test_a_gate_that_is_shut_learns_its_label(far):
+    """-log softmax has the slope p - 1 at its own logit, and p at the other."""
+
+    def cost(logits):
+        return losses.gate_loss(jax.nn.softmax(logits), jnp.int32(0))
+
+    slope = jax.grad(cost)(jnp.asarray([0.0, far]))
+    p = 1 / (1 + np.exp(far))
+    np.testing.assert_allclose(slope, [p - 1, 1 - p], rtol=1e-4)
+    none = jax.grad(lambda x: losses.gate_loss(jax.nn.softmax(x), jnp.int32(-1)))
+    assert (none(jnp.asarray([0.0, far])) == 0).all()
+
+
 def test_masked_loss_looks_at_hidden_cells_alone():
     """One cell of two is hidden: -log(1/4)."""
     logits = jnp.asarray([[[np.log(3.0)], [9.0]]], jnp.float32)
