@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from shardsim import config
+from shardsim.arms import ArmConfig
 from shardsim.comparison import markup
 
 SIDES = {
@@ -148,6 +150,21 @@ def omnibus(results: Mapping[str, Any]) -> str:
     )
 
 
+def head(found: Mapping[str, Any]) -> str:
+    """The kind of a head, and the fields in which it is not as that kind is by default.
+
+    Shards that labels made must not pass for shards that were left to themselves.
+    """
+    kind = found["kind"]
+    usual = config.to_dict(config.build(ArmConfig, {"head": {"kind": kind}}))["head"]
+    other = [
+        f"{name} {markup.shown(own)}"
+        for name, (own, _) in config.diff(found, usual).items()
+        if name.partition(".")[0] in found
+    ]
+    return f"{kind} ({'; '.join(other)})" if other else kind
+
+
 def arms(results: Mapping[str, Any]) -> str:
     """Sizes and returns of the arms, and tau beside the action gap."""
     gaps = results["action gap"]
@@ -155,15 +172,13 @@ def arms(results: Mapping[str, Any]) -> str:
     for name, arm in results["arms"].items():
         fractions = [x for x in arm["return fraction"] if x is not None]
         below = arm["trained"] and not arm["reached goal"] and fractions
-        share = markup.share(arm["mean return fraction"])
+        told, share = head(arm["head"]), markup.share(arm["mean return fraction"])
         ends = [markup.share(end(fractions, default=None)) for end in (min, max)]
         flag = f' <span class="failed">below {results["goal"]:.0%}</span>'
         rows.append(
             [
                 markup.cell(name),
-                markup.cell(
-                    arm["head"]["kind"] + ("" if arm["trained"] else ", untrained")
-                ),
+                markup.cell(told + ("" if arm["trained"] else ", untrained")),
                 markup.number(f"{arm['parameters of V']:,}"),
                 markup.number(str(arm["width"])),
                 f'<td class="number">{share}{flag if below else ""}</td>',

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shardsim import runs
-from shardsim.comparison import report, sections
+from shardsim.comparison import report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 SIZES = {"desktop": "1200,900", "phone": "400,800"}
@@ -139,23 +139,6 @@ def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
     assert (entry["unlearnt"], entry["stands"]) == (["mlp", "sharded"], False)
     page = (tiny_run / "report.html").read_text()
     assert "no claim stands of mlp and sharded, which missed the goal" in page
-
-
-@pytest.mark.parametrize(
-    ("passed", "unlearnt", "word"),
-    [
-        ([], [], "none"),
-        (["passed", "passed"], [], "passed"),
-        (["passed", "undecided"], [], "undecided"),
-        (["undecided", "failed"], [], "failed"),
-        ([], ["mlp"], "goal missed"),
-        (["passed", "undecided"], ["mlp"], "goal missed"),
-        (["failed"], ["mlp"], "failed"),
-    ],
-)
-def test_a_word_for_how_controls_came_out(passed, unlearnt, word):
-    entry = {"controls": [{"passed": p} for p in passed], "unlearnt": unlearnt}
-    assert sections.outcome(entry) == word
 
 
 @pytest.mark.slow

@@ -1,0 +1,35 @@
+"""Words of the report that are made of results."""
+
+import pytest
+
+from shardsim import config, value
+from shardsim.comparison import sections
+
+
+def test_a_head_is_told_by_what_is_not_its_default():
+    plain = config.to_dict(value.Sharded())
+    assert sections.head(plain) == "sharded"
+    made = value.Sharded(shards=2, td="per_shard", routing=value.Routing())
+    assert sections.head(config.to_dict(made)) == (
+        "sharded (shards 2; td per_shard; routing labelled 1, overseen -, "
+        "gate_weight 0.01)"
+    )
+    del plain["routing"]  # as it was written before there was such a field
+    assert sections.head(plain) == "sharded"
+
+
+@pytest.mark.parametrize(
+    ("passed", "unlearnt", "word"),
+    [
+        ([], [], "none"),
+        (["passed", "passed"], [], "passed"),
+        (["passed", "undecided"], [], "undecided"),
+        (["undecided", "failed"], [], "failed"),
+        ([], ["mlp"], "goal missed"),
+        (["passed", "undecided"], ["mlp"], "goal missed"),
+        (["failed"], ["mlp"], "failed"),
+    ],
+)
+def test_a_word_for_how_controls_came_out(passed, unlearnt, word):
+    entry = {"controls": [{"passed": p} for p in passed], "unlearnt": unlearnt}
+    assert sections.outcome(entry) == word
