@@ -157,6 +157,7 @@ def test_what_is_allowed_passes():
     assert jax.jit(board_map)(jnp.full((2, 2), 9)).states.shape == (2, 3)
 
 
+@pytest.mark.slow
 def test_whole_numbers_are_taken_for_floating_ones():
     stack = np.array([[2, 0, 0], [0, 3, 0], [4, 0, 0], [0, 5, 1]])
     got = dictionary.fit(KEY, stack, (1, 2))
@@ -212,6 +213,7 @@ TOOLS = {
 ANY_SIZE = {"leace", "mean difference", "svd", "action"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "int32"])
 @pytest.mark.parametrize("name", TOOLS)
 def test_narrow_and_whole_numbers_are_answered_as_wide_ones(name, kind):

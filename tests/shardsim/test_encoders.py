@@ -99,6 +99,7 @@ class TestLaws:
         assert (other[-1] != layers[-1]).any()
         np.testing.assert_array_equal(module.onward(other[0], 0), other[-1])
 
+    @pytest.mark.slow
     def test_in_bfloat16_every_layer_is_and_the_features_are_near(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
         graphdef, state = nnx.split(module)
