@@ -6,6 +6,7 @@ checkpoints are made and a signal is heeded. Symbols: N seeds.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import shutil
 import sys
@@ -181,7 +182,7 @@ def _advance(
     config = job.train
     names = tuple(arm.name for arm in group)
     name = "+".join(names)
-    lost = config.grid, config.num_seeds, names
+    go_on = functools.partial(divergence.check, config.grid, config.num_seeds, names)
     folder = job.folder / "checkpoints" / name
     owner = _owner(config, job, group)
     found = checkpoints.newest(folder, carry, owner)
@@ -189,7 +190,7 @@ def _advance(
         carry = found.carry
         for text in found.refused:
             print(f"shardsim: {text}; refused", file=sys.stderr)
-        divergence.check(*lost, np.asarray(carry.failed))
+        go_on(np.asarray(carry.failed))
     _rewind(job.folder, names, -1 if found is None else found.update)
     shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
     stops, kept = schedule.boundaries(config, shared)
@@ -215,7 +216,7 @@ def _advance(
             if done == last or stopped or overdue or broken:
                 checkpoints.save(folder, done, carry, owner)
                 saved = time.monotonic()
-            divergence.check(*lost, failed)
+            go_on(failed)
             if stopped:
                 raise Interrupted(
                     f"stopped by signal {stopped[0]} after update {done} of {name}"

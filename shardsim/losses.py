@@ -161,7 +161,7 @@ def value_loss(
     Experts, 1991; the clip that of PPO's authors.
     """
     if isinstance(head, Sharded) and head.td == "per_shard":
-        share = output.gates / jnp.maximum(output.gates.sum(), 1e-12)
+        share = shares(output.gates)
         return 0.5 * jnp.sum(share * jnp.square(target - output.parts))
     plain = 0.5 * jnp.square(target - output.value)
     if clip is None or old is None:
@@ -170,10 +170,14 @@ def value_loss(
     return jnp.maximum(plain, 0.5 * jnp.square(target - near))
 
 
+def shares(gates: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
+    """Gates divided by their sum; 0 where all are shut."""
+    return gates / jnp.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
+
+
 def balance_cost(gates: Float[Array, "n K"]) -> Float[Array, ""]:
     """K sum_k m_k^2 - 1, m_k the mean share of shard k over n; 0 if used alike."""
-    share = gates / jnp.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
-    mean = share.mean(axis=0)
+    mean = shares(gates).mean(axis=0)
     return gates.shape[-1] * jnp.sum(jnp.square(mean)) - 1.0
 
 
@@ -195,7 +199,7 @@ def routed_loss(
 
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
-    share = output.gates / jnp.maximum(output.gates.sum(), 1e-12)
+    share = shares(output.gates)
     own = jnp.arange(output.parts.shape[0]) == label
     weight = jnp.where(label >= 0, own.astype(share.dtype), share)
     error = jnp.square(target - output.parts)
@@ -204,7 +208,7 @@ def routed_loss(
 
 def gate_loss(gates: Float[Array, " K"], label: Int[Array, ""]) -> Float[Array, ""]:
     """-log of the share of the gates that the labelled expert has; 0 without label."""
-    share = gates / jnp.maximum(gates.sum(), 1e-12)
+    share = shares(gates)
     own = jnp.sum(jnp.where(jnp.arange(gates.shape[0]) == label, share, 0.0))
     least = jnp.finfo(own.dtype).tiny  # a gate that is nearly shut has a slope too
     return jnp.where(label >= 0, -jnp.log(jnp.maximum(own, least)), 0.0)

@@ -172,6 +172,6 @@ def _scaled(tree: PyTree, weight: float) -> PyTree:
 
 def gate_entropy(gates: Float[Array, "n K"]) -> Float[Array, " n"]:
     """Entropy of the normalised gates over log K, in [0, 1]; 0 for one part."""
-    share = gates / jnp.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
+    share = losses.shares(gates)
     nats = -jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12)), axis=-1)
     return nats / jnp.log(max(gates.shape[-1], 2))

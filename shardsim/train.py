@@ -126,10 +126,9 @@ def absorb(setting: Setting, carry: Carry, trajectory: Trajectory) -> Learnt:
         new, measured = learn(
             setting, head, learner, trajectory, carry.update, order_key
         )
-        fine = jnp.isfinite(measured["loss"] + measured["gradient_norm"])
-        both = (new.agent, new.optimizer), (learner.agent, learner.optimizer)
         sound = carry.failed[index] < 0
-        fine = fine & sound
+        fine = sound & jnp.isfinite(measured["loss"] + measured["gradient_norm"])
+        both = (new.agent, new.optimizer), (learner.agent, learner.optimizer)
         kept.append(jax.tree.map(lambda a, b, ok=fine: jnp.where(ok, a, b), *both))
         failed.append(jnp.where(sound & ~fine, carry.update, carry.failed[index]))
         noted.append(metrics.pack({**shared, **measured}))

@@ -156,7 +156,12 @@ def head(found: Mapping[str, Any]) -> str:
     Shards that labels made must not pass for shards that were left to themselves.
     """
     kind = found["kind"]
-    usual = config.to_dict(config.build(ArmConfig, {"head": {"kind": kind}}))["head"]
+    try:
+        usual = config.to_dict(config.build(ArmConfig, {"head": {"kind": kind}}))[
+            "head"
+        ]
+    except config.ConfigError:  # no such kind any more, or one without defaults
+        usual = {"kind": kind}
     other = [
         f"{name} {markup.shown(own)}"
         for name, (own, _) in config.diff(found, usual).items()

@@ -16,6 +16,7 @@ def test_a_head_is_told_by_what_is_not_its_default():
     )
     del plain["routing"]  # as it was written before there was such a field
     assert sections.head(plain) == "sharded"
+    assert sections.head({"kind": "gone", "size": 3}) == "gone (size 3)"
 
 
 @pytest.mark.parametrize(
