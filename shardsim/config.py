@@ -87,8 +87,8 @@ def _build_dataclass(options: tuple[type, ...], data: Any, place: str) -> Any:
         no_default = field.default is field.default_factory is dataclasses.MISSING
         if no_default and name not in data:
             raise ConfigError(
-                f"{_join(place, name)}: missing; allowed: a value, for there is no "
-                "default"
+                f"{_join(place, name)}: missing, and has no default; allowed: "
+                + leaves.wanted(hints[name])
             )
     values = {
         key: _build(hints[key], _of_kind(fields[key], inner), _join(place, key))

@@ -150,24 +150,27 @@ def omnibus(results: Mapping[str, Any]) -> str:
     )
 
 
-def head(found: Mapping[str, Any]) -> str:
-    """The kind of a head, and the fields in which it is not as that kind is by default.
+def unusual(found: Mapping[str, Any]) -> dict[str, str]:
+    """The fields in which a head is not as its kind is by default, with what they hold.
 
     Shards that labels made must not pass for shards that were left to themselves.
     """
-    kind = found["kind"]
     try:
-        usual = config.to_dict(config.build(ArmConfig, {"head": {"kind": kind}}))[
-            "head"
-        ]
+        arm = config.build(ArmConfig, {"head": {"kind": found["kind"]}})
+        usual = config.to_dict(arm)["head"]
     except config.ConfigError:  # no such kind any more, or one without defaults
-        usual = {"kind": kind}
-    other = [
-        f"{name} {markup.shown(own)}"
+        usual = {"kind": found["kind"]}
+    return {
+        name: markup.shown(own)
         for name, (own, _) in config.diff(found, usual).items()
         if name.partition(".")[0] in found
-    ]
-    return f"{kind} ({'; '.join(other)})" if other else kind
+    }
+
+
+def head(found: Mapping[str, Any]) -> str:
+    """The kind of a head and what is unusual about it, in a line."""
+    other = [f"{name} {own}" for name, own in unusual(found).items()]
+    return f"{found['kind']} ({'; '.join(other)})" if other else str(found["kind"])
 
 
 def arms(results: Mapping[str, Any]) -> str:

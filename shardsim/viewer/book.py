@@ -121,6 +121,7 @@ def _side(
         "arm": side.arm.name,
         "run": side.folder.name,
         "head": head,
+        "unusual": sections.unusual(head),
         "trained": side.arm.trained,
         "parameters": size,
         "seeds": side.seeds,

@@ -68,7 +68,7 @@ def test_builds_unions_lists_and_dictionaries():
 @pytest.mark.parametrize(
     ("data", "line"),
     [
-        ({}, "name: missing; allowed: a value, for there is no default"),
+        ({}, "name: missing, and has no default; allowed: a text"),
         (
             {"name": "a", "nome": 1},
             "nome: unknown key; allowed: name, shape, more, named, pair",

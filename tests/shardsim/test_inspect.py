@@ -150,6 +150,7 @@ def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
 def test_two_runs_stand_side_by_side(tiny_run, tmp_path, capsys):
     def other(config):
         config["train"]["td_lambda"] = 0.5
+        config["arms"]["sharded"]["head"]["td"] = "per_shard"
 
     folder = changed(tiny_run, tmp_path, other)
     out, results = tmp_path / "two.html", tmp_path / "numbers.json"
@@ -158,6 +159,8 @@ def test_two_runs_stand_side_by_side(tiny_run, tmp_path, capsys):
     found = json.loads(results.read_text())
     assert [side["arm"] for side in found["sides"]] == ["sharded", "sharded"]
     assert ["train.td_lambda", "0.9", "0.5"] in found["about"]["differ"]
+    mine, theirs = (side["unusual"] for side in found["sides"])
+    assert theirs == {**mine, "td": "per_shard"} != mine
     assert "MB in" in capsys.readouterr().out
 
 

@@ -20,9 +20,10 @@ function buildHead() {
     diffCard(about)));
 }
 function headWords(side) {
-  const { kind, ...rest } = side.head;
-  const said = Object.entries(rest).filter(([key]) => ["shards", "gate", "aggregation", "modulators"].includes(key));
-  return [kind + (side.trained ? "" : ", untrained"), ...said.map(([k, x]) => `${k} ${x}`)].join(" \u00b7 ");
+  // what a head is known by, and whatever is not as by default
+  const usual = ["shards", "gate", "aggregation", "modulators"].filter((key) => key in side.head);
+  const said = { ...Object.fromEntries(usual.map((key) => [key, side.head[key]])), ...side.unusual };
+  return [side.head.kind + (side.trained ? "" : ", untrained"), ...Object.entries(said).map(([k, x]) => `${k} ${x}`)].join(" \u00b7 ");
 }
 function diffCard(about) {
   const run = about.runs;
