@@ -62,7 +62,8 @@ def mean_interval(
     interval is expanded, alpha' / 2 = Phi(-sqrt(n / (n - 1)) t_{1 - alpha / 2, n - 1}),
     else it is too narrow by sqrt((n - 1) / n) and by a normal's quantile.
 
-    One seed gives no interval (NaN); equal numbers one of width 0. Of 8 and 20 numbers
+    One seed gives no interval (NaN); equal numbers one of width 0, which says nothing
+    of what few seeds do (`unseen_share`). Of 8 and 20 numbers
     it covers the mean .95 and .95 of the time if they are normal, .89 and .93 if they
     are exponential, .85 and .88 if they are lognormal, by simulation.
 
@@ -86,6 +87,15 @@ def mean_interval(
     return Interval(
         mean, min(float(low), mean - half), max(float(high), mean + half), level, n
     )
+
+
+def unseen_share(n: int, level: float = 0.95) -> float:
+    """The largest share of seeds that may do what none of n did: 1 - (1 - level)^(1/n).
+
+    31 % for 8 seeds and 14 % for 20, at 95 %: whoever does another thing in fewer is
+    absent from n draws more than 5 % of the time.
+    """
+    return float(1 - (1 - level) ** (1 / n))
 
 
 def mean_p(

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from shardsim import statistics
-from shardsim.comparison import rules
+from shardsim.comparison import rules, wording
 from shardsim.comparison.measures import base
 
 Verdict = Literal["shard", "network", "unitary", "no difference", "undecided"]
@@ -193,7 +193,7 @@ def _judgement(
         levels={arm: _interval(x, level) for arm, x in values.items()},
         verdict=verdict,
         p=p,
-        reason=_reason(values, rule, effect, verdict, p),
+        reason=wording.reason(values, rule, effect, verdict, p),
         controls=controls,
         stands=all(c.passed == "passed" for c in controls) and not unlearnt,
         unlearnt=unlearnt,
@@ -219,7 +219,9 @@ def _sensitivity(
         else f"shards made by hand are not seen ({verdict}), so that not to see any "
         "elsewhere is no evidence against them."
     )
-    sentence = f"{contrast.arm} less {contrast.against} is {_told(effect)}: {found}"
+    sentence = (
+        f"{contrast.arm} less {contrast.against} is {wording.told(effect)}: {found}"
+    )
     return Sensitivity(contrast.arm, effect, verdict, claim.p, seen, sentence)
 
 
@@ -228,42 +230,6 @@ def _interval(x: np.ndarray, level: float) -> statistics.Interval:
         return statistics.mean_interval(x, level)
     nan = float("nan")
     return statistics.Interval(nan, nan, nan, level, len(x))
-
-
-def _told(found: statistics.Interval) -> str:
-    """The estimate and its interval, as far as there are any."""
-    if not np.isfinite(found.estimate):
-        return "no number in some seed"
-    if not np.isfinite(found.low):
-        return f"{found.estimate:+.3f} (one seed has no interval)"
-    return f"{found.estimate:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-
-
-def _reason(
-    values: dict[str, np.ndarray],
-    rule: rules.Rule,
-    effect: statistics.Interval,
-    verdict: Verdict,
-    p: float,
-) -> str:
-    pair = rule.contrast
-    for arm in (pair.arm, pair.against):
-        bad = np.flatnonzero(~np.isfinite(values[arm]))
-        if len(bad):
-            return f"Arm {arm}, seed {bad[0]} gave no number, so nothing is claimed."
-    got = f"{pair.arm} less {pair.against} is {_told(effect)}"
-    side = rule.direction
-    return {
-        "shard": f"{got}, {side} than the margin {rule.margin:g}, as SHARD expects "
-        f"(p = {p:.3g}).",
-        "network": f"{got}, beyond the margin {rule.margin:g} against what SHARD "
-        f"expects (p = {p:.3g}).",
-        "no difference": f"{got}, within the margin {rule.margin:g} (p = {p:.3g}).",
-        "unitary": f"{got}, within the margin {rule.margin:g}, and both arms lie where "
-        f"one fixed utility does, {rule.unitary} (p = {p:.3g}).",
-        "undecided": f"{got}; at this number of seeds neither a difference beyond the "
-        f"margin {rule.margin:g} nor its absence is shown (p = {p:.3g}).",
-    }[verdict]
 
 
 def _check(
@@ -292,8 +258,6 @@ def _check(
         )
         if value is not None
     ]
-    sentence = (
-        f"{who} is {_told(found._replace(low=ends[0], high=ends[1]))}; it must be "
-        f"{' and '.join(bounds)}: {passed}."
-    )
+    told = f"{found.estimate:+.3f}" if exact else wording.told(found)
+    sentence = f"{who} is {told}; it must be {' and '.join(bounds)}: {passed}."
     return ControlResult(control, found, passed, sentence)

@@ -109,6 +109,26 @@ def test_one_seed_passes_no_control():
     assert "nan" not in got.reason
 
 
+def test_seeds_that_are_all_alike_are_told_so():
+    """An interval of no width is no certainty: few seeds may do another thing."""
+    alike = {"sharded": np.full(8, 0.5), "mlp": np.full(8, 0.5)}
+    got = judge.judge({"P": alike}, {"P": RULE})["P"]
+    assert got.verdict == "no difference"
+    assert (
+        "sharded less mlp is +0.000 in each of 8 seeds (what fewer than 31% of seeds do "
+        "may go unseen), within the margin" in got.reason
+    )
+
+
+def test_an_exact_number_is_told_without_an_interval():
+    control = rules.Control("exact", at_most=0.0)
+    rule = rules.Rule(RULE.contrast, "greater", 0.2, controls=(control,))
+    got = one(0.9, 0.5, rule, exact=np.array([-0.1]))
+    assert got.controls[0].sentence == (
+        "exact is -0.100; it must be at most 0: passed."
+    )
+
+
 @pytest.mark.parametrize(("made", "seen"), [(0.9, True), (0.5, False), (0.1, False)])
 def test_whether_shards_that_are_there_would_be_seen(made, seen):
     rule = rules.Rule(RULE.contrast, "greater", 0.2, positive="planted")

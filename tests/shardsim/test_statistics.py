@@ -201,3 +201,11 @@ def test_levels_sides_and_features_that_are_none_are_refused():
     for shape in ((0, 2), (3,)):
         with pytest.raises(ValueError, match=r"x: got shape .*; allowed: features of"):
             statistics.paired_permutation_energy(np.zeros(shape), np.zeros(shape))
+
+
+def test_what_no_seed_did_some_may_do():
+    """Of 8 draws none is of a kind that 31.2 % are, 5 % of the time."""
+    assert statistics.unseen_share(8) == pytest.approx(0.3123, abs=1e-4)
+    assert statistics.unseen_share(20) == pytest.approx(0.1391, abs=1e-4)
+    assert (1 - statistics.unseen_share(13, 0.9)) ** 13 == pytest.approx(0.1)
+    assert statistics.unseen_share(1) == pytest.approx(0.95)

@@ -1,0 +1,49 @@
+"""What is found, in sentences: estimates with their intervals, and why a verdict."""
+
+import numpy as np
+
+from shardsim import statistics
+from shardsim.comparison import rules
+
+
+def told(found: statistics.Interval) -> str:
+    """The estimate and its interval, as far as there are any."""
+    if not np.isfinite(found.estimate):
+        return "no number in some seed"
+    if not np.isfinite(found.low):
+        return f"{found.estimate:+.3f} (one seed has no interval)"
+    if found.low == found.high:
+        unseen = statistics.unseen_share(found.n, found.level)
+        return (
+            f"{found.estimate:+.3f} in each of {found.n} seeds (what fewer than "
+            f"{unseen:.0%} of seeds do may go unseen)"
+        )
+    return f"{found.estimate:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+
+
+def reason(
+    values: dict[str, np.ndarray],
+    rule: rules.Rule,
+    effect: statistics.Interval,
+    verdict: str,
+    p: float,
+) -> str:
+    """What the contrast is, and what that says beside the margin."""
+    pair = rule.contrast
+    for arm in (pair.arm, pair.against):
+        bad = np.flatnonzero(~np.isfinite(values[arm]))
+        if len(bad):
+            return f"Arm {arm}, seed {bad[0]} gave no number, so nothing is claimed."
+    got = f"{pair.arm} less {pair.against} is {told(effect)}"
+    side = rule.direction
+    return {
+        "shard": f"{got}, {side} than the margin {rule.margin:g}, as SHARD expects "
+        f"(p = {p:.3g}).",
+        "network": f"{got}, beyond the margin {rule.margin:g} against what SHARD "
+        f"expects (p = {p:.3g}).",
+        "no difference": f"{got}, within the margin {rule.margin:g} (p = {p:.3g}).",
+        "unitary": f"{got}, within the margin {rule.margin:g}, and both arms lie where "
+        f"one fixed utility does, {rule.unitary} (p = {p:.3g}).",
+        "undecided": f"{got}; at this number of seeds neither a difference beyond the "
+        f"margin {rule.margin:g} nor its absence is shown (p = {p:.3g}).",
+    }[verdict]
