@@ -42,6 +42,14 @@ The rule of learning was mended while this was asked, not the question. As it wa
 form P13a and P13c said SHARD too, but V of the other fruit's floor rose to up to 2.5
 where 0.8 is right, and they earned 29% there. `losses.routed_loss` says why.
 
+And another: how much of it goes by E? With E left as it is from the extinction on
+(--train.phases.N.losses.LOSS.encoder 0 for N 2 and 3, LOSS action and value), nothing
+that the parts of V have in common is left to be unlearned. Expected, before it was run:
+hand-made shards keep all of V in both other contexts (a lead of more than 0.8 over mlp
+in all four); routed ones keep more of V of the other fruit than they do where E learns
+(P13a above 0.32) and none of the same; in shards that are learned without labels there
+is no difference again, for their gates are much the same in all contexts.
+
 Command:  python experiments/extinction.py [--out DIR] [--train.num-seeds 20 ...]
 Minutes:  9 on 2 CPU cores, install apart
 Seen:     P13a: no difference; P13b: no difference; P13c: no difference; P13d: no
