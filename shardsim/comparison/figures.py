@@ -19,6 +19,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 GREY = "#666666"
 
+BY_HAND: Any = {"color": COLOURS[1], "marker": "D", "mfc": "white", "ms": 5}
+"""Shards that are there by construction, beside those that were learned."""
+
 STYLE: Any = {
     "svg.hashsalt": "shardsim",
     "font.size": 9,
@@ -38,24 +41,23 @@ def svg(figure: Figure) -> str:
 
 
 def forest(predictions: Mapping[str, Any]) -> str:
-    """Every effect in units of its margin, SHARD's side to the right."""
+    """Every effect in units of its margin, SHARD's side to the right.
+
+    Below each, where an arm has shards by construction, what the contrast makes of it.
+    """
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.4, 0.6 + 0.36 * len(predictions)), layout="tight")
+        figure = Figure(figsize=(7.4, 0.6 + 0.4 * len(predictions)), layout="tight")
         axes = figure.subplots()
-        axes.axvspan(-1, 1, color="#dddddd", lw=0, label="within the margin")
+        axes.axvspan(-1, 1, color="#dddddd", lw=0)
         axes.axvline(0, color=GREY, lw=0.8)
         for row, entry in enumerate(predictions.values()):
-            rule = entry["rule"]
-            sign = 1 if rule["direction"] == "greater" else -1
-            low, middle, high = (
-                _number(entry["effect"][key]) * sign / rule["margin"]
-                for key in ("low", "estimate", "high")
-            )
+            judged, made = entry["rule"], entry.get("sensitivity")
             colour = COLOURS[0] if entry["stands"] else GREY
-            axes.plot([low, high], [row, row], color=colour, lw=2)
-            axes.plot([middle], [row], "o", color=colour)
+            _effect(axes, row, entry["effect"], judged, color=colour)
+            if made is not None:
+                _effect(axes, row + 0.28, made["effect"], judged, **BY_HAND)
         axes.set_yticks(range(len(predictions)), list(map(plain, predictions)))
-        axes.set_ylim(len(predictions) - 0.5, -0.5)
+        axes.set_ylim(len(predictions) - 0.4, -0.5)
         axes.set_xscale("symlog", linthresh=2)
         reach = max(3.0, *(abs(x) for x in axes.get_xlim()))
         axes.set_xlim(-reach, reach)
@@ -64,6 +66,18 @@ def forest(predictions: Mapping[str, Any]) -> str:
         axes.minorticks_off()
         axes.set_xlabel("effect / margin   (right: where SHARD expects it)")
         return svg(figure)
+
+
+def _effect(
+    axes: Axes, row: float, effect: Any, rule: Any, color: str, **marker: Any
+) -> None:
+    sign = 1 if rule["direction"] == "greater" else -1
+    low, middle, high = (
+        _number(effect[key]) * sign / rule["margin"]
+        for key in ("low", "estimate", "high")
+    )
+    axes.plot([low, high], [row, row], color=color, lw=2)
+    axes.plot([middle], [row], color=color, **{"marker": "o", **marker})
 
 
 def curves(found: Mapping[str, Any], goal: float, phases: Mapping[str, int]) -> str:

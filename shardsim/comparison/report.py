@@ -18,7 +18,8 @@ ABOVE = ("verdicts", "curves", "seeds")
 CAPTIONS = {
     "verdicts": "Effects with 95 % intervals, each in units of its margin. Grey band: "
     "no difference that counts. Grey dot: a control did not come out as it "
-    "must, or an arm missed the goal.",
+    "must, or an arm missed the goal. Diamond: the same contrast with shards that were "
+    "made by hand in the place of the learned ones.",
     "curves": "Mean over seeds, and the range of all seeds. Dotted: the goal.",
     "seeds": "A dot a seed, a line the 95 % interval of the mean; what the number is "
     "stands under each prediction.",

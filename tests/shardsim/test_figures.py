@@ -24,6 +24,37 @@ def test_figures_take_names_as_they_are():
         assert picture.startswith("<?xml")
 
 
+@pytest.mark.parametrize("direction", ["greater", "less"])
+def test_hand_made_shards_are_drawn_beside_those_that_were_learned(
+    monkeypatch, direction
+):
+    """In units of the margin, where SHARD expects them to the right."""
+    drawn = []
+
+    def noted(axes, x, y, *form, **how):
+        drawn.append((x, y))
+
+    monkeypatch.setattr(figures.Axes, "plot", noted)
+    entry = {
+        "rule": {"direction": direction, "margin": 0.5},
+        "effect": {"estimate": -0.5, "low": -1.0, "high": 0.25},
+        "stands": True,
+    }
+    made = {"effect": {"estimate": 1.0, "low": 0.5, "high": 1.5}}
+    figures.forest({"P1": entry, "P2": {**entry, "sensitivity": made}})
+    sign = 1 if direction == "greater" else -1
+    learned = [[sign * -2.0, sign * 0.5], [sign * -1.0]]
+    assert [x for x, _ in drawn] == [
+        *learned,
+        *learned,
+        [sign * 1.0, sign * 3.0],
+        [sign * 2.0],
+    ]
+    heights = [y[0] for _, y in drawn]
+    assert heights[:4] == [0, 0, 1, 1]
+    assert 1 < heights[4] == heights[5] < 1.5
+
+
 def test_what_is_below_zero_is_drawn(monkeypatch):
     """Where steps cost, values and returns are negative too."""
     level = {"place": "c/0", "condition": "c", "context": [], "glyphs": {}}

@@ -115,8 +115,8 @@ def test_seeds_that_are_all_alike_are_told_so():
     got = judge.judge({"P": alike}, {"P": RULE})["P"]
     assert got.verdict == "no difference"
     assert (
-        "sharded less mlp is +0.000 in each of 8 seeds (what fewer than 31% of seeds do "
-        "may go unseen), within the margin" in got.reason
+        "sharded less mlp is +0.000 in each of 8 seeds (what fewer than 31% of seeds "
+        "do may go unseen), within the margin" in got.reason
     )
 
 
