@@ -40,25 +40,24 @@ def svg(figure: Figure) -> str:
     return file.getvalue()
 
 
-def forest(predictions: Mapping[str, Any]) -> str:
+def forest(panels: Mapping[str, Mapping[str, Any]]) -> str:
     """Every effect in units of its margin, SHARD's side to the right.
 
     Below each, where an arm has shards by construction, what the contrast makes of it.
+
+    Args:
+      panels: predictions with their results, by title.
     """
+    rows = [len(predictions) for predictions in panels.values()]
+    size = (7.4, 0.3 + 0.3 * len(rows) + 0.4 * sum(rows))
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.4, 0.6 + 0.4 * len(predictions)), layout="tight")
-        axes = figure.subplots()
-        axes.axvspan(-1, 1, color="#dddddd", lw=0)
-        axes.axvline(0, color=GREY, lw=0.8)
-        for row, entry in enumerate(predictions.values()):
-            judged, made = entry["rule"], entry.get("sensitivity")
-            colour = COLOURS[0] if entry["stands"] else GREY
-            _effect(axes, row, entry["effect"], judged, color=colour)
-            if made is not None:
-                _effect(axes, row + 0.28, made["effect"], judged, **BY_HAND)
-        axes.set_yticks(range(len(predictions)), list(map(plain, predictions)))
-        axes.set_ylim(len(predictions) - 0.4, -0.5)
-        axes.set_xscale("symlog", linthresh=2)
+        figure = Figure(figsize=size, layout="tight")
+        grid = {"height_ratios": rows}
+        columns = figure.subplots(
+            len(rows), squeeze=False, sharex=True, gridspec_kw=grid
+        )
+        for axes, (title, found) in zip(columns[:, 0], panels.items(), strict=True):
+            _panel(axes, title, found)
         reach = max(3.0, *(abs(x) for x in axes.get_xlim()))
         axes.set_xlim(-reach, reach)
         ticks = [t for t in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if abs(t) <= reach]
@@ -66,6 +65,21 @@ def forest(predictions: Mapping[str, Any]) -> str:
         axes.minorticks_off()
         axes.set_xlabel("effect / margin   (right: where SHARD expects it)")
         return svg(figure)
+
+
+def _panel(axes: Axes, title: str, predictions: Mapping[str, Any]) -> None:
+    axes.axvspan(-1, 1, color="#dddddd", lw=0)
+    axes.axvline(0, color=GREY, lw=0.8)
+    for row, entry in enumerate(predictions.values()):
+        judged, made = entry["rule"], entry.get("sensitivity")
+        colour = COLOURS[0] if entry["stands"] else GREY
+        _effect(axes, row, entry["effect"], judged, color=colour)
+        if made is not None:
+            _effect(axes, row + 0.28, made["effect"], judged, **BY_HAND)
+    axes.set_yticks(range(len(predictions)), list(map(plain, predictions)))
+    axes.set_ylim(len(predictions) - 0.4, -0.5)
+    axes.set_xscale("symlog", linthresh=2)
+    axes.set_title(plain(title), loc="left")
 
 
 def _effect(

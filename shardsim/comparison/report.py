@@ -56,7 +56,7 @@ def _figures(folder: Path, results: Mapping[str, Any]) -> dict[str, str]:
     arms = list(results["arms"])
     drawn = {}
     if results["predictions"]:
-        drawn["verdicts"] = figures.forest(results["predictions"])
+        drawn["verdicts"] = figures.forest({"": results["predictions"]})
         drawn["seeds"] = figures.seeds(results["predictions"], arms)
     drawn["curves"] = figures.curves(
         results["curves"], results["goal"], results.get("phases", {})

@@ -20,7 +20,7 @@ def test_figures_take_names_as_they_are():
         "levels": {"mlp": effect},
     }
     asked = {r"cost $\frac{$": entry}
-    for picture in (figures.forest(asked), figures.seeds(asked, ["mlp"])):
+    for picture in (figures.forest({r"a $ b": asked}), figures.seeds(asked, ["mlp"])):
         assert picture.startswith("<?xml")
 
 
@@ -41,7 +41,7 @@ def test_hand_made_shards_are_drawn_beside_those_that_were_learned(
         "stands": True,
     }
     made = {"effect": {"estimate": 1.0, "low": 0.5, "high": 1.5}}
-    figures.forest({"P1": entry, "P2": {**entry, "sensitivity": made}})
+    figures.forest({"": {"P1": entry, "P2": {**entry, "sensitivity": made}}})
     sign = 1 if direction == "greater" else -1
     learned = [[sign * -2.0, sign * 0.5], [sign * -1.0]]
     assert [x for x, _ in drawn] == [

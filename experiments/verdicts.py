@@ -1,0 +1,47 @@
+"""The verdicts of several runs in one picture.
+
+Command:  python experiments/verdicts.py RUN [RUN ...] [--out runs/verdicts.svg]
+
+A panel a run, a row a prediction: the effect with its interval in units of the margin,
+and below it what the same rule makes of shards that were made by hand.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shardsim import runs
+from shardsim.comparison import figures, sections
+
+
+def title(results: Mapping[str, Any]) -> str:
+    """The run's name, its seeds, and what is unusual about the arms it contrasts."""
+    rules = [entry["rule"] for entry in results["predictions"].values()]
+    arms = dict.fromkeys(rule["contrast"]["arm"] for rule in rules)
+    heads = (sections.unusual(results["arms"][arm]["head"]) for arm in arms)
+    told = [f"{name} {held}" for head in heads for name, held in head.items()]
+    return ", ".join([results["name"], f"{results['seeds']} seeds", *told])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--out", type=Path, default=Path("runs/verdicts.svg"))
+    asked = parser.parse_args()
+    panels = {}
+    for folder in asked.runs:
+        try:
+            results = runs.read_json(folder / "results.json")
+        except runs.RunError as error:
+            parser.error(str(error))
+        if not results.get("predictions"):
+            parser.error(f"{folder}: nothing was asked; allowed: runs of predictions")
+        panels[title(results)] = results["predictions"]
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    runs.write_text(asked.out, figures.forest(panels))
+    print(asked.out)
+
+
+if __name__ == "__main__":
+    main()
