@@ -24,9 +24,7 @@ def values(
 ) -> str:
     """V and the policy on a few boards: a row for V*, then one for each arm."""
     with matplotlib.rc_context(figures.STYLE):
-        size = (PANEL * len(levels) + 1.6, PANEL * (len(arms) + 1) + 0.5)
-        figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(len(arms) + 1, len(levels), squeeze=False)
+        figure, panels, bars = _panels(len(arms) + 1, len(levels), lines=2, bars=1)
         whole = [maps[f"{level['place']}/optimal"] for level in levels]
         top = max(float(np.max(x)) for x in whole)
         low = min(0.0, *(float(np.min(x)) for x in whole))
@@ -44,7 +42,7 @@ def values(
                     axes.set_ylabel(arm)
             panels[0, column].set_title(_title(level))
         assert image is not None
-        figure.colorbar(image, ax=panels, shrink=0.4, label="V")
+        figure.colorbar(image, cax=bars[0], label="V")
         return figures.svg(figure)
 
 
@@ -58,9 +56,7 @@ def shards(maps: Mapping[str, np.ndarray], levels: Sequence[Any], arm: str) -> s
             place: gate * maps[f"{arm}/{place}/parts"] for place, gate in gates.items()
         }
         count = next(iter(gates.values())).shape[-1]
-        size = (2 * PANEL * len(levels) + 1.2, PANEL * count + 0.6)
-        figure = Figure(figsize=size, layout="constrained")
-        panels = figure.subplots(count, 2 * len(levels), squeeze=False)
+        figure, panels, bars = _panels(count, 2 * len(levels), lines=3, bars=2)
         most = max(float(np.abs(bid).max()) for bid in bids.values())
         most = most if most > 0 else 1.0
         scales = (
@@ -80,9 +76,43 @@ def shards(maps: Mapping[str, np.ndarray], levels: Sequence[Any], arm: str) -> s
                         axes.set_ylabel(f"part {k}")
                 word = "gate" if which == 0 else "contribution"
                 panels[0, 2 * column + which].set_title(f"{word}\n{_title(level)}")
-        for image, label in zip(images, ("gate", "contribution"), strict=True):
-            figure.colorbar(image, ax=panels, shrink=0.5, label=label)
+        labels = ("gate", "contribution")
+        for image, bar, label in zip(images, bars, labels, strict=True):
+            figure.colorbar(image, cax=bar, label=label)
         return figures.svg(figure)
+
+
+def _panels(
+    rows: int, columns: int, lines: int, bars: int
+) -> tuple[Figure, np.ndarray, list[Axes]]:
+    """A figure of boards under titles of some lines, with places for colour bars.
+
+    All stand where they are put: to have matplotlib look for room takes as long as to
+    draw everything.
+    """
+    left, top, bottom, right = 0.35, 0.1 + 0.16 * lines, 0.08, 0.15 + 0.85 * bars
+    width, height = left + PANEL * columns + right, top + PANEL * rows + bottom
+    figure = Figure(figsize=(width, height))
+    room = {
+        "left": left / width,
+        "right": 1 - right / width,
+        "bottom": bottom / height,
+        "top": 1 - top / height,
+        "wspace": 0.08,
+        "hspace": 0.08,
+    }
+    panels = figure.subplots(rows, columns, squeeze=False, gridspec_kw=room)
+    middle, tall = bottom + PANEL * rows / 2, min(PANEL * rows, 2.0)
+    places = [
+        (
+            (width - right + 0.15 + 0.85 * bar) / width,
+            (middle - tall / 2) / height,
+            0.12 / width,
+            tall / height,
+        )
+        for bar in range(bars)
+    ]
+    return figure, panels, [figure.add_axes(place) for place in places]
 
 
 def _title(level: Mapping[str, Any]) -> str:
