@@ -70,15 +70,17 @@ def evaluate(
     Returns:
       By prediction: its texts, its values by arm and seed, and its judgement.
     """
-    measured = {
-        name: prediction.measure.measure(evidence)
-        for name, prediction in predictions.items()
+    # what several of them measure alike is measured once
+    found = {
+        measure: measure.measure(evidence)
+        for measure in {each.measure: None for each in predictions.values()}
     }
+    measured = {name: found[each.measure] for name, each in predictions.items()}
     asked = {
         name: _with_unitary(prediction, measured[name].values)
         for name, prediction in predictions.items()
     }
-    values = {name: dict(found.values) for name, found in measured.items()}
+    values = {name: dict(each.values) for name, each in measured.items()}
     judgements = judge.judge(values, asked, missed=missed)
     return {
         name: {
