@@ -2,8 +2,9 @@
 
 Command:  python experiments/verdicts.py RUN [RUN ...] [--out runs/verdicts.svg]
 
-A panel a run, a row a prediction: the effect with its interval in units of the margin,
-and below it what the same rule makes of shards that were made by hand.
+A panel a run, under the name of its folder, a row a prediction: the effect with its
+interval in units of the margin, and below it what the same rule makes of shards that
+were made by hand.
 """
 
 import argparse
@@ -15,13 +16,14 @@ from shardsim import runs
 from shardsim.comparison import figures, sections
 
 
-def title(results: Mapping[str, Any]) -> str:
-    """The run's name, its seeds, and what is unusual about the arms it contrasts."""
+def title(folder: Path, results: Mapping[str, Any]) -> str:
+    """The folder, the seeds, and in what the heads that are judged are unusual."""
     rules = [entry["rule"] for entry in results["predictions"].values()]
     arms = dict.fromkeys(rule["contrast"]["arm"] for rule in rules)
     heads = (sections.unusual(results["arms"][arm]["head"]) for arm in arms)
-    told = [f"{name} {held}" for head in heads for name, held in head.items()]
-    return ", ".join([results["name"], f"{results['seeds']} seeds", *told])
+    other = ", ".join(dict.fromkeys(name for head in heads for name in head))
+    told = f"{folder.name}, {results['seeds']} seeds"
+    return f"{told} ({other})" if other else told
 
 
 def main() -> None:
@@ -37,9 +39,10 @@ def main() -> None:
             parser.error(str(error))
         if not results.get("predictions"):
             parser.error(f"{folder}: nothing was asked; allowed: runs of predictions")
-        panels[title(results)] = results["predictions"]
+        panels[title(folder, results)] = results["predictions"]
     asked.out.parent.mkdir(parents=True, exist_ok=True)
-    runs.write_text(asked.out, figures.forest(panels))
+    columns = 1 if len(panels) < 3 else 2
+    runs.write_text(asked.out, figures.forest(panels, columns))
     print(asked.out)
 
 

@@ -40,7 +40,7 @@ def svg(figure: Figure) -> str:
     return file.getvalue()
 
 
-def forest(panels: Mapping[str, Mapping[str, Any]]) -> str:
+def forest(panels: Mapping[str, Mapping[str, Any]], columns: int = 1) -> str:
     """Every effect in units of its margin, SHARD's side to the right.
 
     Below each, where an arm has shards by construction, what the contrast makes of it.
@@ -48,22 +48,30 @@ def forest(panels: Mapping[str, Mapping[str, Any]]) -> str:
     Args:
       panels: predictions with their results, by title.
     """
-    rows = [len(predictions) for predictions in panels.values()]
+    counts = [len(predictions) for predictions in panels.values()]
+    rows = [max(counts[i : i + columns]) for i in range(0, len(counts), columns)]
     size = (7.4, 0.3 + 0.3 * len(rows) + 0.4 * sum(rows))
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=size, layout="tight")
-        grid = {"height_ratios": rows}
-        columns = figure.subplots(
-            len(rows), squeeze=False, sharex=True, gridspec_kw=grid
+        places = figure.subplots(
+            len(rows),
+            columns,
+            squeeze=False,
+            sharex=True,
+            gridspec_kw={"height_ratios": rows},
         )
-        for axes, (title, found) in zip(columns[:, 0], panels.items(), strict=True):
+        for axes, (title, found) in zip(places.flat, panels.items(), strict=False):
             _panel(axes, title, found)
-        reach = max(3.0, *(abs(x) for x in axes.get_xlim()))
-        axes.set_xlim(-reach, reach)
+        for axes in places.flat[len(panels) :]:
+            axes.set_axis_off()
+        first = places[0, 0]
+        reach = max(3.0, *(abs(x) for x in first.get_xlim()))
+        first.set_xlim(-reach, reach)
         ticks = [t for t in (-30, -10, -3, -1, 0, 1, 3, 10, 30) if abs(t) <= reach]
-        axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
-        axes.minorticks_off()
-        axes.set_xlabel("effect / margin   (right: where SHARD expects it)")
+        first.set_xticks(ticks, [f"{t:g}" for t in ticks])
+        first.minorticks_off()
+        for axes in places[-1]:
+            axes.set_xlabel("effect / margin   (right: where SHARD expects it)")
         return svg(figure)
 
 

@@ -22,7 +22,6 @@ def run_of(folder, **head):
         "stands": False,
     }
     results = {
-        "name": "asked",
         "seeds": 3,
         "predictions": {"P1": entry, "P2": entry},
         "arms": {"sharded": {"head": config.to_dict(value.Sharded(**head))}},
@@ -39,8 +38,8 @@ def test_each_run_has_its_panel(tmp_path, monkeypatch, capsys):
     runpy.run_path(str(SCRIPT), run_name="__main__")
     assert capsys.readouterr().out.strip() == str(out)
     told = re.findall(r"<!-- (.*?) -->", out.read_text())
-    titles = [words for words in told if words.startswith("asked")]
-    assert titles == ["asked, 3 seeds", "asked, 3 seeds, td per_shard"]
+    titles = [words for words in told if "seeds" in words]
+    assert titles == ["a, 3 seeds", "b, 3 seeds (td)"]
     assert told.count("P1") == told.count("P2") == 2
 
 
