@@ -17,7 +17,7 @@ NN expects no difference between the arms, or one in any direction; one fixed ut
 
 D is trained in the reward-free phase and then left alone: if it goes on learning the
 agent's own actions, it locks in the first loops that an uninformed V walks, and the
-cheese is not found (38 % of the optimum, against what is seen below).
+cheese is not found (38% of the optimum, against what is seen below).
 
 Command:  python experiments/corner_maze.py [--out DIR] [--train.num-seeds 20 ...]
 Minutes:  7 on 2 CPU cores, install apart

@@ -124,7 +124,7 @@ def _reading_commands(add: Callable[..., Any]) -> None:
     inspect.add_argument("--mazes", type=int, default=4)
     inspect.add_argument("--checkpoints", type=int, help="the most that are shown")
     inspect.add_argument(
-        "--quick", action="store_true", help="no interventions, directions and tails"
+        "--quick", action="store_true", help="leave out all that takes long"
     )
     lists = add("list", _list, "list the runs below a folder")
     lists.add_argument("root", type=Path, nargs="?", default=Path("runs"))
@@ -135,6 +135,16 @@ def _read(file: Path, flags: Sequence[str], built: str) -> Any:
     from shardsim import config, experiment, training
 
     data = config.override(config.read_yaml(file), flags)
+    if built == "experiment" and "predictions" not in data:
+        raise config.ConfigError(
+            f"predictions: missing in {file}; allowed: an experiment, which has "
+            "some (for a training: shardsim train)"
+        )
+    if built == "training" and "predictions" in data:
+        raise config.ConfigError(
+            f"predictions: unknown key in {file}; allowed: a training, which has "
+            "none (for an experiment: shardsim run)"
+        )
     experiment.offer_devices(data)
     found: Any
     match built:
@@ -241,7 +251,9 @@ def _report(known: argparse.Namespace, flags: Sequence[str]) -> int:
     folder = runs.find(known.run)
     results = folder / "results.json"
     if results.is_file() and "answer" not in runs.read_json(results):
-        raise runs.RunError(f"{folder}: trained and not judged; allowed: a run of run")
+        raise runs.RunError(
+            f"{folder}: trained and not judged; allowed: a run of `shardsim run`"
+        )
     print(report.write(folder))
     return 0
 

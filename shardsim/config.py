@@ -122,6 +122,7 @@ def _leaf(hint: Any, data: Any, place: str) -> Any:
         steps = [step for step in first["loc"] if named or isinstance(step, int)]
         inner = ".".join(map(str, steps))
         allowed = str(first["msg"]).removeprefix("Input should be ")
+        allowed = allowed.replace("a valid tuple", "a list")
         raise ConfigError(
             f"{_join(place, inner) if inner else place}: got {first['input']!r}; "
             f"allowed: {allowed}"

@@ -54,6 +54,8 @@ def world_of(name: str, flags: list[str]) -> World:
 
 def show(world: World, out: Path, count: int, seed: int, columns: int) -> None:
     """Write a sheet of levels."""
+    if count < 1:
+        raise configs.ConfigError(f"levels: got {count}; allowed: at least 1")
     try:
         found = levels.generate(world, seed, count)
         frames = [rendering.frame(world, level) for level in levels.each(found.levels)]

@@ -79,14 +79,16 @@ def side_by_side(folders: Sequence[Path]) -> str:
     """Returns, effects and verdicts of several runs, and how their configs differ."""
     found = [runs.read_json(folder / "results.json") for folder in folders]
     names = [str(folder) for folder in folders]
-    arms = _table("return / optimum", *names)
+    every = [arm for f in found for arm in f["arms"].values()]
+    known = any("mean return fraction" in arm for arm in every)
+    arms = _table("return / optimum" if known else "arm", *names)
     for arm in dict.fromkeys(name for f in found for name in f["arms"]):
         arms.add_row(arm, *(_reached(f["arms"].get(arm)) for f in found))
     verdicts = _table("prediction", *names)
     for name in dict.fromkeys(p for f in found for p in f["predictions"]):
         entries = [f["predictions"].get(name) for f in found]
         verdicts.add_row(name, *(_cell(entry) for entry in entries))
-    tables = [arms, verdicts]
+    tables = [arms, verdicts] if verdicts.row_count else [arms]
     configs = [config.read_yaml(folder / runs.MARK) for folder in folders]
     for folder, other in zip(names[1:], configs[1:], strict=True):
         differs = _table(f"field that differs in {folder}", names[0], folder)

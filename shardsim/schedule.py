@@ -7,7 +7,7 @@ from typing import Literal
 import jax.numpy as jnp
 import numpy as np
 
-from shardsim import grids, learning, optimize, rollout, stored, train, value
+from shardsim import grids, learning, optimize, rollout, runs, stored, train, value
 from shardsim.acting import Acting, Lookahead
 from shardsim.agent import AgentConfig
 from shardsim.hyper import Hyper
@@ -186,7 +186,10 @@ def kept(config: TrainConfig, env: Trainable) -> Trajectory | None:
     """
     if all(phase.data != "stored" for phase in config.phases):
         return None
-    return stored.load(Path(config.stored), env, config.num_steps)
+    try:
+        return stored.load(Path(config.stored), env, config.num_steps)
+    except runs.RunError as error:
+        raise runs.RunError(f"train.stored: {error}") from None
 
 
 def recipe(config: TrainConfig, agent: AgentConfig, env: Trainable) -> Recipe:

@@ -63,14 +63,14 @@ def inspect(
 
 def _check_place(field: str, path: Path, folders: list[Path]) -> None:
     """Refuse what is a run's own, or can't be written, before any work is done."""
+    if path.is_dir():
+        raise runs.RunError(f"{field}: got {path}, a folder; allowed: a file")
     for folder in folders:
         inside = path.resolve().is_relative_to(folder.resolve())
         if inside and path.resolve().relative_to(folder.resolve()).parts[0] in runs.OWN:
             raise runs.RunError(
                 f"{field}: got {path}, which is the run's own; allowed: another file"
             )
-    if path.is_dir():
-        raise runs.RunError(f"{field}: got {path}, a folder; allowed: a file")
     there = next(p for p in path.resolve().parents if p.exists())
     if not (there.is_dir() and os.access(there, os.W_OK)):
         raise runs.RunError(

@@ -21,6 +21,12 @@ OTHERS = [path for path in FILES if f"experiments/{path.stem}." not in TOLD]
 """Those that the test of README's commands does not run."""
 
 
+def test_no_two_files_are_run_into_one_folder():
+    found = (ROOT / "experiments").rglob("*.yaml")
+    names = [config.read_yaml(path)["name"] for path in found]
+    assert len(set(names)) == len(names) > 10
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_it_resolves_and_is_called_like_its_file(path):
     found = config.build(experiment.Experiment, config.read_yaml(path))

@@ -23,6 +23,7 @@ def lines(capsys):
         (["--arms.sharded.head.shards", "0"], "arms.sharded.head.shards", "0", "least"),
         (["--train.num-seeds", "two"], "train.num_seeds", "'two'", "integer"),
         (["--train.speed", "2"], "train.speed", "", "num_envs"),
+        (["--agent.encoder.widths", "16"], "agent.encoder.widths", "16", "a list"),
         (["--train.devices", "3"], "train.devices", "3", "divisor"),
         (["--train.num-seeds", "64", "--train.devices", "64"], "devices", "64", "1 to"),
         (["--world.kind", "chess"], "world.kind", "'chess'", "corner_maze"),
@@ -102,6 +103,32 @@ def test_files_that_are_no_config(tmp_path, capsys):
     assert "none.yaml" in missing
     assert "no YAML" in no_yaml
     assert "mapping" in words
+
+
+def test_a_file_for_the_other_command_is_told_which(
+    tiny_yaml, training_yaml, tmp_path, capsys
+):
+    out = ["--out", str(tmp_path / "out")]
+    assert cli.main(["run", str(training_yaml()), *out]) == 2
+    assert cli.main(["train", str(tiny_yaml), *out]) == 2
+    one, other = lines(capsys)
+    assert "predictions: missing" in one
+    assert "shardsim train" in one
+    assert "predictions: unknown key" in other
+    assert "shardsim run" in other
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_trajectories_that_is_missing_is_told_with_its_field(
+    training_yaml, tmp_path, capsys
+):
+    missing = str(tmp_path / "none.npz")
+    phase = {"name": "earn", "updates": 4, "data": "stored"}
+    path = training_yaml(stored=missing, phases=[phase])
+    assert cli.main(["train", str(path), "--out", str(tmp_path / "out")]) == 2
+    (line,) = lines(capsys)
+    assert f"train.stored: {missing}: No such file" in line
+    assert not (tmp_path / "out").exists()
 
 
 def test_config_prints_what_it_reads_back(tiny_yaml, tmp_path, capsys):

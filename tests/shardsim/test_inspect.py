@@ -215,7 +215,9 @@ def test_a_run_s_own_files_are_never_touched(tiny_run, capsys, field, name):
 def test_where_a_page_cannot_be_is_told_before_it_is_made(tiny_run, tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert "out: got" in refused(capsys, tiny_run, "--out", tmp_path / "file" / "page")
-    assert "a folder; allowed: a file" in refused(capsys, tiny_run, "--out", tmp_path)
+    for folder in (tmp_path, tiny_run, tiny_run / "weights"):
+        line = refused(capsys, tiny_run, "--out", folder)
+        assert f"out: got {folder}, a folder; allowed: a file" in line
     same = ["--out", tmp_path / "one", "--results", tmp_path / "one"]
     assert "another file than out" in refused(capsys, tiny_run, *same)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]

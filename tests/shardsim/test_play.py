@@ -30,7 +30,7 @@ def test_a_sheet_of_levels(name, tmp_path, capsys):
         (["CornerMaze", "--world.size=8"], "world.size: got 8; allowed: odd"),
         (["CornerMaze", "--out", "x.jpg"], "out: got 'x.jpg' for 1 frame(s); allowed"),
         (["CornerMaze", "--out", "new/x.jpg"], "out: got 'new/x.jpg' for 1 frame(s)"),
-        (["CornerMaze", "--levels", "0"], "count: got 0; allowed: at least 1"),
+        (["CornerMaze", "--levels", "0"], "levels: got 0; allowed: at least 1"),
         (["CornerMaze", "--seed", "-1"], "seed: got -1; allowed: 0 to 4294967295"),
         (["CornerMaze", "--seed", str(2**32)], "seed: got 4294967296; allowed: 0 to"),
         (["CornerMaze", "--columns", "0"], "columns: got 0; allowed: at least 1"),

@@ -29,3 +29,5 @@ def test_trainings_are_set_side_by_side_by_what_they_earned(tmp_path):
     lines = progress.side_by_side(folders).splitlines()
     row = next(line for line in lines if "mlp" in line)
     assert row.split() == ["mlp", "0.250", "reward", "per", "episode", "-"]
+    # nothing of what they do not know
+    assert not any(w in line for line in lines for w in ("optimum", "prediction"))
