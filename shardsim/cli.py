@@ -135,16 +135,7 @@ def _read(file: Path, flags: Sequence[str], built: str) -> Any:
     from shardsim import config, experiment, training
 
     data = config.override(config.read_yaml(file), flags)
-    if built == "experiment" and "predictions" not in data:
-        raise config.ConfigError(
-            f"predictions: missing in {file}; allowed: an experiment, which has "
-            "some (for a training: shardsim train)"
-        )
-    if built == "training" and "predictions" in data:
-        raise config.ConfigError(
-            f"predictions: unknown key in {file}; allowed: a training, which has "
-            "none (for an experiment: shardsim run)"
-        )
+    training.check_kind(data, built, file)
     experiment.offer_devices(data)
     found: Any
     match built:
@@ -251,9 +242,8 @@ def _report(known: argparse.Namespace, flags: Sequence[str]) -> int:
     folder = runs.find(known.run)
     results = folder / "results.json"
     if results.is_file() and "answer" not in runs.read_json(results):
-        raise runs.RunError(
-            f"{folder}: trained and not judged; allowed: a run of `shardsim run`"
-        )
+        told = "trained and not judged; allowed: a run of `shardsim run`"
+        raise runs.RunError(f"{folder}: {told}")
     print(report.write(folder))
     return 0
 

@@ -121,11 +121,10 @@ def _leaf(hint: Any, data: Any, place: str) -> Any:
         named = typing.get_origin(hint) is dict  # else words are pydantic's own
         steps = [step for step in first["loc"] if named or isinstance(step, int)]
         inner = ".".join(map(str, steps))
-        allowed = str(first["msg"]).removeprefix("Input should be ")
-        allowed = allowed.replace("a valid tuple", "a list")
+        allowed = str(first["msg"]).replace("a valid tuple", "a list")
         raise ConfigError(
             f"{_join(place, inner) if inner else place}: got {first['input']!r}; "
-            f"allowed: {allowed}"
+            f"allowed: {allowed.removeprefix('Input should be ')}"
         ) from None
 
 

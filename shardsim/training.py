@@ -6,6 +6,7 @@ and how every arm did in the end.
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -88,6 +89,20 @@ class Training:
 def load(folder: Path) -> Experiment | Training:
     """What a run folder is a run of."""
     return read(configs.read_yaml(folder / runs.MARK))
+
+
+def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:
+    """Refuse a file that is for the other command, by what it has or lacks."""
+    if built == "experiment" and "predictions" not in data:
+        raise configs.ConfigError(
+            f"predictions: missing in {file}; allowed: an experiment, which has some "
+            "(for a training: shardsim train)"
+        )
+    if built == "training" and "predictions" in data:
+        raise configs.ConfigError(
+            f"predictions: unknown key in {file}; allowed: a training, which has none "
+            "(for an experiment: shardsim run)"
+        )
 
 
 def read(data: dict[str, Any]) -> Experiment | Training:

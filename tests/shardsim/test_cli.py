@@ -105,32 +105,6 @@ def test_files_that_are_no_config(tmp_path, capsys):
     assert "mapping" in words
 
 
-def test_a_file_for_the_other_command_is_told_which(
-    tiny_yaml, training_yaml, tmp_path, capsys
-):
-    out = ["--out", str(tmp_path / "out")]
-    assert cli.main(["run", str(training_yaml()), *out]) == 2
-    assert cli.main(["train", str(tiny_yaml), *out]) == 2
-    one, other = lines(capsys)
-    assert "predictions: missing" in one
-    assert "shardsim train" in one
-    assert "predictions: unknown key" in other
-    assert "shardsim run" in other
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_file_of_trajectories_that_is_missing_is_told_with_its_field(
-    training_yaml, tmp_path, capsys
-):
-    missing = str(tmp_path / "none.npz")
-    phase = {"name": "earn", "updates": 4, "data": "stored"}
-    path = training_yaml(stored=missing, phases=[phase])
-    assert cli.main(["train", str(path), "--out", str(tmp_path / "out")]) == 2
-    (line,) = lines(capsys)
-    assert f"train.stored: {missing}: No such file" in line
-    assert not (tmp_path / "out").exists()
-
-
 def test_config_prints_what_it_reads_back(tiny_yaml, tmp_path, capsys):
     flags = ["--train.num-seeds", "5", "--arms.sharded.head.shards=3"]
     assert cli.main(["config", str(tiny_yaml), *flags]) == 0

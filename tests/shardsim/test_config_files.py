@@ -1,10 +1,14 @@
-"""YAML files: what is no tree of fields and values is one line."""
+"""YAML files: what is no tree of fields, or is for the other command, is one line."""
 
 import dataclasses
 
 import pytest
 
-from shardsim import config
+from shardsim import cli, config
+
+
+def lines(capsys):
+    return capsys.readouterr().err.strip().splitlines()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,3 +55,29 @@ def test_a_name_that_yaml_takes_for_a_date_is_told(tmp_path):
     path.write_text("name: 2024-01-01")
     with pytest.raises(config.ConfigError, match=r"name: got datetime\.date"):
         config.build(Named, config.override(config.read_yaml(path), []))
+
+
+def test_a_file_for_the_other_command_is_told_which(
+    tiny_yaml, training_yaml, tmp_path, capsys
+):
+    out = ["--out", str(tmp_path / "out")]
+    assert cli.main(["run", str(training_yaml()), *out]) == 2
+    assert cli.main(["train", str(tiny_yaml), *out]) == 2
+    one, other = lines(capsys)
+    assert "predictions: missing" in one
+    assert "shardsim train" in one
+    assert "predictions: unknown key" in other
+    assert "shardsim run" in other
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_of_trajectories_that_is_missing_is_told_with_its_field(
+    training_yaml, tmp_path, capsys
+):
+    missing = str(tmp_path / "none.npz")
+    phase = {"name": "earn", "updates": 4, "data": "stored"}
+    path = training_yaml(stored=missing, phases=[phase])
+    assert cli.main(["train", str(path), "--out", str(tmp_path / "out")]) == 2
+    (line,) = lines(capsys)
+    assert f"train.stored: {missing}: No such file" in line
+    assert not (tmp_path / "out").exists()
