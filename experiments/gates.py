@@ -1,0 +1,35 @@
+"""Is there a kind of gate by which shards form of their own accord?
+
+Question. In the quickstart softmax gates do not come to tell contexts apart. Is it the
+kind of gate, the number of shards, or the way they are credited? Each has an arm here,
+on the board of the quickstart, behind another root; each is asked P6 (can what V wants
+in one context be removed alone?) against the same mlp.
+
+  P6a  softmax     g = softmax, V = sum g v, one TD error: as in the quickstart.
+  P6b  sigmoid     gates that do not compete.
+  P6c  top_one     the shard with the largest gate speaks alone.
+  P6d  many        16 shards with as many parameters in all.
+  P6e  balanced    a cost (0.1) where the mean shares of the gates differ.
+  P6f  competing   sum_k w_k (G - v_k)^2: experts that compete for what they tell well.
+  P6g  routed      the same, and labels tell which shard a reward is for.
+
+SHARD says yes in all, for a shard is what was reinforced in a context; NN expects that
+others lose about as much. What is expected here, written before the run: no difference
+in P6a, b, d and e, in which nothing asks shards to differ; P6c and P6f open, for hard
+gates and competition may part contexts, or leave all to one shard; SHARD in P6g, as
+in the quickstart. Controls as there: `planted`, `film`, `untrained`.
+
+Reference of `competing`: Jacobs et al., Adaptive mixtures of local experts, 1991.
+
+Command:  python experiments/gates.py [--out DIR] [--train.num-seeds 20 ...]
+Minutes:  not yet measured
+"""
+
+import sys
+from pathlib import Path
+
+from shardsim import cli
+
+if __name__ == "__main__":
+    config = Path(__file__).with_suffix(".yaml")
+    sys.exit(cli.main(["run", str(config), *sys.argv[1:]]))
