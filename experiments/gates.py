@@ -19,6 +19,11 @@ in P6a, b, d and e, in which nothing asks shards to differ; P6c and P6f open, fo
 gates and competition may part contexts, or leave all to one shard; SHARD in P6g, as
 in the quickstart. Controls as there: `planted`, `film`, `untrained`.
 
+Asked when the first 8 seeds had been seen (`competing` parts contexts wholly in three of
+them, and leaves all to one shard in the others): is it that one shard takes all? Then a
+cost where shards are used unlike (--arms.competing.head.load_balance 0.1) lets shards
+form in more seeds, and P6f says SHARD. Expected, before it was run.
+
 Reference of `competing`: Jacobs et al., Adaptive mixtures of local experts, 1991.
 
 Command:  python experiments/gates.py [--out DIR] [--train.num-seeds 20 ...]
