@@ -1,7 +1,7 @@
 """P6: switch one part of V off; does only its own behaviour go?"""
 
 import dataclasses
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -47,7 +47,8 @@ class SelectiveRemoval:
         condition = evidence.conditions[self.condition]
         context = condition.context[:, 0].argmax(axis=-1)
         choosing = np.arange(len(context)) % 2 == 0
-        values, details = {}, {}
+        values: dict[str, np.ndarray] = {}
+        details: dict[str, Any] = {}
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
             if _lacking(context, choosing):
@@ -60,6 +61,10 @@ class SelectiveRemoval:
                 float(drops[:, own].mean()),
                 float(drops[:, ~own].mean()),
             ]
+            # a mean hides what is all in some seeds and nothing in others
+            details[f"{arm}: share of seeds in which S > 1/2"] = float(
+                (values[arm] > 0.5).mean()
+            )
         return base.Measured(values, details)
 
     def _drops(
