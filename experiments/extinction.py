@@ -57,6 +57,13 @@ fruit: it is V that unlearns.
   P13c  +0.006 (-0.020 to +0.032)     +0.869 (+0.840 to +0.899)      +0.872
   P13d  -0.002 (-0.012 to +0.008)     -0.006 (-0.015 to +0.002)      +0.979
 
+And a third: do shards that formed of their own accord protect? In `gates` those that
+have an error each (--arms.sharded.head.td per_shard) part two contexts wholly in some
+seeds. Written down before it was run: here too in some seeds and not in others, and
+where the extinguished context and the kept one have different shards V is kept as with
+labels, so that P13a and P13c are above 0 and, by the mean over seeds, undecided; of
+P13b and P13d nothing is expected, for one shard may serve both contexts of one fruit.
+
 Command:  python experiments/extinction.py [--out DIR] [--train.num-seeds 20 ...]
 Minutes:  9 on 2 CPU cores, install apart
 Seen:     P13a: no difference; P13b: no difference; P13c: no difference; P13d: no
