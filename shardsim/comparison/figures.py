@@ -14,8 +14,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's palette: told apart by colour-blind people too."""
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#332288", "#882255", "#999933", "#44AA99", "#DDCC77"),
+)
+"""Okabe and Ito's palette, then what Tol's muted one adds: told apart by colour-blind
+people too."""
 
 GREY = "#666666"
 
