@@ -9,7 +9,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import types
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, TypeVar
 import pydantic
 import yaml
 
-from shardsim import leaves
+from shardsim import hints, leaves
 
 T = TypeVar("T")
 
@@ -54,18 +53,22 @@ def build(cls: type[T], data: Mapping[str, Any]) -> T:
 
 
 def _build(hint: Any, data: Any, place: str) -> Any:
-    options = _dataclasses_of(hint)
+    options = hints.dataclasses_of(hint)
     if data is None and type(None) in typing.get_args(hint):
         return None
     if options:
         return _build_dataclass(options, data, place)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin is dict and _dataclasses_of(arguments[1]) and isinstance(data, Mapping):
+    if (
+        origin is dict
+        and hints.dataclasses_of(arguments[1])
+        and isinstance(data, Mapping)
+    ):
         return {
             str(key): _build(arguments[1], inner, _join(place, key))
             for key, inner in data.items()
         }
-    if origin is tuple and _dataclasses_of(arguments[0]) and _is_list(data):
+    if origin is tuple and hints.dataclasses_of(arguments[0]) and _is_list(data):
         return tuple(
             _build(arguments[0], inner, _join(place, index))
             for index, inner in enumerate(data)
@@ -78,7 +81,7 @@ def _build_dataclass(options: tuple[type, ...], data: Any, place: str) -> Any:
         raise ConfigError(f"{place}: got {data!r}; allowed: a mapping of fields")
     chosen = _choose(options, data, place)
     fields = {f.name: f for f in dataclasses.fields(chosen)}
-    hints = typing.get_type_hints(chosen)
+    types_of = typing.get_type_hints(chosen)
     for key in data:
         if key not in fields:
             allowed = ", ".join(fields)
@@ -88,10 +91,10 @@ def _build_dataclass(options: tuple[type, ...], data: Any, place: str) -> Any:
         if no_default and name not in data:
             raise ConfigError(
                 f"{_join(place, name)}: missing, and has no default; allowed: "
-                + leaves.wanted(hints[name])
+                + hints.wanted(types_of[name])
             )
     values = {
-        key: _build(hints[key], _of_kind(fields[key], inner), _join(place, key))
+        key: _build(types_of[key], _of_kind(fields[key], inner), _join(place, key))
         for key, inner in data.items()
     }
     try:
@@ -137,28 +140,13 @@ def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
 def _choose(options: tuple[type, ...], data: Mapping[str, Any], place: str) -> type:
     if len(options) == 1:
         return options[0]
-    kinds = {kind_of(option): option for option in options}
+    kinds = {hints.kind_of(option): option for option in options}
     if str(data.get("kind")) not in kinds:
         got = repr(data["kind"]) if "kind" in data else "nothing"
         raise ConfigError(
             f"{_join(place, 'kind')}: got {got}; allowed: {', '.join(kinds)}"
         )
     return kinds[data["kind"]]
-
-
-def kind_of(cls: Any) -> str:
-    """The `kind` by which a dataclass of a union is named in a file."""
-    return str({f.name: f.default for f in dataclasses.fields(cls)}["kind"])
-
-
-def _dataclasses_of(hint: Any) -> tuple[type, ...]:
-    """The dataclasses a value may be: one, a union of several, or none."""
-    if dataclasses.is_dataclass(hint):
-        return (hint,)  # type: ignore[return-value]
-    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
-        return ()
-    members = [a for a in typing.get_args(hint) if a is not type(None)]
-    return tuple(members) if all(map(dataclasses.is_dataclass, members)) else ()
 
 
 def _is_list(data: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Leaves of a config: what they may hold, and what would be read as something else.
+"""Leaves of a config that would be read as something else than was meant.
 
 Python counts with true and false as with 1 and 0, so that a number that was meant as a
 switch would be read as a number. And what is computed with has 32 bits: a size below
@@ -6,7 +6,6 @@ theirs would be 0 there, which many a field is not allowed to be, and one above 
 infinite, or another number.
 """
 
-import dataclasses
 import math
 import typing
 from collections.abc import Iterator, Mapping
@@ -37,25 +36,6 @@ def misread(hint: Any, data: Any, place: str) -> Iterator[str]:
     for key, each in inner:
         for member in members:
             yield from misread(member, each, f"{place}.{key}")
-
-
-def wanted(hint: Any) -> str:
-    """What a field of this type holds, in words for who left it out."""
-    members = [each for each in typing.get_args(hint) if each is not type(None)]
-    if dataclasses.is_dataclass(hint):
-        return f"a mapping of {', '.join(f.name for f in dataclasses.fields(hint))}"
-    if members and all(map(dataclasses.is_dataclass, members)):
-        kinds = [{f.name: f.default for f in dataclasses.fields(m)} for m in members]
-        return f"a mapping, its kind {' | '.join(str(k['kind']) for k in kinds)}"
-    origin = typing.get_origin(hint)
-    if origin is typing.Literal:
-        return " | ".join(map(str, members))
-    if origin is dict:
-        return f"a mapping of names, each to {wanted(members[1])}"
-    if origin is tuple:
-        return f"a list, each {wanted(members[0])}"
-    words = {int: "a whole number", float: "a number", str: "a text", bool: "a switch"}
-    return " or ".join(map(wanted, members)) or words.get(hint, "a value")
 
 
 def _held(data: Any) -> bool:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from shardsim import config as configs
-from shardsim import runs
+from shardsim import hints, runs
 from shardsim_envs import World, grid, levels, rendering
 
 KEYS = {
@@ -42,7 +42,7 @@ class Shown:
 
 def world_of(name: str, flags: list[str]) -> World:
     """A world by its kind or its class, with flags `--world.FIELD VALUE`."""
-    every = [configs.kind_of(world) for world in typing.get_args(World)]
+    every = [hints.kind_of(world) for world in typing.get_args(World)]
     kinds = {kind.replace("_", ""): kind for kind in every}
     kind = kinds.get(name.lower().replace("_", ""))
     if kind is None:

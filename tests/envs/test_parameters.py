@@ -59,7 +59,7 @@ def test_what_is_accepted_can_be_played(world):
             assert name, refused
             assert name[1] in fields
             return
-        if played >= 3:  # each is compiled; the rest only has to be refused by name
+        if played >= 5:  # each is compiled; the rest only has to be refused by name
             return
         played += 1
         play(env, seed)

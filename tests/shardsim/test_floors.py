@@ -15,6 +15,7 @@ FLOORS = {
     "types": 0,
     "programs": 0,
     "provenance": 0,
+    "hints": 0,
     "leaves": 0,
     "config": 0,
     "returns": 1,

@@ -170,15 +170,9 @@ OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in TOL
 @pytest.mark.slow
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_every_config_of_training_runs(path, tmp_path, capsys):
-    """With its last head: each is a program of its own, and every rule is tried with
-    several of them above."""
     data = config.read_yaml(path)
     if data["world"]["kind"] == "gymnax":
         pytest.importorskip("gymnax")
-    last = list(data["arms"])[-1]
-    data["arms"] = {last: data["arms"][last]}
-    path = tmp_path / path.name
-    path.write_text(yaml.safe_dump(data, sort_keys=False))
     flags = [f"--{name}={value}" for name, value in SMALL.items()]
     # as many updates in all of each: then those that are alike share their programs
     count = len(data["train"]["phases"])

@@ -151,21 +151,33 @@ def test_what_a_run_says_of_its_stages(run):
 
 
 def test_how_far_apart_gates_are(conditions):
-    """Parts that share a context by halves, and by 3/4 in the other: 1/4 apart."""
+    """Parts that share a context by halves, and by 3/4 in the other: 1/4 apart. In a
+    second seed each has its own; there alone V is kept."""
 
-    def shared(first, optimal):
-        made = reading(np.ones((1, *optimal.shape)))
-        gates = np.broadcast_to([first, 1 - first], (*made.value.shape, 2))
+    def shared(first, level, optimal):
+        made = reading(np.multiply.outer(level, np.ones_like(optimal)))
+        gates = np.stack([first, 1 - np.asarray(first)], axis=-1)
+        gates = np.broadcast_to(gates[:, None, None], (*made.value.shape, 2))
         return made._replace(gates=gates)
 
-    shares = {"only_0": 0.5, "only_1": 0.75, "only_0_with_cue": 0.5}
-    made = {n: shared(shares[n], c.optimal) for n, c in conditions.items()}
-    kept = {phase: {"arm": made} for phase in ("acquisition", "extinction")}
+    whole, left = [1.0, 1.0], {"only_0": [0.0, 0.0], "only_1": [0.0, 1.0]}
+    shares = {"only_0": [0.5, 1.0], "only_1": [0.75, 0.0]}
+    before, after = (
+        {
+            name: shared(
+                shares.get(name, [0.5, 1.0]), level.get(name, whole), c.optimal
+            )
+            for name, c in conditions.items()
+        }
+        for level in ({}, left)
+    )
+    kept = {"acquisition": {"arm": before}, "extinction": {"arm": after}}
     how = battery.judged(acting.Lookahead(), 0.9, ENV.max_steps)
-    shown = measures.Evidence(ENV, conditions, {"arm": made}, how, kept)
+    shown = measures.Evidence(ENV, conditions, {"arm": after}, how, kept)
     details = measures.SelectiveExtinction().measure(shown).details
-    apart = details["arm: distance of the gates of both before"]
-    assert apart == pytest.approx(0.25)
+    assert details["arm: distance of the gates of both before"] == pytest.approx(0.625)
+    told = "arm: share of seeds in which it is > 1/2, S in them, in the others"
+    assert details[told] == pytest.approx([0.5, 1.0, 0.0])
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,7 @@ class SelectiveExtinction:
                 for phase in self.stages
             ]
             if readings[self.kept].gates.shape[-1] > 1:
-                apart = self._gates_apart(evidence, arm)
-                details[f"{arm}: distance of the gates of both before"] = apart
+                details |= self._gates(evidence, arm, values[arm])
         return base.Measured(values, details)
 
     def _earned(
@@ -89,17 +88,28 @@ class SelectiveExtinction:
         condition = evidence.conditions[self.kept]
         return battery.return_fraction(reading, condition, evidence.how)
 
-    def _gates_apart(self, evidence: base.Evidence, arm: str) -> float:
-        """Total variation of the mean gates of both conditions, 0 to 1; over seeds.
+    def _gates(
+        self, evidence: base.Evidence, arm: str, kept: Float[np.ndarray, " N"]
+    ) -> dict[str, Any]:
+        """Total variation of the mean gates of both conditions, 0 to 1, in the mean.
 
-        Where it is small no part is of one condition more than of the other.
+        Where it is small no part is of one condition more than of the other: S of the
+        seeds in which it is large stands beside that of the others.
         """
         found = evidence.stages[self.learnt][arm]
         one, other = (
             battery.part_shares(found[name], evidence.conditions[name])
             for name in (self.extinguished, self.kept)
         )
-        return float(0.5 * np.abs(one - other).sum(axis=-1).mean())
+        distance = 0.5 * np.abs(one - other).sum(axis=-1)
+        apart = distance > 0.5
+        return {
+            f"{arm}: distance of the gates of both before": float(distance.mean()),
+            f"{arm}: share of seeds in which it is > 1/2, S in them, in the others": [
+                float(apart.mean()),
+                *(float(kept[a].mean()) if a.any() else None for a in (apart, ~apart)),
+            ],
+        }
 
     def _drop(
         self, evidence: base.Evidence, arm: str, name: str
