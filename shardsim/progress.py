@@ -65,7 +65,7 @@ def table(results: dict[str, Any]) -> str:
     for name, entry in results["predictions"].items():
         effect, made = entry["effect"], entry["sensitivity"]
         verdicts.add_row(
-            name,
+            name + sections.of_seeds(entry, results["seeds"]),
             _number(effect["estimate"]),
             f"{_number(effect['low'])} to {_number(effect['high'])}",
             entry["verdict"],

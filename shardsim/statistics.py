@@ -98,6 +98,26 @@ def unseen_share(n: int, level: float = 0.95) -> float:
     return float(1 - (1 - level) ** (1 / n))
 
 
+def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
+    """The interval of a share of which `count` of `n` independent draws are had.
+
+    Exact: it holds the share at least `level` of the time, whatever the share is. Ends
+    are quantiles of Beta(count, n - count + 1) and Beta(count + 1, n - count).
+
+    Raises:
+      ValueError: more of them than draws, or fewer than none.
+
+    Reference: Clopper and Pearson, 1934.
+    """
+    if not 0 <= count <= n or n < 1:
+        raise ValueError(f"count: got {count} of {n}; allowed: 0 to all of 1 or more")
+    tail = (1 - level) / 2
+    low = scipy.special.betaincinv(count, n - count + 1, tail) if count else 0.0
+    most = count == n
+    high = 1.0 if most else scipy.special.betaincinv(count + 1, n - count, 1 - tail)
+    return float(low), float(high)
+
+
 def mean_p(
     x: Float[np.ndarray, " N"],
     threshold: float,

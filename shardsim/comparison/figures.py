@@ -181,12 +181,18 @@ def seeds(predictions: Mapping[str, Any], arms: Sequence[str]) -> str:
 def _strip(
     axes: Axes, name: str, entry: Mapping[str, Any], arms: Sequence[str]
 ) -> None:
+    seeds = max(map(len, entry["values"].values()))
     for row, (arm, values) in enumerate(entry["values"].items()):
         x = np.array([_number(v) for v in values])
         # the shift parts equal numbers; it carries nothing
         shift = np.linspace(-0.2, 0.2, len(x)) if len(x) > 1 else np.zeros(1)
         colour = _colour(arm.partition("/")[0], arms)
-        axes.plot(x, row + shift, "o", ms=3, color=colour, alpha=0.5, mew=0)
+        judged = np.ones(len(x), bool)
+        if entry.get("among") is not None and len(x) == seeds:
+            judged = np.isin(np.arange(len(x)), entry["among"])
+        places = row + shift
+        axes.plot(x[judged], places[judged], "o", ms=3, color=colour, alpha=0.5, mew=0)
+        axes.plot(x[~judged], places[~judged], "x", ms=2.5, color=GREY, alpha=0.6)
         level = entry["levels"][arm]
         ends = [_number(level["low"]), _number(level["high"])]
         axes.plot(ends, [row, row], color=colour, lw=2)

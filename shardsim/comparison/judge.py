@@ -26,7 +26,7 @@ Values = dict[str, dict[str, Float[np.ndarray, " N"]]]
 class ControlResult:
     """How a control came out."""
 
-    control: rules.Control
+    control: rules.Bounds
     interval: statistics.Interval
     passed: Literal["passed", "failed", "undecided"]
     sentence: str
@@ -63,6 +63,8 @@ class Judgement:
     """Arms of the contrast that did not."""
     sensitivity: Sensitivity | None
     """None where no arm is positive by construction."""
+    among: tuple[int, ...] | None = None
+    """The seeds that are judged, where not all are; every interval is of them."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,12 +104,11 @@ def judge(
         name: tuple(sorted({rule.contrast.arm, rule.contrast.against} & set(missed)))
         for name, rule in asked.items()
     }
-    claims = {name: _claim(values[name], rule) for name, rule in asked.items()}
+    cases = {name: _case(values[name], rule) for name, rule in asked.items()}
+    claims = {name: _claim(case.values, case.rule) for name, case in cases.items()}
     adjusted = statistics.holm([claim.p for claim in claims.values()])
     return {
-        name: _judgement(
-            values[name], asked[name], claim, float(p), level, unlearnt[name]
-        )
+        name: _judgement(cases[name], claim, float(p), level, unlearnt[name])
         for (name, claim), p in zip(claims.items(), adjusted, strict=True)
     }
 
@@ -143,6 +144,21 @@ def jsonable(data: Any) -> Any:
     return data
 
 
+def _case(values: dict[str, np.ndarray], rule: rules.Rule) -> wording.Case:
+    """The numbers of the seeds that the rule is about."""
+    everyone = np.arange(len(values[rule.contrast.arm]))
+    if rule.among is None:
+        return wording.Case(values, rule, everyone, len(everyone))
+    x = values[rule.among.arm]
+    if rule.among.against is not None:
+        x = x - values[rule.among.against]
+    low, high = rule.among.region
+    chosen = (low <= x) & (x <= high)
+    exact = {arm for arm in values if arm.partition("/")[0] == base.EXACT}
+    picked = {arm: x if arm in exact else x[chosen] for arm, x in values.items()}
+    return wording.Case(picked, rule, everyone[chosen], len(everyone))
+
+
 def _difference(values: dict[str, np.ndarray], rule: rules.Rule) -> np.ndarray:
     return values[rule.contrast.arm] - values[rule.contrast.against]
 
@@ -150,7 +166,7 @@ def _difference(values: dict[str, np.ndarray], rule: rules.Rule) -> np.ndarray:
 def _claim(values: dict[str, np.ndarray], rule: rules.Rule) -> _Claim:
     """The claim with the smallest p, before the family is looked at."""
     difference = _difference(values, rule)
-    if not np.isfinite(difference).all():
+    if not len(difference) or not np.isfinite(difference).all():
         return _Claim("undecided", 1.0)
     toward, away = ("greater", "less"), ("less", "greater")
     sides = toward if rule.direction == "greater" else away
@@ -177,13 +193,13 @@ def _is_unitary(values: dict[str, np.ndarray], rule: rules.Rule) -> bool:
 
 
 def _judgement(
-    values: dict[str, np.ndarray],
-    rule: rules.Rule,
+    case: wording.Case,
     claim: _Claim,
     p: float,
     level: float,
     unlearnt: tuple[str, ...],
 ) -> Judgement:
+    values, rule = case.values, case.rule
     difference = _difference(values, rule)
     effect = _interval(difference, level)
     verdict: Verdict = claim.verdict if p < 1 - level else "undecided"
@@ -193,11 +209,12 @@ def _judgement(
         levels={arm: _interval(x, level) for arm, x in values.items()},
         verdict=verdict,
         p=p,
-        reason=wording.reason(values, rule, effect, verdict, p),
+        reason=wording.reason(case, effect, verdict, p),
         controls=controls,
         stands=all(c.passed == "passed" for c in controls) and not unlearnt,
         unlearnt=unlearnt,
         sensitivity=_sensitivity(values, rule, level),
+        among=None if rule.among is None else tuple(case.seeds.tolist()),
     )
 
 
@@ -226,14 +243,14 @@ def _sensitivity(
 
 
 def _interval(x: np.ndarray, level: float) -> statistics.Interval:
-    if np.isfinite(x).all():
+    if len(x) and np.isfinite(x).all():
         return statistics.mean_interval(x, level)
     nan = float("nan")
     return statistics.Interval(nan, nan, nan, level, len(x))
 
 
 def _check(
-    values: dict[str, np.ndarray], control: rules.Control, level: float
+    values: dict[str, np.ndarray], control: rules.Bounds, level: float
 ) -> ControlResult:
     x = values[control.arm]
     if control.against is not None:
@@ -249,15 +266,6 @@ def _check(
         passed = "passed"
     elif ends[1] < low or ends[0] > high:
         passed = "failed"
-    who = control.arm + (f" less {control.against}" if control.against else "")
-    bounds = [
-        f"{word} {value:g}"
-        for word, value in (
-            ("at least", control.at_least),
-            ("at most", control.at_most),
-        )
-        if value is not None
-    ]
     told = f"{found.estimate:+.3f}" if exact else wording.told(found)
-    sentence = f"{who} is {told}; it must be {' and '.join(bounds)}: {passed}."
+    sentence = f"{control.who} is {told}; it must be {control.told()}: {passed}."
     return ControlResult(control, found, passed, sentence)

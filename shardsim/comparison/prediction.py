@@ -40,6 +40,13 @@ class Prediction:
                 f"unitary_within: got {self.unitary_within} with rule.unitary; "
                 "allowed: one of the two"
             )
+        among = self.rule.among
+        if among is not None:
+            for name in (among.arm, among.against):
+                if name is not None and name.partition("/")[0] == measures.EXACT:
+                    raise ValueError(
+                        f"rule.among: got {name!r}; allowed: an arm that has seeds"
+                    )
         rows = measures.extra_rows(self.measure)
         for name in self._named():
             _, slash, row = name.partition("/")

@@ -22,7 +22,7 @@ CAPTIONS = {
     "made by hand in the place of the learned ones.",
     "curves": "Mean over seeds, and the range of all seeds. Dotted: the goal.",
     "seeds": "A dot a seed, a line the 95 % interval of the mean; what the number is "
-    "stands under each prediction.",
+    "stands under each prediction. Crosses: seeds that are not judged there.",
     "values": "V (colour) and the mean move of the policy (arrows) where the agent may "
     "stand, first seed; V* and its policy above. S is the start.",
     "parts": "Parts of {arm}: gate, and contribution to V (gate x part), first seed.",

@@ -23,8 +23,8 @@ def _different(arm: str, against: str) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Control:
-    """Where an arm (or its lead over another) has to lie, else no claim stands."""
+class Bounds:
+    """Between what the numbers of an arm (or its lead over another) lie."""
 
     arm: str
     against: str | None = None
@@ -46,6 +46,15 @@ class Control:
         high = np.inf if self.at_most is None else self.at_most
         return low, high
 
+    def told(self) -> str:
+        """The bounds in words."""
+        ends = (("at least", self.at_least), ("at most", self.at_most))
+        return " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
+
+    @property
+    def who(self) -> str:
+        return self.arm + (f" less {self.against}" if self.against else "")
+
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
@@ -59,11 +68,16 @@ class Rule:
     unitary: tuple[float, float] | None = None
     """Levels at which one fixed utility puts both arms; None where it expects what the
     others do."""
-    controls: tuple[Control, ...] = ()
+    controls: tuple[Bounds, ...] = ()
+    """Where means over seeds have to lie, else no claim stands."""
     positive: str | None = None
     """An arm that has by hand what SHARD says V has. Judged in the place of `arm`, it
     tells whether the contrast shows shards where there are some; if not, that it shows
     none elsewhere is no evidence against them."""
+    among: Bounds | None = None
+    """Only seeds whose own number lies there are judged, by controls too; None: all.
+    It is to be a number that was there before what is asked, as the row `ARM/apart` of
+    an extinction is: seeds that are chosen by how they came out prove nothing."""
 
     def __post_init__(self) -> None:
         if not self.margin > 0:
@@ -78,10 +92,16 @@ class Rule:
             raise ValueError("controls: got one twice; allowed: different controls")
         if self.unitary is not None and self.unitary[0] > self.unitary[1]:
             raise ValueError(f"unitary: got {self.unitary}; allowed: low to high")
+        asked = {self.contrast.arm, self.contrast.against}
+        if self.among is not None and asked & {self.among.arm, self.among.against}:
+            raise ValueError(
+                f"among: got {self.among.who!r}; allowed: a row that is not contrasted"
+            )
 
 
 def named(rule: Rule) -> set[str]:
     """The arms, and rows of arms, that a rule speaks of."""
-    controls = [name for c in rule.controls for name in (c.arm, c.against)]
-    names = (rule.contrast.arm, rule.contrast.against, rule.positive, *controls)
+    among = () if rule.among is None else (rule.among,)
+    bounds = [name for c in (*rule.controls, *among) for name in (c.arm, c.against)]
+    names = (rule.contrast.arm, rule.contrast.against, rule.positive, *bounds)
     return {name for name in names if name is not None}

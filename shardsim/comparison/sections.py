@@ -70,6 +70,12 @@ def outcome(entry: Mapping[str, Any]) -> str:
     return next((word for word in words if word in found), "none")
 
 
+def of_seeds(entry: Mapping[str, Any], count: int) -> str:
+    """How many seeds are judged, where not all are."""
+    among = entry.get("among")
+    return "" if among is None else f", {len(among)} of {count} seeds"
+
+
 def verdicts(results: Mapping[str, Any]) -> str:
     """The table of verdicts; nothing where nothing was asked."""
     if not results["predictions"]:
@@ -82,7 +88,10 @@ def verdicts(results: Mapping[str, Any]) -> str:
             [
                 f"<td>{markup.text(name)}</td>",
                 f"<td>{markup.text(entry['question'])}</td>",
-                markup.cell(f"{contrast['arm']} less {contrast['against']}"),
+                markup.cell(
+                    f"{contrast['arm']} less {contrast['against']}"
+                    f"{of_seeds(entry, results['seeds'])}"
+                ),
                 markup.number(markup.signed(effect["estimate"])),
                 markup.number(
                     f"{markup.signed(effect['low'])} to {markup.signed(effect['high'])}"

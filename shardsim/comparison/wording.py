@@ -1,13 +1,29 @@
 """What is found, in sentences: estimates with their intervals, and why a verdict."""
 
+from typing import NamedTuple
+
 import numpy as np
+from jaxtyping import Float, Int
 
 from shardsim import statistics
 from shardsim.comparison import rules
 
 
+class Case(NamedTuple):
+    """The numbers that one prediction is judged by. Symbols: n seeds of N."""
+
+    values: dict[str, Float[np.ndarray, " n"]]
+    rule: rules.Rule
+    seeds: Int[np.ndarray, " n"]
+    """Which they are: all, or those that the rule is about."""
+    total: int
+    """N."""
+
+
 def told(found: statistics.Interval) -> str:
     """The estimate and its interval, as far as there are any."""
+    if not found.n:
+        return "no number, for no seed is judged"
     if not np.isfinite(found.estimate):
         return "no number in some seed"
     if not np.isfinite(found.low):
@@ -21,20 +37,17 @@ def told(found: statistics.Interval) -> str:
     return f"{found.estimate:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
-def reason(
-    values: dict[str, np.ndarray],
-    rule: rules.Rule,
-    effect: statistics.Interval,
-    verdict: str,
-    p: float,
-) -> str:
+def reason(case: Case, effect: statistics.Interval, verdict: str, p: float) -> str:
     """What the contrast is, and what that says beside the margin."""
-    pair = rule.contrast
+    rule, pair = case.rule, case.rule.contrast
     for arm in (pair.arm, pair.against):
-        bad = np.flatnonzero(~np.isfinite(values[arm]))
+        bad = case.seeds[~np.isfinite(case.values[arm])]
         if len(bad):
             return f"Arm {arm}, seed {bad[0]} gave no number, so nothing is claimed."
     got = f"{pair.arm} less {pair.against} is {told(effect)}"
+    if rule.among is not None:
+        where = f"{rule.among.who} is {rule.among.told()}"
+        got = f"In the {len(case.seeds)} seeds of {case.total} where {where}, {got}"
     side = rule.direction
     return {
         "shard": f"{got}, {side} than the margin {rule.margin:g}, as SHARD expects "

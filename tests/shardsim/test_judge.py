@@ -71,12 +71,12 @@ def test_holm_makes_the_same_data_harder_to_claim_in_a_family():
 @pytest.mark.parametrize(
     ("control", "level", "passed"),
     [
-        (rules.Control("planted", at_least=0.6), 0.9, "passed"),
-        (rules.Control("planted", at_least=0.6), 0.1, "failed"),
-        (rules.Control("planted", at_least=0.6), 0.6, "undecided"),
-        (rules.Control("planted", at_most=0.6), 0.1, "passed"),
-        (rules.Control("planted", against="mlp", at_least=0.2), 0.9, "passed"),
-        (rules.Control("planted", against="mlp", at_least=0.2), 0.5, "failed"),
+        (rules.Bounds("planted", at_least=0.6), 0.9, "passed"),
+        (rules.Bounds("planted", at_least=0.6), 0.1, "failed"),
+        (rules.Bounds("planted", at_least=0.6), 0.6, "undecided"),
+        (rules.Bounds("planted", at_most=0.6), 0.1, "passed"),
+        (rules.Bounds("planted", against="mlp", at_least=0.2), 0.9, "passed"),
+        (rules.Bounds("planted", against="mlp", at_least=0.2), 0.5, "failed"),
     ],
 )
 def test_controls(control, level, passed):
@@ -89,7 +89,7 @@ def test_controls(control, level, passed):
 
 def test_a_control_with_one_exact_number():
     rule = rules.Rule(
-        RULE.contrast, "greater", 0.2, controls=(rules.Control("exact", at_most=0.0),)
+        RULE.contrast, "greater", 0.2, controls=(rules.Bounds("exact", at_most=0.0),)
     )
     assert one(0.9, 0.5, rule, exact=np.array([-0.1])).stands
     assert not one(0.9, 0.5, rule, exact=np.array([0.1])).stands
@@ -98,7 +98,7 @@ def test_a_control_with_one_exact_number():
 def test_one_seed_passes_no_control():
     """One training seed is no exact value: it has no interval, and shows nothing."""
     rule = rules.Rule(
-        RULE.contrast, "greater", 0.2, controls=(rules.Control("planted", at_least=0),)
+        RULE.contrast, "greater", 0.2, controls=(rules.Bounds("planted", at_least=0),)
     )
     alone = {arm: np.ones(1) for arm in ("sharded", "mlp", "planted")}
     got = judge.judge({"P": alone}, {"P": rule})["P"]
@@ -121,7 +121,7 @@ def test_seeds_that_are_all_alike_are_told_so():
 
 
 def test_an_exact_number_is_told_without_an_interval():
-    control = rules.Control("exact", at_most=0.0)
+    control = rules.Bounds("exact", at_most=0.0)
     rule = rules.Rule(RULE.contrast, "greater", 0.2, controls=(control,))
     got = one(0.9, 0.5, rule, exact=np.array([-0.1]))
     assert got.controls[0].sentence == (
@@ -151,7 +151,7 @@ def test_no_claim_of_an_arm_that_learnt_nothing_stands():
 
 
 def test_a_control_without_a_number_says_so():
-    control = rules.Control("planted", at_least=0)
+    control = rules.Bounds("planted", at_least=0)
     rule = rules.Rule(RULE.contrast, "greater", 0.2, None, (control,), "planted")
     got = one(0.9, 0.5, rule, planted=np.where(NOISE == 0, np.nan, 1.0))
     for sentence in (got.controls[0].sentence, got.sensitivity.sentence):
@@ -178,8 +178,8 @@ def test_an_arm_that_is_missing_is_named():
     ("make", "message"),
     [
         (lambda: rules.Rule(RULE.contrast, "greater", 0.0), "margin: got 0.0"),
-        (lambda: rules.Control("a"), "at_least: got nothing"),
-        (lambda: rules.Control("a", "a", 0.0), "against: got 'a'; allowed: another"),
+        (lambda: rules.Bounds("a"), "at_least: got nothing"),
+        (lambda: rules.Bounds("a", "a", 0.0), "against: got 'a'; allowed: another"),
         (lambda: rules.Contrast("a", "a"), "against: got 'a'; allowed: another"),
         (
             lambda: rules.Rule(RULE.contrast, "less", 0.1, positive="mlp"),
@@ -187,11 +187,11 @@ def test_an_arm_that_is_missing_is_named():
         ),
         (
             lambda: rules.Rule(
-                RULE.contrast, "less", 0.1, None, (rules.Control("a", None, 0.0),) * 2
+                RULE.contrast, "less", 0.1, None, (rules.Bounds("a", None, 0.0),) * 2
             ),
             "controls: got one twice",
         ),
-        (lambda: rules.Control("a", at_least=1.0, at_most=0.0), "at_least: got 1.0"),
+        (lambda: rules.Bounds("a", at_least=1.0, at_most=0.0), "at_least: got 1.0"),
         (
             lambda: rules.Rule(RULE.contrast, "less", 0.1, (1.0, 0.0)),
             "unitary: got",

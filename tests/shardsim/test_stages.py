@@ -174,10 +174,13 @@ def test_how_far_apart_gates_are(conditions):
     kept = {"acquisition": {"arm": before}, "extinction": {"arm": after}}
     how = battery.judged(acting.Lookahead(), 0.9, ENV.max_steps)
     shown = measures.Evidence(ENV, conditions, {"arm": after}, how, kept)
-    details = measures.SelectiveExtinction().measure(shown).details
-    assert details["arm: distance of the gates of both before"] == pytest.approx(0.625)
-    told = "arm: share of seeds in which it is > 1/2, S in them, in the others"
-    assert details[told] == pytest.approx([0.5, 1.0, 0.0])
+    found = measures.SelectiveExtinction().measure(shown)
+    np.testing.assert_allclose(found.values["arm/apart"], [0.25, 1.0])
+    assert found.details["arm: distance of the gates of both before"] == 0.625
+    told = found.details["arm: share of seeds in which it is > 1/2"]
+    assert told == "1 of 2 (1% to 99% of all)"
+    both = found.details["arm: S in them, in the others"]
+    assert both == pytest.approx([1.0, 0.0])
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
+from shardsim import statistics
 from shardsim.comparison import battery
 from shardsim.types import Environment
 
@@ -78,6 +79,13 @@ def selectivity(
     """
     total = np.where(target + others > 0, target + others, 1.0)
     return np.where(target < least, 0.0, (target - others) / total)
+
+
+def share(chosen: Bool[np.ndarray, " N"]) -> str:
+    """How many seeds do something, and what share of all seeds may (95 %)."""
+    count, n = int(chosen.sum()), len(chosen)
+    low, high = statistics.share_interval(count, n)
+    return f"{count} of {n} ({low:.0%} to {high:.0%} of all)"
 
 
 def masked_mean(

@@ -14,9 +14,10 @@ from shardsim.comparison.measures import base
 class SelectiveExtinction:
     """Let V of one context be unlearnt; see what V of another, not met, loses."""
 
-    ROWS: ClassVar[tuple[str, ...]] = ("same", "drop")
+    ROWS: ClassVar[tuple[str, ...]] = ("same", "drop", "apart")
     """`arm/drop`: the drop of what is extinguished, by which a control shows that there
-    was an extinction; `arm/same` below."""
+    was an extinction; `arm/same` below; `arm/apart`: how far the gates of both contexts
+    were apart before it, 0 to 1 (total variation of their means; 0 for one part)."""
 
     kind: Literal["selective_extinction"] = "selective_extinction"
     learnt: str = "acquisition"
@@ -63,7 +64,12 @@ class SelectiveExtinction:
             target, others = drops[self.extinguished], drops[self.kept]
             values[arm] = base.selectivity(target, others, self.least)
             same = base.selectivity(target, drops[self.same], self.least)
-            values |= {f"{arm}/same": same, f"{arm}/drop": target}
+            apart = self._apart(evidence, arm)
+            values |= {
+                f"{arm}/same": same,
+                f"{arm}/drop": target,
+                f"{arm}/apart": apart,
+            }
             details[f"{arm}: drop of extinguished, of kept"] = [
                 float(target.mean()),
                 float(others.mean()),
@@ -77,7 +83,7 @@ class SelectiveExtinction:
                 for phase in self.stages
             ]
             if readings[self.kept].gates.shape[-1] > 1:
-                details |= self._gates(evidence, arm, values[arm])
+                details |= _parted(arm, apart, values[arm])
         return base.Measured(values, details)
 
     def _earned(
@@ -88,28 +94,14 @@ class SelectiveExtinction:
         condition = evidence.conditions[self.kept]
         return battery.return_fraction(reading, condition, evidence.how)
 
-    def _gates(
-        self, evidence: base.Evidence, arm: str, kept: Float[np.ndarray, " N"]
-    ) -> dict[str, Any]:
-        """Total variation of the mean gates of both conditions, 0 to 1, in the mean.
-
-        Where it is small no part is of one condition more than of the other: S of the
-        seeds in which it is large stands beside that of the others.
-        """
+    def _apart(self, evidence: base.Evidence, arm: str) -> Float[np.ndarray, " N"]:
+        """Where it is small no part is of one condition more than of the other."""
         found = evidence.stages[self.learnt][arm]
         one, other = (
             battery.part_shares(found[name], evidence.conditions[name])
             for name in (self.extinguished, self.kept)
         )
-        distance = 0.5 * np.abs(one - other).sum(axis=-1)
-        apart = distance > 0.5
-        return {
-            f"{arm}: distance of the gates of both before": float(distance.mean()),
-            f"{arm}: share of seeds in which it is > 1/2, S in them, in the others": [
-                float(apart.mean()),
-                *(float(kept[a].mean()) if a.any() else None for a in (apart, ~apart)),
-            ],
-        }
+        return 0.5 * np.abs(one - other).sum(axis=-1)
 
     def _drop(
         self, evidence: base.Evidence, arm: str, name: str
@@ -125,3 +117,17 @@ class SelectiveExtinction:
         """Mean V; a V that rises is no drop, and not what it was either."""
         reading = evidence.stages[phase][arm][name]
         return base.masked_mean(reading.value, evidence.conditions[name].reachable)
+
+
+def _parted(
+    arm: str, apart: Float[np.ndarray, " N"], kept: Float[np.ndarray, " N"]
+) -> dict[str, Any]:
+    """S of the seeds whose gates are apart beside that of the others."""
+    far = apart > 0.5
+    return {
+        f"{arm}: distance of the gates of both before": float(apart.mean()),
+        f"{arm}: share of seeds in which it is > 1/2": base.share(far),
+        f"{arm}: S in them, in the others": [
+            float(kept[these].mean()) if these.any() else None for these in (far, ~far)
+        ],
+    }

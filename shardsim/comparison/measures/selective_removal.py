@@ -62,9 +62,8 @@ class SelectiveRemoval:
                 float(drops[:, ~own].mean()),
             ]
             # a mean hides what is all in some seeds and nothing in others
-            details[f"{arm}: share of seeds in which S > 1/2"] = float(
-                (values[arm] > 0.5).mean()
-            )
+            parted = base.share(values[arm] > 0.5)
+            details[f"{arm}: share of seeds in which S > 1/2"] = parted
         return base.Measured(values, details)
 
     def _drops(
