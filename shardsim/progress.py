@@ -60,12 +60,19 @@ def table(results: dict[str, Any]) -> str:
             fraction += f" (below {results['goal']:.0%})"
         arms.add_row(name, fraction, f"{arm['parameters of V']:,}")
     verdicts = _table(
-        "prediction", "effect", "95 % interval", "verdict", "controls", "hand-made"
+        "",
+        "contrast",
+        "effect",
+        "95 % interval",
+        "verdict",
+        "controls",
+        "hand-made",
     )
     for name, entry in results["predictions"].items():
         effect, made = entry["effect"], entry["sensitivity"]
         verdicts.add_row(
-            name + sections.of_seeds(entry, results["seeds"]),
+            name,
+            sections.contrast(entry),
             _number(effect["estimate"]),
             f"{_number(effect['low'])} to {_number(effect['high'])}",
             entry["verdict"],
@@ -140,7 +147,8 @@ def _cell(entry: dict[str, Any] | None) -> str:
     effect = entry["effect"]
     low, high = _number(effect["low"]), _number(effect["high"])
     stands = "" if entry["stands"] else " (no claim stands)"
-    return f"{entry['verdict']}{stands}\n{_number(effect['estimate'])} [{low}, {high}]"
+    told = f"{_number(effect['estimate'])} [{low}, {high}]{sections.of_seeds(entry)}"
+    return f"{entry['verdict']}{stands}\n{told}"
 
 
 def _number(x: float | None) -> str:

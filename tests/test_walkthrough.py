@@ -1,5 +1,6 @@
 """Every command and every snippet of the pages in docs runs, on a small run."""
 
+import dataclasses
 import re
 import shlex
 import typing
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shardsim import cli
+from shardsim.comparison import measures, rules
 from shardsim_envs import World
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -15,11 +17,13 @@ PAGES = sorted(DOCS.glob("*.md"))
 WALKS = [page for page in PAGES if "```" in page.read_text()]
 """Pages to be followed from top to bottom."""
 LEFT = {
+    "questions": ("runs/kept/report.html",),
     "inspection": ("page.html", "page.results.json", "small.html", "two.html"),
     "training": ("walks.npz", "runs/frozen/results.json", "runs/read/results.json"),
 }
 """Files that are there when all commands of a page have run."""
 SAID = {
+    "questions": ("competing/apart", "kept_where_gates_part"),
     "inspection": ("wants the cheese most", "add up to V"),
     "training": ("per episode in the last chunk", "the other fruit pays ["),
 }
@@ -78,3 +82,12 @@ def test_the_page_of_training_tells_what_a_phase_may_change():
     }
     for world in typing.get_args(World):
         assert told[world().kind] == set(world.SCHEDULED)
+
+
+def test_the_page_of_questions_tells_what_may_be_asked():
+    text = (DOCS / "questions.md").read_text()
+    rows = re.findall(r"^\| (`[^|]*) \|", text, re.M)
+    told = set(re.findall(r"`(\w+)`", " ".join(rows)))
+    kinds = {measure().kind for measure in typing.get_args(measures.Measure)}
+    fields = {field.name for field in dataclasses.fields(rules.Rule)}
+    assert kinds | fields == told - {"rule"}

@@ -70,10 +70,19 @@ def outcome(entry: Mapping[str, Any]) -> str:
     return next((word for word in words if word in found), "none")
 
 
-def of_seeds(entry: Mapping[str, Any], count: int) -> str:
+def of_seeds(entry: Mapping[str, Any]) -> str:
     """How many seeds are judged, where not all are."""
     among = entry.get("among")
-    return "" if among is None else f", {len(among)} of {count} seeds"
+    if among is None:
+        return ""
+    total = len(entry["values"][entry["rule"]["contrast"]["arm"]])
+    return f", {len(among)} of {total} seeds"
+
+
+def contrast(entry: Mapping[str, Any]) -> str:
+    """What is set against what, and of how many seeds."""
+    pair = entry["rule"]["contrast"]
+    return f"{pair['arm']} less {pair['against']}{of_seeds(entry)}"
 
 
 def verdicts(results: Mapping[str, Any]) -> str:
@@ -82,16 +91,13 @@ def verdicts(results: Mapping[str, Any]) -> str:
         return ""
     rows = []
     for name, entry in results["predictions"].items():
-        effect, contrast = entry["effect"], entry["rule"]["contrast"]
-        controls, made = outcome(entry), entry.get("sensitivity")
+        effect, controls = entry["effect"], outcome(entry)
+        made = entry.get("sensitivity")
         rows.append(
             [
                 f"<td>{markup.text(name)}</td>",
                 f"<td>{markup.text(entry['question'])}</td>",
-                markup.cell(
-                    f"{contrast['arm']} less {contrast['against']}"
-                    f"{of_seeds(entry, results['seeds'])}"
-                ),
+                markup.cell(contrast(entry)),
                 markup.number(markup.signed(effect["estimate"])),
                 markup.number(
                     f"{markup.signed(effect['low'])} to {markup.signed(effect['high'])}"

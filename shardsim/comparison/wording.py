@@ -47,7 +47,7 @@ def reason(case: Case, effect: statistics.Interval, verdict: str, p: float) -> s
     got = f"{pair.arm} less {pair.against} is {told(effect)}"
     if rule.among is not None:
         where = f"{rule.among.who} is {rule.among.told()}"
-        got = f"In the {len(case.seeds)} seeds of {case.total} where {where}, {got}"
+        got = f"In {len(case.seeds)} of {case.total} seeds, where {where}, {got}"
     side = rule.direction
     return {
         "shard": f"{got}, {side} than the margin {rule.margin:g}, as SHARD expects "

@@ -255,6 +255,7 @@ def _verdicts(gathered: Gathered) -> list[dict[str, Any]]:
         {
             "name": name,
             **{key: entry[key] for key in keys},
+            "contrast": sections.contrast(entry),
             "controls": sections.outcome(entry),
         }
         for name, entry in found.get("predictions", {}).items()

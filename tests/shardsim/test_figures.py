@@ -55,6 +55,28 @@ def test_hand_made_shards_are_drawn_beside_those_that_were_learned(
     assert 1 < heights[4] == heights[5] < 1.5
 
 
+def test_seeds_that_are_not_judged_are_crosses(monkeypatch):
+    drawn = {}
+
+    def noted(axes, x, y, form=None, **how):
+        if form in ("o", "x"):
+            drawn.setdefault(form, []).append(list(x))
+
+    monkeypatch.setattr(figures.Axes, "plot", noted)
+    level = {"estimate": 0.1, "low": None, "high": None}
+    entry = {
+        "values": {"mlp": [0.1, 0.2, 0.3], "exact": [1.0]},
+        "levels": {"mlp": level, "exact": level},
+    }
+    figures.seeds({"P": {**entry, "among": [0, 2]}}, ["mlp"])
+    assert drawn == {"o": [[0.1, 0.3], [1.0]], "x": [[0.2], []]}
+    drawn.clear()
+    for all_of_them in ({}, {"among": None}):
+        figures.seeds({"P": entry | all_of_them}, ["mlp"])
+    assert drawn["o"] == 2 * [[0.1, 0.2, 0.3], [1.0]]
+    assert not any(drawn["x"])
+
+
 def test_what_is_below_zero_is_drawn(monkeypatch):
     """Where steps cost, values and returns are negative too."""
     level = {"place": "c/0", "condition": "c", "context": [], "glyphs": {}}

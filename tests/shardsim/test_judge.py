@@ -142,6 +142,73 @@ def test_whether_shards_that_are_there_would_be_seen(made, seen):
     assert one(0.5, 0.5).sensitivity is None
 
 
+def among(bounds, **fields):
+    return rules.Rule(RULE.contrast, "greater", 0.2, among=bounds, **fields)
+
+
+APART = np.array([0.9, 0.1, 0.5, 0.2, 0.8, 0.0, 0.7, 0.49])
+FAR = [0, 2, 4, 6]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "seeds", "verdict"),
+    [
+        (rules.Bounds("sharded/apart", at_least=0.5), FAR, "shard"),
+        (rules.Bounds("sharded/apart", at_most=0.499), [1, 3, 5, 7], "no difference"),
+        (rules.Bounds("sharded/apart", "film", 0.7), [0, 4], "undecided"),
+        (rules.Bounds("sharded/apart", at_least=0.85), [0], "undecided"),
+        (rules.Bounds("sharded/apart", at_least=2.0), [], "undecided"),
+    ],
+)
+def test_a_rule_about_some_seeds(bounds, seeds, verdict):
+    """Half of the seeds keep what they want; what they are told by is known before."""
+    kept = np.where(APART >= 0.5, 0.9, 0.3) + NOISE
+    row = {"sharded/apart": APART, "film": np.full(8, 0.1)}
+    values = {"sharded": kept, "mlp": 0.3 - NOISE, "planted": 0.9 + NOISE, **row}
+    control = rules.Bounds("planted", at_least=0.6)
+    asked = among(bounds, controls=(control,), positive="planted")
+    got = judge.judge({"P": values}, {"P": asked})["P"]
+    assert got.among == tuple(seeds)
+    assert got.verdict == verdict
+    alone = {arm: x[seeds] for arm, x in values.items()}
+    assert f"In {len(seeds)} of 8 seeds, where sharded/apart" in got.reason
+    assert got.effect.n == got.controls[0].interval.n == len(seeds)
+    if seeds:
+        one_family = judge.judge({"P": alone}, {"P": RULE})["P"]
+        np.testing.assert_equal(got.effect, one_family.effect)
+        assert got.p == one_family.p
+        assert got.sensitivity.effect.estimate == pytest.approx(
+            0.6 + 2 * NOISE[seeds].mean()
+        )
+    else:
+        assert "no number, for no seed is judged" in got.reason
+    assert got.controls[0].passed == ("passed" if len(seeds) > 2 else "undecided")
+    json.dumps(judge.jsonable(got), allow_nan=False)
+
+
+def test_of_all_seeds_neither_is_seen():
+    """The mean hides what half of the seeds do; and a NaN is named by its own seed."""
+    kept = np.where(APART >= 0.5, 0.9, 0.3) + NOISE
+    values = {"sharded": kept, "mlp": 0.3 - NOISE, "sharded/apart": APART}
+    assert judge.judge({"P": values}, {"P": RULE})["P"].verdict == "undecided"
+    kept[4] = np.nan
+    asked = among(rules.Bounds("sharded/apart", at_least=0.5))
+    got = judge.judge({"P": values}, {"P": asked})["P"]
+    assert "Arm sharded, seed 4 gave no number" in got.reason
+    far = among(rules.Bounds("sharded/apart", at_most=0.49))
+    assert judge.judge({"P": values}, {"P": far})["P"].verdict == "no difference"
+
+
+def test_an_exact_number_is_no_seed():
+    """V* is one and stays, whichever seeds are judged."""
+    asked = among(
+        rules.Bounds("sharded/apart", at_least=0.5),
+        controls=(rules.Bounds("exact", at_least=1.0),),
+    )
+    row = {"sharded/apart": APART, "exact": np.ones(1), "exact/apart": np.zeros(1)}
+    assert one(0.9, 0.5, asked, **row).stands
+
+
 def test_no_claim_of_an_arm_that_learnt_nothing_stands():
     values = {"P": {"sharded": NOISE, "mlp": -NOISE, "film": NOISE}}
     for missed, unlearnt in (({"film"}, ()), ({"mlp", "film"}, ("mlp",)), ((), ())):
@@ -195,6 +262,14 @@ def test_an_arm_that_is_missing_is_named():
         (
             lambda: rules.Rule(RULE.contrast, "less", 0.1, (1.0, 0.0)),
             "unitary: got",
+        ),
+        (
+            lambda: among(rules.Bounds("mlp", at_least=0.5)),
+            "among: got 'mlp'; allowed: a row that is not contrasted",
+        ),
+        (
+            lambda: among(rules.Bounds("film", "sharded", at_least=0.5)),
+            "among: got 'film less sharded'; allowed: a row that is not contrasted",
         ),
     ],
 )

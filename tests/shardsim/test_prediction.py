@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from shardsim.comparison import measures, prediction, rules
 from shardsim.comparison.measures import base
@@ -34,6 +35,18 @@ def question(measure, arm):
         rules.Rule(rules.Contrast(arm, "mlp"), "greater", 0.2),
         unitary_within=0.1,
     )
+
+
+def test_v_star_has_no_seeds_to_be_chosen_by():
+    rule = rules.Rule(
+        rules.Contrast("a", "mlp"),
+        "greater",
+        0.2,
+        among=rules.Bounds("b", measures.EXACT, at_least=0.0),
+    )
+    asked = question(Level(), "a")
+    with pytest.raises(ValueError, match=r"rule\.among: got 'exact'; allowed: an arm"):
+        dataclasses.replace(asked, rule=rule)
 
 
 def test_what_several_measure_alike_is_measured_once():

@@ -19,6 +19,17 @@ def test_a_head_is_told_by_what_is_not_its_default():
     assert sections.head({"kind": "gone", "size": 3}) == "gone (size 3)"
 
 
+def test_how_many_seeds_are_judged_is_told_where_not_all_are():
+    entry = {
+        "rule": {"contrast": {"arm": "sharded", "against": "mlp"}},
+        "values": {"sharded": [0.0] * 8},
+    }
+    for among, told in ([1, 4], ", 2 of 8 seeds"), ([], ", 0 of 8 seeds"), (None, ""):
+        assert sections.contrast(entry | {"among": among}) == f"sharded less mlp{told}"
+    # as it was written before there was such a field
+    assert sections.contrast(entry) == "sharded less mlp"
+
+
 @pytest.mark.parametrize(
     ("passed", "unlearnt", "word"),
     [

@@ -203,6 +203,28 @@ def test_levels_sides_and_features_that_are_none_are_refused():
             statistics.paired_permutation_energy(np.zeros(shape), np.zeros(shape))
 
 
+def test_a_share_by_hand_and_by_another_hand():
+    """Of 0 of 8 the upper end is 1 - .025^(1/8); else scipy's own exact interval."""
+    assert statistics.share_interval(0, 8) == (0.0, pytest.approx(1 - 0.025 ** (1 / 8)))
+    assert statistics.share_interval(8, 8) == (pytest.approx(0.025 ** (1 / 8)), 1.0)
+    for count, n, level in ((9, 20, 0.95), (1, 3, 0.9), (0, 1, 0.95), (7, 7, 0.8)):
+        its = scipy.stats.binomtest(count, n).proportion_ci(level, "exact")
+        got = statistics.share_interval(count, n, level)
+        assert got == pytest.approx((its.low, its.high))
+    for count, n in ((-1, 4), (5, 4), (0, 0)):
+        with pytest.raises(ValueError, match=f"count: got {count} of {n}; allowed"):
+            statistics.share_interval(count, n)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
+def test_a_share_lies_in_its_interval_often_enough(share):
+    """Summed over all outcomes, no draws: at least 95 %, whatever the share is."""
+    ends = [statistics.share_interval(count, 20) for count in range(21)]
+    held = [low <= share <= high for low, high in ends]
+    chance = scipy.stats.binom.pmf(np.arange(21), 20, share)
+    assert chance[held].sum() >= 0.95
+
+
 def test_what_no_seed_did_some_may_do():
     """Of 8 draws none is of a kind that 31.2 % are, 5 % of the time."""
     assert statistics.unseen_share(8) == pytest.approx(0.3123, abs=1e-4)

@@ -74,7 +74,7 @@ function buildTable() {
   root.append(el("h3", {}, "Verdicts of the run"), sortable(
     ["", "question", "contrast", "effect", "margin", "verdict", "controls"],
     BOOK.verdicts.map((v) => [[v.name, v.name], [v.question, v.question],
-      [`${v.rule.contrast.arm} \u2212 ${v.rule.contrast.against}`, v.rule.contrast.arm],
+      [v.contrast, v.contrast],
       [range(v.effect, signed), v.effect.estimate ?? -Infinity], [number(v.rule.margin), v.rule.margin],
       [el("b", {}, v.verdict), v.verdict], [v.controls, v.controls]])));
 }
