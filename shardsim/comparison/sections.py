@@ -266,7 +266,7 @@ def _detail(name: str, entry: Mapping[str, Any]) -> str:
         + ("" if made is None else f"<p>{markup.text(made['sentence'])}</p>")
         + f'<p class="note">Measure: {markup.text(entry["formula"])} '
         f"({markup.text(measure)})</p><p>Controls:</p><ul>{controls}</ul>"
-        + ("<p>More numbers, means over seeds:</p>" if entry["details"] else "")
+        + ("<p>More numbers, means over all seeds:</p>" if entry["details"] else "")
         + markup.items(more)
         + "</details>"
     )
