@@ -22,9 +22,9 @@ and +0.63); P13f no difference or undecided (+0.06); P13g undecided beside the m
 (+0.26). About 9 seeds of 20 have gates that are apart, so that of 8 seeds P13e may rest
 on three or four, and be undecided.
 
-And another kind of shard that parts contexts in some seeds (`gates`: 7 of 20), under one
-error of the whole V: where one alone is open at a time (--arms.competing.head.td joint
---arms.competing.head.gate top_k). Written before that run: P13e SHARD and P13f no
+And another kind of shard that parts contexts in some seeds (`gates`: 7 of 20), under
+one error of the whole V: where one alone is open at a time (--arms.competing.head.td
+joint --arms.competing.head.gate top_k). Written before that run: P13e SHARD and P13f no
 difference as well, for it is which shard bids that counts and not how it is credited;
 P13g open.
 

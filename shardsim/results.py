@@ -16,6 +16,9 @@ from shardsim import loop, phases, runs, schedule, stages, value
 from shardsim.comparison import battery, judge, maps, measures, prediction, report
 from shardsim.experiment import Experiment, OmnibusConfig
 
+CURVES = ("return fraction", "value error", "parts in use")
+"""What is told of each seed at every snapshot."""
+
 
 def run(
     experiment: Experiment, folder: Path, progress: loop.Progress
@@ -77,11 +80,12 @@ def _noted(
             experiment.world, conditions, {arm: {name: reading}}, how
         )
         fraction = battery.return_fraction(reading, conditions[name], how)
-        error = measure.measure(evidence).values[arm]
-        return {
-            "return fraction": judge.jsonable(fraction),
-            "value error": judge.jsonable(error),
+        numbers = {
+            "return fraction": fraction,
+            "value error": measure.measure(evidence).values[arm],
+            "parts in use": battery.parts_in_use(reading, conditions[name]),
         }
+        return {what: judge.jsonable(numbers[what]) for what in CURVES}
 
     return note
 
@@ -209,14 +213,12 @@ def curves(folder: Path, arms: Iterable[str]) -> dict[str, Any]:
     for row in runs.read_lines(folder / "metrics.jsonl"):
         if "snapshot" not in row:
             continue
-        curve = out.setdefault(
-            row["arm"], {"update": [], "return fraction": [], "value error": []}
-        )
+        curve = out.setdefault(row["arm"], {"update": [], **{n: [] for n in CURVES}})
         if row["snapshot"] in curve["update"]:
             continue
         curve["update"].append(row["snapshot"])
-        curve["return fraction"].append(row["return fraction"])
-        curve["value error"].append(row["value error"])
+        for what in CURVES:  # a run of before may lack one
+            curve[what].append(row.get(what))
     return {arm: out[arm] for arm in arms}
 
 

@@ -109,18 +109,29 @@ def _effect(
 def curves(found: Mapping[str, Any], goal: float, phases: Mapping[str, int]) -> str:
     """Return and error of V over training: mean and range over seeds, by arm.
 
+    Below them, where some V has parts, how many are in use: a line a seed, for what is
+    one in some seeds and two in others is neither in the mean.
+
     Args:
       phases: updates at the end of each; a line where one begins after another.
     """
+    parted = {arm: curve for arm, curve in found.items() if _has_parts(curve)}
+    start = min(min(curve["update"]) for curve in found.values())
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.4, 2.9), layout="tight")
-        panels = figure.subplots(1, 2)
-        names = ("return fraction", "value error")
-        labels = ("return / exact optimum", "error of V / sd of V*")
-        for axes, name, label in zip(panels, names, labels, strict=True):
-            start = min(min(curve["update"]) for curve in found.values())
-            for arm, curve in found.items():
-                _curve(axes, arm, curve, name, _colour(arm, list(found)), start)
+        figure = Figure(figsize=(7.4, 5.2 if parted else 2.9), layout="tight")
+        grid = figure.add_gridspec(2 if parted else 1, 2)
+        places = [grid[0, 0], grid[0, 1], *([grid[1, :]] if parted else [])]
+        panels = [figure.add_subplot(place) for place in places]
+        for arm, curve in found.items():
+            colour = _colour(arm, list(found))
+            _curve(panels[0], arm, curve, "return fraction", colour, start)
+            _curve(panels[1], arm, curve, "value error", colour, start)
+        for arm, curve in parted.items():
+            x = np.asarray(curve["update"]) - start
+            y = np.asarray(curve["parts in use"], float)
+            panels[2].plot(x, y, "-", lw=1, alpha=0.6, color=_colour(arm, list(found)))
+        labels = ("return / exact optimum", "error of V / sd of V*", "parts in use")
+        for axes, label in zip(panels, labels, strict=False):
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xlim(left=0)
             axes.set_xlabel(f"updates after the first {start}" if start else "updates")
@@ -128,11 +139,22 @@ def curves(found: Mapping[str, Any], goal: float, phases: Mapping[str, int]) -> 
             for turn, (before, phase) in enumerate(itertools.pairwise(phases)):
                 if phases[before] > start:
                     _border(axes, phases[before] - start, phase, turn % 2 == 0)
+        for axes in panels[2:]:
+            axes.set_yscale("log", base=2, nonpositive="clip")
+            axes.yaxis.set_major_formatter("{x:g}")
         panels[0].axhline(goal, color=GREY, lw=0.8, ls=":")
         panels[0].set_ylim(min(0.0, panels[0].dataLim.ymin), 1.05)
         panels[1].set_ylim(bottom=0)
         panels[1].legend(frameon=False, fontsize=8, loc="lower left")
         return svg(figure)
+
+
+def _has_parts(curve: Mapping[str, Any]) -> bool:
+    """Whether there is anything to draw: more than one part, in more than one row."""
+    rows = curve.get("parts in use", [])
+    if len(rows) < 2 or None in rows:  # never trained, or written before it was noted
+        return False
+    return bool(np.nanmax(np.asarray(rows, float)) > 1.01)
 
 
 def _border(axes: Axes, update: int, phase: str, low: bool) -> None:

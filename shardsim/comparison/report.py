@@ -20,7 +20,9 @@ CAPTIONS = {
     "no difference that counts. Grey dot: a control did not come out as it "
     "must, or an arm missed the goal. Diamond: the same contrast with shards that were "
     "made by hand in the place of the learned ones.",
-    "curves": "Mean over seeds, and the range of all seeds. Dotted: the goal.",
+    "curves": "Mean over seeds, and the range of all seeds. Dotted: the goal. Parts in "
+    "use, where V has parts: a line a seed (exponential of the entropy of its mean "
+    "gates).",
     "seeds": "A dot a seed, a line the 95 % interval of the mean; what the number is "
     "stands under each prediction. Crosses: seeds that are not judged there.",
     "values": "V (colour) and the mean move of the policy (arrows) where the agent may "

@@ -77,6 +77,27 @@ def test_seeds_that_are_not_judged_are_crosses(monkeypatch):
     assert not any(drawn["x"])
 
 
+def test_parts_in_use_are_a_line_a_seed_where_there_are_parts(monkeypatch):
+    drawn, plot = [], figures.Axes.plot
+
+    def noted(axes, x, y, *form, **how):
+        if axes.get_subplotspec().rowspan.start == 1:
+            drawn.append((list(x), np.asarray(y).T.tolist()))
+        return plot(axes, x, y, *form, **how)
+
+    monkeypatch.setattr(figures.Axes, "plot", noted)
+    told = {"return fraction": [[0.5, 0.5]] * 2, "value error": [[1.0, 1.0]] * 2}
+    some = {**told, "update": [3, 5], "parts in use": [[2.0, 2.0], [1.0, None]]}
+    one = {**some, "parts in use": [[1.0, 1.0]] * 2}
+    before = {**told, "update": [3, 5]}  # as it was written before it was noted
+    late = {**some, "parts in use": [None, [2.0, 2.0]]}
+    figures.curves(dict(shards=some, one=one, before=before, late=late), 0.9, {})
+    assert drawn == [([0, 2], [[2.0, 1.0], [2.0, pytest.approx(np.nan, nan_ok=True)]])]
+    drawn.clear()
+    figures.curves({"one": one, "before": before}, 0.9, {})
+    assert not drawn
+
+
 def test_what_is_below_zero_is_drawn(monkeypatch):
     """Where steps cost, values and returns are negative too."""
     level = {"place": "c/0", "condition": "c", "context": [], "glyphs": {}}
