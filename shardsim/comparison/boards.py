@@ -4,115 +4,131 @@ Symbols: K parts, A actions, H, W the board.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from shardsim.comparison import figures
 
 PANEL = 1.25
-"""Inches a side of a board."""
+"""Inches a side of a board, with the gap beside it."""
+GAP = 0.08
+"""Of a board's side."""
+
+
+class _Sheet(NamedTuple):
+    """Boards in rows and columns on one pair of axes, a unit a cell."""
+
+    figure: Figure
+    axes: Axes
+    bars: list[Axes]
+    """Where colour bars stand."""
+    side: float
+    """From one board to the next."""
 
 
 def values(
     maps: Mapping[str, np.ndarray], levels: Sequence[Any], arms: list[str]
 ) -> str:
     """V and the policy on a few boards: a row for V*, then one for each arm."""
+    whole = [maps[f"{level['place']}/optimal"] for level in levels]
+    top = max(float(np.max(x)) for x in whole)
+    low = min(0.0, *(float(np.min(x)) for x in whole))
+    norm = Normalize(low, top if top > low else low + 1)
     with matplotlib.rc_context(figures.STYLE):
-        figure, panels, bars = _panels(len(arms) + 1, len(levels), lines=2, bars=1)
-        whole = [maps[f"{level['place']}/optimal"] for level in levels]
-        top = max(float(np.max(x)) for x in whole)
-        low = min(0.0, *(float(np.min(x)) for x in whole))
-        norm = Normalize(low, top if top > low else low + 1)
-        image = None
+        size = (len(arms) + 1, len(levels))
+        sheet = _sheet(size, whole[0].shape, lines=2, bars=1)
         for column, level in enumerate(levels):
             place = level["place"]
             for row, arm in enumerate(["V*", *arms]):
-                axes = panels[row, column]
                 key = f"{place}/optimal" if row == 0 else f"{arm}/{place}/value"
-                image = _board(axes, maps[key], maps, level, norm, "viridis")
+                at = _board(
+                    sheet, (row, column), maps[key], maps, level, norm, "viridis"
+                )
                 mover = "exact" if row == 0 else arm
-                _arrows(axes, maps[f"{mover}/{place}/move"], maps, level)
-                if column == 0:
-                    axes.set_ylabel(arm)
-            panels[0, column].set_title(_title(level))
-        assert image is not None
-        figure.colorbar(image, cax=bars[0], label="V")
-        return figures.svg(figure)
+                _arrows(sheet.axes, at, maps[f"{mover}/{place}/move"], maps, level)
+            _over(sheet, column, _title(level))
+        for row, arm in enumerate(["V*", *arms]):
+            _beside(sheet, row, arm)
+        bar = ScalarMappable(norm, "viridis")
+        sheet.figure.colorbar(bar, cax=sheet.bars[0], label="V")
+        return figures.svg(sheet.figure)
 
 
 def shards(maps: Mapping[str, np.ndarray], levels: Sequence[Any], arm: str) -> str:
     """Gate and contribution of every part on a few boards."""
-    with matplotlib.rc_context(figures.STYLE):
-        gates = {
-            level["place"]: maps[f"{arm}/{level['place']}/gates"] for level in levels
-        }
-        bids = {
-            place: gate * maps[f"{arm}/{place}/parts"] for place, gate in gates.items()
-        }
-        count = next(iter(gates.values())).shape[-1]
-        figure, panels, bars = _panels(count, 2 * len(levels), lines=3, bars=2)
-        most = max(float(np.abs(bid).max()) for bid in bids.values())
-        most = most if most > 0 else 1.0
-        scales = (
+    gates = {level["place"]: maps[f"{arm}/{level['place']}/gates"] for level in levels}
+    bids = {place: gate * maps[f"{arm}/{place}/parts"] for place, gate in gates.items()}
+    most = max(float(np.abs(bid).max()) for bid in bids.values())
+    most = most if most > 0 else 1.0
+    kinds = (
+        (
+            "gate",
+            gates,
             Normalize(0, max(1.0, *(float(g.max()) for g in gates.values()))),
-            Normalize(-most, most),
-        )
-        images: list[Any] = [None, None]
+            "cividis",
+        ),
+        ("contribution", bids, Normalize(-most, most), "RdBu"),
+    )
+    *shape, count = next(iter(gates.values())).shape
+    with matplotlib.rc_context(figures.STYLE):
+        sheet = _sheet((count, 2 * len(levels)), shape, lines=3, bars=2)
         for column, level in enumerate(levels):
-            drawn = (gates[level["place"]], bids[level["place"]])
-            for which, (what, norm, cmap) in enumerate(
-                zip(drawn, scales, ("cividis", "RdBu"), strict=True)
-            ):
+            for which, (word, found, norm, cmap) in enumerate(kinds):
+                at, what = 2 * column + which, found[level["place"]]
                 for k in range(count):
-                    axes = panels[k, 2 * column + which]
-                    images[which] = _board(axes, what[..., k], maps, level, norm, cmap)
-                    if column == which == 0:
-                        axes.set_ylabel(f"part {k}")
-                word = "gate" if which == 0 else "contribution"
-                panels[0, 2 * column + which].set_title(f"{word}\n{_title(level)}")
-        labels = ("gate", "contribution")
-        for image, bar, label in zip(images, bars, labels, strict=True):
-            figure.colorbar(image, cax=bar, label=label)
-        return figures.svg(figure)
+                    _board(sheet, (k, at), what[..., k], maps, level, norm, cmap)
+                _over(sheet, at, f"{word}\n{_title(level)}")
+        for k in range(count):
+            _beside(sheet, k, f"part {k}")
+        for bar, (word, _, norm, cmap) in zip(sheet.bars, kinds, strict=True):
+            sheet.figure.colorbar(ScalarMappable(norm, cmap), cax=bar, label=word)
+        return figures.svg(sheet.figure)
 
 
-def _panels(
-    rows: int, columns: int, lines: int, bars: int
-) -> tuple[Figure, np.ndarray, list[Axes]]:
-    """A figure of boards under titles of some lines, with places for colour bars.
+def _sheet(
+    size: tuple[int, int], shape: Sequence[int], lines: int, bars: int
+) -> _Sheet:
+    """Rows and columns of boards under titles of some lines, with colour bars.
 
-    All stand where they are put: to have matplotlib look for room takes as long as to
-    draw everything.
+    One pair of axes holds all boards, for each takes as long as all that is on it. They
+    stand where they are put: to have matplotlib look for room takes as long again.
     """
+    rows, columns = size
     left, top, bottom, right = 0.35, 0.1 + 0.16 * lines, 0.08, 0.15 + 0.85 * bars
     width, height = left + PANEL * columns + right, top + PANEL * rows + bottom
     figure = Figure(figsize=(width, height))
-    room = {
-        "left": left / width,
-        "right": 1 - right / width,
-        "bottom": bottom / height,
-        "top": 1 - top / height,
-        "wspace": 0.08,
-        "hspace": 0.08,
-    }
-    panels = figure.subplots(rows, columns, squeeze=False, gridspec_kw=room)
+
+    def place(x: float, y: float, w: float, h: float) -> Axes:
+        return figure.add_axes((x / width, y / height, w / width, h / height))
+
+    axes = place(left, bottom, PANEL * columns, PANEL * rows)
+    axes.set_axis_off()
     middle, tall = bottom + PANEL * rows / 2, min(PANEL * rows, 2.0)
+    beside = width - right + 0.15
     places = [
-        (
-            (width - right + 0.15 + 0.85 * bar) / width,
-            (middle - tall / 2) / height,
-            0.12 / width,
-            tall / height,
-        )
-        for bar in range(bars)
+        place(beside + 0.85 * bar, middle - tall / 2, 0.12, tall) for bar in range(bars)
     ]
-    return figure, panels, [figure.add_axes(place) for place in places]
+    side = (1 + GAP) * max(shape)
+    axes.set(xlim=(0, side * columns), ylim=(side * rows, 0), autoscale_on=False)
+    return _Sheet(figure, axes, places, side)
+
+
+def _over(sheet: _Sheet, column: int, title: str) -> None:
+    x = (column + 0.5) * sheet.side
+    sheet.axes.text(x, -0.02 * sheet.side, title, ha="center", va="bottom")
+
+
+def _beside(sheet: _Sheet, row: int, name: str) -> None:
+    y = (row + 0.5) * sheet.side
+    told = sheet.axes.text(-0.04 * sheet.side, y, figures.plain(name), rotation=90)
+    told.set(ha="right", va="center")
 
 
 def _title(level: Mapping[str, Any]) -> str:
@@ -122,32 +138,40 @@ def _title(level: Mapping[str, Any]) -> str:
 
 
 def _board(
-    axes: Axes,
+    sheet: _Sheet,
+    at: tuple[int, int],
     what: Float[np.ndarray, "H W"],
     maps: Mapping[str, np.ndarray],
     level: Mapping[str, Any],
     norm: Normalize,
     cmap: str,
-) -> Any:
+) -> tuple[float, float]:
+    """Draw a board.
+
+    Returns:
+      Where the middle of its first cell is, x and y.
+    """
     walls = maps[f"{level['place']}/walls"]
     # a cell that holds a reward ends the episode: V of it is never asked for
     seen = np.where(maps[f"{level['place']}/reachable"] & ~walls, what, np.nan)
-    axes.set_facecolor("#bbbbbb")
-    image = axes.imshow(seen, norm=norm, cmap=cmap)
-    axes.imshow(np.where(walls, 0.0, np.nan), cmap="gray", vmin=0, vmax=1)
+    colours = matplotlib.colormaps[cmap].with_extremes(bad="#bbbbbb")
+    painted = colours(norm(np.ma.masked_invalid(seen)))
+    painted[walls] = (0, 0, 0, 1)
+    (height, width), (row, column) = what.shape, at
+    x, y = ((place + 0.5) * sheet.side for place in (column, row))
+    x, y = x - width / 2, y - height / 2
+    sheet.axes.imshow(painted, extent=(x, x + width, y + height, y), aspect="auto")
     for name, (row, column) in level["glyphs"].items():
-        axes.text(
-            column,
-            row,
+        sheet.axes.text(
+            x + column + 0.5,
+            y + row + 0.5,
             _glyph(name),
             ha="center",
             va="center",
             fontsize=7,
             bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none"},
         )
-    axes.set_xticks([])
-    axes.set_yticks([])
-    return image
+    return x + 0.5, y + 0.5
 
 
 def _glyph(name: str) -> str:
@@ -158,6 +182,7 @@ def _glyph(name: str) -> str:
 
 def _arrows(
     axes: Axes,
+    at: tuple[float, float],
     move: Float[np.ndarray, "H W 2"],
     maps: Mapping[str, np.ndarray],
     level: Mapping[str, Any],
@@ -166,14 +191,15 @@ def _arrows(
     fine = maps[f"{level['place']}/reachable"] & ~maps[f"{level['place']}/walls"]
     row, column = np.nonzero(fine)
     axes.quiver(
-        column,
-        row,
+        at[0] + column,
+        at[1] + row,
         move[fine][:, 1],
         -move[fine][:, 0],
         pivot="mid",
         scale=1.4,
         scale_units="xy",
-        width=0.012,
+        units="xy",
+        width=0.1,
         color="white",
         edgecolor="black",
         linewidth=0.3,

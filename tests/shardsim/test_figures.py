@@ -4,7 +4,7 @@ import types
 
 import numpy as np
 import pytest
-from matplotlib import colors
+from matplotlib import colormaps, colors
 
 from shardsim.comparison import boards, figures, maps
 
@@ -114,6 +114,42 @@ def test_what_is_below_zero_is_drawn(monkeypatch):
     monkeypatch.setattr(boards, "Normalize", noted)
     boards.values(found, [level], ["mlp"])
     assert norms == [(-2.0, -1.0)]
+
+
+def test_a_board_stands_in_its_row_and_column(monkeypatch):
+    """Black walls, grey where V is never asked for, arrows in the middle of cells."""
+    drawn, arrows = [], []
+
+    def noted(axes, painted, extent, aspect):
+        drawn.append((painted, extent))
+
+    monkeypatch.setattr(boards.Axes, "imshow", noted)
+    monkeypatch.setattr(
+        boards.Axes, "quiver", lambda axes, *to, **how: arrows.append(to)
+    )
+    level = {"place": "c/0", "condition": "c", "context": [], "glyphs": {}}
+    value = np.array([[0.0, 0.5, 1.0], [0.25, 0.75, 2.0]])
+    walls = np.array([[False, True, False], [False, False, False]])
+    reachable = np.array([[True, True, True], [True, False, True]])
+    found = {"c/0/optimal": value, "c/0/walls": walls, "c/0/reachable": reachable}
+    move = np.zeros((2, 3, 2))
+    move[1, 2] = (0.25, -0.5)  # down and to the left
+    found |= {"exact/c/0/move": move, "mlp/c/0/move": move, "mlp/c/0/value": value / 2}
+    boards.values(found, [level], ["mlp"])
+    (best, first), (own, second) = drawn
+    side = 3 * (1 + boards.GAP)
+    left, upper = (side - 3) / 2, (side - 2) / 2
+    assert first == pytest.approx((left, left + 3, upper + 2, upper))
+    assert second == pytest.approx((left, left + 3, side + upper + 2, side + upper))
+    for painted, told in ((best, value), (own, value / 2)):
+        assert painted[0, 1].tolist() == [0, 0, 0, 1]
+        assert colors.to_hex(painted[1, 1]) == "#bbbbbb"
+        seen = reachable & ~walls
+        scale = colormaps["viridis"](told / 2)
+        np.testing.assert_allclose(painted[seen], scale[seen])
+    x, y, right, up = arrows[1]
+    assert (x[-1], y[-1]) == pytest.approx((left + 2.5, side + upper + 1.5))
+    assert (right[-1], up[-1]) == (-0.5, -0.25)
 
 
 @pytest.mark.parametrize(
