@@ -1,5 +1,6 @@
 """Value heads. The union is the only list; `solve_width` makes them equal in size."""
 
+import functools
 from typing import TypeAlias
 
 import jax
@@ -35,6 +36,7 @@ TOLERANCE = 0.02
 """How far a head may be from the budget, as a fraction of it."""
 
 
+@functools.cache
 def count_parameters(head: Head, features: int, contexts: int, width: int) -> int:
     """Parameters of a head, without making it."""
     abstract = nnx.eval_shape(
