@@ -146,7 +146,7 @@ def jsonable(data: Any) -> Any:
 
 def _case(values: dict[str, np.ndarray], rule: rules.Rule) -> wording.Case:
     """The numbers of the seeds that the rule is about."""
-    everyone = np.arange(len(values[rule.contrast.arm]))
+    everyone = np.arange(max(len(x) for x in values.values()))  # V* is one number
     if rule.among is None:
         return wording.Case(values, rule, everyone, len(everyone))
     x = values[rule.among.arm]
