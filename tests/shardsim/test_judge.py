@@ -271,6 +271,10 @@ def test_an_arm_that_is_missing_is_named():
             lambda: among(rules.Bounds("film", "sharded", at_least=0.5)),
             "among: got 'film less sharded'; allowed: a row that is not contrasted",
         ),
+        (
+            lambda: among(rules.Bounds("film", at_least=0.5), positive="film"),
+            "among: got 'film'; allowed: a row that is not contrasted",
+        ),
     ],
 )
 def test_impossible_rules_are_refused(make, message):
