@@ -142,6 +142,7 @@ def curves(found: Mapping[str, Any], goal: float, phases: Mapping[str, int]) -> 
         for axes in panels[2:]:
             axes.set_yscale("log", base=2, nonpositive="clip")
             axes.yaxis.set_major_formatter("{x:g}")
+            axes.set_ylim(0.95, max(4.2, axes.get_ylim()[1]))  # 1, 2 and 4 are ticks
         panels[0].axhline(goal, color=GREY, lw=0.8, ls=":")
         panels[0].set_ylim(min(0.0, panels[0].dataLim.ymin), 1.05)
         panels[1].set_ylim(bottom=0)
@@ -154,7 +155,7 @@ def _has_parts(curve: Mapping[str, Any]) -> bool:
     rows = curve.get("parts in use", [])
     if len(rows) < 2 or None in rows:  # never trained, or written before it was noted
         return False
-    return bool(np.nanmax(np.asarray(rows, float)) > 1.01)
+    return any(count is not None and count > 1.01 for row in rows for count in row)
 
 
 def _border(axes: Axes, update: int, phase: str, low: bool) -> None:

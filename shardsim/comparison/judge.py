@@ -146,14 +146,14 @@ def jsonable(data: Any) -> Any:
 
 def _case(values: dict[str, np.ndarray], rule: rules.Rule) -> wording.Case:
     """The numbers of the seeds that the rule is about."""
-    everyone = np.arange(len(values[rule.contrast.arm]))
+    everyone = np.arange(max(len(x) for x in values.values()))  # V* is one number
     if rule.among is None:
         return wording.Case(values, rule, everyone, len(everyone))
     x = values[rule.among.arm]
     if rule.among.against is not None:
         x = x - values[rule.among.against]
     low, high = rule.among.region
-    chosen = (low <= x) & (x <= high)
+    chosen = ~((x < low) | (high < x))  # no number: its seed is named, not left out
     exact = {arm for arm in values if arm.partition("/")[0] == base.EXACT}
     picked = {arm: x if arm in exact else x[chosen] for arm, x in values.items()}
     return wording.Case(picked, rule, everyone[chosen], len(everyone))

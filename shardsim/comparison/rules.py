@@ -92,7 +92,8 @@ class Rule:
             raise ValueError("controls: got one twice; allowed: different controls")
         if self.unitary is not None and self.unitary[0] > self.unitary[1]:
             raise ValueError(f"unitary: got {self.unitary}; allowed: low to high")
-        asked = {self.contrast.arm, self.contrast.against}
+        # `positive` is contrasted too, in the place of `arm`
+        asked = {self.contrast.arm, self.contrast.against, self.positive} - {None}
         if self.among is not None and asked & {self.among.arm, self.among.against}:
             raise ValueError(
                 f"among: got {self.among.who!r}; allowed: a row that is not contrasted"

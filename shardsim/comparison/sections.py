@@ -75,7 +75,7 @@ def of_seeds(entry: Mapping[str, Any]) -> str:
     among = entry.get("among")
     if among is None:
         return ""
-    total = len(entry["values"][entry["rule"]["contrast"]["arm"]])
+    total = max(map(len, entry["values"].values()))  # V* is one number
     return f", {len(among)} of {total} seeds"
 
 

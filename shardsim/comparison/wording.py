@@ -41,9 +41,10 @@ def reason(case: Case, effect: statistics.Interval, verdict: str, p: float) -> s
     """What the contrast is, and what that says beside the margin."""
     rule, pair = case.rule, case.rule.contrast
     for arm in (pair.arm, pair.against):
-        bad = case.seeds[~np.isfinite(case.values[arm])]
+        bad = np.flatnonzero(~np.isfinite(case.values[arm]))
         if len(bad):
-            return f"Arm {arm}, seed {bad[0]} gave no number, so nothing is claimed."
+            seed = case.seeds[bad[0]]
+            return f"Arm {arm}, seed {seed} gave no number, so nothing is claimed."
     got = f"{pair.arm} less {pair.against} is {told(effect)}"
     if rule.among is not None:
         where = f"{rule.among.who} is {rule.among.told()}"

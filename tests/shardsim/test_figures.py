@@ -94,8 +94,20 @@ def test_parts_in_use_are_a_line_a_seed_where_there_are_parts(monkeypatch):
     figures.curves(dict(shards=some, one=one, before=before, late=late), 0.9, {})
     assert drawn == [([0, 2], [[2.0, 1.0], [2.0, pytest.approx(np.nan, nan_ok=True)]])]
     drawn.clear()
-    figures.curves({"one": one, "before": before}, 0.9, {})
+    lost = {**some, "parts in use": [[None, None]] * 2}
+    figures.curves({"one": one, "before": before, "lost": lost}, 0.9, {})
     assert not drawn
+
+
+def test_one_two_and_four_parts_in_use_stand_at_the_axis(monkeypatch):
+    """Also where all numbers lie between two of them."""
+    monkeypatch.setattr(figures, "svg", lambda figure: figure)
+    told = {"return fraction": [[0.5, 0.5]] * 2, "value error": [[1.0, 1.0]] * 2}
+    some = {**told, "update": [3, 5], "parts in use": [[3.1, 2.2], [2.9, 2.4]]}
+    axes = figures.curves({"shards": some}, 0.9, {}).axes[2]
+    low, high = axes.get_ylim()
+    seen = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    assert seen == [1, 2, 4]
 
 
 def test_what_is_below_zero_is_drawn(monkeypatch):

@@ -195,6 +195,8 @@ def test_of_all_seeds_neither_is_seen():
     asked = among(rules.Bounds("sharded/apart", at_least=0.5))
     got = judge.judge({"P": values}, {"P": asked})["P"]
     assert "Arm sharded, seed 4 gave no number" in got.reason
+    lost = {**values, "sharded/apart": np.where(NOISE == 0.03, np.nan, APART)}
+    assert "Arm sharded, seed 4" in judge.judge({"P": lost}, {"P": asked})["P"].reason
     far = among(rules.Bounds("sharded/apart", at_most=0.49))
     assert judge.judge({"P": values}, {"P": far})["P"].verdict == "no difference"
 
@@ -270,6 +272,10 @@ def test_an_arm_that_is_missing_is_named():
         (
             lambda: among(rules.Bounds("film", "sharded", at_least=0.5)),
             "among: got 'film less sharded'; allowed: a row that is not contrasted",
+        ),
+        (
+            lambda: among(rules.Bounds("film", at_least=0.5), positive="film"),
+            "among: got 'film'; allowed: a row that is not contrasted",
         ),
     ],
 )

@@ -28,6 +28,9 @@ def test_how_many_seeds_are_judged_is_told_where_not_all_are():
         assert sections.contrast(entry | {"among": among}) == f"sharded less mlp{told}"
     # as it was written before there was such a field
     assert sections.contrast(entry) == "sharded less mlp"
+    entry["values"] = {"exact": [1.0], **entry["values"]}  # V* is no seed
+    entry["rule"]["contrast"]["arm"] = "exact"
+    assert sections.contrast(entry | {"among": [2]}) == "exact less mlp, 1 of 8 seeds"
 
 
 @pytest.mark.parametrize(

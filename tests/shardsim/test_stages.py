@@ -181,6 +181,13 @@ def test_how_far_apart_gates_are(conditions):
     assert told == "1 of 2 (1% to 99% of all)"
     both = found.details["arm: S in them, in the others"]
     assert both == pytest.approx([1.0, 0.0])
+    share = "arm: share of V that is kept in them, in the others"
+    assert found.details[share] == pytest.approx([1.0, 0.0])
+    earned = found.details[
+        "arm: return / optimum in kept, after in them, in the others"
+    ]
+    whole = found.details["arm: return / optimum in kept, before and after"]
+    assert np.mean(earned) == pytest.approx(whole[1])
 
 
 @pytest.mark.parametrize(

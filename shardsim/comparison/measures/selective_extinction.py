@@ -1,6 +1,7 @@
 """P13: what paid in one context pays no more; does only V of that context go?"""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -83,7 +84,14 @@ class SelectiveExtinction:
                 for phase in self.stages
             ]
             if readings[self.kept].gates.shape[-1] > 1:
-                details |= _parted(arm, apart, values[arm])
+                told = {
+                    "S": values[arm],
+                    "share of V that is kept": 1 - others,
+                    "return / optimum in kept, after": self._earned(
+                        evidence, arm, self.unlearnt
+                    ),
+                }
+                details |= _parted(arm, apart, told)
         return base.Measured(values, details)
 
     def _earned(
@@ -120,14 +128,19 @@ class SelectiveExtinction:
 
 
 def _parted(
-    arm: str, apart: Float[np.ndarray, " N"], kept: Float[np.ndarray, " N"]
+    arm: str,
+    apart: Float[np.ndarray, " N"],
+    told: Mapping[str, Float[np.ndarray, " N"]],
 ) -> dict[str, Any]:
-    """S of the seeds whose gates are apart beside that of the others."""
+    """What the seeds whose gates are apart do, beside what the others do."""
     far = apart > 0.5
     return {
         f"{arm}: distance of the gates of both before": float(apart.mean()),
         f"{arm}: share of seeds in which it is > 1/2": base.share(far),
-        f"{arm}: S in them, in the others": [
-            float(kept[these].mean()) if these.any() else None for these in (far, ~far)
-        ],
+        **{
+            f"{arm}: {name} in them, in the others": [
+                float(x[these].mean()) if these.any() else None for these in (far, ~far)
+            ]
+            for name, x in told.items()
+        },
     }
