@@ -23,7 +23,7 @@ LEFT = {
 }
 """Files that are there when all commands of a page have run."""
 SAID = {
-    "questions": ("competing/apart", "kept_where_gates_part"),
+    "questions": ("competing/apart", "where_parted"),
     "inspection": ("wants the cheese most", "add up to V"),
     "training": ("per episode in the last chunk", "the other fruit pays ["),
 }
