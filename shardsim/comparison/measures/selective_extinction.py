@@ -103,7 +103,10 @@ class SelectiveExtinction:
         return battery.return_fraction(reading, condition, evidence.how)
 
     def _apart(self, evidence: base.Evidence, arm: str) -> Float[np.ndarray, " N"]:
-        """Where it is small no part is of one condition more than of the other."""
+        """Total variation of the mean gates of both conditions, 0 to 1.
+
+        Where it is small no part is of one condition more than of the other.
+        """
         found = evidence.stages[self.learnt][arm]
         one, other = (
             battery.part_shares(found[name], evidence.conditions[name])
