@@ -44,7 +44,7 @@ nothing, so that P13e follows nearly from parted gates; what is found is that th
 shut, and that E undoes little in 5 updates. At the end half of V is gone there too.
 
 Command:  python experiments/formed.py [--out DIR] [--train.num-seeds 20 ...]
-Minutes:  7 on 2 CPU cores, install apart
+Minutes:  8 on 2 CPU cores, install apart
 Seen:     P13e: undecided; P13f: undecided; P13g: undecided; P13h: shard. All controls
           passed, every trained arm at 98% of the exact optimum or more before the
           extinction. Gates have parted in 3 seeds of 8. With 20 seeds they have in 6;
