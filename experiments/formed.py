@@ -37,7 +37,7 @@ P13g open. So it came out (20 seeds, all controls passed): in 12 seeds gates hav
 parted, P13e +0.615 (+0.558 to +0.671) shard, P13f +0.059 (+0.020 to +0.097) no
 difference, P13g +0.188 (+0.103 to +0.274) undecided.
 
-Seeds were found to have parted, not made to. But rounding does it: with the same keys
+Seeds were found to have parted, not made to. But rounding can do it: with the same keys
 and all but the same weights at the first reward, seeds 0 and 5 parted among 8 and not
 among 20, and what is kept went with it. A shard whose gate is shut learns next to
 nothing, so that P13e follows nearly from parted gates; what is found is that they stay
