@@ -26,7 +26,7 @@ search through V: P19a no difference, P19b and P19c open.
 
 How strongly D moves E in the search (0.02, as in the other experiments) was chosen by
 returns of 4 seeds of mlp and planted behind root 9: 97.7 and 97.1 % of the optimum; at
-1 it is 72.9 and 70.7 %, for the cross-entropy of D then makes E what it is.
+1 it is 72.9 and 70.7 %. Why was not looked into.
 
 The same questions where V does not act at all: PPO (--train.acting '{kind: prior}'
 --train.learn '{kind: ppo, value_clip: null}' --train.epochs 4 --train.minibatches 2
@@ -40,7 +40,7 @@ agent does when parts of V are gone, and D acts alone: nothing is lost under any
 (-0.005 to +0.113), +0.050 (-0.061 to +0.158), +0.033 (-0.074 to +0.139).
 
 Command:  python experiments/search.py [--out DIR] [--train.num-seeds 20 ...]
-Minutes:  9 on 2 CPU cores, install apart
+Minutes:  8 on 2 CPU cores, install apart
 Seen:     P6h: undecided; P6i: undecided; P6j: shard; P19a: undecided; P19b: undecided;
           P19c: undecided. All controls passed, every trained arm at 95% of the exact
           optimum or more. In 3 seeds of `competing` each context has a shard of its own
