@@ -13,7 +13,7 @@ from shardsim import config as configs
 from shardsim import exact, loop, phases, schedule
 from shardsim.arms import ArmConfig, check_arms, check_spelling, size_arms
 from shardsim.comparison import measures, prediction, rules
-from shardsim.comparison.battery import BatteryConfig
+from shardsim.comparison.battery import BatteryConfig, Judged, judged
 from shardsim.types import Trainable
 from shardsim_envs import World
 
@@ -78,6 +78,19 @@ class Experiment:
                 raise ValueError(f"{place}.{error}") from None
         self._check_names()
         self._check_stages()
+        self._check_acting()
+
+    @property
+    def how(self) -> Judged:
+        """How arms act when they are looked at."""
+        choice = self.battery.acting or self.train.acting
+        return judged(choice, self.train.discount, self.world.max_steps)
+
+    @property
+    def acts(self) -> dict[str, str]:
+        """Kinds of acting: in training, and when arms are looked at."""
+        own = self.battery.acting or self.train.acting
+        return {"training": self.train.acting.kind, "battery": own.kind}
 
     def at(self, phase: str, condition: str) -> dict[str, Any]:
         """Fields of the world of a condition in a phase: its own go before."""
@@ -95,6 +108,19 @@ class Experiment:
             first = next(iter(self.battery.conditions))
             found[self.goal_after] = found.get(self.goal_after, {}) | {first: None}
         return {phase: tuple(names) for phase, names in found.items()}
+
+    def _check_acting(self) -> None:
+        """What V does to acting is not asked where it has no part in it."""
+        if self.how.value_acts:
+            return
+        for name, entry in self.predictions.items():
+            if measures.value_acts(entry.measure):
+                own = self.battery.acting
+                got = "'prior'" if own else "none, and D alone acts in training"
+                raise ValueError(
+                    f"battery.acting: got {got}; allowed with predictions.{name}."
+                    f"measure {entry.measure.kind!r}: lookahead, value, search"
+                )
 
     def _check_stages(self) -> None:
         """Phases that predictions speak of have to be there, and every arm in them."""

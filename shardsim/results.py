@@ -39,9 +39,7 @@ def run(
         )
         for name, fields in experiment.battery.conditions.items()
     }
-    how = battery.judged(
-        experiment.train.acting, experiment.train.discount, experiment.world.max_steps
-    )
+    how = experiment.how
     job = loop.Job(
         experiment.world,
         experiment.agent,
@@ -130,6 +128,7 @@ def judge_arms(
         "goal after": asked,
         "phases": schedule.ends(experiment.train),
         "arms": arms,
+        "acting": experiment.acts,
         "action gap": {
             "temperature": how.temperature if np.isfinite(how.temperature) else None,
             **{

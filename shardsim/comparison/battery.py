@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from shardsim import acting, exact
+from shardsim import exact
+from shardsim.acting import Acting, Lookahead, Prior, Search, Value
 from shardsim.agent import Agent
 from shardsim.programs import program
 from shardsim.types import Environment, Level, Params
@@ -36,6 +37,9 @@ class BatteryConfig:
     )
     """Name of a condition -> the fields of the world that differ in it. The first
     one is the training distribution."""
+    acting: Acting | None = None
+    """How agents act when they are looked at; None: as in training. What V wants shows
+    where V acts: one that was but a baseline has to be let act."""
 
     def __post_init__(self) -> None:
         if self.levels < 2:
@@ -87,19 +91,24 @@ class Judged(NamedTuple):
     """Whether D takes part in acting."""
     max_steps: int
 
+    @property
+    def value_acts(self) -> bool:
+        """Whether V takes part in acting."""
+        return self.temperature < float("inf")
 
-def judged(choice: acting.Acting, discount: float, max_steps: int) -> Judged:
+
+def judged(choice: Acting, discount: float, max_steps: int) -> Judged:
     """The acting of a config, as numbers.
 
     A search is judged as a look ahead of one step at its temperature: what it takes
     for the policy before any deeper leaf is seen.
     """
     match choice:
-        case acting.Prior():
+        case Prior():
             return Judged(discount, float("inf"), True, max_steps)
-        case acting.Lookahead(temperature=tau) | acting.Search(temperature=tau):
+        case Lookahead(temperature=tau) | Search(temperature=tau):
             return Judged(discount, tau, True, max_steps)
-        case acting.Value(temperature=tau):
+        case Value(temperature=tau):
             return Judged(discount, tau, False, max_steps)
 
 

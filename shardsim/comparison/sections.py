@@ -217,6 +217,12 @@ def arms(results: Mapping[str, Any]) -> str:
         if tau is not None
         else "V takes no part in acting."
     )
+    acts = results.get("acting", {})  # none in runs of before
+    if len(set(acts.values())) > 1:
+        steered = (
+            "Looked at acting by {battery}, trained by {training}: returns are of the "
+            "former. ".format(**acts)
+        ) + steered
     return (
         "<h2>Arms</h2>"
         + markup.table(

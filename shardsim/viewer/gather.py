@@ -119,9 +119,11 @@ def gather(
     return Gathered(sides, conditions, _mazes(conditions, mazes), how)
 
 
-def _how(config: Any) -> battery.Judged:
-    train = config.train
-    return battery.judged(train.acting, train.discount, config.world.max_steps)
+def _how(config: Experiment | Training) -> battery.Judged:
+    if isinstance(config, Experiment):
+        return config.how
+    steps = config.world.max_steps
+    return battery.judged(config.train.acting, config.train.discount, steps)
 
 
 def _named(

@@ -259,6 +259,19 @@ def test_digest_and_diff_see_the_order_of_names():
         ),
         ("--agent.budget 100", "agent.budget: got 100, which a head of kind 'mlp'"),
         (
+            "--train.acting {kind: prior}",
+            "battery.acting: got none, and D alone acts in training; allowed with "
+            "predictions.P6.measure 'selective_removal': lookahead, value, search",
+        ),
+        (
+            "--battery.acting {kind: prior}",
+            "battery.acting: got 'prior'; allowed with predictions.P6.measure",
+        ),
+        (
+            "--battery.acting {kind: value, temperature: -1}",
+            "battery.acting.temperature: got -1.0; allowed: more than 0",
+        ),
+        (
             "--train.acting.temperature 0",
             "train.acting.temperature: got 0.0; allowed: more than 0",
         ),

@@ -177,6 +177,17 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
     assert "nan" not in text.lower().split()
 
 
+def test_acting_of_the_battery_is_told_where_it_is_another(tiny_run, tmp_path):
+    page = (tiny_run / "report.html").read_text()
+    assert "Looked at acting by" not in text_of(page)
+
+    def other(results):
+        results["acting"] = {"training": "prior", "battery": "value"}
+
+    text = text_of(changed(copied(tiny_run, tmp_path), other))
+    assert "Looked at acting by value, trained by prior: returns are of the" in text
+
+
 def test_an_optimum_of_nothing_is_told_and_is_no_goal(tiny_run, tmp_path):
     """Where nothing pays a return is no share of the optimum: null in results.json."""
 

@@ -11,6 +11,7 @@ from shardsim.comparison.measures.base import (
     extra_rows,
     stages,
     suits,
+    value_acts,
 )
 from shardsim.comparison.measures.conflict import Conflict
 from shardsim.comparison.measures.decision import Similarity, TwoGoals
@@ -47,4 +48,5 @@ __all__ = [
     "extra_rows",
     "stages",
     "suits",
+    "value_acts",
 ]

@@ -57,6 +57,11 @@ def suits(measure: Any, env: Environment) -> bool:
     return isinstance(env, getattr(measure, "NEEDS", Environment))
 
 
+def value_acts(measure: Any) -> bool:
+    """Whether V has to act where a measure is taken (its `VALUE_ACTS`)."""
+    return getattr(measure, "VALUE_ACTS", False)
+
+
 def check_different(field: str, names: tuple[str, ...]) -> None:
     """Refuse to set a condition against itself."""
     if len(set(names)) < len(names):

@@ -1,7 +1,7 @@
 """P6: switch one part of V off; does only its own behaviour go?"""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -14,6 +14,7 @@ from shardsim.comparison.measures import base
 class SelectiveRemoval:
     """Remove the part that serves one context; see what the others lose."""
 
+    VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed
     kind: Literal["selective_removal"] = "selective_removal"
     condition: str = "in_distribution"
     parts: int = 8
