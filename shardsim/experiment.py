@@ -168,18 +168,22 @@ class Experiment:
 
     def _check_names(self) -> None:
         """Arms and conditions that predictions speak of have to be there."""
-        pairs = [self.omnibus.contrast, *self.omnibus.references]
-        spoken = {"omnibus": {a for p in pairs for a in (p.arm, p.against)}}
+        pairs = {"contrast": self.omnibus.contrast}
+        pairs |= {f"references.{i}": p for i, p in enumerate(self.omnibus.references)}
+        spoken = {
+            f"omnibus.{at}.{side}": getattr(pair, side)
+            for at, pair in pairs.items()
+            for side in ("arm", "against")
+        }
         for name, entry in self.predictions.items():
-            spoken[f"predictions.{name}.rule"] = entry.arms()
-        for place, named in spoken.items():
+            spoken |= {f"predictions.{name}.{at}": a for at, a in entry.arms().items()}
+        for place, arm in spoken.items():
             # V* is one and not N seeds: the omnibus has no use for it
-            arms = [*self.arms, *([measures.EXACT] if place != "omnibus" else [])]
-            for arm in sorted(named):
-                if arm not in arms:
-                    raise ValueError(
-                        f"{place}: got arm {arm!r}; allowed: {', '.join(arms)}"
-                    )
+            exact = [] if place.startswith("omnibus") else [measures.EXACT]
+            if arm not in (*self.arms, *exact):
+                raise ValueError(
+                    f"{place}: got {arm!r}; allowed: {', '.join((*self.arms, *exact))}"
+                )
         for name, entry in self.predictions.items():
             if not measures.suits(entry.measure, self.world):
                 raise ValueError(

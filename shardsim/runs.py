@@ -194,6 +194,8 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
                 file.seek(-1, os.SEEK_END)
                 line = line if file.read(1) == b"\n" else f"\n{line}"
             file.write(line.encode())
+            file.flush()
+            os.fsync(file.fileno())  # there before a checkpoint that counts on it
     except OSError as error:  # a full disk does not say of which file it speaks
         error.filename = str(path)
         raise

@@ -94,7 +94,7 @@ def judge(
       ValueError: an arm that a rule names has no values.
     """
     for name, rule in asked.items():
-        for arm in rules.named(rule):
+        for arm in rules.named(rule).values():
             if arm not in values[name]:
                 raise ValueError(
                     f"{name}: got no values of arm {arm!r}; allowed: "

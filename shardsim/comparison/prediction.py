@@ -40,28 +40,23 @@ class Prediction:
                 f"unitary_within: got {self.unitary_within} with rule.unitary; "
                 "allowed: one of the two"
             )
-        among = self.rule.among
-        if among is not None:
-            for name in (among.arm, among.against):
-                if name is not None and name.partition("/")[0] == measures.EXACT:
-                    raise ValueError(
-                        f"rule.among: got {name!r}; allowed: an arm that has seeds"
-                    )
         rows = measures.extra_rows(self.measure)
-        for name in self._named():
-            _, slash, row = name.partition("/")
+        for field, name in rules.named(self.rule).items():
+            arm, slash, row = name.partition("/")
+            if field.startswith("among") and arm == measures.EXACT:
+                raise ValueError(
+                    f"rule.{field}: got {name!r}; allowed: an arm that has seeds"
+                )
             if slash and row not in rows:
                 allowed = (
                     ", ".join(f"ARM/{extra}" for extra in rows) or "no row but ARM"
                 )
-                raise ValueError(f"rule: got {name!r}; allowed: {allowed}")
+                raise ValueError(f"rule.{field}: got {name!r}; allowed: {allowed}")
 
-    def arms(self) -> set[str]:
-        """The arms that the rule speaks of."""
-        return {name.partition("/")[0] for name in self._named()}
-
-    def _named(self) -> list[str]:
-        return sorted(rules.named(self.rule))
+    def arms(self) -> dict[str, str]:
+        """The arms that the rule speaks of, by the field that does."""
+        named = rules.named(self.rule)
+        return {f"rule.{field}": n.partition("/")[0] for field, n in named.items()}
 
 
 def evaluate(

@@ -100,9 +100,12 @@ class Rule:
             )
 
 
-def named(rule: Rule) -> set[str]:
-    """The arms, and rows of arms, that a rule speaks of."""
-    among = () if rule.among is None else (rule.among,)
-    bounds = [name for c in (*rule.controls, *among) for name in (c.arm, c.against)]
-    names = (rule.contrast.arm, rule.contrast.against, rule.positive, *bounds)
-    return {name for name in names if name is not None}
+def named(rule: Rule) -> dict[str, str]:
+    """The arms, and rows of arms, that a rule speaks of, by the field that does."""
+    places: dict[str, Contrast | Bounds] = {"contrast": rule.contrast}
+    places |= {f"controls.{i}": control for i, control in enumerate(rule.controls)}
+    places |= {} if rule.among is None else {"among": rule.among}
+    sides = ("arm", "against")
+    found = {f"{at}.{n}": getattr(x, n) for at, x in places.items() for n in sides}
+    found["positive"] = rule.positive
+    return {field: name for field, name in found.items() if name is not None}

@@ -45,7 +45,7 @@ def test_v_star_has_no_seeds_to_be_chosen_by():
         among=rules.Bounds("b", measures.EXACT, at_least=0.0),
     )
     asked = question(Level(), "a")
-    with pytest.raises(ValueError, match=r"rule\.among: got 'exact'; allowed: an arm"):
+    with pytest.raises(ValueError, match=r"rule\.among\.against: got 'exact'"):
         dataclasses.replace(asked, rule=rule)
 
 
