@@ -145,7 +145,7 @@ def _read(file: Path, flags: Sequence[str], built: str) -> Any:
             found = config.build(training.Training, data)
         case _:
             found = training.read(data)
-    experiment.check_there(found)
+    experiment.check_new(found)
     return found
 
 

@@ -239,7 +239,10 @@ def _set(data: Any, name: str, value: Any) -> None:
         place = ".".join(steps[: depth + 1])
         if isinstance(data, list):
             if not (step.isdigit() and int(step) < len(data)):
-                raise ConfigError(f"{place}: allowed: 0 to {len(data) - 1}")
+                held = (
+                    f"0 to {len(data) - 1}" if data else "none, for the list is empty"
+                )
+                raise ConfigError(f"{place}: got {step}; allowed: {held}")
             key: Any = int(step)
         elif isinstance(data, dict):
             # names of arms and predictions are the user's: spelt as in the file

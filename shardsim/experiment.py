@@ -11,6 +11,7 @@ import jax
 from shardsim import agent as agents
 from shardsim import config as configs
 from shardsim import exact, loop, phases, schedule
+from shardsim.acting import Acting
 from shardsim.arms import ArmConfig, check_arms, check_spelling, size_arms
 from shardsim.comparison import measures, prediction, rules
 from shardsim.comparison.battery import BatteryConfig, Judged, judged
@@ -78,19 +79,19 @@ class Experiment:
                 raise ValueError(f"{place}.{error}") from None
         self._check_names()
         self._check_stages()
-        self._check_acting()
 
     @property
-    def how(self) -> Judged:
-        """How arms act when they are looked at."""
-        choice = self.battery.acting or self.train.acting
+    def acts(self) -> Judged:
+        """How arms act in training: returns are of it."""
+        return self._judged(self.train.acting)
+
+    @property
+    def looked_at(self) -> Judged:
+        """How arms act when they are looked at: what is measured is of it."""
+        return self._judged(self.battery.acting or self.train.acting)
+
+    def _judged(self, choice: Acting) -> Judged:
         return judged(choice, self.train.discount, self.world.max_steps)
-
-    @property
-    def acts(self) -> dict[str, str]:
-        """Kinds of acting: in training, and when arms are looked at."""
-        own = self.battery.acting or self.train.acting
-        return {"training": self.train.acting.kind, "battery": own.kind}
 
     def at(self, phase: str, condition: str) -> dict[str, Any]:
         """Fields of the world of a condition in a phase: its own go before."""
@@ -108,19 +109,6 @@ class Experiment:
             first = next(iter(self.battery.conditions))
             found[self.goal_after] = found.get(self.goal_after, {}) | {first: None}
         return {phase: tuple(names) for phase, names in found.items()}
-
-    def _check_acting(self) -> None:
-        """What V does to acting is not asked where it has no part in it."""
-        if self.how.value_acts:
-            return
-        for name, entry in self.predictions.items():
-            if measures.value_acts(entry.measure):
-                own = self.battery.acting
-                got = "'prior'" if own else "none, and D alone acts in training"
-                raise ValueError(
-                    f"battery.acting: got {got}; allowed with predictions.{name}."
-                    f"measure {entry.measure.kind!r}: lookahead, value, search"
-                )
 
     def _check_stages(self) -> None:
         """Phases that predictions speak of have to be there, and every arm in them."""
@@ -253,3 +241,23 @@ def check_there(found: Checked) -> None:
             f"train.devices: got {found.train.devices}; allowed: 1 to {there}"
         )
     schedule.kept(found.train, found.world)
+
+
+def check_new(found: Checked) -> None:
+    """Refuse what can't be answered, and what this machine lacks, before all else.
+
+    A run that is there goes on: it may be older than what is refused by now.
+    """
+    check_there(found)
+    if not isinstance(found, Experiment) or found.looked_at.value_acts:
+        return
+    for name, entry in found.predictions.items():
+        if measures.value_acts(entry.measure):
+            got = (
+                "'prior'" if found.battery.acting else "none, and training has 'prior'"
+            )
+            raise configs.ConfigError(
+                f"battery.acting: got {got}; allowed with predictions.{name}.measure "
+                f"{entry.measure.kind!r}, which asks what V does to acting: lookahead, "
+                "value"
+            )

@@ -39,20 +39,19 @@ def run(
         )
         for name, fields in experiment.battery.conditions.items()
     }
-    how = experiment.how
     job = loop.Job(
         experiment.world,
         experiment.agent,
         experiment.train,
         arms,
         folder,
-        _noted(experiment, conditions, how),
+        _noted(experiment, conditions),
         progress,
         schedule.kept(experiment.train, experiment.world),
     )
     populations = loop.run(job)
     trained = time.perf_counter()
-    results = judge_arms(experiment, populations, conditions, how, folder)
+    results = judge_arms(experiment, populations, conditions, folder)
     metrics_to_arrays(folder)
     runs.write_json(folder / "results.json", results)
     report.write(folder)
@@ -63,13 +62,11 @@ def run(
 
 
 def _noted(
-    experiment: Experiment,
-    conditions: dict[str, battery.Condition],
-    how: battery.Judged,
+    experiment: Experiment, conditions: dict[str, battery.Condition]
 ) -> loop.Report:
     """What is measured of every snapshot, in the first condition."""
     name = next(iter(conditions))
-    measure = measures.ValueAccuracy(condition=name)
+    measure, how = measures.ValueAccuracy(condition=name), experiment.acts
 
     def note(arm: str, update: int, population: agents.Agent) -> dict[str, Any]:
         del update
@@ -92,11 +89,10 @@ def judge_arms(
     experiment: Experiment,
     populations: dict[str, agents.Agent],
     conditions: dict[str, battery.Condition],
-    how: battery.Judged,
     folder: Path,
 ) -> dict[str, Any]:
     """Read every arm on the battery and judge the predictions."""
-    env = experiment.world
+    env, how = experiment.world, experiment.looked_at
     readings = {
         arm: {name: battery.read(env, agent, c) for name, c in conditions.items()}
         for arm, agent in populations.items()
@@ -128,7 +124,7 @@ def judge_arms(
         "goal after": asked,
         "phases": schedule.ends(experiment.train),
         "arms": arms,
-        "acting": experiment.acts,
+        "acting": {"training": experiment.acts.told(), "looked at": how.told()},
         "action gap": {
             "temperature": how.temperature if np.isfinite(how.temperature) else None,
             **{
@@ -153,10 +149,9 @@ def _about(
     reading: battery.Reading,
     evidence: measures.Evidence,
 ) -> dict[str, Any]:
-    first = next(iter(evidence.conditions))
-    fraction = battery.return_fraction(
-        reading, evidence.conditions[first], evidence.how
-    )
+    condition = next(iter(evidence.conditions.values()))
+    fraction = battery.return_fraction(reading, condition, experiment.acts)
+    looked_at = battery.return_fraction(reading, condition, evidence.how)
     return {
         "head": configs.to_dict(arm.head),
         "trained": arm.trained,
@@ -164,9 +159,8 @@ def _about(
         "parameters of V": parameters(experiment, arm),
         "return fraction": fraction,
         "mean return fraction": float(fraction.mean()),
-        "parts in use": float(
-            battery.parts_in_use(reading, evidence.conditions[first]).mean()
-        ),
+        "mean return fraction looked at": float(looked_at.mean()),
+        "parts in use": float(battery.parts_in_use(reading, condition).mean()),
         "reached goal": bool(fraction.mean() >= experiment.goal),
     }
 

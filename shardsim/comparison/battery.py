@@ -37,9 +37,10 @@ class BatteryConfig:
     )
     """Name of a condition -> the fields of the world that differ in it. The first
     one is the training distribution."""
-    acting: Acting | None = None
-    """How agents act when they are looked at; None: as in training. What V wants shows
-    where V acts: one that was but a baseline has to be let act."""
+    acting: Prior | Lookahead | Value | None = None
+    """How agents act when they are looked at; None: as in training, a search by its
+    first step. What V wants shows where V acts: one that was but a baseline has to be
+    let act. Returns, and the goal, are of the acting of training in any case."""
 
     def __post_init__(self) -> None:
         if self.levels < 2:
@@ -95,6 +96,13 @@ class Judged(NamedTuple):
     def value_acts(self) -> bool:
         """Whether V takes part in acting."""
         return self.temperature < float("inf")
+
+    def told(self) -> str:
+        """Who acts, in words."""
+        if not self.value_acts:
+            return "D alone"
+        who = "D and V" if self.use_prior else "V alone"
+        return f"{who} at tau = {self.temperature:g}"
 
 
 def judged(choice: Acting, discount: float, max_steps: int) -> Judged:

@@ -5,7 +5,7 @@ from typing import Any
 
 from shardsim import config
 from shardsim.arms import ArmConfig
-from shardsim.comparison import markup
+from shardsim.comparison import markup, wording
 
 SIDES = {
     "shard": "as SHARD expects, beyond the margin",
@@ -217,12 +217,7 @@ def arms(results: Mapping[str, Any]) -> str:
         if tau is not None
         else "V takes no part in acting."
     )
-    acts = results.get("acting", {})  # none in runs of before
-    if len(set(acts.values())) > 1:
-        steered = (
-            "Looked at acting by {battery}, trained by {training}: returns are of the "
-            "former. ".format(**acts)
-        ) + steered
+    steered = wording.looked_at(results) + steered
     return (
         "<h2>Arms</h2>"
         + markup.table(

@@ -56,6 +56,7 @@ def world(gathered: Gathered) -> dict[str, Any]:
         "discount": how.discount,
         "temperature": how.temperature if finite else None,
         "prior acts": how.use_prior,
+        "acts": how.told(),
         "tie": curves.TIE,
         "sources": list(found.reward_sources),
     }

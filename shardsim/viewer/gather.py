@@ -121,7 +121,7 @@ def gather(
 
 def _how(config: Experiment | Training) -> battery.Judged:
     if isinstance(config, Experiment):
-        return config.how
+        return config.looked_at
     steps = config.world.max_steps
     return battery.judged(config.train.acting, config.train.discount, steps)
 

@@ -156,7 +156,7 @@ def test_flags_go_over_the_file_and_the_last_one_wins():
     [
         (["x"], "x: not a flag"),
         (["--a.b"], "a.b: no value"),
-        (["--l.7.x", "1"], "l.7: allowed: 0 to 0"),
+        (["--l.7.x", "1"], "l.7: got 7; allowed: 0 to 0"),
         (["--n.m", "1"], "n.m: unknown key; n is a leaf"),
         (["--n", "[1"], r"^n: got '\[1'; allowed: YAML \(while parsing [^\n]*$"),
         (["--n=%"], "^n: got '%'; allowed: YAML"),

@@ -82,13 +82,8 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ),
         ("--agent.budget 100", "agent.budget: got 100, which a head of kind 'mlp'"),
         (
-            "--train.acting {kind: prior}",
-            "battery.acting: got none, and D alone acts in training; allowed with "
-            "predictions.P6.measure 'selective_removal': lookahead, value, search",
-        ),
-        (
-            "--battery.acting {kind: prior}",
-            "battery.acting: got 'prior'; allowed with predictions.P6.measure",
+            "--battery.acting {kind: search}",
+            "battery.acting.kind: got 'search'; allowed: prior, lookahead, value",
         ),
         (
             "--battery.acting {kind: value, temperature: -1}",
@@ -110,14 +105,42 @@ def test_what_is_wrong_in_an_experiment_is_named(flags, line):
     assert "\n" not in text
 
 
-def test_agents_are_looked_at_as_they_act_or_as_the_battery_says():
-    def made(*flags):
-        data = config.override(config.read_yaml(QUICKSTART), flags)
-        return config.build(experiment.Experiment, data)
+def made(*flags):
+    data = config.override(config.read_yaml(QUICKSTART), flags)
+    return config.build(experiment.Experiment, data)
 
-    as_trained = made("--battery.acting", "{kind: lookahead, temperature: 0.01}")
-    assert made().how == as_trained.how
-    prior = ("--train.acting", "{kind: prior}")
-    alone = made(*prior, "--battery.acting", "{kind: value, temperature: 0.3}")
-    assert (alone.how.temperature, alone.how.use_prior) == (0.3, False)
-    assert alone.acts == {"training": "prior", "battery": "value"}
+
+PRIOR = ("--train.acting", "{kind: prior}")
+
+
+def test_agents_are_looked_at_as_they_act_or_as_the_battery_says():
+    assert made().looked_at == made().acts
+    alone = made(*PRIOR, "--battery.acting", "{kind: value, temperature: 0.3}")
+    assert alone.acts.told() == "D alone"
+    assert alone.looked_at.told() == "V alone at tau = 0.3"
+    assert (alone.looked_at.temperature, alone.looked_at.use_prior) == (0.3, False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (
+            PRIOR,
+            "battery.acting: got none, and training has 'prior'; allowed with "
+            "predictions.P6.measure 'selective_removal', which asks what V does to "
+            "acting: lookahead, value",
+        ),
+        (
+            ("--battery.acting", "{kind: prior}"),
+            "battery.acting: got 'prior'; allowed with predictions.P6.measure",
+        ),
+    ],
+)
+def test_what_v_does_to_acting_is_not_asked_where_it_does_nothing(flags, line):
+    """Of new runs; one that is there can be read and judged anew."""
+    found = made(*flags)
+    with pytest.raises(config.ConfigError) as caught:
+        experiment.check_new(found)
+    assert str(caught.value).startswith(line)
+    experiment.check_there(found)
+    experiment.check_new(made(*PRIOR, "--battery.acting", "{kind: value}"))

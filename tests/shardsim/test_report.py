@@ -177,15 +177,18 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
     assert "nan" not in text.lower().split()
 
 
-def test_acting_of_the_battery_is_told_where_it_is_another(tiny_run, tmp_path):
+def test_acting_that_is_not_of_training_is_told(tiny_run, tmp_path):
     page = (tiny_run / "report.html").read_text()
-    assert "Looked at acting by" not in text_of(page)
+    assert "All else is looked at" not in text_of(page)
 
     def other(results):
-        results["acting"] = {"training": "prior", "battery": "value"}
+        results["acting"] = {"training": "D alone", "looked at": "V alone at tau = 1"}
+        for arm in results["arms"].values():
+            arm["mean return fraction looked at"] = 0.123
 
     text = text_of(changed(copied(tiny_run, tmp_path), other))
-    assert "Looked at acting by value, trained by prior: returns are of the" in text
+    assert "Returns are of the acting of training: D alone. All else is looked" in text
+    assert "V alone at tau = 1, which returns mlp 12.3" in text
 
 
 def test_an_optimum_of_nothing_is_told_and_is_no_goal(tiny_run, tmp_path):

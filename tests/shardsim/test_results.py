@@ -1,8 +1,13 @@
 """The answer is put together from the verdicts, and from nothing else."""
 
+from pathlib import Path
+
 import pytest
 
-from shardsim import results
+from shardsim import config, experiment, results
+from shardsim.comparison import battery, measures
+
+QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
 
 
 def found(stand=True, unlearnt=(), blind=(), **verdicts):
@@ -57,3 +62,23 @@ def test_the_answer_says_where_shards_would_not_be_seen():
     got = results.answer(found(blind=["B"], A="no difference", B="no difference"))
     assert got.startswith("No, in nothing that was asked. Verdicts: no difference: A, ")
     assert "Shards made by hand are not seen in B: what is not seen there is no" in got
+
+
+def test_returns_are_of_the_acting_of_training():
+    """V* under a D that walks at random, which alone acts in training."""
+    flags = {
+        "--world.size": "4",
+        "--battery.levels": "4",
+        "--train.acting": "{kind: prior}",
+        "--battery.acting": "{kind: value, temperature: 0.001}",
+    }
+    words = [word for pair in flags.items() for word in pair]
+    data = config.override(config.read_yaml(QUICKSTART), words)
+    found = config.build(experiment.Experiment, data)
+    world, discount = found.world, found.train.discount
+    condition = battery.build(world, world.params(), found.battery, discount)
+    reading = battery.exact_reading(condition, world.num_actions)
+    evidence = measures.Evidence(world, {"a": condition}, {}, found.looked_at)
+    about = results._about(found, found.sized()[0], reading, evidence)
+    assert about["mean return fraction"] < 0.8
+    assert about["mean return fraction looked at"] > 0.99

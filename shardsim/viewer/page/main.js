@@ -39,7 +39,7 @@ function buildControls() {
     el("div", { class: "line" }, mazes,
       choice("scale", [["shared", "shared scale", "one scale for all panels"], ["own", "own", "each panel its own scale"]], () => STATE.scale, (scale) => set({ scale })),
       choice("arrows", [["net", "net", "mean move"], ["components", "components", "each action by itself"], ["none", "no arrows"]], () => STATE.arrows, (arrows) => set({ arrows })),
-      choice("acts", [["policy", "acting", "how the agent acts: D and V"], ["D", "D", "the action decoder alone"]], () => STATE.acts, (acts) => set({ acts })),
+      choice("acts", [["policy", "acting", `how the agent is looked at acting: ${WORLD["acts"]}`], ["D", "D", "the action decoder alone"]], () => STATE.acts, (acts) => set({ acts })),
       el("button", { class: "theme", title: "dark or light (t)", onclick: theme }, "\u25d0")));
   LISTENERS.push(() => {
     slider.value = STATE.step;
