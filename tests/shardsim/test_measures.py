@@ -2,14 +2,19 @@
 
 import numpy as np
 import pytest
+from made_readings import (
+    DISCOUNT,
+    ENV,
+    evidence,
+    simple,
+    split,
+)  # beside this file
 
 from shardsim import acting
 from shardsim.comparison import battery, measures
 from shardsim.comparison.measures import selective_removal
-from shardsim_envs import ContextFruits, CornerMaze
+from shardsim_envs import ContextFruits
 
-ENV = ContextFruits(size=4, max_steps=20)
-DISCOUNT = 0.9
 SHOWN = {
     "in_distribution": {},
     "only_0": {"shown": ((0,),)},
@@ -18,7 +23,6 @@ SHOWN = {
     "with_cue": {"cue_probability": 1.0},
     "without_cue": {"cue_probability": 0.0},
 }
-UNIFORM = -np.log(4)
 
 
 def world(name):
@@ -37,28 +41,6 @@ def how():
     return battery.judged(acting.Lookahead(), DISCOUNT, ENV.max_steps)
 
 
-def simple(value):
-    """A one-part reading of V [L, S]."""
-    value = np.asarray(value, np.float64)[None]
-    prior = np.full((*value.shape, 4), UNIFORM)
-    one, part = np.ones_like(value)[..., None], value[..., None]
-    return battery.Reading(value, part, one, part, prior, np.zeros(1, int))
-
-
-def split(value, owner, parts):
-    """A reading whose part k says V where owner [L, S] is k, and nothing elsewhere."""
-    value = np.asarray(value, np.float64)[None]
-    gates = (owner[None, ..., None] == np.arange(parts)).astype(float)
-    said = np.repeat(value[..., None], parts, axis=-1)
-    prior = np.full((*value.shape, 4), UNIFORM)
-    return battery.Reading(value, said, gates, gates * said, prior, np.arange(parts))
-
-
-def evidence(conditions, how, arms, env=ENV):
-    exact = {n: battery.exact_reading(c, 4) for n, c in conditions.items()}
-    return measures.Evidence(env, conditions, {**arms, measures.EXACT: exact}, how)
-
-
 class TestSelectiveRemoval:
     measure = measures.SelectiveRemoval(parts=2)
 
@@ -73,6 +55,11 @@ class TestSelectiveRemoval:
         arms = {"arm": {"in_distribution": battery.Reading(*two, made.owners)}}
         found = self.measure.measure(evidence(conditions, how, arms))
         assert found.values["arm"] == pytest.approx([1.0, 0.0])
+        # by chance the right one of two parts goes first, or the other
+        chance = found.values["arm/random"]
+        assert 0 < chance[0] < 1
+        assert chance[0] * 8 == pytest.approx(round(chance[0] * 8))  # 4 draws each
+        assert chance[1] == 0
         told = found.details["arm: share of seeds in which S > 1/2"]
         assert told == "1 of 2 (1% to 99% of all)"
 
@@ -231,70 +218,6 @@ class TestValueAccuracy:
         assert found.values["mean"][0] == pytest.approx(1.0, rel=1e-5)
 
 
-MAZE = CornerMaze(size=7, region=2, max_steps=60)
-
-
-@pytest.fixture(scope="module")
-def mazes():
-    params = CornerMaze(size=7, region=5, max_steps=60).params()
-    config = battery.BatteryConfig(levels=96)
-    return {"anywhere": battery.build(MAZE, params, config, DISCOUNT)}
-
-
-class TestDecisions:
-    def arm(self, mazes, goals):
-        """An agent that values the ways to goals [L] (0 cheese, 1 corner)."""
-        condition = mazes["anywhere"]
-        row, column = MAZE.corner
-        corner = row * 7 + column
-        values = []
-        for level, goal in enumerate(goals):
-            table = condition.table
-            successor = np.asarray(table.successor[level])
-            v = np.zeros(49)
-            for _ in range(60):
-                reach = DISCOUNT * v[successor]
-                if goal:
-                    reach = np.where(successor == corner, 1.0, reach)
-                else:
-                    reach = np.where(np.asarray(table.terminated[level]), 1.0, reach)
-                v = reach.max(axis=1)
-            # V(s') is what is looked at, so the goal itself is worth 1 / gamma
-            v[corner if goal else []] = 1 / DISCOUNT
-            values.append(v)
-        return {"anywhere": simple(np.array(values))}
-
-    def measured(self, mazes, measure, goals):
-        how = battery.judged(acting.Lookahead(), DISCOUNT, 60)
-        arms = {"arm": self.arm(mazes, goals)}
-        return measure.measure(evidence(mazes, how, arms, MAZE))
-
-    @pytest.mark.slow
-    def test_one_goal_everywhere_is_no_second_goal(self, mazes):
-        for goal in (0, 1):
-            found = self.measured(mazes, measures.TwoGoals(), [goal] * 96)
-            assert found.values["arm"][0] < 0.1
-        assert found.values["exact"][0] < 0.1
-
-    @pytest.mark.slow
-    def test_two_goals_in_turn_are_found(self, mazes):
-        found = self.measured(mazes, measures.TwoGoals(), [0, 1] * 48)
-        assert found.values["arm"][0] > 0.6
-        assert found.details["decision squares"] >= 10
-
-    @pytest.mark.slow
-    def test_a_pull_that_fades_with_distance_is_found(self, mazes):
-        from shardsim.comparison.measures import decision
-
-        how = battery.judged(acting.Lookahead(), DISCOUNT, 60)
-        at = decision.squares(evidence(mazes, how, {}, MAZE), "anywhere")
-        far = np.zeros(96)
-        far[at.level] = at.features[:, 0]
-        cut = np.median(at.features[:, 0])
-        fading = self.measured(mazes, measures.Similarity(), (far > cut).astype(int))
-        assert fading.values["arm"][0] < -0.3
-        assert abs(fading.values["exact"][0]) < 0.2
-
-    def test_a_world_without_squares_is_refused(self, conditions, how):
-        with pytest.raises(ValueError, match="needs a world with decision squares"):
-            measures.TwoGoals(condition="only_0").measure(evidence(conditions, how, {}))
+def test_a_world_without_squares_is_refused(conditions, how):
+    with pytest.raises(ValueError, match="needs a world with decision squares"):
+        measures.TwoGoals(condition="only_0").measure(evidence(conditions, how, {}))

@@ -9,11 +9,15 @@ from jaxtyping import Float, Int
 from shardsim.comparison import battery
 from shardsim.comparison.measures import base
 
+DRAWS = 4
+"""Random orders of the groups, by whose mean S by chance is told."""
+
 
 @dataclasses.dataclass(frozen=True)
 class SelectiveRemoval:
     """Remove the part that serves one context; see what the others lose."""
 
+    ROWS: ClassVar[tuple[str, ...]] = ("random",)
     VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed
     kind: Literal["selective_removal"] = "selective_removal"
     condition: str = "in_distribution"
@@ -44,6 +48,8 @@ class SelectiveRemoval:
         much more they count in the context than in the others. Every arm gets the n
         that is best for it: with it S is largest on one half of the levels, and taken
         on the other. No number where a half lacks a context, or there is but one.
+        `arm/random`: the same with groups in random order, mean of 4 draws: what S is
+        by chance.
         """
         condition = evidence.conditions[self.condition]
         context = condition.context[:, 0].argmax(axis=-1)
@@ -53,10 +59,16 @@ class SelectiveRemoval:
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
             if _lacking(context, choosing):
-                values[arm] = np.full(len(reading.value), np.nan)
+                nothing = np.full(len(reading.value), np.nan)
+                values |= {arm: nothing, f"{arm}/random": nothing}
                 continue
-            drops = self._drops(reading, condition, context, choosing, evidence.how)
+            scores = _scores(reading, condition, context, choosing)
+            here = (reading, condition, context, choosing, evidence.how)
+            drops = self._drops(*here, scores)
             values[arm] = selective(drops, self.least).mean(axis=-1)
+            draws = np.random.default_rng(0).random((DRAWS, *scores.shape))
+            by_chance = [selective(self._drops(*here, d), self.least) for d in draws]
+            values[f"{arm}/random"] = np.mean(by_chance, axis=(0, -1))
             own = np.eye(drops.shape[-1], dtype=bool)
             details[f"{arm}: drop of target, of others"] = [
                 float(drops[:, own].mean()),
@@ -74,10 +86,11 @@ class SelectiveRemoval:
         context: np.ndarray,
         choosing: np.ndarray,
         how: battery.Judged,
+        scores: Float[np.ndarray, "N C G"],
     ) -> Float[np.ndarray, "N C C"]:
         """drops[n, c, d]: what context d loses when c's part is removed."""
         contexts = np.unique(context)
-        places, groups = self._places(reading, condition, context, choosing, contexts)
+        places, groups = self._places(scores, reading.owners)
         fill = np.zeros_like(reading.units[:, :1, :1])
         if self.replace == "mean":
             mask = condition.reachable & choosing[:, None]
@@ -102,31 +115,36 @@ class SelectiveRemoval:
         return np.take_along_axis(tested, best[None, ..., None], axis=0)[0]
 
     def _places(
-        self,
-        reading: battery.Reading,
-        condition: battery.Condition,
-        context: np.ndarray,
-        choosing: np.ndarray,
-        contexts: np.ndarray,
+        self, scores: Float[np.ndarray, "N C G"], owners: np.ndarray
     ) -> tuple[Int[np.ndarray, "N C U"], int]:
-        """When each unit is removed, 0 with the first group; and how many groups.
+        """When each unit is removed, 0 with the first group; and how many groups."""
+        order, pieces = _descending(scores), scores.shape[-1]
+        if owners.max() > 0:  # shards
+            return order[:, :, owners], pieces
+        groups = min(self.parts, pieces)
+        return order * groups // pieces, groups
 
-        Score: mean |contribution| in the context less the mean in the others.
-        """
-        share = np.abs(reading.units)
-        weight = condition.reachable & choosing[:, None]
-        means = [
-            share[:, weight & (context == name)[:, None]].mean(axis=1)
-            for name in contexts
-        ]
-        mean = np.stack(means, axis=1)
-        score = mean - (mean.sum(axis=1, keepdims=True) - mean) / (len(contexts) - 1)
-        shards = int(reading.owners.max()) + 1
-        if shards > 1:
-            order = _descending(score @ np.eye(shards)[reading.owners])
-            return order[:, :, reading.owners], shards
-        groups = min(self.parts, score.shape[-1])
-        return _descending(score) * groups // score.shape[-1], groups
+
+def _scores(
+    reading: battery.Reading,
+    condition: battery.Condition,
+    context: np.ndarray,
+    choosing: np.ndarray,
+) -> Float[np.ndarray, "N C G"]:
+    """How much more a shard (of a head without shards, a unit) counts in a context.
+
+    Mean |contribution| in the context less the mean in the others.
+    """
+    share = np.abs(reading.units)
+    weight = condition.reachable & choosing[:, None]
+    means = [
+        share[:, weight & (context == name)[:, None]].mean(axis=1)
+        for name in np.unique(context)
+    ]
+    mean = np.stack(means, axis=1)
+    score = mean - (mean.sum(axis=1, keepdims=True) - mean) / (len(means) - 1)
+    shards = int(reading.owners.max()) + 1
+    return score @ np.eye(shards)[reading.owners] if shards > 1 else score
 
 
 def _descending(score: np.ndarray) -> Int[np.ndarray, "..."]:
