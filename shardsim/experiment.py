@@ -166,8 +166,9 @@ class Experiment:
         for name, entry in self.predictions.items():
             spoken |= {f"predictions.{name}.{at}": a for at, a in entry.arms().items()}
         for place, arm in spoken.items():
-            # V* is one and not N seeds: the omnibus has no use for it
-            exact = [] if place.startswith("omnibus") else [measures.EXACT]
+            # V* is one and not N seeds: there is nothing to permute, or to choose
+            seeds = place.startswith("omnibus") or ".among." in place
+            exact = [] if seeds else [measures.EXACT]
             if arm not in (*self.arms, *exact):
                 raise ValueError(
                     f"{place}: got {arm!r}; allowed: {', '.join((*self.arms, *exact))}"

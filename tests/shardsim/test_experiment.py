@@ -36,8 +36,13 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
             "omnibus.contrast.arm: got 'exact'; allowed: mlp, sharded",
         ),
         (
+            "--predictions.P6.rule.among {arm: nobody, at_least: 0}",
+            "predictions.P6.rule.among.arm: got 'nobody'; allowed: mlp, sharded, film, "
+            "planted, untrained",
+        ),
+        (
             "--predictions.P6.rule.among {arm: film/none, at_least: 0}",
-            "predictions.P6.rule.among.arm: got 'film/none'; allowed: no row but ARM",
+            "predictions.P6.rule.among.arm: got 'film/none'; allowed: ARM/random",
         ),
         (
             "--omnibus.references [{arm: sharded, against: mlp}]",
