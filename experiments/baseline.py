@@ -42,6 +42,9 @@ Seen:     P6k: undecided; P6l: undecided; P6m: undecided. All controls passed, e
           With 20 seeds P6m says shard, the others undecided; S is 0.31 (mlp), 0.07 and
           0.18. Asked afterwards of mlp: S is 0.05 where D moves E by 0.02 for 1, and
           0.00 where V steers: docs/results.md.
+          That was seen in the seeds that suggested it. To be seen in 8 others
+          (--train.seed 6, mlp), expected before their training: S at 1 is larger than
+          at 0.02, by an interval that leaves out 0.
 """
 
 import sys
