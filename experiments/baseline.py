@@ -44,7 +44,9 @@ Seen:     P6k: undecided; P6l: undecided; P6m: undecided. All controls passed, e
           0.00 where V steers: docs/results.md.
           That was seen in the seeds that suggested it. To be seen in 8 others
           (--train.seed 6, mlp), expected before their training: S at 1 is larger than
-          at 0.02, by an interval that leaves out 0.
+          at 0.02, by an interval that leaves out 0. It is: by 0.264 (0.013 to 0.514),
+          0.27 and 0.00. But S by chance is larger too (0.14 and 0.00): above it at 1 by
+          0.128 (-0.080 to 0.332), which these seeds do not tell from nothing.
 """
 
 import sys
