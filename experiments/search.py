@@ -33,8 +33,10 @@ P19 where V does not act at all: PPO (--battery.acting '{kind: value}' --train.a
 --train.minibatches 2 --train.phases.1.losses.policy.encoder 1
 --train.phases.1.updates 4000 --train.devices 2; lengths by returns behind root 9). It
 was expected to show no difference and is undecided with 8 seeds: +0.053 (-0.005 to
-+0.113), +0.050 (-0.061 to +0.158), +0.033 (-0.074 to +0.139). P6 of agents that PPO
-trained is another experiment, `baseline`.
++0.113), +0.050 (-0.061 to +0.158), +0.033 (-0.074 to +0.139). P6 was asked there too,
+looked at with D alone acting, and expected as above. It was ill thought: where V does
+not act no removal is missed, under any head, and `planted` failed its control. That is
+refused by now; P6 of agents that PPO trained is another experiment, `baseline`.
 
 Agents of this one with V alone acting when they are looked at (--battery.acting '{kind:
 value}'), expected before (`baseline`) to give the same verdicts in P6, do: 20 seeds

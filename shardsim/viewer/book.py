@@ -105,7 +105,7 @@ def _side(
     rest = reading.some(condition, count, None)
     tail = Whole(*(leaf[:, :, count:] for leaf in whole))
     with clock.over("fields"):
-        found = curves.curves(tail, rest, gathered.how)
+        found = curves.curves(tail, rest, side.acts)
     with clock.over("ways"):
         reach = routes.chances(gathered, whole, condition, boards)
     with clock.over("shards"):

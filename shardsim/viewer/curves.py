@@ -20,7 +20,7 @@ TIE = measures.Agreement().tie
 """Actions whose Q is within this of the best count as best."""
 
 NAMES = {
-    "return": ("return / exact optimum", "exact expectation of the acting policy"),
+    "return": ("return / exact optimum", "exact expectation, acting as in training"),
     "error": ("V error", "root mean square of V - exact V, in sd of exact V"),
     "agreement": ("policy and V agree", "states where D's best action is among V's"),
     "entropy": ("gate entropy", "of the normalised gates of a state, in nats"),

@@ -38,6 +38,11 @@ class Side:
     def seeds(self) -> int:
         return self.config.train.num_seeds
 
+    @property
+    def acts(self) -> battery.Judged:
+        """How it acts in training: returns are of it."""
+        return _acts(self.config)
+
 
 class Maze(NamedTuple):
     """A level that is drawn."""
@@ -55,6 +60,7 @@ class Gathered:
     conditions: dict[str, battery.Condition]
     mazes: tuple[Maze, ...]
     how: battery.Judged
+    """How both are looked at acting."""
 
     @property
     def world(self) -> Any:
@@ -119,11 +125,13 @@ def gather(
     return Gathered(sides, conditions, _mazes(conditions, mazes), how)
 
 
+def _acts(config: Experiment | Training) -> battery.Judged:
+    train, steps = config.train, config.world.max_steps
+    return battery.judged(train.acting, train.discount, steps)
+
+
 def _how(config: Experiment | Training) -> battery.Judged:
-    if isinstance(config, Experiment):
-        return config.looked_at
-    steps = config.world.max_steps
-    return battery.judged(config.train.acting, config.train.discount, steps)
+    return config.looked_at if isinstance(config, Experiment) else _acts(config)
 
 
 def _named(

@@ -1,10 +1,13 @@
 """Curves of a page: lost seeds, shut gates, and what has no interval."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
+import yaml
 
-from shardsim.viewer import curves
+from shardsim.viewer import book, curves, gather
 
 
 def test_a_lost_seed_is_no_number_and_takes_no_other_with_it():
@@ -45,3 +48,19 @@ def test_how_alike_seeds_are_has_no_interval():
     assert np.isnan([end["low"], end["high"]]).all()
     other = curves.end("error", np.array([0.4, 0.5]))
     assert other["low"] < 0.4 < 0.5 < other["high"]
+
+
+def test_returns_are_of_the_acting_of_training(tiny_run, tmp_path):
+    """As the report's are, whatever the agents are looked at by."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    found = yaml.safe_load((folder / "config.yaml").read_text())
+    found["battery"]["acting"] = {"kind": "value", "temperature": 100.0}
+    (folder / "config.yaml").write_text(yaml.safe_dump(found, sort_keys=False))
+    plain, other = (
+        book.write(gather.gather([run], None, 1, 1), book.Clock(), quick=True)
+        for run in (tiny_run, folder)
+    )
+    assert plain["world"]["acts"] != other["world"]["acts"] == "V alone at tau = 100"
+    for a, b in zip(plain["sides"], other["sides"], strict=True):
+        np.testing.assert_array_equal(a["curves"]["return"], b["curves"]["return"])
