@@ -10,7 +10,6 @@ from shardsim.core import config as configs
 from shardsim.core.types import Trainable
 from shardsim.training.config import TrainConfig
 
-
 SHARED = "shared"
 """In the place of an arm, for the phases that all arms share."""
 
