@@ -11,8 +11,13 @@ from shardsim.training.standalone import Training
 
 
 def load(folder: Path) -> Experiment | Training:
-    """What a run folder is a run of."""
-    return read(configs.read_yaml(folder / run_folder.MARK))
+    """What a run folder is a run of.
+
+    Raises:
+      RunError: there is no run, or one of another format.
+      ConfigError: its config can't be read.
+    """
+    return read(configs.read_yaml(run_folder.find(folder) / run_folder.MARK))
 
 
 def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:

@@ -6,11 +6,11 @@ It is part of the config, so it is fixed before training and copied into the run
 import dataclasses
 import inspect
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 
-from shardsim.evaluation import judge, measures, rules
+from shardsim.evaluation import judge, measures, results, rules
+from shardsim.storage import records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ def evaluate(
     predictions: dict[str, Prediction],
     evidence: measures.Evidence,
     missed: Collection[str] = (),
-) -> dict[str, Any]:
+) -> dict[str, results.PredictionResult]:
     """Measure all predictions, then judge them as one family.
 
     Args:
@@ -85,18 +85,22 @@ def evaluate(
     values = {name: dict(each.values) for name, each in measured.items()}
     judgements = judge.judge(values, asked, missed=missed)
     return {
-        name: {
-            "question": prediction.question,
-            "shard": prediction.shard,
-            "network": prediction.network,
-            "unitary": prediction.unitary,
-            "measure": dataclasses.asdict(prediction.measure),
-            "formula": inspect.getdoc(prediction.measure.measure),
-            "rule": judge.jsonable(asked[name]),
-            "values": judge.jsonable(measured[name].values),
-            "details": judge.jsonable(measured[name].details),
-            **judge.jsonable(judgements[name]),
-        }
+        name: results.PredictionResult(
+            question=prediction.question,
+            expected=results.Expectation(
+                prediction.shard, prediction.network, prediction.unitary
+            ),
+            measure=prediction.measure,
+            metric=prediction.measure.METRIC,
+            unit=prediction.measure.UNIT,
+            formula=inspect.getdoc(prediction.measure.measure) or "",
+            rule=asked[name],
+            values={
+                row: records.numbers(x) for row, x in measured[name].values.items()
+            },
+            details=measured[name].details,
+            **vars(judgements[name]),
+        )
         for name, prediction in predictions.items()
     }
 

@@ -5,6 +5,7 @@ from typing import TypeAlias
 from shardsim.evaluation.measures.agreement import Agreement
 from shardsim.evaluation.measures.base import (
     EXACT,
+    Detail,
     Evidence,
     Measured,
     Stages,
@@ -35,6 +36,7 @@ __all__ = [
     "EXACT",
     "Agreement",
     "Conflict",
+    "Detail",
     "Effect",
     "Evidence",
     "Measure",

@@ -14,6 +14,8 @@ class Effect:
 
     ROWS: ClassVar[tuple[str, ...]] = ("known",)
 
+    METRIC: ClassVar[str] = "change of V by the cue"
+    UNIT: ClassVar[str] = "mean V*"
     kind: Literal["effect"] = "effect"
     present: str = "with_cue"
     absent: str = "without_cue"
@@ -44,4 +46,4 @@ class Effect:
                 scale = float(first.optimal[mask].mean())
                 mean = base.masked_mean(change, mask)
                 values[row] = mean / (scale if scale > 0 else np.nan)
-        return base.Measured(values, {})
+        return base.Measured(values)
