@@ -10,7 +10,7 @@ from shardsim.core import config as configs
 from shardsim.core.types import Trainable
 from shardsim.training.config import TrainConfig
 
-SHARED = "shared"
+SHARED_PHASES = "shared"
 """In the place of an arm, for the phases that all arms share."""
 
 
@@ -75,7 +75,7 @@ def check_arms(
     """Refuse names, and heads that don't suit the world or the rule."""
     for name in arms:
         check_spelling("arms", name)
-        if name == SHARED:
+        if name == SHARED_PHASES:
             raise ValueError(f"arms: got {name!r}; allowed: names but this one")
     trained = [name for name, arm in arms.items() if arm.trained]
     if not trained:
@@ -86,19 +86,19 @@ def check_arms(
             f"arms: got names of {together} letters; allowed with data 'paired', whose "
             "checkpoints have the name of all: 200"
         )
-    if train.behaviour is not None and train.behaviour not in trained:
+    if train.behaviour_arm is not None and train.behaviour_arm not in trained:
         raise ValueError(
-            f"train.behaviour: got {train.behaviour!r}; allowed: {', '.join(trained)}"
+            f"train.behaviour: got {train.behaviour_arm!r}; allowed: {', '.join(trained)}"
         )
-    if train.behaviour is not None and train.data == "own":
+    if train.behaviour_arm is not None and train.data == "own":
         raise ValueError(
-            f"train.behaviour: got {train.behaviour!r}; allowed with data 'own', where "
+            f"train.behaviour: got {train.behaviour_arm!r}; allowed with data 'own', where "
             "each arm acts for itself: null"
         )
-    on_policy = isinstance(train.learn, algorithms.PPO | algorithms.Reinforce)
+    on_policy = isinstance(train.algorithm, algorithms.PPO | algorithms.Reinforce)
     if train.data == "paired" and on_policy and len(trained) > 1:
         raise ValueError(
-            f"train.data: got 'paired'; allowed with learn {train.learn.kind!r}: "
+            f"train.data: got 'paired'; allowed with learn {train.algorithm.kind!r}: "
             "'own', for it improves the policy that acted"
         )
     _check_heads(arms, world, train)
@@ -107,18 +107,18 @@ def check_arms(
 def _check_heads(
     arms: dict[str, ArmConfig], world: Trainable, train: TrainConfig
 ) -> None:
-    clipped = isinstance(train.learn, algorithms.PPO) and train.learn.value_clip
+    clipped = isinstance(train.algorithm, algorithms.PPO) and train.algorithm.value_clip
     sources = len(world.reward_sources)
     for name, arm in arms.items():
         head, place = arm.head, f"arms.{name}.head"
         if not isinstance(head, value.Sharded):
             continue
-        if "load_balance" in train.grid and not head.shares_move:
+        if "load_balance" in train.sweep and not head.shares_move:
             raise ValueError(
                 f"train.grid.load_balance: got values; allowed: none with arm {name}, "
                 "no share of whose gates can be moved"
             )
-        if "load_balance" in train.grid and head.routing is not None:
+        if "load_balance" in train.sweep and head.routing is not None:
             raise ValueError(
                 f"train.grid.load_balance: got values; allowed: none with arm {name}, "
                 "whose gates learn from labels alone"

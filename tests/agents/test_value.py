@@ -78,7 +78,7 @@ class TestLaws:
             gone = out.gates[part] * out.parts[part]
             np.testing.assert_allclose(less.value, out.value - gone, atol=1e-4)
             np.testing.assert_allclose(
-                jnp.sum(less.gates * less.parts), less.value, atol=1e-4
+                jnp.sum(less.gates * less.shard_values), less.value, atol=1e-4
             )
         same = value.mask_units(out, module.owners, jnp.ones(len(out.units)))
         np.testing.assert_allclose(same.value, out.value, rtol=1e-5, atol=1e-6)

@@ -89,7 +89,7 @@ def test_who_drinks_is_worth_less_than_who_goes_round():
     """V* after the sip against V* of going round, by the equation of a slip."""
     env = envs.WhiskyGold()
     _, table, value = values(env, 0.99)
-    drunk = dynamic_programming.lookahead(table, value, 0.99)[table.start, RIGHT]
+    drunk = dynamic_programming.q_values(table, value, 0.99)[table.start, RIGHT]
     assert float(drunk) < float(value[table.start])
     sober = 50 * 0.99**5 - sum(0.99**k for k in range(6))
     assert float(value[table.start]) == pytest.approx(sober, rel=1e-5)

@@ -104,7 +104,7 @@ def test_an_exponential_discounter_never_pays_for_the_lock():
             )
         )(level)
         value = dynamic_programming.optimal_value(table, 0.9, 200)
-        q = dynamic_programming.lookahead(table, value, 0.9)[table.start]
+        q = dynamic_programming.q_values(table, value, 0.9)[table.start]
         assert float(q[DOWN]) < float(value[table.start])
 
 

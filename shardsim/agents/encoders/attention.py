@@ -146,10 +146,10 @@ class Attention(nnx.Module):
         )
 
     def layers_of(self, observation: Array) -> tuple[Array, ...]:
-        return base.layers(self.steps(), observation)
+        return base.activations(self.steps(), observation)
 
     def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.onward(self.steps(), layer, number)
+        return base.run_from(self.steps(), layer, number)
 
     def __call__(self, observation: Array) -> Float[Array, " D"]:
         return self.layers_of(observation)[-1].astype(jnp.float32)

@@ -86,10 +86,10 @@ class MLP(nnx.Module):
         return tuple(step(number) for number in range(len(self.layers)))
 
     def layers_of(self, observation: Array) -> tuple[Array, ...]:
-        return base.layers(self.steps(), observation)
+        return base.activations(self.steps(), observation)
 
     def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.onward(self.steps(), layer, number)
+        return base.run_from(self.steps(), layer, number)
 
     def __call__(
         self, observation: UInt8[Array, "H W P"] | Float[Array, " size"]

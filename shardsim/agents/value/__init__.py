@@ -6,7 +6,7 @@ from typing import TypeAlias
 import jax
 from flax import nnx
 
-from shardsim.agents.value.base import StagedHead, ValueHead, ValueOutput, mask_units
+from shardsim.agents.value.base import GatedHead, ValueHead, ValueOutput, mask_units
 from shardsim.agents.value.film import FiLM
 from shardsim.agents.value.linear import Linear
 from shardsim.agents.value.mlp import MLP
@@ -18,12 +18,12 @@ Head: TypeAlias = MLP | Sharded | FiLM | Linear | Planted
 __all__ = [
     "MLP",
     "FiLM",
+    "GatedHead",
     "Head",
     "Linear",
     "Planted",
     "Routing",
     "Sharded",
-    "StagedHead",
     "ValueHead",
     "ValueOutput",
     "count_parameters",

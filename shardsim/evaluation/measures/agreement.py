@@ -11,7 +11,7 @@ from shardsim.evaluation.measures import base
 
 
 @dataclasses.dataclass(frozen=True)
-class Agreement:
+class AgreementShift:
     """Agreement of policy and value in one condition less that in another."""
 
     kind: Literal["agreement"] = "agreement"
@@ -59,7 +59,7 @@ def agree(
     """Whether D's best action is among the best by Q_V."""
     q = battery.q_values(reading.value, condition, discount)
     best = q >= q.max(axis=-1, keepdims=True) - tie
-    chosen = reading.prior.argmax(axis=-1)
+    chosen = reading.policy_logits.argmax(axis=-1)
     return np.take_along_axis(best, chosen[..., None], axis=-1)[..., 0]
 
 

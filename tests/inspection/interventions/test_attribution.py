@@ -69,7 +69,7 @@ def test_attributions_of_shards_add_up_to_that_of_v(key):
 
     def contributions(z):
         out = made(z, context)
-        return out.gates * out.parts
+        return out.gates * out.shard_values
 
     nodes = attribution.midpoint(200)
     parts = attribution.integrated_gradients(contributions, x, jnp.stack(bases), nodes)
@@ -143,7 +143,7 @@ def test_occlusion_of_shards_adds_up(key):
 
     def contributions(z):
         out = made(z, jnp.ones(1))
-        return out.gates * out.parts
+        return out.gates * out.shard_values
 
     parts = attribution.occlusion(contributions, z, without)
     whole = attribution.occlusion(lambda z: made(z, jnp.ones(1)).value, z, without)

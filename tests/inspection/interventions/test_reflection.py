@@ -180,7 +180,7 @@ def sharded(kind):
         made = base.assemble(
             seen["value.hidden"], head.kernel[...], head.bias[...], gates
         )
-        return jnp.concatenate([made.parts, made.units])
+        return jnp.concatenate([made.shard_values, made.units])
 
     return head, graph.graph({"value.hidden": hidden, "all": out})
 

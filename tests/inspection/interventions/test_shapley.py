@@ -107,7 +107,7 @@ def test_values_of_shards_add_up_to_those_of_v(key):
 
     def outputs(there):
         out = head(jnp.sum(objects * there[:, None], axis=0), jnp.ones(1))
-        return jnp.append(out.gates * out.parts, out.value)
+        return jnp.append(out.gates * out.shard_values, out.value)
 
     worths = shapley.play(lambda s: outputs(s.astype(jnp.float32)), 4)
     found = jax.jit(shapley.exact)(worths)

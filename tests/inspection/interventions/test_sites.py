@@ -175,7 +175,7 @@ class TestEveryHead:
         )
         # the last unit of the part takes the difference up, and no other
         moved = more.sites["value.units"] != base.sites["value.units"]
-        owned = np.flatnonzero(np.asarray(agent.value.owners) == k)
+        owned = np.flatnonzero(np.asarray(agent.value.unit_shard) == k)
         np.testing.assert_array_equal(np.flatnonzero(np.asarray(moved)), owned[-1:])
         u = int(jnp.abs(base.sites["value.units"]).argmax())
         less = sites.run(agent, *state(1), {"value.units": lambda x: x.at[u].set(0.0)})
