@@ -119,8 +119,8 @@ def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
         optimizer=optimizers.OptimizerConfig(
             learning_rate=2.5e-4,
             clip_norm=0.5,
-            clip_over="agent",
-            rule=optimizers.Adam(eps=1e-5),
+            clip_scope="agent",
+            kind=optimizers.Adam(eps=1e-5),
             schedule=optimizers.Schedule("linear"),
         ),
         devices=devices(num_seeds),
@@ -131,7 +131,7 @@ def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
         decoder_before=(64,),
         decoder_activation="tanh",
     )
-    head = value.MLP(before=(64,), activation="tanh")
+    head = value.MLP(hidden=(64,), activation="tanh")
     return Task(external_envs.Gymnax(id="CartPole-v1"), agent, head, 64, config)
 
 
@@ -215,15 +215,20 @@ def searching(simulations: int, num_envs: int, num_steps: int) -> Callable[[], A
     """
     seeds = jax.local_device_count()
     world = worlds.ContextFruits(
-        size=8, contexts=1, fruits=1, rewards=((1.0,),), shown=((0,),), view="board"
+        size=8,
+        contexts=1,
+        fruits=1,
+        rewards=((1.0,),),
+        contexts_shown=((0,),),
+        view="board",
     )
     envs = num_envs // seeds
     task = grown(corner(), num_seeds=seeds, num_envs=envs, num_steps=num_steps)
     config = dataclasses.replace(
         task.config,
-        acting=action_selection.Search(simulations=simulations),
-        learn=algorithms.ExpertIteration(),
-        pool_size=32,
+        action_selection=action_selection.Search(simulations=simulations),
+        algorithm=algorithms.ExpertIteration(),
+        num_reset_states=32,
     )
     agent = agents.AgentConfig(encoders.MLPEncoder(widths=(64,)), decoder_width=64)
     task = task._replace(world=world, agent=agent, config=config, width=64)

@@ -160,7 +160,7 @@ def value_loss(
     Reference: the second form is that of Jacobs et al., Adaptive Mixtures of Local
     Experts, 1991; the clip that of PPO's authors.
     """
-    if isinstance(head, Sharded) and head.td == "per_shard":
+    if isinstance(head, Sharded) and head.td_error == "per_shard":
         share = shares(output.gates)
         return 0.5 * jnp.sum(share * jnp.square(target - output.shard_values))
     plain = 0.5 * jnp.square(target - output.value)

@@ -91,9 +91,9 @@ def labels(
     size = jnp.abs(trajectory.rewards)
     event = size.max(axis=-1) > 0
     source = jnp.argmax(size, axis=-1).astype(jnp.int32)
-    told = jax.random.uniform(key, event.shape) < routing.labelled
-    if routing.overseen is not None:
-        told &= trajectory.next_context[..., routing.overseen] > 0
+    told = jax.random.uniform(key, event.shape) < routing.label_fraction
+    if routing.oversight_context is not None:
+        told &= trajectory.next_context[..., routing.oversight_context] > 0
     named = jnp.where(told, source, UNKNOWN)
     ended = trajectory.terminated | trajectory.truncated
 

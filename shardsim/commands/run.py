@@ -160,7 +160,7 @@ def _about(
 ) -> dict[str, Any]:
     condition = next(iter(evidence.conditions.values()))
     fraction = battery.return_fraction(reading, condition, experiment.training_acting)
-    looked_at = battery.return_fraction(reading, condition, evidence.how)
+    looked_at = battery.return_fraction(reading, condition, evidence.acting)
     return {
         "head": configs.to_dict(arm.head),
         "trained": arm.trained,
@@ -206,6 +206,6 @@ def _features(
         # in units of V*, where it has a mean: not where nothing pays
         return reading.value[:, mask] / (condition.optimal[mask].mean() or 1.0)
     chosen = battery.policy(
-        reading.value, reading.policy_logits, condition, evidence.how
+        reading.value, reading.policy_logits, condition, evidence.acting
     )
     return chosen[:, mask].reshape(len(chosen), -1)

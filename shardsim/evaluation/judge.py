@@ -225,7 +225,7 @@ def _sensitivity(
     if rule.positive_control is None:
         return None
     contrast = rules.Contrast(rule.positive_control, rule.contrast.baseline)
-    made = dataclasses.replace(rule, contrast=contrast, positive=None)
+    made = dataclasses.replace(rule, contrast=contrast, positive_control=None)
     claim = _claim(values, made)
     effect = _interval(_difference(values, made), level)
     verdict: Verdict = claim.verdict if claim.p < 1 - level else "undecided"

@@ -31,7 +31,7 @@ class ArmConfig:
     head: value.Head
     trained: bool = True
     """False: the head stays as it was initialised (a control)."""
-    matched: bool = True
+    match_params: bool = True
     """Whether the head has to meet the budget of parameters; else it comes as near as
     it can."""
 
@@ -51,10 +51,10 @@ def size_arms(
         raise configs.ConfigError(f"agent.encoder.{error}") from None
     sized = []
     for name, arm in arms.items():
-        solve = value.solve_width if arm.matched else value.nearest_width
+        solve = value.solve_width if arm.match_params else value.nearest_width
         features, contexts = agent.encoder.features, world.num_contexts
         try:
-            width = solve(arm.head, features, contexts, agent.budget)
+            width = solve(arm.head, features, contexts, agent.value_params)
         except ValueError as error:
             raise configs.ConfigError(f"agent.{error} (arm {name})") from None
         sized.append(Arm(name, arm.head, width, arm.trained))
@@ -123,19 +123,19 @@ def _check_heads(
                 f"train.grid.load_balance: got values; allowed: none with arm {name}, "
                 "whose gates learn from labels alone"
             )
-        if clipped and head.td == "per_shard":
+        if clipped and head.td_error == "per_shard":
             raise ValueError(
                 f"{place}.td: got 'per_shard'; allowed with a value clip: 'joint', or "
                 "train.learn.value_clip: null"
             )
         if head.routing is None:
             continue
-        if head.shards < sources:
+        if head.num_shards < sources:
             raise ValueError(
-                f"{place}.shards: got {head.shards}; allowed with routing: at least "
+                f"{place}.shards: got {head.num_shards}; allowed with routing: at least "
                 f"one for each reward source ({', '.join(world.reward_sources)})"
             )
-        seen = head.routing.overseen
+        seen = head.routing.oversight_context
         if seen is not None and seen >= world.num_contexts:
             raise ValueError(
                 f"{place}.routing.overseen: got {seen}; allowed: 0 to "

@@ -216,7 +216,7 @@ def _advance(
 
 def _owner(config: TrainConfig, job: TrainingJob, group: tuple[arms.Arm, ...]) -> str:
     """Digest of what a carry depends on: not of how it is come by."""
-    same = dataclasses.replace(config, devices=1, chunk_updates=1, snapshots=1)
+    same = dataclasses.replace(config, devices=1, updates_per_call=1, num_snapshots=1)
     parts = {"world": job.env, "agent": job.agent, "train": same, "arms": list(group)}
     if job.kept is not None:
         leaves = (np.ascontiguousarray(leaf) for leaf in job.kept)  # read, not copied

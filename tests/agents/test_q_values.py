@@ -21,7 +21,7 @@ RIGHT = 1
 @functools.cache
 def made(shards):
     """An agent whose V is not 0 and whose D has a taste: last weights drawn anew."""
-    head = value.Sharded(shards=shards)
+    head = value.Sharded(num_shards=shards)
     built = agent.build(CONFIG, head, 4, ENV, jax.random.key(0))
     kernel = jax.random.normal(jax.random.key(1), (shards, 4))
     built.value.kernel[...] = kernel

@@ -160,9 +160,9 @@ def test_labels_by_hand():
     key = jax.random.key(0)
     got = targets.labels(value.Routing(), told, key)
     assert got[:, 0].tolist() == [1, 1, -1, 0, 0, -1]
-    overseen = targets.labels(value.Routing(overseen=1), told, key)
+    overseen = targets.labels(value.Routing(oversight_context=1), told, key)
     assert overseen[:, 0].tolist() == [1, 1, -1, -1, -1, -1]
-    never = targets.labels(value.Routing(labelled=0.0), told, key)
+    never = targets.labels(value.Routing(label_fraction=0.0), told, key)
     assert (never == -1).all()
 
 

@@ -19,7 +19,7 @@ ENV = ContextFruits(size=3)
 CONFIG = agents.AgentConfig(
     encoder=encoders.MLPEncoder(widths=(8,)), decoder_width=6, auxiliary_width=6
 )
-HEAD = value.Sharded(shards=2)
+HEAD = value.Sharded(num_shards=2)
 N = 4
 
 
@@ -102,15 +102,17 @@ def test_value_losses_by_hand():
     out = output([2.0, 4.0], [0.25, 0.75])  # V = 3.5
     joint = losses.value_loss(out, jnp.float32(1.0), value.Sharded())
     assert joint == pytest.approx(0.5 * 2.5**2)
-    each = losses.value_loss(out, jnp.float32(1.0), value.Sharded(td="per_shard"))
+    each = losses.value_loss(out, jnp.float32(1.0), value.Sharded(td_error="per_shard"))
     assert each == pytest.approx(0.5 * (0.25 * 1 + 0.75 * 9))
 
 
 def test_both_value_losses_are_the_same_for_one_shard():
     out = output([2.0], [1.0])
     target = jnp.float32(0.5)
-    joint = losses.value_loss(out, target, value.Sharded(shards=1))
-    each = losses.value_loss(out, target, value.Sharded(shards=1, td="per_shard"))
+    joint = losses.value_loss(out, target, value.Sharded(num_shards=1))
+    each = losses.value_loss(
+        out, target, value.Sharded(num_shards=1, td_error="per_shard")
+    )
     assert joint == each
 
 

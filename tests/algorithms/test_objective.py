@@ -19,7 +19,7 @@ CONFIG = agents.AgentConfig(
 )
 N = 3
 HYPER = Hyperparameters(*(jnp.float32(x) for x in (1e-3, 0.5, 0.01, 0.25, 0.75)))
-HEAD = value.Sharded(shards=2)
+HEAD = value.Sharded(num_shards=2)
 PASS = losses.GradientScales(encoder=1.0, value=1.0)
 
 
@@ -127,7 +127,9 @@ def test_gates_learn_labels_from_the_cost_of_naming_them_alone(agent, batch):
 
     def slope(weight):
         head = value.Sharded(
-            shards=2, td="per_shard", routing=value.Routing(gate_weight=weight)
+            num_shards=2,
+            td_error="per_shard",
+            routing=value.Routing(gate_weight=weight),
         )
         rows = {"value": losses.GradientScales(value=1.0)}
         terms = objective.Terms(
@@ -230,7 +232,7 @@ def test_labels_do_not_cross_a_cut_and_are_told_in_part():
     got = targets.labels(value.Routing(), told, jax.random.key(0))
     assert got[:, 0].tolist() == [-1, -1, 1, 1]
     many = jax.tree.map(lambda x: jnp.repeat(x, 400, axis=1), told)
-    some = targets.labels(value.Routing(labelled=0.25), many, jax.random.key(1))
+    some = targets.labels(value.Routing(label_fraction=0.25), many, jax.random.key(1))
     assert 0.15 < float((some[3] == 1).mean()) < 0.35
     np.testing.assert_array_equal(some[2], some[3])
 

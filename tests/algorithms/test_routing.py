@@ -40,7 +40,7 @@ CONFIG = agent.AgentConfig(
 @functools.cache
 def parts(routing):
     """v_k of every seed and state of some levels, [N, n, K], and V."""
-    head = value.Sharded(shards=2, td="per_shard", routing=routing)
+    head = value.Sharded(num_shards=2, td_error="per_shard", routing=routing)
     recipe = population.InitConfig(CONFIG, PLAN.optimizer, ENV, PLAN.num_envs)
     source = update_step.PhaseInputs(ENV.params())
     keys = population.seed_keys(0, PLAN.num_seeds)

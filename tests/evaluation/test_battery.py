@@ -127,7 +127,9 @@ def test_q_values_equal_the_exact_lookahead(condition):
 
 
 def test_conditions_differ_in_what_was_changed_and_nothing_else():
-    params = [ContextFruits(size=4, shown=s).params() for s in (((0,),), ((1,),))]
+    params = [
+        ContextFruits(size=4, contexts_shown=s).params() for s in (((0,),), ((1,),))
+    ]
     a, b = (battery.build(ENV, p, CONFIG, 0.9) for p in params)
     fruits = ENV.plane("fruit 0"), ENV.plane("fruit 1")
     one, other = (np.asarray(c.levels.board)[..., fruits] for c in (a, b))
@@ -153,7 +155,12 @@ def test_reachable_states_leave_out_the_fruit(condition):
 def test_action_gap_by_hand():
     """One fruit in a corner of a 2 x 2 board: gaps are 1 - .9 and .9 - .81."""
     env = ContextFruits(
-        size=2, contexts=1, fruits=1, rewards=((1.0,),), shown=((0,),), max_steps=5
+        size=2,
+        contexts=1,
+        fruits=1,
+        rewards=((1.0,),),
+        contexts_shown=((0,),),
+        max_steps=5,
     )
     one = battery.build(env, env.params(), battery.EvaluationConfig(levels=2), 0.9)
     q = battery.q_values(one.optimal, one, 0.9)

@@ -54,7 +54,7 @@ def test_the_parameters_of_all_arms_are_within_two_percent(path):
     found = config.build(experiment.Experiment, config.read_yaml(path))
     for arm in found.sized_arms():
         count = run.parameters(found, arm)
-        assert abs(count - found.agent.budget) <= 0.02 * found.agent.budget
+        assert abs(count - found.agent.value_params) <= 0.02 * found.agent.value_params
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

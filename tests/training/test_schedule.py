@@ -139,7 +139,7 @@ def test_acquisition_in_turn_extinction_and_renewal():
     small = agent.AgentConfig(
         encoder=encoders.MLPEncoder(widths=(32,)), decoder_width=8, auxiliary_width=8
     )
-    head = value.Planted()
+    head = value.OracleGated()
     recipe = population.InitConfig(small, plan.optimizer, ENV, plan.num_envs)
     params = phases.params_of(ENV, plan.phases[0])
     keys, hyper = population.seed_keys(0, 2), schedule.hyper(plan, head)

@@ -94,7 +94,7 @@ def test_heads_share_all_but_the_head():
 
 @pytest.mark.slow
 def test_a_grafted_head_is_the_one_that_init_makes():
-    head = value.Sharded(shards=2)
+    head = value.Sharded(num_shards=2)
     keys = population.seed_keys(0, 2)
     stem = fresh(value.MLP())
     made = population.heads(RECIPE, (head,), (WIDTH,), keys)
@@ -107,7 +107,7 @@ def test_while_v_is_zero_all_arms_act_alike():
     """The first trajectories are the same, bit for bit, under every head."""
     rewards = [
         run(setting([head]), fresh(head), 1)[1][0]["reward"]
-        for head in (value.MLP(), value.Sharded(shards=2))
+        for head in (value.MLP(), value.Sharded(num_shards=2))
     ]
     assert np.array_equal(*rewards)
 
@@ -132,7 +132,7 @@ def test_one_program_serves_any_number_of_updates():
 
 @pytest.mark.slow
 def test_paired_arms_learn_from_the_first_arm_s_data():
-    heads = (value.MLP(), value.Sharded(shards=2))
+    heads = (value.MLP(), value.Sharded(num_shards=2))
     keys = population.seed_keys(0, 2)
     made = population.heads(RECIPE, heads, (WIDTH, WIDTH), keys)
     both = population.with_fresh_heads(fresh(value.MLP()), made, (hyper(), hyper()))

@@ -10,10 +10,10 @@ from shardsim.agents.value.base import GatedHead, ValueHead, ValueOutput, mask_u
 from shardsim.agents.value.film import FiLM
 from shardsim.agents.value.linear import Linear
 from shardsim.agents.value.mlp import MLP
-from shardsim.agents.value.oracle_gated import Planted
+from shardsim.agents.value.oracle_gated import OracleGated
 from shardsim.agents.value.sharded import Routing, Sharded
 
-Head: TypeAlias = MLP | Sharded | FiLM | Linear | Planted
+Head: TypeAlias = MLP | Sharded | FiLM | Linear | OracleGated
 
 __all__ = [
     "MLP",
@@ -21,7 +21,7 @@ __all__ = [
     "GatedHead",
     "Head",
     "Linear",
-    "Planted",
+    "OracleGated",
     "Routing",
     "Sharded",
     "ValueHead",

@@ -41,9 +41,9 @@ class AgreementShift:
                 if arm == base.EXACT:
                     # one utility whose policy is its own: D is the greedy policy
                     reading = reading._replace(
-                        prior=_greedy(reading, condition, evidence)
+                        policy_logits=_greedy(reading, condition, evidence)
                     )
-                agrees = agree(reading, condition, evidence.how.discount, self.tie)
+                agrees = agree(reading, condition, evidence.acting.discount, self.tie)
                 rate[name] = base.masked_mean(agrees, condition.reachable)
                 details[f"{arm}: agreement, {name}"] = float(rate[name].mean())
             values[arm] = rate[self.condition] - rate[self.shifted]
@@ -66,4 +66,4 @@ def agree(
 def _greedy(
     reading: battery.Reading, condition: battery.Condition, evidence: base.Evidence
 ) -> Float[np.ndarray, "N L S A"]:
-    return battery.q_values(reading.value, condition, evidence.how.discount)
+    return battery.q_values(reading.value, condition, evidence.acting.discount)

@@ -63,7 +63,7 @@ class SelectiveAblation:
                 values |= {arm: nothing, f"{arm}/random": nothing}
                 continue
             scores = _scores(reading, condition, context, choosing)
-            here = (reading, condition, context, choosing, evidence.how)
+            here = (reading, condition, context, choosing, evidence.acting)
             drops = self._drops(*here, scores)
             values[arm] = selective(drops, self.min_drop).mean(axis=-1)
             draws = np.random.default_rng(0).random((DRAWS, *scores.shape))

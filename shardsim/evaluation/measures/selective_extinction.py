@@ -100,7 +100,7 @@ class SelectiveExtinction:
         """V is not behaviour: what the agent would earn in the kept condition."""
         reading = evidence.stages[phase][arm][self.retained]
         condition = evidence.conditions[self.retained]
-        return battery.return_fraction(reading, condition, evidence.how)
+        return battery.return_fraction(reading, condition, evidence.acting)
 
     def _apart(self, evidence: base.Evidence, arm: str) -> Float[np.ndarray, " N"]:
         """Total variation of the mean gates of both conditions, 0 to 1.

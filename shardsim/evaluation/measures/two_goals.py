@@ -119,7 +119,7 @@ class TwoGoals:
         """
         condition = evidence.conditions[self.condition]
         at = squares(evidence, self.condition)
-        how = evidence.how
+        how = evidence.acting
         values: dict[str, np.ndarray] = {}
         details: dict[str, Any] = {"decision squares": len(at.level)}
         for arm, readings in evidence.readings.items():
@@ -219,7 +219,7 @@ class GoalDistanceSlope:
         details: dict[str, Any] = {"decision squares": len(at.level)}
         for arm, readings in evidence.readings.items():
             q = battery.q_values(
-                readings[self.condition].value, condition, evidence.how.discount
+                readings[self.condition].value, condition, evidence.acting.discount
             )
             here = q[:, at.level, at.state]
             pair = np.arange(len(at.level))

@@ -94,7 +94,7 @@ def _arm(
     index: int,
 ) -> dict[str, np.ndarray]:
     chosen = battery.policy(
-        reading.value, reading.policy_logits, condition, evidence.how
+        reading.value, reading.policy_logits, condition, evidence.acting
     )
     return {
         "value": reading.value[0, index],

@@ -20,7 +20,7 @@ def product(x):
 
 def head(key):
     """Four gated shards with random read-outs."""
-    made = value.Sharded(shards=4).build(6, 1, 5, nnx.Rngs(0))
+    made = value.Sharded(num_shards=4).build(6, 1, 5, nnx.Rngs(0))
     made.kernel[...] = jax.random.normal(key, (4, 5))
     made.bias[...] = jnp.arange(4.0)
     return made

@@ -187,8 +187,8 @@ def sharded(kind):
 
 @pytest.mark.slow
 def test_built_in_shards_have_no_way_between_them(key):
-    head, run = sharded(value.Sharded(shards=3))
-    owners = reflection.hidden_owners(head.owners, 3)
+    head, run = sharded(value.Sharded(num_shards=3))
+    owners = reflection.hidden_owners(head.unit_shard, 3)
     assert owners.shape == (3, 8)
     assert (owners == jnp.arange(3)[:, None]).all()
     found = reflection.influence(
