@@ -33,7 +33,7 @@ def main() -> None:
     panels = {}
     for folder in asked.runs:
         try:
-            result = results.read_run(run_folder.find(folder))
+            result = results.read_run(run_folder.open_run(folder))
         except run_folder.RunError as error:
             parser.error(str(error))
         if not result.predictions:

@@ -37,25 +37,25 @@ def run(
       The results, as written to results.json.
     """
     began = time.perf_counter()
-    arms = experiment.sized()
+    arms = experiment.sized_arms()
     conditions = {
         name: battery.build(
-            experiment.world,
-            phases.altered(experiment.world, fields).params(),
-            experiment.battery,
+            experiment.env,
+            phases.altered(experiment.env, fields).params(),
+            experiment.evaluation,
             experiment.train.discount,
         )
-        for name, fields in experiment.battery.conditions.items()
+        for name, fields in experiment.evaluation.conditions.items()
     }
-    job = loop.Job(
-        experiment.world,
+    job = loop.TrainingJob(
+        experiment.env,
         experiment.agent,
         experiment.train,
         arms,
         folder,
         _snapshot_line(experiment, conditions),
         progress,
-        schedule.kept(experiment.train, experiment.world),
+        schedule.kept(experiment.train, experiment.env),
     )
     populations = loop.run(job)
     trained = time.perf_counter()
@@ -70,15 +70,15 @@ def run(
 
 def _snapshot_line(
     experiment: Experiment, conditions: dict[str, battery.Condition]
-) -> loop.Report:
+) -> loop.SnapshotHook:
     """What is measured of every snapshot, in the first condition."""
     name = next(iter(conditions))
 
     def line(
         arm: str, update: int, population: agents.Agent
     ) -> metric_records.SnapshotMetrics:
-        reading = battery.read(experiment.world, population, conditions[name])
-        condition, acts = conditions[name], experiment.acts
+        reading = battery.read(experiment.env, population, conditions[name])
+        condition, acts = conditions[name], experiment.training_acting
         fraction = battery.return_fraction(reading, condition, acts)
         error = value_error.relative_error(reading.value, condition)
         used = battery.parts_in_use(reading, condition)
@@ -100,7 +100,7 @@ def judge_arms(
     folder: Path,
 ) -> results.RunResult:
     """Read every arm on the battery and judge the predictions."""
-    env, how = experiment.world, experiment.looked_at
+    env, how = experiment.env, experiment.evaluation_acting
     readings = {
         arm: {name: battery.read(env, agent, c) for name, c in conditions.items()}
         for arm, agent in populations.items()
@@ -111,7 +111,7 @@ def judge_arms(
     }
     staged = phase_readings.read(experiment, conditions, populations, folder)
     evidence = measures.Evidence(env, conditions, readings, how, staged)
-    first, asked = next(iter(conditions)), experiment.goal_after
+    first, asked = next(iter(conditions)), experiment.min_return_phase
     raised = readings if asked is None else staged[asked]
     gaps = {
         arm: records.number(
@@ -123,7 +123,7 @@ def judge_arms(
         arm.name: _arm(
             experiment, arm, raised[arm.name][first], evidence, gaps[arm.name]
         )
-        for arm in experiment.sized()
+        for arm in experiment.sized_arms()
     }
     missed = {n for n, a in arms.items() if a.trained and not a.reached_min_return}
     predictions = prediction.evaluate(experiment.predictions, evidence, missed)
@@ -134,15 +134,15 @@ def judge_arms(
         question=experiment.question,
         answer=summary.answer(predictions),
         digest=configs.digest(experiment),
-        env=experiment.world,
+        env=experiment.env,
         num_seeds=experiment.train.num_seeds,
         data=experiment.train.data,
-        min_return=experiment.goal,
+        min_return=experiment.min_return,
         min_return_phase=asked,
         phase_ends=schedule.ends(experiment.train),
         acting=results.ActingResult(
-            training=experiment.acts.told(),
-            evaluation=how.told(),
+            training=experiment.training_acting.describe(),
+            evaluation=how.describe(),
             temperature=records.number(how.temperature),
             exact_action_gap=gaps[measures.EXACT],
         ),
@@ -162,8 +162,8 @@ def _arm(
     action_gap: records.Number,
 ) -> results.ArmResult:
     condition = next(iter(evidence.conditions.values()))
-    fraction = battery.return_fraction(reading, condition, experiment.acts)
-    evaluated = battery.return_fraction(reading, condition, evidence.how)
+    fraction = battery.return_fraction(reading, condition, experiment.training_acting)
+    evaluated = battery.return_fraction(reading, condition, evidence.acting)
     error = value_error.relative_error(reading.value, condition)
     return results.ArmResult(
         head=arm.head,
@@ -177,14 +177,14 @@ def _arm(
         mean_value_error=records.number(error.mean()),
         shards_in_use=records.number(battery.parts_in_use(reading, condition).mean()),
         action_gap=action_gap,
-        reached_min_return=bool(fraction.mean() >= experiment.goal),
+        reached_min_return=bool(fraction.mean() >= experiment.min_return),
     )
 
 
 def parameters(experiment: Experiment, arm: arms.Arm) -> int:
     """Parameters of an arm's V."""
     features = experiment.agent.encoder.features
-    contexts = experiment.world.num_contexts
+    contexts = experiment.env.num_contexts
     return value.count_parameters(arm.head, features, contexts, arm.width)
 
 
@@ -214,5 +214,7 @@ def _features(
     if kind == "value":
         # in units of V*, where it has a mean: not where nothing pays
         return reading.value[:, mask] / (condition.optimal[mask].mean() or 1.0)
-    chosen = battery.policy(reading.value, reading.prior, condition, evidence.how)
+    chosen = battery.policy(
+        reading.value, reading.policy_logits, condition, evidence.acting
+    )
     return chosen[:, mask].reshape(len(chosen), -1)

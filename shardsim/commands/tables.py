@@ -44,7 +44,7 @@ def bar(experiment: Experiment | Training) -> Iterator[loop.Progress]:
 
         def moved(chunk: metric_records.ChunkMetrics, steps_per_second: float) -> None:
             arm = chunk.arm
-            before = done.get(arm, 0 if arm == arms.SHARED else stem)
+            before = done.get(arm, 0 if arm == arms.SHARED_PHASES else stem)
             done[arm] = chunk.update
             reward = mean_of(chunk.reward_per_episode)
             told = "-" if reward is None else f"{reward:.2f}"
@@ -102,7 +102,7 @@ def side_by_side(folders: Sequence[Path]) -> str:
     for name in dict.fromkeys(p for entries in judged for p in entries):
         verdicts.add_row(name, *(_cell(entries.get(name)) for entries in judged))
     tables = [arms, verdicts] if verdicts.row_count else [arms]
-    configs = [config.read_yaml(folder / run_folder.MARK) for folder in folders]
+    configs = [config.read_yaml(folder / run_folder.CONFIG_FILE) for folder in folders]
     for folder, other in zip(names[1:], configs[1:], strict=True):
         differs = _table(f"field that differs in {folder}", names[0], folder)
         for field, (one, two) in config.diff(configs[0], other).items():
@@ -115,7 +115,10 @@ def listing(root: Path) -> str:
     """The runs below a folder."""
     shown = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
     # ** passes links by: a run on another disk is seen where its link lies
-    found = {*root.glob(f"**/{run_folder.MARK}"), *root.glob(f"*/{run_folder.MARK}")}
+    found = {
+        *root.glob(f"**/{run_folder.CONFIG_FILE}"),
+        *root.glob(f"*/{run_folder.CONFIG_FILE}"),
+    }
     for mark in sorted(found):
         state, cells = _state(mark.parent)
         shown.add_row(str(mark.parent), state, *cells)

@@ -17,7 +17,7 @@ def load(folder: Path) -> Experiment | Training:
       RunError: there is no run, or one of another format.
       ConfigError: its config can't be read.
     """
-    return read(configs.read_yaml(run_folder.find(folder) / run_folder.MARK))
+    return read(configs.read_yaml(run_folder.open_run(folder) / run_folder.CONFIG_FILE))
 
 
 def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:

@@ -95,22 +95,10 @@ class ActingResult:
 
 
 @dataclasses.dataclass(frozen=True)
-class Expectation:
-    """What each side expects, in words."""
-
-    shard: str
-    """What "V is a bunch of gated, context-specific shards" expects."""
-    network: str
-    """What "V is a neural network" expects."""
-    unitary: str
-    """What one fixed utility expects."""
-
-
-@dataclasses.dataclass(frozen=True)
 class ControlResult:
     """How a control came out."""
 
-    control: rules.Bounds
+    control: rules.Requirement
     interval: Interval
     """Of the controlled mean, in the unit of the prediction's metric."""
     passed: Outcome
@@ -137,7 +125,7 @@ class PredictionResult:
     """One prediction: what was asked, what was measured, and what the rule says."""
 
     question: str
-    expected: Expectation
+    expected: rules.Expected
     measure: measures.Measure
     metric: str
     """What the measure measures, in words: the effect and all values are of it."""

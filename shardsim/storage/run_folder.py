@@ -37,13 +37,13 @@ FORMAT = 1
 """Number of the format of run folders: names and fields of their files."""
 FORMAT_FILE = "shardsim_run.json"
 """Holds the format of a run folder and the version of shardsim that wrote it."""
-MARK = "config.yaml"
+CONFIG_FILE = "config.yaml"
 """The file by which a folder is known as a run."""
-HALF = ".half-"
+PARTIAL_PREFIX = ".half-"
 """How the names of files begin that are not written whole yet."""
 
 
-OWN = (
+RESERVED_NAMES = (
     *("checkpoints", "config.yaml", "figures", "maps.json", "maps.npz"),
     *("metrics.jsonl", "metrics.npz", "provenance.json", "report.html"),
     *("results.json", FORMAT_FILE, "snapshots", "timing.json", "weights"),
@@ -68,14 +68,14 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         mark = {"format": FORMAT, "version": provenance.version("shardsim")}
         write_json(path / FORMAT_FILE, mark)
-        write_text(path / MARK, config_yaml)
+        write_text(path / CONFIG_FILE, config_yaml)
     except OSError as error:
         raise RunError(f"out: {path}: {error.strerror}") from None
-    complete(path)
+    write_provenance(path)
     return path
 
 
-def complete(path: Path) -> None:
+def write_provenance(path: Path) -> None:
     """Write where a run comes from, which one that was killed may not have come to."""
     if not (path / "provenance.json").exists():
         origin = dataclasses.asdict(provenance.collect())
@@ -86,11 +86,11 @@ def _clear(path: Path, overwrite: bool) -> None:
     """Empty a run folder; the folder stays, which may be a link, or where we are."""
     if not overwrite:
         raise RunError(f"out: {path} exists; allowed: a new folder, or --overwrite")
-    marks = (FORMAT_FILE, MARK)
+    marks = (FORMAT_FILE, CONFIG_FILE)
     if not any((path / mark).is_file() for mark in marks):
         raise RunError(f"out: {path} holds no run; allowed: a folder of a run")
     # a run that was killed between its two marks has no config yet to be locked
-    locked = alone(path) if (path / MARK).is_file() else contextlib.nullcontext()
+    locked = lock(path) if (path / CONFIG_FILE).is_file() else contextlib.nullcontext()
     with locked:
         # the marks last: what is left half-emptied is still known as a run
         for old in sorted(path.iterdir(), key=lambda each: each.name in marks):
@@ -101,14 +101,14 @@ def _clear(path: Path, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """Work in a run folder that no other process works in; what one left half-written
     is swept away.
 
     Raises:
       RunError: another process is at work there.
     """
-    with (folder / MARK).open("r+") as file:
+    with (folder / CONFIG_FILE).open("r+") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -116,23 +116,23 @@ def alone(folder: Path) -> Iterator[None]:
                 raise RunError(
                     f"{folder}: another process is at work here; allowed: one at a time"
                 ) from None
-        for left in folder.rglob(f"{HALF}*"):
+        for left in folder.rglob(f"{PARTIAL_PREFIX}*"):
             left.unlink(missing_ok=True)
         yield
 
 
 def _is_whole(path: Path) -> bool:
-    return not path.name.startswith(HALF)
+    return not path.name.startswith(PARTIAL_PREFIX)
 
 
-def find(path: Path) -> Path:
+def open_run(path: Path) -> Path:
     """A run folder that exists and has the format of this version.
 
     Raises:
       RunError: there is none, or it has another format.
     """
-    if not (path / MARK).is_file():
-        raise RunError(f"{path}: no run here; allowed: a folder with a {MARK}")
+    if not (path / CONFIG_FILE).is_file():
+        raise RunError(f"{path}: no run here; allowed: a folder with a {CONFIG_FILE}")
     check_format(path)
     return path
 
@@ -217,7 +217,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write that takes the place of `path` when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=HALF, delete=False
+        dir=path.parent, prefix=PARTIAL_PREFIX, delete=False
     ) as file:
         try:
             yield file

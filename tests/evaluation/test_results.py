@@ -65,7 +65,7 @@ WHOLE = made_results.run(
     arms={
         "mlp": made_results.arm(value.MLP()),
         "sharded": made_results.arm(
-            value.Sharded(td="per_shard", routing=value.Routing())
+            value.Sharded(td_error="per_shard", routing=value.Routing())
         ),
     },
 )

@@ -20,7 +20,10 @@ def sensitivity(detected=True, **changes):
 
 def control(passed):
     return results.ControlResult(
-        rules.Bounds("exact", at_most=0.0), interval(), passed, f"exact is {passed}."
+        rules.Requirement("exact", at_most=0.0),
+        interval(),
+        passed,
+        f"exact is {passed}.",
     )
 
 
@@ -28,7 +31,7 @@ def prediction(**changes):
     measure = measures.ValueAccuracy()
     made = results.PredictionResult(
         question="Is V nearer?",
-        expected=results.Expectation("Yes.", "No.", "No."),
+        expected=rules.Expected("Yes.", "No.", "No."),
         measure=measure,
         metric=measure.METRIC,
         unit=measure.UNIT,

@@ -10,10 +10,10 @@ from tests.helpers.made_results import control, prediction
 
 def test_a_head_is_told_by_what_is_not_its_default():
     assert sections.head(value.Sharded()) == "sharded"
-    made = value.Sharded(shards=2, td="per_shard", routing=value.Routing())
+    made = value.Sharded(num_shards=2, td_error="per_shard", routing=value.Routing())
     assert sections.head(made) == (
-        "sharded (shards 2; td per_shard; routing labelled 1, overseen -, "
-        "gate_weight 0.01)"
+        "sharded (num_shards 2; td_error per_shard; routing label_fraction 1, "
+        "oversight_context -, gate_weight 0.01)"
     )
 
 

@@ -23,7 +23,7 @@ def marked(folder, text):
 
 def refusal(folder):
     with pytest.raises(run_folder.RunError) as error:
-        run_folder.find(folder)
+        run_folder.open_run(folder)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -32,7 +32,7 @@ def test_a_new_folder_says_its_format_and_who_wrote_it(tmp_path):
     folder = run_folder.create(tmp_path / "run", "name: a\n", overwrite=False)
     mark = run_folder.read_json(folder / run_folder.FORMAT_FILE)
     assert mark == {"format": run_folder.FORMAT, "version": VERSION}
-    assert run_folder.find(folder) == folder
+    assert run_folder.open_run(folder) == folder
 
 
 def test_an_older_folder_is_refused_with_the_version_of_its_provenance(tmp_path):
@@ -117,13 +117,13 @@ def test_a_folder_of_any_format_can_be_overwritten(tmp_path):
         folder = marked(tmp_path / name, text)
         (folder / "weights").mkdir()
         run_folder.create(folder, "name: b\n", overwrite=True)
-        assert run_folder.find(folder) == folder
+        assert run_folder.open_run(folder) == folder
         assert not (folder / "weights").exists()
 
 
 def test_a_run_that_was_killed_between_its_marks_can_be_overwritten(tmp_path):
     folder = run_folder.create(tmp_path / "run", "name: a\n", overwrite=False)
-    (folder / run_folder.MARK).unlink()
+    (folder / run_folder.CONFIG_FILE).unlink()
     assert "no run here" in refusal(folder)
     run_folder.create(folder, "name: b\n", overwrite=True)
-    assert run_folder.find(folder) == folder
+    assert run_folder.open_run(folder) == folder

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from shardsim.core.jit import program
+from shardsim.core.jit import jit
 from shardsim.evaluation import battery, measures
 from shardsim.storage import records, run_folder
 
@@ -176,7 +176,7 @@ def _moves(evidence: measures.Evidence, level: Any, params: Any) -> np.ndarray:
 
     actions = jnp.arange(env.num_actions)
     each = jax.vmap(jax.vmap(move, in_axes=(None, 0)), in_axes=(0, None))
-    return np.asarray(program(each)(env.states(level), actions))
+    return np.asarray(jit(each)(env.states(level), actions))
 
 
 def _cells(evidence: measures.Evidence, level: Any) -> np.ndarray:
@@ -198,12 +198,14 @@ def _arm(
     moves: np.ndarray,
     cells: np.ndarray,
 ) -> ArmMaps:
-    chosen = battery.policy(reading.value, reading.prior, condition, evidence.how)
+    chosen = battery.policy(
+        reading.value, reading.policy_logits, condition, evidence.acting
+    )
     policy = chosen[0, index]
     return ArmMaps(
         value=reading.value[0, index][cells],
         policy=policy[cells],
         move=np.einsum("sa,sad->sd", policy, moves)[cells],
         gates=reading.gates[0, index][cells],
-        shard_values=reading.parts[0, index][cells],
+        shard_values=reading.shard_values[0, index][cells],
     )

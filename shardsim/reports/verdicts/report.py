@@ -46,7 +46,7 @@ def write(folder: Path) -> Path:
     page = _page(
         result,
         drawn,
-        (folder / run_folder.MARK).read_text(),
+        (folder / run_folder.CONFIG_FILE).read_text(),
         records.read(folder / "provenance.json", Provenance),
     )
     run_folder.write_text(folder / "report.html", page)

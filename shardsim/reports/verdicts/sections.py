@@ -79,7 +79,7 @@ def of_seeds(entry: results.PredictionResult) -> str:
 def contrast(entry: results.PredictionResult) -> str:
     """What is set against what, and of how many seeds."""
     pair = entry.rule.contrast
-    return f"{pair.arm} less {pair.against}{of_seeds(entry)}"
+    return f"{pair.arm} less {pair.baseline}{of_seeds(entry)}"
 
 
 def verdicts(result: results.RunResult) -> str:
@@ -211,7 +211,7 @@ def arms(result: results.RunResult) -> str:
         if tau is not None
         else "V takes no part in acting."
     )
-    steered = looked_at(result) + steered
+    steered = describe_acting(result) + steered
     return (
         "<h2>Arms</h2>"
         + html.table(
@@ -301,7 +301,7 @@ def provenance_of(
     )
 
 
-def looked_at(result: results.RunResult) -> str:
+def describe_acting(result: results.RunResult) -> str:
     """By whose acting arms are looked at, where it is not that of training."""
     acting = result.acting
     if acting.training == acting.evaluation:
