@@ -204,7 +204,7 @@ def _finish(found: Any, folder: Path) -> int:
     from shardsim.commands import run, tables
     from shardsim.storage import run_folder
 
-    for arm in found.sized():
+    for arm in found.sized_arms():
         print(f"{arm.name}: {run.parameters(found, arm):,} parameters of V")
     with run_folder.lock(folder), tables.bar(found) as moved:
         result = run.run(found, folder, moved)
