@@ -143,7 +143,7 @@ class TestEffect:
         v = conditions["with_cue"].optimal
         values = self.values(conditions, how, v, v)
         assert values["arm"][0] == 0
-        assert values["arm/known"][0] > 0.05
+        assert values["arm/reference"][0] > 0.05
         assert values["exact"][0] == pytest.approx(0, abs=1e-6)
 
     def test_a_planted_effect_is_found_at_its_size(self, conditions, how):

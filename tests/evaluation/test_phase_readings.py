@@ -152,7 +152,7 @@ def test_what_a_run_says_of_its_stages(run):
     """V* of each phase's own rewards: gone in one context, kept in the other."""
     found = run_folder.read_json(run / "results.json")["predictions"]["P13"]
     assert found["values"]["exact"] == [1.0]
-    assert found["values"]["exact/same"] == [0.0]
+    assert found["values"]["exact/same_context"] == [0.0]
     assert found["details"]["exact: drop of extinguished, of kept"] == [1.0, 0.0]
     assert found["values"]["untrained"] == [0.0, 0.0]
     assert found["values"]["exact/drop"] == [1.0]
