@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 EPILOG = """
-Every field of a config is a flag: --train.num-seeds 20, --arms.sharded.head.shards 2,
+Every field of a config is a flag: --train.num-seeds 20, --arms.sharded.head.num_shards 2,
 --train.phases.1.updates 100, --env.contexts_shown "[[0], [1]]". `shardsim config FILE`
 prints all of them with their values.
 """
