@@ -8,7 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
-    [*(ROOT / "shardsim").rglob("*.py"), *(ROOT / "envs" / "shardsim_envs").rglob("*.py")]
+    [
+        *(ROOT / "shardsim").rglob("*.py"),
+        *(ROOT / "envs" / "shardsim_envs").rglob("*.py"),
+    ]
 )
 
 pytestmark = pytest.mark.skipif(

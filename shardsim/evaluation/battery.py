@@ -19,7 +19,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.agents.action_selection import Acting, Lookahead, Prior, Search, Value
 from shardsim.agents.agent import Agent
-from shardsim.core import dynamic_programming
+from shardsim.core import dynamic_programming, returns
 from shardsim.core.jit import program
 from shardsim.core.types import Environment, Level, Params
 
@@ -195,8 +195,8 @@ def q_values(
     table = condition.table
     level = np.arange(value.shape[-2])[:, None, None]
     beyond = value[..., level, np.asarray(table.successor)]
-    beyond = np.where(np.asarray(table.terminated), 0.0, beyond)
-    return np.asarray(table.reward) + discount * beyond
+    reward, terminated = np.asarray(table.reward), np.asarray(table.terminated)
+    return returns.one_step_return(reward, terminated, beyond, discount)
 
 
 def policy(

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.agents.agent import Agent
+from shardsim.core import returns
 from shardsim.core.types import Params, State, Trainable
 
 
@@ -75,6 +76,8 @@ def bids(
     )
     features = jax.vmap(agent.encoder)(observation)
     output = jax.vmap(agent.value)(features, context)
-    weight = jnp.where(terminated, 0.0, discount)
-    each = weight[:, None] * output.gates * output.parts
-    return Bids(reward + weight * output.value, reward, each)
+    q = returns.one_step_return(reward, terminated, output.value, discount)
+    each = returns.one_step_return(
+        jnp.zeros(()), terminated[:, None], output.gates * output.parts, discount
+    )
+    return Bids(q, reward, each)

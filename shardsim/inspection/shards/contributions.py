@@ -11,10 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 
 TOLERANCE = 1e-5
 """How far contributions may be from adding up to V: of the largest |V|, or of 1."""
@@ -178,7 +177,7 @@ def match(
     a, b = np.asarray(each_a), np.asarray(each_b)
     rng = np.random.default_rng(seed)
     table = _likeness_of(a, b)
-    rows, columns = scipy.optimize.linear_sum_assignment(table, maximize=True)
+    rows, columns = arrays.best_pairs(table)
     partner = np.full(a.shape[1], -1)
     partner[rows] = columns
     likeness = np.full(a.shape[1], np.nan, a.dtype)
@@ -186,8 +185,7 @@ def match(
     null = []
     for _ in range(shuffles):
         other = _likeness_of(a, b[rng.permutation(len(b))])
-        found = scipy.optimize.linear_sum_assignment(other, maximize=True)
-        null.append(other[found].mean())
+        null.append(other[arrays.best_pairs(other)].mean())
     return Matching(
         partner, likeness, table, float(np.mean(null)) if null else float("nan")
     )
