@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.agents.action_selection import Acting, Lookahead, Prior, Search, Value
-from shardsim.agents.agent import Agent
+from shardsim.agents.agent import Agent, AgentOutput
 from shardsim.core import dynamic_programming, returns
 from shardsim.core.jit import program
 from shardsim.core.types import Environment, Level, Params
@@ -147,7 +147,7 @@ def _truth(
     optimal = best(dynamic_programming.horizon(env, discount))
     earned = jax.vmap(lambda value, t: value[t.start])(best(env.max_steps), table)
     reachable = jax.vmap(dynamic_programming.reachable)(table)
-    context = jax.vmap(lambda level: jax.vmap(env.context)(env.states(level)))(levels)
+    _, context = observed(env, levels)
     return levels, table, optimal, earned, reachable, context
 
 
@@ -167,16 +167,41 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
 
 @functools.partial(program, static_argnums=0)
 def _read(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
-    def state(agent: Agent, state: Any) -> tuple[Any, Array]:
-        features = agent.encoder(env.observe(state))
-        output = agent.value(features, env.context(state))
-        return output, jax.nn.log_softmax(agent.decoder(features))
+    out = outputs(env, population, levels)
+    return out.value, out.log_policy
 
-    def one(agent: Agent, level: Level) -> tuple[Any, Array]:
-        return jax.vmap(functools.partial(state, agent))(env.states(level))
 
-    over_levels = jax.vmap(one, in_axes=(None, 0))
-    return jax.vmap(over_levels, in_axes=(0, None))(population, levels)
+def outputs(
+    env: Environment, population: Agent, levels: Level, batch_size: int | None = None
+) -> AgentOutput:
+    """E, D and V of every agent in every state of every level; to be compiled.
+
+    Args:
+      population: leaves [N, ...].
+      levels: leaves [L, ...].
+      batch_size: agents at a time, to bound the memory; None takes all at once.
+
+    Returns:
+      Leaves [N, L, S, ...]. What a compiled caller drops is not computed.
+    """
+    observation, context = observed(env, levels)
+
+    def one(agent: Agent) -> AgentOutput:
+        over_states = jax.vmap(agent.__call__)
+        return jax.vmap(over_states)(observation, context)
+
+    if batch_size is None:
+        return jax.vmap(one)(population)
+    return jax.lax.map(one, population, batch_size=batch_size)
+
+
+def observed(env: Environment, levels: Level) -> tuple[Array, Float[Array, "L S C"]]:
+    """Observations [L, S, H, W, P] and true contexts of every state."""
+
+    def one(state: Any) -> tuple[Array, Array]:
+        return env.observe(state), env.context(state)
+
+    return jax.vmap(lambda level: jax.vmap(one)(env.states(level)))(levels)
 
 
 def exact_reading(condition: Condition, num_actions: int) -> Reading:

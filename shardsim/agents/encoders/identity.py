@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
+from shardsim.agents import chain
 from shardsim.agents.encoders import base
 
 
@@ -54,18 +55,12 @@ class FlatEncoder:
 
 
 class Flat(nnx.Module):
-    """z = x. One layer: the features."""
+    """z = x. One activation: the features."""
 
-    def steps(self) -> tuple[base.Step, ...]:
+    def stages(self) -> tuple[chain.Stage, ...]:
         return (lambda x: x.reshape(-1).astype(jnp.float32),)
-
-    def layers_of(self, observation: Array) -> tuple[Array, ...]:
-        return base.layers(self.steps(), observation)
-
-    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.onward(self.steps(), layer, number)
 
     def __call__(
         self, observation: UInt8[Array, "H W P"] | Float[Array, " size"]
     ) -> Float[Array, " D"]:
-        return self.layers_of(observation)[-1]
+        return chain.run(self.stages(), observation)

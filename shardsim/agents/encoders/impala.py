@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from shardsim.agents import layers
+from shardsim.agents import chain, layers
 from shardsim.agents.encoders import base, convolution_ops
 
 
@@ -81,7 +81,7 @@ class Residual(nnx.Module):
         return board + self.second(inner)
 
 
-class Stage(nnx.Module):
+class ConvSequence(nnx.Module):
     """Convolution and pooling, then residual blocks."""
 
     def __init__(
@@ -92,14 +92,14 @@ class Stage(nnx.Module):
             [Residual(channels, config.form, rngs) for _ in range(config.blocks)]
         )
 
-    def steps(self) -> tuple[base.Step, ...]:
+    def stages(self) -> tuple[chain.Stage, ...]:
         return (lambda z: convolution_ops.pool(self.entry(z)), *self.blocks)
 
 
 class Impala(nnx.Module):
     """Stages, then features = relu(W relu(z) + b).
 
-    Layers: of each stage the pooled board and the board after each residual block,
+    Activations: of each stage the pooled board and the board after each residual block,
     [H, W, C] of that stage; last the features [D].
     """
 
@@ -107,27 +107,23 @@ class Impala(nnx.Module):
         self, config: ImpalaEncoder, board: tuple[int, int, int], rngs: nnx.Rngs
     ) -> None:
         *sides, planes = board
-        self.stages = nnx.List(
+        self.sequences = nnx.List(
             [
-                Stage(a, b, config, rngs)
+                ConvSequence(a, b, config, rngs)
                 for a, b in itertools.pairwise((planes, *config.channels))
             ]
         )
         flat = _cells(sides, len(config.channels)) * config.channels[-1]
         self.readout = layers.Linear(flat, config.features, rngs=rngs)
 
-    def steps(self) -> tuple[base.Step, ...]:
-        staged = (step for stage in self.stages for step in stage.steps())
-        return (
-            *staged,
-            lambda z: jax.nn.relu(self.readout(jax.nn.relu(z.reshape(-1)))),
-        )
+    def stages(self) -> tuple[chain.Stage, ...]:
+        inner = (stage for each in self.sequences for stage in each.stages())
 
-    def layers_of(self, observation: Array) -> tuple[Array, ...]:
-        return base.layers(self.steps(), observation)
+        def read(board: Array) -> Array:
+            features = jax.nn.relu(self.readout(jax.nn.relu(board.reshape(-1))))
+            return features.astype(jnp.float32)
 
-    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.onward(self.steps(), layer, number)
+        return (*inner, read)
 
     def __call__(self, observation: Array) -> Float[Array, " D"]:
-        return self.layers_of(observation)[-1].astype(jnp.float32)
+        return chain.run(self.stages(), observation)

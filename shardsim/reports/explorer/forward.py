@@ -173,20 +173,9 @@ def read(gathered: Gathered, side: Side, levels: Any) -> Whole:
 
 @functools.partial(jit.program, static_argnums=0)
 def _forward(world: Any, networks: Any, levels: Any) -> tuple[Array, ...]:
-    def state(networks: Any, seen: Array, context: Array) -> tuple[Array, ...]:
-        features = networks.encoder(seen)
-        output = networks.value(features, context)
-        prior = jax.nn.log_softmax(networks.decoder(features))
-        # units are not shown: they would be the most of what is held
-        return output.value, prior, output.gates, output.parts
-
-    def inputs(level: Any) -> tuple[Array, Array]:
-        states = world.states(level)
-        return jax.vmap(world.observe)(states), jax.vmap(world.context)(states)
-
-    seen, context = jax.vmap(inputs)(levels)
-    over = jax.vmap(jax.vmap(state, in_axes=(None, 0, 0)), in_axes=(None, 0, 0))
-    return jax.lax.map(lambda one: over(one, seen, context), networks, batch_size=8)
+    out = battery.outputs(world, networks, levels, batch_size=8)
+    # units are not shown: they would be the most of what is held
+    return out.value.value, out.log_policy, out.value.gates, out.value.parts
 
 
 def some(

@@ -71,7 +71,7 @@ def plan(
         condition.levels,
         *(one.level for one in chosen),
     )
-    found, _ = activations.encoded(gathered.world, inner.networks.encoder, levels)
+    found, _ = activations.encoded(gathered.world, inner.networks, levels)
     placed = np.nan_to_num(np.asarray(found)[:, :count])
     base = inner.features[:, :count]
     clamped, magnitudes = _clamped(base, placed, condition.reachable[:count], sample)
