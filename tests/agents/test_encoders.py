@@ -19,9 +19,9 @@ SMALL = [
     encoders.MLPEncoder(widths=(7, 6)),
     encoders.MLPEncoder(widths=(7, 6), activation="tanh"),
     encoders.ConvEncoder(channels=(3, 4), hidden=5, features=6),
-    encoders.ConvEncoder(channels=(3,), hidden=9, features=6, form="conv"),
+    encoders.ConvEncoder(channels=(3,), hidden=9, features=6, implementation="conv"),
     encoders.ImpalaEncoder(channels=(3, 4), features=6),
-    encoders.ImpalaEncoder(channels=(3,), blocks=2, features=6, form="conv"),
+    encoders.ImpalaEncoder(channels=(3,), blocks=2, features=6, implementation="conv"),
     encoders.AttentionEncoder(width=8, hidden=5, heads=2, head_width=3, features=6),
     encoders.AttentionEncoder(width=8, hidden=5, heads=1, blocks=2, features=6),
 ]

@@ -14,7 +14,7 @@ from shardsim.core import returns
 from shardsim.core.types import Params, State, Trainable
 
 
-class Bids(NamedTuple):
+class ActionValues(NamedTuple):
     """What every part of V wants in one state.
 
     q[a] = reward[a] + sum_k bids[a, k].
@@ -23,11 +23,11 @@ class Bids(NamedTuple):
     q: Float[Array, " A"]
     reward: Float[Array, " A"]
     """Reward of the step itself, which no part owns."""
-    bids: Float[Array, "A K"]
+    shard_q: Float[Array, "A K"]
     """gamma (1 - terminated) g_k(s') v_k(s')."""
 
 
-class Choice(NamedTuple):
+class ActionLogits(NamedTuple):
     """How an agent chooses in one state."""
 
     logits: Float[Array, " A"]
@@ -36,7 +36,7 @@ class Choice(NamedTuple):
     """Log-probabilities of D alone."""
 
 
-class Move(NamedTuple):
+class ActionSample(NamedTuple):
     """What is done in each of B states."""
 
     action: Int[Array, " B"]
@@ -53,9 +53,9 @@ def combine(
     return prior + q / temperature
 
 
-def bids(
+def action_values(
     agent: Agent, env: Trainable, params: Params, state: State, discount: float
-) -> Bids:
+) -> ActionValues:
     """Q_V(s, a) = r + gamma (1 - terminated) V(s') over the world's own step.
 
     The world's chance is left out of the look ahead: it sees expected rewards and the
@@ -78,6 +78,6 @@ def bids(
     output = jax.vmap(agent.value)(features, context)
     q = returns.one_step_return(reward, terminated, output.value, discount)
     each = returns.one_step_return(
-        jnp.zeros(()), terminated[:, None], output.gates * output.parts, discount
+        jnp.zeros(()), terminated[:, None], output.gates * output.shard_values, discount
     )
-    return Bids(q, reward, each)
+    return ActionValues(q, reward, each)

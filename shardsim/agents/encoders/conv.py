@@ -30,7 +30,7 @@ class ConvEncoder:
     """Units between the last board and the features."""
     features: int = 128
     """D."""
-    form: convolution_ops.Form = "auto"
+    implementation: convolution_ops.Form = "auto"
     """Which program computes convolutions; see `convolution_ops`. The numbers agree."""
     budget: int | None = None
     """Parameters of E. If given, channels and hidden units are scaled to meet it."""
@@ -51,8 +51,8 @@ class ConvEncoder:
 
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
         height, width, planes = base.board_of(self.kind, observation_shape)
-        chain = (planes, *self.channels)
-        convolved = sum((9 * a + 1) * b for a, b in itertools.pairwise(chain))
+        sizes = (planes, *self.channels)
+        convolved = sum((9 * a + 1) * b for a, b in itertools.pairwise(sizes))
         flat = height * width * self.channels[-1]
         return convolved + (flat + 1) * self.hidden + (self.hidden + 1) * self.features
 
@@ -73,7 +73,7 @@ class Conv(nnx.Module):
         height, width, planes = board
         self.convolutions = nnx.List(
             [
-                convolution_ops.Convolution(a, b, config.form, rngs)
+                convolution_ops.Convolution(a, b, config.implementation, rngs)
                 for a, b in itertools.pairwise((planes, *config.channels))
             ]
         )

@@ -22,7 +22,7 @@ class FlatEncoder:
 
     features: int
     """D: how many numbers an observation has."""
-    kind: Literal["flat"] = "flat"
+    kind: Literal["identity"] = "identity"
 
     def __post_init__(self) -> None:
         base.check_numbers(self, "features")
@@ -48,13 +48,13 @@ class FlatEncoder:
             )
         return 0
 
-    def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Flat":
+    def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Identity":
         del rngs
         self.parameters(observation_shape)
-        return Flat()
+        return Identity()
 
 
-class Flat(nnx.Module):
+class Identity(nnx.Module):
     """z = x. One activation: the features."""
 
     def stages(self) -> tuple[chain.Stage, ...]:

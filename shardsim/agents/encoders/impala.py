@@ -33,7 +33,7 @@ class ImpalaEncoder:
     """Residual blocks of each stage; the paper has 2."""
     features: int = 128
     """D."""
-    form: convolution_ops.Form = "auto"
+    implementation: convolution_ops.Form = "auto"
     """Which program computes convolutions; see `convolution_ops`. The numbers agree."""
     budget: int | None = None
     """Parameters of E. If given, the channels are scaled to meet it."""
@@ -51,8 +51,8 @@ class ImpalaEncoder:
 
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
         *sides, planes = base.board_of(self.kind, observation_shape)
-        chain = (planes, *self.channels)
-        entries = sum((9 * a + 1) * b for a, b in itertools.pairwise(chain))
+        sizes = (planes, *self.channels)
+        entries = sum((9 * a + 1) * b for a, b in itertools.pairwise(sizes))
         inner = sum(2 * self.blocks * (9 * c + 1) * c for c in self.channels)
         flat = _cells(sides, len(self.channels)) * self.channels[-1]
         return entries + inner + (flat + 1) * self.features
@@ -81,15 +81,20 @@ class Residual(nnx.Module):
         return board + self.second(inner)
 
 
-class ConvSequence(nnx.Module):
+class Group(nnx.Module):
     """Convolution and pooling, then residual blocks."""
 
     def __init__(
         self, planes: int, channels: int, config: ImpalaEncoder, rngs: nnx.Rngs
     ) -> None:
-        self.entry = convolution_ops.Convolution(planes, channels, config.form, rngs)
+        self.entry = convolution_ops.Convolution(
+            planes, channels, config.implementation, rngs
+        )
         self.blocks = nnx.List(
-            [Residual(channels, config.form, rngs) for _ in range(config.blocks)]
+            [
+                Residual(channels, config.implementation, rngs)
+                for _ in range(config.blocks)
+            ]
         )
 
     def stages(self) -> tuple[chain.Stage, ...]:
@@ -97,19 +102,19 @@ class ConvSequence(nnx.Module):
 
 
 class Impala(nnx.Module):
-    """Stages, then features = relu(W relu(z) + b).
+    """Groups of layers, then features = relu(W relu(z) + b).
 
-    Activations: of each stage the pooled board and the board after each residual block,
-    [H, W, C] of that stage; last the features [D].
+    Activations: of each group the pooled board and the board after each residual block,
+    [H, W, C] of that group; last the features [D].
     """
 
     def __init__(
         self, config: ImpalaEncoder, board: tuple[int, int, int], rngs: nnx.Rngs
     ) -> None:
         *sides, planes = board
-        self.sequences = nnx.List(
+        self.groups = nnx.List(
             [
-                ConvSequence(a, b, config, rngs)
+                Group(a, b, config, rngs)
                 for a, b in itertools.pairwise((planes, *config.channels))
             ]
         )
@@ -117,7 +122,7 @@ class Impala(nnx.Module):
         self.readout = layers.Linear(flat, config.features, rngs=rngs)
 
     def stages(self) -> tuple[chain.Stage, ...]:
-        inner = (stage for each in self.sequences for stage in each.stages())
+        inner = (stage for group in self.groups for stage in group.stages())
 
         def read(board: Array) -> Array:
             features = jax.nn.relu(self.readout(jax.nn.relu(board.reshape(-1))))

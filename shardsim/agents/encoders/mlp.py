@@ -47,8 +47,8 @@ class MLPEncoder:
         return dataclasses.replace(self, widths=(*sizes, self.features), budget=None)
 
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
-        chain = (math.prod(observation_shape), *self.widths)
-        return sum((a + 1) * b for a, b in itertools.pairwise(chain))
+        sizes = (math.prod(observation_shape), *self.widths)
+        return sum((a + 1) * b for a, b in itertools.pairwise(sizes))
 
     def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "MLP":
         widths = base.to_budget(self, observation_shape).widths

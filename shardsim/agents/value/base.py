@@ -17,7 +17,7 @@ class ValueOutput(NamedTuple):
     """
 
     value: Float[Array, ""]
-    parts: Float[Array, " K"]
+    shard_values: Float[Array, " K"]
     """What each part says by itself."""
     gates: Float[Array, " K"]
     """How much each part counts in this state, after aggregation."""
@@ -30,7 +30,7 @@ class ValueHead(Protocol):
     """V on top of E: a pure function of features, with its insides as data."""
 
     @property
-    def owners(self) -> Int[Array, " U"]:
+    def unit_shard(self) -> Int[Array, " U"]:
         """The part, in [0, K), that each unit belongs to."""
         ...
 
@@ -42,7 +42,7 @@ class ValueHead(Protocol):
 
 
 @runtime_checkable
-class StagedHead(chain.Chain, Protocol):
+class GatedHead(chain.Chain, Protocol):
     """A head that `evaluate` reads out of hidden units: what can be patched inside.
 
     Its stages lead from features [D] to the hidden units of each part [K width].
@@ -58,7 +58,7 @@ class StagedHead(chain.Chain, Protocol):
         ...
 
 
-def unit_owners(parts: int, width: int) -> Int[Array, " U"]:
+def unit_shards(parts: int, width: int) -> Int[Array, " U"]:
     """The part of each unit: `width` hidden units and a bias for each part."""
     return jnp.repeat(jnp.arange(parts), width + 1)
 
@@ -72,7 +72,7 @@ def always_open(
 
 
 def evaluate(
-    head: StagedHead, features: Float[Array, " D"], context: Float[Array, " C"]
+    head: GatedHead, features: Float[Array, " D"], context: Float[Array, " C"]
 ) -> ValueOutput:
     """V of one state: the one forward pass of all heads that have stages."""
     gates = head.gates(features, context)
@@ -110,7 +110,7 @@ def mask_units(
       keep: 1 keeps a unit, 0 switches it off.
     """
     units = output.units * keep
-    count = output.parts.shape[0]
+    count = output.shard_values.shape[0]
     said = jax.ops.segment_sum(units, owners, count)
     closed = output.gates == 0
     parts = jnp.where(closed, 0.0, said / jnp.where(closed, 1.0, output.gates))

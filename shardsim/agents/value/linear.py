@@ -33,8 +33,8 @@ class LinearHead(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((1,)))
 
     @property
-    def owners(self) -> Int[Array, " U"]:
-        return base.unit_owners(1, self.features)
+    def unit_shard(self) -> Int[Array, " U"]:
+        return base.unit_shards(1, self.features)
 
     def stages(self) -> tuple[chain.Stage, ...]:
         return (lambda z: z[None],)

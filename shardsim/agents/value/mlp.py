@@ -17,13 +17,13 @@ class MLP:
     """A monolithic V; the width of its last layer is solved from the budget."""
 
     kind: Literal["mlp"] = "mlp"
-    before: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = ()
     """Units of layers before the last one."""
     activation: layers.Activation = "relu"
 
     def __post_init__(self) -> None:
-        if any(width < 1 for width in self.before):
-            raise ValueError(f"before: got {self.before}; allowed: numbers >= 1")
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"before: got {self.hidden}; allowed: numbers >= 1")
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs
@@ -38,7 +38,7 @@ class MLPHead(nnx.Module):
     def __init__(self, config: MLP, features: int, width: int, rngs: nnx.Rngs) -> None:
         self.width = width
         self.activation = config.activation
-        sizes = (features, *config.before)
+        sizes = (features, *config.hidden)
         self.hidden = layers.Linear(sizes[-1], width, rngs=rngs)
         self.before = nnx.List(
             [layers.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
@@ -47,8 +47,8 @@ class MLPHead(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((1,)))
 
     @property
-    def owners(self) -> Int[Array, " U"]:
-        return base.unit_owners(1, self.width)
+    def unit_shard(self) -> Int[Array, " U"]:
+        return base.unit_shards(1, self.width)
 
     def stages(self) -> tuple[chain.Stage, ...]:
         dense = (*self.before, self.hidden)

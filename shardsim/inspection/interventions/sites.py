@@ -10,7 +10,7 @@ into a later run. Without patches it returns the agent's own numbers, bit for bi
     value.gates    how much each part counts                          [K]
     value.i        hidden units of V before its last hidden layer
     value.hidden   hidden units of each part of V                     [K width]
-    value.parts    what each part says                                [K]
+    value.shard_values  what each part says                           [K]
     value.units    what each last-layer unit adds to V, gate included [U]
     value          V                                                  []
 
@@ -37,17 +37,17 @@ from shardsim.inspection.interventions import graph
 def names(agent: Agent) -> tuple[str, ...]:
     """The sites of an agent that can be patched, in the order they are computed.
 
-    A head that is no `value.StagedHead` has no hidden units and no gates to patch.
+    A head that is no `value.GatedHead` has no hidden units and no gates to patch.
     """
     inside: list[str] = []
-    if isinstance(agent.value, value.StagedHead):
+    if isinstance(agent.value, value.GatedHead):
         hidden = _sites(len(agent.value.stages()), "value", "value.hidden")
         inside = ["value.gates", *hidden]
     return (
         *_sites(len(agent.encoder.stages()), "encoder", "features"),
         *_sites(len(agent.decoder.stages()), "decoder", "logits"),
         *inside,
-        "value.parts",
+        "value.shard_values",
         "value.units",
         "value",
     )
@@ -105,7 +105,7 @@ def contributions(record: graph.Record) -> Float[Array, " K"]:
 
     Take it from a run whose units and value weren't patched.
     """
-    return record.sites["value.gates"] * record.sites["value.parts"]
+    return record.sites["value.gates"] * record.sites["value.shard_values"]
 
 
 def _through(
@@ -123,40 +123,40 @@ def _sites(count: int, name: str, last: str) -> list[str]:
 
 
 def _evaluate(head: Any, features: Array, context: Array, visit: graph.Visit) -> Array:
-    if isinstance(head, value.StagedHead):
+    if isinstance(head, value.GatedHead):
         gates = visit("value.gates", head.gates(features, context))
         hidden = _through(head, "value", "value.hidden", features, visit)
         out = heads.assemble(hidden, head.kernel[...], head.bias[...], gates)
     else:
         out = head(features, context)
         visit.sites["value.gates"] = out.gates
-    parts = visit("value.parts", out.parts)
-    if "value.parts" in visit.patches:
-        out = _with_parts(out, parts, head.owners)
+    parts = visit("value.shard_values", out.shard_values)
+    if "value.shard_values" in visit.patches:
+        out = _with_parts(out, parts, head.unit_shard)
     units = visit("value.units", out.units)
     if "value.units" in visit.patches:
-        out = _with_units(out, units, head.owners)
-        visit.sites["value.parts"] = out.parts
+        out = _with_units(out, units, head.unit_shard)
+        visit.sites["value.shard_values"] = out.shard_values
     return visit("value", out.value)
 
 
 def _with_parts(
-    out: value.ValueOutput, parts: Array, owners: Array
+    out: value.ValueOutput, parts: Array, unit_shard: Array
 ) -> value.ValueOutput:
     """The same V with other parts; the last unit of each takes the difference up."""
-    count = len(out.parts)
-    last = jax.ops.segment_max(jnp.arange(len(owners)), owners, count)
-    moved = out.units.at[last].add(out.gates * (parts - out.parts))
-    differs = graph.differ(parts, out.parts)
+    count = len(out.shard_values)
+    last = jax.ops.segment_max(jnp.arange(len(unit_shard)), unit_shard, count)
+    moved = out.units.at[last].add(out.gates * (parts - out.shard_values))
+    differs = graph.differ(parts, out.shard_values)
     units = jnp.where(differs, moved, out.units)
     said = jnp.where(differs, jnp.sum(out.gates * parts), out.value)
     return value.ValueOutput(said, parts, out.gates, units)
 
 
 def _with_units(
-    out: value.ValueOutput, units: Array, owners: Array
+    out: value.ValueOutput, units: Array, unit_shard: Array
 ) -> value.ValueOutput:
     """The same V with other units; a part says what its units then say."""
-    new = value.mask_units(out._replace(units=units), owners, jnp.ones_like(units))
+    new = value.mask_units(out._replace(units=units), unit_shard, jnp.ones_like(units))
     differs = graph.differ(units, out.units)
     return jax.tree.map(lambda a, b: jnp.where(differs, a, b), new, out)

@@ -17,8 +17,8 @@ from shardsim.inspection.interventions import graph, patches, sites
 BOARD, FEATURES, ACTIONS, CONTEXTS = (3, 3, 2), 6, 4, 2
 HEADS = [
     *(option() for option in typing.get_args(value.Head)),
-    value.Sharded(shards=3, gate="top_k", top=2, aggregation="convex"),
-    value.MLP(before=(5, 4), activation="tanh"),
+    value.Sharded(num_shards=3, gate="top_k", top_k=2, aggregation="convex"),
+    value.MLP(hidden=(5, 4), activation="tanh"),
 ]
 ENCODERS = [
     encoders.MLPEncoder(widths=(8, FEATURES)),
@@ -29,8 +29,8 @@ ENCODERS = [
     encoders.MLPEncoder(widths=(8, 7, FEATURES), activation="tanh"),
     encoders.MLPEncoder(widths=(FEATURES,)),
 ]
-DECODERS = list(itertools.product([(), (7,), (7, 3)], ["relu", "tanh"]))
-"""Hidden layers before the last one, and the activation function."""
+DECODERS = list(itertools.product([(5,), (7, 5), (7, 3, 5)], ["relu", "tanh"]))
+"""Hidden layers, and the activation function."""
 EVERY = len(HEADS)
 UNIONS = [
     *zip(ENCODERS, HEADS, itertools.cycle(DECODERS), strict=False),
@@ -40,9 +40,9 @@ UNIONS = [
 
 
 class Opaque(nnx.Module):
-    """A head that is no `StagedHead`."""
+    """A head that is no `GatedHead`."""
 
-    owners = jnp.array([0, 1, 1])
+    unit_shard = jnp.array([0, 1, 1])
 
     def __call__(self, features, context):
         units = features[:3]
@@ -52,13 +52,13 @@ class Opaque(nnx.Module):
         return value.ValueOutput(jnp.sum(parts), parts, jnp.ones(2), units)
 
 
-def make(head, encoder=ENCODERS[0], decoder=((), "relu"), seed=0):
+def make(head, encoder=ENCODERS[0], decoder=DECODERS[0], seed=0):
     """An agent whose parameters are all random, as after training."""
-    rngs, (before, activation) = nnx.Rngs(seed), decoder
+    rngs, (hidden, activation) = nnx.Rngs(seed), decoder
     features = encoder.features
     agent = agents.Agent(
         encoder.build(BOARD, rngs),
-        decoders.ActionDecoder(features, ACTIONS, 5, rngs, before, activation),
+        decoders.ActionDecoder(features, ACTIONS, hidden, rngs, activation),
         head
         if isinstance(head, nnx.Module)
         else head.build(features, CONTEXTS, 7, rngs),
@@ -122,7 +122,7 @@ class TestUnions:
             "features": out.features,
             "logits": agent.decoder(out.features),
             "value": out.value.value,
-            "value.parts": out.value.parts,
+            "value.shard_values": out.value.shard_values,
             "value.gates": out.value.gates,
             "value.units": out.value.units,
         }
@@ -165,7 +165,7 @@ class TestPatches:
         for number, site in enumerate(names):
             moved = sites.run(agent, *state(1), {site: ramp})
             for name in names[:number]:
-                if site == "value.units" and name == "value.parts":
+                if site == "value.units" and name == "value.shard_values":
                     continue  # a part says what its units then say
                 np.testing.assert_array_equal(
                     moved.sites[name], plain.sites[name], f"{site} moved {name}"
@@ -209,13 +209,13 @@ class TestEveryHead:
             gates = (base.sites["value.gates"] != source.sites["value.gates"]).any()
             return sites.run(agent, *state(1), moved if gates else differ)
 
-        planted = isinstance(head, value.Planted)
+        planted = isinstance(head, value.OracleGated)
         whole = ("features", "value.gates") if planted else ("features",)
         same(cut(*whole).outputs, source.outputs)
         same(cut("encoder.0", *whole[1:]).outputs, source.outputs)
         for names in (
             ("value.hidden", "value.gates"),
-            ("value.parts", "value.gates"),
+            ("value.shard_values", "value.gates"),
             ("value",),
         ):
             got = cut(*names).outputs
@@ -234,7 +234,9 @@ class TestEveryHead:
         base = sites.run(agent, *state(1))
         gates = base.sites["value.gates"]
         k = int(gates.argmax())
-        more = sites.run(agent, *state(1), {"value.parts": lambda v: v.at[k].add(2.0)})
+        more = sites.run(
+            agent, *state(1), {"value.shard_values": lambda v: v.at[k].add(2.0)}
+        )
         want = base.outputs["value"] + 2 * gates[k]
         np.testing.assert_allclose(more.outputs["value"], want, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(
@@ -242,7 +244,7 @@ class TestEveryHead:
         )
         # the last unit of the part takes the difference up, and no other
         moved = more.sites["value.units"] != base.sites["value.units"]
-        owned = np.flatnonzero(np.asarray(agent.value.owners) == k)
+        owned = np.flatnonzero(np.asarray(agent.value.unit_shard) == k)
         np.testing.assert_array_equal(np.flatnonzero(np.asarray(moved)), owned[-1:])
         u = int(jnp.abs(base.sites["value.units"]).argmax())
         less = sites.run(agent, *state(1), {"value.units": lambda x: x.at[u].set(0.0)})
@@ -262,7 +264,7 @@ class TestEveryHead:
 
 @pytest.mark.slow
 def test_states_and_seeds_are_mapped_under_jit():
-    head = value.Sharded(shards=3)
+    head = value.Sharded(num_shards=3)
     agent = make(head)
     population = jax.tree.map(lambda a, b: jnp.stack([a, b]), agent, make(head, seed=1))
     boards, contexts = (
@@ -296,7 +298,7 @@ def test_states_and_seeds_are_mapped_under_jit():
 
 
 def test_identity_is_bitwise_under_jit():
-    agent = make(value.Sharded(shards=3))
+    agent = make(value.Sharded(num_shards=3))
 
     def run(patches):
         return jax.jit(lambda a, b, c: sites.run(a, b, c, patches))(agent, *state(1))
@@ -310,7 +312,7 @@ def test_identity_is_bitwise_under_jit():
 
 def test_a_decoder_of_two_tanh_layers_by_hand():
     """Its sites come after the activation function, in the order of the layers."""
-    agent = make(value.Linear(), decoder=((2,), "tanh"))
+    agent = make(value.Linear(), decoder=((2, 5), "tanh"))
     decoder, board = agent.decoder, state(1)[0]
     z = agent.encoder(board)
     first = np.tanh(z @ decoder.before[0].kernel[...] + decoder.before[0].bias[...])
@@ -324,7 +326,7 @@ def test_a_decoder_of_two_tanh_layers_by_hand():
 
 def test_a_head_without_stages_can_be_patched_after_itself():
     agent = make(Opaque())
-    assert sites.names(agent)[-3:] == ("value.parts", "value.units", "value")
+    assert sites.names(agent)[-3:] == ("value.shard_values", "value.units", "value")
     record = sites.run(agent, *state(1))
     np.testing.assert_allclose(
         sites.contributions(record).sum(), record.outputs["value"], rtol=1e-5
@@ -332,14 +334,14 @@ def test_a_head_without_stages_can_be_patched_after_itself():
     for site in ("value.gates", "value.hidden"):
         with pytest.raises(ValueError, match=f"site: got '{site}'"):
             sites.run(agent, *state(1), {site: lambda h: h})
-    moved = sites.run(agent, *state(1), {"value.parts": lambda v: v + 1})
+    moved = sites.run(agent, *state(1), {"value.shard_values": lambda v: v + 1})
     np.testing.assert_allclose(
         moved.outputs["value"], record.outputs["value"] + 2, rtol=1e-5
     )
 
 
 def test_bad_input_is_named():
-    agent = make(value.Planted())
+    agent = make(value.OracleGated())
     board, context = state(1)
     with pytest.raises(ValueError, match=r"observation: got shape \(3, 2, 2\)"):
         sites.run(agent, board[:, :2], context)
