@@ -68,7 +68,7 @@ def lambda_returns(
     def back(g: Array, step: tuple[Array, ...]) -> tuple[Array, Array]:
         r, v, terminated, weight = step
         beyond = (1.0 - weight) * v + weight * g
-        g = r + jnp.where(terminated, 0.0, discount * beyond)
+        g = one_step_return(r, terminated, beyond, discount)
         return g, g
 
     steps = (r_t, v_t, terminated_t, weight_t)
