@@ -43,7 +43,7 @@ class AgentOutput(NamedTuple):
     """What E, D and V make of one state."""
 
     features: Float[Array, " D"]
-    log_policy: Float[Array, " A"]
+    policy_logits: Float[Array, " A"]
     """Log-probabilities of D."""
     value: value.ValueOutput
 
@@ -73,8 +73,8 @@ class Agent(nnx.Module):
           context: the truth, which only a planted head reads.
         """
         features = self.encoder(observation)
-        log_policy = jax.nn.log_softmax(self.decoder(features))
-        return AgentOutput(features, log_policy, self.value(features, context))
+        policy_logits = jax.nn.log_softmax(self.decoder(features))
+        return AgentOutput(features, policy_logits, self.value(features, context))
 
 
 def build_head(

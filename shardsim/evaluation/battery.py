@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.agents.action_selection import (
     ActionSelection,
@@ -23,6 +23,7 @@ from shardsim.agents.action_selection import (
     PolicyOnly,
     Search,
     ValueOnly,
+    combine,
 )
 from shardsim.agents.agent import Agent, AgentOutput
 from shardsim.core import dynamic_programming, returns
@@ -174,7 +175,7 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
 @functools.partial(jit, static_argnums=0)
 def _read(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
     out = outputs(env, population, levels)
-    return out.value, out.log_policy
+    return out.value, out.policy_logits
 
 
 def outputs(
@@ -210,6 +211,30 @@ def observed(env: Environment, levels: Level) -> tuple[Array, Float[Array, "L S 
     return jax.vmap(lambda level: jax.vmap(one)(env.states(level)))(levels)
 
 
+@functools.partial(jit, static_argnums=0)
+def positions(env: Environment, levels: Level) -> Int[Array, "L S 2"]:
+    """Row and column of the agent in every state of every level."""
+    return jax.vmap(lambda level: jax.vmap(env.position)(env.states(level)))(levels)
+
+
+def first_states(
+    position: Int[np.ndarray, "S 2"],
+    shape: tuple[int, ...],
+    states: Int[np.ndarray, " M"],
+) -> Int[np.ndarray, "H W"]:
+    """The first of some states in which the agent stands on each cell; -1 for none.
+
+    Args:
+      position: of the agent in every state of a level.
+      shape: H, W.
+      states: rising numbers of states.
+    """
+    cells = np.full(shape, -1)
+    last_to_first = states[::-1]
+    cells[tuple(position[last_to_first].T)] = last_to_first
+    return cells
+
+
 def exact_reading(condition: Condition, num_actions: int) -> Reading:
     """V* in place of a learned V, under a uniform D: one fixed utility, N = 1."""
     value = condition.optimal[None]
@@ -237,8 +262,9 @@ def policy(
     how: ActingRule,
 ) -> Float[np.ndarray, "... L S A"]:
     """The probabilities with which the agent acts, state by state."""
-    logits = prior if how.use_decoder else np.zeros_like(prior)
-    logits = logits + q_values(value, condition, how.discount) / how.temperature
+    decoder = prior if how.use_decoder else np.zeros_like(prior)
+    q = q_values(value, condition, how.discount)
+    logits = combine(decoder, q, how.temperature)
     logits = logits - logits.max(axis=-1, keepdims=True)
     weights = np.exp(logits)
     return weights / weights.sum(axis=-1, keepdims=True)

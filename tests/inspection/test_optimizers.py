@@ -105,3 +105,9 @@ def test_best_pairs_beat_every_other_matching(shape):
     if max(shape) > 1:  # negative control: taking the largest first can lose
         greedy = np.array([[9.0, 8.0], [8.0, 0.0]])
         assert greedy[arrays.best_pairs(greedy)].sum() == 16
+
+
+def test_entropy_by_hand():
+    share = jnp.float32([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.25, 0.5]])
+    want = [np.log(2), 0.0, 1.5 * np.log(2)]
+    np.testing.assert_allclose(arrays.entropy(share), want, rtol=1e-6)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.agents.agent import Agent
 from shardsim.core import returns
+from shardsim.core.returns import Numbers
 from shardsim.core.types import Params, State, Trainable
 
 
@@ -45,12 +46,13 @@ class ActionSample(NamedTuple):
 
 
 def combine(
-    prior: Float[Array, " A"],
-    q: Float[Array, " A"],
+    prior: Float[Numbers, "..."],
+    q: Float[Numbers, "..."],
     temperature: float | Float[Array, ""],
-) -> Float[Array, " A"]:
+) -> Float[Numbers, "..."]:
     """log D(a|s) + Q(s, a) / tau."""
-    return prior + q / temperature
+    logits: Numbers = prior + q / temperature
+    return logits
 
 
 def action_values(

@@ -85,7 +85,7 @@ def search(
 
     def judge(seen: Array, context: Array) -> tuple[Array, Array]:
         out = agent(seen, context)
-        return out.log_policy, out.value.value
+        return out.policy_logits, out.value.value
 
     def recurrent(
         _: Any, key: Array, action: Array, node: State

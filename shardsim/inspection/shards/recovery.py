@@ -295,12 +295,9 @@ SAME = 0.9
 
 def gate_entropies(gates: Float[Array, "n K"], count: int) -> tuple[Array, Array]:
     """Entropy of the gates in a row, and of their mean, over log K."""
-
-    def entropy(g: Array) -> Array:
-        return -jnp.where(g > 0, g * jnp.log(jnp.where(g > 0, g, 1.0)), 0.0).sum(-1)
-
     scale = float(np.log(count)) if count > 1 else 1.0
-    return entropy(gates).mean() / scale, entropy(gates.mean(axis=0)) / scale
+    mean = gates.mean(axis=0)
+    return arrays.entropy(gates).mean() / scale, arrays.entropy(mean) / scale
 
 
 def restart_stability(

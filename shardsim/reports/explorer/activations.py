@@ -125,9 +125,3 @@ def logits(
 def of_seed(tree: Any, seed: int) -> Any:
     """The networks of one seed."""
     return jax.tree.map(lambda leaf: np.asarray(leaf)[seed], tree)
-
-
-@functools.partial(jit.jit, static_argnums=0)
-def places(world: Any, level: Any) -> Int[Array, "S 2"]:
-    """Row and column of the agent in every state of a level."""
-    return jax.vmap(world.position)(world.states(level))

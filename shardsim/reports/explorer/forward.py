@@ -91,10 +91,11 @@ def boards(gathered: Gathered, condition: battery.Condition) -> Boards:
     """Lay the mazes out: one state a cell, and one step beyond."""
     count = len(gathered.mazes)
     mazes = jax.tree.map(lambda leaf: jnp.asarray(leaf[:count]), condition.levels)
-    places, blocked = map(np.asarray, _places(gathered.world, mazes))
+    places = np.asarray(battery.positions(gathered.world, mazes))
+    blocked = np.asarray(_walls(gathered.world, mazes))
     rows = []
     for m in range(count):
-        position, walls = places[m], np.asarray(blocked[m])
+        position, walls = places[m], blocked[m]
         table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], condition.table)
         drawn = _slice(position, condition.reachable[m], int(table.start), walls)
         rows.append((walls, position, table, drawn))
@@ -110,11 +111,8 @@ def boards(gathered: Gathered, condition: battery.Condition) -> Boards:
 
 
 @functools.partial(jit.jit, static_argnums=0)
-def _places(world: Any, mazes: Any) -> tuple[Array, Array]:
-    def one(level: Any) -> tuple[Array, Array]:
-        return jax.vmap(world.position)(world.states(level)), world.walls(level)
-
-    return jax.vmap(one)(mazes)
+def _walls(world: Any, mazes: Any) -> Bool[Array, "M H W"]:
+    return jax.vmap(world.walls)(mazes)
 
 
 def _slice(
@@ -125,9 +123,7 @@ def _slice(
     Worlds list their states cell by cell; where one does not, or the cell can't be
     stood on with the rest as at the start, the first state that can be is drawn.
     """
-    cells = np.full(walls.shape, -1)
-    for state in reversed(np.flatnonzero(reachable)):
-        cells[tuple(position[state])] = state
+    cells = battery.first_states(position, walls.shape, np.flatnonzero(reachable))
     block = start // walls.size * walls.size
     for state in range(block, min(block + walls.size, len(position))):
         if reachable[state]:
@@ -175,7 +171,7 @@ def read(gathered: Gathered, side: Side, levels: Any) -> Whole:
 def _forward(world: Any, networks: Any, levels: Any) -> tuple[Array, ...]:
     out = battery.outputs(world, networks, levels, batch_size=8)
     # units are not shown: they would be the most of what is held
-    return out.value.value, out.log_policy, out.value.gates, out.value.shard_values
+    return out.value.value, out.policy_logits, out.value.gates, out.value.shard_values
 
 
 def some(
