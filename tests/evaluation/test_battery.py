@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim.agents import action_selection
+from shardsim.agents import action_selection, encoders, value
+from shardsim.agents import agent as agents
 from shardsim.core import dynamic_programming
 from shardsim.evaluation import battery
 from shardsim_envs import BoatRace, ContextFruits
@@ -209,9 +210,9 @@ def test_outputs_are_those_of_each_state_by_itself(condition):
     config = agents.AgentConfig(
         encoder=encoders.MLPEncoder(widths=(8,)), decoder_hidden=(4,)
     )
-    population = jax.vmap(
-        lambda key: agents.build(config, value.MLP(), 5, ENV, key)
-    )(keys)
+    population = jax.vmap(lambda key: agents.build(config, value.MLP(), 5, ENV, key))(
+        keys
+    )
     levels = jax.tree.map(lambda leaf: leaf[:2], condition.levels)
     run = jax.jit(battery.outputs, static_argnums=(0, 3))
     found = run(ENV, population, levels, None)
