@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from shardsim.core.jit import jit
 from shardsim.evaluation import battery, measures
@@ -129,17 +129,28 @@ def _place(scene: Scene) -> str:
 
 def draw(evidence: measures.Evidence, names: tuple[str, ...]) -> tuple[LevelMaps, ...]:
     """The maps of the first levels of some conditions."""
-    return tuple(
-        _draw(evidence, name, index)
-        for name in names
-        for index in _shown(evidence.conditions[name])
-    )
+    levels = []
+    for name in names:
+        condition = evidence.conditions[name]
+        positions = np.asarray(battery.positions(evidence.env, condition.levels))
+        levels += [
+            _draw(evidence, name, index, positions[index])
+            for index in _shown(condition)
+        ]
+    return tuple(levels)
 
 
-def _draw(evidence: measures.Evidence, name: str, index: int) -> LevelMaps:
+def _draw(
+    evidence: measures.Evidence,
+    name: str,
+    index: int,
+    positions: Int[np.ndarray, "S 2"],
+) -> LevelMaps:
     condition, env = evidence.conditions[name], evidence.env
     level = jax.tree.map(lambda leaf: leaf[index], condition.levels)
-    cells = _cells(evidence, level)
+    walls = np.asarray(env.walls(level))
+    cells = battery.first_states(positions, walls.shape, np.arange(len(positions)))
+    cells = np.maximum(cells, 0)  # what is drawn on a wall is never seen
     moves = _moves(evidence, level, condition.params)
     glyphs = {
         thing: (int(row), int(column))
@@ -148,7 +159,7 @@ def _draw(evidence: measures.Evidence, name: str, index: int) -> LevelMaps:
     context = tuple(np.flatnonzero(condition.context[index, 0]).tolist())
     return LevelMaps(
         scene=Scene(name, index, context, glyphs),
-        walls=np.asarray(env.walls(level)),
+        walls=walls,
         optimal=condition.optimal[index][cells],
         reachable=condition.reachable[index][cells],
         arms={
@@ -177,17 +188,6 @@ def _moves(evidence: measures.Evidence, level: Any, params: Any) -> np.ndarray:
     actions = jnp.arange(env.num_actions)
     each = jax.vmap(jax.vmap(move, in_axes=(None, 0)), in_axes=(0, None))
     return np.asarray(jit(each)(env.states(level), actions))
-
-
-def _cells(evidence: measures.Evidence, level: Any) -> np.ndarray:
-    """[H, W]: the first state of the level in which the agent stands on each cell."""
-    env = evidence.env
-    position = np.asarray(jax.vmap(env.position)(env.states(level)))
-    shape = np.asarray(env.walls(level)).shape
-    cells = np.zeros(shape, int)
-    for state in reversed(range(len(position))):
-        cells[tuple(position[state])] = state
-    return cells
 
 
 def _arm(
