@@ -2,7 +2,7 @@
 
 Command:  python docs/figures/concepts.py
 
-Writes docs/figures/NAME-light.svg and NAME-dark.svg. Text stays text, and a picture
+Writes docs/figures/concepts/NAME-light.svg and NAME-dark.svg. Text stays text, and a picture
 depends on nothing but this file, so that the checked-in files can be compared with it.
 """
 
@@ -432,7 +432,7 @@ def draw(name: str, theme: str) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(""))
     folder = parser.parse_args(arguments).out
     for name in FIGURES:
         for theme in THEMES:
