@@ -14,8 +14,8 @@ from pathlib import Path
 
 import config_reference  # beside this file
 
-from shardsim.experiment import Experiment
-from shardsim.training import Training
+from shardsim.evaluation.experiment import Experiment
+from shardsim.training.standalone import Training
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = {"run": Experiment, "train": Training}

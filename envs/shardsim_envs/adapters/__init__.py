@@ -1,0 +1,1 @@
+"""Gymnasium, vectorised Gymnasium and gymnax interfaces."""

@@ -1,0 +1,1 @@
+"""What all gridworlds share: boards, mazes, rules and enumeration."""

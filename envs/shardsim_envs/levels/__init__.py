@@ -1,0 +1,1 @@
+"""Levels: generation, storage, text and edits."""

@@ -1,0 +1,1 @@
+"""The nineteen worlds, one per file."""

@@ -1,0 +1,1 @@
+"""Concepts as directions: probes, erasure, their scores and their consistency."""

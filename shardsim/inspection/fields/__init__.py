@@ -1,0 +1,1 @@
+"""V and policy over a level: maps and reachability."""

@@ -1,0 +1,1 @@
+"""Patches inside a forward pass, and what they change."""

@@ -1,0 +1,1 @@
+"""Tails of distributions: families, fits and model comparison."""

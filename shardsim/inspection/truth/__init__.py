@@ -1,0 +1,1 @@
+"""Truth-like directions: contrast pairs, CCS and its baselines."""

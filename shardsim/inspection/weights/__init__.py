@@ -1,0 +1,1 @@
+"""Weight matrices: singular vectors, action on features, stability."""

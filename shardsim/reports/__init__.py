@@ -1,0 +1,1 @@
+"""What people read: the report of verdicts and the interactive page."""

@@ -1,0 +1,1 @@
+"""Panels of the interactive page, one per file."""
