@@ -47,9 +47,21 @@ def page(roots: dict[str, type]) -> str:
         _walk(root, seen)
     for cls in seen:
         lines += ["", f"## {title(cls)}", "", _summary(cls), ""]
-        lines += ["| field | meaning | type | default | range |", "|---|---|---|---|---|"]
-        lines += [_row(cls, field) for field in dataclasses.fields(cls)]
+        lines += _table(cls)
     return "\n".join(lines) + "\n"
+
+
+def _table(cls: type) -> list[str]:
+    """A row per field but `kind`, which the title holds; no column without an entry."""
+    fields = [field for field in dataclasses.fields(cls) if field.name != "kind"]
+    if not fields:
+        return ["No other fields."]
+    rows: list[tuple[str, ...]] = [("field", "meaning", "type", "default", "range")]
+    rows += [_row(cls, field) for field in fields]
+    kept = [c for c in range(len(rows[0])) if any(row[c] for row in rows[1:])]
+    rows = [tuple(row[c] for c in kept) for row in rows]
+    head, *body = ("| " + " | ".join(row) + " |" for row in rows)
+    return [head, "|" + "---|" * len(kept), *body]
 
 
 def title(cls: type) -> str:
@@ -60,7 +72,9 @@ def title(cls: type) -> str:
 
 def _kind(cls: type) -> str | None:
     hint = typing.get_type_hints(cls).get("kind")
-    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Literal else None
+    return (
+        typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Literal else None
+    )
 
 
 def _link(cls: type) -> str:
@@ -93,7 +107,7 @@ def _leaves(hint: Any) -> Iterator[type]:
             yield from _leaves(inner)
 
 
-def _row(cls: type, field: dataclasses.Field[Any]) -> str:
+def _row(cls: type, field: dataclasses.Field[Any]) -> tuple[str, ...]:
     hint = typing.get_type_hints(cls, include_extras=True)[field.name]
     info = getattr(cls, "__pydantic_fields__", {}).get(field.name)
     meaning = getattr(info, "description", None) or meanings(cls).get(field.name, "")
@@ -105,7 +119,7 @@ def _row(cls: type, field: dataclasses.Field[Any]) -> str:
         _default(field, info),
         ", ".join(dict.fromkeys(_bound(extra) for extra in extras if _bound(extra))),
     )
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return tuple(cell.replace("|", "\\|") for cell in cells)
 
 
 def _metadata(hint: Any) -> list[Any]:

@@ -2,8 +2,8 @@
 
 Command:  python docs/figures/concepts.py
 
-Writes docs/figures/concepts/NAME-light.svg and NAME-dark.svg. Text stays text, and a picture
-depends on nothing but this file, so that the checked-in files can be compared with it.
+Writes docs/figures/concepts/NAME-light.svg and NAME-dark.svg. Text stays text, and a
+picture depends on nothing but this file, so that a test can compare both.
 """
 
 import argparse

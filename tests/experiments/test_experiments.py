@@ -12,15 +12,14 @@ import pytest
 from shardsim import cli
 from shardsim.core import config
 from shardsim.evaluation import experiment
+from tests.helpers import documents
 from tests.helpers.whole_trainings import answers
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "experiments").glob("*.yaml"))
-README = ROOT / "README.md"
-TEXT = README.read_text() if README.is_file() else ""
-TOLD = "".join(re.findall(r"```sh\n(.*?)```", TEXT, re.S))
-OTHERS = [path for path in FILES if f"experiments/{path.stem}." not in TOLD]
-"""Those that the test of README's commands does not run."""
+COMMANDS = "\n".join(documents.first_commands())
+OTHERS = [path for path in FILES if f"experiments/{path.stem}." not in COMMANDS]
+"""Those that the test of the first pages' commands does not run."""
 
 
 def test_no_two_files_are_run_into_one_folder():

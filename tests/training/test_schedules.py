@@ -11,6 +11,7 @@ from shardsim.agents import value
 from shardsim.core import config
 from shardsim.storage import run_folder
 from shardsim.training import phases, population, schedule, standalone
+from tests.helpers import documents
 from tests.helpers.whole_trainings import REGIMES, ran, refused
 
 ROOT = Path(__file__).parents[2]
@@ -165,10 +166,9 @@ SMALL = {
 }
 
 
-README = ROOT / "README.md"
-TOLD = README.read_text() if README.is_file() else ""
-OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in TOLD]
-"""Those that the test of README's commands does not train."""
+COMMANDS = "\n".join(documents.first_commands())
+OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in COMMANDS]
+"""Those that the test of the first pages' commands does not train."""
 
 
 @pytest.mark.slow
