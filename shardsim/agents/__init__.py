@@ -1,1 +1,1 @@
-"""The agent: E, D and V, and how they choose an action."""
+"""E, D, V and how they choose an action."""

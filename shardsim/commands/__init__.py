@@ -1,1 +1,1 @@
-"""Commands of the command line, one per file."""
+"""One command of the command line a file."""

@@ -1,1 +1,1 @@
-"""Types, config, returns, exact values, statistics and compilation."""
+"""Types, config, returns, exact values, statistics, jit: no agent, no run folder."""

@@ -1,1 +1,1 @@
-"""From trained agents to verdicts: battery, measures, rules and judge."""
+"""From agents to verdicts: battery, measures, rules, judge."""

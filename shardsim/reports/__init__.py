@@ -1,1 +1,1 @@
-"""What people read: the report of verdicts and the interactive page."""
+"""The pages that people read: report.html and the explorer."""

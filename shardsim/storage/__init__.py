@@ -1,1 +1,1 @@
-"""What is on disk: run folders, snapshots, checkpoints and datasets."""
+"""What is on disk: run folders, weights, snapshots, checkpoints, datasets."""

@@ -1,1 +1,1 @@
-"""Whole trainings: phases, seeds, devices and resume."""
+"""Whole trainings: phases, seeds, devices, resume."""

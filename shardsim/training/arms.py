@@ -8,7 +8,20 @@ from shardsim.agents import agent as agents
 from shardsim.agents import encoders, value
 from shardsim.core import config as configs
 from shardsim.core.types import Trainable
-from shardsim.training import loop, schedule
+from shardsim.training.config import TrainConfig
+
+SHARED = "shared"
+"""In the place of an arm, for the phases that all arms share."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One architecture of the comparison."""
+
+    name: str
+    head: value.Head
+    width: int
+    trained: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +38,7 @@ class ArmConfig:
 
 def size_arms(
     arms: dict[str, ArmConfig], agent: agents.AgentConfig, world: Trainable
-) -> tuple[loop.Arm, ...]:
+) -> tuple[Arm, ...]:
     """Every arm with the width at which it meets the budget, or comes nearest to it.
 
     Raises:
@@ -44,7 +57,7 @@ def size_arms(
             width = solve(arm.head, features, contexts, agent.budget)
         except ValueError as error:
             raise configs.ConfigError(f"agent.{error} (arm {name})") from None
-        sized.append(loop.Arm(name, arm.head, width, arm.trained))
+        sized.append(Arm(name, arm.head, width, arm.trained))
     return tuple(sized)
 
 
@@ -57,12 +70,12 @@ def check_spelling(place: str, name: str) -> None:
 
 
 def check_arms(
-    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
+    arms: dict[str, ArmConfig], world: Trainable, train: TrainConfig
 ) -> None:
     """Refuse names, and heads that don't suit the world or the rule."""
     for name in arms:
         check_spelling("arms", name)
-        if name == loop.SHARED:
+        if name == SHARED:
             raise ValueError(f"arms: got {name!r}; allowed: names but this one")
     trained = [name for name, arm in arms.items() if arm.trained]
     if not trained:
@@ -92,7 +105,7 @@ def check_arms(
 
 
 def _check_heads(
-    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
+    arms: dict[str, ArmConfig], world: Trainable, train: TrainConfig
 ) -> None:
     clipped = isinstance(train.learn, algorithms.PPO) and train.learn.value_clip
     sources = len(world.reward_sources)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from shardsim.evaluation import experiment
-from shardsim.training import schedule, standalone
+from shardsim.training import config, standalone
 from tests.helpers import documents
 
 DOCS = documents.DOCS
@@ -35,7 +35,7 @@ def cells(text, field):
 
 def test_every_field_of_training_has_a_row_with_its_default(reference):
     text = section(reference, "TrainConfig")
-    for field in dataclasses.fields(schedule.TrainConfig):
+    for field in dataclasses.fields(config.TrainConfig):
         assert cells(text, field.name)
     assert cells(text, "num_seeds")[1:4] == [
         "N, training seeds: the unit of every statistic.",

@@ -1,1 +1,1 @@
-"""Gymnasium, vectorised Gymnasium and gymnax interfaces."""
+"""The worlds as Gymnasium, vector and gymnax environments."""

@@ -1,1 +1,1 @@
-"""What all gridworlds share: boards, mazes, rules and enumeration."""
+"""What every world is built from: board, rules, states."""

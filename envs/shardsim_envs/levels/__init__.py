@@ -1,1 +1,1 @@
-"""Levels: generation, storage, text and edits."""
+"""Levels as text and files, and edits of them."""

@@ -1,1 +1,1 @@
-"""Pictures of states: sprites, frames and films."""
+"""Pictures of worlds."""

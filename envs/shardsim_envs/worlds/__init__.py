@@ -1,1 +1,1 @@
-"""The nineteen worlds, one per file."""
+"""The worlds, one a file."""

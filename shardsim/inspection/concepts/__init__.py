@@ -1,1 +1,1 @@
-"""Concepts as directions: probes, erasure, their scores and their consistency."""
+"""Directions that carry a concept: probing and erasure."""

@@ -1,1 +1,1 @@
-"""V and policy over a level: maps and reachability."""
+"""V and policy over the states of a level."""

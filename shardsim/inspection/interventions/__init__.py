@@ -1,1 +1,1 @@
-"""Patches inside a forward pass, and what they change."""
+"""Change an activation or an input, and see what follows."""

@@ -1,1 +1,1 @@
-"""Is V made of shards? Contributions, ablation, clusters and recovery."""
+"""Is V made of shards?"""

@@ -1,1 +1,1 @@
-"""Tails of distributions: families, fits and model comparison."""
+"""How heavy are the tails of contributions?"""

@@ -1,1 +1,1 @@
-"""Truth-like directions: contrast pairs, CCS and its baselines."""
+"""Truth-like features: contrast pairs, CCS, counting."""

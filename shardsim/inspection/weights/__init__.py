@@ -1,1 +1,1 @@
-"""Weight matrices: singular vectors, action on features, stability."""
+"""What weight matrices do: singular directions and others."""

@@ -1,1 +1,1 @@
-"""report.html: verdicts, arms, figures and boards of one run."""
+"""report.html: verdicts, arms, figures."""

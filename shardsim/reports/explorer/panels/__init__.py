@@ -1,1 +1,1 @@
-"""Panels of the interactive page, one per file."""
+"""The panels of the explorer page, one a file."""
