@@ -2,8 +2,8 @@
 
 Command:  python docs/build.py
 
-Writes the page of config fields from the code first. Needs the `docs` extra and no
-network.
+Writes the pages of config fields and of commands from the code first. Needs the `docs`
+extra and no network.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import config_reference  # beside this file
+import command_reference  # beside this file, like the next one
+import config_reference
 
 from shardsim.evaluation.experiment import Experiment
 from shardsim.training.standalone import Training
@@ -24,8 +25,9 @@ COMMANDS = {"run": Experiment, "train": Training}
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.parse_args(arguments)
-    page = ROOT / "docs" / "reference" / "config.md"
-    page.write_text(config_reference.page(COMMANDS))
+    folder = ROOT / "docs" / "reference"
+    (folder / "config.md").write_text(config_reference.page(COMMANDS))
+    (folder / "command-line.md").write_text(command_reference.page())
     build = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     return subprocess.run(build, cwd=ROOT).returncode
 

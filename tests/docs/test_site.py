@@ -65,6 +65,14 @@ def test_a_field_without_a_meaning_is_not_given_that_of_its_neighbour():
     assert names["meanings"](Two) == {"two": "What two is."}
 
 
+def test_every_command_has_its_section():
+    page = runpy.run_path(str(DOCS / "command_reference.py"))["page"]()
+    assert {"run", "train", "inspect"} <= set(
+        re.findall(r"^## shardsim (\w+)$", page, re.M)
+    )
+    assert page.count("usage: shardsim") == page.count("## shardsim") + 1
+
+
 def test_the_pictures_of_the_concepts_are_those_of_their_script():
     script = DOCS / "figures" / "concepts.py"
     names = runpy.run_path(str(script))

@@ -7,6 +7,8 @@ ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 RESULTS = DOCS / "results" / "index.md"
+GENERATED = tuple(DOCS / "reference" / f"{n}.md" for n in ("config", "command-line"))
+"""Pages that docs/build.py writes."""
 FIRST = (README, DOCS / "index.md", DOCS / "get-started.md")
 """Pages whose commands run in one folder each, in the order of the page."""
 
@@ -22,7 +24,7 @@ def read(path: Path) -> str:
 
 def pages() -> list[Path]:
     """README, CONTRIBUTING and all pages of docs that somebody has written."""
-    written = [p for p in DOCS.rglob("*.md") if p != DOCS / "reference" / "config.md"]
+    written = [page for page in DOCS.rglob("*.md") if page not in GENERATED]
     return [p for p in (README, ROOT / "CONTRIBUTING.md", *sorted(written)) if there(p)]
 
 
