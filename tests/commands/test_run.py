@@ -68,18 +68,18 @@ def test_the_answer_says_where_shards_would_not_be_seen():
 def test_returns_are_of_the_acting_of_training():
     """V* under a D that walks at random, which alone acts in training."""
     flags = {
-        "--world.size": "4",
-        "--battery.levels": "4",
-        "--train.acting": "{kind: prior}",
-        "--battery.acting": "{kind: value, temperature: 0.001}",
+        "--env.size": "4",
+        "--evaluation.levels": "4",
+        "--train.action_selection": "{kind: prior}",
+        "--evaluation.action_selection": "{kind: value, temperature: 0.001}",
     }
     words = [word for pair in flags.items() for word in pair]
     data = config.override(config.read_yaml(QUICKSTART), words)
     found = config.build(experiment.Experiment, data)
-    world, discount = found.world, found.train.discount
-    condition = battery.build(world, world.params(), found.battery, discount)
+    world, discount = found.env, found.train.discount
+    condition = battery.build(world, world.params(), found.evaluation, discount)
     reading = battery.exact_reading(condition, world.num_actions)
-    evidence = measures.Evidence(world, {"a": condition}, {}, found.looked_at)
-    about = run._about(found, found.sized()[0], reading, evidence)
+    evidence = measures.Evidence(world, {"a": condition}, {}, found.evaluation_acting)
+    about = run._about(found, found.sized_arms()[0], reading, evidence)
     assert about["mean return fraction"] < 0.8
     assert about["mean return fraction looked at"] > 0.99

@@ -14,13 +14,13 @@ from shardsim.inspection.shards import contributions
 
 HEADS = [
     value.MLP(),
-    value.Sharded(shards=3),
-    value.Sharded(shards=3, gate="sigmoid"),
-    value.Sharded(shards=3, gate="top_k", top=2, aggregation="convex"),
-    value.Sharded(shards=3, aggregation="winner"),
+    value.Sharded(num_shards=3),
+    value.Sharded(num_shards=3, gate="sigmoid"),
+    value.Sharded(num_shards=3, gate="top_k", top_k=2, aggregation="convex"),
+    value.Sharded(num_shards=3, aggregation="winner"),
     value.FiLM(),
     value.Linear(),
-    value.Planted(),
+    value.OracleGated(),
 ]
 
 
@@ -224,7 +224,7 @@ def test_switching_off_and_clamping_by_hand():
 
 
 def test_removals_add_up_and_nothing_else_moves(key):
-    out = random_head(value.Sharded(shards=3), key)
+    out = random_head(value.Sharded(num_shards=3), key)
     lost = 0
     for k in range(3):
         off = contributions.switch_off(out.gates, out.parts, jnp.arange(3) != k)
@@ -277,9 +277,9 @@ def test_all_runs_compiled_over_seeds_in_both_precisions(key):
 def test_bad_input_is_named():
     gates, parts = planted(states=5)
     broken = parts.at[1, 1].set(jnp.nan)
-    with pytest.raises(ValueError, match=r"parts: got 1 numbers.*\(1, 1\)"):
+    with pytest.raises(ValueError, match=r"num_groups: got 1 numbers.*\(1, 1\)"):
         contributions.usage(gates, broken)
-    with pytest.raises(ValueError, match="parts: got shape"):
+    with pytest.raises(ValueError, match="num_groups: got shape"):
         contributions.usage(gates, parts[:2])
     with pytest.raises(ValueError, match="value: got shape"):
         contributions.contributions(jnp.zeros(3), gates, parts)
