@@ -3,8 +3,8 @@
 Question. Shards with a TD error each separate contexts completely in some seeds and not
 at all in others (`gates`). After the extinction V of the other fruit seemed to survive
 in those seeds, but they had suggested the question. Here new seeds are asked, by a
-rule: each is classified by its gates before the extinction (row competing/apart, 0 to
-1), and both kinds are judged against mlp of the same seeds.
+rule: each is classified by its gates before the extinction (competing/gate_distance, 0
+to 1), and both kinds are judged against mlp of the same seeds.
 
   P13e  gates separated by 1/2 or more; after the first 5 updates
   P13f  gates not separated; after the first 5 updates

@@ -23,7 +23,7 @@ FILES = {
 }
 """Files that exist when all commands of a page have run."""
 OUTPUT = {
-    "ask-a-question": ("competing/apart", "where_gates_separated"),
+    "ask-a-question": ("competing/gate_distance", "where_gates_separated"),
     "inspect": ("wants the cheese most", "add up to V"),
     "train": ("per episode in the last chunk", "swap rewards ["),
 }
