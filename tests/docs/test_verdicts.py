@@ -34,13 +34,13 @@ def run_of(folder, **head):
 
 def test_each_run_has_its_panel(tmp_path, monkeypatch, capsys):
     out = tmp_path / "new" / "verdicts.svg"
-    plain, made = run_of(tmp_path / "a"), run_of(tmp_path / "b", td="per_shard")
+    plain, made = run_of(tmp_path / "a"), run_of(tmp_path / "b", td_error="per_shard")
     monkeypatch.setattr(sys, "argv", ["verdicts.py", plain, made, "--out", str(out)])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     assert capsys.readouterr().out.strip() == str(out)
     told = re.findall(r"<!-- (.*?) -->", out.read_text())
     titles = [words for words in told if "seeds" in words]
-    assert titles == ["a, 3 seeds", "b, 3 seeds (td)"]
+    assert titles == ["a, 3 seeds", "b, 3 seeds (td_error)"]
     assert told.count("P1") == told.count("P2") == 2
 
 

@@ -40,7 +40,7 @@ def test_it_resolves_and_is_called_like_its_file(path):
 def test_the_controls_run_beside_the_arms(path):
     found = config.build(experiment.Experiment, config.read_yaml(path))
     kinds = {arm.head.kind for arm in found.arms.values()}
-    assert {"mlp", "sharded", "film", "planted"} <= kinds
+    assert {"mlp", "sharded", "film", "oracle_gated"} <= kinds
     assert any(not arm.trained for arm in found.arms.values())
     for name, entry in found.predictions.items():
         assert entry.rule.controls, f"{name} has no control"
