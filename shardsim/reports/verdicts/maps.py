@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 
 from shardsim.core.jit import jit
 from shardsim.evaluation import battery, measures
@@ -129,28 +129,20 @@ def _place(scene: Scene) -> str:
 
 def draw(evidence: measures.Evidence, names: tuple[str, ...]) -> tuple[LevelMaps, ...]:
     """The maps of the first levels of some conditions."""
-    levels = []
-    for name in names:
-        condition = evidence.conditions[name]
-        positions = np.asarray(battery.positions(evidence.env, condition.levels))
-        levels += [
-            _draw(evidence, name, index, positions[index])
-            for index in _shown(condition)
-        ]
-    return tuple(levels)
+    return tuple(
+        _draw(evidence, name, index)
+        for name in names
+        for index in _shown(evidence.conditions[name])
+    )
 
 
-def _draw(
-    evidence: measures.Evidence,
-    name: str,
-    index: int,
-    positions: Int[np.ndarray, "S 2"],
-) -> LevelMaps:
+def _draw(evidence: measures.Evidence, name: str, index: int) -> LevelMaps:
     condition, env = evidence.conditions[name], evidence.env
     level = jax.tree.map(lambda leaf: leaf[index], condition.levels)
     walls = np.asarray(env.walls(level))
-    cells = battery.first_states(positions, walls.shape, np.arange(len(positions)))
-    cells = np.maximum(cells, 0)  # what is drawn on a wall is never seen
+    position = np.asarray(battery.positions(env, condition.levels))[index]
+    cells = battery.first_states(position, walls.shape, np.arange(len(position)))
+    cells = np.maximum(cells, 0)  # walls cover what is drawn on them
     moves = _moves(evidence, level, condition.params)
     glyphs = {
         thing: (int(row), int(column))
