@@ -1,43 +1,36 @@
 """The agent: E, D and V, callable apart, and auxiliary decoders that train E."""
 
-import dataclasses
 from typing import Literal
 
 import jax
 from flax import nnx
 from jaxtyping import Array, Key
+from pydantic import PositiveInt
 
 from shardsim import decoders, encoders, value
+from shardsim.core import fields
 from shardsim.types import Trainable
 
 PARTS = ("encoder", "decoder", "value", "auxiliary")
 """The trained parts of an agent, as attributes and as columns of the loss table."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class AgentConfig:
-    """What all arms share; only the head differs."""
+    """The agent that all arms share: encoder E, decoder D and the size of V."""
 
     encoder: encoders.EncoderConfig = encoders.MLPEncoder()
-    decoder_width: int = 64
-    """Units of D's last hidden layer."""
-    decoder_before: tuple[int, ...] = ()
-    """Units of layers before it."""
+    """E: computes features from an observation."""
+    decoder_width: PositiveInt = 64
+    """Units of the last hidden layer of D."""
+    decoder_before: tuple[PositiveInt, ...] = ()
+    """Units of the hidden layers of D before the last one."""
     decoder_activation: Literal["relu", "tanh"] = "relu"
-    auxiliary_width: int = 128
-    """Hidden units of each decoder that trains E by self-supervision."""
-    budget: int = 32_768
-    """Parameters of V; the width of each head is solved from it."""
-
-    def __post_init__(self) -> None:
-        for field in ("decoder_width", "auxiliary_width", "budget"):
-            got = getattr(self, field)
-            if got < 1:
-                raise ValueError(f"{field}: got {got}; allowed: at least 1")
-        if any(width < 1 for width in self.decoder_before):
-            raise ValueError(
-                f"decoder_before: got {self.decoder_before}; allowed: numbers >= 1"
-            )
+    """Nonlinearity of the hidden layers of D."""
+    auxiliary_width: PositiveInt = 128
+    """Hidden units of each decoder of a self-supervised loss."""
+    budget: PositiveInt = 32_768
+    """Number of parameters of V; the width of each value head is solved from it."""
 
 
 class Agent(nnx.Module):

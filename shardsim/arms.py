@@ -1,23 +1,24 @@
 """Arms: the architectures of a comparison, their widths, and what suits them not."""
 
-import dataclasses
 import re
 
 from shardsim import agent as agents
 from shardsim import config as configs
 from shardsim import encoders, learning, loop, schedule, value
+from shardsim.core import fields
 from shardsim.types import Trainable
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class ArmConfig:
-    """One architecture; all arms share E, D, data, keys and loop."""
+    """One architecture; arms share E, D, data, random keys and the training loop."""
 
     head: value.Head
+    """The value head."""
     trained: bool = True
-    """False: the head stays as it was initialised (a control)."""
+    """false: the head stays as it was initialised (control)."""
     matched: bool = True
-    """Whether the head has to meet the budget of parameters; else it comes as near as
+    """Whether the head has to meet the parameter budget; if false, it comes as close as
     it can."""
 
 

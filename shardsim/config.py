@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import re
 import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,17 +18,29 @@ from typing import Any, TypeVar
 import pydantic
 import yaml
 
-from shardsim import hints, leaves
+from shardsim.core import field_errors
+from shardsim.core.field_errors import ConfigError
+
+__all__ = [
+    "ConfigError",
+    "build",
+    "diff",
+    "digest",
+    "override",
+    "read_yaml",
+    "to_dict",
+    "to_yaml",
+]
 
 T = TypeVar("T")
 
 
-class ConfigError(ValueError):
-    """A config that can't be run; its text is one line for the user."""
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+\Z")
+"""A number with an exponent as in JSON; PyYAML would read 1e-3 as text."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a field said twice is an error, and not the last one's."""
+    """YAML in which 1e-3 is a number and a field that is given twice is an error."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         # not when it is constructed: by then others may be merged into it
@@ -42,119 +55,30 @@ class _Loader(yaml.SafeLoader):
         return node
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes the text that `_Loader` would read as a number."""
+
+
+for _each in (_Loader, _Dumper):
+    _each.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+.0123456789"))
+
+
 def build(cls: type[T], data: Mapping[str, Any]) -> T:
-    """The dataclass that a nested dictionary describes.
+    """The record that a nested dictionary describes.
 
     Raises:
       ConfigError: an unknown key, a wrong type or an impossible value.
     """
-    built: T = _build(cls, data, "")
+    try:
+        built: T = _adapter(typing.cast(Any, cls)).validate_python(data)
+    except pydantic.ValidationError as error:
+        raise ConfigError(field_errors.line(cls, error)) from None
     return built
 
 
-def _build(hint: Any, data: Any, place: str) -> Any:
-    options = hints.dataclasses_of(hint)
-    if data is None and type(None) in typing.get_args(hint):
-        return None
-    if options:
-        return _build_dataclass(options, data, place)
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if (
-        origin is dict
-        and hints.dataclasses_of(arguments[1])
-        and isinstance(data, Mapping)
-    ):
-        return {
-            str(key): _build(arguments[1], inner, _join(place, key))
-            for key, inner in data.items()
-        }
-    if origin is tuple and hints.dataclasses_of(arguments[0]) and _is_list(data):
-        return tuple(
-            _build(arguments[0], inner, _join(place, index))
-            for index, inner in enumerate(data)
-        )
-    return _leaf(hint, data, place)
-
-
-def _build_dataclass(options: tuple[type, ...], data: Any, place: str) -> Any:
-    if not isinstance(data, Mapping):
-        raise ConfigError(f"{place}: got {data!r}; allowed: a mapping of fields")
-    chosen = _choose(options, data, place)
-    fields = {f.name: f for f in dataclasses.fields(chosen)}
-    types_of = typing.get_type_hints(chosen)
-    for key in data:
-        if key not in fields:
-            allowed = ", ".join(fields)
-            raise ConfigError(f"{_join(place, key)}: unknown key; allowed: {allowed}")
-    for name, field in fields.items():
-        no_default = field.default is field.default_factory is dataclasses.MISSING
-        if no_default and name not in data:
-            raise ConfigError(
-                f"{_join(place, name)}: missing, and has no default; allowed: "
-                + hints.wanted(types_of[name])
-            )
-    values = {
-        key: _build(types_of[key], _of_kind(fields[key], inner), _join(place, key))
-        for key, inner in data.items()
-    }
-    try:
-        return chosen(**values)
-    except ConfigError:
-        raise
-    except ValueError as error:
-        # a check of the dataclass's own: its text begins with the field's name
-        raise ConfigError(_join(place, error)) from None
-
-
-def _of_kind(field: dataclasses.Field[Any], data: Any) -> Any:
-    """Fields given without a kind are those of the default's kind."""
-    kind = getattr(field.default, "kind", None)
-    if kind is not None and isinstance(data, Mapping):
-        return {"kind": kind, **data}
-    return data
-
-
-def _leaf(hint: Any, data: Any, place: str) -> Any:
-    try:
-        for said in leaves.misread(hint, data, place):
-            raise ConfigError(said)
-        return _adapter(hint).validate_python(data)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        named = typing.get_origin(hint) is dict  # else words are pydantic's own
-        steps = [step for step in first["loc"] if named or isinstance(step, int)]
-        inner = ".".join(map(str, steps))
-        allowed = str(first["msg"]).replace("a valid tuple", "a list")
-        raise ConfigError(
-            f"{_join(place, inner) if inner else place}: got {first['input']!r}; "
-            f"allowed: {allowed.removeprefix('Input should be ')}"
-        ) from None
-
-
 @functools.cache
-def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
-    finite = pydantic.ConfigDict(allow_inf_nan=False)
-    return pydantic.TypeAdapter(hint, config=finite)
-
-
-def _choose(options: tuple[type, ...], data: Mapping[str, Any], place: str) -> type:
-    if len(options) == 1:
-        return options[0]
-    kinds = {hints.kind_of(option): option for option in options}
-    if str(data.get("kind")) not in kinds:
-        got = repr(data["kind"]) if "kind" in data else "nothing"
-        raise ConfigError(
-            f"{_join(place, 'kind')}: got {got}; allowed: {', '.join(kinds)}"
-        )
-    return kinds[data["kind"]]
-
-
-def _is_list(data: Any) -> bool:
-    return isinstance(data, Sequence) and not isinstance(data, str)
-
-
-def _join(place: str, key: object) -> str:
-    return f"{place}.{key}" if place else str(key)
+def _adapter(cls: Any) -> pydantic.TypeAdapter[Any]:
+    return pydantic.TypeAdapter(cls)
 
 
 def to_dict(config: Any) -> Any:
@@ -172,7 +96,7 @@ def to_dict(config: Any) -> Any:
 
 def to_yaml(config: Any) -> str:
     """The resolved config as YAML that `build` reads back."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False, width=88)
+    return yaml.dump(to_dict(config), Dumper=_Dumper, sort_keys=False, width=88)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -285,7 +209,7 @@ def diff(a: Any, b: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
     found: dict[str, tuple[Any, Any]] = {}
     orders = [k for k in a if k in b], [k for k in b if k in a]
     if orders[0] != orders[1]:
-        found[_join(place, "order")] = orders
+        found[field_errors.join(place, "order")] = orders
     for key in [*a, *(k for k in b if k not in a)]:
-        found |= diff(a.get(key), b.get(key), _join(place, key))
+        found |= diff(a.get(key), b.get(key), field_errors.join(place, key))
     return found

@@ -1,67 +1,74 @@
 """An experiment as a config: everything a run depends on, checked before it starts."""
 
 import contextlib
-import dataclasses
 import os
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import jax
+from pydantic import Field
 
 from shardsim import agent as agents
 from shardsim import config as configs
 from shardsim import exact, loop, phases, schedule
 from shardsim.acting import Acting
-from shardsim.arms import ArmConfig, check_arms, check_spelling, size_arms
+from shardsim.arms import ArmConfig, check_arms, size_arms
 from shardsim.comparison import measures, prediction, rules
 from shardsim.comparison.battery import BatteryConfig, Judged, judged
+from shardsim.core import fields
 from shardsim.types import Trainable
 from shardsim_envs import World
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class OmnibusConfig:
-    """Do two architectures differ more than two seeds of one do?"""
+    """Question 0: do two arms differ more than two seeds of one arm do?"""
 
     contrast: rules.Contrast
-    conditions: tuple[str, ...] = ("in_distribution",)
+    """The two arms of the permutation test."""
+    conditions: Annotated[tuple[str, ...], Field(min_length=1)] = ("in_distribution",)
+    """Conditions whose values the test compares."""
     references: tuple[rules.Contrast, ...] = ()
-    """Other pairs by which the size of the answer can be read."""
+    """Other pairs of arms, which show how large the difference is."""
 
     def __post_init__(self) -> None:
-        if not self.conditions:
-            raise ValueError("conditions: got none; allowed: one or more")
         pairs = (self.contrast, *self.references)
         for field, got in (("conditions", self.conditions), ("references", pairs)):
             if len(set(got)) < len(got):
                 raise ValueError(f"{field}: got one twice; allowed: different ones")
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Experiment:
-    """Everything a run depends on."""
+    """An experiment: a question, arms, their training, and predictions about them."""
 
-    name: str
+    name: fields.Name
+    """Name of the experiment and of its default run folder."""
     question: str
+    """The question in one sentence, for the report."""
     world: World
-    arms: dict[str, ArmConfig]
+    """The environment."""
+    arms: dict[fields.Name, ArmConfig]
+    """The architectures that are compared, by name."""
     train: schedule.TrainConfig
+    """How all arms are trained."""
     predictions: dict[str, prediction.Prediction]
+    """What each hypothesis predicts and how it is judged, by name."""
     omnibus: OmnibusConfig
+    """Test of whether two arms differ at all."""
     agent: agents.AgentConfig = agents.AgentConfig()
+    """Encoder and decoder, which all arms share."""
     battery: BatteryConfig = BatteryConfig()
-    goal: float = 0.95
+    """Levels and conditions in which trained arms are evaluated."""
+    goal: fields.Fraction = 0.95
     """Fraction of the exact optimal return that a trained arm should reach."""
     goal_after: str | None = None
-    """The phase by whose end it should; None is the last one."""
+    """Phase by whose end it should; null: the last one."""
 
     def __post_init__(self) -> None:
-        check_spelling("name", self.name)
         for name in self.arms:
             if name == measures.EXACT:
                 raise ValueError(f"arms: got {name!r}; allowed: names but this one")
-        if not 0 <= self.goal <= 1:
-            raise ValueError(f"goal: got {self.goal}; allowed: 0 to 1")
         if self.train.grid:
             raise ValueError(
                 "train.grid: got values; allowed: none in a comparison, whose unit is "
@@ -72,9 +79,9 @@ class Experiment:
             exact.listable(self.world)
         except ValueError as error:
             raise ValueError(f"{error}; `shardsim train` does without") from None
-        for place, fields in self._worlds():
+        for place, changes in self._worlds():
             try:
-                phases.altered(self.world, fields)
+                phases.altered(self.world, changes)
             except ValueError as error:
                 raise ValueError(f"{place}.{error}") from None
         self._check_names()

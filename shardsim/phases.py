@@ -3,30 +3,34 @@
 import dataclasses
 from typing import Any, Literal
 
+from pydantic import PositiveInt
+
 from shardsim import config as configs
+from shardsim.core import fields
 from shardsim.losses import LossTable
 from shardsim.types import Params, Trainable
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Phase:
-    """One phase, as a list of them makes a schedule."""
+    """One phase of training: who acts, what is learned, and how the env differs."""
 
     name: str
-    updates: int
+    """Name by which predictions and plots refer to the phase."""
+    updates: PositiveInt
+    """Number of updates."""
     data: Literal["walker", "agent", "stored"] = "agent"
-    """Who acts: the goal-agnostic walker, the agent itself, or somebody whose
-    trajectories are in the file `train.stored`."""
+    """Where the trajectories come from: a random walker that ignores reward, the agent
+    itself, or a file."""
     losses: LossTable = LossTable()
+    """Which losses train which part, with their weights."""
     world: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Fields of the world that differ in this phase (rewards, what is shown)."""
+    """Fields of the env that differ in this phase, such as rewards."""
     fresh: bool = False
-    """Whether all episodes begin anew with the phase. Else those under way are played
-    to their end, on levels of the phase before, by the rewards of this one."""
+    """Whether all episodes restart when the phase begins. Otherwise running episodes
+    continue on their levels, with the rewards of this phase."""
 
     def __post_init__(self) -> None:
-        if self.updates < 1:
-            raise ValueError(f"updates: got {self.updates}; allowed: at least 1")
         if self.data == "stored" and (self.world or self.fresh):
             field = "world" if self.world else "fresh"
             raise ValueError(

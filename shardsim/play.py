@@ -1,6 +1,5 @@
 """Worlds under one's own hands and eyes: `shardsim play` and `shardsim show`."""
 
-import dataclasses
 import os
 import select
 import sys
@@ -14,7 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from shardsim import config as configs
-from shardsim import hints, runs
+from shardsim import runs
+from shardsim.core import field_errors, fields
 from shardsim_envs import World, grid, levels, rendering
 
 KEYS = {
@@ -33,16 +33,17 @@ KEY_SECONDS = 0.05
 """An arrow key sends three characters; they come together."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Shown:
-    """A world to look at."""
+    """An environment to look at."""
 
     world: World
+    """The environment."""
 
 
 def world_of(name: str, flags: list[str]) -> World:
     """A world by its kind or its class, with flags `--world.FIELD VALUE`."""
-    every = [hints.kind_of(world) for world in typing.get_args(World)]
+    every = [field_errors.kind_of(world) for world in typing.get_args(World)]
     kinds = {kind.replace("_", ""): kind for kind in every}
     kind = kinds.get(name.lower().replace("_", ""))
     if kind is None:

@@ -2,14 +2,16 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import jax.numpy as jnp
 import numpy as np
+from pydantic import Field, PositiveInt
 
 from shardsim import grids, learning, optimize, rollout, runs, stored, train, value
 from shardsim.acting import Acting, Lookahead
 from shardsim.agent import AgentConfig
+from shardsim.core import fields
 from shardsim.hyper import Hyper
 from shardsim.losses import OBJECTIVES
 from shardsim.phases import Phase
@@ -17,78 +19,67 @@ from shardsim.population import Recipe
 from shardsim.types import Trainable, Trajectory
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class TrainConfig:
-    """One loop for every arm; only the head differs."""
+    """How every arm is trained: phases, batch sizes, algorithm and optimizer."""
 
-    phases: tuple[Phase, ...]
-    num_seeds: int = 8
-    """N, training seeds: the unit of every statistic."""
-    seed: int = 0
-    """Root of all keys of training."""
-    num_envs: int = 16
-    """B, environments of one agent."""
-    num_steps: int = 16
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    """The phases of training, in order."""
+    num_seeds: PositiveInt = 8
+    """N, training seeds of each arm: the unit of every statistic."""
+    seed: fields.Seed = 0
+    """Root of all random keys of training."""
+    num_envs: PositiveInt = 16
+    """B, parallel environments of each agent."""
+    num_steps: PositiveInt = 16
     """T, steps of each environment between two updates."""
-    epochs: int = 4
+    epochs: PositiveInt = 4
     """Passes over the T x B samples of an update."""
-    minibatches: int = 1
-    """Parts of T in which a pass is made, a gradient step each."""
-    pool_size: int = 32
-    """Fresh levels made for each update; episodes that end start again from them."""
-    discount: float = 0.95
-    """gamma."""
-    td_lambda: float = 0.9
-    """lambda of TD(lambda), and of the advantages of a policy gradient."""
+    minibatches: PositiveInt = 1
+    """Gradient steps of a pass, each on its own part of T; a divisor of num_steps."""
+    pool_size: PositiveInt = 32
+    """Initial states generated for each update; finished episodes restart from them."""
+    discount: fields.Decay = 0.95
+    """gamma, the discount of one step."""
+    td_lambda: fields.Fraction = 0.9
+    """lambda of the lambda-return, and of generalised advantage estimation."""
     acting: Acting = Lookahead()
+    """How actions are selected in training."""
     learn: learning.Learn = learning.TD()
-    """What trains D by the `policy` row of the losses, if anything does."""
+    """What trains D through the `policy` row of the losses, if anything does."""
     walker: rollout.Walker = rollout.Walker()
+    """The random walker of self-supervised phases."""
     optimizer: optimize.OptimizerConfig = optimize.OptimizerConfig()
-    mask_fraction: float = 0.25
-    """Chance that a cell is hidden from E where the `masked` loss is in use."""
+    """The optimizer of all parts."""
+    mask_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """Probability that a cell is hidden from E for the `masked` loss."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Type in which E and decoders compute; weights, V and optimiser are float32."""
+    """Type in which E and the decoders compute; weights, V and the optimizer state are
+    float32."""
     stored: str = ""
-    """File of trajectories for phases whose data are `stored`; `shardsim collect`
-    makes one."""
+    """Dataset file for phases that learn from one; `shardsim collect` writes it."""
     grid: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
-    """Values of learning_rate, td_lambda, temperature, entropy or load_balance: every
-    combination is trained with all seeds, in the same program."""
+    """Values of learning_rate, td_lambda, temperature, entropy or load_balance. Every
+    combination is trained with all seeds, in one compiled program."""
     data: Literal["own", "paired"] = "own"
-    """own: each arm learns from its own acting. paired: all learn from the same
-    trajectories, those of `behaviour`, so that what V represents can be told apart
-    from what it brings about."""
+    """`own`: each arm learns from its own behaviour. `paired`: all arms learn from the
+    trajectories of one arm, which separates what V represents from what it causes."""
     behaviour: str | None = None
-    """The arm that acts for all in `paired`; None is the first."""
-    snapshots: int = 8
-    """Times, log-spaced over training, at which V is kept and measured."""
-    chunk_updates: int = 64
-    """Most updates in one compiled call; a signal is heeded between calls."""
-    devices: int = 1
-    """Devices over which the seeds are spread evenly."""
+    """The arm that acts for all arms if data is `paired`; null: the first one."""
+    snapshots: PositiveInt = 8
+    """Checkpoints at which V is saved and measured, log-spaced over training."""
+    chunk_updates: PositiveInt = 64
+    """Most updates in one compiled call; a signal is handled between calls."""
+    devices: PositiveInt = 1
+    """Devices that the seeds are spread over evenly."""
 
     def __post_init__(self) -> None:
-        ones = "num_seeds num_envs num_steps epochs minibatches pool_size snapshots"
-        for field in (*ones.split(), "chunk_updates", "devices"):
-            if getattr(self, field) < 1:
-                _refuse(self, field, "at least 1")
-        if not 0 <= self.seed < 2**32:  # a key keeps no more
-            _refuse(self, "seed", "0 to 2**32 - 1")
-        if not 0 <= self.discount < 1:
-            _refuse(self, "discount", "0 to less than 1")
-        if not 0 <= self.td_lambda <= 1:
-            _refuse(self, "td_lambda", "0 to 1")
         if self.num_steps % self.minibatches:
             _refuse(self, "minibatches", f"a divisor of num_steps, {self.num_steps}")
-        if not 0 < self.mask_fraction < 1:
-            _refuse(self, "mask_fraction", "more than 0 and less than 1")
         grids.check(self.grid, self.learn, self.acting)
         if self.population % self.devices:
             many = "num_seeds times the grid" if self.grid else "num_seeds"
             _refuse(self, "devices", f"a divisor of {many}, {self.population}")
-        if not self.phases:
-            _refuse(self, "phases", "one or more")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases: got names {names}; allowed: different names")

@@ -4,7 +4,6 @@ What `shardsim train` reads. A run folder holds the metrics of every chunk, the 
 and how every arm did in the end.
 """
 
-import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,25 +24,30 @@ from shardsim import (
 )
 from shardsim import agent as agents
 from shardsim import config as configs
-from shardsim.arms import ArmConfig, check_arms, check_spelling, size_arms
+from shardsim.arms import ArmConfig, check_arms, size_arms
+from shardsim.core import fields
 from shardsim.experiment import Experiment
 from shardsim_envs import World
 
 AnyWorld: TypeAlias = World | outside.Gymnax | outside.Gymnasium
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Training:
-    """Everything a run of training depends on."""
+    """A training without predictions: any env, any arms."""
 
-    name: str
+    name: fields.Name
+    """Name of the training and of its default run folder."""
     world: AnyWorld
-    arms: dict[str, ArmConfig]
+    """The environment, one of this project or an external one."""
+    arms: dict[fields.Name, ArmConfig]
+    """The architectures that are trained, by name."""
     train: schedule.TrainConfig
+    """How all arms are trained."""
     agent: agents.AgentConfig = agents.AgentConfig()
+    """Encoder and decoder, which all arms share."""
 
     def __post_init__(self) -> None:
-        check_spelling("name", self.name)
         gated = any(isinstance(arm.head, value.Sharded) for arm in self.arms.values())
         if "load_balance" in self.train.grid and not gated:
             raise ValueError(

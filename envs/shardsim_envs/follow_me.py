@@ -12,13 +12,15 @@ Reference: the follow-me world of jaxgmg.
 """
 
 import dataclasses
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
+from pydantic import Field
 
+from shardsim.core import fields
 from shardsim_envs import checks, grid, mazes, movers
 from shardsim_envs.records import Level, Outcome, State
 from shardsim_envs.world import GridWorld
@@ -48,9 +50,9 @@ class Memory(NamedTuple):
     """Numbers of the beacons, in the order in which the leader takes them."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class FollowMe(GridWorld):
-    """The world and its static parameters."""
+    """A leader visits beacons in the rewarded order in training only."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "trust",
@@ -58,31 +60,24 @@ class FollowMe(GridWorld):
     )
 
     kind: Literal["follow_me"] = "follow_me"
-    size: int = 13
-    """Rows and columns of the board, odd, the wall around it included."""
+    size: checks.MazeSize = 13
+    """Rows and columns of the board, walls included."""
     layout: mazes.Layout = "edges"
-    """How walls lie."""
-    beacons: int = 3
-    """Beacons of a level."""
-    trust: float = 1.0
-    """Chance that the leader of a level takes the beacons in their order."""
+    """How walls are placed."""
+    beacons: Annotated[int, Field(ge=2, le=8)] = 3
+    """Number of beacons in a level."""
+    trust: fields.Fraction = 1.0
+    """Probability that the leader of a level visits the beacons in their order."""
     reward: float = 1.0
-    """Pay of the lit beacon."""
-    max_steps: int = 128
-    """Steps after which the episode is truncated."""
+    """Reward of the lit beacon."""
+    max_steps: checks.MaxSteps = 128
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     def __post_init__(self) -> None:
         room, allowed = checks.room(self, self.beacons + 1)
-        rules = {
-            **checks.maze(self),
-            "beacons": (
-                2 <= self.beacons <= 8 and room,
-                f"2 to 8, with the leader {allowed}",
-            ),
-            "trust": checks.chance(self.trust),
-        }
+        rules = {"beacons": (room, f"2 to 8, with the leader {allowed}")}
         checks.refuse(self, rules)
 
     @property

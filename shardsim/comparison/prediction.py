@@ -9,32 +9,33 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+from pydantic import PositiveFloat
 
 from shardsim.comparison import judge, measures, rules
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Prediction:
-    """One question with what SHARD, NN and one fixed utility (UNI) expect."""
+    """One question, what three hypotheses expect, and how the answer is judged."""
 
     question: str
+    """The question in one sentence, for the report."""
     shard: str
-    """What "V is a bunch of gated, context-specific shards" expects."""
+    """What "V is a collection of gated, context-specific shards" expects."""
     network: str
-    """What "V is a neural network" expects."""
+    """What "V is just a neural network" expects."""
     unitary: str
-    """What one fixed utility expects."""
+    """What "V is one fixed utility" expects."""
     measure: measures.Measure
+    """The statistic of one seed of one arm."""
     rule: rules.Rule
-    unitary_within: float | None = None
-    """Both arms within this of V*'s own level: that is what one utility does. None
-    where it expects what the others do, so that it can't be told from them."""
+    """How the statistics of all seeds decide between the hypotheses."""
+    unitary_within: PositiveFloat | None = None
+    """Both arms within this distance of the statistic of V* count as one fixed utility;
+    null where it expects the same as another hypothesis."""
 
     def __post_init__(self) -> None:
-        if self.unitary_within is not None and not self.unitary_within > 0:
-            raise ValueError(
-                f"unitary_within: got {self.unitary_within}; allowed: more than 0"
-            )
         if self.unitary_within is not None and self.rule.unitary is not None:
             raise ValueError(
                 f"unitary_within: got {self.unitary_within} with rule.unitary; "

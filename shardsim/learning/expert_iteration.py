@@ -1,16 +1,16 @@
 """D learns what a search that uses D and V found: AlphaGo Zero's rule."""
 
-import dataclasses
 from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from shardsim.core import fields
 from shardsim.learning.base import Sample
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class ExpertIteration:
     """Cross-entropy of D with the improved policy of the search that acted.
 

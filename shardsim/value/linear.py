@@ -1,18 +1,18 @@
 """V is a linear function of the features: the smallest head."""
 
-import dataclasses
 from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from shardsim.core import fields
 from shardsim.value import base
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Linear:
-    """A linear read-out. It has no width, so no budget can be met by it."""
+    """A linear value head. It has no width, so it can't meet a parameter budget."""
 
     kind: Literal["linear"] = "linear"
 

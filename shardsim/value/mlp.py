@@ -1,6 +1,5 @@
 """V is a neural network: one part."""
 
-import dataclasses
 import itertools
 from typing import Literal
 
@@ -8,23 +7,22 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
+from pydantic import PositiveInt
 
 from shardsim import layers
+from shardsim.core import fields
 from shardsim.value import base
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class MLP:
-    """A monolithic V; the width of its last layer is solved from the budget."""
+    """One monolithic value network; its last width is solved from the budget."""
 
     kind: Literal["mlp"] = "mlp"
-    before: tuple[int, ...] = ()
-    """Units of layers before the last one."""
+    before: tuple[PositiveInt, ...] = ()
+    """Units of the hidden layers before the last one."""
     activation: Literal["relu", "tanh"] = "relu"
-
-    def __post_init__(self) -> None:
-        if any(width < 1 for width in self.before):
-            raise ValueError(f"before: got {self.before}; allowed: numbers >= 1")
+    """Nonlinearity of the hidden layers."""
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs

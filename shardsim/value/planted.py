@@ -1,6 +1,5 @@
 """V with one shard for each true context, opened by hand: the positive control."""
 
-import dataclasses
 from typing import Literal
 
 import jax
@@ -9,12 +8,13 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from shardsim import layers
+from shardsim.core import fields
 from shardsim.value import base
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Planted:
-    """Shards whose gates are the world's own context, which no other head sees."""
+    """Shards gated by the true context of the env, which no other head sees."""
 
     kind: Literal["planted"] = "planted"
 

@@ -1,6 +1,5 @@
 """P12: what happens when two contexts that were trained apart are met together."""
 
-import dataclasses
 from typing import Any, Literal
 
 import numpy as np
@@ -8,15 +7,18 @@ from jaxtyping import Float
 
 from shardsim.comparison import battery
 from shardsim.comparison.measures import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Conflict:
-    """Do bids in the conflict add up, or does the better one alone count?"""
+    """P2: do the values of two goals add up in a conflict, or does the better count?"""
 
     kind: Literal["conflict"] = "conflict"
     together: str = "conflict"
+    """Condition in which both goals are present."""
     alone: tuple[str, str] = ("only_0", "only_1")
+    """Conditions in which only one of the goals is."""
 
     def __post_init__(self) -> None:
         base.check_different("alone", self.conditions)

@@ -5,7 +5,6 @@ the corner" can't be told apart; at a decision square of a level whose cheese li
 elsewhere they can. Symbols: M levels with such a square, A actions.
 """
 
-import dataclasses
 import functools
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -17,6 +16,7 @@ from jaxtyping import Float, Int
 from shardsim import exact
 from shardsim.comparison import battery
 from shardsim.comparison.measures import base
+from shardsim.core import fields
 from shardsim.programs import program
 
 
@@ -96,14 +96,15 @@ def _states_at(
     return (position == at[:, None]).all(axis=-1).argmax(axis=-1)
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class TwoGoals:
-    """P1: are both goals sought, each of them competently?"""
+    """P1: does the agent seek both goals, and reach each of them?"""
 
     NEEDS: ClassVar[type] = HasDecisions
 
     kind: Literal["two_goals"] = "two_goals"
     condition: str = "anywhere"
+    """Condition that is measured."""
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -182,14 +183,15 @@ def _chance(goal: exact.Table, chosen: jax.Array, steps: int) -> jax.Array:
     return jax.vmap(jax.vmap(one), in_axes=(None, 0))(goal, chosen)
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Similarity:
-    """P3: does the pull of the cheese fade away from where it was reinforced?"""
+    """P3: does the pull of the cheese fade with distance from where it was rewarded?"""
 
     NEEDS: ClassVar[type] = HasDecisions
 
     kind: Literal["similarity"] = "similarity"
     condition: str = "anywhere"
+    """Condition that is measured."""
 
     @property
     def conditions(self) -> tuple[str, ...]:

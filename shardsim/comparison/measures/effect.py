@@ -1,25 +1,27 @@
 """P11: what V makes of a thing that was never reinforced."""
 
-import dataclasses
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from shardsim.comparison.measures import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Effect:
-    """Change of V between two conditions that differ in one thing."""
+    """P11: change of V between two conditions that differ in one thing."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("known",)
 
     kind: Literal["effect"] = "effect"
     present: str = "with_cue"
+    """Condition with the thing."""
     absent: str = "without_cue"
+    """Condition without the thing."""
     known: tuple[str, str] = ("only_0", "only_1")
-    """Two conditions known to differ in value: the rows `arm/known`, by which a
-    control shows that the statistic can find an effect at all."""
+    """Two conditions that are known to differ in value: the row `ARM/known`, a positive
+    control of the statistic."""
 
     def __post_init__(self) -> None:
         base.check_different("absent", (self.present, self.absent))

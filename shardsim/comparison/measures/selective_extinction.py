@@ -1,6 +1,5 @@
 """P13: what paid in one context pays no more; does only V of that context go?"""
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -9,9 +8,10 @@ from jaxtyping import Float
 
 from shardsim.comparison import battery
 from shardsim.comparison.measures import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class SelectiveExtinction:
     """Let V of one context be unlearnt; see what V of another, not met, loses."""
 
@@ -22,18 +22,18 @@ class SelectiveExtinction:
 
     kind: Literal["selective_extinction"] = "selective_extinction"
     learnt: str = "acquisition"
-    """The phase after which V is whole."""
+    """Phase after which V is fully learned."""
     unlearnt: str = "extinction"
-    """The phase after which V of the extinguished context is gone."""
+    """Phase after which V of the extinguished context is gone."""
     extinguished: str = "only_0"
-    """The condition that paid in the one phase and not in the other."""
+    """Condition that is rewarded in the first phase and not in the second."""
     kept: str = "only_1"
-    """The condition whose V nothing spoke against."""
+    """Condition that the second phase does not show, so that its V could stay."""
     same: str = "only_0_with_cue"
-    """Another condition of the extinguished context: the row `arm/same`, by which a
-    control shows that the statistic is 0 where there is nothing to tell apart."""
-    least: float = 0.1
-    """A drop below this is no extinction: selectivity is then 0."""
+    """Another condition of the extinguished context: the row `ARM/same`, a control in
+    which the selectivity should be 0."""
+    least: fields.Fraction = 0.1
+    """Smallest drop that counts as extinction; below it the selectivity is 0."""
 
     def __post_init__(self) -> None:
         base.check_different("kept", self.conditions)
@@ -41,7 +41,6 @@ class SelectiveExtinction:
             raise ValueError(
                 f"unlearnt: got {self.unlearnt!r}; allowed: another phase than learnt"
             )
-        base.check_fraction("least", self.least)
 
     @property
     def conditions(self) -> tuple[str, ...]:

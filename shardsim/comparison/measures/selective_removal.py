@@ -1,19 +1,20 @@
 """P6: switch one part of V off; does only its own behaviour go?"""
 
-import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
+from pydantic import Field
 
 from shardsim.comparison import battery
 from shardsim.comparison.measures import base
+from shardsim.core import fields
 
 DRAWS = 4
 """Random orders of the groups, by whose mean S by chance is told."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class SelectiveRemoval:
     """Remove the part that serves one context; see what the others lose."""
 
@@ -21,19 +22,15 @@ class SelectiveRemoval:
     VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed
     kind: Literal["selective_removal"] = "selective_removal"
     condition: str = "in_distribution"
-    parts: int = 8
-    """Into how many groups the units of a head without shards of its own are cut, by
-    how much they count for the context."""
+    """Condition that is measured."""
+    parts: Annotated[int, Field(ge=2)] = 8
+    """Groups into which the units of a head without shards are divided, by their
+    contribution to the context."""
     replace: Literal["zero", "mean"] = "zero"
-    """What stands in for a removed unit: nothing, or its mean over the states by which
-    the part was chosen."""
-    least: float = 0.1
-    """A drop of the target below this is no removal: selectivity is then 0."""
-
-    def __post_init__(self) -> None:
-        if self.parts < 2:
-            raise ValueError(f"parts: got {self.parts}; allowed: at least 2")
-        base.check_fraction("least", self.least)
+    """What replaces an ablated unit: zero, or its mean over the states by which the
+    group was chosen."""
+    least: fields.Fraction = 0.1
+    """Smallest drop of the target that counts; below it the selectivity is 0."""
 
     @property
     def conditions(self) -> tuple[str, ...]:

@@ -1,19 +1,20 @@
 """How far a learned V is from the exact value."""
 
-import dataclasses
 from typing import Literal
 
 import numpy as np
 
 from shardsim.comparison.measures import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class ValueAccuracy:
-    """Root mean squared error over reachable states, over the spread of V*."""
+    """Root mean squared error of V over reachable states, divided by the sd of V*."""
 
     kind: Literal["value_error"] = "value_error"
     condition: str = "in_distribution"
+    """Condition that is measured."""
 
     @property
     def conditions(self) -> tuple[str, ...]:
