@@ -103,8 +103,22 @@ def _training_commands(add: Callable[..., Any]) -> None:
     collect.add_argument("--overwrite", action="store_true", help="replace a file")
     collect.add_argument("--arm", help="arm of the run that acts")
     collect.add_argument("--updates", type=int, default=16, help="rollouts (16)")
-    config = add("config", _config, "print the resolved config")
-    config.add_argument("file", type=Path, help="config, a YAML file")
+    config = add("config", _config, "print the resolved config, or explain its fields")
+    config.add_argument("file", type=Path, nargs="?", help="config, a YAML file")
+    config.add_argument(
+        "--explain",
+        nargs="?",
+        const="",
+        metavar="FIELD",
+        help="tell meaning, range, default and choices of a field (none: the top)",
+    )
+    config.add_argument(
+        "--schema",
+        nargs="?",
+        const="experiment",
+        choices=("experiment", "training"),
+        help="print the JSON Schema of a config, for editors (experiment)",
+    )
     resume = add("resume", _resume, "go on with a run that was stopped")
     resume.add_argument("run", type=Path)
 
@@ -206,9 +220,21 @@ def _finish(found: Any, folder: Path) -> int:
 
 
 def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim import config
+    from shardsim import config, training
 
-    print(config.to_yaml(_read(known.file, flags, "either")), end="")
+    if known.schema is not None:
+        from shardsim.core import config_schema
+
+        print(config_schema.to_json(training.ROOTS[known.schema]), end="")
+    elif known.explain is not None:
+        data = None
+        if known.file is not None:
+            data = config.override(config.read_yaml(known.file), flags)
+        print(training.explain(known.explain, data))
+    elif known.file is None:
+        raise config.ConfigError("file: got nothing; allowed: a YAML file")
+    else:
+        print(config.to_yaml(_read(known.file, flags, "either")), end="")
     return 0
 
 

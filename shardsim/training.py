@@ -4,6 +4,7 @@ What `shardsim train` reads. A run folder holds the metrics of every chunk, the 
 and how every arm did in the end.
 """
 
+import contextlib
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +26,7 @@ from shardsim import (
 from shardsim import agent as agents
 from shardsim import config as configs
 from shardsim.arms import ArmConfig, check_arms, size_arms
-from shardsim.core import fields
+from shardsim.core import config_schema, fields
 from shardsim.experiment import Experiment
 from shardsim_envs import World
 
@@ -90,6 +91,10 @@ class Training:
         return size_arms(self.arms, self.agent, self.world)
 
 
+ROOTS: Mapping[str, type] = {"experiment": Experiment, "training": Training}
+"""What a config file may hold."""
+
+
 def load(folder: Path) -> Experiment | Training:
     """What a run folder is a run of."""
     return read(configs.read_yaml(folder / runs.MARK))
@@ -114,6 +119,23 @@ def read(data: dict[str, Any]) -> Experiment | Training:
     if "predictions" in data:
         return configs.build(Experiment, data)
     return configs.build(Training, data)
+
+
+def explain(field: str, data: Mapping[str, Any] | None = None) -> str:
+    """What a field of a config means and allows; without a file, in either kind.
+
+    Raises:
+      ConfigError: neither an experiment nor a training has such a field.
+    """
+    if data is not None:
+        root = ROOTS["experiment" if "predictions" in data else "training"]
+        return config_schema.explain(root, field, data)
+    try:
+        return config_schema.explain(Experiment, field)
+    except configs.ConfigError:
+        with contextlib.suppress(configs.ConfigError):
+            return config_schema.explain(Training, field)
+        raise
 
 
 def run(
