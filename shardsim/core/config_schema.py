@@ -20,8 +20,7 @@ import yaml
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from shardsim import config
-from shardsim.core import field_errors, fields
+from shardsim.core import config, field_errors, fields
 
 WIDTH = 88
 DEFAULT_KIND = "x-default-kind"

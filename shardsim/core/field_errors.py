@@ -205,8 +205,8 @@ def _described(hint: Any) -> str:
         return " or ".join(_described(m) for m in inner if m is not type(None))
     many = f" of {limits}" if limits else ""
     if origin is dict:
-        names = f"{limits} names" if limits else "names"
-        return f"a mapping of {names}, each to {describe(inner[1])}"
+        keys = f"{limits} names" if limits else "names"
+        return f"a mapping of {keys}, each to {describe(inner[1])}"
     if origin is tuple and inner[-1] is ...:
         return f"a list{many}, each {describe(inner[0])}"
     if origin is tuple:

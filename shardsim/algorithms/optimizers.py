@@ -1,0 +1,184 @@
+"""The only file that calls optax: one optimiser for each part of the agent."""
+
+from typing import Any, Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, Float, Int, PyTree
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
+
+from shardsim.agents.agent import PARTS, Agent
+from shardsim.core import fields
+
+
+@fields.record
+class Adam:
+    """Adam; AdamW if `weight_decay` is above 0."""
+
+    kind: Literal["adam"] = "adam"
+    b1: fields.Decay = 0.9
+    """Decay of the running mean of gradients."""
+    b2: fields.Decay = 0.999
+    """Decay of the running mean of squared gradients."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator for numerical stability."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Weight decay, decoupled from the gradient (AdamW)."""
+
+
+@fields.record
+class RMSProp:
+    """Gradients divided by the root of their running mean square."""
+
+    kind: Literal["rmsprop"] = "rmsprop"
+    decay: fields.Decay = 0.99
+    """Decay of the running mean of squared gradients."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator for numerical stability."""
+
+
+@fields.record
+class SGD:
+    """Plain gradient descent, with or without momentum."""
+
+    kind: Literal["sgd"] = "sgd"
+    momentum: fields.Decay = 0.0
+    """Decay of the running sum of gradients; 0 is plain descent."""
+
+
+Rule: TypeAlias = Adam | RMSProp | SGD
+
+
+@fields.record
+class Schedule:
+    """Learning rate over training, as a multiple of `learning_rate`."""
+
+    kind: Literal["constant", "linear", "cosine"] = "constant"
+    """Shape of the decay from 1 to `final` over all updates."""
+    final: fields.Fraction = 0.0
+    """Multiple at the end of training; a constant schedule ignores it."""
+    warmup: NonNegativeInt = 0
+    """Number of updates over which the learning rate rises linearly at the start."""
+
+
+@fields.record
+class OptimizerConfig:
+    """The optimizer, the same for every part of every arm."""
+
+    learning_rate: PositiveFloat = 1e-3
+    """Step size."""
+    clip_norm: PositiveFloat = 1.0
+    """Largest norm of a gradient; a larger one is scaled down to it."""
+    clip_over: Literal["part", "agent"] = "part"
+    """Whose gradient norm is clipped: that of each part (encoder, decoder, value,
+    auxiliary), so that no part shrinks the steps of another, or that of the whole
+    agent, as implementations of PPO do."""
+    rule: Rule = Adam()
+    """The update rule: Adam, RMSProp or SGD."""
+    schedule: Schedule = Schedule()
+    """Learning rate over training."""
+
+
+def _transform(config: OptimizerConfig) -> optax.GradientTransformation:
+    """Directions; the learning rate is data and multiplies them afterwards."""
+    clip = (
+        optax.clip_by_global_norm(config.clip_norm)
+        if config.clip_over == "part"
+        else optax.identity()
+    )
+    match config.rule:
+        case Adam(b1=b1, b2=b2, eps=eps, weight_decay=decay):
+            adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
+            if decay == 0:
+                return optax.chain(clip, adam)
+            return optax.chain(clip, adam, optax.add_decayed_weights(decay))
+        case RMSProp(decay=decay, eps=eps):
+            return optax.chain(clip, optax.scale_by_rms(decay=decay, eps=eps))
+        case SGD(momentum=momentum):
+            return optax.chain(clip, optax.trace(decay=momentum))
+
+
+def rate(
+    config: OptimizerConfig,
+    learning_rate: Float[Array, ""],
+    update: Int[Array, ""],
+    total: int,
+) -> Float[Array, ""]:
+    """The learning rate of an update, of `total` in the run."""
+    plan = config.schedule
+    if plan.kind == "constant" and plan.warmup == 0:
+        return learning_rate
+    down = max(total - plan.warmup, 1)
+    match plan.kind:
+        case "constant":
+            after = optax.constant_schedule(1.0)
+        case "linear":
+            after = optax.linear_schedule(1.0, plan.final, down)
+        case "cosine":
+            after = optax.cosine_decay_schedule(1.0, down, plan.final)
+    with jax.numpy_dtype_promotion("standard"):
+        rise = jnp.minimum((update + 1) / (plan.warmup + 1), 1.0)
+        factor = rise * after(jnp.maximum(update - plan.warmup, 0))
+    return learning_rate * jnp.asarray(factor, jnp.float32)
+
+
+def init(config: OptimizerConfig, agent: Agent) -> dict[str, PyTree]:
+    """Optimiser state by part, so that parts can be frozen or handed on apart."""
+    return {part: init_part(config, getattr(agent, part)) for part in PARTS}
+
+
+def init_part(config: OptimizerConfig, part: Any) -> PyTree:
+    """Optimiser state of one part; nothing, where it has no parameters."""
+    arrays = nnx.split(part)[1]
+    if not jax.tree.leaves(arrays):
+        return ()
+    return _transform(config).init(ravel_pytree(arrays)[0])
+
+
+def by_part(gradients: Agent) -> dict[str, Float[Array, " P"]]:
+    """All leaves of each part that has any as one vector, of its P parameters.
+
+    A step is then a few long operations and not a few for each leaf, which is faster to
+    compile and, where leaves are small, to run.
+    """
+    parts = nnx.split(gradients)[1]
+    return {str(name): ravel_pytree(part)[0] for name, part in parts.items()}
+
+
+def apply(
+    config: OptimizerConfig,
+    agent: Agent,
+    gradients: dict[str, Float[Array, " P"]],
+    state: dict[str, PyTree],
+    moved: frozenset[str],
+    step: Float[Array, ""],
+) -> tuple[Agent, dict[str, PyTree]]:
+    """One step of every part in `moved`; the others stay as they are, bit for bit.
+
+    Args:
+      gradients: as `by_part` makes them.
+      step: the learning rate.
+    """
+    optimizer = _transform(config)
+    graphdef, arrays = nnx.split(agent)
+    new, new_state = dict(arrays), dict(state)
+    slopes = {part: gradients[part] for part in sorted(moved & set(new))}
+    if config.clip_over == "agent":
+        shrink = config.clip_norm / jnp.maximum(global_norm(slopes), config.clip_norm)
+        slopes = jax.tree.map(lambda leaf: leaf * shrink, slopes)
+    for part, slope in slopes.items():
+        flat, unravel = ravel_pytree(arrays[part])
+        # optax mixes Python and array numbers: fails under strict promotion
+        with jax.numpy_dtype_promotion("standard"):
+            updates, new_state[part] = optimizer.update(slope, state[part], flat)
+            new[part] = optax.apply_updates(arrays[part], unravel(updates * -step))
+    return nnx.merge(graphdef, nnx.State(new)), new_state
+
+
+def global_norm(tree: PyTree) -> Any:
+    """Square root of the sum of squares over all leaves."""
+    leaves = jax.tree.leaves(tree)
+    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in leaves))

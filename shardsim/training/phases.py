@@ -1,0 +1,67 @@
+"""A phase of a schedule: its world, its data, and what learns."""
+
+import dataclasses
+from typing import Any, Literal
+
+from pydantic import PositiveInt
+
+from shardsim.algorithms.losses import LossTable
+from shardsim.core import config as configs
+from shardsim.core import fields
+from shardsim.core.types import Params, Trainable
+
+
+@fields.record
+class Phase:
+    """One phase of training: who acts, what is learned, and how the env differs."""
+
+    name: str
+    """Name by which predictions and plots refer to the phase."""
+    updates: PositiveInt
+    """Number of updates."""
+    data: Literal["walker", "agent", "stored"] = "agent"
+    """Where the trajectories come from: a random walker that ignores reward, the agent
+    itself, or a file."""
+    losses: LossTable = LossTable()
+    """Which losses train which part, with their weights."""
+    world: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """Fields of the env that differ in this phase, such as rewards."""
+    fresh: bool = False
+    """Whether all episodes restart when the phase begins. Otherwise running episodes
+    continue on their levels, with the rewards of this phase."""
+
+    def __post_init__(self) -> None:
+        if self.data == "stored" and (self.world or self.fresh):
+            field = "world" if self.world else "fresh"
+            raise ValueError(
+                f"{field}: got {getattr(self, field)!r}; allowed with data 'stored': "
+                "nothing, for no world is played"
+            )
+
+
+def params_of(env: Trainable, phase: Phase) -> Params:
+    """The world of a phase.
+
+    Raises:
+      ValueError: a field that no phase may change, or that the world refuses.
+    """
+    return altered(env, phase.world).params()
+
+
+def altered(env: Trainable, fields: dict[str, Any]) -> Trainable:
+    """The world with some of its scheduled fields changed."""
+    for field in fields:
+        if field not in env.SCHEDULED:
+            allowed = ", ".join(env.SCHEDULED) or "none in this world"
+            raise ValueError(f"world.{field}: unknown key; allowed: {allowed}")
+    if not fields:
+        return env
+    try:
+        other = configs.build(type(env), {**configs.to_dict(env), **fields})
+    except ValueError as error:
+        raise ValueError(f"world.{error}") from None
+    if other.observation_shape != env.observation_shape:
+        raise ValueError(
+            f"world: got {fields!r}; allowed: what leaves the observation as it is"
+        )
+    return other
