@@ -1,18 +1,16 @@
 """YAML files: what is no tree of fields, or is for the other command, is one line."""
 
-import dataclasses
-
 import pytest
 
 from shardsim import cli
-from shardsim.core import config
+from shardsim.core import config, fields
 
 
 def lines(capsys):
     return capsys.readouterr().err.strip().splitlines()
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Named:
     name: str
 
