@@ -20,6 +20,7 @@ from shardsim.agents import agent as agents
 from shardsim.algorithms import losses, optimizers, update_step
 from shardsim.core.types import Trainable
 from shardsim.training import external_envs, phases, population, schedule
+from shardsim.training.config import TrainConfig
 
 JOINT = losses.LossTable(
     policy=losses.Moves(encoder=1.0, decoder=1.0),
@@ -35,7 +36,7 @@ class Task(NamedTuple):
     agent: agents.AgentConfig
     head: value.Head
     width: int
-    config: schedule.TrainConfig
+    config: TrainConfig
 
     @property
     def steps(self) -> int:
@@ -101,7 +102,7 @@ def devices(num_seeds: int) -> int:
 def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
     """PureJaxRL's settings: what is seen goes into two networks of 64 and 64 tanh."""
     phase = phases.Phase("train", updates, losses=JOINT)
-    config = schedule.TrainConfig(
+    config = TrainConfig(
         phases=(phase,),
         num_seeds=num_seeds,
         num_envs=num_envs,
@@ -135,7 +136,7 @@ def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
 def corner(num_seeds: int = 1, updates: int = 10_000) -> Task:
     """A corner maze as in jaxgmg: the same levels, time limit and reward."""
     world = worlds.CornerMaze(size=13, layout="tree", region=5, max_steps=128)
-    config = schedule.TrainConfig(
+    config = TrainConfig(
         phases=(phases.Phase("train", updates, losses=JOINT),),
         num_seeds=num_seeds,
         num_envs=256,

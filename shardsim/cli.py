@@ -146,13 +146,14 @@ def _reading_commands(add: Callable[..., Any]) -> None:
 
 def _read(file: Path, flags: Sequence[str], built: str) -> Any:
     """What a config file and flags say, as `experiment`, `standalone` or `either`."""
+    from shardsim.commands import devices
     from shardsim.core import config
-    from shardsim.evaluation import experiment
+    from shardsim.evaluation import experiment, load
     from shardsim.training import standalone
 
     data = config.override(config.read_yaml(file), flags)
-    standalone.check_kind(data, built, file)
-    experiment.offer_devices(data)
+    load.check_kind(data, built, file)
+    devices.offer_devices(data)
     found: Any
     match built:
         case "experiment":
@@ -160,8 +161,8 @@ def _read(file: Path, flags: Sequence[str], built: str) -> Any:
         case "training":
             found = config.build(standalone.Training, data)
         case _:
-            found = standalone.read(data)
-    experiment.check_new(found)
+            found = load.read(data)
+    devices.check_new(found)
     return found
 
 
@@ -247,15 +248,16 @@ def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def _resume(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
+    from shardsim.commands import devices
     from shardsim.core import config
-    from shardsim.evaluation import experiment
+    from shardsim.evaluation import load
     from shardsim.storage import run_folder
     from shardsim.training import standalone
 
     folder = run_folder.find(known.run)
-    experiment.offer_devices(config.read_yaml(folder / run_folder.MARK))
-    found = standalone.load(folder)
-    experiment.check_there(found)
+    devices.offer_devices(config.read_yaml(folder / run_folder.MARK))
+    found = load.load(folder)
+    devices.check_there(found)
     run_folder.complete(folder)
     if isinstance(found, standalone.Training):
         return _finish_training(found, folder)

@@ -155,3 +155,15 @@ def walker_policy(env: Environment) -> Policy:
         return jax.vmap(one)(plan, states, noise)
 
     return policy
+
+
+def draw(
+    kept: Trajectory, num_steps: int, num_envs: int, key: Key[Array, ""]
+) -> Trajectory:
+    """A stretch of `num_steps` steps of each of `num_envs` environments, at random."""
+    steps, envs = kept.reward.shape
+    first_key, which_key = jax.random.split(key)
+    first = jax.random.randint(first_key, (num_envs,), 0, steps - num_steps + 1)
+    which = jax.random.randint(which_key, (num_envs,), 0, envs)
+    times = first[None] + jnp.arange(num_steps)[:, None]
+    return jax.tree.map(lambda leaf: leaf[times, which[None]], kept)

@@ -30,7 +30,6 @@ from shardsim.algorithms import (
 )
 from shardsim.algorithms.hyperparameters import Hyper
 from shardsim.core.types import Environment, Params, State, Trainable, Trajectory
-from shardsim.storage import datasets
 
 
 class Setting(NamedTuple):
@@ -97,7 +96,7 @@ def gather(setting: Setting, carry: Carry, source: Source) -> tuple[Carry, Traje
     key = data_key(carry.key, carry.update)
     if setting.data == "stored":
         kept = typing.cast(Trajectory, source.kept)  # `schedule.kept` loads it
-        return carry, datasets.draw(kept, setting.num_steps, setting.num_envs, key)
+        return carry, rollout.draw(kept, setting.num_steps, setting.num_envs, key)
     trajectory, states = collect(setting, carry.learners[0], carry.states, key, source)
     return carry._replace(states=states), trajectory
 

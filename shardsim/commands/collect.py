@@ -10,13 +10,13 @@ from jaxtyping import Array
 
 from shardsim.algorithms import update_step
 from shardsim.core import config as configs
-from shardsim.storage import datasets, run_folder
+from shardsim.evaluation import load
+from shardsim.storage import datasets, run_folder, weights
 from shardsim.training import (
     external_envs,
     phases,
     population,
     schedule,
-    standalone,
     sweep,
 )
 
@@ -89,13 +89,13 @@ def _run(folder: Path, flags: list[str]) -> Any:
             f"{flags[0]}: got a flag with the folder of a run; allowed: none, for its "
             "config is what it was trained by"
         )
-    return _in_program(standalone.load(run_folder.find(folder)))
+    return _in_program(load.load(run_folder.find(folder)))
 
 
 def _config(path: Path, flags: list[str]) -> Any:
     """What a config says, changed by flags."""
     data = configs.override(configs.read_yaml(path), flags)
-    return _in_program(standalone.read(data))
+    return _in_program(load.read(data))
 
 
 def _in_program(found: Any) -> Any:
@@ -125,7 +125,7 @@ def _carry(
 def _with_weights(carry: update_step.Carry, path: Path) -> update_step.Carry:
     """The same carry with the weights of a file in its first arm."""
     learner = carry.learners[0]
-    agent = run_folder.filled(learner.agent, run_folder.read_arrays(path))
+    agent = weights.filled(learner.agent, run_folder.read_arrays(path))
     return carry._replace(learners=(learner._replace(agent=agent),))
 
 

@@ -16,7 +16,7 @@ from shardsim.core import config
 from shardsim.evaluation.experiment import Experiment
 from shardsim.reports.verdicts import html, sections
 from shardsim.storage import run_folder
-from shardsim.training import loop, schedule
+from shardsim.training import arms, loop, schedule
 from shardsim.training.standalone import Training, mean_of
 
 
@@ -42,7 +42,7 @@ def bar(experiment: Experiment | Training) -> Iterator[loop.Progress]:
         task = shown.add_task("", total=total, note="compiling")
 
         def moved(arm: str, update: int, row: dict[str, Any]) -> None:
-            before = done.get(arm, 0 if arm == loop.SHARED else stem)
+            before = done.get(arm, 0 if arm == arms.SHARED else stem)
             done[arm] = update
             reward = mean_of(row["reward per episode"])
             told = "-" if reward is None else f"{reward:.2f}"

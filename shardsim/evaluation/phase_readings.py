@@ -6,7 +6,7 @@ from shardsim.agents import agent as agents
 from shardsim.evaluation import battery, measures
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import run_folder, snapshots
-from shardsim.training import loop, phases, schedule
+from shardsim.training import arms, phases, schedule
 
 
 def read(
@@ -35,7 +35,7 @@ def read(
 
 
 def _kept(
-    experiment: Experiment, arm: loop.Arm, phase: str, folder: Path
+    experiment: Experiment, arm: arms.Arm, phase: str, folder: Path
 ) -> agents.Agent:
     end = schedule.ends(experiment.train)[phase]
     arrays = run_folder.read_arrays(snapshots.place(folder, arm.name, end))

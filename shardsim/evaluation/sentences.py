@@ -1,14 +1,12 @@
 """What is found, in sentences: estimates with their intervals, and why a verdict."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from shardsim.core import statistics
 from shardsim.evaluation import rules
-from shardsim.reports.verdicts import html
 
 
 class Case(NamedTuple):
@@ -63,18 +61,3 @@ def reason(case: Case, effect: statistics.Interval, verdict: str, p: float) -> s
         "undecided": f"{got}; at this number of seeds neither a difference beyond the "
         f"margin {rule.margin:g} nor its absence is shown (p = {p:.3g}).",
     }[verdict]
-
-
-def looked_at(results: Mapping[str, Any]) -> str:
-    """By whose acting arms are looked at, where it is not that of training."""
-    acts = results.get("acting", {})  # none in runs of before
-    if len(set(acts.values())) < 2:
-        return ""
-    got = ", ".join(
-        f"{name} {html.share(arm['mean return fraction looked at'])}"
-        for name, arm in results["arms"].items()
-    )
-    return (
-        f"Returns are of the acting of training: {acts['training']}. All else is "
-        f"looked at with {acts['looked at']}, which returns {got}. "
-    )

@@ -1,6 +1,6 @@
 """Arms: the architectures of a comparison, their widths, and what suits them not."""
 
-import re
+import dataclasses
 
 from shardsim import algorithms
 from shardsim.agents import agent as agents
@@ -8,7 +8,20 @@ from shardsim.agents import encoders, value
 from shardsim.core import config as configs
 from shardsim.core import fields
 from shardsim.core.types import Trainable
-from shardsim.training import loop, schedule
+from shardsim.training.config import TrainConfig
+
+SHARED = "shared"
+"""In the place of an arm, for the phases that all arms share."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One architecture of the comparison."""
+
+    name: str
+    head: value.Head
+    width: int
+    trained: bool
 
 
 @fields.record
@@ -26,7 +39,7 @@ class ArmConfig:
 
 def size_arms(
     arms: dict[str, ArmConfig], agent: agents.AgentConfig, world: Trainable
-) -> tuple[loop.Arm, ...]:
+) -> tuple[Arm, ...]:
     """Every arm with the width at which it meets the budget, or comes nearest to it.
 
     Raises:
@@ -45,25 +58,16 @@ def size_arms(
             width = solve(arm.head, features, contexts, agent.budget)
         except ValueError as error:
             raise configs.ConfigError(f"agent.{error} (arm {name})") from None
-        sized.append(loop.Arm(name, arm.head, width, arm.trained))
+        sized.append(Arm(name, arm.head, width, arm.trained))
     return tuple(sized)
 
 
-def check_spelling(place: str, name: str) -> None:
-    """Names of experiments and arms are names of files."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-        raise ValueError(
-            f"{place}: got {name!r}; allowed: letters, digits, - and _, 64 at most"
-        )
-
-
 def check_arms(
-    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
+    arms: dict[str, ArmConfig], world: Trainable, train: TrainConfig
 ) -> None:
     """Refuse names, and heads that don't suit the world or the rule."""
     for name in arms:
-        check_spelling("arms", name)
-        if name == loop.SHARED:
+        if name == SHARED:
             raise ValueError(f"arms: got {name!r}; allowed: names but this one")
     trained = [name for name, arm in arms.items() if arm.trained]
     if not trained:
@@ -93,7 +97,7 @@ def check_arms(
 
 
 def _check_heads(
-    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
+    arms: dict[str, ArmConfig], world: Trainable, train: TrainConfig
 ) -> None:
     clipped = isinstance(train.learn, algorithms.PPO) and train.learn.value_clip
     sources = len(world.reward_sources)

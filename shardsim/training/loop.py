@@ -21,13 +21,13 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from shardsim.agents import agent as agents
-from shardsim.agents import value
 from shardsim.algorithms import metrics, update_step
 from shardsim.core import config as configs
 from shardsim.core import interrupts
 from shardsim.core.types import Trainable, Trajectory
-from shardsim.storage import checkpoints, run_folder, snapshots
+from shardsim.storage import checkpoints, run_folder, snapshots, weights
 from shardsim.training import (
+    arms,
     divergence,
     external_envs,
     host_envs,
@@ -36,25 +36,14 @@ from shardsim.training import (
     schedule,
     sweep,
 )
+from shardsim.training.config import TrainConfig
 
-SHARED = "shared"
-"""In the place of an arm, for the phases that all arms share."""
 CHECKPOINT_SECONDS = 60.0
 """At most this much work, and a chunk, is lost by a power cut; none by a signal."""
 
 
 class Interrupted(Exception):
     """Ctrl-C or SIGTERM: all that was learnt is on disk."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """One architecture of the comparison."""
-
-    name: str
-    head: value.Head
-    width: int
-    trained: bool
 
 
 Chunks = Callable[..., tuple[update_step.Carry, Any]]
@@ -71,8 +60,8 @@ class Job:
 
     env: Trainable
     agent: agents.AgentConfig
-    train: schedule.TrainConfig
-    arms: tuple[Arm, ...]
+    train: TrainConfig
+    arms: tuple[arms.Arm, ...]
     folder: Path
     report: Report
     progress: Progress
@@ -94,7 +83,7 @@ def run(job: Job) -> dict[str, agents.Agent]:
     recipe = schedule.recipe(config, job.agent, job.env)
     keys = _keys(config)
 
-    def fresh(group: tuple[Arm, ...]) -> update_step.Carry:
+    def fresh(group: tuple[arms.Arm, ...]) -> update_step.Carry:
         kinds = tuple(arm.head for arm in group)
         widths = tuple(arm.width for arm in group)
         made = population.heads(recipe, kinds, widths, keys)
@@ -117,7 +106,7 @@ def run(job: Job) -> dict[str, agents.Agent]:
             raise Interrupted(f"stopped by signal {stopped[0]} after the last update")
     for name, agent in result.items():
         run_folder.write_arrays(
-            job.folder / "weights" / f"{name}.npz", run_folder.dotted(agent)
+            job.folder / "weights" / f"{name}.npz", weights.dotted(agent)
         )
     return {arm.name: result[arm.name] for arm in job.arms}
 
@@ -139,13 +128,13 @@ def _rewind(folder: Path, arms: tuple[str, ...], reached: int) -> None:
         shutil.rmtree(folder / "snapshots" / arm, ignore_errors=True)
 
 
-def _keys(config: schedule.TrainConfig) -> jax.Array:
+def _keys(config: TrainConfig) -> jax.Array:
     """The keys of the seeds, spread over the devices; all else follows them."""
     points = sweep.size(config.grid)
     return _spread(config, population.seed_keys(config.seed, config.num_seeds, points))
 
 
-def _spread(config: schedule.TrainConfig, tree: Any) -> Any:
+def _spread(config: TrainConfig, tree: Any) -> Any:
     """Leaves [N, ...] spread over the devices."""
     if config.devices == 1:
         return tree
@@ -157,7 +146,7 @@ def _stem(
     job: Job,
     recipe: population.Recipe,
     keys: jax.Array,
-    arm: Arm,
+    arm: arms.Arm,
     stopped: list[int],
 ) -> update_step.Carry:
     """The phases in which no head takes part, run once for all arms."""
@@ -166,13 +155,13 @@ def _stem(
     carry = population.init(recipe, arm.head, arm.width, params, keys, hyper)
     shared = schedule.shared_phases(job.train)
     end = sum(phase.updates for phase in job.train.phases[:shared])
-    stem = dataclasses.replace(arm, name=SHARED)
+    stem = dataclasses.replace(arm, name=arms.SHARED)
     return _advance(job, (stem,), carry, stopped, end) if end else carry
 
 
 def _advance(
     job: Job,
-    group: tuple[Arm, ...],
+    group: tuple[arms.Arm, ...],
     carry: update_step.Carry,
     stopped: list[int],
     end: int | None = None,
@@ -223,7 +212,7 @@ def _advance(
     return carry
 
 
-def _owner(config: schedule.TrainConfig, job: Job, group: tuple[Arm, ...]) -> str:
+def _owner(config: TrainConfig, job: Job, group: tuple[arms.Arm, ...]) -> str:
     """Digest of what a carry depends on: not of how it is come by."""
     same = dataclasses.replace(config, devices=1, chunk_updates=1, snapshots=1)
     parts = {"world": job.env, "agent": job.agent, "train": same, "arms": list(group)}
@@ -251,7 +240,7 @@ def _chunks(job: Job) -> Iterator[Chunks]:
 def _chunk(
     job: Job,
     chunk: Chunks,
-    group: tuple[Arm, ...],
+    group: tuple[arms.Arm, ...],
     carry: update_step.Carry,
     updates: int,
     done: int,
@@ -281,7 +270,7 @@ def _chunk(
     return carry
 
 
-def _snapshot(job: Job, arm: Arm, update: int, agent: agents.Agent) -> None:
+def _snapshot(job: Job, arm: arms.Arm, update: int, agent: agents.Agent) -> None:
     """Keep E, D and V, and note what the report makes of them."""
     snapshots.write(job.folder, arm.name, update, agent)
     row = {"arm": arm.name, "snapshot": update, **job.report(arm.name, update, agent)}

@@ -1,157 +1,20 @@
 """How arms are trained: sizes, phases, and the boundaries between compiled calls."""
 
-import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
 
 import jax.numpy as jnp
 import numpy as np
-from pydantic import Field, PositiveInt
 
-from shardsim import algorithms
 from shardsim.agents import value
-from shardsim.agents.action_selection import Acting, Lookahead
 from shardsim.agents.agent import AgentConfig
-from shardsim.algorithms import optimizers, rollout, update_step
+from shardsim.algorithms import update_step
 from shardsim.algorithms.hyperparameters import Hyper
-from shardsim.algorithms.losses import OBJECTIVES
-from shardsim.core import fields
 from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import datasets, run_folder
 from shardsim.training import sweep
+from shardsim.training.config import TrainConfig
 from shardsim.training.phases import Phase
 from shardsim.training.population import Recipe
-
-
-@fields.record
-class TrainConfig:
-    """How every arm is trained: phases, batch sizes, algorithm and optimizer."""
-
-    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
-    """The phases of training, in order."""
-    num_seeds: PositiveInt = 8
-    """N, training seeds of each arm: the unit of every statistic."""
-    seed: fields.Seed = 0
-    """Root of all random keys of training."""
-    num_envs: PositiveInt = 16
-    """B, parallel environments of each agent."""
-    num_steps: PositiveInt = 16
-    """T, steps of each environment between two updates."""
-    epochs: PositiveInt = 4
-    """Passes over the T x B samples of an update."""
-    minibatches: PositiveInt = 1
-    """Gradient steps of a pass, each on its own part of T; a divisor of num_steps."""
-    pool_size: PositiveInt = 32
-    """Initial states generated for each update; finished episodes restart from them."""
-    discount: fields.Decay = 0.95
-    """gamma, the discount of one step."""
-    td_lambda: fields.Fraction = 0.9
-    """lambda of the lambda-return, and of generalised advantage estimation."""
-    acting: Acting = Lookahead()
-    """How actions are selected in training."""
-    learn: algorithms.Learn = algorithms.TD()
-    """What trains D through the `policy` row of the losses, if anything does."""
-    walker: rollout.Walker = rollout.Walker()
-    """The random walker of self-supervised phases."""
-    optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig()
-    """The optimizer of all parts."""
-    mask_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
-    """Probability that a cell is hidden from E for the `masked` loss."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Type in which E and the decoders compute; weights, V and the optimizer state are
-    float32."""
-    stored: str = ""
-    """Dataset file for phases that learn from one; `shardsim collect` writes it."""
-    grid: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
-    """Values of learning_rate, td_lambda, temperature, entropy or load_balance. Every
-    combination is trained with all seeds, in one compiled program."""
-    data: Literal["own", "paired"] = "own"
-    """`own`: each arm learns from its own behaviour. `paired`: all arms learn from the
-    trajectories of one arm, which separates what V represents from what it causes."""
-    behaviour: str | None = None
-    """The arm that acts for all arms if data is `paired`; null: the first one."""
-    snapshots: PositiveInt = 8
-    """Checkpoints at which V is saved and measured, log-spaced over training."""
-    chunk_updates: PositiveInt = 64
-    """Most updates in one compiled call; a signal is handled between calls."""
-    devices: PositiveInt = 1
-    """Devices that the seeds are spread over evenly."""
-
-    def __post_init__(self) -> None:
-        if self.num_steps % self.minibatches:
-            _refuse(self, "minibatches", f"a divisor of num_steps, {self.num_steps}")
-        sweep.check(self.grid, self.learn, self.acting)
-        if self.population % self.devices:
-            many = "num_seeds times the grid" if self.grid else "num_seeds"
-            _refuse(self, "devices", f"a divisor of {many}, {self.population}")
-        names = [phase.name for phase in self.phases]
-        if len(set(names)) < len(names):
-            raise ValueError(f"phases: got names {names}; allowed: different names")
-        if self.total_updates >= 2**31:  # they are counted in 32 bits
-            raise ValueError(
-                f"phases: got {self.total_updates} updates; allowed: fewer than 2**31"
-            )
-        warmup = self.optimizer.schedule.warmup
-        if warmup and warmup >= self.total_updates:
-            raise ValueError(
-                f"optimizer.schedule.warmup: got {warmup}; allowed: less than the "
-                f"updates of all phases, {self.total_updates}"
-            )
-        _check_learning(self)
-
-    @property
-    def total_updates(self) -> int:
-        return sum(phase.updates for phase in self.phases)
-
-    @property
-    def population(self) -> int:
-        """N: seeds, times the points of the grid."""
-        return self.num_seeds * sweep.size(self.grid)
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """Self-supervised losses that some phase uses."""
-        used = {name for phase in self.phases for name in phase.losses.objectives}
-        return tuple(name for name in OBJECTIVES if name in used)
-
-
-def _check_learning(config: TrainConfig) -> None:
-    """Rules that learn D ask for an acting and data that suit them."""
-    kind = config.learn.kind
-    wanted = {"expert_iteration": "search", "ppo": "prior", "reinforce": "prior"}
-    if kind in wanted and config.acting.kind != wanted[kind]:
-        raise ValueError(
-            f"acting.kind: got {config.acting.kind!r}; allowed with learn {kind!r}: "
-            f"{wanted[kind]!r}"
-        )
-    samples = config.num_steps * config.num_envs // config.minibatches
-    alike = isinstance(config.learn, algorithms.PPO) and config.learn.normalise
-    if alike and samples < 2:
-        few = "so few that each has two samples, else normalised advantages are all 0"
-        _refuse(config, "minibatches", few)
-    if kind == "reinforce" and config.epochs > 1:
-        _refuse(config, "epochs", "1 with learn 'reinforce', which uses data once")
-    for index, phase in enumerate(config.phases):
-        place = f"phases.{index}"
-        if phase.losses.policy.any and (kind == "td" or phase.data != "agent"):
-            raise ValueError(
-                f"{place}.losses.policy: got weights with learn {kind!r} and data "
-                f"{phase.data!r}; allowed: none, or a rule that trains D (ppo, "
-                "reinforce, expert_iteration) on data 'agent'"
-            )
-        if phase.data == "stored" and not config.stored:
-            raise ValueError(
-                f"{place}.data: got 'stored'; allowed: with a file in train.stored"
-            )
-    if kind != "td" and not any(p.losses.policy.any for p in config.phases):
-        raise ValueError(
-            f"learn.kind: got {kind!r}; allowed: 'td', or weights in the `policy` row "
-            "of some phase's losses"
-        )
-
-
-def _refuse(config: TrainConfig, field: str, allowed: str) -> None:
-    raise ValueError(f"{field}: got {getattr(config, field)!r}; allowed: {allowed}")
 
 
 def hyper(config: TrainConfig, head: value.Head) -> Hyper:
@@ -195,7 +58,10 @@ def recipe(config: TrainConfig, agent: AgentConfig, env: Trainable) -> Recipe:
 
 
 def setting(
-    config: TrainConfig, env: Trainable, heads: tuple[value.Head, ...], phase: Phase
+    config: TrainConfig,
+    env: Trainable,
+    heads: tuple[value.Head, ...],
+    phase: Phase,
 ) -> update_step.Setting:
     """What is static while a phase runs."""
     return update_step.Setting(

@@ -5,7 +5,6 @@ and how every arm did in the end.
 """
 
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,10 +14,10 @@ from shardsim.agents import action_selection, value
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
 from shardsim.core import fields
-from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import run_folder
 from shardsim.training import divergence, external_envs, loop, phases, schedule, sweep
-from shardsim.training.arms import ArmConfig, check_arms, size_arms
+from shardsim.training.arms import Arm, ArmConfig, check_arms, size_arms
+from shardsim.training.config import TrainConfig
 from shardsim_envs import World
 
 AnyWorld: TypeAlias = World | external_envs.Gymnax | external_envs.Gymnasium
@@ -34,7 +33,7 @@ class Training:
     """The environment, one of this project or an external one."""
     arms: dict[fields.Name, ArmConfig]
     """The architectures that are trained, by name."""
-    train: schedule.TrainConfig
+    train: TrainConfig
     """How all arms are trained."""
     agent: agents.AgentConfig = agents.AgentConfig()
     """Encoder and decoder, which all arms share."""
@@ -77,35 +76,9 @@ class Training:
                 "can't be looked ahead in: 'prior'"
             )
 
-    def sized(self) -> tuple[loop.Arm, ...]:
+    def sized(self) -> tuple[Arm, ...]:
         """Every arm with the width at which it meets the budget."""
         return size_arms(self.arms, self.agent, self.world)
-
-
-def load(folder: Path) -> Experiment | Training:
-    """What a run folder is a run of."""
-    return read(configs.read_yaml(folder / run_folder.MARK))
-
-
-def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:
-    """Refuse a file that is for the other command, by what it has or lacks."""
-    if built == "experiment" and "predictions" not in data:
-        raise configs.ConfigError(
-            f"predictions: missing in {file}; allowed: an experiment, which has some "
-            "(for a training: shardsim train)"
-        )
-    if built == "training" and "predictions" in data:
-        raise configs.ConfigError(
-            f"predictions: unknown key in {file}; allowed: a training, which has none "
-            "(for an experiment: shardsim run)"
-        )
-
-
-def read(data: dict[str, Any]) -> Experiment | Training:
-    """The experiment of a config that makes predictions, else its training."""
-    if "predictions" in data:
-        return configs.build(Experiment, data)
-    return configs.build(Training, data)
 
 
 def run(
@@ -157,7 +130,7 @@ def run(
     return arms
 
 
-def _reached(train: schedule.TrainConfig, row: dict[str, Any]) -> dict[str, Any]:
+def _reached(train: TrainConfig, row: dict[str, Any]) -> dict[str, Any]:
     """Reward per episode of N elements: as it is, its mean, and that of each point.
 
     Means are of the elements in which an episode ended, and which did not diverge; None
@@ -176,7 +149,7 @@ def _reached(train: schedule.TrainConfig, row: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def told(train: schedule.TrainConfig, name: str, arm: dict[str, Any]) -> str:
+def told(train: TrainConfig, name: str, arm: dict[str, Any]) -> str:
     """A line on how an arm did."""
     mean, lost = arm["mean"], arm["diverged"]
     said = "no episode ended" if mean is None else f"{mean:.3f} reward per episode"

@@ -10,10 +10,11 @@ import pytest
 from shardsim.agents import action_selection, agent, encoders, value
 from shardsim.algorithms import losses, optimizers, update_step
 from shardsim.training import phases, population, schedule
+from shardsim.training.config import TrainConfig
 from shardsim_envs import DiamondGhost
 
 ENV = DiamondGhost(size=3, oversight=1.0)
-PLAN = schedule.TrainConfig(
+PLAN = TrainConfig(
     phases=(
         phases.Phase(
             "earn",

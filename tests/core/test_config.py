@@ -125,7 +125,10 @@ def test_builds_unions_lists_and_dictionaries():
             {"name": "a", "pair": [1, 2, 3]},
             "pair: got [1, 2, 3]; allowed: a list of 2, each a whole number",
         ),
-        ({"name": "a", "pair": [1, 100]}, "pair: got (1, 100); allowed: a sum up to 100"),
+        (
+            {"name": "a", "pair": [1, 100]},
+            "pair: got (1, 100); allowed: a sum up to 100",
+        ),
         (
             {"name": "a", "shape": {"kind": []}},
             "shape.kind: got []; allowed: round, square",
@@ -144,7 +147,8 @@ def test_builds_unions_lists_and_dictionaries():
         ),
         (
             {"name": "a", "named": 3},
-            "named: got 3; allowed: a mapping of names, each to a mapping of kind, side",
+            "named: got 3; allowed: a mapping of names, each to a mapping of kind, "
+            "side",
         ),
         (
             {"name": "a", "shape": {"kind": "round", "radius": float("inf")}},

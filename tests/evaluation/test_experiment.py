@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from shardsim.commands import devices
 from shardsim.core import config
 from shardsim.evaluation import experiment
 
@@ -146,7 +147,7 @@ def test_what_v_does_to_acting_is_not_asked_where_it_does_nothing(flags, line):
     """Of new runs; one that is there can be read and judged anew."""
     found = made(*flags)
     with pytest.raises(config.ConfigError) as caught:
-        experiment.check_new(found)
+        devices.check_new(found)
     assert str(caught.value).startswith(line)
-    experiment.check_there(found)
-    experiment.check_new(made(*PRIOR, "--battery.acting", "{kind: value}"))
+    devices.check_there(found)
+    devices.check_new(made(*PRIOR, "--battery.acting", "{kind: value}"))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from shardsim.storage import checkpoints, provenance, run_folder
+from shardsim.storage import checkpoints, provenance, run_folder, weights
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
@@ -294,13 +294,13 @@ def test_all_files_can_be_read_by_others_and_a_full_disk_names_the_file(
 def test_weights_of_a_file_become_a_module_again():
     made = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
     other = nnx.Linear(2, 3, rngs=nnx.Rngs(1))
-    arrays = run_folder.dotted(made)
-    back = run_folder.filled(other, arrays)
+    arrays = weights.dotted(made)
+    back = weights.filled(other, arrays)
     np.testing.assert_array_equal(back.kernel[...], made.kernel[...])
     named = {f"encoder.{name}": leaf for name, leaf in arrays.items()}
     np.testing.assert_array_equal(
-        run_folder.filled(other, named, "encoder").bias[...], made.bias[...]
+        weights.filled(other, named, "encoder").bias[...], made.bias[...]
     )
     del arrays["kernel"]
     with pytest.raises(run_folder.RunError, match="weights: kernel is missing"):
-        run_folder.filled(other, arrays)
+        weights.filled(other, arrays)

@@ -13,8 +13,8 @@ import yaml
 
 from shardsim import cli
 from shardsim.core import config
+from shardsim.evaluation import load
 from shardsim.storage import checkpoints, run_folder
-from shardsim.training import standalone
 
 LEARNT = {"value": {"encoder": 1, "value": 1}}
 
@@ -112,7 +112,7 @@ def test_stored_data_that_changed_are_another_run(run, tmp_path, capsys):
     data["train"]["phases"][0]["data"] = "stored"
     path, out = tmp_path / "stored.yaml", tmp_path / "stored"
     path.write_text(yaml.safe_dump(data))
-    world = standalone.load(run).world
+    world = load.load(run).world
     shape = (4, 2)
     seen = np.zeros((*shape, *world.observation_shape), np.uint8)
     one, no = np.ones((*shape, 2), np.float32), np.zeros(shape, bool)

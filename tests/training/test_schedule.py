@@ -10,8 +10,8 @@ import pytest
 from shardsim.agents import agent, encoders, value
 from shardsim.algorithms import losses, optimizers, update_step
 from shardsim.training import phases, population, schedule
+from shardsim.training.config import TrainConfig
 from shardsim.training.phases import Phase
-from shardsim.training.schedule import TrainConfig
 from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=3, max_steps=8, cue_probability=0.0)

@@ -11,6 +11,7 @@ from shardsim.agents import value
 from shardsim.core import config
 from shardsim.storage import run_folder
 from shardsim.training import phases, population, schedule, standalone
+from shardsim.training.config import TrainConfig
 from tests.helpers.whole_trainings import REGIMES, ran, refused
 
 ROOT = Path(__file__).parents[2]
@@ -200,7 +201,7 @@ def test_every_config_of_training_resolves(path, capsys):
 
 
 def test_the_grid_s_order_is_points_then_seeds():
-    plan = schedule.TrainConfig(
+    plan = TrainConfig(
         phases=(phases.Phase("a", 1),),
         num_seeds=2,
         grid={"learning_rate": (0.1, 0.2), "td_lambda": (0.5,)},

@@ -13,10 +13,10 @@ import numpy as np
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
 from shardsim.core import dynamic_programming
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, load
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import run_folder, snapshots
-from shardsim.training import loop, phases, standalone
+from shardsim.training import arms, phases
 from shardsim.training.arms import size_arms
 from shardsim.training.standalone import Training
 
@@ -30,7 +30,7 @@ class Side:
 
     folder: Path
     config: Experiment | Training
-    arm: loop.Arm
+    arm: arms.Arm
     updates: tuple[int, ...]
     """Of each checkpoint, C of them."""
     networks: agents.Agent
@@ -92,7 +92,7 @@ def gather(
       RunError: an arm or a snapshot that is not there, a grid, worlds that differ or
         whose states can't be listed.
     """
-    found = [standalone.load(run_folder.find(folder)) for folder in folders]
+    found = [load.load(run_folder.find(folder)) for folder in folders]
     for folder, config in zip(folders, found, strict=True):
         if config.train.grid:
             raise run_folder.RunError(
