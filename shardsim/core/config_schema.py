@@ -101,6 +101,8 @@ def _finish(schema: Any, definitions: dict[str, Any]) -> None:
     prefix = schema.get("prefixItems")
     if isinstance(prefix, list) and all(item == prefix[0] for item in prefix):
         schema["items"] = schema.pop("prefixItems")[0]
+    if "patternProperties" in schema:  # names that are spelt otherwise are refused
+        schema["additionalProperties"] = False
     if not isinstance(schema.get("discriminator"), dict):
         return
     kinds = schema.pop("discriminator")["mapping"]

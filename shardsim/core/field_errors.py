@@ -59,7 +59,8 @@ def line(root: Any, error: pydantic.ValidationError) -> str:
         case "value_error":  # of the record's own: it begins with the field's name
             return join(at.path, first["ctx"]["error"])
         case "unexpected_positional_argument":
-            return f"{at.owner.__name__}: got {_shown(got)}; allowed: fewer values"
+            count = len(dataclasses.fields(root))
+            return f"{root.__name__}: got {_shown(got)}; allowed: {count} values"
         case "invalid_key":
             allowed = "names of fields"
         case "finite_number":
@@ -245,7 +246,8 @@ def _range_text(ge: Any, gt: Any, le: Any, lt: Any, fewest: Any, most: Any) -> s
         upper = f" to less than {_number(lt)}" if lt is not None else upper
         return f"{_number(ge)}{upper}" if upper else f"at least {_number(ge)}"
     low = f"more than {_number(gt)}" if gt is not None else ""
-    high = f"up to {_number(le)}" if le is not None else ""
+    bound = "up to" if low else "at most"
+    high = f"{bound} {_number(le)}" if le is not None else ""
     high = f"less than {_number(lt)}" if lt is not None else high
     return " and ".join(filter(None, (low, high)))
 
