@@ -201,7 +201,8 @@ def _described(hint: Any) -> str:
         names = [field.name for field in dataclasses.fields(base)]
         return f"a mapping of {', '.join(names)}"
     if origin is typing.Literal:
-        return " or ".join(map(repr, inner))
+        *most, last = map(repr, inner)
+        return f"{', '.join(most)} or {last}" if most else last
     if is_union(base):
         return " or ".join(_described(m) for m in inner if m is not type(None))
     many = f" of {limits}" if limits else ""
