@@ -7,9 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from shardsim.core import fields
-
-if typing.TYPE_CHECKING:
-    from shardsim_envs.gridworld.world import GridWorld
+from shardsim_envs.gridworld.rules import Rules
 
 MaxSteps = Annotated[int, Field(ge=1, lt=2**31)]
 """A time limit, counted in 32 bits."""
@@ -31,11 +29,11 @@ MazeSize = Annotated[
 ]
 """Side of a board whose walls are made by `mazes.layout`: rooms lie at odd cells, so
 that 7 cells make 3 x 3 rooms."""
-Rules: typing.TypeAlias = dict[str, tuple[bool, str]]
+Checks: typing.TypeAlias = dict[str, tuple[bool, str]]
 """Field -> (whether it suits the other fields, what is allowed)."""
 
 
-def refuse(world: "GridWorld", rules: Rules) -> None:
+def refuse(world: Rules, rules: Checks) -> None:
     """Refuse fields that do not suit each other.
 
     Raises:

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
-from shardsim.inspection.truth import baselines, ccs, comparison, restarts
+from shardsim.inspection.truth import baselines, ccs, comparison, counting
 from shardsim.reports.explorer.activations import Inside, Sample
 
 RESTARTS = 12
@@ -130,7 +130,7 @@ def _counted(
     """How many different answers the good restarts of a seed ended at."""
     if not (np.isfinite(directions).all() and np.isfinite(losses).all()):
         return {}
-    found = restarts.estimate(directions, losses, differences)
+    found = counting.estimate(directions, losses, differences)
     return {
         "seen": found.seen,
         "kept": found.kept,

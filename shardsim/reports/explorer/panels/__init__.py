@@ -1,0 +1,1 @@
+"""The panels of the explorer page, one a file."""
