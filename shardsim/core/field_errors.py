@@ -36,7 +36,7 @@ class Place(NamedTuple):
 
 def line(root: Any, error: pydantic.ValidationError) -> str:
     """The most telling one of all errors; an unknown key may be a misspelt field."""
-    found = error.errors(include_url=False)
+    found = [_by_name(root, each) for each in error.errors(include_url=False)]
     first = min(found, key=lambda each: not _is_unknown(each))
     at = _locate(root, first["loc"])
     got = first["input"]
@@ -50,12 +50,10 @@ def line(root: Any, error: pydantic.ValidationError) -> str:
         case "missing":  # from a list of a given length
             at = _locate(root, first["loc"][:-1])
             allowed = describe(at.hint)
-        case "union_tag_not_found" | "union_tag_invalid":
-            kinds = tuple(records_by_kind(at.hint))
-            got = got.get("kind", dataclasses.MISSING) if type(got) is dict else got
-            shown = "nothing" if got is dataclasses.MISSING else _shown(got)
-            allowed = one_of(kinds, got)
-            return f"{join(at.path, 'kind')}: got {shown}; allowed: {allowed}"
+        case "union_tag_not_found" | "union_tag_invalid" if isinstance(got, Mapping):
+            kind = _shown(got["kind"]) if "kind" in got else "nothing"
+            allowed = one_of(records_by_kind(at.hint), got.get("kind"))
+            return f"{join(at.path, 'kind')}: got {kind}; allowed: {allowed}"
         case "value_error":  # of the record's own: it begins with the field's name
             return join(at.path, first["ctx"]["error"])
         case "unexpected_positional_argument":
@@ -74,6 +72,15 @@ def line(root: Any, error: pydantic.ValidationError) -> str:
         case _:
             allowed = describe(at.hint)
     return f"{at.path}: got {_shown(got)}; allowed: {allowed}"
+
+
+def _by_name(root: Any, error: Any) -> Any:
+    """Values that were given in their order are told by the name of their field."""
+    first, *rest = error["loc"] or ("",)
+    names = [field.name for field in dataclasses.fields(root)]
+    if isinstance(first, int) and first < len(names):
+        return {**error, "loc": (names[first], *rest)}
+    return error
 
 
 def _is_unknown(error: Any) -> bool:

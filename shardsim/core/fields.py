@@ -23,12 +23,12 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, Strict
-from pydantic_core import PydanticCustomError
+from pydantic_core import ArgsKwargs, PydanticCustomError
 
 from shardsim.core import field_errors
 from shardsim.core.field_errors import Allowed, ConfigError
@@ -69,16 +69,19 @@ def record(cls: type[T]) -> type[T]:
     config = pydantic.ConfigDict(
         extra="forbid",
         allow_inf_nan=False,
-        defer_build=False,
+        defer_build=True,
         arbitrary_types_allowed=True,
     )
     made: Any = pydantic.dataclasses.dataclass(frozen=True, config=config)(cls)
-    check: Callable[..., None] = made.__init__
 
-    @functools.wraps(check)
+    @functools.wraps(made.__init__)
     def init(self: Any, *args: Any, **values: Any) -> None:
+        if not made.__pydantic_complete__:  # at the first use, not at import
+            pydantic.dataclasses.rebuild_dataclass(made)
+            made.__init__ = init  # pydantic has put its own there
+        check = made.__pydantic_validator__.validate_python
         try:
-            check(self, *args, **values)
+            check(ArgsKwargs(args, values), self_instance=self)
         except pydantic.ValidationError as error:
             raise ConfigError(field_errors.line(made, error)) from None
 

@@ -25,10 +25,10 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
             "--train.minibatches 3",
             "train.minibatches: got 3; allowed: a divisor of num_steps, 16",
         ),
-        ("--train.phases []", "train.phases: got (); allowed: one or more"),
+        ("--train.phases []", "train.phases: got []; allowed: one or more"),
         ("--train.behaviour nobody", "train.behaviour: got 'nobody'; allowed: mlp"),
         ("--world.size 1", "world.size: got 1"),
-        ("--omnibus.conditions []", "omnibus.conditions: got none; allowed: one or"),
+        ("--omnibus.conditions []", "omnibus.conditions: got []; allowed: one or"),
         (
             "--omnibus.contrast.against sharded",
             "omnibus.contrast.against: got 'sharded'; allowed: another arm",
@@ -73,7 +73,7 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ),
         (
             "--battery.conditions.conflict {cue_probability: 2}",
-            "battery.conditions.conflict.world.cue_probability: got 2.0; allowed: 0 to",
+            "battery.conditions.conflict.world.cue_probability: got 2; allowed: 0 to",
         ),
         (
             "--battery.seed 4294967296",
@@ -94,11 +94,11 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ),
         (
             "--battery.acting {kind: value, temperature: -1}",
-            "battery.acting.temperature: got -1.0; allowed: more than 0",
+            "battery.acting.temperature: got -1; allowed: more than 0",
         ),
         (
             "--train.acting.temperature 0",
-            "train.acting.temperature: got 0.0; allowed: more than 0",
+            "train.acting.temperature: got 0; allowed: more than 0",
         ),
     ],
 )
