@@ -77,7 +77,7 @@ def build(cls: type[T], data: Mapping[str, Any]) -> T:
 
 
 @functools.cache
-def _adapter(cls: Any) -> pydantic.TypeAdapter[Any]:
+def _adapter(cls: Any) -> pydantic.TypeAdapter:
     return pydantic.TypeAdapter(cls)
 
 
