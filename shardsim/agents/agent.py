@@ -29,7 +29,7 @@ class AgentConfig:
     """Nonlinearity of the hidden layers of D."""
     auxiliary_width: PositiveInt = 128
     """Hidden units of each decoder of a self-supervised loss."""
-    budget: PositiveInt = 32_768
+    value_params: PositiveInt = 32_768
     """Number of parameters of V; the width of each value head is solved from it."""
 
 

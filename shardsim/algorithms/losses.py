@@ -15,7 +15,7 @@ from shardsim.core import fields
 
 
 @fields.record
-class Moves:
+class GradientScales:
     """Weight of one loss in the gradient of each part; 0 stops its gradient there."""
 
     encoder: NonNegativeFloat = 0.0
@@ -34,7 +34,7 @@ class Moves:
 
 
 @fields.record
-class LossTable:
+class LossWeights:
     """Weights of the losses (rows) in the gradient of each part (columns).
 
     E frozen: the `encoder` column is 0. E finetuned: `value.encoder` is not 0. Joint
@@ -42,19 +42,19 @@ class LossTable:
     is 0.
     """
 
-    action: Moves = Moves()
+    action: GradientScales = GradientScales()
     """Behaviour cloning: cross-entropy of the action taken; trains D through E."""
-    observation: Moves = Moves()
+    observation: GradientScales = GradientScales()
     """Next-observation prediction (Bernoulli cross-entropy); trains E."""
-    inverse: Moves = Moves()
+    inverse: GradientScales = GradientScales()
     """Inverse dynamics: cross-entropy of the action, predicted from the observations
     before and after it; trains E to represent what the agent controls."""
-    masked: Moves = Moves()
+    masked: GradientScales = GradientScales()
     """Masked observation modelling: Bernoulli cross-entropy of hidden cells; trains
     E."""
-    policy: Moves = Moves()
+    policy: GradientScales = GradientScales()
     """Policy loss of the algorithm; trains D through E."""
-    value: Moves = Moves()
+    value: GradientScales = GradientScales()
     """TD(lambda) error of V, plus the costs of its gates; trains V through E."""
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class LossTable:
                     )
 
     @property
-    def rows(self) -> tuple[Moves, ...]:
+    def rows(self) -> tuple[GradientScales, ...]:
         """Every loss's."""
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
@@ -161,9 +161,9 @@ def value_loss(
     Reference: the second form is that of Jacobs et al., Adaptive Mixtures of Local
     Experts, 1991; the clip that of PPO's authors.
     """
-    if isinstance(head, Sharded) and head.td == "per_shard":
+    if isinstance(head, Sharded) and head.td_error == "per_shard":
         share = shares(output.gates)
-        return 0.5 * jnp.sum(share * jnp.square(target - output.parts))
+        return 0.5 * jnp.sum(share * jnp.square(target - output.shard_values))
     plain = 0.5 * jnp.square(target - output.value)
     if clip is None or old is None:
         return plain
@@ -201,9 +201,9 @@ def routed_loss(
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
     share = shares(output.gates)
-    own = jnp.arange(output.parts.shape[0]) == label
+    own = jnp.arange(output.shard_values.shape[0]) == label
     weight = jnp.where(label >= 0, own.astype(share.dtype), share)
-    error = jnp.square(target - output.parts)
+    error = jnp.square(target - output.shard_values)
     return 0.5 * jnp.sum(jax.lax.stop_gradient(weight) * error)
 
 

@@ -72,11 +72,11 @@ class OptimizerConfig:
     """Step size."""
     clip_norm: PositiveFloat = 1.0
     """Largest norm of a gradient; a larger one is scaled down to it."""
-    clip_over: Literal["part", "agent"] = "part"
+    clip_scope: Literal["part", "agent"] = "part"
     """Whose gradient norm is clipped: that of each part (encoder, decoder, value,
     auxiliary), so that no part shrinks the steps of another, or that of the whole
     agent, as implementations of PPO do."""
-    rule: Rule = Adam()
+    kind: Rule = Adam()
     """The update rule: Adam, RMSProp or SGD."""
     schedule: Schedule = Schedule()
     """Learning rate over training."""
@@ -86,10 +86,10 @@ def _transform(config: OptimizerConfig) -> optax.GradientTransformation:
     """Directions; the learning rate is data and multiplies them afterwards."""
     clip = (
         optax.clip_by_global_norm(config.clip_norm)
-        if config.clip_over == "part"
+        if config.clip_scope == "part"
         else optax.identity()
     )
-    match config.rule:
+    match config.kind:
         case Adam(b1=b1, b2=b2, eps=eps, weight_decay=decay):
             adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
             if decay == 0:
@@ -166,7 +166,7 @@ def apply(
     graphdef, arrays = nnx.split(agent)
     new, new_state = dict(arrays), dict(state)
     slopes = {part: gradients[part] for part in sorted(moved & set(new))}
-    if config.clip_over == "agent":
+    if config.clip_scope == "agent":
         shrink = config.clip_norm / jnp.maximum(global_norm(slopes), config.clip_norm)
         slopes = jax.tree.map(lambda leaf: leaf * shrink, slopes)
     for part, slope in slopes.items():

@@ -19,12 +19,12 @@ class Checked(Protocol):
     """What an experiment and a training have in common."""
 
     @property
-    def world(self) -> Trainable: ...
+    def env(self) -> Trainable: ...
 
     @property
     def train(self) -> TrainConfig: ...
 
-    def sized(self) -> tuple[arms.Arm, ...]: ...
+    def sized_arms(self) -> tuple[arms.Arm, ...]: ...
 
 
 def offer_devices(data: Mapping[str, Any]) -> None:
@@ -64,12 +64,14 @@ def check_new(found: Checked) -> None:
     A run that is there goes on: it may be older than what is refused by now.
     """
     check_there(found)
-    if not isinstance(found, Experiment) or found.looked_at.value_acts:
+    if not isinstance(found, Experiment) or found.evaluation_acting.value_acts:
         return
     for name, entry in found.predictions.items():
         if measures.value_acts(entry.measure):
             got = (
-                "'prior'" if found.battery.acting else "none, and training has 'prior'"
+                "'prior'"
+                if found.evaluation.action_selection
+                else "none, and training has 'prior'"
             )
             raise configs.ConfigError(
                 f"battery.acting: got {got}; allowed with predictions.{name}.measure "

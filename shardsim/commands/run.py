@@ -35,25 +35,25 @@ def run(
       The results, as written to results.json.
     """
     began = time.perf_counter()
-    arms = experiment.sized()
+    arms = experiment.sized_arms()
     conditions = {
         name: battery.build(
-            experiment.world,
-            phases.altered(experiment.world, fields).params(),
-            experiment.battery,
+            experiment.env,
+            phases.altered(experiment.env, fields).params(),
+            experiment.evaluation,
             experiment.train.discount,
         )
-        for name, fields in experiment.battery.conditions.items()
+        for name, fields in experiment.evaluation.conditions.items()
     }
-    job = loop.Job(
-        experiment.world,
+    job = loop.TrainingJob(
+        experiment.env,
         experiment.agent,
         experiment.train,
         arms,
         folder,
         _noted(experiment, conditions),
         progress,
-        schedule.kept(experiment.train, experiment.world),
+        schedule.kept(experiment.train, experiment.env),
     )
     populations = loop.run(job)
     trained = time.perf_counter()
@@ -69,16 +69,16 @@ def run(
 
 def _noted(
     experiment: Experiment, conditions: dict[str, battery.Condition]
-) -> loop.Report:
+) -> loop.SnapshotHook:
     """What is measured of every snapshot, in the first condition."""
     name = next(iter(conditions))
-    measure, how = measures.ValueAccuracy(condition=name), experiment.acts
+    measure, how = measures.ValueAccuracy(condition=name), experiment.training_acting
 
     def note(arm: str, update: int, population: agents.Agent) -> dict[str, Any]:
         del update
-        reading = battery.read(experiment.world, population, conditions[name])
+        reading = battery.read(experiment.env, population, conditions[name])
         evidence = measures.Evidence(
-            experiment.world, conditions, {arm: {name: reading}}, how
+            experiment.env, conditions, {arm: {name: reading}}, how
         )
         fraction = battery.return_fraction(reading, conditions[name], how)
         numbers = {
@@ -98,7 +98,7 @@ def judge_arms(
     folder: Path,
 ) -> dict[str, Any]:
     """Read every arm on the battery and judge the predictions."""
-    env, how = experiment.world, experiment.looked_at
+    env, how = experiment.env, experiment.evaluation_acting
     readings = {
         arm: {name: battery.read(env, agent, c) for name, c in conditions.items()}
         for arm, agent in populations.items()
@@ -109,11 +109,11 @@ def judge_arms(
     }
     staged = phase_readings.read(experiment, conditions, populations, folder)
     evidence = measures.Evidence(env, conditions, readings, how, staged)
-    first, asked = next(iter(conditions)), experiment.goal_after
+    first, asked = next(iter(conditions)), experiment.min_return_phase
     raised = readings if asked is None else staged[asked]
     arms = {
         arm.name: _about(experiment, arm, raised[arm.name][first], evidence)
-        for arm in experiment.sized()
+        for arm in experiment.sized_arms()
     }
     missed = {n for n, a in arms.items() if a["trained"] and not a["reached goal"]}
     predictions = prediction.evaluate(experiment.predictions, evidence, missed)
@@ -123,14 +123,17 @@ def judge_arms(
         "name": experiment.name,
         "question": experiment.question,
         "digest": configs.digest(experiment),
-        "world": configs.to_dict(experiment.world),
+        "world": configs.to_dict(experiment.env),
         "seeds": experiment.train.num_seeds,
         "data": experiment.train.data,
-        "goal": experiment.goal,
+        "goal": experiment.min_return,
         "goal after": asked,
         "phases": schedule.ends(experiment.train),
         "arms": arms,
-        "acting": {"training": experiment.acts.told(), "looked at": how.told()},
+        "acting": {
+            "training": experiment.training_acting.describe(),
+            "looked at": how.describe(),
+        },
         "action gap": {
             "temperature": how.temperature if np.isfinite(how.temperature) else None,
             **{
@@ -156,8 +159,8 @@ def _about(
     evidence: measures.Evidence,
 ) -> dict[str, Any]:
     condition = next(iter(evidence.conditions.values()))
-    fraction = battery.return_fraction(reading, condition, experiment.acts)
-    looked_at = battery.return_fraction(reading, condition, evidence.how)
+    fraction = battery.return_fraction(reading, condition, experiment.training_acting)
+    looked_at = battery.return_fraction(reading, condition, evidence.acting)
     return {
         "head": configs.to_dict(arm.head),
         "trained": arm.trained,
@@ -167,14 +170,14 @@ def _about(
         "mean return fraction": float(fraction.mean()),
         "mean return fraction looked at": float(looked_at.mean()),
         "parts in use": float(battery.parts_in_use(reading, condition).mean()),
-        "reached goal": bool(fraction.mean() >= experiment.goal),
+        "reached goal": bool(fraction.mean() >= experiment.min_return),
     }
 
 
 def parameters(experiment: Experiment, arm: arms.Arm) -> int:
     """Parameters of an arm's V."""
     features = experiment.agent.encoder.features
-    contexts = experiment.world.num_contexts
+    contexts = experiment.env.num_contexts
     return value.count_parameters(arm.head, features, contexts, arm.width)
 
 
@@ -202,5 +205,7 @@ def _features(
     if kind == "value":
         # in units of V*, where it has a mean: not where nothing pays
         return reading.value[:, mask] / (condition.optimal[mask].mean() or 1.0)
-    chosen = battery.policy(reading.value, reading.prior, condition, evidence.how)
+    chosen = battery.policy(
+        reading.value, reading.policy_logits, condition, evidence.acting
+    )
     return chosen[:, mask].reshape(len(chosen), -1)

@@ -5,11 +5,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from shardsim.agents import agent as agents
-from shardsim.agents.action_selection import Acting
+from shardsim.agents.action_selection import ActionSelection
 from shardsim.core import dynamic_programming as exact
 from shardsim.core import fields
 from shardsim.evaluation import measures, prediction, rules
-from shardsim.evaluation.battery import BatteryConfig, Judged, judged
+from shardsim.evaluation.battery import ActingRule, EvaluationConfig, acting_rule
 from shardsim.training import phases, schedule
 from shardsim.training.arms import Arm, ArmConfig, check_arms, size_arms
 from shardsim.training.config import TrainConfig
@@ -42,7 +42,7 @@ class Experiment:
     """Name of the experiment and of its default run folder."""
     question: str
     """The question in one sentence, for the report."""
-    world: World
+    env: World
     """The environment."""
     arms: dict[fields.Name, ArmConfig]
     """The architectures that are compared, by name."""
@@ -54,63 +54,67 @@ class Experiment:
     """Test of whether two arms differ at all."""
     agent: agents.AgentConfig = agents.AgentConfig()
     """Encoder and decoder, which all arms share."""
-    battery: BatteryConfig = BatteryConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     """Levels and conditions in which trained arms are evaluated."""
-    goal: fields.Fraction = 0.95
+    min_return: fields.Fraction = 0.95
     """Fraction of the exact optimal return that a trained arm should reach."""
-    goal_after: str | None = None
+    min_return_phase: str | None = None
     """Phase by whose end it should; null: the last one."""
 
     def __post_init__(self) -> None:
         for name in self.arms:
             if name == measures.EXACT:
                 raise ValueError(f"arms: got {name!r}; allowed: names but this one")
-        if self.train.grid:
+        if self.train.sweep:
             raise ValueError(
                 "train.grid: got values; allowed: none in a comparison, whose unit is "
                 "the seed (`shardsim train` takes a grid)"
             )
-        check_arms(self.arms, self.world, self.train)
+        check_arms(self.arms, self.env, self.train)
         try:
-            exact.listable(self.world)
+            exact.check_enumerable(self.env)
         except ValueError as error:
             raise ValueError(f"{error}; `shardsim train` does without") from None
         for place, changes in self._worlds():
             try:
-                phases.altered(self.world, changes)
+                phases.altered(self.env, changes)
             except ValueError as error:
                 raise ValueError(f"{place}.{error}") from None
         self._check_names()
         self._check_stages()
 
     @property
-    def acts(self) -> Judged:
+    def training_acting(self) -> ActingRule:
         """How arms act in training: returns are of it."""
-        return self._judged(self.train.acting)
+        return self._acting_rule(self.train.action_selection)
 
     @property
-    def looked_at(self) -> Judged:
+    def evaluation_acting(self) -> ActingRule:
         """How arms act when they are looked at: what is measured is of it."""
-        return self._judged(self.battery.acting or self.train.acting)
+        return self._acting_rule(
+            self.evaluation.action_selection or self.train.action_selection
+        )
 
-    def _judged(self, choice: Acting) -> Judged:
-        return judged(choice, self.train.discount, self.world.max_steps)
+    def _acting_rule(self, choice: ActionSelection) -> ActingRule:
+        return acting_rule(choice, self.train.discount, self.env.max_steps)
 
     def at(self, phase: str, condition: str) -> dict[str, Any]:
         """Fields of the world of a condition in a phase: its own go before."""
         (found,) = (p for p in self.train.phases if p.name == phase)
-        return {**found.world, **self.battery.conditions[condition]}
+        return {**found.env, **self.evaluation.conditions[condition]}
 
-    def staged(self) -> dict[str, tuple[str, ...]]:
+    def phases_to_read(self) -> dict[str, tuple[str, ...]]:
         """Phases at whose ends the arms are looked at, and in which conditions."""
         found: dict[str, dict[str, None]] = {}
         for entry in self.predictions.values():
             for phase in measures.stages(entry.measure):
                 names = dict.fromkeys(entry.measure.conditions)
                 found[phase] = found.get(phase, {}) | names
-        if self.goal_after is not None:
-            first = next(iter(self.battery.conditions))
-            found[self.goal_after] = found.get(self.goal_after, {}) | {first: None}
+        if self.min_return_phase is not None:
+            first = next(iter(self.evaluation.conditions))
+            found[self.min_return_phase] = found.get(self.min_return_phase, {}) | {
+                first: None
+            }
         return {phase: tuple(names) for phase, names in found.items()}
 
     def _check_stages(self) -> None:
@@ -123,8 +127,8 @@ class Experiment:
             for name, entry in self.predictions.items()
             for phase in measures.stages(entry.measure)
         ]
-        if self.goal_after is not None:
-            asked.append(("goal_after", self.goal_after))
+        if self.min_return_phase is not None:
+            asked.append(("goal_after", self.min_return_phase))
         for place, phase in asked:
             if phase not in apart:
                 raise ValueError(
@@ -137,10 +141,10 @@ class Experiment:
                     f"predictions.{name}.measure: got phases {', '.join(asked_of)}; "
                     "allowed: in the order of the run"
                 )
-        for phase, names in self.staged().items():
+        for phase, names in self.phases_to_read().items():
             for name in names:
                 try:
-                    phases.altered(self.world, self.at(phase, name))
+                    phases.altered(self.env, self.at(phase, name))
                 except ValueError as error:
                     raise ValueError(
                         f"battery.conditions.{name} in phase {phase!r}: {error}"
@@ -148,10 +152,10 @@ class Experiment:
 
     def _worlds(self) -> list[tuple[str, dict[str, Any]]]:
         changed = [
-            (f"train.phases.{i}", phase.world)
+            (f"train.phases.{i}", phase.env)
             for i, phase in enumerate(self.train.phases)
         ]
-        conditions = self.battery.conditions
+        conditions = self.evaluation.conditions
         return [
             *changed,
             *((f"battery.conditions.{name}", f) for name, f in conditions.items()),
@@ -177,10 +181,10 @@ class Experiment:
                     f"{place}: got {arm!r}; allowed: {', '.join((*self.arms, *exact))}"
                 )
         for name, entry in self.predictions.items():
-            if not measures.suits(entry.measure, self.world):
+            if not measures.suits(entry.measure, self.env):
                 raise ValueError(
                     f"predictions.{name}.measure: got {entry.measure.kind!r}; allowed: "
-                    f"measures that suit the world {self.world.kind!r}"
+                    f"measures that suit the world {self.env.kind!r}"
                 )
         wanted = {
             f"predictions.{name}.measure": entry.measure.conditions
@@ -189,16 +193,16 @@ class Experiment:
         wanted["omnibus.conditions"] = self.omnibus.conditions
         for place, conditions in wanted.items():
             for condition in conditions:
-                if condition not in self.battery.conditions:
+                if condition not in self.evaluation.conditions:
                     raise ValueError(
                         f"{place}: got condition {condition!r}; allowed: "
-                        f"{', '.join(self.battery.conditions)}"
+                        f"{', '.join(self.evaluation.conditions)}"
                     )
 
-    def sized(self) -> tuple[Arm, ...]:
+    def sized_arms(self) -> tuple[Arm, ...]:
         """Every arm with the width at which it meets the budget.
 
         Raises:
           ValueError: a head that can't meet it.
         """
-        return size_arms(self.arms, self.agent, self.world)
+        return size_arms(self.arms, self.agent, self.env)

@@ -12,7 +12,7 @@ from shardsim.training.standalone import Training
 
 def load(folder: Path) -> Experiment | Training:
     """What a run folder is a run of."""
-    return read(configs.read_yaml(folder / run_folder.MARK))
+    return read(configs.read_yaml(folder / run_folder.CONFIG_FILE))
 
 
 def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:

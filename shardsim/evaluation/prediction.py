@@ -31,14 +31,14 @@ class Prediction:
     """The statistic of one seed of one arm."""
     rule: rules.Rule
     """How the statistics of all seeds decide between the hypotheses."""
-    unitary_within: PositiveFloat | None = None
+    unitary_margin: PositiveFloat | None = None
     """Both arms within this distance of the statistic of V* count as one fixed utility;
     null where it expects the same as another hypothesis."""
 
     def __post_init__(self) -> None:
-        if self.unitary_within is not None and self.rule.unitary is not None:
+        if self.unitary_margin is not None and self.rule.unitary is not None:
             raise ValueError(
-                f"unitary_within: got {self.unitary_within} with rule.unitary; "
+                f"unitary_within: got {self.unitary_margin} with rule.unitary; "
                 "allowed: one of the two"
             )
         rows = measures.extra_rows(self.measure)
@@ -104,10 +104,10 @@ def evaluate(
 
 def _with_unitary(prediction: Prediction, values: dict[str, np.ndarray]) -> rules.Rule:
     """The rule with the range in which V* itself puts the statistic."""
-    if prediction.unitary_within is None:
+    if prediction.unitary_margin is None:
         return prediction.rule
     level = float(values[measures.EXACT].mean())
-    within = prediction.unitary_within
+    within = prediction.unitary_margin
     return dataclasses.replace(
         prediction.rule, unitary=(level - within, level + within)
     )

@@ -14,11 +14,11 @@ class Contrast:
 
     arm: str
     """The arm that is compared."""
-    against: str
+    baseline: str
     """The arm that is subtracted."""
 
     def __post_init__(self) -> None:
-        _different(self.arm, self.against)
+        _different(self.arm, self.baseline)
 
 
 def _different(arm: str, against: str) -> None:
@@ -27,12 +27,12 @@ def _different(arm: str, against: str) -> None:
 
 
 @fields.record
-class Bounds:
+class Requirement:
     """An interval for the statistic of an arm, or for its difference to another."""
 
     arm: str
     """Arm, or `ARM/ROW` for another row of the measure."""
-    against: str | None = None
+    baseline: str | None = None
     """Arm or row that is subtracted; null: none."""
     at_least: float | None = None
     """Lower end, in the unit of the measure; null: none."""
@@ -42,8 +42,8 @@ class Bounds:
     def __post_init__(self) -> None:
         if self.at_least is None and self.at_most is None:
             raise ValueError("at_least: got nothing; allowed: it or at_most")
-        if self.against is not None:
-            _different(self.arm, self.against)
+        if self.baseline is not None:
+            _different(self.arm, self.baseline)
         low, high = self.region
         if low > high:
             raise ValueError(f"at_least: got {low}; allowed: up to at_most, {high}")
@@ -54,14 +54,14 @@ class Bounds:
         high = np.inf if self.at_most is None else self.at_most
         return low, high
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """The bounds in words."""
         ends = (("at least", self.at_least), ("at most", self.at_most))
         return " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
 
     @property
     def who(self) -> str:
-        return self.arm + (f" less {self.against}" if self.against else "")
+        return self.arm + (f" less {self.baseline}" if self.baseline else "")
 
 
 @fields.record
@@ -77,20 +77,20 @@ class Rule:
     unitary: tuple[float, float] | None = None
     """Interval in which one fixed utility puts both arms, lower end first; null where
     it expects the same as another hypothesis."""
-    controls: tuple[Bounds, ...] = ()
+    controls: tuple[Requirement, ...] = ()
     """Intervals in which means over seeds have to lie, or nothing is concluded."""
-    positive: str | None = None
+    positive_control: str | None = None
     """Positive control: an arm that has shards by construction. Judged in the place of
     `arm`, it shows whether the contrast can detect shards at all."""
-    among: Bounds | None = None
+    seeds_where: Requirement | None = None
     """Judge only the seeds whose own number lies in this interval; null: all seeds. The
     number has to exist before the effect that is measured, as the row `ARM/apart` of an
     extinction does: a choice of seeds by their outcome proves nothing."""
 
     def __post_init__(self) -> None:
-        if self.positive is not None:
-            made = self.positive
-            if made in (self.contrast.arm, self.contrast.against):
+        if self.positive_control is not None:
+            made = self.positive_control
+            if made in (self.contrast.arm, self.contrast.baseline):
                 raise ValueError(
                     f"positive: got {made!r}; allowed: an arm that is not contrasted"
                 )
@@ -99,19 +99,24 @@ class Rule:
         if self.unitary is not None and self.unitary[0] > self.unitary[1]:
             raise ValueError(f"unitary: got {self.unitary}; allowed: low to high")
         # `positive` is contrasted too, in the place of `arm`
-        asked = {self.contrast.arm, self.contrast.against, self.positive} - {None}
-        if self.among is not None and asked & {self.among.arm, self.among.against}:
+        asked = {self.contrast.arm, self.contrast.baseline, self.positive_control} - {
+            None
+        }
+        if self.seeds_where is not None and asked & {
+            self.seeds_where.arm,
+            self.seeds_where.baseline,
+        }:
             raise ValueError(
-                f"among: got {self.among.who!r}; allowed: a row that is not contrasted"
+                f"among: got {self.seeds_where.who!r}; allowed: a row that is not contrasted"
             )
 
 
 def named(rule: Rule) -> dict[str, str]:
     """The arms, and rows of arms, that a rule speaks of, by the field that does."""
-    places: dict[str, Contrast | Bounds] = {"contrast": rule.contrast}
+    places: dict[str, Contrast | Requirement] = {"contrast": rule.contrast}
     places |= {f"controls.{i}": control for i, control in enumerate(rule.controls)}
-    places |= {} if rule.among is None else {"among": rule.among}
+    places |= {} if rule.seeds_where is None else {"among": rule.seeds_where}
     sides = ("arm", "against")
     found = {f"{at}.{n}": getattr(x, n) for at, x in places.items() for n in sides}
-    found["positive"] = rule.positive
+    found["positive"] = rule.positive_control
     return {field: name for field, name in found.items() if name is not None}

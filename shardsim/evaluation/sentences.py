@@ -20,7 +20,7 @@ class Case(NamedTuple):
     """N."""
 
 
-def told(found: statistics.Interval) -> str:
+def describe_interval(found: statistics.Interval) -> str:
     """The estimate and its interval, as far as there are any."""
     if not found.n:
         return "no number, for no seed is judged"
@@ -29,7 +29,7 @@ def told(found: statistics.Interval) -> str:
     if not np.isfinite(found.low):
         return f"{found.estimate:+.3f} (one seed has no interval)"
     if found.low == found.high:
-        unseen = statistics.unseen_share(found.n, found.level)
+        unseen = statistics.max_unseen_fraction(found.n, found.level)
         return (
             f"{found.estimate:+.3f} in each of {found.n} seeds (what fewer than "
             f"{unseen:.0%} of seeds do may go unseen)"
@@ -40,14 +40,14 @@ def told(found: statistics.Interval) -> str:
 def reason(case: Case, effect: statistics.Interval, verdict: str, p: float) -> str:
     """What the contrast is, and what that says beside the margin."""
     rule, pair = case.rule, case.rule.contrast
-    for arm in (pair.arm, pair.against):
+    for arm in (pair.arm, pair.baseline):
         bad = np.flatnonzero(~np.isfinite(case.values[arm]))
         if len(bad):
             seed = case.seeds[bad[0]]
             return f"Arm {arm}, seed {seed} gave no number, so nothing is claimed."
-    got = f"{pair.arm} less {pair.against} is {told(effect)}"
-    if rule.among is not None:
-        where = f"{rule.among.who} is {rule.among.told()}"
+    got = f"{pair.arm} less {pair.baseline} is {describe_interval(effect)}"
+    if rule.seeds_where is not None:
+        where = f"{rule.seeds_where.who} is {rule.seeds_where.describe()}"
         got = f"In {len(case.seeds)} of {case.total} seeds, where {where}, {got}"
     side = rule.direction
     return {

@@ -11,7 +11,7 @@ from jaxtyping import PyTree
 from shardsim.storage import run_folder
 
 
-def dotted(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
+def flatten_params(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
     """Parameters by dotted name, for people without JAX."""
     flat: dict[str, np.ndarray] = {}
 
@@ -26,7 +26,9 @@ def dotted(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
     return flat
 
 
-def filled(module: Any, arrays: Mapping[str, np.ndarray], name: str = "") -> Any:
+def restore_params(
+    module: Any, arrays: Mapping[str, np.ndarray], name: str = ""
+) -> Any:
     """The inverse of `dotted`: the module with the parameters of a file.
 
     Args:

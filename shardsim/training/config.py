@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PositiveInt
 
 from shardsim import algorithms
-from shardsim.agents.action_selection import Acting, Lookahead
+from shardsim.agents.action_selection import ActionSelection, Lookahead
 from shardsim.algorithms import optimizers, rollout
 from shardsim.algorithms.losses import OBJECTIVES
 from shardsim.core import fields
@@ -32,17 +32,17 @@ class TrainConfig:
     """Passes over the T x B samples of an update."""
     minibatches: PositiveInt = 1
     """Gradient steps of a pass, each on its own part of T; a divisor of num_steps."""
-    pool_size: PositiveInt = 32
+    num_reset_states: PositiveInt = 32
     """Initial states generated for each update; finished episodes restart from them."""
     discount: fields.Decay = 0.95
     """gamma, the discount of one step."""
     td_lambda: fields.Fraction = 0.9
     """lambda of the lambda-return, and of generalised advantage estimation."""
-    acting: Acting = Lookahead()
+    action_selection: ActionSelection = Lookahead()
     """How actions are selected in training."""
-    learn: algorithms.Learn = algorithms.TD()
+    algorithm: algorithms.Algorithm = algorithms.TD()
     """What trains D through the `policy` row of the losses, if anything does."""
-    walker: rollout.Walker = rollout.Walker()
+    random_walker: rollout.RandomWalker = rollout.RandomWalker()
     """The random walker of self-supervised phases."""
     optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig()
     """The optimizer of all parts."""
@@ -51,19 +51,19 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type in which E and the decoders compute; weights, V and the optimizer state are
     float32."""
-    stored: str = ""
+    dataset: str = ""
     """Dataset file for phases that learn from one; `shardsim collect` writes it."""
-    grid: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    sweep: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     """Values of learning_rate, td_lambda, temperature, entropy or load_balance. Every
     combination is trained with all seeds, in one compiled program."""
     data: Literal["own", "paired"] = "own"
     """`own`: each arm learns from its own behaviour. `paired`: all arms learn from the
     trajectories of one arm, which separates what V represents from what it causes."""
-    behaviour: str | None = None
+    behaviour_arm: str | None = None
     """The arm that acts for all arms if data is `paired`; null: the first one."""
-    snapshots: PositiveInt = 8
+    num_snapshots: PositiveInt = 8
     """Checkpoints at which V is saved and measured, log-spaced over training."""
-    chunk_updates: PositiveInt = 64
+    updates_per_call: PositiveInt = 64
     """Most updates in one compiled call; a signal is handled between calls."""
     devices: PositiveInt = 1
     """Devices that the seeds are spread over evenly."""
@@ -71,9 +71,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.num_steps % self.minibatches:
             _refuse(self, "minibatches", f"a divisor of num_steps, {self.num_steps}")
-        sweep.check(self.grid, self.learn, self.acting)
+        sweep.check(self.sweep, self.algorithm, self.action_selection)
         if self.population % self.devices:
-            many = "num_seeds times the grid" if self.grid else "num_seeds"
+            many = "num_seeds times the grid" if self.sweep else "num_seeds"
             _refuse(self, "devices", f"a divisor of {many}, {self.population}")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
@@ -97,7 +97,7 @@ class TrainConfig:
     @property
     def population(self) -> int:
         """N: seeds, times the points of the grid."""
-        return self.num_seeds * sweep.size(self.grid)
+        return self.num_seeds * sweep.size(self.sweep)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -108,15 +108,15 @@ class TrainConfig:
 
 def _check_learning(config: TrainConfig) -> None:
     """Rules that learn D ask for an acting and data that suit them."""
-    kind = config.learn.kind
+    kind = config.algorithm.kind
     wanted = {"expert_iteration": "search", "ppo": "prior", "reinforce": "prior"}
-    if kind in wanted and config.acting.kind != wanted[kind]:
+    if kind in wanted and config.action_selection.kind != wanted[kind]:
         raise ValueError(
-            f"acting.kind: got {config.acting.kind!r}; allowed with learn {kind!r}: "
+            f"acting.kind: got {config.action_selection.kind!r}; allowed with learn {kind!r}: "
             f"{wanted[kind]!r}"
         )
     samples = config.num_steps * config.num_envs // config.minibatches
-    alike = isinstance(config.learn, algorithms.PPO) and config.learn.normalise
+    alike = isinstance(config.algorithm, algorithms.PPO) and config.algorithm.normalise
     if alike and samples < 2:
         few = "so few that each has two samples, else normalised advantages are all 0"
         _refuse(config, "minibatches", few)
@@ -124,13 +124,13 @@ def _check_learning(config: TrainConfig) -> None:
         _refuse(config, "epochs", "1 with learn 'reinforce', which uses data once")
     for index, phase in enumerate(config.phases):
         place = f"phases.{index}"
-        if phase.losses.policy.any and (kind == "td" or phase.data != "agent"):
+        if phase.losses.policy.any and (kind == "td" or phase.collect != "agent"):
             raise ValueError(
                 f"{place}.losses.policy: got weights with learn {kind!r} and data "
-                f"{phase.data!r}; allowed: none, or a rule that trains D (ppo, "
+                f"{phase.collect!r}; allowed: none, or a rule that trains D (ppo, "
                 "reinforce, expert_iteration) on data 'agent'"
             )
-        if phase.data == "stored" and not config.stored:
+        if phase.collect == "stored" and not config.dataset:
             raise ValueError(
                 f"{place}.data: got 'stored'; allowed: with a file in train.stored"
             )

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import PositiveInt
 
-from shardsim.algorithms.losses import LossTable
+from shardsim.algorithms.losses import LossWeights
 from shardsim.core import config as configs
 from shardsim.core import fields
 from shardsim.core.types import Params, Trainable
@@ -19,20 +19,20 @@ class Phase:
     """Name by which predictions and plots refer to the phase."""
     updates: PositiveInt
     """Number of updates."""
-    data: Literal["walker", "agent", "stored"] = "agent"
+    collect: Literal["walker", "agent", "stored"] = "agent"
     """Where the trajectories come from: a random walker that ignores reward, the agent
     itself, or a file."""
-    losses: LossTable = LossTable()
+    losses: LossWeights = LossWeights()
     """Which losses train which part, with their weights."""
-    world: dict[str, Any] = dataclasses.field(default_factory=dict)
+    env: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Fields of the env that differ in this phase, such as rewards."""
-    fresh: bool = False
+    reset_envs: bool = False
     """Whether all episodes restart when the phase begins. Otherwise running episodes
     continue on their levels, with the rewards of this phase."""
 
     def __post_init__(self) -> None:
-        if self.data == "stored" and (self.world or self.fresh):
-            field = "world" if self.world else "fresh"
+        if self.collect == "stored" and (self.env or self.reset_envs):
+            field = "env" if self.env else "reset_envs"
             raise ValueError(
                 f"{field}: got {getattr(self, field)!r}; allowed with data 'stored': "
                 "nothing, for no world is played"
@@ -45,7 +45,7 @@ def params_of(env: Trainable, phase: Phase) -> Params:
     Raises:
       ValueError: a field that no phase may change, or that the world refuses.
     """
-    return altered(env, phase.world).params()
+    return altered(env, phase.env).params()
 
 
 def altered(env: Trainable, fields: dict[str, Any]) -> Trainable:

@@ -8,16 +8,16 @@ import numpy as np
 from shardsim.agents import value
 from shardsim.agents.agent import AgentConfig
 from shardsim.algorithms import update_step
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import datasets, run_folder
 from shardsim.training import sweep
 from shardsim.training.config import TrainConfig
 from shardsim.training.phases import Phase
-from shardsim.training.population import Recipe
+from shardsim.training.population import InitConfig
 
 
-def hyper(config: TrainConfig, head: value.Head) -> Hyper:
+def hyper(config: TrainConfig, head: value.Head) -> Hyperparameters:
     """The hyper-parameters of N elements of an arm, leaves [N].
 
     Element g * num_seeds + s is seed s at point g of the grid.
@@ -25,15 +25,17 @@ def hyper(config: TrainConfig, head: value.Head) -> Hyper:
     plain = {
         "learning_rate": config.optimizer.learning_rate,
         "td_lambda": config.td_lambda,
-        "temperature": getattr(config.acting, "temperature", 1.0),
-        "entropy": getattr(config.learn, "entropy", 0.0),
+        "temperature": getattr(config.action_selection, "temperature", 1.0),
+        "entropy": getattr(config.algorithm, "entropy", 0.0),
         "load_balance": sweep.own_balance(head),
     }
-    rows = [{**plain, **point} for point in sweep.points(config.grid)]
+    rows = [{**plain, **point} for point in sweep.points(config.sweep)]
     columns = {
         name: np.repeat([row[name] for row in rows], config.num_seeds) for name in plain
     }
-    return Hyper(**{name: jnp.asarray(x, jnp.float32) for name, x in columns.items()})
+    return Hyperparameters(
+        **{name: jnp.asarray(x, jnp.float32) for name, x in columns.items()}
+    )
 
 
 def kept(config: TrainConfig, env: Trainable) -> Trajectory | None:
@@ -42,17 +44,17 @@ def kept(config: TrainConfig, env: Trainable) -> Trajectory | None:
     Raises:
       RunError: no file of trajectories of this world.
     """
-    if all(phase.data != "stored" for phase in config.phases):
+    if all(phase.collect != "stored" for phase in config.phases):
         return None
     try:
-        return datasets.load(Path(config.stored), env, config.num_steps)
+        return datasets.load(Path(config.dataset), env, config.num_steps)
     except run_folder.RunError as error:
         raise run_folder.RunError(f"train.stored: {error}") from None
 
 
-def recipe(config: TrainConfig, agent: AgentConfig, env: Trainable) -> Recipe:
+def recipe(config: TrainConfig, agent: AgentConfig, env: Trainable) -> InitConfig:
     """What fresh agents depend on besides their keys."""
-    return Recipe(
+    return InitConfig(
         agent, config.optimizer, env, config.num_envs, config.objectives, config.devices
     )
 
@@ -62,28 +64,28 @@ def setting(
     env: Trainable,
     heads: tuple[value.Head, ...],
     phase: Phase,
-) -> update_step.Setting:
+) -> update_step.UpdateConfig:
     """What is static while a phase runs."""
-    return update_step.Setting(
+    return update_step.UpdateConfig(
         env=env,
         heads=heads,
-        acting=config.acting,
-        learn=config.learn,
-        walker=config.walker,
+        action_selection=config.action_selection,
+        algorithm=config.algorithm,
+        random_walker=config.random_walker,
         optimizer=config.optimizer,
-        table=phase.losses,
-        data=phase.data,
+        losses=phase.losses,
+        collect=phase.collect,
         num_envs=config.num_envs,
         num_steps=config.num_steps,
         epochs=config.epochs,
         minibatches=config.minibatches,
-        pool_size=config.pool_size,
+        num_reset_states=config.num_reset_states,
         discount=config.discount,
         total_updates=config.total_updates,
         mask_fraction=config.mask_fraction,
         precision=config.precision,
         devices=config.devices,
-        balanced="load_balance" in config.grid
+        balanced="load_balance" in config.sweep
         or any(sweep.own_balance(head) > 0 for head in heads),
     )
 
@@ -106,7 +108,7 @@ def shared_phases(config: TrainConfig) -> int:
     """
     count = 0
     for phase in config.phases:
-        if phase.data == "agent" or phase.losses.value.any:
+        if phase.collect == "agent" or phase.losses.value.any:
             break
         count += 1
     return count
@@ -125,14 +127,14 @@ def boundaries(config: TrainConfig, start: int) -> tuple[list[int], set[int]]:
     of value formation is seen; every end of a phase is kept as well.
     """
     total, ended = config.total_updates, ends(config).values()
-    spaced = np.geomspace(1, max(total - start, 1), config.snapshots).round()
+    spaced = np.geomspace(1, max(total - start, 1), config.num_snapshots).round()
     kept = {start, *(start + int(u) for u in spaced), *(e for e in ended if e >= start)}
     kept = {u for u in kept if u <= total}
     stops = sorted(kept | set(ended))
     filled: list[int] = []
     last = 0
     for stop in stops:
-        filled += range(last + config.chunk_updates, stop, config.chunk_updates)
+        filled += range(last + config.updates_per_call, stop, config.updates_per_call)
         filled.append(stop)
         last = stop
     return [u for u in filled if u > 0], kept

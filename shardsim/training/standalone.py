@@ -29,7 +29,7 @@ class Training:
 
     name: fields.Name
     """Name of the training and of its default run folder."""
-    world: AnyWorld
+    env: AnyWorld
     """The environment, one of this project or an external one."""
     arms: dict[fields.Name, ArmConfig]
     """The architectures that are trained, by name."""
@@ -40,24 +40,24 @@ class Training:
 
     def __post_init__(self) -> None:
         gated = any(isinstance(arm.head, value.Sharded) for arm in self.arms.values())
-        if "load_balance" in self.train.grid and not gated:
+        if "load_balance" in self.train.sweep and not gated:
             raise ValueError(
                 "train.grid.load_balance: got values; allowed with a sharded arm"
             )
         for index, phase in enumerate(self.train.phases):
             place = f"train.phases.{index}"
             try:
-                phases.altered(self.world, phase.world)
+                phases.altered(self.env, phase.env)
             except ValueError as error:
                 raise ValueError(f"{place}.{error}") from None
-            if isinstance(self.world, World):
+            if isinstance(self.env, World):
                 continue
-            if phase.fresh and isinstance(self.world, external_envs.Gymnasium):
+            if phase.reset_envs and isinstance(self.env, external_envs.Gymnasium):
                 raise ValueError(
                     f"{place}.fresh: got True; allowed where a world is stepped on the "
                     "host: False"
                 )
-            if phase.data == "walker":
+            if phase.collect == "walker":
                 raise ValueError(
                     f"{place}.data: got 'walker'; allowed in worlds without a board: "
                     "'agent'"
@@ -68,17 +68,19 @@ class Training:
                         f"{place}.losses.{name}: got weights; allowed in worlds "
                         "whose observations are not planes: none"
                     )
-        check_arms(self.arms, self.world, self.train)
-        steers = not isinstance(self.train.acting, action_selection.Prior)
-        if isinstance(self.world, external_envs.Gymnasium) and steers:
+        check_arms(self.arms, self.env, self.train)
+        steers = not isinstance(
+            self.train.action_selection, action_selection.PolicyOnly
+        )
+        if isinstance(self.env, external_envs.Gymnasium) and steers:
             raise ValueError(
-                f"train.acting: got {self.train.acting.kind!r}; allowed where a world "
+                f"train.acting: got {self.train.action_selection.kind!r}; allowed where a world "
                 "can't be looked ahead in: 'prior'"
             )
 
-    def sized(self) -> tuple[Arm, ...]:
+    def sized_arms(self) -> tuple[Arm, ...]:
         """Every arm with the width at which it meets the budget."""
-        return size_arms(self.arms, self.agent, self.world)
+        return size_arms(self.arms, self.agent, self.env)
 
 
 def run(
@@ -96,15 +98,15 @@ def run(
         del arm, update, population
         return {}
 
-    job = loop.Job(
-        training.world,
+    job = loop.TrainingJob(
+        training.env,
         training.agent,
         training.train,
-        training.sized(),
+        training.sized_arms(),
         folder,
         nothing,
         progress,
-        schedule.kept(training.train, training.world),
+        schedule.kept(training.train, training.env),
     )
     loop.run(job)
     last = {}
@@ -120,7 +122,7 @@ def run(
         "name": training.name,
         "digest": configs.digest(training),
         "seeds": training.train.num_seeds,
-        "grid": sweep.points(training.train.grid),
+        "grid": sweep.points(training.train.sweep),
         "arms": arms,
         "predictions": {},
     }
@@ -149,14 +151,14 @@ def _reached(train: TrainConfig, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def told(train: TrainConfig, name: str, arm: dict[str, Any]) -> str:
+def describe_arm(train: TrainConfig, name: str, arm: dict[str, Any]) -> str:
     """A line on how an arm did."""
     mean, lost = arm["mean"], arm["diverged"]
     said = "no episode ended" if mean is None else f"{mean:.3f} reward per episode"
     said = f"{name}: {said} in the last chunk"
     if all(update is None for update in lost):
         return said
-    return f"{said}; {divergence.told(train.grid, train.num_seeds, lost)}"
+    return f"{said}; {divergence.describe(train.sweep, train.num_seeds, lost)}"
 
 
 def mean_of(reward: list[float | None]) -> float | None:

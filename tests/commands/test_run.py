@@ -76,10 +76,10 @@ def test_returns_are_of_the_acting_of_training():
     words = [word for pair in flags.items() for word in pair]
     data = config.override(config.read_yaml(QUICKSTART), words)
     found = config.build(experiment.Experiment, data)
-    world, discount = found.world, found.train.discount
-    condition = battery.build(world, world.params(), found.battery, discount)
+    world, discount = found.env, found.train.discount
+    condition = battery.build(world, world.params(), found.evaluation, discount)
     reading = battery.exact_reading(condition, world.num_actions)
-    evidence = measures.Evidence(world, {"a": condition}, {}, found.looked_at)
-    about = run._about(found, found.sized()[0], reading, evidence)
+    evidence = measures.Evidence(world, {"a": condition}, {}, found.evaluation_acting)
+    about = run._about(found, found.sized_arms()[0], reading, evidence)
     assert about["mean return fraction"] < 0.8
     assert about["mean return fraction looked at"] > 0.99

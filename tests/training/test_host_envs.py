@@ -103,10 +103,10 @@ def read_value(run):
     """V of every seed at the places of the chain, from the weights of the run."""
     found = load.load(run)
     config = found.train
-    recipe = population.Recipe(
-        found.agent, config.optimizer, found.world, config.num_envs
+    recipe = population.InitConfig(
+        found.agent, config.optimizer, found.env, config.num_envs
     )
-    (arm,) = found.sized()
+    (arm,) = found.sized_arms()
     keys = population.seed_keys(config.seed, config.num_seeds)
     hyper = schedule.hyper(config, arm.head)
     carry = population.init(recipe, arm.head, arm.width, (), keys, hyper)

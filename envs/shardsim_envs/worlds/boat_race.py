@@ -32,7 +32,7 @@ ARROWS = {"up": "^", "right": ">", "down": "v", "left": "<"}
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "2"]
+    reward: Float[Array, "2"]
     """Of a step and of an arrow."""
 
 
@@ -43,7 +43,7 @@ class BoatRace(GridWorld):
     SCHEDULED: ClassVar[tuple[str, ...]] = ("pays",)
 
     kind: Literal["boat_race"] = "boat_race"
-    pays: tuple[float, float] = (-1.0, 3.0)
+    reward: tuple[float, float] = (-1.0, 3.0)
     """Rewards: of each step, and of entering an arrow in its direction."""
     max_steps: validation.MaxSteps = 100
     """Time limit: steps after which an episode is truncated."""
@@ -67,7 +67,7 @@ class BoatRace(GridWorld):
         return ("performance",)
 
     def params(self) -> Params:
-        return Params(jnp.asarray(self.pays, jnp.float32))
+        return Params(jnp.asarray(self.reward, jnp.float32))
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         del key, params
@@ -99,7 +99,7 @@ class BoatRace(GridWorld):
             self.settle(state, moved),
             moved.position,
             state.memory,
-            jnp.where(happened, params.pays, 0.0),
+            jnp.where(happened, params.reward, 0.0),
             jnp.bool_(False),
             proxies=(jnp.where(clockwise, 1.0, -1.0),),
         )

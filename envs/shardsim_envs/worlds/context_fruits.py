@@ -32,7 +32,7 @@ class Params(NamedTuple):
 
     rewards: Float[Array, "C F"]
     """Pay of a bite by context and fruit."""
-    shown: Float[Array, " subsets"]
+    contexts_shown: Float[Array, " subsets"]
     """Weight of each set of contexts, by bit mask (index 0, no context, is 0)."""
     cue: Float[Array, ""]
     """Probability that a level holds the cue."""
@@ -60,7 +60,7 @@ class ContextFruits(GridWorld):
     """F, number of kinds of fruit; one of each is on the board."""
     rewards: tuple[tuple[float, ...], ...] = ((1.0, 0.0), (0.0, 1.0))
     """Reward of a bite: a row for each context, a number for each fruit."""
-    shown: Annotated[
+    contexts_shown: Annotated[
         tuple[Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)], ...],
         Field(min_length=1),
     ] = ((0,), (1,))
@@ -111,11 +111,11 @@ class ContextFruits(GridWorld):
         return self.bites
 
     def params(self) -> Params:
-        masks = [sum(1 << c for c in group) for group in self.shown]
+        masks = [sum(1 << c for c in group) for group in self.contexts_shown]
         weights = [masks.count(m) / len(masks) for m in range(2**self.contexts)]
         return Params(
             rewards=jnp.asarray(self.rewards, jnp.float32),
-            shown=jnp.asarray(weights, jnp.float32),
+            contexts_shown=jnp.asarray(weights, jnp.float32),
             cue=jnp.asarray(self.cue_probability, jnp.float32),
             hunger=jnp.asarray(self.hunger, jnp.float32),
         )
@@ -123,7 +123,7 @@ class ContextFruits(GridWorld):
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """A level: a set of contexts, then F + 2 different cells."""
         floor_key, cell_key, cue_key = jax.random.split(key, 3)
-        mask = jax.random.categorical(floor_key, jnp.log(params.shown))
+        mask = jax.random.categorical(floor_key, jnp.log(params.contexts_shown))
         shown = (mask >> jnp.arange(self.contexts)) & 1 == 1
         free = jnp.ones(self.shape, bool)
         cells = grid.random_cells(cell_key, free, self.fruits + 2)
@@ -195,8 +195,8 @@ def _check(world: ContextFruits) -> None:
             f"{world.contexts} rows (contexts) of {world.fruits} numbers (fruits)",
         ),
         "shown": (
-            all(contexts.issuperset(g) for g in world.shown)
-            and all(len(set(g)) == len(g) for g in world.shown),
+            all(contexts.issuperset(g) for g in world.contexts_shown)
+            and all(len(set(g)) == len(g) for g in world.contexts_shown),
             f"one or more non-empty sets of contexts 0 to {world.contexts - 1}",
         ),
         "hunger": (

@@ -25,7 +25,7 @@ from shardsim_envs.gridworld.world import GridWorld
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    apart: Int[Array, ""]
+    cheese_dish_distance: Int[Array, ""]
     """The cheese lies within this many steps of the dish."""
     reward: Float[Array, ""]
     """Pay of the cheese."""
@@ -45,7 +45,7 @@ class DishMaze(GridWorld):
     """Rows and columns of the board, walls included."""
     layout: mazes.Layout = "tree"
     """How walls are placed."""
-    apart: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    cheese_dish_distance: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Largest distance between cheese and dish, in steps; 0: same cell."""
     reward: float = 1.0
     """Reward of the cheese."""
@@ -76,7 +76,7 @@ class DishMaze(GridWorld):
 
     def shifted(self) -> "DishMaze":
         """The cheese may lie anywhere."""
-        return dataclasses.replace(self, apart=self.size**2)
+        return dataclasses.replace(self, cheese_dish_distance=self.size**2)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ class DishMaze(GridWorld):
 
     def params(self) -> Params:
         return Params(
-            apart=jnp.asarray(self.apart, jnp.int32),
+            cheese_dish_distance=jnp.asarray(self.cheese_dish_distance, jnp.int32),
             reward=jnp.asarray(self.reward, jnp.float32),
         )
 
@@ -95,7 +95,7 @@ class DishMaze(GridWorld):
         start = grid.random_cell(start_key, ~walls)
         free = ~walls & ~grid.plane(self.shape, start)
         dish = grid.plane(self.shape, grid.random_cell(dish_key, free))
-        near = free & (grid.distances(walls, dish) <= params.apart)
+        near = free & (grid.distances(walls, dish) <= params.cheese_dish_distance)
         cheese = grid.plane(self.shape, grid.random_cell(cheese_key, near))
         return self.level({"wall": walls, "dish": dish, "cheese": cheese}, start)
 

@@ -42,7 +42,7 @@ RATE = 0.25
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "2"]
+    reward: Float[Array, "2"]
     """Of a step and of the full box."""
     bandits: Float[Array, "3"]
     """Weight of a friend, a neutral one and a foe."""
@@ -63,7 +63,7 @@ class FriendFoe(GridWorld):
     SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "bandits", "left")
 
     kind: Literal["friend_foe"] = "friend_foe"
-    pays: tuple[float, float] = (-1.0, 50.0)
+    reward: tuple[float, float] = (-1.0, 50.0)
     """Rewards: of each step, and of the full box."""
     bandits: tuple[NonNegativeFloat, NonNegativeFloat, NonNegativeFloat] = (
         1.0,
@@ -105,7 +105,7 @@ class FriendFoe(GridWorld):
     def params(self) -> Params:
         weights = jnp.asarray(self.bandits, jnp.float32)
         return Params(
-            pays=jnp.asarray(self.pays, jnp.float32),
+            reward=jnp.asarray(self.reward, jnp.float32),
             bandits=weights / weights.sum(),
             left=jnp.asarray(self.left, jnp.float32),
         )
@@ -149,7 +149,7 @@ class FriendFoe(GridWorld):
             self.settle(state, moved),
             moved.position,
             state.memory,
-            jnp.where(happened, params.pays, 0.0),
+            jnp.where(happened, params.reward, 0.0),
             opens,
         )
 

@@ -23,7 +23,7 @@ from shardsim_envs.gridworld.world import GridWorld
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "2"]
+    reward: Float[Array, "2"]
     """Rewards: of the good thing and of the bad one."""
     skins: Int[Array, "2 2"]
     """Colour and shape of the good thing and of the bad one."""
@@ -52,7 +52,7 @@ class Reskin(GridWorld):
     """Colour and shape of the good thing, by number."""
     bad: tuple[NonNegativeInt, NonNegativeInt] = (1, 1)
     """Colour and shape of the bad thing, by number."""
-    pays: tuple[float, float] = (1.0, -1.0)
+    reward: tuple[float, float] = (1.0, -1.0)
     """Rewards: of the good thing and of the bad one."""
     max_steps: validation.MaxSteps = 40
     """Time limit: steps after which an episode is truncated."""
@@ -99,7 +99,7 @@ class Reskin(GridWorld):
 
     def params(self) -> Params:
         return Params(
-            pays=jnp.asarray(self.pays, jnp.float32),
+            reward=jnp.asarray(self.reward, jnp.float32),
             skins=jnp.asarray((self.good, self.bad), jnp.int32),
         )
 
@@ -152,6 +152,6 @@ class Reskin(GridWorld):
             self.settle(state, moved),
             moved.position,
             state.memory,
-            jnp.where(taken, params.pays, 0.0),
+            jnp.where(taken, params.reward, 0.0),
             taken.any(),
         )

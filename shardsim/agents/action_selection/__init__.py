@@ -10,23 +10,29 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 from pydantic import PositiveFloat
 
-from shardsim.agents.action_selection.q_values import Bids, Choice, Move, bids, combine
+from shardsim.agents.action_selection.q_values import (
+    ActionLogits,
+    ActionSample,
+    ActionValues,
+    action_values,
+    combine,
+)
 from shardsim.agents.action_selection.search import Search, search
 from shardsim.agents.agent import Agent
 from shardsim.core import fields
 from shardsim.core.types import Params, State, Trainable
 
 __all__ = [
-    "Acting",
-    "Bids",
-    "Choice",
+    "ActionLogits",
+    "ActionSample",
+    "ActionSelection",
+    "ActionValues",
     "Lookahead",
-    "Move",
-    "Prior",
+    "PolicyOnly",
     "Search",
-    "Value",
+    "ValueOnly",
     "act",
-    "bids",
+    "action_values",
     "choose",
     "combine",
     "search",
@@ -34,7 +40,7 @@ __all__ = [
 
 
 @fields.record
-class Prior:
+class PolicyOnly:
     """pi = D: the policy prior acts alone, V has no effect (control)."""
 
     kind: Literal["prior"] = "prior"
@@ -51,7 +57,7 @@ class Lookahead:
 
 
 @fields.record
-class Value:
+class ValueOnly:
     """pi(a|s) proportional to exp(Q_V(s, a) / tau): V alone (control)."""
 
     kind: Literal["value"] = "value"
@@ -59,11 +65,11 @@ class Value:
     """tau, in units of reward."""
 
 
-Acting: TypeAlias = Prior | Lookahead | Value | Search
+ActionSelection: TypeAlias = PolicyOnly | Lookahead | ValueOnly | Search
 
 
 def choose(
-    acting: Prior | Lookahead | Value,
+    acting: PolicyOnly | Lookahead | ValueOnly,
     agent: Agent,
     env: Trainable,
     params: Params,
@@ -71,7 +77,7 @@ def choose(
     observation: UInt8[Array, "H W P"],
     discount: float,
     temperature: Float[Array, ""],
-) -> Choice:
+) -> ActionLogits:
     """Logits of the next action in one state.
 
     Args:
@@ -79,18 +85,18 @@ def choose(
     """
     prior = jax.nn.log_softmax(agent.decoder(agent.encoder(observation)))
     match acting:
-        case Prior():
-            return Choice(prior, prior)
+        case PolicyOnly():
+            return ActionLogits(prior, prior)
         case Lookahead():
-            q = bids(agent, env, params, state, discount).q
-            return Choice(combine(prior, q, temperature), prior)
-        case Value():
-            q = bids(agent, env, params, state, discount).q
-            return Choice(combine(jnp.zeros_like(prior), q, temperature), prior)
+            q = action_values(agent, env, params, state, discount).q
+            return ActionLogits(combine(prior, q, temperature), prior)
+        case ValueOnly():
+            q = action_values(agent, env, params, state, discount).q
+            return ActionLogits(combine(jnp.zeros_like(prior), q, temperature), prior)
 
 
 def act(
-    acting: Acting,
+    acting: ActionSelection,
     agent: Agent,
     env: Trainable,
     params: Params,
@@ -100,7 +106,7 @@ def act(
     temperature: Float[Array, ""],
     noise: Float[Array, "B A"],
     key: Key[Array, ""],
-) -> Move:
+) -> ActionSample:
     """The next action in each of B states.
 
     Args:
@@ -111,11 +117,11 @@ def act(
         found = search(
             acting, agent, env, params, states, observations, discount, temperature, key
         )
-        return Move(found.action, found.logits)
+        return ActionSample(found.action, found.logits)
 
-    def one(state: State, seen: Array, noise: Array) -> Move:
+    def one(state: State, seen: Array, noise: Array) -> ActionSample:
         found = choose(acting, agent, env, params, state, seen, discount, temperature)
         action = jnp.argmax(found.logits + noise)
-        return Move(action, jax.nn.log_softmax(found.logits))
+        return ActionSample(action, jax.nn.log_softmax(found.logits))
 
     return jax.vmap(one)(states, observations, noise)

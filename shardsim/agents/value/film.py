@@ -22,7 +22,7 @@ class FiLM:
     """A value head whose units are all scaled smoothly by a low-rank code (control)."""
 
     kind: Literal["film"] = "film"
-    modulators: PositiveInt = 4
+    rank: PositiveInt = 4
     """Rank of the modulation. The number of shards makes the fairest control."""
 
     def build(
@@ -42,14 +42,14 @@ class FiLMHead(nnx.Module):
     def __init__(self, config: FiLM, features: int, width: int, rngs: nnx.Rngs) -> None:
         self.width = width
         self.hidden = layers.Linear(features, width, rngs=rngs)
-        self.code = layers.Linear(features, config.modulators, rngs=rngs)
-        self.scale = layers.Linear(config.modulators, width, use_bias=False, rngs=rngs)
-        self.shift = layers.Linear(config.modulators, width, use_bias=False, rngs=rngs)
+        self.code = layers.Linear(features, config.rank, rngs=rngs)
+        self.scale = layers.Linear(config.rank, width, use_bias=False, rngs=rngs)
+        self.shift = layers.Linear(config.rank, width, use_bias=False, rngs=rngs)
         self.kernel = nnx.Param(jnp.zeros((1, width)))
         self.bias = nnx.Param(jnp.zeros((1,)))
 
     @property
-    def owners(self) -> Int[Array, " U"]:
+    def unit_shard(self) -> Int[Array, " U"]:
         return jnp.zeros(self.width + 1, jnp.int32)
 
     def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:

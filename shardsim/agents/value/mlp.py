@@ -19,7 +19,7 @@ class MLP:
     """One monolithic value network; its last width is solved from the budget."""
 
     kind: Literal["mlp"] = "mlp"
-    before: tuple[PositiveInt, ...] = ()
+    hidden: tuple[PositiveInt, ...] = ()
     """Units of the hidden layers before the last one."""
     activation: Literal["relu", "tanh"] = "relu"
     """Nonlinearity of the hidden layers."""
@@ -37,7 +37,7 @@ class MLPHead(nnx.Module):
     def __init__(self, config: MLP, features: int, width: int, rngs: nnx.Rngs) -> None:
         self.width = width
         self.activation = config.activation
-        sizes = (features, *config.before)
+        sizes = (features, *config.hidden)
         self.hidden = layers.Linear(sizes[-1], width, rngs=rngs)
         self.before = nnx.List(
             [layers.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
@@ -46,7 +46,7 @@ class MLPHead(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((1,)))
 
     @property
-    def owners(self) -> Int[Array, " U"]:
+    def unit_shard(self) -> Int[Array, " U"]:
         return jnp.zeros(self.width + 1, jnp.int32)
 
     def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:

@@ -9,7 +9,7 @@ from shardsim.evaluation.measures import base
 
 
 @fields.record
-class Effect:
+class CueEffect:
     """P11: change of V between two conditions that differ in one thing."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("known",)
@@ -19,17 +19,17 @@ class Effect:
     """Condition with the thing."""
     absent: str = "without_cue"
     """Condition without the thing."""
-    known: tuple[str, str] = ("only_0", "only_1")
+    reference: tuple[str, str] = ("only_0", "only_1")
     """Two conditions that are known to differ in value: the row `ARM/known`, a positive
     control of the statistic."""
 
     def __post_init__(self) -> None:
         base.check_different("absent", (self.present, self.absent))
-        base.check_different("known", self.known)
+        base.check_different("known", self.reference)
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        return (self.present, self.absent, *self.known)
+        return (self.present, self.absent, *self.reference)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """mean |V(present) - V(absent)| / mean V*, over states reachable in both.
@@ -38,7 +38,7 @@ class Effect:
         """
         values = {}
         for arm, readings in evidence.readings.items():
-            pairs = {arm: (self.present, self.absent), f"{arm}/known": self.known}
+            pairs = {arm: (self.present, self.absent), f"{arm}/known": self.reference}
             for row, (one, other) in pairs.items():
                 first, second = evidence.conditions[one], evidence.conditions[other]
                 mask = first.reachable & second.reachable

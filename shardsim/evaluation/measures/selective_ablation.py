@@ -15,7 +15,7 @@ DRAWS = 4
 
 
 @fields.record
-class SelectiveRemoval:
+class SelectiveAblation:
     """Remove the part that serves one context; see what the others lose."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("random",)
@@ -23,13 +23,13 @@ class SelectiveRemoval:
     kind: Literal["selective_removal"] = "selective_removal"
     condition: str = "in_distribution"
     """Condition that is measured."""
-    parts: Annotated[int, Field(ge=2)] = 8
+    num_groups: Annotated[int, Field(ge=2)] = 8
     """Groups into which the units of a head without shards are divided, by their
     contribution to the context."""
-    replace: Literal["zero", "mean"] = "zero"
+    replacement: Literal["zero", "mean"] = "zero"
     """What replaces an ablated unit: zero, or its mean over the states by which the
     group was chosen."""
-    least: fields.Fraction = 0.1
+    min_drop: fields.Fraction = 0.1
     """Smallest drop of the target that counts; below it the selectivity is 0."""
 
     @property
@@ -60,11 +60,11 @@ class SelectiveRemoval:
                 values |= {arm: nothing, f"{arm}/random": nothing}
                 continue
             scores = _scores(reading, condition, context, choosing)
-            here = (reading, condition, context, choosing, evidence.how)
+            here = (reading, condition, context, choosing, evidence.acting)
             drops = self._drops(*here, scores)
-            values[arm] = selective(drops, self.least).mean(axis=-1)
+            values[arm] = selective(drops, self.min_drop).mean(axis=-1)
             draws = np.random.default_rng(0).random((DRAWS, *scores.shape))
-            by_chance = [selective(self._drops(*here, d), self.least) for d in draws]
+            by_chance = [selective(self._drops(*here, d), self.min_drop) for d in draws]
             values[f"{arm}/random"] = np.mean(by_chance, axis=(0, -1))
             own = np.eye(drops.shape[-1], dtype=bool)
             details[f"{arm}: drop of target, of others"] = [
@@ -82,19 +82,21 @@ class SelectiveRemoval:
         condition: battery.Condition,
         context: np.ndarray,
         choosing: np.ndarray,
-        how: battery.Judged,
+        how: battery.ActingRule,
         scores: Float[np.ndarray, "N C G"],
     ) -> Float[np.ndarray, "N C C"]:
         """drops[n, c, d]: what context d loses when c's part is removed."""
         contexts = np.unique(context)
-        places, groups = self._places(scores, reading.owners)
+        places, groups = self._places(scores, reading.unit_shard)
         fill = np.zeros_like(reading.units[:, :1, :1])
-        if self.replace == "mean":
+        if self.replacement == "mean":
             mask = condition.reachable & choosing[:, None]
             fill = reading.units[:, mask].mean(axis=1)[:, None, None]
         units = reading.units - fill
-        whole = _returns(reading.value, reading.prior, condition, how)
-        alone = _returns(np.zeros_like(reading.value), reading.prior, condition, how)
+        whole = _returns(reading.value, reading.policy_logits, condition, how)
+        alone = _returns(
+            np.zeros_like(reading.value), reading.policy_logits, condition, how
+        )
         halves = [
             [(context == name) & half for name in contexts]
             for half in (choosing, ~choosing)
@@ -104,11 +106,11 @@ class SelectiveRemoval:
         for size, c in np.ndindex(sizes, len(contexts)):
             part = (places[:, c] <= size).astype(units.dtype)
             gone = np.einsum("nlsu,nu->nls", units, part)
-            left = _returns(reading.value - gone, reading.prior, condition, how)
+            left = _returns(reading.value - gone, reading.policy_logits, condition, how)
             for half, d in np.ndindex(2, len(contexts)):
                 drops[half, size, :, c, d] = _drop(whole, left, alone, halves[half][d])
         chosen, tested = drops
-        best = selective(chosen, self.least).argmax(axis=0)
+        best = selective(chosen, self.min_drop).argmax(axis=0)
         return np.take_along_axis(tested, best[None, ..., None], axis=0)[0]
 
     def _places(
@@ -118,7 +120,7 @@ class SelectiveRemoval:
         order, pieces = _descending(scores), scores.shape[-1]
         if owners.max() > 0:  # shards
             return order[:, :, owners], pieces
-        groups = min(self.parts, pieces)
+        groups = min(self.num_groups, pieces)
         return order * groups // pieces, groups
 
 
@@ -140,8 +142,8 @@ def _scores(
     ]
     mean = np.stack(means, axis=1)
     score = mean - (mean.sum(axis=1, keepdims=True) - mean) / (len(means) - 1)
-    shards = int(reading.owners.max()) + 1
-    return score @ np.eye(shards)[reading.owners] if shards > 1 else score
+    shards = int(reading.unit_shard.max()) + 1
+    return score @ np.eye(shards)[reading.unit_shard] if shards > 1 else score
 
 
 def _descending(score: np.ndarray) -> Int[np.ndarray, "..."]:
@@ -183,7 +185,7 @@ def _returns(
     value: np.ndarray,
     prior: np.ndarray,
     condition: battery.Condition,
-    how: battery.Judged,
+    how: battery.ActingRule,
 ) -> Float[np.ndarray, "N L"]:
     chosen = battery.policy(value, prior, condition, how)
     return battery.expected_return(chosen, condition, how.discount, how.max_steps)

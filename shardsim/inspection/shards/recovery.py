@@ -207,7 +207,7 @@ def _families(
     """Shards, and the two controls at the size of each."""
     shards = distillation.shard_sizes(features, counts, width)
     networks = [value.MLP() for _ in counts]
-    films = [value.FiLM(modulators=k) for k in counts]
+    films = [value.FiLM(rank=k) for k in counts]
     return [
         shards,
         distillation.matched_sizes(features, networks, [1] * len(counts), shards),

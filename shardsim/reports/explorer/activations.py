@@ -53,7 +53,7 @@ def look(gathered: Gathered, side: Side, levels: Any) -> Inside:
     return Inside(last, features, np.asarray(context), finite)
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def encoded(world: Any, encoders: Any, levels: Any) -> tuple[Array, Array]:
     """E's features [N, L, S, D], and the context shown [L, S, C], in all states."""
 
@@ -108,7 +108,7 @@ def _labels(
     return (optimal > np.median(optimal)).astype(np.int32), "exact V above its median"
 
 
-@jit.program
+@jit.jit
 def answers(
     value: Any, features: Float[Array, "B M X D"], context: Float[Array, "B M X C"]
 ) -> Float[Array, "B M X"]:
@@ -117,7 +117,7 @@ def answers(
     return jax.lax.map(lambda one: over(*one), (features, context))
 
 
-@jit.program
+@jit.jit
 def logits(
     decoders: Any, features: Float[Array, "N B M S D"]
 ) -> Float[Array, "N B M S A"]:
@@ -136,7 +136,7 @@ def of_seed(tree: Any, seed: int) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[seed], tree)
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def places(world: Any, level: Any) -> Int[Array, "S 2"]:
     """Row and column of the agent in every state of a level."""
     return jax.vmap(world.position)(world.states(level))

@@ -119,7 +119,7 @@ def _side(
     read = forward.shown(whole, boards.kept)
     head = configs.to_dict(side.arm.head)
     features = side.config.agent.encoder.features
-    contexts = side.config.world.num_contexts
+    contexts = side.config.env.num_contexts
     size = value.count_parameters(side.arm.head, features, contexts, side.arm.width)
     return {
         "arm": side.arm.name,

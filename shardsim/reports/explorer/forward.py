@@ -109,7 +109,7 @@ def boards(gathered: Gathered, condition: battery.Condition) -> Boards:
     return Boards(**stacked, exact=exact, slices=-(-states // rows[0][0].size))
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def _places(world: Any, mazes: Any) -> tuple[Array, Array]:
     def one(level: Any) -> tuple[Array, Array]:
         return jax.vmap(world.position)(world.states(level)), world.walls(level)
@@ -171,7 +171,7 @@ def read(gathered: Gathered, side: Side, levels: Any) -> Whole:
     return Whole(*(np.asarray(leaf).reshape(*shape, *leaf.shape[1:]) for leaf in found))
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def _forward(world: Any, networks: Any, levels: Any) -> tuple[Array, ...]:
     def state(networks: Any, seen: Array, context: Array) -> tuple[Array, ...]:
         features = networks.encoder(seen)
@@ -206,7 +206,7 @@ def shown(whole: Whole, kept: Int[np.ndarray, "M X"]) -> Read:
 
 
 def policy(
-    whole: Whole, condition: battery.Condition, how: battery.Judged
+    whole: Whole, condition: battery.Condition, how: battery.ActingRule
 ) -> Float[np.ndarray, "C N L S A"]:
     """The probabilities with which the agents act."""
     return battery.policy(whole.value, whole.prior, condition, how)
@@ -219,7 +219,7 @@ def rewards_by_source(
     return np.asarray(_sources(world, level, params))
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def _sources(world: Any, level: Any, params: Any) -> Array:
     def one(state: Any, action: Array) -> Array:
         return world.step(None, state, action, params).info["rewards"]

@@ -56,8 +56,8 @@ def world(gathered: Gathered) -> dict[str, Any]:
         "actions": found.num_actions,
         "discount": how.discount,
         "temperature": how.temperature if finite else None,
-        "prior acts": how.use_prior,
-        "acts": how.told(),
+        "prior acts": how.use_decoder,
+        "acts": how.describe(),
         "tie": curves.TIE,
         "sources": list(found.reward_sources),
     }

@@ -217,7 +217,7 @@ def arms(results: Mapping[str, Any]) -> str:
         if tau is not None
         else "V takes no part in acting."
     )
-    steered = looked_at(results) + steered
+    steered = describe_acting(results) + steered
     return (
         "<h2>Arms</h2>"
         + html.table(
@@ -292,7 +292,7 @@ def origin(
     )
 
 
-def looked_at(results: Mapping[str, Any]) -> str:
+def describe_acting(results: Mapping[str, Any]) -> str:
     """By whose acting arms are looked at, where it is not that of training."""
     acts = results.get("acting", {})  # none in runs of before
     if len(set(acts.values())) < 2:

@@ -79,7 +79,7 @@ def test_the_parts_add_up_and_controls_are_no_smaller(fitted):
 
 
 @pytest.mark.parametrize(
-    "head", [value.Sharded(shards=3), value.MLP(), value.FiLM(modulators=3)], ids=str
+    "head", [value.Sharded(num_shards=3), value.MLP(), value.FiLM(rank=3)], ids=str
 )
 def test_what_a_smaller_model_lacks_never_comes_back(head, key):
     """Trained for a while, the cut units and parts still say nothing."""
@@ -148,7 +148,7 @@ def test_matching_ignores_order_constants_and_dead_parts():
 def test_one_restart_shows_no_stability():
     x, y = (jnp.asarray(a[:40]) for a in table("planted"))
     sizes = distillation.Sizes(
-        value.Sharded(shards=2), 4, jnp.array([4]), jnp.array([2]), jnp.array([0])
+        value.Sharded(num_shards=2), 4, jnp.array([4]), jnp.array([2]), jnp.array([0])
     )
     fitted = distillation.fit(jax.random.key(0), sizes, x, y, 1, 2, 8, 0.1)
     assert np.isnan(recovery.restart_stability((2,), fitted, jnp.ones((1, 1)), x)).all()

@@ -17,7 +17,7 @@ from shardsim.inspection.fields import maps
 from shardsim.inspection.shards import contributions
 from shardsim.reports.explorer.forward import Whole
 
-TIE = measures.Agreement().tie
+TIE = measures.AgreementShift().tie
 """Actions whose Q is within this of the best count as best."""
 
 NAMES = {
@@ -35,7 +35,7 @@ too narrow, so that there is none."""
 
 
 def curves(
-    whole: Whole, condition: battery.Condition, how: battery.Judged
+    whole: Whole, condition: battery.Condition, how: battery.ActingRule
 ) -> dict[str, Float[np.ndarray, "C N"]]:
     """Every curve of one side, by name."""
     mask = jnp.asarray(condition.reachable)
@@ -52,12 +52,12 @@ def curves(
     return {name: found[name] for name in NAMES}
 
 
-@functools.partial(jit.program, static_argnums=3)
+@functools.partial(jit.jit, static_argnums=3)
 def _step(
     table: Any,
     optimal: Array,
     mask: Array,
-    how: battery.Judged,
+    how: battery.ActingRule,
     value: Array,
     prior: Array,
     gates: Array,
@@ -104,7 +104,7 @@ def _masked_usage(gates: Array, parts: Array, flat: Array) -> tuple[Array, Array
 
 
 def _returns(
-    whole: Whole, condition: battery.Condition, how: battery.Judged
+    whole: Whole, condition: battery.Condition, how: battery.ActingRule
 ) -> Float[np.ndarray, "C N"]:
     """Exact return of every checkpoint and seed as a fraction of the optimum's."""
     chosen = battery.policy(whole.value, whole.prior, condition, how)

@@ -99,7 +99,7 @@ def _distilled(
         return distillation.fit(key, sizes, x, y, RESTARTS, STEPS, BATCH, RATE)
 
     # one program: drawing the weights by itself compiles many small ones
-    graph, states = jit.program(learnt)(
+    graph, states = jit.jit(learnt)(
         jax.random.key(0), jnp.asarray(rows[0]), jnp.asarray(targets)
     )
     said = distillation.ask(graph, states, jnp.asarray(np.concatenate(rows)))

@@ -60,7 +60,7 @@ def goal(table: Any, reachable: np.ndarray) -> np.ndarray:
     return goal
 
 
-@jit.program
+@jit.jit
 def _walked(successor: Any, policy: Any, terminated: Any, goal: Any) -> Any:
     def one(policy: Any) -> Any:
         return reachability.path_probability(

@@ -168,7 +168,7 @@ def told(
     inner: Inside,
     condition: battery.Condition,
     boards: Boards,
-    how: battery.Judged,
+    how: battery.ActingRule,
     said: Float[np.ndarray, "N B M X"],
 ) -> dict[str, Any]:
     """V under the clamps, and the chance that the agent comes to the target."""

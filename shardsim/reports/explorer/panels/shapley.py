@@ -61,7 +61,7 @@ def on_board(world: Any, level: Any) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def _worths(
     world: Any,
     heads: tuple[Any, Any],
@@ -83,7 +83,7 @@ def _worths(
     return jax.vmap(one)(there)
 
 
-_exact = jit.program(shapley.exact)
+_exact = jit.jit(shapley.exact)
 """One program instead of many small ones."""
 
 

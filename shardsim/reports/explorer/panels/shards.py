@@ -22,9 +22,9 @@ def usage(whole: Whole, mask: np.ndarray) -> dict[str, Any]:
     """Shares, dead and twin shards of every seed in the last checkpoint."""
     gates = jnp.asarray(whole.gates[-1][:, mask])
     parts = jnp.asarray(whole.parts[-1][:, mask])
-    found = jit.program(jax.vmap(contributions.usage))(gates, parts)
+    found = jit.jit(jax.vmap(contributions.usage))(gates, parts)
     value = jnp.asarray(whole.value[-1][:, mask])
-    added = jit.program(jax.vmap(contributions.contributions))(value, gates, parts)
+    added = jit.jit(jax.vmap(contributions.contributions))(value, gates, parts)
     return {
         "gate share": np.asarray(found.gate_share),
         "value share": np.asarray(found.value_share),
@@ -52,7 +52,7 @@ def wants(
     world: Any,
     whole: Whole,
     condition: battery.Condition,
-    how: battery.Judged,
+    how: battery.ActingRule,
     partner: list[list[int]],
 ) -> dict[str, Any]:
     """Expected reward by source with each shard switched off.
@@ -91,7 +91,7 @@ def _by_source(
     value: Float[np.ndarray, "N V L S"],
     prior: Float[np.ndarray, "N L S A"],
     condition: battery.Condition,
-    how: battery.Judged,
+    how: battery.ActingRule,
 ) -> Float[np.ndarray, "N V R"]:
     wide = np.broadcast_to(prior[:, None], (*value.shape, prior.shape[-1]))
     chosen = battery.policy(value, wide, condition, how)

@@ -81,7 +81,7 @@ def card(whole: Whole, condition: battery.Condition) -> dict[str, Any]:
     }
 
 
-@functools.partial(jit.program, static_argnames="clusters")
+@functools.partial(jit.jit, static_argnames="clusters")
 def _measured(
     total: Float[Array, "N n"],
     groups: Float[Array, "G n"],

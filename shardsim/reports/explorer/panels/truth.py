@@ -87,7 +87,7 @@ def pairs(sample: Sample) -> tuple[Int[np.ndarray, "n 2"], Int[np.ndarray, "m 2"
     return halves[0], halves[1]
 
 
-@jit.program
+@jit.jit
 def _searched(
     learnt: Float[Array, "N 2 n D"],
     held: Float[Array, "N 2 m D"],

@@ -32,7 +32,7 @@ PAIRS = 6
 LOOKED = 200
 """Pairs among which they are looked for: some are of states that are not drawn."""
 
-_spectrum = jit.program(svd.fit)
+_spectrum = jit.jit(svd.fit)
 
 
 class Through(NamedTuple):
@@ -83,7 +83,7 @@ def _values(directions: svd.SingularDirections) -> dict[str, Any]:
     }
 
 
-@jit.program
+@jit.jit
 def _through(decoders: Any, x: Float[Array, "N n D"]) -> Through:
     def seed(pair: tuple[Any, Array]) -> tuple[Array, Array]:
         decoder, x = pair
@@ -161,7 +161,7 @@ def _merged(
     ]
 
 
-@functools.partial(jit.program, static_argnames=("count", "looked"))
+@functools.partial(jit.jit, static_argnames=("count", "looked"))
 def _collided(
     jacobian: Float[Array, "N A D"],
     x: Float[Array, "N n D"],
