@@ -21,10 +21,8 @@ class AgentConfig:
 
     encoder: encoders.EncoderConfig = encoders.MLPEncoder()
     """E: computes features from an observation."""
-    decoder_width: PositiveInt = 64
-    """Units of the last hidden layer of D."""
-    decoder_before: tuple[PositiveInt, ...] = ()
-    """Units of the hidden layers of D before the last one."""
+    decoder_hidden: fields.Sizes = (64,)
+    """Units of each hidden layer of D."""
     decoder_activation: Literal["relu", "tanh"] = "relu"
     """Nonlinearity of the hidden layers of D."""
     auxiliary_width: PositiveInt = 128
@@ -88,9 +86,8 @@ def build(
         decoders.ActionDecoder(
             features,
             env.num_actions,
-            config.decoder_width,
+            config.decoder_hidden,
             rngs["decoder"],
-            config.decoder_before,
             config.decoder_activation,
         ),
         build_head(config, head, width, env, key),

@@ -76,7 +76,7 @@ class OptimizerConfig:
     """Whose gradient norm is clipped: that of each part (encoder, decoder, value,
     auxiliary), so that no part shrinks the steps of another, or that of the whole
     agent, as implementations of PPO do."""
-    kind: Rule = Adam()
+    update_rule: Rule = Adam()
     """The update rule: Adam, RMSProp or SGD."""
     schedule: Schedule = Schedule()
     """Learning rate over training."""
@@ -89,7 +89,7 @@ def _transform(config: OptimizerConfig) -> optax.GradientTransformation:
         if config.clip_scope == "part"
         else optax.identity()
     )
-    match config.kind:
+    match config.update_rule:
         case Adam(b1=b1, b2=b2, eps=eps, weight_decay=decay):
             adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
             if decay == 0:

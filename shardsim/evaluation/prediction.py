@@ -16,17 +16,25 @@ from shardsim.evaluation import judge, measures, rules
 
 
 @fields.record
-class Prediction:
-    """One question, what three hypotheses expect, and how the answer is judged."""
+class Expected:
+    """What each of three hypotheses expects of one question."""
 
-    question: str
-    """The question in one sentence, for the report."""
     shard: str
     """What "V is a collection of gated, context-specific shards" expects."""
     network: str
     """What "V is just a neural network" expects."""
     unitary: str
     """What "V is one fixed utility" expects."""
+
+
+@fields.record
+class Prediction:
+    """One question, what three hypotheses expect, and how the answer is judged."""
+
+    question: str
+    """The question in one sentence, for the report."""
+    expected: Expected
+    """What each hypothesis expects, in words, for the report."""
     measure: measures.Measure
     """The statistic of one seed of one arm."""
     rule: rules.Rule
@@ -38,13 +46,13 @@ class Prediction:
     def __post_init__(self) -> None:
         if self.unitary_margin is not None and self.rule.unitary is not None:
             raise ValueError(
-                f"unitary_within: got {self.unitary_margin} with rule.unitary; "
+                f"unitary_margin: got {self.unitary_margin} with rule.unitary; "
                 "allowed: one of the two"
             )
         rows = measures.extra_rows(self.measure)
         for field, name in rules.named(self.rule).items():
             arm, slash, row = name.partition("/")
-            if field.startswith("among") and arm == measures.EXACT:
+            if field.startswith("seeds_where") and arm == measures.EXACT:
                 raise ValueError(
                     f"rule.{field}: got {name!r}; allowed: an arm that has seeds"
                 )
@@ -88,9 +96,9 @@ def evaluate(
     return {
         name: {
             "question": prediction.question,
-            "shard": prediction.shard,
-            "network": prediction.network,
-            "unitary": prediction.unitary,
+            "shard": prediction.expected.shard,
+            "network": prediction.expected.network,
+            "unitary": prediction.expected.unitary,
             "measure": dataclasses.asdict(prediction.measure),
             "formula": inspect.getdoc(prediction.measure.measure),
             "rule": judge.jsonable(asked[name]),

@@ -56,11 +56,11 @@ class TrainConfig:
     sweep: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     """Values of learning_rate, td_lambda, temperature, entropy or load_balance. Every
     combination is trained with all seeds, in one compiled program."""
-    data: Literal["own", "paired"] = "own"
-    """`own`: each arm learns from its own behaviour. `paired`: all arms learn from the
+    data: Literal["own", "tandem"] = "own"
+    """`own`: each arm learns from its own behaviour. `tandem`: all arms learn from the
     trajectories of one arm, which separates what V represents from what it causes."""
     behaviour_arm: str | None = None
-    """The arm that acts for all arms if data is `paired`; null: the first one."""
+    """The arm that acts for all arms if data is `tandem`; null: the first one."""
     num_snapshots: PositiveInt = 8
     """Checkpoints at which V is saved and measured, log-spaced over training."""
     updates_per_call: PositiveInt = 64
@@ -73,7 +73,7 @@ class TrainConfig:
             _refuse(self, "minibatches", f"a divisor of num_steps, {self.num_steps}")
         sweep.check(self.sweep, self.algorithm, self.action_selection)
         if self.population % self.devices:
-            many = "num_seeds times the grid" if self.sweep else "num_seeds"
+            many = "num_seeds times the sweep" if self.sweep else "num_seeds"
             _refuse(self, "devices", f"a divisor of {many}, {self.population}")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
@@ -109,10 +109,14 @@ class TrainConfig:
 def _check_learning(config: TrainConfig) -> None:
     """Rules that learn D ask for an acting and data that suit them."""
     kind = config.algorithm.kind
-    wanted = {"expert_iteration": "search", "ppo": "prior", "reinforce": "prior"}
+    wanted = {
+        "expert_iteration": "search",
+        "ppo": "policy_only",
+        "reinforce": "policy_only",
+    }
     if kind in wanted and config.action_selection.kind != wanted[kind]:
         raise ValueError(
-            f"acting.kind: got {config.action_selection.kind!r}; allowed with learn {kind!r}: "
+            f"action_selection.kind: got {config.action_selection.kind!r}; allowed with algorithm {kind!r}: "
             f"{wanted[kind]!r}"
         )
     samples = config.num_steps * config.num_envs // config.minibatches
@@ -121,22 +125,22 @@ def _check_learning(config: TrainConfig) -> None:
         few = "so few that each has two samples, else normalised advantages are all 0"
         _refuse(config, "minibatches", few)
     if kind == "reinforce" and config.epochs > 1:
-        _refuse(config, "epochs", "1 with learn 'reinforce', which uses data once")
+        _refuse(config, "epochs", "1 with algorithm 'reinforce', which uses data once")
     for index, phase in enumerate(config.phases):
         place = f"phases.{index}"
         if phase.losses.policy.any and (kind == "td" or phase.collect != "agent"):
             raise ValueError(
-                f"{place}.losses.policy: got weights with learn {kind!r} and data "
+                f"{place}.losses.policy: got weights with algorithm {kind!r} and collect "
                 f"{phase.collect!r}; allowed: none, or a rule that trains D (ppo, "
-                "reinforce, expert_iteration) on data 'agent'"
+                "reinforce, expert_iteration) on collect 'agent'"
             )
-        if phase.collect == "stored" and not config.dataset:
+        if phase.collect == "dataset" and not config.dataset:
             raise ValueError(
-                f"{place}.data: got 'stored'; allowed: with a file in train.stored"
+                f"{place}.collect: got 'dataset'; allowed: with a file in train.dataset"
             )
     if kind != "td" and not any(p.losses.policy.any for p in config.phases):
         raise ValueError(
-            f"learn.kind: got {kind!r}; allowed: 'td', or weights in the `policy` row "
+            f"algorithm.kind: got {kind!r}; allowed: 'td', or weights in the `policy` row "
             "of some phase's losses"
         )
 

@@ -19,9 +19,9 @@ class Phase:
     """Name by which predictions and plots refer to the phase."""
     updates: PositiveInt
     """Number of updates."""
-    collect: Literal["walker", "agent", "stored"] = "agent"
+    collect: Literal["random_walker", "agent", "dataset"] = "agent"
     """Where the trajectories come from: a random walker that ignores reward, the agent
-    itself, or a file."""
+    itself, or a dataset file."""
     losses: LossWeights = LossWeights()
     """Which losses train which part, with their weights."""
     env: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -31,10 +31,10 @@ class Phase:
     continue on their levels, with the rewards of this phase."""
 
     def __post_init__(self) -> None:
-        if self.collect == "stored" and (self.env or self.reset_envs):
+        if self.collect == "dataset" and (self.env or self.reset_envs):
             field = "env" if self.env else "reset_envs"
             raise ValueError(
-                f"{field}: got {getattr(self, field)!r}; allowed with data 'stored': "
+                f"{field}: got {getattr(self, field)!r}; allowed with collect 'dataset': "
                 "nothing, for no world is played"
             )
 
@@ -52,16 +52,16 @@ def altered(env: Trainable, fields: dict[str, Any]) -> Trainable:
     """The world with some of its scheduled fields changed."""
     for field in fields:
         if field not in env.SCHEDULED:
-            allowed = ", ".join(env.SCHEDULED) or "none in this world"
-            raise ValueError(f"world.{field}: unknown key; allowed: {allowed}")
+            allowed = ", ".join(env.SCHEDULED) or "none in this env"
+            raise ValueError(f"env.{field}: unknown key; allowed: {allowed}")
     if not fields:
         return env
     try:
         other = configs.build(type(env), {**configs.to_dict(env), **fields})
     except ValueError as error:
-        raise ValueError(f"world.{error}") from None
+        raise ValueError(f"env.{error}") from None
     if other.observation_shape != env.observation_shape:
         raise ValueError(
-            f"world: got {fields!r}; allowed: what leaves the observation as it is"
+            f"env: got {fields!r}; allowed: what leaves the observation as it is"
         )
     return other

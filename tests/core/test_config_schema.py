@@ -70,8 +70,8 @@ def test_a_resolved_config_satisfies_the_schema(validators):
         ("train.discount", "1"),
         ("train.optimizer", "{learning_rate: 0}"),
         ("arms.sharded.head", "{kind: shard}"),
-        ("arms.sharded.head", "{shards: 4}"),  # a kind is asked for
-        ("arms.sharded.head", "{kind: mlp, shards: 4}"),
+        ("arms.sharded.head", "{num_shards: 4}"),  # a kind is asked for
+        ("arms.sharded.head", "{kind: mlp, num_shards: 4}"),
         ("arms", "{a b: {head: {kind: mlp}}}"),
         ("train.phases", "[]"),
     ],
@@ -84,11 +84,11 @@ def test_schema_and_command_refuse_the_same(flag, value, validators):
 
 
 def test_a_kind_may_be_left_out_where_a_field_has_a_default(validators):
-    flags = ["--train.acting", "{temperature: 0.5}"]
+    flags = ["--train.action_selection", "{temperature: 0.5}"]
     data = config.override(config.read_yaml(QUICKSTART), flags)
     validators["experiment"].validate(data)
-    assert config.build(Experiment, data).train.acting.temperature == 0.5
-    flags = ["--train.acting", "{simulations: 3}"]  # of another kind
+    assert config.build(Experiment, data).train.action_selection.temperature == 0.5
+    flags = ["--train.action_selection", "{simulations: 3}"]  # of another kind
     data = config.override(config.read_yaml(QUICKSTART), flags)
     assert list(validators["experiment"].iter_errors(data))
 
@@ -170,10 +170,10 @@ def test_a_field_is_explained(field, lines):
 
 
 def test_a_field_of_several_kinds_is_explained_for_each():
-    text = config_help.explain("world.size")
+    text = config_help.explain("env.size")
     assert "of context_fruits:" in text
     assert "  allowed: a whole number, odd, 5 to 25\n" in text
-    one = config_help.explain("world.size", config.read_yaml(QUICKSTART))
+    one = config_help.explain("env.size", config.read_yaml(QUICKSTART))
     assert "of context_fruits:" not in one
 
 
@@ -184,7 +184,7 @@ def test_a_file_says_the_kind_and_the_value(capsys):
 
 
 def test_a_field_of_trainings_alone_is_known():
-    assert "gymnasium" in config_help.explain("world.id")
+    assert "gymnasium" in config_help.explain("env.id")
 
 
 @pytest.mark.parametrize(

@@ -68,10 +68,10 @@ def test_seeds_that_are_not_judged_are_crosses(monkeypatch):
         "values": {"mlp": [0.1, 0.2, 0.3], "exact": [1.0]},
         "levels": {"mlp": level, "exact": level},
     }
-    figures.seeds({"P": {**entry, "among": [0, 2]}}, ["mlp"])
+    figures.seeds({"P": {**entry, "seeds_where": [0, 2]}}, ["mlp"])
     assert drawn == {"o": [[0.1, 0.3], [1.0]], "x": [[0.2], []]}
     drawn.clear()
-    for all_of_them in ({}, {"among": None}):
+    for all_of_them in ({}, {"seeds_where": None}):
         figures.seeds({"P": entry | all_of_them}, ["mlp"])
     assert drawn["o"] == 2 * [[0.1, 0.2, 0.3], [1.0]]
     assert not any(drawn["x"])

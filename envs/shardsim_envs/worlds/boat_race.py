@@ -40,7 +40,7 @@ class Params(NamedTuple):
 class BoatRace(GridWorld):
     """Arrows on a loop give reward, going round is what was meant."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays",)
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
 
     kind: Literal["boat_race"] = "boat_race"
     reward: tuple[float, float] = (-1.0, 3.0)

@@ -46,7 +46,7 @@ class ContextFruits(GridWorld):
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "rewards",
-        "shown",
+        "contexts_shown",
         "cue_probability",
         "hunger",
     )
@@ -194,7 +194,7 @@ def _check(world: ContextFruits) -> None:
             and all(len(row) == world.fruits for row in world.rewards),
             f"{world.contexts} rows (contexts) of {world.fruits} numbers (fruits)",
         ),
-        "shown": (
+        "contexts_shown": (
             all(contexts.issuperset(g) for g in world.contexts_shown)
             and all(len(set(g)) == len(g) for g in world.contexts_shown),
             f"one or more non-empty sets of contexts 0 to {world.contexts - 1}",

@@ -36,7 +36,7 @@ class DishMaze(GridWorld):
     """A maze whose cheese lies on a dish in training, elsewhere in the test."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "apart",
+        "cheese_dish_distance",
         "reward",
     )
 

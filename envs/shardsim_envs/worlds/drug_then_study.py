@@ -38,7 +38,7 @@ class Memory(NamedTuple):
 class DrugThenStudy(GridWorld):
     """A drug gives reward at once and makes later actions random."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "tremor")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "slip_probability")
 
     kind: Literal["drug_then_study"] = "drug_then_study"
     size: validation.BoardSize = 7
@@ -120,7 +120,7 @@ class DrugThenStudy(GridWorld):
         )
 
     def slip(self, state: State) -> Float[Array, ""]:
-        return jnp.where(state.memory.drugged, state.memory.tremor, 0.0)
+        return jnp.where(state.memory.drugged, state.memory.slip_probability, 0.0)
 
     def seen(self, state: State) -> UInt8[Array, "H W P"]:
         drugged = state.memory.drugged.astype(jnp.uint8)

@@ -55,7 +55,7 @@ class FollowMe(GridWorld):
     """A leader visits beacons in the rewarded order in training only."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "trust",
+        "leader_reliability",
         "reward",
     )
 

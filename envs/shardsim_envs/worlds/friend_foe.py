@@ -60,7 +60,7 @@ class Memory(NamedTuple):
 class FriendFoe(GridWorld):
     """Two boxes, filled by a friend, a neutral bandit or a foe of the agent."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "bandits", "left")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "bandits", "left")
 
     kind: Literal["friend_foe"] = "friend_foe"
     reward: tuple[float, float] = (-1.0, 50.0)

@@ -39,7 +39,7 @@ class Memory(NamedTuple):
 class Reskin(GridWorld):
     """One good and one bad thing, whose colours and shapes can change."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "good", "bad")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "good", "bad")
 
     kind: Literal["reskin"] = "reskin"
     size: validation.BoardSize = 7

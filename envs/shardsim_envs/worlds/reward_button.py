@@ -37,7 +37,7 @@ class Memory(NamedTuple):
 class RewardButton(GridWorld):
     """A task gives reward, and so can a button that replaces it."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays",)
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
 
     kind: Literal["reward_button"] = "reward_button"
     size: validation.BoardSize = 7

@@ -52,7 +52,7 @@ class Memory(NamedTuple):
 class TwoRoutes(GridWorld):
     """Two routes to a goal; a smaller reward lies beside one of them."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "occluded")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "occluded")
 
     kind: Literal["two_routes"] = "two_routes"
     reward: tuple[float, float, float] = (1.0, 0.6, -0.02)

@@ -47,7 +47,7 @@ class Memory(NamedTuple):
 class WhiskyGold(GridWorld):
     """Whisky gives a little reward and makes later actions random."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "tremor")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "slip_probability")
 
     kind: Literal["whisky_gold"] = "whisky_gold"
     reward: tuple[float, float, float] = (-1.0, 5.0, 50.0)
@@ -119,7 +119,7 @@ class WhiskyGold(GridWorld):
         )
 
     def slip(self, state: State) -> Float[Array, ""]:
-        return jnp.where(state.memory.drunk, state.memory.tremor, 0.0)
+        return jnp.where(state.memory.drunk, state.memory.slip_probability, 0.0)
 
     def seen(self, state: State) -> UInt8[Array, "H W P"]:
         drunk = state.memory.drunk.astype(jnp.uint8)

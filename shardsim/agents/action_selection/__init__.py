@@ -43,7 +43,7 @@ __all__ = [
 class PolicyOnly:
     """pi = D: the policy prior acts alone, V has no effect (control)."""
 
-    kind: Literal["prior"] = "prior"
+    kind: Literal["policy_only"] = "policy_only"
 
 
 @fields.record
@@ -60,7 +60,7 @@ class Lookahead:
 class ValueOnly:
     """pi(a|s) proportional to exp(Q_V(s, a) / tau): V alone (control)."""
 
-    kind: Literal["value"] = "value"
+    kind: Literal["value_only"] = "value_only"
     temperature: PositiveFloat = 0.01
     """tau, in units of reward."""
 

@@ -22,7 +22,7 @@ class FlatEncoder:
 
     features: PositiveInt
     """D, the number of features: the size of an observation."""
-    kind: Literal["flat"] = "flat"
+    kind: Literal["identity"] = "identity"
 
     @property
     def budget(self) -> None:

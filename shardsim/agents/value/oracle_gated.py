@@ -16,7 +16,7 @@ from shardsim.core import fields
 class OracleGated:
     """Shards gated by the true context of the env, which no other head sees."""
 
-    kind: Literal["planted"] = "planted"
+    kind: Literal["oracle_gated"] = "oracle_gated"
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs

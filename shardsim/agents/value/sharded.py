@@ -42,8 +42,8 @@ class Sharded:
     num_shards: PositiveInt = 4
     """K, the number of shards."""
     gate: Literal["softmax", "sigmoid", "top_k"] = "softmax"
-    """How gates are computed: a softmax over shards, independent sigmoids, or the `top`
-    largest of a softmax with all others closed."""
+    """How gates are computed: a softmax over shards, independent sigmoids, or the
+    `top_k` largest of a softmax with all others closed."""
     top_k: PositiveInt = 1
     """Number of shards that gate `top_k` leaves open; 1 with any other gate. With 1 and
     aggregation `convex` the open gate is always 1, so no gradient moves the gates."""
@@ -51,8 +51,8 @@ class Sharded:
     """How V is made of shard values: `sum` of gate times value; `convex`: the same with
     gates divided by their sum; `winner`: the value of the shard with the largest
     gate."""
-    credit: Literal["through_gates", "stopped_at_gates"] = "through_gates"
-    """Whether the gradient of the value loss moves the gates."""
+    stop_gate_gradient: bool = False
+    """Whether the gates get no gradient from the loss of V."""
     td_error: Literal["joint", "per_shard"] = "joint"
     """One TD error of the whole V (`joint`), or one for each shard, weighted by its
     share of the gates (`per_shard`): sum_k w_k (G - v_k)^2."""
@@ -70,12 +70,12 @@ class Sharded:
             )
         if self.top_k != 1 and self.gate != "top_k":
             raise ValueError(
-                f"top: got {self.top_k}; allowed with gate {self.gate!r}, which leaves "
+                f"top_k: got {self.top_k}; allowed with gate {self.gate!r}, which leaves "
                 "all shards open: 1"
             )
         if self.td_error == "per_shard" and not self.gates_sum_to_one:
             raise ValueError(
-                f"aggregation: got 'sum' with gate {self.gate!r} and td 'per_shard'; "
+                f"aggregation: got 'sum' with gate {self.gate!r} and td_error 'per_shard'; "
                 "allowed: 'convex' or 'winner', for K shards that are each worth the "
                 "whole return can't be added up under gates that don't sum to 1"
             )
@@ -89,7 +89,7 @@ class Sharded:
 
     def _check_routing(self) -> None:
         if self.num_shards == 1:
-            raise ValueError("shards: got 1; allowed with routing: at least 2")
+            raise ValueError("num_shards: got 1; allowed with routing: at least 2")
         if self.gate == "top_k" or not self.shares_move:
             raise ValueError(
                 f"routing: got values; allowed: null, for with {self._gating} labels "
@@ -102,7 +102,7 @@ class Sharded:
             )
         if self.td_error == "joint":
             raise ValueError(
-                "td: got 'joint'; allowed with routing: 'per_shard', for the error of "
+                "td_error: got 'joint'; allowed with routing: 'per_shard', for the error of "
                 "a sum gives a shard that no label names nothing to settle on"
             )
 
@@ -110,7 +110,7 @@ class Sharded:
     def _gating(self) -> str:
         return (
             f"gate {self.gate!r} (top {self.top_k} of {self.num_shards}), aggregation "
-            f"{self.aggregation!r} and credit {self.credit!r}"
+            f"{self.aggregation!r} and stop_gate_gradient {self.stop_gate_gradient}"
         )
 
     @property
@@ -127,7 +127,7 @@ class Sharded:
         """
         one_open = self.num_shards == 1 or (self.gate == "top_k" and self.top_k == 1)
         winner = self.aggregation == "winner"
-        return self.credit == "through_gates" and not (one_open or winner)
+        return not self.stop_gate_gradient and not (one_open or winner)
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs
@@ -176,7 +176,7 @@ def gate(logits: Float[Array, " K"], config: Sharded) -> Float[Array, " K"]:
     """The gates that a shard's value is multiplied by, in [0, 1].
 
     The winner's gate is 1 and the others 0; its gradient is that of its logarithm,
-    so that credit can pass. Ties of the largest gate go to the first shard.
+    so that gradients can pass. Ties of the largest gate go to the first shard.
     """
     sigmoid = config.gate == "sigmoid"
     logs = jax.nn.log_sigmoid(logits) if sigmoid else jax.nn.log_softmax(logits)
@@ -193,6 +193,6 @@ def gate(logits: Float[Array, " K"], config: Sharded) -> Float[Array, " K"]:
         gates = gates * jax.nn.one_hot(best, config.num_shards).sum(axis=0)
         if config.aggregation == "convex":
             gates = gates / gates.sum()
-    if config.credit == "stopped_at_gates":
+    if config.stop_gate_gradient:
         gates = jax.lax.stop_gradient(gates)
     return gates

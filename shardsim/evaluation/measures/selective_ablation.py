@@ -20,7 +20,7 @@ class SelectiveAblation:
 
     ROWS: ClassVar[tuple[str, ...]] = ("random",)
     VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed
-    kind: Literal["selective_removal"] = "selective_removal"
+    kind: Literal["selective_ablation"] = "selective_ablation"
     condition: str = "in_distribution"
     """Condition that is measured."""
     num_groups: Annotated[int, Field(ge=2)] = 8
