@@ -50,7 +50,7 @@ def world_of(name: str, flags: list[str]) -> World:
     kinds = {kind.replace("_", ""): kind for kind in every}
     kind = kinds.get(name.lower().replace("_", ""))
     if kind is None:
-        allowed = ", ".join(kinds.values())
+        allowed = field_errors.one_of(kinds.values(), name)
         raise configs.ConfigError(f"name: got {name!r}; allowed: {allowed}")
     data = configs.override({"env": {"kind": kind}}, flags)
     return configs.build(Shown, data).env

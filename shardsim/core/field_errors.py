@@ -65,6 +65,9 @@ def line(root: Any, error: pydantic.ValidationError) -> str:
             allowed = "a finite number"
         case "size":
             allowed = first["msg"]
+        case "literal_error" if first["loc"][-1] == "[key]":
+            allowed = one_of(typing.get_args(at.hint), got)
+            return f"{join(at.path, got)}: unknown key; allowed: {allowed}"
         case "literal_error":
             allowed = describe(at.hint) + suggestion(got, typing.get_args(at.hint))
         case kind if kind in RANGES:

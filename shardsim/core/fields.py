@@ -118,6 +118,20 @@ def _checked_union(members: tuple[Any, ...], default: Any) -> Any:
     return typing.Union[tuple([tagged, *others])]  # noqa: UP007
 
 
+def admits(hint: Any, value: Any) -> bool:
+    """Whether a value may stand in a field of this type."""
+    try:
+        _adapter(hint).validate_python(value)
+    except pydantic.ValidationError:
+        return False
+    return True
+
+
+@functools.cache
+def _adapter(hint: Any) -> pydantic.TypeAdapter:
+    return pydantic.TypeAdapter(_checked(hint))
+
+
 def fill_kind(kind: str, data: Any) -> Any:
     """Fields given without a kind are those of the default's kind."""
     return {"kind": kind, **data} if isinstance(data, Mapping) else data

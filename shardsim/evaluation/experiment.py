@@ -7,7 +7,7 @@ from pydantic import Field
 from shardsim.agents import agent as agents
 from shardsim.agents.action_selection import ActionSelection
 from shardsim.core import dynamic_programming as exact
-from shardsim.core import fields
+from shardsim.core import field_errors, fields
 from shardsim.evaluation import measures, prediction, rules
 from shardsim.evaluation.battery import ActingRule, EvaluationConfig, acting_rule
 from shardsim.training import phases, schedule
@@ -131,9 +131,8 @@ class Experiment:
             asked.append(("min_return_phase", self.min_return_phase))
         for place, phase in asked:
             if phase not in apart:
-                raise ValueError(
-                    f"{place}: got phase {phase!r}; allowed: {', '.join(apart)}"
-                )
+                allowed = field_errors.one_of(apart, phase)
+                raise ValueError(f"{place}: got phase {phase!r}; allowed: {allowed}")
         for name, entry in self.predictions.items():
             asked_of = measures.stages(entry.measure)
             if list(asked_of) != sorted(asked_of, key=list(ends).index):
@@ -177,9 +176,8 @@ class Experiment:
             seeds = place.startswith("omnibus") or ".among." in place
             exact = [] if seeds else [measures.EXACT]
             if arm not in (*self.arms, *exact):
-                raise ValueError(
-                    f"{place}: got {arm!r}; allowed: {', '.join((*self.arms, *exact))}"
-                )
+                allowed = field_errors.one_of((*self.arms, *exact), arm)
+                raise ValueError(f"{place}: got {arm!r}; allowed: {allowed}")
         for name, entry in self.predictions.items():
             if not measures.suits(entry.measure, self.env):
                 raise ValueError(
@@ -194,9 +192,9 @@ class Experiment:
         for place, conditions in wanted.items():
             for condition in conditions:
                 if condition not in self.evaluation.conditions:
+                    allowed = field_errors.one_of(self.evaluation.conditions, condition)
                     raise ValueError(
-                        f"{place}: got condition {condition!r}; allowed: "
-                        f"{', '.join(self.evaluation.conditions)}"
+                        f"{place}: got condition {condition!r}; allowed: {allowed}"
                     )
 
     def sized_arms(self) -> tuple[Arm, ...]:

@@ -12,6 +12,7 @@ from shardsim.algorithms.losses import OBJECTIVES
 from shardsim.core import fields
 from shardsim.training import sweep
 from shardsim.training.phases import Phase
+from shardsim.training.sweep import Grid
 
 
 @fields.record
@@ -53,7 +54,7 @@ class TrainConfig:
     float32."""
     dataset: str = ""
     """Dataset file for phases that learn from one; `shardsim collect` writes it."""
-    sweep: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
+    sweep: Grid = dataclasses.field(default_factory=dict)
     """Values of learning_rate, td_lambda, temperature, entropy or load_balance. Every
     combination is trained with all seeds, in one compiled program."""
     data: Literal["own", "tandem"] = "own"

@@ -7,7 +7,7 @@ from pydantic import PositiveInt
 
 from shardsim.algorithms.losses import LossWeights
 from shardsim.core import config as configs
-from shardsim.core import fields
+from shardsim.core import field_errors, fields
 from shardsim.core.types import Params, Trainable
 
 
@@ -48,20 +48,20 @@ def params_of(env: Trainable, phase: Phase) -> Params:
     return altered(env, phase.env).params()
 
 
-def altered(env: Trainable, fields: dict[str, Any]) -> Trainable:
+def altered(env: Trainable, changes: dict[str, Any]) -> Trainable:
     """The world with some of its scheduled fields changed."""
-    for field in fields:
+    for field in changes:
         if field not in env.SCHEDULED:
-            allowed = ", ".join(env.SCHEDULED) or "none in this env"
+            allowed = field_errors.one_of(env.SCHEDULED, field) or "none in this env"
             raise ValueError(f"env.{field}: unknown key; allowed: {allowed}")
-    if not fields:
+    if not changes:
         return env
     try:
-        other = configs.build(type(env), {**configs.to_dict(env), **fields})
+        other = configs.build(type(env), {**configs.to_dict(env), **changes})
     except ValueError as error:
         raise ValueError(f"env.{error}") from None
     if other.observation_shape != env.observation_shape:
         raise ValueError(
-            f"env: got {fields!r}; allowed: what leaves the observation as it is"
+            f"env: got {changes!r}; allowed: what leaves the observation as it is"
         )
     return other
