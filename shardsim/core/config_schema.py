@@ -23,6 +23,8 @@ from pydantic_core import core_schema
 from shardsim.core import config, field_errors, fields
 
 WIDTH = 88
+ENV_CHANGES = "EnvChanges"
+"""Definition of the fields of an env that a phase or a condition may change."""
 DEFAULT_KIND = "x-default-kind"
 """Mark in an unfinished schema: the kind of a mapping that says none."""
 
@@ -51,6 +53,11 @@ def json_schema(cls: Any) -> dict[str, Any]:
     """The JSON Schema (2020-12) of what `config.build` reads."""
     adapter = pydantic.TypeAdapter(cls)
     schema = adapter.json_schema(schema_generator=_Generator)
+    schema["$defs"][ENV_CHANGES] = {
+        "type": "object",
+        "properties": _env_changes(cls, schema["$defs"]),
+        "additionalProperties": False,
+    }
     _finish(schema, schema["$defs"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
@@ -91,13 +98,32 @@ class _Generator(GenerateJsonSchema):
         return False
 
 
+def _env_changes(cls: Any, definitions: dict[str, Any]) -> dict[str, Any]:
+    """The fields that some env lets change, by name, with the types that they have."""
+    env = field_errors.types_of(cls).get("env")
+    found: dict[str, list[Any]] = {}
+    for member in field_errors.records_by_kind(env).values():
+        for name in member.SCHEDULED:
+            field = definitions[member.__name__]["properties"][name]
+            field = {key: x for key, x in field.items() if key != "default"}
+            types = found.setdefault(name, [])
+            if field not in types:
+                types.append(field)
+    return {
+        name: types[0] if len(types) == 1 else {"anyOf": types}
+        for name, types in found.items()
+    }
+
+
 def _finish(schema: Any, definitions: dict[str, Any]) -> None:
     """Say it as editors understand it: default kinds by `if`, lists by their length."""
-    for inner in schema.values() if isinstance(schema, dict) else schema:
+    for inner in [*schema.values()] if isinstance(schema, dict) else schema:
         if isinstance(inner, dict | list):
             _finish(inner, definitions)
     if not isinstance(schema, dict):
         return
+    if schema.pop(fields.ENV_CHANGES, False):
+        schema["$ref"] = f"#/$defs/{ENV_CHANGES}"
     prefix = schema.get("prefixItems")
     if isinstance(prefix, list) and all(item == prefix[0] for item in prefix):
         schema["items"] = schema.pop("prefixItems")[0]

@@ -27,7 +27,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field, PositiveInt, Strict
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PositiveInt,
+    Strict,
+    WithJsonSchema,
+)
 from pydantic_core import ArgsKwargs, PydanticCustomError
 
 from shardsim.core import field_errors
@@ -49,6 +56,13 @@ Name = Annotated[
     Allowed("letters, digits, - and _, 64 at most"),
 ]
 """A name that is also the name of a file."""
+
+ENV_CHANGES = "x-env-changes"
+"""Mark in an unfinished JSON Schema: fields of the env that may change."""
+EnvChanges = Annotated[
+    dict[str, Any], WithJsonSchema({"type": "object", ENV_CHANGES: True})
+]
+"""Fields of an env by name, with other values; those in its `SCHEDULED` may change."""
 
 MOST_WHOLE = 2**32
 LEAST, MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127

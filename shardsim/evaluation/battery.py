@@ -39,7 +39,7 @@ class EvaluationConfig:
     """L, levels of each condition."""
     seed: fields.Seed = 1_000_003
     """Seed of the evaluation levels; training never uses it."""
-    conditions: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] = (
+    conditions: Annotated[dict[str, fields.EnvChanges], Field(min_length=1)] = (
         dataclasses.field(default_factory=lambda: {"in_distribution": {}})
     )
     """Conditions by name, each with the env fields that differ from training. The

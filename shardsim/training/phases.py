@@ -24,7 +24,7 @@ class Phase:
     itself, or a dataset file."""
     losses: LossWeights = LossWeights()
     """Which losses train which part, with their weights."""
-    env: dict[str, Any] = dataclasses.field(default_factory=dict)
+    env: fields.EnvChanges = dataclasses.field(default_factory=dict)
     """Fields of the env that differ in this phase, such as rewards."""
     reset_envs: bool = False
     """Whether all episodes restart when the phase begins. Otherwise running episodes

@@ -213,3 +213,19 @@ def test_schema_is_printed_and_no_file_is_refused(capsys):
     assert capsys.readouterr().err == (
         "shardsim: file: got nothing; allowed: a YAML file\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("flag", "fits"),
+    [
+        ("--train.phases.0.env={cue_probability: 0.5}", True),
+        ("--train.phases.0.env={cue_probability: 2}", False),
+        ("--train.phases.0.env={size: 9}", False),  # no phase may change it
+        ("--evaluation.conditions={a: {rewards: [[1, 0], [0, 1]]}}", True),
+        ("--evaluation.conditions={a: {rewards: 1}}", False),
+        ("--evaluation.conditions={a: {reward: x}}", False),
+    ],
+)
+def test_the_schema_knows_what_may_change_in_an_env(flag, fits, validators):
+    data = config.override(config.read_yaml(QUICKSTART), [flag])
+    assert (not [*validators["experiment"].iter_errors(data)]) == fits
