@@ -23,8 +23,8 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Mapping
-from typing import Annotated, Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import pydantic
 from pydantic import (
@@ -69,15 +69,34 @@ LEAST, MOST = 2.0**-126, (2 - 2.0**-23) * 2.0**127
 """Smallest normal and largest number of float32."""
 
 
+@typing.overload
+def record(cls: type[T]) -> type[T]: ...
+@typing.overload
+def record(
+    *, kw_only: bool = False, float64: bool = False
+) -> Callable[[type[T]], type[T]]: ...
 @typing.dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
-def record(cls: type[T]) -> type[T]:
+def record(
+    cls: type[Any] | None = None, *, kw_only: bool = False, float64: bool = False
+) -> Any:
     """Class decorator: a frozen, hashable dataclass whose fields are checked.
+
+    Args:
+      kw_only: whether fields are given by name alone.
+      float64: whether numbers may have any finite size, as in results on disk. Those
+        of a config have to fit into 32 bits, for they are computed with.
 
     Raises, when an instance is made:
       ConfigError: one line with the field, its value and what is allowed.
     """
+    if cls is None:
+        return functools.partial(_record, kw_only=kw_only, leaves=LEAVES[float64])
+    return _record(cls, kw_only, LEAVES[float64])
+
+
+def _record(cls: type[Any], kw_only: bool, leaves: "Leaves") -> Any:
     cls.__annotations__ = {
-        name: _checked(hint, cls.__dict__.get(name))
+        name: _checked(hint, leaves, cls.__dict__.get(name))
         for name, hint in inspect.get_annotations(cls).items()
     }
     config = pydantic.ConfigDict(
@@ -86,7 +105,10 @@ def record(cls: type[T]) -> type[T]:
         defer_build=True,
         arbitrary_types_allowed=True,
     )
-    made: Any = pydantic.dataclasses.dataclass(frozen=True, config=config)(cls)
+    decorate = pydantic.dataclasses.dataclass(
+        frozen=True, kw_only=kw_only, config=config
+    )
+    made: Any = decorate(cls)
 
     @functools.wraps(made.__init__)
     def init(self: Any, *args: Any, **values: Any) -> None:
@@ -100,28 +122,32 @@ def record(cls: type[T]) -> type[T]:
             raise ConfigError(field_errors.line(made, error)) from None
 
     made.__init__ = init
-    return typing.cast(type[T], made)
+    return made
 
 
-def _checked(hint: Any, default: Any = None) -> Any:
+Leaves: TypeAlias = Mapping[type, tuple[Any, ...]]
+"""What is asked of each number and text, by its type."""
+
+
+def _checked(hint: Any, leaves: Leaves, default: Any = None) -> Any:
     """A type with what this module asks of every number, text and union."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if hint in LEAVES:
-        return Annotated[hint, *LEAVES[hint]]
-    if origin is Annotated and inner[0] in LEAVES:
-        return Annotated[*inner, *LEAVES[inner[0]]]
+    if hint in leaves:
+        return Annotated[hint, *leaves[hint]]
+    if origin is Annotated and inner[0] in leaves:
+        return Annotated[*inner, *leaves[inner[0]]]
     if origin is Annotated:
-        return Annotated[_checked(inner[0]), *inner[1:]]
+        return Annotated[_checked(inner[0], leaves), *inner[1:]]
     if origin in (types.UnionType, typing.Union):
-        return _checked_union(inner, default)
+        return _checked_union(inner, leaves, default)
     if origin in (tuple, dict):
-        return origin[tuple(x if x is ... else _checked(x) for x in inner)]
+        return origin[tuple(x if x is ... else _checked(x, leaves) for x in inner)]
     return hint
 
 
-def _checked_union(members: tuple[Any, ...], default: Any) -> Any:
+def _checked_union(members: tuple[Any, ...], leaves: Leaves, default: Any) -> Any:
     records = [m for m in members if dataclasses.is_dataclass(m)]
-    others = [_checked(m) for m in members if m not in records]
+    others = [_checked(m, leaves) for m in members if m not in records]
     if len(records) < 2:
         return typing.Union[tuple([*records, *others])]  # noqa: UP007
     tagged: Any = typing.Union[tuple(records)]  # noqa: UP007
@@ -143,7 +169,8 @@ def admits(hint: Any, value: Any) -> bool:
 
 @functools.cache
 def _adapter(hint: Any) -> pydantic.TypeAdapter:
-    return pydantic.TypeAdapter(_checked(hint))
+    config = pydantic.ConfigDict(allow_inf_nan=False)
+    return pydantic.TypeAdapter(_checked(hint, LEAVES[False]), config=config)
 
 
 def fill_kind(kind: str, data: Any) -> Any:
@@ -169,9 +196,18 @@ def _fits(value: float) -> float:
     return value
 
 
-LEAVES: dict[type, tuple[Any, ...]] = {
-    int: (Strict(), AfterValidator(_fits_whole), BeforeValidator(_plain_int)),
-    float: (Strict(), AfterValidator(_fits)),
+_ANY_SIZE: Leaves = {
+    int: (Strict(), BeforeValidator(_plain_int)),
+    float: (Strict(),),
     str: (Strict(),),
     bool: (Strict(),),
 }
+LEAVES: Mapping[bool, Leaves] = {
+    True: _ANY_SIZE,
+    False: {
+        **_ANY_SIZE,
+        int: (*_ANY_SIZE[int], AfterValidator(_fits_whole)),
+        float: (*_ANY_SIZE[float], AfterValidator(_fits)),
+    },
+}
+"""Whether numbers have 64 bits -> what is asked of them."""

@@ -243,6 +243,21 @@ def test_a_record_is_a_static_argument_of_one_program():
     assert len(traced) == 2
 
 
+def test_numbers_of_results_may_have_any_finite_size():
+    @fields.record(kw_only=True, float64=True)
+    class Result:
+        p_value: float
+        interval: tuple[float | None, ...] = ()
+
+    tiny = Result(p_value=1e-200, interval=(None, 1e300))
+    assert config.build(Result, config.to_dict(tiny)) == tiny
+    for bad in (float("nan"), "1", True):
+        with pytest.raises(config.ConfigError, match=r"^p_value: got"):
+            Result(p_value=bad)
+    with pytest.raises(config.ConfigError, match=r"^p_value: missing"):
+        Result(1.0)
+
+
 def test_a_long_value_is_cut():
     with pytest.raises(config.ConfigError) as caught:
         Plan(count="x" * 1000)
