@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from shardsim.core import config as configs
-from shardsim.core import field_errors, fields
+from shardsim.core import config_files, field_errors, fields
 from shardsim.storage import run_folder
 from shardsim_envs import World
 from shardsim_envs.gridworld import grid
@@ -52,7 +52,7 @@ def world_of(name: str, flags: list[str]) -> World:
     if kind is None:
         allowed = field_errors.one_of(kinds.values(), name)
         raise configs.ConfigError(f"name: got {name!r}; allowed: {allowed}")
-    data = configs.override({"env": {"kind": kind}}, flags)
+    data = config_files.override({"env": {"kind": kind}}, flags)
     return configs.build(Shown, data).env
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shardsim.core import config as configs
+from shardsim.core import config_files
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import run_folder
 from shardsim.training.standalone import Training
@@ -12,7 +13,7 @@ from shardsim.training.standalone import Training
 
 def load(folder: Path) -> Experiment | Training:
     """What a run folder is a run of."""
-    return read(configs.read_yaml(folder / run_folder.CONFIG_FILE))
+    return read(config_files.read_yaml(folder / run_folder.CONFIG_FILE))
 
 
 def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:

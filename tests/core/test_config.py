@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import PositiveFloat
 
-from shardsim.core import config, fields
+from shardsim.core import config, config_files, fields
 from shardsim.evaluation import experiment
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
@@ -181,7 +181,7 @@ def test_flags_go_over_the_file_and_the_last_one_wins():
         "--with-dash.y",
         "9",
     ]
-    got = config.override(data, flags)
+    got = config_files.override(data, flags)
     assert got == {
         "a": {"b_c": 3, "list": [{"x": 1}, {"x": [1, 2]}]},
         "with-dash": {"y": 9},
@@ -198,27 +198,29 @@ def test_flags_go_over_the_file_and_the_last_one_wins():
         (["--n.m", "1"], "n.m: unknown key; n is a leaf"),
         (["--n", "[1"], r"^n: got '\[1'; allowed: YAML \(while parsing [^\n]*$"),
         (["--n=%"], "^n: got '%'; allowed: YAML"),
-        (["--l.0", "{x: 1, x: 2}"], "^l.0: got .*; allowed: YAML .*x: said twice"),
+        (["--l.0", "{x: 1, x: 2}"], "^l.0: got .*; allowed: YAML .*x: given twice"),
     ],
 )
 def test_flags_that_are_wrong_are_named(flags, line):
     with pytest.raises(config.ConfigError, match=line):
-        config.override({"l": [{}], "n": 3}, flags)
+        config_files.override({"l": [{}], "n": 3}, flags)
 
 
 def test_a_resolved_config_reads_back_the_same():
-    data = config.read_yaml(QUICKSTART)
+    data = config_files.read_yaml(QUICKSTART)
     once = config.build(experiment.Experiment, data)
-    again = config.build(experiment.Experiment, yaml.safe_load(config.to_yaml(once)))
+    again = config.build(
+        experiment.Experiment, yaml.safe_load(config_files.to_yaml(once))
+    )
     assert once == again
     assert config.digest(once) == config.digest(again)
     assert config.diff(once, again) == {}
 
 
 def test_digest_and_diff_see_a_change():
-    data = config.read_yaml(QUICKSTART)
+    data = config_files.read_yaml(QUICKSTART)
     one = config.build(experiment.Experiment, data)
-    changed = config.override(data, ["--train.num-seeds", "20"])
+    changed = config_files.override(data, ["--train.num-seeds", "20"])
     two = config.build(experiment.Experiment, changed)
     assert config.digest(one) != config.digest(two)
     assert config.diff(one, two) == {"train.num_seeds": (8, 20)}

@@ -3,7 +3,7 @@
 import pytest
 
 from shardsim import cli
-from shardsim.core import config, fields
+from shardsim.core import config, config_files, fields
 
 
 def lines(capsys):
@@ -17,14 +17,14 @@ class Named:
 
 def test_a_file_that_is_no_config_is_named(tmp_path):
     with pytest.raises(config.ConfigError, match=r"nothing\.yaml: No such file"):
-        config.read_yaml(tmp_path / "nothing.yaml")
+        config_files.read_yaml(tmp_path / "nothing.yaml")
     torn = tmp_path / "torn.yaml"
     torn.write_text("a: [1, 2")
     with pytest.raises(config.ConfigError, match="no YAML"):
-        config.read_yaml(torn)
+        config_files.read_yaml(torn)
     torn.write_text("- 1")
     with pytest.raises(config.ConfigError, match="a mapping"):
-        config.read_yaml(torn)
+        config_files.read_yaml(torn)
 
 
 @pytest.mark.parametrize(
@@ -35,17 +35,17 @@ def test_yaml_that_is_no_tree_of_fields_is_one_line(tmp_path, text):
     path = tmp_path / "a.yaml"
     path.write_text(text)
     with pytest.raises(config.ConfigError, match=r"a\.yaml: [^\n]*$"):
-        config.read_yaml(path)
+        config_files.read_yaml(path)
 
 
 def test_what_a_file_says_twice_is_named(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("name: a\nmore:\n  - {side: 1}\n  - side: 2\n    side: 3\n")
-    with pytest.raises(config.ConfigError, match=r"side: said twice .*line 5"):
-        config.read_yaml(path)
+    with pytest.raises(config.ConfigError, match=r"side: given twice .*line 5"):
+        config_files.read_yaml(path)
     # a merge is no repetition, in whatever order the mappings are put together
     path.write_text("a: &a {x: 1}\nb: {c: &c {<<: *a, x: 2}}\nd: {<<: *c, x: 3}\n")
-    found = config.read_yaml(path)
+    found = config_files.read_yaml(path)
     assert (found["b"]["c"], found["d"]) == ({"x": 2}, {"x": 3})
 
 
@@ -53,7 +53,7 @@ def test_a_name_that_yaml_takes_for_a_date_is_told(tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("name: 2024-01-01")
     with pytest.raises(config.ConfigError, match=r"name: got datetime\.date"):
-        config.build(Named, config.override(config.read_yaml(path), []))
+        config.build(Named, config_files.override(config_files.read_yaml(path), []))
 
 
 def test_a_file_for_the_other_command_is_told_which(

@@ -12,7 +12,7 @@ import pytest
 
 from shardsim import cli
 from shardsim.commands import config_help
-from shardsim.core import config, config_schema, field_errors
+from shardsim.core import config, config_files, config_schema, field_errors
 from shardsim.evaluation.experiment import Experiment
 from shardsim.training.standalone import Training
 
@@ -47,7 +47,7 @@ def test_the_schema_in_the_tree_is_that_of_the_records(name):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_shipped_files_name_their_schema_and_satisfy_it(file, validators):
-    data = config.read_yaml(file)
+    data = config_files.read_yaml(file)
     named = NAMED.match(file.read_text())
     assert named, "the first line names the schema"
     path = (file.parent / named[1]).resolve()
@@ -56,7 +56,9 @@ def test_shipped_files_name_their_schema_and_satisfy_it(file, validators):
 
 
 def test_a_resolved_config_satisfies_the_schema(validators):
-    resolved = config.to_dict(config.build(Experiment, config.read_yaml(QUICKSTART)))
+    resolved = config.to_dict(
+        config.build(Experiment, config_files.read_yaml(QUICKSTART))
+    )
     validators["experiment"].validate(resolved)
 
 
@@ -77,7 +79,9 @@ def test_a_resolved_config_satisfies_the_schema(validators):
     ],
 )
 def test_schema_and_command_refuse_the_same(flag, value, validators):
-    data = config.override(config.read_yaml(QUICKSTART), [f"--{flag}={value}"])
+    data = config_files.override(
+        config_files.read_yaml(QUICKSTART), [f"--{flag}={value}"]
+    )
     assert list(validators["experiment"].iter_errors(data))
     with pytest.raises(config.ConfigError):
         config.build(Experiment, data)
@@ -85,18 +89,18 @@ def test_schema_and_command_refuse_the_same(flag, value, validators):
 
 def test_a_kind_may_be_left_out_where_a_field_has_a_default(validators):
     flags = ["--train.action_selection", "{temperature: 0.5}"]
-    data = config.override(config.read_yaml(QUICKSTART), flags)
+    data = config_files.override(config_files.read_yaml(QUICKSTART), flags)
     validators["experiment"].validate(data)
     assert config.build(Experiment, data).train.action_selection.temperature == 0.5
     flags = ["--train.action_selection", "{simulations: 3}"]  # of another kind
-    data = config.override(config.read_yaml(QUICKSTART), flags)
+    data = config_files.override(config_files.read_yaml(QUICKSTART), flags)
     assert list(validators["experiment"].iter_errors(data))
 
 
 def test_what_the_command_accepts_the_schema_accepts(validators):
     rng, accepted = random.Random(0), 0
     values = [None, True, 0, 1, 2, 0.5, -1, 1e39, "a", "1", [], [1], {}, {"kind": "x"}]
-    files = [config.read_yaml(file) for file in FILES if file.stem != "cartpole"]
+    files = [config_files.read_yaml(file) for file in FILES if file.stem != "cartpole"]
     for _ in range(300):
         data = copy.deepcopy(rng.choice(files))
         holder, key = rng.choice(list(places(data)))
@@ -173,7 +177,7 @@ def test_a_field_of_several_kinds_is_explained_for_each():
     text = config_help.explain("env.size")
     assert "of context_fruits:" in text
     assert "  allowed: a whole number, odd, 5 to 25\n" in text
-    one = config_help.explain("env.size", config.read_yaml(QUICKSTART))
+    one = config_help.explain("env.size", config_files.read_yaml(QUICKSTART))
     assert "of context_fruits:" not in one
 
 
@@ -227,5 +231,5 @@ def test_schema_is_printed_and_no_file_is_refused(capsys):
     ],
 )
 def test_the_schema_knows_what_may_change_in_an_env(flag, fits, validators):
-    data = config.override(config.read_yaml(QUICKSTART), [flag])
+    data = config_files.override(config_files.read_yaml(QUICKSTART), [flag])
     assert (not [*validators["experiment"].iter_errors(data)]) == fits

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shardsim.commands import devices
-from shardsim.core import config
+from shardsim.core import config, config_files
 from shardsim.evaluation import experiment
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
@@ -110,7 +110,7 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
 )
 def test_what_is_wrong_in_an_experiment_is_named(flags, line):
     words = flags.split(" ", 1)
-    data = config.override(config.read_yaml(QUICKSTART), words)
+    data = config_files.override(config_files.read_yaml(QUICKSTART), words)
     with pytest.raises(config.ConfigError) as caught:
         config.build(experiment.Experiment, data).sized_arms()
     text = str(caught.value)
@@ -119,7 +119,7 @@ def test_what_is_wrong_in_an_experiment_is_named(flags, line):
 
 
 def made(*flags):
-    data = config.override(config.read_yaml(QUICKSTART), flags)
+    data = config_files.override(config_files.read_yaml(QUICKSTART), flags)
     return config.build(experiment.Experiment, data)
 
 
