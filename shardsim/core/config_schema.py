@@ -34,12 +34,13 @@ def meanings(cls: Any) -> dict[str, str]:
     """The string below each field of a record, in one line."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     body = typing.cast(ast.ClassDef, tree.body[0]).body
+    names = {field.name for field in dataclasses.fields(cls)}
     found = {}
     for field, text in itertools.pairwise(body):
         match field, text:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
                 value=ast.Constant(value=str() as meaning)
-            ):
+            ) if name in names:
                 found[name] = " ".join(meaning.split())
     return found
 

@@ -10,7 +10,7 @@ from shardsim.core import fields
 
 @fields.record
 class Contrast:
-    """The difference between two arms: `arm` minus `against`."""
+    """The difference between two arms: `arm` minus `baseline`."""
 
     arm: str
     """The arm that is compared."""

@@ -30,7 +30,7 @@ class ExternalState(NamedTuple):
 
 @fields.record
 class Gymnax:
-    """A gymnax environment, of 1.0 (terminated, truncated) or older (done)."""
+    """A gymnax environment, of gymnax 1.0 or older."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ()
 
@@ -124,7 +124,7 @@ class Gymnax:
 
 @fields.record
 class Gymnasium:
-    """An ordinary Gymnasium environment, stepped on the host; see `host`."""
+    """A Gymnasium environment, stepped on the host."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ()
 

@@ -40,7 +40,7 @@ class AttentionEncoder:
     blocks: PositiveInt = 1
     """Number of transformer blocks."""
     features: PositiveInt = 128
-    """D, the number of features."""
+    """Number of features."""
     budget: PositiveInt | None = None
     """Number of parameters of E. If given, width and hidden units are scaled to it."""
 

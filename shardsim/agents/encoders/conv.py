@@ -31,7 +31,7 @@ class ConvEncoder:
     hidden: PositiveInt = 128
     """Units of the dense layer between the last convolution and the features."""
     features: PositiveInt = 128
-    """D, the number of features."""
+    """Number of features."""
     implementation: convolution_ops.Form = "auto"
     """How convolutions are computed: by XLA (`conv`), as matrix products (`patches`),
     or as suits the device (`auto`). The result is the same."""

@@ -21,7 +21,7 @@ class FlatEncoder:
     """The flattened observation itself; no parameters."""
 
     features: PositiveInt
-    """D, the number of features: the size of an observation."""
+    """Number of features: the size of an observation."""
     kind: Literal["identity"] = "identity"
 
     @property

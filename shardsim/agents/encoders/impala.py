@@ -34,7 +34,7 @@ class ImpalaEncoder:
     blocks: PositiveInt = 1
     """Residual blocks of each stage; the paper has 2."""
     features: PositiveInt = 128
-    """D, the number of features."""
+    """Number of features."""
     implementation: convolution_ops.Form = "auto"
     """How convolutions are computed: by XLA (`conv`), as matrix products (`patches`),
     or as suits the device (`auto`). The result is the same."""

@@ -29,7 +29,7 @@ class MLPEncoder:
 
     kind: Literal["mlp"] = "mlp"
     widths: fields.Sizes = (128, 128)
-    """Units of each layer; the last is D, the number of features."""
+    """Units of each layer; the last one is the number of features."""
     activation: Literal["relu", "tanh"] = "relu"
     """Nonlinearity after each layer."""
     budget: PositiveInt | None = None

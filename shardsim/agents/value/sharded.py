@@ -15,7 +15,7 @@ from shardsim.core import fields
 
 @fields.record
 class Routing:
-    """Gradients of labelled events go to the expert they belong to.
+    """Gradient routing: the gradient of a labelled reward reaches only its own shard.
 
     An event is a reward; its label is its source, in the order of the world's
     `reward_sources`, and shard r is the expert of source r. All steps of the episode
@@ -61,7 +61,7 @@ class Sharded:
     It can create shards that nothing else would create."""
     routing: Routing | None = None
     """Gradient routing: labelled rewards train the shard of their source alone. It
-    asks for td `per_shard` and makes shards by construction, a positive control."""
+    needs td_error `per_shard` and makes shards by construction, a positive control."""
 
     def __post_init__(self) -> None:
         if self.top_k > self.num_shards:

@@ -16,7 +16,7 @@ DRAWS = 4
 
 @fields.record
 class SelectiveAblation:
-    """Remove the part that serves one context; see what the others lose."""
+    """Ablate the units that serve one context; see what the other contexts lose."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("random",)
     VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed

@@ -13,7 +13,7 @@ from shardsim.evaluation.measures import base
 
 @fields.record
 class SelectiveExtinction:
-    """Let V of one context be unlearnt; see what V of another, not met, loses."""
+    """P13: extinguish V of one context; see what V of an unseen context loses."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("same_context", "drop", "gate_distance")
     """`arm/drop`: the drop of what is extinguished, by which a control shows that there
