@@ -312,6 +312,6 @@ def test_omnibus_names_its_pairs():
     features = {"sharded": x + 2, "mlp": x, "film": x}
     pairs = (rules.Contrast("sharded", "mlp"), rules.Contrast("film", "mlp"))
     first, second = judge.omnibus(features, pairs)
-    assert (first["arm"], first["against"]) == ("sharded", "mlp")
+    assert (first["arm"], first["baseline"]) == ("sharded", "mlp")
     assert first["p"] < 0.05
     assert second["p"] == 1.0

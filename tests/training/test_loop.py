@@ -138,7 +138,7 @@ def test_paired_arms_see_the_data_of_the_arm_that_acts(
     tiny_yaml, tiny_run, tmp_path, capsys
 ):
     out = tmp_path / "run"
-    flags = ["--train.data", "paired", "--train.behaviour_arm", "sharded"]
+    flags = ["--train.data", "tandem", "--train.behaviour_arm", "sharded"]
     assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 0
     own, paired = noted(tiny_run, "reward"), noted(out, "reward")
     assert own["mlp"] != own["sharded"]
@@ -146,7 +146,7 @@ def test_paired_arms_see_the_data_of_the_arm_that_acts(
     np.testing.assert_allclose(paired["sharded"], own["sharded"])
     losses = noted(out, "value_loss")
     assert losses["mlp"] != losses["sharded"]
-    assert run_folder.read_json(out / "results.json")["data"] == "paired"
+    assert run_folder.read_json(out / "results.json")["data"] == "tandem"
 
 
 @pytest.mark.slow

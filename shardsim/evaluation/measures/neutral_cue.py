@@ -20,7 +20,7 @@ class CueEffect:
     absent: str = "without_cue"
     """Condition without the thing."""
     reference: tuple[str, str] = ("only_0", "only_1")
-    """Two conditions that are known to differ in value: the row `ARM/known`, a positive
+    """Two conditions that are known to differ in value: the row `ARM/reference`, a positive
     control of the statistic."""
 
     def __post_init__(self) -> None:
@@ -38,7 +38,10 @@ class CueEffect:
         """
         values = {}
         for arm, readings in evidence.readings.items():
-            pairs = {arm: (self.present, self.absent), f"{arm}/known": self.reference}
+            pairs = {
+                arm: (self.present, self.absent),
+                f"{arm}/reference": self.reference,
+            }
             for row, (one, other) in pairs.items():
                 first, second = evidence.conditions[one], evidence.conditions[other]
                 mask = first.reachable & second.reachable

@@ -17,7 +17,7 @@ class SelectiveExtinction:
 
     ROWS: ClassVar[tuple[str, ...]] = ("same_context", "drop", "gate_distance")
     """`arm/drop`: the drop of what is extinguished, by which a control shows that there
-    was an extinction; `arm/same` below; `arm/apart`: how far the gates of both contexts
+    was an extinction; `arm/same_context` below; `arm/gate_distance`: how far the gates of both contexts
     were apart before it, 0 to 1 (total variation of their means; 0 for one part)."""
 
     kind: Literal["selective_extinction"] = "selective_extinction"
@@ -30,7 +30,7 @@ class SelectiveExtinction:
     retained: str = "only_1"
     """Condition that the second phase does not show, so that its V could stay."""
     same_context: str = "only_0_with_cue"
-    """Another condition of the extinguished context: the row `ARM/same`, a control in
+    """Another condition of the extinguished context: the row `ARM/same_context`, a control in
     which the selectivity should be 0."""
     min_drop: fields.Fraction = 0.1
     """Smallest drop that counts as extinction; below it the selectivity is 0."""
@@ -67,9 +67,9 @@ class SelectiveExtinction:
             same = base.selectivity(target, drops[self.same_context], self.min_drop)
             apart = self._apart(evidence, arm)
             values |= {
-                f"{arm}/same": same,
+                f"{arm}/same_context": same,
                 f"{arm}/drop": target,
-                f"{arm}/apart": apart,
+                f"{arm}/gate_distance": apart,
             }
             details[f"{arm}: drop of extinguished, of kept"] = [
                 float(target.mean()),

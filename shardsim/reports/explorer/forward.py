@@ -178,7 +178,7 @@ def _forward(world: Any, networks: Any, levels: Any) -> tuple[Array, ...]:
         output = networks.value(features, context)
         prior = jax.nn.log_softmax(networks.decoder(features))
         # units are not shown: they would be the most of what is held
-        return output.value, prior, output.gates, output.parts
+        return output.value, prior, output.gates, output.shard_values
 
     def inputs(level: Any) -> tuple[Array, Array]:
         states = world.states(level)

@@ -96,7 +96,7 @@ def gather(
     for folder, config in zip(folders, found, strict=True):
         if config.train.sweep:
             raise run_folder.RunError(
-                f"{folder}: train.grid: got values; allowed: none on a page, whose "
+                f"{folder}: train.sweep: got values; allowed: none on a page, whose "
                 "unit is the seed"
             )
     world = found[0].env

@@ -82,7 +82,7 @@ def of_seeds(entry: Mapping[str, Any]) -> str:
 def contrast(entry: Mapping[str, Any]) -> str:
     """What is set against what, and of how many seeds."""
     pair = entry["rule"]["contrast"]
-    return f"{pair['arm']} less {pair['against']}{of_seeds(entry)}"
+    return f"{pair['arm']} less {pair['baseline']}{of_seeds(entry)}"
 
 
 def verdicts(results: Mapping[str, Any]) -> str:
@@ -147,7 +147,7 @@ def omnibus(results: Mapping[str, Any]) -> str:
             rows.append(
                 [
                     html.cell(kind),
-                    html.cell(f"{test['arm']} v. {test['against']}"),
+                    html.cell(f"{test['arm']} v. {test['baseline']}"),
                     html.number(html.plain(test["distance"])),
                     html.number(html.plain(test["ratio"])),
                     html.number(html.plain(test["p"])),

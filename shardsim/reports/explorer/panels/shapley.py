@@ -78,7 +78,7 @@ def _worths(
         board = jnp.where(gone, jnp.zeros_like(level.board), level.board)
         seen, state = world.reset_to(level._replace(board=board), params)
         said = value(encoder(seen), world.context(state))
-        return jnp.concatenate([said.value[None], said.gates * said.parts])
+        return jnp.concatenate([said.value[None], said.gates * said.shard_values])
 
     return jax.vmap(one)(there)
 
