@@ -84,8 +84,9 @@ class Rule:
     `arm`, it shows whether the contrast can detect shards at all."""
     seeds_where: Requirement | None = None
     """Judge only the seeds whose own number lies in this interval; null: all seeds. The
-    number has to exist before the effect that is measured, as the row `ARM/gate_distance` of an
-    extinction does: a choice of seeds by their outcome proves nothing."""
+    number has to exist before the effect that is measured, as the row
+    `ARM/gate_distance` of an extinction does: a choice of seeds by their outcome proves
+    nothing."""
 
     def __post_init__(self) -> None:
         if self.positive_control is not None:

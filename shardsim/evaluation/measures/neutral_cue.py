@@ -20,8 +20,8 @@ class CueEffect:
     absent: str = "without_cue"
     """Condition without the thing."""
     reference: tuple[str, str] = ("only_0", "only_1")
-    """Two conditions that are known to differ in value: the row `ARM/reference`, a positive
-    control of the statistic."""
+    """Two conditions that are known to differ in value: the row `ARM/reference`, a
+    positive control of the statistic."""
 
     def __post_init__(self) -> None:
         base.check_different("absent", (self.present, self.absent))

@@ -30,8 +30,8 @@ class SelectiveExtinction:
     retained: str = "only_1"
     """Condition that the second phase does not show, so that its V could stay."""
     same_context: str = "only_0_with_cue"
-    """Another condition of the extinguished context: the row `ARM/same_context`, a control in
-    which the selectivity should be 0."""
+    """Another condition of the extinguished context: the row `ARM/same_context`, a
+    control in which the selectivity should be 0."""
     min_drop: fields.Fraction = 0.1
     """Smallest drop that counts as extinction; below it the selectivity is 0."""
 
