@@ -68,8 +68,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def override(data: dict[str, Any], flags: Sequence[str]) -> dict[str, Any]:
     """`--a.b-c value` over a nested dictionary; the last of two equal flags wins.
 
-    Values are read as YAML: `--train.num-seeds 20`, `--env.contexts_shown "[[0], [1]]"`. A
-    list is reached by number: `--train.phases.1.updates 100`.
+    Values are read as YAML: `--train.num-seeds 20`, `--env.contexts-shown "[[0], [1]]"`.
+    An item of a list is reached by its number: `--train.phases.1.updates 100`.
 
     Raises:
       ConfigError: a flag without a value, or something that is no flag.

@@ -114,7 +114,7 @@ def suggestion(got: object, names: Iterable[object]) -> str:
 
 def _locate(root: Any, steps: tuple[int | str, ...]) -> Place:
     """Where pydantic's location lies; the kinds in it are no fields."""
-    at = Place("", root, None)
+    at = outer = Place("", root, None)
     for step in steps:
         kinds = records_by_kind(at.hint)
         hint, owner = bare(at.hint)[0], None
@@ -122,9 +122,8 @@ def _locate(root: Any, steps: tuple[int | str, ...]) -> Place:
             at = at._replace(hint=kinds[str(step)])
             continue
         inner = typing.get_args(hint)
-        if step == "[key]":
-            path = at.path.rpartition(".")[0]
-            at = Place(path, key_type(root, steps), None)
+        if step == "[key]":  # the name itself is at fault, not what it stands for
+            at = Place(outer.path, typing.get_args(bare(outer.hint)[0])[0], None)
             continue
         if dataclasses.is_dataclass(hint):
             owner, found = hint, types_of(hint).get(str(step), Any)
@@ -134,13 +133,9 @@ def _locate(root: Any, steps: tuple[int | str, ...]) -> Place:
             found = inner[0 if inner[-1] is ... else min(int(step), len(inner) - 1)]
         else:
             found = Any
-        at = Place(join(at.path, step), found, owner)
+        name = step if str(step).isprintable() else repr(step)
+        at, outer = Place(join(at.path, name), found, owner), at
     return at
-
-
-def key_type(root: Any, steps: tuple[int | str, ...]) -> Any:
-    """Of the mapping whose key is at fault."""
-    return typing.get_args(bare(_locate(root, steps[:-2]).hint)[0])[0]
 
 
 RANGES = {

@@ -258,6 +258,22 @@ def test_numbers_of_results_may_have_any_finite_size():
         Result(1.0)
 
 
+def test_a_name_at_fault_is_told_with_the_mapping_that_holds_it():
+    @fields.record
+    class Named:
+        more: dict[fields.Name, Side] = dataclasses.field(default_factory=dict)
+
+    for name in ("a b", "a.b", "a\nb", ""):
+        with pytest.raises(config.ConfigError) as caught:
+            config.build(Named, {"more": {name: {}}})
+        assert str(caught.value) == (
+            f"more: got {name!r}; allowed: letters, digits, - and _, 64 at most"
+        )
+    with pytest.raises(config.ConfigError) as caught:
+        config.build(Named, {"more\nless": {}})
+    assert str(caught.value).startswith("'more\\nless': unknown key; allowed: more")
+
+
 def test_a_long_value_is_cut():
     with pytest.raises(config.ConfigError) as caught:
         Plan(count="x" * 1000)
