@@ -68,7 +68,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def override(data: dict[str, Any], flags: Sequence[str]) -> dict[str, Any]:
     """`--a.b-c value` over a nested dictionary; the last of two equal flags wins.
 
-    Values are read as YAML: `--train.num-seeds 20`, `--env.contexts-shown "[[0], [1]]"`.
+    Values are read as YAML: `--train.num-seeds 20`, `--agent.encoder.widths "[8, 8]"`.
     An item of a list is reached by its number: `--train.phases.1.updates 100`.
 
     Raises:
