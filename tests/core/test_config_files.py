@@ -75,7 +75,7 @@ def test_a_file_of_trajectories_that_is_missing_is_told_with_its_field(
 ):
     missing = str(tmp_path / "none.npz")
     phase = {"name": "earn", "updates": 4, "collect": "dataset"}
-    path = training_yaml(stored=missing, phases=[phase])
+    path = training_yaml(dataset=missing, phases=[phase])
     assert cli.main(["train", str(path), "--out", str(tmp_path / "out")]) == 2
     (line,) = lines(capsys)
     assert f"train.dataset: {missing}: No such file" in line
