@@ -6,25 +6,13 @@ It is part of the config, so it is fixed before training and copied into the run
 import dataclasses
 import inspect
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 from pydantic import PositiveFloat
 
 from shardsim.core import fields
-from shardsim.evaluation import judge, measures, rules
-
-
-@fields.record
-class Expected:
-    """What each of three hypotheses expects of one question."""
-
-    shard: str
-    """What "V is a collection of gated, context-specific shards" expects."""
-    network: str
-    """What "V is just a neural network" expects."""
-    unitary: str
-    """What "V is one fixed utility" expects."""
+from shardsim.evaluation import judge, measures, results, rules
+from shardsim.storage import records
 
 
 @fields.record
@@ -33,7 +21,7 @@ class Prediction:
 
     question: str
     """The question in one sentence, for the report."""
-    expected: Expected
+    expected: rules.Expected
     """What each hypothesis expects, in words, for the report."""
     measure: measures.Measure
     """The statistic of one seed of one arm."""
@@ -72,7 +60,7 @@ def evaluate(
     predictions: dict[str, Prediction],
     evidence: measures.Evidence,
     missed: Collection[str] = (),
-) -> dict[str, Any]:
+) -> dict[str, results.PredictionResult]:
     """Measure all predictions, then judge them as one family.
 
     Args:
@@ -94,18 +82,20 @@ def evaluate(
     values = {name: dict(each.values) for name, each in measured.items()}
     judgements = judge.judge(values, asked, missed=missed)
     return {
-        name: {
-            "question": prediction.question,
-            "shard": prediction.expected.shard,
-            "network": prediction.expected.network,
-            "unitary": prediction.expected.unitary,
-            "measure": dataclasses.asdict(prediction.measure),
-            "formula": inspect.getdoc(prediction.measure.measure),
-            "rule": judge.jsonable(asked[name]),
-            "values": judge.jsonable(measured[name].values),
-            "details": judge.jsonable(measured[name].details),
-            **judge.jsonable(judgements[name]),
-        }
+        name: results.PredictionResult(
+            question=prediction.question,
+            expected=prediction.expected,
+            measure=prediction.measure,
+            metric=prediction.measure.METRIC,
+            unit=prediction.measure.UNIT,
+            formula=inspect.getdoc(prediction.measure.measure) or "",
+            rule=asked[name],
+            values={
+                row: records.numbers(x) for row, x in measured[name].values.items()
+            },
+            details=measured[name].details,
+            **vars(judgements[name]),
+        )
         for name, prediction in predictions.items()
     }
 

@@ -1,4 +1,4 @@
-"""The rules of a prediction: what is contrasted, what counts, what has to hold."""
+"""The rules of a prediction: what is expected, contrasted, and has to hold."""
 
 from typing import Literal
 
@@ -6,6 +6,18 @@ import numpy as np
 from pydantic import PositiveFloat
 
 from shardsim.core import fields
+
+
+@fields.record
+class Expected:
+    """What each of three hypotheses expects of one question."""
+
+    shard: str
+    """What "V is a collection of gated, context-specific shards" expects."""
+    network: str
+    """What "V is just a neural network" expects."""
+    unitary: str
+    """What "V is one fixed utility" expects."""
 
 
 @fields.record
