@@ -141,7 +141,7 @@ def test_what_does_not_fit_together_is_refused(
         ),
         (
             ["--agent.encoder", "{kind: identity, features: 3}"],
-            "agent.encoder.features: got 3; allowed with kind 'flat'",
+            "agent.encoder.features: got 3; allowed with kind 'identity'",
         ),
         (
             [
