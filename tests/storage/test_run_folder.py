@@ -139,7 +139,7 @@ def test_the_checkpoint_before_a_torn_one_is_used(tmp_path):
         part.write_bytes(b"")
     found = checkpoints.newest(folder, carry(0), "mine")
     assert found.update == 1
-    np.testing.assert_array_equal(found.carry["weights"], carry(1)["weights"])
+    np.testing.assert_array_equal(found.state["weights"], carry(1)["weights"])
     (text,) = found.refused
     assert "arm/2: torn" in text
     assert (tmp_path / "arm.2.refused").is_dir()  # put aside, not deleted

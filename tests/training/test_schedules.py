@@ -107,7 +107,7 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     ran(kept, tmp_path / "run")
     assert "inverse_loss" in metric_records.chunks(tmp_path / "run")[0].terms
     line = refused(kept, tmp_path, capsys, "--world.size", "5")
-    assert "of another world, world.size is 3; allowed: 5, as in this one" in line
+    assert "of another environment, env.size is 3; allowed: 5, as in this config" in line
     assert "train.num_steps, 9" in refused(
         kept, tmp_path, capsys, "--train.num-steps", "9"
     )
@@ -120,7 +120,7 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     assert cli.main(["collect", str(kept), "--out", other]) == 2
     assert "train.phases.0.collect: got 'stored'" in capsys.readouterr().err
     line = refused(kept, tmp_path, capsys, "--env.max-steps", "9")
-    assert "of another world, world.max_steps is " in line
+    assert "of another environment, env.max_steps is " in line
     assert "allowed: 9, as in this one" in line
 
 
