@@ -61,14 +61,14 @@ def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
             plan, arm = found.train, found.sized()[1]
             phase = plan.phases[0]
             source = train.Source(phases.params_of(found.world, phase))
-            recipe = schedule.recipe(plan, found.agent, found.world)
+            recipe = schedule.init_config(plan, found.agent, found.world)
             keys = loop._keys(plan)
-            hyper = loop._spread(plan, schedule.hyper(plan, arm.head))
+            hyper = loop._spread(plan, schedule.hyperparameters(plan, arm.head))
             fresh = population.init.ahead(
                 recipe, arm.head, arm.width, source.params, keys, hyper
             )
             carry = loop._spread(plan, fresh(source.params, keys, hyper))
-            setting = schedule.setting(plan, found.world, (arm.head,), phase)
+            setting = schedule.update_config(plan, found.world, (arm.head,), phase)
             four = jnp.int32(4)
             chunk = population.chunk.compiled
             made = chunk.lower(setting, carry, source, four).compile()

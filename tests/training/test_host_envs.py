@@ -108,7 +108,7 @@ def read_value(run):
     )
     (arm,) = found.sized_arms()
     keys = population.seed_keys(config.seed, config.num_seeds)
-    hyper = schedule.hyper(config, arm.head)
+    hyper = schedule.hyperparameters(config, arm.head)
     carry = population.init(recipe, arm.head, arm.width, (), keys, hyper)
     agents = carry.learners[0].agent
     with np.load(run / "weights" / "mlp.npz") as file:

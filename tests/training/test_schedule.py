@@ -98,7 +98,7 @@ def test_a_phase_knows_how_far_it_is():
 
 def learn(carry, head, plan, phase):
     """Run one phase to its end."""
-    static = schedule.setting(plan, ENV, (head,), phase)
+    static = schedule.update_config(plan, ENV, (head,), phase)
     source = update_step.PhaseInputs(phases.params_of(ENV, phase))
     carry, _ = population.chunk(static, carry, source, jnp.int32(phase.updates))
     return carry
@@ -150,7 +150,7 @@ def test_acquisition_in_turn_extinction_and_renewal():
     head = value.OracleGated()
     recipe = population.InitConfig(small, plan.optimizer, ENV, plan.num_envs)
     params = phases.params_of(ENV, plan.phases[0])
-    keys, hyper = population.seed_keys(0, 2), schedule.hyper(plan, head)
+    keys, hyper = population.seed_keys(0, 2), schedule.hyperparameters(plan, head)
     carry = population.init(recipe, head, 16, params, keys, hyper)
     found = []
     for phase in plan.phases:

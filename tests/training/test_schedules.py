@@ -107,7 +107,9 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     ran(kept, tmp_path / "run")
     assert "inverse_loss" in metric_records.chunks(tmp_path / "run")[0].terms
     line = refused(kept, tmp_path, capsys, "--world.size", "5")
-    assert "of another environment, env.size is 3; allowed: 5, as in this config" in line
+    assert (
+        "of another environment, env.size is 3; allowed: 5, as in this config" in line
+    )
     assert "train.num_steps, 9" in refused(
         kept, tmp_path, capsys, "--train.num-steps", "9"
     )
@@ -198,7 +200,7 @@ def test_the_grid_s_order_is_points_then_seeds():
         num_seeds=2,
         sweep={"learning_rate": (0.1, 0.2), "td_lambda": (0.5,)},
     )
-    found = schedule.hyper(plan, value.Sharded(load_balance=0.3))
+    found = schedule.hyperparameters(plan, value.Sharded(load_balance=0.3))
     np.testing.assert_allclose(found.learning_rate, [0.1, 0.1, 0.2, 0.2])
     np.testing.assert_allclose(found.load_balance, 0.3)
     assert plan.population == 4
