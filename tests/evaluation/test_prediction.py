@@ -31,7 +31,7 @@ class Level(measures.ValueAccuracy):
 def question(measure, arm):
     return prediction.Prediction(
         "?",
-        prediction.Expected("yes", "no", "no"),
+        rules.Expected("yes", "no", "no"),
         measure,
         rules.Rule(rules.Contrast(arm, "mlp"), "greater", 0.2),
         unitary_margin=0.1,
