@@ -135,12 +135,12 @@ def restore(folder: Path, update: int, like: PyTree, run: str) -> PyTree:
         raise
     except Exception as error:
         line = " ".join(str(error).split())[:300]
-        raise RunError(f"{folder}/{update}: torn ({line})") from error
+        raise RunError(f"{folder}/{update}: damaged ({line})") from error
     if not np.array_equal(arrays.pop(RUN_DIGEST), digest):
         raise RunError(f"{folder}/{update}: of another run or another update")
     if not np.array_equal(arrays.pop(CONTENT_DIGEST), _content_digest(arrays)):
         raise RunError(
-            f"{folder}/{update}: torn (arrays are not those that were saved)"
+            f"{folder}/{update}: damaged (arrays are not those that were saved)"
         )
     return jax.tree.unflatten(jax.tree.structure(like), [arrays[n] for n in named])
 

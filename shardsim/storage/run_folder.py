@@ -233,7 +233,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise RunError(f"{path}: {error.strerror or error}") from None
     except Exception as error:  # a damaged file may raise anything
-        raise RunError(f"{path}: torn ({error})") from None
+        raise RunError(f"{path}: damaged ({error})") from None
 
 
 @contextlib.contextmanager

@@ -135,8 +135,8 @@ def _check_algorithm(config: TrainConfig) -> None:
         if phase.losses.policy.any and (kind == "td" or phase.collect != "agent"):
             raise ValueError(
                 f"{place}.losses.policy: got weights with algorithm {kind!r} and "
-                f"collect {phase.collect!r}; allowed: none, or an algorithm that trains "
-                "D (ppo, reinforce, expert_iteration) with collect 'agent'"
+                f"collect {phase.collect!r}; allowed: none, or an algorithm that "
+                "trains D (ppo, reinforce, expert_iteration) with collect 'agent'"
             )
         if phase.collect == "dataset" and not config.dataset:
             raise ValueError(

@@ -229,8 +229,10 @@ def _standard_promotion() -> Iterator[None]:
         yield
 
 
-def _refuse(id: str, got: str, more: str = "") -> None:
-    raise ValueError(f"id: got {id!r} with {got}; allowed: {SUPPORTED}{more}")
+def _refuse(id: str, problem: str, also_allowed: str = "") -> None:
+    raise ValueError(
+        f"id: got {id!r} with {problem}; allowed: {SUPPORTED}{also_allowed}"
+    )
 
 
 @functools.cache

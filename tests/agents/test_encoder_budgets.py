@@ -139,7 +139,8 @@ def test_what_is_no_board_is_refused(encoder, shape):
         ),
         (
             {"kind": "resnet"},
-            "encoder.kind: got 'resnet'; allowed: mlp, conv, impala, attention, identity",
+            "encoder.kind: got 'resnet'; allowed: mlp, conv, impala, attention, "
+            "identity",
         ),
         (
             {"kind": "conv", "widths": [3]},
