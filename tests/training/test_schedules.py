@@ -38,7 +38,7 @@ def test_where_no_episode_ended_there_is_no_reward_per_episode(
     """One update of four steps, where an episode has a hundred."""
     plan = [{"name": "look", "updates": 1, "losses": {"value": {"value": 1}}}]
     path = training_yaml(phases=plan)
-    found = ran(path, tmp_path / "run", "--world={kind: boat_race}")
+    found = ran(path, tmp_path / "run", "--env={kind: boat_race}")
     chunk = metric_records.chunks(tmp_path / "run")[0]
     assert chunk.episodes == (0.0, 0.0)
     assert chunk.reward_per_episode == (None, None)

@@ -6,7 +6,7 @@ D features.
 """
 
 from collections.abc import Callable
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Float
 
@@ -28,6 +28,9 @@ class Encoder(chain.Chain, Protocol):
         ...
 
 
+T = TypeVar("T", bound="Sizable")
+
+
 class Sizable(Protocol):
     """The config of an encoder: frozen and hashable."""
 
@@ -46,16 +49,13 @@ class Sizable(Protocol):
         """The inner sizes that a budget scales; D is not among them."""
         ...
 
-    def resized(self, sizes: tuple[int, ...]) -> Self:
+    def resized(self: T, sizes: tuple[int, ...]) -> T:
         """The config with other inner sizes and without a budget."""
         ...
 
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
         """Number of parameters at these sizes, regardless of the budget."""
         ...
-
-
-T = TypeVar("T", bound=Sizable)
 
 
 def board_of(kind: str, observation_shape: tuple[int, ...]) -> tuple[int, int, int]:
