@@ -154,11 +154,12 @@ function sharedScale(name) {
   const key = [name, STATE.seed, QUANTITIES[name].perShard ? STATE.shard : ""].join();
   SCALES[key] ??= Math.max(
     ...SIDES.flatMap((_, s) =>
-      [...new Set([STEPS.length - 1, Math.floor(STEPS.length / 2), 0])].flatMap((step) =>
-        range(MAZES).map((maze) => {
-          const v = new View(s, step, STATE.seed, maze, new Set());
-          return largest(maze, (x) => v.quantity(name, x, STATE.shard));
-        }),
+      [...new Set([STEPS.length - 1, Math.floor(STEPS.length / 2), 0])].flatMap(
+        (step) =>
+          range(MAZES).map((maze) => {
+            const v = new View(s, step, STATE.seed, maze, new Set());
+            return largest(maze, (x) => v.quantity(name, x, STATE.shard));
+          }),
       ),
     ),
   );
@@ -184,7 +185,10 @@ function colourBar(limit, diverging) {
 
 function thumbnail(maze, numbers, limit, diverging, label) {
   const [node, pen] = canvas(COLUMNS, ROWS, CELL.small);
-  paint(pen, CELL.small, maze, numbers, limit, diverging, { small: true, lines: false });
+  paint(pen, CELL.small, maze, numbers, limit, diverging, {
+    small: true,
+    lines: false,
+  });
   node.title = label;
   node.setAttribute("role", "img");
   node.setAttribute("aria-label", label);
@@ -250,7 +254,8 @@ function drawMainBoard(one, views) {
   let { diverging } = QUANTITIES[name];
   let numbers, limit, shown;
   if (one.kind === "difference") {
-    numbers = (x) => b.quantity(name, x, STATE.shard) - a.quantity(name, x, STATE.shard);
+    numbers = (x) =>
+      b.quantity(name, x, STATE.shard) - a.quantity(name, x, STATE.shard);
     limit = largest(maze, numbers);
     diverging = true;
     fill(one.title, "B \u2212 A");
@@ -269,7 +274,11 @@ function drawMainBoard(one, views) {
     shown = views[one.kind];
     numbers = (x) => shown.quantity(name, x, STATE.shard);
     limit =
-      STATE.scale === "shared" ? sharedScale(name) : diverging ? largest(maze, numbers) : 1;
+      STATE.scale === "shared"
+        ? sharedScale(name)
+        : diverging
+          ? largest(maze, numbers)
+          : 1;
     fill(one.title, letter(one.kind), NAMES[one.kind]);
     fill(one.note, boardNote(shown));
   }
@@ -289,7 +298,8 @@ function boardNote(shown) {
     `RMS error of V: ${number(error)}`,
     `policy and V disagree in ${disagree} of ${all.length} cells`,
   ];
-  if (shown.shardsOff.size) parts.push(`shards off: ${[...shown.shardsOff].join(", ")}`);
+  if (shown.shardsOff.size)
+    parts.push(`shards off: ${[...shown.shardsOff].join(", ")}`);
   if (shown.expertsOff.size)
     parts.push(`fitted experts off: ${[...shown.expertsOff].join(", ")}`);
   return parts.join(" \u00b7 ");

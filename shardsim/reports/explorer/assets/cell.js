@@ -75,11 +75,7 @@ function contributionRow(side, k, limit) {
     el("td", {}, number(side.gates[k])),
     el("td", {}, number(side.shard_values[k])),
     el("td", {}, number(c)),
-    el(
-      "td",
-      { class: "span" },
-      el("i", { class: c < 0 ? "minus" : "plus", style }),
-    ),
+    el("td", { class: "span" }, el("i", { class: c < 0 ? "minus" : "plus", style })),
   );
 }
 

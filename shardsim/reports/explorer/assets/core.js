@@ -158,9 +158,7 @@ function words(name) {
 
 function isDark() {
   const theme = document.documentElement.dataset.theme;
-  return theme
-    ? theme === "dark"
-    : matchMedia("(prefers-color-scheme: dark)").matches;
+  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
 // A colour of the palette in the page's current scheme.
 function ink(name) {

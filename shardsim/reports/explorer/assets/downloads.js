@@ -91,4 +91,9 @@ function savePicture() {
   });
   sheet.toBlob((blob) => save(fileName("png"), blob, "image/png"));
 }
-const DOWNLOADS = { picture: savePicture, cells: saveCells, view: saveView, table: saveTable };
+const DOWNLOADS = {
+  picture: savePicture,
+  cells: saveCells,
+  view: saveView,
+  table: saveTable,
+};

@@ -41,11 +41,7 @@ class View {
     this.s = s;
     this.maze = maze;
     this.shardsOff = shardsOff;
-    this.index = [
-      checkpoint(s, step),
-      Math.min(seed, this.side.num_seeds - 1),
-      maze,
-    ];
+    this.index = [checkpoint(s, step), Math.min(seed, this.side.num_seeds - 1), maze];
     this.shards = this.side.num_shards;
     // experts are fitted to the last checkpoint of the first seed only
     this.expertsOff = hasExperts(s, ...this.index) ? expertsOff : new Set();

@@ -8,7 +8,10 @@ function shapleyBlock(s) {
   const limit = Math.max(...all);
   const cell = (x) => el("td", {}, tinted(x, limit, signed(x)));
   const row = (name, value, own) => [
-    rowHead(SPRITES[name] ? el("img", { src: SPRITES[name].src, alt: "" }) : null, name),
+    rowHead(
+      SPRITES[name] ? el("img", { src: SPRITES[name].src, alt: "" }) : null,
+      name,
+    ),
     cell(value),
     ...own.map(cell),
   ];

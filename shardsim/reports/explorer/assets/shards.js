@@ -52,7 +52,11 @@ function shardRow(s, v, k, limits) {
       }),
       el("small", {}, notes.join(" \u00b7 ")),
     ),
-    el("td", {}, thumbnail(v.maze, (x) => v.gate(x, k), limits[0], false, `gate of ${name}`)),
+    el(
+      "td",
+      {},
+      thumbnail(v.maze, (x) => v.gate(x, k), limits[0], false, `gate of ${name}`),
+    ),
     el(
       "td",
       {},

@@ -53,7 +53,8 @@ function toHash() {
     if (key !== "quantity" && STATE[key] !== usual) out[key] = STATE[key];
   SIDES.forEach((_, s) => {
     for (const key of ["shardsOff", "expertsOff"])
-      if (STATE[key][s].size) out[key + LETTERS[s]] = [...STATE[key][s]].sort().join(".");
+      if (STATE[key][s].size)
+        out[key + LETTERS[s]] = [...STATE[key][s]].sort().join(".");
   });
   if (STATE.cell) out.cell = STATE.cell.join(".");
   for (const key of TEXTS) if (STATE[key]) out[key] = STATE[key];
@@ -64,7 +65,8 @@ function fromHash() {
   const read = new URLSearchParams(location.hash.slice(1));
   const index = (key, most) => {
     const x = Number(read.get(key));
-    if (read.has(key) && Number.isInteger(x)) STATE[key] = Math.max(0, Math.min(most, x));
+    if (read.has(key) && Number.isInteger(x))
+      STATE[key] = Math.max(0, Math.min(most, x));
   };
   index("step", STEPS.length - 1);
   index("seed", SEEDS - 1);
