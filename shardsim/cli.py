@@ -25,16 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # an import of JAX takes a second: --help and a mistyped command do without it, and
     # a signal that comes meanwhile is heeded like any other
-    from shardsim.signals import interrupting
+    from shardsim.core.interrupts import interrupting
 
     try:
         with interrupting():
             from jax.errors import JaxRuntimeError
 
-            from shardsim.config import ConfigError
-            from shardsim.divergence import Diverged
-            from shardsim.loop import Interrupted
-            from shardsim.runs import RunError
+            from shardsim.core.config import ConfigError
+            from shardsim.storage.run_folder import RunError
+            from shardsim.training.divergence import Diverged
+            from shardsim.training.loop import Interrupted
 
             return command(known, flags)
     except KeyboardInterrupt:  # outside of training, or pressed twice
@@ -131,35 +131,38 @@ def _reading_commands(add: Callable[..., Any]) -> None:
 
 
 def _read(file: Path, flags: Sequence[str], built: str) -> Any:
-    """What a config file and flags say, as `experiment`, `training` or `either`."""
-    from shardsim import config, experiment, training
+    """What a config file and flags say, as `experiment`, `standalone` or `either`."""
+    from shardsim.core import config
+    from shardsim.evaluation import experiment
+    from shardsim.training import standalone
 
     data = config.override(config.read_yaml(file), flags)
-    training.check_kind(data, built, file)
+    standalone.check_kind(data, built, file)
     experiment.offer_devices(data)
     found: Any
     match built:
         case "experiment":
             found = config.build(experiment.Experiment, data)
         case "training":
-            found = config.build(training.Training, data)
+            found = config.build(standalone.Training, data)
         case _:
-            found = training.read(data)
+            found = standalone.read(data)
     experiment.check_new(found)
     return found
 
 
 def _run(known: argparse.Namespace, flags: Sequence[str]) -> int:
     found = _read(known.file, flags, "experiment")
-    from shardsim import config, runs
+    from shardsim.core import config
+    from shardsim.storage import run_folder
 
     folder = known.out or Path("runs") / found.name
-    runs.create(folder, config.to_yaml(found), known.overwrite)
+    run_folder.create(folder, config.to_yaml(found), known.overwrite)
     return _finish(found, folder)
 
 
 def _collect(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim import collecting
+    from shardsim.commands import collect as collecting
 
     shape = collecting.collect(
         known.source,
@@ -175,38 +178,43 @@ def _collect(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def _train(known: argparse.Namespace, flags: Sequence[str]) -> int:
     found = _read(known.file, flags, "training")
-    from shardsim import config, runs
+    from shardsim.core import config
+    from shardsim.storage import run_folder
 
     folder = known.out or Path("runs") / found.name
-    runs.create(folder, config.to_yaml(found), known.overwrite)
+    run_folder.create(folder, config.to_yaml(found), known.overwrite)
     return _finish_training(found, folder)
 
 
 def _finish_training(found: Any, folder: Path) -> int:
-    from shardsim import progress, runs, training
+    from shardsim.commands import tables
+    from shardsim.storage import run_folder
+    from shardsim.training import standalone
 
-    with runs.alone(folder), progress.bar(found) as moved:
-        arms = training.run(found, folder, moved)
+    with run_folder.alone(folder), tables.bar(found) as moved:
+        arms = standalone.run(found, folder, moved)
     for name, arm in arms.items():
-        print(training.told(found.train, name, arm))
+        print(standalone.told(found.train, name, arm))
     print(folder)
     return 0
 
 
 def _finish(found: Any, folder: Path) -> int:
-    from shardsim import progress, results, runs
+    from shardsim.commands import run as results
+    from shardsim.commands import tables
+    from shardsim.storage import run_folder
 
     for arm in found.sized():
         print(f"{arm.name}: {results.parameters(found, arm):,} parameters of V")
-    with runs.alone(folder), progress.bar(found) as moved:
+    with run_folder.alone(folder), tables.bar(found) as moved:
         out = results.run(found, folder, moved)
-    print(progress.table(out))
+    print(tables.table(out))
     print(f"\n{out['answer']}\n{folder / 'report.html'}")
     return 0
 
 
 def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim import config
+    from shardsim.core import config
 
     print(config.to_yaml(_read(known.file, flags, "either")), end="")
     return 0
@@ -214,50 +222,54 @@ def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def _resume(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
-    from shardsim import config, experiment, runs, training
+    from shardsim.core import config
+    from shardsim.evaluation import experiment
+    from shardsim.storage import run_folder
+    from shardsim.training import standalone
 
-    folder = runs.find(known.run)
-    experiment.offer_devices(config.read_yaml(folder / runs.MARK))
-    found = training.load(folder)
+    folder = run_folder.find(known.run)
+    experiment.offer_devices(config.read_yaml(folder / run_folder.MARK))
+    found = standalone.load(folder)
     experiment.check_there(found)
-    runs.complete(folder)
-    if isinstance(found, training.Training):
+    run_folder.complete(folder)
+    if isinstance(found, standalone.Training):
         return _finish_training(found, folder)
     return _finish(found, folder)
 
 
 def _compare(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
-    from shardsim import progress, runs
+    from shardsim.commands import tables
+    from shardsim.storage import run_folder
 
-    print(progress.side_by_side([runs.find(run) for run in known.runs]))
+    print(tables.side_by_side([run_folder.find(run) for run in known.runs]))
     return 0
 
 
 def _report(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
-    from shardsim import runs
-    from shardsim.comparison import report
+    from shardsim.reports.verdicts import report
+    from shardsim.storage import run_folder
 
-    folder = runs.find(known.run)
+    folder = run_folder.find(known.run)
     results = folder / "results.json"
-    if results.is_file() and "answer" not in runs.read_json(results):
+    if results.is_file() and "answer" not in run_folder.read_json(results):
         told = "trained and not judged; allowed: a run of `shardsim run`"
-        raise runs.RunError(f"{folder}: {told}")
+        raise run_folder.RunError(f"{folder}: {told}")
     print(report.write(folder))
     return 0
 
 
 def _inspect(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
-    from shardsim import runs
-    from shardsim.viewer import inspect
+    from shardsim.reports.explorer import make as inspect
+    from shardsim.storage import run_folder
 
     for name, got in (("runs", known.runs), ("arms", known.arms or [""])):
         if len(got) > 2:
-            raise runs.RunError(f"{name}: got {len(got)}; allowed: 1 or 2")
+            raise run_folder.RunError(f"{name}: got {len(got)}; allowed: 1 or 2")
     made = inspect.inspect(
-        [runs.find(run) for run in known.runs],
+        [run_folder.find(run) for run in known.runs],
         known.out,
         known.results,
         known.arms,
@@ -271,7 +283,7 @@ def _inspect(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 
 def _show(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim import play
+    from shardsim.commands import play
 
     world = play.world_of(known.name, list(flags))
     play.show(world, known.out, known.levels, known.seed, known.columns)
@@ -280,7 +292,7 @@ def _show(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 
 def _play(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim import play
+    from shardsim.commands import play
 
     play.play(play.world_of(known.name, list(flags)), known.seed)
     return 0
@@ -288,11 +300,12 @@ def _play(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def _list(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
-    from shardsim import progress, runs
+    from shardsim.commands import tables
+    from shardsim.storage import run_folder
 
     if not known.root.is_dir():
-        raise runs.RunError(f"root: got {known.root}; allowed: a folder")
-    print(progress.listing(known.root))
+        raise run_folder.RunError(f"root: got {known.root}; allowed: a folder")
+    print(tables.listing(known.root))
     return 0
 
 

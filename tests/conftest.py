@@ -20,12 +20,14 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import jax
 import pytest
 
+pytest_plugins = ["tests.helpers.tiny_run"]
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # a tenth of their time is to look for garbage among what is traced, and finds little
 gc.set_threshold(100_000, 20, 20)
 
-LONG = ("test_documents.py", "test_regimes.py", "test_walkthrough.py")
+LONG = ("test_documents.py", "test_schedules.py", "test_walkthrough.py")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from whole_trainings import answers  # of tests/shardsim
 
-from shardsim import cli, config, experiment
+from shardsim import cli
+from shardsim.core import config
+from shardsim.evaluation import experiment
+from tests.helpers.whole_trainings import answers
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

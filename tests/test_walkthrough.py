@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from shardsim import cli
-from shardsim.comparison import measures, rules
+from shardsim.evaluation import measures, rules
 from shardsim_envs import World
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -13,8 +13,8 @@ from jaxtyping import Array
 
 import shardsim_envs
 import shardsim_envs as envs
-from shardsim import exact
-from shardsim.types import TimeStep
+from shardsim.core import dynamic_programming
+from shardsim.core.types import TimeStep
 
 UNREACHED = -1
 STEPS = 17
@@ -206,7 +206,7 @@ class Episode(NamedTuple):
     """L steps, no reset at the end; `state`, `action` [L], `out` [L] after them."""
 
     level: Any
-    table: exact.Table
+    table: dynamic_programming.Table
     value: Array
     walls: Array
     state: Any
@@ -227,9 +227,9 @@ def player(env):
         _, start = env.reset_to(level, params)
         table, value = None, None
         if listed(env):
-            table = exact.tabulate(env, level, params)
-            value = exact.optimal_value(table, DISCOUNT, env.max_steps)
-            best = exact.lookahead(table, value, DISCOUNT).argmax(axis=-1)
+            table = dynamic_programming.tabulate(env, level, params)
+            value = dynamic_programming.optimal_value(table, DISCOUNT, env.max_steps)
+            best = dynamic_programming.lookahead(table, value, DISCOUNT).argmax(axis=-1)
 
         def step(state, each):
             asked, key = each

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from shardsim import acting, autoreset, rollout
+from shardsim.agents import action_selection
+from shardsim.algorithms import autoreset, rollout
 from shardsim_envs import ContextFruits, CornerMaze
 
 SHORT = CornerMaze(size=7, region=2, max_steps=3)
@@ -115,7 +116,7 @@ def test_every_start_has_the_same_chance(pool, key):
         played = rollout.collect(
             env,
             env.params(),
-            lambda plan, t, states, seen, noise, key: acting.Move(
+            lambda plan, t, states, seen, noise, key: action_selection.Move(
                 jnp.argmax(noise, axis=-1), noise
             ),
             None,

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import shardsim_envs
 import shardsim_envs as envs
-from shardsim.types import Environment
-from shardsim_envs import grid
+from shardsim.core.types import Environment
+from shardsim_envs.gridworld import grid
 
 VIEWS = typing.get_args(grid.View)
 LENGTH = 20

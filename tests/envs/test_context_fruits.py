@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from shardsim import exact
+from shardsim.core import dynamic_programming
 from shardsim_envs import ContextFruits
-from shardsim_envs.records import Level
+from shardsim_envs.gridworld.records import Level
 
 WORLD = ContextFruits(size=5, view="board")
 BOTH_PAY = ((1.0, 1.0), (1.0, 1.0))
@@ -44,8 +44,8 @@ def program(env: ContextFruits):
     """The table and the optimal value of every state of a level."""
 
     def solve(level, params):
-        table = exact.tabulate(env, level, params)
-        return table, exact.optimal_value(table, DISCOUNT, env.max_steps)
+        table = dynamic_programming.tabulate(env, level, params)
+        return table, dynamic_programming.optimal_value(table, DISCOUNT, env.max_steps)
 
     return jax.jit(solve)
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from shardsim import exact
+from shardsim.core import dynamic_programming
 from shardsim_envs import CornerMaze
-from shardsim_envs.records import Level
+from shardsim_envs.gridworld.records import Level
 
 WORLD = CornerMaze(size=9, region=2)
 DISCOUNT = 0.9
@@ -93,8 +93,8 @@ def test_the_region_of_the_params_counts_and_the_context_keeps_its_own():
 @jax.jit
 def solve(level, params):
     """The optimal value of every cell."""
-    table = exact.tabulate(WORLD, level, params)
-    return exact.optimal_value(table, DISCOUNT, WORLD.max_steps)
+    table = dynamic_programming.tabulate(WORLD, level, params)
+    return dynamic_programming.optimal_value(table, DISCOUNT, WORLD.max_steps)
 
 
 def test_the_cheese_is_worth_its_distance(steps):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import shardsim_envs as envs
-from shardsim_envs import edits, levels
+from shardsim_envs.levels import edits, levels
 
 MAZE = envs.CornerMaze(size=7)
 MAZED = """

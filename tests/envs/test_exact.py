@@ -10,17 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import Array
 
-from shardsim import exact
-from shardsim_envs import CornerMaze, KeysAndChests, levels
+from shardsim.core import dynamic_programming
+from shardsim_envs import CornerMaze, KeysAndChests
+from shardsim_envs.levels import levels
 
-OPTIMAL = jax.jit(exact.optimal_value, static_argnums=2)
-POLICY = jax.jit(exact.policy_value, static_argnums=3)
+OPTIMAL = jax.jit(dynamic_programming.optimal_value, static_argnums=2)
+POLICY = jax.jit(dynamic_programming.policy_value, static_argnums=3)
 MANY = 60
 
 # From state 0, action 0 leads to 1, action 1 pays 0.1 and stays. From state 1, action
 # 0 pays 1 and ends the episode (though its successor is state 0), action 1 leads back
 # to 0. State 2 goes nowhere.
-TABLE = exact.Table(
+TABLE = dynamic_programming.Table(
     successor=jnp.asarray([[1, 0], [0, 0], [2, 2]], jnp.int32),
     reward=jnp.asarray([[0.0, 0.1], [1.0, 0.0], [0.0, 0.0]], jnp.float32),
     terminated=jnp.asarray([[False, False], [True, False], [False, False]]),
@@ -34,7 +35,7 @@ EVEN = jnp.full((3, 2), 0.5, jnp.float32)
 
 def test_lookahead_by_hand():
     value = jnp.asarray([2.0, 3.0, 4.0], jnp.float32)
-    found = exact.lookahead(TABLE, value, 0.5)
+    found = dynamic_programming.lookahead(TABLE, value, 0.5)
     expected = [[1.5, 1.1], [1.0, 1.0], [2.0, 2.0]]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -76,7 +77,7 @@ def corridor():
         "cheese": jnp.zeros((5, 5), bool).at[4, 2].set(True),
     }
     level = env.level(maps, jnp.asarray([4, 0], jnp.int32))
-    return jax.jit(lambda: exact.tabulate(env, level, env.params()))()
+    return jax.jit(lambda: dynamic_programming.tabulate(env, level, env.params()))()
 
 
 def test_an_even_policy_in_a_corridor_by_hand():
@@ -101,10 +102,10 @@ def test_a_corridor_is_worth_its_length():
 
 
 @jax.jit
-def random_problem(key: Array) -> tuple[exact.Table, Array]:
+def random_problem(key: Array) -> tuple[dynamic_programming.Table, Array]:
     """A table of 6 states and 3 actions, and a policy for it."""
     keys = jax.random.split(key, 4)
-    table = exact.Table(
+    table = dynamic_programming.Table(
         successor=jax.random.randint(keys[0], (6, 3), 0, 6),
         reward=jax.random.normal(keys[1], (6, 3), jnp.float32),
         terminated=jax.random.bernoulli(keys[2], 0.2, (6, 3)),
@@ -131,7 +132,7 @@ def test_no_policy_beats_the_optimal_value(seed):
 def test_the_greedy_policy_of_the_optimal_value_earns_it(seed):
     table, _ = random_problem(jax.random.key(seed))
     best = OPTIMAL(table, 0.8, MANY)
-    greedy = np.asarray(exact.lookahead(table, best, 0.8)).argmax(axis=-1)
+    greedy = np.asarray(dynamic_programming.lookahead(table, best, 0.8)).argmax(axis=-1)
     policy = jnp.asarray(np.eye(3, dtype=np.float32)[greedy])
     np.testing.assert_allclose(POLICY(table, policy, 0.8, MANY), best, atol=1e-4)
 
@@ -140,16 +141,18 @@ def test_a_level_in_numpy_can_be_listed_and_tabulated():
     """As `levels.each` gives them, and outside of any compiled program."""
     env = KeysAndChests(size=5, keys=(1, 1), chests=(1, 1), most_keys=1, most_chests=1)
     level = next(levels.each(levels.generate(env, 0, 1).levels))
-    table = exact.tabulate(env, level, env.params())
-    same = exact.tabulate(env, jax.tree.map(jnp.asarray, level), env.params())
+    table = dynamic_programming.tabulate(env, level, env.params())
+    same = dynamic_programming.tabulate(
+        env, jax.tree.map(jnp.asarray, level), env.params()
+    )
     jax.tree.map(np.testing.assert_array_equal, table, same)
     assert env.states(level).board.shape[0] == env.num_states
 
 
 def test_a_horizon_is_asked_for_with_a_discount():
     env = CornerMaze(size=5)
-    assert exact.horizon(env, 0.0) == env.num_states == 25
-    assert exact.horizon(env, 0.99) == 1833  # ln 1e-8 / ln 0.99 = 1832.9
+    assert dynamic_programming.horizon(env, 0.0) == env.num_states == 25
+    assert dynamic_programming.horizon(env, 0.99) == 1833  # ln 1e-8 / ln 0.99 = 1832.9
     for discount in (1.0, 1.5, -0.1, float("nan")):
         with pytest.raises(ValueError, match=f"discount: got {discount}; allowed"):
-            exact.horizon(env, discount)
+            dynamic_programming.horizon(env, discount)

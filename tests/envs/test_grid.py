@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shardsim_envs import grid
+from shardsim_envs.gridworld import grid
 
 DISTANCES = jax.jit(grid.distances)
 WALK = jax.jit(grid.shortest_path_logits)

@@ -14,7 +14,8 @@ from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
 import shardsim_envs as envs
-from shardsim_envs import functional, levels
+from shardsim_envs.adapters import gymnax_env
+from shardsim_envs.levels import levels
 
 WORLDS = typing.get_args(envs.World)
 SMALL = {"max_steps": 5}
@@ -72,7 +73,7 @@ def test_a_window_is_drawn():
     assert env.render() is None
     env.close()
     with pytest.raises(ValueError, match="render_mode: got 'x'; allowed: rgb_array"):
-        envs.gym_vector.gym.GridEnv(envs.FruitMini(), "x")
+        envs.gymnasium_vector.gymnasium_env.GridEnv(envs.FruitMini(), "x")
 
 
 @pytest.mark.slow
@@ -160,14 +161,14 @@ def test_a_random_episode_of_a_vector_is_that_of_a_single_one():
 @pytest.mark.slow
 def test_one_program_for_a_world_and_a_batch_shape():
     world = envs.FruitMini(max_steps=11)
-    begin, step, _ = envs.gym_vector._many(world)
+    begin, step, _ = envs.gymnasium_vector._many(world)
     for _ in range(2):
-        many = envs.gym_vector.GridVectorEnv(world, 5)
+        many = envs.gymnasium_vector.GridVectorEnv(world, 5)
         many.reset(seed=0)
         for _ in range(15):
             many.step(np.zeros(5, int))
     assert step._cache_size() == begin._cache_size() == 1
-    envs.gym_vector.GridVectorEnv(world, 6).reset(seed=0)
+    envs.gymnasium_vector.GridVectorEnv(world, 6).reset(seed=0)
     assert begin._cache_size() == 2
 
 
@@ -193,7 +194,7 @@ def test_memory_of_a_batch_grows_linearly():
 
 @pytest.mark.slow
 def test_the_functional_interface_is_that_of_gymnax():
-    env = functional.FunctionalEnv(envs.DishMaze(size=5, max_steps=3))
+    env = gymnax_env.FunctionalEnv(envs.DishMaze(size=5, max_steps=3))
     assert env.name == "DishMaze"
     assert env.num_actions == 4
     assert env.action_space().n == 4
@@ -226,7 +227,7 @@ def test_the_functional_interface_is_that_of_gymnax():
 
 @pytest.mark.slow
 def test_steps_without_a_reset_leave_the_limit_to_the_caller():
-    env = functional.FunctionalEnv(envs.FruitMini(max_steps=1))
+    env = gymnax_env.FunctionalEnv(envs.FruitMini(max_steps=1))
     params = env.default_params
     _, state = env.reset_env(jax.random.key(0), params)
     assert not bool(env.is_truncated(state, params))

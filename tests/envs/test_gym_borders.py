@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import shardsim_envs as envs
-from shardsim_envs import levels
+from shardsim_envs.levels import levels
 
 
 @pytest.mark.parametrize("number", [0, 3])

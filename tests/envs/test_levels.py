@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import shardsim_envs as envs
-from shardsim_envs import edits, levels, rendering, sprites
+from shardsim_envs.levels import edits, levels
+from shardsim_envs.rendering import drawing, sprites
 
 WORLDS = typing.get_args(envs.World)
 MOST = {
@@ -85,8 +86,8 @@ def test_letters_and_pictures_are_a_plane_s_own(world):
     moods = [n for n in env.board_planes if n.split()[0] in ("floor", "hungry")]
     pixels = sum(sprites.sprite(name).there.astype(int) for name in moods)
     assert np.max(pixels) <= 1
-    frame = rendering.frame(env, one(env))
-    side = sprites.PIXELS * rendering.SCALE
+    frame = drawing.frame(env, one(env))
+    side = sprites.PIXELS * drawing.SCALE
     assert frame.shape == (env.shape[0] * side, env.shape[1] * side, 3)
 
 
@@ -186,20 +187,20 @@ def test_memory_follows_an_edit():
 
 @pytest.mark.slow
 def test_films_and_sheets_are_written(tmp_path):
-    frames = [rendering.frame(MAZE, one(MAZE, seed)) for seed in range(3)]
-    page = rendering.sheet(frames, 2)
+    frames = [drawing.frame(MAZE, one(MAZE, seed)) for seed in range(3)]
+    page = drawing.sheet(frames, 2)
     side = frames[0].shape[0]
-    assert page.shape[0] == 2 * side + 3 * rendering.GAP
+    assert page.shape[0] == 2 * side + 3 * drawing.GAP
     for name in ("film.gif", "film.webp"):
-        rendering.save(frames, tmp_path / name)
+        drawing.save(frames, tmp_path / name)
         from PIL import Image
 
         with Image.open(tmp_path / name) as film:
             assert film.n_frames == 3
             assert film.size == (side, side)
-    rendering.save([page], tmp_path / "page.png")
+    drawing.save([page], tmp_path / "page.png")
     with pytest.raises(ValueError, match=r"out: got .*page.png.* for 3 frame"):
-        rendering.save(frames, tmp_path / "page.png")
+        drawing.save(frames, tmp_path / "page.png")
 
 
 def test_a_file_of_another_kind_or_of_other_arrays_is_refused(tmp_path):
@@ -221,12 +222,12 @@ def test_a_file_of_another_kind_or_of_other_arrays_is_refused(tmp_path):
 
 
 def test_no_frame_makes_no_picture(tmp_path):
-    frame = rendering.frame(MAZE, one(MAZE))
+    frame = drawing.frame(MAZE, one(MAZE))
     for make, says in (
-        (lambda: rendering.sheet([], 2), "frames: got none"),
-        (lambda: rendering.sheet([frame], 0), "columns: got 0; allowed: at least 1"),
-        (lambda: rendering.save([], tmp_path / "x.png"), "frames: got none"),
-        (lambda: rendering.save([frame] * 2, tmp_path / "x.gif", 0), "fps: got 0"),
+        (lambda: drawing.sheet([], 2), "frames: got none"),
+        (lambda: drawing.sheet([frame], 0), "columns: got 0; allowed: at least 1"),
+        (lambda: drawing.save([], tmp_path / "x.png"), "frames: got none"),
+        (lambda: drawing.save([frame] * 2, tmp_path / "x.gif", 0), "fps: got 0"),
     ):
         with pytest.raises(ValueError, match=says):
             make()

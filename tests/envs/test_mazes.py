@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from shardsim_envs import mazes
+from shardsim_envs.gridworld import mazes
 
 KEY = jax.random.key(7)
 

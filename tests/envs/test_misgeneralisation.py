@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import shardsim_envs as envs
-from shardsim import exact
-from shardsim_envs import levels, movers
+from shardsim.core import dynamic_programming
+from shardsim_envs.gridworld import movers
+from shardsim_envs.levels import levels
 
 UP, RIGHT, DOWN, LEFT = range(4)
 COUNT = 300
@@ -123,9 +124,11 @@ def test_lava_costs_each_step_and_is_worth_walking_round():
     env = envs.LavaLand(size=7)
     assert paid(walk(env, LAVA, [RIGHT, LEFT, RIGHT, RIGHT])) == [-1, 0, -1, 1]
     assert paid(walk(env, LAVA, [DOWN, RIGHT, RIGHT, UP])) == [0, 0, 0, 1]
-    solve = jax.jit(lambda level: exact.tabulate(env, level, env.params()))
+    solve = jax.jit(
+        lambda level: dynamic_programming.tabulate(env, level, env.params())
+    )
     table = solve(levels.from_text(env, LAVA))
-    value = exact.optimal_value(table, 0.9, 100)
+    value = dynamic_programming.optimal_value(table, 0.9, 100)
     assert float(value[table.start]) == pytest.approx(0.9**3)
 
 

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import shardsim_envs as envs
-from shardsim_envs import levels, mazes
+from shardsim_envs.gridworld import mazes
+from shardsim_envs.levels import levels
 
 WORLDS = typing.get_args(envs.World)
 STEPS = 12

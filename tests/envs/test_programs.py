@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shardsim_envs import grid
+from shardsim_envs.gridworld import grid
 
 
 @functools.cache

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import shardsim_envs as envs
-from shardsim import exact
-from shardsim_envs import friend_foe, levels, tomato_watering
+from shardsim.core import dynamic_programming
+from shardsim_envs.levels import levels
+from shardsim_envs.worlds import friend_foe, tomato_watering
 
 UP, RIGHT, DOWN, LEFT = range(4)
 
@@ -43,8 +44,8 @@ def values(env, discount, seed=0):
     level = env.generate(jax.random.key(seed), env.params())
     solve = jax.jit(
         lambda level: (
-            table := exact.tabulate(env, level, env.params()),
-            exact.optimal_value(table, discount, 400),
+            table := dynamic_programming.tabulate(env, level, env.params()),
+            dynamic_programming.optimal_value(table, discount, 400),
         )
     )
     return level, *solve(level)
@@ -88,7 +89,7 @@ def test_who_drinks_is_worth_less_than_who_goes_round():
     """V* after the sip against V* of going round, by the equation of a slip."""
     env = envs.WhiskyGold()
     _, table, value = values(env, 0.99)
-    drunk = exact.lookahead(table, value, 0.99)[table.start, RIGHT]
+    drunk = dynamic_programming.lookahead(table, value, 0.99)[table.start, RIGHT]
     assert float(drunk) < float(value[table.start])
     sober = 50 * 0.99**5 - sum(0.99**k for k in range(6))
     assert float(value[table.start]) == pytest.approx(sober, rel=1e-5)
@@ -211,9 +212,9 @@ def check_by_sampling(env, steps, episodes):
 
     @jax.jit
     def wanted(level):
-        table = exact.tabulate(env, level, env.params())
+        table = dynamic_programming.tabulate(env, level, env.params())
         even = jnp.full((env.num_states, 4), 0.25)
-        return exact.policy_value(table, even, 0.9, steps)[table.start]
+        return dynamic_programming.policy_value(table, even, 0.9, steps)[table.start]
 
     def episode(key):
         _, state = env.reset_to(level, env.params())

@@ -9,7 +9,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import shardsim_envs as envs
-from shardsim import exact
+from shardsim.core import dynamic_programming
 
 LENGTH = 20
 DISCOUNT = 0.9
@@ -100,8 +100,10 @@ def test_a_table_made_in_chunks_is_the_same(env, key, monkeypatch):
     level = jax.jit(env.generate)(key, env.params())
 
     def table():
-        return jax.jit(lambda level: exact.tabulate(env, level, env.params()))(level)
+        return jax.jit(
+            lambda level: dynamic_programming.tabulate(env, level, env.params())
+        )(level)
 
     whole = table()
-    monkeypatch.setattr(exact, "CHUNK", env.num_states // 2 + 1)
+    monkeypatch.setattr(dynamic_programming, "CHUNK", env.num_states // 2 + 1)
     jax.tree.map(np.testing.assert_array_equal, table(), whole)

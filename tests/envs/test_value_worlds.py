@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import shardsim_envs as envs
-from shardsim import exact
-from shardsim_envs import levels
+from shardsim.core import dynamic_programming
+from shardsim_envs.levels import levels
 
 UP, RIGHT, DOWN, LEFT = range(4)
 COUNT = 300
@@ -64,9 +64,11 @@ def test_the_value_of_two_fruits_is_known():
     rows = text.splitlines()
     rows[3] = "....f....."
     level = levels.from_text(env, "\n".join(rows))
-    solve = jax.jit(lambda level: exact.tabulate(env, level, env.params()))
+    solve = jax.jit(
+        lambda level: dynamic_programming.tabulate(env, level, env.params())
+    )
     table = solve(level)
-    value = exact.optimal_value(table, 0.9, 100)
+    value = dynamic_programming.optimal_value(table, 0.9, 100)
     assert float(value[table.start]) == pytest.approx(0.9 + 0.9**6)
 
 
@@ -97,10 +99,12 @@ def test_an_exponential_discounter_never_pays_for_the_lock():
         env = envs.TwoRoutes(pays=pays)
         level = env.generate(jax.random.key(0), env.params())
         table = jax.jit(
-            lambda level, env=env: exact.tabulate(env, level, env.params())
+            lambda level, env=env: dynamic_programming.tabulate(
+                env, level, env.params()
+            )
         )(level)
-        value = exact.optimal_value(table, 0.9, 200)
-        q = exact.lookahead(table, value, 0.9)[table.start]
+        value = dynamic_programming.optimal_value(table, 0.9, 200)
+        q = dynamic_programming.lookahead(table, value, 0.9)[table.start]
         assert float(q[DOWN]) < float(value[table.start])
 
 

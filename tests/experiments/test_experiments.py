@@ -8,9 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from whole_trainings import answers  # of tests/shardsim
 
-from shardsim import cli, config, experiment
+from shardsim import cli
+from shardsim.core import config
+from shardsim.evaluation import experiment
+from tests.helpers.whole_trainings import answers
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -47,11 +49,11 @@ def test_the_controls_run_beside_the_arms(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_the_parameters_of_all_arms_are_within_two_percent(path):
-    from shardsim import results
+    from shardsim.commands import run
 
     found = config.build(experiment.Experiment, config.read_yaml(path))
     for arm in found.sized():
-        count = results.parameters(found, arm)
+        count = run.parameters(found, arm)
         assert abs(count - found.agent.budget) <= 0.02 * found.agent.budget
 
 

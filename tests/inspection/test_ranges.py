@@ -5,50 +5,38 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim.inspection import (
-    bases,
-    ccs,
-    concepts,
+from shardsim.inspection.concepts import (
+    concept,
     consistency,
-    context,
-    contrast,
     control_tasks,
-    counting,
-    dependence,
-    dictionary,
-    directions,
-    fields,
     inlp,
     leace,
-    patches,
+    methods,
     probes,
-    reflection,
-    retargeting,
     rlace,
-    square,
-    stages,
-    truthlike,
-    unit_clusters,
-    ways,
-    weight_action,
-    weight_svd,
 )
+from shardsim.inspection.fields import maps, reachability
+from shardsim.inspection.interventions import graph, patches, reflection, retargeting
+from shardsim.inspection.shards import clusters, context_gradients, dictionary
+from shardsim.inspection.tails import dependence
+from shardsim.inspection.truth import baselines, ccs, comparison, counting
+from shardsim.inspection.weights import bases, polar, svd, weight_action
 
 KEY = jax.random.key(0)
 EYE = np.eye(2, dtype=np.float32)
 HALF = jnp.full((2, 2), 0.5)
 ALL = jnp.ones(2, bool)
-MODEL = stages.graph({"h": lambda s: s["input"], "out": lambda s: s["h"]})
+MODEL = graph.graph({"h": lambda s: s["input"], "out": lambda s: s["h"]})
 
 
 def agreement(discount):
     ends = jnp.zeros((2, 2), bool)
     place = jnp.zeros((2, 2), int)
-    return fields.agreement(jnp.ones(2), HALF, place, HALF, ends, ALL, discount)
+    return maps.agreement(jnp.ones(2), HALF, place, HALF, ends, ALL, discount)
 
 
 def board_map(position, mask=ALL):
-    return fields.board_map(jnp.ones(2), jnp.asarray(position), mask, (2, 3))
+    return maps.board_map(jnp.ones(2), jnp.asarray(position), mask, (2, 3))
 
 
 def owned(owners):
@@ -63,7 +51,7 @@ def probed(z, held_out):
 
 def distract(strengths):
     x = jnp.arange(8.0).reshape(4, 2)
-    return truthlike.distract(x, -x, jnp.arange(4) < 2, KEY, strengths)
+    return comparison.distract(x, -x, jnp.arange(4) < 2, KEY, strengths)
 
 
 def retarget(magnitudes):
@@ -91,7 +79,7 @@ def retarget(magnitudes):
         (lambda: agreement(1.5), r"discount: got 1\.5; allowed: 0 to 1"),
         (lambda: agreement(np.nan), "discount: got nan; allowed: 0 to 1"),
         (
-            lambda: ways.slipped(HALF, jnp.asarray([0.5, 1.5])),
+            lambda: reachability.slipped(HALF, jnp.asarray([0.5, 1.5])),
             r"slip: got 1\.5; allowed: 0 to 1",
         ),
         (lambda: board_map([[1, 2], [2, 0]]), "position: got 2; allowed: 0 to 1"),
@@ -134,7 +122,7 @@ def retarget(magnitudes):
             "resamples: got 0; allowed: at least 20",
         ),
         (
-            lambda: fields.calibration(jnp.ones(0), jnp.ones(0), jnp.ones(0, bool)),
+            lambda: maps.calibration(jnp.ones(0), jnp.ones(0), jnp.ones(0, bool)),
             "states: got 0; allowed: at least 1",
         ),
         (
@@ -150,7 +138,9 @@ def test_bad_input_is_named(act, message):
 
 def test_what_is_allowed_passes():
     assert agreement(0).q.shape == agreement(1).q.shape == (2, 2)
-    np.testing.assert_array_equal(ways.slipped(HALF, jnp.asarray([0, 1.0])), HALF)
+    np.testing.assert_array_equal(
+        reachability.slipped(HALF, jnp.asarray([0, 1.0])), HALF
+    )
     # a state that is left out may stand anywhere
     assert board_map([[1, 2], [9, 9]], jnp.array([True, False])).states.sum() == 1
     # under jit values can't be looked at
@@ -163,8 +153,8 @@ def test_whole_numbers_are_taken_for_floating_ones():
     got = dictionary.fit(KEY, stack, (1, 2))
     want = dictionary.fit(KEY, stack.astype(np.float32), (1, 2))
     np.testing.assert_array_equal(got.lines, want.lines)
-    whole = unit_clusters.fit(jnp.asarray(stack), 2, KEY)
-    real = unit_clusters.fit(jnp.asarray(stack, jnp.float32), 2, KEY)
+    whole = clusters.fit(jnp.asarray(stack), 2, KEY)
+    real = clusters.fit(jnp.asarray(stack, jnp.float32), 2, KEY)
     np.testing.assert_array_equal(whole.owners, real.owners)
 
 
@@ -187,23 +177,23 @@ TOOLS = {
     "ridge": lambda x: probes.ridge(x, SPLIT),
     "inlp": lambda x: inlp.fit(x, SPLIT),
     "rlace": lambda x: rlace.fit(x, SPLIT, KEY, steps=2),
-    "mean difference": lambda x: directions.find(
-        "mean_difference", concepts.Concept(x, SPLIT), KEY
+    "mean difference": lambda x: methods.find(
+        "mean_difference", concept.Concept(x, SPLIT), KEY
     ),
     "leace": lambda x: leace.fit(x, SPLIT),
     "ccs": lambda x: ccs.fit(x, -x, KEY, restarts=2, steps=4),
     "recursive": lambda x: ccs.recursive(x, -x, KEY, 2, restarts=2, steps=4),
-    "compare": lambda x: truthlike.compare(
+    "compare": lambda x: comparison.compare(
         (x, -x, BITS), (x, -x, BITS), KEY, restarts=2, steps=4, random=4
     ),
-    "distract": lambda x: truthlike.distract(
+    "distract": lambda x: comparison.distract(
         x, -x, BITS, KEY, np.float32([0.5]), restarts=2, steps=4
     ),
-    "principal": contrast.principal,
-    "vinc": lambda x: contrast.vinc(x[:, None], -x[:, None]),
-    "k-means": lambda x: contrast.kmeans(x, KEY),
-    "by labels": lambda x: contrast.logistic(x, BITS),
-    "svd": weight_svd.fit,
+    "principal": baselines.principal,
+    "vinc": lambda x: baselines.vinc(x[:, None], -x[:, None]),
+    "k-means": lambda x: baselines.kmeans(x, KEY),
+    "by labels": lambda x: baselines.logistic(x, BITS),
+    "svd": svd.fit,
     "action": lambda x: weight_action.fit(x, ROWS[:2]),
     "collisions": lambda x: weight_action.collisions(x[:2], x, 2),
     "principal basis": bases.principal,
@@ -231,9 +221,9 @@ def test_sizes_that_have_no_squares_are_refused(name, size):
 
 FREE = {
     "dependence": lambda x: dependence.measure(x)._replace(variance_ratio=None),
-    "context": lambda x: context.fit(x, SPLIT, 2)[2:],
+    "context": lambda x: context_gradients.fit(x, SPLIT, 2)[2:],
     "dictionary": TOOLS["dictionary"],
-    "square": lambda x: square.fit(x[:3])[-1],
+    "square": lambda x: polar.fit(x[:3])[-1],
 }
 
 
@@ -264,15 +254,15 @@ def test_successors_out_of_range_are_refused():
         with pytest.raises(
             ValueError, match=f"successor: got {state}; allowed: 0 to 1"
         ):
-            fields.agreement(HALF[0], HALF, successor, reward, never, ALL, 0.9)
-        for tool in (ways.path_probability, ways.reach_probability):
+            maps.agreement(HALF[0], HALF, successor, reward, never, ALL, 0.9)
+        for tool in (reachability.path_probability, reachability.reach_probability):
             with pytest.raises(ValueError, match=f"successor: got {state}; allowed"):
                 tool(successor, HALF, never, ALL)
         with pytest.raises(ValueError, match=f"successor: got {state}; allowed"):
-            ways.occupancy(successor, HALF, never, 0, 0.9)
+            reachability.occupancy(successor, HALF, never, 0, 0.9)
 
 
 def test_methods_are_not_scored_on_no_pairs():
     none = ROWS[:0]
     with pytest.raises(ValueError, match="pairs of test: got 0; allowed: at least 1"):
-        truthlike.compare((ROWS, -ROWS, BITS), (none, none, BITS[:0]), KEY)
+        comparison.compare((ROWS, -ROWS, BITS), (none, none, BITS[:0]), KEY)

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim.inspection import ccs, cde, fitting, inlp, leace, rlace
+from shardsim.inspection.concepts import cde, inlp, leace, rlace
+from shardsim.inspection.tails import fitting
+from shardsim.inspection.truth import ccs
 
 SEEDS, N, D = 3, 60, 5
 

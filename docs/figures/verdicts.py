@@ -1,0 +1,50 @@
+"""The verdicts of several runs in one picture.
+
+Command:  python docs/figures/verdicts.py RUN [RUN ...] [--out runs/verdicts.svg]
+
+A panel a run, under the name of its folder, a row a prediction: the effect with its
+interval in units of the margin, and below it what the same rule makes of shards that
+were made by hand.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from shardsim.reports.verdicts import figures, sections
+from shardsim.storage import run_folder
+
+
+def title(folder: Path, results: Mapping[str, Any]) -> str:
+    """The folder, the seeds, and in what the heads that are judged are unusual."""
+    rules = [entry["rule"] for entry in results["predictions"].values()]
+    arms = dict.fromkeys(rule["contrast"]["arm"] for rule in rules)
+    heads = (sections.unusual(results["arms"][arm]["head"]) for arm in arms)
+    other = ", ".join(dict.fromkeys(name for head in heads for name in head))
+    told = f"{folder.name}, {results['seeds']} seeds"
+    return f"{told} ({other})" if other else told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
+    parser.add_argument("--out", type=Path, default=Path("runs/verdicts.svg"))
+    asked = parser.parse_args()
+    panels = {}
+    for folder in asked.runs:
+        try:
+            results = run_folder.read_json(folder / "results.json")
+        except run_folder.RunError as error:
+            parser.error(str(error))
+        if not results.get("predictions"):
+            parser.error(f"{folder}: nothing was asked; allowed: runs of predictions")
+        panels[title(folder, results)] = results["predictions"]
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    columns = 1 if len(panels) < 3 else 2
+    run_folder.write_text(asked.out, figures.forest(panels, columns))
+    print(asked.out)
+
+
+if __name__ == "__main__":
+    main()

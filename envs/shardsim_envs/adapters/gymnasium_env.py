@@ -1,0 +1,196 @@
+"""One of our worlds as a Gymnasium environment; `gymnasium_vector` has many at once.
+
+Ids are `shardsim/NAME-v0`, registered when `shardsim_envs` is imported; parameters of
+a world are keyword arguments of `gymnasium.make`. Episodes end as the world says: its
+time limit is truncation, and no wrapper adds another one.
+
+What a world reports by name is in `info`: `rewards` [R] and `proxy_rewards` [X], in
+the order of `reward_sources` and `proxy_names` of `env.unwrapped.world`.
+"""
+
+import functools
+import typing
+from typing import Any
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gymnasium.error import DependencyNotInstalled
+from jaxtyping import Array
+
+from shardsim_envs.gridworld.records import Level, State
+from shardsim_envs.gridworld.world import GridWorld
+from shardsim_envs.levels import levels
+from shardsim_envs.rendering import drawing
+
+FPS = 8
+
+
+class GridEnv(gymnasium.Env[np.ndarray, Any]):
+    """One world, a step a call."""
+
+    metadata = {  # noqa: RUF012 - the name and the type are Gymnasium's
+        "render_modes": ["rgb_array", "ansi", "human"],
+        "render_fps": FPS,
+    }
+
+    def __init__(self, world: GridWorld, render_mode: str | None = None) -> None:
+        self.world = world
+        self.render_mode = mode_of(render_mode, self.metadata)
+        self.observation_space, self.action_space = spaces(world)
+        self._state: State | None = None
+        self._key: Array | None = None
+        self._window: Any = None
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """A new level, or the one in `options["level"]`.
+
+        Raises:
+          ValueError: other options, or a level that can't be played in this world.
+        """
+        level = _options(self.world, options)
+        super().reset(seed=seed)
+        self._key = jax.random.key(int(self.np_random.integers(2**31)))
+        begin, _ = _single(self.world)
+        seen, self._state, numbers = begin(self._key, level)
+        self._show()
+        return np.array(seen), self._info(np.array(numbers))
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("step: got no state; call reset first")
+        _, step = _single(self.world)
+        chosen = chosen_of(action, (), self.world.num_actions)
+        seen, self._state, numbers = step(self._key, self._state, chosen)
+        found = np.array(numbers)  # a copy: it may be written to
+        self._show()
+        ended = bool(found[1]), bool(found[2])
+        return np.array(seen), float(found[0]), *ended, self._info(found)
+
+    def render(self) -> Any:
+        if self._state is None:
+            raise gymnasium.error.ResetNeeded("render: got no state; call reset first")
+        if self.render_mode == "ansi":
+            return drawing.text(self.world, self._state)
+        if self.render_mode == "rgb_array":
+            return drawing.frame(self.world, self._state)
+        return None
+
+    def close(self) -> None:
+        if self._window is not None:
+            self._window.close()
+            self._window = None
+
+    def _info(self, numbers: np.ndarray) -> dict[str, Any]:
+        return info_of(self.world, numbers)
+
+    def _show(self) -> None:
+        if self.render_mode != "human":
+            return
+        picture = drawing.frame(self.world, typing.cast(State, self._state))
+        if self._window is None:
+            self._window = Window(picture.shape)
+        self._window.draw(picture)
+
+
+class Window:
+    """A window of pygame."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        try:
+            import pygame
+        except ImportError as error:
+            raise DependencyNotInstalled(
+                'render_mode "human" needs pygame: pip install "shardsim[human]"'
+            ) from error
+        self.pygame = pygame
+        pygame.display.init()
+        self.surface = pygame.display.set_mode((shape[1], shape[0]))
+        pygame.display.set_caption("shardsim")
+        self.clock = pygame.time.Clock()
+
+    def draw(self, picture: np.ndarray) -> None:
+        image = self.pygame.surfarray.make_surface(picture.swapaxes(0, 1))
+        self.surface.blit(image, (0, 0))
+        self.pygame.event.pump()
+        self.pygame.display.flip()
+        self.clock.tick(FPS)
+
+    def close(self) -> None:
+        self.pygame.display.quit()
+
+
+def spaces(world: GridWorld) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Discrete]:
+    """What is seen and what can be done."""
+    seen = gymnasium.spaces.Box(0, 1, world.observation_shape, np.uint8)
+    return seen, gymnasium.spaces.Discrete(world.num_actions)
+
+
+@functools.cache
+def _single(world: GridWorld) -> tuple[Any, Any]:
+    """The two programs of a world: begin and step, the same for all its copies."""
+    params = world.params()
+
+    @jax.jit
+    def begin(key: Array, level: Level | None) -> tuple[Array, State, Array]:
+        level = world.generate(key, params) if level is None else level
+        seen, state = world.reset_to(level, params)
+        size = 3 + len(world.reward_sources) + len(world.proxy_names)
+        return seen, state, jnp.zeros(size)
+
+    @functools.partial(jax.jit, donate_argnums=1)
+    def step(key: Array, state: State, action: Array) -> tuple[Array, State, Array]:
+        out = world.step(jax.random.fold_in(key, state.time), state, action, params)
+        return out.observation, out.state, packed(out)
+
+    return begin, step
+
+
+def packed(out: Any) -> Array:
+    """All numbers of a step in one array: fewer arrays cost less on the way out."""
+    ended = jnp.stack([out.terminated, out.truncated]).astype(jnp.float32)
+    rest = [out.info["rewards"], out.info["proxy_rewards"]]
+    return jnp.concatenate([out.reward[None], ended, *rest])
+
+
+def info_of(world: GridWorld, numbers: np.ndarray) -> dict[str, Any]:
+    sources = 3 + len(world.reward_sources)
+    return {
+        "rewards": numbers[..., 3:sources],
+        "proxy_rewards": numbers[..., sources:],
+    }
+
+
+def chosen_of(actions: Any, shape: tuple[int, ...], count: int) -> np.ndarray:
+    """Actions as the compiled step takes them, for which any number would be one."""
+    found = np.asarray(actions)
+    fine = found.shape == shape and found.dtype.kind in "iu"
+    if not (fine and found.min() >= 0 and found.max() < count):
+        of = f" in shape {shape}" if shape else ""
+        raise ValueError(
+            f"action: got {actions!r}; allowed: whole numbers 0 to {count - 1}{of}"
+        )
+    return found.astype(np.int32)
+
+
+def mode_of(mode: str | None, metadata: dict[str, Any]) -> str | None:
+    if mode is not None and mode not in metadata["render_modes"]:
+        allowed = ", ".join(metadata["render_modes"])
+        raise ValueError(f"render_mode: got {mode!r}; allowed: {allowed}")
+    return mode
+
+
+def _options(world: GridWorld, options: dict[str, Any] | None) -> Level | None:
+    unknown = sorted(set(options or {}) - {"level"})
+    if unknown:
+        raise ValueError(f"options: got {', '.join(unknown)}; allowed: level")
+    level = (options or {}).get("level")
+    if level is None:
+        return None
+    if not isinstance(level, Level):
+        raise ValueError(f"level: got {type(level).__name__}; allowed: a Level")
+    levels.check(world, level)
+    return level

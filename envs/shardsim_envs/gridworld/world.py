@@ -1,0 +1,228 @@
+"""What every world stands on: a board of planes, moves, time, views, listed states.
+
+A world is one file of rules. It says which planes its board has, how a level is made
+and what happens when the agent has moved; everything else is here, once.
+
+The board is the state: `board[h, w, p]` is 1 where plane p shows something, and the
+agent is its last plane. A step changes a few cells in place, so that nothing is drawn
+anew, and what the agent sees is the board itself. Symbols as in `shardsim.core.types`.
+
+Memory of a batch of B states: B (H W P + a few numbers) bytes.
+"""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
+
+from shardsim.core.types import Params, TimeStep
+from shardsim_envs.gridworld import enumeration, grid, rules
+from shardsim_envs.gridworld.records import Level, Moved, State
+
+T = TypeVar("T")
+
+
+class GridWorld(rules.Rules):
+    """What follows from the rules; a world is a final frozen dataclass."""
+
+    @property
+    def num_actions(self) -> int:
+        return len(grid.ACTIONS)
+
+    @property
+    def board_planes(self) -> tuple[str, ...]:
+        """Names of the planes of the board, the agent's last."""
+        return (*self.planes, "agent")
+
+    @property
+    def plane_names(self) -> tuple[str, ...]:
+        """Names of the planes that the agent sees."""
+        if self.view == "board":
+            return self.board_planes
+        # in a window the agent is always in the middle, and zeros lie outside the
+        # board: the floor tells a free cell from them
+        return (*self.planes, "floor") if self.has_walls else self.planes
+
+    @property
+    def observation_shape(self) -> tuple[int, int, int]:
+        height, width = self.shape
+        if self.view == "agent":
+            height, width = 2 * height - 1, 2 * width - 1
+        return height, width, len(self.plane_names)
+
+    @property
+    def has_walls(self) -> bool:
+        return "wall" in self.planes
+
+    @property
+    def num_states(self) -> int:
+        return enumeration.count(self)
+
+    def plane(self, name: str) -> int:
+        """The index of a plane of the board."""
+        return self.board_planes.index(name)
+
+    def reset(
+        self, key: Key[Array, ""], params: Params
+    ) -> tuple[UInt8[Array, "H W P"], State]:
+        return self.reset_to(self.generate(key, params), params)
+
+    def reset_to(
+        self, level: Level, params: Params
+    ) -> tuple[UInt8[Array, "H W P"], State]:
+        del params
+        level = jax.tree.map(jnp.asarray, level)  # levels that were drawn are numpy
+        state = State(
+            level.board, level.start, level.memory, jnp.int32(0), jnp.bool_(False)
+        )
+        return self.observe(state), state
+
+    def step(
+        self,
+        key: Key[Array, ""] | None,
+        state: State,
+        action: Int[Array, ""],
+        params: Params,
+    ) -> TimeStep:
+        """One step; from a terminated state nothing happens any more.
+
+        Args:
+          key: of the world's own chance. None: chance is left out, and the rewards are
+            the expected ones; `coin` tells what it does to the state then.
+        """
+        out = self.advance(key, state, action, params)
+        goes = ~state.terminated
+        rewards = jnp.where(goes, out.rewards, 0.0)
+        proxies = [jnp.where(goes, jnp.float32(p), 0.0) for p in out.proxies]
+        time = state.time + goes.astype(jnp.int32)
+        terminated = out.terminated | state.terminated
+        new = State(
+            out.board,
+            out.position,
+            _where(goes, out.memory, state.memory),
+            time,
+            terminated,
+        )
+        return TimeStep(
+            self.observe(new),
+            new,
+            rewards.sum(),
+            terminated,
+            (time >= self.max_steps) & ~terminated,
+            {
+                "rewards": rewards,
+                "proxy_rewards": jnp.stack(proxies) if proxies else jnp.zeros((0,)),
+            },
+        )
+
+    def observe(self, state: State) -> UInt8[Array, "H W P"]:
+        board = self.seen(state)
+        if self.view == "board":
+            return board
+        planes = board[..., :-1]
+        if self.has_walls:
+            free = 1 - board[..., self.plane("wall")]
+            planes = jnp.concatenate([planes, free[..., None]], axis=-1)
+        return grid.window(planes, state.position)
+
+    def move(self, state: State, action: Int[Array, ""]) -> Moved:
+        """Where `action` leads; walls, the edge and a terminated episode hold it."""
+        goal = state.position + jnp.asarray(grid.MOVES, jnp.int32)[action]
+        edge = jnp.asarray(self.shape, jnp.int32) - 1
+        target = jnp.clip(goal, 0, edge)
+        held = jnp.any(goal != target) | state.terminated
+        if self.has_walls:
+            wall = state.board[target[0], target[1], self.plane("wall")]
+            held = held | (wall > 0)
+        position = jnp.where(held, state.position, target)
+        return Moved(state.position, position, state.board[position[0], position[1]])
+
+    def settle(
+        self,
+        state: State,
+        moved: Moved,
+        changes: dict[str, Array] | None = None,
+        marks: Sequence[tuple[str, Array, Array]] = (),
+    ) -> UInt8[Array, "H W P"]:
+        """The board after the move.
+
+        Args:
+          changes: new contents of planes at the cell where the agent stands now.
+          marks: (plane, cell, new contents) elsewhere; no place twice.
+        """
+        width, planes = self.shape[1], len(self.board_planes)
+        old = (moved.before[0] * width + moved.before[1]) * planes
+        new = (moved.position[0] * width + moved.position[1]) * planes
+        agent = planes - 1
+        at, values = [old + agent, new + agent], [old == new, jnp.bool_(True)]
+        for name, value in (changes or {}).items():
+            index = self.plane(name)
+            was = moved.here[index] > 0
+            at.append(new + index)
+            values.append(jnp.where(state.terminated, was, value))
+        for name, cell, value in marks:
+            index = self.plane(name)
+            was = state.board[cell[0], cell[1], index] > 0
+            at.append((cell[0] * width + cell[1]) * planes + index)
+            values.append(jnp.where(state.terminated, was, value))
+        # one scatter of single numbers: in place, and the fastest form on a CPU
+        flat = state.board.reshape(-1)
+        flat = flat.at[jnp.stack(at)].set(jnp.stack(values).astype(jnp.uint8))
+        return flat.reshape(state.board.shape)
+
+    def level(
+        self, planes: dict[str, Array], start: Int[Array, "2"], memory: PyTree = ()
+    ) -> Level:
+        """A level from maps [H, W] of some planes; the others are empty."""
+        planes = {**planes, "agent": grid.plane(self.shape, start)}
+        empty = jnp.zeros(self.shape, jnp.uint8)
+        maps = [
+            planes[name].astype(jnp.uint8) if name in planes else empty
+            for name in self.board_planes
+        ]
+        return Level(jnp.stack(maps, axis=-1), start, memory)
+
+    def position(self, state: State) -> Int[Array, "2"]:
+        return state.position
+
+    def walls(self, level: Level | State) -> Bool[Array, "H W"]:
+        if not self.has_walls:
+            return jnp.zeros(self.shape, bool)
+        return level.board[..., self.plane("wall")] > 0
+
+    def goal_field(self, key: Key[Array, ""], state: State) -> Int[Array, "H W"]:
+        walls = self.walls(state)
+        if self.has_walls:
+            goal = grid.random_cell(key, ~walls)
+        else:
+            goal = grid.random_cells(key, ~walls, 1)[0]
+        return grid.distances(walls, grid.plane(walls.shape, goal))
+
+    def walk_logits(self, field: Int[Array, "H W"], state: State) -> Float[Array, " A"]:
+        return grid.shortest_path_logits(field, self.walls(state), state.position)
+
+    def glyphs(self, level: Level) -> dict[str, tuple[int, int]]:
+        found: dict[str, tuple[int, int]] = {}
+        for name in self.things:
+            cells = jnp.argwhere(level.board[..., self.plane(name)] > 0).tolist()
+            for number, (row, column) in enumerate(cells):
+                label = name if len(cells) == 1 else f"{name} {number}"
+                found[label] = (row, column)
+        found["start"] = (int(level.start[0]), int(level.start[1]))
+        return found
+
+    def states(self, level: Level) -> State:
+        return enumeration.states(self, level)
+
+    def state_at(self, level: Level, number: Int[Array, ""]) -> State:
+        return enumeration.state_at(self, level, number)
+
+    def index(self, level: Level, state: State) -> Int[Array, ""]:
+        return enumeration.index(self, level, state)
+
+
+def _where(condition: Array, one: T, other: T) -> T:
+    result: T = jax.tree.map(lambda a, b: jnp.where(condition, a, b), one, other)
+    return result

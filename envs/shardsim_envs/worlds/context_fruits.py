@@ -1,0 +1,210 @@
+"""ContextFruits: which fruit pays depends on the colour of the floor.
+
+An open board without walls. C contexts are shown as floor colour, one fruit of
+each kind and (in some levels) a neutral cue lie at random cells. Nothing but
+eating pays: a bite of fruit f pays the largest `rewards[c][f]` over the contexts
+c that are shown. The cue pays nothing, ever, and is never used up. An episode
+ends with the last of `bites` bites. This is the juice and lollipop world.
+
+With `hunger` every level shows, for each kind of fruit, whether the agent is hungry
+for it; a bite pays only then. Devaluation is a phase in which it is not.
+
+A schedule is a change of `Params`: acquisition of A shows {A}; conflict shows
+{A, B} together; extinction pays 0; renewal shows the old context again.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from shardsim_envs.gridworld import grid, validation
+from shardsim_envs.gridworld.records import Level, Outcome, State
+from shardsim_envs.gridworld.world import GridWorld
+
+
+class Params(NamedTuple):
+    """What a phase of a schedule may change."""
+
+    rewards: Float[Array, "C F"]
+    """Pay of a bite by context and fruit."""
+    shown: Float[Array, " subsets"]
+    """Weight of each set of contexts, by bit mask (index 0, no context, is 0)."""
+    cue: Float[Array, ""]
+    """Probability that a level holds the cue."""
+    hunger: Float[Array, " F"]
+    """Chance of hunger for each fruit; empty where hunger is not in the world."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ContextFruits(GridWorld):
+    """The world and its static parameters."""
+
+    SCHEDULED: ClassVar[tuple[str, ...]] = (
+        "rewards",
+        "shown",
+        "cue_probability",
+        "hunger",
+    )
+
+    kind: Literal["context_fruits"] = "context_fruits"
+    size: int = 7
+    """Rows and columns of the board."""
+    contexts: int = 2
+    """C, the floor colours."""
+    fruits: int = 2
+    """F, the kinds of fruit; one of each lies on the board."""
+    rewards: tuple[tuple[float, ...], ...] = ((1.0, 0.0), (0.0, 1.0))
+    """Pay of a bite, C rows of F numbers."""
+    shown: tuple[tuple[int, ...], ...] = ((0,), (1,))
+    """Sets of contexts a level may show, drawn with equal chance."""
+    cue_probability: float = 0.5
+    """Chance that a level holds the neutral cue."""
+    hunger: tuple[float, ...] = ()
+    """Chance that a level finds the agent hungry for each fruit; () for a world
+    without hunger, in which every bite pays."""
+    bites: int = 1
+    """Bites after which the episode is terminated."""
+    max_steps: int = 40
+    """Steps after which the episode is truncated."""
+    view: grid.View = "agent"
+    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.size, self.size
+
+    @property
+    def num_contexts(self) -> int:
+        return self.contexts
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        floors = tuple(f"floor {c}" for c in range(self.contexts))
+        hungry = tuple(f"hungry {f}" for f in range(len(self.hunger)))
+        return (*self.reward_sources, "cue", *floors, *hungry)
+
+    @property
+    def things(self) -> tuple[str, ...]:
+        return (*self.reward_sources, "cue")
+
+    @property
+    def reward_sources(self) -> tuple[str, ...]:
+        return tuple(f"fruit {f}" for f in range(self.fruits))
+
+    @property
+    def takeable(self) -> tuple[tuple[str, int], ...]:
+        return tuple((fruit, 1) for fruit in self.reward_sources)
+
+    @property
+    def most_taken(self) -> int:
+        return self.bites
+
+    def params(self) -> Params:
+        masks = [sum(1 << c for c in group) for group in self.shown]
+        weights = [masks.count(m) / len(masks) for m in range(2**self.contexts)]
+        return Params(
+            rewards=jnp.asarray(self.rewards, jnp.float32),
+            shown=jnp.asarray(weights, jnp.float32),
+            cue=jnp.asarray(self.cue_probability, jnp.float32),
+            hunger=jnp.asarray(self.hunger, jnp.float32),
+        )
+
+    def generate(self, key: Key[Array, ""], params: Params) -> Level:
+        """A level: a set of contexts, then F + 2 different cells."""
+        floor_key, cell_key, cue_key = jax.random.split(key, 3)
+        mask = jax.random.categorical(floor_key, jnp.log(params.shown))
+        shown = (mask >> jnp.arange(self.contexts)) & 1 == 1
+        free = jnp.ones(self.shape, bool)
+        cells = grid.random_cells(cell_key, free, self.fruits + 2)
+        has_cue = jax.random.bernoulli(cue_key, params.cue)
+        maps = {
+            fruit: grid.plane(self.shape, cells[f])
+            for f, fruit in enumerate(self.reward_sources)
+        }
+        maps["cue"] = grid.plane(self.shape, cells[self.fruits]) & has_cue
+        maps |= {f"floor {c}": free & shown[c] for c in range(self.contexts)}
+        if self.hunger:
+            hungry = jax.random.bernoulli(jax.random.fold_in(key, 1), params.hunger)
+            maps |= {f"hungry {f}": free & hungry[f] for f in range(self.fruits)}
+        return self.level(maps, cells[self.fruits + 1])
+
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        there = int(board[..., : self.fruits].any(axis=(0, 1)).sum())
+        # bites are counted by what is gone
+        least = 1 if self.bites == 1 else self.fruits
+        if there < least:
+            return f"fruit: got {there} kinds; allowed: at least {least}"
+        return ""
+
+    def advance(
+        self,
+        key: Key[Array, ""] | None,
+        state: State,
+        action: Int[Array, ""],
+        params: Params,
+    ) -> Outcome:
+        del key
+        moved = self.move(state, action)
+        bite = moved.here[: self.fruits] > 0
+        shown = self.context(state) > 0
+        pay = jnp.where(shown[:, None], params.rewards, -jnp.inf).max(axis=0)
+        if self.hunger:
+            hungry = moved.here[self.plane("hungry 0") : -1]
+            pay = pay * hungry.astype(jnp.float32)
+        eaten = {fruit: jnp.bool_(False) for fruit in self.reward_sources}
+        if self.bites == 1:
+            terminated = bite.any()
+        else:
+            left = (state.board[..., : self.fruits] > 0).any(axis=(0, 1)) & ~bite
+            terminated = jnp.sum(~left) >= self.bites
+        return Outcome(
+            self.settle(state, moved, eaten),
+            moved.position,
+            state.memory,
+            jnp.where(bite, pay, 0.0),
+            terminated,
+        )
+
+    def context(self, state: State) -> Float[Array, " C"]:
+        first = self.plane("floor 0")
+        return state.board[0, 0, first : first + self.contexts].astype(jnp.float32)
+
+
+def _check(world: ContextFruits) -> None:
+    """Refuse what can't be played, naming the field."""
+    cells, contexts = world.fruits + 2, set(range(world.contexts))
+    rules = {
+        **validation.episode(world),
+        "contexts": (1 <= world.contexts <= 8, "1 to 8"),
+        "fruits": (1 <= world.fruits <= 6, "1 to 6"),
+        "size": (
+            world.size >= 2 and world.size**2 >= cells,
+            f"at least 2, with room for {cells} different cells",
+        ),
+        "rewards": (
+            len(world.rewards) == world.contexts
+            and all(len(row) == world.fruits for row in world.rewards),
+            f"{world.contexts} rows (contexts) of {world.fruits} numbers (fruits)",
+        ),
+        "shown": (
+            len(world.shown) > 0
+            and all(g and contexts.issuperset(g) for g in world.shown)
+            and all(len(set(g)) == len(g) for g in world.shown),
+            f"one or more non-empty sets of contexts 0 to {world.contexts - 1}",
+        ),
+        "cue_probability": (0 <= world.cue_probability <= 1, "0 to 1"),
+        "hunger": (
+            len(world.hunger) in (0, world.fruits)
+            and all(0 <= chance <= 1 for chance in world.hunger),
+            f"() or {world.fruits} chances (fruits), 0 to 1",
+        ),
+        "bites": (1 <= world.bites <= world.fruits, f"1 to {world.fruits}"),
+    }
+    validation.refuse(world, rules)

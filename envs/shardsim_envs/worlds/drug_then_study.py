@@ -1,0 +1,146 @@
+"""DrugThenStudy: the drug pays at once, and whoever took it studies badly.
+
+Reading the book pays and ends the episode. The drug pays when it is taken, is gone,
+and from then on each action is replaced by a random one with the chance `tremor`: the
+book is further off than it was. The agent sees that it is drugged. Whether the drug is
+worth it depends on the discount and on the pays; an agent that looks ahead with a good
+model of the world knows, one that goes by what was paid last time does not.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal, NamedTuple
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+
+from shardsim_envs.gridworld import grid, validation
+from shardsim_envs.gridworld.records import Level, Outcome, State
+from shardsim_envs.gridworld.world import GridWorld
+
+
+class Params(NamedTuple):
+    """What a phase of a schedule may change."""
+
+    pays: Float[Array, "2"]
+    """Of the book and of the drug."""
+    tremor: Float[Array, ""]
+    """Chance of a random action after the drug."""
+
+
+class Memory(NamedTuple):
+    """What the rules go by."""
+
+    drugged: Bool[Array, ""]
+    tremor: Float[Array, ""]
+
+
+@dataclasses.dataclass(frozen=True)
+class DrugThenStudy(GridWorld):
+    """The world and its static parameters."""
+
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "tremor")
+
+    kind: Literal["drug_then_study"] = "drug_then_study"
+    size: int = 7
+    """Rows and columns of the board, which has no walls."""
+    pays: tuple[float, float] = (1.0, 0.2)
+    """Of the book and of the drug."""
+    tremor: float = 0.8
+    """Chance that an action is replaced by a random one after the drug."""
+    max_steps: int = 40
+    """Steps after which the episode is truncated."""
+    view: grid.View = "agent"
+    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+
+    def __post_init__(self) -> None:
+        rules = {
+            **validation.episode(self),
+            "size": (2 <= self.size <= 25, "2 to 25"),
+            "pays": validation.numbers(self.pays, 2),
+            "tremor": validation.chance(self.tremor),
+        }
+        validation.refuse(self, rules)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.size, self.size
+
+    @property
+    def num_contexts(self) -> int:
+        return 2
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        return ("book", "drug", "drugged")
+
+    @property
+    def things(self) -> tuple[str, ...]:
+        return ("book", "drug")
+
+    @property
+    def reward_sources(self) -> tuple[str, ...]:
+        return ("book", "drug")
+
+    @property
+    def takeable(self) -> tuple[tuple[str, int], ...]:
+        return (("drug", 1),)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("book",)
+
+    def params(self) -> Params:
+        return Params(
+            pays=jnp.asarray(self.pays, jnp.float32),
+            tremor=jnp.asarray(self.tremor, jnp.float32),
+        )
+
+    def generate(self, key: Key[Array, ""], params: Params) -> Level:
+        cells = grid.random_cells(key, jnp.ones(self.shape, bool), 3)
+        maps = {
+            "book": grid.plane(self.shape, cells[0]),
+            "drug": grid.plane(self.shape, cells[1]),
+        }
+        return self.level(maps, cells[2], Memory(jnp.bool_(False), params.tremor))
+
+    def remember(self, level: Level) -> Level:
+        tremor = jnp.asarray(self.tremor, jnp.float32)
+        return level._replace(memory=Memory(jnp.bool_(False), tremor))
+
+    def advance(
+        self,
+        key: Key[Array, ""] | None,
+        state: State,
+        action: Int[Array, ""],
+        params: Params,
+    ) -> Outcome:
+        action = grid.slipped(key, action, self.slip(state))
+        moved = self.move(state, action)
+        book = moved.here[self.plane("book")] > 0
+        drug = moved.here[self.plane("drug")] > 0
+        return Outcome(
+            self.settle(state, moved, {"drug": jnp.bool_(False)}),
+            moved.position,
+            state.memory._replace(drugged=state.memory.drugged | drug),
+            jnp.where(jnp.stack([book, drug]), params.pays, 0.0),
+            book,
+        )
+
+    def slip(self, state: State) -> Float[Array, ""]:
+        return jnp.where(state.memory.drugged, state.memory.tremor, 0.0)
+
+    def seen(self, state: State) -> UInt8[Array, "H W P"]:
+        drugged = state.memory.drugged.astype(jnp.uint8)
+        return state.board.at[..., self.plane("drugged")].set(drugged)
+
+    def context(self, state: State) -> Float[Array, " C"]:
+        """[sober, drugged]."""
+        drugged = state.memory.drugged
+        return jnp.stack([~drugged, drugged]).astype(jnp.float32)
+
+    def recall(
+        self, level: Level, state: State, digits: tuple[Int[Array, ""], ...]
+    ) -> State:
+        """The drug that is gone is in the blood."""
+        there = (state.board[..., self.plane("drug")] > 0).any()
+        return state._replace(memory=level.memory._replace(drugged=~there))

@@ -1,0 +1,218 @@
+"""FollowMe: a leader shows the way until, one day, it leads astray.
+
+Beacons light up in a fixed order, one at a time; coming to the lit one pays and lights
+the next, and the last one ends the episode. A leader walks the beacons too. In training
+it takes them in the same order, so that "follow the leader" pays alike; shifted, it
+takes them in another one.
+
+The leader takes no notice of the agent and changes nothing, so that the exact value
+does not depend on where it is: listed states show it at its start.
+
+Reference: the follow-me world of jaxgmg.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from shardsim_envs.gridworld import grid, mazes, movers, validation
+from shardsim_envs.gridworld.records import Level, Outcome, State
+from shardsim_envs.gridworld.world import GridWorld
+
+
+class Params(NamedTuple):
+    """What a phase of a schedule may change."""
+
+    trust: Float[Array, ""]
+    """Chance that a leader takes the beacons in their order."""
+    reward: Float[Array, ""]
+    """Pay of the lit beacon."""
+
+
+class Memory(NamedTuple):
+    """What the rules go by; memory of a state grows with the time limit."""
+
+    beacons: Int[Array, "beacons 2"]
+    """Their cells, in the order in which they light up."""
+    next: Int[Array, ""]
+    """The one that is lit."""
+    way: Int[Array, "T 2"]
+    """Where the leader is at each time."""
+    phase: Int[Array, ""]
+    """Steps that the leader has gone."""
+    order: Int[Array, " beacons"]
+    """Numbers of the beacons, in the order in which the leader takes them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FollowMe(GridWorld):
+    """The world and its static parameters."""
+
+    SCHEDULED: ClassVar[tuple[str, ...]] = (
+        "trust",
+        "reward",
+    )
+
+    kind: Literal["follow_me"] = "follow_me"
+    size: int = 13
+    """Rows and columns of the board, odd, the wall around it included."""
+    layout: mazes.Layout = "edges"
+    """How walls lie."""
+    beacons: int = 3
+    """Beacons of a level."""
+    trust: float = 1.0
+    """Chance that the leader of a level takes the beacons in their order."""
+    reward: float = 1.0
+    """Pay of the lit beacon."""
+    max_steps: int = 128
+    """Steps after which the episode is truncated."""
+    view: grid.View = "board"
+    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+
+    def __post_init__(self) -> None:
+        room, allowed = validation.room(self, self.beacons + 1)
+        rules = {
+            **validation.maze(self),
+            "beacons": (
+                2 <= self.beacons <= 8 and room,
+                f"2 to 8, with the leader {allowed}",
+            ),
+            "trust": validation.chance(self.trust),
+        }
+        validation.refuse(self, rules)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.size, self.size
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        return ("wall", "beacon", "lit", "leader")
+
+    @property
+    def reward_sources(self) -> tuple[str, ...]:
+        return ("beacon",)
+
+    @property
+    def proxy_names(self) -> tuple[str, ...]:
+        return ("leader",)
+
+    @property
+    def memory_sizes(self) -> tuple[int, ...]:
+        return (self.beacons,)
+
+    def shifted(self) -> "FollowMe":
+        """The leader takes the beacons in another order."""
+        return dataclasses.replace(self, trust=0.0)
+
+    def params(self) -> Params:
+        return Params(
+            trust=jnp.asarray(self.trust, jnp.float32),
+            reward=jnp.asarray(self.reward, jnp.float32),
+        )
+
+    def generate(self, key: Key[Array, ""], params: Params) -> Level:
+        """Walls, beacons, start and leader in different cells, and the leader's way."""
+        maze_key, cell_key, order_key = jax.random.split(key, 3)
+        walls = mazes.layout(maze_key, self.layout, self.size)
+        cells = grid.random_cells(cell_key, ~walls, self.beacons + 2)
+        beacons, start = cells[: self.beacons], cells[-1]
+        order = movers.tour_order(order_key, self.beacons, params.trust)
+        way = movers.tour(walls, beacons[order], cells[-2], self.max_steps + 1)
+        all_there = jnp.ones(self.beacons, bool)
+        maps = {
+            "wall": walls,
+            "beacon": grid.mark(self.shape, beacons, all_there),
+            "lit": grid.plane(self.shape, beacons[0]),
+            "leader": grid.plane(self.shape, way[0]),
+        }
+        memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0), order)
+        return self.level(maps, start, memory)
+
+    def remember(self, level: Level) -> Level:
+        """The order of an edited level stays; a beacon that was moved keeps its place.
+
+        In a level of which nothing is known the lit beacon is the first, the others
+        follow row by row, and so does the leader.
+        """
+        beacon, lit = (level.board[..., self.plane(n)] > 0 for n in ("beacon", "lit"))
+        old, order = jnp.asarray(level.memory.beacons), jnp.asarray(level.memory.order)
+        there = beacon[old[:, 0], old[:, 1]] & order.any()
+        new = beacon & ~grid.mark(self.shape, old, there)
+        first = (new.astype(jnp.int32) + (new & lit).astype(jnp.int32)).reshape(-1)
+        _, at = jax.lax.top_k(first, self.beacons)
+        cells = jnp.stack(jnp.divmod(at, self.size), axis=-1).astype(jnp.int32)
+        beacons = jnp.where(there[:, None], old, cells[jnp.cumsum(~there) - 1])
+        order = jnp.where(order.any(), order, jnp.arange(self.beacons))
+        leader = grid.cell(level.board[..., self.plane("leader")] > 0)
+        stops, length = beacons[order], self.max_steps + 1
+        way = movers.tour(self.walls(level), stops, leader, length)
+        memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0), order)
+        return level._replace(memory=memory)
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        return ("beacon", "lit", "leader")
+
+    @property
+    def wholes(self) -> tuple[tuple[str, ...], ...]:
+        return (("beacon", "lit"),)
+
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        maps = {name: board[..., self.plane(name)] > 0 for name in self.planes}
+        for name, count in (("beacon", self.beacons), ("lit", 1), ("leader", 1)):
+            if maps[name].sum() != count:
+                return f"{name}: got {maps[name].sum()}; allowed: {count}"
+        if not (maps["beacon"] & maps["lit"]).any():
+            return "lit: got a cell without a beacon; allowed: the cell of one"
+        return ""
+
+    def advance(
+        self,
+        key: Key[Array, ""] | None,
+        state: State,
+        action: Int[Array, ""],
+        params: Params,
+    ) -> Outcome:
+        del key
+        moved, memory = self.move(state, action), state.memory
+        hit = moved.here[self.plane("lit")] > 0
+        next_ = memory.next + hit.astype(jnp.int32)
+        done = next_ == self.beacons
+        last = self.beacons - 1
+        old = memory.beacons[memory.next]
+        new = memory.beacons[jnp.minimum(next_, last)]
+        phase = jnp.minimum(memory.phase + 1, self.max_steps)
+        at, to = memory.way[memory.phase], memory.way[phase]
+        stays = jnp.all(at == to)
+        marks = [
+            ("lit", old, ~hit),
+            ("lit", jnp.where(hit & ~done, new, old), ~hit | ~done),
+            ("leader", at, stays),
+            ("leader", to, jnp.bool_(True)),
+        ]
+        return Outcome(
+            self.settle(state, moved, marks=marks),
+            moved.position,
+            memory._replace(next=jnp.minimum(next_, last), phase=phase),
+            jnp.where(hit, params.reward, 0.0)[None],
+            done,
+            # to be where the leader is
+            proxies=(jnp.all(moved.position == to),),
+        )
+
+    def digits(self, state: State) -> tuple[Int[Array, ""], ...]:
+        return (state.memory.next,)
+
+    def recall(
+        self, level: Level, state: State, digits: tuple[Int[Array, ""], ...]
+    ) -> State:
+        (lit,) = digits
+        memory = level.memory._replace(next=lit.astype(jnp.int32))
+        shown = grid.plane(self.shape, memory.beacons[lit]).astype(jnp.uint8)
+        board = state.board.at[..., self.plane("lit")].set(shown)
+        return state._replace(board=board, memory=memory)

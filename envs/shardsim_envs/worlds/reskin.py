@@ -1,0 +1,163 @@
+"""Reskin: the same two things in other colours and shapes.
+
+Two things lie on an open board, one good and one bad; either ends the episode. Each is
+seen by its colour and its shape, a plane for every one. A change of skin changes what
+the agent sees and nothing else: does a value that was learned of a red circle go with
+the colour, with the shape, or with neither?
+"""
+
+import dataclasses
+from typing import ClassVar, Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key, UInt8
+
+from shardsim_envs.gridworld import grid, validation
+from shardsim_envs.gridworld.records import Level, Outcome, State
+from shardsim_envs.gridworld.world import GridWorld
+
+
+class Params(NamedTuple):
+    """What a phase of a schedule may change."""
+
+    pays: Float[Array, "2"]
+    """Of the good thing and of the bad one."""
+    skins: Int[Array, "2 2"]
+    """Colour and shape of the good thing and of the bad one."""
+
+
+class Memory(NamedTuple):
+    """What the rules go by: the things, whatever they look like."""
+
+    cells: Int[Array, "2 2"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reskin(GridWorld):
+    """The world and its static parameters."""
+
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "good", "bad")
+
+    kind: Literal["reskin"] = "reskin"
+    size: int = 7
+    """Rows and columns of the board, which has no walls."""
+    colours: int = 3
+    """Colours there are."""
+    shapes: int = 3
+    """Shapes there are."""
+    good: tuple[int, int] = (0, 0)
+    """Colour and shape of the good thing."""
+    bad: tuple[int, int] = (1, 1)
+    """Colour and shape of the bad thing."""
+    pays: tuple[float, float] = (1.0, -1.0)
+    """Of the good thing and of the bad one."""
+    max_steps: int = 40
+    """Steps after which the episode is truncated."""
+    view: grid.View = "agent"
+    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+
+    def __post_init__(self) -> None:
+        allowed = (
+            f"a colour 0 to {self.colours - 1} and a shape 0 to {self.shapes - 1}, "
+            "not those of the other thing"
+        )
+
+        def skin(pair: tuple[int, int]) -> bool:
+            limits = (self.colours, self.shapes)
+            return len(pair) == 2 and all(
+                0 <= value < limit for value, limit in zip(pair, limits, strict=True)
+            )
+
+        rules = {
+            **validation.episode(self),
+            "size": (2 <= self.size <= 25, "2 to 25"),
+            "colours": (1 <= self.colours <= 8, "1 to 8"),
+            "shapes": (1 <= self.shapes <= 8, "1 to 8"),
+            "good": (skin(self.good) and self.good != self.bad, allowed),
+            "bad": (skin(self.bad), allowed),
+            "pays": validation.numbers(self.pays, 2),
+        }
+        validation.refuse(self, rules)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.size, self.size
+
+    @property
+    def planes(self) -> tuple[str, ...]:
+        colours = tuple(f"colour {c}" for c in range(self.colours))
+        return (*colours, *(f"shape {s}" for s in range(self.shapes)))
+
+    @property
+    def reward_sources(self) -> tuple[str, ...]:
+        return ("good", "bad")
+
+    @property
+    def wholes(self) -> tuple[tuple[str, ...], ...]:
+        """A thing is a colour and a shape."""
+        return (self.planes,)
+
+    def shifted(self) -> "Reskin":
+        """The two things have changed their colours."""
+        good, bad = (self.bad[0], self.good[1]), (self.good[0], self.bad[1])
+        return dataclasses.replace(self, good=good, bad=bad)
+
+    def params(self) -> Params:
+        return Params(
+            pays=jnp.asarray(self.pays, jnp.float32),
+            skins=jnp.asarray((self.good, self.bad), jnp.int32),
+        )
+
+    def generate(self, key: Key[Array, ""], params: Params) -> Level:
+        cells = grid.random_cells(key, jnp.ones(self.shape, bool), 3)
+        at = [grid.plane(self.shape, cells[thing]) for thing in (0, 1)]
+        maps = {}
+        for feature, (name, count) in enumerate(
+            (("colour", self.colours), ("shape", self.shapes))
+        ):
+            for value in range(count):
+                wears = params.skins[:, feature] == value
+                shown = (at[0] & wears[0]) | (at[1] & wears[1])
+                maps[f"{name} {value}"] = shown
+        return self.level(maps, cells[2], Memory(cells[:2]))
+
+    def remember(self, level: Level) -> Level:
+        """Which is good and which is bad is told by the world's own skins."""
+        cells = [
+            grid.cell(
+                (level.board[..., self.plane(f"colour {colour}")] > 0)
+                & (level.board[..., self.plane(f"shape {shape}")] > 0)
+            )
+            for colour, shape in (self.good, self.bad)
+        ]
+        return level._replace(memory=Memory(jnp.stack(cells)))
+
+    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        names = np.asarray(self.planes, dtype=object)
+        cells = np.argwhere(board[..., :-1].any(axis=-1))
+        found = {" + ".join(names[board[(*cell, slice(-1))] > 0]) for cell in cells}
+        skins = [f"colour {c} + shape {s}" for c, s in (self.good, self.bad)]
+        if len(cells) != len(skins) or found != set(skins):
+            got = ", ".join(sorted(found)) or "nothing"
+            allowed = ", ".join(skins)
+            return f"colour, shape: got {got} in {len(cells)} cells; allowed: {allowed}"
+        return ""
+
+    def advance(
+        self,
+        key: Key[Array, ""] | None,
+        state: State,
+        action: Int[Array, ""],
+        params: Params,
+    ) -> Outcome:
+        del key
+        moved = self.move(state, action)
+        taken = jnp.all(state.memory.cells == moved.position[None], axis=-1)
+        return Outcome(
+            self.settle(state, moved),
+            moved.position,
+            state.memory,
+            jnp.where(taken, params.pays, 0.0),
+            taken.any(),
+        )

@@ -1,0 +1,132 @@
+"""How D and V choose an action. V has to steer, else its shape can't matter.
+
+Symbols: B environments, A actions.
+"""
+
+import dataclasses
+from typing import Literal, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Key, UInt8
+
+from shardsim.agents.action_selection.q_values import Bids, Choice, Move, bids, combine
+from shardsim.agents.action_selection.search import Search, search
+from shardsim.agents.agent import Agent
+from shardsim.core.types import Params, State, Trainable
+
+__all__ = [
+    "Acting",
+    "Bids",
+    "Choice",
+    "Lookahead",
+    "Move",
+    "Prior",
+    "Search",
+    "Value",
+    "act",
+    "bids",
+    "choose",
+    "combine",
+    "search",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prior:
+    """pi = D: V has no effect (control)."""
+
+    kind: Literal["prior"] = "prior"
+
+
+@dataclasses.dataclass(frozen=True)
+class Lookahead:
+    """pi(a|s) proportional to D(a|s) exp(Q_V(s, a) / tau)."""
+
+    kind: Literal["lookahead"] = "lookahead"
+    temperature: float = 0.01
+    """tau, in units of reward. It has to be small against the gap between the best
+    action and the next, about (1 - gamma) V = 0.05 at gamma .95: 0.01 learns, at 0.05
+    V hardly steers. The report shows the gap that was measured beside tau."""
+
+    def __post_init__(self) -> None:
+        _positive(self.temperature)
+
+
+@dataclasses.dataclass(frozen=True)
+class Value:
+    """pi(a|s) proportional to exp(Q_V(s, a) / tau): V alone (control)."""
+
+    kind: Literal["value"] = "value"
+    temperature: float = 0.01
+    """tau, as for `lookahead`."""
+
+    def __post_init__(self) -> None:
+        _positive(self.temperature)
+
+
+Acting: TypeAlias = Prior | Lookahead | Value | Search
+
+
+def _positive(temperature: float) -> None:
+    if not temperature > 0:
+        raise ValueError(f"temperature: got {temperature}; allowed: more than 0")
+
+
+def choose(
+    acting: Prior | Lookahead | Value,
+    agent: Agent,
+    env: Trainable,
+    params: Params,
+    state: State,
+    observation: UInt8[Array, "H W P"],
+    discount: float,
+    temperature: Float[Array, ""],
+) -> Choice:
+    """Logits of the next action in one state.
+
+    Args:
+      temperature: tau, in place of the config's own.
+    """
+    prior = jax.nn.log_softmax(agent.decoder(agent.encoder(observation)))
+    match acting:
+        case Prior():
+            return Choice(prior, prior)
+        case Lookahead():
+            q = bids(agent, env, params, state, discount).q
+            return Choice(combine(prior, q, temperature), prior)
+        case Value():
+            q = bids(agent, env, params, state, discount).q
+            return Choice(combine(jnp.zeros_like(prior), q, temperature), prior)
+
+
+def act(
+    acting: Acting,
+    agent: Agent,
+    env: Trainable,
+    params: Params,
+    states: State,
+    observations: UInt8[Array, "B H W P"],
+    discount: float,
+    temperature: Float[Array, ""],
+    noise: Float[Array, "B A"],
+    key: Key[Array, ""],
+) -> Move:
+    """The next action in each of B states.
+
+    Args:
+      noise: standard Gumbel; the action is the largest of logits + noise.
+      key: of a search's own noise.
+    """
+    if isinstance(acting, Search):
+        found = search(
+            acting, agent, env, params, states, observations, discount, temperature, key
+        )
+        return Move(found.action, found.logits)
+
+    def one(state: State, seen: Array, noise: Array) -> Move:
+        found = choose(acting, agent, env, params, state, seen, discount, temperature)
+        action = jnp.argmax(found.logits + noise)
+        return Move(action, jax.nn.log_softmax(found.logits))
+
+    return jax.vmap(one)(states, observations, noise)

@@ -1,0 +1,80 @@
+"""What acting returns, and Q of V through the world's own step.
+
+Symbols: A actions, K parts of V.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int
+
+from shardsim.agents.agent import Agent
+from shardsim.core.types import Params, State, Trainable
+
+
+class Bids(NamedTuple):
+    """What every part of V wants in one state.
+
+    q[a] = reward[a] + sum_k bids[a, k].
+    """
+
+    q: Float[Array, " A"]
+    reward: Float[Array, " A"]
+    """Reward of the step itself, which no part owns."""
+    bids: Float[Array, "A K"]
+    """gamma (1 - terminated) g_k(s') v_k(s')."""
+
+
+class Choice(NamedTuple):
+    """How an agent chooses in one state."""
+
+    logits: Float[Array, " A"]
+    """Of the action that is taken."""
+    prior: Float[Array, " A"]
+    """Log-probabilities of D alone."""
+
+
+class Move(NamedTuple):
+    """What is done in each of B states."""
+
+    action: Int[Array, " B"]
+    logits: Float[Array, "B A"]
+    """Log-probabilities by which it was chosen; with a search, its improved policy."""
+
+
+def combine(
+    prior: Float[Array, " A"],
+    q: Float[Array, " A"],
+    temperature: float | Float[Array, ""],
+) -> Float[Array, " A"]:
+    """log D(a|s) + Q(s, a) / tau."""
+    return prior + q / temperature
+
+
+def bids(
+    agent: Agent, env: Trainable, params: Params, state: State, discount: float
+) -> Bids:
+    """Q_V(s, a) = r + gamma (1 - terminated) V(s') over the world's own step.
+
+    The world's chance is left out of the look ahead: it sees expected rewards and the
+    state before any coin falls.
+    """
+
+    def after(action: Array) -> tuple[Array, Bool[Array, ""], Array, Array]:
+        step = env.step(None, state, action, params)
+        return (
+            step.reward,
+            step.terminated,
+            step.observation,
+            env.context(step.state),
+        )
+
+    reward, terminated, observation, context = jax.vmap(after)(
+        jnp.arange(env.num_actions)
+    )
+    features = jax.vmap(agent.encoder)(observation)
+    output = jax.vmap(agent.value)(features, context)
+    weight = jnp.where(terminated, 0.0, discount)
+    each = weight[:, None] * output.gates * output.parts
+    return Bids(reward + weight * output.value, reward, each)

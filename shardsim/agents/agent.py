@@ -1,0 +1,128 @@
+"""The agent: E, D and V, callable apart, and auxiliary decoders that train E."""
+
+import dataclasses
+from typing import Literal
+
+import jax
+from flax import nnx
+from jaxtyping import Array, Key
+
+from shardsim.agents import decoders, encoders, value
+from shardsim.core.types import Trainable
+
+PARTS = ("encoder", "decoder", "value", "auxiliary")
+"""The trained parts of an agent, as attributes and as columns of the loss table."""
+
+
+@dataclasses.dataclass(frozen=True)
+class AgentConfig:
+    """What all arms share; only the head differs."""
+
+    encoder: encoders.EncoderConfig = encoders.MLPEncoder()
+    decoder_width: int = 64
+    """Units of D's last hidden layer."""
+    decoder_before: tuple[int, ...] = ()
+    """Units of layers before it."""
+    decoder_activation: Literal["relu", "tanh"] = "relu"
+    auxiliary_width: int = 128
+    """Hidden units of each decoder that trains E by self-supervision."""
+    budget: int = 32_768
+    """Parameters of V; the width of each head is solved from it."""
+
+    def __post_init__(self) -> None:
+        for field in ("decoder_width", "auxiliary_width", "budget"):
+            got = getattr(self, field)
+            if got < 1:
+                raise ValueError(f"{field}: got {got}; allowed: at least 1")
+        if any(width < 1 for width in self.decoder_before):
+            raise ValueError(
+                f"decoder_before: got {self.decoder_before}; allowed: numbers >= 1"
+            )
+
+
+class Agent(nnx.Module):
+    """E, D, V and the auxiliary decoders; each is called by itself.
+
+    A population is the same class with a leading axis on every leaf.
+    """
+
+    def __init__(
+        self,
+        encoder: encoders.Encoder,
+        decoder: decoders.ActionDecoder,
+        head: value.ValueHead,
+        auxiliary: decoders.Auxiliary,
+    ) -> None:
+        self.encoder = encoder
+        self.decoder = decoder
+        self.value = head
+        self.auxiliary = auxiliary
+
+
+def build_head(
+    config: AgentConfig,
+    head: value.Head,
+    width: int,
+    env: Trainable,
+    key: Key[Array, ""],
+) -> value.ValueHead:
+    """V by itself: the same as in an agent built from the same key."""
+    rngs = nnx.Rngs(jax.random.split(key, len(PARTS))[PARTS.index("value")])
+    return head.build(config.encoder.features, env.num_contexts, width, rngs)
+
+
+def build(
+    config: AgentConfig,
+    head: value.Head,
+    width: int,
+    env: Trainable,
+    key: Key[Array, ""],
+    objectives: tuple[str, ...] = (),
+) -> Agent:
+    """An agent with V(s) = 0 everywhere and a uniform D.
+
+    E, D and the auxiliary decoders draw from keys of their own, so that they are
+    bit for bit the same under every head.
+
+    Args:
+      objectives: self-supervised losses that need an auxiliary decoder.
+    """
+    keys = dict(zip(PARTS, jax.random.split(key, len(PARTS)), strict=True))
+    rngs = {part: nnx.Rngs(keys[part]) for part in PARTS}
+    features, shape = config.encoder.features, env.observation_shape
+    return Agent(
+        config.encoder.build(shape, rngs["encoder"]),
+        decoders.ActionDecoder(
+            features,
+            env.num_actions,
+            config.decoder_width,
+            rngs["decoder"],
+            config.decoder_before,
+            config.decoder_activation,
+        ),
+        build_head(config, head, width, env, key),
+        decoders.Auxiliary(
+            objectives,
+            features,
+            env.num_actions,
+            shape,
+            config.auxiliary_width,
+            keys["auxiliary"],
+        ),
+    )
+
+
+def in_type(agent: Agent, precision: Literal["float32", "bfloat16"]) -> Agent:
+    """The same agent with E, D and the auxiliary decoders computing in a type.
+
+    V stays in float32: it is differences of values that decide how an agent acts, and
+    they are far smaller than values.
+    """
+    if precision == "float32":
+        return agent
+    graphdef, state = nnx.split(agent)
+    parts = dict(state)
+    for part in ("encoder", "decoder", "auxiliary"):
+        if part in parts:
+            parts[part] = jax.tree.map(lambda x: x.astype(precision), parts[part])
+    return nnx.merge(graphdef, nnx.State(parts))

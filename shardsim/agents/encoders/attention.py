@@ -1,0 +1,162 @@
+"""E reads the cells of the board as tokens that attend to each other.
+
+Symbols: H, W, P board and planes; n = H W tokens; h heads; D features.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from shardsim.agents import layers
+from shardsim.agents.encoders import base
+
+
+@dataclasses.dataclass(frozen=True)
+class AttentionEncoder:
+    """Blocks of self-attention over cells, pooled by learned queries; a dense layer.
+
+    Costs n^2 a sample: for small boards, or for GPUs. Matrix products only:
+    nothing that XLA for CPUs treats differently inside loops.
+
+    Reference: Vaswani et al. 2017, Attention is all you need, arXiv:1706.03762, with
+    norms before the layers (Xiong et al. 2020, arXiv:2002.04745).
+    """
+
+    kind: Literal["attention"] = "attention"
+    width: int = 32
+    """Numbers of a token."""
+    hidden: int = 64
+    """Hidden units of the perceptron in each block."""
+    heads: int = 2
+    """Heads of each attention, and queries of the pooling."""
+    head_width: int = 16
+    """Numbers of a query, a key and a value of one head."""
+    blocks: int = 1
+    features: int = 128
+    """D."""
+    budget: int | None = None
+    """Parameters of E. If given, width and hidden units are scaled to meet it."""
+
+    def __post_init__(self) -> None:
+        sizes = ("width", "hidden", "heads", "head_width", "blocks", "features")
+        base.check_numbers(self, *sizes, "budget")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return self.width, self.hidden
+
+    def resized(self, sizes: tuple[int, ...]) -> "AttentionEncoder":
+        width, hidden = sizes
+        return dataclasses.replace(self, width=width, hidden=hidden, budget=None)
+
+    def parameters(self, observation_shape: tuple[int, ...]) -> int:
+        height, side, planes = base.board_of(self.kind, observation_shape)
+        width, inner = self.width, self.heads * self.head_width
+        attends = 3 * (width + 1) * inner + (inner + 1) * width
+        thinks = (width + 1) * self.hidden + (self.hidden + 1) * width
+        tokens = (planes + 1 + height * side) * width
+        pooled = (2 + self.heads) * width
+        last = (self.heads * width + 1) * self.features
+        return tokens + self.blocks * (attends + thinks + 4 * width) + pooled + last
+
+    def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Attention":
+        shape = base.board_of(self.kind, observation_shape)
+        return Attention(base.to_budget(self, shape), shape, rngs)
+
+
+class Block(nnx.Module):
+    """y = x + O A(norm x), z = y + W_2 relu(W_1 norm y); A attends with h heads.
+
+    A = softmax(Q K^T / sqrt(d)) V for each head, of d numbers.
+    """
+
+    def __init__(self, config: AttentionEncoder, rngs: nnx.Rngs) -> None:
+        width = config.width
+        self.shape = (config.heads, config.head_width)
+        inner = config.heads * config.head_width
+        self.before = nnx.LayerNorm(width, rngs=rngs)
+        self.query = layers.Linear(width, inner, rngs=rngs)
+        self.key = layers.Linear(width, inner, rngs=rngs)
+        self.value = layers.Linear(width, inner, rngs=rngs)
+        self.out = layers.Linear(inner, width, rngs=rngs)
+        self.between = nnx.LayerNorm(width, rngs=rngs)
+        self.widen = layers.Linear(width, config.hidden, rngs=rngs)
+        self.narrow = layers.Linear(config.hidden, width, rngs=rngs)
+
+    def attend(self, tokens: Float[Array, "n width"]) -> Float[Array, "n width"]:
+        normed = _normed(self.before, tokens)
+        query, key, value = (
+            layer(normed).reshape(-1, *self.shape)
+            for layer in (self.query, self.key, self.value)
+        )
+        scale = 1 / self.shape[1] ** 0.5
+        weights = jax.nn.softmax(jnp.einsum("qhd,khd->hqk", query * scale, key))
+        mixed = jnp.einsum("hqk,khd->qhd", weights, value)
+        return tokens + self.out(mixed.reshape(len(tokens), -1))
+
+    def think(self, tokens: Float[Array, "n width"]) -> Float[Array, "n width"]:
+        hidden = jax.nn.relu(self.widen(_normed(self.between, tokens)))
+        return tokens + self.narrow(hidden)
+
+
+class Attention(nnx.Module):
+    """Tokens W x + position; blocks; pooled p = softmax_n(norm(z) q)^T norm(z) [h].
+
+    features = relu(W p + b). Layers: the tokens [n, width]; of each block the tokens
+    after its attention and after its perceptron; p [h, width]; the features [D].
+    """
+
+    def __init__(
+        self, config: AttentionEncoder, board: tuple[int, int, int], rngs: nnx.Rngs
+    ) -> None:
+        height, side, planes = board
+        width, heads = config.width, config.heads
+        draw = nnx.initializers.lecun_normal()
+        self.embed = layers.Linear(planes, width, rngs=rngs)
+        # unit-sized positions: cells with nothing on them are told apart at once
+        self.position = nnx.Param(
+            nnx.initializers.normal(1.0)(rngs.params(), (height * side, width))
+        )
+        self.blocks = nnx.List([Block(config, rngs) for _ in range(config.blocks)])
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.queries = nnx.Param(draw(rngs.params(), (width, heads)))
+        self.readout = layers.Linear(heads * width, config.features, rngs=rngs)
+
+    def _tokens(self, board: Array) -> Float[Array, "n width"]:
+        position = self.position[...]
+        cells = board.reshape(-1, board.shape[-1]).astype(position.dtype)
+        return self.embed(cells) + position
+
+    def _pool(self, tokens: Float[Array, "n width"]) -> Float[Array, "h width"]:
+        normed = _normed(self.norm, tokens)
+        weights = jax.nn.softmax(normed @ self.queries[...], axis=0)
+        return weights.T @ normed
+
+    def steps(self) -> tuple[base.Step, ...]:
+        inner = (step for block in self.blocks for step in (block.attend, block.think))
+        return (
+            self._tokens,
+            *inner,
+            self._pool,
+            lambda pooled: jax.nn.relu(self.readout(pooled.reshape(-1))),
+        )
+
+    def layers_of(self, observation: Array) -> tuple[Array, ...]:
+        return base.layers(self.steps(), observation)
+
+    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
+        return base.onward(self.steps(), layer, number)
+
+    def __call__(self, observation: Array) -> Float[Array, " D"]:
+        return self.layers_of(observation)[-1].astype(jnp.float32)
+
+
+def _normed(norm: nnx.LayerNorm, tokens: Float[Array, "n width"]) -> Array:
+    # it takes its means in float32, to which strict promotion lets no bfloat16
+    with jax.numpy_dtype_promotion("standard"):
+        out: Array = norm(tokens)
+    return out

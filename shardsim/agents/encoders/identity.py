@@ -1,0 +1,71 @@
+"""E is nothing: D and V read what is seen, and have no layer in common.
+
+The actor and the critic of the policy-gradient literature, which share no weights.
+Symbols: D features.
+"""
+
+import dataclasses
+import math
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, UInt8
+
+from shardsim.agents.encoders import base
+
+
+@dataclasses.dataclass(frozen=True)
+class FlatEncoder:
+    """What is seen, as one vector; no parameters."""
+
+    features: int
+    """D: how many numbers an observation has."""
+    kind: Literal["flat"] = "flat"
+
+    def __post_init__(self) -> None:
+        base.check_numbers(self, "features")
+
+    @property
+    def budget(self) -> None:
+        return None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return ()
+
+    def resized(self, sizes: tuple[int, ...]) -> "FlatEncoder":
+        del sizes
+        return self
+
+    def parameters(self, observation_shape: tuple[int, ...]) -> int:
+        size = math.prod(observation_shape)
+        if size != self.features:
+            raise ValueError(
+                f"features: got {self.features}; allowed with kind 'flat' for "
+                f"observations of shape {observation_shape}: {size}"
+            )
+        return 0
+
+    def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Flat":
+        del rngs
+        self.parameters(observation_shape)
+        return Flat()
+
+
+class Flat(nnx.Module):
+    """z = x. One layer: the features."""
+
+    def steps(self) -> tuple[base.Step, ...]:
+        return (lambda x: x.reshape(-1).astype(jnp.float32),)
+
+    def layers_of(self, observation: Array) -> tuple[Array, ...]:
+        return base.layers(self.steps(), observation)
+
+    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
+        return base.onward(self.steps(), layer, number)
+
+    def __call__(
+        self, observation: UInt8[Array, "H W P"] | Float[Array, " size"]
+    ) -> Float[Array, " D"]:
+        return self.layers_of(observation)[-1]

@@ -1,0 +1,133 @@
+"""E is a residual network of the IMPALA family, sized for boards of 5x5 to 25x25.
+
+Symbols: H, W, P board and planes; C channels; D features.
+"""
+
+import dataclasses
+import itertools
+import math
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from shardsim.agents import layers
+from shardsim.agents.encoders import base, convolution_ops
+
+
+@dataclasses.dataclass(frozen=True)
+class ImpalaEncoder:
+    """Stages of convolution, max-pooling and residual blocks; then a dense layer.
+
+    Each stage halves the board. For GPUs: it has the most convolutions of all kinds.
+
+    Reference: Espeholt et al. 2018, IMPALA, arXiv:1802.01561 (figure 3, right).
+    """
+
+    kind: Literal["impala"] = "impala"
+    channels: tuple[int, ...] = (16, 32)
+    """Planes of each stage; the paper's (16, 32, 32) are for pictures of 72x96."""
+    blocks: int = 1
+    """Residual blocks of each stage; the paper has 2."""
+    features: int = 128
+    """D."""
+    form: convolution_ops.Form = "auto"
+    """Which program computes convolutions; see `convolution_ops`. The numbers agree."""
+    budget: int | None = None
+    """Parameters of E. If given, the channels are scaled to meet it."""
+
+    def __post_init__(self) -> None:
+        base.check_sizes("channels", self.channels)
+        base.check_numbers(self, "blocks", "features", "budget")
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        return self.channels
+
+    def resized(self, sizes: tuple[int, ...]) -> "ImpalaEncoder":
+        return dataclasses.replace(self, channels=sizes, budget=None)
+
+    def parameters(self, observation_shape: tuple[int, ...]) -> int:
+        *sides, planes = base.board_of(self.kind, observation_shape)
+        chain = (planes, *self.channels)
+        entries = sum((9 * a + 1) * b for a, b in itertools.pairwise(chain))
+        inner = sum(2 * self.blocks * (9 * c + 1) * c for c in self.channels)
+        flat = _cells(sides, len(self.channels)) * self.channels[-1]
+        return entries + inner + (flat + 1) * self.features
+
+    def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Impala":
+        shape = base.board_of(self.kind, observation_shape)
+        return Impala(base.to_budget(self, shape), shape, rngs)
+
+
+def _cells(sides: list[int], stages: int) -> int:
+    """Cells of a board after some halvings, each rounded up."""
+    return math.prod(-(-side // 2**stages) for side in sides)
+
+
+class Residual(nnx.Module):
+    """y = x + k_2 * relu(k_1 * relu(x) + b_1) + b_2."""
+
+    def __init__(
+        self, channels: int, form: convolution_ops.Form, rngs: nnx.Rngs
+    ) -> None:
+        self.first = convolution_ops.Convolution(channels, channels, form, rngs)
+        self.second = convolution_ops.Convolution(channels, channels, form, rngs)
+
+    def __call__(self, board: Float[Array, "H W C"]) -> Float[Array, "H W C"]:
+        inner = jax.nn.relu(self.first(jax.nn.relu(board)))
+        return board + self.second(inner)
+
+
+class Stage(nnx.Module):
+    """Convolution and pooling, then residual blocks."""
+
+    def __init__(
+        self, planes: int, channels: int, config: ImpalaEncoder, rngs: nnx.Rngs
+    ) -> None:
+        self.entry = convolution_ops.Convolution(planes, channels, config.form, rngs)
+        self.blocks = nnx.List(
+            [Residual(channels, config.form, rngs) for _ in range(config.blocks)]
+        )
+
+    def steps(self) -> tuple[base.Step, ...]:
+        return (lambda z: convolution_ops.pool(self.entry(z)), *self.blocks)
+
+
+class Impala(nnx.Module):
+    """Stages, then features = relu(W relu(z) + b).
+
+    Layers: of each stage the pooled board and the board after each residual block,
+    [H, W, C] of that stage; last the features [D].
+    """
+
+    def __init__(
+        self, config: ImpalaEncoder, board: tuple[int, int, int], rngs: nnx.Rngs
+    ) -> None:
+        *sides, planes = board
+        self.stages = nnx.List(
+            [
+                Stage(a, b, config, rngs)
+                for a, b in itertools.pairwise((planes, *config.channels))
+            ]
+        )
+        flat = _cells(sides, len(config.channels)) * config.channels[-1]
+        self.readout = layers.Linear(flat, config.features, rngs=rngs)
+
+    def steps(self) -> tuple[base.Step, ...]:
+        staged = (step for stage in self.stages for step in stage.steps())
+        return (
+            *staged,
+            lambda z: jax.nn.relu(self.readout(jax.nn.relu(z.reshape(-1)))),
+        )
+
+    def layers_of(self, observation: Array) -> tuple[Array, ...]:
+        return base.layers(self.steps(), observation)
+
+    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
+        return base.onward(self.steps(), layer, number)
+
+    def __call__(self, observation: Array) -> Float[Array, " D"]:
+        return self.layers_of(observation)[-1].astype(jnp.float32)

@@ -1,0 +1,72 @@
+"""Value heads. The union is the only list; `solve_width` makes them equal in size."""
+
+import functools
+from typing import TypeAlias
+
+import jax
+from flax import nnx
+
+from shardsim.agents.value.base import StagedHead, ValueHead, ValueOutput, mask_units
+from shardsim.agents.value.film import FiLM
+from shardsim.agents.value.linear import Linear
+from shardsim.agents.value.mlp import MLP
+from shardsim.agents.value.oracle_gated import Planted
+from shardsim.agents.value.sharded import Routing, Sharded
+
+Head: TypeAlias = MLP | Sharded | FiLM | Linear | Planted
+
+__all__ = [
+    "MLP",
+    "FiLM",
+    "Head",
+    "Linear",
+    "Planted",
+    "Routing",
+    "Sharded",
+    "StagedHead",
+    "ValueHead",
+    "ValueOutput",
+    "count_parameters",
+    "mask_units",
+    "nearest_width",
+    "solve_width",
+]
+
+TOLERANCE = 0.02
+"""How far a head may be from the budget, as a fraction of it."""
+
+
+@functools.cache
+def count_parameters(head: Head, features: int, contexts: int, width: int) -> int:
+    """Parameters of a head, without making it."""
+    abstract = nnx.eval_shape(
+        lambda: head.build(features, contexts, width, nnx.Rngs(0))
+    )
+    leaves = jax.tree.leaves(nnx.state(abstract, nnx.Param))
+    return sum(leaf.size for leaf in leaves)
+
+
+def nearest_width(head: Head, features: int, contexts: int, budget: int) -> int:
+    """The width at which a head's parameters come nearest to the budget.
+
+    Every head's count is linear in its width, so two counts give the line.
+    """
+    one, two = (count_parameters(head, features, contexts, w) for w in (1, 2))
+    return max(1, round(1 + (budget - one) / (two - one))) if two > one else 1
+
+
+def solve_width(head: Head, features: int, contexts: int, budget: int) -> int:
+    """The width at which a head has as many parameters as the budget.
+
+    Raises:
+      ValueError: no width comes within `TOLERANCE` of the budget.
+    """
+    width = nearest_width(head, features, contexts, budget)
+    count = count_parameters(head, features, contexts, width)
+    if abs(count - budget) > TOLERANCE * budget:
+        raise ValueError(
+            f"budget: got {budget}, which a head of kind {head.kind!r} can't meet "
+            f"(nearest: {count}); allowed: within {TOLERANCE:.0%} of what it can, or "
+            "`matched: false` for that arm"
+        )
+    return width

@@ -1,0 +1,75 @@
+"""V is contextual but not sparse: every unit is modulated smoothly.
+
+The decisive negative control. Whatever tells shards from a network has to tell them
+from this head too, else it has found context dependence and not sharding.
+"""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from shardsim.agents import layers
+from shardsim.agents.value import base
+
+
+@dataclasses.dataclass(frozen=True)
+class FiLM:
+    """Feature-wise linear modulation by a low-rank code of the features."""
+
+    kind: Literal["film"] = "film"
+    modulators: int = 4
+    """Rank of the modulation; as many as shards makes the fairest control."""
+
+    def __post_init__(self) -> None:
+        if self.modulators < 1:
+            raise ValueError(f"modulators: got {self.modulators}; allowed: at least 1")
+
+    def build(
+        self, features: int, contexts: int, width: int, rngs: nnx.Rngs
+    ) -> "FiLMHead":
+        del contexts
+        return FiLMHead(self, features, width, rngs)
+
+
+class FiLMHead(nnx.Module):
+    """V = w . relu((1 + A m) * (W z + b) + B m) + c, m = tanh(M z + d).
+
+    Reference: Perez et al., FiLM: Visual Reasoning with a General Conditioning
+    Layer, 2018.
+    """
+
+    def __init__(self, config: FiLM, features: int, width: int, rngs: nnx.Rngs) -> None:
+        self.width = width
+        self.hidden = layers.Linear(features, width, rngs=rngs)
+        self.code = layers.Linear(features, config.modulators, rngs=rngs)
+        self.scale = layers.Linear(config.modulators, width, use_bias=False, rngs=rngs)
+        self.shift = layers.Linear(config.modulators, width, use_bias=False, rngs=rngs)
+        self.kernel = nnx.Param(jnp.zeros((1, width)))
+        self.bias = nnx.Param(jnp.zeros((1,)))
+
+    @property
+    def owners(self) -> Int[Array, " U"]:
+        return jnp.zeros(self.width + 1, jnp.int32)
+
+    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
+        code = jnp.tanh(self.code(features))
+        linear = (1.0 + self.scale(code)) * self.hidden(features) + self.shift(code)
+        return jax.nn.relu(linear)[None]
+
+    def gates(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> Float[Array, " K"]:
+        del features, context
+        return jnp.ones((1,))
+
+    def __call__(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> base.ValueOutput:
+        gates = self.gates(features, context)
+        return base.assemble(
+            self.activations(features), self.kernel[...], self.bias[...], gates
+        )

@@ -1,0 +1,59 @@
+"""V with one shard for each true context, opened by hand: the positive control."""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from shardsim.agents import layers
+from shardsim.agents.value import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Planted:
+    """Shards whose gates are the world's own context, which no other head sees."""
+
+    kind: Literal["planted"] = "planted"
+
+    def build(
+        self, features: int, contexts: int, width: int, rngs: nnx.Rngs
+    ) -> "PlantedHead":
+        return PlantedHead(features, contexts, width, rngs)
+
+
+class PlantedHead(nnx.Module):
+    """V = sum_c context_c v_c(z), v_c = w_c . relu(W_c z + b_c) + d_c."""
+
+    def __init__(
+        self, features: int, contexts: int, width: int, rngs: nnx.Rngs
+    ) -> None:
+        self.contexts = contexts
+        self.width = width
+        self.hidden = layers.Linear(features, contexts * width, rngs=rngs)
+        self.kernel = nnx.Param(jnp.zeros((contexts, width)))
+        self.bias = nnx.Param(jnp.zeros((contexts,)))
+
+    @property
+    def owners(self) -> Int[Array, " U"]:
+        return jnp.repeat(jnp.arange(self.contexts), self.width + 1)
+
+    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
+        hidden = jax.nn.relu(self.hidden(features))
+        return hidden.reshape(self.contexts, self.width)
+
+    def gates(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> Float[Array, " K"]:
+        del features
+        return context
+
+    def __call__(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> base.ValueOutput:
+        gates = self.gates(features, context)
+        return base.assemble(
+            self.activations(features), self.kernel[...], self.bias[...], gates
+        )

@@ -1,0 +1,212 @@
+"""V is a bunch of gated shards: K small networks under gates read from E."""
+
+import dataclasses
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from shardsim.agents import layers
+from shardsim.agents.value import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Routing:
+    """Gradients of labelled events go to the expert they belong to.
+
+    An event is a reward; its label is its source, in the order of the world's
+    `reward_sources`, and shard r is the expert of source r. All steps of the episode
+    that lead to the event carry its label. Where it is known, that expert alone learns
+    what V is to be; the gates learn how likely each label is, and nothing else
+    (`losses.routed_loss`).
+
+    Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
+    """
+
+    labelled: float = 1.0
+    """Chance that an event comes with its label."""
+    overseen: int | None = None
+    """Context that has to be there when the event comes, for the label to be known."""
+    gate_weight: float = 0.01
+    """Weight of teaching the gates to name the label: -log of its share."""
+
+    def __post_init__(self) -> None:
+        rules = {
+            "labelled": (0 <= self.labelled <= 1, "0 to 1"),
+            "overseen": (self.overseen is None or self.overseen >= 0, "a context"),
+            "gate_weight": (self.gate_weight > 0, "more than 0"),
+        }
+        for field, (fine, allowed) in rules.items():
+            if not fine:
+                got = getattr(self, field)
+                raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Sharded:
+    """How shards are gated, added up and credited."""
+
+    kind: Literal["sharded"] = "sharded"
+    shards: int = 4
+    """K."""
+    gate: Literal["softmax", "sigmoid", "top_k"] = "softmax"
+    """softmax over shards; independent sigmoids; or the `top` largest of a softmax,
+    the others shut."""
+    top: int = 1
+    """Shards left open by `top_k`; 1 with other gates. With one and `convex` its gate
+    is always 1: nothing moves the gates."""
+    aggregation: Literal["sum", "convex", "winner"] = "sum"
+    """sum: V = sum g v; convex: gates divided by their sum; winner: V is what the
+    shard with the largest gate says."""
+    credit: Literal["through_gates", "stopped_at_gates"] = "through_gates"
+    """Whether anything moves the gates."""
+    td: Literal["joint", "per_shard"] = "joint"
+    """One TD error of the whole V, or one a shard, weighted by its share of the
+    gates: sum_k w_k (G - v_k)^2."""
+    load_balance: float = 0.0
+    """Weight of K sum_k (mean share of shard k)^2 - 1, which is 0 when all shards
+    are used alike. It can make shards that nothing else would: 0 by default."""
+    routing: Routing | None = None
+    """Whether labelled rewards teach the shard of their source alone, with td
+    'per_shard': shards made by hand, a positive control."""
+
+    def __post_init__(self) -> None:
+        rules = {
+            "shards": (self.shards >= 1, "at least 1"),
+            "top": (1 <= self.top <= max(self.shards, 1), f"1 to {self.shards}"),
+            "load_balance": (self.load_balance >= 0, "at least 0"),
+        }
+        for field, (fine, allowed) in rules.items():
+            if not fine:
+                got = getattr(self, field)
+                raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
+        if self.top != 1 and self.gate != "top_k":
+            raise ValueError(
+                f"top: got {self.top}; allowed with gate {self.gate!r}, which leaves "
+                "all shards open: 1"
+            )
+        if self.td == "per_shard" and not self.gates_sum_to_one:
+            raise ValueError(
+                f"aggregation: got 'sum' with gate {self.gate!r} and td 'per_shard'; "
+                "allowed: 'convex' or 'winner', for K shards that are each worth the "
+                "whole return can't be added up under gates that don't sum to 1"
+            )
+        if self.load_balance > 0 and not self.shares_move:
+            raise ValueError(
+                f"load_balance: got a weight; allowed: 0, for with {self._gating} no "
+                "share of the gates can be moved"
+            )
+        if self.routing is not None:
+            self._check_routing()
+
+    def _check_routing(self) -> None:
+        if self.shards == 1:
+            raise ValueError("shards: got 1; allowed with routing: at least 2")
+        if self.gate == "top_k" or not self.shares_move:
+            raise ValueError(
+                f"routing: got values; allowed: null, for with {self._gating} labels "
+                "can't teach all gates"
+            )
+        if self.load_balance > 0:
+            raise ValueError(
+                f"load_balance: got {self.load_balance}; allowed with routing, whose "
+                "gates learn from labels alone: 0"
+            )
+        if self.td == "joint":
+            raise ValueError(
+                "td: got 'joint'; allowed with routing: 'per_shard', for the error of "
+                "a sum gives a shard that no label names nothing to settle on"
+            )
+
+    @property
+    def _gating(self) -> str:
+        return (
+            f"gate {self.gate!r} (top {self.top} of {self.shards}), aggregation "
+            f"{self.aggregation!r} and credit {self.credit!r}"
+        )
+
+    @property
+    def gates_sum_to_one(self) -> bool:
+        """Whether they do in every state."""
+        some = self.gate == "top_k" and self.top < self.shards
+        return self.aggregation != "sum" or not (self.gate == "sigmoid" or some)
+
+    @property
+    def shares_move(self) -> bool:
+        """Whether a cost of the gates' shares has a gradient.
+
+        The share of the one shard that is open is always 1.
+        """
+        one_open = self.shards == 1 or (self.gate == "top_k" and self.top == 1)
+        winner = self.aggregation == "winner"
+        return self.credit == "through_gates" and not (one_open or winner)
+
+    def build(
+        self, features: int, contexts: int, width: int, rngs: nnx.Rngs
+    ) -> "ShardedHead":
+        del contexts
+        return ShardedHead(self, features, width, rngs)
+
+
+class ShardedHead(nnx.Module):
+    """V = sum_k g_k(z) v_k(z), v_k = w_k . relu(W_k z + b_k) + c_k."""
+
+    def __init__(
+        self, config: Sharded, features: int, width: int, rngs: nnx.Rngs
+    ) -> None:
+        self.config = config
+        self.width = width
+        self.hidden = layers.Linear(features, config.shards * width, rngs=rngs)
+        self.kernel = nnx.Param(jnp.zeros((config.shards, width)))
+        self.bias = nnx.Param(jnp.zeros((config.shards,)))
+        self.gate = layers.Linear(features, config.shards, rngs=rngs)
+
+    @property
+    def owners(self) -> Int[Array, " U"]:
+        return jnp.repeat(jnp.arange(self.config.shards), self.width + 1)
+
+    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
+        hidden = jax.nn.relu(self.hidden(features))
+        return hidden.reshape(self.config.shards, self.width)
+
+    def gates(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> Float[Array, " K"]:
+        del context
+        return gate(self.gate(features), self.config)
+
+    def __call__(
+        self, features: Float[Array, " D"], context: Float[Array, " C"]
+    ) -> base.ValueOutput:
+        gates = self.gates(features, context)
+        return base.assemble(
+            self.activations(features), self.kernel[...], self.bias[...], gates
+        )
+
+
+def gate(logits: Float[Array, " K"], config: Sharded) -> Float[Array, " K"]:
+    """The gates that a shard's value is multiplied by, in [0, 1].
+
+    The winner's gate is 1 and the others 0; its gradient is that of its logarithm,
+    so that credit can pass. Ties of the largest gate go to the first shard.
+    """
+    sigmoid = config.gate == "sigmoid"
+    logs = jax.nn.log_sigmoid(logits) if sigmoid else jax.nn.log_softmax(logits)
+    if config.aggregation == "winner":
+        # by logits and logarithms: gates themselves round to 0 and to 1, and tie there
+        first = jax.nn.one_hot(jnp.argmax(logits), config.shards)
+        gates = first * jnp.exp(logs - jax.lax.stop_gradient(logs))
+    elif sigmoid and config.aggregation == "convex":
+        gates = jax.nn.softmax(logs)  # a ratio, also where all gates are nearly shut
+    else:
+        gates = jax.nn.sigmoid(logits) if sigmoid else jax.nn.softmax(logits)
+    if config.gate == "top_k":
+        _, best = jax.lax.top_k(logits, config.top)
+        gates = gates * jax.nn.one_hot(best, config.shards).sum(axis=0)
+        if config.aggregation == "convex":
+            gates = gates / gates.sum()
+    if config.credit == "stopped_at_gates":
+        gates = jax.lax.stop_gradient(gates)
+    return gates

@@ -1,0 +1,64 @@
+"""Proximal policy optimisation: the baseline in which V is only a baseline.
+
+Reference: Schulman et al., Proximal Policy Optimization Algorithms, 2017; Schulman et
+al., High-Dimensional Continuous Control Using Generalized Advantage Estimation, 2016.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from shardsim.algorithms.base import Sample, chosen, normalised
+from shardsim.algorithms.hyperparameters import Hyper
+
+
+@dataclasses.dataclass(frozen=True)
+class PPO:
+    """Clipped policy gradient with generalised advantages (lambda: `td_lambda`)."""
+
+    HYPER: ClassVar[tuple[str, ...]] = ("entropy",)
+
+    kind: Literal["ppo"] = "ppo"
+    clip: float = 0.2
+    """How far a probability may move from the one that acted, as a fraction."""
+    value_clip: float | None = 0.2
+    """How far V may move from what it said; none: as far as it likes."""
+    entropy: float = 0.01
+    """Weight of the entropy of D, in nats."""
+    normalise: bool = True
+    """Whether advantages have mean 0 and deviation 1 in every minibatch."""
+
+    def __post_init__(self) -> None:
+        for field in ("clip", "value_clip"):
+            got = getattr(self, field)
+            if got is not None and not got > 0:
+                raise ValueError(f"{field}: got {got}; allowed: more than 0")
+        if not self.entropy >= 0:
+            raise ValueError(f"entropy: got {self.entropy}; allowed: at least 0")
+
+    def policy_loss(
+        self, hyper: Hyper, logits: Float[Array, "n A"], sample: Sample
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """-mean min(r A, clip(r, 1 - c, 1 + c) A) - entropy * H(D).
+
+        r = D(a|s) / D_old(a|s); A = G - V_old.
+        """
+        log_d = jax.nn.log_softmax(logits)
+        ratio = jnp.exp(
+            chosen(log_d, sample.action) - chosen(sample.logits, sample.action)
+        )
+        advantage = sample.target - sample.value
+        if self.normalise:
+            advantage = normalised(advantage)
+        clipped = jnp.clip(ratio, 1.0 - self.clip, 1.0 + self.clip)
+        gain = jnp.minimum(ratio * advantage, clipped * advantage).mean()
+        entropy = -jnp.sum(jnp.exp(log_d) * log_d, axis=-1).mean()
+        metrics = {
+            "policy_loss": -gain,
+            "entropy": entropy,
+            "clipped": jnp.mean(jnp.abs(ratio - 1.0) > self.clip, dtype=jnp.float32),
+        }
+        return -gain - hyper.entropy * entropy, metrics

@@ -1,0 +1,42 @@
+"""The plain policy gradient, with V as its baseline or with none.
+
+Reference: Williams, Simple statistical gradient-following algorithms, 1992.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from shardsim.algorithms.base import Sample, chosen
+from shardsim.algorithms.hyperparameters import Hyper
+
+
+@dataclasses.dataclass(frozen=True)
+class Reinforce:
+    """-mean (G - V) log D(a|s) - entropy * H(D); one pass over what was collected."""
+
+    HYPER: ClassVar[tuple[str, ...]] = ("entropy",)
+
+    kind: Literal["reinforce"] = "reinforce"
+    entropy: float = 0.01
+    """Weight of the entropy of D, in nats."""
+    baseline: bool = True
+    """Whether V is taken off the return; it is learnt all the same."""
+
+    def __post_init__(self) -> None:
+        if not self.entropy >= 0:
+            raise ValueError(f"entropy: got {self.entropy}; allowed: at least 0")
+
+    def policy_loss(
+        self, hyper: Hyper, logits: Float[Array, "n A"], sample: Sample
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
+        """The formula above, mean over samples."""
+        log_d = jax.nn.log_softmax(logits)
+        weight = sample.target - sample.value if self.baseline else sample.target
+        gain = jnp.mean(weight * chosen(log_d, sample.action))
+        entropy = -jnp.sum(jnp.exp(log_d) * log_d, axis=-1).mean()
+        metrics = {"policy_loss": -gain, "entropy": entropy}
+        return -gain - hyper.entropy * entropy, metrics

@@ -1,0 +1,279 @@
+"""The fixed battery of states on which every arm is read, and the reading itself.
+
+A battery is made from its own seed, before and apart from training. All conditions
+draw their levels from the same keys, so that level i of one condition is level i of
+another with only the changed fields of the world different.
+
+Symbols: N seeds, L levels, S states of a level, A actions, C contexts, K parts,
+U units. Memory of a reading: 4 bytes x N L S (U + 2K + A + 1).
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Key
+
+from shardsim.agents.action_selection import Acting, Lookahead, Prior, Search, Value
+from shardsim.agents.agent import Agent
+from shardsim.core import dynamic_programming
+from shardsim.core.jit import program
+from shardsim.core.types import Environment, Level, Params
+
+
+@dataclasses.dataclass(frozen=True)
+class BatteryConfig:
+    """Which states are looked at."""
+
+    levels: int = 32
+    """L, levels of each condition."""
+    seed: int = 1_000_003
+    """Of the battery alone; training never draws from it."""
+    conditions: dict[str, dict[str, Any]] = dataclasses.field(
+        default_factory=lambda: {"in_distribution": {}}
+    )
+    """Name of a condition -> the fields of the world that differ in it. The first
+    one is the training distribution."""
+    acting: Prior | Lookahead | Value | None = None
+    """How agents act when they are looked at; None: as in training, a search by its
+    first step. What V wants shows where V acts: one that was but a baseline has to be
+    let act. Returns, and the goal, are of the acting of training in any case."""
+
+    def __post_init__(self) -> None:
+        if self.levels < 2:
+            raise ValueError(f"levels: got {self.levels}; allowed: at least 2")
+        if not 0 <= self.seed < 2**32:  # a key keeps no more
+            raise ValueError(f"seed: got {self.seed}; allowed: 0 to 2**32 - 1")
+        if not self.conditions:
+            raise ValueError("conditions: got none; allowed: one or more")
+
+
+class Condition(NamedTuple):
+    """L levels with all their states, and the truth about them."""
+
+    levels: Level
+    """Leaves [L, ...]."""
+    table: dynamic_programming.Table
+    """Leaves [L, S, A]."""
+    optimal: Float[np.ndarray, "L S"]
+    """V* of the condition's own rewards."""
+    best: Float[np.ndarray, " L"]
+    """The most that an episode returns, from the level's start within the time limit;
+    less than V* where reward comes later, or recurs."""
+    reachable: Bool[np.ndarray, "L S"]
+    """Whether the agent can stand there while the episode goes on."""
+    context: Float[np.ndarray, "L S C"]
+    params: Params
+
+
+class Reading(NamedTuple):
+    """What N seeds of one arm say of a condition."""
+
+    value: Float[np.ndarray, "N L S"]
+    parts: Float[np.ndarray, "N L S K"]
+    gates: Float[np.ndarray, "N L S K"]
+    units: Float[np.ndarray, "N L S U"]
+    prior: Float[np.ndarray, "N L S A"]
+    """Log-probabilities of D."""
+    owners: np.ndarray
+    """[U]: the part of each unit."""
+
+
+class Judged(NamedTuple):
+    """How values become behaviour: what all measures share."""
+
+    discount: float
+    temperature: float
+    """tau of the acting; infinite where V does not steer."""
+    use_prior: bool
+    """Whether D takes part in acting."""
+    max_steps: int
+
+    @property
+    def value_acts(self) -> bool:
+        """Whether V takes part in acting."""
+        return self.temperature < float("inf")
+
+    def told(self) -> str:
+        """Who acts, in words."""
+        if not self.value_acts:
+            return "D alone"
+        who = "D and V" if self.use_prior else "V alone"
+        return f"{who} at tau = {self.temperature:g}"
+
+
+def judged(choice: Acting, discount: float, max_steps: int) -> Judged:
+    """The acting of a config, as numbers.
+
+    A search is judged as a look ahead of one step at its temperature: what it takes
+    for the policy before any deeper leaf is seen.
+    """
+    match choice:
+        case Prior():
+            return Judged(discount, float("inf"), True, max_steps)
+        case Lookahead(temperature=tau) | Search(temperature=tau):
+            return Judged(discount, tau, True, max_steps)
+        case Value(temperature=tau):
+            return Judged(discount, tau, False, max_steps)
+
+
+def build(
+    env: Environment, params: Params, config: BatteryConfig, discount: float
+) -> Condition:
+    """The levels of one condition and the truth about all their states."""
+    keys = jax.random.split(jax.random.key(config.seed), config.levels)
+    levels, table, *truth = _truth(env, discount, keys, params)
+    optimal, best, reachable, context = map(np.asarray, truth)
+    return Condition(levels, table, optimal, best, reachable, context, params)
+
+
+@functools.partial(program, static_argnums=(0, 1))
+def _truth(
+    env: Environment, discount: float, keys: Key[Array, " L"], params: Params
+) -> tuple[Level, dynamic_programming.Table, Array, Array, Array, Array]:
+    levels = jax.vmap(lambda key: env.generate(key, params))(keys)
+    table = jax.vmap(lambda level: dynamic_programming.tabulate(env, level, params))(
+        levels
+    )
+
+    def best(within: int) -> Array:
+        return jax.vmap(
+            lambda t: dynamic_programming.optimal_value(t, discount, within)
+        )(table)
+
+    optimal = best(dynamic_programming.horizon(env, discount))
+    earned = jax.vmap(lambda value, t: value[t.start])(best(env.max_steps), table)
+    reachable = jax.vmap(dynamic_programming.reachable)(table)
+    context = jax.vmap(lambda level: jax.vmap(env.context)(env.states(level)))(levels)
+    return levels, table, optimal, earned, reachable, context
+
+
+def read(env: Environment, population: Agent, condition: Condition) -> Reading:
+    """Every seed's V, parts, gates, units and D in every state of a condition."""
+    value, prior = _read(env, population, condition.levels)
+    owners = np.asarray(jax.vmap(lambda agent: agent.value.owners)(population)[0])
+    return Reading(
+        np.asarray(value.value),
+        np.asarray(value.parts),
+        np.asarray(value.gates),
+        np.asarray(value.units),
+        np.asarray(prior),
+        owners,
+    )
+
+
+@functools.partial(program, static_argnums=0)
+def _read(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
+    def state(agent: Agent, state: Any) -> tuple[Any, Array]:
+        features = agent.encoder(env.observe(state))
+        output = agent.value(features, env.context(state))
+        return output, jax.nn.log_softmax(agent.decoder(features))
+
+    def one(agent: Agent, level: Level) -> tuple[Any, Array]:
+        return jax.vmap(functools.partial(state, agent))(env.states(level))
+
+    over_levels = jax.vmap(one, in_axes=(None, 0))
+    return jax.vmap(over_levels, in_axes=(0, None))(population, levels)
+
+
+def exact_reading(condition: Condition, num_actions: int) -> Reading:
+    """V* in place of a learned V, under a uniform D: one fixed utility, N = 1."""
+    value = condition.optimal[None]
+    prior = np.full((*value.shape, num_actions), -np.log(num_actions))
+    one = np.ones_like(value)[..., None]
+    parts = value[..., None]
+    return Reading(value, parts, one, parts, prior, np.zeros(1, int))
+
+
+def q_values(
+    value: Float[np.ndarray, "... L S"], condition: Condition, discount: float
+) -> Float[np.ndarray, "... L S A"]:
+    """Q(s, a) = r + gamma (1 - terminated) V(s') in every state."""
+    table = condition.table
+    level = np.arange(value.shape[-2])[:, None, None]
+    beyond = value[..., level, np.asarray(table.successor)]
+    beyond = np.where(np.asarray(table.terminated), 0.0, beyond)
+    return np.asarray(table.reward) + discount * beyond
+
+
+def policy(
+    value: Float[np.ndarray, "... L S"],
+    prior: Float[np.ndarray, "... L S A"],
+    condition: Condition,
+    how: Judged,
+) -> Float[np.ndarray, "... L S A"]:
+    """The probabilities with which the agent acts, state by state."""
+    logits = prior if how.use_prior else np.zeros_like(prior)
+    logits = logits + q_values(value, condition, how.discount) / how.temperature
+    logits = logits - logits.max(axis=-1, keepdims=True)
+    weights = np.exp(logits)
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
+def expected_return(
+    chosen: Float[np.ndarray, "M L S A"],
+    condition: Condition,
+    discount: float,
+    steps: int,
+) -> Float[np.ndarray, "M L"]:
+    """Mean discounted return of policies from each level's start, without sampling."""
+    value = _policy_values(
+        jnp.asarray(chosen, jnp.float32), condition.table, discount, steps
+    )
+    start = np.asarray(condition.table.start)
+    return np.asarray(value)[:, np.arange(len(start)), start]
+
+
+@functools.partial(program, static_argnums=(2, 3))
+def _policy_values(
+    chosen: Array, table: dynamic_programming.Table, discount: float, steps: int
+) -> Array:
+    def one(policy: Array, level: dynamic_programming.Table) -> Array:
+        return dynamic_programming.policy_value(level, policy, discount, steps)
+
+    return jax.vmap(jax.vmap(one), in_axes=(0, None))(chosen, table)
+
+
+def return_fraction(
+    reading: Reading, condition: Condition, how: Judged
+) -> Float[np.ndarray, " N"]:
+    """Mean return over levels as a fraction of the exact optimum's.
+
+    NaN where that is not above 0: of nothing, or of a loss, there are no fractions.
+    """
+    optimum = float(condition.best.mean())
+    chosen = policy(reading.value, reading.prior, condition, how)
+    got = expected_return(chosen, condition, how.discount, how.max_steps)
+    return got.mean(axis=1) / (optimum if optimum > 0 else np.nan)
+
+
+def part_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N K"]:
+    """Mean share of the gates that each part has; all 0 where none is ever open.
+
+    Gates are normalised in every state, then averaged over the reachable ones that have
+    any open.
+    """
+    gates = reading.gates[:, condition.reachable].astype(np.float64)
+    share = gates / np.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
+    whole = share.sum(axis=1)
+    return whole / np.maximum(whole.sum(axis=-1, keepdims=True), 1e-12)
+
+
+def parts_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
+    """exp(entropy of the mean gates): 1 where one part does all, K where all share; 0
+    where none is ever open."""
+    mean = part_shares(reading, condition)
+    entropy = -np.sum(mean * np.log(np.maximum(mean, 1e-12)), axis=-1)
+    return np.where(mean.any(axis=-1), np.exp(entropy), 0.0)
+
+
+def action_gap(condition: Condition, value: np.ndarray, discount: float) -> float:
+    """Mean gap between the best action and the best worse one, ties left out."""
+    q = np.sort(q_values(value, condition, discount), axis=-1)
+    best = q[..., -1:]
+    gap = np.where(best - q > 1e-6, best - q, np.inf).min(axis=-1)
+    fine = np.isfinite(gap) & np.broadcast_to(condition.reachable, gap.shape)
+    return float(gap[fine].mean()) if fine.any() else float("nan")

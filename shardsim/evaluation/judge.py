@@ -1,0 +1,271 @@
+"""From per-seed statistics to verdicts, by rules fixed before training.
+
+The contrast of a prediction is the difference, seed by seed, between two arms that
+share everything but the head. Its axis falls into three regions: beyond the margin to
+SHARD's side, beyond it to the other side, and between. A verdict claims a region, or
+none. Symbols: N seeds.
+"""
+
+import dataclasses
+from collections.abc import Collection
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from shardsim.core import statistics
+from shardsim.evaluation import rules, sentences
+from shardsim.evaluation.measures import base
+
+Verdict = Literal["shard", "network", "unitary", "no difference", "undecided"]
+Values = dict[str, dict[str, Float[np.ndarray, " N"]]]
+"""Prediction -> arm -> one number a seed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlResult:
+    """How a control came out."""
+
+    control: rules.Bounds
+    interval: statistics.Interval
+    passed: Literal["passed", "failed", "undecided"]
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Sensitivity:
+    """What the contrast makes of shards that are there."""
+
+    arm: str
+    effect: statistics.Interval
+    verdict: Verdict
+    p: float
+    """Of the claim, two-sided; of this prediction alone."""
+    seen: bool
+    """Whether the verdict is SHARD's."""
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Judgement:
+    """What the numbers say of one prediction."""
+
+    effect: statistics.Interval
+    levels: dict[str, statistics.Interval]
+    verdict: Verdict
+    p: float
+    """Of the claim, two-sided, adjusted for the family."""
+    reason: str
+    controls: tuple[ControlResult, ...]
+    stands: bool
+    """Whether every control came out as it must, and both arms learnt their task."""
+    unlearnt: tuple[str, ...]
+    """Arms of the contrast that did not."""
+    sensitivity: Sensitivity | None
+    """None where no arm is positive by construction."""
+    among: tuple[int, ...] | None = None
+    """The seeds that are judged, where not all are; every interval is of them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Claim:
+    verdict: Verdict
+    p: float
+
+
+def judge(
+    values: Values,
+    asked: dict[str, rules.Rule],
+    level: float = 0.95,
+    missed: Collection[str] = (),
+) -> dict[str, Judgement]:
+    """Judge all predictions as one family.
+
+    Within a prediction the three regions exclude each other, so that at most one claim
+    can be true and each is tested at its own one-sided level (partitioning principle);
+    twice the smallest p bounds the chance of a false claim. Over the predictions these
+    p are adjusted by Holm's method. What is not rejected then is undecided.
+
+    Args:
+      missed: arms that have not learnt their task. No claim about them stands: what
+        two arms have alike may be that.
+
+    Raises:
+      ValueError: an arm that a rule names has no values.
+    """
+    for name, rule in asked.items():
+        for arm in rules.named(rule).values():
+            if arm not in values[name]:
+                raise ValueError(
+                    f"{name}: got no values of arm {arm!r}; allowed: "
+                    f"{', '.join(values[name])}"
+                )
+    unlearnt = {
+        name: tuple(sorted({rule.contrast.arm, rule.contrast.against} & set(missed)))
+        for name, rule in asked.items()
+    }
+    cases = {name: _case(values[name], rule) for name, rule in asked.items()}
+    claims = {name: _claim(case.values, case.rule) for name, case in cases.items()}
+    adjusted = statistics.holm([claim.p for claim in claims.values()])
+    return {
+        name: _judgement(cases[name], claim, float(p), level, unlearnt[name])
+        for (name, claim), p in zip(claims.items(), adjusted, strict=True)
+    }
+
+
+def omnibus(
+    features: dict[str, Float[np.ndarray, "N d"]], pairs: tuple[rules.Contrast, ...]
+) -> list[dict[str, Any]]:
+    """Energy distance and permutation test for each pair of arms."""
+    out = []
+    for pair in pairs:
+        test = statistics.paired_permutation_energy(
+            features[pair.arm], features[pair.against]
+        )
+        out.append({**dataclasses.asdict(pair), **test._asdict()})
+    return out
+
+
+def jsonable(data: Any) -> Any:
+    """Plain lists, dictionaries and numbers; what is not finite becomes None."""
+    if dataclasses.is_dataclass(data) and not isinstance(data, type):
+        fields = dataclasses.fields(data)
+        return {f.name: jsonable(getattr(data, f.name)) for f in fields}
+    if hasattr(data, "_asdict"):
+        return jsonable(data._asdict())
+    if isinstance(data, dict):
+        return {str(key): jsonable(inner) for key, inner in data.items()}
+    if isinstance(data, list | tuple):
+        return [jsonable(inner) for inner in data]
+    if isinstance(data, np.ndarray | np.generic):
+        return jsonable(data.tolist())
+    if isinstance(data, float):
+        return data if np.isfinite(data) else None
+    return data
+
+
+def _case(values: dict[str, np.ndarray], rule: rules.Rule) -> sentences.Case:
+    """The numbers of the seeds that the rule is about."""
+    everyone = np.arange(max(len(x) for x in values.values()))  # V* is one number
+    if rule.among is None:
+        return sentences.Case(values, rule, everyone, len(everyone))
+    x = values[rule.among.arm]
+    if rule.among.against is not None:
+        x = x - values[rule.among.against]
+    low, high = rule.among.region
+    chosen = ~((x < low) | (high < x))  # no number: its seed is named, not left out
+    exact = {arm for arm in values if arm.partition("/")[0] == base.EXACT}
+    picked = {arm: x if arm in exact else x[chosen] for arm, x in values.items()}
+    return sentences.Case(picked, rule, everyone[chosen], len(everyone))
+
+
+def _difference(values: dict[str, np.ndarray], rule: rules.Rule) -> np.ndarray:
+    return values[rule.contrast.arm] - values[rule.contrast.against]
+
+
+def _claim(values: dict[str, np.ndarray], rule: rules.Rule) -> _Claim:
+    """The claim with the smallest p, before the family is looked at."""
+    difference = _difference(values, rule)
+    if not len(difference) or not np.isfinite(difference).all():
+        return _Claim("undecided", 1.0)
+    toward, away = ("greater", "less"), ("less", "greater")
+    sides = toward if rule.direction == "greater" else away
+    edge = {"greater": rule.margin, "less": -rule.margin}
+    tested: dict[Verdict, float] = {
+        "shard": statistics.mean_p(difference, edge[sides[0]], sides[0]),  # type: ignore[arg-type]
+        "network": statistics.mean_p(difference, edge[sides[1]], sides[1]),  # type: ignore[arg-type]
+        "no difference": statistics.equivalence_p(difference, rule.margin),
+    }
+    best = min(tested, key=lambda verdict: tested[verdict])
+    p = min(1.0, 2 * tested[best])
+    if best == "no difference" and _is_unitary(values, rule):
+        best = "unitary"
+    return _Claim(best, p)
+
+
+def _is_unitary(values: dict[str, np.ndarray], rule: rules.Rule) -> bool:
+    if rule.unitary is None:
+        return False
+    low, high = rule.unitary
+    arms = (rule.contrast.arm, rule.contrast.against)
+    intervals = [statistics.mean_interval(values[arm]) for arm in arms]
+    return all(low <= i.low and i.high <= high for i in intervals)
+
+
+def _judgement(
+    case: sentences.Case,
+    claim: _Claim,
+    p: float,
+    level: float,
+    unlearnt: tuple[str, ...],
+) -> Judgement:
+    values, rule = case.values, case.rule
+    difference = _difference(values, rule)
+    effect = _interval(difference, level)
+    verdict: Verdict = claim.verdict if p < 1 - level else "undecided"
+    controls = tuple(_check(values, control, level) for control in rule.controls)
+    return Judgement(
+        effect=effect,
+        levels={arm: _interval(x, level) for arm, x in values.items()},
+        verdict=verdict,
+        p=p,
+        reason=sentences.reason(case, effect, verdict, p),
+        controls=controls,
+        stands=all(c.passed == "passed" for c in controls) and not unlearnt,
+        unlearnt=unlearnt,
+        sensitivity=_sensitivity(values, rule, level),
+        among=None if rule.among is None else tuple(case.seeds.tolist()),
+    )
+
+
+def _sensitivity(
+    values: dict[str, np.ndarray], rule: rules.Rule, level: float
+) -> Sensitivity | None:
+    """The rule, applied to an arm whose shards are known to be there."""
+    if rule.positive is None:
+        return None
+    contrast = rules.Contrast(rule.positive, rule.contrast.against)
+    made = dataclasses.replace(rule, contrast=contrast, positive=None)
+    claim = _claim(values, made)
+    effect = _interval(_difference(values, made), level)
+    verdict: Verdict = claim.verdict if claim.p < 1 - level else "undecided"
+    seen = verdict == "shard"
+    found = (
+        "shards made by hand are seen."
+        if seen
+        else f"shards made by hand are not seen ({verdict}), so that not to see any "
+        "elsewhere is no evidence against them."
+    )
+    sentence = (
+        f"{contrast.arm} less {contrast.against} is {sentences.told(effect)}: {found}"
+    )
+    return Sensitivity(contrast.arm, effect, verdict, claim.p, seen, sentence)
+
+
+def _interval(x: np.ndarray, level: float) -> statistics.Interval:
+    if len(x) and np.isfinite(x).all():
+        return statistics.mean_interval(x, level)
+    nan = float("nan")
+    return statistics.Interval(nan, nan, nan, level, len(x))
+
+
+def _check(
+    values: dict[str, np.ndarray], control: rules.Bounds, level: float
+) -> ControlResult:
+    x = values[control.arm]
+    if control.against is not None:
+        x = x - values[control.against]
+    low, high = control.region
+    found = _interval(x, level)
+    # an exact value has no interval: it is where it is; one seed has none either, and
+    # shows nothing
+    exact = control.against is None and control.arm.partition("/")[0] == base.EXACT
+    ends = (found.estimate,) * 2 if exact else (found.low, found.high)
+    passed: Literal["passed", "failed", "undecided"] = "undecided"
+    if low <= ends[0] and ends[1] <= high:
+        passed = "passed"
+    elif ends[1] < low or ends[0] > high:
+        passed = "failed"
+    told = f"{found.estimate:+.3f}" if exact else sentences.told(found)
+    sentence = f"{control.who} is {told}; it must be {control.told()}: {passed}."
+    return ControlResult(control, found, passed, sentence)

@@ -1,0 +1,87 @@
+"""P12: what happens when two contexts that were trained apart are met together."""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from shardsim.evaluation import battery
+from shardsim.evaluation.measures import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Conflict:
+    """Do bids in the conflict add up, or does the better one alone count?"""
+
+    kind: Literal["conflict"] = "conflict"
+    together: str = "conflict"
+    alone: tuple[str, str] = ("only_0", "only_1")
+
+    def __post_init__(self) -> None:
+        base.check_different("alone", self.conditions)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (self.together, *self.alone)
+
+    def measure(self, evidence: base.Evidence) -> base.Measured:
+        """R^2 of the sum less R^2 of the maximum, as accounts of the conflict.
+
+        B(s, a) = gamma V(s') less its mean over actions, in states where no action
+        ends the episode in any of the three conditions. The sum explains B_ab by
+        x B_a + y B_b, as bids that add up would have it; the maximum by x B_max, with
+        V_max = max(V_a, V_b), as the better of two outcomes would. x and y are fitted
+        for each seed. Above 0 bids add up; below 0 one outcome is picked.
+        """
+        names = self.conditions
+        tables = [evidence.conditions[name].table for name in names]
+        ends = [np.asarray(table.terminated).any(axis=-1) for table in tables]
+        mask = evidence.conditions[self.together].reachable & ~np.any(ends, axis=0)
+        values: dict[str, np.ndarray] = {}
+        details: dict[str, Any] = {}
+        for arm, readings in evidence.readings.items():
+            whole, a, b = (readings[name].value for name in names)
+            condition = evidence.conditions[self.together]
+            bids = [
+                _bids(value, condition, evidence, mask)
+                for value in (whole, a, b, np.maximum(a, b))
+            ]
+            seeds = range(len(whole))
+            added = [_fit(bids[0][n], [bids[1][n], bids[2][n]]) for n in seeds]
+            picked = [_fit(bids[0][n], [bids[3][n]]) for n in seeds]
+            sums = np.array([fit[0] for fit in added])
+            values[arm] = sums - np.array([fit[0] for fit in picked])
+            details[f"{arm}: R^2 of the sum, of the maximum"] = [
+                float(sums.mean()),
+                float(np.mean([fit[0] for fit in picked])),
+            ]
+            weights = np.mean([fit[1] for fit in added], axis=0)
+            details[f"{arm}: weights of the sum"] = [float(w) for w in weights]
+        return base.Measured(values, details)
+
+
+def _bids(
+    value: np.ndarray,
+    condition: battery.Condition,
+    evidence: base.Evidence,
+    mask: np.ndarray,
+) -> Float[np.ndarray, "N M"]:
+    q = battery.q_values(value, condition, evidence.how.discount)
+    q = q - np.asarray(condition.table.reward)
+    q = q - q.mean(axis=-1, keepdims=True)
+    return q[:, mask].reshape(len(q), -1).astype(np.float64)
+
+
+def _fit(y: np.ndarray, causes: list[np.ndarray]) -> tuple[float, np.ndarray]:
+    """R^2 about zero (all are centred) and the weights, by least squares.
+
+    0, with weights of 0, where y does not vary.
+    """
+    total = float(y @ y)
+    if total == 0.0:
+        return 0.0, np.zeros(len(causes))
+    design = np.stack(causes, axis=1)
+    weights, *_ = np.linalg.lstsq(design, y, rcond=None)
+    left = y - design @ weights
+    return 1.0 - float(left @ left) / total, weights

@@ -1,0 +1,47 @@
+"""P11: what V makes of a thing that was never reinforced."""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from shardsim.evaluation.measures import base
+
+
+@dataclasses.dataclass(frozen=True)
+class Effect:
+    """Change of V between two conditions that differ in one thing."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("known",)
+
+    kind: Literal["effect"] = "effect"
+    present: str = "with_cue"
+    absent: str = "without_cue"
+    known: tuple[str, str] = ("only_0", "only_1")
+    """Two conditions known to differ in value: the rows `arm/known`, by which a
+    control shows that the statistic can find an effect at all."""
+
+    def __post_init__(self) -> None:
+        base.check_different("absent", (self.present, self.absent))
+        base.check_different("known", self.known)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (self.present, self.absent, *self.known)
+
+    def measure(self, evidence: base.Evidence) -> base.Measured:
+        """mean |V(present) - V(absent)| / mean V*, over states reachable in both.
+
+        No number where the mean of V* is not above 0.
+        """
+        values = {}
+        for arm, readings in evidence.readings.items():
+            pairs = {arm: (self.present, self.absent), f"{arm}/known": self.known}
+            for row, (one, other) in pairs.items():
+                first, second = evidence.conditions[one], evidence.conditions[other]
+                mask = first.reachable & second.reachable
+                change = np.abs(readings[one].value - readings[other].value)
+                scale = float(first.optimal[mask].mean())
+                mean = base.masked_mean(change, mask)
+                values[row] = mean / (scale if scale > 0 else np.nan)
+        return base.Measured(values, {})

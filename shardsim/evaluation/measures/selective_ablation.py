@@ -1,0 +1,192 @@
+"""P6: switch one part of V off; does only its own behaviour go?"""
+
+import dataclasses
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from shardsim.evaluation import battery
+from shardsim.evaluation.measures import base
+
+DRAWS = 4
+"""Random orders of the groups, by whose mean S by chance is told."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectiveRemoval:
+    """Remove the part that serves one context; see what the others lose."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("random",)
+    VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed
+    kind: Literal["selective_removal"] = "selective_removal"
+    condition: str = "in_distribution"
+    parts: int = 8
+    """Into how many groups the units of a head without shards of its own are cut, by
+    how much they count for the context."""
+    replace: Literal["zero", "mean"] = "zero"
+    """What stands in for a removed unit: nothing, or its mean over the states by which
+    the part was chosen."""
+    least: float = 0.1
+    """A drop of the target below this is no removal: selectivity is then 0."""
+
+    def __post_init__(self) -> None:
+        if self.parts < 2:
+            raise ValueError(f"parts: got {self.parts}; allowed: at least 2")
+        base.check_fraction("least", self.least)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (self.condition,)
+
+    def measure(self, evidence: base.Evidence) -> base.Measured:
+        """S = (drop of target - drop of others) / (their sum), mean over contexts.
+
+        A drop is (R - R without the part) / (R - R under V = 0), clipped to [0, 1], R
+        the exact expected return in levels of one context. The groups of an arm are its
+        shards, or its units in `parts` groups; the part is the first n of them, by how
+        much more they count in the context than in the others. Every arm gets the n
+        that is best for it: with it S is largest on one half of the levels, and taken
+        on the other. No number where a half lacks a context, or there is but one.
+        `arm/random`: the same with groups in random order, mean of 4 draws: what S is
+        by chance.
+        """
+        condition = evidence.conditions[self.condition]
+        context = condition.context[:, 0].argmax(axis=-1)
+        choosing = np.arange(len(context)) % 2 == 0
+        values: dict[str, np.ndarray] = {}
+        details: dict[str, Any] = {}
+        for arm, readings in evidence.readings.items():
+            reading = readings[self.condition]
+            if _lacking(context, choosing):
+                nothing = np.full(len(reading.value), np.nan)
+                values |= {arm: nothing, f"{arm}/random": nothing}
+                continue
+            scores = _scores(reading, condition, context, choosing)
+            here = (reading, condition, context, choosing, evidence.how)
+            drops = self._drops(*here, scores)
+            values[arm] = selective(drops, self.least).mean(axis=-1)
+            draws = np.random.default_rng(0).random((DRAWS, *scores.shape))
+            by_chance = [selective(self._drops(*here, d), self.least) for d in draws]
+            values[f"{arm}/random"] = np.mean(by_chance, axis=(0, -1))
+            own = np.eye(drops.shape[-1], dtype=bool)
+            details[f"{arm}: drop of target, of others"] = [
+                float(drops[:, own].mean()),
+                float(drops[:, ~own].mean()),
+            ]
+            # a mean hides what is all in some seeds and nothing in others
+            parted = base.share(values[arm] > 0.5)
+            details[f"{arm}: share of seeds in which S > 1/2"] = parted
+        return base.Measured(values, details)
+
+    def _drops(
+        self,
+        reading: battery.Reading,
+        condition: battery.Condition,
+        context: np.ndarray,
+        choosing: np.ndarray,
+        how: battery.Judged,
+        scores: Float[np.ndarray, "N C G"],
+    ) -> Float[np.ndarray, "N C C"]:
+        """drops[n, c, d]: what context d loses when c's part is removed."""
+        contexts = np.unique(context)
+        places, groups = self._places(scores, reading.owners)
+        fill = np.zeros_like(reading.units[:, :1, :1])
+        if self.replace == "mean":
+            mask = condition.reachable & choosing[:, None]
+            fill = reading.units[:, mask].mean(axis=1)[:, None, None]
+        units = reading.units - fill
+        whole = _returns(reading.value, reading.prior, condition, how)
+        alone = _returns(np.zeros_like(reading.value), reading.prior, condition, how)
+        halves = [
+            [(context == name) & half for name in contexts]
+            for half in (choosing, ~choosing)
+        ]
+        sizes = max(groups - 1, 1)  # a lone group can only go as a whole
+        drops = np.zeros((2, sizes, len(whole), len(contexts), len(contexts)))
+        for size, c in np.ndindex(sizes, len(contexts)):
+            part = (places[:, c] <= size).astype(units.dtype)
+            gone = np.einsum("nlsu,nu->nls", units, part)
+            left = _returns(reading.value - gone, reading.prior, condition, how)
+            for half, d in np.ndindex(2, len(contexts)):
+                drops[half, size, :, c, d] = _drop(whole, left, alone, halves[half][d])
+        chosen, tested = drops
+        best = selective(chosen, self.least).argmax(axis=0)
+        return np.take_along_axis(tested, best[None, ..., None], axis=0)[0]
+
+    def _places(
+        self, scores: Float[np.ndarray, "N C G"], owners: np.ndarray
+    ) -> tuple[Int[np.ndarray, "N C U"], int]:
+        """When each unit is removed, 0 with the first group; and how many groups."""
+        order, pieces = _descending(scores), scores.shape[-1]
+        if owners.max() > 0:  # shards
+            return order[:, :, owners], pieces
+        groups = min(self.parts, pieces)
+        return order * groups // pieces, groups
+
+
+def _scores(
+    reading: battery.Reading,
+    condition: battery.Condition,
+    context: np.ndarray,
+    choosing: np.ndarray,
+) -> Float[np.ndarray, "N C G"]:
+    """How much more a shard (of a head without shards, a unit) counts in a context.
+
+    Mean |contribution| in the context less the mean in the others.
+    """
+    share = np.abs(reading.units)
+    weight = condition.reachable & choosing[:, None]
+    means = [
+        share[:, weight & (context == name)[:, None]].mean(axis=1)
+        for name in np.unique(context)
+    ]
+    mean = np.stack(means, axis=1)
+    score = mean - (mean.sum(axis=1, keepdims=True) - mean) / (len(means) - 1)
+    shards = int(reading.owners.max()) + 1
+    return score @ np.eye(shards)[reading.owners] if shards > 1 else score
+
+
+def _descending(score: np.ndarray) -> Int[np.ndarray, "..."]:
+    """The place of each in the order from the largest down."""
+    return np.argsort(np.argsort(-score, axis=-1, kind="stable"), axis=-1)
+
+
+def _lacking(context: np.ndarray, choosing: np.ndarray) -> bool:
+    """Whether there is but one context, or a half of the levels lacks one."""
+    contexts = set(context)
+    halves = set(context[choosing]), set(context[~choosing])
+    return len(contexts) < 2 or any(half != contexts for half in halves)
+
+
+def selective(
+    drops: Float[np.ndarray, "... C C"], least: float
+) -> Float[np.ndarray, "... C"]:
+    """`base.selectivity` of each context's part.
+
+    Args:
+      drops: [..., c, d]: what context d loses without the part of c.
+    """
+    target = np.einsum("...cc->...c", drops)
+    others = (drops.sum(axis=-1) - target) / (drops.shape[-1] - 1)
+    return base.selectivity(target, others, least)
+
+
+def _drop(
+    whole: np.ndarray, left: np.ndarray, alone: np.ndarray, levels: np.ndarray
+) -> Float[np.ndarray, " N"]:
+    """The share of what V gives in some levels that is lost."""
+    lost = (whole - left)[:, levels].mean(axis=1)
+    room = (whole - alone)[:, levels].mean(axis=1)
+    fine = room > 1e-6
+    return np.clip(np.where(fine, lost / np.where(fine, room, 1.0), 0.0), 0.0, 1.0)
+
+
+def _returns(
+    value: np.ndarray,
+    prior: np.ndarray,
+    condition: battery.Condition,
+    how: battery.Judged,
+) -> Float[np.ndarray, "N L"]:
+    chosen = battery.policy(value, prior, condition, how)
+    return battery.expected_return(chosen, condition, how.discount, how.max_steps)

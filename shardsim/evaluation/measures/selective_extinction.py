@@ -1,0 +1,149 @@
+"""P13: what paid in one context pays no more; does only V of that context go?"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from shardsim.evaluation import battery
+from shardsim.evaluation.measures import base
+
+
+@dataclasses.dataclass(frozen=True)
+class SelectiveExtinction:
+    """Let V of one context be unlearnt; see what V of another, not met, loses."""
+
+    ROWS: ClassVar[tuple[str, ...]] = ("same", "drop", "apart")
+    """`arm/drop`: the drop of what is extinguished, by which a control shows that there
+    was an extinction; `arm/same` below; `arm/apart`: how far the gates of both contexts
+    were apart before it, 0 to 1 (total variation of their means; 0 for one part)."""
+
+    kind: Literal["selective_extinction"] = "selective_extinction"
+    learnt: str = "acquisition"
+    """The phase after which V is whole."""
+    unlearnt: str = "extinction"
+    """The phase after which V of the extinguished context is gone."""
+    extinguished: str = "only_0"
+    """The condition that paid in the one phase and not in the other."""
+    kept: str = "only_1"
+    """The condition whose V nothing spoke against."""
+    same: str = "only_0_with_cue"
+    """Another condition of the extinguished context: the row `arm/same`, by which a
+    control shows that the statistic is 0 where there is nothing to tell apart."""
+    least: float = 0.1
+    """A drop below this is no extinction: selectivity is then 0."""
+
+    def __post_init__(self) -> None:
+        base.check_different("kept", self.conditions)
+        if self.learnt == self.unlearnt:
+            raise ValueError(
+                f"unlearnt: got {self.unlearnt!r}; allowed: another phase than learnt"
+            )
+        base.check_fraction("least", self.least)
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (self.extinguished, self.kept, self.same)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        return (self.learnt, self.unlearnt)
+
+    def measure(self, evidence: base.Evidence) -> base.Measured:
+        """S = (drop of extinguished - drop of kept) / (their sum).
+
+        A drop is 1 - (mean V after the phase `unlearnt`) / (mean V after `learnt`),
+        clipped to [0, 1], over the states that can be reached; 0 where V was not more
+        than 0. S is 0 where what should be extinguished drops by less than `least`.
+        """
+        values: dict[str, np.ndarray] = {}
+        details: dict[str, Any] = {}
+        for arm, readings in evidence.readings.items():
+            drops = {name: self._drop(evidence, arm, name) for name in self.conditions}
+            target, others = drops[self.extinguished], drops[self.kept]
+            values[arm] = base.selectivity(target, others, self.least)
+            same = base.selectivity(target, drops[self.same], self.least)
+            apart = self._apart(evidence, arm)
+            values |= {
+                f"{arm}/same": same,
+                f"{arm}/drop": target,
+                f"{arm}/apart": apart,
+            }
+            details[f"{arm}: drop of extinguished, of kept"] = [
+                float(target.mean()),
+                float(others.mean()),
+            ]
+            details[f"{arm}: mean V in kept, before and after"] = [
+                float(np.mean(self._level(evidence, arm, self.kept, phase)))
+                for phase in self.stages
+            ]
+            details[f"{arm}: return / optimum in kept, before and after"] = [
+                float(self._earned(evidence, arm, phase).mean())
+                for phase in self.stages
+            ]
+            if readings[self.kept].gates.shape[-1] > 1:
+                told = {
+                    "S": values[arm],
+                    "share of V that is kept": 1 - others,
+                    "return / optimum in kept, after": self._earned(
+                        evidence, arm, self.unlearnt
+                    ),
+                }
+                details |= _parted(arm, apart, told)
+        return base.Measured(values, details)
+
+    def _earned(
+        self, evidence: base.Evidence, arm: str, phase: str
+    ) -> Float[np.ndarray, " N"]:
+        """V is not behaviour: what the agent would earn in the kept condition."""
+        reading = evidence.stages[phase][arm][self.kept]
+        condition = evidence.conditions[self.kept]
+        return battery.return_fraction(reading, condition, evidence.how)
+
+    def _apart(self, evidence: base.Evidence, arm: str) -> Float[np.ndarray, " N"]:
+        """Total variation of the mean gates of both conditions, 0 to 1.
+
+        Where it is small no part is of one condition more than of the other.
+        """
+        found = evidence.stages[self.learnt][arm]
+        one, other = (
+            battery.part_shares(found[name], evidence.conditions[name])
+            for name in (self.extinguished, self.kept)
+        )
+        return 0.5 * np.abs(one - other).sum(axis=-1)
+
+    def _drop(
+        self, evidence: base.Evidence, arm: str, name: str
+    ) -> Float[np.ndarray, " N"]:
+        before, after = (self._level(evidence, arm, name, s) for s in self.stages)
+        there = before > 1e-6
+        left = np.where(there, after / np.where(there, before, 1.0), 1.0)
+        return np.clip(1 - left, 0.0, 1.0)
+
+    def _level(
+        self, evidence: base.Evidence, arm: str, name: str, phase: str
+    ) -> Float[np.ndarray, " N"]:
+        """Mean V; a V that rises is no drop, and not what it was either."""
+        reading = evidence.stages[phase][arm][name]
+        return base.masked_mean(reading.value, evidence.conditions[name].reachable)
+
+
+def _parted(
+    arm: str,
+    apart: Float[np.ndarray, " N"],
+    told: Mapping[str, Float[np.ndarray, " N"]],
+) -> dict[str, Any]:
+    """What the seeds whose gates are apart do, beside what the others do."""
+    far = apart > 0.5
+    return {
+        f"{arm}: distance of the gates of both before": float(apart.mean()),
+        f"{arm}: share of seeds in which it is > 1/2": base.share(far),
+        **{
+            f"{arm}: {name} in them, in the others": [
+                float(x[these].mean()) if these.any() else None for these in (far, ~far)
+            ]
+            for name, x in told.items()
+        },
+    }

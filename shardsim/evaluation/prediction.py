@@ -1,0 +1,112 @@
+"""A prediction as data: what each side expects, the statistic, and the rule.
+
+It is part of the config, so it is fixed before training and copied into the run.
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+
+from shardsim.evaluation import judge, measures, rules
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One question with what SHARD, NN and one fixed utility (UNI) expect."""
+
+    question: str
+    shard: str
+    """What "V is a bunch of gated, context-specific shards" expects."""
+    network: str
+    """What "V is a neural network" expects."""
+    unitary: str
+    """What one fixed utility expects."""
+    measure: measures.Measure
+    rule: rules.Rule
+    unitary_within: float | None = None
+    """Both arms within this of V*'s own level: that is what one utility does. None
+    where it expects what the others do, so that it can't be told from them."""
+
+    def __post_init__(self) -> None:
+        if self.unitary_within is not None and not self.unitary_within > 0:
+            raise ValueError(
+                f"unitary_within: got {self.unitary_within}; allowed: more than 0"
+            )
+        if self.unitary_within is not None and self.rule.unitary is not None:
+            raise ValueError(
+                f"unitary_within: got {self.unitary_within} with rule.unitary; "
+                "allowed: one of the two"
+            )
+        rows = measures.extra_rows(self.measure)
+        for field, name in rules.named(self.rule).items():
+            arm, slash, row = name.partition("/")
+            if field.startswith("among") and arm == measures.EXACT:
+                raise ValueError(
+                    f"rule.{field}: got {name!r}; allowed: an arm that has seeds"
+                )
+            if slash and row not in rows:
+                allowed = (
+                    ", ".join(f"ARM/{extra}" for extra in rows) or "no row but ARM"
+                )
+                raise ValueError(f"rule.{field}: got {name!r}; allowed: {allowed}")
+
+    def arms(self) -> dict[str, str]:
+        """The arms that the rule speaks of, by the field that does."""
+        named = rules.named(self.rule)
+        return {f"rule.{field}": n.partition("/")[0] for field, n in named.items()}
+
+
+def evaluate(
+    predictions: dict[str, Prediction],
+    evidence: measures.Evidence,
+    missed: Collection[str] = (),
+) -> dict[str, Any]:
+    """Measure all predictions, then judge them as one family.
+
+    Args:
+      missed: as in `judge.judge`.
+
+    Returns:
+      By prediction: its texts, its values by arm and seed, and its judgement.
+    """
+    # what several of them measure alike is measured once
+    found = {
+        measure: measure.measure(evidence)
+        for measure in {each.measure: None for each in predictions.values()}
+    }
+    measured = {name: found[each.measure] for name, each in predictions.items()}
+    asked = {
+        name: _with_unitary(prediction, measured[name].values)
+        for name, prediction in predictions.items()
+    }
+    values = {name: dict(each.values) for name, each in measured.items()}
+    judgements = judge.judge(values, asked, missed=missed)
+    return {
+        name: {
+            "question": prediction.question,
+            "shard": prediction.shard,
+            "network": prediction.network,
+            "unitary": prediction.unitary,
+            "measure": dataclasses.asdict(prediction.measure),
+            "formula": inspect.getdoc(prediction.measure.measure),
+            "rule": judge.jsonable(asked[name]),
+            "values": judge.jsonable(measured[name].values),
+            "details": judge.jsonable(measured[name].details),
+            **judge.jsonable(judgements[name]),
+        }
+        for name, prediction in predictions.items()
+    }
+
+
+def _with_unitary(prediction: Prediction, values: dict[str, np.ndarray]) -> rules.Rule:
+    """The rule with the range in which V* itself puts the statistic."""
+    if prediction.unitary_within is None:
+        return prediction.rule
+    level = float(values[measures.EXACT].mean())
+    within = prediction.unitary_within
+    return dataclasses.replace(
+        prediction.rule, unitary=(level - within, level + within)
+    )

@@ -1,0 +1,130 @@
+"""Arms: the architectures of a comparison, their widths, and what suits them not."""
+
+import dataclasses
+import re
+
+from shardsim import algorithms
+from shardsim.agents import agent as agents
+from shardsim.agents import encoders, value
+from shardsim.core import config as configs
+from shardsim.core.types import Trainable
+from shardsim.training import loop, schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmConfig:
+    """One architecture; all arms share E, D, data, keys and loop."""
+
+    head: value.Head
+    trained: bool = True
+    """False: the head stays as it was initialised (a control)."""
+    matched: bool = True
+    """Whether the head has to meet the budget of parameters; else it comes as near as
+    it can."""
+
+
+def size_arms(
+    arms: dict[str, ArmConfig], agent: agents.AgentConfig, world: Trainable
+) -> tuple[loop.Arm, ...]:
+    """Every arm with the width at which it meets the budget, or comes nearest to it.
+
+    Raises:
+      ConfigError: a head that can't meet it, or an encoder that can't be built for
+        what this world shows.
+    """
+    try:
+        encoders.count_parameters(agent.encoder, world.observation_shape)
+    except ValueError as error:
+        raise configs.ConfigError(f"agent.encoder.{error}") from None
+    sized = []
+    for name, arm in arms.items():
+        solve = value.solve_width if arm.matched else value.nearest_width
+        features, contexts = agent.encoder.features, world.num_contexts
+        try:
+            width = solve(arm.head, features, contexts, agent.budget)
+        except ValueError as error:
+            raise configs.ConfigError(f"agent.{error} (arm {name})") from None
+        sized.append(loop.Arm(name, arm.head, width, arm.trained))
+    return tuple(sized)
+
+
+def check_spelling(place: str, name: str) -> None:
+    """Names of experiments and arms are names of files."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
+        raise ValueError(
+            f"{place}: got {name!r}; allowed: letters, digits, - and _, 64 at most"
+        )
+
+
+def check_arms(
+    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
+) -> None:
+    """Refuse names, and heads that don't suit the world or the rule."""
+    for name in arms:
+        check_spelling("arms", name)
+        if name == loop.SHARED:
+            raise ValueError(f"arms: got {name!r}; allowed: names but this one")
+    trained = [name for name, arm in arms.items() if arm.trained]
+    if not trained:
+        raise ValueError("arms: got none that is trained; allowed: one or more")
+    together = len("+".join(trained))
+    if train.data == "paired" and together > 200:
+        raise ValueError(
+            f"arms: got names of {together} letters; allowed with data 'paired', whose "
+            "checkpoints have the name of all: 200"
+        )
+    if train.behaviour is not None and train.behaviour not in trained:
+        raise ValueError(
+            f"train.behaviour: got {train.behaviour!r}; allowed: {', '.join(trained)}"
+        )
+    if train.behaviour is not None and train.data == "own":
+        raise ValueError(
+            f"train.behaviour: got {train.behaviour!r}; allowed with data 'own', where "
+            "each arm acts for itself: null"
+        )
+    on_policy = isinstance(train.learn, algorithms.PPO | algorithms.Reinforce)
+    if train.data == "paired" and on_policy and len(trained) > 1:
+        raise ValueError(
+            f"train.data: got 'paired'; allowed with learn {train.learn.kind!r}: "
+            "'own', for it improves the policy that acted"
+        )
+    _check_heads(arms, world, train)
+
+
+def _check_heads(
+    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
+) -> None:
+    clipped = isinstance(train.learn, algorithms.PPO) and train.learn.value_clip
+    sources = len(world.reward_sources)
+    for name, arm in arms.items():
+        head, place = arm.head, f"arms.{name}.head"
+        if not isinstance(head, value.Sharded):
+            continue
+        if "load_balance" in train.grid and not head.shares_move:
+            raise ValueError(
+                f"train.grid.load_balance: got values; allowed: none with arm {name}, "
+                "no share of whose gates can be moved"
+            )
+        if "load_balance" in train.grid and head.routing is not None:
+            raise ValueError(
+                f"train.grid.load_balance: got values; allowed: none with arm {name}, "
+                "whose gates learn from labels alone"
+            )
+        if clipped and head.td == "per_shard":
+            raise ValueError(
+                f"{place}.td: got 'per_shard'; allowed with a value clip: 'joint', or "
+                "train.learn.value_clip: null"
+            )
+        if head.routing is None:
+            continue
+        if head.shards < sources:
+            raise ValueError(
+                f"{place}.shards: got {head.shards}; allowed with routing: at least "
+                f"one for each reward source ({', '.join(world.reward_sources)})"
+            )
+        seen = head.routing.overseen
+        if seen is not None and seen >= world.num_contexts:
+            raise ValueError(
+                f"{place}.routing.overseen: got {seen}; allowed: 0 to "
+                f"{world.num_contexts - 1}"
+            )

@@ -1,0 +1,188 @@
+"""Training alone: any world, any heads, no exact values and no verdict.
+
+What `shardsim train` reads. A run folder holds the metrics of every chunk, the weights
+and how every arm did in the end.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from shardsim.agents import action_selection, value
+from shardsim.agents import agent as agents
+from shardsim.core import config as configs
+from shardsim.evaluation.experiment import Experiment
+from shardsim.storage import run_folder
+from shardsim.training import divergence, external_envs, loop, phases, schedule, sweep
+from shardsim.training.arms import ArmConfig, check_arms, check_spelling, size_arms
+from shardsim_envs import World
+
+AnyWorld: TypeAlias = World | external_envs.Gymnax | external_envs.Gymnasium
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Everything a run of training depends on."""
+
+    name: str
+    world: AnyWorld
+    arms: dict[str, ArmConfig]
+    train: schedule.TrainConfig
+    agent: agents.AgentConfig = agents.AgentConfig()
+
+    def __post_init__(self) -> None:
+        check_spelling("name", self.name)
+        gated = any(isinstance(arm.head, value.Sharded) for arm in self.arms.values())
+        if "load_balance" in self.train.grid and not gated:
+            raise ValueError(
+                "train.grid.load_balance: got values; allowed with a sharded arm"
+            )
+        for index, phase in enumerate(self.train.phases):
+            place = f"train.phases.{index}"
+            try:
+                phases.altered(self.world, phase.world)
+            except ValueError as error:
+                raise ValueError(f"{place}.{error}") from None
+            if isinstance(self.world, World):
+                continue
+            if phase.fresh and isinstance(self.world, external_envs.Gymnasium):
+                raise ValueError(
+                    f"{place}.fresh: got True; allowed where a world is stepped on the "
+                    "host: False"
+                )
+            if phase.data == "walker":
+                raise ValueError(
+                    f"{place}.data: got 'walker'; allowed in worlds without a board: "
+                    "'agent'"
+                )
+            for name in ("observation", "masked"):
+                if getattr(phase.losses, name).any:
+                    raise ValueError(
+                        f"{place}.losses.{name}: got weights; allowed in worlds "
+                        "whose observations are not planes: none"
+                    )
+        check_arms(self.arms, self.world, self.train)
+        steers = not isinstance(self.train.acting, action_selection.Prior)
+        if isinstance(self.world, external_envs.Gymnasium) and steers:
+            raise ValueError(
+                f"train.acting: got {self.train.acting.kind!r}; allowed where a world "
+                "can't be looked ahead in: 'prior'"
+            )
+
+    def sized(self) -> tuple[loop.Arm, ...]:
+        """Every arm with the width at which it meets the budget."""
+        return size_arms(self.arms, self.agent, self.world)
+
+
+def load(folder: Path) -> Experiment | Training:
+    """What a run folder is a run of."""
+    return read(configs.read_yaml(folder / run_folder.MARK))
+
+
+def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:
+    """Refuse a file that is for the other command, by what it has or lacks."""
+    if built == "experiment" and "predictions" not in data:
+        raise configs.ConfigError(
+            f"predictions: missing in {file}; allowed: an experiment, which has some "
+            "(for a training: shardsim train)"
+        )
+    if built == "training" and "predictions" in data:
+        raise configs.ConfigError(
+            f"predictions: unknown key in {file}; allowed: a training, which has none "
+            "(for an experiment: shardsim run)"
+        )
+
+
+def read(data: dict[str, Any]) -> Experiment | Training:
+    """The experiment of a config that makes predictions, else its training."""
+    if "predictions" in data:
+        return configs.build(Experiment, data)
+    return configs.build(Training, data)
+
+
+def run(
+    training: Training, folder: Path, progress: loop.Progress
+) -> dict[str, dict[str, Any]]:
+    """Train every arm into a run folder that has been created.
+
+    Returns:
+      By arm, the reward per episode in its last chunk, a number for each seed, and the
+      update in which the seed diverged, if it did; as written to results.json.
+    """
+    began = time.perf_counter()
+
+    def nothing(arm: str, update: int, population: agents.Agent) -> dict[str, Any]:
+        del arm, update, population
+        return {}
+
+    job = loop.Job(
+        training.world,
+        training.agent,
+        training.train,
+        training.sized(),
+        folder,
+        nothing,
+        progress,
+        schedule.kept(training.train, training.world),
+    )
+    loop.run(job)
+    last = {}
+    for row in run_folder.read_lines(folder / "metrics.jsonl"):
+        if "update" in row:
+            last[row["arm"]] = row
+    arms = {
+        name: _reached(training.train, last[name])
+        for name in training.arms
+        if name in last
+    }
+    results = {
+        "name": training.name,
+        "digest": configs.digest(training),
+        "seeds": training.train.num_seeds,
+        "grid": sweep.points(training.train.grid),
+        "arms": arms,
+        "predictions": {},
+    }
+    run_folder.write_json(folder / "results.json", results)
+    seconds = {"train": time.perf_counter() - began}
+    run_folder.write_json(folder / "timing.json", seconds)
+    return arms
+
+
+def _reached(train: schedule.TrainConfig, row: dict[str, Any]) -> dict[str, Any]:
+    """Reward per episode of N elements: as it is, its mean, and that of each point.
+
+    Means are of the elements in which an episode ended, and which did not diverge; None
+    where there are none.
+    """
+    step = train.num_seeds
+    diverged = row.get("diverged", [None] * train.population)
+    pairs = zip(row["reward per episode"], diverged, strict=True)
+    reward = [got if lost is None else None for got, lost in pairs]
+    points = [reward[n : n + step] for n in range(0, len(reward), step)]
+    return {
+        "reward per episode": reward,
+        "mean": mean_of(reward),
+        "mean of each point": [mean_of(point) for point in points],
+        "diverged": diverged,
+    }
+
+
+def told(train: schedule.TrainConfig, name: str, arm: dict[str, Any]) -> str:
+    """A line on how an arm did."""
+    mean, lost = arm["mean"], arm["diverged"]
+    said = "no episode ended" if mean is None else f"{mean:.3f} reward per episode"
+    said = f"{name}: {said} in the last chunk"
+    if all(update is None for update in lost):
+        return said
+    return f"{said}; {divergence.told(train.grid, train.num_seeds, lost)}"
+
+
+def mean_of(reward: list[float | None]) -> float | None:
+    """The mean of what is there; None where nothing is."""
+    there = [x for x in reward if x is not None]
+    return float(np.mean(there)) if there else None

@@ -1,0 +1,178 @@
+"""What is refused before anything is written, and what is told of it."""
+
+import re
+
+import pytest
+
+from shardsim.core import config
+from shardsim.training import standalone
+from tests.helpers.whole_trainings import REGIMES, refused
+
+EARN = {"policy": {"encoder": 1, "decoder": 1}, "value": {"encoder": 1, "value": 1}}
+EARNING = [{"name": "a", "updates": 4, "losses": EARN}]
+LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"learn": {"kind": "ppo"}}, "acting.kind: got 'lookahead'; .*: 'prior'"),
+        (
+            {"learn": {"kind": "expert_iteration"}, "acting": {"kind": "prior"}},
+            "acting.kind: got 'prior'; .*: 'search'",
+        ),
+        (
+            {**REGIMES["reinforce"], "epochs": 2},
+            "epochs: got 2; allowed: 1 with learn 'reinforce'",
+        ),
+        (
+            {"phases": [{"name": "a", "updates": 1, "losses": EARN}]},
+            r"phases\.0\.losses\.policy: got weights with learn 'td'",
+        ),
+        (
+            {"phases": [{"name": "a", "updates": 1, "data": "stored"}]},
+            r"phases\.0\.data: got 'stored'",
+        ),
+        ({"grid": {"gamma": [0.9]}}, "grid.gamma: unknown key; allowed: learning_rate"),
+        ({"grid": {"td_lambda": [2.0]}}, "grid.td_lambda: got 2.0; allowed: 0 to 1"),
+        (
+            {"grid": {"learning_rate": [0.0]}},
+            "grid.learning_rate: got 0.0; allowed: more than 0",
+        ),
+        ({"grid": {"load_balance": [-1.0]}}, "grid.load_balance: got -1.0"),
+        (
+            {"grid": {"td_lambda": [float("nan")]}},
+            r"grid\.td_lambda\.0: got nan; .*finite",
+        ),
+        (
+            {"grid": {"temperature": [0.1]}, "acting": {"kind": "prior"}},
+            "grid.temperature: got values; allowed where V acts",
+        ),
+        ({"grid": {"td_lambda": []}}, "grid.td_lambda: got no value"),
+        (
+            {"grid": {"td_lambda": [0.5, 0.9, 0.5]}},
+            r"grid\.td_lambda: got \(0\.5, 0\.9, 0\.5\); allowed: different values",
+        ),
+        (
+            {
+                "phases": LEARNING,
+                "optimizer": {"schedule": {"warmup": 4}},
+            },
+            r"optimizer\.schedule\.warmup: got 4; allowed: less than the updates .*, 4",
+        ),
+        (
+            {**REGIMES["ppo"], "phases": LEARNING},
+            r"learn\.kind: got 'ppo'; allowed: 'td', or weights in the `policy` row",
+        ),
+        ({"grid": {"entropy": [0.1]}}, "grid.entropy: got values; .* not with learn"),
+        ({"mask_fraction": 1.0}, "mask_fraction: got 1.0; allowed: more than 0"),
+        ({"precision": "half"}, "precision: got 'half'; allowed: 'float32'"),
+        (
+            {
+                "stored": "x.npz",
+                "phases": [{"name": "a", "updates": 1, "data": "stored"}],
+            },
+            "x.npz: No such file",
+        ),
+        (
+            {"phases": [*LEARNING, {"name": "b", "updates": 2**31 - 4}]},
+            r"train\.phases: got 2147483648 updates; allowed: fewer than 2\*\*31",
+        ),
+        ({"seed": -1}, r"train\.seed: got -1; allowed: 0 to 2\*\*32 - 1"),
+        ({"seed": 2**32}, r"train\.seed: got 4294967296"),
+        (
+            {**REGIMES["ppo"], "num_envs": 1, "minibatches": 4},
+            "train.minibatches: got 4; allowed: so few that each has two samples",
+        ),
+        (
+            {**REGIMES["ppo"], "data": "paired", "phases": EARNING},
+            "train.data: got 'paired'; allowed with learn 'ppo': 'own'",
+        ),
+        (
+            {**REGIMES["reinforce"], "data": "paired", "phases": EARNING},
+            "train.data: got 'paired'; allowed with learn 'reinforce': 'own'",
+        ),
+        (
+            {"behaviour": "mlp"},
+            "train.behaviour: got 'mlp'; allowed with data 'own'",
+        ),
+        (
+            {"data": "paired", "behaviour": "nobody"},
+            "train.behaviour: got 'nobody'; allowed: mlp, sharded",
+        ),
+        (
+            {"optimizer": {"learning_rate": float("inf")}},
+            "train.optimizer.learning_rate: got inf; allowed: a finite number",
+        ),
+        (
+            {"phases": [{"name": "a", "updates": 1, "world": {"rewards": [["a"]]}}]},
+            r"phases\.0\.world\.rewards\.0\.0: got 'a'",
+        ),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    training_yaml, tmp_path, capsys, train, message
+):
+    line = refused(training_yaml(**train), tmp_path, capsys)
+    assert re.search(message, line), line
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (
+            ["--agent.encoder", "{kind: conv, budget: 3}"],
+            "agent.encoder.budget: got 3, which an encoder of kind 'conv' can't meet",
+        ),
+        (
+            ["--agent.encoder", "{kind: flat, features: 3}"],
+            "agent.encoder.features: got 3; allowed with kind 'flat'",
+        ),
+        (
+            ["--arms.sharded.head.routing", "{}", "--arms.sharded.head.shards", "1"],
+            "arms.sharded.head.shards: got 1; allowed with routing",
+        ),
+        (
+            [
+                *("--arms.sharded.head.routing", "{overseen: 9}"),
+                *("--arms.sharded.head.td", "per_shard"),
+            ],
+            "arms.sharded.head.routing.overseen: got 9; allowed: 0 to 1",
+        ),
+    ],
+)
+def test_heads_and_encoders_have_to_suit_the_world(
+    training_yaml, tmp_path, capsys, flags, message
+):
+    assert message in refused(training_yaml(), tmp_path, capsys, *flags)
+
+
+def test_an_arm_is_not_called_like_what_all_arms_share(training_yaml):
+    data = config.read_yaml(training_yaml())
+    data["arms"]["shared"] = data["arms"].pop("mlp")
+    with pytest.raises(config.ConfigError, match="arms: got 'shared'; allowed: names"):
+        config.build(standalone.Training, data)
+
+
+def test_no_grid_of_a_cost_that_moves_nothing(training_yaml):
+    data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
+    data["arms"]["sharded"]["head"]["aggregation"] = "winner"
+    with pytest.raises(config.ConfigError, match=r"grid\.load_balance: .* arm sharded"):
+        config.build(standalone.Training, data)
+
+
+def test_no_grid_of_a_cost_beside_labels(training_yaml):
+    data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
+    data["arms"]["sharded"]["head"] |= {"td": "per_shard", "routing": {}}
+    with pytest.raises(
+        config.ConfigError, match=r"grid\.load_balance: .* labels alone"
+    ):
+        config.build(standalone.Training, data)
+
+
+def test_no_gates_no_grid_of_their_cost(training_yaml):
+    data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
+    config.build(standalone.Training, data)
+    data["arms"].pop("sharded")
+    with pytest.raises(config.ConfigError, match=r"grid\.load_balance: got values"):
+        config.build(standalone.Training, data)

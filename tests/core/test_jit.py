@@ -1,0 +1,83 @@
+"""A program is `jax.jit` of a function, at a level that suits the machine."""
+
+import gc
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim.core import jit
+
+
+@jit.program
+def double(x):
+    """Twice."""
+    return 2.0 * x
+
+
+def test_a_program_is_the_function_compiled():
+    assert double(jnp.arange(3.0)).tolist() == [0.0, 2.0, 4.0]
+    assert double.__name__ == "double"
+    assert double.__doc__ == "Twice."
+    power = jit.program(lambda n, x: x**n, static_argnums=0)
+    assert power(3, jnp.float32(2.0)) == 8.0
+    text = power.compiled.lower(3, jnp.float32(2.0)).as_text()
+    assert "tensor<f32>" in text
+
+
+def test_memory_is_given_away_where_it_is_said():
+    given = jnp.arange(4.0)
+    again = jit.program(lambda x: x + 1.0, donate_argnums=0)(given)
+    assert given.is_deleted()
+    assert again.tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_garbage_is_left_while_a_program_is_made(collecting):
+    """And what was asked for before is so again, whatever happens."""
+    seen = []
+
+    def traced(x):
+        seen.append(gc.isenabled())
+        return x + 1.0 if x.ndim else x.no_such_thing
+
+    made = jit.program(traced)
+    before = gc.isenabled()
+    (gc.enable if collecting else gc.disable)()
+    try:
+        assert made(jnp.arange(2.0)).tolist() == [1.0, 2.0]
+        assert gc.isenabled() == collecting
+        ahead = made.ahead(jnp.arange(3.0))
+        assert ahead(jnp.arange(3.0)).tolist() == [1.0, 2.0, 3.0]
+        assert gc.isenabled() == collecting
+        with pytest.raises(AttributeError):
+            made(jnp.float32(0.0))
+        assert gc.isenabled() == collecting
+    finally:
+        (gc.enable if before else gc.disable)()
+    assert seen == [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("backend", "flags", "level"),
+    [
+        ("cpu", "", 2),
+        ("cpu", "--xla_backend_optimization_level=0", None),
+        ("gpu", "", None),
+        ("tpu", "", None),
+    ],
+)
+def test_the_level_is_that_of_the_machine(monkeypatch, backend, flags, level):
+    """The second on CPUs, where XLA_FLAGS asks for none; elsewhere the compiler's."""
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    seen = []
+    plain = jax.jit
+    monkeypatch.setattr(
+        jax, "jit", lambda f, **how: seen.append(how) or plain(f, **how)
+    )
+    found = jit.program(jnp.sin)(np.float32(0.0))
+    assert found == 0.0
+    (how,) = seen
+    assert how == {"compiler_options": level and {jit.LEVEL: level}}

@@ -1,0 +1,233 @@
+"""Intervals cover, tests keep their level, distances are distances."""
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shardsim.core import statistics
+
+FEW = 2_000
+
+
+def test_interval_by_hand():
+    got = statistics.mean_interval(np.array([1.0, 2.0, 3.0, 6.0]))
+    assert got.estimate == 3.0
+    assert got.n == 4
+    assert got.low < 3.0 < got.high
+
+
+def test_equal_numbers_and_one_number():
+    same = statistics.mean_interval(np.full(5, 2.5))
+    assert (same.low, same.high) == (2.5, 2.5)
+    alone = statistics.mean_interval(np.array([2.5]))
+    assert alone.estimate == 2.5
+    assert np.isnan(alone.low)
+    assert statistics.mean_p(np.array([9.0]), 0.0, "greater") == 1.0
+
+
+def test_the_interval_is_about_as_wide_as_student_s():
+    x = np.random.default_rng(0).normal(size=8)
+    got = statistics.mean_interval(x)
+    half = scipy.stats.t.ppf(0.975, 7) * x.std(ddof=1) / np.sqrt(8)
+    assert got.high - got.low == pytest.approx(2 * half, rel=0.12)
+
+
+@pytest.mark.parametrize(("draw", "least"), [("normal", 0.93), ("exponential", 0.87)])
+def test_the_interval_covers_the_mean_of_eight_seeds(draw, least):
+    """0.95 is asked for; long tails cost a little, as with any interval of a mean."""
+    rng = np.random.default_rng(1)
+    samples = getattr(rng, draw)(size=(1500, 8))
+    true = {"normal": 0.0, "exponential": 1.0}[draw]
+    hit = [
+        i.low <= true <= i.high
+        for i in (statistics.mean_interval(x, resamples=FEW) for x in samples)
+    ]
+    assert least < np.mean(hit) < 0.975
+
+
+@pytest.mark.parametrize(
+    ("draw", "n", "most"),
+    [("normal", 8, 0.04), ("exponential", 8, 0.13), ("exponential", 20, 0.1)],
+)
+def test_no_difference_is_seldom_claimed_of_what_is_at_the_margin(draw, n, most):
+    """0.025 is asked for; README tells what a long tail over seeds makes of it."""
+    rng = np.random.default_rng(2)
+    mean = {"normal": 0.0, "exponential": 1.0}[draw]
+    samples = getattr(rng, draw)(size=(1500, n)) - mean + 1.5
+    p = [statistics.mean_p(x, 1.5, "less", FEW) for x in samples]
+    assert np.mean(np.array(p) < 0.025) < most
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
+def test_the_interval_of_very_few_seeds_covers_too(n):
+    """A bootstrap alone covers .51, .77, .88, .92, .94 of the time."""
+    rng = np.random.default_rng(10 + n)
+    found = [
+        statistics.mean_interval(x, resamples=FEW) for x in rng.normal(size=(1000, n))
+    ]
+    assert np.mean([i.low <= 0 <= i.high for i in found]) > 0.93
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 8])
+def test_claims_of_very_few_seeds_keep_their_level(n):
+    """By a bootstrap alone it is .12 at n = 4: all on one side is one in 16."""
+    rng = np.random.default_rng(20 + n)
+    samples = rng.normal(size=(1500, n))
+    p = [
+        min(statistics.mean_p(x, 0.0, side, FEW) for side in ("greater", "less"))
+        for x in samples
+    ]
+    assert np.mean(2 * np.array(p) < 0.05) < 0.065
+
+
+def test_features_that_are_no_numbers_show_nothing():
+    x = np.random.default_rng(9).normal(size=(4, 3))
+    broken = x.copy()
+    broken[1, 2] = np.nan
+    got = statistics.paired_permutation_energy(broken, x)
+    assert np.isnan([got.distance, got.ratio, got.p]).all()
+
+
+def test_a_plain_percentile_interval_would_not_cover():
+    """The negative control: why the level is raised."""
+    rng = np.random.default_rng(2)
+    hit = []
+    for x in rng.normal(size=(800, 8)):
+        low, high = np.quantile(statistics._means(x, FEW, 0), [0.025, 0.975])
+        hit.append(low <= 0 <= high)
+    assert np.mean(hit) < 0.92
+
+
+def test_p_and_interval_agree():
+    rng = np.random.default_rng(3)
+    for x in rng.normal(0.5, 1, size=(30, 8)):
+        interval = statistics.mean_interval(x)
+        p = statistics.mean_p(x, 0.0, "greater")
+        if abs(interval.low) > 0.03:
+            assert (p < 0.025) == (interval.low > 0)
+
+
+def test_p_keeps_its_level_and_has_power():
+    rng = np.random.default_rng(4)
+    null = [
+        statistics.mean_p(x, 0.0, "greater", FEW) for x in rng.normal(size=(800, 8))
+    ]
+    assert np.mean(np.array(null) < 0.05) < 0.07
+    alternative = [
+        statistics.mean_p(x, 0.0, "greater", FEW)
+        for x in rng.normal(1.5, 1, size=(100, 8))
+    ]
+    assert np.mean(np.array(alternative) < 0.05) > 0.9
+
+
+def test_equivalence_needs_both_sides():
+    near = np.array([0.01, -0.02, 0.015, -0.01, 0.0, 0.005, -0.005, 0.01])
+    assert statistics.equivalence_p(near, 0.1) < 0.01
+    assert statistics.equivalence_p(near + 0.1, 0.1) > 0.3
+    assert statistics.equivalence_p(near - 0.2, 0.1) > 0.9
+
+
+def test_holm_by_hand():
+    got = statistics.holm([0.01, 0.04, 0.03])
+    np.testing.assert_allclose(got, [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(statistics.holm([0.9, 0.8]), [1.0, 1.0])
+
+
+def test_energy_distance_by_hand():
+    x, y = np.array([[0.0], [0.0]]), np.array([[3.0], [3.0]])
+    assert statistics.energy_distance(x, y) == pytest.approx(6.0)
+    assert statistics.energy_distance(x, x) == pytest.approx(0.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6))
+def test_energy_distance_is_positive_and_symmetric(seed):
+    rng = np.random.default_rng(seed)
+    x, y = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
+    one, two = statistics.energy_distance(x, y), statistics.energy_distance(y, x)
+    assert one == pytest.approx(two)
+    assert one > -1e-9
+
+
+def test_the_permutation_test_finds_a_shift_and_keeps_its_level():
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(8, 5))
+    moved = statistics.paired_permutation_energy(x, x + 3)
+    assert moved.p == pytest.approx(2 / 256)
+    assert moved.ratio > 1.5
+    p = []
+    for _ in range(200):
+        shared = rng.normal(size=(6, 1, 4))
+        pair = shared + rng.normal(size=(6, 2, 4))
+        p.append(statistics.paired_permutation_energy(pair[:, 0], pair[:, 1]).p)
+    assert np.mean(np.array(p) <= 0.05) < 0.09
+
+
+def test_arms_that_are_the_same_do_not_differ():
+    x = np.random.default_rng(7).normal(size=(8, 3))
+    same = statistics.paired_permutation_energy(x, x)
+    assert same.distance == pytest.approx(0, abs=1e-9)
+    assert same.p == 1.0
+    assert same.ratio == pytest.approx(1.0)
+
+
+def test_many_seeds_are_sampled_and_the_identity_counts():
+    rng = np.random.default_rng(8)
+    x = rng.normal(size=(16, 2))
+    got = statistics.paired_permutation_energy(x, x + 5, permutations=500)
+    assert 1 / 500 <= got.p < 0.02
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_is_refused_by_place(bad):
+    x = np.array([1.0, bad, 2.0])
+    with pytest.raises(ValueError, match="at 1; allowed: finite"):
+        statistics.mean_interval(x)
+    with pytest.raises(ValueError, match="allowed: one number a seed"):
+        statistics.mean_p(np.zeros((2, 2)), 0.0, "less")
+    with pytest.raises(ValueError, match="allowed: that of x"):
+        statistics.paired_permutation_energy(np.zeros((2, 2)), np.zeros((3, 2)))
+
+
+def test_levels_sides_and_features_that_are_none_are_refused():
+    x = np.arange(5.0)
+    for level in (0.0, 1.0, 95):
+        with pytest.raises(ValueError, match=f"level: got {level}; allowed: between 0"):
+            statistics.mean_interval(x, level)
+    with pytest.raises(ValueError, match="side: got 'up'; allowed: greater, less"):
+        statistics.mean_p(x, 1.0, "up")
+    for shape in ((0, 2), (3,)):
+        with pytest.raises(ValueError, match=r"x: got shape .*; allowed: features of"):
+            statistics.paired_permutation_energy(np.zeros(shape), np.zeros(shape))
+
+
+def test_a_share_by_hand_and_by_another_hand():
+    """Of 0 of 8 the upper end is 1 - .025^(1/8); else scipy's own exact interval."""
+    assert statistics.share_interval(0, 8) == (0.0, pytest.approx(1 - 0.025 ** (1 / 8)))
+    assert statistics.share_interval(8, 8) == (pytest.approx(0.025 ** (1 / 8)), 1.0)
+    for count, n, level in ((9, 20, 0.95), (1, 3, 0.9), (0, 1, 0.95), (7, 7, 0.8)):
+        its = scipy.stats.binomtest(count, n).proportion_ci(level, "exact")
+        got = statistics.share_interval(count, n, level)
+        assert got == pytest.approx((its.low, its.high))
+    for count, n in ((-1, 4), (5, 4), (0, 0)):
+        with pytest.raises(ValueError, match=f"count: got {count} of {n}; allowed"):
+            statistics.share_interval(count, n)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
+def test_a_share_lies_in_its_interval_often_enough(share):
+    """Summed over all outcomes, no draws: at least 95 %, whatever the share is."""
+    ends = [statistics.share_interval(count, 20) for count in range(21)]
+    held = [low <= share <= high for low, high in ends]
+    chance = scipy.stats.binom.pmf(np.arange(21), 20, share)
+    assert chance[held].sum() >= 0.95
+
+
+def test_what_no_seed_did_some_may_do():
+    """Of 8 draws none is of a kind that 31.2 % are, 5 % of the time."""
+    assert statistics.unseen_share(8) == pytest.approx(0.3123, abs=1e-4)
+    assert statistics.unseen_share(20) == pytest.approx(0.1391, abs=1e-4)
+    assert (1 - statistics.unseen_share(13, 0.9)) ** 13 == pytest.approx(0.1)
+    assert statistics.unseen_share(1) == pytest.approx(0.95)

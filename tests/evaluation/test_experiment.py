@@ -1,0 +1,152 @@
+"""Experiments: what is wrong is named, and what they make of their fields."""
+
+from pathlib import Path
+
+import pytest
+
+from shardsim.core import config
+from shardsim.evaluation import experiment
+
+QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ("--arms.sharded.head.shards 0", "arms.sharded.head.shards: got 0"),
+        ("--train.num-seeds many", "train.num_seeds: got 'many'"),
+        ("--train.num-sedes 3", "train.num_sedes: unknown key"),
+        (
+            "--train.devices 3",
+            "train.devices: got 3; allowed: a divisor of num_seeds, 8",
+        ),
+        (
+            "--train.minibatches 3",
+            "train.minibatches: got 3; allowed: a divisor of num_steps, 16",
+        ),
+        ("--train.phases []", "train.phases: got (); allowed: one or more"),
+        ("--train.behaviour nobody", "train.behaviour: got 'nobody'; allowed: mlp"),
+        ("--world.size 1", "world.size: got 1"),
+        ("--omnibus.conditions []", "omnibus.conditions: got none; allowed: one or"),
+        (
+            "--omnibus.contrast.against sharded",
+            "omnibus.contrast.against: got 'sharded'; allowed: another arm",
+        ),
+        (
+            "--omnibus.contrast.arm exact",
+            "omnibus.contrast.arm: got 'exact'; allowed: mlp, sharded",
+        ),
+        (
+            "--predictions.P6.rule.among {arm: nobody, at_least: 0}",
+            "predictions.P6.rule.among.arm: got 'nobody'; allowed: mlp, sharded, film, "
+            "planted, untrained",
+        ),
+        (
+            "--predictions.P6.rule.among {arm: film/none, at_least: 0}",
+            "predictions.P6.rule.among.arm: got 'film/none'; allowed: ARM/random",
+        ),
+        (
+            "--omnibus.references [{arm: sharded, against: mlp}]",
+            "omnibus.references: got one twice; allowed: different ones",
+        ),
+        (
+            "--predictions.P6.rule.controls [{arm: mlp, against: '', at_least: 0}]",
+            "predictions.P6.rule.controls.0.against: got ''; allowed: mlp, sharded",
+        ),
+        (
+            "--predictions.P6.rule.positive nobody",
+            "predictions.P6.rule.positive: got 'nobody'; allowed: mlp, sharded",
+        ),
+        (
+            "--predictions.P19.rule.unitary [0, 1]",
+            "predictions.P19.unitary_within: got 0.05 with rule.unitary; allowed: one",
+        ),
+        ("--world.kind maze", "world.kind: got 'maze'; allowed: context_fruits"),
+        (
+            "--train.phases.1.world {size: 9}",
+            "train.phases.1.world.size: unknown key; allowed: rewards, shown, cue",
+        ),
+        (
+            "--train.phases.1.world {shown: [[5]]}",
+            "train.phases.1.world.shown: got ((5,),); allowed: one or more non-empty",
+        ),
+        (
+            "--battery.conditions.conflict {cue_probability: 2}",
+            "battery.conditions.conflict.world.cue_probability: got 2.0; allowed: 0 to",
+        ),
+        (
+            "--battery.seed 4294967296",
+            "battery.seed: got 4294967296; allowed: 0 to 2**32 - 1",
+        ),
+        (
+            "--predictions.P6.rule.contrast.arm nobody",
+            "predictions.P6.rule.contrast.arm: got 'nobody'; allowed: mlp, sharded",
+        ),
+        (
+            "--predictions.P11.measure.present nowhere",
+            "predictions.P11.measure: got condition 'nowhere'; allowed: in",
+        ),
+        ("--agent.budget 100", "agent.budget: got 100, which a head of kind 'mlp'"),
+        (
+            "--battery.acting {kind: search}",
+            "battery.acting.kind: got 'search'; allowed: prior, lookahead, value",
+        ),
+        (
+            "--battery.acting {kind: value, temperature: -1}",
+            "battery.acting.temperature: got -1.0; allowed: more than 0",
+        ),
+        (
+            "--train.acting.temperature 0",
+            "train.acting.temperature: got 0.0; allowed: more than 0",
+        ),
+    ],
+)
+def test_what_is_wrong_in_an_experiment_is_named(flags, line):
+    words = flags.split(" ", 1)
+    data = config.override(config.read_yaml(QUICKSTART), words)
+    with pytest.raises(config.ConfigError) as caught:
+        config.build(experiment.Experiment, data).sized()
+    text = str(caught.value)
+    assert text.startswith(line)
+    assert "\n" not in text
+
+
+def made(*flags):
+    data = config.override(config.read_yaml(QUICKSTART), flags)
+    return config.build(experiment.Experiment, data)
+
+
+PRIOR = ("--train.acting", "{kind: prior}")
+
+
+def test_agents_are_looked_at_as_they_act_or_as_the_battery_says():
+    assert made().looked_at == made().acts
+    alone = made(*PRIOR, "--battery.acting", "{kind: value, temperature: 0.3}")
+    assert alone.acts.told() == "D alone"
+    assert alone.looked_at.told() == "V alone at tau = 0.3"
+    assert (alone.looked_at.temperature, alone.looked_at.use_prior) == (0.3, False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (
+            PRIOR,
+            "battery.acting: got none, and training has 'prior'; allowed with "
+            "predictions.P6.measure 'selective_removal', which asks what V does to "
+            "acting: lookahead, value",
+        ),
+        (
+            ("--battery.acting", "{kind: prior}"),
+            "battery.acting: got 'prior'; allowed with predictions.P6.measure",
+        ),
+    ],
+)
+def test_what_v_does_to_acting_is_not_asked_where_it_does_nothing(flags, line):
+    """Of new runs; one that is there can be read and judged anew."""
+    found = made(*flags)
+    with pytest.raises(config.ConfigError) as caught:
+        experiment.check_new(found)
+    assert str(caught.value).startswith(line)
+    experiment.check_there(found)
+    experiment.check_new(made(*PRIOR, "--battery.acting", "{kind: value}"))

@@ -1,0 +1,39 @@
+"""Measures give no number, or are refused, where there is nothing to measure."""
+
+import numpy as np
+import pytest
+
+from shardsim.evaluation import measures
+from shardsim.evaluation.measures import two_goals
+
+
+def test_without_enough_squares_there_is_no_number():
+    few = two_goals._coefficients(np.arange(4.0), np.ones((4, 4)))
+    assert np.isnan(few).all()
+    flat = two_goals._coefficients(np.ones(9), np.arange(36.0).reshape(9, 4))
+    assert (flat == 0).all()
+    assert np.isnan(two_goals._mean(np.zeros((2, 0)))).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: measures.Agreement(shifted="in_distribution"), "shifted: got"),
+        (lambda: measures.Agreement(tie=1.0), "tie: got 1.0; allowed: 0 to less"),
+        (lambda: measures.Effect(absent="with_cue"), "absent: got"),
+        (lambda: measures.Effect(known=("only_0", "only_0")), "known: got"),
+        (lambda: measures.Conflict(alone=("only_0", "only_0")), "alone: got"),
+        (lambda: measures.Conflict(alone=("only_0", "conflict")), "alone: got"),
+        (lambda: measures.SelectiveRemoval(least=2.0), "least: got 2.0; allowed: 0"),
+        (lambda: measures.SelectiveExtinction(least=-1.0), "least: got -1.0; allowed"),
+        (lambda: measures.SelectiveExtinction(kept="only_0"), "kept: got"),
+        (lambda: measures.SelectiveExtinction(same="only_1"), "kept: got"),
+        (
+            lambda: measures.SelectiveExtinction(unlearnt="acquisition"),
+            "unlearnt: got 'acquisition'; allowed: another phase",
+        ),
+    ],
+)
+def test_what_measures_nothing_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

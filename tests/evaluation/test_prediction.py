@@ -1,0 +1,71 @@
+"""Predictions are measured and judged as one family."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from shardsim.evaluation import measures, prediction, rules
+from shardsim.evaluation.measures import base
+
+NOISE = np.linspace(-0.01, 0.01, 8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """Says what each arm is at, and that it was asked."""
+
+    shift: float = 0.0
+    asked: list = dataclasses.field(default_factory=list, compare=False)
+
+    def measure(self, evidence):
+        """The level."""
+        self.asked.append(self.shift)
+        values = {arm: level + self.shift + NOISE for arm, level in evidence.items()}
+        return base.Measured(values, {})
+
+
+def question(measure, arm):
+    return prediction.Prediction(
+        "?",
+        "yes",
+        "no",
+        "no",
+        measure,
+        rules.Rule(rules.Contrast(arm, "mlp"), "greater", 0.2),
+        unitary_within=0.1,
+    )
+
+
+def test_v_star_has_no_seeds_to_be_chosen_by():
+    rule = rules.Rule(
+        rules.Contrast("a", "mlp"),
+        "greater",
+        0.2,
+        among=rules.Bounds("b", measures.EXACT, at_least=0.0),
+    )
+    asked = question(Level(), "a")
+    with pytest.raises(ValueError, match=r"rule\.among\.against: got 'exact'"):
+        dataclasses.replace(asked, rule=rule)
+
+
+def test_what_several_measure_alike_is_measured_once():
+    asked = []
+    same, other = Level(asked=asked), Level(0.5, asked)
+    levels = {"mlp": 0.0, "a": 0.05, "b": 0.9, measures.EXACT: 0.0}
+    found = prediction.evaluate(
+        {
+            "P1": question(same, "a"),
+            "P2": question(Level(asked=asked), "b"),
+            "P3": question(other, "b"),
+        },
+        levels,
+    )
+    assert asked == [0.0, 0.5]
+    assert [entry["verdict"] for entry in found.values()] == [
+        "unitary",
+        "shard",
+        "shard",
+    ]
+    assert found["P3"]["levels"]["mlp"]["estimate"] == 0.5
+    assert found["P1"]["values"] == found["P2"]["values"]

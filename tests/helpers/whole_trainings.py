@@ -1,0 +1,43 @@
+"""Trainings and experiments from config, run to their end or refused."""
+
+from shardsim import cli
+from shardsim.storage import run_folder
+
+
+def ran(path, out, *flags):
+    assert cli.main(["train", str(path), "--out", str(out), *flags]) == 0
+    return run_folder.read_json(out / "results.json")
+
+
+def answers(folder, asked):
+    """Whether the folder of a run answers every prediction, for every arm."""
+    found = run_folder.read_json(folder / "results.json")
+    assert set(found["predictions"]) == set(asked.predictions)
+    for entry in found["predictions"].values():
+        assert entry["verdict"] in (
+            "shard",
+            "network",
+            "unitary",
+            "no difference",
+            "undecided",
+        )
+        assert set(entry["values"]) >= {*asked.arms, "exact"}
+        assert all(len(x) in (1, 2) for x in entry["values"].values())
+
+
+def refused(path, tmp_path, capsys, *flags):
+    out = tmp_path / "refused"
+    assert cli.main(["train", str(path), "--out", str(out), *flags]) == 2
+    assert not out.exists()
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+REGIMES = {
+    "expert_iteration": {
+        "learn": {"kind": "expert_iteration"},
+        "acting": {"kind": "search", "simulations": 2},
+    },
+    "ppo": {"learn": {"kind": "ppo"}, "acting": {"kind": "prior"}, "minibatches": 2},
+    "reinforce": {"learn": {"kind": "reinforce"}, "acting": {"kind": "prior"}},
+}

@@ -1,0 +1,229 @@
+"""CDE: what it finds is what is read; the cases where that means nothing are said."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim.inspection.concepts import cde, readouts
+
+M, D = 128, 6
+KEYS = jax.random.split(jax.random.key(0), 4)
+W = np.array([0.6, 0.0, 0.8, 0.0, 0.0, 0.0], np.float32)
+
+
+def linear(h):
+    """V = w . h: one output, linear."""
+    return h @ jnp.asarray(W, h.dtype)
+
+
+def rich(h):
+    """Three outputs: the concept is read from h_0, the rest from h_2 and h_3."""
+    return jnp.stack([jnp.tanh(h[0]), h[2] * jnp.tanh(h[0]), h[3]])
+
+
+def planted(seed=0):
+    """Pairs that differ in h_0, h_1 (unread) and in noise of what is not read."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.normal(size=(2, M, D))
+    b[:, 2:4] = a[:, 2:4]
+    a[:, :2] += 1.5
+    b[:, :2] -= 1.5
+    return a.astype(np.float32), b.astype(np.float32)
+
+
+def pairwise(found):
+    rows = np.asarray(found.basis)[:, 0]
+    return np.abs(rows @ rows.T)[np.triu_indices(len(rows), 1)]
+
+
+def test_swap_loss_by_hand():
+    # V = 2 h_0 + h_1; swapping h_0 of (1, 1) and (0, 0) gives 2 and 1 for 3 and 0
+    def read(h):
+        return 2 * h[0] + h[1]
+
+    a, b = jnp.ones((1, 2)), jnp.zeros((1, 2))
+    first = jnp.array([[1.0, 0.0]])
+    assert cde.swap_loss(first, read, readouts.squared, a, b) == pytest.approx(1.0)
+    # a unit vector u swaps u (u . c), c = (1, 1): V moves by (w.u)(u.c) of 3
+    u = jnp.array([[0.6, 0.8]])
+    want = (3 - 2.0 * 1.4) ** 2
+    got = cde.swap_loss(u, read, readouts.squared, a, b)
+    assert got == pytest.approx(want, rel=1e-4)
+
+
+def test_kl_by_hand():
+    # softmax of (log 3, 0) is (3/4, 1/4), of (0, 0) is (1/2, 1/2)
+    one, other = jnp.array([np.log(3.0), 0.0]), jnp.zeros(2)
+    assert readouts.symmetric_kl(one, other) == pytest.approx(np.log(3) / 4, rel=1e-5)
+    assert readouts.symmetric_kl(one, one + 5) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_all_directions_swap_everything_and_none_nothing():
+    a, b = planted()
+    whole = jnp.eye(D, dtype=jnp.float32)
+    assert cde.swap_loss(whole, rich, readouts.squared, a, b) < 1e-10
+    apart = jax.vmap(rich)(a) - jax.vmap(rich)(b)
+    want = np.mean(np.sum(np.square(apart), 1))
+    none = jnp.zeros((1, D))
+    got = cde.swap_loss(none, rich, readouts.squared, a, b)
+    assert got == pytest.approx(float(want), rel=1e-5)
+    turned = jnp.array([[0.6, 0.8, 0, 0, 0, 0], [-0.8, 0.6, 0, 0, 0, 0]])
+    same = cde.swap_loss(whole[:2], rich, readouts.squared, a, b)
+    got = cde.swap_loss(turned, rich, readouts.squared, a, b)
+    assert got == pytest.approx(float(same), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_what_is_read_is_found_from_every_start():
+    a, b = planted()
+    found = cde.fit_many(rich, a, b, KEYS)
+    assert np.abs(found.basis[:, 0, 0]).min() > 0.999
+    assert (found.loss < 1e-4 * found.untouched).all()
+    assert not found.degenerate.any()
+    assert not found.ambiguous.any()
+    assert (found.read_rank == 3).all()
+    assert (found.pair_rank == 4).all()
+    # the unread copy of the concept, which the class means show, is not
+    assert np.abs(found.basis[:, 0, 1]).max() < 0.05
+    first = jax.tree.map(lambda part: part[0], found)
+    assert "degenerate" not in first.summary()
+
+
+@pytest.mark.slow
+def test_logits_are_swapped_by_kl():
+    a, b = planted()
+    found = cde.fit_many(rich, a, b, KEYS[:2], distance=readouts.symmetric_kl)
+    # three logits have two differences that count
+    assert (found.read_rank == 3).all()
+    assert np.abs(found.basis[:, 0, 0]).min() > 0.99
+
+
+@pytest.mark.parametrize("concept", [0, 4])
+def test_a_linear_value_gives_its_own_weights_for_any_concept(concept):
+    # pairs differ in h_0, which w reads, or in h_4, which it does not
+    rng = np.random.default_rng(concept)
+    a, b = rng.normal(size=(2, M, D)).astype(np.float32)
+    a[:, concept] += 3
+    found = cde.fit_many(linear, a, b, KEYS)
+    assert np.abs(np.asarray(found.basis)[:, 0] @ W).min() > 0.9999
+    assert found.degenerate.all()
+    assert (found.read_rank == 1).all()
+    assert (found.read_cosine > 0.9999).all()
+    assert (found.read_loss < 1e-10 * found.untouched).all()
+    assert pairwise(found).min() > 0.9999
+    first = jax.tree.map(lambda part: part[0], found)
+    assert "degenerate: any concept" in first.summary()
+    assert "ambiguous" not in first.summary()
+
+
+def test_pairs_that_differ_along_one_direction_leave_it_open():
+    # (w . u)(u . c) = w . c has a whole surface of solutions
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(M, D)).astype(np.float32)
+    c = np.array([1.0, 1.0, 0.5, -1.0, 0.0, 0.5], np.float32)
+    found = cde.fit_many(linear, a + c, a, KEYS)
+    assert (found.loss < 1e-6 * found.untouched).all()
+    ways = np.asarray(found.basis)[:, 0]
+    np.testing.assert_allclose((ways @ W) * (ways @ c), W @ c, atol=1e-3)
+    assert found.ambiguous.all()
+    assert found.degenerate.all()
+    assert pairwise(found).min() < 0.9
+    first = jax.tree.map(lambda part: part[0], found)
+    assert "ambiguous" in first.summary()
+
+
+@pytest.mark.slow
+def test_two_directions_solve_what_reads_two():
+    def two(h):
+        return jnp.stack([h[0], jnp.sin(h[2])])
+
+    a, b = np.random.default_rng(0).normal(size=(2, M, D)).astype(np.float32)
+    found = cde.fit(two, a, b, KEYS[0], k=2)
+    assert found.degenerate
+    assert found.loss < 1e-4 * found.untouched
+    np.testing.assert_allclose(found.basis @ found.basis.T, np.eye(2), atol=1e-5)
+    assert np.sum(np.square(found.basis[:, [0, 2]])) > 1.99
+
+
+@pytest.mark.slow
+def test_destruction_wipes_the_concept_and_spares_the_rest():
+    a, b = planted()
+    controls = np.concatenate([a, b])
+    # the controls keep h_3, so that wiping h_0 is the cheaper way
+    objective = cde.destruction(controls, weight=0.1)
+    found = cde.fit(rich, a, b, KEYS[0], objective=objective)
+    assert abs(found.basis[0, 0]) > 0.99
+    before = objective(jnp.zeros((1, D)), rich, readouts.squared, a, b)
+    assert found.loss < 0.3 * before
+    with pytest.raises(ValueError, match="weight: got -1"):
+        cde.destruction(controls, weight=-1)
+
+
+def test_pairs_that_do_not_differ_keep_the_start():
+    a, _ = planted()
+    found = cde.fit(rich, a, a, KEYS[0])
+    assert found.untouched == 0
+    assert found.loss == 0
+    assert found.ambiguous
+    np.testing.assert_allclose(jnp.linalg.norm(found.basis), 1.0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_batch_and_one_pair():
+    a, b = planted()
+    found = cde.fit(rich, a, b, KEYS[0], batch=32)
+    assert abs(found.basis[0, 0]) > 0.98
+    one = cde.fit(rich, a[:1], b[:1], KEYS[0])
+    assert one.ambiguous
+    assert one.loss < 1e-3 * one.untouched
+
+
+@pytest.mark.slow
+def test_double_precision():
+    a, b = planted()
+    with jax.enable_x64(True):
+        key = jax.random.key(0)
+        found = cde.fit(rich, a.astype(float), b.astype(float), key)
+        assert found.basis.dtype == np.float64
+        assert abs(found.basis[0, 0]) > 0.999
+
+
+@pytest.mark.slow
+def test_slopes_of_a_read_out():
+    # V = w . h: J' 2 J = 2 w w'; logits are blind to what moves them alike
+    a, b = planted()
+    got = readouts.moment(linear, readouts.squared, a, b)
+    np.testing.assert_allclose(got, 2 * np.outer(W, W), atol=1e-4)
+
+    def alike(h):
+        return jnp.stack([h[0] + h[1], h[1]])
+
+    got = readouts.moment(alike, readouts.symmetric_kl, a, b)
+    rows, rank = readouts.leading(got, 1)
+    assert rank == 1
+    assert abs(rows[0, 0]) == pytest.approx(1.0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"a": np.zeros(3)}, r"a: got shape \(3,\)"),
+        ({"b": np.zeros((4, 2))}, r"b: got shape \(4, 2\); allowed: \(3, 2\)"),
+        ({"a": np.full((3, 2), np.nan)}, "a: got 6 numbers"),
+        ({"b": np.full((3, 2), np.inf)}, "b: got 6 numbers"),
+        ({"k": 3}, "k: got 3; allowed: at most 2"),
+        ({"k": 0}, "k: got 0; allowed: at least 1"),
+        ({"steps": 0}, "steps: got 0"),
+        ({"batch": 0}, "batch: got 0"),
+        ({"rate": 0.0}, "rate: got 0.0; allowed: above 0"),
+    ],
+)
+def test_bad_input_is_named(change, message):
+    given = {"a": np.zeros((3, 2)), "b": np.zeros((3, 2))} | change
+    a, b = given.pop("a"), given.pop("b")
+    for fit in (cde.fit, cde.fit_many):
+        with pytest.raises(ValueError, match=message):
+            functools.partial(fit, linear, a, b, KEYS, **given)()

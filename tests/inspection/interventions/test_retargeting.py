@@ -1,0 +1,129 @@
+"""Retargeting: a planted goal feature moves the agent, an idle one doesn't."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim.inspection.interventions import graph, retargeting
+
+# the agent goes where h says the goal is; h_2 is idle
+MODEL = graph.graph(
+    {
+        "h": lambda s: s["input"],
+        "out": lambda s: s["h"][1] - s["h"][0],
+    }
+)
+STATES = jnp.array([[1.0, 0.0, 0.0], [3.0, 0.0, 0.0]])
+PLACED = STATES.at[:, 1].set(4.0)
+GOAL = jnp.array([False, True, False])
+IDLE = jnp.array([False, False, True])
+
+
+def score(record):
+    return record.outputs["out"].mean()
+
+
+def retarget(mask, magnitudes=(0.0, 2.0, 4.0)):
+    return retargeting.retarget(
+        MODEL, STATES, PLACED, "h", mask, jnp.array(magnitudes), score
+    )
+
+
+def test_the_planted_feature_by_hand():
+    found = retarget(GOAL)
+    assert found.scores.tolist() == [-2, 0, 2]
+    assert (found.absent, found.placed) == (-2, 2)
+    assert found.share.tolist() == [0, 0.5, 1]
+    assert (
+        "score -2 without, 2 at magnitude 4, 2 with the real thing" in found.summary()
+    )
+
+
+def test_an_idle_feature_moves_nobody():
+    assert retarget(IDLE).share.tolist() == [0, 0, 0]
+
+
+def test_a_clamp_that_changes_nothing_warns():
+    with pytest.warns(UserWarning, match="h: its patch changed nothing"):
+        retarget(GOAL, (0.0,))
+
+
+def test_without_room_the_share_is_nan():
+    found = retargeting.retarget(
+        MODEL, STATES, STATES, "h", GOAL, jnp.array([1.0]), score
+    )
+    assert jnp.isnan(found.share).all()
+    assert found.scores == -1
+
+
+def test_a_thing_is_moved_on_its_plane_alone():
+    board = jnp.arange(18, dtype=jnp.uint8).reshape(3, 3, 2)
+    moved = retargeting.move_plane(board, 1, (2, 0))
+    assert moved.dtype == jnp.uint8
+    assert (moved[:, :, 0] == board[:, :, 0]).all()
+    assert moved[:, :, 1].tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
+
+
+def test_cells_of_a_map_by_hand():
+    # stride 2, kernel 3, padding 1: middles at 0, 2, 4
+    where = [
+        retargeting.map_cell((c, c), (3, 3), (2, 2), (1, 1), (3, 3))[0]
+        for c in range(6)
+    ]
+    assert where == [0, 1, 1, 2, 2, 2]
+    assert retargeting.map_cell((4, 1), (5, 5), (1, 1)) == (4, 1)
+    # kernel 2, no padding, stride 2: unit 1 sees cells 2 and 3
+    assert retargeting.map_cell((2, 3), (3, 3), (2, 2), kernel=(2, 2)) == (1, 1)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 3])
+def test_a_unit_is_the_nearest_to_the_cell(padding):
+    middles = np.arange(4) * 3 - padding + (5 - 1) / 2
+    for cell in range(12):
+        at, _ = retargeting.map_cell(
+            (cell, 0), (4, 4), (3, 3), (padding, padding), (5, 5)
+        )
+        assert abs(middles[at] - cell) == abs(middles - cell).min()
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda: retarget(~(GOAL | ~GOAL)), "mask: got nothing that is true"),
+        (lambda: retarget(GOAL[:2]), r"mask: got shape \(2,\)"),
+        (lambda: retarget(GOAL, (jnp.nan,)), "magnitudes: got 1 numbers"),
+        (
+            lambda: retargeting.retarget(
+                MODEL, STATES, PLACED[:1], "h", GOAL, jnp.ones(1), score
+            ),
+            r"placed: got \[1, 2\] samples",
+        ),
+        (
+            lambda: retargeting.retarget(
+                MODEL, STATES, PLACED * jnp.nan, "h", GOAL, jnp.ones(1), score
+            ),
+            "placed: got 6 numbers that are not finite",
+        ),
+        (
+            lambda: retargeting.retarget(
+                MODEL, STATES, PLACED, "g", GOAL, jnp.ones(1), score
+            ),
+            "site: got 'g'; allowed: h, out",
+        ),
+        (
+            lambda: retargeting.move_plane(jnp.ones((2, 2, 1)), 1, (0, 0)),
+            "plane: got 1; allowed: 0",
+        ),
+        (
+            lambda: retargeting.move_plane(jnp.ones((2, 2, 1)), 0, (0, 2)),
+            r"cell\[1\]: got 2; allowed: 0, 1",
+        ),
+        (
+            lambda: retargeting.map_cell((0, 0), (1, 1), (0, 1)),
+            "strides: got 0; allowed: at least 1",
+        ),
+    ],
+)
+def test_bad_input_is_named(act, message):
+    with pytest.raises(ValueError, match=message):
+        act()

@@ -1,0 +1,173 @@
+"""Rank alone can't tell shards from smooth modulation; the spread of |cos| can."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from shardsim.agents import value
+from shardsim.inspection.shards import context_gradients, dictionary
+
+CONTEXTS, FEATURES, STATES = 60, 16, 20
+
+
+def weights(kind, seed=0):
+    """How contexts mix three directions."""
+    rng = np.random.default_rng(seed)
+    return {
+        "gate": np.eye(3)[np.arange(CONTEXTS) % 3],
+        "mixture": rng.normal(size=(CONTEXTS, 3)),
+        "free": np.ones((CONTEXTS, 3)),
+    }[kind]
+
+
+def stack(kind, seed=0):
+    axes = np.linalg.qr(np.random.default_rng(seed).normal(size=(FEATURES, 3)))[0]
+    return (weights(kind, seed) @ axes.T).astype(np.float32)
+
+
+def measured(kind, noise=0.05):
+    rng = np.random.default_rng(1)
+    gradients = np.repeat(stack(kind), STATES, axis=0)
+    gradients = gradients + noise * rng.normal(size=gradients.shape)
+    labels = np.repeat(np.arange(CONTEXTS), STATES)
+    return context_gradients.fit(gradients.astype(np.float32), labels, CONTEXTS)
+
+
+def test_rank_alone_cannot_tell_shards_from_modulation():
+    gate, mixture, free = (measured(k) for k in ("gate", "mixture", "free"))
+    assert gate.rank == pytest.approx(3, abs=0.1)
+    assert mixture.rank == pytest.approx(3, abs=0.25)
+    assert free.rank == pytest.approx(1, abs=0.02)
+    assert gate.bimodality > 0.95
+    assert mixture.bimodality < 0.45
+    assert free.bimodality < 0.05
+    assert float(gate.same + gate.apart) > 0.95
+    assert float(mixture.same + mixture.apart) < 0.2
+    assert gate.same == pytest.approx(19 / 59, abs=0.01)
+
+
+@pytest.mark.slow
+def test_by_hand():
+    """Contexts e1, e1, 2 e2: s^2 are 2 and 4, so the rank is 36 / 20."""
+    rows = np.float32([[1, 0], [1, 0], [1, 0], [1, 0], [0, 3], [0, 1]])
+    got = context_gradients.fit(rows, np.array([0, 0, 1, 1, 2, 2]), 3)
+    np.testing.assert_allclose(got.gradients, [[1, 0], [1, 0], [0, 2]])
+    assert got.counts.tolist() == [2, 2, 2]
+    assert got.rank == pytest.approx(1.8)
+    assert got.unit_rank == pytest.approx(9 / 5)
+    assert got.cosines.tolist() == [1, 0, 0]
+    assert got.same == pytest.approx(1 / 3)
+    assert got.apart == pytest.approx(2 / 3)
+    assert got.bimodality == pytest.approx(1)
+    # halves: e1, e1, 3 e2 and e1, e1, e2
+    assert got.noise == pytest.approx(1 / 6)
+    assert got.noise_rank == pytest.approx(1)
+    assert got.clean_rank == pytest.approx(25 / 13)
+    np.testing.assert_allclose(got.reliability, 1)
+    assert "3 contexts: effective rank 1.80" in got.summary()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "index"),
+    [([0, 1, 1, 0], 1), ([0.4] * 5, 0), ([0.25, 0.75], 1 / 4), ([1, 1], 0), ([0], 0)],
+)
+def test_bimodality_by_hand(numbers, index):
+    assert context_gradients.bimodality(jnp.float32(numbers)) == pytest.approx(
+        index, abs=1e-6
+    )
+
+
+def test_noise_makes_rank_and_the_halves_say_so():
+    noisy = measured("free", noise=6.0)
+    assert noisy.rank > 2
+    assert noisy.clean_rank < 0.8 * noisy.rank
+    assert noisy.noise > 0.3
+    assert noisy.noise_rank > 8
+    assert measured("free", noise=0.0).noise == 0
+    assert measured("free").reliability.min() > 0.95
+    assert noisy.reliability.mean() < 0.9
+
+
+def test_order_of_states_and_names_of_contexts_don_t_matter():
+    labels = np.array([1, 0, 1, 0, 2, 2])
+    rows = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    one = context_gradients.fit(rows, labels, 3)
+    other = context_gradients.fit(rows, np.array([2, 1, 0])[labels], 3)
+    for field in ("rank", "unit_rank", "clean_rank", "noise", "bimodality"):
+        np.testing.assert_allclose(
+            getattr(one, field), getattr(other, field), rtol=1e-5
+        )
+
+
+@pytest.mark.slow
+def test_whitened_products_outlive_any_change_of_features():
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        features, gradients = rng.normal(size=(50, 4)), rng.normal(size=(9, 4))
+        change = rng.normal(size=(4, 4))
+        one = context_gradients.whitened(jnp.asarray(gradients), jnp.asarray(features))
+        other = context_gradients.whitened(
+            jnp.asarray(gradients @ np.linalg.inv(change)),
+            jnp.asarray(features @ change.T),
+        )
+        np.testing.assert_allclose(one @ one.T, other @ other.T, rtol=1e-6)
+        assert context_gradients.fit(one, np.arange(9) % 2, 2).rank.dtype == np.float64
+
+
+def test_gradients_of_a_head():
+    head = value.Linear().build(3, 1, 1, nnx.Rngs(0))
+    head.kernel.set_value(jnp.float32([[1, 2, 3]]))
+    got = context_gradients.value_gradients(head, jnp.ones((4, 3)), jnp.zeros((4, 1)))
+    np.testing.assert_allclose(got, np.tile([1, 2, 3], (4, 1)))
+
+
+@pytest.mark.slow
+def test_lines_and_planes_part_at_mixtures(key):
+    """The planted case and its control: the gap at 3 atoms."""
+    gate, mixture = (dictionary.fit(key, stack(k)) for k in ("gate", "mixture"))
+    np.testing.assert_allclose(gate.plane[2], 0, atol=1e-5)
+    np.testing.assert_allclose(mixture.plane[2], 0, atol=1e-5)
+    assert gate.gap[2] < 1e-4
+    assert mixture.gap[2] > 0.1
+    for got in (gate, mixture):
+        assert (got.gap >= -1e-5).all()
+        assert (np.diff(got.lines) <= 1e-5).all()
+    owner = np.asarray(gate.owner[2]).reshape(-1, 3)
+    assert (owner == owner[:1]).all()
+    assert len(set(owner[0])) == 3
+    assert "3 atoms lose 0.000, 3 dimensions 0.000" in gate.summary()
+
+
+@pytest.mark.slow
+def test_planes_are_those_of_the_singular_values(key):
+    rows = stack("mixture")
+    for table in (rows, rows[:5]):
+        got = dictionary.fit(key, table, (1, 2), restarts=5)
+        power = np.square(np.linalg.svd(table, compute_uv=False))
+        lost = 1 - np.cumsum(power)[:2] / power.sum()
+        np.testing.assert_allclose(got.plane, lost, atol=1e-5)
+        np.testing.assert_allclose(got.lines[0], got.plane[0], atol=1e-3)
+
+
+def test_bad_input_is_named(key):
+    rows, labels = np.ones((4, 2), np.float32), np.array([0, 0, 1, 1])
+    with pytest.raises(ValueError, match=r"contexts: got shape \(3,\)"):
+        context_gradients.fit(rows, labels[:3], 2)
+    with pytest.raises(ValueError, match="gradients: got 8 numbers"):
+        context_gradients.fit(rows * np.nan, labels, 2)
+    with pytest.raises(ValueError, match="number: got 1"):
+        context_gradients.fit(rows, labels, 1)
+    with pytest.raises(ValueError, match="contexts: got numbers from 1 to 2"):
+        context_gradients.fit(rows, labels + 1, 2)
+    with pytest.raises(ValueError, match="states of context 1: got 1"):
+        context_gradients.fit(rows[:3], labels[:3], 2)
+    with pytest.raises(ValueError, match="stack: got only zeros"):
+        dictionary.fit(key, 0 * rows, (1,))
+    with pytest.raises(ValueError, match="counts: got 5"):
+        dictionary.fit(key, rows, (5,))
+    with pytest.raises(ValueError, match="stack: got shape"):
+        dictionary.fit(key, rows[0])
+    with pytest.raises(ValueError, match="gradients: got shape"):
+        context_gradients.whitened(rows, np.ones((4, 3)))

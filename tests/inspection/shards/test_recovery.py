@@ -1,0 +1,182 @@
+"""Planted shards are recovered; smooth modulation is not taken for them."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim.agents import value
+from shardsim.inspection.shards import distillation, recovery, refits
+
+# most of it is compiling
+pytestmark = pytest.mark.slow
+
+ROWS, FEATURES, COUNTS = 3_000, 6, (1, 2, 3, 4)
+
+
+def table(kind):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, FEATURES))
+    says, cues = rng.normal(size=(2, 3, FEATURES))
+    if kind == "planted":
+        y = (x @ says.T)[np.arange(ROWS), np.argmax(x @ cues.T, axis=1)]
+    else:
+        y = (np.tanh(x @ cues.T / FEATURES**0.5) * (x @ says.T)).sum(axis=1)
+    return x.astype(np.float32), (7 + 3 * y).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    key = jax.random.key(0)
+    return {k: recovery.fit(key, *table(k), COUNTS) for k in ("planted", "smooth")}
+
+
+def test_three_planted_gates_are_found(fitted):
+    got = fitted["planted"]
+    assert got.knee == 3
+    assert got.found
+    assert got.shards.best[2] > got.shards.best[0] + 0.2
+    assert got.shards.best[2] > got.network.best[2] + 0.02
+    assert got.stability[2] > 0.95
+    assert got.gate_entropy[2] < 0.4 < 0.9 < got.usage_entropy[2]
+    assert got.gate_entropy[0] == 0
+    assert got.summary().startswith("shards recovered: knee at 3")
+
+
+def test_smooth_modulation_is_not_taken_for_shards(fitted):
+    """The control: shards fit it, no better than others and not the same ones twice."""
+    got = fitted["smooth"]
+    assert not got.found
+    assert got.stability[2] < fitted["planted"].stability[2] - 0.1
+    assert got.gate_entropy[2] > fitted["planted"].gate_entropy[2] + 0.2
+    assert got.summary().startswith("shards not recovered")
+
+
+def test_the_parts_add_up_and_controls_are_no_smaller(fitted):
+    got = fitted["planted"]
+    np.testing.assert_allclose(
+        got.value, (got.gates * got.parts).sum(-1), rtol=1e-4, atol=1e-3
+    )
+    np.testing.assert_allclose(got.gates.sum(-1), 1, atol=1e-4)
+    for size, count in enumerate(COUNTS):
+        assert not got.gates[size, :, count:].any()
+    shards = np.asarray(got.shards.parameters)
+    for control in (got.network, got.film):
+        assert (control.parameters >= got.shards.parameters).all()
+        assert (np.asarray(control.parameters) < 1.35 * shards).all()
+    y = table("planted")[1][np.asarray(got.tested)]
+    said = np.asarray(got.value)[2, np.asarray(got.tested)]
+    r2 = 1 - np.mean((said - y) ** 2) / y.var()
+    assert got.shards.best[2] == pytest.approx(r2, abs=1e-3)
+    assert int(got.tested.sum()) == ROWS // 4
+    best = got.shards.train.argmax(1)
+    np.testing.assert_allclose(
+        got.shards.best, got.shards.held_out[jnp.arange(4), best]
+    )
+    np.testing.assert_allclose(
+        got.advantage, got.shards.best - np.maximum(got.network.best, got.film.best)
+    )
+
+
+@pytest.mark.parametrize(
+    "head", [value.Sharded(shards=3), value.MLP(), value.FiLM(modulators=3)], ids=str
+)
+def test_what_a_smaller_model_lacks_never_comes_back(head, key):
+    """Trained for a while, the cut units and parts still say nothing."""
+    sizes = distillation.Sizes(
+        head, 4, jnp.array([2, 4]), jnp.array([1, 3]), jnp.array([0, 0])
+    )
+    x, y = (jnp.asarray(a) for a in table("smooth"))
+    y = (y - y.mean()) / y.std()
+    graph, states = distillation.fit(key, sizes, x, y, 2, 20, 32, 0.1)
+    if isinstance(head, value.Sharded):
+        gates = distillation.ask(graph, states, x[:50])[1].reshape(2, 2, 50, 3)
+        assert not gates[0, :, :, 1:].any()
+        assert gates[1].all()
+        return
+    kernels = np.asarray(states["hidden"]["kernel"][...]).reshape(2, 2, FEATURES, 4)
+    assert not kernels[0, :, :, 2:].any()
+    assert kernels[0, :, :, :2].all()
+    assert kernels[1].all()
+    if isinstance(head, value.FiLM):
+        codes = np.asarray(states["code"]["kernel"][...]).reshape(2, 2, FEATURES, 3)
+        assert not codes[0, :, :, 1:].any()
+        assert codes[1].all()
+
+
+def test_competition_by_hand():
+    """One part: half the squared error. Two: the better one is what counts."""
+    y, sd = jnp.float32([1.0]), jnp.float32(0.1)
+    one = distillation.apart(jnp.float32([[1]]), jnp.float32([[3]]), y, sd)
+    assert one == pytest.approx(2.0)
+    gates, parts = jnp.float32([[0.5, 0.5]]), jnp.float32([[1, 9]])
+    two = distillation.apart(gates, parts, y, sd)
+    assert two == pytest.approx(0.01 * np.log(2), rel=1e-4)
+    shut = distillation.apart(jnp.float32([[1, 0]]), jnp.float32([[3, 1]]), y, sd)
+    assert shut == pytest.approx(2.0)
+    slope = jax.grad(distillation.apart)(jnp.float32([[1, 0]]), parts, y, sd)
+    assert jnp.isfinite(slope).all()
+
+
+def test_the_first_step_of_adam_by_hand():
+    """Its size is the rate, whatever the slope."""
+    zero = {"w": jnp.zeros(2)}
+    slopes = {"w": jnp.float32([5, -0.01])}
+    moved, first, second = distillation.adam(
+        zero, slopes, zero, zero, jnp.float32(0), jnp.float32(0.1)
+    )
+    np.testing.assert_allclose(moved["w"], [-0.1, 0.1], rtol=1e-4)
+    np.testing.assert_allclose(first["w"], [0.5, -0.001], rtol=1e-5)
+    np.testing.assert_allclose(second["w"], [0.025, 1e-7], rtol=1e-5)
+
+
+def test_matching_ignores_order_constants_and_dead_parts():
+    rows = np.random.default_rng(0).normal(size=(50, 3)) * [3, 1, 0]
+    assert refits.matched(rows, rows[:, [2, 0, 1]] + [1, 2, 3]) == pytest.approx(1)
+    assert refits.matched(rows, -rows) < 0.5
+    other = np.random.default_rng(1).normal(size=(50, 3))
+    assert abs(refits.matched(rows, other)) < 0.6
+    assert refits.matched(0 * rows, rows) == 1
+    half = np.stack([rows[:, 0], other[:, 0], other[:, 1]], axis=1)
+    size = rows.std(0)
+    kept = refits.matched(rows, half)
+    assert kept >= size[0] / size.sum() - 0.1
+
+
+def test_one_restart_shows_no_stability():
+    x, y = (jnp.asarray(a[:40]) for a in table("planted"))
+    sizes = distillation.Sizes(
+        value.Sharded(shards=2), 4, jnp.array([4]), jnp.array([2]), jnp.array([0])
+    )
+    fitted = distillation.fit(jax.random.key(0), sizes, x, y, 1, 2, 8, 0.1)
+    assert np.isnan(refits.stability((2,), fitted, jnp.ones((1, 1)), x)).all()
+
+
+def test_whole_groups_are_held_out(key):
+    groups = np.repeat(np.arange(8), 5)
+    tested = recovery._held_out(key, 40, groups, 0.25)
+    assert tested.sum() == 10
+    assert len(set(groups[tested])) == 2
+    assert not set(groups[tested]) & set(groups[~tested])
+
+
+def test_bad_input_is_named(key):
+    x, y = table("planted")
+    with pytest.raises(ValueError, match=r"values: got shape \(3,\)"):
+        recovery.fit(key, x, y[:3])
+    with pytest.raises(ValueError, match="rows of features: got 5"):
+        recovery.fit(key, x[:5], y[:5])
+    with pytest.raises(ValueError, match="values: got 3000 numbers"):
+        recovery.fit(key, x, y * np.nan)
+    with pytest.raises(ValueError, match="values: got the same in all rows"):
+        recovery.fit(key, x, 0 * y)
+    with pytest.raises(ValueError, match="restarts: got 1; allowed: at least 2"):
+        recovery.fit(key, x, y, restarts=1)
+    with pytest.raises(ValueError, match="columns of features: got 0"):
+        recovery.fit(key, x[:, :0], y)
+    with pytest.raises(ValueError, match=r"counts: got \(3, 2\)"):
+        recovery.fit(key, x, y, (3, 2))
+    with pytest.raises(ValueError, match=r"held_out: got 1\.0"):
+        recovery.fit(key, x, y, held_out=1.0)
+    with pytest.raises(ValueError, match="groups: got shape"):
+        recovery.fit(key, x, y, groups=np.zeros(3))

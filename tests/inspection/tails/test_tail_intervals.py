@@ -1,0 +1,179 @@
+"""Intervals over clusters: a twin, what they must not depend on, real coverage."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+
+from shardsim.inspection.tails import shapes, tail_intervals
+
+CLUSTERS, EACH = 20, 10
+N = CLUSTERS * EACH
+CLUSTER = jnp.arange(N) // EACH
+ONES = jnp.ones(N)
+
+
+@pytest.fixture(scope="module")
+def excess():
+    return jax.jit(
+        lambda x, w, c: tail_intervals.of_excess(x, w, c, CLUSTERS),
+    )
+
+
+def drawn(seed, *size):
+    rng = np.random.default_rng(seed)
+    return jnp.asarray(rng.laplace(size=size or N), jnp.float32)
+
+
+@pytest.mark.slow
+def test_student_is_scipy_s():
+    for level in (0.75, 0.975):
+        for degrees in (1.0, 3.5, 199.0):
+            got = tail_intervals.student_quantile(level, jnp.float32(degrees))
+            want = scipy.stats.t.ppf(level, degrees)
+            assert float(got) == pytest.approx(want, rel=1e-4)
+
+
+def test_the_ends_of_the_excess_are_the_jackknife_s(excess):
+    """The infinitesimal jackknife: half a percent of a cluster more, and less."""
+    x = np.asarray(drawn(0), np.float64)
+
+    def log_k(weights):
+        return np.log(kurtosis(x, np.repeat(weights, EACH)) - 1)
+
+    def kurtosis(x, w):
+        away = x - np.average(x, weights=w)
+        return np.average(away**4, weights=w) / np.average(away**2, weights=w) ** 2
+
+    pulls = np.array(
+        [(log_k(1 + 5e-3 * e) - log_k(1 - 5e-3 * e)) / 1e-2 for e in np.eye(CLUSTERS)]
+    )
+    error = np.sqrt((pulls**2).sum())
+    worth = (pulls**2).sum() ** 2 / (pulls**4).sum() - 1
+    k = kurtosis(x, np.ones(N)) - 1
+    t = [scipy.stats.t.ppf(0.975, df) for df in (CLUSTERS - 1, max(worth, 1))]
+    want = k * np.exp(-t[0] * error) - 2, k / (1 - t[1] * error) - 2
+    got = excess(jnp.asarray(x, jnp.float32), ONES, CLUSTER)
+    np.testing.assert_allclose(got, want, rtol=2e-3, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_copies_are_no_evidence(excess):
+    """Ten copies of each of twenty numbers say what the twenty say."""
+    few = drawn(1, CLUSTERS)
+    first = jnp.zeros(N).at[::EACH].set(1)
+    copies = jnp.repeat(few, EACH)
+    got = excess(copies, ONES, CLUSTER)
+    np.testing.assert_allclose(got, excess(copies, first, CLUSTER), rtol=1e-4)
+    # taken one by one they would look like much more
+    alone = tail_intervals.of_excess(copies, ONES, jnp.arange(N), N)
+    assert float(jnp.ptp(alone)) < 0.6 * float(jnp.ptp(got))
+
+
+def test_scale_shift_and_names_change_nothing(excess):
+    x = drawn(2)
+    plain = excess(x, ONES, CLUSTER)
+    np.testing.assert_allclose(excess(7 - 3 * x, ONES, CLUSTER), plain, rtol=1e-3)
+    np.testing.assert_allclose(
+        excess(x, ONES, CLUSTERS - 1 - CLUSTER), plain, rtol=1e-3
+    )
+    assert float(plain[0]) < float(shapes.excess(x, ONES)) < float(plain[1])
+
+
+def percentiles(x):
+    """The interval that would be had by drawing clusters again."""
+    powers = np.asarray(x, np.float64).reshape(CLUSTERS, EACH, 1) ** np.arange(5)
+    taken = np.random.default_rng(0).multinomial(
+        CLUSTERS, np.full(CLUSTERS, 1 / CLUSTERS), 200
+    )
+    n, s1, s2, s3, s4 = (taken @ powers.sum(axis=1)).T
+    m1, m2, m3, m4 = s1 / n, s2 / n, s3 / n, s4 / n
+    fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
+    return np.quantile(fourth / (m2 - m1**2) ** 2 - 3, [0.025, 0.975])
+
+
+@pytest.mark.slow
+def test_real_coverage(excess):
+    """Percentiles of resamples are worse by a tenth."""
+    many = jax.jit(jax.vmap(lambda x: excess(x, ONES, CLUSTER)))
+    for terms, truth in ((1, 3.0), (4, 0.75)):
+        x = drawn(3, 300, N, terms).sum(axis=-1)
+        got, other = np.asarray(many(x)), np.array([percentiles(row) for row in x])
+        holds, would = (
+            ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean()
+            for ends in (got, other)
+        )
+        assert holds > max(0.8, would + 0.1)
+    normal = jnp.asarray(np.random.default_rng(4).normal(size=(300, N)), jnp.float32)
+    assert float((many(normal)[:, 0] > 0).mean()) < 0.06
+
+
+@pytest.mark.slow
+def test_shape_by_sums_is_shape_by_search():
+    for power in (0.6, 1.0, 3.0):
+        x = drawn(5)
+        x = jnp.sign(x) * jnp.abs(x) ** (1 / power)
+        got = tail_intervals.of_shape(
+            x, jnp.float32(0), ONES, CLUSTER, jnp.ones((20, CLUSTERS)), 0.95
+        )
+        want = float(shapes.shape(x, jnp.float32(0), ONES))
+        np.testing.assert_allclose(got, want, rtol=3e-3)
+    # as if every sample were its own cluster, and some were drawn twice
+    twice = jnp.ones((20, N)).at[:, :50].set(2)
+    got = tail_intervals.of_shape(x, jnp.float32(0), ONES, jnp.arange(N), twice, 0.95)
+    want = float(shapes.shape(x, jnp.float32(0), twice[0]))
+    np.testing.assert_allclose(got, want, rtol=3e-3)
+
+
+def test_shapes_at_the_edge_of_what_is_tried():
+    even = jnp.where(jnp.arange(N) % 2 == 0, 1.0, -1.0)
+    got = tail_intervals.of_shape(
+        even, jnp.float32(0), ONES, CLUSTER, jnp.ones((20, CLUSTERS)), 0.95
+    )
+    np.testing.assert_allclose(got, 20, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_groups_side_by_side_and_alone(key):
+    x = drawn(6)
+    groups = jnp.stack([ONES, (CLUSTER < 8).astype(x.dtype)])
+    shape, excess = shapes.intervals(
+        x, groups, CLUSTER, CLUSTERS, key, 40, about=jnp.zeros(2)
+    )
+    assert shape.shape == excess.shape == (2, 2)
+    assert (shape[:, 0] < shape[:, 1]).all()
+    # fewer clusters know less
+    assert float(jnp.ptp(shape[1])) > float(jnp.ptp(shape[0]))
+    narrow = shapes.intervals(
+        x, groups, CLUSTER, CLUSTERS, key, 40, level=0.5, about=jnp.zeros(2)
+    )
+    for one, other in zip((shape, excess), narrow, strict=True):
+        assert (one[:, 0] < other[:, 0]).all()
+        assert (one[:, 1] > other[:, 1]).all()
+
+
+@pytest.mark.slow
+def test_one_cluster_and_constants_say_nothing(key):
+    x = drawn(7)
+    groups = jnp.stack([(CLUSTER == 3).astype(x.dtype), 0 * ONES])
+    for got in shapes.intervals(
+        x, groups, CLUSTER, CLUSTERS, key, 40, about=jnp.zeros(2)
+    ):
+        assert np.isnan(got).all()
+    for got in shapes.intervals(
+        0 * x + 5, groups, CLUSTER, CLUSTERS, key, 40, about=jnp.zeros(2)
+    ):
+        assert np.isnan(got).all()
+
+
+def test_bad_input_is_named(key):
+    x = jnp.ones(4)
+    with pytest.raises(ValueError, match="groups: got shape"):
+        shapes.intervals(x, x[None, :2], jnp.arange(4), 4, key)
+    with pytest.raises(ValueError, match="x: got 4 numbers"):
+        shapes.intervals(x * jnp.nan, x[None], jnp.arange(4), 4, key)
+    with pytest.raises(ValueError, match="resamples: got 3"):
+        shapes.intervals(x, x[None], jnp.arange(4), 4, key, 3)
+    with pytest.raises(ValueError, match="level: got 1"):
+        shapes.intervals(x, x[None], jnp.arange(4), 4, key, level=1.0)

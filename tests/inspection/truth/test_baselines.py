@@ -1,0 +1,166 @@
+"""Closed forms and clusters find what they must, and zeros where nothing is."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.optimize
+
+from shardsim.inspection.truth import baselines, pairs
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Differences = +- 2 concept + noise, and their labels."""
+    rng = np.random.default_rng(0)
+    label = rng.random(300) < 0.5
+    concept = np.array([0.6, 0.8, 0, 0, 0])
+    x = np.where(label, 2, -2)[:, None] * concept + rng.normal(size=(300, 5))
+    return jnp.asarray(x, jnp.float32), jnp.asarray(label), concept
+
+
+def cosine(found, concept):
+    return abs(float(np.asarray(found) @ concept))
+
+
+def test_share_right_by_hand():
+    score = jnp.asarray([1.0, -1.0, 2.0, 0.0])
+    label = jnp.asarray([True, False, False, True])
+    assert float(baselines.share_right(score, label)) == 2.5 / 4
+    assert float(baselines.share_right(-score, label)) == 1.5 / 4
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_top_direction_is_numpy_s(seed):
+    rng = np.random.default_rng(seed)
+    a = rng.normal(size=(5, 5))
+    for matrix, known in ((a + a.T, False), (a @ a.T, True), (-a @ a.T, False)):
+        want = np.linalg.eigh(matrix)[1][:, -1]
+        got = baselines.top_direction(jnp.asarray(matrix, jnp.float32), known)
+        assert cosine(got, want) > 1 - 1e-5
+        assert float(jnp.max(jnp.abs(got))) == float(jnp.max(got))
+
+
+@pytest.mark.slow
+def test_top_direction_of_ties_and_of_nothing():
+    tied = baselines.top_direction(jnp.diag(jnp.asarray([2.0, 2.0, 1.0])))
+    assert float(tied @ jnp.diag(jnp.asarray([2.0, 2.0, 1.0])) @ tied) == 2
+    np.testing.assert_array_equal(baselines.top_direction(jnp.zeros((3, 3))), 0)
+    close = jnp.diag(jnp.asarray([1.0, 1.0001]))
+    np.testing.assert_allclose(baselines.top_direction(close), [0, 1], atol=1e-6)
+
+
+def test_principal_is_the_top_singular_direction(planted):
+    x, _, concept = planted
+    want = np.linalg.svd(np.asarray(x))[2][0]
+    assert cosine(baselines.principal(x), want) > 1 - 1e-5
+    assert cosine(baselines.principal(x), concept) > 0.97
+    # n < d
+    assert cosine(baselines.principal(x[:1]), np.asarray(pairs.unit(x[0]))) > 1 - 1e-5
+    np.testing.assert_array_equal(baselines.principal(0 * x), 0)
+
+
+@pytest.mark.slow
+def test_vinc_with_one_template_is_principal():
+    """Cov(x+) / 2 + Cov(x-) / 2 - cross-covariance = Cov(x+ - x-) / 2."""
+    rng = np.random.default_rng(1)
+    x, y = (jnp.asarray(rng.normal(size=(50, 1, 4)), jnp.float32) for _ in range(2))
+    differences = (x - x.mean(axis=0)[None] - y + y.mean(axis=0)[None])[:, 0]
+    got = baselines.vinc(x, y, alpha=1.0, beta=1.0)
+    assert cosine(got, np.asarray(baselines.principal(differences))) > 1 - 1e-4
+
+
+def test_vinc_passes_over_what_changes_with_the_wording():
+    """Concept of size 1 along e0; wording noise of size 2 along e1, side along e2."""
+    rng = np.random.default_rng(2)
+    label = np.where(rng.random(400) < 0.5, 1.0, -1.0)
+    x, y = 0.1 * rng.normal(size=(2, 400, 3, 3))
+    x[..., 0] += label[:, None]
+    y[..., 0] -= label[:, None]
+    x[..., 1] += 2 * rng.normal(size=(400, 3))
+    y[..., 1] += 2 * rng.normal(size=(400, 3))
+    x[..., 2] += 5
+    x, y = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
+    assert cosine(baselines.vinc(x, y), [1, 0, 0]) > 0.99
+    careless = baselines.principal((x - y - (x - y).mean(axis=0)[None]).reshape(-1, 3))
+    assert cosine(careless, [0, 1, 0]) > 0.9
+
+
+def test_kmeans_by_hand_and_planted(planted, key):
+    two = jnp.asarray([[5.0, 0], [5, 1], [-5, 0], [-5, 1]])
+    assert cosine(baselines.kmeans(two, key), [1, 0]) == pytest.approx(1)
+    x, _, concept = planted
+    assert cosine(baselines.kmeans(x, key), concept) > 0.95
+    np.testing.assert_array_equal(baselines.kmeans(0 * x, key), 0)
+
+
+def test_logistic_agrees_with_scipy(planted):
+    x, label, _ = planted
+    turned = np.where(label, 1, -1)[:, None] * np.asarray(x, np.float64)
+    turned /= np.sqrt(np.mean(turned**2))
+
+    def cost(w):
+        return np.logaddexp(0, -turned @ w).mean() + 1e-3 * w @ w / 2
+
+    want = scipy.optimize.minimize(cost, np.zeros(5)).x
+    got = baselines.logistic(x, label)
+    assert float(got @ (want / np.linalg.norm(want))) > 1 - 1e-4
+
+
+def test_logistic_of_separable_and_of_one_class(planted):
+    x, _, concept = planted
+    label = x @ jnp.asarray(concept, jnp.float32) > 0
+    got = baselines.logistic(x, label)
+    assert float(baselines.share_right(x @ got, label)) > 0.98
+    centred = x - x.mean(axis=0)[None]
+    one_class = baselines.logistic(centred, jnp.ones(300, bool))
+    assert float(jnp.linalg.norm(one_class)) in (0.0, pytest.approx(1))
+    even = jnp.concatenate([centred, -centred])
+    np.testing.assert_array_equal(baselines.logistic(even, jnp.ones(600, bool)), 0)
+
+
+def test_random_directions_know_nothing(planted, key):
+    x, label, _ = planted
+    probes = baselines.random_directions(key, 200, 5)
+    np.testing.assert_allclose(jnp.linalg.norm(probes, axis=1), 1, rtol=1e-5)
+    right = jax.vmap(lambda d: baselines.share_right(x @ d, label))(probes)
+    assert abs(float(right.mean()) - 0.5) < 0.1
+
+
+def test_seeds_side_by_side(planted):
+    x, label, _ = planted
+    many = jnp.stack([x, -x, 2 * x])
+    got = jax.jit(jax.vmap(baselines.principal))(many)
+    np.testing.assert_allclose(got[0], got[2], atol=1e-5)
+    np.testing.assert_allclose(got[0], got[1], atol=1e-5)
+    both = jax.vmap(baselines.logistic, in_axes=(0, None))(many, label)
+    np.testing.assert_allclose(both[0], -both[1], atol=1e-4)
+    np.testing.assert_allclose(both[0], both[2], atol=1e-4)
+
+
+def test_double():
+    with jax.enable_x64(True):
+        x = jnp.asarray(np.random.default_rng(0).normal(size=(30, 3)))
+        want = np.linalg.svd(np.asarray(x))[2][0]
+        assert cosine(baselines.principal(x), want) > 1 - 1e-12
+        assert baselines.logistic(x, x[:, 0] > 0).dtype == jnp.float64
+
+
+def test_bad_input_is_named(key):
+    x = jnp.ones((4, 2))
+    with pytest.raises(ValueError, match="differences: got shape"):
+        baselines.principal(x[0])
+    with pytest.raises(ValueError, match="differences: got 8 numbers"):
+        baselines.kmeans(x * jnp.nan, key)
+    with pytest.raises(ValueError, match=r"differences.shape\[0\]: got 1"):
+        baselines.kmeans(x[:1], key)
+    with pytest.raises(ValueError, match="label: got shape"):
+        baselines.logistic(x, jnp.ones(3, bool))
+    with pytest.raises(ValueError, match=r"label.dtype: got 'float32'"):
+        baselines.logistic(x, jnp.ones(4))
+    with pytest.raises(ValueError, match="positive: got shape"):
+        baselines.vinc(x, x)
+    with pytest.raises(ValueError, match="1 - beta: got -1"):
+        baselines.vinc(x[None], x[None], beta=2)
+    with pytest.raises(ValueError, match="count: got 0"):
+        baselines.random_directions(key, 0, 2)

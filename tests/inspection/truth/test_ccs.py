@@ -1,0 +1,211 @@
+"""CCS: losses by hand, every sign vector of one-hot facts, what it finds and can't."""
+
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from shardsim.inspection.truth import ccs, pairs
+
+SMALL = {"restarts": 4, "steps": 150}
+
+
+def planted(seed=0, n=200, d=8, noise=0.4, strength=1.0):
+    """x+- = +-(label) strength c + side + noise; noise is drawn for each side."""
+    rng = np.random.default_rng(seed)
+    label = rng.random(n) < 0.5
+    concept, side = np.linalg.qr(rng.normal(size=(d, 2)))[0].T
+    signed = np.where(label, 1, -1)[:, None] * strength * concept
+    x = signed + 3 * side + noise * rng.normal(size=(n, d))
+    y = -signed - 3 * side + noise * rng.normal(size=(n, d))
+    return jnp.asarray(x), jnp.asarray(y), jnp.asarray(label), concept, side
+
+
+def test_losses_by_hand():
+    """p+ = .8, p- = .4: (.2)^2 and .4^2; sigmoid(ln 4) = .8."""
+    yes, no = jnp.log(jnp.asarray([4.0])), jnp.log(jnp.asarray([2 / 3]))
+    np.testing.assert_allclose(ccs.consistency_loss(yes, no), 0.04, rtol=1e-5)
+    np.testing.assert_allclose(ccs.confidence_loss(yes, no), 0.16, rtol=1e-5)
+    np.testing.assert_allclose(ccs.loss(yes, no), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(ccs.loss(no, yes), 0.2, rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_batches_find_what_all_pairs_find():
+    """Losses are those of all pairs; a batch of all is no batch."""
+    x, y, _, concept, _ = planted(n=400)
+    key, how = jax.random.key(0), {"restarts": 4, "steps": 150}
+    whole = ccs.fit(x, y, key, **how)
+    part = ccs.fit(x, y, key, batch=64, **how)
+    assert abs(float(part.direction @ jnp.asarray(concept, x.dtype))) > 0.9
+    assert abs(float(part.direction @ whole.direction)) > 0.97
+    first, second = part.sides.apply(x, y)
+    said = first @ part.weight + part.bias, second @ part.weight + part.bias
+    np.testing.assert_allclose(part.loss, ccs.loss(*said), rtol=1e-4)
+    same = ccs.fit(x, y, key, batch=400, **how)
+    np.testing.assert_array_equal(same.losses, whole.losses)
+
+
+def test_guesses_that_know_nothing():
+    """p = 1/2 costs .25; no constant costs less than p = .4, which costs .20."""
+    p = np.linspace(0.01, 0.99, 99)
+    logit = jnp.asarray(np.log(p / (1 - p)))[:, None]
+    costs = np.asarray(jax.vmap(ccs.loss)(logit, logit))
+    assert p[costs.argmin()] == pytest.approx(0.4)
+    assert costs.min() == pytest.approx(ccs.BEST_CONSTANT, abs=1e-5)
+    assert costs[49] == pytest.approx(ccs.CONSTANT_HALF, abs=1e-5)
+
+
+@pytest.mark.parametrize("d", range(1, 9))
+def test_all_sign_vectors_of_one_hot_facts_have_the_same_loss(d):
+    """2^d features: consistency 0, confidence sigmoid(-a)^2; 2^d - 2 after centring."""
+    with jax.enable_x64(True):
+        signs = jnp.asarray(list(product([-1.0, 1.0], repeat=d)))
+        positive, negative = pairs.one_hot(d)
+        a = 3.0
+        logits = a * signs @ positive.T, a * signs @ negative.T
+        np.testing.assert_array_equal(jax.vmap(ccs.consistency_loss)(*logits), 0)
+        sure = jax.vmap(ccs.confidence_loss)(*logits)
+        np.testing.assert_allclose(sure, jax.nn.sigmoid(-a) ** 2, rtol=1e-12)
+        if d == 1:
+            return
+        first, second = pairs.learn_sides(positive, negative).apply(positive, negative)
+        logits = 40 * signs @ first.T, 40 * signs @ second.T
+        losses = np.asarray(jax.vmap(ccs.loss)(*logits))
+        np.testing.assert_allclose(
+            jax.vmap(ccs.consistency_loss)(*logits), 0, atol=1e-20
+        )
+        assert (losses < 1e-6).sum() == 2**d - 2
+        constant = np.abs(np.asarray(signs).sum(axis=1)) == d
+        np.testing.assert_allclose(losses[constant], ccs.CONSTANT_HALF, atol=1e-9)
+
+
+def test_the_opposite_of_a_probe_has_another_loss():
+    """p = .4 costs .2 and 1 - p = .6 .2^2 + .6^2 = .4; sides apart cost the same."""
+    constant = jnp.full(1, jnp.log(0.4 / 0.6))
+    np.testing.assert_allclose(ccs.loss(constant, constant), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(ccs.loss(-constant, -constant), 0.4, rtol=1e-5)
+    apart = jnp.asarray([3.0, -1.0])
+    np.testing.assert_allclose(
+        ccs.loss(apart, -apart), ccs.loss(-apart, apart), rtol=1e-6
+    )
+
+
+def test_what_is_anchored_keeps_the_losses_of_what_it_says(key):
+    x, y, *_ = planted(noise=1.0)
+    got = ccs.fit(x, y, key, **SMALL)
+    flipped = got.anchored(x[0], y[0], got.probability(x, y)[0] < 0.5)
+    np.testing.assert_allclose(flipped.direction, -got.direction)
+    first, second = got.sides.apply(x, y)
+    said = first @ flipped.weight + flipped.bias, second @ flipped.weight + flipped.bias
+    np.testing.assert_allclose(flipped.consistency, ccs.consistency_loss(*said), 1e-4)
+    np.testing.assert_allclose(flipped.confidence, ccs.confidence_loss(*said), 1e-4)
+    np.testing.assert_allclose(flipped.loss, ccs.loss(*said), rtol=1e-4)
+    assert abs(float(flipped.loss - got.loss)) > 1e-3
+
+
+def test_gradients():
+    yes, no = jnp.asarray([0.3, -1.0, 2.0]), jnp.asarray([-0.2, 0.4, 1.0])
+    check_grads(ccs.loss, (yes, no), order=1, modes=("rev",), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_it_finds_a_planted_concept_and_not_the_side(key):
+    x, y, label, concept, side = planted()
+    got = ccs.fit(x, y, key, **SMALL)
+    assert abs(float(got.direction @ concept)) > 0.9
+    assert abs(float(got.direction @ side)) < 0.3
+    assert float(got.loss) < 0.05
+    right = np.mean((np.asarray(got.probability(x, y)) > 0.5) == np.asarray(label))
+    assert max(right, 1 - right) > 0.98
+    assert float(got.loss) == float(got.losses.min())
+    assert float(got.consistency + got.confidence) == pytest.approx(float(got.loss))
+    np.testing.assert_allclose(jnp.linalg.norm(got.directions, axis=1), 1, rtol=1e-5)
+    assert "below the best constant guess" in got.summary()
+
+
+def test_without_normalisation_the_side_wins(key):
+    """The control: which answer it is stands out most, and is worth nothing."""
+    x, y, label, _, side = planted()
+    got = ccs.fit(x, y, key, normalise="none", **SMALL)
+    assert abs(float(got.direction @ side)) > 0.9
+    right = np.mean((np.asarray(got.probability(x, y)) > 0.5) == np.asarray(label))
+    assert 0.35 < right < 0.65
+
+
+def test_no_concept_no_low_loss(key):
+    x, y, *_ = planted(n=200, strength=0.0)
+    assert float(ccs.fit(x, y, key, **SMALL).loss) > 0.1
+
+
+def test_one_labelled_pair_fixes_the_sign(key):
+    x, y, label, *_ = planted()
+    got = ccs.fit(x, y, key, **SMALL)
+    for known in (label[0], ~label[0]):
+        fixed = got.anchored(x[0], y[0], known)
+        assert bool(fixed.probability(x, y)[0] > 0.5) == bool(known)
+        assert abs(float(fixed.direction @ got.direction)) == pytest.approx(1, abs=1e-5)
+    flipped = got.anchored(x[0], y[0], got.probability(x, y)[0] < 0.5)
+    np.testing.assert_allclose(
+        flipped.probability(x, y), 1 - got.probability(x, y), atol=1e-5
+    )
+
+
+def test_pairs_that_do_not_differ_cost_a_constant_guess(key):
+    same = jnp.ones((200, 8))
+    got = ccs.fit(same, same, key, **SMALL)
+    assert float(got.loss) == pytest.approx(ccs.BEST_CONSTANT, abs=2e-3)
+    assert "not below" in got.summary() or got.loss < ccs.BEST_CONSTANT
+    assert bool(jnp.isfinite(got.direction).all())
+
+
+@pytest.mark.slow
+def test_seeds_side_by_side_are_seeds_one_by_one():
+    x, y, *_ = planted()
+    keys = jax.random.split(jax.random.key(3), 2)
+    both = jax.vmap(lambda k: ccs.fit(x, y, k, **SMALL))(keys)
+    assert both.directions.shape == (2, 4, 8)
+    one = ccs.fit(x, y, keys[1], **SMALL)
+    np.testing.assert_allclose(both.losses[1], one.losses, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_it_runs_in_double():
+    with jax.enable_x64(True):
+        x, y, _, concept, _ = planted()
+        got = ccs.fit(x, y, jax.random.key(0), **SMALL)
+        assert got.loss.dtype == jnp.float64
+        assert abs(float(got.direction @ concept)) > 0.9
+
+
+@pytest.mark.slow
+def test_rounds_are_orthogonal_and_get_worse(key):
+    x, y, _, concept, _ = planted(strength=2.0)
+    got = ccs.recursive(x, y, key, 3, **SMALL)
+    np.testing.assert_allclose(got.directions @ got.directions.T, np.eye(3), atol=1e-5)
+    assert abs(float(got.directions[0] @ concept)) > 0.9
+    assert float(got.losses[0]) < 0.01 < float(got.losses[1])
+    assert "of 3 orthogonal probes" in got.summary()
+
+
+def test_bad_input_is_named(key):
+    x = jnp.ones((4, 3))
+    with pytest.raises(ValueError, match="negative: got shape"):
+        ccs.fit(x, x[:3], key)
+    with pytest.raises(ValueError, match="negative: got 1 numbers"):
+        ccs.fit(x, x.at[1, 1].set(jnp.nan), key)
+    with pytest.raises(ValueError, match="restarts: got 0"):
+        ccs.fit(x, x, key, restarts=0)
+    with pytest.raises(ValueError, match=r"positive.shape\[0\]: got 0; allowed"):
+        ccs.fit(x[:0], x[:0], key, normalise="none")
+    with pytest.raises(ValueError, match="rate: got 1 numbers that are not finite"):
+        ccs.fit(x, x, key, rate=float("inf"))
+    with pytest.raises(ValueError, match="norm: got 0"):
+        ccs.fit(x, x, key, norm=0)
+    with pytest.raises(ValueError, match="normalise: got 'burns'"):
+        ccs.fit(x, x, key, normalise="burns")
+    with pytest.raises(ValueError, match="rounds: got 4; allowed: 1, 2, 3"):
+        ccs.recursive(x, x, key, 4)

@@ -1,0 +1,95 @@
+"""All methods on the same pairs; a random bit that stands out fools those without
+labels."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim.inspection.truth import comparison
+
+FAST = {"restarts": 3, "steps": 100}
+
+
+def draw(seed, strength=1.0, shared=False):
+    """200 pairs in 6 dimensions, a concept along e0, the side along e1."""
+    rng = np.random.default_rng(seed)
+    label = rng.random(200) < 0.5
+    noise = 0.3 * rng.normal(size=(2, 200, 6))
+    if shared:
+        noise[:] = noise[0]
+    x, y = noise
+    x[:, 0] += np.where(label, strength, -strength)
+    y[:, 0] -= np.where(label, strength, -strength)
+    x[:, 1] += 2
+    return (
+        jnp.asarray(x, jnp.float32),
+        jnp.asarray(y, jnp.float32),
+        jnp.asarray(label),
+    )
+
+
+@pytest.fixture(scope="module")
+def compared():
+    return comparison.compare(draw(0), draw(1), jax.random.key(0), **FAST)
+
+
+def test_mean_difference_by_hand():
+    x = jnp.asarray([[2.0, 1.0], [-4.0, 1.0]])
+    got = comparison.mean_difference(x, jnp.asarray([True, False]))
+    np.testing.assert_allclose(got, [1, 0])
+
+
+def test_every_method_finds_a_planted_concept(compared):
+    assert compared.directions.shape == (len(comparison.METHODS), 6)
+    assert (np.asarray(compared.either_sign) > 0.97).all()
+    assert (np.abs(np.asarray(compared.directions)[:, 0]) > 0.9).all()
+    assert (np.asarray(compared.accuracy)[comparison.UNSUPERVISED :] > 0.97).all()
+    np.testing.assert_allclose(jnp.diagonal(compared.cosines), 1, atol=1e-5)
+    assert float(compared.cosines.min()) > 0.85
+    low, high = np.asarray(compared.random_band)
+    assert 0.5 < (low + high) / 2 < 0.9
+    assert 0.3 < float(compared.positive_share) < 0.7
+    assert compared.summary().startswith("right with the better sign: CCS ")
+
+
+def test_nobody_finds_a_concept_that_is_not_there():
+    none = comparison.compare(draw(0, 0.0), draw(1, 0.0), jax.random.key(0), **FAST)
+    assert (np.asarray(none.either_sign) < 0.62).all()
+
+
+def test_shared_noise_makes_random_probes_perfect():
+    """Why the band is there: differences are then the concept and nothing else."""
+    same = comparison.compare(
+        draw(0, shared=True), draw(1, shared=True), jax.random.key(0), **FAST
+    )
+    assert float(same.random_accuracy.mean()) > 0.97
+
+
+@pytest.mark.slow
+def test_a_random_bit_that_stands_out_is_followed():
+    got = comparison.distract(
+        *draw(2), jax.random.key(1), jnp.asarray([0.0, 4.0]), **FAST
+    )
+    fooled = np.asarray(got.fooled)
+    assert not fooled[0].any()
+    assert fooled[1, : comparison.UNSUPERVISED].all()
+    assert not fooled[1, comparison.UNSUPERVISED :].any()
+    assert (np.asarray(got.distractor)[1, : comparison.UNSUPERVISED] > 0.95).all()
+    said = got.summary()
+    assert "CCS from 4" in said
+    assert "logistic never" in said
+
+
+def test_bad_input_is_named(key):
+    x, y, label = draw(0)
+    with pytest.raises(ValueError, match="label: got shape"):
+        comparison.compare((x, y, label[:3]), (x, y, label), key)
+    with pytest.raises(ValueError, match=r"test: got shape \(200, 5\)"):
+        comparison.compare((x, y, label), (x[:, :5], y[:, :5], label), key)
+    with pytest.raises(ValueError, match="negative: got 1 numbers"):
+        comparison.compare((x, y, label), (x, y.at[0, 0].set(jnp.nan), label), key)
+    with pytest.raises(ValueError, match="strengths: got -1"):
+        comparison.distract(x, y, label, key, jnp.asarray([-1.0]))
+    with pytest.raises(ValueError, match=r"positive.shape\[0\]: got 3"):
+        comparison.distract(x[:3], y[:3], label[:3], key, jnp.ones(1))

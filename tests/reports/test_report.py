@@ -1,0 +1,289 @@
+"""The report: complete, escaped, offline, the same bytes, and drawn by a browser."""
+
+import html.parser
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+
+from shardsim.reports.verdicts import report
+from shardsim.storage import run_folder
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+SIZES = {"desktop": "1200,900", "phone": "400,800"}
+
+
+def copied(tiny_run, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    return folder
+
+
+def changed(folder, change):
+    """Write the page anew after a change to results.json."""
+    results = run_folder.read_json(folder / "results.json")
+    change(results)
+    run_folder.write_json(folder / "results.json", results)
+    return report.write(folder).read_text()
+
+
+class Page(html.parser.HTMLParser):
+    """Tags that are open, and all text outside of style."""
+
+    VOID = ("meta", "link", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.text, self.images = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag == "img":
+            self.images.append(dict(attributes))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self.open:
+            self.text.append(data)
+
+
+def text_of(page):
+    return " ".join(" ".join(Page(page).text).split())
+
+
+def test_the_page_holds_what_the_results_hold(tiny_run):
+    page = (tiny_run / "report.html").read_text()
+    results = json.loads((tiny_run / "results.json").read_text())
+    parsed = Page(page)
+    assert parsed.open == []  # every tag was closed
+    text = text_of(page)
+    assert results["question"] in text
+    assert results["answer"] in text
+    entry = results["predictions"]["VE"]
+    assert entry["verdict"] in text
+    for key in ("estimate", "low", "high"):
+        assert f"{entry['effect'][key]:+.3f}" in text
+    for control in entry["controls"]:
+        assert control["sentence"] in text
+    for name, arm in results["arms"].items():
+        assert name in text
+        assert f"{arm['parameters of V']:,}" in text
+        assert f"{arm['mean return fraction']:.1%}" in text
+    assert "tau = 0.01, beside an action gap of" in text
+    assert results["digest"] in text
+    drawn = {path.stem for path in (tiny_run / "figures").iterdir()}
+    assert drawn == {"verdicts", "seeds", "curves", "values", "parts-sharded"}
+    assert len(parsed.images) == len(drawn)
+    assert all(image["alt"] for image in parsed.images)
+
+
+def test_it_is_offline_small_and_escaped(tiny_run):
+    page = (tiny_run / "report.html").read_text()
+    assert len(page) < 10_000_000
+    assert not re.search(r"(?:src|href)=[\"'](?!data:)", page)
+    assert "<script" not in page
+    assert "@import" not in page
+    assert "Does it &lt;run&gt; &amp; end?" in page
+    assert "<run>" not in page
+    for path in (tiny_run / "figures").iterdir():
+        found = set(re.findall(r"https?://([\w.]+)", path.read_text()))
+        assert found <= {
+            "www.w3.org",
+            "purl.org",
+            "creativecommons.org",
+            "matplotlib.org",
+        }
+
+
+def test_the_same_files_give_the_same_bytes(tiny_run, tmp_path):
+    folder = copied(tiny_run, tmp_path)
+    before = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    shutil.rmtree(folder / "figures")
+    report.write(folder)
+    assert (folder / "report.html").read_bytes() == before
+
+
+def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
+    def rise(results):
+        entry = results["predictions"]["VE"]
+        entry |= {"stands": True, "unlearnt": []}
+        results |= {"controls stand": True, "answer": ""}
+
+    folder = copied(tiny_run, tmp_path)
+    assert "No claim stands" not in changed(folder, rise)
+
+    def fall(results):
+        rise(results)
+        entry = results["predictions"]["VE"]
+        entry["stands"] = results["controls stand"] = False
+        entry["controls"][0] |= {"passed": "failed", "sentence": "exact is off."}
+
+    page = changed(folder, fall)
+    text = text_of(page)
+    assert "No claim stands." in text
+    assert text.index("exact is off.") < text.index("Verdicts")
+    assert 'class="failed">failed' in page
+
+
+def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
+    """The small run's arms reach 93 and 92 %, of a goal of 95."""
+    entry = run_folder.read_json(tiny_run / "results.json")["predictions"]["VE"]
+    assert (entry["unlearnt"], entry["stands"]) == (["mlp", "sharded"], False)
+    page = (tiny_run / "report.html").read_text()
+    assert "no claim stands of mlp and sharded, which missed the goal" in page
+
+
+@pytest.mark.slow
+def test_an_arm_below_the_goal_is_flagged(tiny_run, tmp_path):
+    folder = copied(tiny_run, tmp_path)
+
+    def reach(results):
+        for arm in results["arms"].values():
+            arm["reached goal"] = True
+
+    assert "below 95%" not in changed(folder, reach)
+
+    def miss(results):
+        results["arms"]["mlp"]["reached goal"] = False
+
+    page = changed(folder, miss)
+    assert "below 95%" in page
+    assert "mlp reached" in page
+
+
+def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
+    """One seed has no interval; JSON holds null there."""
+
+    def alone(results):
+        entry = results["predictions"]["VE"]
+        entry["effect"] |= {"low": None, "high": None}
+        entry["values"]["mlp"] = [None, 0.5]
+        entry["levels"]["mlp"] |= {"low": None, "high": None}
+        results["action gap"] |= {"exact": None, "temperature": None}
+        for tests in results["omnibus"].values():
+            tests[0]["ratio"] = None
+
+    text = text_of(changed(copied(tiny_run, tmp_path), alone))
+    assert "- to -" in text
+    assert "V takes no part in acting." in text
+    assert "nan" not in text.lower().split()
+
+
+def test_acting_that_is_not_of_training_is_told(tiny_run, tmp_path):
+    page = (tiny_run / "report.html").read_text()
+    assert "All else is looked at" not in text_of(page)
+
+    def other(results):
+        results["acting"] = {"training": "D alone", "looked at": "V alone at tau = 1"}
+        for arm in results["arms"].values():
+            arm["mean return fraction looked at"] = 0.123
+
+    text = text_of(changed(copied(tiny_run, tmp_path), other))
+    assert "Returns are of the acting of training: D alone. All else is looked" in text
+    assert "V alone at tau = 1, which returns mlp 12.3" in text
+
+
+def test_an_optimum_of_nothing_is_told_and_is_no_goal(tiny_run, tmp_path):
+    """Where nothing pays a return is no share of the optimum: null in results.json."""
+
+    def nothing_pays(results):
+        for name, arm in results["arms"].items():
+            arm |= {"return fraction": [None, None], "mean return fraction": None}
+            arm["reached goal"] = False
+            curve = results["curves"][name]
+            curve["return fraction"] = [[None, None] for _ in curve["update"]]
+
+    folder = copied(tiny_run, tmp_path)
+    text = text_of(changed(folder, nothing_pays))
+    assert "mlp can't be held to the goal: the exact optimum is not above 0" in text
+    assert "below 95%" not in text
+
+
+def test_a_run_without_predictions_is_drawn(tiny_run, tmp_path):
+    folder = copied(tiny_run, tmp_path)
+    shutil.rmtree(folder / "figures")
+    page = changed(folder, lambda results: results["predictions"].clear())
+    assert not re.search("<h2>(Verdicts|What each side)", page)
+    names = {path.stem for path in (folder / "figures").iterdir()}
+    assert names == {"curves", "values", "parts-sharded"}
+
+
+def test_maps_show_both_contexts_and_only_where_the_agent_stands(tiny_run):
+    listed = run_folder.read_json(tiny_run / "maps.json")
+    drawn = run_folder.read_arrays(tiny_run / "maps.npz")
+    assert {tuple(level["context"]) for level in listed} == {(0,), (1,)}
+    for level in listed:
+        place = level["place"]
+        value = drawn[f"sharded/{place}/value"]
+        whole = drawn[f"sharded/{place}/gates"] * drawn[f"sharded/{place}/parts"]
+        np.testing.assert_allclose(whole.sum(axis=-1), value, atol=1e-5)
+        assert not drawn[f"{place}/reachable"][tuple(level["glyphs"]["fruit 0"])]
+        move = drawn[f"exact/{place}/move"]
+        assert np.abs(move).max() <= 1
+
+
+def shown(page, tmp_path, size):
+    """What chromium makes of a page: its DOM and what its console said."""
+    done = subprocess.run(
+        [
+            BROWSER,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--enable-logging=stderr",
+            "--v=0",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            f"--window-size={size}",
+            "--virtual-time-budget=5000",
+            "--dump-dom",
+            page.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    said = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    return done.stdout, said
+
+
+CHECK = """<script>
+onload = () => {
+  for (const image of document.images)
+    if (!image.complete || !image.naturalWidth) console.error("not drawn");
+  if (document.documentElement.scrollWidth > innerWidth) console.error("too wide");
+  document.title = "checked " + document.images.length;
+};
+</script></body>"""
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium here")
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_browser_draws_it_without_complaint(tiny_run, tmp_path, size):
+    page = tmp_path / "page.html"
+    text = (tiny_run / "report.html").read_text()
+    page.write_text(text.replace("</body>", CHECK))
+    dom, said = shown(page, tmp_path, size)
+    assert said == []
+    assert "<title>checked 5</title>" in dom
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium here")
+def test_the_browser_test_can_fail(tiny_run, tmp_path):
+    page = tmp_path / "page.html"
+    text = (tiny_run / "report.html").read_text()
+    broken = text.replace(
+        "data:image/svg+xml;base64,", "data:image/svg+xml;base64,!", 1
+    )
+    wide = '<div style="width: 3000px">-</div>'
+    page.write_text(broken.replace("</body>", wide + CHECK))
+    _, said = shown(page, tmp_path, SIZES["desktop"])
+    assert any("not drawn" in line for line in said)
+    assert any("too wide" in line for line in said)

@@ -1,0 +1,238 @@
+"""Training on the host's worlds: Gymnasium environments under the same update."""
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import yaml
+from flax import nnx
+
+from shardsim import cli
+from shardsim.core.types import Trajectory
+from shardsim.storage import datasets, run_folder
+from shardsim.training import external_envs, host_envs, population, schedule, standalone
+
+CONFIG = {
+    "name": "outside",
+    "arms": {"mlp": {"head": {"kind": "mlp"}, "matched": False}},
+    "agent": {"encoder": {"widths": [16]}},
+    "train": {
+        "num_seeds": 2,
+        "num_envs": 4,
+        "num_steps": 8,
+        "snapshots": 1,
+        "optimizer": {"learning_rate": 0.01},
+        "acting": {"kind": "prior"},
+        "phases": [
+            {
+                "name": "value",
+                "updates": 40,
+                "losses": {"value": {"encoder": 1.0, "value": 1.0}},
+            }
+        ],
+    },
+}
+
+
+def written(folder, world, **changes):
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump({**CONFIG, **changes, "world": world}))
+    return str(path)
+
+
+def rows(run):
+    return [
+        row for row in run_folder.read_lines(run / "metrics.jsonl") if "update" in row
+    ]
+
+
+class Chain(gymnasium.Env):
+    """The same chain for Gymnasium."""
+
+    def __init__(self):
+        self.observation_space = gymnasium.spaces.Box(0, 1, (3,), np.float32)
+        self.action_space = gymnasium.spaces.Discrete(2)
+
+    def _seen(self):
+        return np.eye(3, dtype=np.float32)[self.at]
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = 0
+        return self._seen(), {}
+
+    def step(self, action):
+        self.at += int(action)
+        return self._seen(), float(self.at == 2), self.at == 2, False, {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def chain():
+    gymnasium.register("Chain-v0", entry_point=Chain, max_episode_steps=50)
+
+
+def test_the_time_limit_is_known_whatever_module_is_imported_first():
+    for id in ("Chain-v0", "json:Chain-v0"):
+        assert external_envs.Gymnasium(id=id).max_steps == 50
+    assert external_envs.Gymnasium(id="CartPole-v1").max_steps == 500
+
+
+@pytest.mark.slow
+def test_the_host_s_loop_learns_the_value_of_chance(tmp_path, capsys):
+    """V of an even policy, gamma 1/2: V1 = 1/2 + V1 / 4, V0 = V1 / 4 + V0 / 4."""
+    run = tmp_path / "run"
+    path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
+    flags = ["--train.discount=0.5", "--train.phases.0.updates=150"]
+    assert cli.main(["train", path, "--out", str(run), *flags]) == 0
+    capsys.readouterr()
+    weights = np.load(run / "weights" / "mlp.npz")
+    names = sorted(weights.files)
+    assert any("value" in name for name in names)
+    first, last = rows(run)[0], rows(run)[-1]
+    assert np.mean(last["value_loss"]) < np.mean(first["value_loss"]) / 2
+    # episodes take 4 steps on average
+    assert np.mean(last["episodes"]) == pytest.approx(0.25, abs=0.04)
+    value = read_value(run)
+    np.testing.assert_allclose(value[:, 1], 2 / 3, atol=0.12)
+    np.testing.assert_allclose(value[:, 0], 2 / 9, atol=0.12)
+
+
+def read_value(run):
+    """V of every seed at the places of the chain, from the weights of the run."""
+    found = standalone.load(run)
+    config = found.train
+    recipe = population.Recipe(
+        found.agent, config.optimizer, found.world, config.num_envs
+    )
+    (arm,) = found.sized()
+    keys = population.seed_keys(config.seed, config.num_seeds)
+    hyper = schedule.hyper(config, arm.head)
+    carry = population.init(recipe, arm.head, arm.width, (), keys, hyper)
+    agents = carry.learners[0].agent
+    with np.load(run / "weights" / "mlp.npz") as file:
+        state = nnx.to_pure_dict(nnx.state(agents))
+        filled = jax.tree_util.tree_map_with_path(
+            lambda path, _: jnp.asarray(file[".".join(str(p.key) for p in path)]),
+            state,
+        )
+    nnx.update(agents, filled)
+    places = jnp.eye(3)
+
+    def one(agent):
+        over = jax.vmap(
+            lambda seen: agent.value(agent.encoder(seen), jnp.ones(1)).value
+        )
+        return over(places)
+
+    return np.asarray(jax.vmap(one)(agents))
+
+
+def test_the_same_config_gives_the_same_weights_on_the_host(
+    tmp_path, capsys, monkeypatch
+):
+    path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
+    closed = []
+    monkeypatch.setattr(host_envs.Host, "close", lambda self: closed.append(self))
+    for name in ("a", "b"):
+        flags = ["--out", str(tmp_path / name), "--train.phases.0.updates=5"]
+        assert cli.main(["train", path, *flags]) == 0
+    assert len(closed) == 2
+    capsys.readouterr()
+    one, two = (np.load(tmp_path / n / "weights" / "mlp.npz") for n in ("a", "b"))
+    for name in one.files:
+        np.testing.assert_array_equal(one[name], two[name])
+
+
+@pytest.mark.slow
+def test_a_grid_on_the_host_is_its_points(tmp_path, capsys):
+    """Two seeds at two rates: the first point is what it is by itself."""
+    path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
+    grid = "--train.grid={learning_rate: [0.01, 0.1]}"
+    for name, flags in (("a", []), ("b", [grid])):
+        flags = [*flags, "--out", str(tmp_path / name), "--train.phases.0.updates=3"]
+        assert cli.main(["train", path, *flags]) == 0
+    capsys.readouterr()
+    one, two = (np.load(tmp_path / n / "weights" / "mlp.npz") for n in ("a", "b"))
+    for name in one.files:
+        assert len(two[name]) == 4
+        np.testing.assert_allclose(one[name], two[name][:2], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_minigrid_trains(tmp_path, capsys):
+    pytest.importorskip("minigrid")
+    id = "minigrid:MiniGrid-Empty-5x5-v0"
+    run = tmp_path / "run"
+    world = {"kind": "gymnasium", "id": id, "part": "image"}
+    flags = ["--train.phases.0.updates=3"]
+    path = written(tmp_path, world)
+    assert cli.main(["train", path, "--out", str(run), *flags]) == 0
+    assert rows(run)[-1]["update"] == 3
+    capsys.readouterr()
+    path = written(tmp_path, {"kind": "gymnasium", "id": id})
+    assert cli.main(["train", path, "--out", str(tmp_path / "other")]) == 2
+    assert "one array of a dictionary: part: image" in capsys.readouterr().err
+
+
+class Numbered(Chain):
+    """A chain whose two actions are 3 and 4, seen in numbers of 64 bits."""
+
+    def __init__(self):
+        self.observation_space = gymnasium.spaces.Box(0, 1, (3,), np.float64)
+        self.action_space = gymnasium.spaces.Discrete(2, start=3)
+
+    def _seen(self):
+        return super()._seen().astype(np.float64)
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        return super().step(action - 3)
+
+
+@pytest.fixture
+def numbered():
+    gymnasium.register("Numbered-v0", entry_point=Numbered, max_episode_steps=50)
+    yield
+    gymnasium.registry.pop("Numbered-v0")
+
+
+def test_actions_are_counted_from_where_the_world_counts_them(
+    numbered, tmp_path, capsys
+):
+    """The same weights as of the chain whose actions are 0 and 1."""
+    for name in ("Chain-v0", "Numbered-v0"):
+        path = written(tmp_path, {"kind": "gymnasium", "id": name})
+        flags = ["--out", str(tmp_path / name), "--train.phases.0.updates=3"]
+        assert cli.main(["train", path, *flags]) == 0, capsys.readouterr().err
+    weights = [
+        np.load(tmp_path / n / "weights" / "mlp.npz")
+        for n in ("Chain-v0", "Numbered-v0")
+    ]
+    for name in weights[0].files:
+        np.testing.assert_array_equal(weights[0][name], weights[1][name])
+
+
+def test_stored_data_are_learnt_from_and_not_what_the_host_would_give(tmp_path):
+    """Every stored step pays 7; a step of the chain pays 1 at most."""
+    shape = (8, 4)
+    kept = Trajectory(
+        observation=np.zeros((*shape, 3), np.float32),
+        context=np.ones((*shape, 1), np.float32),
+        action=np.ones(shape, np.int32),
+        reward=np.full(shape, 7.0, np.float32),
+        terminated=np.ones(shape, bool),
+        truncated=np.zeros(shape, bool),
+        next_observation=np.zeros((*shape, 3), np.float32),
+        next_context=np.ones((*shape, 1), np.float32),
+        rewards=np.full((*shape, 1), 7.0, np.float32),
+        logits=np.zeros((*shape, 2), np.float32),
+    )
+    world = external_envs.Gymnasium(id="Chain-v0")
+    datasets.save(tmp_path / "kept.npz", kept, world)
+    run = tmp_path / "run"
+    path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
+    flags = [f"--train.stored={tmp_path / 'kept.npz'}", "--train.phases.0.data=stored"]
+    flags += ["--train.phases.0.updates=2", "--out", str(run)]
+    assert cli.main(["train", path, *flags]) == 0
+    assert all(row["reward"] == [7.0, 7.0] for row in rows(run))

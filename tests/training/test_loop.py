@@ -1,0 +1,188 @@
+"""The host loop: a signal loses nothing, devices agree."""
+
+import copy
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+from shardsim import cli
+from shardsim.commands import run
+from shardsim.core import config
+from shardsim.evaluation import experiment
+from shardsim.storage import checkpoints, run_folder
+from shardsim.training import loop
+
+SAME = ("results.json", "weights/mlp.npz", "weights/sharded.npz")
+
+
+def started(tiny_yaml, folder, flags=()):
+    data = config.override(config.read_yaml(tiny_yaml), flags)
+    found = config.build(experiment.Experiment, data)
+    run_folder.create(folder, config.to_yaml(found), overwrite=False)
+    return found
+
+
+def lines(folder):
+    return sorted((folder / "metrics.jsonl").read_text().splitlines())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
+def test_a_stopped_run_ends_with_the_same_bits(
+    tiny_yaml, tiny_run, tmp_path, capsys, number
+):
+    folder = tmp_path / "run"
+    found = started(tiny_yaml, folder)
+
+    def signalled(arm, update, row):
+        if (arm, update) == ("sharded", 10):
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(loop.Interrupted, match="after update 10 of sharded"):
+        run.run(found, folder, signalled)
+    assert checkpoints.latest(folder / "checkpoints" / "sharded") == 10
+    assert not (folder / "results.json").exists()
+    assert signal.getsignal(number) != signalled
+    assert cli.main(["resume", str(folder)]) == 0
+    for name in SAME:
+        assert (folder / name).read_bytes() == (tiny_run / name).read_bytes(), name
+    # the untrained arm is read again at the start: only the order of lines differs
+    assert lines(folder) == lines(tiny_run)
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
+    tiny_run, tmp_path, capsys
+):
+    """Metrics that are newer than the checkpoint are made again, not doubled."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    (folder / "results.json").unlink()
+    shutil.rmtree(folder / "checkpoints" / "sharded")
+    assert cli.main(["resume", str(folder)]) == 0
+    for name in ("results.json", "weights/sharded.npz"):
+        assert (folder / name).read_bytes() == (tiny_run / name).read_bytes(), name
+    rows = run_folder.read_lines(folder / "metrics.jsonl")
+    marks = [(r["arm"], r.get("update"), r.get("snapshot")) for r in rows]
+    assert len(marks) == len(set(marks))
+
+
+def test_a_run_stopped_while_it_is_judged_says_so(
+    tiny_run, tmp_path, capsys, monkeypatch
+):
+    """Even by SIGTERM, which Python lets kill without a word."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    (folder / "results.json").unlink()
+
+    def signalled(*told):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "judge_arms", signalled)
+        assert cli.main(["resume", str(folder)]) == 130
+    assert "resume goes on from the last checkpoint" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert cli.main(["resume", str(folder)]) == 0
+    saved = (tiny_run / "results.json").read_bytes()
+    assert (folder / "results.json").read_bytes() == saved
+
+
+@pytest.mark.slow
+def test_a_power_cut_at_a_checkpoint_loses_no_snapshot(
+    tiny_yaml, tiny_run, tmp_path, capsys, monkeypatch
+):
+    folder = tmp_path / "run"
+    found = started(tiny_yaml, folder)
+    save = checkpoints.save
+
+    def cut(where, *rest):
+        save(where, *rest)
+        if where.name == "mlp":
+            raise SystemExit  # the machine is gone as soon as the file is there
+
+    monkeypatch.setattr(checkpoints, "save", cut)
+    with pytest.raises(SystemExit):
+        run.run(found, folder, lambda *told: None)
+    monkeypatch.undo()
+    assert cli.main(["resume", str(folder)]) == 0
+    for name in SAME:
+        assert (folder / name).read_bytes() == (tiny_run / name).read_bytes(), name
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_left_as_it_is(tiny_run, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    assert cli.main(["resume", str(folder)]) == 0
+    assert (folder / "results.json").read_bytes() == (
+        tiny_run / "results.json"
+    ).read_bytes()
+
+
+def noted(folder, name):
+    """What the chunks of each arm noted under a name."""
+    rows = [r for r in run_folder.read_lines(folder / "metrics.jsonl") if "update" in r]
+    arms = ("mlp", "sharded")
+    return {arm: [r[name] for r in rows if r["arm"] == arm] for arm in arms}
+
+
+@pytest.mark.slow
+def test_paired_arms_see_the_data_of_the_arm_that_acts(
+    tiny_yaml, tiny_run, tmp_path, capsys
+):
+    out = tmp_path / "run"
+    flags = ["--train.data", "paired", "--train.behaviour", "sharded"]
+    assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 0
+    own, paired = noted(tiny_run, "reward"), noted(out, "reward")
+    assert own["mlp"] != own["sharded"]
+    assert paired["mlp"] == paired["sharded"]
+    np.testing.assert_allclose(paired["sharded"], own["sharded"])
+    losses = noted(out, "value_loss")
+    assert losses["mlp"] != losses["sharded"]
+    assert run_folder.read_json(out / "results.json")["data"] == "paired"
+
+
+@pytest.mark.slow
+def test_seeds_do_not_depend_on_their_number(tiny_yaml, tiny_run, tmp_path, capsys):
+    """Seed 0 and 1 of three are seed 0 and 1 of two."""
+    out = tmp_path / "run"
+    flags = ["--train.num-seeds", "3"]
+    assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 0
+    two = run_folder.read_arrays(tiny_run / "weights" / "mlp.npz")
+    three = run_folder.read_arrays(out / "weights" / "mlp.npz")
+    for name, leaf in two.items():
+        np.testing.assert_allclose(three[name][:2], leaf, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_devices_agree_with_one(tiny_yaml, tiny_run, tmp_path):
+    out = tmp_path / "run"
+    flags = os.environ.get("XLA_FLAGS", "")
+    forced = f"{flags} --xla_force_host_platform_device_count=2"
+    words = [sys.executable, "-m", "shardsim.cli", "run", tiny_yaml, "--out", out]
+    done = subprocess.run(
+        [*words, "--train.devices", "2"],
+        env={**os.environ, "XLA_FLAGS": forced},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    one = run_folder.read_arrays(tiny_run / "weights" / "mlp.npz")
+    two = run_folder.read_arrays(out / "weights" / "mlp.npz")
+    for name, leaf in one.items():
+        np.testing.assert_allclose(two[name], leaf, rtol=1e-4, atol=1e-5)
+
+
+def test_the_tiny_config_is_a_config_like_any(tiny_yaml):
+    data = yaml.safe_load(tiny_yaml.read_text())
+    wrong = copy.deepcopy(data)
+    wrong["arms"] = {"untrained": data["arms"]["untrained"]}
+    with pytest.raises(config.ConfigError, match="arms: got none that is trained"):
+        config.build(experiment.Experiment, wrong)

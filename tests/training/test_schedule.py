@@ -1,0 +1,158 @@
+"""Schedules: phases, the stops between them, and what a change of reward teaches."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim.agents import agent, encoders, value
+from shardsim.algorithms import losses, optimizers, update_step
+from shardsim.training import phases, population, schedule
+from shardsim.training.phases import Phase
+from shardsim.training.schedule import TrainConfig
+from shardsim_envs import ContextFruits
+
+ENV = ContextFruits(size=3, max_steps=8, cue_probability=0.0)
+EARN = losses.LossTable(value=losses.Moves(encoder=1.0, value=1.0))
+LOOK = losses.LossTable(action=losses.Moves(encoder=1.0, decoder=1.0))
+
+
+def config(*phases, **changes):
+    return TrainConfig(phases=phases, **changes)
+
+
+def test_stops_fall_on_every_end_and_are_never_too_far_apart():
+    plan = config(
+        Phase("a", 30, data="walker", losses=LOOK),
+        Phase("b", 100, losses=EARN),
+        Phase("c", 7, losses=EARN),
+        snapshots=5,
+        chunk_updates=20,
+    )
+    stops, kept = schedule.boundaries(plan, 30)
+    assert stops == sorted(set(stops))
+    assert stops[-1] == 137
+    assert {30, 130, 137} <= set(stops)
+    assert max(np.diff([0, *stops])) <= 20
+    # 107 updates after the start, log-spaced: 1, 3.2, 10.3, 33.3, 107
+    assert kept == {30, 31, 33, 40, 63, 130, 137}
+
+
+def test_only_phases_without_v_are_shared():
+    look = Phase("look", 1, data="walker", losses=LOOK)
+    value_too = Phase("both", 1, data="walker", losses=EARN)
+    own = Phase("own", 1, losses=LOOK)
+    assert schedule.shared_phases(config(look, own)) == 1
+    assert schedule.shared_phases(config(look, value_too)) == 1
+    assert schedule.shared_phases(config(own, look)) == 0
+
+
+def test_a_phase_changes_what_it_may_and_nothing_else():
+    later = phases.altered(ENV, {"rewards": [[0, 0], [0, 0]], "shown": [[0, 1]]})
+    assert later == dataclasses.replace(ENV, rewards=((0, 0), (0, 0)), shown=((0, 1),))
+    with pytest.raises(ValueError, match=r"world\.size: unknown key; allowed: rewards"):
+        phases.altered(ENV, {"size": 5})
+    with pytest.raises(ValueError, match=r"world\.cue_probability: got 2"):
+        phases.altered(ENV, {"cue_probability": 2})
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"rewards": [["a", 0], [0, 1]]}, r"world\.rewards\.0\.0: got 'a'; allowed"),
+        ({"rewards": [[None, 0], [0, 1]]}, r"world\.rewards\.0\.0: got None"),
+        ({"rewards": [[[1], 0], [0, 1]]}, r"world\.rewards\.0\.0: got \[1\]"),
+        ({"rewards": [[float("nan"), 0], [0, 1]]}, r"rewards\.0\.0: got nan; .*finite"),
+        ({"shown": [[0.5]]}, r"world\.shown\.0\.0: got 0\.5; allowed"),
+        ({"shown": [[0, 0]]}, r"world\.shown: got \(\(0, 0\),\)"),
+        ({"cue_probability": "often"}, r"world\.cue_probability: got 'often'"),
+    ],
+)
+def test_fields_of_a_phase_s_world_are_read_like_those_of_the_world(fields, told):
+    with pytest.raises(ValueError, match=told):
+        phases.altered(ENV, fields)
+
+
+@pytest.mark.parametrize("field", [{"world": {"shown": [[0]]}}, {"fresh": True}])
+def test_stored_data_have_no_world_to_change(field):
+    with pytest.raises(ValueError, match=f"^{next(iter(field))}: got .*'stored'"):
+        Phase("a", 1, data="stored", **field)
+
+
+def test_a_phase_knows_how_far_it_is():
+    plan = config(Phase("a", 3), Phase("b", 2))
+    found = [schedule.phase_at(plan, done) for done in range(5)]
+    assert [phase.name for phase, _ in found] == ["a", "a", "a", "b", "b"]
+    assert [since for _, since in found] == [0, 1, 2, 0, 1]
+    with pytest.raises(ValueError, match="got 5 beyond the last phase"):
+        schedule.phase_at(plan, 5)
+
+
+def learn(carry, head, plan, phase):
+    """Run one phase to its end."""
+    static = schedule.setting(plan, ENV, (head,), phase)
+    source = update_step.Source(phases.params_of(ENV, phase))
+    carry, _ = population.chunk(static, carry, source, jnp.int32(phase.updates))
+    return carry
+
+
+def worth(carry, shown):
+    """Mean V per seed over fresh levels that show some contexts."""
+    params = phases.altered(ENV, {"shown": shown}).params()
+
+    def one(member):
+        keys = jax.random.split(jax.random.key(7), 64)
+        seen, states = jax.vmap(ENV.reset, in_axes=(0, None))(keys, params)
+        contexts = jax.vmap(ENV.context)(states)
+        return jax.vmap(member.value)(jax.vmap(member.encoder)(seen), contexts)
+
+    return np.asarray(jax.vmap(lambda m: one(m).value.mean())(carry.learners[0].agent))
+
+
+@pytest.mark.slow
+def test_acquisition_in_turn_extinction_and_renewal():
+    """A then B: V of B rises only when B is paid. Unpaid in B alone, A comes back when
+    it is shown again; unpaid in both, both fade."""
+    plan = config(
+        Phase("A", 60, losses=EARN, world={"shown": [[0]]}),
+        Phase("B", 60, losses=EARN, world={"shown": [[1]]}),
+        Phase(
+            "extinction in B",
+            100,
+            losses=EARN,
+            world={"shown": [[1]], "rewards": [[0, 0], [0, 0]]},
+        ),
+        Phase(
+            "extinction",
+            150,
+            losses=EARN,
+            world={"shown": [[0], [1]], "rewards": [[0, 0], [0, 0]]},
+        ),
+        num_seeds=2,
+        num_envs=16,
+        num_steps=8,
+        epochs=2,
+        optimizer=optimizers.OptimizerConfig(learning_rate=3e-3),
+    )
+    small = agent.AgentConfig(
+        encoder=encoders.MLPEncoder(widths=(32,)), decoder_width=8, auxiliary_width=8
+    )
+    head = value.Planted()
+    recipe = population.Recipe(small, plan.optimizer, ENV, plan.num_envs)
+    params = phases.params_of(ENV, plan.phases[0])
+    keys, hyper = population.seed_keys(0, 2), schedule.hyper(plan, head)
+    carry = population.init(recipe, head, 16, params, keys, hyper)
+    found = []
+    for phase in plan.phases:
+        carry = learn(carry, head, plan, phase)
+        found.append((worth(carry, [[0]]), worth(carry, [[1]])))
+    (a1, b1), (_, b2), (a3, b3), (a4, b4) = found
+    assert (a1 > 0.5).all()
+    assert np.abs(b1).max() < 0.05  # its shard was never reinforced
+    assert (b2 > 0.5).all()
+    assert (b3 < b2 / 2).all()
+    assert (a3 > a1 / 2).all()  # renewal: gated off, it was not unlearnt
+    assert (a4 < a1 / 2).all()
+    assert (b4 < b2 / 2).all()

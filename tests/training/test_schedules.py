@@ -1,0 +1,211 @@
+"""Whole trainings from config: every regime, grids, stored data, precision, devices."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from shardsim import cli
+from shardsim.agents import value
+from shardsim.core import config
+from shardsim.storage import run_folder
+from shardsim.training import phases, population, schedule, standalone
+from tests.helpers.whole_trainings import REGIMES, ran, refused
+
+ROOT = Path(__file__).parents[2]
+EARN = {"policy": {"encoder": 1, "decoder": 1}, "value": {"encoder": 1, "value": 1}}
+
+
+@pytest.mark.parametrize("name", REGIMES)
+@pytest.mark.slow
+def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, name):
+    plan = [{"name": "earn", "updates": 2, "losses": EARN}]
+    path = training_yaml(**REGIMES[name], phases=plan)
+    ran(path, tmp_path / "run")
+    for arm in ("mlp", "sharded"):
+        weights = run_folder.read_arrays(tmp_path / "run" / "weights" / f"{arm}.npz")
+        assert np.abs(weights["decoder.readout.kernel"]).max() > 0
+    rows = run_folder.read_lines(tmp_path / "run" / "metrics.jsonl")
+    assert any("policy_loss" in row for row in rows)
+
+
+def test_where_no_episode_ended_there_is_no_reward_per_episode(
+    training_yaml, tmp_path, capsys
+):
+    """One update of four steps, where an episode has a hundred."""
+    plan = [{"name": "look", "updates": 1, "losses": {"value": {"value": 1}}}]
+    path = training_yaml(phases=plan)
+    found = ran(path, tmp_path / "run", "--world={kind: boat_race}")
+    row = next(
+        row
+        for row in run_folder.read_lines(tmp_path / "run" / "metrics.jsonl")
+        if "update" in row
+    )
+    assert row["episodes"] == [0.0, 0.0]
+    assert row["reward per episode"] == [None, None]
+    assert found["arms"]["mlp"]["mean"] is None
+    assert found["arms"]["mlp"]["mean of each point"] == [None]
+    assert "mlp: no episode ended in the last chunk" in capsys.readouterr().out
+
+
+def test_means_are_of_what_is_there():
+    assert standalone.mean_of([1.0, None, 3.0]) == 2.0
+    assert standalone.mean_of([None]) is None
+
+
+@pytest.mark.slow
+def test_a_fresh_phase_meets_its_own_levels_alone(training_yaml, tmp_path, capsys):
+    """Fruit 0 pays in context 0 alone. Where context 1 follows and episodes go on, the
+    levels of context 0 still pay fruit 0; where all begin anew nothing does."""
+    plan = [
+        {"name": "a", "updates": 1, "world": {"shown": [[0]]}},
+        {"name": "b", "updates": 2, "world": {"shown": [[1]]}},
+    ]
+    paid = {}
+    for fresh in (False, True):
+        plan[1]["fresh"] = fresh
+        path = training_yaml(phases=plan, num_envs=64, chunk_updates=1)
+        before = population.restart.compiled._cache_size()
+        ran(path, tmp_path / str(fresh))
+        made = population.restart.compiled._cache_size() - before
+        assert made == int(fresh), "one program for all arms"
+        rows = [
+            row
+            for row in run_folder.read_lines(tmp_path / str(fresh) / "metrics.jsonl")
+            if "update" in row and row["phase"] == "b"
+        ]
+        assert len(rows) == 4
+        paid[fresh] = np.asarray([row["rewards"] for row in rows])
+        # the same levels for every arm, and not those of another seed
+        assert rows[0]["rewards"] == rows[2]["rewards"]
+    assert paid[False][..., 0].sum() > 0
+    assert paid[True][..., 0].sum() == 0
+    assert paid[True][..., 1].sum() > 0
+
+
+@pytest.mark.slow
+def test_a_grid_is_its_points_in_one_program(training_yaml, tmp_path, capsys):
+    """Element g * seeds + s is what seed s gives at point g by itself."""
+    grid = {"learning_rate": [1e-3, 1e-2], "temperature": [0.01, 0.5]}
+    found = ran(training_yaml(grid=grid), tmp_path / "grid")
+    assert found["grid"][2] == {"learning_rate": 1e-2, "temperature": 0.01}
+    assert len(found["arms"]["mlp"]["mean of each point"]) == 4
+    flags = ["--train.optimizer.learning-rate", "0.01", "--train.acting.temperature"]
+    ran(training_yaml(), tmp_path / "one", *flags, "0.01")
+    whole = run_folder.read_arrays(tmp_path / "grid" / "weights" / "mlp.npz")
+    alone = run_folder.read_arrays(tmp_path / "one" / "weights" / "mlp.npz")
+    for name, leaf in alone.items():
+        np.testing.assert_allclose(whole[name][4:6], leaf, rtol=1e-4, atol=1e-5)
+    assert np.abs(whole["value.kernel"][0] - whole["value.kernel"][4]).max() > 1e-4
+
+
+@pytest.mark.slow
+def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, capsys):
+    path, data = training_yaml(), tmp_path / "data.npz"
+    words = ["collect", str(path), "--out", str(data), "--updates", "2"]
+    assert cli.main(words) == 0
+    assert run_folder.read_arrays(data)["reward"].shape == (4, 2 * 2 * 4)
+    phase = {"name": "read", "updates": 3, "data": "stored"}
+    phase["losses"] = {"inverse": {"encoder": 1, "auxiliary": 1}}
+    kept = training_yaml(stored=str(data), phases=[phase])
+    ran(kept, tmp_path / "run")
+    rows = run_folder.read_lines(tmp_path / "run" / "metrics.jsonl")
+    assert "inverse_loss" in next(row for row in rows if "update" in row)
+    line = refused(kept, tmp_path, capsys, "--world.size", "5")
+    assert "of another world, world.size is 3; allowed: 5, as in this one" in line
+    assert "train.num_steps, 9" in refused(
+        kept, tmp_path, capsys, "--train.num-steps", "9"
+    )
+    # what agents of a run do can be stored as well, whatever they learnt from
+    more = tmp_path / "more.npz"
+    words = ["collect", str(tmp_path / "run"), "--out", str(more), "--updates", "1"]
+    assert cli.main(words) == 0
+    assert run_folder.read_arrays(more)["reward"].shape == (4, 2 * 4)
+    other = str(tmp_path / "other.npz")
+    assert cli.main(["collect", str(kept), "--out", other]) == 2
+    assert "train.phases.0.data: got 'stored'" in capsys.readouterr().err
+    line = refused(kept, tmp_path, capsys, "--world.max-steps", "9")
+    assert "of another world, world.max_steps is " in line
+    assert "allowed: 9, as in this one" in line
+
+
+@pytest.mark.slow
+def test_bfloat16_learns_much_the_same(training_yaml, tmp_path, capsys):
+    losses = {
+        "action": {"encoder": 1, "decoder": 1},
+        "value": {"encoder": 1, "value": 1},
+    }
+    plan = [{"name": "earn", "updates": 4, "losses": losses}]
+    path = training_yaml(phases=plan)
+    for name in ("float32", "bfloat16"):
+        ran(path, tmp_path / name, "--train.precision", name)
+    one, two = (
+        run_folder.read_arrays(tmp_path / name / "weights" / "mlp.npz")
+        for name in ("float32", "bfloat16")
+    )
+    first = "encoder.layers.0.kernel"
+    assert two[first].dtype == np.float32
+    gap = np.abs(one[first] - two[first]).max()
+    assert 0 < gap < 0.02
+
+
+YAMLS = sorted(
+    path
+    for folder in ("training", "schedules")
+    for path in (ROOT / "experiments" / folder).glob("*.yaml")
+)
+SMALL = {
+    "train.num-seeds": 2,
+    "train.num-envs": 4,
+    "train.num-steps": 4,
+    "train.epochs": 1,
+    "train.minibatches": 1,
+    "train.snapshots": 1,
+}
+
+
+README = ROOT / "README.md"
+TOLD = README.read_text() if README.is_file() else ""
+OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in TOLD]
+"""Those that the test of README's commands does not train."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
+def test_every_config_of_training_runs(path, tmp_path, capsys):
+    data = config.read_yaml(path)
+    if data["world"]["kind"] == "gymnax":
+        pytest.importorskip("gymnax")
+    flags = [f"--{name}={value}" for name, value in SMALL.items()]
+    # as many updates in all of each: then those that are alike share their programs
+    count = len(data["train"]["phases"])
+    flags += [f"--train.phases.{n}.updates={6 // count}" for n in range(count)]
+    found = ran(path, tmp_path / "run", *flags)
+    assert found["name"] == path.stem
+    assert set(found["arms"]) == set(data["arms"])
+
+
+@pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
+def test_every_config_of_training_resolves(path, capsys):
+    data = config.read_yaml(path)
+    if data["world"]["kind"] == "gymnax":
+        pytest.importorskip("gymnax")
+    found = config.build(standalone.Training, data)
+    assert found.name == path.stem
+    assert all(arm.width >= 1 for arm in found.sized())
+    assert cli.main(["config", str(path)]) == 0
+    told = config.build(standalone.Training, yaml.safe_load(capsys.readouterr().out))
+    assert told == found
+
+
+def test_the_grid_s_order_is_points_then_seeds():
+    plan = schedule.TrainConfig(
+        phases=(phases.Phase("a", 1),),
+        num_seeds=2,
+        grid={"learning_rate": (0.1, 0.2), "td_lambda": (0.5,)},
+    )
+    found = schedule.hyper(plan, value.Sharded(load_balance=0.3))
+    np.testing.assert_allclose(found.learning_rate, [0.1, 0.1, 0.2, 0.2])
+    np.testing.assert_allclose(found.load_balance, 0.3)
+    assert plan.population == 4
