@@ -55,7 +55,7 @@ class Maze(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Gathered:
+class PageInputs:
     """All that the page is made from."""
 
     sides: tuple[Side, ...]
@@ -79,7 +79,7 @@ def gather(
     arms: list[str] | None,
     mazes: int,
     checkpoints: int | None,
-) -> Gathered:
+) -> PageInputs:
     """Read one or two runs.
 
     Args:
@@ -124,7 +124,7 @@ def gather(
     files = _files(named, checkpoints)
     sides = tuple(_side(*each, kept) for each, kept in zip(named, files, strict=True))
     conditions, how = _conditions(found[0], mazes), hows[0]
-    return Gathered(sides, conditions, _mazes(conditions, mazes), how)
+    return PageInputs(sides, conditions, _mazes(conditions, mazes), how)
 
 
 def _acts(config: Experiment | Training) -> battery.Judged:

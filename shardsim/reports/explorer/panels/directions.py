@@ -1,11 +1,13 @@
-"""Directions of a concept in E's features, and what V says when they are moved.
+"""Directions of a concept in E's features, and how well methods agree on them.
 
-Every seed has features of its own: methods are compared within a seed, over states
-that are drawn again, and how well they agree is a number of each seed. Last checkpoint.
+Every seed has features of its own: methods are compared within a seed, over resampled
+sets of states. Last checkpoint.
+
 Symbols: N seeds, B samples, n states, m pairs, D features, P methods, R = P B runs of a
-seed, Q coefficients, M mazes, X states.
+seed.
 """
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -14,53 +16,83 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from shardsim.core import jit
-from shardsim.inspection.concepts import (
-    concept as concepts,
-)
-from shardsim.inspection.concepts import (
-    consistency,
-    leace,
-    methods,
-)
-from shardsim.reports.explorer import activations
-from shardsim.reports.explorer.activations import Inside, Sample
-from shardsim.reports.explorer.panels import curves
+from shardsim.inspection.concepts import concept as concepts
+from shardsim.inspection.concepts import consistency, leace, methods
+from shardsim.reports.explorer.activations import Activations, Sample
+from shardsim.reports.explorer.panels import base
 
 METHODS = ("mean_difference", "logistic", "inlp", "rlace", "leace", "cde")
-FOUND: tuple[methods.Method, ...] = (
+LINEAR: tuple[methods.Method, ...] = (
     methods.MeanDifference(),
     methods.Logistic(),
     methods.Inlp(),
     methods.Rlace(steps=20),
     methods.Random(),
 )
-"""All but LEACE and CDE, which are asked in other ways."""
+"""All but LEACE and CDE, which have other inputs."""
 CDE = methods.Cde(steps=200, batch=64)
 MANY_SEEDS = 4
-"""With more of them there are two samples each, and not three."""
-COEFFICIENTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
-"""Of what is added, in standard deviations of the features along the direction."""
-MOVES = 2 * len(METHODS) * (1 + len(COEFFICIENTS))
-"""Ablated, then added, along each direction and a random one."""
+"""With more seeds there are two samples of states, not three."""
 MOST_PAIRS = 256
 CONVERGED = 0.99
-"""|cos| to the mean difference from which RLACE counts as having arrived."""
+"""|cos| to the mean difference from which RLACE counts as converged."""
 
 
 class Runs(NamedTuple):
-    """Towards the concept; P of METHODS and random."""
+    """Directions towards the concept: those of METHODS, then a random one."""
 
     write: Float[np.ndarray, "N P B D"]
     read: Float[np.ndarray, "N P B D"]
     losses: Float[np.ndarray, "N P B"]
 
 
-def found(inner: Inside, sample: Sample) -> Runs | None:
-    """What each method writes along and reads, in every seed and sample; None where
-    the concept is the same in all states."""
+@dataclasses.dataclass(frozen=True)
+class Directions:
+    """Agreement of methods and samples, and convergence of RLACE, in every seed."""
+
+    concept: str
+    num_states: int
+    num_features: int
+    methods: list[str]
+    """The last is random."""
+    num_samples: int
+    agreement: Float[np.ndarray, "N R R"]
+    """|cosine| of every pair of runs."""
+    own: Float[np.ndarray, "N P"]
+    """Mean |cosine| of a method between samples."""
+    own_over_seeds: list[base.Estimate]
+    losses: Float[np.ndarray, "N P B"]
+    chance: float
+    """Expected |cosine| of random directions."""
+    convergence: Float[np.ndarray, "N B"]
+    """|cosine| of RLACE to the mean difference of the same sample: its optimum."""
+    convergence_over_seeds: base.Estimate
+    converged: float
+    """Threshold of `convergence`."""
+
+
+def compute(context: base.PanelContext) -> Directions | None:
+    """None where the concept is the same in all states."""
+    runs = context.once(search)
+    if runs is None:
+        return None
+    return summarise(runs, context.activations, context.sample)
+
+
+def search(context: base.PanelContext) -> Runs | None:
+    """The directions of one side."""
+    return find(context.activations, context.sample)
+
+
+def find(activations: Activations, sample: Sample) -> Runs | None:
+    """The direction of each method in every seed and sample.
+
+    None where the concept is the same in all states.
+    """
     if len(np.unique(sample.labels)) < 2:
         return None
-    states, pairs = _drawn(sample.labels, 3 if len(inner.finite) <= MANY_SEEDS else 2)
+    samples = 3 if len(activations.finite) <= MANY_SEEDS else 2
+    states, pairs = _resample(sample.labels, samples)
     x = sample.x[:, states]
     z = np.eye(2, dtype=np.float32)[sample.labels[states]]
     seeds, samples, n, d = x.shape
@@ -72,41 +104,43 @@ def found(inner: Inside, sample: Sample) -> Runs | None:
         keys.reshape(-1),
     )
     a, b = (jnp.asarray(sample.x[:, side]) for side in (pairs[0], pairs[1]))
-    # only the planted control reads a context; it is held at the mean
+    # only a head that is given the context reads it; it is held at the mean
     fixed = jnp.asarray(sample.context.mean(axis=0))
-    swapped = _swapped(inner.networks.value, a, b, fixed, keys)
+    swapped = _swapped(activations.networks.value, a, b, fixed, keys)
     joined = []
     for first, second in zip(linear, swapped, strict=True):
         many = np.asarray(first).reshape(seeds, samples, *first.shape[1:])
         one = np.asarray(second)[:, :, None]
         joined.append(np.concatenate([many[:, :, :-1], one, many[:, :, -1:]], axis=2))
     write, read, losses = (np.swapaxes(part, 1, 2) for part in joined)
-    apart = _apart(sample)
-    sign = np.where(np.einsum("npbd,nd->npb", write, apart) < 0, -1, 1)[..., None]
+    towards = _mean_difference(sample)
+    sign = np.where(np.einsum("npbd,nd->npb", write, towards) < 0, -1, 1)[..., None]
     return Runs(sign * write, sign * read, losses)
 
 
-def _apart(sample: Sample) -> Float[np.ndarray, "N D"]:
+def _mean_difference(sample: Sample) -> Float[np.ndarray, "N D"]:
     """From the mean features without the concept to those with it."""
     off, on = (sample.x[:, sample.labels == label].mean(axis=1) for label in (0, 1))
     return on - off
 
 
-def _drawn(
+def _resample(
     labels: Int[np.ndarray, " n"], samples: int
 ) -> tuple[Int[np.ndarray, "B n"], Int[np.ndarray, "2 B m"]]:
-    """States of each sample, drawn again within their class, and pairs of one state of
-    each class; the first sample holds every state once."""
+    """States of each sample, resampled within their class, and pairs of both classes.
+
+    The first sample holds every state once.
+    """
     rng = np.random.default_rng(1)
     off, on = (np.flatnonzero(labels == label) for label in (0, 1))
     count = min(MOST_PAIRS, 4 * min(len(off), len(on)))
     states, pairs = [], []
     for number in range(samples):
-        again = np.arange(len(labels))
+        sample = np.arange(len(labels))
         if number:
             for own in (off, on):
-                again[own] = rng.choice(own, len(own))
-        states.append(again)
+                sample[own] = rng.choice(own, len(own))
+        states.append(sample)
         pairs.append([rng.choice(off, count), rng.choice(on, count)])
     return np.stack(states), np.swapaxes(np.stack(pairs), 0, 1)
 
@@ -115,16 +149,18 @@ def _drawn(
 def _linear(
     x: Float[Array, "R n D"], z: Float[Array, "R n 2"], keys: Array
 ) -> tuple[Array, Array, Array]:
-    """Directions that look at features alone; one run after the other, for matrices
-    are decomposed."""
+    """Methods that read features alone.
+
+    One run after the other, because batched decompositions of matrices can deadlock.
+    """
 
     def one(run: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         x, z, key = run
         concept = concepts.Concept(x, z)
         rows = []
-        for number, method in enumerate(FOUND):
-            made = methods.find(method, concept, jax.random.fold_in(key, number))
-            rows.append((made.write[0], made.read[0], made.loss))
+        for number, method in enumerate(LINEAR):
+            fit = methods.find(method, concept, jax.random.fold_in(key, number))
+            rows.append((fit.write[0], fit.read[0], fit.loss))
         eraser = leace.fit(x, z[:, :1])
         write, read = eraser.write[:, 0], eraser.read[:, 0]
         size = jnp.linalg.norm(write)
@@ -143,7 +179,7 @@ def _swapped(
     context: Float[Array, " C"],
     keys: Array,
 ) -> tuple[Array, Array, Array]:
-    """CDE: directions that swap what V says of the pairs."""
+    """CDE: directions that swap V between the states of a pair."""
 
     def one(run: tuple[Any, Array, Array, Array]) -> tuple[Array, Array, Array]:
         value, a, b, keys = run
@@ -153,104 +189,50 @@ def _swapped(
 
         def sample(run: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             a, b, key = run
-            made = CDE(concepts.Concept(a, None, a, b, read_out), key)
-            return made.write[0], made.read[0], made.loss
+            fit = CDE(concepts.Concept(a, None, a, b, read_out), key)
+            return fit.write[0], fit.read[0], fit.loss
 
         return jax.lax.map(sample, (a, b, keys))
 
     return jax.lax.map(one, (value, a, b, keys))
 
 
-def card(runs: Runs, inner: Inside, sample: Sample) -> dict[str, Any]:
-    """Agreement of methods and samples, and RLACE's gauge, in every seed."""
+def summarise(runs: Runs, activations: Activations, sample: Sample) -> Directions:
+    """Agreement of all runs; NaN for a seed whose features are not finite."""
     seeds, count, samples, d = runs.write.shape
     rows = runs.write.reshape(seeds, count * samples, d)
-    fine = inner.finite & np.isfinite(rows).all(axis=(1, 2))
+    is_finite = activations.finite & np.isfinite(rows).all(axis=(1, 2))
     pairs = np.stack(
         [consistency.agreements(np.nan_to_num(one)[:, None]) for one in rows]
     )
-    pairs = np.where(fine[:, None, None], pairs, np.nan)
+    pairs = np.where(is_finite[:, None, None], pairs, np.nan)
     blocks = pairs.reshape(seeds, count, samples, count, samples)
-    apart = ~np.eye(samples, dtype=bool)
+    is_pair = ~np.eye(samples, dtype=bool)
     own = np.stack(
-        [blocks[:, i, :, i][:, apart].mean(axis=1) for i in range(count)], axis=1
+        [blocks[:, i, :, i][:, is_pair].mean(axis=1) for i in range(count)], axis=1
     )
-    # a run stands beside the mean difference of its own sample
-    gauge = np.stack(
+    # a run is compared with the mean difference of its own sample
+    convergence = np.stack(
         [blocks[:, METHODS.index("rlace"), b, 0, b] for b in range(samples)], axis=1
     )
-    return {
-        "concept": sample.concept,
-        "states": len(sample.labels),
-        "features": d,
-        "methods": [*METHODS, "random"],
-        "samples": samples,
-        "agreement": pairs.astype(np.float32),
-        "own": own.astype(np.float32),
-        "own over seeds": [_over(own[:, i]) for i in range(count)],
-        "losses": runs.losses,
-        "null": consistency.null(1, d),
-        "gauge": gauge.astype(np.float32),
-        "gauge over seeds": _over(gauge.min(axis=1)),
-        "converged": CONVERGED,
-    }
-
-
-def _over(x: Float[np.ndarray, " N"]) -> dict[str, float]:
-    """Mean and interval over the seeds that have numbers."""
-    kept = x[np.isfinite(x)]
-    return curves.interval(kept if len(kept) else x)
-
-
-def moves(
-    runs: Runs, seed: int, sample: Sample, shown: Float[np.ndarray, "M X D"]
-) -> Float[np.ndarray, "B M X D"]:
-    """Features with each direction ablated and added; the control is random.
-
-    B = 2 P (1 + Q): ablated, then added, of each method; then along random directions.
-
-    Of each method another random direction moves the features as far: along it the same
-    lengths are added, and taken away, state by state.
-    """
-    units = np.nan_to_num(runs.write[seed, :-1, 0])
-    read = np.nan_to_num(runs.read[seed, :-1, 0])
-    mean = sample.x[seed].mean(axis=0)
-    spread = np.std((sample.x[seed] - mean) @ units.T, axis=0)
-    rng = np.random.default_rng(3 + seed)
-    random = rng.normal(size=units.shape)
-    random = random / np.linalg.norm(random, axis=1, keepdims=True)
-    along = np.einsum("mxd,pd->pmx", shown - mean, read)
-    steps = np.asarray(COEFFICIENTS, np.float32)[:, None] * spread[None]
-    added = np.broadcast_to(
-        steps.T[:, :, None, None], (len(units), len(steps), *along.shape[1:])
+    return Directions(
+        concept=sample.concept,
+        num_states=len(sample.labels),
+        num_features=d,
+        methods=[*METHODS, "random"],
+        num_samples=samples,
+        agreement=pairs.astype(np.float32),
+        own=own.astype(np.float32),
+        own_over_seeds=[_over_seeds(own[:, i]) for i in range(count)],
+        losses=runs.losses,
+        chance=consistency.null(1, d),
+        convergence=convergence.astype(np.float32),
+        convergence_over_seeds=_over_seeds(convergence.min(axis=1)),
+        converged=CONVERGED,
     )
-    amounts = np.concatenate([-along[:, None], added], axis=1)
-    moved = [
-        shown + amounts[..., None] * rows[:, None, None, None].astype(np.float32)
-        for rows in (units, random)
-    ]
-    return np.stack(moved).reshape(-1, *shown.shape).astype(np.float32)
 
 
-def told(said: Float[np.ndarray, "N B M X"]) -> dict[str, Any]:
-    """V under the moves, by what was done."""
-    shape = (len(said), 2, len(METHODS), 1 + len(COEFFICIENTS), *said.shape[2:])
-    both = said.reshape(shape)
-    return {
-        "coefficients": list(COEFFICIENTS),
-        "ablated": both[:, 0, :, 0],
-        "added": both[:, 0, :, 1:],
-        "random ablated": both[:, 1, :, 0],
-        "random added": both[:, 1, :, 1:],
-    }
-
-
-def moved(
-    inner: Inside, seed: int, features: np.ndarray, context: np.ndarray
-) -> Float[np.ndarray, "B M X"]:
-    """V of one seed under its moves; NaN for a seed without numbers."""
-    if not inner.finite[seed]:
-        return np.full(features.shape[:-1], np.nan, np.float32)
-    value = activations.of_seed(inner.networks.value, seed)
-    said = activations.answers(value, jnp.asarray(features), jnp.asarray(context))
-    return np.asarray(said)
+def _over_seeds(x: Float[np.ndarray, " N"]) -> base.Estimate:
+    """Mean and interval over the seeds that have numbers."""
+    finite = x[np.isfinite(x)]
+    return base.estimate(finite if len(finite) else x)
