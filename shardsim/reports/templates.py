@@ -63,7 +63,7 @@ def digits(x: float | None, count: int = 3) -> str:
 
 def percent(x: float | None) -> str:
     """To a tenth of a per cent."""
-    return DASH if x is None or x != x else f"{x:.1%}"
+    return DASH if _is_missing(x) else f"{x:.1%}"
 
 
 def interval(found: Any, show: str = "digits") -> str:
@@ -74,10 +74,17 @@ def interval(found: Any, show: str = "digits") -> str:
     """
     if found is None:
         return DASH
-    text = {"digits": digits, "signed": signed, "percent": percent}[show]
-    if _is_missing(found.low) or found.low == found.high:
-        return text(found.estimate)
-    return f"{text(found.estimate)} [{text(found.low)}, {text(found.high)}]"
+    text = {"digits": _padded, "signed": signed, "percent": percent}[show]
+    ends = [found.estimate]
+    if not _is_missing(found.low) and found.low != found.high:
+        ends += [found.low, found.high]
+    estimate, *rest = (text(x).replace("-", "\N{MINUS SIGN}") for x in ends)
+    return f"{estimate} [{', '.join(rest)}]" if rest else estimate
+
+
+def _padded(x: float | None) -> str:
+    """Three significant digits, zeros at the end too."""
+    return DASH if _is_missing(x) else f"{x:#.3g}".rstrip(".")
 
 
 def nested(value: Any) -> str:

@@ -23,11 +23,13 @@ def rows(data: str = "rows", **properties: Any) -> alt.Chart:
     return alt.Chart(alt.NamedData(name=data), **properties)
 
 
-def sized(chart: alt.LayerChart, height: int = HEIGHT) -> alt.LayerChart:
-    """The chart with its axes inside of the usual width."""
+def sized(
+    chart: alt.LayerChart, height: int = HEIGHT, width: int = WIDTH
+) -> alt.LayerChart:
+    """The chart with its axes inside of a size."""
     sizes = alt.AutoSizeParams(type="fit", contains="padding")
     sized: alt.LayerChart = chart.properties(
-        width=WIDTH, height=height, autosize=sizes
+        width=width, height=height, autosize=sizes
     )
     return sized
 

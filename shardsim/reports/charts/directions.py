@@ -73,25 +73,29 @@ def by_seed() -> alt.HConcatChart:
     chosen = (
         base.rows()
         .transform_filter("datum.seed == seed")
+        .transform_aggregate(methods="count()", groupby=["seed"])
         .mark_rect(filled=False, stroke=theme.colour("ring"), strokeWidth=1.5)
-        .encode(seed, method)
+        .encode(seed)
     )
-    x = alt.X(
-        "mean:Q",
-        title="mean |cos|",
-        scale=alt.Scale(domain=[0, 1]),
-        axis=alt.Axis(values=[0, 0.5, 1], format=".1f"),
-    )
+
+    def x(field: str) -> alt.X:
+        return alt.X(
+            field,
+            title="mean |cos|",
+            scale=alt.Scale(domain=[0, 1], nice=False),
+            axis=alt.Axis(values=[0, 0.5, 1], format=".1f"),
+        )
+
     blank = alt.Y("method:N", sort=None, axis=None)
     accent = theme.colour("accent")
     means = base.rows("means")
     interval = means.mark_rule(color=accent, strokeWidth=2).encode(
-        alt.X("low:Q"), blank, x2="high:Q"
+        x("low:Q"), blank, x2="high:Q"
     )
     dot = means.mark_point(color=accent, filled=True, size=40, opacity=1).encode(
-        x, blank, **base.HOVER
+        x("mean:Q"), blank, **base.HOVER
     )
-    chance = base.rule("chance").encode(alt.X("cosine:Q"), tooltip="text:N")
+    chance = base.rule("chance").encode(x("cosine:Q"), tooltip="text:N")
     height = alt.Step(ROW)
     return alt.hconcat(
         alt.layer(cells, chosen).properties(width=120, height=height),
@@ -104,13 +108,15 @@ def by_seed() -> alt.HConcatChart:
 def convergence() -> alt.LayerChart:
     """|cosine| of RLACE's direction to its optimum, one dot per seed.
 
-    Rows: `rows` (seed, cosine, converged, text), `threshold` (cosine). Parameter:
-    `seed`.
+    Rows: `rows` (seed, cosine, converged, text), `threshold` (cosine). Parameters:
+    `seed`, `low` (left end of the axis).
     """
     x = alt.X(
         "cosine:Q",
         title=None,
-        scale=alt.Scale(zero=False, nice=False, domainMax=1),
+        scale=alt.Scale(
+            zero=False, nice=False, domainMin=alt.ExprRef("low"), domainMax=1
+        ),
         axis=alt.Axis(tickCount=3, domain=True, domainColor=theme.colour("line")),
     )
     threshold = base.rule("threshold").encode(x)
@@ -129,6 +135,5 @@ def convergence() -> alt.LayerChart:
             **base.HOVER,
         )
     )
-    return base.sized(
-        alt.layer(threshold, dots).add_params(base.chosen_seed()), height=60
-    )
+    params = (base.chosen_seed(), alt.param(name="low", value=0.95))
+    return base.sized(alt.layer(threshold, dots).add_params(*params), height=60)

@@ -91,7 +91,7 @@ def compiled(chart: alt.TopLevelMixin, size: int = 10) -> dict[str, Any]:
 
 @functools.cache
 def library() -> str:
-    """Vega as one script, which defines `vega`; nothing is loaded when it runs."""
-    bundle = vl_convert.javascript_bundle("window.vega = vegaEmbed.vega;")
+    """Vega as one script that defines `vegaEmbed` and loads nothing."""
+    bundle = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     # its names stay its own, and nothing in it ends the script element
     return f"(() => {{{bundle}}})();".replace("</script", "<\\/script")

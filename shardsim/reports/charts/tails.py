@@ -10,7 +10,7 @@ LOWEST = -3.2
 """Of the logarithm of the density, to base 10."""
 QUANTILE = 3.5
 """Of the axes of quantiles, in standard deviations."""
-HEIGHT = 220
+WIDTH, HEIGHT = 230, 170
 
 
 def _family() -> tuple[alt.Color, alt.StrokeDash]:
@@ -49,7 +49,7 @@ def density() -> alt.LayerChart:
         .mark_line(strokeWidth=1.8, clip=True)
         .encode(_values(), y, color=colour, strokeDash=dash)
     )
-    return base.sized(alt.layer(bars, fits), height=HEIGHT)
+    return base.sized(alt.layer(bars, fits), height=HEIGHT, width=WIDTH)
 
 
 def log_density() -> alt.LayerChart:
@@ -74,7 +74,7 @@ def log_density() -> alt.LayerChart:
         .mark_point(color=theme.colour("soft"), filled=True, size=24, clip=True)
         .encode(_values(), y, **base.HOVER)
     )
-    return base.sized(alt.layer(fits, dots), height=HEIGHT)
+    return base.sized(alt.layer(fits, dots), height=HEIGHT, width=WIDTH)
 
 
 def quantiles() -> alt.LayerChart:
@@ -109,4 +109,4 @@ def quantiles() -> alt.LayerChart:
         .mark_line(strokeWidth=1.8, clip=True)
         .encode(x, y, color=colour, strokeDash=dash)
     )
-    return base.sized(alt.layer(diagonal, lines), height=HEIGHT)
+    return base.sized(alt.layer(diagonal, lines), height=HEIGHT, width=WIDTH)

@@ -4,6 +4,8 @@ import altair as alt
 
 from shardsim.reports.charts import base, theme
 
+_ACCURACY = alt.Scale(domain=[0.4, 1], clamp=True)
+
 
 def restarts() -> alt.LayerChart:
     """Accuracy over loss, one dot per restart, beside what chance and labels reach.
@@ -20,13 +22,13 @@ def restarts() -> alt.LayerChart:
     y = alt.Y(
         "accuracy:Q",
         title="accuracy",
-        scale=alt.Scale(domain=[0.4, 1], clamp=True),
+        scale=_ACCURACY,
         axis=alt.Axis(tickCount=4, format=".1f"),
     )
     band = (
         base.rows("band")
         .mark_rect(color=theme.colour("soft"), opacity=0.18)
-        .encode(alt.Y("low:Q"), y2="high:Q", tooltip="text:N")
+        .encode(alt.Y("low:Q", scale=_ACCURACY), y2="high:Q", tooltip="text:N")
     )
     constant = base.rule("constant").encode(x, tooltip="text:N")
     labelled = base.rule("labelled", dashed=False, colour="good").encode(

@@ -1,7 +1,9 @@
-// Charts: each is a specification of DATA drawn by Vega, with rows from this page.
-// Colours in them are CSS variables, so that they follow the page's scheme.
+// Charts: each is a specification of SPECIFICATIONS drawn by Vega, with rows from this
+// page. Colours in them are CSS variables, so that they follow the page's scheme.
 
 const VIEWS = new Map();
+// Promises of charts that are not drawn yet.
+const PENDING = [];
 
 function showTip(handler, event, item, value) {
   const tip = byId("tip");
@@ -10,6 +12,24 @@ function showTip(handler, event, item, value) {
   tip.style.left = `${Math.max(4, left)}px`;
   tip.style.top = `${event.clientY + 16}px`;
 }
+const EMBEDDING = {
+  mode: "vega",
+  renderer: "svg",
+  actions: false,
+  defaultStyle: false,
+  hover: false,
+  tooltip: showTip,
+};
+
+// A copy of a specification with its first rows and parameters.
+function specification(name, rows, params) {
+  const spec = structuredClone(SPECIFICATIONS[name]);
+  for (const source of spec.data)
+    if (rows[source.name]) source.values = rows[source.name];
+  for (const signal of spec.signals ?? [])
+    if (signal.name in params) signal.value = params[signal.name];
+  return spec;
+}
 
 // The chart `name` under a key of its own. It is built once; later calls change its
 // parameters, and its rows if `version` is another one.
@@ -17,22 +37,27 @@ function chart(name, key, { label, rows, version = "", params = {}, onClick }) {
   let entry = VIEWS.get(key);
   if (!entry) {
     const host = el("div", { class: "chart", "data-chart": name });
-    const view = new vega.View(vega.parse(SPECIFICATIONS[name]), { renderer: "svg" })
-      .tooltip(showTip)
-      .description(label)
-      .initialize(host);
-    entry = { host, view, version: null };
-    if (onClick)
-      view.addEventListener("click", (_, item) => item?.datum && onClick(item.datum));
+    entry = { host, view: null, version };
     VIEWS.set(key, entry);
+    const spec = { ...specification(name, rows(), params), description: label };
+    const drawn = vegaEmbed(host, spec, EMBEDDING).then(({ view }) => {
+      if (onClick)
+        view.addEventListener("click", (_, item) => item?.datum && onClick(item.datum));
+      entry.view = view;
+      entry.update();
+    });
+    PENDING.push(drawn);
   }
-  const { view } = entry;
-  for (const [param, value] of Object.entries(params)) view.signal(param, value);
-  if (entry.version !== version) {
-    for (const [source, list] of Object.entries(rows())) view.data(source, list);
+  entry.update = () => {
+    for (const [param, value] of Object.entries(params))
+      entry.view.signal(param, value);
+    if (entry.version !== version)
+      for (const [source, list] of Object.entries(rows()))
+        entry.view.data(source, list);
     entry.version = version;
-  }
-  view.run();
+    entry.view.run();
+  };
+  if (entry.view) entry.update();
   return entry.host;
 }
 function finite(rows, ...fields) {

@@ -78,13 +78,14 @@ function convergenceChart(s) {
       text: `seed ${seed}: |cos| ${number(cosine, 6)}`,
     };
   });
+  const cosines = rows.map(({ cosine }) => cosine).filter(Number.isFinite);
   return chart("directions.convergence", `directions.convergence ${s}`, {
     label: "convergence of RLACE, by seed",
     rows: () => ({
       rows: finite(rows, "cosine"),
       threshold: [{ cosine: found.converged }],
     }),
-    params: { seed: seedOf(s) },
+    params: { seed: seedOf(s), low: Math.min(0.95, ...cosines) },
   });
 }
 

@@ -18,4 +18,6 @@ addEventListener("hashchange", () => {
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
 draw();
-document.documentElement.dataset.ready = "";
+Promise.all(PENDING).then(() => {
+  document.documentElement.dataset.ready = "";
+});

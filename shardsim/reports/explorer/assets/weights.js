@@ -168,8 +168,8 @@ function weightsBlock(s) {
       "div",
       { class: "charts" },
       spectrumFigure(s),
-      logitsFigure(s),
       collisionsFigure(s),
+      logitsFigure(s),
     ),
   );
 }

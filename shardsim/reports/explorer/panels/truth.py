@@ -145,7 +145,7 @@ def _search(
         random = baselines.random_directions(draw, RANDOM, train.shape[-1])
         labelled = comparison.mean_difference(fit.sides.differences(*train), label)
         probes = jnp.concatenate(
-            [fit.directions, random.astype(learnt.dtype), labelled[None]]
+            [fit.directions, random.astype(train.dtype), labelled[None]]
         )
         accuracy = comparison.accuracies(probes, differences, test_label)
         better = jnp.maximum(accuracy, 1 - accuracy)
