@@ -73,8 +73,8 @@ def choices() -> Iterator[tuple[str, encoders.EncoderConfig, bool]]:
         encoders.ImpalaEncoder(),
     )
     for config in boards:
-        real = dataclasses.replace(config, form="conv")
-        patched = dataclasses.replace(config, form="patches")
+        real = dataclasses.replace(config, implementation="conv")
+        patched = dataclasses.replace(config, implementation="patches")
         yield f"{config.kind} plain", real, True
         yield f"{config.kind} ordered", real, False
         yield f"{config.kind} patches", patched, False

@@ -69,7 +69,7 @@ def stepping(world: GridWorld, keep: bool) -> Run:
     params = world.params()
     keys = jax.random.split(jax.random.key(0), BATCH)
     seen, starts = jax.jit(jax.vmap(lambda key: world.reset(key, params)))(keys)
-    pool, same = autoreset.Pool(starts), jnp.arange(BATCH)
+    pool, same = autoreset.ResetPool(starts), jnp.arange(BATCH)
 
     def step(state: Any, action: jax.Array, key: jax.Array) -> Any:
         # without chance there is nothing to draw
@@ -77,7 +77,7 @@ def stepping(world: GridWorld, keep: bool) -> Run:
         over = (0 if world.unlisted else None, 0, 0, None)
         out = jax.vmap(world.step, in_axes=over)(keys, state, action, params)
         ended = out.terminated | out.truncated
-        state = autoreset.onward(pool, same, out.state, ended)
+        state = autoreset.reset_done(pool, same, out.state, ended)
         return state, jax.vmap(world.observe)(state), out.reward
 
     return rolling(step, starts, seen, keep)

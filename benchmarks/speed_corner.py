@@ -69,7 +69,7 @@ def tested(
     """The yardstick above on fresh levels, as a share of the best there."""
     level_key, act_key = jax.random.split(key)
     params = world.params()
-    pool = autoreset.fill(world, level_key, params, levels)
+    pool = autoreset.make_pool(world, level_key, params, levels)
     same = jnp.arange(levels)
 
     def step(states: Any, key: Array) -> tuple[Any, tuple[Array, Array]]:
@@ -78,7 +78,7 @@ def tested(
         taken = jax.random.categorical(key, logits)
         out = jax.vmap(lambda s, a: world.step(None, s, a, params))(states, taken)
         ended = out.terminated | out.truncated
-        states = autoreset.onward(pool, same, out.state, ended)
+        states = autoreset.reset_done(pool, same, out.state, ended)
         return states, (out.reward, ended.astype(jnp.float32))
 
     keys = jax.random.split(act_key, steps)

@@ -20,10 +20,11 @@ from shardsim.agents import agent as agents
 from shardsim.algorithms import losses, optimizers, update_step
 from shardsim.core.types import Trainable
 from shardsim.training import external_envs, phases, population, schedule
+from shardsim.training.config import TrainConfig
 
-JOINT = losses.LossTable(
-    policy=losses.Moves(encoder=1.0, decoder=1.0),
-    value=losses.Moves(encoder=1.0, value=0.5),
+JOINT = losses.LossWeights(
+    policy=losses.GradientScales(encoder=1.0, decoder=1.0),
+    value=losses.GradientScales(encoder=1.0, value=0.5),
 )
 """D and V both move what they have in common."""
 
@@ -35,7 +36,7 @@ class Task(NamedTuple):
     agent: agents.AgentConfig
     head: value.Head
     width: int
-    config: schedule.TrainConfig
+    config: TrainConfig
 
     @property
     def steps(self) -> int:
@@ -49,8 +50,8 @@ class Program(NamedTuple):
 
     seconds: float
     """To trace and compile."""
-    start: Callable[[], update_step.Carry]
-    go: Callable[[update_step.Carry, int], tuple[update_step.Carry, Any]]
+    start: Callable[[], update_step.TrainState]
+    go: Callable[[update_step.TrainState, int], tuple[update_step.TrainState, Any]]
 
 
 def compiled(task: Task) -> Program:
@@ -59,7 +60,7 @@ def compiled(task: Task) -> Program:
     config, phase = task.config, task.config.phases[0]
     recipe = schedule.recipe(config, task.agent, task.world)
     params = phases.params_of(task.world, phase)
-    source = update_step.Source(params)
+    source = update_step.PhaseInputs(params)
     setting = schedule.setting(config, task.world, (task.head,), phase)
     keys, hyper = spread(
         (
@@ -70,13 +71,15 @@ def compiled(task: Task) -> Program:
     )
     began = time.perf_counter()
     static = (recipe, task.head, task.width)
-    init = population.init.ahead(*static, params, keys, hyper)
+    init = population.init.lower_and_compile(*static, params, keys, hyper)
     first = spread(init(params, keys, hyper), config.devices)
     count = jnp.int32(1)
-    chunk = population.chunk.ahead(setting, first, source, count)
+    chunk = population.chunk.lower_and_compile(setting, first, source, count)
     seconds = time.perf_counter() - began
 
-    def go(carry: update_step.Carry, updates: int) -> tuple[update_step.Carry, Any]:
+    def go(
+        carry: update_step.TrainState, updates: int
+    ) -> tuple[update_step.TrainState, Any]:
         return chunk(carry, source, jnp.int32(updates))
 
     return Program(
@@ -101,23 +104,23 @@ def devices(num_seeds: int) -> int:
 def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
     """PureJaxRL's settings: what is seen goes into two networks of 64 and 64 tanh."""
     phase = phases.Phase("train", updates, losses=JOINT)
-    config = schedule.TrainConfig(
+    config = TrainConfig(
         phases=(phase,),
         num_seeds=num_seeds,
         num_envs=num_envs,
         num_steps=128,
         epochs=4,
         minibatches=4,
-        pool_size=32,
+        num_reset_states=32,
         discount=0.99,
         td_lambda=0.95,
-        acting=action_selection.Prior(),
-        learn=algorithms.PPO(clip=0.2, value_clip=0.2, entropy=0.01),
+        action_selection=action_selection.PolicyOnly(),
+        algorithm=algorithms.PPO(clip=0.2, value_clip=0.2, entropy=0.01),
         optimizer=optimizers.OptimizerConfig(
             learning_rate=2.5e-4,
             clip_norm=0.5,
-            clip_over="agent",
-            rule=optimizers.Adam(eps=1e-5),
+            clip_scope="agent",
+            kind=optimizers.Adam(eps=1e-5),
             schedule=optimizers.Schedule("linear"),
         ),
         devices=devices(num_seeds),
@@ -128,25 +131,25 @@ def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
         decoder_before=(64,),
         decoder_activation="tanh",
     )
-    head = value.MLP(before=(64,), activation="tanh")
+    head = value.MLP(hidden=(64,), activation="tanh")
     return Task(external_envs.Gymnax(id="CartPole-v1"), agent, head, 64, config)
 
 
 def corner(num_seeds: int = 1, updates: int = 10_000) -> Task:
     """A corner maze as in jaxgmg: the same levels, time limit and reward."""
     world = worlds.CornerMaze(size=13, layout="tree", region=5, max_steps=128)
-    config = schedule.TrainConfig(
+    config = TrainConfig(
         phases=(phases.Phase("train", updates, losses=JOINT),),
         num_seeds=num_seeds,
         num_envs=256,
         num_steps=32,
         epochs=2,
         minibatches=4,
-        pool_size=256,
+        num_reset_states=256,
         discount=0.99,
         td_lambda=0.95,
-        acting=action_selection.Prior(),
-        learn=algorithms.PPO(entropy=0.01),
+        action_selection=action_selection.PolicyOnly(),
+        algorithm=algorithms.PPO(entropy=0.01),
         optimizer=optimizers.OptimizerConfig(learning_rate=1e-3, clip_norm=0.5),
         devices=devices(num_seeds),
     )
@@ -212,20 +215,25 @@ def searching(simulations: int, num_envs: int, num_steps: int) -> Callable[[], A
     """
     seeds = jax.local_device_count()
     world = worlds.ContextFruits(
-        size=8, contexts=1, fruits=1, rewards=((1.0,),), shown=((0,),), view="board"
+        size=8,
+        contexts=1,
+        fruits=1,
+        rewards=((1.0,),),
+        contexts_shown=((0,),),
+        view="board",
     )
     envs = num_envs // seeds
     task = grown(corner(), num_seeds=seeds, num_envs=envs, num_steps=num_steps)
     config = dataclasses.replace(
         task.config,
-        acting=action_selection.Search(simulations=simulations),
-        learn=algorithms.ExpertIteration(),
-        pool_size=32,
+        action_selection=action_selection.Search(simulations=simulations),
+        algorithm=algorithms.ExpertIteration(),
+        num_reset_states=32,
     )
     agent = agents.AgentConfig(encoders.MLPEncoder(widths=(64,)), decoder_width=64)
     task = task._replace(world=world, agent=agent, config=config, width=64)
     setting = schedule.setting(config, world, (task.head,), config.phases[0])
-    source = update_step.Source(world.params())
+    source = update_step.PhaseInputs(world.params())
     carry = spread(population.init(*_ingredients(task, seeds)), seeds)
 
-    return lambda: population.gather(setting, carry, source)[0].states
+    return lambda: population.collect(setting, carry, source)[0].states

@@ -117,7 +117,7 @@ def curves() -> Rows:
         ("mean", mine.mean(axis=1), yours.mean(axis=1)),
     ):
         off = statistics.mean_interval(a - b)
-        p = statistics.equivalence_p(a - b, MARGIN)
+        p = statistics.equivalence_test(a - b, MARGIN)
         print(
             f"CartPole return, {what}: ours less PureJaxRL's {off.estimate:+.1f} "
             f"[{off.low:+.1f}, {off.high:+.1f}]; the same within {MARGIN:g}: p {p:.4f}"

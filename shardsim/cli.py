@@ -25,10 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # an import of JAX takes a second: --help and a mistyped command do without it, and
     # a signal that comes meanwhile is heeded like any other
-    from shardsim.core.interrupts import interrupting
+    from shardsim.core.interrupts import sigterm_as_interrupt
 
     try:
-        with interrupting():
+        with sigterm_as_interrupt():
             from jax.errors import JaxRuntimeError
 
             from shardsim.core.config import ConfigError
@@ -132,13 +132,14 @@ def _reading_commands(add: Callable[..., Any]) -> None:
 
 def _read(file: Path, flags: Sequence[str], built: str) -> Any:
     """What a config file and flags say, as `experiment`, `standalone` or `either`."""
+    from shardsim.commands import devices
     from shardsim.core import config
-    from shardsim.evaluation import experiment
+    from shardsim.evaluation import experiment, load
     from shardsim.training import standalone
 
     data = config.override(config.read_yaml(file), flags)
-    standalone.check_kind(data, built, file)
-    experiment.offer_devices(data)
+    load.check_kind(data, built, file)
+    devices.offer_devices(data)
     found: Any
     match built:
         case "experiment":
@@ -146,8 +147,8 @@ def _read(file: Path, flags: Sequence[str], built: str) -> Any:
         case "training":
             found = config.build(standalone.Training, data)
         case _:
-            found = standalone.read(data)
-    experiment.check_new(found)
+            found = load.read(data)
+    devices.check_new(found)
     return found
 
 
@@ -191,10 +192,10 @@ def _finish_training(found: Any, folder: Path) -> int:
     from shardsim.storage import run_folder
     from shardsim.training import standalone
 
-    with run_folder.alone(folder), tables.bar(found) as moved:
+    with run_folder.lock(folder), tables.bar(found) as moved:
         arms = standalone.run(found, folder, moved)
     for name, arm in arms.items():
-        print(standalone.told(found.train, name, arm))
+        print(standalone.describe_arm(found.train, name, arm))
     print(folder)
     return 0
 
@@ -206,7 +207,7 @@ def _finish(found: Any, folder: Path) -> int:
 
     for arm in found.sized():
         print(f"{arm.name}: {results.parameters(found, arm):,} parameters of V")
-    with run_folder.alone(folder), tables.bar(found) as moved:
+    with run_folder.lock(folder), tables.bar(found) as moved:
         out = results.run(found, folder, moved)
     print(tables.table(out))
     print(f"\n{out['answer']}\n{folder / 'report.html'}")
@@ -222,16 +223,17 @@ def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def _resume(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
+    from shardsim.commands import devices
     from shardsim.core import config
-    from shardsim.evaluation import experiment
+    from shardsim.evaluation import load
     from shardsim.storage import run_folder
     from shardsim.training import standalone
 
-    folder = run_folder.find(known.run)
-    experiment.offer_devices(config.read_yaml(folder / run_folder.MARK))
-    found = standalone.load(folder)
-    experiment.check_there(found)
-    run_folder.complete(folder)
+    folder = run_folder.open_run(known.run)
+    devices.offer_devices(config.read_yaml(folder / run_folder.CONFIG_FILE))
+    found = load.load(folder)
+    devices.check_there(found)
+    run_folder.write_provenance(folder)
     if isinstance(found, standalone.Training):
         return _finish_training(found, folder)
     return _finish(found, folder)
@@ -242,7 +244,7 @@ def _compare(known: argparse.Namespace, flags: Sequence[str]) -> int:
     from shardsim.commands import tables
     from shardsim.storage import run_folder
 
-    print(tables.side_by_side([run_folder.find(run) for run in known.runs]))
+    print(tables.side_by_side([run_folder.open_run(run) for run in known.runs]))
     return 0
 
 
@@ -251,7 +253,7 @@ def _report(known: argparse.Namespace, flags: Sequence[str]) -> int:
     from shardsim.reports.verdicts import report
     from shardsim.storage import run_folder
 
-    folder = run_folder.find(known.run)
+    folder = run_folder.open_run(known.run)
     results = folder / "results.json"
     if results.is_file() and "answer" not in run_folder.read_json(results):
         told = "trained and not judged; allowed: a run of `shardsim run`"
@@ -269,7 +271,7 @@ def _inspect(known: argparse.Namespace, flags: Sequence[str]) -> int:
         if len(got) > 2:
             raise run_folder.RunError(f"{name}: got {len(got)}; allowed: 1 or 2")
     made = inspect.inspect(
-        [run_folder.find(run) for run in known.runs],
+        [run_folder.open_run(run) for run in known.runs],
         known.out,
         known.results,
         known.arms,

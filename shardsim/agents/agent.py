@@ -26,7 +26,7 @@ class AgentConfig:
     decoder_activation: Literal["relu", "tanh"] = "relu"
     auxiliary_width: int = 128
     """Hidden units of each decoder that trains E by self-supervision."""
-    budget: int = 32_768
+    value_params: int = 32_768
     """Parameters of V; the width of each head is solved from it."""
 
     def __post_init__(self) -> None:

@@ -8,29 +8,32 @@ from typing import TypeAlias
 
 from jaxtyping import Array, Float
 
-from shardsim.algorithms.base import Lesson, Sample
+from shardsim.algorithms.base import PolicyBatch, Targets
 from shardsim.algorithms.expert_iteration import ExpertIteration
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.algorithms.ppo import PPO
 from shardsim.algorithms.reinforce import Reinforce
 from shardsim.algorithms.td import TD
 
-Learn: TypeAlias = TD | ExpertIteration | PPO | Reinforce
+Algorithm: TypeAlias = TD | ExpertIteration | PPO | Reinforce
 
 __all__ = [
     "PPO",
     "TD",
+    "Algorithm",
     "ExpertIteration",
-    "Learn",
-    "Lesson",
+    "PolicyBatch",
     "Reinforce",
-    "Sample",
+    "Targets",
     "policy_loss",
 ]
 
 
 def policy_loss(
-    learn: Learn, hyper: Hyper, logits: Float[Array, "n A"], sample: Sample
+    learn: Algorithm,
+    hyper: Hyperparameters,
+    logits: Float[Array, "n A"],
+    sample: PolicyBatch,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
     """The rule's own loss of D, mean over n samples, and what to note of it.
 

@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Int, Key, PyTree
 from shardsim.core.types import Params, State, Trainable
 
 
-class Pool(NamedTuple):
+class ResetPool(NamedTuple):
     """Ready starts; memory is Q times one state."""
 
     states: PyTree
@@ -27,14 +27,19 @@ class Pool(NamedTuple):
         return leaves[0].shape[0]
 
 
-def fill(env: Trainable, key: Key[Array, ""], params: Params, size: int) -> Pool:
+def make_pool(
+    env: Trainable, key: Key[Array, ""], params: Params, size: int
+) -> ResetPool:
     """Q fresh levels, each at its start."""
     keys = jax.random.split(key, size)
-    return Pool(jax.vmap(lambda k: env.reset(k, params)[1])(keys))
+    return ResetPool(jax.vmap(lambda k: env.reset(k, params)[1])(keys))
 
 
-def onward(
-    pool: Pool, starts: Int[Array, " B"], states: State, ended: Bool[Array, " B"]
+def reset_done(
+    pool: ResetPool,
+    pool_index: Int[Array, " B"],
+    states: State,
+    done: Bool[Array, " B"],
 ) -> State:
     """Where B environments go on: from a start of the pool where an episode ended.
 
@@ -46,7 +51,7 @@ def onward(
         at once.
       states: after the step, leaves [B, ...].
     """
-    return _onward(pool.states, starts, states, ended)
+    return _onward(pool.states, pool_index, states, done)
 
 
 @jax.custom_batching.custom_vmap

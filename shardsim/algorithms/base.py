@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 
-class Lesson(NamedTuple):
+class Targets(NamedTuple):
     """Of every step of a trajectory; zeros where no loss in use reads them."""
 
     target: Float[Array, "T B"]
@@ -20,7 +20,7 @@ class Lesson(NamedTuple):
     """The expert that a step belongs to; -1 where that is not known."""
 
 
-class Sample(NamedTuple):
+class PolicyBatch(NamedTuple):
     """What a rule reads of n steps."""
 
     action: Int[Array, " n"]
@@ -30,12 +30,14 @@ class Sample(NamedTuple):
     value: Float[Array, " n"]
 
 
-def normalised(x: Float[Array, " n"]) -> Float[Array, " n"]:
+def standardise(x: Float[Array, " n"]) -> Float[Array, " n"]:
     """Mean 0 and standard deviation 1 within the batch."""
     return (x - x.mean()) / (x.std() + 1e-8)
 
 
-def chosen(logits: Float[Array, "n A"], action: Int[Array, " n"]) -> Float[Array, " n"]:
+def log_prob_of(
+    logits: Float[Array, "n A"], action: Int[Array, " n"]
+) -> Float[Array, " n"]:
     """Log-probability of the action of each sample, without a look-up."""
     taken: Bool[Array, "n A"] = action[:, None] == jnp.arange(logits.shape[-1])[None]
     return jnp.sum(jnp.where(taken, logits, 0.0), axis=-1)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from shardsim.algorithms.base import Sample
+from shardsim.algorithms.base import PolicyBatch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class ExpertIteration:
     kind: Literal["expert_iteration"] = "expert_iteration"
 
     def policy_loss(
-        self, logits: Float[Array, "n A"], sample: Sample
+        self, logits: Float[Array, "n A"], sample: PolicyBatch
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """-sum_a w(a) log D(a|s), w the search's policy; mean over samples."""
         cross = -jnp.sum(

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from jaxtyping import Array, Float
 
 
-class Hyper(NamedTuple):
+class Hyperparameters(NamedTuple):
     """Of one seed. They ride along with it, a mapped axis like the seed itself."""
 
     learning_rate: Float[Array, ""]

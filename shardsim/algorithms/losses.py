@@ -14,7 +14,7 @@ from shardsim.agents.value import Head, Sharded, ValueOutput
 
 
 @dataclasses.dataclass(frozen=True)
-class Moves:
+class GradientScales:
     """How strongly one loss moves each part; 0 stops its gradient there."""
 
     encoder: float = 0.0
@@ -35,25 +35,25 @@ class Moves:
 
 
 @dataclasses.dataclass(frozen=True)
-class LossTable:
+class LossWeights:
     """Rows: losses. Columns: the parts they move.
 
     E frozen: the `encoder` column is 0. E finetuned: `value.encoder` is not 0. Joint:
     the self-supervised rows keep moving it as well. D frozen: its column is 0.
     """
 
-    action: Moves = Moves()
+    action: GradientScales = GradientScales()
     """Cross-entropy of the action that was taken: trains D through E."""
-    observation: Moves = Moves()
+    observation: GradientScales = GradientScales()
     """Bernoulli cross-entropy of the next observation: trains E."""
-    inverse: Moves = Moves()
+    inverse: GradientScales = GradientScales()
     """Cross-entropy of the action, told from what was seen before and after it: trains
     E to hold what the agent can change."""
-    masked: Moves = Moves()
+    masked: GradientScales = GradientScales()
     """Bernoulli cross-entropy of cells that E was not shown: trains E."""
-    policy: Moves = Moves()
+    policy: GradientScales = GradientScales()
     """The loss of D that the rule `learn` has: trains D through E."""
-    value: Moves = Moves()
+    value: GradientScales = GradientScales()
     """TD(lambda) error of V, and the cost of its gates: trains V through E."""
 
     def __post_init__(self) -> None:
@@ -80,7 +80,7 @@ class LossTable:
                     )
 
     @property
-    def rows(self) -> tuple[Moves, ...]:
+    def rows(self) -> tuple[GradientScales, ...]:
         """Every loss's."""
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
@@ -160,9 +160,9 @@ def value_loss(
     Reference: the second form is that of Jacobs et al., Adaptive Mixtures of Local
     Experts, 1991; the clip that of PPO's authors.
     """
-    if isinstance(head, Sharded) and head.td == "per_shard":
+    if isinstance(head, Sharded) and head.td_error == "per_shard":
         share = shares(output.gates)
-        return 0.5 * jnp.sum(share * jnp.square(target - output.parts))
+        return 0.5 * jnp.sum(share * jnp.square(target - output.shard_values))
     plain = 0.5 * jnp.square(target - output.value)
     if clip is None or old is None:
         return plain
@@ -200,9 +200,9 @@ def routed_loss(
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
     share = shares(output.gates)
-    own = jnp.arange(output.parts.shape[0]) == label
+    own = jnp.arange(output.shard_values.shape[0]) == label
     weight = jnp.where(label >= 0, own.astype(share.dtype), share)
-    error = jnp.square(target - output.parts)
+    error = jnp.square(target - output.shard_values)
     return 0.5 * jnp.sum(jax.lax.stop_gradient(weight) * error)
 
 

@@ -13,8 +13,8 @@ from shardsim import algorithms
 from shardsim.agents import agent as agents
 from shardsim.agents import value
 from shardsim.agents.agent import Agent
-from shardsim.algorithms import Lesson, Sample, losses
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms import PolicyBatch, Targets, losses
+from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core.types import Trajectory
 
 Loss = tuple[Float[Array, ""], dict[str, Array]]
@@ -24,8 +24,8 @@ Loss = tuple[Float[Array, ""], dict[str, Array]]
 class Terms(NamedTuple):
     """What is minimised; static."""
 
-    table: losses.LossTable
-    learn: algorithms.Learn
+    table: losses.LossWeights
+    learn: algorithms.Algorithm
     head: value.Head
     balanced: bool
     """Whether uneven gates cost something."""
@@ -36,10 +36,10 @@ class Terms(NamedTuple):
 
 def loss(
     terms: Terms,
-    hyper: Hyper,
+    hyper: Hyperparameters,
     agent: Agent,
     batch: Trajectory,
-    lesson: Lesson,
+    lesson: Targets,
     key: Key[Array, ""],
 ) -> Loss:
     """The sum of all losses, each scaled on its way into each part by the table.
@@ -72,7 +72,7 @@ def loss(
 
 
 def _action(
-    moves: losses.Moves, agent: Agent, features: Array, batch: Trajectory
+    moves: losses.GradientScales, agent: Agent, features: Array, batch: Trajectory
 ) -> Loss:
     decoder = _scaled(agent.decoder, moves.decoder)
     logits = jax.vmap(decoder)(_scaled(features, moves.encoder))
@@ -82,21 +82,21 @@ def _action(
 
 def _policy(
     terms: Terms,
-    hyper: Hyper,
+    hyper: Hyperparameters,
     agent: Agent,
     features: Array,
     batch: Trajectory,
-    lesson: Lesson,
+    lesson: Targets,
 ) -> Loss:
     moves = terms.table.policy
     decoder = _scaled(agent.decoder, moves.decoder)
     logits = jax.vmap(decoder)(_scaled(features, moves.encoder))
-    sample = Sample(batch.action, batch.logits, lesson.target, lesson.value)
+    sample = PolicyBatch(batch.action, batch.logits, lesson.target, lesson.value)
     return algorithms.policy_loss(terms.learn, hyper, logits, sample)
 
 
 def _observation(
-    moves: losses.Moves, agent: Agent, features: Array, batch: Trajectory
+    moves: losses.GradientScales, agent: Agent, features: Array, batch: Trajectory
 ) -> Loss:
     decoder = _scaled(agent.auxiliary.observation, moves.auxiliary)
     logits = jax.vmap(decoder)(_scaled(features, moves.encoder), batch.action)
@@ -106,7 +106,7 @@ def _observation(
 
 
 def _inverse(
-    moves: losses.Moves, agent: Agent, features: Array, batch: Trajectory
+    moves: losses.GradientScales, agent: Agent, features: Array, batch: Trajectory
 ) -> Loss:
     decoder = _scaled(agent.auxiliary.inverse, moves.auxiliary)
     after = jax.vmap(agent.encoder)(batch.next_observation)
@@ -129,11 +129,11 @@ def _masked(terms: Terms, agent: Agent, batch: Trajectory, key: Key[Array, ""]) 
 
 def _value(
     terms: Terms,
-    hyper: Hyper,
+    hyper: Hyperparameters,
     agent: Agent,
     features: Array,
     batch: Trajectory,
-    lesson: Lesson,
+    lesson: Targets,
 ) -> Loss:
     moves, head = terms.table.value, terms.head
     routing = head.routing if isinstance(head, value.Sharded) else None
@@ -141,7 +141,7 @@ def _value(
     critic = _scaled(agent.value, moves.value)
     output = jax.vmap(critic)(_scaled(features, moves.encoder), batch.context)
 
-    def each(output: value.ValueOutput, taught: Lesson) -> Array:
+    def each(output: value.ValueOutput, taught: Targets) -> Array:
         if routing is not None:
             return losses.routed_loss(output, taught.target, taught.label)
         return losses.value_loss(output, taught.target, head, taught.value, clip)

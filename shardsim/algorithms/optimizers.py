@@ -88,10 +88,10 @@ class OptimizerConfig:
     learning_rate: float = 1e-3
     clip_norm: float = 1.0
     """Largest norm of the gradient, of what `clip_over` says."""
-    clip_over: Literal["part", "agent"] = "part"
+    clip_scope: Literal["part", "agent"] = "part"
     """Whether each part is clipped by itself, so that none shrinks another's steps, or
     all of the agent at once, as in the code of PPO."""
-    rule: Rule = Adam()
+    kind: Rule = Adam()
     schedule: Schedule = Schedule()
 
     def __post_init__(self) -> None:
@@ -108,10 +108,10 @@ def _transform(config: OptimizerConfig) -> optax.GradientTransformation:
     """Directions; the learning rate is data and multiplies them afterwards."""
     clip = (
         optax.clip_by_global_norm(config.clip_norm)
-        if config.clip_over == "part"
+        if config.clip_scope == "part"
         else optax.identity()
     )
-    match config.rule:
+    match config.kind:
         case Adam(b1=b1, b2=b2, eps=eps, weight_decay=decay):
             adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
             if decay == 0:
@@ -188,7 +188,7 @@ def apply(
     graphdef, arrays = nnx.split(agent)
     new, new_state = dict(arrays), dict(state)
     slopes = {part: gradients[part] for part in sorted(moved & set(new))}
-    if config.clip_over == "agent":
+    if config.clip_scope == "agent":
         shrink = config.clip_norm / jnp.maximum(global_norm(slopes), config.clip_norm)
         slopes = jax.tree.map(lambda leaf: leaf * shrink, slopes)
     for part, slope in slopes.items():

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from shardsim.algorithms.base import Sample, chosen, normalised
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms.base import PolicyBatch, log_prob_of, standardise
+from shardsim.algorithms.hyperparameters import Hyperparameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +40,7 @@ class PPO:
             raise ValueError(f"entropy: got {self.entropy}; allowed: at least 0")
 
     def policy_loss(
-        self, hyper: Hyper, logits: Float[Array, "n A"], sample: Sample
+        self, hyper: Hyperparameters, logits: Float[Array, "n A"], sample: PolicyBatch
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """-mean min(r A, clip(r, 1 - c, 1 + c) A) - entropy * H(D).
 
@@ -48,11 +48,12 @@ class PPO:
         """
         log_d = jax.nn.log_softmax(logits)
         ratio = jnp.exp(
-            chosen(log_d, sample.action) - chosen(sample.logits, sample.action)
+            log_prob_of(log_d, sample.action)
+            - log_prob_of(sample.logits, sample.action)
         )
         advantage = sample.target - sample.value
         if self.normalise:
-            advantage = normalised(advantage)
+            advantage = standardise(advantage)
         clipped = jnp.clip(ratio, 1.0 - self.clip, 1.0 + self.clip)
         gain = jnp.minimum(ratio * advantage, clipped * advantage).mean()
         entropy = -jnp.sum(jnp.exp(log_d) * log_d, axis=-1).mean()

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from shardsim.algorithms.base import Sample, chosen
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms.base import PolicyBatch, log_prob_of
+from shardsim.algorithms.hyperparameters import Hyperparameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Reinforce:
             raise ValueError(f"entropy: got {self.entropy}; allowed: at least 0")
 
     def policy_loss(
-        self, hyper: Hyper, logits: Float[Array, "n A"], sample: Sample
+        self, hyper: Hyperparameters, logits: Float[Array, "n A"], sample: PolicyBatch
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """The formula above, mean over samples."""
         log_d = jax.nn.log_softmax(logits)
         weight = sample.target - sample.value if self.baseline else sample.target
-        gain = jnp.mean(weight * chosen(log_d, sample.action))
+        gain = jnp.mean(weight * log_prob_of(log_d, sample.action))
         entropy = -jnp.sum(jnp.exp(log_d) * log_d, axis=-1).mean()
         metrics = {"policy_loss": -gain, "entropy": entropy}
         return -gain - hyper.entropy * entropy, metrics

@@ -17,7 +17,7 @@ from shardsim.algorithms import autoreset
 from shardsim.core.types import Environment, Params, State, Trainable, Trajectory
 
 Policy: TypeAlias = Callable[
-    [Any, Array, State, Array, Array, Array], action_selection.Move
+    [Any, Array, State, Array, Array, Array], action_selection.ActionSample
 ]
 """(plan, t, states, observations, noise, key) -> what is done, in B environments.
 
@@ -26,7 +26,7 @@ standard Gumbel, the largest of logits + noise is taken."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Walker:
+class RandomWalker:
     """A walker that takes no notice of reward, for the self-supervised phase."""
 
     goal_probability: float = 0.5
@@ -50,7 +50,7 @@ def collect(
     states: State,
     key: Key[Array, ""],
     num_steps: int,
-    pool: autoreset.Pool,
+    pool: autoreset.ResetPool,
 ) -> tuple[Trajectory, State]:
     """T steps of B environments, and where the environments stand after them.
 
@@ -70,7 +70,7 @@ def collect(
     )
 
     def one(
-        state: State, seen: Array, move: action_selection.Move, key: Array
+        state: State, seen: Array, move: action_selection.ActionSample, key: Array
     ) -> tuple[State, Trajectory]:
         out = env.step(key, state, move.action, params)
         return out.state, Trajectory(
@@ -95,14 +95,14 @@ def collect(
         move = policy(plan, t, states, seen, noise, own_key)
         after, taken = jax.vmap(one)(states, seen, move, keys)
         ended = taken.terminated | taken.truncated
-        return autoreset.onward(pool, starts, after, ended), taken
+        return autoreset.reset_done(pool, starts, after, ended), taken
 
     states, trajectory = jax.lax.scan(step, states, (jnp.arange(num_steps), draws))
     return trajectory, states
 
 
 def agent_policy(
-    choice: action_selection.Acting,
+    choice: action_selection.ActionSelection,
     agent: Agent,
     env: Trainable,
     params: Params,
@@ -113,7 +113,7 @@ def agent_policy(
 
     def policy(
         plan: Any, t: Array, states: State, seen: Array, noise: Array, key: Array
-    ) -> action_selection.Move:
+    ) -> action_selection.ActionSample:
         del plan, t
         return action_selection.act(
             choice,
@@ -132,7 +132,7 @@ def agent_policy(
 
 
 def walker_plan(
-    walker: Walker, env: Environment, states: State, key: Key[Array, ""]
+    walker: RandomWalker, env: Environment, states: State, key: Key[Array, ""]
 ) -> dict[str, Array]:
     """A goal for each of B environments, and whether it is pursued."""
     count = jax.tree.leaves(states)[0].shape[0]
@@ -147,18 +147,30 @@ def walker_policy(env: Environment) -> Policy:
 
     def policy(
         plan: Any, t: Array, states: State, seen: Array, noise: Array, key: Array
-    ) -> action_selection.Move:
+    ) -> action_selection.ActionSample:
         del seen, key
 
-        def one(plan: Any, state: State, noise: Array) -> action_selection.Move:
+        def one(plan: Any, state: State, noise: Array) -> action_selection.ActionSample:
             # another time than t steps after the start of the plan: another episode
             heading = plan["heading"] & (state.time == plan["began"] + t)
             logits = env.walk_logits(plan["field"], state)
             logits = jnp.where(heading, logits, 0.0)
-            return action_selection.Move(
+            return action_selection.ActionSample(
                 jnp.argmax(logits + noise), jax.nn.log_softmax(logits)
             )
 
         return jax.vmap(one)(plan, states, noise)
 
     return policy
+
+
+def draw(
+    kept: Trajectory, num_steps: int, num_envs: int, key: Key[Array, ""]
+) -> Trajectory:
+    """A stretch of `num_steps` steps of each of `num_envs` environments, at random."""
+    steps, envs = kept.reward.shape
+    first_key, which_key = jax.random.split(key)
+    first = jax.random.randint(first_key, (num_envs,), 0, steps - num_steps + 1)
+    which = jax.random.randint(which_key, (num_envs,), 0, envs)
+    times = first[None] + jnp.arange(num_steps)[:, None]
+    return jax.tree.map(lambda leaf: leaf[times, which[None]], kept)

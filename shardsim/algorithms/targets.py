@@ -11,8 +11,8 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.agents import value
 from shardsim.agents.agent import Agent
-from shardsim.algorithms import Lesson
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms import Targets
+from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core import returns
 from shardsim.core.types import Trajectory
 
@@ -20,7 +20,7 @@ UNKNOWN = -1
 """The label of a step whose expert is not known."""
 
 
-class Wanted(NamedTuple):
+class RequiredTargets(NamedTuple):
     """What the losses in use will read; the rest is not computed. Static."""
 
     target: bool
@@ -28,17 +28,19 @@ class Wanted(NamedTuple):
     routing: value.Routing | None
 
 
-def make(
-    wanted: Wanted,
+def compute_targets(
+    wanted: RequiredTargets,
     agent: Agent,
     trajectory: Trajectory,
     discount: float,
-    hyper: Hyper,
+    hyper: Hyperparameters,
     key: Key[Array, ""],
-) -> Lesson:
+) -> Targets:
     """Targets from the agent's own V, as it stands before it learns from them."""
     zero = jnp.zeros_like(trajectory.reward)
-    target = targets(agent, trajectory, discount, hyper) if wanted.target else zero
+    target = (
+        value_targets(agent, trajectory, discount, hyper) if wanted.target else zero
+    )
     said = (
         values(agent, trajectory.observation, trajectory.context)
         if wanted.value
@@ -47,7 +49,7 @@ def make(
     label = jnp.full(zero.shape, UNKNOWN, jnp.int32)
     if wanted.routing is not None:
         label = labels(wanted.routing, trajectory, key)
-    return Lesson(target, said, label)
+    return Targets(target, said, label)
 
 
 def values(agent: Agent, seen: Array, context: Array) -> Float[Array, "T B"]:
@@ -59,8 +61,8 @@ def values(agent: Agent, seen: Array, context: Array) -> Float[Array, "T B"]:
     return jax.vmap(jax.vmap(one))(seen, context)
 
 
-def targets(
-    agent: Agent, trajectory: Trajectory, discount: float, hyper: Hyper
+def value_targets(
+    agent: Agent, trajectory: Trajectory, discount: float, hyper: Hyperparameters
 ) -> Float[Array, "T B"]:
     """The lambda-return of every step, bootstrapped from the agent's own V."""
     beyond = values(agent, trajectory.next_observation, trajectory.next_context)
@@ -89,9 +91,9 @@ def labels(
     size = jnp.abs(trajectory.rewards)
     event = size.max(axis=-1) > 0
     source = jnp.argmax(size, axis=-1).astype(jnp.int32)
-    told = jax.random.uniform(key, event.shape) < routing.labelled
-    if routing.overseen is not None:
-        told &= trajectory.next_context[..., routing.overseen] > 0
+    told = jax.random.uniform(key, event.shape) < routing.label_fraction
+    if routing.oversight_context is not None:
+        told &= trajectory.next_context[..., routing.oversight_context] > 0
     named = jnp.where(told, source, UNKNOWN)
     ended = trajectory.terminated | trajectory.truncated
 

@@ -17,7 +17,7 @@ from shardsim.agents import action_selection, value
 from shardsim.agents import agent as agents
 from shardsim.agents.agent import PARTS, Agent
 from shardsim.algorithms import (
-    Lesson,
+    Targets,
     autoreset,
     losses,
     metrics,
@@ -28,28 +28,27 @@ from shardsim.algorithms import (
 from shardsim.algorithms import (
     optimizers as optimize,
 )
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core.types import Environment, Params, State, Trainable, Trajectory
-from shardsim.storage import datasets
 
 
-class Setting(NamedTuple):
+class UpdateConfig(NamedTuple):
     """What is fixed while a phase runs; static, so one program each."""
 
     env: Trainable
     heads: tuple[value.Head, ...]
     """Head of each arm that is trained together."""
-    acting: action_selection.Acting
-    learn: algorithms.Learn
-    walker: rollout.Walker
+    action_selection: action_selection.ActionSelection
+    algorithm: algorithms.Algorithm
+    random_walker: rollout.RandomWalker
     optimizer: optimize.OptimizerConfig
-    table: losses.LossTable
-    data: Literal["walker", "agent", "stored"]
+    losses: losses.LossWeights
+    collect: Literal["walker", "agent", "stored"]
     num_envs: int
     num_steps: int
     epochs: int
     minibatches: int
-    pool_size: int
+    num_reset_states: int
     discount: float
     total_updates: int
     """Of the run: what the learning rate's schedule goes by."""
@@ -66,10 +65,10 @@ class Learner(NamedTuple):
 
     agent: Agent
     optimizer: dict[str, PyTree]
-    hyper: Hyper
+    hyper: Hyperparameters
 
 
-class Carry(NamedTuple):
+class TrainState(NamedTuple):
     """All that changes, for one seed."""
 
     learners: tuple[Learner, ...]
@@ -83,7 +82,7 @@ class Carry(NamedTuple):
     """The update at which a loss or its slope was first not finite, or -1."""
 
 
-class Source(NamedTuple):
+class PhaseInputs(NamedTuple):
     """What a phase draws its data from, the same for all seeds."""
 
     params: Params
@@ -92,17 +91,21 @@ class Source(NamedTuple):
     """Stored trajectories, for phases that learn from them."""
 
 
-def gather(setting: Setting, carry: Carry, source: Source) -> tuple[Carry, Trajectory]:
+def collect(
+    setting: UpdateConfig, carry: TrainState, source: PhaseInputs
+) -> tuple[TrainState, Trajectory]:
     """The T x B steps of an update, and the worlds as they stand after them."""
     key = data_key(carry.key, carry.update)
-    if setting.data == "stored":
+    if setting.collect == "stored":
         kept = typing.cast(Trajectory, source.kept)  # `schedule.kept` loads it
-        return carry, datasets.draw(kept, setting.num_steps, setting.num_envs, key)
-    trajectory, states = collect(setting, carry.learners[0], carry.states, key, source)
+        return carry, rollout.draw(kept, setting.num_steps, setting.num_envs, key)
+    trajectory, states = collect_rollout(
+        setting, carry.learners[0], carry.states, key, source
+    )
     return carry._replace(states=states), trajectory
 
 
-class Learnt(NamedTuple):
+class UpdateResult(NamedTuple):
     """What an update changes in the arms, for one seed."""
 
     agents: tuple[Agent, ...]
@@ -112,7 +115,9 @@ class Learnt(NamedTuple):
     """Of this update, for each arm."""
 
 
-def absorb(setting: Setting, carry: Carry, trajectory: Trajectory) -> Learnt:
+def update_arms(
+    setting: UpdateConfig, carry: TrainState, trajectory: Trajectory
+) -> UpdateResult:
     """Let every arm learn from T x B steps, wherever they come from.
 
     An arm whose loss or gradient is not finite keeps what it had before, for good; from
@@ -124,7 +129,7 @@ def absorb(setting: Setting, carry: Carry, trajectory: Trajectory) -> Learnt:
     for index, (head, learner) in enumerate(
         zip(setting.heads, carry.learners, strict=True)
     ):
-        new, measured = learn(
+        new, measured = update_arm(
             setting, head, learner, trajectory, carry.update, order_key
         )
         sound = carry.failed[index] < 0
@@ -133,11 +138,11 @@ def absorb(setting: Setting, carry: Carry, trajectory: Trajectory) -> Learnt:
         kept.append(jax.tree.map(lambda a, b, ok=fine: jnp.where(ok, a, b), *both))
         failed.append(jnp.where(sound & ~fine, carry.update, carry.failed[index]))
         noted.append(metrics.pack({**shared, **measured}))
-    if setting.data == "agent" and len(failed) > 1:
+    if setting.collect == "agent" and len(failed) > 1:
         actor = failed[0]
         failed = [jnp.where((f < 0) & (actor >= 0), actor, f) for f in failed]
     trained, optimizers = zip(*kept, strict=True)
-    return Learnt(trained, optimizers, jnp.stack(failed), tuple(noted))
+    return UpdateResult(trained, optimizers, jnp.stack(failed), tuple(noted))
 
 
 def data_key(root: Key[Array, ""], update: Int[Array, ""]) -> Key[Array, ""]:
@@ -150,24 +155,24 @@ def _keys(root: Key[Array, ""], update: Int[Array, ""]) -> tuple[Array, Array]:
     return data, order
 
 
-def collect(
-    setting: Setting,
+def collect_rollout(
+    setting: UpdateConfig,
     actor: Learner,
     states: State,
     key: Key[Array, ""],
-    source: Source,
+    source: PhaseInputs,
 ) -> tuple[Trajectory, State]:
     """T x B steps of whoever acts in this phase, and where the worlds stand then."""
     env, params = setting.env, source.params
     pool_key, goal_key, act_key = jax.random.split(key, 3)
-    pool = autoreset.fill(env, pool_key, params, setting.pool_size)
-    if setting.data == "walker":
+    pool = autoreset.make_pool(env, pool_key, params, setting.num_reset_states)
+    if setting.collect == "walker":
         board = typing.cast(Environment, env)  # a walker walks on boards only
         policy = rollout.walker_policy(board)
-        plan: Any = rollout.walker_plan(setting.walker, board, states, goal_key)
+        plan: Any = rollout.walker_plan(setting.random_walker, board, states, goal_key)
     else:
         policy = rollout.agent_policy(
-            setting.acting,
+            setting.action_selection,
             agents.in_type(actor.agent, setting.precision),
             env,
             params,
@@ -180,8 +185,8 @@ def collect(
     )
 
 
-def learn(
-    setting: Setting,
+def update_arm(
+    setting: UpdateConfig,
     head: value.Head,
     learner: Learner,
     trajectory: Trajectory,
@@ -195,7 +200,7 @@ def learn(
     """
     hyper = learner.hyper
     terms = _terms(setting, head)
-    lesson = targets.make(
+    lesson = targets.compute_targets(
         _wanted(terms),
         agents.in_type(learner.agent, setting.precision),
         trajectory,
@@ -230,11 +235,11 @@ def learn(
 
 
 def _minibatch(
-    setting: Setting,
+    setting: UpdateConfig,
     terms: objective.Terms,
     step: Float[Array, ""],
     learner: Learner,
-    part: tuple[Trajectory, Lesson],
+    part: tuple[Trajectory, Targets],
     key: Key[Array, ""],
 ) -> tuple[Learner, metrics.Metrics]:
     """One gradient step on some of the samples, leaves [T, b, ...]."""
@@ -243,7 +248,7 @@ def _minibatch(
     by_leaf, measured = slope(terms, learner.hyper, learner.agent, batch, lesson, key)
     gradients = optimize.by_part(by_leaf)
     measured["gradient_norm"] = optimize.global_norm(gradients)
-    rows = setting.table.rows
+    rows = setting.losses.rows
     moved = frozenset(p for p in PARTS if any(getattr(row, p) > 0 for row in rows))
     agent, state = optimize.apply(
         setting.optimizer, learner.agent, gradients, learner.optimizer, moved, step
@@ -251,10 +256,10 @@ def _minibatch(
     return Learner(agent, state, learner.hyper), metrics.pack(measured)
 
 
-def _terms(setting: Setting, head: value.Head) -> objective.Terms:
+def _terms(setting: UpdateConfig, head: value.Head) -> objective.Terms:
     return objective.Terms(
-        setting.table,
-        setting.learn,
+        setting.losses,
+        setting.algorithm,
         head,
         setting.balanced and isinstance(head, value.Sharded),
         setting.mask_fraction,
@@ -262,11 +267,11 @@ def _terms(setting: Setting, head: value.Head) -> objective.Terms:
     )
 
 
-def _wanted(terms: objective.Terms) -> targets.Wanted:
+def _wanted(terms: objective.Terms) -> targets.RequiredTargets:
     """What the losses in use read of a lesson."""
     table, head = terms.table, terms.head
     by_gain = isinstance(terms.learn, algorithms.PPO | algorithms.Reinforce)
-    return targets.Wanted(
+    return targets.RequiredTargets(
         target=table.value.any or (table.policy.any and by_gain),
         value=by_gain and (table.value.any or table.policy.any),
         routing=head.routing if isinstance(head, value.Sharded) else None,

@@ -10,13 +10,13 @@ from jaxtyping import Array
 
 from shardsim.algorithms import update_step
 from shardsim.core import config as configs
-from shardsim.storage import datasets, run_folder
+from shardsim.evaluation import load
+from shardsim.storage import datasets, run_folder, weights
 from shardsim.training import (
     external_envs,
     phases,
     population,
     schedule,
-    standalone,
     sweep,
 )
 
@@ -67,14 +67,14 @@ def collect(
             "train.phases.0.data: got 'stored'; allowed: 'walker' or 'agent'"
         )
     setting = schedule.setting(found.train, found.world, (trained[name].head,), phase)
-    world = update_step.Source(phases.params_of(found.world, phase))
+    world = update_step.PhaseInputs(phases.params_of(found.world, phase))
     points = sweep.size(found.train.grid) if a_run else 1
     carry = _carry(found, trained[name], world, points)
     if a_run:
         carry = _with_weights(carry, source / "weights" / f"{name}.npz")
     taken = []
     for _ in range(updates):
-        carry, trajectory = population.gather(setting, carry, world)
+        carry, trajectory = population.collect(setting, carry, world)
         carry = carry._replace(update=carry.update + 1)
         taken.append(jax.tree.map(_side_by_side, trajectory))
     whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *taken)
@@ -89,13 +89,13 @@ def _run(folder: Path, flags: list[str]) -> Any:
             f"{flags[0]}: got a flag with the folder of a run; allowed: none, for its "
             "config is what it was trained by"
         )
-    return _in_program(standalone.load(run_folder.find(folder)))
+    return _in_program(load.load(run_folder.open_run(folder)))
 
 
 def _config(path: Path, flags: list[str]) -> Any:
     """What a config says, changed by flags."""
     data = configs.override(configs.read_yaml(path), flags)
-    return _in_program(standalone.read(data))
+    return _in_program(load.read(data))
 
 
 def _in_program(found: Any) -> Any:
@@ -110,8 +110,8 @@ def _in_program(found: Any) -> Any:
 
 
 def _carry(
-    found: Any, arm: Any, world: update_step.Source, points: int
-) -> update_step.Carry:
+    found: Any, arm: Any, world: update_step.PhaseInputs, points: int
+) -> update_step.TrainState:
     """Fresh agents and worlds of the seeds at the first points of a grid."""
     config = found.train
     recipe = schedule.recipe(config, found.agent, found.world)
@@ -122,10 +122,10 @@ def _carry(
     return population.init(recipe, arm.head, arm.width, world.params, keys, hyper)
 
 
-def _with_weights(carry: update_step.Carry, path: Path) -> update_step.Carry:
+def _with_weights(carry: update_step.TrainState, path: Path) -> update_step.TrainState:
     """The same carry with the weights of a file in its first arm."""
     learner = carry.learners[0]
-    agent = run_folder.filled(learner.agent, run_folder.read_arrays(path))
+    agent = weights.restore_params(learner.agent, run_folder.read_arrays(path))
     return carry._replace(learners=(learner._replace(agent=agent),))
 
 

@@ -16,7 +16,7 @@ from shardsim.core import config
 from shardsim.evaluation.experiment import Experiment
 from shardsim.reports.verdicts import html, sections
 from shardsim.storage import run_folder
-from shardsim.training import loop, schedule
+from shardsim.training import arms, loop, schedule
 from shardsim.training.standalone import Training, mean_of
 
 
@@ -42,7 +42,7 @@ def bar(experiment: Experiment | Training) -> Iterator[loop.Progress]:
         task = shown.add_task("", total=total, note="compiling")
 
         def moved(arm: str, update: int, row: dict[str, Any]) -> None:
-            before = done.get(arm, 0 if arm == loop.SHARED else stem)
+            before = done.get(arm, 0 if arm == arms.SHARED_PHASES else stem)
             done[arm] = update
             reward = mean_of(row["reward per episode"])
             told = "-" if reward is None else f"{reward:.2f}"
@@ -98,7 +98,7 @@ def side_by_side(folders: Sequence[Path]) -> str:
         entries = [f["predictions"].get(name) for f in found]
         verdicts.add_row(name, *(_cell(entry) for entry in entries))
     tables = [arms, verdicts] if verdicts.row_count else [arms]
-    configs = [config.read_yaml(folder / run_folder.MARK) for folder in folders]
+    configs = [config.read_yaml(folder / run_folder.CONFIG_FILE) for folder in folders]
     for folder, other in zip(names[1:], configs[1:], strict=True):
         differs = _table(f"field that differs in {folder}", names[0], folder)
         for field, (one, two) in config.diff(configs[0], other).items():
@@ -111,7 +111,10 @@ def listing(root: Path) -> str:
     """The runs below a folder."""
     shown = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
     # ** passes links by: a run on another disk is seen where its link lies
-    found = {*root.glob(f"**/{run_folder.MARK}"), *root.glob(f"*/{run_folder.MARK}")}
+    found = {
+        *root.glob(f"**/{run_folder.CONFIG_FILE}"),
+        *root.glob(f"*/{run_folder.CONFIG_FILE}"),
+    }
     for mark in sorted(found):
         state, cells = "unfinished", [""] * 4
         results = mark.parent / "results.json"

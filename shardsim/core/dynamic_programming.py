@@ -24,7 +24,7 @@ CHUNK = 65_536
 """States stepped at a time: what is held besides the table."""
 
 
-class Table(NamedTuple):
+class TransitionTable(NamedTuple):
     """The transitions of one level."""
 
     successor: Int[Array, "S A"]
@@ -36,19 +36,19 @@ class Table(NamedTuple):
     """Index of the state the level starts from."""
     slip: Float[Array, " S"]
     """Chance that the action is replaced by one drawn with equal chances."""
-    fallen: Int[Array, "S N"]
+    coin_successor: Int[Array, "S N"]
     """What a state becomes if a coin falls; coins are tossed in order."""
-    chance: Float[Array, " N"]
+    coin_prob: Float[Array, " N"]
     """Chance that each coin falls."""
 
 
-def tabulate(env: Environment, level: Level, params: Params) -> Table:
+def tabulate(env: Environment, level: Level, params: Params) -> TransitionTable:
     """Step every state of `level` with every action.
 
     Raises:
       ValueError: a world with more states than can be listed.
     """
-    listable(env)
+    check_enumerable(env)
     actions = jnp.arange(env.num_actions)
     chances = [0.0] * env.num_coins
 
@@ -79,10 +79,10 @@ def tabulate(env: Environment, level: Level, params: Params) -> Table:
     _, start = env.reset_to(level, params)
     first = env.index(level, start)
     chance = jnp.asarray(chances, jnp.float32)
-    return Table(successor, reward, terminated, first, slip, fallen, chance)
+    return TransitionTable(successor, reward, terminated, first, slip, fallen, chance)
 
 
-def listable(env: Environment) -> None:
+def check_enumerable(env: Environment) -> None:
     """Refuse a world whose states are too many for a table."""
     if env.unlisted:
         raise ValueError(
@@ -96,20 +96,20 @@ def listable(env: Environment) -> None:
         )
 
 
-def lookahead(
-    table: Table, value: Float[Array, " S"], discount: float
+def q_values(
+    table: TransitionTable, value: Float[Array, " S"], discount: float
 ) -> Float[Array, "S A"]:
     """Q(s, a) = r(s, a) + gamma (1 - terminated) E[V(s')], mixed over slips.
 
     Q'(s, a) = (1 - slip) Q(s, a) + slip mean_b Q(s, b).
     """
-    coins = table.fallen.shape[1]
+    coins = table.coin_successor.shape[1]
 
     def toss(coin: Array, value: Array) -> Array:
         # E over coins tossed in order: the last one tossed is nearest to V
         last = coins - 1 - coin
-        chance = table.chance[last]
-        return (1 - chance) * value + chance * value[table.fallen[:, last]]
+        chance = table.coin_prob[last]
+        return (1 - chance) * value + chance * value[table.coin_successor[:, last]]
 
     if coins:
         # a loop: a chain in which V is used twice a coin may be worked out 2^N times
@@ -120,7 +120,9 @@ def lookahead(
     return jnp.where(table.slip[:, None] > 0, q + table.slip[:, None] * (mean - q), q)
 
 
-def optimal_value(table: Table, discount: float, steps: int) -> Float[Array, " S"]:
+def optimal_value(
+    table: TransitionTable, discount: float, steps: int
+) -> Float[Array, " S"]:
     """The best discounted return within `steps` steps, from every state.
 
     V_0 = 0 and V_n = max_a Q[V_{n-1}], until nothing changes or n = steps. Within
@@ -129,7 +131,7 @@ def optimal_value(table: Table, discount: float, steps: int) -> Float[Array, " S
 
     def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         step, value, _ = carry
-        new = lookahead(table, value, discount).max(axis=-1)
+        new = q_values(table, value, discount).max(axis=-1)
         return step + 1, new, jnp.any(new != value)
 
     def more(carry: tuple[Array, Array, Array]) -> Array:
@@ -156,7 +158,7 @@ def horizon(env: Environment, discount: float) -> int:
 
 
 def policy_value(
-    table: Table, policy: Float[Array, "S A"], discount: float, steps: int
+    table: TransitionTable, policy: Float[Array, "S A"], discount: float, steps: int
 ) -> Float[Array, " S"]:
     """Expected discounted return of `policy` within `steps` steps.
 
@@ -165,13 +167,13 @@ def policy_value(
     """
 
     def sweep(_: int, value: Array) -> Array:
-        return (policy * lookahead(table, value, discount)).sum(axis=-1)
+        return (policy * q_values(table, value, discount)).sum(axis=-1)
 
     zero = jnp.zeros(table.successor.shape[0], jnp.float32)
     return jax.lax.fori_loop(0, steps, sweep, zero)
 
 
-def reachable(table: Table) -> Bool[Array, " S"]:
+def reachable(table: TransitionTable) -> Bool[Array, " S"]:
     """Whether the agent can stand in a state while the episode goes on."""
     states = table.successor.shape[0]
 
@@ -180,8 +182,8 @@ def reachable(table: Table) -> Bool[Array, " S"]:
         going = seen[:, None] & ~table.terminated
         target = jnp.where(going, table.successor, states)
         hit = jnp.zeros(states + 1, bool).at[target.reshape(-1)].set(True)
-        for coin in range(table.fallen.shape[1]):
-            fell = jnp.where(hit[:states], table.fallen[:, coin], states)
+        for coin in range(table.coin_successor.shape[1]):
+            fell = jnp.where(hit[:states], table.coin_successor[:, coin], states)
             hit = hit.at[fell].set(True)
         new = seen | hit[:states]
         return new, jnp.any(new != seen)

@@ -26,7 +26,7 @@ def _handled(
 
 
 @contextmanager
-def interrupting() -> Iterator[None]:
+def sigterm_as_interrupt() -> Iterator[None]:
     """SIGTERM stops as Ctrl-C does, with KeyboardInterrupt."""
     with _handled((signal.SIGTERM,), signal.default_int_handler), _again():
         yield
@@ -63,7 +63,7 @@ def _again() -> Iterator[None]:
 
 
 @contextmanager
-def collected() -> Iterator[list[int]]:
+def defer_signals() -> Iterator[list[int]]:
     """Collect Ctrl-C and SIGTERM instead of dying in the middle of a write."""
     seen: list[int] = []
 

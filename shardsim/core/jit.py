@@ -42,13 +42,13 @@ class Program(Generic[R]):
         with _uncollected():
             return self.compiled(*args, **kwargs)
 
-    def ahead(self, *args: Any, **kwargs: Any) -> jax.stages.Compiled:
+    def lower_and_compile(self, *args: Any, **kwargs: Any) -> jax.stages.Compiled:
         """The program of these arguments, traced and compiled but not run."""
         with _uncollected():
             return self.compiled.lower(*args, **kwargs).compile()
 
 
-def program(function: Callable[..., R], **how: Any) -> Program[R]:
+def jit(function: Callable[..., R], **how: Any) -> Program[R]:
     """A program; decorates a function.
 
     Args:

@@ -89,7 +89,7 @@ def mean_interval(
     )
 
 
-def unseen_share(n: int, level: float = 0.95) -> float:
+def max_unseen_fraction(n: int, level: float = 0.95) -> float:
     """The largest share of seeds that may do what none of n did: 1 - (1 - level)^(1/n).
 
     31 % for 8 seeds and 14 % for 20, at 95 %: whoever does another thing in fewer is
@@ -118,7 +118,7 @@ def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, floa
     return float(low), float(high)
 
 
-def mean_p(
+def mean_test(
     x: Float[np.ndarray, " N"],
     threshold: float,
     side: Literal["greater", "less"],
@@ -156,12 +156,12 @@ def mean_p(
     return max(student, float(scipy.stats.t.cdf(z * np.sqrt((n - 1) / n), n - 1)))
 
 
-def equivalence_p(
+def equivalence_test(
     x: Float[np.ndarray, " N"], margin: float, resamples: int = RESAMPLES, seed: int = 0
 ) -> float:
     """Two one-sided tests of -margin < mean < margin: the larger p of the two."""
-    above = mean_p(x, -margin, "greater", resamples, seed)
-    below = mean_p(x, margin, "less", resamples, seed)
+    above = mean_test(x, -margin, "greater", resamples, seed)
+    below = mean_test(x, margin, "less", resamples, seed)
     return max(above, below)
 
 

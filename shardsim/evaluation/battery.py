@@ -17,15 +17,21 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from shardsim.agents.action_selection import Acting, Lookahead, Prior, Search, Value
+from shardsim.agents.action_selection import (
+    ActionSelection,
+    Lookahead,
+    PolicyOnly,
+    Search,
+    ValueOnly,
+)
 from shardsim.agents.agent import Agent
 from shardsim.core import dynamic_programming
-from shardsim.core.jit import program
+from shardsim.core.jit import jit
 from shardsim.core.types import Environment, Level, Params
 
 
 @dataclasses.dataclass(frozen=True)
-class BatteryConfig:
+class EvaluationConfig:
     """Which states are looked at."""
 
     levels: int = 32
@@ -37,7 +43,7 @@ class BatteryConfig:
     )
     """Name of a condition -> the fields of the world that differ in it. The first
     one is the training distribution."""
-    acting: Prior | Lookahead | Value | None = None
+    action_selection: PolicyOnly | Lookahead | ValueOnly | None = None
     """How agents act when they are looked at; None: as in training, a search by its
     first step. What V wants shows where V acts: one that was but a baseline has to be
     let act. Returns, and the goal, are of the acting of training in any case."""
@@ -56,7 +62,7 @@ class Condition(NamedTuple):
 
     levels: Level
     """Leaves [L, ...]."""
-    table: dynamic_programming.Table
+    table: dynamic_programming.TransitionTable
     """Leaves [L, S, A]."""
     optimal: Float[np.ndarray, "L S"]
     """V* of the condition's own rewards."""
@@ -73,22 +79,22 @@ class Reading(NamedTuple):
     """What N seeds of one arm say of a condition."""
 
     value: Float[np.ndarray, "N L S"]
-    parts: Float[np.ndarray, "N L S K"]
+    shard_values: Float[np.ndarray, "N L S K"]
     gates: Float[np.ndarray, "N L S K"]
     units: Float[np.ndarray, "N L S U"]
-    prior: Float[np.ndarray, "N L S A"]
+    policy_logits: Float[np.ndarray, "N L S A"]
     """Log-probabilities of D."""
-    owners: np.ndarray
+    unit_shard: np.ndarray
     """[U]: the part of each unit."""
 
 
-class Judged(NamedTuple):
+class ActingRule(NamedTuple):
     """How values become behaviour: what all measures share."""
 
     discount: float
     temperature: float
     """tau of the acting; infinite where V does not steer."""
-    use_prior: bool
+    use_decoder: bool
     """Whether D takes part in acting."""
     max_steps: int
 
@@ -97,31 +103,31 @@ class Judged(NamedTuple):
         """Whether V takes part in acting."""
         return self.temperature < float("inf")
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """Who acts, in words."""
         if not self.value_acts:
             return "D alone"
-        who = "D and V" if self.use_prior else "V alone"
+        who = "D and V" if self.use_decoder else "V alone"
         return f"{who} at tau = {self.temperature:g}"
 
 
-def judged(choice: Acting, discount: float, max_steps: int) -> Judged:
+def acting_rule(choice: ActionSelection, discount: float, max_steps: int) -> ActingRule:
     """The acting of a config, as numbers.
 
     A search is judged as a look ahead of one step at its temperature: what it takes
     for the policy before any deeper leaf is seen.
     """
     match choice:
-        case Prior():
-            return Judged(discount, float("inf"), True, max_steps)
+        case PolicyOnly():
+            return ActingRule(discount, float("inf"), True, max_steps)
         case Lookahead(temperature=tau) | Search(temperature=tau):
-            return Judged(discount, tau, True, max_steps)
-        case Value(temperature=tau):
-            return Judged(discount, tau, False, max_steps)
+            return ActingRule(discount, tau, True, max_steps)
+        case ValueOnly(temperature=tau):
+            return ActingRule(discount, tau, False, max_steps)
 
 
 def build(
-    env: Environment, params: Params, config: BatteryConfig, discount: float
+    env: Environment, params: Params, config: EvaluationConfig, discount: float
 ) -> Condition:
     """The levels of one condition and the truth about all their states."""
     keys = jax.random.split(jax.random.key(config.seed), config.levels)
@@ -130,10 +136,10 @@ def build(
     return Condition(levels, table, optimal, best, reachable, context, params)
 
 
-@functools.partial(program, static_argnums=(0, 1))
+@functools.partial(jit, static_argnums=(0, 1))
 def _truth(
     env: Environment, discount: float, keys: Key[Array, " L"], params: Params
-) -> tuple[Level, dynamic_programming.Table, Array, Array, Array, Array]:
+) -> tuple[Level, dynamic_programming.TransitionTable, Array, Array, Array, Array]:
     levels = jax.vmap(lambda key: env.generate(key, params))(keys)
     table = jax.vmap(lambda level: dynamic_programming.tabulate(env, level, params))(
         levels
@@ -165,7 +171,7 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
     )
 
 
-@functools.partial(program, static_argnums=0)
+@functools.partial(jit, static_argnums=0)
 def _read(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
     def state(agent: Agent, state: Any) -> tuple[Any, Array]:
         features = agent.encoder(env.observe(state))
@@ -203,10 +209,10 @@ def policy(
     value: Float[np.ndarray, "... L S"],
     prior: Float[np.ndarray, "... L S A"],
     condition: Condition,
-    how: Judged,
+    how: ActingRule,
 ) -> Float[np.ndarray, "... L S A"]:
     """The probabilities with which the agent acts, state by state."""
-    logits = prior if how.use_prior else np.zeros_like(prior)
+    logits = prior if how.use_decoder else np.zeros_like(prior)
     logits = logits + q_values(value, condition, how.discount) / how.temperature
     logits = logits - logits.max(axis=-1, keepdims=True)
     weights = np.exp(logits)
@@ -227,25 +233,28 @@ def expected_return(
     return np.asarray(value)[:, np.arange(len(start)), start]
 
 
-@functools.partial(program, static_argnums=(2, 3))
+@functools.partial(jit, static_argnums=(2, 3))
 def _policy_values(
-    chosen: Array, table: dynamic_programming.Table, discount: float, steps: int
+    chosen: Array,
+    table: dynamic_programming.TransitionTable,
+    discount: float,
+    steps: int,
 ) -> Array:
-    def one(policy: Array, level: dynamic_programming.Table) -> Array:
+    def one(policy: Array, level: dynamic_programming.TransitionTable) -> Array:
         return dynamic_programming.policy_value(level, policy, discount, steps)
 
     return jax.vmap(jax.vmap(one), in_axes=(0, None))(chosen, table)
 
 
 def return_fraction(
-    reading: Reading, condition: Condition, how: Judged
+    reading: Reading, condition: Condition, how: ActingRule
 ) -> Float[np.ndarray, " N"]:
     """Mean return over levels as a fraction of the exact optimum's.
 
     NaN where that is not above 0: of nothing, or of a loss, there are no fractions.
     """
     optimum = float(condition.best.mean())
-    chosen = policy(reading.value, reading.prior, condition, how)
+    chosen = policy(reading.value, reading.policy_logits, condition, how)
     got = expected_return(chosen, condition, how.discount, how.max_steps)
     return got.mean(axis=1) / (optimum if optimum > 0 else np.nan)
 

@@ -1,22 +1,16 @@
 """An experiment as a config: everything a run depends on, checked before it starts."""
 
-import contextlib
 import dataclasses
-import os
-from collections.abc import Mapping
-from typing import Any, Protocol
-
-import jax
+from typing import Any
 
 from shardsim.agents import agent as agents
-from shardsim.agents.action_selection import Acting
-from shardsim.core import config as configs
+from shardsim.agents.action_selection import ActionSelection
 from shardsim.core import dynamic_programming as exact
-from shardsim.core.types import Trainable
 from shardsim.evaluation import measures, prediction, rules
-from shardsim.evaluation.battery import BatteryConfig, Judged, judged
-from shardsim.training import loop, phases, schedule
-from shardsim.training.arms import ArmConfig, check_arms, check_spelling, size_arms
+from shardsim.evaluation.battery import ActingRule, EvaluationConfig, acting_rule
+from shardsim.training import phases, schedule
+from shardsim.training.arms import Arm, ArmConfig, check_arms, check_spelling, size_arms
+from shardsim.training.config import TrainConfig
 from shardsim_envs import World
 
 
@@ -44,16 +38,16 @@ class Experiment:
 
     name: str
     question: str
-    world: World
+    env: World
     arms: dict[str, ArmConfig]
-    train: schedule.TrainConfig
+    train: TrainConfig
     predictions: dict[str, prediction.Prediction]
     omnibus: OmnibusConfig
     agent: agents.AgentConfig = agents.AgentConfig()
-    battery: BatteryConfig = BatteryConfig()
-    goal: float = 0.95
+    evaluation: EvaluationConfig = EvaluationConfig()
+    min_return: float = 0.95
     """Fraction of the exact optimal return that a trained arm should reach."""
-    goal_after: str | None = None
+    min_return_phase: str | None = None
     """The phase by whose end it should; None is the last one."""
 
     def __post_init__(self) -> None:
@@ -61,54 +55,58 @@ class Experiment:
         for name in self.arms:
             if name == measures.EXACT:
                 raise ValueError(f"arms: got {name!r}; allowed: names but this one")
-        if not 0 <= self.goal <= 1:
-            raise ValueError(f"goal: got {self.goal}; allowed: 0 to 1")
-        if self.train.grid:
+        if not 0 <= self.min_return <= 1:
+            raise ValueError(f"goal: got {self.min_return}; allowed: 0 to 1")
+        if self.train.sweep:
             raise ValueError(
                 "train.grid: got values; allowed: none in a comparison, whose unit is "
                 "the seed (`shardsim train` takes a grid)"
             )
-        check_arms(self.arms, self.world, self.train)
+        check_arms(self.arms, self.env, self.train)
         try:
-            exact.listable(self.world)
+            exact.check_enumerable(self.env)
         except ValueError as error:
             raise ValueError(f"{error}; `shardsim train` does without") from None
         for place, fields in self._worlds():
             try:
-                phases.altered(self.world, fields)
+                phases.altered(self.env, fields)
             except ValueError as error:
                 raise ValueError(f"{place}.{error}") from None
         self._check_names()
         self._check_stages()
 
     @property
-    def acts(self) -> Judged:
+    def training_acting(self) -> ActingRule:
         """How arms act in training: returns are of it."""
-        return self._judged(self.train.acting)
+        return self._acting_rule(self.train.action_selection)
 
     @property
-    def looked_at(self) -> Judged:
+    def evaluation_acting(self) -> ActingRule:
         """How arms act when they are looked at: what is measured is of it."""
-        return self._judged(self.battery.acting or self.train.acting)
+        return self._acting_rule(
+            self.evaluation.action_selection or self.train.action_selection
+        )
 
-    def _judged(self, choice: Acting) -> Judged:
-        return judged(choice, self.train.discount, self.world.max_steps)
+    def _acting_rule(self, choice: ActionSelection) -> ActingRule:
+        return acting_rule(choice, self.train.discount, self.env.max_steps)
 
     def at(self, phase: str, condition: str) -> dict[str, Any]:
         """Fields of the world of a condition in a phase: its own go before."""
         (found,) = (p for p in self.train.phases if p.name == phase)
-        return {**found.world, **self.battery.conditions[condition]}
+        return {**found.env, **self.evaluation.conditions[condition]}
 
-    def staged(self) -> dict[str, tuple[str, ...]]:
+    def phases_to_read(self) -> dict[str, tuple[str, ...]]:
         """Phases at whose ends the arms are looked at, and in which conditions."""
         found: dict[str, dict[str, None]] = {}
         for entry in self.predictions.values():
             for phase in measures.stages(entry.measure):
                 names = dict.fromkeys(entry.measure.conditions)
                 found[phase] = found.get(phase, {}) | names
-        if self.goal_after is not None:
-            first = next(iter(self.battery.conditions))
-            found[self.goal_after] = found.get(self.goal_after, {}) | {first: None}
+        if self.min_return_phase is not None:
+            first = next(iter(self.evaluation.conditions))
+            found[self.min_return_phase] = found.get(self.min_return_phase, {}) | {
+                first: None
+            }
         return {phase: tuple(names) for phase, names in found.items()}
 
     def _check_stages(self) -> None:
@@ -121,8 +119,8 @@ class Experiment:
             for name, entry in self.predictions.items()
             for phase in measures.stages(entry.measure)
         ]
-        if self.goal_after is not None:
-            asked.append(("goal_after", self.goal_after))
+        if self.min_return_phase is not None:
+            asked.append(("goal_after", self.min_return_phase))
         for place, phase in asked:
             if phase not in apart:
                 raise ValueError(
@@ -135,10 +133,10 @@ class Experiment:
                     f"predictions.{name}.measure: got phases {', '.join(asked_of)}; "
                     "allowed: in the order of the run"
                 )
-        for phase, names in self.staged().items():
+        for phase, names in self.phases_to_read().items():
             for name in names:
                 try:
-                    phases.altered(self.world, self.at(phase, name))
+                    phases.altered(self.env, self.at(phase, name))
                 except ValueError as error:
                     raise ValueError(
                         f"battery.conditions.{name} in phase {phase!r}: {error}"
@@ -146,10 +144,10 @@ class Experiment:
 
     def _worlds(self) -> list[tuple[str, dict[str, Any]]]:
         changed = [
-            (f"train.phases.{i}", phase.world)
+            (f"train.phases.{i}", phase.env)
             for i, phase in enumerate(self.train.phases)
         ]
-        conditions = self.battery.conditions
+        conditions = self.evaluation.conditions
         return [
             *changed,
             *((f"battery.conditions.{name}", f) for name, f in conditions.items()),
@@ -175,10 +173,10 @@ class Experiment:
                     f"{place}: got {arm!r}; allowed: {', '.join((*self.arms, *exact))}"
                 )
         for name, entry in self.predictions.items():
-            if not measures.suits(entry.measure, self.world):
+            if not measures.suits(entry.measure, self.env):
                 raise ValueError(
                     f"predictions.{name}.measure: got {entry.measure.kind!r}; allowed: "
-                    f"measures that suit the world {self.world.kind!r}"
+                    f"measures that suit the world {self.env.kind!r}"
                 )
         wanted = {
             f"predictions.{name}.measure": entry.measure.conditions
@@ -187,79 +185,16 @@ class Experiment:
         wanted["omnibus.conditions"] = self.omnibus.conditions
         for place, conditions in wanted.items():
             for condition in conditions:
-                if condition not in self.battery.conditions:
+                if condition not in self.evaluation.conditions:
                     raise ValueError(
                         f"{place}: got condition {condition!r}; allowed: "
-                        f"{', '.join(self.battery.conditions)}"
+                        f"{', '.join(self.evaluation.conditions)}"
                     )
 
-    def sized(self) -> tuple[loop.Arm, ...]:
+    def sized_arms(self) -> tuple[Arm, ...]:
         """Every arm with the width at which it meets the budget.
 
         Raises:
           ValueError: a head that can't meet it.
         """
-        return size_arms(self.arms, self.agent, self.world)
-
-
-class Checked(Protocol):
-    """What an experiment and a training have in common."""
-
-    @property
-    def world(self) -> Trainable: ...
-
-    @property
-    def train(self) -> schedule.TrainConfig: ...
-
-    def sized(self) -> tuple[loop.Arm, ...]: ...
-
-
-def offer_devices(data: Mapping[str, Any]) -> None:
-    """Split a CPU into the devices that a config asks for, while that can be done.
-
-    A machine whose devices are not CPUs takes no notice; one that was split by hand
-    (XLA_FLAGS) stays as it is.
-    """
-    train = data.get("train")
-    wanted = train.get("devices", 1) if isinstance(train, Mapping) else 1
-    cores = 0 if _split_by_hand() else os.cpu_count() or 1
-    if isinstance(wanted, int) and 1 < wanted <= cores:
-        with contextlib.suppress(RuntimeError):  # JAX has begun: what is there stays
-            jax.config.update("jax_num_cpu_devices", wanted)
-
-
-def _split_by_hand() -> bool:
-    return "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
-
-
-def check_there(found: Checked) -> None:
-    """Refuse what this machine lacks, and arms that can't be, before all else."""
-    found.sized()
-    there = len(jax.devices())
-    if found.train.devices > there:
-        if jax.default_backend() == "cpu" and not _split_by_hand():
-            there = max(there, os.cpu_count() or 1)
-        raise configs.ConfigError(
-            f"train.devices: got {found.train.devices}; allowed: 1 to {there}"
-        )
-    schedule.kept(found.train, found.world)
-
-
-def check_new(found: Checked) -> None:
-    """Refuse what can't be answered, and what this machine lacks, before all else.
-
-    A run that is there goes on: it may be older than what is refused by now.
-    """
-    check_there(found)
-    if not isinstance(found, Experiment) or found.looked_at.value_acts:
-        return
-    for name, entry in found.predictions.items():
-        if measures.value_acts(entry.measure):
-            got = (
-                "'prior'" if found.battery.acting else "none, and training has 'prior'"
-            )
-            raise configs.ConfigError(
-                f"battery.acting: got {got}; allowed with predictions.{name}.measure "
-                f"{entry.measure.kind!r}, which asks what V does to acting: lookahead, "
-                "value"
-            )
+        return size_arms(self.arms, self.agent, self.env)

@@ -26,7 +26,7 @@ Values = dict[str, dict[str, Float[np.ndarray, " N"]]]
 class ControlResult:
     """How a control came out."""
 
-    control: rules.Bounds
+    control: rules.Requirement
     interval: statistics.Interval
     passed: Literal["passed", "failed", "undecided"]
     sentence: str
@@ -101,7 +101,7 @@ def judge(
                     f"{', '.join(values[name])}"
                 )
     unlearnt = {
-        name: tuple(sorted({rule.contrast.arm, rule.contrast.against} & set(missed)))
+        name: tuple(sorted({rule.contrast.arm, rule.contrast.baseline} & set(missed)))
         for name, rule in asked.items()
     }
     cases = {name: _case(values[name], rule) for name, rule in asked.items()}
@@ -120,7 +120,7 @@ def omnibus(
     out = []
     for pair in pairs:
         test = statistics.paired_permutation_energy(
-            features[pair.arm], features[pair.against]
+            features[pair.arm], features[pair.baseline]
         )
         out.append({**dataclasses.asdict(pair), **test._asdict()})
     return out
@@ -147,12 +147,12 @@ def jsonable(data: Any) -> Any:
 def _case(values: dict[str, np.ndarray], rule: rules.Rule) -> sentences.Case:
     """The numbers of the seeds that the rule is about."""
     everyone = np.arange(max(len(x) for x in values.values()))  # V* is one number
-    if rule.among is None:
+    if rule.seeds_where is None:
         return sentences.Case(values, rule, everyone, len(everyone))
-    x = values[rule.among.arm]
-    if rule.among.against is not None:
-        x = x - values[rule.among.against]
-    low, high = rule.among.region
+    x = values[rule.seeds_where.arm]
+    if rule.seeds_where.baseline is not None:
+        x = x - values[rule.seeds_where.baseline]
+    low, high = rule.seeds_where.region
     chosen = ~((x < low) | (high < x))  # no number: its seed is named, not left out
     exact = {arm for arm in values if arm.partition("/")[0] == base.EXACT}
     picked = {arm: x if arm in exact else x[chosen] for arm, x in values.items()}
@@ -160,7 +160,7 @@ def _case(values: dict[str, np.ndarray], rule: rules.Rule) -> sentences.Case:
 
 
 def _difference(values: dict[str, np.ndarray], rule: rules.Rule) -> np.ndarray:
-    return values[rule.contrast.arm] - values[rule.contrast.against]
+    return values[rule.contrast.arm] - values[rule.contrast.baseline]
 
 
 def _claim(values: dict[str, np.ndarray], rule: rules.Rule) -> _Claim:
@@ -172,9 +172,9 @@ def _claim(values: dict[str, np.ndarray], rule: rules.Rule) -> _Claim:
     sides = toward if rule.direction == "greater" else away
     edge = {"greater": rule.margin, "less": -rule.margin}
     tested: dict[Verdict, float] = {
-        "shard": statistics.mean_p(difference, edge[sides[0]], sides[0]),  # type: ignore[arg-type]
-        "network": statistics.mean_p(difference, edge[sides[1]], sides[1]),  # type: ignore[arg-type]
-        "no difference": statistics.equivalence_p(difference, rule.margin),
+        "shard": statistics.mean_test(difference, edge[sides[0]], sides[0]),  # type: ignore[arg-type]
+        "network": statistics.mean_test(difference, edge[sides[1]], sides[1]),  # type: ignore[arg-type]
+        "no difference": statistics.equivalence_test(difference, rule.margin),
     }
     best = min(tested, key=lambda verdict: tested[verdict])
     p = min(1.0, 2 * tested[best])
@@ -187,7 +187,7 @@ def _is_unitary(values: dict[str, np.ndarray], rule: rules.Rule) -> bool:
     if rule.unitary is None:
         return False
     low, high = rule.unitary
-    arms = (rule.contrast.arm, rule.contrast.against)
+    arms = (rule.contrast.arm, rule.contrast.baseline)
     intervals = [statistics.mean_interval(values[arm]) for arm in arms]
     return all(low <= i.low and i.high <= high for i in intervals)
 
@@ -214,7 +214,7 @@ def _judgement(
         stands=all(c.passed == "passed" for c in controls) and not unlearnt,
         unlearnt=unlearnt,
         sensitivity=_sensitivity(values, rule, level),
-        among=None if rule.among is None else tuple(case.seeds.tolist()),
+        among=None if rule.seeds_where is None else tuple(case.seeds.tolist()),
     )
 
 
@@ -222,10 +222,10 @@ def _sensitivity(
     values: dict[str, np.ndarray], rule: rules.Rule, level: float
 ) -> Sensitivity | None:
     """The rule, applied to an arm whose shards are known to be there."""
-    if rule.positive is None:
+    if rule.positive_control is None:
         return None
-    contrast = rules.Contrast(rule.positive, rule.contrast.against)
-    made = dataclasses.replace(rule, contrast=contrast, positive=None)
+    contrast = rules.Contrast(rule.positive_control, rule.contrast.baseline)
+    made = dataclasses.replace(rule, contrast=contrast, positive_control=None)
     claim = _claim(values, made)
     effect = _interval(_difference(values, made), level)
     verdict: Verdict = claim.verdict if claim.p < 1 - level else "undecided"
@@ -236,9 +236,7 @@ def _sensitivity(
         else f"shards made by hand are not seen ({verdict}), so that not to see any "
         "elsewhere is no evidence against them."
     )
-    sentence = (
-        f"{contrast.arm} less {contrast.against} is {sentences.told(effect)}: {found}"
-    )
+    sentence = f"{contrast.arm} less {contrast.baseline} is {sentences.describe_interval(effect)}: {found}"
     return Sensitivity(contrast.arm, effect, verdict, claim.p, seen, sentence)
 
 
@@ -250,22 +248,22 @@ def _interval(x: np.ndarray, level: float) -> statistics.Interval:
 
 
 def _check(
-    values: dict[str, np.ndarray], control: rules.Bounds, level: float
+    values: dict[str, np.ndarray], control: rules.Requirement, level: float
 ) -> ControlResult:
     x = values[control.arm]
-    if control.against is not None:
-        x = x - values[control.against]
+    if control.baseline is not None:
+        x = x - values[control.baseline]
     low, high = control.region
     found = _interval(x, level)
     # an exact value has no interval: it is where it is; one seed has none either, and
     # shows nothing
-    exact = control.against is None and control.arm.partition("/")[0] == base.EXACT
+    exact = control.baseline is None and control.arm.partition("/")[0] == base.EXACT
     ends = (found.estimate,) * 2 if exact else (found.low, found.high)
     passed: Literal["passed", "failed", "undecided"] = "undecided"
     if low <= ends[0] and ends[1] <= high:
         passed = "passed"
     elif ends[1] < low or ends[0] > high:
         passed = "failed"
-    told = f"{found.estimate:+.3f}" if exact else sentences.told(found)
-    sentence = f"{control.who} is {told}; it must be {control.told()}: {passed}."
+    told = f"{found.estimate:+.3f}" if exact else sentences.describe_interval(found)
+    sentence = f"{control.who} is {told}; it must be {control.describe()}: {passed}."
     return ControlResult(control, found, passed, sentence)

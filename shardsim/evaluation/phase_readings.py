@@ -6,7 +6,7 @@ from shardsim.agents import agent as agents
 from shardsim.evaluation import battery, measures
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import run_folder, snapshots
-from shardsim.training import loop, phases, schedule
+from shardsim.training import arms, phases, schedule
 
 
 def read(
@@ -20,38 +20,38 @@ def read(
     V* is that of the phase: its rewards, where a condition does not change them.
     """
     found: dict[str, dict[str, dict[str, battery.Reading]]] = {}
-    for phase, names in experiment.staged().items():
+    for phase, names in experiment.phases_to_read().items():
         wanted = {name: conditions[name] for name in names}
         found[phase] = {measures.EXACT: _exact(experiment, phase, names)}
-        for arm in experiment.sized():
+        for arm in experiment.sized_arms():
             agent = populations[arm.name]
             if arm.trained:
                 agent = _kept(experiment, arm, phase, folder)
             found[phase][arm.name] = {
-                name: battery.read(experiment.world, agent, condition)
+                name: battery.read(experiment.env, agent, condition)
                 for name, condition in wanted.items()
             }
     return found
 
 
 def _kept(
-    experiment: Experiment, arm: loop.Arm, phase: str, folder: Path
+    experiment: Experiment, arm: arms.Arm, phase: str, folder: Path
 ) -> agents.Agent:
     end = schedule.ends(experiment.train)[phase]
     arrays = run_folder.read_arrays(snapshots.place(folder, arm.name, end))
     return snapshots.population(
-        experiment.agent, arm.head, arm.width, experiment.world, arrays
+        experiment.agent, arm.head, arm.width, experiment.env, arrays
     )
 
 
 def _exact(
     experiment: Experiment, phase: str, names: tuple[str, ...]
 ) -> dict[str, battery.Reading]:
-    env, found = experiment.world, {}
+    env, found = experiment.env, {}
     for name in names:
         world = phases.altered(env, experiment.at(phase, name))
         condition = battery.build(
-            env, world.params(), experiment.battery, experiment.train.discount
+            env, world.params(), experiment.evaluation, experiment.train.discount
         )
         found[name] = battery.exact_reading(condition, env.num_actions)
     return found

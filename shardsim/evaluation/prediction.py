@@ -26,18 +26,18 @@ class Prediction:
     """What one fixed utility expects."""
     measure: measures.Measure
     rule: rules.Rule
-    unitary_within: float | None = None
+    unitary_margin: float | None = None
     """Both arms within this of V*'s own level: that is what one utility does. None
     where it expects what the others do, so that it can't be told from them."""
 
     def __post_init__(self) -> None:
-        if self.unitary_within is not None and not self.unitary_within > 0:
+        if self.unitary_margin is not None and not self.unitary_margin > 0:
             raise ValueError(
-                f"unitary_within: got {self.unitary_within}; allowed: more than 0"
+                f"unitary_within: got {self.unitary_margin}; allowed: more than 0"
             )
-        if self.unitary_within is not None and self.rule.unitary is not None:
+        if self.unitary_margin is not None and self.rule.unitary is not None:
             raise ValueError(
-                f"unitary_within: got {self.unitary_within} with rule.unitary; "
+                f"unitary_within: got {self.unitary_margin} with rule.unitary; "
                 "allowed: one of the two"
             )
         rows = measures.extra_rows(self.measure)
@@ -103,10 +103,10 @@ def evaluate(
 
 def _with_unitary(prediction: Prediction, values: dict[str, np.ndarray]) -> rules.Rule:
     """The rule with the range in which V* itself puts the statistic."""
-    if prediction.unitary_within is None:
+    if prediction.unitary_margin is None:
         return prediction.rule
     level = float(values[measures.EXACT].mean())
-    within = prediction.unitary_within
+    within = prediction.unitary_margin
     return dataclasses.replace(
         prediction.rule, unitary=(level - within, level + within)
     )

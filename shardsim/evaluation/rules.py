@@ -11,10 +11,10 @@ class Contrast:
     """One arm against another."""
 
     arm: str
-    against: str
+    baseline: str
 
     def __post_init__(self) -> None:
-        _different(self.arm, self.against)
+        _different(self.arm, self.baseline)
 
 
 def _different(arm: str, against: str) -> None:
@@ -23,19 +23,19 @@ def _different(arm: str, against: str) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Bounds:
+class Requirement:
     """Between what the numbers of an arm (or its lead over another) lie."""
 
     arm: str
-    against: str | None = None
+    baseline: str | None = None
     at_least: float | None = None
     at_most: float | None = None
 
     def __post_init__(self) -> None:
         if self.at_least is None and self.at_most is None:
             raise ValueError("at_least: got nothing; allowed: it or at_most")
-        if self.against is not None:
-            _different(self.arm, self.against)
+        if self.baseline is not None:
+            _different(self.arm, self.baseline)
         low, high = self.region
         if low > high:
             raise ValueError(f"at_least: got {low}; allowed: up to at_most, {high}")
@@ -46,14 +46,14 @@ class Bounds:
         high = np.inf if self.at_most is None else self.at_most
         return low, high
 
-    def told(self) -> str:
+    def describe(self) -> str:
         """The bounds in words."""
         ends = (("at least", self.at_least), ("at most", self.at_most))
         return " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
 
     @property
     def who(self) -> str:
-        return self.arm + (f" less {self.against}" if self.against else "")
+        return self.arm + (f" less {self.baseline}" if self.baseline else "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +68,13 @@ class Rule:
     unitary: tuple[float, float] | None = None
     """Levels at which one fixed utility puts both arms; None where it expects what the
     others do."""
-    controls: tuple[Bounds, ...] = ()
+    controls: tuple[Requirement, ...] = ()
     """Where means over seeds have to lie, else no claim stands."""
-    positive: str | None = None
+    positive_control: str | None = None
     """An arm that has by hand what SHARD says V has. Judged in the place of `arm`, it
     tells whether the contrast shows shards where there are some; if not, that it shows
     none elsewhere is no evidence against them."""
-    among: Bounds | None = None
+    seeds_where: Requirement | None = None
     """Only seeds whose own number lies there are judged, by controls too; None: all.
     It is to be a number that was there before what is asked, as the row `ARM/apart` of
     an extinction is: seeds that are chosen by how they came out prove nothing."""
@@ -82,9 +82,9 @@ class Rule:
     def __post_init__(self) -> None:
         if not self.margin > 0:
             raise ValueError(f"margin: got {self.margin}; allowed: more than 0")
-        if self.positive is not None:
-            made = self.positive
-            if made in (self.contrast.arm, self.contrast.against):
+        if self.positive_control is not None:
+            made = self.positive_control
+            if made in (self.contrast.arm, self.contrast.baseline):
                 raise ValueError(
                     f"positive: got {made!r}; allowed: an arm that is not contrasted"
                 )
@@ -93,19 +93,24 @@ class Rule:
         if self.unitary is not None and self.unitary[0] > self.unitary[1]:
             raise ValueError(f"unitary: got {self.unitary}; allowed: low to high")
         # `positive` is contrasted too, in the place of `arm`
-        asked = {self.contrast.arm, self.contrast.against, self.positive} - {None}
-        if self.among is not None and asked & {self.among.arm, self.among.against}:
+        asked = {self.contrast.arm, self.contrast.baseline, self.positive_control} - {
+            None
+        }
+        if self.seeds_where is not None and asked & {
+            self.seeds_where.arm,
+            self.seeds_where.baseline,
+        }:
             raise ValueError(
-                f"among: got {self.among.who!r}; allowed: a row that is not contrasted"
+                f"among: got {self.seeds_where.who!r}; allowed: a row that is not contrasted"
             )
 
 
 def named(rule: Rule) -> dict[str, str]:
     """The arms, and rows of arms, that a rule speaks of, by the field that does."""
-    places: dict[str, Contrast | Bounds] = {"contrast": rule.contrast}
+    places: dict[str, Contrast | Requirement] = {"contrast": rule.contrast}
     places |= {f"controls.{i}": control for i, control in enumerate(rule.controls)}
-    places |= {} if rule.among is None else {"among": rule.among}
+    places |= {} if rule.seeds_where is None else {"among": rule.seeds_where}
     sides = ("arm", "against")
     found = {f"{at}.{n}": getattr(x, n) for at, x in places.items() for n in sides}
-    found["positive"] = rule.positive
+    found["positive"] = rule.positive_control
     return {field: name for field, name in found.items() if name is not None}

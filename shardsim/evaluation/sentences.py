@@ -1,14 +1,12 @@
 """What is found, in sentences: estimates with their intervals, and why a verdict."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from shardsim.core import statistics
 from shardsim.evaluation import rules
-from shardsim.reports.verdicts import html
 
 
 class Case(NamedTuple):
@@ -22,7 +20,7 @@ class Case(NamedTuple):
     """N."""
 
 
-def told(found: statistics.Interval) -> str:
+def describe_interval(found: statistics.Interval) -> str:
     """The estimate and its interval, as far as there are any."""
     if not found.n:
         return "no number, for no seed is judged"
@@ -31,7 +29,7 @@ def told(found: statistics.Interval) -> str:
     if not np.isfinite(found.low):
         return f"{found.estimate:+.3f} (one seed has no interval)"
     if found.low == found.high:
-        unseen = statistics.unseen_share(found.n, found.level)
+        unseen = statistics.max_unseen_fraction(found.n, found.level)
         return (
             f"{found.estimate:+.3f} in each of {found.n} seeds (what fewer than "
             f"{unseen:.0%} of seeds do may go unseen)"
@@ -42,14 +40,14 @@ def told(found: statistics.Interval) -> str:
 def reason(case: Case, effect: statistics.Interval, verdict: str, p: float) -> str:
     """What the contrast is, and what that says beside the margin."""
     rule, pair = case.rule, case.rule.contrast
-    for arm in (pair.arm, pair.against):
+    for arm in (pair.arm, pair.baseline):
         bad = np.flatnonzero(~np.isfinite(case.values[arm]))
         if len(bad):
             seed = case.seeds[bad[0]]
             return f"Arm {arm}, seed {seed} gave no number, so nothing is claimed."
-    got = f"{pair.arm} less {pair.against} is {told(effect)}"
-    if rule.among is not None:
-        where = f"{rule.among.who} is {rule.among.told()}"
+    got = f"{pair.arm} less {pair.baseline} is {describe_interval(effect)}"
+    if rule.seeds_where is not None:
+        where = f"{rule.seeds_where.who} is {rule.seeds_where.describe()}"
         got = f"In {len(case.seeds)} of {case.total} seeds, where {where}, {got}"
     side = rule.direction
     return {
@@ -63,18 +61,3 @@ def reason(case: Case, effect: statistics.Interval, verdict: str, p: float) -> s
         "undecided": f"{got}; at this number of seeds neither a difference beyond the "
         f"margin {rule.margin:g} nor its absence is shown (p = {p:.3g}).",
     }[verdict]
-
-
-def looked_at(results: Mapping[str, Any]) -> str:
-    """By whose acting arms are looked at, where it is not that of training."""
-    acts = results.get("acting", {})  # none in runs of before
-    if len(set(acts.values())) < 2:
-        return ""
-    got = ", ".join(
-        f"{name} {html.share(arm['mean return fraction looked at'])}"
-        for name, arm in results["arms"].items()
-    )
-    return (
-        f"Returns are of the acting of training: {acts['training']}. All else is "
-        f"looked at with {acts['looked at']}, which returns {got}. "
-    )

@@ -19,9 +19,9 @@ from jaxtyping import PyTree
 
 from shardsim.storage.run_folder import RunError
 
-OWNER, SEAL = "owner", "seal"
+RUN_DIGEST, CONTENT_DIGEST = "owner", "seal"
 """Names of the digests among the arrays."""
-KEPT = 2
+MAX_TO_KEEP = 2
 """Checkpoints kept for an arm: a torn newest one leaves the one before it."""
 
 
@@ -46,7 +46,11 @@ def save(folder: Path, update: int, carry: PyTree, run: str) -> None:
       OSError: it could not be written whole; those before it are untouched.
     """
     named = _named(carry)
-    sealed = {**named, OWNER: _owner(run, update), SEAL: _seal(named)}
+    sealed = {
+        **named,
+        RUN_DIGEST: _run_digest(run, update),
+        CONTENT_DIGEST: _content_digest(named),
+    }
     try:
         with _manager(folder) as manager:
             manager.save(update, args=ocp.args.StandardSave(sealed))
@@ -64,7 +68,7 @@ def latest(folder: Path) -> int | None:
         return manager.latest_step()
 
 
-class Found(NamedTuple):
+class Restored(NamedTuple):
     """The newest checkpoint that can be used."""
 
     update: int
@@ -73,7 +77,7 @@ class Found(NamedTuple):
     """What was wrong with those that are newer."""
 
 
-def newest(folder: Path, like: PyTree, run: str) -> Found | None:
+def newest(folder: Path, like: PyTree, run: str) -> Restored | None:
     """The newest checkpoint that can be used; None if there is none at all.
 
     One that is torn, or of another run or update, is put aside (its folder gets a name
@@ -85,7 +89,7 @@ def newest(folder: Path, like: PyTree, run: str) -> Found | None:
     refused: list[str] = []
     while (update := latest(folder)) is not None:
         try:
-            return Found(update, restore(folder, update, like, run), tuple(refused))
+            return Restored(update, restore(folder, update, like, run), tuple(refused))
         except RunError as error:
             refused.append(str(error))
             aside = folder.with_name(f"{folder.name}.{update}.refused")
@@ -108,8 +112,8 @@ def restore(folder: Path, update: int, like: PyTree, run: str) -> PyTree:
     Raises:
       RunError: the checkpoint is torn, or belongs to another run or update.
     """
-    named, owner = _named(like), _owner(run, update)
-    sealed = {**named, OWNER: owner, SEAL: owner}
+    named, owner = _named(like), _run_digest(run, update)
+    sealed = {**named, RUN_DIGEST: owner, CONTENT_DIGEST: owner}
     target = jax.tree.map(ocp.utils.to_shape_dtype_struct, sealed)
     try:
         with _manager(folder) as manager:
@@ -120,9 +124,9 @@ def restore(folder: Path, update: int, like: PyTree, run: str) -> PyTree:
     except Exception as error:
         line = " ".join(str(error).split())[:300]
         raise RunError(f"{folder}/{update}: torn ({line})") from error
-    if not np.array_equal(found.pop(OWNER), owner):
+    if not np.array_equal(found.pop(RUN_DIGEST), owner):
         raise RunError(f"{folder}/{update}: of another run or another update")
-    if not np.array_equal(found.pop(SEAL), _seal(found)):
+    if not np.array_equal(found.pop(CONTENT_DIGEST), _content_digest(found)):
         raise RunError(f"{folder}/{update}: torn (arrays are not what was saved)")
     return jax.tree.unflatten(jax.tree.structure(like), [found[n] for n in named])
 
@@ -139,13 +143,13 @@ def _check(place: Path, saved: Any, named: Mapping[str, Any]) -> None:
             )
 
 
-def _owner(run: str, update: int) -> np.ndarray:
+def _run_digest(run: str, update: int) -> np.ndarray:
     """[32]: whose checkpoint it is."""
     text = f"{run} {update}"
     return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
-def _seal(named: dict[str, jax.Array]) -> np.ndarray:
+def _content_digest(named: dict[str, jax.Array]) -> np.ndarray:
     """[32]: digest of all arrays, with their names."""
     digest = hashlib.sha256()
     for name in sorted(named):
@@ -162,7 +166,7 @@ def _raw(leaf: Any) -> Any:
 
 def _manager(folder: Path) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=KEPT, enable_async_checkpointing=False
+        max_to_keep=MAX_TO_KEEP, enable_async_checkpointing=False
     )
     handler = ocp.StandardCheckpointHandler()
     return ocp.CheckpointManager(

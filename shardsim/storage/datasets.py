@@ -10,26 +10,12 @@ Symbols: T steps kept, M environments kept.
 import json
 from pathlib import Path
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
 
 from shardsim.core import config as configs
 from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import run_folder
-
-
-def draw(
-    kept: Trajectory, num_steps: int, num_envs: int, key: Key[Array, ""]
-) -> Trajectory:
-    """A stretch of `num_steps` steps of each of `num_envs` environments, at random."""
-    steps, envs = kept.reward.shape
-    first_key, which_key = jax.random.split(key)
-    first = jax.random.randint(first_key, (num_envs,), 0, steps - num_steps + 1)
-    which = jax.random.randint(which_key, (num_envs,), 0, envs)
-    times = first[None] + jnp.arange(num_steps)[:, None]
-    return jax.tree.map(lambda leaf: leaf[times, which[None]], kept)
 
 
 def save(path: Path, trajectory: Trajectory, env: Trainable) -> None:

@@ -22,10 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jaxtyping import PyTree
 
 from shardsim.storage import provenance
 
@@ -34,13 +31,13 @@ try:
 except ImportError:  # no Unix: two processes in one folder are not told apart
     fcntl = None  # type: ignore[assignment]
 
-MARK = "config.yaml"
+CONFIG_FILE = "config.yaml"
 """The file by which a folder is known as a run."""
-HALF = ".half-"
+PARTIAL_PREFIX = ".half-"
 """How the names of files begin that are not written whole yet."""
 
 
-OWN = (
+RESERVED_NAMES = (
     *("checkpoints", "config.yaml", "figures", "maps.json", "maps.npz"),
     *("metrics.jsonl", "metrics.npz", "provenance.json", "report.html"),
     *("results.json", "snapshots", "timing.json", "weights"),
@@ -63,14 +60,14 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
         if path.exists() and (not path.is_dir() or any(map(_is_whole, path.iterdir()))):
             _clear(path, overwrite)
         path.mkdir(parents=True, exist_ok=True)
-        write_text(path / MARK, config_yaml)
+        write_text(path / CONFIG_FILE, config_yaml)
     except OSError as error:
         raise RunError(f"out: {path}: {error.strerror}") from None
-    complete(path)
+    write_provenance(path)
     return path
 
 
-def complete(path: Path) -> None:
+def write_provenance(path: Path) -> None:
     """Write where a run comes from, which one that was killed may not have come to."""
     if not (path / "provenance.json").exists():
         write_json(path / "provenance.json", provenance.collect())
@@ -80,11 +77,11 @@ def _clear(path: Path, overwrite: bool) -> None:
     """Empty a run folder; the folder stays, which may be a link, or where we are."""
     if not overwrite:
         raise RunError(f"out: {path} exists; allowed: a new folder, or --overwrite")
-    if not (path / MARK).is_file():
+    if not (path / CONFIG_FILE).is_file():
         raise RunError(f"out: {path} holds no run; allowed: a folder of a run")
-    with alone(path):
+    with lock(path):
         # the mark last: what is left half-emptied is still known as a run
-        for old in sorted(path.iterdir(), key=lambda each: each.name == MARK):
+        for old in sorted(path.iterdir(), key=lambda each: each.name == CONFIG_FILE):
             if old.is_dir() and not old.is_symlink():
                 shutil.rmtree(old)
             else:
@@ -92,14 +89,14 @@ def _clear(path: Path, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def lock(folder: Path) -> Iterator[None]:
     """Work in a run folder that no other process works in; what one left half-written
     is swept away.
 
     Raises:
       RunError: another process is at work there.
     """
-    with (folder / MARK).open("r+") as file:
+    with (folder / CONFIG_FILE).open("r+") as file:
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,23 +104,23 @@ def alone(folder: Path) -> Iterator[None]:
                 raise RunError(
                     f"{folder}: another process is at work here; allowed: one at a time"
                 ) from None
-        for left in folder.rglob(f"{HALF}*"):
+        for left in folder.rglob(f"{PARTIAL_PREFIX}*"):
             left.unlink(missing_ok=True)
         yield
 
 
 def _is_whole(path: Path) -> bool:
-    return not path.name.startswith(HALF)
+    return not path.name.startswith(PARTIAL_PREFIX)
 
 
-def find(path: Path) -> Path:
+def open_run(path: Path) -> Path:
     """A run folder that exists.
 
     Raises:
       RunError: there is none.
     """
-    if not (path / MARK).is_file():
-        raise RunError(f"{path}: no run here; allowed: a folder with a {MARK}")
+    if not (path / CONFIG_FILE).is_file():
+        raise RunError(f"{path}: no run here; allowed: a folder with a {CONFIG_FILE}")
     return path
 
 
@@ -170,7 +167,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file to write that takes the place of `path` when all went well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=HALF, delete=False
+        dir=path.parent, prefix=PARTIAL_PREFIX, delete=False
     ) as file:
         try:
             yield file
@@ -225,39 +222,3 @@ def keep_lines(path: Path, stays: Callable[[dict[str, Any]], bool]) -> None:
 def _text(path: Path) -> str:
     """A text that may be torn."""
     return path.read_text(errors="replace")
-
-
-def dotted(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
-    """Parameters by dotted name, for people without JAX."""
-    flat: dict[str, np.ndarray] = {}
-
-    def walk(tree: Any, name: str) -> None:
-        if isinstance(tree, dict):
-            for key, inner in tree.items():
-                walk(inner, f"{name}.{key}" if name else str(key))
-        else:
-            flat[name] = np.asarray(tree)
-
-    walk(nnx.to_pure_dict(nnx.state(module)), "")
-    return flat
-
-
-def filled(module: Any, arrays: Mapping[str, np.ndarray], name: str = "") -> Any:
-    """The inverse of `dotted`: the module with the parameters of a file.
-
-    Args:
-      module: says types and names; its own parameters are not looked at.
-      arrays: by dotted name; leading axes beyond the module's are kept.
-      name: where the module stands in what was written; "" is all of it.
-
-    Raises:
-      RunError: a parameter that is not there.
-    """
-    graph, state = nnx.split(module)
-    flat = []
-    for path, variable in nnx.to_flat_state(state):
-        dotted_name = ".".join([*([name] if name else []), *map(str, path)])
-        if dotted_name not in arrays:
-            raise RunError(f"weights: {dotted_name} is missing")
-        flat.append((path, variable.replace(jnp.asarray(arrays[dotted_name]))))
-    return nnx.merge(graph, nnx.from_flat_state(flat))

@@ -13,7 +13,7 @@ from flax import nnx
 from shardsim.agents import agent as agents
 from shardsim.agents import value
 from shardsim.core.types import Trainable
-from shardsim.storage import run_folder
+from shardsim.storage import run_folder, weights
 
 
 def place(folder: Path, arm: str, update: int) -> Path:
@@ -23,7 +23,7 @@ def place(folder: Path, arm: str, update: int) -> Path:
 
 def write(folder: Path, arm: str, update: int, population: agents.Agent) -> None:
     """Keep a population, leaves [N, ...]; the auxiliary decoder is left out."""
-    arrays = run_folder.dotted(population)
+    arrays = weights.flatten_params(population)
     kept = {name: leaf for name, leaf in arrays.items() if not name.startswith("aux")}
     run_folder.write_arrays(place(folder, arm, update), kept)
 
@@ -42,4 +42,4 @@ def population(
     """
     key = jax.random.key(0)
     agent = nnx.eval_shape(lambda: agents.build(config, head, width, env, key))
-    return run_folder.filled(agent, arrays)
+    return weights.restore_params(agent, arrays)

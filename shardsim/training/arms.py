@@ -8,7 +8,20 @@ from shardsim.agents import agent as agents
 from shardsim.agents import encoders, value
 from shardsim.core import config as configs
 from shardsim.core.types import Trainable
-from shardsim.training import loop, schedule
+from shardsim.training.config import TrainConfig
+
+SHARED_PHASES = "shared"
+"""In the place of an arm, for the phases that all arms share."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """One architecture of the comparison."""
+
+    name: str
+    head: value.Head
+    width: int
+    trained: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,14 +31,14 @@ class ArmConfig:
     head: value.Head
     trained: bool = True
     """False: the head stays as it was initialised (a control)."""
-    matched: bool = True
+    match_params: bool = True
     """Whether the head has to meet the budget of parameters; else it comes as near as
     it can."""
 
 
 def size_arms(
     arms: dict[str, ArmConfig], agent: agents.AgentConfig, world: Trainable
-) -> tuple[loop.Arm, ...]:
+) -> tuple[Arm, ...]:
     """Every arm with the width at which it meets the budget, or comes nearest to it.
 
     Raises:
@@ -38,13 +51,13 @@ def size_arms(
         raise configs.ConfigError(f"agent.encoder.{error}") from None
     sized = []
     for name, arm in arms.items():
-        solve = value.solve_width if arm.matched else value.nearest_width
+        solve = value.solve_width if arm.match_params else value.nearest_width
         features, contexts = agent.encoder.features, world.num_contexts
         try:
-            width = solve(arm.head, features, contexts, agent.budget)
+            width = solve(arm.head, features, contexts, agent.value_params)
         except ValueError as error:
             raise configs.ConfigError(f"agent.{error} (arm {name})") from None
-        sized.append(loop.Arm(name, arm.head, width, arm.trained))
+        sized.append(Arm(name, arm.head, width, arm.trained))
     return tuple(sized)
 
 
@@ -57,12 +70,12 @@ def check_spelling(place: str, name: str) -> None:
 
 
 def check_arms(
-    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
+    arms: dict[str, ArmConfig], world: Trainable, train: TrainConfig
 ) -> None:
     """Refuse names, and heads that don't suit the world or the rule."""
     for name in arms:
         check_spelling("arms", name)
-        if name == loop.SHARED:
+        if name == SHARED_PHASES:
             raise ValueError(f"arms: got {name!r}; allowed: names but this one")
     trained = [name for name, arm in arms.items() if arm.trained]
     if not trained:
@@ -73,56 +86,56 @@ def check_arms(
             f"arms: got names of {together} letters; allowed with data 'paired', whose "
             "checkpoints have the name of all: 200"
         )
-    if train.behaviour is not None and train.behaviour not in trained:
+    if train.behaviour_arm is not None and train.behaviour_arm not in trained:
         raise ValueError(
-            f"train.behaviour: got {train.behaviour!r}; allowed: {', '.join(trained)}"
+            f"train.behaviour: got {train.behaviour_arm!r}; allowed: {', '.join(trained)}"
         )
-    if train.behaviour is not None and train.data == "own":
+    if train.behaviour_arm is not None and train.data == "own":
         raise ValueError(
-            f"train.behaviour: got {train.behaviour!r}; allowed with data 'own', where "
+            f"train.behaviour: got {train.behaviour_arm!r}; allowed with data 'own', where "
             "each arm acts for itself: null"
         )
-    on_policy = isinstance(train.learn, algorithms.PPO | algorithms.Reinforce)
+    on_policy = isinstance(train.algorithm, algorithms.PPO | algorithms.Reinforce)
     if train.data == "paired" and on_policy and len(trained) > 1:
         raise ValueError(
-            f"train.data: got 'paired'; allowed with learn {train.learn.kind!r}: "
+            f"train.data: got 'paired'; allowed with learn {train.algorithm.kind!r}: "
             "'own', for it improves the policy that acted"
         )
     _check_heads(arms, world, train)
 
 
 def _check_heads(
-    arms: dict[str, ArmConfig], world: Trainable, train: schedule.TrainConfig
+    arms: dict[str, ArmConfig], world: Trainable, train: TrainConfig
 ) -> None:
-    clipped = isinstance(train.learn, algorithms.PPO) and train.learn.value_clip
+    clipped = isinstance(train.algorithm, algorithms.PPO) and train.algorithm.value_clip
     sources = len(world.reward_sources)
     for name, arm in arms.items():
         head, place = arm.head, f"arms.{name}.head"
         if not isinstance(head, value.Sharded):
             continue
-        if "load_balance" in train.grid and not head.shares_move:
+        if "load_balance" in train.sweep and not head.shares_move:
             raise ValueError(
                 f"train.grid.load_balance: got values; allowed: none with arm {name}, "
                 "no share of whose gates can be moved"
             )
-        if "load_balance" in train.grid and head.routing is not None:
+        if "load_balance" in train.sweep and head.routing is not None:
             raise ValueError(
                 f"train.grid.load_balance: got values; allowed: none with arm {name}, "
                 "whose gates learn from labels alone"
             )
-        if clipped and head.td == "per_shard":
+        if clipped and head.td_error == "per_shard":
             raise ValueError(
                 f"{place}.td: got 'per_shard'; allowed with a value clip: 'joint', or "
                 "train.learn.value_clip: null"
             )
         if head.routing is None:
             continue
-        if head.shards < sources:
+        if head.num_shards < sources:
             raise ValueError(
-                f"{place}.shards: got {head.shards}; allowed with routing: at least "
+                f"{place}.shards: got {head.num_shards}; allowed with routing: at least "
                 f"one for each reward source ({', '.join(world.reward_sources)})"
             )
-        seen = head.routing.overseen
+        seen = head.routing.oversight_context
         if seen is not None and seen >= world.num_contexts:
             raise ValueError(
                 f"{place}.routing.overseen: got {seen}; allowed: 0 to "

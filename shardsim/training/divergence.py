@@ -18,13 +18,13 @@ class Diverged(Exception):
     """A loss was not finite; its text names the arm, the seed and the update."""
 
 
-def ends(grid: sweep.Grid, failed: Int[np.ndarray, "N arms"]) -> bool:
+def is_fatal(grid: sweep.Grid, failed: Int[np.ndarray, "N arms"]) -> bool:
     """Whether nothing can come of some arm any more."""
     lost = failed >= 0
     return bool(lost.all(axis=0).any() if grid else lost.any())
 
 
-def check(
+def raise_if_fatal(
     grid: sweep.Grid,
     num_seeds: int,
     names: Sequence[str],
@@ -39,21 +39,21 @@ def check(
       Diverged: an element of a run without a grid, or all elements of an arm.
     """
     for name, when in zip(names, failed.T, strict=True):
-        if ends(grid, when[:, None]):
+        if is_fatal(grid, when[:, None]):
             raise Diverged(
                 f"loss not finite: arm {name}, {_first(grid, num_seeds, when)}; "
                 "what was learnt before it is on disk"
             )
 
 
-def noted(failed: Int[np.ndarray, " N"]) -> dict[str, Any]:
+def as_metrics(failed: Int[np.ndarray, " N"]) -> dict[str, Any]:
     """What a line of metrics says of it; nothing while all losses are finite."""
     if (failed < 0).all():
         return {}
     return {"diverged": [int(when) if when >= 0 else None for when in failed]}
 
 
-def told(grid: sweep.Grid, num_seeds: int, diverged: Sequence[int | None]) -> str:
+def describe(grid: sweep.Grid, num_seeds: int, diverged: Sequence[int | None]) -> str:
     """One line of how many of an arm's elements diverged, and which was the first."""
     when = np.asarray([-1 if update is None else update for update in diverged])
     lost = int((when >= 0).sum())

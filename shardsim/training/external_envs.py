@@ -21,7 +21,7 @@ from shardsim.core.types import Params, TimeStep
 SUPPORTED = "discrete actions and observations that are one array"
 
 
-class Held(NamedTuple):
+class ExternalState(NamedTuple):
     """A state of somebody else's world with what is seen in it."""
 
     inner: PyTree
@@ -78,14 +78,18 @@ class Gymnax:
         _, params = _gymnax(self.id)
         return params
 
-    def reset(self, key: Key[Array, ""], params: Params) -> tuple[Array, Held]:
+    def reset(self, key: Key[Array, ""], params: Params) -> tuple[Array, ExternalState]:
         env, _ = _gymnax(self.id)
-        with _their_numerics():
+        with _standard_promotion():
             seen, inner = env.reset_env(key, params)
-        return seen, Held(inner, seen)
+        return seen, ExternalState(inner, seen)
 
     def step(
-        self, key: Key[Array, ""] | None, state: Held, action: Array, params: Params
+        self,
+        key: Key[Array, ""] | None,
+        state: ExternalState,
+        action: Array,
+        params: Params,
     ) -> TimeStep:
         """One step without a reset.
 
@@ -98,7 +102,7 @@ class Gymnax:
         """
         env, _ = _gymnax(self.id)
         key = jax.random.key(0) if key is None else key
-        with _their_numerics():
+        with _standard_promotion():
             seen, inner, reward, ended, _ = env.step_env(
                 key, state.inner, action, params
             )
@@ -108,13 +112,13 @@ class Gymnax:
         ended = jnp.asarray(ended, bool)
         reward = jnp.asarray(reward, jnp.float32)
         info = {"rewards": reward[None], "proxy_rewards": jnp.zeros((0,))}
-        held = Held(inner, seen)
+        held = ExternalState(inner, seen)
         return TimeStep(seen, held, reward, ended, truncated & ~ended, info)
 
-    def observe(self, state: Held) -> Array:
+    def observe(self, state: ExternalState) -> Array:
         return state.observation
 
-    def context(self, state: Held) -> Float[Array, " C"]:
+    def context(self, state: ExternalState) -> Float[Array, " C"]:
         del state
         return jnp.ones((1,), jnp.float32)
 
@@ -185,28 +189,32 @@ class Gymnasium:
     def params(self) -> Params:
         return ()
 
-    def reset(self, key: Key[Array, ""], params: Params) -> tuple[Array, Held]:
+    def reset(self, key: Key[Array, ""], params: Params) -> tuple[Array, ExternalState]:
         """Nothing: the world lies on the host. For the shapes of a fresh carry."""
         del key, params
         kind = jax.dtypes.canonicalize_dtype(self.space.dtype)  # 32 bits at most
         seen = jnp.zeros(self.observation_shape, kind)
-        return seen, Held((), seen)
+        return seen, ExternalState((), seen)
 
     def step(
-        self, key: Key[Array, ""] | None, state: Held, action: Array, params: Params
+        self,
+        key: Key[Array, ""] | None,
+        state: ExternalState,
+        action: Array,
+        params: Params,
     ) -> TimeStep:
         raise TypeError(f"{self.id}: stepped on the host; no look ahead is possible")
 
-    def observe(self, state: Held) -> Array:
+    def observe(self, state: ExternalState) -> Array:
         return state.observation
 
-    def context(self, state: Held) -> Float[Array, " C"]:
+    def context(self, state: ExternalState) -> Float[Array, " C"]:
         del state
         return jnp.ones((1,), jnp.float32)
 
 
 @contextlib.contextmanager
-def _their_numerics() -> Iterator[None]:
+def _standard_promotion() -> Iterator[None]:
     """Environments of others promote dtypes and ranks as NumPy does."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield

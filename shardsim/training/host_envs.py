@@ -60,23 +60,23 @@ class Host:
 
     def chunk(
         self,
-        setting: update_step.Setting,
-        carry: update_step.Carry,
-        source: update_step.Source,
+        setting: update_step.UpdateConfig,
+        carry: update_step.TrainState,
+        source: update_step.PhaseInputs,
         updates: Int[Array, ""],
-    ) -> tuple[update_step.Carry, PyTree]:
+    ) -> tuple[update_step.TrainState, PyTree]:
         """What `population.chunk` does, with worlds of the host."""
-        if setting.data == "stored":  # no world is stepped
+        if setting.collect == "stored":  # no world is stepped
             return population.chunk(setting, carry, source, updates)
         total = None
         for _ in range(int(updates)):
             trajectory = self._collect(setting, carry)
-            carry, metrics = population.absorb(setting, carry, trajectory)
+            carry, metrics = population.update_arms(setting, carry, trajectory)
             total = metrics if total is None else jax.tree.map(jnp.add, total, metrics)
         return carry, total
 
     def _collect(
-        self, setting: update_step.Setting, carry: update_step.Carry
+        self, setting: update_step.UpdateConfig, carry: update_step.TrainState
     ) -> Trajectory:
         """T steps of every environment, leaves [N, T, B, ...]."""
         shape = (len(self.many), setting.num_steps, setting.num_envs)
@@ -130,16 +130,16 @@ def _act(
     updates: Int[Array, " N"],
     t: Int[Array, ""],
     seen: Float[Array, "N B ..."],
-) -> action_selection.Move:
+) -> action_selection.ActionSample:
     """Actions drawn from D, leaves [N, B, ...]."""
 
     def one(
         agent: Agent, key: Array, update: Array, seen: Array
-    ) -> action_selection.Move:
+    ) -> action_selection.ActionSample:
         key = update_step.data_key(key, update)
         logits = jax.vmap(lambda x: agent.decoder(agent.encoder(x)))(seen)
         noise = jax.random.gumbel(jax.random.fold_in(key, t), logits.shape)
         action = jnp.argmax(logits + noise, axis=-1)
-        return action_selection.Move(action, jax.nn.log_softmax(logits))
+        return action_selection.ActionSample(action, jax.nn.log_softmax(logits))
 
     return jax.vmap(one)(members, keys, updates, seen)

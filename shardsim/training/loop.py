@@ -21,13 +21,13 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from shardsim.agents import agent as agents
-from shardsim.agents import value
 from shardsim.algorithms import metrics, update_step
 from shardsim.core import config as configs
 from shardsim.core import interrupts
 from shardsim.core.types import Trainable, Trajectory
-from shardsim.storage import checkpoints, run_folder, snapshots
+from shardsim.storage import checkpoints, run_folder, snapshots, weights
 from shardsim.training import (
+    arms,
     divergence,
     external_envs,
     host_envs,
@@ -36,9 +36,8 @@ from shardsim.training import (
     schedule,
     sweep,
 )
+from shardsim.training.config import TrainConfig
 
-SHARED = "shared"
-"""In the place of an arm, for the phases that all arms share."""
 CHECKPOINT_SECONDS = 60.0
 """At most this much work, and a chunk, is lost by a power cut; none by a signal."""
 
@@ -47,40 +46,30 @@ class Interrupted(Exception):
     """Ctrl-C or SIGTERM: all that was learnt is on disk."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """One architecture of the comparison."""
-
-    name: str
-    head: value.Head
-    width: int
-    trained: bool
-
-
-Chunks = Callable[..., tuple[update_step.Carry, Any]]
+Chunks = Callable[..., tuple[update_step.TrainState, Any]]
 """(setting, carry, source, updates) -> the carry after a chunk, and its metrics."""
-Report = Callable[[str, int, agents.Agent], dict[str, Any]]
+SnapshotHook = Callable[[str, int, agents.Agent], dict[str, Any]]
 """(arm, update, population) -> what to note of a snapshot."""
 Progress = Callable[[str, int, dict[str, Any]], None]
 """(arm, update, metrics of the chunk): moves the progress bar."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What the loop needs to know, and whom it tells."""
 
     env: Trainable
     agent: agents.AgentConfig
-    train: schedule.TrainConfig
-    arms: tuple[Arm, ...]
+    train: TrainConfig
+    arms: tuple[arms.Arm, ...]
     folder: Path
-    report: Report
+    report: SnapshotHook
     progress: Progress
     kept: Trajectory | None = None
     """Stored trajectories, for phases that learn from them."""
 
 
-def run(job: Job) -> dict[str, agents.Agent]:
+def run(job: TrainingJob) -> dict[str, agents.Agent]:
     """Train every arm; populations by arm, leaves [N, ...].
 
     Raises:
@@ -89,21 +78,21 @@ def run(job: Job) -> dict[str, agents.Agent]:
     config = job.train
     trained = tuple(arm for arm in job.arms if arm.trained)
     groups = [trained] if config.data == "paired" else [(arm,) for arm in trained]
-    if config.data == "paired" and config.behaviour is not None:
-        groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour))]
+    if config.data == "paired" and config.behaviour_arm is not None:
+        groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour_arm))]
     recipe = schedule.recipe(config, job.agent, job.env)
     keys = _keys(config)
 
-    def fresh(group: tuple[Arm, ...]) -> update_step.Carry:
+    def fresh(group: tuple[arms.Arm, ...]) -> update_step.TrainState:
         kinds = tuple(arm.head for arm in group)
         widths = tuple(arm.width for arm in group)
         made = population.heads(recipe, kinds, widths, keys)
         hypers = tuple(_spread(config, schedule.hyper(config, kind)) for kind in kinds)
-        return population.graft(stem, made, hypers)
+        return population.with_fresh_heads(stem, made, hypers)
 
     result = {}
-    with interrupts.collected() as stopped:
-        stem = _stem(job, recipe, keys, trained[0], stopped)
+    with interrupts.defer_signals() as stopped:
+        stem = _shared_prefix(job, recipe, keys, trained[0], stopped)
         for arm in job.arms:
             if not arm.trained:
                 result[arm.name] = fresh((arm,)).learners[0].agent
@@ -117,7 +106,7 @@ def run(job: Job) -> dict[str, agents.Agent]:
             raise Interrupted(f"stopped by signal {stopped[0]} after the last update")
     for name, agent in result.items():
         run_folder.write_arrays(
-            job.folder / "weights" / f"{name}.npz", run_folder.dotted(agent)
+            job.folder / "weights" / f"{name}.npz", weights.flatten_params(agent)
         )
     return {arm.name: result[arm.name] for arm in job.arms}
 
@@ -139,13 +128,13 @@ def _rewind(folder: Path, arms: tuple[str, ...], reached: int) -> None:
         shutil.rmtree(folder / "snapshots" / arm, ignore_errors=True)
 
 
-def _keys(config: schedule.TrainConfig) -> jax.Array:
+def _keys(config: TrainConfig) -> jax.Array:
     """The keys of the seeds, spread over the devices; all else follows them."""
-    points = sweep.size(config.grid)
+    points = sweep.size(config.sweep)
     return _spread(config, population.seed_keys(config.seed, config.num_seeds, points))
 
 
-def _spread(config: schedule.TrainConfig, tree: Any) -> Any:
+def _spread(config: TrainConfig, tree: Any) -> Any:
     """Leaves [N, ...] spread over the devices."""
     if config.devices == 1:
         return tree
@@ -153,35 +142,37 @@ def _spread(config: schedule.TrainConfig, tree: Any) -> Any:
     return jax.device_put(tree, spread)
 
 
-def _stem(
-    job: Job,
-    recipe: population.Recipe,
+def _shared_prefix(
+    job: TrainingJob,
+    recipe: population.InitConfig,
     keys: jax.Array,
-    arm: Arm,
+    arm: arms.Arm,
     stopped: list[int],
-) -> update_step.Carry:
+) -> update_step.TrainState:
     """The phases in which no head takes part, run once for all arms."""
     params = phases.params_of(job.env, job.train.phases[0])
     hyper = _spread(job.train, schedule.hyper(job.train, arm.head))
     carry = population.init(recipe, arm.head, arm.width, params, keys, hyper)
     shared = schedule.shared_phases(job.train)
     end = sum(phase.updates for phase in job.train.phases[:shared])
-    stem = dataclasses.replace(arm, name=SHARED)
+    stem = dataclasses.replace(arm, name=arms.SHARED_PHASES)
     return _advance(job, (stem,), carry, stopped, end) if end else carry
 
 
 def _advance(
-    job: Job,
-    group: tuple[Arm, ...],
-    carry: update_step.Carry,
+    job: TrainingJob,
+    group: tuple[arms.Arm, ...],
+    carry: update_step.TrainState,
     stopped: list[int],
     end: int | None = None,
-) -> update_step.Carry:
+) -> update_step.TrainState:
     """Run a group of arms up to an update, from a checkpoint if there is one."""
     config = job.train
     names = tuple(arm.name for arm in group)
     name = "+".join(names)
-    go_on = functools.partial(divergence.check, config.grid, config.num_seeds, names)
+    go_on = functools.partial(
+        divergence.raise_if_fatal, config.sweep, config.num_seeds, names
+    )
     folder = job.folder / "checkpoints" / name
     owner = _owner(config, job, group)
     found = checkpoints.newest(folder, carry, owner)
@@ -205,7 +196,7 @@ def _advance(
             carry = _chunk(job, chunk, group, carry, stop - done, done)
             done = stop
             failed = np.asarray(carry.failed)
-            broken = divergence.ends(config.grid, failed)
+            broken = divergence.is_fatal(config.sweep, failed)
             # what is noted before the checkpoint is made again if the checkpoint is not
             # reached; the other way round it would be missed
             if end is None and done in kept and not broken:
@@ -223,9 +214,9 @@ def _advance(
     return carry
 
 
-def _owner(config: schedule.TrainConfig, job: Job, group: tuple[Arm, ...]) -> str:
+def _owner(config: TrainConfig, job: TrainingJob, group: tuple[arms.Arm, ...]) -> str:
     """Digest of what a carry depends on: not of how it is come by."""
-    same = dataclasses.replace(config, devices=1, chunk_updates=1, snapshots=1)
+    same = dataclasses.replace(config, devices=1, updates_per_call=1, num_snapshots=1)
     parts = {"world": job.env, "agent": job.agent, "train": same, "arms": list(group)}
     if job.kept is not None:
         leaves = (np.ascontiguousarray(leaf) for leaf in job.kept)  # read, not copied
@@ -234,13 +225,13 @@ def _owner(config: schedule.TrainConfig, job: Job, group: tuple[Arm, ...]) -> st
 
 
 @contextlib.contextmanager
-def _chunks(job: Job) -> Iterator[Chunks]:
+def _chunks(job: TrainingJob) -> Iterator[Chunks]:
     """How a chunk is run: in one program, or with worlds that lie on the host."""
     if not isinstance(job.env, external_envs.Gymnasium):
         yield population.chunk
         return
     config = job.train
-    points = sweep.size(config.grid)
+    points = sweep.size(config.sweep)
     many = host_envs.Host(
         job.env, config.seed, config.num_seeds, config.num_envs, points
     )
@@ -249,20 +240,20 @@ def _chunks(job: Job) -> Iterator[Chunks]:
 
 
 def _chunk(
-    job: Job,
+    job: TrainingJob,
     chunk: Chunks,
-    group: tuple[Arm, ...],
-    carry: update_step.Carry,
+    group: tuple[arms.Arm, ...],
+    carry: update_step.TrainState,
     updates: int,
     done: int,
-) -> update_step.Carry:
+) -> update_step.TrainState:
     config = job.train
     phase, since = schedule.phase_at(config, done)
     heads = tuple(arm.head for arm in group)
     static = schedule.setting(config, job.env, heads, phase)
-    source = update_step.Source(phases.params_of(job.env, phase), job.kept)
+    source = update_step.PhaseInputs(phases.params_of(job.env, phase), job.kept)
     began = time.perf_counter()
-    if phase.fresh and since == 0:
+    if phase.reset_envs and since == 0:
         where = (job.env, config.num_envs, config.devices, source.params)
         states = population.restart(*where, carry.key, carry.update)
         carry = carry._replace(states=states)
@@ -273,7 +264,7 @@ def _chunk(
     failed = np.asarray(carry.failed)
     for index, (arm, totals) in enumerate(zip(group, summed, strict=True)):
         told = metrics.rates(totals, updates, steps)
-        told |= divergence.noted(failed[:, index])
+        told |= divergence.as_metrics(failed[:, index])
         row = {"arm": arm.name, "phase": phase.name, "update": done + updates, **told}
         run_folder.append_line(job.folder / "metrics.jsonl", row)
         rate = steps * config.population / seconds
@@ -281,7 +272,9 @@ def _chunk(
     return carry
 
 
-def _snapshot(job: Job, arm: Arm, update: int, agent: agents.Agent) -> None:
+def _snapshot(
+    job: TrainingJob, arm: arms.Arm, update: int, agent: agents.Agent
+) -> None:
     """Keep E, D and V, and note what the report makes of them."""
     snapshots.write(job.folder, arm.name, update, agent)
     row = {"arm": arm.name, "snapshot": update, **job.report(arm.name, update, agent)}

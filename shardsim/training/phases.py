@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, Literal
 
-from shardsim.algorithms.losses import LossTable
+from shardsim.algorithms.losses import LossWeights
 from shardsim.core import config as configs
 from shardsim.core.types import Params, Trainable
 
@@ -14,21 +14,21 @@ class Phase:
 
     name: str
     updates: int
-    data: Literal["walker", "agent", "stored"] = "agent"
+    collect: Literal["walker", "agent", "stored"] = "agent"
     """Who acts: the goal-agnostic walker, the agent itself, or somebody whose
     trajectories are in the file `train.stored`."""
-    losses: LossTable = LossTable()
-    world: dict[str, Any] = dataclasses.field(default_factory=dict)
+    losses: LossWeights = LossWeights()
+    env: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Fields of the world that differ in this phase (rewards, what is shown)."""
-    fresh: bool = False
+    reset_envs: bool = False
     """Whether all episodes begin anew with the phase. Else those under way are played
     to their end, on levels of the phase before, by the rewards of this one."""
 
     def __post_init__(self) -> None:
         if self.updates < 1:
             raise ValueError(f"updates: got {self.updates}; allowed: at least 1")
-        if self.data == "stored" and (self.world or self.fresh):
-            field = "world" if self.world else "fresh"
+        if self.collect == "stored" and (self.env or self.reset_envs):
+            field = "world" if self.env else "fresh"
             raise ValueError(
                 f"{field}: got {getattr(self, field)!r}; allowed with data 'stored': "
                 "nothing, for no world is played"
@@ -41,7 +41,7 @@ def params_of(env: Trainable, phase: Phase) -> Params:
     Raises:
       ValueError: a field that no phase may change, or that the world refuses.
     """
-    return altered(env, phase.world).params()
+    return altered(env, phase.env).params()
 
 
 def altered(env: Trainable, fields: dict[str, Any]) -> Trainable:

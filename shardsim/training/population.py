@@ -21,13 +21,13 @@ from jaxtyping import Array, Int, Key, PyTree
 from shardsim.agents import agent as agents
 from shardsim.agents import value
 from shardsim.algorithms import autoreset, optimizers, update_step
-from shardsim.algorithms.hyperparameters import Hyper
-from shardsim.core.jit import program
+from shardsim.algorithms.hyperparameters import Hyperparameters
+from shardsim.core.jit import jit
 from shardsim.core.types import Params, Trainable, Trajectory
 
 CACHED = 2048
 """Samples of the minibatches that a block of seeds learns from at a time, on CPUs."""
-RESTART = 2**31 - 1
+RESET_SALT = 2**31 - 1
 """What is folded into the key of an update's data for levels that begin a phase: far
 from the numbers of the keys that the data themselves are split into."""
 
@@ -39,7 +39,7 @@ def seed_keys(seed: int, num_seeds: int, points: int = 1) -> Array:
     return jax.vmap(lambda n: jax.random.fold_in(root, n))(seeds)
 
 
-class Recipe(NamedTuple):
+class InitConfig(NamedTuple):
     """What a fresh population depends on besides its keys; static."""
 
     agent: agents.AgentConfig
@@ -52,21 +52,23 @@ class Recipe(NamedTuple):
     """Devices over which the seeds are spread."""
 
 
-@functools.partial(program, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def init(
-    recipe: Recipe,
+    recipe: InitConfig,
     head: value.Head,
     width: int,
     params: Params,
     keys: Key[Array, " N"],
-    hyper: Hyper,
-) -> update_step.Carry:
+    hyper: Hyperparameters,
+) -> update_step.TrainState:
     """Fresh agents of one arm and their environments, leaves [N, ...].
 
     They are made one by one: that is half as long to compile, and the same bits.
     """
 
-    def one(params: Params, each: tuple[Array, Hyper]) -> update_step.Carry:
+    def one(
+        params: Params, each: tuple[Array, Hyperparameters]
+    ) -> update_step.TrainState:
         key, hyper = each
         agent_key, world_key, run_key = jax.random.split(key, 3)
         agent = agents.build(
@@ -74,19 +76,23 @@ def init(
         )
         state = optimizers.init(recipe.optimizer, agent)
         learner = update_step.Learner(agent, state, hyper)
-        pool = autoreset.fill(recipe.env, world_key, params, recipe.num_envs)
+        pool = autoreset.make_pool(recipe.env, world_key, params, recipe.num_envs)
         failed = jnp.full((1,), -1, jnp.int32)
-        return update_step.Carry((learner,), pool.states, run_key, jnp.int32(0), failed)
+        return update_step.TrainState(
+            (learner,), pool.states, run_key, jnp.int32(0), failed
+        )
 
-    def all_of_it(each: tuple[Array, Hyper], params: Params) -> update_step.Carry:
+    def all_of_it(
+        each: tuple[Array, Hyperparameters], params: Params
+    ) -> update_step.TrainState:
         return jax.lax.map(functools.partial(one, params), each)
 
     return _over_devices(all_of_it, recipe.devices, 1)((keys, hyper), params)
 
 
-@functools.partial(program, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def heads(
-    recipe: Recipe,
+    recipe: InitConfig,
     kinds: tuple[value.Head, ...],
     widths: tuple[int, ...],
     keys: Key[Array, " N"],
@@ -104,11 +110,11 @@ def heads(
     return _over_devices(functools.partial(jax.lax.map, one), recipe.devices, 0)(keys)
 
 
-def graft(
-    stem: update_step.Carry,
+def with_fresh_heads(
+    stem: update_step.TrainState,
     fresh: tuple[tuple[value.ValueHead, PyTree], ...],
-    hypers: tuple[Hyper, ...],
-) -> update_step.Carry:
+    hypers: tuple[Hyperparameters, ...],
+) -> update_step.TrainState:
     """Fresh heads on the E, D, optimiser and worlds of another carry, all copied."""
     source = stem.learners[0]
     learners = []
@@ -124,21 +130,23 @@ def graft(
     return jax.tree.map(jnp.copy, carry)
 
 
-@functools.partial(program, static_argnums=0, donate_argnums=1)
-def absorb(
-    setting: update_step.Setting, carry: update_step.Carry, trajectory: Trajectory
-) -> tuple[update_step.Carry, PyTree]:
+@functools.partial(jit, static_argnums=0, donate_argnums=1)
+def update_arms(
+    setting: update_step.UpdateConfig,
+    carry: update_step.TrainState,
+    trajectory: Trajectory,
+) -> tuple[update_step.TrainState, PyTree]:
     """One update of all seeds from trajectories collected elsewhere, [N, T, B, ...]."""
     return _absorb(setting, carry, trajectory)
 
 
-@functools.partial(program, static_argnums=0, donate_argnums=1)
+@functools.partial(jit, static_argnums=0, donate_argnums=1)
 def chunk(
-    setting: update_step.Setting,
-    carry: update_step.Carry,
-    source: update_step.Source,
+    setting: update_step.UpdateConfig,
+    carry: update_step.TrainState,
+    source: update_step.PhaseInputs,
     updates: Int[Array, ""],
-) -> tuple[update_step.Carry, PyTree]:
+) -> tuple[update_step.TrainState, PyTree]:
     """`updates` updates of all seeds, in one program for any number of them.
 
     With several devices each runs its share of the seeds and hears of no other.
@@ -151,9 +159,11 @@ def chunk(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def gather(
-    setting: update_step.Setting, carry: update_step.Carry, source: update_step.Source
-) -> tuple[update_step.Carry, Trajectory]:
+def collect(
+    setting: update_step.UpdateConfig,
+    carry: update_step.TrainState,
+    source: update_step.PhaseInputs,
+) -> tuple[update_step.TrainState, Trajectory]:
     """The data of one update of all seeds, leaves [N, T, B, ...]; nothing is learnt.
 
     Short to compile and called often: at the compiler's own level a search is 3 %
@@ -164,7 +174,7 @@ def gather(
     )
 
 
-@functools.partial(program, static_argnums=(0, 1, 2))
+@functools.partial(jit, static_argnums=(0, 1, 2))
 def restart(
     env: Trainable,
     num_envs: int,
@@ -180,8 +190,8 @@ def restart(
     """
 
     def one(root: Array, update: Array) -> PyTree:
-        key = jax.random.fold_in(update_step.data_key(root, update), RESTART)
-        return autoreset.fill(env, key, params, num_envs).states
+        key = jax.random.fold_in(update_step.data_key(root, update), RESET_SALT)
+        return autoreset.make_pool(env, key, params, num_envs).states
 
     def all_of_it(roots: tuple[Array, Array], params: Params) -> PyTree:
         return jax.vmap(one)(*roots)
@@ -209,19 +219,19 @@ def mesh(devices: int) -> Mesh:
 
 
 def _run(
-    setting: update_step.Setting,
-    carry: update_step.Carry,
-    source: update_step.Source,
+    setting: update_step.UpdateConfig,
+    carry: update_step.TrainState,
+    source: update_step.PhaseInputs,
     updates: Int[Array, ""],
-) -> tuple[update_step.Carry, PyTree]:
+) -> tuple[update_step.TrainState, PyTree]:
     # traced once, for the shapes of the metrics and for the loop
     step = jax.jit(functools.partial(_update, setting), inline=True)
     _, shapes = jax.eval_shape(step, carry, source)
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
     def body(
-        _: Array, both: tuple[update_step.Carry, PyTree]
-    ) -> tuple[update_step.Carry, PyTree]:
+        _: Array, both: tuple[update_step.TrainState, PyTree]
+    ) -> tuple[update_step.TrainState, PyTree]:
         carry, total = both
         carry, metrics = step(carry, source)
         return carry, jax.tree.map(jnp.add, total, metrics)
@@ -230,25 +240,31 @@ def _run(
 
 
 def _update(
-    setting: update_step.Setting, carry: update_step.Carry, source: update_step.Source
-) -> tuple[update_step.Carry, PyTree]:
+    setting: update_step.UpdateConfig,
+    carry: update_step.TrainState,
+    source: update_step.PhaseInputs,
+) -> tuple[update_step.TrainState, PyTree]:
     return _absorb(setting, *_gather(setting, carry, source))
 
 
 def _gather(
-    setting: update_step.Setting, carry: update_step.Carry, source: update_step.Source
-) -> tuple[update_step.Carry, Trajectory]:
-    one = functools.partial(update_step.gather, setting)
+    setting: update_step.UpdateConfig,
+    carry: update_step.TrainState,
+    source: update_step.PhaseInputs,
+) -> tuple[update_step.TrainState, Trajectory]:
+    one = functools.partial(update_step.collect, setting)
     return jax.vmap(one, in_axes=(0, None))(carry, source)
 
 
 def _absorb(
-    setting: update_step.Setting, carry: update_step.Carry, trajectory: Trajectory
-) -> tuple[update_step.Carry, PyTree]:
+    setting: update_step.UpdateConfig,
+    carry: update_step.TrainState,
+    trajectory: Trajectory,
+) -> tuple[update_step.TrainState, PyTree]:
     """`update_step.absorb` of all seeds, block by block."""
     seeds = len(carry.update)
     size = block(setting, seeds)
-    learn = functools.partial(update_step.absorb, setting)
+    learn = functools.partial(update_step.update_arms, setting)
     # no worlds: every array that goes through a loop is an operation of it
     read = (carry._replace(states=()), trajectory)
     if size == seeds:
@@ -267,7 +283,9 @@ def _absorb(
     return carry, learnt.metrics
 
 
-def block(setting: update_step.Setting, seeds: int, backend: str | None = None) -> int:
+def block(
+    setting: update_step.UpdateConfig, seeds: int, backend: str | None = None
+) -> int:
     """How many of a device's seeds learn together: a divisor of their number.
 
     That whose minibatches, side by side, come nearest to CACHED samples by their ratio.

@@ -6,7 +6,6 @@ and how every arm did in the end.
 
 import dataclasses
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -15,10 +14,10 @@ import numpy as np
 from shardsim.agents import action_selection, value
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
-from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import run_folder
 from shardsim.training import divergence, external_envs, loop, phases, schedule, sweep
-from shardsim.training.arms import ArmConfig, check_arms, check_spelling, size_arms
+from shardsim.training.arms import Arm, ArmConfig, check_arms, check_spelling, size_arms
+from shardsim.training.config import TrainConfig
 from shardsim_envs import World
 
 AnyWorld: TypeAlias = World | external_envs.Gymnax | external_envs.Gymnasium
@@ -29,32 +28,32 @@ class Training:
     """Everything a run of training depends on."""
 
     name: str
-    world: AnyWorld
+    env: AnyWorld
     arms: dict[str, ArmConfig]
-    train: schedule.TrainConfig
+    train: TrainConfig
     agent: agents.AgentConfig = agents.AgentConfig()
 
     def __post_init__(self) -> None:
         check_spelling("name", self.name)
         gated = any(isinstance(arm.head, value.Sharded) for arm in self.arms.values())
-        if "load_balance" in self.train.grid and not gated:
+        if "load_balance" in self.train.sweep and not gated:
             raise ValueError(
                 "train.grid.load_balance: got values; allowed with a sharded arm"
             )
         for index, phase in enumerate(self.train.phases):
             place = f"train.phases.{index}"
             try:
-                phases.altered(self.world, phase.world)
+                phases.altered(self.env, phase.env)
             except ValueError as error:
                 raise ValueError(f"{place}.{error}") from None
-            if isinstance(self.world, World):
+            if isinstance(self.env, World):
                 continue
-            if phase.fresh and isinstance(self.world, external_envs.Gymnasium):
+            if phase.reset_envs and isinstance(self.env, external_envs.Gymnasium):
                 raise ValueError(
                     f"{place}.fresh: got True; allowed where a world is stepped on the "
                     "host: False"
                 )
-            if phase.data == "walker":
+            if phase.collect == "walker":
                 raise ValueError(
                     f"{place}.data: got 'walker'; allowed in worlds without a board: "
                     "'agent'"
@@ -65,43 +64,19 @@ class Training:
                         f"{place}.losses.{name}: got weights; allowed in worlds "
                         "whose observations are not planes: none"
                     )
-        check_arms(self.arms, self.world, self.train)
-        steers = not isinstance(self.train.acting, action_selection.Prior)
-        if isinstance(self.world, external_envs.Gymnasium) and steers:
+        check_arms(self.arms, self.env, self.train)
+        steers = not isinstance(
+            self.train.action_selection, action_selection.PolicyOnly
+        )
+        if isinstance(self.env, external_envs.Gymnasium) and steers:
             raise ValueError(
-                f"train.acting: got {self.train.acting.kind!r}; allowed where a world "
+                f"train.acting: got {self.train.action_selection.kind!r}; allowed where a world "
                 "can't be looked ahead in: 'prior'"
             )
 
-    def sized(self) -> tuple[loop.Arm, ...]:
+    def sized_arms(self) -> tuple[Arm, ...]:
         """Every arm with the width at which it meets the budget."""
-        return size_arms(self.arms, self.agent, self.world)
-
-
-def load(folder: Path) -> Experiment | Training:
-    """What a run folder is a run of."""
-    return read(configs.read_yaml(folder / run_folder.MARK))
-
-
-def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:
-    """Refuse a file that is for the other command, by what it has or lacks."""
-    if built == "experiment" and "predictions" not in data:
-        raise configs.ConfigError(
-            f"predictions: missing in {file}; allowed: an experiment, which has some "
-            "(for a training: shardsim train)"
-        )
-    if built == "training" and "predictions" in data:
-        raise configs.ConfigError(
-            f"predictions: unknown key in {file}; allowed: a training, which has none "
-            "(for an experiment: shardsim run)"
-        )
-
-
-def read(data: dict[str, Any]) -> Experiment | Training:
-    """The experiment of a config that makes predictions, else its training."""
-    if "predictions" in data:
-        return configs.build(Experiment, data)
-    return configs.build(Training, data)
+        return size_arms(self.arms, self.agent, self.env)
 
 
 def run(
@@ -119,15 +94,15 @@ def run(
         del arm, update, population
         return {}
 
-    job = loop.Job(
-        training.world,
+    job = loop.TrainingJob(
+        training.env,
         training.agent,
         training.train,
-        training.sized(),
+        training.sized_arms(),
         folder,
         nothing,
         progress,
-        schedule.kept(training.train, training.world),
+        schedule.kept(training.train, training.env),
     )
     loop.run(job)
     last = {}
@@ -143,7 +118,7 @@ def run(
         "name": training.name,
         "digest": configs.digest(training),
         "seeds": training.train.num_seeds,
-        "grid": sweep.points(training.train.grid),
+        "grid": sweep.points(training.train.sweep),
         "arms": arms,
         "predictions": {},
     }
@@ -153,7 +128,7 @@ def run(
     return arms
 
 
-def _reached(train: schedule.TrainConfig, row: dict[str, Any]) -> dict[str, Any]:
+def _reached(train: TrainConfig, row: dict[str, Any]) -> dict[str, Any]:
     """Reward per episode of N elements: as it is, its mean, and that of each point.
 
     Means are of the elements in which an episode ended, and which did not diverge; None
@@ -172,14 +147,14 @@ def _reached(train: schedule.TrainConfig, row: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def told(train: schedule.TrainConfig, name: str, arm: dict[str, Any]) -> str:
+def describe_arm(train: TrainConfig, name: str, arm: dict[str, Any]) -> str:
     """A line on how an arm did."""
     mean, lost = arm["mean"], arm["diverged"]
     said = "no episode ended" if mean is None else f"{mean:.3f} reward per episode"
     said = f"{name}: {said} in the last chunk"
     if all(update is None for update in lost):
         return said
-    return f"{said}; {divergence.told(train.grid, train.num_seeds, lost)}"
+    return f"{said}; {divergence.describe(train.sweep, train.num_seeds, lost)}"
 
 
 def mean_of(reward: list[float | None]) -> float | None:

@@ -22,7 +22,9 @@ RANGES = {
 Grid = Mapping[str, tuple[float, ...]]
 
 
-def check(grid: Grid, learn: algorithms.Learn, act: action_selection.Acting) -> None:
+def check(
+    grid: Grid, learn: algorithms.Algorithm, act: action_selection.ActionSelection
+) -> None:
     """Refuse names and values that no hyper-parameter has."""
     for name, values in grid.items():
         if name not in RANGES:
@@ -40,7 +42,7 @@ def check(grid: Grid, learn: algorithms.Learn, act: action_selection.Acting) -> 
             f"grid.entropy: got values; allowed with a rule that has one, not with "
             f"learn {learn.kind!r}"
         )
-    if "temperature" in grid and isinstance(act, action_selection.Prior):
+    if "temperature" in grid and isinstance(act, action_selection.PolicyOnly):
         raise ValueError(
             "grid.temperature: got values; allowed where V acts, not with acting "
             "'prior'"

@@ -19,9 +19,9 @@ SMALL = [
     encoders.MLPEncoder(widths=(7, 6)),
     encoders.MLPEncoder(widths=(7, 6), activation="tanh"),
     encoders.ConvEncoder(channels=(3, 4), hidden=5, features=6),
-    encoders.ConvEncoder(channels=(3,), hidden=9, features=6, form="conv"),
+    encoders.ConvEncoder(channels=(3,), hidden=9, features=6, implementation="conv"),
     encoders.ImpalaEncoder(channels=(3, 4), features=6),
-    encoders.ImpalaEncoder(channels=(3,), blocks=2, features=6, form="conv"),
+    encoders.ImpalaEncoder(channels=(3,), blocks=2, features=6, implementation="conv"),
     encoders.AttentionEncoder(width=8, hidden=5, heads=2, head_width=3, features=6),
     encoders.AttentionEncoder(width=8, hidden=5, heads=1, blocks=2, features=6),
 ]
@@ -169,7 +169,7 @@ def test_an_mlp_by_hand():
     module.layers[0].bias[...] = jnp.array([0.5, 0.0])
     module.layers[1].kernel[...] = jnp.array([[2.0], [3.0]])
     # x = (1, 1): relu(1 + 2 + .5) = 3.5, relu(-1 + .5) = 0; 2 * 3.5
-    first, last = module.layers_of(jnp.array([1.0, 1.0]))
+    first, last = module.activations(jnp.array([1.0, 1.0]))
     np.testing.assert_allclose(first, [3.5, 0.0])
     np.testing.assert_allclose(last, [7.0])
 
@@ -220,8 +220,8 @@ def test_shapes_of_layers():
 def test_boards_of_conv_move_with_what_lies_on_them(key):
     module = encoders.ConvEncoder(channels=(3, 4)).build((9, 9, 2), nnx.Rngs(key))
     board = jnp.zeros((9, 9, 2), jnp.uint8).at[4, 4, 0].set(1).at[4, 5, 1].set(1)
-    here = module.layers_of(board)[1]
-    there = module.layers_of(jnp.roll(board, (-1, 1), (0, 1)))[1]
+    here = module.activations(board)[1]
+    there = module.activations(jnp.roll(board, (-1, 1), (0, 1)))[1]
     np.testing.assert_allclose(there, jnp.roll(here, (-1, 1), (0, 1)), atol=1e-6)
 
 

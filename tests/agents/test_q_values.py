@@ -21,7 +21,7 @@ RIGHT = 1
 @functools.cache
 def made(shards):
     """An agent whose V is not 0 and whose D has a taste: last weights drawn anew."""
-    head = value.Sharded(shards=shards)
+    head = value.Sharded(num_shards=shards)
     built = agent.build(CONFIG, head, 4, ENV, jax.random.key(0))
     kernel = jax.random.normal(jax.random.key(1), (shards, 4))
     built.value.kernel[...] = kernel
@@ -53,21 +53,21 @@ def test_combine_by_hand():
 @pytest.mark.slow
 def test_bids_and_reward_add_up_to_q():
     _, state = start()
-    found = action_selection.bids(made(3), ENV, PARAMS, state, 0.9)
-    assert found.bids.shape == (4, 3)
+    found = action_selection.action_values(made(3), ENV, PARAMS, state, 0.9)
+    assert found.shard_q.shape == (4, 3)
     np.testing.assert_allclose(found.reward, [0, 1, 0, 0], atol=1e-6)
     np.testing.assert_allclose(
-        found.q, found.reward + found.bids.sum(axis=1), atol=1e-6
+        found.q, found.reward + found.shard_q.sum(axis=1), atol=1e-6
     )
-    assert float(jnp.abs(found.bids[0]).max()) == 0  # a bite ends it: nothing beyond
-    assert float(jnp.abs(found.bids[2]).max()) > 0
+    assert float(jnp.abs(found.shard_q[0]).max()) == 0  # a bite ends it: nothing beyond
+    assert float(jnp.abs(found.shard_q[2]).max()) > 0
 
 
 @pytest.mark.slow
 def test_q_is_v_of_where_the_step_leads():
     _, state = start()
     one = made(3)
-    found = action_selection.bids(one, ENV, PARAMS, state, 0.9)
+    found = action_selection.action_values(one, ENV, PARAMS, state, 0.9)
     down = ENV.step(jax.random.key(5), state, jnp.int32(2), PARAMS)
     v = one.value(one.encoder(down.observation), ENV.context(down.state)).value
     assert float(found.q[2]) == pytest.approx(0.9 * float(v), rel=1e-5)
@@ -77,7 +77,7 @@ def test_each_way_of_acting_is_what_it_says():
     seen, state = start()
     one = made(3)
     prior = jax.nn.log_softmax(one.decoder(one.encoder(seen)))
-    q = action_selection.bids(one, ENV, PARAMS, state, 0.9).q
+    q = action_selection.action_values(one, ENV, PARAMS, state, 0.9).q
 
     def logits(how):
         temperature = jnp.float32(getattr(how, "temperature", 1.0))
@@ -90,9 +90,9 @@ def test_each_way_of_acting_is_what_it_says():
             jax.nn.softmax(a), jax.nn.softmax(b), rtol=1e-4, atol=1e-7
         )
 
-    same(logits(action_selection.Prior()), prior)
+    same(logits(action_selection.PolicyOnly()), prior)
     same(logits(action_selection.Lookahead(temperature=0.5)), prior + q / 0.5)
-    same(logits(action_selection.Value(temperature=0.5)), q / 0.5)
+    same(logits(action_selection.ValueOnly(temperature=0.5)), q / 0.5)
     # V steers, and a huge tau takes the wheel away from it
     assert (
         float(
@@ -107,8 +107,8 @@ def test_each_way_of_acting_is_what_it_says():
 def test_at_initialisation_only_reward_and_prior_speak():
     seen, state = start()
     fresh = agent.build(CONFIG, value.Sharded(), 4, ENV, jax.random.key(0))
-    found = action_selection.bids(fresh, ENV, PARAMS, state, 0.9)
-    np.testing.assert_array_equal(found.bids, jnp.zeros((4, 4)))
+    found = action_selection.action_values(fresh, ENV, PARAMS, state, 0.9)
+    np.testing.assert_array_equal(found.shard_q, jnp.zeros((4, 4)))
     choice = action_selection.choose(
         action_selection.Lookahead(),
         fresh,

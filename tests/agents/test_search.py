@@ -77,7 +77,7 @@ def standing(table):
 def test_with_the_exact_value_it_acts_like_the_optimum(env, simulations):
     level, table, v = truth(env)
     out = jax.jit(lambda v: found(env, level, simulations, v))(v)
-    q = np.asarray(dynamic_programming.lookahead(table, v, 0.9))
+    q = np.asarray(dynamic_programming.q_values(table, v, 0.9))
     there = standing(table)
     best = q.max(axis=1, keepdims=True) - q < 1e-5
     chosen = np.asarray(out.action)
@@ -90,7 +90,7 @@ def test_a_wrong_value_is_followed_too():
     """The negative control: V turned round leads away from the goal."""
     level, table, v = truth(MAZE)
     out = jax.jit(lambda v: found(MAZE, level, 4, v))(-v)
-    q = np.asarray(dynamic_programming.lookahead(table, v, 0.9))
+    q = np.asarray(dynamic_programming.q_values(table, v, 0.9))
     best = q.max(axis=1, keepdims=True) - q < 1e-5
     chosen = np.asarray(out.action)
     right = best[np.arange(len(chosen)), chosen]
@@ -103,7 +103,7 @@ def test_depth_sees_a_reward_that_v_knows_nothing_of():
     look of one step does not."""
     level, table, v = truth(FRUITS)
     nothing = jnp.zeros_like(v)
-    q = np.asarray(dynamic_programming.lookahead(table, v, 0.9))
+    q = np.asarray(dynamic_programming.q_values(table, v, 0.9))
     best = q.max(axis=1, keepdims=True) - q < 1e-5
     two_steps = standing(table) & np.isclose(np.asarray(v), 0.9)
     right = {}

@@ -19,7 +19,9 @@ from shardsim_envs import ContextFruits
 
 FEATURES, CONTEXTS, WIDTH = 6, 2, 5
 SHARDED = [
-    value.Sharded(shards=3, gate=gate, top=top, aggregation=aggregation, credit=credit)
+    value.Sharded(
+        num_shards=3, gate=gate, top_k=top, aggregation=aggregation, credit=credit
+    )
     for gate, top in (("softmax", 1), ("sigmoid", 1), ("top_k", 1), ("top_k", 2))
     for aggregation in ("sum", "convex", "winner")
     for credit in ("through_gates", "stopped_at_gates")
@@ -78,7 +80,7 @@ class TestLaws:
             gone = out.gates[part] * out.parts[part]
             np.testing.assert_allclose(less.value, out.value - gone, atol=1e-4)
             np.testing.assert_allclose(
-                jnp.sum(less.gates * less.parts), less.value, atol=1e-4
+                jnp.sum(less.gates * less.shard_values), less.value, atol=1e-4
             )
         same = value.mask_units(out, module.owners, jnp.ones(len(out.units)))
         np.testing.assert_allclose(same.value, out.value, rtol=1e-5, atol=1e-6)
@@ -127,18 +129,18 @@ def test_mlp_parameters_by_hand():
     assert value.count_parameters(value.MLP(), 128, 2, 10) == 1280 + 10 + 10 + 1
 
 
-@pytest.mark.parametrize("head", [value.Linear(), value.Sharded(shards=64)])
+@pytest.mark.parametrize("head", [value.Linear(), value.Sharded(num_shards=64)])
 def test_a_budget_that_can_not_be_met_is_refused(head):
     with pytest.raises(ValueError, match="budget: got 5000"):
         value.solve_width(head, 128, 2, 5_000)
 
 
-@pytest.mark.parametrize("head", [value.MLP(), value.Sharded(shards=64)])
+@pytest.mark.parametrize("head", [value.MLP(), value.Sharded(num_shards=64)])
 def test_a_head_that_need_not_meet_the_budget_comes_near_to_it(head):
     """Not one unit wide: a network of one unit is no network to compare with."""
     world = ContextFruits(size=4)
-    arms = {"a": experiment.ArmConfig(head, matched=False)}
-    config = agent.AgentConfig(budget=50_000)
+    arms = {"a": experiment.ArmConfig(head, match_params=False)}
+    config = agent.AgentConfig(value_params=50_000)
     (arm,) = experiment.size_arms(arms, config, world)
 
     def off(width):
@@ -162,7 +164,7 @@ LOGITS = jnp.log(jnp.array([1.0, 2.0, 5.0]))
     ],
 )
 def test_gates_by_hand(options, want):
-    got = sharded.gate(LOGITS, value.Sharded(shards=3, **options))
+    got = sharded.gate(LOGITS, value.Sharded(num_shards=3, **options))
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
@@ -193,7 +195,7 @@ def test_where_each_shard_is_worth_the_return_gates_sum_to_one(key):
 
 def test_credit_stops_at_gates_only_when_told(key):
     def slope(credit, aggregation):
-        head = value.Sharded(shards=3, credit=credit, aggregation=aggregation)
+        head = value.Sharded(num_shards=3, credit=credit, aggregation=aggregation)
         module = trained(head, key)
         graphdef, state = nnx.split(module)
         z, context = inputs(key)
@@ -211,22 +213,25 @@ def test_only_the_planted_head_sees_the_context(key):
     for head in HEADS:
         module = trained(head, key)
         differs = module(z, a).value != module(z, b).value
-        assert differs == isinstance(head, value.Planted)
+        assert differs == isinstance(head, value.OracleGated)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: value.Sharded(shards=0), "shards: got 0"),
-        (lambda: value.Sharded(shards=2, top=3), "top: got 3"),
-        (lambda: value.Sharded(top=2), "top: got 2; allowed with gate 'softmax'"),
+        (lambda: value.Sharded(num_shards=0), "shards: got 0"),
+        (lambda: value.Sharded(num_shards=2, top_k=3), "top: got 3"),
+        (lambda: value.Sharded(top_k=2), "top: got 2; allowed with gate 'softmax'"),
         (lambda: value.Sharded(load_balance=-1.0), "load_balance: got -1.0"),
-        (lambda: value.Sharded(gate="sigmoid", td="per_shard"), "aggregation: got"),
         (
-            lambda: value.Sharded(gate="top_k", top=2, td="per_shard"),
+            lambda: value.Sharded(gate="sigmoid", td_error="per_shard"),
+            "aggregation: got",
+        ),
+        (
+            lambda: value.Sharded(gate="top_k", top_k=2, td_error="per_shard"),
             "aggregation: got 'sum' with gate 'top_k'",
         ),
-        (lambda: value.FiLM(modulators=0), "modulators: got 0"),
+        (lambda: value.FiLM(rank=0), "modulators: got 0"),
         *(
             (functools.partial(value.Sharded, **{**shut, **cost}), f"^{field}: got")
             for shut in (

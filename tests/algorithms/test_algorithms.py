@@ -8,15 +8,15 @@ import pytest
 from shardsim import algorithms
 from shardsim.agents import value
 from shardsim.algorithms import base, losses, targets
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core import returns
 
-HYPER = Hyper(*(jnp.float32(x) for x in (1e-3, 0.9, 0.01, 0.5, 0.0)))
+HYPER = Hyperparameters(*(jnp.float32(x) for x in (1e-3, 0.9, 0.01, 0.5, 0.0)))
 
 
 def sample(old, action, gain):
     gain = jnp.asarray(gain, jnp.float32)
-    return algorithms.Sample(
+    return algorithms.PolicyBatch(
         jnp.asarray(action), jnp.log(jnp.asarray(old)), gain, jnp.zeros_like(gain)
     )
 
@@ -52,9 +52,9 @@ def test_ppo_stops_where_it_is_clipped():
 
 
 def test_advantages_are_normalised_within_the_batch():
-    got = base.normalised(jnp.asarray([1.0, 5.0]))  # of deviation 2, variance 4
+    got = base.standardise(jnp.asarray([1.0, 5.0]))  # of deviation 2, variance 4
     np.testing.assert_allclose(got, [-1.0, 1.0], rtol=1e-5)
-    np.testing.assert_allclose(base.normalised(jnp.ones(3)), 0.0)
+    np.testing.assert_allclose(base.standardise(jnp.ones(3)), 0.0)
 
 
 def test_reinforce_by_hand():
@@ -160,9 +160,9 @@ def test_labels_by_hand():
     key = jax.random.key(0)
     got = targets.labels(value.Routing(), told, key)
     assert got[:, 0].tolist() == [1, 1, -1, 0, 0, -1]
-    overseen = targets.labels(value.Routing(overseen=1), told, key)
+    overseen = targets.labels(value.Routing(oversight_context=1), told, key)
     assert overseen[:, 0].tolist() == [1, 1, -1, -1, -1, -1]
-    never = targets.labels(value.Routing(labelled=0.0), told, key)
+    never = targets.labels(value.Routing(label_fraction=0.0), told, key)
     assert (never == -1).all()
 
 

@@ -11,7 +11,7 @@ from shardsim import algorithms
 from shardsim.agents import agent as agents
 from shardsim.agents import encoders, value
 from shardsim.algorithms import losses, objective
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core.types import Trajectory
 from shardsim_envs import ContextFruits
 
@@ -19,7 +19,7 @@ ENV = ContextFruits(size=3)
 CONFIG = agents.AgentConfig(
     encoder=encoders.MLPEncoder(widths=(8,)), decoder_width=6, auxiliary_width=6
 )
-HEAD = value.Sharded(shards=2)
+HEAD = value.Sharded(num_shards=2)
 N = 4
 
 
@@ -59,8 +59,8 @@ def batch():
     )
 
 
-HYPER = Hyper(*(jnp.float32(x) for x in (1e-3, 0.9, 0.01, 0.1, 0.5)))
-LESSON = algorithms.Lesson(
+HYPER = Hyperparameters(*(jnp.float32(x) for x in (1e-3, 0.9, 0.01, 0.1, 0.5)))
+LESSON = algorithms.Targets(
     jnp.linspace(-1.0, 1.0, N), jnp.full(N, 0.1), jnp.full(N, -1, jnp.int32)
 )
 
@@ -102,15 +102,17 @@ def test_value_losses_by_hand():
     out = output([2.0, 4.0], [0.25, 0.75])  # V = 3.5
     joint = losses.value_loss(out, jnp.float32(1.0), value.Sharded())
     assert joint == pytest.approx(0.5 * 2.5**2)
-    each = losses.value_loss(out, jnp.float32(1.0), value.Sharded(td="per_shard"))
+    each = losses.value_loss(out, jnp.float32(1.0), value.Sharded(td_error="per_shard"))
     assert each == pytest.approx(0.5 * (0.25 * 1 + 0.75 * 9))
 
 
 def test_both_value_losses_are_the_same_for_one_shard():
     out = output([2.0], [1.0])
     target = jnp.float32(0.5)
-    joint = losses.value_loss(out, target, value.Sharded(shards=1))
-    each = losses.value_loss(out, target, value.Sharded(shards=1, td="per_shard"))
+    joint = losses.value_loss(out, target, value.Sharded(num_shards=1))
+    each = losses.value_loss(
+        out, target, value.Sharded(num_shards=1, td_error="per_shard")
+    )
     assert joint == each
 
 
@@ -141,8 +143,8 @@ RULES = [algorithms.PPO(), algorithms.Reinforce(), algorithms.ExpertIteration()]
 )
 @pytest.mark.slow
 def test_every_loss_has_the_slope_it_says(agent, batch, row, learn):
-    moves = losses.Moves(encoder=1.0, **{OWN[row]: 1.0})
-    table = losses.LossTable(**{row: moves})
+    moves = losses.GradientScales(encoder=1.0, **{OWN[row]: 1.0})
+    table = losses.LossWeights(**{row: moves})
     graphdef, state = nnx.split(agent)
 
     def f(state):
@@ -153,17 +155,17 @@ def test_every_loss_has_the_slope_it_says(agent, batch, row, learn):
 
 @pytest.mark.slow
 def test_the_table_scales_each_gradient_exactly(agent, batch):
-    one = losses.LossTable(value=losses.Moves(encoder=1.0, value=1.0))
-    other = losses.LossTable(value=losses.Moves(encoder=0.25, value=3.0))
+    one = losses.LossWeights(value=losses.GradientScales(encoder=1.0, value=1.0))
+    other = losses.LossWeights(value=losses.GradientScales(encoder=0.25, value=3.0))
     a, b = gradients(agent, batch, one), gradients(agent, batch, other)
     np.testing.assert_allclose(0.25 * flat(a.encoder), flat(b.encoder), rtol=1e-4)
     np.testing.assert_allclose(3.0 * flat(a.value), flat(b.value), rtol=1e-4)
 
 
 def test_zero_stops_a_loss_at_a_part_and_nowhere_else(agent, batch):
-    table = losses.LossTable(
-        action=losses.Moves(encoder=0.0, decoder=1.0),
-        value=losses.Moves(encoder=1.0, value=0.0),
+    table = losses.LossWeights(
+        action=losses.GradientScales(encoder=0.0, decoder=1.0),
+        value=losses.GradientScales(encoder=1.0, value=0.0),
     )
     slopes = gradients(agent, batch, table)
     assert jnp.abs(flat(slopes.decoder)).max() > 0
@@ -173,9 +175,9 @@ def test_zero_stops_a_loss_at_a_part_and_nowhere_else(agent, batch):
 
 
 def test_rows_add_up_in_the_encoder(agent, batch):
-    action = losses.LossTable(action=losses.Moves(encoder=0.5, decoder=1.0))
-    critic = losses.LossTable(value=losses.Moves(encoder=2.0, value=1.0))
-    both = losses.LossTable(action=action.action, value=critic.value)
+    action = losses.LossWeights(action=losses.GradientScales(encoder=0.5, decoder=1.0))
+    critic = losses.LossWeights(value=losses.GradientScales(encoder=2.0, value=1.0))
+    both = losses.LossWeights(action=action.action, value=critic.value)
     parts = [flat(gradients(agent, batch, t).encoder) for t in (action, critic, both)]
     np.testing.assert_allclose(parts[0] + parts[1], parts[2], rtol=1e-4, atol=1e-6)
 
@@ -183,15 +185,15 @@ def test_rows_add_up_in_the_encoder(agent, batch):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: losses.Moves(encoder=-1.0), "encoder: got -1.0"),
-        (lambda: losses.Moves(value=float("nan")), "value: got nan"),
-        (lambda: losses.Moves(value=float("inf")), "value: got inf"),
+        (lambda: losses.GradientScales(encoder=-1.0), "encoder: got -1.0"),
+        (lambda: losses.GradientScales(value=float("nan")), "value: got nan"),
+        (lambda: losses.GradientScales(value=float("inf")), "value: got inf"),
         (
-            lambda: losses.LossTable(action=losses.Moves(value=1.0)),
+            lambda: losses.LossWeights(action=losses.GradientScales(value=1.0)),
             "action.value: got 1.0",
         ),
         (
-            lambda: losses.LossTable(value=losses.Moves(decoder=1.0)),
+            lambda: losses.LossWeights(value=losses.GradientScales(decoder=1.0)),
             "value.decoder: got 1.0",
         ),
     ],

@@ -9,7 +9,7 @@ from shardsim import algorithms
 from shardsim.agents import agent as agents
 from shardsim.agents import encoders, value
 from shardsim.algorithms import losses, objective, targets
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core.types import Trajectory
 from shardsim_envs import ContextFruits
 
@@ -18,9 +18,9 @@ CONFIG = agents.AgentConfig(
     encoder=encoders.MLPEncoder(widths=(4,)), decoder_width=4, auxiliary_width=4
 )
 N = 3
-HYPER = Hyper(*(jnp.float32(x) for x in (1e-3, 0.5, 0.01, 0.25, 0.75)))
-HEAD = value.Sharded(shards=2)
-PASS = losses.Moves(encoder=1.0, value=1.0)
+HYPER = Hyperparameters(*(jnp.float32(x) for x in (1e-3, 0.5, 0.01, 0.25, 0.75)))
+HEAD = value.Sharded(num_shards=2)
+PASS = losses.GradientScales(encoder=1.0, value=1.0)
 
 
 def shaken(tree, seed):
@@ -59,7 +59,7 @@ def batch():
 
 
 def lesson(*labels):
-    return algorithms.Lesson(
+    return algorithms.Targets(
         jnp.linspace(-1.0, 2.0, N), jnp.full(N, 0.1), jnp.asarray(labels, jnp.int32)
     )
 
@@ -67,7 +67,7 @@ def lesson(*labels):
 def found(agent, batch, head=HEAD, learn=None, balanced=False, hidden=0.5, **rows):
     rule = algorithms.TD() if learn is None else learn
     terms = objective.Terms(
-        losses.LossTable(**rows), rule, head, balanced, hidden, "float32"
+        losses.LossWeights(**rows), rule, head, balanced, hidden, "float32"
     )
     labels = lesson(0, 1, -1)
     return objective.loss(terms, HYPER, agent, batch, labels, jax.random.key(2))
@@ -82,7 +82,7 @@ def bernoulli(logits, seen):
     return np.mean(np.logaddexp(0.0, logits) - np.asarray(logits) * seen)
 
 
-SELF = losses.Moves(encoder=1.0, auxiliary=1.0)
+SELF = losses.GradientScales(encoder=1.0, auxiliary=1.0)
 
 
 def test_the_inverse_is_told_from_before_and_after(agent, batch):
@@ -127,11 +127,13 @@ def test_gates_learn_labels_from_the_cost_of_naming_them_alone(agent, batch):
 
     def slope(weight):
         head = value.Sharded(
-            shards=2, td="per_shard", routing=value.Routing(gate_weight=weight)
+            num_shards=2,
+            td_error="per_shard",
+            routing=value.Routing(gate_weight=weight),
         )
-        rows = {"value": losses.Moves(value=1.0)}
+        rows = {"value": losses.GradientScales(value=1.0)}
         terms = objective.Terms(
-            losses.LossTable(**rows), algorithms.TD(), head, False, 0.5, "float32"
+            losses.LossWeights(**rows), algorithms.TD(), head, False, 0.5, "float32"
         )
 
         def f(agent):
@@ -156,7 +158,7 @@ def test_gates_learn_labels_from_the_cost_of_naming_them_alone(agent, batch):
 def test_a_rule_is_given_advantages_and_the_old_policy(agent, batch):
     """PPO's own sum: normalised G - V_old, ratios to the stored policy, entropy."""
     rule = algorithms.PPO(clip=10.0)
-    rows = {"policy": losses.Moves(encoder=1.0, decoder=1.0)}
+    rows = {"policy": losses.GradientScales(encoder=1.0, decoder=1.0)}
     total, noted = found(agent, batch, learn=rule, **rows)
     log_d = np.asarray(
         jax.vmap(lambda x: jax.nn.log_softmax(agent.decoder(agent.encoder(x))))(
@@ -205,13 +207,13 @@ def test_targets_and_values_by_hand():
         steps,
     )
     key = jax.random.key(0)
-    wanted = targets.Wanted(True, True, None)
-    got = targets.make(wanted, Reads, told, 0.5, HYPER, key)
+    wanted = targets.RequiredTargets(True, True, None)
+    got = targets.compute_targets(wanted, Reads, told, 0.5, HYPER, key)
     np.testing.assert_allclose(got.target, [[4.0, 3.0], [4.0, 1.0]])
     np.testing.assert_allclose(got.value, [[5.0, 7.0], [9.0, 3.0]])
     assert (got.label == targets.UNKNOWN).all()
-    none = targets.make(
-        targets.Wanted(False, False, None), Reads, told, 0.5, HYPER, key
+    none = targets.compute_targets(
+        targets.RequiredTargets(False, False, None), Reads, told, 0.5, HYPER, key
     )
     assert not none.target.any()
     assert not none.value.any()
@@ -230,14 +232,14 @@ def test_labels_do_not_cross_a_cut_and_are_told_in_part():
     got = targets.labels(value.Routing(), told, jax.random.key(0))
     assert got[:, 0].tolist() == [-1, -1, 1, 1]
     many = jax.tree.map(lambda x: jnp.repeat(x, 400, axis=1), told)
-    some = targets.labels(value.Routing(labelled=0.25), many, jax.random.key(1))
+    some = targets.labels(value.Routing(label_fraction=0.25), many, jax.random.key(1))
     assert 0.15 < float((some[3] == 1).mean()) < 0.35
     np.testing.assert_array_equal(some[2], some[3])
 
 
 def test_reinforce_pays_for_entropy():
     """An even policy has log 2 nats, which count against the loss."""
-    seen = algorithms.Sample(
+    seen = algorithms.PolicyBatch(
         jnp.asarray([0]), jnp.zeros((1, 2)), jnp.zeros(1), jnp.zeros(1)
     )
     got, noted = algorithms.Reinforce().policy_loss(HYPER, jnp.zeros((1, 2)), seen)

@@ -10,15 +10,18 @@ import pytest
 from shardsim.agents import action_selection, agent, encoders, value
 from shardsim.algorithms import losses, optimizers, update_step
 from shardsim.training import phases, population, schedule
+from shardsim.training.config import TrainConfig
 from shardsim_envs import DiamondGhost
 
 ENV = DiamondGhost(size=3, oversight=1.0)
-PLAN = schedule.TrainConfig(
+PLAN = TrainConfig(
     phases=(
         phases.Phase(
             "earn",
             150,
-            losses=losses.LossTable(value=losses.Moves(encoder=1.0, value=1.0)),
+            losses=losses.LossWeights(
+                value=losses.GradientScales(encoder=1.0, value=1.0)
+            ),
         ),
     ),
     num_seeds=2,
@@ -26,7 +29,7 @@ PLAN = schedule.TrainConfig(
     num_steps=64,
     epochs=2,
     discount=0.97,
-    acting=action_selection.Prior(),
+    action_selection=action_selection.PolicyOnly(),
     optimizer=optimizers.OptimizerConfig(learning_rate=3e-3),
 )
 CONFIG = agent.AgentConfig(
@@ -37,9 +40,9 @@ CONFIG = agent.AgentConfig(
 @functools.cache
 def parts(routing):
     """v_k of every seed and state of some levels, [N, n, K], and V."""
-    head = value.Sharded(shards=2, td="per_shard", routing=routing)
-    recipe = population.Recipe(CONFIG, PLAN.optimizer, ENV, PLAN.num_envs)
-    source = update_step.Source(ENV.params())
+    head = value.Sharded(num_shards=2, td_error="per_shard", routing=routing)
+    recipe = population.InitConfig(CONFIG, PLAN.optimizer, ENV, PLAN.num_envs)
+    source = update_step.PhaseInputs(ENV.params())
     keys = population.seed_keys(0, PLAN.num_seeds)
     hyper = schedule.hyper(PLAN, head)
     carry = population.init(recipe, head, 16, source.params, keys, hyper)
@@ -53,7 +56,7 @@ def parts(routing):
         return jax.vmap(member.value)(jax.vmap(member.encoder)(seen), contexts)
 
     said = jax.vmap(one)(carry.learners[0].agent)
-    return np.asarray(said.parts), np.asarray(said.value)
+    return np.asarray(said.shard_values), np.asarray(said.value)
 
 
 @pytest.mark.slow

@@ -144,7 +144,7 @@ def test_a_run_folder_holds_everything(tiny_run):
 
 def test_the_names_in_a_run_folder_are_listed(tiny_run):
     """So that nothing else is written over them."""
-    assert {path.name for path in tiny_run.iterdir()} == set(run_folder.OWN)
+    assert {path.name for path in tiny_run.iterdir()} == set(run_folder.RESERVED_NAMES)
 
 
 def test_an_old_run_is_kept_unless_told(tiny_yaml, tiny_run, tmp_path, capsys):
@@ -274,7 +274,7 @@ def test_until_all_is_written_nobody_else_works_there(
     """Not while weights, results and the report are written either."""
 
     def another(found, folder, progress):
-        with run_folder.alone(folder):
+        with run_folder.lock(folder):
             raise AssertionError
 
     module, path = run, tiny_yaml

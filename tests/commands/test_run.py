@@ -6,7 +6,7 @@ import pytest
 
 from shardsim.commands import run
 from shardsim.core import config
-from shardsim.evaluation import battery, experiment, measures
+from shardsim.evaluation import battery, experiment, measures, summary
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
 
@@ -43,11 +43,11 @@ def found(stand=True, unlearnt=(), blind=(), **verdicts):
     ],
 )
 def test_the_answer_follows_from_the_verdicts(verdicts, answer):
-    assert run.answer(found(**verdicts)) == answer
+    assert summary.answer(found(**verdicts)) == answer
 
 
 def test_no_claim_stands_where_a_control_fell():
-    got = run.answer(found(stand=False, A="shard"))
+    got = summary.answer(found(stand=False, A="shard"))
     assert got.startswith(
         "No claim stands: controls did not come out as they must in A"
     )
@@ -55,12 +55,12 @@ def test_no_claim_stands_where_a_control_fell():
 
 
 def test_no_claim_stands_of_what_was_not_learnt():
-    got = run.answer(found(unlearnt=["mlp"], A="no difference"))
+    got = summary.answer(found(unlearnt=["mlp"], A="no difference"))
     assert got == "No claim stands: an arm of the contrast missed the goal in A."
 
 
 def test_the_answer_says_where_shards_would_not_be_seen():
-    got = run.answer(found(blind=["B"], A="no difference", B="no difference"))
+    got = summary.answer(found(blind=["B"], A="no difference", B="no difference"))
     assert got.startswith("No, in nothing that was asked. Verdicts: no difference: A, ")
     assert "Shards made by hand are not seen in B: what is not seen there is no" in got
 
@@ -76,10 +76,10 @@ def test_returns_are_of_the_acting_of_training():
     words = [word for pair in flags.items() for word in pair]
     data = config.override(config.read_yaml(QUICKSTART), words)
     found = config.build(experiment.Experiment, data)
-    world, discount = found.world, found.train.discount
-    condition = battery.build(world, world.params(), found.battery, discount)
+    world, discount = found.env, found.train.discount
+    condition = battery.build(world, world.params(), found.evaluation, discount)
     reading = battery.exact_reading(condition, world.num_actions)
-    evidence = measures.Evidence(world, {"a": condition}, {}, found.looked_at)
-    about = run._about(found, found.sized()[0], reading, evidence)
+    evidence = measures.Evidence(world, {"a": condition}, {}, found.evaluation_acting)
+    about = run._about(found, found.sized_arms()[0], reading, evidence)
     assert about["mean return fraction"] < 0.8
     assert about["mean return fraction looked at"] > 0.99

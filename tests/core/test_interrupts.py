@@ -47,7 +47,7 @@ def test_what_comes_while_garbage_is_collected_is_not_lost(number, capsys):
         os.kill(os.getpid(), number)
 
     def stopped():
-        with interrupts.interrupting():
+        with interrupts.sigterm_as_interrupt():
             gc.callbacks.append(swallow)
             gc.collect()
             time.sleep(10)
@@ -80,7 +80,7 @@ def test_other_errors_that_can_t_be_raised_are_told_as_ever(monkeypatch, error, 
         gc.callbacks.remove(broken)
         raise error
 
-    with interrupts.interrupting():
+    with interrupts.sigterm_as_interrupt():
         gc.callbacks.append(broken)
         gc.collect()
     assert [lost.exc_type for lost in told] == heard

@@ -10,7 +10,7 @@ import pytest
 from shardsim.core import jit
 
 
-@jit.program
+@jit.jit
 def double(x):
     """Twice."""
     return 2.0 * x
@@ -20,7 +20,7 @@ def test_a_program_is_the_function_compiled():
     assert double(jnp.arange(3.0)).tolist() == [0.0, 2.0, 4.0]
     assert double.__name__ == "double"
     assert double.__doc__ == "Twice."
-    power = jit.program(lambda n, x: x**n, static_argnums=0)
+    power = jit.jit(lambda n, x: x**n, static_argnums=0)
     assert power(3, jnp.float32(2.0)) == 8.0
     text = power.compiled.lower(3, jnp.float32(2.0)).as_text()
     assert "tensor<f32>" in text
@@ -28,7 +28,7 @@ def test_a_program_is_the_function_compiled():
 
 def test_memory_is_given_away_where_it_is_said():
     given = jnp.arange(4.0)
-    again = jit.program(lambda x: x + 1.0, donate_argnums=0)(given)
+    again = jit.jit(lambda x: x + 1.0, donate_argnums=0)(given)
     assert given.is_deleted()
     assert again.tolist() == [1.0, 2.0, 3.0, 4.0]
 
@@ -42,13 +42,13 @@ def test_garbage_is_left_while_a_program_is_made(collecting):
         seen.append(gc.isenabled())
         return x + 1.0 if x.ndim else x.no_such_thing
 
-    made = jit.program(traced)
+    made = jit.jit(traced)
     before = gc.isenabled()
     (gc.enable if collecting else gc.disable)()
     try:
         assert made(jnp.arange(2.0)).tolist() == [1.0, 2.0]
         assert gc.isenabled() == collecting
-        ahead = made.ahead(jnp.arange(3.0))
+        ahead = made.lower_and_compile(jnp.arange(3.0))
         assert ahead(jnp.arange(3.0)).tolist() == [1.0, 2.0, 3.0]
         assert gc.isenabled() == collecting
         with pytest.raises(AttributeError):
@@ -77,7 +77,7 @@ def test_the_level_is_that_of_the_machine(monkeypatch, backend, flags, level):
     monkeypatch.setattr(
         jax, "jit", lambda f, **how: seen.append(how) or plain(f, **how)
     )
-    found = jit.program(jnp.sin)(np.float32(0.0))
+    found = jit.jit(jnp.sin)(np.float32(0.0))
     assert found == 0.0
     (how,) = seen
     assert how == {"compiler_options": level and {jit.LEVEL: level}}

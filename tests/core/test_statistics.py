@@ -24,7 +24,7 @@ def test_equal_numbers_and_one_number():
     alone = statistics.mean_interval(np.array([2.5]))
     assert alone.estimate == 2.5
     assert np.isnan(alone.low)
-    assert statistics.mean_p(np.array([9.0]), 0.0, "greater") == 1.0
+    assert statistics.mean_test(np.array([9.0]), 0.0, "greater") == 1.0
 
 
 def test_the_interval_is_about_as_wide_as_student_s():
@@ -56,7 +56,7 @@ def test_no_difference_is_seldom_claimed_of_what_is_at_the_margin(draw, n, most)
     rng = np.random.default_rng(2)
     mean = {"normal": 0.0, "exponential": 1.0}[draw]
     samples = getattr(rng, draw)(size=(1500, n)) - mean + 1.5
-    p = [statistics.mean_p(x, 1.5, "less", FEW) for x in samples]
+    p = [statistics.mean_test(x, 1.5, "less", FEW) for x in samples]
     assert np.mean(np.array(p) < 0.025) < most
 
 
@@ -76,7 +76,7 @@ def test_claims_of_very_few_seeds_keep_their_level(n):
     rng = np.random.default_rng(20 + n)
     samples = rng.normal(size=(1500, n))
     p = [
-        min(statistics.mean_p(x, 0.0, side, FEW) for side in ("greater", "less"))
+        min(statistics.mean_test(x, 0.0, side, FEW) for side in ("greater", "less"))
         for x in samples
     ]
     assert np.mean(2 * np.array(p) < 0.05) < 0.065
@@ -104,7 +104,7 @@ def test_p_and_interval_agree():
     rng = np.random.default_rng(3)
     for x in rng.normal(0.5, 1, size=(30, 8)):
         interval = statistics.mean_interval(x)
-        p = statistics.mean_p(x, 0.0, "greater")
+        p = statistics.mean_test(x, 0.0, "greater")
         if abs(interval.low) > 0.03:
             assert (p < 0.025) == (interval.low > 0)
 
@@ -112,11 +112,11 @@ def test_p_and_interval_agree():
 def test_p_keeps_its_level_and_has_power():
     rng = np.random.default_rng(4)
     null = [
-        statistics.mean_p(x, 0.0, "greater", FEW) for x in rng.normal(size=(800, 8))
+        statistics.mean_test(x, 0.0, "greater", FEW) for x in rng.normal(size=(800, 8))
     ]
     assert np.mean(np.array(null) < 0.05) < 0.07
     alternative = [
-        statistics.mean_p(x, 0.0, "greater", FEW)
+        statistics.mean_test(x, 0.0, "greater", FEW)
         for x in rng.normal(1.5, 1, size=(100, 8))
     ]
     assert np.mean(np.array(alternative) < 0.05) > 0.9
@@ -124,9 +124,9 @@ def test_p_keeps_its_level_and_has_power():
 
 def test_equivalence_needs_both_sides():
     near = np.array([0.01, -0.02, 0.015, -0.01, 0.0, 0.005, -0.005, 0.01])
-    assert statistics.equivalence_p(near, 0.1) < 0.01
-    assert statistics.equivalence_p(near + 0.1, 0.1) > 0.3
-    assert statistics.equivalence_p(near - 0.2, 0.1) > 0.9
+    assert statistics.equivalence_test(near, 0.1) < 0.01
+    assert statistics.equivalence_test(near + 0.1, 0.1) > 0.3
+    assert statistics.equivalence_test(near - 0.2, 0.1) > 0.9
 
 
 def test_holm_by_hand():
@@ -186,7 +186,7 @@ def test_what_is_not_finite_is_refused_by_place(bad):
     with pytest.raises(ValueError, match="at 1; allowed: finite"):
         statistics.mean_interval(x)
     with pytest.raises(ValueError, match="allowed: one number a seed"):
-        statistics.mean_p(np.zeros((2, 2)), 0.0, "less")
+        statistics.mean_test(np.zeros((2, 2)), 0.0, "less")
     with pytest.raises(ValueError, match="allowed: that of x"):
         statistics.paired_permutation_energy(np.zeros((2, 2)), np.zeros((3, 2)))
 
@@ -197,7 +197,7 @@ def test_levels_sides_and_features_that_are_none_are_refused():
         with pytest.raises(ValueError, match=f"level: got {level}; allowed: between 0"):
             statistics.mean_interval(x, level)
     with pytest.raises(ValueError, match="side: got 'up'; allowed: greater, less"):
-        statistics.mean_p(x, 1.0, "up")
+        statistics.mean_test(x, 1.0, "up")
     for shape in ((0, 2), (3,)):
         with pytest.raises(ValueError, match=r"x: got shape .*; allowed: features of"):
             statistics.paired_permutation_energy(np.zeros(shape), np.zeros(shape))
@@ -227,7 +227,7 @@ def test_a_share_lies_in_its_interval_often_enough(share):
 
 def test_what_no_seed_did_some_may_do():
     """Of 8 draws none is of a kind that 31.2 % are, 5 % of the time."""
-    assert statistics.unseen_share(8) == pytest.approx(0.3123, abs=1e-4)
-    assert statistics.unseen_share(20) == pytest.approx(0.1391, abs=1e-4)
-    assert (1 - statistics.unseen_share(13, 0.9)) ** 13 == pytest.approx(0.1)
-    assert statistics.unseen_share(1) == pytest.approx(0.95)
+    assert statistics.max_unseen_fraction(8) == pytest.approx(0.3123, abs=1e-4)
+    assert statistics.max_unseen_fraction(20) == pytest.approx(0.1391, abs=1e-4)
+    assert (1 - statistics.max_unseen_fraction(13, 0.9)) ** 13 == pytest.approx(0.1)
+    assert statistics.max_unseen_fraction(1) == pytest.approx(0.95)

@@ -206,7 +206,7 @@ class Episode(NamedTuple):
     """L steps, no reset at the end; `state`, `action` [L], `out` [L] after them."""
 
     level: Any
-    table: dynamic_programming.Table
+    table: dynamic_programming.TransitionTable
     value: Array
     walls: Array
     state: Any
@@ -229,7 +229,7 @@ def player(env):
         if listed(env):
             table = dynamic_programming.tabulate(env, level, params)
             value = dynamic_programming.optimal_value(table, DISCOUNT, env.max_steps)
-            best = dynamic_programming.lookahead(table, value, DISCOUNT).argmax(axis=-1)
+            best = dynamic_programming.q_values(table, value, DISCOUNT).argmax(axis=-1)
 
         def step(state, each):
             asked, key = each

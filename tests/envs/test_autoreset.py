@@ -34,7 +34,7 @@ class NeverReset(CornerMaze):
 
 @functools.cache
 def filling(env, size):
-    return jax.jit(lambda key: autoreset.fill(env, key, env.params(), size))
+    return jax.jit(lambda key: autoreset.make_pool(env, key, env.params(), size))
 
 
 @functools.cache
@@ -43,7 +43,7 @@ def stepping(env):
         out = env.step(key, state, action, env.params())
         ended = out.terminated | out.truncated
         one = jax.tree.map(lambda leaf: leaf[None], (out.state, ended, start))
-        going_on = autoreset.onward(pool, one[2], one[0], one[1])
+        going_on = autoreset.reset_done(pool, one[2], one[0], one[1])
         return out, jax.tree.map(lambda leaf: leaf[0], going_on)
 
     return jax.jit(step)
@@ -116,7 +116,7 @@ def test_every_start_has_the_same_chance(pool, key):
         played = rollout.collect(
             env,
             env.params(),
-            lambda plan, t, states, seen, noise, key: action_selection.Move(
+            lambda plan, t, states, seen, noise, key: action_selection.ActionSample(
                 jnp.argmax(noise, axis=-1), noise
             ),
             None,
@@ -143,7 +143,7 @@ def test_a_step_computes_no_reset(pool, key):
     found = stepping(env)(pool, jnp.int32(2), key, state, jnp.int32(LEFT))
     assert equal(found, jax.tree.map(np.asarray, expected))
     with pytest.raises(AssertionError, match="a start was computed"):
-        autoreset.fill(env, key, env.params(), 2)
+        autoreset.make_pool(env, key, env.params(), 2)
 
 
 def test_other_worlds_fill_a_pool_too(key):
@@ -155,25 +155,27 @@ def test_other_worlds_fill_a_pool_too(key):
 def test_many_batches_go_on_like_each_by_itself(key):
     """The rule for a mapped axis makes one look-up of all and changes nothing."""
     keys = jax.random.split(key, 3)
-    pools = jax.vmap(lambda k: autoreset.fill(SHORT, k, SHORT.params(), SIZE))(keys)
+    pools = jax.vmap(lambda k: autoreset.make_pool(SHORT, k, SHORT.params(), SIZE))(
+        keys
+    )
     states = jax.tree.map(lambda leaf: leaf[:, :4], pools.states)
     starts = jnp.asarray([[3, 2, 1, 0], [5, 5, 5, 5], [0, 1, 2, 3]], jnp.int32)
     ended = jnp.asarray([[1, 0, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]]) > 0
-    together = jax.vmap(autoreset.onward)(pools, starts, states, ended)
+    together = jax.vmap(autoreset.reset_done)(pools, starts, states, ended)
     for n in range(3):
         pool, start, state, end = jax.tree.map(
             lambda leaf, n=n: leaf[n], (pools, starts, states, ended)
         )
-        alone = autoreset.onward(pool, start, state, end)
+        alone = autoreset.reset_done(pool, start, state, end)
         assert equal(
             jax.tree.map(lambda leaf, n=n: leaf[n], together),
             jax.tree.map(np.asarray, alone),
         )
     # a pool that all share is not mapped
     shared = jax.tree.map(lambda leaf: leaf[0], pools)
-    over = jax.vmap(autoreset.onward, in_axes=(None, 0, 0, 0))
+    over = jax.vmap(autoreset.reset_done, in_axes=(None, 0, 0, 0))
     together = over(shared, starts, states, ended)
-    alone = autoreset.onward(
+    alone = autoreset.reset_done(
         shared, starts[1], jax.tree.map(lambda leaf: leaf[1], states), ended[1]
     )
     assert equal(

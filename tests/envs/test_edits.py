@@ -121,7 +121,7 @@ def test_a_drawn_level_ends_when_its_own_monsters_cannot_be_killed():
 
 def test_an_edit_of_a_maze_leaves_the_order_of_the_beacons():
     """Those of the leader too: it leads astray before and after."""
-    world = envs.FollowMe(size=9, trust=0.0, max_steps=30)
+    world = envs.FollowMe(size=9, leader_reliability=0.0, max_steps=30)
     level = one(world, 1)
     assert level.memory.order[0] != 0
     beacons, order = level.memory.beacons.tolist(), level.memory.order.tolist()

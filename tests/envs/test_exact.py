@@ -21,21 +21,21 @@ MANY = 60
 # From state 0, action 0 leads to 1, action 1 pays 0.1 and stays. From state 1, action
 # 0 pays 1 and ends the episode (though its successor is state 0), action 1 leads back
 # to 0. State 2 goes nowhere.
-TABLE = dynamic_programming.Table(
+TABLE = dynamic_programming.TransitionTable(
     successor=jnp.asarray([[1, 0], [0, 0], [2, 2]], jnp.int32),
     reward=jnp.asarray([[0.0, 0.1], [1.0, 0.0], [0.0, 0.0]], jnp.float32),
     terminated=jnp.asarray([[False, False], [True, False], [False, False]]),
     start=jnp.int32(0),
     slip=jnp.zeros(3),
-    fallen=jnp.zeros((3, 0), jnp.int32),
-    chance=jnp.zeros(0),
+    coin_successor=jnp.zeros((3, 0), jnp.int32),
+    coin_prob=jnp.zeros(0),
 )
 EVEN = jnp.full((3, 2), 0.5, jnp.float32)
 
 
 def test_lookahead_by_hand():
     value = jnp.asarray([2.0, 3.0, 4.0], jnp.float32)
-    found = dynamic_programming.lookahead(TABLE, value, 0.5)
+    found = dynamic_programming.q_values(TABLE, value, 0.5)
     expected = [[1.5, 1.1], [1.0, 1.0], [2.0, 2.0]]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -102,17 +102,17 @@ def test_a_corridor_is_worth_its_length():
 
 
 @jax.jit
-def random_problem(key: Array) -> tuple[dynamic_programming.Table, Array]:
+def random_problem(key: Array) -> tuple[dynamic_programming.TransitionTable, Array]:
     """A table of 6 states and 3 actions, and a policy for it."""
     keys = jax.random.split(key, 4)
-    table = dynamic_programming.Table(
+    table = dynamic_programming.TransitionTable(
         successor=jax.random.randint(keys[0], (6, 3), 0, 6),
         reward=jax.random.normal(keys[1], (6, 3), jnp.float32),
         terminated=jax.random.bernoulli(keys[2], 0.2, (6, 3)),
         start=jnp.int32(0),
         slip=jnp.zeros(6),
-        fallen=jnp.zeros((6, 0), jnp.int32),
-        chance=jnp.zeros(0),
+        coin_successor=jnp.zeros((6, 0), jnp.int32),
+        coin_prob=jnp.zeros(0),
     )
     logits = 3 * jax.random.normal(keys[3], (6, 3), jnp.float32)
     return table, jax.nn.softmax(logits)
@@ -132,7 +132,7 @@ def test_no_policy_beats_the_optimal_value(seed):
 def test_the_greedy_policy_of_the_optimal_value_earns_it(seed):
     table, _ = random_problem(jax.random.key(seed))
     best = OPTIMAL(table, 0.8, MANY)
-    greedy = np.asarray(dynamic_programming.lookahead(table, best, 0.8)).argmax(axis=-1)
+    greedy = np.asarray(dynamic_programming.q_values(table, best, 0.8)).argmax(axis=-1)
     policy = jnp.asarray(np.eye(3, dtype=np.float32)[greedy])
     np.testing.assert_allclose(POLICY(table, policy, 0.8, MANY), best, atol=1e-4)
 

@@ -53,7 +53,7 @@ def values(env, discount, seed=0):
 
 def test_whisky_is_worth_a_little_and_the_gold_a_lot():
     """Round the whisky: 6 steps, 50 - 6 = 44. Through it, sober: 4 steps, 51."""
-    env = envs.WhiskyGold(tremor=0.0)
+    env = envs.WhiskyGold(slip_probability=0.0)
     around = walk(env, [DOWN, RIGHT, RIGHT, RIGHT, RIGHT, UP])
     assert total(around) == 44
     assert [bool(step.terminated) for step in around] == [False] * 5 + [True]
@@ -63,7 +63,7 @@ def test_whisky_is_worth_a_little_and_the_gold_a_lot():
 
 
 def test_whisky_pays_once_and_shows_in_the_top_row():
-    env = envs.WhiskyGold(tremor=0.0)
+    env = envs.WhiskyGold(slip_probability=0.0)
     steps = walk(env, [RIGHT, LEFT, RIGHT])
     assert [float(step.reward) for step in steps] == [4, -1, -1]
     whisky = env.plane_names.index("whisky")
@@ -74,7 +74,7 @@ def test_whisky_pays_once_and_shows_in_the_top_row():
 
 def test_the_hand_slips_after_the_whisky_only():
     """With tremor 1 every action after the sip is random, and none before it."""
-    env = envs.WhiskyGold(tremor=1.0)
+    env = envs.WhiskyGold(slip_probability=1.0)
     ways = set()
     for seed in range(40):
         first, second = walk(env, [RIGHT, RIGHT], seed)
@@ -89,7 +89,7 @@ def test_who_drinks_is_worth_less_than_who_goes_round():
     """V* after the sip against V* of going round, by the equation of a slip."""
     env = envs.WhiskyGold()
     _, table, value = values(env, 0.99)
-    drunk = dynamic_programming.lookahead(table, value, 0.99)[table.start, RIGHT]
+    drunk = dynamic_programming.q_values(table, value, 0.99)[table.start, RIGHT]
     assert float(drunk) < float(value[table.start])
     sober = 50 * 0.99**5 - sum(0.99**k for k in range(6))
     assert float(value[table.start]) == pytest.approx(sober, rel=1e-5)

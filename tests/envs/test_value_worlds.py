@@ -96,7 +96,7 @@ def test_an_occluded_sweet_is_seen_from_its_way_only():
 @pytest.mark.slow
 def test_an_exponential_discounter_never_pays_for_the_lock():
     for pays in ((1.0, 0.6, -0.02), (1.0, 0.99, 0.0), (1.0, 0.0, -0.1)):
-        env = envs.TwoRoutes(pays=pays)
+        env = envs.TwoRoutes(reward=pays)
         level = env.generate(jax.random.key(0), env.params())
         table = jax.jit(
             lambda level, env=env: dynamic_programming.tabulate(
@@ -104,7 +104,7 @@ def test_an_exponential_discounter_never_pays_for_the_lock():
             )
         )(level)
         value = dynamic_programming.optimal_value(table, 0.9, 200)
-        q = dynamic_programming.lookahead(table, value, 0.9)[table.start]
+        q = dynamic_programming.q_values(table, value, 0.9)[table.start]
         assert float(q[DOWN]) < float(value[table.start])
 
 
@@ -112,7 +112,7 @@ BUTTON = "@.bt...\n" + ".......\n" * 6
 
 
 def test_a_register_is_filled_once():
-    env = envs.RewardButton(pays=(1.0, 2.0))
+    env = envs.RewardButton(reward=(1.0, 2.0))
     assert paid(walk(env, BUTTON, [RIGHT, RIGHT, LEFT, RIGHT, RIGHT])) == [
         0,
         2,

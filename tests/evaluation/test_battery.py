@@ -11,8 +11,10 @@ from shardsim.evaluation import battery
 from shardsim_envs import BoatRace, ContextFruits
 
 ENV = ContextFruits(size=4, max_steps=10)
-CONFIG = battery.BatteryConfig(levels=6)
-HOW = battery.judged(action_selection.Lookahead(temperature=0.05), 0.9, ENV.max_steps)
+CONFIG = battery.EvaluationConfig(levels=6)
+HOW = battery.acting_rule(
+    action_selection.Lookahead(temperature=0.05), 0.9, ENV.max_steps
+)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def test_expected_return_is_the_mean_of_episodes(condition):
     rng = np.random.default_rng(0)
     noisy = condition.optimal[None] + rng.normal(0, 0.05, (1, *condition.optimal.shape))
     made = reading(condition, noisy)
-    chosen = battery.policy(made.value, made.prior, condition, HOW)
+    chosen = battery.policy(made.value, made.policy_logits, condition, HOW)
     want = battery.expected_return(chosen, condition, 0.9, ENV.max_steps)[0]
     policy = jnp.asarray(chosen[0], jnp.float32)
 
@@ -73,7 +75,9 @@ def test_the_optimum_s_own_value_returns_the_optimum(condition):
 def test_where_reward_recurs_v_looks_on_and_returns_end():
     """Rounds of a boat race: V* by an iteration of its own, till nothing changes."""
     env, discount = BoatRace(), 0.95
-    found = battery.build(env, env.params(), battery.BatteryConfig(levels=2), discount)
+    found = battery.build(
+        env, env.params(), battery.EvaluationConfig(levels=2), discount
+    )
     table = jax.tree.map(np.asarray, found.table)
     value, within = np.zeros_like(found.optimal, np.float64), []
     for step in range(2000):
@@ -85,7 +89,7 @@ def test_where_reward_recurs_v_looks_on_and_returns_end():
     np.testing.assert_allclose(found.optimal, value, atol=1e-4)
     np.testing.assert_allclose(found.best, within, atol=1e-4)
     assert (found.best < value[[0, 1], table.start] - 0.01).all()
-    how = battery.judged(
+    how = battery.acting_rule(
         action_selection.Lookahead(temperature=1e-4), discount, env.max_steps
     )
     assert battery.return_fraction(reading(found, found.optimal[None]), found, how) == (
@@ -110,20 +114,22 @@ def test_a_value_of_nothing_acts_like_d(condition):
 
 def test_infinite_temperature_is_the_prior(condition):
     made = reading(condition, condition.optimal[None])
-    how = battery.judged(action_selection.Prior(), 0.9, 10)
-    chosen = battery.policy(made.value, made.prior, condition, how)
+    how = battery.acting_rule(action_selection.PolicyOnly(), 0.9, 10)
+    chosen = battery.policy(made.value, made.policy_logits, condition, how)
     np.testing.assert_allclose(chosen, 0.25)
 
 
 def test_q_values_equal_the_exact_lookahead(condition):
     q = battery.q_values(condition.optimal, condition, 0.9)
     table = jax.tree.map(lambda leaf: leaf[2], condition.table)
-    want = dynamic_programming.lookahead(table, jnp.asarray(condition.optimal[2]), 0.9)
+    want = dynamic_programming.q_values(table, jnp.asarray(condition.optimal[2]), 0.9)
     np.testing.assert_allclose(q[2], want, rtol=1e-6)
 
 
 def test_conditions_differ_in_what_was_changed_and_nothing_else():
-    params = [ContextFruits(size=4, shown=s).params() for s in (((0,),), ((1,),))]
+    params = [
+        ContextFruits(size=4, contexts_shown=s).params() for s in (((0,),), ((1,),))
+    ]
     a, b = (battery.build(ENV, p, CONFIG, 0.9) for p in params)
     fruits = ENV.plane("fruit 0"), ENV.plane("fruit 1")
     one, other = (np.asarray(c.levels.board)[..., fruits] for c in (a, b))
@@ -149,9 +155,14 @@ def test_reachable_states_leave_out_the_fruit(condition):
 def test_action_gap_by_hand():
     """One fruit in a corner of a 2 x 2 board: gaps are 1 - .9 and .9 - .81."""
     env = ContextFruits(
-        size=2, contexts=1, fruits=1, rewards=((1.0,),), shown=((0,),), max_steps=5
+        size=2,
+        contexts=1,
+        fruits=1,
+        rewards=((1.0,),),
+        contexts_shown=((0,),),
+        max_steps=5,
     )
-    one = battery.build(env, env.params(), battery.BatteryConfig(levels=2), 0.9)
+    one = battery.build(env, env.params(), battery.EvaluationConfig(levels=2), 0.9)
     q = battery.q_values(one.optimal, one, 0.9)
     gaps = []
     for state in np.argwhere(one.reachable):
@@ -167,7 +178,7 @@ def test_action_gap_by_hand():
 )
 def test_impossible_batteries_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        battery.BatteryConfig(**options)
+        battery.EvaluationConfig(**options)
 
 
 def test_parts_in_use_by_hand(condition):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from shardsim.commands import devices
 from shardsim.core import config
 from shardsim.evaluation import experiment
 
@@ -105,7 +106,7 @@ def test_what_is_wrong_in_an_experiment_is_named(flags, line):
     words = flags.split(" ", 1)
     data = config.override(config.read_yaml(QUICKSTART), words)
     with pytest.raises(config.ConfigError) as caught:
-        config.build(experiment.Experiment, data).sized()
+        config.build(experiment.Experiment, data).sized_arms()
     text = str(caught.value)
     assert text.startswith(line)
     assert "\n" not in text
@@ -120,11 +121,14 @@ PRIOR = ("--train.acting", "{kind: prior}")
 
 
 def test_agents_are_looked_at_as_they_act_or_as_the_battery_says():
-    assert made().looked_at == made().acts
+    assert made().evaluation_acting == made().training_acting
     alone = made(*PRIOR, "--battery.acting", "{kind: value, temperature: 0.3}")
-    assert alone.acts.told() == "D alone"
-    assert alone.looked_at.told() == "V alone at tau = 0.3"
-    assert (alone.looked_at.temperature, alone.looked_at.use_prior) == (0.3, False)
+    assert alone.training_acting.describe() == "D alone"
+    assert alone.evaluation_acting.describe() == "V alone at tau = 0.3"
+    assert (
+        alone.evaluation_acting.temperature,
+        alone.evaluation_acting.use_decoder,
+    ) == (0.3, False)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +150,7 @@ def test_what_v_does_to_acting_is_not_asked_where_it_does_nothing(flags, line):
     """Of new runs; one that is there can be read and judged anew."""
     found = made(*flags)
     with pytest.raises(config.ConfigError) as caught:
-        experiment.check_new(found)
+        devices.check_new(found)
     assert str(caught.value).startswith(line)
-    experiment.check_there(found)
-    experiment.check_new(made(*PRIOR, "--battery.acting", "{kind: value}"))
+    devices.check_there(found)
+    devices.check_new(made(*PRIOR, "--battery.acting", "{kind: value}"))

@@ -71,12 +71,12 @@ def test_holm_makes_the_same_data_harder_to_claim_in_a_family():
 @pytest.mark.parametrize(
     ("control", "level", "passed"),
     [
-        (rules.Bounds("planted", at_least=0.6), 0.9, "passed"),
-        (rules.Bounds("planted", at_least=0.6), 0.1, "failed"),
-        (rules.Bounds("planted", at_least=0.6), 0.6, "undecided"),
-        (rules.Bounds("planted", at_most=0.6), 0.1, "passed"),
-        (rules.Bounds("planted", against="mlp", at_least=0.2), 0.9, "passed"),
-        (rules.Bounds("planted", against="mlp", at_least=0.2), 0.5, "failed"),
+        (rules.Requirement("planted", at_least=0.6), 0.9, "passed"),
+        (rules.Requirement("planted", at_least=0.6), 0.1, "failed"),
+        (rules.Requirement("planted", at_least=0.6), 0.6, "undecided"),
+        (rules.Requirement("planted", at_most=0.6), 0.1, "passed"),
+        (rules.Requirement("planted", baseline="mlp", at_least=0.2), 0.9, "passed"),
+        (rules.Requirement("planted", baseline="mlp", at_least=0.2), 0.5, "failed"),
     ],
 )
 def test_controls(control, level, passed):
@@ -89,7 +89,10 @@ def test_controls(control, level, passed):
 
 def test_a_control_with_one_exact_number():
     rule = rules.Rule(
-        RULE.contrast, "greater", 0.2, controls=(rules.Bounds("exact", at_most=0.0),)
+        RULE.contrast,
+        "greater",
+        0.2,
+        controls=(rules.Requirement("exact", at_most=0.0),),
     )
     assert one(0.9, 0.5, rule, exact=np.array([-0.1])).stands
     assert not one(0.9, 0.5, rule, exact=np.array([0.1])).stands
@@ -98,7 +101,10 @@ def test_a_control_with_one_exact_number():
 def test_one_seed_passes_no_control():
     """One training seed is no exact value: it has no interval, and shows nothing."""
     rule = rules.Rule(
-        RULE.contrast, "greater", 0.2, controls=(rules.Bounds("planted", at_least=0),)
+        RULE.contrast,
+        "greater",
+        0.2,
+        controls=(rules.Requirement("planted", at_least=0),),
     )
     alone = {arm: np.ones(1) for arm in ("sharded", "mlp", "planted")}
     got = judge.judge({"P": alone}, {"P": rule})["P"]
@@ -121,7 +127,7 @@ def test_seeds_that_are_all_alike_are_told_so():
 
 
 def test_an_exact_number_is_told_without_an_interval():
-    control = rules.Bounds("exact", at_most=0.0)
+    control = rules.Requirement("exact", at_most=0.0)
     rule = rules.Rule(RULE.contrast, "greater", 0.2, controls=(control,))
     got = one(0.9, 0.5, rule, exact=np.array([-0.1]))
     assert got.controls[0].sentence == (
@@ -131,7 +137,7 @@ def test_an_exact_number_is_told_without_an_interval():
 
 @pytest.mark.parametrize(("made", "seen"), [(0.9, True), (0.5, False), (0.1, False)])
 def test_whether_shards_that_are_there_would_be_seen(made, seen):
-    rule = rules.Rule(RULE.contrast, "greater", 0.2, positive="planted")
+    rule = rules.Rule(RULE.contrast, "greater", 0.2, positive_control="planted")
     got = one(0.5, 0.5, rule, planted=made + NOISE)
     assert got.verdict == "no difference"
     assert got.sensitivity.seen == seen
@@ -143,7 +149,7 @@ def test_whether_shards_that_are_there_would_be_seen(made, seen):
 
 
 def among(bounds, **fields):
-    return rules.Rule(RULE.contrast, "greater", 0.2, among=bounds, **fields)
+    return rules.Rule(RULE.contrast, "greater", 0.2, seeds_where=bounds, **fields)
 
 
 APART = np.array([0.9, 0.1, 0.5, 0.2, 0.8, 0.0, 0.7, 0.49])
@@ -153,11 +159,15 @@ FAR = [0, 2, 4, 6]
 @pytest.mark.parametrize(
     ("bounds", "seeds", "verdict"),
     [
-        (rules.Bounds("sharded/apart", at_least=0.5), FAR, "shard"),
-        (rules.Bounds("sharded/apart", at_most=0.499), [1, 3, 5, 7], "no difference"),
-        (rules.Bounds("sharded/apart", "film", 0.7), [0, 4], "undecided"),
-        (rules.Bounds("sharded/apart", at_least=0.85), [0], "undecided"),
-        (rules.Bounds("sharded/apart", at_least=2.0), [], "undecided"),
+        (rules.Requirement("sharded/apart", at_least=0.5), FAR, "shard"),
+        (
+            rules.Requirement("sharded/apart", at_most=0.499),
+            [1, 3, 5, 7],
+            "no difference",
+        ),
+        (rules.Requirement("sharded/apart", "film", 0.7), [0, 4], "undecided"),
+        (rules.Requirement("sharded/apart", at_least=0.85), [0], "undecided"),
+        (rules.Requirement("sharded/apart", at_least=2.0), [], "undecided"),
     ],
 )
 def test_a_rule_about_some_seeds(bounds, seeds, verdict):
@@ -165,7 +175,7 @@ def test_a_rule_about_some_seeds(bounds, seeds, verdict):
     kept = np.where(APART >= 0.5, 0.9, 0.3) + NOISE
     row = {"sharded/apart": APART, "film": np.full(8, 0.1)}
     values = {"sharded": kept, "mlp": 0.3 - NOISE, "planted": 0.9 + NOISE, **row}
-    control = rules.Bounds("planted", at_least=0.6)
+    control = rules.Requirement("planted", at_least=0.6)
     asked = among(bounds, controls=(control,), positive="planted")
     got = judge.judge({"P": values}, {"P": asked})["P"]
     assert got.among == tuple(seeds)
@@ -192,20 +202,20 @@ def test_of_all_seeds_neither_is_seen():
     values = {"sharded": kept, "mlp": 0.3 - NOISE, "sharded/apart": APART}
     assert judge.judge({"P": values}, {"P": RULE})["P"].verdict == "undecided"
     kept[4] = np.nan
-    asked = among(rules.Bounds("sharded/apart", at_least=0.5))
+    asked = among(rules.Requirement("sharded/apart", at_least=0.5))
     got = judge.judge({"P": values}, {"P": asked})["P"]
     assert "Arm sharded, seed 4 gave no number" in got.reason
     lost = {**values, "sharded/apart": np.where(NOISE == 0.03, np.nan, APART)}
     assert "Arm sharded, seed 4" in judge.judge({"P": lost}, {"P": asked})["P"].reason
-    far = among(rules.Bounds("sharded/apart", at_most=0.49))
+    far = among(rules.Requirement("sharded/apart", at_most=0.49))
     assert judge.judge({"P": values}, {"P": far})["P"].verdict == "no difference"
 
 
 def test_an_exact_number_is_no_seed():
     """V* is one and stays, whichever seeds are judged."""
     asked = among(
-        rules.Bounds("sharded/apart", at_least=0.5),
-        controls=(rules.Bounds("exact", at_least=1.0),),
+        rules.Requirement("sharded/apart", at_least=0.5),
+        controls=(rules.Requirement("exact", at_least=1.0),),
     )
     row = {"sharded/apart": APART, "exact": np.ones(1), "exact/apart": np.zeros(1)}
     assert one(0.9, 0.5, asked, **row).stands
@@ -220,7 +230,7 @@ def test_no_claim_of_an_arm_that_learnt_nothing_stands():
 
 
 def test_a_control_without_a_number_says_so():
-    control = rules.Bounds("planted", at_least=0)
+    control = rules.Requirement("planted", at_least=0)
     rule = rules.Rule(RULE.contrast, "greater", 0.2, None, (control,), "planted")
     got = one(0.9, 0.5, rule, planted=np.where(NOISE == 0, np.nan, 1.0))
     for sentence in (got.controls[0].sentence, got.sensitivity.sentence):
@@ -247,34 +257,44 @@ def test_an_arm_that_is_missing_is_named():
     ("make", "message"),
     [
         (lambda: rules.Rule(RULE.contrast, "greater", 0.0), "margin: got 0.0"),
-        (lambda: rules.Bounds("a"), "at_least: got nothing"),
-        (lambda: rules.Bounds("a", "a", 0.0), "against: got 'a'; allowed: another"),
+        (lambda: rules.Requirement("a"), "at_least: got nothing"),
+        (
+            lambda: rules.Requirement("a", "a", 0.0),
+            "against: got 'a'; allowed: another",
+        ),
         (lambda: rules.Contrast("a", "a"), "against: got 'a'; allowed: another"),
         (
-            lambda: rules.Rule(RULE.contrast, "less", 0.1, positive="mlp"),
+            lambda: rules.Rule(RULE.contrast, "less", 0.1, positive_control="mlp"),
             "positive: got 'mlp'; allowed: an arm that is not contrasted",
         ),
         (
             lambda: rules.Rule(
-                RULE.contrast, "less", 0.1, None, (rules.Bounds("a", None, 0.0),) * 2
+                RULE.contrast,
+                "less",
+                0.1,
+                None,
+                (rules.Requirement("a", None, 0.0),) * 2,
             ),
             "controls: got one twice",
         ),
-        (lambda: rules.Bounds("a", at_least=1.0, at_most=0.0), "at_least: got 1.0"),
+        (
+            lambda: rules.Requirement("a", at_least=1.0, at_most=0.0),
+            "at_least: got 1.0",
+        ),
         (
             lambda: rules.Rule(RULE.contrast, "less", 0.1, (1.0, 0.0)),
             "unitary: got",
         ),
         (
-            lambda: among(rules.Bounds("mlp", at_least=0.5)),
+            lambda: among(rules.Requirement("mlp", at_least=0.5)),
             "among: got 'mlp'; allowed: a row that is not contrasted",
         ),
         (
-            lambda: among(rules.Bounds("film", "sharded", at_least=0.5)),
+            lambda: among(rules.Requirement("film", "sharded", at_least=0.5)),
             "among: got 'film less sharded'; allowed: a row that is not contrasted",
         ),
         (
-            lambda: among(rules.Bounds("film", at_least=0.5), positive="film"),
+            lambda: among(rules.Requirement("film", at_least=0.5), positive="film"),
             "among: got 'film'; allowed: a row that is not contrasted",
         ),
     ],

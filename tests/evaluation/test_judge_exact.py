@@ -5,7 +5,7 @@ import pytest
 
 from shardsim.evaluation import judge, rules
 
-SOME = rules.Bounds("film/apart", at_least=0.5)
+SOME = rules.Requirement("film/apart", at_least=0.5)
 
 
 @pytest.mark.parametrize(
@@ -17,7 +17,7 @@ def test_an_exact_number_may_be_contrasted(pair, direction, bounds, n):
     """The other arm's seeds are counted, judged and named."""
     got = np.linspace(0.48, 0.52, 8)
     row = {"film/apart": np.arange(8) % 2, "exact": np.ones(1)}
-    asked = {"P": rules.Rule(rules.Contrast(*pair), direction, 0.2, among=bounds)}
+    asked = {"P": rules.Rule(rules.Contrast(*pair), direction, 0.2, seeds_where=bounds)}
     found = judge.judge({"P": {"sharded": got, **row}}, asked)["P"]
     assert found.verdict == "shard"
     assert found.effect.n == n

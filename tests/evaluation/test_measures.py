@@ -32,17 +32,17 @@ def world(name):
 
 @pytest.fixture(scope="module")
 def conditions():
-    config = battery.BatteryConfig(levels=24)
+    config = battery.EvaluationConfig(levels=24)
     return {name: battery.build(ENV, world(name), config, DISCOUNT) for name in SHOWN}
 
 
 @pytest.fixture(scope="module")
 def how():
-    return battery.judged(action_selection.Lookahead(), DISCOUNT, ENV.max_steps)
+    return battery.acting_rule(action_selection.Lookahead(), DISCOUNT, ENV.max_steps)
 
 
 class TestSelectiveRemoval:
-    measure = measures.SelectiveRemoval(parts=2)
+    measure = measures.SelectiveAblation(num_groups=2)
 
     def value(self, conditions, how, made):
         arms = {"arm": {"in_distribution": made}}
@@ -52,7 +52,7 @@ class TestSelectiveRemoval:
         condition = conditions["in_distribution"]
         made = split(condition.optimal, condition.context.argmax(axis=-1), 2)
         two = [np.concatenate([x, 0 * x]) for x in made[:-1]]  # a seed without value
-        arms = {"arm": {"in_distribution": battery.Reading(*two, made.owners)}}
+        arms = {"arm": {"in_distribution": battery.Reading(*two, made.unit_shard)}}
         found = self.measure.measure(evidence(conditions, how, arms))
         assert found.values["arm"] == pytest.approx([1.0, 0.0])
         # by chance the right one of two parts goes first, or the other
@@ -71,7 +71,7 @@ class TestSelectiveRemoval:
     def test_finds_nothing_when_parts_are_copies(self, conditions, how):
         condition = conditions["in_distribution"]
         made = split(condition.optimal, np.zeros_like(condition.optimal), 2)
-        copies = np.repeat(made.parts[..., :1] / 2, 2, axis=-1)
+        copies = np.repeat(made.shard_values[..., :1] / 2, 2, axis=-1)
         made = made._replace(parts=copies, units=copies, gates=np.ones_like(made.gates))
         assert abs(self.value(conditions, how, made)) < 0.1
 
@@ -96,7 +96,7 @@ class TestSelectiveRemoval:
         units = np.repeat(made.units / 6, 6, axis=-1)
         one = made._replace(units=units, owners=np.zeros(12, int))
         shards = made._replace(units=units, owners=np.repeat([0, 1], 6))
-        measure = measures.SelectiveRemoval(parts=parts)
+        measure = measures.SelectiveAblation(num_groups=parts)
         arms = {"one": {"in_distribution": one}, "shards": {"in_distribution": shards}}
         values = measure.measure(evidence(conditions, how, arms)).values
         assert values["shards"][0] == pytest.approx(1.0)
@@ -105,7 +105,7 @@ class TestSelectiveRemoval:
 
     @pytest.mark.parametrize("shown", ["in_distribution", "only_0"])
     def test_no_number_where_a_context_is_lacking(self, how, shown):
-        few = battery.BatteryConfig(levels=2)
+        few = battery.EvaluationConfig(levels=2)
         found = {"in_distribution": battery.build(ENV, world(shown), few, DISCOUNT)}
         arms = {"arm": {"in_distribution": simple(found["in_distribution"].optimal)}}
         arm = self.measure.measure(evidence(found, how, arms)).values["arm"]
@@ -118,7 +118,7 @@ class TestSelectiveRemoval:
         assert self.value(conditions, how, made) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("measure", [measures.Effect(), measures.ValueAccuracy()])
+@pytest.mark.parametrize("measure", [measures.CueEffect(), measures.ValueAccuracy()])
 def test_there_is_no_number_in_units_of_nothing(measure, conditions, how):
     poor = {n: c._replace(optimal=0 * c.optimal) for n, c in conditions.items()}
     made = {n: simple(c.optimal) for n, c in conditions.items()}
@@ -134,7 +134,7 @@ class TestEffect:
             "without_cue": simple(without_cue),
             **{n: simple(conditions[n].optimal) for n in names},
         }
-        found = measures.Effect().measure(evidence(conditions, how, {"arm": made}))
+        found = measures.CueEffect().measure(evidence(conditions, how, {"arm": made}))
         return found.values
 
     def test_a_value_that_ignores_the_cue(self, conditions, how):
@@ -181,7 +181,9 @@ class TestAgreement:
             condition = conditions[name]
             q = battery.q_values(condition.optimal[None], condition, DISCOUNT)
             made[name] = simple(condition.optimal)._replace(prior=q)
-        found = measures.Agreement().measure(evidence(conditions, how, {"arm": made}))
+        found = measures.AgreementShift().measure(
+            evidence(conditions, how, {"arm": made})
+        )
         assert found.values["arm"][0] == 0
         assert found.details["arm: agreement, conflict"] == 1.0
         assert found.values["exact"][0] == 0
@@ -192,16 +194,18 @@ class TestAgreement:
             condition = conditions[name]
             q = battery.q_values(condition.optimal[None], condition, DISCOUNT)
             made[name] = simple(condition.optimal)._replace(prior=sign * q)
-        found = measures.Agreement().measure(evidence(conditions, how, {"arm": made}))
+        found = measures.AgreementShift().measure(
+            evidence(conditions, how, {"arm": made})
+        )
         assert found.values["arm"][0] > 0.8
 
     def test_ties_count_as_agreement(self, conditions, how):
         flat = simple(np.zeros_like(conditions["conflict"].optimal))
         flat = flat._replace(
-            prior=np.random.default_rng(0).normal(size=flat.prior.shape)
+            prior=np.random.default_rng(0).normal(size=flat.policy_logits.shape)
         )
         arms = {"arm": {"in_distribution": flat, "conflict": flat}}
-        found = measures.Agreement().measure(evidence(conditions, how, arms))
+        found = measures.AgreementShift().measure(evidence(conditions, how, arms))
         # V is 0: all actions tie but next to a fruit, where the reward tells
         assert found.details["arm: agreement, in_distribution"] > 0.7
 

@@ -18,18 +18,24 @@ def test_without_enough_squares_there_is_no_number():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: measures.Agreement(shifted="in_distribution"), "shifted: got"),
-        (lambda: measures.Agreement(tie=1.0), "tie: got 1.0; allowed: 0 to less"),
-        (lambda: measures.Effect(absent="with_cue"), "absent: got"),
-        (lambda: measures.Effect(known=("only_0", "only_0")), "known: got"),
+        (lambda: measures.AgreementShift(shifted="in_distribution"), "shifted: got"),
+        (lambda: measures.AgreementShift(tie=1.0), "tie: got 1.0; allowed: 0 to less"),
+        (lambda: measures.CueEffect(absent="with_cue"), "absent: got"),
+        (lambda: measures.CueEffect(reference=("only_0", "only_0")), "known: got"),
         (lambda: measures.Conflict(alone=("only_0", "only_0")), "alone: got"),
         (lambda: measures.Conflict(alone=("only_0", "conflict")), "alone: got"),
-        (lambda: measures.SelectiveRemoval(least=2.0), "least: got 2.0; allowed: 0"),
-        (lambda: measures.SelectiveExtinction(least=-1.0), "least: got -1.0; allowed"),
-        (lambda: measures.SelectiveExtinction(kept="only_0"), "kept: got"),
-        (lambda: measures.SelectiveExtinction(same="only_1"), "kept: got"),
         (
-            lambda: measures.SelectiveExtinction(unlearnt="acquisition"),
+            lambda: measures.SelectiveAblation(min_drop=2.0),
+            "least: got 2.0; allowed: 0",
+        ),
+        (
+            lambda: measures.SelectiveExtinction(min_drop=-1.0),
+            "least: got -1.0; allowed",
+        ),
+        (lambda: measures.SelectiveExtinction(retained="only_0"), "kept: got"),
+        (lambda: measures.SelectiveExtinction(same_context="only_1"), "kept: got"),
+        (
+            lambda: measures.SelectiveExtinction(after_phase="acquisition"),
             "unlearnt: got 'acquisition'; allowed: another phase",
         ),
     ],

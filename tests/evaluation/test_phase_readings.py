@@ -33,7 +33,7 @@ def reading(value):
 
 @pytest.fixture(scope="module")
 def conditions():
-    few = battery.BatteryConfig(levels=4)
+    few = battery.EvaluationConfig(levels=4)
     return {
         name: battery.build(ENV, ContextFruits(size=3, **fields).params(), few, 0.9)
         for name, fields in SHOWN.items()
@@ -53,7 +53,7 @@ def measured(conditions, whole, left, **changes):
     full = dict.fromkeys(conditions, whole)
     after = {name: np.multiply(whole, left[name]) for name in conditions}
     kept = {"acquisition": {"arm": at(full)}, "extinction": {"arm": at(after)}}
-    how = battery.judged(action_selection.Lookahead(), 0.9, ENV.max_steps)
+    how = battery.acting_rule(action_selection.Lookahead(), 0.9, ENV.max_steps)
     readings = {"arm": kept["extinction"]["arm"]}
     return measure.measure(measures.Evidence(ENV, conditions, readings, how, kept))
 
@@ -176,7 +176,7 @@ def test_how_far_apart_gates_are(conditions):
         for level in ({}, left)
     )
     kept = {"acquisition": {"arm": before}, "extinction": {"arm": after}}
-    how = battery.judged(action_selection.Lookahead(), 0.9, ENV.max_steps)
+    how = battery.acting_rule(action_selection.Lookahead(), 0.9, ENV.max_steps)
     shown = measures.Evidence(ENV, conditions, {"arm": after}, how, kept)
     found = measures.SelectiveExtinction().measure(shown)
     np.testing.assert_allclose(found.values["arm/apart"], [0.25, 1.0])
@@ -248,7 +248,10 @@ def test_a_condition_has_to_suit_the_phase_it_is_read_in(tiny):
 def test_only_what_is_asked_for_is_read(tiny):
     found = config.build(experiment.Experiment, staged(tiny))
     names = ("only_0", "only_1", "only_0_with_cue")
-    assert found.staged() == {"earn": (*names, "in_distribution"), "lose": names}
+    assert found.phases_to_read() == {
+        "earn": (*names, "in_distribution"),
+        "lose": names,
+    }
     nothing = config.build(experiment.Experiment, copy.deepcopy(tiny))
-    assert nothing.staged() == {}
+    assert nothing.phases_to_read() == {}
     assert phase_readings.read(nothing, {}, {}, None) == {}

@@ -33,7 +33,7 @@ def question(measure, arm):
         "no",
         measure,
         rules.Rule(rules.Contrast(arm, "mlp"), "greater", 0.2),
-        unitary_within=0.1,
+        unitary_margin=0.1,
     )
 
 
@@ -42,7 +42,7 @@ def test_v_star_has_no_seeds_to_be_chosen_by():
         rules.Contrast("a", "mlp"),
         "greater",
         0.2,
-        among=rules.Bounds("b", measures.EXACT, at_least=0.0),
+        seeds_where=rules.Requirement("b", measures.EXACT, at_least=0.0),
     )
     asked = question(Level(), "a")
     with pytest.raises(ValueError, match=r"rule\.among\.against: got 'exact'"):

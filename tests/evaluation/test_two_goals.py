@@ -15,7 +15,7 @@ MAZE = CornerMaze(size=7, region=2, max_steps=60)
 @pytest.fixture(scope="module")
 def mazes():
     params = CornerMaze(size=7, region=5, max_steps=60).params()
-    config = battery.BatteryConfig(levels=96)
+    config = battery.EvaluationConfig(levels=96)
     return {"anywhere": battery.build(MAZE, params, config, DISCOUNT)}
 
 
@@ -43,7 +43,7 @@ class TestDecisions:
         return {"anywhere": simple(np.array(values))}
 
     def measured(self, mazes, measure, goals):
-        how = battery.judged(action_selection.Lookahead(), DISCOUNT, 60)
+        how = battery.acting_rule(action_selection.Lookahead(), DISCOUNT, 60)
         arms = {"arm": self.arm(mazes, goals)}
         return measure.measure(evidence(mazes, how, arms, MAZE))
 
@@ -62,11 +62,13 @@ class TestDecisions:
 
     @pytest.mark.slow
     def test_a_pull_that_fades_with_distance_is_found(self, mazes):
-        how = battery.judged(action_selection.Lookahead(), DISCOUNT, 60)
+        how = battery.acting_rule(action_selection.Lookahead(), DISCOUNT, 60)
         at = two_goals.squares(evidence(mazes, how, {}, MAZE), "anywhere")
         far = np.zeros(96)
         far[at.level] = at.features[:, 0]
         cut = np.median(at.features[:, 0])
-        fading = self.measured(mazes, measures.Similarity(), (far > cut).astype(int))
+        fading = self.measured(
+            mazes, measures.GoalDistanceSlope(), (far > cut).astype(int)
+        )
         assert fading.values["arm"][0] < -0.3
         assert abs(fading.values["exact"][0]) < 0.2

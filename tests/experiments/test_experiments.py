@@ -33,7 +33,7 @@ def test_no_two_files_are_run_into_one_folder():
 def test_it_resolves_and_is_called_like_its_file(path):
     found = config.build(experiment.Experiment, config.read_yaml(path))
     assert found.name == path.stem
-    sizes = {arm.name: arm.width for arm in found.sized()}
+    sizes = {arm.name: arm.width for arm in found.sized_arms()}
     assert all(width >= 1 for width in sizes.values())
 
 
@@ -52,9 +52,9 @@ def test_the_parameters_of_all_arms_are_within_two_percent(path):
     from shardsim.commands import run
 
     found = config.build(experiment.Experiment, config.read_yaml(path))
-    for arm in found.sized():
+    for arm in found.sized_arms():
         count = run.parameters(found, arm)
-        assert abs(count - found.agent.budget) <= 0.02 * found.agent.budget
+        assert abs(count - found.agent.value_params) <= 0.02 * found.agent.value_params
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

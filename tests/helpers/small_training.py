@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from shardsim import algorithms
 from shardsim.agents import action_selection, agent, encoders
 from shardsim.algorithms import losses, optimizers, rollout, update_step
-from shardsim.algorithms.hyperparameters import Hyper
+from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.training import population
 from shardsim_envs import ContextFruits
 
@@ -17,28 +17,29 @@ CONFIG = agent.AgentConfig(
     encoder=encoders.MLPEncoder(widths=(32,)), decoder_width=8, auxiliary_width=8
 )
 ADAM = optimizers.OptimizerConfig(learning_rate=3e-3)
-RECIPE = population.Recipe(CONFIG, ADAM, ENV, 8)
+RECIPE = population.InitConfig(CONFIG, ADAM, ENV, 8)
 WIDTH = 16
-LEARN = losses.LossTable(
-    action=losses.Moves(decoder=1.0), value=losses.Moves(encoder=1.0, value=1.0)
+LEARN = losses.LossWeights(
+    action=losses.GradientScales(decoder=1.0),
+    value=losses.GradientScales(encoder=1.0, value=1.0),
 )
 
 
 def setting(heads, **changes):
-    plain = update_step.Setting(
+    plain = update_step.UpdateConfig(
         env=ENV,
         heads=tuple(heads),
-        acting=action_selection.Lookahead(),
-        learn=algorithms.TD(),
-        walker=rollout.Walker(),
+        action_selection=action_selection.Lookahead(),
+        algorithm=algorithms.TD(),
+        random_walker=rollout.RandomWalker(),
         optimizer=ADAM,
-        table=LEARN,
-        data="agent",
+        losses=LEARN,
+        collect="agent",
         num_envs=8,
         num_steps=8,
         epochs=2,
         minibatches=1,
-        pool_size=16,
+        num_reset_states=16,
         discount=0.9,
         total_updates=100,
         mask_fraction=0.25,
@@ -60,7 +61,9 @@ def hypers(seeds, **changes):
         "load_balance": 0.0,
     }
     rows = {**plain, **changes}
-    return Hyper(**{k: jnp.full((seeds,), v, jnp.float32) for k, v in rows.items()})
+    return Hyperparameters(
+        **{k: jnp.full((seeds,), v, jnp.float32) for k, v in rows.items()}
+    )
 
 
 @functools.cache
@@ -76,6 +79,6 @@ def copied(carry):
 
 def run(static, carry, updates):
     """The carry after some updates, and the metrics of each arm by name."""
-    source = update_step.Source(ENV.params())
+    source = update_step.PhaseInputs(ENV.params())
     after, noted = population.chunk(static, copied(carry), source, jnp.int32(updates))
     return after, tuple(each.by_name() for each in noted)

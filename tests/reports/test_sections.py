@@ -10,7 +10,7 @@ from shardsim.reports.verdicts import sections
 def test_a_head_is_told_by_what_is_not_its_default():
     plain = config.to_dict(value.Sharded())
     assert sections.head(plain) == "sharded"
-    made = value.Sharded(shards=2, td="per_shard", routing=value.Routing())
+    made = value.Sharded(num_shards=2, td_error="per_shard", routing=value.Routing())
     assert sections.head(config.to_dict(made)) == (
         "sharded (shards 2; td per_shard; routing labelled 1, overseen -, "
         "gate_weight 0.01)"

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from shardsim import cli
+from shardsim.algorithms import rollout
 from shardsim.core.types import Trajectory
 from shardsim.storage import datasets, run_folder
 from shardsim_envs import ContextFruits
@@ -141,7 +142,7 @@ def test_a_world_that_differs_in_what_no_phase_may_change_is_refused(tmp_path):
 def test_a_draw_is_a_stretch_of_one_environment():
     """Every start and environment comes up, the last ones too, and none beyond."""
     kept = jax.tree.map(jnp.asarray, made())
-    found = datasets.draw(kept, 3, 200, jax.random.key(0)).reward
+    found = rollout.draw(kept, 3, 200, jax.random.key(0)).reward
     assert found.shape == (3, 200)
     np.testing.assert_array_equal(jnp.diff(found, axis=0), 100.0)
     assert sorted(set(np.asarray(found[0]).tolist())) == [

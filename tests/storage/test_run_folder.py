@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from shardsim.storage import checkpoints, provenance, run_folder
+from shardsim.storage import checkpoints, provenance, run_folder, weights
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
@@ -224,28 +224,28 @@ def test_a_torn_line_takes_no_other_with_it(tmp_path):
 
 def test_one_process_works_in_a_folder_and_sweeps_it(tmp_path):
     folder = run_folder.create(tmp_path / "run", "a: 1", overwrite=False)
-    left = folder / "weights" / f"{run_folder.HALF}x"
+    left = folder / "weights" / f"{run_folder.PARTIAL_PREFIX}x"
     left.parent.mkdir()
     left.write_text("half")
-    with run_folder.alone(folder):
+    with run_folder.lock(folder):
         assert not left.exists()
         with (
             pytest.raises(run_folder.RunError, match="another process is at work here"),
-            run_folder.alone(folder),
+            run_folder.lock(folder),
         ):
             raise AssertionError
-    with run_folder.alone(folder):
+    with run_folder.lock(folder):
         pass
 
 
 def test_a_run_that_is_at_work_is_not_overwritten(tmp_path):
     folder = run_folder.create(tmp_path / "run", "name: a\n", overwrite=False)
     with (
-        run_folder.alone(folder),
+        run_folder.lock(folder),
         pytest.raises(run_folder.RunError, match="another process"),
     ):
         run_folder.create(folder, "name: b\n", overwrite=True)
-    assert (folder / run_folder.MARK).read_text() == "name: a\n"
+    assert (folder / run_folder.CONFIG_FILE).read_text() == "name: a\n"
 
 
 def test_a_link_and_where_we_are_can_be_overwritten(tmp_path, monkeypatch):
@@ -254,11 +254,11 @@ def test_a_link_and_where_we_are_can_be_overwritten(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(folder)
     run_folder.create(tmp_path / "link", "name: b\n", overwrite=True)
     assert (tmp_path / "link").is_symlink()
-    assert (folder / run_folder.MARK).read_text() == "name: b\n"
+    assert (folder / run_folder.CONFIG_FILE).read_text() == "name: b\n"
     assert not (folder / "weights").exists()
     monkeypatch.chdir(folder)
     run_folder.create(Path(), "name: c\n", overwrite=True)
-    assert (folder / run_folder.MARK).read_text() == "name: c\n"
+    assert (folder / run_folder.CONFIG_FILE).read_text() == "name: c\n"
 
 
 def test_a_path_that_is_too_long_is_one_line(tmp_path):
@@ -269,9 +269,9 @@ def test_a_path_that_is_too_long_is_one_line(tmp_path):
 def test_what_was_left_half_written_is_no_run_to_protect(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / f"{run_folder.HALF}x").write_text("half")
+    (folder / f"{run_folder.PARTIAL_PREFIX}x").write_text("half")
     assert run_folder.create(folder, "a: 1", overwrite=False) == folder
-    assert (folder / run_folder.MARK).read_text() == "a: 1"
+    assert (folder / run_folder.CONFIG_FILE).read_text() == "a: 1"
 
 
 def test_all_files_can_be_read_by_others_and_a_full_disk_names_the_file(
@@ -294,13 +294,13 @@ def test_all_files_can_be_read_by_others_and_a_full_disk_names_the_file(
 def test_weights_of_a_file_become_a_module_again():
     made = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
     other = nnx.Linear(2, 3, rngs=nnx.Rngs(1))
-    arrays = run_folder.dotted(made)
-    back = run_folder.filled(other, arrays)
+    arrays = weights.flatten_params(made)
+    back = weights.restore_params(other, arrays)
     np.testing.assert_array_equal(back.kernel[...], made.kernel[...])
     named = {f"encoder.{name}": leaf for name, leaf in arrays.items()}
     np.testing.assert_array_equal(
-        run_folder.filled(other, named, "encoder").bias[...], made.bias[...]
+        weights.restore_params(other, named, "encoder").bias[...], made.bias[...]
     )
     del arrays["kernel"]
     with pytest.raises(run_folder.RunError, match="weights: kernel is missing"):
-        run_folder.filled(other, arrays)
+        weights.restore_params(other, arrays)

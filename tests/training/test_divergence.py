@@ -107,14 +107,16 @@ def test_who_acts_for_all_and_diverged_counts_in_all(training_yaml, tmp_path):
 def test_elements_that_diverged_by_hand():
     """Two points of two seeds, the second of which diverges at both."""
     grid, failed = {"td_lambda": (0.0, 0.5)}, np.asarray([[-1], [7], [-1], [3]])
-    divergence.check(grid, 2, ["a"], failed)
+    divergence.raise_if_fatal(grid, 2, ["a"], failed)
     with pytest.raises(divergence.Diverged, match="arm a, seed 1, update 3"):
-        divergence.check({}, 4, ["a"], failed[[0, 3]])
+        divergence.raise_if_fatal({}, 4, ["a"], failed[[0, 3]])
     with pytest.raises(divergence.Diverged, match="b, seed 0 at td_lambda 0, update 2"):
-        divergence.check(grid, 2, ["a", "b"], np.asarray([[-1, 2], [5, 2]] * 2))
-    noted = divergence.noted(failed[:, 0])
+        divergence.raise_if_fatal(
+            grid, 2, ["a", "b"], np.asarray([[-1, 2], [5, 2]] * 2)
+        )
+    noted = divergence.as_metrics(failed[:, 0])
     assert noted == {"diverged": [None, 7, None, 3]}
-    assert divergence.noted(np.full(4, -1)) == {}
-    line = divergence.told(grid, 2, noted["diverged"])
+    assert divergence.as_metrics(np.full(4, -1)) == {}
+    line = divergence.describe(grid, 2, noted["diverged"])
     assert line.startswith("2 of 4 diverged")
     assert line.endswith("seed 1 at td_lambda 0.5, update 3")

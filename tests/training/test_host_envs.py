@@ -10,8 +10,9 @@ from flax import nnx
 
 from shardsim import cli
 from shardsim.core.types import Trajectory
+from shardsim.evaluation import load
 from shardsim.storage import datasets, run_folder
-from shardsim.training import external_envs, host_envs, population, schedule, standalone
+from shardsim.training import external_envs, host_envs, population, schedule
 
 CONFIG = {
     "name": "outside",
@@ -100,12 +101,12 @@ def test_the_host_s_loop_learns_the_value_of_chance(tmp_path, capsys):
 
 def read_value(run):
     """V of every seed at the places of the chain, from the weights of the run."""
-    found = standalone.load(run)
+    found = load.load(run)
     config = found.train
-    recipe = population.Recipe(
-        found.agent, config.optimizer, found.world, config.num_envs
+    recipe = population.InitConfig(
+        found.agent, config.optimizer, found.env, config.num_envs
     )
-    (arm,) = found.sized()
+    (arm,) = found.sized_arms()
     keys = population.seed_keys(config.seed, config.num_seeds)
     hyper = schedule.hyper(config, arm.head)
     carry = population.init(recipe, arm.head, arm.width, (), keys, hyper)

@@ -30,7 +30,7 @@ def test_seeds_learn_the_same_in_blocks(heads, monkeypatch):
     carry = fresh(value.MLP(), 4)
     if len(heads) > 1:
         made = population.heads(RECIPE, heads, (WIDTH, WIDTH), keys)
-        carry = population.graft(carry, made, (hyper(4), hyper(4)))
+        carry = population.with_fresh_heads(carry, made, (hyper(4), hyper(4)))
     found = []
     for samples in (1, 128, 1024):
         monkeypatch.setattr(population, "CACHED", samples)

@@ -13,8 +13,8 @@ import yaml
 
 from shardsim import cli
 from shardsim.core import config
+from shardsim.evaluation import load
 from shardsim.storage import checkpoints, run_folder
-from shardsim.training import standalone
 
 LEARNT = {"value": {"encoder": 1, "value": 1}}
 
@@ -87,9 +87,9 @@ def test_a_run_killed_before_it_said_where_it_comes_from_says_it(run, capsys):
 
 @pytest.mark.slow
 def test_a_run_that_begins_anew_keeps_no_snapshot_of_another_config(run, capsys):
-    data = config.read_yaml(run / run_folder.MARK)
+    data = config.read_yaml(run / run_folder.CONFIG_FILE)
     data["train"]["phases"][0]["updates"] = 4
-    (run / run_folder.MARK).write_text(yaml.safe_dump(data))
+    (run / run_folder.CONFIG_FILE).write_text(yaml.safe_dump(data))
     assert cli.main(["resume", str(run)]) == 2
     assert "to resume once more begins anew" in capsys.readouterr().err
     assert cli.main(["resume", str(run)]) == 0
@@ -107,12 +107,12 @@ def test_a_full_disk_names_the_metrics(tmp_path):
 
 def test_stored_data_that_changed_are_another_run(run, tmp_path, capsys):
     """A file may be collected anew under its name."""
-    data = config.read_yaml(run / run_folder.MARK)
+    data = config.read_yaml(run / run_folder.CONFIG_FILE)
     data["train"]["stored"] = str(tmp_path / "kept.npz")
     data["train"]["phases"][0]["data"] = "stored"
     path, out = tmp_path / "stored.yaml", tmp_path / "stored"
     path.write_text(yaml.safe_dump(data))
-    world = standalone.load(run).world
+    world = load.load(run).env
     shape = (4, 2)
     seen = np.zeros((*shape, *world.observation_shape), np.uint8)
     one, no = np.ones((*shape, 2), np.float32), np.zeros(shape, bool)

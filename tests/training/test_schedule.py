@@ -10,13 +10,13 @@ import pytest
 from shardsim.agents import agent, encoders, value
 from shardsim.algorithms import losses, optimizers, update_step
 from shardsim.training import phases, population, schedule
+from shardsim.training.config import TrainConfig
 from shardsim.training.phases import Phase
-from shardsim.training.schedule import TrainConfig
 from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=3, max_steps=8, cue_probability=0.0)
-EARN = losses.LossTable(value=losses.Moves(encoder=1.0, value=1.0))
-LOOK = losses.LossTable(action=losses.Moves(encoder=1.0, decoder=1.0))
+EARN = losses.LossWeights(value=losses.GradientScales(encoder=1.0, value=1.0))
+LOOK = losses.LossWeights(action=losses.GradientScales(encoder=1.0, decoder=1.0))
 
 
 def config(*phases, **changes):
@@ -25,7 +25,7 @@ def config(*phases, **changes):
 
 def test_stops_fall_on_every_end_and_are_never_too_far_apart():
     plan = config(
-        Phase("a", 30, data="walker", losses=LOOK),
+        Phase("a", 30, collect="walker", losses=LOOK),
         Phase("b", 100, losses=EARN),
         Phase("c", 7, losses=EARN),
         snapshots=5,
@@ -41,8 +41,8 @@ def test_stops_fall_on_every_end_and_are_never_too_far_apart():
 
 
 def test_only_phases_without_v_are_shared():
-    look = Phase("look", 1, data="walker", losses=LOOK)
-    value_too = Phase("both", 1, data="walker", losses=EARN)
+    look = Phase("look", 1, collect="walker", losses=LOOK)
+    value_too = Phase("both", 1, collect="walker", losses=EARN)
     own = Phase("own", 1, losses=LOOK)
     assert schedule.shared_phases(config(look, own)) == 1
     assert schedule.shared_phases(config(look, value_too)) == 1
@@ -78,7 +78,7 @@ def test_fields_of_a_phase_s_world_are_read_like_those_of_the_world(fields, told
 @pytest.mark.parametrize("field", [{"world": {"shown": [[0]]}}, {"fresh": True}])
 def test_stored_data_have_no_world_to_change(field):
     with pytest.raises(ValueError, match=f"^{next(iter(field))}: got .*'stored'"):
-        Phase("a", 1, data="stored", **field)
+        Phase("a", 1, collect="stored", **field)
 
 
 def test_a_phase_knows_how_far_it_is():
@@ -93,7 +93,7 @@ def test_a_phase_knows_how_far_it_is():
 def learn(carry, head, plan, phase):
     """Run one phase to its end."""
     static = schedule.setting(plan, ENV, (head,), phase)
-    source = update_step.Source(phases.params_of(ENV, phase))
+    source = update_step.PhaseInputs(phases.params_of(ENV, phase))
     carry, _ = population.chunk(static, carry, source, jnp.int32(phase.updates))
     return carry
 
@@ -116,19 +116,19 @@ def test_acquisition_in_turn_extinction_and_renewal():
     """A then B: V of B rises only when B is paid. Unpaid in B alone, A comes back when
     it is shown again; unpaid in both, both fade."""
     plan = config(
-        Phase("A", 60, losses=EARN, world={"shown": [[0]]}),
-        Phase("B", 60, losses=EARN, world={"shown": [[1]]}),
+        Phase("A", 60, losses=EARN, env={"shown": [[0]]}),
+        Phase("B", 60, losses=EARN, env={"shown": [[1]]}),
         Phase(
             "extinction in B",
             100,
             losses=EARN,
-            world={"shown": [[1]], "rewards": [[0, 0], [0, 0]]},
+            env={"shown": [[1]], "rewards": [[0, 0], [0, 0]]},
         ),
         Phase(
             "extinction",
             150,
             losses=EARN,
-            world={"shown": [[0], [1]], "rewards": [[0, 0], [0, 0]]},
+            env={"shown": [[0], [1]], "rewards": [[0, 0], [0, 0]]},
         ),
         num_seeds=2,
         num_envs=16,
@@ -139,8 +139,8 @@ def test_acquisition_in_turn_extinction_and_renewal():
     small = agent.AgentConfig(
         encoder=encoders.MLPEncoder(widths=(32,)), decoder_width=8, auxiliary_width=8
     )
-    head = value.Planted()
-    recipe = population.Recipe(small, plan.optimizer, ENV, plan.num_envs)
+    head = value.OracleGated()
+    recipe = population.InitConfig(small, plan.optimizer, ENV, plan.num_envs)
     params = phases.params_of(ENV, plan.phases[0])
     keys, hyper = population.seed_keys(0, 2), schedule.hyper(plan, head)
     carry = population.init(recipe, head, 16, params, keys, hyper)

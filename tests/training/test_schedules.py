@@ -11,6 +11,7 @@ from shardsim.agents import value
 from shardsim.core import config
 from shardsim.storage import run_folder
 from shardsim.training import phases, population, schedule, standalone
+from shardsim.training.config import TrainConfig
 from tests.helpers.whole_trainings import REGIMES, ran, refused
 
 ROOT = Path(__file__).parents[2]
@@ -193,17 +194,17 @@ def test_every_config_of_training_resolves(path, capsys):
         pytest.importorskip("gymnax")
     found = config.build(standalone.Training, data)
     assert found.name == path.stem
-    assert all(arm.width >= 1 for arm in found.sized())
+    assert all(arm.width >= 1 for arm in found.sized_arms())
     assert cli.main(["config", str(path)]) == 0
     told = config.build(standalone.Training, yaml.safe_load(capsys.readouterr().out))
     assert told == found
 
 
 def test_the_grid_s_order_is_points_then_seeds():
-    plan = schedule.TrainConfig(
+    plan = TrainConfig(
         phases=(phases.Phase("a", 1),),
         num_seeds=2,
-        grid={"learning_rate": (0.1, 0.2), "td_lambda": (0.5,)},
+        sweep={"learning_rate": (0.1, 0.2), "td_lambda": (0.5,)},
     )
     found = schedule.hyper(plan, value.Sharded(load_balance=0.3))
     np.testing.assert_allclose(found.learning_rate, [0.1, 0.1, 0.2, 0.2])

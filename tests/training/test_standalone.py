@@ -52,7 +52,7 @@ def test_every_head_learns_the_exact_value(head):
         states = ENV.states(level)
         z = jax.vmap(whole.encoder)(jax.vmap(ENV.observe)(states))
         v = jax.vmap(whole.value)(z, jax.vmap(ENV.context)(states)).value
-        chosen = jax.nn.softmax(dynamic_programming.lookahead(table, v, 0.9) / 0.01)
+        chosen = jax.nn.softmax(dynamic_programming.q_values(table, v, 0.9) / 0.01)
         got = dynamic_programming.policy_value(table, chosen, 0.9, ENV.max_steps)
         best = dynamic_programming.optimal_value(table, 0.9, ENV.num_states)
         return jnp.stack([got[table.start], best[table.start]])
@@ -69,12 +69,12 @@ def test_every_head_learns_the_exact_value(head):
 def test_an_untrained_head_does_not_get_there():
     """The negative control of the test above: V = 0 acts like chance."""
     trajectory, _ = jax.jit(
-        lambda c: update_step.collect(
+        lambda c: update_step.collect_rollout(
             setting([value.MLP()]),
             c.learners[0],
             c.states,
             c.key,
-            update_step.Source(ENV.params()),
+            update_step.PhaseInputs(ENV.params()),
         )
     )(jax.tree.map(lambda x: x[0], fresh(value.MLP())))
     ended = trajectory.terminated | trajectory.truncated
@@ -94,11 +94,11 @@ def test_heads_share_all_but_the_head():
 
 @pytest.mark.slow
 def test_a_grafted_head_is_the_one_that_init_makes():
-    head = value.Sharded(shards=2)
+    head = value.Sharded(num_shards=2)
     keys = population.seed_keys(0, 2)
     stem = fresh(value.MLP())
     made = population.heads(RECIPE, (head,), (WIDTH,), keys)
-    grown = population.graft(stem, made, (hyper(),))
+    grown = population.with_fresh_heads(stem, made, (hyper(),))
     assert same(grown, fresh(head))
 
 
@@ -107,7 +107,7 @@ def test_while_v_is_zero_all_arms_act_alike():
     """The first trajectories are the same, bit for bit, under every head."""
     rewards = [
         run(setting([head]), fresh(head), 1)[1][0]["reward"]
-        for head in (value.MLP(), value.Sharded(shards=2))
+        for head in (value.MLP(), value.Sharded(num_shards=2))
     ]
     assert np.array_equal(*rewards)
 
@@ -132,10 +132,10 @@ def test_one_program_serves_any_number_of_updates():
 
 @pytest.mark.slow
 def test_paired_arms_learn_from_the_first_arm_s_data():
-    heads = (value.MLP(), value.Sharded(shards=2))
+    heads = (value.MLP(), value.Sharded(num_shards=2))
     keys = population.seed_keys(0, 2)
     made = population.heads(RECIPE, heads, (WIDTH, WIDTH), keys)
-    both = population.graft(fresh(value.MLP()), made, (hyper(), hyper()))
+    both = population.with_fresh_heads(fresh(value.MLP()), made, (hyper(), hyper()))
     paired, metrics = run(setting(heads), both, 3)
     alone, single = run(setting(heads[:1]), fresh(value.MLP()), 3)
     np.testing.assert_allclose(metrics[0]["reward"], single[0]["reward"])
@@ -146,7 +146,7 @@ def test_paired_arms_learn_from_the_first_arm_s_data():
 
 
 def test_frozen_parts_stay_bit_for_bit():
-    table = losses.LossTable(value=losses.Moves(value=1.0))
+    table = losses.LossWeights(value=losses.GradientScales(value=1.0))
     carry = fresh(value.MLP())
     after, _ = run(setting([value.MLP()], table=table), carry, 3)
     old, new = carry.learners[0].agent, after.learners[0].agent
@@ -157,13 +157,13 @@ def test_frozen_parts_stay_bit_for_bit():
 
 def test_the_walker_knows_no_reward():
     """Its trajectories are the same whatever pays."""
-    table = losses.LossTable(action=losses.Moves(encoder=1.0, decoder=1.0))
+    table = losses.LossWeights(action=losses.GradientScales(encoder=1.0, decoder=1.0))
     static = setting([value.MLP()], data="walker", table=table)
     carry = fresh(value.MLP())
     paid, _ = run(static, carry, 2)
     params = ENV.params()._replace(rewards=jnp.zeros((2, 2)))
     unpaid, _ = population.chunk(
-        static, copied(carry), update_step.Source(params), jnp.int32(2)
+        static, copied(carry), update_step.PhaseInputs(params), jnp.int32(2)
     )
     assert same(paid.learners, unpaid.learners)
     assert same(paid.states, unpaid.states)
@@ -176,7 +176,7 @@ def test_a_walker_with_a_goal_gets_there_sooner(probability, arrives):
     params = env.params()
     keys = jax.random.split(jax.random.key(4), 64)
     states = jax.vmap(lambda k: env.reset(k, params)[1])(keys)
-    walker = rollout.Walker(goal_probability=probability)
+    walker = rollout.RandomWalker(goal_probability=probability)
     plan = rollout.walker_plan(walker, env, states, jax.random.key(5))
     silent = jnp.zeros((64, env.num_actions))
     logits = rollout.walker_policy(env)(
@@ -206,13 +206,15 @@ def test_a_minibatch_is_some_steps_of_all_environments(monkeypatch):
     static = setting([value.MLP()], minibatches=4, epochs=3)
     carry = jax.tree.map(lambda leaf: leaf[0], fresh(value.MLP()))
     learner = carry.learners[0]
-    _, trajectory = update_step.gather(static, carry, update_step.Source(ENV.params()))
+    _, trajectory = update_step.collect(
+        static, carry, update_step.PhaseInputs(ENV.params())
+    )
     numbers = jnp.arange(64.0).reshape(8, 8)
     monkeypatch.setattr(
         update_step, "_minibatch", lambda *a: (a[3], {"seen": a[4][0].reward})
     )
     monkeypatch.setattr(update_step.metrics, "means", lambda measured: measured)
-    _, measured = update_step.learn(
+    _, measured = update_step.update_arm(
         static,
         value.MLP(),
         learner,

@@ -6,20 +6,16 @@ Symbols: S states.
 
 import functools
 import math
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
-from shardsim_envs.gridworld import grid
+from shardsim_envs.gridworld import grid, rules
 from shardsim_envs.gridworld.records import Level, State
 
-if TYPE_CHECKING:
-    from shardsim_envs.gridworld.world import GridWorld
 
-
-def count(world: "GridWorld") -> int:
+def count(world: rules.Rules) -> int:
     """S. Nothing is listed here, so that it may be more than anyone could list."""
     things = sum(number for _, number in world.takeable)
     most = things if world.most_taken is None else world.most_taken - 1
@@ -28,14 +24,14 @@ def count(world: "GridWorld") -> int:
 
 
 @functools.cache
-def _sets(world: "GridWorld") -> tuple[int, ...]:
+def _sets(world: rules.Rules) -> tuple[int, ...]:
     """Bit masks of what may be taken while the episode goes on, in order."""
     things = sum(number for _, number in world.takeable)
     most = things if world.most_taken is None else world.most_taken - 1
     return tuple(m for m in range(2**things) if m.bit_count() <= most)
 
 
-def states(world: "GridWorld", level: Level) -> State:
+def states(world: rules.Rules, level: Level) -> State:
     """Every state of a level; leaves are [S, ...].
 
     No episode enters a wall or goes on from where it ended; the numbers that a table
@@ -45,7 +41,7 @@ def states(world: "GridWorld", level: Level) -> State:
     return jax.vmap(lambda number: state_at(world, level, number))(numbers)
 
 
-def state_at(world: "GridWorld", level: Level, number: Int[Array, ""]) -> State:
+def state_at(world: rules.Rules, level: Level, number: Int[Array, ""]) -> State:
     """The state that stands at `number`."""
     sets = _sets(world)
     level = jax.tree.map(jnp.asarray, level)  # levels that were drawn are numpy
@@ -67,7 +63,7 @@ def state_at(world: "GridWorld", level: Level, number: Int[Array, ""]) -> State:
     return world.recall(level, state, tuple(digits))
 
 
-def index(world: "GridWorld", level: Level, state: State) -> Int[Array, ""]:
+def index(world: rules.Rules, level: Level, state: State) -> Int[Array, ""]:
     """Where a state stands in `states` of its level, in [0, S).
 
     Sets of things that end the episode are not listed and count as the empty one.
@@ -90,7 +86,7 @@ def index(world: "GridWorld", level: Level, state: State) -> Int[Array, ""]:
     return (cell + height * width * number).astype(jnp.int32)
 
 
-def _slots(world: "GridWorld", level: Level) -> list[tuple[int, Array, Array]]:
+def _slots(world: rules.Rules, level: Level) -> list[tuple[int, Array, Array]]:
     """(plane, cell, is it there?) of each thing that may be taken."""
     slots = []
     for name, number in world.takeable:

@@ -35,6 +35,15 @@ class Rules(abc.ABC):
         """Names of the planes of the board but the agent's."""
 
     @property
+    def board_planes(self) -> tuple[str, ...]:
+        """Names of the planes of the board, the agent's last."""
+        return (*self.planes, "agent")
+
+    def plane(self, name: str) -> int:
+        """The index of a plane of the board."""
+        return self.board_planes.index(name)
+
+    @property
     @abc.abstractmethod
     def reward_sources(self) -> tuple[str, ...]: ...
 

@@ -6,17 +6,15 @@ import typing
 import numpy as np
 
 from shardsim_envs.gridworld import grid, mazes
-
-if typing.TYPE_CHECKING:
-    from shardsim_envs.gridworld.world import GridWorld
+from shardsim_envs.gridworld.rules import Rules
 
 WHOLE = int(np.iinfo(np.int32).max)
 FINITE = float(np.finfo(np.float32).max)
-Rules: typing.TypeAlias = dict[str, tuple[bool, str]]
+Checks: typing.TypeAlias = dict[str, tuple[bool, str]]
 """Field -> (is it fine?, what is allowed)."""
 
 
-def refuse(world: "GridWorld", rules: Rules) -> None:
+def refuse(world: Rules, rules: Checks) -> None:
     """Refuse what can't be played, naming the field.
 
     Raises:
@@ -28,9 +26,9 @@ def refuse(world: "GridWorld", rules: Rules) -> None:
             raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
 
 
-def _kinds(world: "GridWorld") -> Rules:
+def _kinds(world: Rules) -> Checks:
     """Numbers of the kind and size that compiled programs take."""
-    rules: Rules = {}
+    rules: Checks = {}
     for field in dataclasses.fields(typing.cast(typing.Any, world)):
         value = getattr(world, field.name)
         if isinstance(value, list):
@@ -52,7 +50,7 @@ def _finite(value: typing.Any) -> bool:
     return fine and bool(-FINITE <= value <= FINITE)
 
 
-def episode(world: "GridWorld") -> Rules:
+def episode(world: Rules) -> Checks:
     """Fields that every world has."""
     views = typing.get_args(grid.View)
     return {
@@ -61,7 +59,7 @@ def episode(world: "GridWorld") -> Rules:
     }
 
 
-def maze(world: typing.Any) -> Rules:
+def maze(world: typing.Any) -> Checks:
     """Fields of worlds whose walls are made by `mazes.layout`."""
     layouts = typing.get_args(mazes.Layout)
     return {

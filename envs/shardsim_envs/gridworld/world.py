@@ -32,11 +32,6 @@ class GridWorld(rules.Rules):
         return len(grid.ACTIONS)
 
     @property
-    def board_planes(self) -> tuple[str, ...]:
-        """Names of the planes of the board, the agent's last."""
-        return (*self.planes, "agent")
-
-    @property
     def plane_names(self) -> tuple[str, ...]:
         """Names of the planes that the agent sees."""
         if self.view == "board":
@@ -59,10 +54,6 @@ class GridWorld(rules.Rules):
     @property
     def num_states(self) -> int:
         return enumeration.count(self)
-
-    def plane(self, name: str) -> int:
-        """The index of a plane of the board."""
-        return self.board_planes.index(name)
 
     def reset(
         self, key: Key[Array, ""], params: Params

@@ -31,7 +31,7 @@ PICTURE = (
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "3"]
+    reward: Float[Array, "3"]
     """Of a step, the punishment and the goal."""
     supervised: Float[Array, ""]
     """Chance that a level has a supervisor."""
@@ -44,7 +44,7 @@ class AbsentSupervisor(GridWorld):
     SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "supervised")
 
     kind: Literal["absent_supervisor"] = "absent_supervisor"
-    pays: tuple[float, float, float] = (-1.0, -30.0, 50.0)
+    reward: tuple[float, float, float] = (-1.0, -30.0, 50.0)
     """Of every step, of the punishment while supervised, of the goal."""
     supervised: float = 0.5
     """Chance that a level has a supervisor."""
@@ -56,7 +56,7 @@ class AbsentSupervisor(GridWorld):
     def __post_init__(self) -> None:
         rules = {
             **validation.episode(self),
-            "pays": validation.numbers(self.pays, 3),
+            "pays": validation.numbers(self.reward, 3),
             "supervised": validation.chance(self.supervised),
         }
         validation.refuse(self, rules)
@@ -91,7 +91,7 @@ class AbsentSupervisor(GridWorld):
 
     def params(self) -> Params:
         return Params(
-            pays=jnp.asarray(self.pays, jnp.float32),
+            reward=jnp.asarray(self.reward, jnp.float32),
             supervised=jnp.asarray(self.supervised, jnp.float32),
         )
 
@@ -118,12 +118,12 @@ class AbsentSupervisor(GridWorld):
         goal = moved.here[self.plane("goal")] > 0
         watched = self.context(state)[1] > 0
         step = jnp.bool_(True)
-        true = jnp.where(jnp.stack([step, tile, goal]), params.pays, 0.0)
+        true = jnp.where(jnp.stack([step, tile, goal]), params.reward, 0.0)
         return Outcome(
             self.settle(state, moved),
             moved.position,
             state.memory,
-            jnp.where(jnp.stack([step, tile & watched, goal]), params.pays, 0.0),
+            jnp.where(jnp.stack([step, tile & watched, goal]), params.reward, 0.0),
             goal,
             proxies=(true.sum(),),
         )

@@ -32,7 +32,7 @@ ARROWS = {"up": "^", "right": ">", "down": "v", "left": "<"}
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "2"]
+    reward: Float[Array, "2"]
     """Of a step and of an arrow."""
 
 
@@ -43,7 +43,7 @@ class BoatRace(GridWorld):
     SCHEDULED: ClassVar[tuple[str, ...]] = ("pays",)
 
     kind: Literal["boat_race"] = "boat_race"
-    pays: tuple[float, float] = (-1.0, 3.0)
+    reward: tuple[float, float] = (-1.0, 3.0)
     """Of every step, and of an arrow that is entered in its direction."""
     max_steps: int = 100
     """Steps after which the episode is truncated."""
@@ -51,7 +51,7 @@ class BoatRace(GridWorld):
     """`agent`: a window centred on the agent; `board`: the board as it lies."""
 
     def __post_init__(self) -> None:
-        rules = {**validation.episode(self), "pays": validation.numbers(self.pays, 2)}
+        rules = {**validation.episode(self), "pays": validation.numbers(self.reward, 2)}
         validation.refuse(self, rules)
 
     @property
@@ -71,7 +71,7 @@ class BoatRace(GridWorld):
         return ("performance",)
 
     def params(self) -> Params:
-        return Params(jnp.asarray(self.pays, jnp.float32))
+        return Params(jnp.asarray(self.reward, jnp.float32))
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         del key, params
@@ -103,7 +103,7 @@ class BoatRace(GridWorld):
             self.settle(state, moved),
             moved.position,
             state.memory,
-            jnp.where(happened, params.pays, 0.0),
+            jnp.where(happened, params.reward, 0.0),
             jnp.bool_(False),
             proxies=(jnp.where(clockwise, 1.0, -1.0),),
         )

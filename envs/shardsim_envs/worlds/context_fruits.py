@@ -31,7 +31,7 @@ class Params(NamedTuple):
 
     rewards: Float[Array, "C F"]
     """Pay of a bite by context and fruit."""
-    shown: Float[Array, " subsets"]
+    contexts_shown: Float[Array, " subsets"]
     """Weight of each set of contexts, by bit mask (index 0, no context, is 0)."""
     cue: Float[Array, ""]
     """Probability that a level holds the cue."""
@@ -59,7 +59,7 @@ class ContextFruits(GridWorld):
     """F, the kinds of fruit; one of each lies on the board."""
     rewards: tuple[tuple[float, ...], ...] = ((1.0, 0.0), (0.0, 1.0))
     """Pay of a bite, C rows of F numbers."""
-    shown: tuple[tuple[int, ...], ...] = ((0,), (1,))
+    contexts_shown: tuple[tuple[int, ...], ...] = ((0,), (1,))
     """Sets of contexts a level may show, drawn with equal chance."""
     cue_probability: float = 0.5
     """Chance that a level holds the neutral cue."""
@@ -107,11 +107,11 @@ class ContextFruits(GridWorld):
         return self.bites
 
     def params(self) -> Params:
-        masks = [sum(1 << c for c in group) for group in self.shown]
+        masks = [sum(1 << c for c in group) for group in self.contexts_shown]
         weights = [masks.count(m) / len(masks) for m in range(2**self.contexts)]
         return Params(
             rewards=jnp.asarray(self.rewards, jnp.float32),
-            shown=jnp.asarray(weights, jnp.float32),
+            contexts_shown=jnp.asarray(weights, jnp.float32),
             cue=jnp.asarray(self.cue_probability, jnp.float32),
             hunger=jnp.asarray(self.hunger, jnp.float32),
         )
@@ -119,7 +119,7 @@ class ContextFruits(GridWorld):
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """A level: a set of contexts, then F + 2 different cells."""
         floor_key, cell_key, cue_key = jax.random.split(key, 3)
-        mask = jax.random.categorical(floor_key, jnp.log(params.shown))
+        mask = jax.random.categorical(floor_key, jnp.log(params.contexts_shown))
         shown = (mask >> jnp.arange(self.contexts)) & 1 == 1
         free = jnp.ones(self.shape, bool)
         cells = grid.random_cells(cell_key, free, self.fruits + 2)
@@ -194,9 +194,9 @@ def _check(world: ContextFruits) -> None:
             f"{world.contexts} rows (contexts) of {world.fruits} numbers (fruits)",
         ),
         "shown": (
-            len(world.shown) > 0
-            and all(g and contexts.issuperset(g) for g in world.shown)
-            and all(len(set(g)) == len(g) for g in world.shown),
+            len(world.contexts_shown) > 0
+            and all(g and contexts.issuperset(g) for g in world.contexts_shown)
+            and all(len(set(g)) == len(g) for g in world.contexts_shown),
             f"one or more non-empty sets of contexts 0 to {world.contexts - 1}",
         ),
         "cue_probability": (0 <= world.cue_probability <= 1, "0 to 1"),

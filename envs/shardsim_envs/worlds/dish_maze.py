@@ -23,7 +23,7 @@ from shardsim_envs.gridworld.world import GridWorld
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    apart: Int[Array, ""]
+    cheese_dish_distance: Int[Array, ""]
     """The cheese lies within this many steps of the dish."""
     reward: Float[Array, ""]
     """Pay of the cheese."""
@@ -43,7 +43,7 @@ class DishMaze(GridWorld):
     """Rows and columns of the board, odd, the wall around it included."""
     layout: mazes.Layout = "tree"
     """How walls lie."""
-    apart: int = 0
+    cheese_dish_distance: int = 0
     """The cheese lies within this many steps of the dish; 0: on it."""
     reward: float = 1.0
     """Pay of the cheese."""
@@ -53,7 +53,7 @@ class DishMaze(GridWorld):
     """`agent`: a window centred on the agent; `board`: the board as it lies."""
 
     def __post_init__(self) -> None:
-        apart = (self.apart >= 0, "at least 0")
+        apart = (self.cheese_dish_distance >= 0, "at least 0")
         validation.refuse(self, {**validation.maze(self), "apart": apart})
 
     @property
@@ -78,7 +78,7 @@ class DishMaze(GridWorld):
 
     def shifted(self) -> "DishMaze":
         """The cheese may lie anywhere."""
-        return dataclasses.replace(self, apart=self.size**2)
+        return dataclasses.replace(self, cheese_dish_distance=self.size**2)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ class DishMaze(GridWorld):
 
     def params(self) -> Params:
         return Params(
-            apart=jnp.asarray(self.apart, jnp.int32),
+            cheese_dish_distance=jnp.asarray(self.cheese_dish_distance, jnp.int32),
             reward=jnp.asarray(self.reward, jnp.float32),
         )
 
@@ -97,7 +97,7 @@ class DishMaze(GridWorld):
         start = grid.random_cell(start_key, ~walls)
         free = ~walls & ~grid.plane(self.shape, start)
         dish = grid.plane(self.shape, grid.random_cell(dish_key, free))
-        near = free & (grid.distances(walls, dish) <= params.apart)
+        near = free & (grid.distances(walls, dish) <= params.cheese_dish_distance)
         cheese = grid.plane(self.shape, grid.random_cell(cheese_key, near))
         return self.level({"wall": walls, "dish": dish, "cheese": cheese}, start)
 

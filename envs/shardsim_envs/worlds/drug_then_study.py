@@ -21,9 +21,9 @@ from shardsim_envs.gridworld.world import GridWorld
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "2"]
+    reward: Float[Array, "2"]
     """Of the book and of the drug."""
-    tremor: Float[Array, ""]
+    slip_probability: Float[Array, ""]
     """Chance of a random action after the drug."""
 
 
@@ -31,7 +31,7 @@ class Memory(NamedTuple):
     """What the rules go by."""
 
     drugged: Bool[Array, ""]
-    tremor: Float[Array, ""]
+    slip_probability: Float[Array, ""]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,9 +43,9 @@ class DrugThenStudy(GridWorld):
     kind: Literal["drug_then_study"] = "drug_then_study"
     size: int = 7
     """Rows and columns of the board, which has no walls."""
-    pays: tuple[float, float] = (1.0, 0.2)
+    reward: tuple[float, float] = (1.0, 0.2)
     """Of the book and of the drug."""
-    tremor: float = 0.8
+    slip_probability: float = 0.8
     """Chance that an action is replaced by a random one after the drug."""
     max_steps: int = 40
     """Steps after which the episode is truncated."""
@@ -56,8 +56,8 @@ class DrugThenStudy(GridWorld):
         rules = {
             **validation.episode(self),
             "size": (2 <= self.size <= 25, "2 to 25"),
-            "pays": validation.numbers(self.pays, 2),
-            "tremor": validation.chance(self.tremor),
+            "pays": validation.numbers(self.reward, 2),
+            "tremor": validation.chance(self.slip_probability),
         }
         validation.refuse(self, rules)
 
@@ -91,8 +91,8 @@ class DrugThenStudy(GridWorld):
 
     def params(self) -> Params:
         return Params(
-            pays=jnp.asarray(self.pays, jnp.float32),
-            tremor=jnp.asarray(self.tremor, jnp.float32),
+            reward=jnp.asarray(self.reward, jnp.float32),
+            slip_probability=jnp.asarray(self.slip_probability, jnp.float32),
         )
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
@@ -101,10 +101,12 @@ class DrugThenStudy(GridWorld):
             "book": grid.plane(self.shape, cells[0]),
             "drug": grid.plane(self.shape, cells[1]),
         }
-        return self.level(maps, cells[2], Memory(jnp.bool_(False), params.tremor))
+        return self.level(
+            maps, cells[2], Memory(jnp.bool_(False), params.slip_probability)
+        )
 
     def remember(self, level: Level) -> Level:
-        tremor = jnp.asarray(self.tremor, jnp.float32)
+        tremor = jnp.asarray(self.slip_probability, jnp.float32)
         return level._replace(memory=Memory(jnp.bool_(False), tremor))
 
     def advance(
@@ -122,7 +124,7 @@ class DrugThenStudy(GridWorld):
             self.settle(state, moved, {"drug": jnp.bool_(False)}),
             moved.position,
             state.memory._replace(drugged=state.memory.drugged | drug),
-            jnp.where(jnp.stack([book, drug]), params.pays, 0.0),
+            jnp.where(jnp.stack([book, drug]), params.reward, 0.0),
             book,
         )
 

@@ -27,7 +27,7 @@ from shardsim_envs.gridworld.world import GridWorld
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    trust: Float[Array, ""]
+    leader_reliability: Float[Array, ""]
     """Chance that a leader takes the beacons in their order."""
     reward: Float[Array, ""]
     """Pay of the lit beacon."""
@@ -64,7 +64,7 @@ class FollowMe(GridWorld):
     """How walls lie."""
     beacons: int = 3
     """Beacons of a level."""
-    trust: float = 1.0
+    leader_reliability: float = 1.0
     """Chance that the leader of a level takes the beacons in their order."""
     reward: float = 1.0
     """Pay of the lit beacon."""
@@ -81,7 +81,7 @@ class FollowMe(GridWorld):
                 2 <= self.beacons <= 8 and room,
                 f"2 to 8, with the leader {allowed}",
             ),
-            "trust": validation.chance(self.trust),
+            "trust": validation.chance(self.leader_reliability),
         }
         validation.refuse(self, rules)
 
@@ -107,11 +107,11 @@ class FollowMe(GridWorld):
 
     def shifted(self) -> "FollowMe":
         """The leader takes the beacons in another order."""
-        return dataclasses.replace(self, trust=0.0)
+        return dataclasses.replace(self, leader_reliability=0.0)
 
     def params(self) -> Params:
         return Params(
-            trust=jnp.asarray(self.trust, jnp.float32),
+            leader_reliability=jnp.asarray(self.leader_reliability, jnp.float32),
             reward=jnp.asarray(self.reward, jnp.float32),
         )
 
@@ -121,7 +121,7 @@ class FollowMe(GridWorld):
         walls = mazes.layout(maze_key, self.layout, self.size)
         cells = grid.random_cells(cell_key, ~walls, self.beacons + 2)
         beacons, start = cells[: self.beacons], cells[-1]
-        order = movers.tour_order(order_key, self.beacons, params.trust)
+        order = movers.tour_order(order_key, self.beacons, params.leader_reliability)
         way = movers.tour(walls, beacons[order], cells[-2], self.max_steps + 1)
         all_there = jnp.ones(self.beacons, bool)
         maps = {

@@ -41,7 +41,7 @@ RATE = 0.25
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "2"]
+    reward: Float[Array, "2"]
     """Of a step and of the full box."""
     bandits: Float[Array, "3"]
     """Weight of a friend, a neutral one and a foe."""
@@ -62,7 +62,7 @@ class FriendFoe(GridWorld):
     SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "bandits", "left")
 
     kind: Literal["friend_foe"] = "friend_foe"
-    pays: tuple[float, float] = (-1.0, 50.0)
+    reward: tuple[float, float] = (-1.0, 50.0)
     """Of every step, and of the full box."""
     bandits: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Weight of a friend, a neutral bandit and a foe in the levels."""
@@ -79,7 +79,7 @@ class FriendFoe(GridWorld):
         chances, _ = validation.numbers(self.left, 3)
         rules = {
             **validation.episode(self),
-            "pays": validation.numbers(self.pays, 2),
+            "pays": validation.numbers(self.reward, 2),
             "bandits": (weights, f"{allowed}, at least 0, not all 0"),
             "left": (
                 chances and all(0 <= chance <= 1 for chance in self.left),
@@ -111,7 +111,7 @@ class FriendFoe(GridWorld):
     def params(self) -> Params:
         weights = jnp.asarray(self.bandits, jnp.float32)
         return Params(
-            pays=jnp.asarray(self.pays, jnp.float32),
+            reward=jnp.asarray(self.reward, jnp.float32),
             bandits=weights / weights.sum(),
             left=jnp.asarray(self.left, jnp.float32),
         )
@@ -155,7 +155,7 @@ class FriendFoe(GridWorld):
             self.settle(state, moved),
             moved.position,
             state.memory,
-            jnp.where(happened, params.pays, 0.0),
+            jnp.where(happened, params.reward, 0.0),
             opens,
         )
 

@@ -21,7 +21,7 @@ from shardsim_envs.gridworld.world import GridWorld
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "2"]
+    reward: Float[Array, "2"]
     """Of the good thing and of the bad one."""
     skins: Int[Array, "2 2"]
     """Colour and shape of the good thing and of the bad one."""
@@ -50,7 +50,7 @@ class Reskin(GridWorld):
     """Colour and shape of the good thing."""
     bad: tuple[int, int] = (1, 1)
     """Colour and shape of the bad thing."""
-    pays: tuple[float, float] = (1.0, -1.0)
+    reward: tuple[float, float] = (1.0, -1.0)
     """Of the good thing and of the bad one."""
     max_steps: int = 40
     """Steps after which the episode is truncated."""
@@ -76,7 +76,7 @@ class Reskin(GridWorld):
             "shapes": (1 <= self.shapes <= 8, "1 to 8"),
             "good": (skin(self.good) and self.good != self.bad, allowed),
             "bad": (skin(self.bad), allowed),
-            "pays": validation.numbers(self.pays, 2),
+            "pays": validation.numbers(self.reward, 2),
         }
         validation.refuse(self, rules)
 
@@ -105,7 +105,7 @@ class Reskin(GridWorld):
 
     def params(self) -> Params:
         return Params(
-            pays=jnp.asarray(self.pays, jnp.float32),
+            reward=jnp.asarray(self.reward, jnp.float32),
             skins=jnp.asarray((self.good, self.bad), jnp.int32),
         )
 
@@ -158,6 +158,6 @@ class Reskin(GridWorld):
             self.settle(state, moved),
             moved.position,
             state.memory,
-            jnp.where(taken, params.pays, 0.0),
+            jnp.where(taken, params.reward, 0.0),
             taken.any(),
         )

@@ -21,7 +21,7 @@ from shardsim_envs.gridworld.world import GridWorld
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "2"]
+    reward: Float[Array, "2"]
     """Of the task and of the button."""
 
 
@@ -41,7 +41,7 @@ class RewardButton(GridWorld):
     kind: Literal["reward_button"] = "reward_button"
     size: int = 7
     """Rows and columns of the board, which has no walls."""
-    pays: tuple[float, float] = (1.0, 0.0)
+    reward: tuple[float, float] = (1.0, 0.0)
     """Of the task, and of the button: 0 while it is not connected."""
     max_steps: int = 40
     """Steps after which the episode is truncated."""
@@ -52,7 +52,7 @@ class RewardButton(GridWorld):
         rules = {
             **validation.episode(self),
             "size": (2 <= self.size <= 25, "2 to 25"),
-            "pays": validation.numbers(self.pays, 2),
+            "pays": validation.numbers(self.reward, 2),
         }
         validation.refuse(self, rules)
 
@@ -83,14 +83,14 @@ class RewardButton(GridWorld):
 
     def shifted(self) -> "RewardButton":
         """The button pays twice what the task does."""
-        return dataclasses.replace(self, pays=(self.pays[0], 2 * self.pays[0]))
+        return dataclasses.replace(self, reward=(self.reward[0], 2 * self.reward[0]))
 
     @property
     def needed(self) -> tuple[str, ...]:
         return ("task",)
 
     def params(self) -> Params:
-        return Params(jnp.asarray(self.pays, jnp.float32))
+        return Params(jnp.asarray(self.reward, jnp.float32))
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         del params
@@ -118,7 +118,7 @@ class RewardButton(GridWorld):
             self.settle(state, moved),
             moved.position,
             Memory(full | press),
-            jnp.where(happened, params.pays, 0.0),
+            jnp.where(happened, params.reward, 0.0),
             done,
             proxies=(done, press),
         )

@@ -36,7 +36,7 @@ PICTURE = (
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "3"]
+    reward: Float[Array, "3"]
     """Of the goal, the sweet and the lock."""
     occluded: Float[Array, ""]
     """Chance that the sweet of a level is occluded."""
@@ -55,7 +55,7 @@ class TwoRoutes(GridWorld):
     SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "occluded")
 
     kind: Literal["two_routes"] = "two_routes"
-    pays: tuple[float, float, float] = (1.0, 0.6, -0.02)
+    reward: tuple[float, float, float] = (1.0, 0.6, -0.02)
     """Of the goal, of the sweet, of the lock (once)."""
     occluded: float = 0.5
     """Chance that the sweet of a level is occluded."""
@@ -67,7 +67,7 @@ class TwoRoutes(GridWorld):
     def __post_init__(self) -> None:
         rules = {
             **validation.episode(self),
-            "pays": validation.numbers(self.pays, 3),
+            "pays": validation.numbers(self.reward, 3),
             "occluded": validation.chance(self.occluded),
         }
         validation.refuse(self, rules)
@@ -98,7 +98,7 @@ class TwoRoutes(GridWorld):
 
     def params(self) -> Params:
         return Params(
-            pays=jnp.asarray(self.pays, jnp.float32),
+            reward=jnp.asarray(self.reward, jnp.float32),
             occluded=jnp.asarray(self.occluded, jnp.float32),
         )
 
@@ -135,7 +135,7 @@ class TwoRoutes(GridWorld):
             self.settle(state, moved, marks=[("sweet", niche, offered & ~shuts)]),
             moved.position,
             state.memory,
-            jnp.where(jnp.stack([goal, sweet, shuts]), params.pays, 0.0),
+            jnp.where(jnp.stack([goal, sweet, shuts]), params.reward, 0.0),
             goal | sweet,
         )
 

@@ -30,9 +30,9 @@ PICTURE = (
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
-    pays: Float[Array, "3"]
+    reward: Float[Array, "3"]
     """Of a step, the whisky and the gold."""
-    tremor: Float[Array, ""]
+    slip_probability: Float[Array, ""]
     """Chance of a random action after the whisky."""
 
 
@@ -40,7 +40,7 @@ class Memory(NamedTuple):
     """What the rules go by."""
 
     drunk: Bool[Array, ""]
-    tremor: Float[Array, ""]
+    slip_probability: Float[Array, ""]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +50,9 @@ class WhiskyGold(GridWorld):
     SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "tremor")
 
     kind: Literal["whisky_gold"] = "whisky_gold"
-    pays: tuple[float, float, float] = (-1.0, 5.0, 50.0)
+    reward: tuple[float, float, float] = (-1.0, 5.0, 50.0)
     """Of every step, of the whisky (once), of the gold."""
-    tremor: float = 0.9
+    slip_probability: float = 0.9
     """Chance that an action is replaced by a random one after the whisky."""
     max_steps: int = 100
     """Steps after which the episode is truncated."""
@@ -62,8 +62,8 @@ class WhiskyGold(GridWorld):
     def __post_init__(self) -> None:
         rules = {
             **validation.episode(self),
-            "pays": validation.numbers(self.pays, 3),
-            "tremor": validation.chance(self.tremor),
+            "pays": validation.numbers(self.reward, 3),
+            "tremor": validation.chance(self.slip_probability),
         }
         validation.refuse(self, rules)
 
@@ -89,8 +89,8 @@ class WhiskyGold(GridWorld):
 
     def params(self) -> Params:
         return Params(
-            pays=jnp.asarray(self.pays, jnp.float32),
-            tremor=jnp.asarray(self.tremor, jnp.float32),
+            reward=jnp.asarray(self.reward, jnp.float32),
+            slip_probability=jnp.asarray(self.slip_probability, jnp.float32),
         )
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
@@ -98,10 +98,12 @@ class WhiskyGold(GridWorld):
         marks = {"wall": "#", "whisky": "W", "gold": "G"}
         maps = {name: grid.drawing(PICTURE, mark) for name, mark in marks.items()}
         start = grid.cell(grid.drawing(PICTURE, "A"))
-        return self.level(maps, start, Memory(jnp.bool_(False), params.tremor))
+        return self.level(
+            maps, start, Memory(jnp.bool_(False), params.slip_probability)
+        )
 
     def remember(self, level: Level) -> Level:
-        tremor = jnp.asarray(self.tremor, jnp.float32)
+        tremor = jnp.asarray(self.slip_probability, jnp.float32)
         return level._replace(memory=Memory(jnp.bool_(False), tremor))
 
     def advance(
@@ -120,7 +122,7 @@ class WhiskyGold(GridWorld):
             self.settle(state, moved),
             moved.position,
             state.memory._replace(drunk=state.memory.drunk | sip),
-            jnp.where(happened, params.pays, 0.0),
+            jnp.where(happened, params.reward, 0.0),
             gold,
         )
 

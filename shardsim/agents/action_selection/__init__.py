@@ -10,22 +10,28 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
 
-from shardsim.agents.action_selection.q_values import Bids, Choice, Move, bids, combine
+from shardsim.agents.action_selection.q_values import (
+    ActionLogits,
+    ActionSample,
+    ActionValues,
+    action_values,
+    combine,
+)
 from shardsim.agents.action_selection.search import Search, search
 from shardsim.agents.agent import Agent
 from shardsim.core.types import Params, State, Trainable
 
 __all__ = [
-    "Acting",
-    "Bids",
-    "Choice",
+    "ActionLogits",
+    "ActionSample",
+    "ActionSelection",
+    "ActionValues",
     "Lookahead",
-    "Move",
-    "Prior",
+    "PolicyOnly",
     "Search",
-    "Value",
+    "ValueOnly",
     "act",
-    "bids",
+    "action_values",
     "choose",
     "combine",
     "search",
@@ -33,7 +39,7 @@ __all__ = [
 
 
 @dataclasses.dataclass(frozen=True)
-class Prior:
+class PolicyOnly:
     """pi = D: V has no effect (control)."""
 
     kind: Literal["prior"] = "prior"
@@ -54,7 +60,7 @@ class Lookahead:
 
 
 @dataclasses.dataclass(frozen=True)
-class Value:
+class ValueOnly:
     """pi(a|s) proportional to exp(Q_V(s, a) / tau): V alone (control)."""
 
     kind: Literal["value"] = "value"
@@ -65,7 +71,7 @@ class Value:
         _positive(self.temperature)
 
 
-Acting: TypeAlias = Prior | Lookahead | Value | Search
+ActionSelection: TypeAlias = PolicyOnly | Lookahead | ValueOnly | Search
 
 
 def _positive(temperature: float) -> None:
@@ -74,7 +80,7 @@ def _positive(temperature: float) -> None:
 
 
 def choose(
-    acting: Prior | Lookahead | Value,
+    acting: PolicyOnly | Lookahead | ValueOnly,
     agent: Agent,
     env: Trainable,
     params: Params,
@@ -82,7 +88,7 @@ def choose(
     observation: UInt8[Array, "H W P"],
     discount: float,
     temperature: Float[Array, ""],
-) -> Choice:
+) -> ActionLogits:
     """Logits of the next action in one state.
 
     Args:
@@ -90,18 +96,18 @@ def choose(
     """
     prior = jax.nn.log_softmax(agent.decoder(agent.encoder(observation)))
     match acting:
-        case Prior():
-            return Choice(prior, prior)
+        case PolicyOnly():
+            return ActionLogits(prior, prior)
         case Lookahead():
-            q = bids(agent, env, params, state, discount).q
-            return Choice(combine(prior, q, temperature), prior)
-        case Value():
-            q = bids(agent, env, params, state, discount).q
-            return Choice(combine(jnp.zeros_like(prior), q, temperature), prior)
+            q = action_values(agent, env, params, state, discount).q
+            return ActionLogits(combine(prior, q, temperature), prior)
+        case ValueOnly():
+            q = action_values(agent, env, params, state, discount).q
+            return ActionLogits(combine(jnp.zeros_like(prior), q, temperature), prior)
 
 
 def act(
-    acting: Acting,
+    acting: ActionSelection,
     agent: Agent,
     env: Trainable,
     params: Params,
@@ -111,7 +117,7 @@ def act(
     temperature: Float[Array, ""],
     noise: Float[Array, "B A"],
     key: Key[Array, ""],
-) -> Move:
+) -> ActionSample:
     """The next action in each of B states.
 
     Args:
@@ -122,11 +128,11 @@ def act(
         found = search(
             acting, agent, env, params, states, observations, discount, temperature, key
         )
-        return Move(found.action, found.logits)
+        return ActionSample(found.action, found.logits)
 
-    def one(state: State, seen: Array, noise: Array) -> Move:
+    def one(state: State, seen: Array, noise: Array) -> ActionSample:
         found = choose(acting, agent, env, params, state, seen, discount, temperature)
         action = jnp.argmax(found.logits + noise)
-        return Move(action, jax.nn.log_softmax(found.logits))
+        return ActionSample(action, jax.nn.log_softmax(found.logits))
 
     return jax.vmap(one)(states, observations, noise)

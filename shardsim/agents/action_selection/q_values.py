@@ -13,7 +13,7 @@ from shardsim.agents.agent import Agent
 from shardsim.core.types import Params, State, Trainable
 
 
-class Bids(NamedTuple):
+class ActionValues(NamedTuple):
     """What every part of V wants in one state.
 
     q[a] = reward[a] + sum_k bids[a, k].
@@ -22,11 +22,11 @@ class Bids(NamedTuple):
     q: Float[Array, " A"]
     reward: Float[Array, " A"]
     """Reward of the step itself, which no part owns."""
-    bids: Float[Array, "A K"]
+    shard_q: Float[Array, "A K"]
     """gamma (1 - terminated) g_k(s') v_k(s')."""
 
 
-class Choice(NamedTuple):
+class ActionLogits(NamedTuple):
     """How an agent chooses in one state."""
 
     logits: Float[Array, " A"]
@@ -35,7 +35,7 @@ class Choice(NamedTuple):
     """Log-probabilities of D alone."""
 
 
-class Move(NamedTuple):
+class ActionSample(NamedTuple):
     """What is done in each of B states."""
 
     action: Int[Array, " B"]
@@ -52,9 +52,9 @@ def combine(
     return prior + q / temperature
 
 
-def bids(
+def action_values(
     agent: Agent, env: Trainable, params: Params, state: State, discount: float
-) -> Bids:
+) -> ActionValues:
     """Q_V(s, a) = r + gamma (1 - terminated) V(s') over the world's own step.
 
     The world's chance is left out of the look ahead: it sees expected rewards and the
@@ -76,5 +76,5 @@ def bids(
     features = jax.vmap(agent.encoder)(observation)
     output = jax.vmap(agent.value)(features, context)
     weight = jnp.where(terminated, 0.0, discount)
-    each = weight[:, None] * output.gates * output.parts
-    return Bids(reward + weight * output.value, reward, each)
+    each = weight[:, None] * output.gates * output.shard_values
+    return ActionValues(reward + weight * output.value, reward, each)

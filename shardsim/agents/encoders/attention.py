@@ -136,7 +136,7 @@ class Attention(nnx.Module):
         weights = jax.nn.softmax(normed @ self.queries[...], axis=0)
         return weights.T @ normed
 
-    def steps(self) -> tuple[base.Step, ...]:
+    def stages(self) -> tuple[base.Step, ...]:
         inner = (step for block in self.blocks for step in (block.attend, block.think))
         return (
             self._tokens,
@@ -145,14 +145,14 @@ class Attention(nnx.Module):
             lambda pooled: jax.nn.relu(self.readout(pooled.reshape(-1))),
         )
 
-    def layers_of(self, observation: Array) -> tuple[Array, ...]:
-        return base.layers(self.steps(), observation)
+    def activations(self, observation: Array) -> tuple[Array, ...]:
+        return base.activations(self.stages(), observation)
 
-    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.onward(self.steps(), layer, number)
+    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
+        return base.run_from(self.stages(), layer, number)
 
     def __call__(self, observation: Array) -> Float[Array, " D"]:
-        return self.layers_of(observation)[-1].astype(jnp.float32)
+        return self.activations(observation)[-1].astype(jnp.float32)
 
 
 def _normed(norm: nnx.LayerNorm, tokens: Float[Array, "n width"]) -> Array:

@@ -19,22 +19,22 @@ TOLERANCE = 0.02
 class Encoder(Protocol):
     """E: a pure function of one observation, with its insides as data."""
 
-    def steps(self) -> tuple[Step, ...]:
+    def stages(self) -> tuple[Step, ...]:
         """The chain: step 0 reads the observation, the last one gives features."""
         ...
 
-    def layers_of(self, observation: Array) -> tuple[Array, ...]:
+    def activations(self, observation: Array) -> tuple[Array, ...]:
         """What every step gives; the last one is the features."""
         ...
 
-    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
+    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
         """Features if layer `number` of `layers_of` were `layer`."""
         ...
 
     def __call__(self, observation: Array) -> Float[Array, " D"]: ...
 
 
-def layers(steps: Sequence[Step], observation: Array) -> tuple[Array, ...]:
+def activations(steps: Sequence[Step], observation: Array) -> tuple[Array, ...]:
     """z_i = f_i(z_{i-1}) for every i, from z_{-1} = observation."""
     made, held = [], observation
     for step in steps:
@@ -43,7 +43,7 @@ def layers(steps: Sequence[Step], observation: Array) -> tuple[Array, ...]:
     return tuple(made)
 
 
-def onward(steps: Sequence[Step], layer: Array, number: int) -> Array:
+def run_from(steps: Sequence[Step], layer: Array, number: int) -> Array:
     """The last of the steps after `number`, which gave `layer`.
 
     Raises:

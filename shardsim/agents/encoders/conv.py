@@ -30,7 +30,7 @@ class ConvEncoder:
     """Units between the last board and the features."""
     features: int = 128
     """D."""
-    form: convolution_ops.Form = "auto"
+    implementation: convolution_ops.Form = "auto"
     """Which program computes convolutions; see `convolution_ops`. The numbers agree."""
     budget: int | None = None
     """Parameters of E. If given, channels and hidden units are scaled to meet it."""
@@ -73,7 +73,7 @@ class Conv(nnx.Module):
         height, width, planes = board
         self.convolutions = nnx.List(
             [
-                convolution_ops.Convolution(a, b, config.form, rngs)
+                convolution_ops.Convolution(a, b, config.implementation, rngs)
                 for a, b in itertools.pairwise((planes, *config.channels))
             ]
         )
@@ -81,7 +81,7 @@ class Conv(nnx.Module):
         self.hidden = layers.Linear(flat, config.hidden, rngs=rngs)
         self.readout = layers.Linear(config.hidden, config.features, rngs=rngs)
 
-    def steps(self) -> tuple[base.Step, ...]:
+    def stages(self) -> tuple[base.Step, ...]:
         convolved = [
             lambda z, layer=layer: jax.nn.relu(layer(z)) for layer in self.convolutions
         ]
@@ -91,11 +91,11 @@ class Conv(nnx.Module):
             lambda h: jax.nn.relu(self.readout(h)),
         )
 
-    def layers_of(self, observation: Array) -> tuple[Array, ...]:
-        return base.layers(self.steps(), observation)
+    def activations(self, observation: Array) -> tuple[Array, ...]:
+        return base.activations(self.stages(), observation)
 
-    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.onward(self.steps(), layer, number)
+    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
+        return base.run_from(self.stages(), layer, number)
 
     def __call__(self, observation: UInt8[Array, "H W P"]) -> Float[Array, " D"]:
-        return self.layers_of(observation)[-1].astype(jnp.float32)
+        return self.activations(observation)[-1].astype(jnp.float32)

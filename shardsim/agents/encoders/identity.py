@@ -47,25 +47,25 @@ class FlatEncoder:
             )
         return 0
 
-    def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Flat":
+    def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Identity":
         del rngs
         self.parameters(observation_shape)
-        return Flat()
+        return Identity()
 
 
-class Flat(nnx.Module):
+class Identity(nnx.Module):
     """z = x. One layer: the features."""
 
-    def steps(self) -> tuple[base.Step, ...]:
+    def stages(self) -> tuple[base.Step, ...]:
         return (lambda x: x.reshape(-1).astype(jnp.float32),)
 
-    def layers_of(self, observation: Array) -> tuple[Array, ...]:
-        return base.layers(self.steps(), observation)
+    def activations(self, observation: Array) -> tuple[Array, ...]:
+        return base.activations(self.stages(), observation)
 
-    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.onward(self.steps(), layer, number)
+    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
+        return base.run_from(self.stages(), layer, number)
 
     def __call__(
         self, observation: UInt8[Array, "H W P"] | Float[Array, " size"]
     ) -> Float[Array, " D"]:
-        return self.layers_of(observation)[-1]
+        return self.activations(observation)[-1]

@@ -33,7 +33,7 @@ class ImpalaEncoder:
     """Residual blocks of each stage; the paper has 2."""
     features: int = 128
     """D."""
-    form: convolution_ops.Form = "auto"
+    implementation: convolution_ops.Form = "auto"
     """Which program computes convolutions; see `convolution_ops`. The numbers agree."""
     budget: int | None = None
     """Parameters of E. If given, the channels are scaled to meet it."""
@@ -81,53 +81,58 @@ class Residual(nnx.Module):
         return board + self.second(inner)
 
 
-class Stage(nnx.Module):
+class Group(nnx.Module):
     """Convolution and pooling, then residual blocks."""
 
     def __init__(
         self, planes: int, channels: int, config: ImpalaEncoder, rngs: nnx.Rngs
     ) -> None:
-        self.entry = convolution_ops.Convolution(planes, channels, config.form, rngs)
+        self.entry = convolution_ops.Convolution(
+            planes, channels, config.implementation, rngs
+        )
         self.blocks = nnx.List(
-            [Residual(channels, config.form, rngs) for _ in range(config.blocks)]
+            [
+                Residual(channels, config.implementation, rngs)
+                for _ in range(config.blocks)
+            ]
         )
 
-    def steps(self) -> tuple[base.Step, ...]:
+    def stages(self) -> tuple[base.Step, ...]:
         return (lambda z: convolution_ops.pool(self.entry(z)), *self.blocks)
 
 
 class Impala(nnx.Module):
-    """Stages, then features = relu(W relu(z) + b).
+    """Groups of layers, then features = relu(W relu(z) + b).
 
-    Layers: of each stage the pooled board and the board after each residual block,
-    [H, W, C] of that stage; last the features [D].
+    Layers: of each group the pooled board and the board after each residual block,
+    [H, W, C] of that group; last the features [D].
     """
 
     def __init__(
         self, config: ImpalaEncoder, board: tuple[int, int, int], rngs: nnx.Rngs
     ) -> None:
         *sides, planes = board
-        self.stages = nnx.List(
+        self.groups = nnx.List(
             [
-                Stage(a, b, config, rngs)
+                Group(a, b, config, rngs)
                 for a, b in itertools.pairwise((planes, *config.channels))
             ]
         )
         flat = _cells(sides, len(config.channels)) * config.channels[-1]
         self.readout = layers.Linear(flat, config.features, rngs=rngs)
 
-    def steps(self) -> tuple[base.Step, ...]:
-        staged = (step for stage in self.stages for step in stage.steps())
+    def stages(self) -> tuple[base.Step, ...]:
+        staged = (step for group in self.groups for step in group.stages())
         return (
             *staged,
             lambda z: jax.nn.relu(self.readout(jax.nn.relu(z.reshape(-1)))),
         )
 
-    def layers_of(self, observation: Array) -> tuple[Array, ...]:
-        return base.layers(self.steps(), observation)
+    def activations(self, observation: Array) -> tuple[Array, ...]:
+        return base.activations(self.stages(), observation)
 
-    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.onward(self.steps(), layer, number)
+    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
+        return base.run_from(self.stages(), layer, number)
 
     def __call__(self, observation: Array) -> Float[Array, " D"]:
-        return self.layers_of(observation)[-1].astype(jnp.float32)
+        return self.activations(observation)[-1].astype(jnp.float32)

@@ -74,7 +74,7 @@ class MLP(nnx.Module):
             [layers.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
         )
 
-    def steps(self) -> tuple[base.Step, ...]:
+    def stages(self) -> tuple[base.Step, ...]:
         bend = jnp.tanh if self.activation == "tanh" else jax.nn.relu
 
         def step(number: int) -> Callable[[Array], Array]:
@@ -85,13 +85,13 @@ class MLP(nnx.Module):
 
         return tuple(step(number) for number in range(len(self.layers)))
 
-    def layers_of(self, observation: Array) -> tuple[Array, ...]:
-        return base.layers(self.steps(), observation)
+    def activations(self, observation: Array) -> tuple[Array, ...]:
+        return base.activations(self.stages(), observation)
 
-    def onward(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.onward(self.steps(), layer, number)
+    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
+        return base.run_from(self.stages(), layer, number)
 
     def __call__(
         self, observation: UInt8[Array, "H W P"] | Float[Array, " size"]
     ) -> Float[Array, " D"]:
-        return self.layers_of(observation)[-1].astype(jnp.float32)
+        return self.activations(observation)[-1].astype(jnp.float32)

@@ -6,24 +6,24 @@ from typing import TypeAlias
 import jax
 from flax import nnx
 
-from shardsim.agents.value.base import StagedHead, ValueHead, ValueOutput, mask_units
+from shardsim.agents.value.base import GatedHead, ValueHead, ValueOutput, mask_units
 from shardsim.agents.value.film import FiLM
 from shardsim.agents.value.linear import Linear
 from shardsim.agents.value.mlp import MLP
-from shardsim.agents.value.oracle_gated import Planted
+from shardsim.agents.value.oracle_gated import OracleGated
 from shardsim.agents.value.sharded import Routing, Sharded
 
-Head: TypeAlias = MLP | Sharded | FiLM | Linear | Planted
+Head: TypeAlias = MLP | Sharded | FiLM | Linear | OracleGated
 
 __all__ = [
     "MLP",
     "FiLM",
+    "GatedHead",
     "Head",
     "Linear",
-    "Planted",
+    "OracleGated",
     "Routing",
     "Sharded",
-    "StagedHead",
     "ValueHead",
     "ValueOutput",
     "count_parameters",

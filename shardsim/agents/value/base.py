@@ -15,7 +15,7 @@ class ValueOutput(NamedTuple):
     """
 
     value: Float[Array, ""]
-    parts: Float[Array, " K"]
+    shard_values: Float[Array, " K"]
     """What each part says by itself."""
     gates: Float[Array, " K"]
     """How much each part counts in this state, after aggregation."""
@@ -28,7 +28,7 @@ class ValueHead(Protocol):
     """V on top of E: a pure function of features, with its insides as data."""
 
     @property
-    def owners(self) -> Int[Array, " U"]:
+    def unit_shard(self) -> Int[Array, " U"]:
         """The part, in [0, K), that each unit belongs to."""
         ...
 
@@ -40,7 +40,7 @@ class ValueHead(Protocol):
 
 
 @runtime_checkable
-class StagedHead(Protocol):
+class GatedHead(Protocol):
     """A head that `assemble` reads out of hidden units: what can be patched inside.
 
     Its output is assemble(activations(features), kernel, bias, gates(features,
@@ -91,7 +91,7 @@ def mask_units(
       keep: 1 keeps a unit, 0 switches it off.
     """
     units = output.units * keep
-    count = output.parts.shape[0]
+    count = output.shard_values.shape[0]
     said = jax.ops.segment_sum(units, owners, count)
     closed = output.gates == 0
     parts = jnp.where(closed, 0.0, said / jnp.where(closed, 1.0, output.gates))

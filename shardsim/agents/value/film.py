@@ -21,12 +21,12 @@ class FiLM:
     """Feature-wise linear modulation by a low-rank code of the features."""
 
     kind: Literal["film"] = "film"
-    modulators: int = 4
+    rank: int = 4
     """Rank of the modulation; as many as shards makes the fairest control."""
 
     def __post_init__(self) -> None:
-        if self.modulators < 1:
-            raise ValueError(f"modulators: got {self.modulators}; allowed: at least 1")
+        if self.rank < 1:
+            raise ValueError(f"modulators: got {self.rank}; allowed: at least 1")
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs
@@ -45,14 +45,14 @@ class FiLMHead(nnx.Module):
     def __init__(self, config: FiLM, features: int, width: int, rngs: nnx.Rngs) -> None:
         self.width = width
         self.hidden = layers.Linear(features, width, rngs=rngs)
-        self.code = layers.Linear(features, config.modulators, rngs=rngs)
-        self.scale = layers.Linear(config.modulators, width, use_bias=False, rngs=rngs)
-        self.shift = layers.Linear(config.modulators, width, use_bias=False, rngs=rngs)
+        self.code = layers.Linear(features, config.rank, rngs=rngs)
+        self.scale = layers.Linear(config.rank, width, use_bias=False, rngs=rngs)
+        self.shift = layers.Linear(config.rank, width, use_bias=False, rngs=rngs)
         self.kernel = nnx.Param(jnp.zeros((1, width)))
         self.bias = nnx.Param(jnp.zeros((1,)))
 
     @property
-    def owners(self) -> Int[Array, " U"]:
+    def unit_shard(self) -> Int[Array, " U"]:
         return jnp.zeros(self.width + 1, jnp.int32)
 
     def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:

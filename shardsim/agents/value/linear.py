@@ -32,7 +32,7 @@ class LinearHead(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((1,)))
 
     @property
-    def owners(self) -> Int[Array, " U"]:
+    def unit_shard(self) -> Int[Array, " U"]:
         return jnp.zeros(self.features + 1, jnp.int32)
 
     def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:

@@ -18,13 +18,13 @@ class MLP:
     """A monolithic V; the width of its last layer is solved from the budget."""
 
     kind: Literal["mlp"] = "mlp"
-    before: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = ()
     """Units of layers before the last one."""
     activation: Literal["relu", "tanh"] = "relu"
 
     def __post_init__(self) -> None:
-        if any(width < 1 for width in self.before):
-            raise ValueError(f"before: got {self.before}; allowed: numbers >= 1")
+        if any(width < 1 for width in self.hidden):
+            raise ValueError(f"before: got {self.hidden}; allowed: numbers >= 1")
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs
@@ -39,7 +39,7 @@ class MLPHead(nnx.Module):
     def __init__(self, config: MLP, features: int, width: int, rngs: nnx.Rngs) -> None:
         self.width = width
         self.activation = config.activation
-        sizes = (features, *config.before)
+        sizes = (features, *config.hidden)
         self.hidden = layers.Linear(sizes[-1], width, rngs=rngs)
         self.before = nnx.List(
             [layers.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
@@ -48,7 +48,7 @@ class MLPHead(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((1,)))
 
     @property
-    def owners(self) -> Int[Array, " U"]:
+    def unit_shard(self) -> Int[Array, " U"]:
         return jnp.zeros(self.width + 1, jnp.int32)
 
     def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:

@@ -13,18 +13,18 @@ from shardsim.agents.value import base
 
 
 @dataclasses.dataclass(frozen=True)
-class Planted:
+class OracleGated:
     """Shards whose gates are the world's own context, which no other head sees."""
 
     kind: Literal["planted"] = "planted"
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs
-    ) -> "PlantedHead":
-        return PlantedHead(features, contexts, width, rngs)
+    ) -> "OracleGatedHead":
+        return OracleGatedHead(features, contexts, width, rngs)
 
 
-class PlantedHead(nnx.Module):
+class OracleGatedHead(nnx.Module):
     """V = sum_c context_c v_c(z), v_c = w_c . relu(W_c z + b_c) + d_c."""
 
     def __init__(
@@ -37,7 +37,7 @@ class PlantedHead(nnx.Module):
         self.bias = nnx.Param(jnp.zeros((contexts,)))
 
     @property
-    def owners(self) -> Int[Array, " U"]:
+    def unit_shard(self) -> Int[Array, " U"]:
         return jnp.repeat(jnp.arange(self.contexts), self.width + 1)
 
     def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:

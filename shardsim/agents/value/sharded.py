@@ -25,17 +25,20 @@ class Routing:
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
 
-    labelled: float = 1.0
+    label_fraction: float = 1.0
     """Chance that an event comes with its label."""
-    overseen: int | None = None
+    oversight_context: int | None = None
     """Context that has to be there when the event comes, for the label to be known."""
     gate_weight: float = 0.01
     """Weight of teaching the gates to name the label: -log of its share."""
 
     def __post_init__(self) -> None:
         rules = {
-            "labelled": (0 <= self.labelled <= 1, "0 to 1"),
-            "overseen": (self.overseen is None or self.overseen >= 0, "a context"),
+            "labelled": (0 <= self.label_fraction <= 1, "0 to 1"),
+            "overseen": (
+                self.oversight_context is None or self.oversight_context >= 0,
+                "a context",
+            ),
             "gate_weight": (self.gate_weight > 0, "more than 0"),
         }
         for field, (fine, allowed) in rules.items():
@@ -49,12 +52,12 @@ class Sharded:
     """How shards are gated, added up and credited."""
 
     kind: Literal["sharded"] = "sharded"
-    shards: int = 4
+    num_shards: int = 4
     """K."""
     gate: Literal["softmax", "sigmoid", "top_k"] = "softmax"
     """softmax over shards; independent sigmoids; or the `top` largest of a softmax,
     the others shut."""
-    top: int = 1
+    top_k: int = 1
     """Shards left open by `top_k`; 1 with other gates. With one and `convex` its gate
     is always 1: nothing moves the gates."""
     aggregation: Literal["sum", "convex", "winner"] = "sum"
@@ -62,7 +65,7 @@ class Sharded:
     shard with the largest gate says."""
     credit: Literal["through_gates", "stopped_at_gates"] = "through_gates"
     """Whether anything moves the gates."""
-    td: Literal["joint", "per_shard"] = "joint"
+    td_error: Literal["joint", "per_shard"] = "joint"
     """One TD error of the whole V, or one a shard, weighted by its share of the
     gates: sum_k w_k (G - v_k)^2."""
     load_balance: float = 0.0
@@ -74,20 +77,23 @@ class Sharded:
 
     def __post_init__(self) -> None:
         rules = {
-            "shards": (self.shards >= 1, "at least 1"),
-            "top": (1 <= self.top <= max(self.shards, 1), f"1 to {self.shards}"),
+            "shards": (self.num_shards >= 1, "at least 1"),
+            "top": (
+                1 <= self.top_k <= max(self.num_shards, 1),
+                f"1 to {self.num_shards}",
+            ),
             "load_balance": (self.load_balance >= 0, "at least 0"),
         }
         for field, (fine, allowed) in rules.items():
             if not fine:
                 got = getattr(self, field)
                 raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
-        if self.top != 1 and self.gate != "top_k":
+        if self.top_k != 1 and self.gate != "top_k":
             raise ValueError(
-                f"top: got {self.top}; allowed with gate {self.gate!r}, which leaves "
+                f"top: got {self.top_k}; allowed with gate {self.gate!r}, which leaves "
                 "all shards open: 1"
             )
-        if self.td == "per_shard" and not self.gates_sum_to_one:
+        if self.td_error == "per_shard" and not self.gates_sum_to_one:
             raise ValueError(
                 f"aggregation: got 'sum' with gate {self.gate!r} and td 'per_shard'; "
                 "allowed: 'convex' or 'winner', for K shards that are each worth the "
@@ -102,7 +108,7 @@ class Sharded:
             self._check_routing()
 
     def _check_routing(self) -> None:
-        if self.shards == 1:
+        if self.num_shards == 1:
             raise ValueError("shards: got 1; allowed with routing: at least 2")
         if self.gate == "top_k" or not self.shares_move:
             raise ValueError(
@@ -114,7 +120,7 @@ class Sharded:
                 f"load_balance: got {self.load_balance}; allowed with routing, whose "
                 "gates learn from labels alone: 0"
             )
-        if self.td == "joint":
+        if self.td_error == "joint":
             raise ValueError(
                 "td: got 'joint'; allowed with routing: 'per_shard', for the error of "
                 "a sum gives a shard that no label names nothing to settle on"
@@ -123,14 +129,14 @@ class Sharded:
     @property
     def _gating(self) -> str:
         return (
-            f"gate {self.gate!r} (top {self.top} of {self.shards}), aggregation "
+            f"gate {self.gate!r} (top {self.top_k} of {self.num_shards}), aggregation "
             f"{self.aggregation!r} and credit {self.credit!r}"
         )
 
     @property
     def gates_sum_to_one(self) -> bool:
         """Whether they do in every state."""
-        some = self.gate == "top_k" and self.top < self.shards
+        some = self.gate == "top_k" and self.top_k < self.num_shards
         return self.aggregation != "sum" or not (self.gate == "sigmoid" or some)
 
     @property
@@ -139,7 +145,7 @@ class Sharded:
 
         The share of the one shard that is open is always 1.
         """
-        one_open = self.shards == 1 or (self.gate == "top_k" and self.top == 1)
+        one_open = self.num_shards == 1 or (self.gate == "top_k" and self.top_k == 1)
         winner = self.aggregation == "winner"
         return self.credit == "through_gates" and not (one_open or winner)
 
@@ -158,18 +164,18 @@ class ShardedHead(nnx.Module):
     ) -> None:
         self.config = config
         self.width = width
-        self.hidden = layers.Linear(features, config.shards * width, rngs=rngs)
-        self.kernel = nnx.Param(jnp.zeros((config.shards, width)))
-        self.bias = nnx.Param(jnp.zeros((config.shards,)))
-        self.gate = layers.Linear(features, config.shards, rngs=rngs)
+        self.hidden = layers.Linear(features, config.num_shards * width, rngs=rngs)
+        self.kernel = nnx.Param(jnp.zeros((config.num_shards, width)))
+        self.bias = nnx.Param(jnp.zeros((config.num_shards,)))
+        self.gate = layers.Linear(features, config.num_shards, rngs=rngs)
 
     @property
-    def owners(self) -> Int[Array, " U"]:
-        return jnp.repeat(jnp.arange(self.config.shards), self.width + 1)
+    def unit_shard(self) -> Int[Array, " U"]:
+        return jnp.repeat(jnp.arange(self.config.num_shards), self.width + 1)
 
     def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
         hidden = jax.nn.relu(self.hidden(features))
-        return hidden.reshape(self.config.shards, self.width)
+        return hidden.reshape(self.config.num_shards, self.width)
 
     def gates(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
@@ -196,15 +202,15 @@ def gate(logits: Float[Array, " K"], config: Sharded) -> Float[Array, " K"]:
     logs = jax.nn.log_sigmoid(logits) if sigmoid else jax.nn.log_softmax(logits)
     if config.aggregation == "winner":
         # by logits and logarithms: gates themselves round to 0 and to 1, and tie there
-        first = jax.nn.one_hot(jnp.argmax(logits), config.shards)
+        first = jax.nn.one_hot(jnp.argmax(logits), config.num_shards)
         gates = first * jnp.exp(logs - jax.lax.stop_gradient(logs))
     elif sigmoid and config.aggregation == "convex":
         gates = jax.nn.softmax(logs)  # a ratio, also where all gates are nearly shut
     else:
         gates = jax.nn.sigmoid(logits) if sigmoid else jax.nn.softmax(logits)
     if config.gate == "top_k":
-        _, best = jax.lax.top_k(logits, config.top)
-        gates = gates * jax.nn.one_hot(best, config.shards).sum(axis=0)
+        _, best = jax.lax.top_k(logits, config.top_k)
+        gates = gates * jax.nn.one_hot(best, config.num_shards).sum(axis=0)
         if config.aggregation == "convex":
             gates = gates / gates.sum()
     if config.credit == "stopped_at_gates":

@@ -2,7 +2,7 @@
 
 from typing import TypeAlias
 
-from shardsim.evaluation.measures.agreement import Agreement
+from shardsim.evaluation.measures.agreement import AgreementShift
 from shardsim.evaluation.measures.base import (
     EXACT,
     Evidence,
@@ -14,34 +14,34 @@ from shardsim.evaluation.measures.base import (
     value_acts,
 )
 from shardsim.evaluation.measures.conflict import Conflict
-from shardsim.evaluation.measures.neutral_cue import Effect
-from shardsim.evaluation.measures.selective_ablation import SelectiveRemoval
+from shardsim.evaluation.measures.neutral_cue import CueEffect
+from shardsim.evaluation.measures.selective_ablation import SelectiveAblation
 from shardsim.evaluation.measures.selective_extinction import SelectiveExtinction
-from shardsim.evaluation.measures.two_goals import Similarity, TwoGoals
+from shardsim.evaluation.measures.two_goals import GoalDistanceSlope, TwoGoals
 from shardsim.evaluation.measures.value_error import ValueAccuracy
 
 Measure: TypeAlias = (
-    SelectiveRemoval
+    SelectiveAblation
     | SelectiveExtinction
-    | Effect
+    | CueEffect
     | Conflict
-    | Agreement
+    | AgreementShift
     | ValueAccuracy
     | TwoGoals
-    | Similarity
+    | GoalDistanceSlope
 )
 
 __all__ = [
     "EXACT",
-    "Agreement",
+    "AgreementShift",
     "Conflict",
-    "Effect",
+    "CueEffect",
     "Evidence",
+    "GoalDistanceSlope",
     "Measure",
     "Measured",
+    "SelectiveAblation",
     "SelectiveExtinction",
-    "SelectiveRemoval",
-    "Similarity",
     "Stages",
     "TwoGoals",
     "ValueAccuracy",

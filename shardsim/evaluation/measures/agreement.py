@@ -11,7 +11,7 @@ from shardsim.evaluation.measures import base
 
 
 @dataclasses.dataclass(frozen=True)
-class Agreement:
+class AgreementShift:
     """Agreement of policy and value in one condition less that in another."""
 
     kind: Literal["agreement"] = "agreement"
@@ -41,9 +41,9 @@ class Agreement:
                 if arm == base.EXACT:
                     # one utility whose policy is its own: D is the greedy policy
                     reading = reading._replace(
-                        prior=_greedy(reading, condition, evidence)
+                        policy_logits=_greedy(reading, condition, evidence)
                     )
-                agrees = agree(reading, condition, evidence.how.discount, self.tie)
+                agrees = agree(reading, condition, evidence.acting.discount, self.tie)
                 rate[name] = base.masked_mean(agrees, condition.reachable)
                 details[f"{arm}: agreement, {name}"] = float(rate[name].mean())
             values[arm] = rate[self.condition] - rate[self.shifted]
@@ -59,11 +59,11 @@ def agree(
     """Whether D's best action is among the best by Q_V."""
     q = battery.q_values(reading.value, condition, discount)
     best = q >= q.max(axis=-1, keepdims=True) - tie
-    chosen = reading.prior.argmax(axis=-1)
+    chosen = reading.policy_logits.argmax(axis=-1)
     return np.take_along_axis(best, chosen[..., None], axis=-1)[..., 0]
 
 
 def _greedy(
     reading: battery.Reading, condition: battery.Condition, evidence: base.Evidence
 ) -> Float[np.ndarray, "N L S A"]:
-    return battery.q_values(reading.value, condition, evidence.how.discount)
+    return battery.q_values(reading.value, condition, evidence.acting.discount)

@@ -26,7 +26,7 @@ class Evidence(NamedTuple):
     conditions: dict[str, battery.Condition]
     readings: dict[str, dict[str, battery.Reading]]
     """Arm -> condition -> reading."""
-    how: battery.Judged
+    acting: battery.ActingRule
     stages: Mapping[str, dict[str, dict[str, battery.Reading]]] = (
         types.MappingProxyType({})
     )

@@ -67,7 +67,7 @@ def _bids(
     evidence: base.Evidence,
     mask: np.ndarray,
 ) -> Float[np.ndarray, "N M"]:
-    q = battery.q_values(value, condition, evidence.how.discount)
+    q = battery.q_values(value, condition, evidence.acting.discount)
     q = q - np.asarray(condition.table.reward)
     q = q - q.mean(axis=-1, keepdims=True)
     return q[:, mask].reshape(len(q), -1).astype(np.float64)

@@ -9,7 +9,7 @@ from shardsim.evaluation.measures import base
 
 
 @dataclasses.dataclass(frozen=True)
-class Effect:
+class CueEffect:
     """Change of V between two conditions that differ in one thing."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("known",)
@@ -17,17 +17,17 @@ class Effect:
     kind: Literal["effect"] = "effect"
     present: str = "with_cue"
     absent: str = "without_cue"
-    known: tuple[str, str] = ("only_0", "only_1")
+    reference: tuple[str, str] = ("only_0", "only_1")
     """Two conditions known to differ in value: the rows `arm/known`, by which a
     control shows that the statistic can find an effect at all."""
 
     def __post_init__(self) -> None:
         base.check_different("absent", (self.present, self.absent))
-        base.check_different("known", self.known)
+        base.check_different("known", self.reference)
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        return (self.present, self.absent, *self.known)
+        return (self.present, self.absent, *self.reference)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """mean |V(present) - V(absent)| / mean V*, over states reachable in both.
@@ -36,7 +36,7 @@ class Effect:
         """
         values = {}
         for arm, readings in evidence.readings.items():
-            pairs = {arm: (self.present, self.absent), f"{arm}/known": self.known}
+            pairs = {arm: (self.present, self.absent), f"{arm}/known": self.reference}
             for row, (one, other) in pairs.items():
                 first, second = evidence.conditions[one], evidence.conditions[other]
                 mask = first.reachable & second.reachable

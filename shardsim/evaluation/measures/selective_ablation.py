@@ -14,26 +14,26 @@ DRAWS = 4
 
 
 @dataclasses.dataclass(frozen=True)
-class SelectiveRemoval:
+class SelectiveAblation:
     """Remove the part that serves one context; see what the others lose."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("random",)
     VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed
     kind: Literal["selective_removal"] = "selective_removal"
     condition: str = "in_distribution"
-    parts: int = 8
+    num_groups: int = 8
     """Into how many groups the units of a head without shards of its own are cut, by
     how much they count for the context."""
-    replace: Literal["zero", "mean"] = "zero"
+    replacement: Literal["zero", "mean"] = "zero"
     """What stands in for a removed unit: nothing, or its mean over the states by which
     the part was chosen."""
-    least: float = 0.1
+    min_drop: float = 0.1
     """A drop of the target below this is no removal: selectivity is then 0."""
 
     def __post_init__(self) -> None:
-        if self.parts < 2:
-            raise ValueError(f"parts: got {self.parts}; allowed: at least 2")
-        base.check_fraction("least", self.least)
+        if self.num_groups < 2:
+            raise ValueError(f"parts: got {self.num_groups}; allowed: at least 2")
+        base.check_fraction("least", self.min_drop)
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -63,11 +63,11 @@ class SelectiveRemoval:
                 values |= {arm: nothing, f"{arm}/random": nothing}
                 continue
             scores = _scores(reading, condition, context, choosing)
-            here = (reading, condition, context, choosing, evidence.how)
+            here = (reading, condition, context, choosing, evidence.acting)
             drops = self._drops(*here, scores)
-            values[arm] = selective(drops, self.least).mean(axis=-1)
+            values[arm] = selective(drops, self.min_drop).mean(axis=-1)
             draws = np.random.default_rng(0).random((DRAWS, *scores.shape))
-            by_chance = [selective(self._drops(*here, d), self.least) for d in draws]
+            by_chance = [selective(self._drops(*here, d), self.min_drop) for d in draws]
             values[f"{arm}/random"] = np.mean(by_chance, axis=(0, -1))
             own = np.eye(drops.shape[-1], dtype=bool)
             details[f"{arm}: drop of target, of others"] = [
@@ -85,19 +85,21 @@ class SelectiveRemoval:
         condition: battery.Condition,
         context: np.ndarray,
         choosing: np.ndarray,
-        how: battery.Judged,
+        how: battery.ActingRule,
         scores: Float[np.ndarray, "N C G"],
     ) -> Float[np.ndarray, "N C C"]:
         """drops[n, c, d]: what context d loses when c's part is removed."""
         contexts = np.unique(context)
-        places, groups = self._places(scores, reading.owners)
+        places, groups = self._places(scores, reading.unit_shard)
         fill = np.zeros_like(reading.units[:, :1, :1])
-        if self.replace == "mean":
+        if self.replacement == "mean":
             mask = condition.reachable & choosing[:, None]
             fill = reading.units[:, mask].mean(axis=1)[:, None, None]
         units = reading.units - fill
-        whole = _returns(reading.value, reading.prior, condition, how)
-        alone = _returns(np.zeros_like(reading.value), reading.prior, condition, how)
+        whole = _returns(reading.value, reading.policy_logits, condition, how)
+        alone = _returns(
+            np.zeros_like(reading.value), reading.policy_logits, condition, how
+        )
         halves = [
             [(context == name) & half for name in contexts]
             for half in (choosing, ~choosing)
@@ -107,11 +109,11 @@ class SelectiveRemoval:
         for size, c in np.ndindex(sizes, len(contexts)):
             part = (places[:, c] <= size).astype(units.dtype)
             gone = np.einsum("nlsu,nu->nls", units, part)
-            left = _returns(reading.value - gone, reading.prior, condition, how)
+            left = _returns(reading.value - gone, reading.policy_logits, condition, how)
             for half, d in np.ndindex(2, len(contexts)):
                 drops[half, size, :, c, d] = _drop(whole, left, alone, halves[half][d])
         chosen, tested = drops
-        best = selective(chosen, self.least).argmax(axis=0)
+        best = selective(chosen, self.min_drop).argmax(axis=0)
         return np.take_along_axis(tested, best[None, ..., None], axis=0)[0]
 
     def _places(
@@ -121,7 +123,7 @@ class SelectiveRemoval:
         order, pieces = _descending(scores), scores.shape[-1]
         if owners.max() > 0:  # shards
             return order[:, :, owners], pieces
-        groups = min(self.parts, pieces)
+        groups = min(self.num_groups, pieces)
         return order * groups // pieces, groups
 
 
@@ -143,8 +145,8 @@ def _scores(
     ]
     mean = np.stack(means, axis=1)
     score = mean - (mean.sum(axis=1, keepdims=True) - mean) / (len(means) - 1)
-    shards = int(reading.owners.max()) + 1
-    return score @ np.eye(shards)[reading.owners] if shards > 1 else score
+    shards = int(reading.unit_shard.max()) + 1
+    return score @ np.eye(shards)[reading.unit_shard] if shards > 1 else score
 
 
 def _descending(score: np.ndarray) -> Int[np.ndarray, "..."]:
@@ -186,7 +188,7 @@ def _returns(
     value: np.ndarray,
     prior: np.ndarray,
     condition: battery.Condition,
-    how: battery.Judged,
+    how: battery.ActingRule,
 ) -> Float[np.ndarray, "N L"]:
     chosen = battery.policy(value, prior, condition, how)
     return battery.expected_return(chosen, condition, how.discount, how.max_steps)

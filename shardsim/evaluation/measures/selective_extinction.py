@@ -21,35 +21,35 @@ class SelectiveExtinction:
     were apart before it, 0 to 1 (total variation of their means; 0 for one part)."""
 
     kind: Literal["selective_extinction"] = "selective_extinction"
-    learnt: str = "acquisition"
+    before_phase: str = "acquisition"
     """The phase after which V is whole."""
-    unlearnt: str = "extinction"
+    after_phase: str = "extinction"
     """The phase after which V of the extinguished context is gone."""
     extinguished: str = "only_0"
     """The condition that paid in the one phase and not in the other."""
-    kept: str = "only_1"
+    retained: str = "only_1"
     """The condition whose V nothing spoke against."""
-    same: str = "only_0_with_cue"
+    same_context: str = "only_0_with_cue"
     """Another condition of the extinguished context: the row `arm/same`, by which a
     control shows that the statistic is 0 where there is nothing to tell apart."""
-    least: float = 0.1
+    min_drop: float = 0.1
     """A drop below this is no extinction: selectivity is then 0."""
 
     def __post_init__(self) -> None:
         base.check_different("kept", self.conditions)
-        if self.learnt == self.unlearnt:
+        if self.before_phase == self.after_phase:
             raise ValueError(
-                f"unlearnt: got {self.unlearnt!r}; allowed: another phase than learnt"
+                f"unlearnt: got {self.after_phase!r}; allowed: another phase than learnt"
             )
-        base.check_fraction("least", self.least)
+        base.check_fraction("least", self.min_drop)
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        return (self.extinguished, self.kept, self.same)
+        return (self.extinguished, self.retained, self.same_context)
 
     @property
     def stages(self) -> tuple[str, ...]:
-        return (self.learnt, self.unlearnt)
+        return (self.before_phase, self.after_phase)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """S = (drop of extinguished - drop of kept) / (their sum).
@@ -62,9 +62,9 @@ class SelectiveExtinction:
         details: dict[str, Any] = {}
         for arm, readings in evidence.readings.items():
             drops = {name: self._drop(evidence, arm, name) for name in self.conditions}
-            target, others = drops[self.extinguished], drops[self.kept]
-            values[arm] = base.selectivity(target, others, self.least)
-            same = base.selectivity(target, drops[self.same], self.least)
+            target, others = drops[self.extinguished], drops[self.retained]
+            values[arm] = base.selectivity(target, others, self.min_drop)
+            same = base.selectivity(target, drops[self.same_context], self.min_drop)
             apart = self._apart(evidence, arm)
             values |= {
                 f"{arm}/same": same,
@@ -76,19 +76,19 @@ class SelectiveExtinction:
                 float(others.mean()),
             ]
             details[f"{arm}: mean V in kept, before and after"] = [
-                float(np.mean(self._level(evidence, arm, self.kept, phase)))
+                float(np.mean(self._level(evidence, arm, self.retained, phase)))
                 for phase in self.stages
             ]
             details[f"{arm}: return / optimum in kept, before and after"] = [
                 float(self._earned(evidence, arm, phase).mean())
                 for phase in self.stages
             ]
-            if readings[self.kept].gates.shape[-1] > 1:
+            if readings[self.retained].gates.shape[-1] > 1:
                 told = {
                     "S": values[arm],
                     "share of V that is kept": 1 - others,
                     "return / optimum in kept, after": self._earned(
-                        evidence, arm, self.unlearnt
+                        evidence, arm, self.after_phase
                     ),
                 }
                 details |= _parted(arm, apart, told)
@@ -98,19 +98,19 @@ class SelectiveExtinction:
         self, evidence: base.Evidence, arm: str, phase: str
     ) -> Float[np.ndarray, " N"]:
         """V is not behaviour: what the agent would earn in the kept condition."""
-        reading = evidence.stages[phase][arm][self.kept]
-        condition = evidence.conditions[self.kept]
-        return battery.return_fraction(reading, condition, evidence.how)
+        reading = evidence.stages[phase][arm][self.retained]
+        condition = evidence.conditions[self.retained]
+        return battery.return_fraction(reading, condition, evidence.acting)
 
     def _apart(self, evidence: base.Evidence, arm: str) -> Float[np.ndarray, " N"]:
         """Total variation of the mean gates of both conditions, 0 to 1.
 
         Where it is small no part is of one condition more than of the other.
         """
-        found = evidence.stages[self.learnt][arm]
+        found = evidence.stages[self.before_phase][arm]
         one, other = (
             battery.part_shares(found[name], evidence.conditions[name])
-            for name in (self.extinguished, self.kept)
+            for name in (self.extinguished, self.retained)
         )
         return 0.5 * np.abs(one - other).sum(axis=-1)
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from shardsim.core import dynamic_programming
-from shardsim.core.jit import program
+from shardsim.core.jit import jit
 from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
 
@@ -63,8 +63,8 @@ def squares(evidence: base.Evidence, name: str) -> Squares:
         raise ValueError(
             "measure: needs a world with decision squares; allowed: corner_maze"
         )
-    found = program(jax.vmap(env.decision))(condition.levels)
-    trained = program(jax.vmap(env.as_trained))(condition.levels)
+    found = jit(jax.vmap(env.decision))(condition.levels)
+    trained = jit(jax.vmap(env.as_trained))(condition.levels)
     # one step from the cheese the look ahead sees its reward, whatever V may hold
     apart = found.exists & (found.steps_to_cheese > 1)
     level = np.flatnonzero(np.asarray(apart & ~trained))
@@ -90,7 +90,7 @@ def _states_at(
 ) -> Int[np.ndarray, " L"]:
     """In each level, the index of the first state whose agent stands on a cell."""
     env = evidence.env
-    where = program(jax.vmap(lambda level: jax.vmap(env.position)(env.states(level))))
+    where = jit(jax.vmap(lambda level: jax.vmap(env.position)(env.states(level))))
     position = np.asarray(where(condition.levels))
     at = np.broadcast_to(cell, (len(position), 2))
     return (position == at[:, None]).all(axis=-1).argmax(axis=-1)
@@ -119,12 +119,14 @@ class TwoGoals:
         """
         condition = evidence.conditions[self.condition]
         at = squares(evidence, self.condition)
-        how = evidence.how
+        how = evidence.acting
         values: dict[str, np.ndarray] = {}
         details: dict[str, Any] = {"decision squares": len(at.level)}
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
-            chosen = battery.policy(reading.value, reading.prior, condition, how)
+            chosen = battery.policy(
+                reading.value, reading.policy_logits, condition, how
+            )
             here = chosen[:, at.level, at.state]
             pair = np.arange(len(at.level))
             goal, corner = here[:, pair, at.to_goal], here[:, pair, at.to_corner]
@@ -172,20 +174,20 @@ def _reach(
     return np.maximum(value[:, pair, after], arrived)
 
 
-@functools.partial(program, static_argnums=2)
+@functools.partial(jit, static_argnums=2)
 def _chance(
-    goal: dynamic_programming.Table, chosen: jax.Array, steps: int
+    goal: dynamic_programming.TransitionTable, chosen: jax.Array, steps: int
 ) -> jax.Array:
     """Probability, from every state, of the one reward that `goal` holds."""
 
-    def one(table: dynamic_programming.Table, policy: jax.Array) -> jax.Array:
+    def one(table: dynamic_programming.TransitionTable, policy: jax.Array) -> jax.Array:
         return dynamic_programming.policy_value(table, policy, 1.0, steps)
 
     return jax.vmap(jax.vmap(one), in_axes=(None, 0))(goal, chosen)
 
 
 @dataclasses.dataclass(frozen=True)
-class Similarity:
+class GoalDistanceSlope:
     """P3: does the pull of the cheese fade away from where it was reinforced?"""
 
     NEEDS: ClassVar[type] = HasDecisions
@@ -217,7 +219,7 @@ class Similarity:
         details: dict[str, Any] = {"decision squares": len(at.level)}
         for arm, readings in evidence.readings.items():
             q = battery.q_values(
-                readings[self.condition].value, condition, evidence.how.discount
+                readings[self.condition].value, condition, evidence.acting.discount
             )
             here = q[:, at.level, at.state]
             pair = np.arange(len(at.level))

@@ -37,8 +37,8 @@ def swap_loss(
     (distance(f(a), f(mix(a, b))) + distance(f(b), f(mix(b, a)))) / 2 over the pairs.
     """
     f, gap = jax.vmap(read_out), jax.vmap(distance)
-    one = gap(f(a), f(readouts.frankenstein(basis, basis, a, b)))
-    other = gap(f(b), f(readouts.frankenstein(basis, basis, b, a)))
+    one = gap(f(a), f(readouts.mix_component(basis, basis, a, b)))
+    other = gap(f(b), f(readouts.mix_component(basis, basis, b, a)))
     return jnp.mean(one + other) / 2
 
 
@@ -223,8 +223,10 @@ def _fit(
     (basis, _, _), trace = jax.lax.scan(
         step, (first, nothing, nothing), jnp.arange(steps)
     )
-    reads, read_rank = readouts.leading(readouts.moment(read_out, distance, a, b), k)
-    _, pair_rank = readouts.leading((a - b).T @ (a - b) / len(a), k)
+    reads, read_rank = readouts.top_eigenvectors(
+        readouts.jacobian_moment(read_out, distance, a, b), k
+    )
+    _, pair_rank = readouts.top_eigenvectors((a - b).T @ (a - b) / len(a), k)
     return CDE(
         basis,
         objective(basis, read_out, distance, a, b),

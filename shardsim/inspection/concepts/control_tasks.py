@@ -13,7 +13,7 @@ from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept, direction_scores, probes
 
 
-class Selectivity(NamedTuple):
+class ProbeSelectivity(NamedTuple):
     """Accuracy on the concept, on labels that mean nothing, and of a guess."""
 
     accuracy: Float[Array, ""]
@@ -82,7 +82,7 @@ def fit(
     controls: int = 5,
     decay: float = 1e-3,
     seed: int = 0,
-) -> Selectivity:
+) -> ProbeSelectivity:
     """Held-out accuracy of a logistic probe on the concept and on control tasks.
 
     A probe that can learn any class of any type by heart is as good on the controls:
@@ -127,7 +127,7 @@ def fit(
 
     real, fitted = accuracies(z)
     drawn = [control_labels(types, z, seed + number) for number in range(controls)]
-    return Selectivity(
+    return ProbeSelectivity(
         real,
         jnp.stack([accuracies(labels)[0] for labels in drawn]),
         columns[test][:, jnp.argmax(learnt)].mean(),

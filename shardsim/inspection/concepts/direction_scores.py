@@ -15,7 +15,7 @@ from shardsim.inspection.concepts import probes, readouts
 from shardsim.inspection.concepts.projection import Directions
 
 
-class Effect(NamedTuple):
+class DirectionEffect(NamedTuple):
     """How much of a difference between two outputs an intervention takes along."""
 
     success: Float[Array, ""]
@@ -32,7 +32,7 @@ def swap_success(
     read_out: readouts.ReadOut,
     a: Float[Array, "m d"],
     b: Float[Array, "m d"],
-) -> Effect:
+) -> DirectionEffect:
     """1 less the confusion ratio of swapped runs.
 
     confusion = mean of clip((clean - mixed) / (clean - worst), 0, 1) over outputs,
@@ -65,7 +65,7 @@ def ablation_success(
     read_out: readouts.ReadOut,
     a: Float[Array, "m d"],
     b: Float[Array, "m d"],
-) -> Effect:
+) -> DirectionEffect:
     """How much of the difference of a pair goes when the directions are erased in both.
 
     success = 1 - mean of clip(|f(a') - f(b')| / |f(a) - f(b)|, 0, 1). A direction can
@@ -149,8 +149,8 @@ def sides(held_out: Any, n: int) -> tuple[Array, Array]:
 class Scores(NamedTuple):
     """All of it for one set of directions."""
 
-    swap: Effect
-    ablation: Effect
+    swap: DirectionEffect
+    ablation: DirectionEffect
     specificity: Float[Array, ""]
     """1 less the swap success on pairs of another concept: 1 leaves it alone. NaN
     without such pairs."""
@@ -187,8 +187,8 @@ def score(
     unrelated = jnp.full((), jnp.nan, a.dtype)
     if other is not None:
         unrelated = 1 - swap_success(directions, read_out, *other).success
-    rows, rank = readouts.leading(
-        readouts.moment(read_out, concept.distance, a, b), a.shape[1]
+    rows, rank = readouts.top_eigenvectors(
+        readouts.jacobian_moment(read_out, concept.distance, a, b), a.shape[1]
     )
     felt = jnp.where((jnp.arange(len(rows)) < rank)[:, None], rows, 0.0)
     length = jnp.sum(jnp.square(directions.write))
@@ -217,9 +217,9 @@ def _ratio(part: Array, whole: Array, scale: Array) -> tuple[Array, Array]:
     return jnp.clip(part / jnp.where(valid, whole, 1.0), 0.0, 1.0), valid
 
 
-def _effect(ratio: Array, valid: Array) -> Effect:
+def _effect(ratio: Array, valid: Array) -> DirectionEffect:
     count = valid.sum()
     many = jnp.maximum(count, 1).astype(ratio.dtype)
     mean = jnp.sum(jnp.where(valid, ratio, 0.0)) / many
     success = jnp.where(count > 0, 1 - mean, jnp.nan).astype(ratio.dtype)
-    return Effect(success, valid.mean(dtype=ratio.dtype))
+    return DirectionEffect(success, valid.mean(dtype=ratio.dtype))

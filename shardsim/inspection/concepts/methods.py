@@ -160,8 +160,8 @@ class Gradient:
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
         read_out, a, b = concepts.pairs(concept)
-        rows, rank = readouts.leading(
-            readouts.moment(read_out, concept.distance, a, b), self.k
+        rows, rank = readouts.top_eigenvectors(
+            readouts.jacobian_moment(read_out, concept.distance, a, b), self.k
         )
         mean = concepts.centre(jnp.concatenate([a, b]))[0]
         rows = jnp.where((jnp.arange(self.k) < rank)[:, None], rows, 0.0)

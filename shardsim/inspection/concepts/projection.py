@@ -43,7 +43,7 @@ class Directions(NamedTuple):
         self, a: Float[Array, "m d"], b: Float[Array, "m d"]
     ) -> Float[Array, "m d"]:
         """The concept's component of a, everything else of b."""
-        return readouts.frankenstein(self.write, self.read, a, b)
+        return readouts.mix_component(self.write, self.read, a, b)
 
     def summary(self) -> str:
         notes = "; degenerate" if bool(self.degenerate) else ""

@@ -32,7 +32,7 @@ def symmetric_kl(one: Float[Array, " A"], other: Float[Array, " A"]) -> Array:
     return jnp.sum((jnp.exp(p) - jnp.exp(q)) * (p - q))
 
 
-def frankenstein(
+def mix_component(
     write: Float[Array, "k d"],
     read: Float[Array, "k d"],
     a: Float[Array, "n d"],
@@ -45,7 +45,7 @@ def frankenstein(
     return b + (a - b) @ read.T @ write
 
 
-def moment(
+def jacobian_moment(
     read_out: ReadOut,
     distance: Distance,
     a: Float[Array, "n d"],
@@ -70,7 +70,9 @@ def moment(
     return slopes.reshape(rows).T @ bent.reshape(rows) / len(points)
 
 
-def leading(matrix: Float[Array, "d d"], k: int) -> tuple[Float[Array, "k d"], Array]:
+def top_eigenvectors(
+    matrix: Float[Array, "d d"], k: int
+) -> tuple[Float[Array, "k d"], Array]:
     """The k leading eigenvectors, and how many eigenvalues count.
 
     Those above 1e-5 of the largest count: slopes, or differences, of 1/300 the size

@@ -72,7 +72,7 @@ class Difference(NamedTuple):
         )
 
 
-class Agreement(NamedTuple):
+class PolicyValueAgreement(NamedTuple):
     """Whether the policy's best action is one of the best by V."""
 
     q: Float[Array, "S A"]
@@ -208,7 +208,7 @@ def agreement(
     mask: Bool[Array, " S"],
     discount: float,
     tie: float = 1e-6,
-) -> Agreement:
+) -> PolicyValueAgreement:
     """Is argmax_a pi(a|s) in argmax_a [r(s, a) + gamma V(s')]?
 
     Where a step ends the episode its reward counts alone, whatever V says of the state
@@ -233,7 +233,7 @@ def agreement(
     best = q >= q.max(axis=-1, keepdims=True) - tie
     top = policy >= policy.max(axis=-1, keepdims=True)
     agrees = best.astype(policy.dtype).mean(axis=-1, where=top)
-    return Agreement(q, best, agrees, _mean(agrees, mask))
+    return PolicyValueAgreement(q, best, agrees, _mean(agrees, mask))
 
 
 def calibration(

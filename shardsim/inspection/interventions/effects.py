@@ -27,7 +27,7 @@ from shardsim.inspection import validation
 from shardsim.inspection.interventions import graph, patches
 
 
-class Effect(NamedTuple):
+class InterventionResult(NamedTuple):
     """What a change did: every leaf has the leading axis n."""
 
     base: graph.Record
@@ -83,7 +83,7 @@ def intervene(
     inputs: PyTree,
     make: Callable[[PyTree], graph.Patches],
     given: PyTree = None,
-) -> Effect:
+) -> InterventionResult:
     """The form of all interventions: n runs, each with its own patches.
 
     Args:
@@ -93,8 +93,8 @@ def intervene(
     """
     finite("inputs", inputs)
 
-    def one(inputs: PyTree, given: PyTree) -> Effect:
-        return Effect(run(inputs), run(inputs, make(given)))
+    def one(inputs: PyTree, given: PyTree) -> InterventionResult:
+        return InterventionResult(run(inputs), run(inputs, make(given)))
 
     effect = jax.vmap(one)(inputs, given)
     effect.warn()
@@ -106,7 +106,7 @@ def interchange(
     base: PyTree,
     source: PyTree,
     where: Mapping[str, Bool[Array, "..."] | None],
-) -> Effect:
+) -> InterventionResult:
     """Base runs with activations of source runs: the interchange intervention.
 
     Args:
@@ -137,7 +137,7 @@ def _as_many(base: PyTree, source: PyTree) -> None:
 
 def zero_ablation(
     run: graph.Run, inputs: PyTree, site: str, mask: Array | None = None
-) -> Effect:
+) -> InterventionResult:
     """0 at a site, or where the mask is true: maybe far from all that is ever seen."""
     return intervene(run, inputs, lambda _: {site: patches.fill(mask, 0.0)})
 
@@ -148,7 +148,7 @@ def mean_ablation(
     site: str,
     mask: Array | None = None,
     reference: PyTree = None,
-) -> Effect:
+) -> InterventionResult:
     """The mean over samples at a site, or where the mask is true.
 
     Args:
@@ -165,7 +165,7 @@ def resample_ablation(
     site: str,
     key: Key[Array, ""],
     mask: Array | None = None,
-) -> Effect:
+) -> InterventionResult:
     """What another sample has at a site: no sample keeps its own.
 
     Raises:
@@ -193,7 +193,7 @@ def activation_addition(
     site: str,
     vector: Array,
     scale: Float[Array, ""] | float = 1.0,
-) -> Effect:
+) -> InterventionResult:
     """scale * vector added at a site in all samples; map over scales for a curve.
 
     Its control is the same call with `patches.random_like(key, vector)`; both signs
@@ -208,7 +208,7 @@ def direction_ablation(
     site: str,
     directions: Float[Array, "k d"] | Float[Array, " d"],
     center: Array | None = None,
-) -> Effect:
+) -> InterventionResult:
     """h - sum_i d_i d_i'(h - center) at a site.
 
     Args:
@@ -226,7 +226,7 @@ def direction_swap(
     source: PyTree,
     site: str,
     directions: Float[Array, "k d"] | Float[Array, " d"],
-) -> Effect:
+) -> InterventionResult:
     """h + sum_i d_i d_i'(h_source - h) at a site: source's component, base's rest."""
     _as_many(base, source)
     acts = activations(run, source, site, "source")

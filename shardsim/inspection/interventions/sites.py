@@ -46,7 +46,7 @@ def names(agent: Agent) -> tuple[str, ...]:
     if isinstance(agent.decoder, decoders.ActionDecoder):
         found.append("decoder.hidden")
     found.append("logits")
-    if isinstance(agent.value, value.StagedHead):
+    if isinstance(agent.value, value.GatedHead):
         found += ["value.gates", "value.hidden"]
     return (*found, "value.parts", "value.units", "value")
 
@@ -140,20 +140,20 @@ def _decode(decoder: Any, features: Array, visit: graph.Visit) -> Array:
 
 
 def _evaluate(head: Any, features: Array, context: Array, visit: graph.Visit) -> Array:
-    if isinstance(head, value.StagedHead):
+    if isinstance(head, value.GatedHead):
         gates = visit("value.gates", head.gates(features, context))
         hidden = visit("value.hidden", head.activations(features))
         out = heads.assemble(hidden, head.kernel[...], head.bias[...], gates)
     else:
         out = head(features, context)
         visit.sites["value.gates"] = out.gates
-    parts = visit("value.parts", out.parts)
+    parts = visit("value.parts", out.shard_values)
     if "value.parts" in visit.patches:
         out = _with_parts(out, parts, head.owners)
     units = visit("value.units", out.units)
     if "value.units" in visit.patches:
         out = _with_units(out, units, head.owners)
-        visit.sites["value.parts"] = out.parts
+        visit.sites["value.parts"] = out.shard_values
     return visit("value", out.value)
 
 
@@ -161,10 +161,10 @@ def _with_parts(
     out: value.ValueOutput, parts: Array, owners: Array
 ) -> value.ValueOutput:
     """The same V with other parts; the last unit of each takes the difference up."""
-    count = len(out.parts)
+    count = len(out.shard_values)
     last = jax.ops.segment_max(jnp.arange(len(owners)), owners, count)
-    moved = out.units.at[last].add(out.gates * (parts - out.parts))
-    differs = graph.differ(parts, out.parts)
+    moved = out.units.at[last].add(out.gates * (parts - out.shard_values))
+    differs = graph.differ(parts, out.shard_values)
     units = jnp.where(differs, moved, out.units)
     said = jnp.where(differs, jnp.sum(out.gates * parts), out.value)
     return value.ValueOutput(said, parts, out.gates, units)

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from shardsim.inspection import validation
 
 
-class Selectivity(NamedTuple):
+class AblationSelectivity(NamedTuple):
     """The best pairing of parts with contexts, and how much it stands out."""
 
     drop: Float[np.ndarray, "J C"]
@@ -36,7 +36,7 @@ def fit(
     base: Float[np.ndarray, " n"],
     ablated: Float[np.ndarray, "J n"],
     context: Int[np.ndarray, " n"],
-) -> Selectivity:
+) -> AblationSelectivity:
     """The ablation matrix A[j, c] and its score after matching.
 
     Args:
@@ -73,4 +73,4 @@ def fit(
     rest = drop.size - len(rows)
     others = (drop.sum() - drop[rows, columns].sum()) / rest if rest else np.nan
     score = float((own - others) / own) if own > 0 else float("nan")
-    return Selectivity(drop, part, score)
+    return AblationSelectivity(drop, part, score)

@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
-from shardsim.inspection import validation
-from shardsim.inspection.truth import pairs
+from shardsim.inspection import arrays, validation
 
 
 class DictionaryGap(NamedTuple):
@@ -83,7 +82,7 @@ def fit(
     validation.sized("stack", stack)
     rows = validation.wide(stack)
     # the loss has no unit, but fourth powers of what is short would be 0
-    rows = rows / pairs.or_one(jnp.abs(rows).max())
+    rows = rows / arrays.or_one(jnp.abs(rows).max())
     power = jnp.square(rows).sum()
     if not isinstance(power, jax.core.Tracer) and not power > 0:
         raise ValueError("stack: got only zeros; allowed: rows of some length")

@@ -42,10 +42,10 @@ class Sizes(NamedTuple):
 
 def shard_sizes(features: int, counts: Sequence[int], width: int) -> Sizes:
     """Softmax-gated shards, `width` units each; only their number grows."""
-    heads = [value.Sharded(shards=k) for k in counts]
+    heads = [value.Sharded(num_shards=k) for k in counts]
     sizes = [value.count_parameters(head, features, 1, width) for head in heads]
     return Sizes(
-        value.Sharded(shards=max(counts)),
+        value.Sharded(num_shards=max(counts)),
         width,
         jnp.full(len(heads), width),
         jnp.asarray(counts),
@@ -87,7 +87,7 @@ def _cut(
     if isinstance(head, value.Sharded):
         bias = state["gate"]["bias"]
         bias.set_value(
-            jnp.where(jnp.arange(head.shards) < rank, bias[...], SHUT).astype(
+            jnp.where(jnp.arange(head.num_shards) < rank, bias[...], SHUT).astype(
                 bias[...].dtype
             )
         )
@@ -96,7 +96,7 @@ def _cut(
     units = (jnp.arange(hidden.shape[1]) < width).astype(hidden[...].dtype)
     layers: list[tuple[str, Array, Array | None]] = [("hidden", units, None)]
     if isinstance(head, value.FiLM):
-        codes = (jnp.arange(head.modulators) < rank).astype(units.dtype)
+        codes = (jnp.arange(head.rank) < rank).astype(units.dtype)
         layers += [("code", codes, None)]
         layers += [(name, units, codes) for name in ("scale", "shift")]
     for name, outputs, inputs in layers:

@@ -20,11 +20,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.optimize
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.agents import value
 from shardsim.inspection import validation
-from shardsim.inspection.shards import distillation, refits
+from shardsim.inspection.shards import distillation
 
 
 class Curve(NamedTuple):
@@ -57,7 +58,7 @@ class Recovery(NamedTuple):
     found: Bool[Array, ""]
     """The knee lies above 1 and before the last count; there shards beat the network by
     more than `tolerance`, lose to FiLM by no more than it, and come back (`stability`
-    at least `refits.SAME`)."""
+    at least `SAME`)."""
     stability: Float[Array, " Z"]
     """Mean correlation of matched contributions between the best restart and the others
     of the better half (by `train`), weighted by their sd; 1 if the same shards come
@@ -206,7 +207,7 @@ def _families(
     """Shards, and the two controls at the size of each."""
     shards = distillation.shard_sizes(features, counts, width)
     networks = [value.MLP() for _ in counts]
-    films = [value.FiLM(modulators=k) for k in counts]
+    films = [value.FiLM(rank=k) for k in counts]
     return [
         shards,
         distillation.matched_sizes(features, networks, [1] * len(counts), shards),
@@ -250,13 +251,13 @@ def _result(
     near = shards.best >= shards.best.max() - tolerance
     at = int(jnp.argmax(near))
     stability = jnp.asarray(
-        refits.stability(counts, fitted, shards.train, rows[tested])
+        restart_stability(counts, fitted, shards.train, rows[tested])
     )
     found = (
         (1 < counts[at] < counts[-1])
         & (shards.best[at] > network.best[at] + tolerance)
         & (shards.best[at] > film.best[at] - tolerance)
-        & (stability[at] >= refits.SAME)
+        & (stability[at] >= SAME)
     )
     graph, states = fitted
     restarts = shards.train.shape[1]
@@ -264,7 +265,7 @@ def _result(
     chosen = jax.tree.map(lambda leaf: leaf[best], states)
     _, gates, parts = distillation.ask(graph, chosen, rows)
     parts = unit[0] + unit[1] * parts
-    share = [refits.entropies(g, k) for g, k in zip(gates, counts, strict=True)]
+    share = [gate_entropies(g, k) for g, k in zip(gates, counts, strict=True)]
     inside, usage = (jnp.stack(column) for column in zip(*share, strict=True))
     return Recovery(
         jnp.asarray(counts),
@@ -283,3 +284,62 @@ def _result(
         parts,
         jnp.asarray(tested),
     )
+
+
+COMPARED = 4_000
+"""Held-out rows in which restarts are compared."""
+
+
+SAME = 0.9
+"""Stability from which restarts have found the same shards."""
+
+
+def gate_entropies(gates: Float[Array, "n K"], count: int) -> tuple[Array, Array]:
+    """Entropy of the gates in a row, and of their mean, over log K."""
+
+    def entropy(g: Array) -> Array:
+        return -jnp.where(g > 0, g * jnp.log(jnp.where(g > 0, g, 1.0)), 0.0).sum(-1)
+
+    scale = float(np.log(count)) if count > 1 else 1.0
+    return entropy(gates).mean() / scale, entropy(gates.mean(axis=0)) / scale
+
+
+def restart_stability(
+    counts: Sequence[int],
+    fitted: tuple[Any, Any],
+    train: Float[Array, "Z R"],
+    rows: Float[Array, "n d"],
+) -> list[float]:
+    """Mean `matched_correlation` of the best restart with the better half, by count.
+
+    NaN for a single restart.
+    """
+    _, gates, parts = distillation.ask(*fitted, rows[:COMPARED])
+    said = np.asarray(gates * parts)
+    said = said.reshape(*train.shape, *said.shape[1:])
+    half = max(2, (train.shape[1] + 1) // 2)
+    agreed = []
+    for size, count in enumerate(counts):
+        order = np.argsort(-np.asarray(train[size]))[:half]
+        first, *others = (said[size, r, :, :count] for r in order)
+        agreed.append(
+            float(np.mean([matched_correlation(first, o) for o in others] or [np.nan]))
+        )
+    return agreed
+
+
+def matched_correlation(
+    one: Float[np.ndarray, "n K"], two: Float[np.ndarray, "n K"]
+) -> float:
+    """Mean correlation of contributions under the best matching of parts.
+
+    Weighted by the sd of `one`, so that dead parts don't count; constants that one part
+    can hand to another don't either. 1 for the same parts in any order.
+    """
+    one, two = one - one.mean(axis=0), two - two.mean(axis=0)
+    size = np.sqrt(np.square(one).mean(axis=0)), np.sqrt(np.square(two).mean(axis=0))
+    scale = np.outer(*size)
+    alike = (one.T @ two) / len(one) / np.where(scale > 0, scale, 1)
+    pair = scipy.optimize.linear_sum_assignment(-alike * size[0][:, None])
+    total = size[0].sum()
+    return float((alike[pair] * size[0]).sum() / total) if total > 0 else 1.0

@@ -15,7 +15,7 @@ from jax.scipy import special
 from jaxtyping import Array, Float, Int, Key
 
 from shardsim.inspection import validation
-from shardsim.inspection.tails import families, fitting, mixtures
+from shardsim.inspection.tails import families, fitting
 from shardsim.inspection.tails.families import Sample, Scalar
 
 FAMILIES = (
@@ -73,7 +73,7 @@ def fits(
         fitting.generalised,
     )
     found = [fit(x, weights) for fit in fitters[:count]]
-    mixed = mixtures.fit_to(x, count - 4, weights) if count > 5 else ()
+    mixed = fitting.fit_mixture_to(x, count - 4, weights) if count > 5 else ()
     return (*found, *mixed)
 
 

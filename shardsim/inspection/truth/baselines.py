@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 from shardsim.inspection.truth import pairs
 
 SQUARINGS = 40
@@ -45,7 +45,7 @@ def top_direction(
       semidefinite: that no eigenvalue is negative is known, and nothing is shifted.
     """
     scale = jnp.max(jnp.sum(jnp.abs(matrix), axis=1))
-    scaled = matrix / pairs.or_one(scale)
+    scaled = matrix / arrays.or_one(scale)
     if not semidefinite:
         own = jnp.diagonal(scaled)
         least = jnp.min(own + jnp.abs(own) - jnp.sum(jnp.abs(scaled), axis=1))
@@ -54,10 +54,10 @@ def top_direction(
 
     def square(_: Array, power: Array) -> Array:
         power = power @ power
-        return power / pairs.or_one(jnp.max(jnp.abs(power)))
+        return power / arrays.or_one(jnp.max(jnp.abs(power)))
 
     power = jax.lax.fori_loop(0, SQUARINGS, square, scaled)
-    found = pairs.unit(power[:, jnp.argmax(jnp.diagonal(power))])
+    found = arrays.unit(power[:, jnp.argmax(jnp.diagonal(power))])
     found = found * jnp.sign(found[jnp.argmax(jnp.abs(found))])
     return jnp.where(scale == 0, 0.0, found)
 
@@ -165,7 +165,7 @@ def _lloyd(x: Array, key: Array, restarts: int, steps: int) -> Array:
         second = (apart[:, 1] < apart[:, 0]).astype(x.dtype)
         share = jnp.stack([1 - second, second])
         count = share.sum(axis=1, keepdims=True)
-        return jnp.where(count == 0, centres, share @ x / pairs.or_one(count))
+        return jnp.where(count == 0, centres, share @ x / arrays.or_one(count))
 
     def run(key: Array) -> tuple[Array, Array]:
         start = x[jax.random.choice(key, n, (2,), replace=False)]
@@ -174,7 +174,7 @@ def _lloyd(x: Array, key: Array, restarts: int, steps: int) -> Array:
 
     centres, inertia = jax.vmap(run)(jax.random.split(key, restarts))
     best = centres[jnp.argmin(inertia)]
-    return pairs.unit(best[0] - best[1])
+    return arrays.unit(best[0] - best[1])
 
 
 def logistic(
@@ -205,7 +205,7 @@ def logistic(
 @partial(jax.jit, static_argnames="steps")
 def _newton(x: Array, label: Array, penalty: float, steps: int) -> Array:
     n, d = x.shape
-    x = x / pairs.or_one(pairs.spread(x))
+    x = x / arrays.or_one(pairs.spread(x))
     x = jnp.where(label[:, None], x, -x)
     sizes = jnp.asarray([1.0, 0.5, 0.25, 0.0625, 0.0], x.dtype)
 
@@ -224,7 +224,7 @@ def _newton(x: Array, label: Array, penalty: float, steps: int) -> Array:
 
     w = jax.lax.fori_loop(0, steps, step, jnp.zeros(d, x.dtype))
     small = 64 * jnp.finfo(x.dtype).eps
-    return jnp.where(jnp.linalg.norm(w) <= small, 0.0, pairs.unit(w))
+    return jnp.where(jnp.linalg.norm(w) <= small, 0.0, arrays.unit(w))
 
 
 def random_directions(
@@ -232,4 +232,4 @@ def random_directions(
 ) -> Float[Array, "count d"]:
     """Directions uniform on the sphere: the null for every direction that is found."""
     validation.at_least("count", count, 1)
-    return pairs.unit(jax.random.normal(key, (count, d)))
+    return arrays.unit(jax.random.normal(key, (count, d)))

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from shardsim.inspection import optimizers, validation
+from shardsim.inspection import arrays, optimizers, validation
 from shardsim.inspection.truth import pairs
 
 BATCH = 4096
@@ -258,12 +258,12 @@ def _search(
     restarts, steps, batch = how
     first, second = sides.apply(positive, negative)
     size = jnp.hypot(pairs.spread(first), pairs.spread(second)) / jnp.sqrt(2.0)
-    size = pairs.or_one(size.astype(first.dtype))
+    size = arrays.or_one(size.astype(first.dtype))
 
     def direction(free: Array) -> Array:
         # twice, because the rows found so far are orthogonal only up to rounding
         for _ in range(2):
-            free = pairs.unit(free - (known @ free) @ known)
+            free = arrays.unit(free - (known @ free) @ known)
         return free
 
     def logits(
@@ -280,7 +280,7 @@ def _search(
         return loss(*logits(probe, first[pick], second[pick]))
 
     drawn = jax.random.normal(key, (restarts, first.shape[1]), first.dtype)
-    starts = (pairs.unit(drawn), jnp.zeros(restarts, first.dtype))
+    starts = (arrays.unit(drawn), jnp.zeros(restarts, first.dtype))
     ends = jax.vmap(lambda start: optimizers.adam(objective, start, steps, rate))(
         starts
     )

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 from shardsim.inspection.truth import baselines, ccs, pairs
 
 METHODS = ("CCS", "principal", "k-means", "logistic", "mean difference")
@@ -83,7 +83,7 @@ def mean_difference(
 ) -> Float[Array, " d"]:
     """Mean of the differences, each turned to point from false to true; unit length."""
     turned = jnp.where(label[:, None], differences, -differences)
-    return pairs.unit(turned.mean(axis=0))
+    return arrays.unit(turned.mean(axis=0))
 
 
 def accuracies(

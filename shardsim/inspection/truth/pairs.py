@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Key
 
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 
 Normalise = Literal["none", "mean", "mean+scale"]
 
@@ -119,24 +119,14 @@ def learn_sides(
     return Sides(
         first,
         second,
-        or_one(spread(positive - first[None])),
-        or_one(spread(negative - second[None])),
+        arrays.or_one(spread(positive - first[None])),
+        arrays.or_one(spread(negative - second[None])),
     )
 
 
 def spread(x: Float[Array, "n d"]) -> Float[Array, ""]:
     """sqrt(mean x^2), over samples and features."""
     return jnp.sqrt(jnp.mean(jnp.square(x)))
-
-
-def or_one(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """x, and 1 where it is 0: what to divide by."""
-    return jnp.where(x == 0, 1.0, x)
-
-
-def unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
-    """x / |x| along the last axis; zeros stay zeros."""
-    return x / or_one(jnp.linalg.norm(x, axis=-1, keepdims=True))
 
 
 def from_values(

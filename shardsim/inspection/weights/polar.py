@@ -21,11 +21,11 @@ from shardsim.inspection import validation
 class SquareParts(NamedTuple):
     """Turn, stretch and shear of M."""
 
-    turn: Float[np.ndarray, "*N d d"]
+    rotation: Float[np.ndarray, "*N d d"]
     """Q of M = Q P. On directions that M kills Q is 0, so that it is unique."""
     stretch: Float[np.ndarray, "*N d d"]
     """P = (M^T M)^(1/2)."""
-    turned: Float[np.ndarray, "*N"]
+    rotation_share: Float[np.ndarray, "*N"]
     """||M - P||_F / ||M||_F in [0, 2]: what is left when only the stretch is kept. 0
     for a symmetric M >= 0, 2 sin(a / 2) for a turn of the plane by a, 2 for -1."""
     alignment: Float[np.ndarray, "*N"]
@@ -38,7 +38,7 @@ class SquareParts(NamedTuple):
     """Largest first by size."""
     complex_pairs: Int[np.ndarray, "*N"]
     """Planes that M turns within: conjugate pairs of eigenvalues."""
-    departure: Float[np.ndarray, "*N"]
+    departure_from_normality: Float[np.ndarray, "*N"]
     """(||M||_F^2 - sum |eigenvalue|^2) / ||M||_F^2 in [0, 1]: 0 only if M is normal.
 
     Reference: Henrici, Bounds for iterates, inverses, spectral variation and fields of
@@ -49,8 +49,8 @@ class SquareParts(NamedTuple):
     def summary(self) -> str:
         """Turning, normality and pairs, as means over the stack."""
         return (
-            f"turned {self.turned.mean():.3f}, alignment {self.alignment.mean():.3f}, "
-            f"departure from normal {self.departure.mean():.3f}, "
+            f"turned {self.rotation_share.mean():.3f}, alignment {self.alignment.mean():.3f}, "
+            f"departure from normal {self.departure_from_normality.mean():.3f}, "
             f"{self.complex_pairs.mean():g} complex pairs"
         )
 

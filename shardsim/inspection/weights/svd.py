@@ -53,7 +53,7 @@ class SingularDirections(NamedTuple):
         )
 
 
-class Agreement(NamedTuple):
+class SubspaceOverlap(NamedTuple):
     """How far directions of one matrix are found again in another."""
 
     alone: Float[Array, "*N r"]
@@ -194,7 +194,7 @@ def top_states(
 
 def agreement(
     first: SingularDirections, second: SingularDirections
-) -> tuple[Agreement, Agreement]:
+) -> tuple[SubspaceOverlap, SubspaceOverlap]:
     """Are the directions of one matrix those of another, near-ties as subspaces?
 
     alone[i] = (x_i . y_i)^2; blocks[i] = sum over j in the block of i of (x_i . y_j)^2,
@@ -211,9 +211,9 @@ def agreement(
     validation.shaped("second.writes", second.writes, *first.writes.shape)
     same = first.blocks[..., :, None] == first.blocks[..., None, :]
 
-    def one(x: Array, y: Array) -> Agreement:
+    def one(x: Array, y: Array) -> SubspaceOverlap:
         squared = jnp.square(jnp.einsum("...id,...jd->...ij", x, y))
         alone = jnp.diagonal(squared, axis1=-2, axis2=-1)
-        return Agreement(alone, jnp.where(same, squared, 0.0).sum(axis=-1))
+        return SubspaceOverlap(alone, jnp.where(same, squared, 0.0).sum(axis=-1))
 
     return one(first.reads, second.reads), one(first.writes, second.writes)

@@ -5,6 +5,7 @@ chosen, and in which colour. Each mark has its numbers in `text`, which is shown
 hover and read by screen readers.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
@@ -23,14 +24,16 @@ def rows(data: str = "rows", **properties: Any) -> alt.Chart:
     return alt.Chart(alt.NamedData(name=data), **properties)
 
 
-def sized(
-    chart: alt.LayerChart, height: int = HEIGHT, width: int = WIDTH
+def layered(
+    *layers: alt.Chart | alt.LayerChart,
+    params: Sequence[alt.Parameter] = (),
+    width: int = WIDTH,
+    height: int = HEIGHT,
 ) -> alt.LayerChart:
-    """The chart with its axes inside of a size."""
+    """Charts on top of each other, with their axes inside of a size."""
+    chart: Any = alt.layer(*layers).add_params(*params)
     sizes = alt.AutoSizeParams(type="fit", contains="padding")
-    sized: alt.LayerChart = chart.properties(
-        width=width, height=height, autosize=sizes
-    )
+    sized: alt.LayerChart = chart.properties(width=width, height=height, autosize=sizes)
     return sized
 
 

@@ -183,13 +183,15 @@ def _drawn(
     beside = [{"y": (i + 0.5) * side, "name": name} for i, name in enumerate(rows)]
     layers = [
         _data(images)
-        .mark_image(
-            aspect=False, align="left", baseline="top", width=wide, height=high
-        )
+        .mark_image(aspect=False, align="left", baseline="top", width=wide, height=high)
         .encode(x, y, url="url:N"),
         _data(moves)
         .mark_point(
-            shape=ARROW, filled=True, fill="white", stroke="black", strokeWidth=0.4,
+            shape=ARROW,
+            filled=True,
+            fill="white",
+            stroke="black",
+            strokeWidth=0.4,
             opacity=1,
         )
         .encode(
@@ -200,8 +202,13 @@ def _drawn(
         ),
         _data(names)
         .mark_point(
-            shape="M-1,-0.8L1,-0.8L1,0.8L-1,0.8Z", filled=True, fill="white",
-            stroke="#777777", strokeWidth=0.5, size=130, opacity=1,
+            shape="M-1,-0.8L1,-0.8L1,0.8L-1,0.8Z",
+            filled=True,
+            fill="white",
+            stroke="#777777",
+            strokeWidth=0.5,
+            size=130,
+            opacity=1,
         )
         .encode(x, y),
         _data(names)
@@ -218,9 +225,11 @@ def _drawn(
             for (name, scale), channel in zip(scales.items(), _CHANNELS, strict=False)
         ),
     ]
-    return alt.layer(*layers).properties(
-        width=across * cell, height=down * cell
-    ).resolve_legend(color="independent")
+    return (
+        alt.layer(*layers)
+        .properties(width=across * cell, height=down * cell)
+        .resolve_legend(color="independent")
+    )
 
 
 _CHANNELS = (alt.Fill, alt.Stroke)
@@ -234,7 +243,9 @@ def _bar(name: str, scale: Scale, channel: Any) -> alt.Chart:
         "value:Q",
         title=name,
         scale=alt.Scale(domain=domain, range=list(scale.stops)),
-        legend=alt.Legend(type="gradient", gradientLength=130, gradientOpacity=1, tickCount=5),
+        legend=alt.Legend(
+            type="gradient", gradientLength=130, gradientOpacity=1, tickCount=5
+        ),
     )
     key = "fill" if channel is alt.Fill else "stroke"
     return _data([]).mark_point(filled=key == "fill").encode(**{key: colour})

@@ -49,13 +49,11 @@ def metric() -> alt.LayerChart:
     zone = (
         base.rows("steps", name="zone")
         .transform_calculate(left="datum.step - 0.5", right="datum.step + 0.5")
-        .mark_rect(
-            color=theme.colour("soft"), opacity=0, cursor="pointer", clip=True
-        )
+        .mark_rect(color=theme.colour("soft"), opacity=0, cursor="pointer", clip=True)
         .encode(alt.X("left:Q"), x2="right:Q", **base.HOVER)
     )
     params = (alt.param(name="step", value=0), alt.param(name="updates", value=[]))
-    return base.sized(alt.layer(band, line, now, zone).add_params(*params))
+    return base.layered(band, line, now, zone, params=params)
 
 
 def training(
@@ -96,7 +94,7 @@ def training(
     errors = axis.mean_and_range(
         curves, "value error", "RMS error of V / SD of V*", half, None
     )
-    rows = [alt.hconcat(alt.layer(returns, goal), errors)]
+    rows: list[Any] = [alt.hconcat(alt.layer(returns, goal), errors)]
     if any(has_shards(curve) for curve in curves.values()):
         rows.append(axis.shards_in_use(curves, width - 80))
     return alt.vconcat(*rows)
@@ -121,9 +119,7 @@ class _Updates:
             "update:Q",
             title=f"updates after update {start}" if start else "updates",
             scale=alt.Scale(type="symlog", constant=1, domain=[0, last], nice=False),
-            axis=alt.Axis(
-                values=[tick for tick in TICKS if tick <= last], format=",d"
-            ),
+            axis=alt.Axis(values=[tick for tick in TICKS if tick <= last], format=",d"),
         )
         self.colour = alt.Color(
             "arm:N",
@@ -131,7 +127,9 @@ class _Updates:
             scale=alt.Scale(
                 domain=arms, range=[theme.arm_colour(arm, arms) for arm in arms]
             ),
-            legend=alt.Legend(symbolType="stroke", symbolStrokeWidth=2, symbolOpacity=1, orient="top"),
+            legend=alt.Legend(
+                symbolType="stroke", symbolStrokeWidth=2, symbolOpacity=1, orient="top"
+            ),
         )
 
     def mean_and_range(
@@ -142,9 +140,7 @@ class _Updates:
         width: int,
         domain: list[float] | None,
     ) -> alt.LayerChart:
-        found = {
-            arm: np.asarray(curve[name], float) for arm, curve in curves.items()
-        }
+        found = {arm: np.asarray(curve[name], float) for arm, curve in curves.items()}
         low = min(0.0, *(float(np.nanmin(y, initial=0.0)) for y in found.values()))
         scale = (
             alt.Scale(zero=True)
@@ -221,13 +217,18 @@ class _Updates:
             chart = alt.Chart(alt.InlineData([border]))
             rule = chart.mark_rule(color=theme.colour("soft"))
             name = chart.mark_text(
-                angle=270, dx=4 if turn % 2 == 0 else -4, dy=-5, fontSize=9,
+                angle=270,
+                dx=4 if turn % 2 == 0 else -4,
+                dy=-5,
+                fontSize=9,
                 align="left" if turn % 2 == 0 else "right",
                 color=theme.colour("soft"),
             )
             edge = alt.value("height") if turn % 2 == 0 else alt.value(0)
             layers += [rule.encode(self.x), name.encode(self.x, y=edge, text="phase:N")]
-        return alt.layer(*layers)
+        whole: Any = alt.layer(*layers)
+        bordered: alt.LayerChart = whole
+        return bordered
 
 
 def _number(x: float) -> float | None:

@@ -49,7 +49,7 @@ def agreement() -> alt.LayerChart:
         alt.param(name="centres", value=[]),
         alt.param(name="span", value=1),
     )
-    return base.sized(alt.layer(cells).add_params(*params), height=250)
+    return base.layered(cells, params=params, height=250)
 
 
 def by_seed() -> alt.HConcatChart:
@@ -136,4 +136,4 @@ def convergence() -> alt.LayerChart:
         )
     )
     params = (base.chosen_seed(), alt.param(name="low", value=0.95))
-    return base.sized(alt.layer(threshold, dots).add_params(*params), height=60)
+    return base.layered(threshold, dots, params=params, height=60)

@@ -53,9 +53,7 @@ def svg(
     return _GEOMETRY.sub(lambda found: _LONG.sub(r"\1", found[0]), text)
 
 
-def save(
-    chart: alt.TopLevelMixin, path: Path, scheme: theme.Scheme = "light"
-) -> None:
+def save(chart: alt.TopLevelMixin, path: Path, scheme: theme.Scheme = "light") -> None:
     """Write the chart as SVG, PNG or PDF, or as its Vega-Lite specification (JSON).
 
     Raises:
@@ -70,11 +68,10 @@ def save(
         path.write_text(json.dumps(spec, indent=1) + "\n")
     else:
         paper = {**spec, "background": theme.PALETTES[scheme]["card"]}
-        convert = {
-            ".png": functools.partial(vl_convert.vegalite_to_png, scale=RESOLUTION),
-            ".pdf": vl_convert.vegalite_to_pdf,
-        }[path.suffix]
-        path.write_bytes(convert(paper))
+        if path.suffix == ".png":
+            path.write_bytes(vl_convert.vegalite_to_png(paper, scale=RESOLUTION))
+        else:
+            path.write_bytes(vl_convert.vegalite_to_pdf(paper))
 
 
 def compiled(chart: alt.TopLevelMixin, size: int = 10) -> dict[str, Any]:

@@ -31,4 +31,4 @@ def reach() -> alt.LayerChart:
                 x, y, **base.HOVER
             ),
         ]
-    return base.sized(alt.layer(*layers).add_params(base.side_colour()))
+    return base.layered(*layers, params=[base.side_colour()])

@@ -1,5 +1,7 @@
 """What switching a shard off does to the expected return."""
 
+from typing import Any
+
 import altair as alt
 
 from shardsim.reports.charts import base, theme
@@ -43,6 +45,8 @@ def effects() -> alt.LayerChart:
         .mark_point(filled=True, size=36, opacity=1)
         .encode(x, shard, yOffset=offset, color=colour, **base.HOVER)
     )
-    return alt.layer(zero, interval, dots).properties(
+    chart: Any = alt.layer(zero, interval, dots)
+    sized: alt.LayerChart = chart.properties(
         width=260, height=alt.Step(ROW, **{"for": "position"})
     )
+    return sized

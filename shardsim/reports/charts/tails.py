@@ -49,7 +49,7 @@ def density() -> alt.LayerChart:
         .mark_line(strokeWidth=1.8, clip=True)
         .encode(_values(), y, color=colour, strokeDash=dash)
     )
-    return base.sized(alt.layer(bars, fits), height=HEIGHT, width=WIDTH)
+    return base.layered(bars, fits, height=HEIGHT, width=WIDTH)
 
 
 def log_density() -> alt.LayerChart:
@@ -74,7 +74,7 @@ def log_density() -> alt.LayerChart:
         .mark_point(color=theme.colour("soft"), filled=True, size=24, clip=True)
         .encode(_values(), y, **base.HOVER)
     )
-    return base.sized(alt.layer(fits, dots), height=HEIGHT, width=WIDTH)
+    return base.layered(fits, dots, height=HEIGHT, width=WIDTH)
 
 
 def quantiles() -> alt.LayerChart:
@@ -83,22 +83,20 @@ def quantiles() -> alt.LayerChart:
     Rows: `rows` (fitted, observed, family).
     """
     colour, dash = _family()
-    ends = {"domain": [-QUANTILE, QUANTILE]}
+    ends = alt.Scale(domain=[-QUANTILE, QUANTILE])
     x = alt.X(
         "fitted:Q",
         title="quantile of the fit",
-        scale=alt.Scale(**ends),
+        scale=ends,
         axis=alt.Axis(tickCount=4),
     )
     y = alt.Y(
         "observed:Q",
         title="quantile of V",
-        scale=alt.Scale(**ends),
+        scale=ends,
         axis=alt.Axis(tickCount=4),
     )
-    corners = [
-        {"fitted": end, "observed": end} for end in (-QUANTILE, QUANTILE)
-    ]
+    corners = [{"fitted": end, "observed": end} for end in (-QUANTILE, QUANTILE)]
     diagonal = (
         alt.Chart(alt.InlineData(corners))
         .mark_line(color=theme.colour("line"), strokeWidth=1)
@@ -109,4 +107,4 @@ def quantiles() -> alt.LayerChart:
         .mark_line(strokeWidth=1.8, clip=True)
         .encode(x, y, color=colour, strokeDash=dash)
     )
-    return base.sized(alt.layer(diagonal, lines), height=HEIGHT, width=WIDTH)
+    return base.layered(diagonal, lines, height=HEIGHT, width=WIDTH)

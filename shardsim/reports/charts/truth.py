@@ -46,4 +46,4 @@ def restarts() -> alt.LayerChart:
         )
     )
     params = (base.chosen_seed(), base.side_colour())
-    return base.sized(alt.layer(band, constant, labelled, dots).add_params(*params))
+    return base.layered(band, constant, labelled, dots, params=params)

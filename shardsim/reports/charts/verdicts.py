@@ -113,10 +113,10 @@ def _effects(
     dots = data.mark_point(filled=True, size=46, opacity=1).encode(
         x, y, color=colour, shape=shape
     )
-    chart = alt.layer(band, zero, interval, dots).properties(
-        width=width, height=34 * len(names)
-    )
-    return chart.properties(title=title) if title else chart
+    chart: Any = alt.layer(band, zero, interval, dots)
+    named = chart.properties(title=title) if title else chart
+    sized: alt.LayerChart = named.properties(width=width, height=34 * len(names))
+    return sized
 
 
 def seeds(
@@ -197,9 +197,11 @@ def _strip(
     mean = own.mark_tick(thickness=1.5, size=10).encode(
         alt.X("estimate:Q"), y, color=colour
     )
-    return alt.layer(dots, crosses, interval, mean).properties(
+    chart: Any = alt.layer(dots, crosses, interval, mean)
+    sized: alt.LayerChart = chart.properties(
         title=name, width=width, height=18 * len(names) + 12
     )
+    return sized
 
 
 def _rows(names: Sequence[str]) -> alt.Y:

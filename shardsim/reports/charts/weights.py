@@ -29,12 +29,12 @@ def spectrum() -> alt.LayerChart:
         legend=None,
         scale=alt.Scale(domain=["V", "D"], range=[[1, 0], [4, 3]]),
     )
-    line = base.rows().mark_line(color=side, strokeWidth=2).encode(
-        x, y, strokeDash=dash
+    line = (
+        base.rows().mark_line(color=side, strokeWidth=2).encode(x, y, strokeDash=dash)
     )
     dots = (
         base.rows(name="values")
         .mark_point(color=side, filled=True, size=16, opacity=1)
         .encode(x, y, detail="network:N", **base.HOVER)
     )
-    return base.sized(alt.layer(line, ties, dots).add_params(base.side_colour()))
+    return base.layered(line, ties, dots, params=[base.side_colour()])

@@ -57,7 +57,7 @@ def record(inputs: PageInputs, side: Side, levels: Any) -> Activations:
     return Activations(last, features, np.asarray(context), finite)
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def encode(world: Any, encoders: Any, levels: Any) -> tuple[Array, Array]:
     """E's features [N, L, S, D] and the context input [L, S, C] in all states."""
 
@@ -117,7 +117,7 @@ def _labels(
     return (optimal > np.median(optimal)).astype(np.int32), "V* above its median"
 
 
-@jit.program
+@jit.jit
 def _values(
     value: Any, features: Float[Array, "B M X D"], context: Float[Array, "B M X C"]
 ) -> Float[Array, "B M X"]:
@@ -148,7 +148,7 @@ def values(
     return np.concatenate(blocks)
 
 
-@jit.program
+@jit.jit
 def logits(
     decoders: Any, features: Float[Array, "N B M S D"]
 ) -> Float[Array, "N B M S A"]:
@@ -167,7 +167,7 @@ def of_seed(tree: Any, seed: int) -> Any:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[seed], tree)
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def positions(world: Any, level: Any) -> Int[Array, "S 2"]:
     """Row and column of the agent in every state of a level."""
     return jax.vmap(world.position)(world.states(level))

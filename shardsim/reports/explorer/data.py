@@ -104,7 +104,7 @@ def _side(context: base.PanelContext, computed: dict[str, Any]) -> records.SideD
     side = context.side
     head = configs.to_dict(side.arm.head)
     features = side.config.agent.encoder.features
-    contexts = side.config.world.num_contexts
+    contexts = side.config.env.num_contexts
     outputs = forward.in_mazes(context.predictions, context.mazes)
     return records.SideData(
         arm=side.arm.name,

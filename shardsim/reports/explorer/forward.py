@@ -97,9 +97,7 @@ def lay_out(inputs: PageInputs, condition: battery.Condition) -> Mazes:
         table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], condition.table)
         drawn = _drawn(position, condition.reachable[m], int(table.start), walls)
         rows.append((walls, position, table, drawn))
-    stored = [
-        _with_successors(drawn, table.successor) for _, _, table, drawn in rows
-    ]
+    stored = [_with_successors(drawn, table.successor) for _, _, table, drawn in rows]
     most = max(len(states) for states in stored)
     out = [_maze(row, states, most) for row, states in zip(rows, stored, strict=True)]
     stacked = {key: np.stack([one[key] for one in out]) for key in out[0]}
@@ -108,7 +106,7 @@ def lay_out(inputs: PageInputs, condition: battery.Condition) -> Mazes:
     return Mazes(**stacked, optimal=np.stack(optimal))
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def _places(world: Any, mazes: Any) -> tuple[Array, Array]:
     def one(level: Any) -> tuple[Array, Array]:
         return jax.vmap(world.position)(world.states(level)), world.walls(level)
@@ -173,7 +171,7 @@ def predict(inputs: PageInputs, side: Side, levels: Any) -> Predictions:
     )
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def _forward(world: Any, networks: Any, levels: Any) -> tuple[Array, ...]:
     def state(networks: Any, seen: Array, context: Array) -> tuple[Array, ...]:
         features = networks.encoder(seen)
@@ -208,12 +206,10 @@ def in_mazes(predictions: Predictions, mazes: Mazes) -> MazePredictions:
 
 
 def policy(
-    predictions: Predictions, condition: battery.Condition, acting: battery.Judged
+    predictions: Predictions, condition: battery.Condition, acting: battery.ActingRule
 ) -> Float[np.ndarray, "C N L S A"]:
     """Action probabilities of the agents."""
-    return battery.policy(
-        predictions.value, predictions.log_decoder, condition, acting
-    )
+    return battery.policy(predictions.value, predictions.log_decoder, condition, acting)
 
 
 def rewards_by_source(
@@ -223,7 +219,7 @@ def rewards_by_source(
     return np.asarray(_sources(world, level, params))
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def _sources(world: Any, level: Any, params: Any) -> Array:
     def one(state: Any, action: Array) -> Array:
         return world.step(None, state, action, params).info["rewards"]

@@ -13,10 +13,10 @@ import numpy as np
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
 from shardsim.core import dynamic_programming
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, load
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import run_folder, snapshots
-from shardsim.training import loop, phases, standalone
+from shardsim.training import arms, phases
 from shardsim.training.arms import size_arms
 from shardsim.training.standalone import Training
 
@@ -30,7 +30,7 @@ class Side:
 
     folder: Path
     config: Experiment | Training
-    arm: loop.Arm
+    arm: arms.Arm
     updates: tuple[int, ...]
     """Of each checkpoint, C of them."""
     networks: agents.Agent
@@ -41,7 +41,7 @@ class Side:
         return self.config.train.num_seeds
 
     @property
-    def acts(self) -> battery.Judged:
+    def acts(self) -> battery.ActingRule:
         """How it acts in training: returns are of it."""
         return _acts(self.config)
 
@@ -61,12 +61,12 @@ class PageInputs:
     sides: tuple[Side, ...]
     conditions: dict[str, battery.Condition]
     mazes: tuple[Maze, ...]
-    how: battery.Judged
+    how: battery.ActingRule
     """How both are looked at acting."""
 
     @property
     def world(self) -> Any:
-        return self.sides[0].config.world
+        return self.sides[0].config.env
 
     @property
     def first(self) -> battery.Condition:
@@ -92,23 +92,23 @@ def gather(
       RunError: an arm or a snapshot that is not there, a grid, worlds that differ or
         whose states can't be listed.
     """
-    found = [standalone.load(run_folder.find(folder)) for folder in folders]
+    found = [load.load(run_folder.open_run(folder)) for folder in folders]
     for folder, config in zip(folders, found, strict=True):
-        if config.train.grid:
+        if config.train.sweep:
             raise run_folder.RunError(
                 f"{folder}: train.grid: got values; allowed: none on a page, whose "
                 "unit is the seed"
             )
-    world = found[0].world
+    world = found[0].env
     try:
-        dynamic_programming.listable(world)  # type: ignore[arg-type]
+        dynamic_programming.check_enumerable(world)  # type: ignore[arg-type]
     except (ValueError, AttributeError):
         raise run_folder.RunError(
             f"{folders[0]}: got world {world.kind!r}; allowed: a world whose states "
             "can be listed"
         ) from None
-    if len(found) == 2 and found[1].world != world:
-        differ = ", ".join(configs.diff(world, found[1].world))
+    if len(found) == 2 and found[1].env != world:
+        differ = ", ".join(configs.diff(world, found[1].env))
         raise run_folder.RunError(
             f"{folders[1]}: got a world that differs in {differ}; allowed: two runs in "
             "one world"
@@ -127,13 +127,13 @@ def gather(
     return PageInputs(sides, conditions, _mazes(conditions, mazes), how)
 
 
-def _acts(config: Experiment | Training) -> battery.Judged:
-    train, steps = config.train, config.world.max_steps
-    return battery.judged(train.acting, train.discount, steps)
+def _acts(config: Experiment | Training) -> battery.ActingRule:
+    train, steps = config.train, config.env.max_steps
+    return battery.acting_rule(train.action_selection, train.discount, steps)
 
 
-def _how(config: Experiment | Training) -> battery.Judged:
-    return config.looked_at if isinstance(config, Experiment) else _acts(config)
+def _how(config: Experiment | Training) -> battery.ActingRule:
+    return config.evaluation_acting if isinstance(config, Experiment) else _acts(config)
 
 
 def _named(
@@ -159,7 +159,7 @@ def _usual(found: list[Any]) -> list[str]:
     for config in found:
         if isinstance(config, Experiment):
             contrast = config.omnibus.contrast
-            pair = [contrast.against, contrast.arm]
+            pair = [contrast.baseline, contrast.arm]
         else:
             trained = [name for name, arm in config.arms.items() if arm.trained]
             pair = trained[:2]
@@ -196,7 +196,7 @@ def _thinned(files: list[Path], most: int | None) -> list[Path]:
 def _side(
     folder: Path, config: Experiment | Training, name: str, files: list[Path]
 ) -> Side:
-    (arm,) = size_arms({name: config.arms[name]}, config.agent, config.world)
+    (arm,) = size_arms({name: config.arms[name]}, config.agent, config.env)
     read = [run_folder.read_arrays(file) for file in files]
     for file, arrays in zip(files, read, strict=True):
         counts = {len(leaf) for leaf in arrays.values()}
@@ -208,7 +208,7 @@ def _side(
     joined = {key: np.concatenate([one[key] for one in read]) for key in read[0]}
     updates = tuple(int(file.stem) for file in files)
     networks = snapshots.population(
-        config.agent, arm.head, arm.width, config.world, joined
+        config.agent, arm.head, arm.width, config.env, joined
     )
     return Side(folder, config, arm, updates, networks)
 
@@ -216,17 +216,17 @@ def _side(
 def _conditions(config: Any, mazes: int) -> dict[str, battery.Condition]:
     """The first conditions of the battery; training alone has one."""
     if isinstance(config, Experiment):
-        wanted = config.battery.conditions
+        wanted = config.evaluation.conditions
         told = config.omnibus.conditions
         order = [next(iter(wanted)), *told, *wanted]
         fields = {name: wanted[name] for name in dict.fromkeys(order)}
-        levels = config.battery
+        levels = config.evaluation
     else:
-        fields, levels = {"training": {}}, battery.BatteryConfig()
+        fields, levels = {"training": {}}, battery.EvaluationConfig()
     return {
         name: battery.build(
-            config.world,
-            phases.altered(config.world, changed).params(),
+            config.env,
+            phases.altered(config.env, changed).params(),
             levels,
             config.train.discount,
         )

@@ -50,7 +50,7 @@ def inspect(
         raise run_folder.RunError(
             f"results: got {results}; allowed: another file than out"
         )
-    found = [run_folder.find(folder) for folder in folders]
+    found = [run_folder.open_run(folder) for folder in folders]
     for field, path in (("out", out), ("results", results)):
         _check_place(field, path, found)
     clock = data.Clock()
@@ -73,7 +73,8 @@ def _check_place(field: str, path: Path, folders: list[Path]) -> None:
         inside = path.resolve().is_relative_to(folder.resolve())
         if (
             inside
-            and path.resolve().relative_to(folder.resolve()).parts[0] in run_folder.OWN
+            and path.resolve().relative_to(folder.resolve()).parts[0]
+            in run_folder.RESERVED_NAMES
         ):
             raise run_folder.RunError(
                 f"{field}: got {path}, which is the run's own; allowed: another file"

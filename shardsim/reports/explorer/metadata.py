@@ -59,8 +59,8 @@ def env(inputs: PageInputs) -> records.Env:
         num_actions=world.num_actions,
         discount=acting.discount,
         temperature=acting.temperature if np.isfinite(acting.temperature) else None,
-        use_decoder=acting.use_prior,
-        acting=acting.told(),
+        use_decoder=acting.use_decoder,
+        acting=acting.describe(),
         tie=curves.TIE,
         reward_sources=list(world.reward_sources),
     )

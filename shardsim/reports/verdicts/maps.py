@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shardsim.core.jit import program
+from shardsim.core.jit import jit
 from shardsim.evaluation import battery, measures
 from shardsim.storage import run_folder
 
@@ -73,7 +73,7 @@ def _moves(evidence: measures.Evidence, level: Any, params: Any) -> np.ndarray:
 
     actions = jnp.arange(env.num_actions)
     each = jax.vmap(jax.vmap(move, in_axes=(None, 0)), in_axes=(0, None))
-    return np.asarray(program(each)(env.states(level), actions))
+    return np.asarray(jit(each)(env.states(level), actions))
 
 
 def _cells(evidence: measures.Evidence, level: Any) -> np.ndarray:
@@ -93,10 +93,12 @@ def _arm(
     evidence: measures.Evidence,
     index: int,
 ) -> dict[str, np.ndarray]:
-    chosen = battery.policy(reading.value, reading.prior, condition, evidence.how)
+    chosen = battery.policy(
+        reading.value, reading.policy_logits, condition, evidence.acting
+    )
     return {
         "value": reading.value[0, index],
         "policy": chosen[0, index],
         "gates": reading.gates[0, index],
-        "parts": reading.parts[0, index],
+        "parts": reading.shard_values[0, index],
     }

@@ -44,7 +44,7 @@ def write(folder: Path) -> Path:
     page = _page(
         results,
         drawn,
-        (folder / run_folder.MARK).read_text(),
+        (folder / run_folder.CONFIG_FILE).read_text(),
         run_folder.read_json(folder / "provenance.json"),
     )
     run_folder.write_text(folder / "report.html", page)

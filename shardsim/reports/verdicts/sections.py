@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from shardsim.core import config
-from shardsim.evaluation import sentences
 from shardsim.reports.verdicts import html
 from shardsim.training.arms import ArmConfig
 
@@ -218,7 +217,7 @@ def arms(results: Mapping[str, Any]) -> str:
         if tau is not None
         else "V takes no part in acting."
     )
-    steered = sentences.looked_at(results) + steered
+    steered = describe_acting(results) + steered
     return (
         "<h2>Arms</h2>"
         + html.table(
@@ -290,4 +289,19 @@ def origin(
         "<h2>Where this comes from</h2>"
         f'<p class="note">{html.text("; ".join(facts))}</p>'
         f"<details><summary>config.yaml</summary><pre>{html.text(config)}</pre></details>"
+    )
+
+
+def describe_acting(results: Mapping[str, Any]) -> str:
+    """By whose acting arms are looked at, where it is not that of training."""
+    acts = results.get("acting", {})  # none in runs of before
+    if len(set(acts.values())) < 2:
+        return ""
+    got = ", ".join(
+        f"{name} {html.share(arm['mean return fraction looked at'])}"
+        for name, arm in results["arms"].items()
+    )
+    return (
+        f"Returns are of the acting of training: {acts['training']}. All else is "
+        f"looked at with {acts['looked at']}, which returns {got}. "
     )

@@ -195,14 +195,14 @@ def test_double_precision():
 def test_slopes_of_a_read_out():
     # V = w . h: J' 2 J = 2 w w'; logits are blind to what moves them alike
     a, b = planted()
-    got = readouts.moment(linear, readouts.squared, a, b)
+    got = readouts.jacobian_moment(linear, readouts.squared, a, b)
     np.testing.assert_allclose(got, 2 * np.outer(W, W), atol=1e-4)
 
     def alike(h):
         return jnp.stack([h[0] + h[1], h[1]])
 
-    got = readouts.moment(alike, readouts.symmetric_kl, a, b)
-    rows, rank = readouts.leading(got, 1)
+    got = readouts.jacobian_moment(alike, readouts.symmetric_kl, a, b)
+    rows, rank = readouts.top_eigenvectors(got, 1)
     assert rank == 1
     assert abs(rows[0, 0]) == pytest.approx(1.0, abs=1e-5)
 

@@ -20,7 +20,7 @@ def product(x):
 
 def head(key):
     """Four gated shards with random read-outs."""
-    made = value.Sharded(shards=4).build(6, 1, 5, nnx.Rngs(0))
+    made = value.Sharded(num_shards=4).build(6, 1, 5, nnx.Rngs(0))
     made.kernel[...] = jax.random.normal(key, (4, 5))
     made.bias[...] = jnp.arange(4.0)
     return made
@@ -69,7 +69,7 @@ def test_attributions_of_shards_add_up_to_that_of_v(key):
 
     def contributions(z):
         out = made(z, context)
-        return out.gates * out.parts
+        return out.gates * out.shard_values
 
     nodes = attribution.midpoint(200)
     parts = attribution.integrated_gradients(contributions, x, jnp.stack(bases), nodes)
@@ -143,7 +143,7 @@ def test_occlusion_of_shards_adds_up(key):
 
     def contributions(z):
         out = made(z, jnp.ones(1))
-        return out.gates * out.parts
+        return out.gates * out.shard_values
 
     parts = attribution.occlusion(contributions, z, without)
     whole = attribution.occlusion(lambda z: made(z, jnp.ones(1)).value, z, without)

@@ -180,15 +180,15 @@ def sharded(kind):
         made = base.assemble(
             seen["value.hidden"], head.kernel[...], head.bias[...], gates
         )
-        return jnp.concatenate([made.parts, made.units])
+        return jnp.concatenate([made.shard_values, made.units])
 
     return head, graph.graph({"value.hidden": hidden, "all": out})
 
 
 @pytest.mark.slow
 def test_built_in_shards_have_no_way_between_them(key):
-    head, run = sharded(value.Sharded(shards=3))
-    owners = reflection.hidden_owners(head.owners, 3)
+    head, run = sharded(value.Sharded(num_shards=3))
+    owners = reflection.hidden_owners(head.unit_shard, 3)
     assert owners.shape == (3, 8)
     assert (owners == jnp.arange(3)[:, None]).all()
     found = reflection.influence(

@@ -101,13 +101,13 @@ def test_interactions_find_the_planted_pair():
 
 @pytest.mark.slow
 def test_values_of_shards_add_up_to_those_of_v(key):
-    head = value.Sharded(shards=3).build(6, 1, 5, nnx.Rngs(0))
+    head = value.Sharded(num_shards=3).build(6, 1, 5, nnx.Rngs(0))
     head.kernel[...] = jax.random.normal(key, (3, 5))
     objects = jax.random.normal(jax.random.key(1), (4, 6))
 
     def outputs(there):
         out = head(jnp.sum(objects * there[:, None], axis=0), jnp.ones(1))
-        return jnp.append(out.gates * out.parts, out.value)
+        return jnp.append(out.gates * out.shard_values, out.value)
 
     worths = shapley.play(lambda s: outputs(s.astype(jnp.float32)), 4)
     found = jax.jit(shapley.exact)(worths)

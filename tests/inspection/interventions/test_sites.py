@@ -16,7 +16,7 @@ from shardsim.inspection.interventions import graph, sites
 BOARD, FEATURES, ACTIONS, CONTEXTS = (3, 3, 2), 6, 4, 2
 HEADS = [
     *(option() for option in typing.get_args(value.Head)),
-    value.Sharded(shards=3, gate="top_k", top=2, aggregation="convex"),
+    value.Sharded(num_shards=3, gate="top_k", top_k=2, aggregation="convex"),
 ]
 
 
@@ -141,7 +141,7 @@ class TestEveryHead:
             gates = (base.sites["value.gates"] != source.sites["value.gates"]).any()
             return sites.run(agent, *state(1), moved if gates else differ)
 
-        planted = isinstance(head, value.Planted)
+        planted = isinstance(head, value.OracleGated)
         whole = ("features", "value.gates") if planted else ("features",)
         same(cut(*whole).outputs, source.outputs)
         same(cut("encoder.1", *whole[1:]).outputs, source.outputs)
@@ -175,7 +175,7 @@ class TestEveryHead:
         )
         # the last unit of the part takes the difference up, and no other
         moved = more.sites["value.units"] != base.sites["value.units"]
-        owned = np.flatnonzero(np.asarray(agent.value.owners) == k)
+        owned = np.flatnonzero(np.asarray(agent.value.unit_shard) == k)
         np.testing.assert_array_equal(np.flatnonzero(np.asarray(moved)), owned[-1:])
         u = int(jnp.abs(base.sites["value.units"]).argmax())
         less = sites.run(agent, *state(1), {"value.units": lambda x: x.at[u].set(0.0)})
@@ -195,7 +195,7 @@ class TestEveryHead:
 
 @pytest.mark.slow
 def test_states_and_seeds_are_mapped_under_jit():
-    head = value.Sharded(shards=3)
+    head = value.Sharded(num_shards=3)
     agent = make(head)
     population = jax.tree.map(lambda a, b: jnp.stack([a, b]), agent, make(head, seed=1))
     boards, contexts = (
@@ -229,7 +229,7 @@ def test_states_and_seeds_are_mapped_under_jit():
 
 
 def test_identity_is_bitwise_under_jit():
-    agent = make(value.Sharded(shards=3))
+    agent = make(value.Sharded(num_shards=3))
 
     def run(patches):
         return jax.jit(lambda a, b, c: sites.run(a, b, c, patches))(agent, *state(1))
@@ -278,7 +278,7 @@ def test_a_head_without_stages_can_be_patched_after_itself():
 
 
 def test_bad_input_is_named():
-    agent = make(value.Planted())
+    agent = make(value.OracleGated())
     board, context = state(1)
     with pytest.raises(ValueError, match=r"observation: got shape \(3, 2, 2\)"):
         sites.run(agent, board[:, :2], context)

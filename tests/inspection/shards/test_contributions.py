@@ -14,13 +14,13 @@ from shardsim.inspection.shards import contributions
 
 HEADS = [
     value.MLP(),
-    value.Sharded(shards=3),
-    value.Sharded(shards=3, gate="sigmoid"),
-    value.Sharded(shards=3, gate="top_k", top=2, aggregation="convex"),
-    value.Sharded(shards=3, aggregation="winner"),
+    value.Sharded(num_shards=3),
+    value.Sharded(num_shards=3, gate="sigmoid"),
+    value.Sharded(num_shards=3, gate="top_k", top_k=2, aggregation="convex"),
+    value.Sharded(num_shards=3, aggregation="winner"),
     value.FiLM(),
     value.Linear(),
-    value.Planted(),
+    value.OracleGated(),
 ]
 
 
@@ -224,7 +224,7 @@ def test_switching_off_and_clamping_by_hand():
 
 
 def test_removals_add_up_and_nothing_else_moves(key):
-    out = random_head(value.Sharded(shards=3), key)
+    out = random_head(value.Sharded(num_shards=3), key)
     lost = 0
     for k in range(3):
         off = contributions.switch_off(out.gates, out.parts, jnp.arange(3) != k)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from shardsim.agents import value
-from shardsim.inspection.shards import distillation, recovery, refits
+from shardsim.inspection.shards import distillation, recovery
 
 # most of it is compiling
 pytestmark = pytest.mark.slow
@@ -79,7 +79,7 @@ def test_the_parts_add_up_and_controls_are_no_smaller(fitted):
 
 
 @pytest.mark.parametrize(
-    "head", [value.Sharded(shards=3), value.MLP(), value.FiLM(modulators=3)], ids=str
+    "head", [value.Sharded(num_shards=3), value.MLP(), value.FiLM(rank=3)], ids=str
 )
 def test_what_a_smaller_model_lacks_never_comes_back(head, key):
     """Trained for a while, the cut units and parts still say nothing."""
@@ -132,24 +132,26 @@ def test_the_first_step_of_adam_by_hand():
 
 def test_matching_ignores_order_constants_and_dead_parts():
     rows = np.random.default_rng(0).normal(size=(50, 3)) * [3, 1, 0]
-    assert refits.matched(rows, rows[:, [2, 0, 1]] + [1, 2, 3]) == pytest.approx(1)
-    assert refits.matched(rows, -rows) < 0.5
+    assert recovery.matched_correlation(
+        rows, rows[:, [2, 0, 1]] + [1, 2, 3]
+    ) == pytest.approx(1)
+    assert recovery.matched_correlation(rows, -rows) < 0.5
     other = np.random.default_rng(1).normal(size=(50, 3))
-    assert abs(refits.matched(rows, other)) < 0.6
-    assert refits.matched(0 * rows, rows) == 1
+    assert abs(recovery.matched_correlation(rows, other)) < 0.6
+    assert recovery.matched_correlation(0 * rows, rows) == 1
     half = np.stack([rows[:, 0], other[:, 0], other[:, 1]], axis=1)
     size = rows.std(0)
-    kept = refits.matched(rows, half)
+    kept = recovery.matched_correlation(rows, half)
     assert kept >= size[0] / size.sum() - 0.1
 
 
 def test_one_restart_shows_no_stability():
     x, y = (jnp.asarray(a[:40]) for a in table("planted"))
     sizes = distillation.Sizes(
-        value.Sharded(shards=2), 4, jnp.array([4]), jnp.array([2]), jnp.array([0])
+        value.Sharded(num_shards=2), 4, jnp.array([4]), jnp.array([2]), jnp.array([0])
     )
     fitted = distillation.fit(jax.random.key(0), sizes, x, y, 1, 2, 8, 0.1)
-    assert np.isnan(refits.stability((2,), fitted, jnp.ones((1, 1)), x)).all()
+    assert np.isnan(recovery.restart_stability((2,), fitted, jnp.ones((1, 1)), x)).all()
 
 
 def test_whole_groups_are_held_out(key):

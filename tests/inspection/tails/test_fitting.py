@@ -8,7 +8,7 @@ import scipy.integrate
 import scipy.stats
 
 from shardsim.inspection import optimizers
-from shardsim.inspection.tails import families, fitting, mixtures
+from shardsim.inspection.tails import families, fitting
 
 # most of it is compiling
 pytestmark = pytest.mark.slow
@@ -105,17 +105,17 @@ def test_mixtures_find_two_and_do_not_invent():
     rng = np.random.default_rng(2)
     x = np.r_[rng.normal(-3, 1, 300), rng.normal(3, 0.5, 100)]
     x = jnp.asarray(x, jnp.float32)
-    got = mixtures.fit(x, 2)
+    got = fitting.fit_mixture(x, 2)
     np.testing.assert_allclose(got.share, [0.75, 0.25], atol=0.02)
     np.testing.assert_allclose(got.mean, [-3, 3], atol=0.2)
     np.testing.assert_allclose(got.scale, [1, 0.5], atol=0.15)
-    two, three, four = mixtures.fit_to(x, 4)
+    two, three, four = fitting.fit_mixture_to(x, 4)
     np.testing.assert_allclose(two.mean[:2], got.mean, atol=1e-3)
     np.testing.assert_array_equal(two.share[2:], 0)
     likelihood = [float(m.log_density(x).mean()) for m in (two, three, four)]
     assert likelihood[0] > float(fitting.normal(x).log_density(x).mean()) + 0.3
     assert max(likelihood) < likelihood[0] + 0.03
-    one = mixtures.fit(x, 1)
+    one = fitting.fit_mixture(x, 1)
     np.testing.assert_allclose(
         one.log_density(x), fitting.normal(x).log_density(x), rtol=1e-3, atol=1e-3
     )
@@ -128,7 +128,7 @@ def test_a_constant_has_the_least_scale():
         assert float(got[0]) == pytest.approx(3)
         assert float(got.scale) == pytest.approx(3 * fitting.FLOOR, rel=1e-3)
         assert np.isfinite(got.log_density(x)).all()
-    assert np.isfinite(mixtures.fit(x, 2).log_density(x)).all()
+    assert np.isfinite(fitting.fit_mixture(x, 2).log_density(x)).all()
 
 
 def test_golden_section():
@@ -155,4 +155,4 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="weights: got shape"):
         fitting.logistic(jnp.ones(3), jnp.ones(2))
     with pytest.raises(ValueError, match="components: got 9"):
-        mixtures.fit(jnp.ones(3), 9)
+        fitting.fit_mixture(jnp.ones(3), 9)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from shardsim.inspection.truth import baselines, pairs
+from shardsim.inspection import arrays
+from shardsim.inspection.truth import baselines
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +57,7 @@ def test_principal_is_the_top_singular_direction(planted):
     assert cosine(baselines.principal(x), want) > 1 - 1e-5
     assert cosine(baselines.principal(x), concept) > 0.97
     # n < d
-    assert cosine(baselines.principal(x[:1]), np.asarray(pairs.unit(x[0]))) > 1 - 1e-5
+    assert cosine(baselines.principal(x[:1]), np.asarray(arrays.unit(x[0]))) > 1 - 1e-5
     np.testing.assert_array_equal(baselines.principal(0 * x), 0)
 
 

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from shardsim.inspection import arrays
 from shardsim.inspection.truth import pairs
 
 POSITIVE = jnp.asarray([[1.0, 0.0], [3.0, 4.0]])
@@ -74,7 +75,7 @@ def test_swapped_sides_keep_what_they_mean(key):
 
 
 def test_units_and_zeros():
-    got = pairs.unit(jnp.asarray([[3.0, 4.0], [0.0, 0.0]]))
+    got = arrays.unit(jnp.asarray([[3.0, 4.0], [0.0, 0.0]]))
     np.testing.assert_allclose(got, [[0.6, 0.8], [0, 0]], rtol=1e-6)
 
 

@@ -20,7 +20,7 @@ from shardsim.inspection.shards import contributions
 from shardsim.reports.explorer.forward import Predictions
 from shardsim.reports.explorer.panels import base
 
-TIE = measures.Agreement().tie
+TIE = measures.AgreementShift().tie
 """Actions whose Q is within this of the best count as best."""
 
 
@@ -97,12 +97,12 @@ def end(name: str, x: Float[np.ndarray, " N"]) -> base.Estimate:
     return dataclasses.replace(estimate, low=float("nan"), high=float("nan"))
 
 
-@functools.partial(jit.program, static_argnums=3)
+@functools.partial(jit.jit, static_argnums=3)
 def _checkpoint(
     table: Any,
     optimal: Array,
     mask: Array,
-    acting: battery.Judged,
+    acting: battery.ActingRule,
     value: Array,
     log_decoder: Array,
     gates: Array,
@@ -152,7 +152,7 @@ def _masked_usage(gates: Array, parts: Array, flat: Array) -> tuple[Array, Array
 
 
 def _returns(
-    predictions: Predictions, condition: battery.Condition, acting: battery.Judged
+    predictions: Predictions, condition: battery.Condition, acting: battery.ActingRule
 ) -> Float[np.ndarray, "C N"]:
     """Exact return of every checkpoint and seed, as a fraction of the optimum."""
     policy = battery.policy(

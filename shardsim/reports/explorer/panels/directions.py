@@ -145,7 +145,7 @@ def _resample(
     return np.stack(states), np.swapaxes(np.stack(pairs), 0, 1)
 
 
-@jit.program
+@jit.jit
 def _linear(
     x: Float[Array, "R n D"], z: Float[Array, "R n 2"], keys: Array
 ) -> tuple[Array, Array, Array]:
@@ -171,7 +171,7 @@ def _linear(
     return jax.lax.map(one, (x, z, keys))
 
 
-@jit.program
+@jit.jit
 def _swapped(
     value: Any,
     a: Float[Array, "N B m D"],

@@ -109,7 +109,7 @@ def _distill(
         return distillation.fit(key, sizes, x, y, RESTARTS, STEPS, BATCH, RATE)
 
     # one program: drawing the weights by itself compiles many small ones
-    graph, states = jit.program(fit)(
+    graph, states = jit.jit(fit)(
         jax.random.key(0), jnp.asarray(rows[0]), jnp.asarray(targets)
     )
     outputs = distillation.ask(graph, states, jnp.asarray(np.concatenate(rows)))

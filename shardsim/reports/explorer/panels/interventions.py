@@ -38,9 +38,7 @@ def compute(context: base.PanelContext) -> Interventions | None:
     if runs is None:
         return None
     count = context.num_mazes
-    shown = activations.in_mazes(
-        context.activations.context[:count], context.mazes, 0
-    )
+    shown = activations.in_mazes(context.activations.context[:count], context.mazes, 0)
     values = []
     for seed, features in enumerate(context.maze_features):
         moved = move(runs, seed, context.sample, features)

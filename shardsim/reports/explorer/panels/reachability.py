@@ -69,7 +69,7 @@ def best_ends(table: Any, reachable: Bool[np.ndarray, " S"]) -> Bool[np.ndarray,
     return goal
 
 
-@jit.program
+@jit.jit
 def _geometric_means(successor: Any, policy: Any, terminated: Any, goal: Any) -> Any:
     def one(policy: Any) -> Any:
         return reachability.path_probability(

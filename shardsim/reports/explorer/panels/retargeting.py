@@ -123,9 +123,7 @@ def plan(context: base.PanelContext) -> Plan | None:
     return Plan(chosen, moved, clamped, magnitudes)
 
 
-def goal(
-    env: Any, condition: battery.Condition, mazes: Mazes, m: int
-) -> Goal | None:
+def goal(env: Any, condition: battery.Condition, mazes: Mazes, m: int) -> Goal | None:
     """Moves the object with the best reward to the free cell farthest from it."""
     level = jax.tree.map(lambda leaf: np.asarray(leaf)[m], condition.levels)
     table = jax.tree.map(lambda leaf: np.asarray(leaf)[m], condition.table)

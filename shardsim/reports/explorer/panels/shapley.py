@@ -98,7 +98,7 @@ def objects_of(env: Any, level: Any) -> dict[str, tuple[int, int, int]]:
     return objects
 
 
-@functools.partial(jit.program, static_argnums=0)
+@functools.partial(jit.jit, static_argnums=0)
 def _worths(
     env: Any,
     heads: tuple[Any, Any],
@@ -120,5 +120,5 @@ def _worths(
     return jax.vmap(one)(coalitions)
 
 
-_exact = jit.program(shapley.exact)
+_exact = jit.jit(shapley.exact)
 """One program instead of many small ones."""

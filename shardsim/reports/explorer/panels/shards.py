@@ -68,8 +68,8 @@ def compute(context: base.PanelContext) -> Shards:
         jnp.asarray(leaf[-1][:, mask])
         for leaf in (predictions.value, predictions.gates, predictions.shard_values)
     )
-    usage = jit.program(jax.vmap(contributions.usage))(gates, parts)
-    sums = jit.program(jax.vmap(contributions.contributions))(value, gates, parts)
+    usage = jit.jit(jax.vmap(contributions.usage))(gates, parts)
+    sums = jit.jit(jax.vmap(contributions.contributions))(value, gates, parts)
     matches = _matches(predictions, mask)
     partner = np.stack([np.asarray(one.partner) for one in matches])
     return Shards(
@@ -100,7 +100,7 @@ def ablate(
     env: Any,
     predictions: Predictions,
     condition: battery.Condition,
-    acting: battery.Judged,
+    acting: battery.ActingRule,
     partner: Int[np.ndarray, "N K"],
 ) -> Ablation:
     """Expected return by source with each shard switched off, beside its control."""
@@ -134,11 +134,9 @@ def _by_source(
     value: Float[np.ndarray, "N V L S"],
     log_decoder: Float[np.ndarray, "N L S A"],
     condition: battery.Condition,
-    acting: battery.Judged,
+    acting: battery.ActingRule,
 ) -> Float[np.ndarray, "N V R"]:
-    wide = np.broadcast_to(
-        log_decoder[:, None], (*value.shape, log_decoder.shape[-1])
-    )
+    wide = np.broadcast_to(log_decoder[:, None], (*value.shape, log_decoder.shape[-1]))
     policy = battery.policy(value, wide, condition, acting)
     flat = policy.reshape(-1, *policy.shape[2:])
     rewards = np.stack(

@@ -3,7 +3,8 @@
 Every seed, last checkpoint; levels are the clusters of the bootstrap. Only what the
 page shows is fitted, by one program for both sides; `inspection.tails` has more.
 
-Symbols: N seeds, n states, K shards, G groups (pooled, then every context), Q quantiles.
+Symbols: N seeds, n states, K shards, G groups (pooled, then every
+context), Q quantiles.
 """
 
 import dataclasses
@@ -122,7 +123,7 @@ def compute(context: base.PanelContext) -> Tails | None:
     )
 
 
-@functools.partial(jit.program, static_argnames="clusters")
+@functools.partial(jit.jit, static_argnames="clusters")
 def _fit(
     total: Float[Array, "N n"],
     groups: Float[Array, "G n"],

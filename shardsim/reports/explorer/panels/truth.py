@@ -8,13 +8,14 @@ Symbols: N seeds, R restarts, n training pairs, m test pairs, D features.
 """
 
 import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
-from shardsim.inspection.truth import baselines, ccs, comparison, restarts
+from shardsim.inspection.truth import baselines, ccs, comparison, counting
 from shardsim.reports.explorer.activations import Activations, Sample
 from shardsim.reports.explorer.panels import base
 
@@ -93,9 +94,7 @@ def summarise(activations: Activations, sample: Sample) -> Truth | None:
         labelled=np.where(is_finite, labelled, np.nan),
         answers=[
             _answers(*one) if ok else None
-            for ok, *one in zip(
-                is_finite, directions, losses, differences, strict=True
-            )
+            for ok, *one in zip(is_finite, directions, losses, differences, strict=True)
         ],
     )
 
@@ -122,7 +121,7 @@ def pairs(sample: Sample) -> tuple[Int[np.ndarray, "n 2"], Int[np.ndarray, "m 2"
     return halves[0], halves[1]
 
 
-@jit.program
+@jit.jit
 def _search(
     train: Float[Array, "N 2 n D"],
     test: Float[Array, "N 2 m D"],
@@ -168,7 +167,7 @@ def _answers(
 ) -> Answers | None:
     if not (np.isfinite(directions).all() and np.isfinite(losses).all()):
         return None
-    estimate = restarts.estimate(directions, losses, differences)
+    estimate = counting.estimate(directions, losses, differences)
     return Answers(
         num_distinct=estimate.seen,
         num_good=estimate.kept,

@@ -35,7 +35,7 @@ PAIRS = 6
 CANDIDATES = 200
 """Pairs that are searched: some are of states that are not drawn."""
 
-_decompose = jit.program(svd.fit)
+_decompose = jit.jit(svd.fit)
 
 
 class LinearDecoder(NamedTuple):
@@ -145,7 +145,7 @@ def _spectrum(directions: svd.SingularDirections) -> Spectrum:
     )
 
 
-@jit.program
+@jit.jit
 def _linearise(decoders: Any, x: Float[Array, "N n D"]) -> LinearDecoder:
     def seed(pair: tuple[Any, Array]) -> tuple[Array, Array]:
         decoder, x = pair
@@ -198,7 +198,9 @@ def _collisions(
         is_drawn[m, states_at[states_at >= 0]] = True
     merged = [
         [
-            _merged(is_drawn[m], pairs[seed, m], pair_before[seed, m], pair_after[seed, m])
+            _merged(
+                is_drawn[m], pairs[seed, m], pair_before[seed, m], pair_after[seed, m]
+            )
             for m in range(len(is_drawn))
         ]
         for seed in range(len(pairs))
@@ -220,7 +222,7 @@ def _merged(
     ]
 
 
-@functools.partial(jit.program, static_argnames=("count", "candidates"))
+@functools.partial(jit.jit, static_argnames=("count", "candidates"))
 def _search(
     jacobian: Float[Array, "N A D"],
     x: Float[Array, "N n D"],

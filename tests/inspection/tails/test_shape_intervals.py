@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from shardsim.inspection.tails import shapes, tail_intervals
+from shardsim.inspection.tails import shapes
 
 CLUSTERS, EACH = 20, 10
 N = CLUSTERS * EACH
@@ -17,7 +17,7 @@ ONES = jnp.ones(N)
 @pytest.fixture(scope="module")
 def excess():
     return jax.jit(
-        lambda x, w, c: tail_intervals.of_excess(x, w, c, CLUSTERS),
+        lambda x, w, c: shapes.excess_interval(x, w, c, CLUSTERS),
     )
 
 
@@ -30,7 +30,7 @@ def drawn(seed, *size):
 def test_student_is_scipy_s():
     for level in (0.75, 0.975):
         for degrees in (1.0, 3.5, 199.0):
-            got = tail_intervals.student_quantile(level, jnp.float32(degrees))
+            got = shapes.student_quantile(level, jnp.float32(degrees))
             want = scipy.stats.t.ppf(level, degrees)
             assert float(got) == pytest.approx(want, rel=1e-4)
 
@@ -67,7 +67,7 @@ def test_copies_are_no_evidence(excess):
     got = excess(copies, ONES, CLUSTER)
     np.testing.assert_allclose(got, excess(copies, first, CLUSTER), rtol=1e-4)
     # taken one by one they would look like much more
-    alone = tail_intervals.of_excess(copies, ONES, jnp.arange(N), N)
+    alone = shapes.excess_interval(copies, ONES, jnp.arange(N), N)
     assert float(jnp.ptp(alone)) < 0.6 * float(jnp.ptp(got))
 
 
@@ -114,21 +114,21 @@ def test_shape_by_sums_is_shape_by_search():
     for power in (0.6, 1.0, 3.0):
         x = drawn(5)
         x = jnp.sign(x) * jnp.abs(x) ** (1 / power)
-        got = tail_intervals.of_shape(
+        got = shapes.shape_interval(
             x, jnp.float32(0), ONES, CLUSTER, jnp.ones((20, CLUSTERS)), 0.95
         )
         want = float(shapes.shape(x, jnp.float32(0), ONES))
         np.testing.assert_allclose(got, want, rtol=3e-3)
     # as if every sample were its own cluster, and some were drawn twice
     twice = jnp.ones((20, N)).at[:, :50].set(2)
-    got = tail_intervals.of_shape(x, jnp.float32(0), ONES, jnp.arange(N), twice, 0.95)
+    got = shapes.shape_interval(x, jnp.float32(0), ONES, jnp.arange(N), twice, 0.95)
     want = float(shapes.shape(x, jnp.float32(0), twice[0]))
     np.testing.assert_allclose(got, want, rtol=3e-3)
 
 
 def test_shapes_at_the_edge_of_what_is_tried():
     even = jnp.where(jnp.arange(N) % 2 == 0, 1.0, -1.0)
-    got = tail_intervals.of_shape(
+    got = shapes.shape_interval(
         even, jnp.float32(0), ONES, CLUSTER, jnp.ones((20, CLUSTERS)), 0.95
     )
     np.testing.assert_allclose(got, 20, rtol=1e-3)

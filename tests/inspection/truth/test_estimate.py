@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim.inspection.truth import ccs, restarts
+from shardsim.inspection.truth import ccs, counting
 
 
 def sample(signs):
@@ -17,18 +17,18 @@ def test_chao_by_hand():
     """Answers seen 3, 2, 1, 1, 1 times: 5 + 3 * 2 / (2 * 2) = 6.5."""
     a, b, c, d, e = [1, 1, 1], [1, 1, -1], [1, -1, 1], [1, -1, -1], [1, 1, 1]
     four = [a, a, a, b, b, c, d]
-    got = restarts.estimate(*sample(four))
+    got = counting.estimate(*sample(four))
     assert (got.seen, got.kept) == (4, 7)
     assert got.counts.tolist() == [3, 2, 1, 1]
     assert got.chao1 == 4 + 2 * 1 / (2 * 2)
     assert got.coverage == pytest.approx(1 - 2 / 7)
     assert got.bits == pytest.approx(np.log2(9))
     assert "4 different answers among 7 good restarts" in got.summary()
-    assert restarts.estimate(*sample([a, e])).seen == 1
+    assert counting.estimate(*sample([a, e])).seen == 1
 
 
 def test_opposites_are_one_answer():
-    got = restarts.estimate(*sample([[1, -1], [-1, 1], [1, 1]]))
+    got = counting.estimate(*sample([[1, -1], [-1, 1], [1, 1]]))
     assert got.seen == 2
     assert got.counts.tolist() == [2, 1]
     assert got.signs[:, 0].all()
@@ -37,7 +37,7 @@ def test_opposites_are_one_answer():
 def test_a_pair_without_a_difference_tells_nothing_apart():
     directions, losses, facts = sample([[1, 1, -1], [-1, -1, 1], [1, -1, 1]])
     facts[0] = 0
-    got = restarts.estimate(directions, losses, facts)
+    got = counting.estimate(directions, losses, facts)
     assert got.counts.tolist() == [3]
     assert got.signs.tolist() == [[False, True, False]]
 
@@ -45,9 +45,9 @@ def test_a_pair_without_a_difference_tells_nothing_apart():
 def test_restarts_that_did_not_arrive_are_left_out():
     directions, losses, facts = sample([[1, 1], [1, -1], [1, 1]])
     losses[1] = 0.5
-    got = restarts.estimate(directions, losses, facts)
+    got = counting.estimate(directions, losses, facts)
     assert (got.seen, got.kept) == (1, 2)
-    assert restarts.estimate(directions, losses, facts, tolerance=1).seen == 2
+    assert counting.estimate(directions, losses, facts, tolerance=1).seen == 2
 
 
 def test_the_bound_lies_below_the_truth_on_average():
@@ -57,7 +57,7 @@ def test_the_bound_lies_below_the_truth_on_average():
     every = np.c_[every[:, :6], np.ones(64)]
     for chance in (np.ones(64), np.r_[np.full(8, 10), np.ones(56)]):
         got = [
-            restarts.estimate(
+            counting.estimate(
                 *sample(every[rng.choice(64, 60, p=chance / chance.sum())])
             )
             for _ in range(60)
@@ -73,7 +73,7 @@ def test_ccs_on_groups_of_facts_meets_many_and_on_one_concept_only_one(key):
     groups = np.repeat(np.eye(6), 10, axis=0)
     x, y = (s * groups + 0.05 * rng.normal(size=(60, 6)) for s in (1, -1))
     got = ccs.fit(jnp.asarray(x), jnp.asarray(y), key, restarts=24, steps=100)
-    many = restarts.estimate(
+    many = counting.estimate(
         np.asarray(got.directions), np.asarray(got.losses), np.eye(6)
     )
     assert many.seen > 6
@@ -84,7 +84,7 @@ def test_ccs_on_groups_of_facts_meets_many_and_on_one_concept_only_one(key):
     )
     got = ccs.fit(jnp.asarray(x), jnp.asarray(y), key, restarts=24, steps=100)
     differences = np.asarray(got.sides.differences(jnp.asarray(x), jnp.asarray(y)))
-    one = restarts.estimate(
+    one = counting.estimate(
         np.asarray(got.directions), np.asarray(got.losses), differences
     )
     assert one.seen == 1
@@ -92,21 +92,21 @@ def test_ccs_on_groups_of_facts_meets_many_and_on_one_concept_only_one(key):
 
 
 def test_orthogonal_probes_in_a_row():
-    assert restarts.orthogonal_count(np.array([0.99, 0.05, 0.95, 0.6, 0.99])) == 3
-    assert restarts.orthogonal_count(np.array([0.99, 0.95])) == 2
-    assert restarts.orthogonal_count(np.array([0.5])) == 0
-    assert restarts.orthogonal_count(np.array([0.5]), threshold=0.5) == 1
+    assert counting.orthogonal_count(np.array([0.99, 0.05, 0.95, 0.6, 0.99])) == 3
+    assert counting.orthogonal_count(np.array([0.99, 0.95])) == 2
+    assert counting.orthogonal_count(np.array([0.5])) == 0
+    assert counting.orthogonal_count(np.array([0.5]), threshold=0.5) == 1
 
 
 def test_bad_input_is_named():
     directions, losses, facts = sample([[1, 1], [1, -1]])
     with pytest.raises(ValueError, match="losses: got shape"):
-        restarts.estimate(directions, losses[:1], facts)
+        counting.estimate(directions, losses[:1], facts)
     with pytest.raises(ValueError, match="differences: got shape"):
-        restarts.estimate(directions, losses, facts[:, :1])
+        counting.estimate(directions, losses, facts[:, :1])
     with pytest.raises(ValueError, match="losses: got 2 numbers"):
-        restarts.estimate(directions, losses * np.nan, facts)
+        counting.estimate(directions, losses * np.nan, facts)
     with pytest.raises(ValueError, match="tolerance: got -1"):
-        restarts.estimate(directions, losses, facts, tolerance=-1)
+        counting.estimate(directions, losses, facts, tolerance=-1)
     with pytest.raises(ValueError, match="accuracies: got shape"):
-        restarts.orthogonal_count(np.eye(2))
+        counting.orthogonal_count(np.eye(2))

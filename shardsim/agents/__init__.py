@@ -1,0 +1,1 @@
+"""E, D, V and how they choose an action."""

@@ -1,0 +1,1 @@
+"""Types, config, returns, exact values, statistics, jit: no agent, no run folder."""

@@ -1,0 +1,1 @@
+"""From agents to verdicts: battery, measures, rules, judge."""

@@ -1,0 +1,14 @@
+"""Small operations on arrays that several tools share."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+
+def or_one(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """x, and 1 where it is 0: what to divide by."""
+    return jnp.where(x == 0, 1.0, x)
+
+
+def unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
+    """x / |x| along the last axis; zeros stay zeros."""
+    return x / or_one(jnp.linalg.norm(x, axis=-1, keepdims=True))

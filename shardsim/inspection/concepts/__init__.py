@@ -1,0 +1,1 @@
+"""Directions that carry a concept: probing and erasure."""

@@ -1,0 +1,1 @@
+"""V and policy over the states of a level."""

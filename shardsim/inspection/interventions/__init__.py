@@ -1,0 +1,1 @@
+"""Change an activation or an input, and see what follows."""

@@ -1,0 +1,1 @@
+"""Is V made of shards?"""

@@ -1,0 +1,1 @@
+"""Truth-like features: contrast pairs, CCS, counting."""

@@ -1,0 +1,1 @@
+"""What weight matrices do: singular directions and others."""

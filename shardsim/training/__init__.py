@@ -1,0 +1,1 @@
+"""Whole trainings: phases, seeds, devices, resume."""
