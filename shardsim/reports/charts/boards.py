@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import altair as alt
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 
 from shardsim.reports.charts import theme
+from shardsim.reports.verdicts.maps import LevelMaps
 
 BOARD = 92
 """Pixels of the longer side of a board."""
@@ -49,42 +50,36 @@ class Board(NamedTuple):
 
     row: int
     column: int
-    level: Mapping[str, Any]
+    level: LevelMaps
     values: Float[np.ndarray, "H W"]
     scale: Scale
     move: Float[np.ndarray, "H W 2"] | None = None
     """Mean move of the policy, in rows and columns; None draws no arrows."""
 
 
-def values(
-    maps: Mapping[str, np.ndarray], levels: Sequence[Any], arms: Sequence[str]
-) -> alt.LayerChart:
+def values(levels: Sequence[LevelMaps], arms: Sequence[str]) -> alt.LayerChart:
     """V and the policy on a few levels: a row for V*, then one for each arm."""
-    optimal = [maps[f"{level['place']}/optimal"] for level in levels]
+    optimal = [level.optimal for level in levels]
     high = max(float(np.max(x)) for x in optimal)
     low = min(0.0, *(float(np.min(x)) for x in optimal))
     scale = Scale(low, high if high > low else low + 1, theme.SEQUENTIAL)
     boards = []
     for column, level in enumerate(levels):
-        place = level["place"]
         for row, arm in enumerate(["exact", *arms]):
-            key = f"{place}/optimal" if row == 0 else f"{arm}/{place}/value"
-            move = maps[f"{arm}/{place}/move"]
-            boards.append(Board(row, column, level, maps[key], scale, move))
+            drawn = level.optimal if row == 0 else level.arms[arm].value
+            move = level.arms[arm].move
+            boards.append(Board(row, column, level, drawn, scale, move))
     titles = [_title(level) for level in levels]
-    return _drawn(maps, boards, ["V*", *arms], titles, {"V": scale})
+    return _drawn(boards, ["V*", *arms], titles, {"V": scale})
 
 
 def shards(
-    maps: Mapping[str, np.ndarray],
-    levels: Sequence[Any],
-    arm: str,
-    scheme: theme.Scheme = "light",
+    levels: Sequence[LevelMaps], arm: str, scheme: theme.Scheme = "light"
 ) -> alt.LayerChart:
     """Gate and contribution (gate times value) of every shard on a few levels."""
-    gates = [maps[f"{arm}/{level['place']}/gates"] for level in levels]
+    gates = [level.arms[arm].gates for level in levels]
     each = [
-        gate * maps[f"{arm}/{level['place']}/parts"]
+        gate * level.arms[arm].shard_values
         for gate, level in zip(gates, levels, strict=True)
     ]
     most = max(float(np.abs(x).max()) for x in each) or 1.0
@@ -104,26 +99,22 @@ def shards(
             ]
     count = gates[0].shape[-1]
     rows = [f"shard {k}" for k in range(count)]
-    return _drawn(maps, boards, rows, titles, scales)
+    return _drawn(boards, rows, titles, scales)
 
 
-def painted(
-    board: Board, walls: Bool[np.ndarray, "H W"], reachable: Bool[np.ndarray, "H W"]
-) -> UInt8[np.ndarray, "H W 3"]:
+def painted(board: Board) -> UInt8[np.ndarray, "H W 3"]:
     """A pixel per cell."""
     pixels = board.scale.paint(board.values)
-    pixels[~reachable | ~np.isfinite(board.values)] = _rgb(UNSEEN)
-    pixels[walls] = _rgb(WALL)
+    pixels[~board.level.reachable | ~np.isfinite(board.values)] = _rgb(UNSEEN)
+    pixels[board.level.walls] = _rgb(WALL)
     return pixels
 
 
-def arrows(
-    board: Board, walls: Bool[np.ndarray, "H W"], reachable: Bool[np.ndarray, "H W"]
-) -> list[dict[str, float]]:
+def arrows(board: Board) -> list[dict[str, float]]:
     """Row, column, angle (degrees, clockwise from right) and length of each arrow."""
     if board.move is None:
         return []
-    rows, columns = np.nonzero(reachable & ~walls)
+    rows, columns = np.nonzero(board.level.reachable & ~board.level.walls)
     down, right = board.move[rows, columns].T
     angle, length = np.degrees(np.arctan2(down, right)), np.hypot(down, right)
     return [
@@ -134,7 +125,6 @@ def arrows(
 
 
 def _drawn(
-    maps: Mapping[str, np.ndarray],
     boards: Sequence[Board],
     rows: Sequence[str],
     titles: Sequence[str],
@@ -146,15 +136,13 @@ def _drawn(
     wide, high = width * cell, height * cell
     images, moves, names = [], [], []
     for board in boards:
-        place = board.level["place"]
-        seen = maps[f"{place}/walls"], maps[f"{place}/reachable"]
         left = (board.column + 0.5) * side - width / 2
         top = (board.row + 0.5) * side - height / 2
         images.append(
             {
                 "x": left,
                 "y": top,
-                "url": _png(painted(board, *seen)),
+                "url": _png(painted(board)),
             }
         )
         moves += [
@@ -165,9 +153,9 @@ def _drawn(
                 # twice the area of the square that the arrow's half length spans
                 "size": (one["length"] * LENGTH * cell) ** 2,
             }
-            for one in arrows(board, *seen)
+            for one in arrows(board)
         ]
-        for name, (row, column) in board.level["glyphs"].items():
+        for name, (row, column) in board.level.scene.glyphs.items():
             at = {"x": left + column + 0.5, "y": top + row + 0.5}
             names.append({**at, "name": _glyph(name)})
     across = (1 + max(board.column for board in boards)) * side
@@ -255,9 +243,9 @@ def _data(rows: list[dict[str, Any]]) -> alt.Chart:
     return alt.Chart(alt.InlineData(rows))
 
 
-def _title(level: Mapping[str, Any]) -> str:
-    context = ", ".join(map(str, level["context"]))
-    name = str(level["condition"]).replace("_", " ")
+def _title(level: LevelMaps) -> str:
+    context = ", ".join(map(str, level.scene.context))
+    name = level.scene.condition.replace("_", " ")
     return f"{name}\ncontext {context}" if context else name
 
 

@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 import numpy as np
 
+from shardsim.evaluation.results import CurveResult
 from shardsim.reports.charts import base, theme
 
 TICKS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
@@ -57,7 +58,7 @@ def metric() -> alt.LayerChart:
 
 
 def training(
-    curves: Mapping[str, Mapping[str, Any]],
+    curves: Mapping[str, CurveResult],
     min_return: float,
     phases: Mapping[str, int],
     width: int = 660,
@@ -68,23 +69,22 @@ def training(
     two, the mean is neither.
 
     Args:
-      curves: by arm: `update` [C], `return fraction`, `value error` and, where V has
-        shards, `parts in use` [C, N]. An arm with one checkpoint was never trained.
+      curves: by arm. An arm with one checkpoint was never trained.
       min_return: fraction of the optimal return that an arm has to reach.
       phases: last update of each phase; a line marks where the next one begins.
       width: of the whole chart, in pixels.
     """
-    start = min(min(curve["update"]) for curve in curves.values())
+    start = min(min(curve.update) for curve in curves.values())
     borders = [
         {"update": phases[before] - start, "phase": after}
         for before, after in itertools.pairwise(phases)
         if phases[before] > start
     ]
-    last = max(max(curve["update"]) for curve in curves.values()) - start
+    last = max(max(curve.update) for curve in curves.values()) - start
     axis = _Updates(start, max(last, 1), borders, list(curves))
     half = (width - 150) // 2
     returns = axis.mean_and_range(
-        curves, "return fraction", "return / optimal return", half, [0, 1.05]
+        curves, "return_fraction", "return / optimal return", half, [0, 1.05]
     )
     goal = (
         alt.Chart(alt.InlineData([{"goal": min_return}]))
@@ -92,7 +92,7 @@ def training(
         .encode(y="goal:Q")
     )
     errors = axis.mean_and_range(
-        curves, "value error", "RMS error of V / SD of V*", half, None
+        curves, "value_error", "RMS error of V / SD of V*", half, None
     )
     rows: list[Any] = [alt.hconcat(alt.layer(returns, goal), errors)]
     if any(has_shards(curve) for curve in curves.values()):
@@ -100,10 +100,10 @@ def training(
     return alt.vconcat(*rows)
 
 
-def has_shards(curve: Mapping[str, Any]) -> bool:
+def has_shards(curve: CurveResult) -> bool:
     """Whether several shards are in use in some seed, at more than one checkpoint."""
-    counts = curve.get("parts in use") or []
-    if len(counts) < 2 or None in counts:
+    counts = curve.shards_in_use
+    if len(counts) < 2:
         return False
     return any(n is not None and n > SHARDS_SHOWN for row in counts for n in row)
 
@@ -134,13 +134,16 @@ class _Updates:
 
     def mean_and_range(
         self,
-        curves: Mapping[str, Mapping[str, Any]],
-        name: str,
+        curves: Mapping[str, CurveResult],
+        name: Literal["return_fraction", "value_error"],
         title: str,
         width: int,
         domain: list[float] | None,
     ) -> alt.LayerChart:
-        found = {arm: np.asarray(curve[name], float) for arm, curve in curves.items()}
+        found = {
+            arm: np.asarray(getattr(curve, name), float)
+            for arm, curve in curves.items()
+        }
         low = min(0.0, *(float(np.nanmin(y, initial=0.0)) for y in found.values()))
         scale = (
             alt.Scale(zero=True)
@@ -153,7 +156,7 @@ class _Updates:
             if len(own) == 1:
                 still.append({"arm": arm, "mean": _number(own.mean())})
                 continue
-            for update, row in zip(curves[arm]["update"], own, strict=True):
+            for update, row in zip(curves[arm].update, own, strict=True):
                 trained.append(
                     {
                         "arm": arm,
@@ -181,7 +184,7 @@ class _Updates:
         return self._bordered(layers).properties(width=width, height=190)
 
     def shards_in_use(
-        self, curves: Mapping[str, Mapping[str, Any]], width: int
+        self, curves: Mapping[str, CurveResult], width: int
     ) -> alt.LayerChart:
         rows = [
             {
@@ -192,9 +195,7 @@ class _Updates:
             }
             for arm, curve in curves.items()
             if has_shards(curve)
-            for update, counts in zip(
-                curve["update"], curve["parts in use"], strict=True
-            )
+            for update, counts in zip(curve.update, curve.shards_in_use, strict=True)
             for seed, count in enumerate(counts)
         ]
         most = max(4.2, *(row["shards"] or 0 for row in rows))

@@ -5,12 +5,15 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import altair as alt
 import vl_convert
 
 from shardsim.reports.charts import theme
+
+Chart: TypeAlias = alt.TopLevelMixin
+"""Any chart of altair."""
 
 FORMATS = (".svg", ".png", ".pdf", ".json")
 """What `save` writes."""
@@ -22,7 +25,7 @@ _LONG = re.compile(r"(\.\d\d)\d+")
 
 
 def specification(
-    chart: alt.TopLevelMixin, scheme: theme.Scheme = "light", size: int = 11
+    chart: Chart, scheme: theme.Scheme = "light", size: int = 11
 ) -> dict[str, Any]:
     """The chart as Vega-Lite JSON with the colours of a scheme in it.
 
@@ -45,15 +48,13 @@ def _resolved(tree: Any, colours: Mapping[str, str]) -> Any:
     return colours.get(tree, tree) if isinstance(tree, str) else tree
 
 
-def svg(
-    chart: alt.TopLevelMixin, scheme: theme.Scheme = "light", size: int = 11
-) -> str:
+def svg(chart: Chart, scheme: theme.Scheme = "light", size: int = 11) -> str:
     """The chart as SVG text: the same chart gives the same text."""
     text = vl_convert.vegalite_to_svg(specification(chart, scheme, size))
     return _GEOMETRY.sub(lambda found: _LONG.sub(r"\1", found[0]), text)
 
 
-def save(chart: alt.TopLevelMixin, path: Path, scheme: theme.Scheme = "light") -> None:
+def save(chart: Chart, path: Path, scheme: theme.Scheme = "light") -> None:
     """Write the chart as SVG, PNG or PDF, or as its Vega-Lite specification (JSON).
 
     Raises:
@@ -74,7 +75,7 @@ def save(chart: alt.TopLevelMixin, path: Path, scheme: theme.Scheme = "light") -
             path.write_bytes(vl_convert.vegalite_to_pdf(paper))
 
 
-def compiled(chart: alt.TopLevelMixin, size: int = 10) -> dict[str, Any]:
+def compiled(chart: Chart, size: int = 10) -> dict[str, Any]:
     """The chart as a Vega specification for a page, which resolves colours by CSS.
 
     Args:

@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from shardsim.evaluation.results import PredictionResult
 from shardsim.reports.charts import theme
 
 TICKS = (-30, -10, -3, -1, 0, 1, 3, 10, 30)
@@ -15,13 +16,14 @@ LINEAR = 2.0
 """Effects / margin up to which the axis is nearly linear."""
 BELOW = 0.3
 """Where the true-context effect stands below the learned one, in rows."""
-_ENDS = ("low", "estimate", "high")
 JITTER = 0.36
 """Height over which the seeds of an arm are spread, in rows; it means nothing."""
 
 
 def effects(
-    panels: Mapping[str, Mapping[str, Any]], columns: int = 1, width: int = 660
+    panels: Mapping[str, Mapping[str, PredictionResult]],
+    columns: int = 1,
+    width: int = 660,
 ) -> alt.ConcatChart:
     """Every effect with its interval; where SHARD expects it is to the right.
 
@@ -29,11 +31,10 @@ def effects(
     the true context.
 
     Args:
-      panels: by title, predictions by name, each with `effect`, `rule`, `stands` and
-        maybe `sensitivity`, as in results.json.
+      panels: predictions by name, by title of the panel.
       width: of the whole chart, in pixels.
     """
-    rows = {title: _effect_rows(found) for title, found in panels.items()}
+    rows = {title: effect_rows(found) for title, found in panels.items()}
     ends = [
         abs(row[key])
         for panel in rows.values()
@@ -62,19 +63,20 @@ def effects(
     return alt.concat(*charts, columns=columns)
 
 
-def _effect_rows(predictions: Mapping[str, Any]) -> list[dict[str, Any]]:
+def effect_rows(predictions: Mapping[str, PredictionResult]) -> list[dict[str, Any]]:
+    """One row per effect: `low`, `effect` and `high` in units of the margin."""
     rows = []
     for row, (name, entry) in enumerate(predictions.items()):
-        kind = "learned" if entry["stands"] else "no claim"
-        found = [(kind, entry["effect"])]
-        if entry.get("sensitivity") is not None:
-            found.append(("true context", entry["sensitivity"]["effect"]))
+        kind = "learned" if entry.is_valid else "no claim"
+        found = [(kind, entry.effect)]
+        if entry.sensitivity is not None:
+            found.append(("true context", entry.sensitivity.effect))
+        sign = 1 if entry.rule.direction == "greater" else -1
+        margin = entry.rule.margin
         for kind, effect in found:
-            sign = 1 if entry["rule"]["direction"] == "greater" else -1
             low, middle, high = (
-                None if effect[key] is None else sign * effect[key] / margin
-                for margin in [entry["rule"]["margin"]]
-                for key in ("low", "estimate", "high")
+                None if x is None else sign * x / margin
+                for x in (effect.low, effect.estimate, effect.high)
             )
             below = BELOW if kind == "true context" else 0.0
             what = {"prediction": name, "kind": kind, "row": row + below}
@@ -120,13 +122,12 @@ def _effects(
 
 
 def seeds(
-    predictions: Mapping[str, Any], arms: Sequence[str], width: int = 660
+    predictions: Mapping[str, PredictionResult], arms: Sequence[str], width: int = 660
 ) -> alt.ConcatChart:
     """The measure of every seed of every arm, with mean and interval.
 
     Args:
-      predictions: by name, each with `values` and `levels` by arm, and maybe `among`:
-        the seeds that the rule is about. The others are crosses.
+      predictions: by name. Seeds that a rule leaves out are crosses.
       arms: all arms of the run, in order: they choose the colours.
       width: of the whole chart, in pixels.
     """
@@ -138,25 +139,24 @@ def seeds(
     return alt.concat(*charts, columns=columns, spacing={"column": 24, "row": 14})
 
 
-def seed_rows(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+def seed_rows(entry: PredictionResult) -> list[dict[str, Any]]:
     """One row per arm and seed: `arm`, `value`, `row` (height) and `judged`."""
-    most = max(map(len, entry["values"].values()))
     rows = []
-    for row, (arm, values) in enumerate(entry["values"].items()):
+    for row, (arm, values) in enumerate(entry.values.items()):
         n = len(values)
         shift = np.linspace(-0.5, 0.5, n) * JITTER if n > 1 else np.zeros(1)
-        among = entry.get("among")
+        chosen = entry.judged_seeds
         for seed, value in enumerate(values):
-            judged = among is None or n < most or seed in among
+            judged = chosen is None or n < entry.num_seeds or seed in chosen
             place = row + float(shift[seed])
             rows.append({"arm": arm, "value": value, "row": place, "judged": judged})
     return rows
 
 
 def _strip(
-    name: str, entry: Mapping[str, Any], arms: Sequence[str], width: int
+    name: str, entry: PredictionResult, arms: Sequence[str], width: int
 ) -> alt.LayerChart:
-    names = list(entry["values"])
+    names = list(entry.values)
     colours = {arm: theme.arm_colour(arm.partition("/")[0], arms) for arm in names}
     colour = alt.Color("colour:N", scale=None)
     x = alt.X(
@@ -172,7 +172,9 @@ def _strip(
         {
             "colour": colours[arm],
             "row": row,
-            **{end: entry["levels"][arm][end] for end in _ENDS},
+            "low": entry.means[arm].low,
+            "estimate": entry.means[arm].estimate,
+            "high": entry.means[arm].high,
         }
         for row, arm in enumerate(names)
     ]

@@ -48,7 +48,7 @@ def write(page: records.PageData, path: Path, results: Path) -> int:
 
 def html(page: records.PageData) -> str:
     """The page as text."""
-    assets = templates.environment("shardsim.reports.explorer", "assets")
+    assets = templates.environment("shardsim.reports.explorer")
     applies = {
         panel.name: any(side.panels[panel.name] is not None for side in page.sides)
         for panel in PANELS
