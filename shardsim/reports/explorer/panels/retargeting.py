@@ -1,4 +1,4 @@
-"""Retargeting: clamp the features that encode the goal elsewhere. Does the agent go there?
+"""Clamp the features that encode the goal elsewhere: does the agent go there?
 
 The object with the best reward is moved to a free cell far away. The features that
 rise most, in their own standard deviations, are then clamped in every state of the
@@ -256,7 +256,7 @@ def summarise(
 
 
 def _share(reach: np.ndarray, without: np.ndarray, moved: np.ndarray) -> np.ndarray:
-    """(reach - without) / (moved - without), [N, M, Q]; NaN where moving does nothing."""
+    """(reach - without) / (moved - without), [N, M, Q]; NaN if moving does nothing."""
     effect = moved - without
     effect = np.where(np.abs(effect) < 1e-6, np.nan, effect)
     return np.moveaxis((reach - without[:, None]) / effect[:, None], 1, -1)
