@@ -120,15 +120,14 @@ def cartpole(num_seeds: int, num_envs: int, updates: int) -> Task:
             learning_rate=2.5e-4,
             clip_norm=0.5,
             clip_scope="agent",
-            kind=optimizers.Adam(eps=1e-5),
+            update_rule=optimizers.Adam(eps=1e-5),
             schedule=optimizers.Schedule("linear"),
         ),
         devices=devices(num_seeds),
     )
     agent = agents.AgentConfig(
         encoder=encoders.FlatEncoder(4),
-        decoder_width=64,
-        decoder_before=(64,),
+        decoder_hidden=(64, 64),
         decoder_activation="tanh",
     )
     head = value.MLP(hidden=(64,), activation="tanh")
@@ -154,7 +153,7 @@ def corner(num_seeds: int = 1, updates: int = 10_000) -> Task:
         devices=devices(num_seeds),
     )
     agent = agents.AgentConfig(
-        encoders.MLPEncoder(widths=(128, 128)), decoder_width=128
+        encoders.MLPEncoder(widths=(128, 128)), decoder_hidden=(128,)
     )
     return Task(world, agent, value.MLP(), 128, config)
 
@@ -230,7 +229,7 @@ def searching(simulations: int, num_envs: int, num_steps: int) -> Callable[[], A
         algorithm=algorithms.ExpertIteration(),
         num_reset_states=32,
     )
-    agent = agents.AgentConfig(encoders.MLPEncoder(widths=(64,)), decoder_width=64)
+    agent = agents.AgentConfig(encoders.MLPEncoder(widths=(64,)), decoder_hidden=(64,))
     task = task._replace(world=world, agent=agent, config=config, width=64)
     setting = schedule.setting(config, world, (task.head,), config.phases[0])
     source = update_step.PhaseInputs(world.params())

@@ -9,7 +9,7 @@ from typing import Any
 
 EPILOG = """
 Every field of a config is a flag: --train.num-seeds 20, --arms.sharded.head.shards 2,
---train.phases.1.updates 100, --world.shown "[[0], [1]]". `shardsim config FILE`
+--train.phases.1.updates 100, --env.contexts_shown "[[0], [1]]". `shardsim config FILE`
 prints all of them with their values.
 """
 

@@ -75,9 +75,9 @@ def small() -> list[str]:
         "train.num-steps": 4,
         "train.epochs": 1,
         "train.minibatches": 1,
-        "train.snapshots": 2,
+        "train.num_snapshots": 2,
         "train.phases.0.updates": 2,
         "train.phases.1.updates": 4,
-        "battery.levels": 12,
+        "evaluation.levels": 12,
     }
     return [f"--{name}={value}" for name, value in fields.items()]

@@ -90,7 +90,11 @@ def test_every_command_runs(small, tmp_path, monkeypatch, capsys):
             assert subprocess.run(command, env=env).returncode == 0, line
             continue
         if words[1] == "run":
-            words += [*small, "--agent.encoder.widths=[16]", "--agent.budget=2048"]
+            words += [
+                *small,
+                "--agent.encoder.widths=[16]",
+                "--agent.value_params=2048",
+            ]
         assert cli.main(words[1:]) == 0, line
         seen += 1
     assert seen >= 7

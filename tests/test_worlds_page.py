@@ -26,7 +26,7 @@ def test_every_world_has_its_row_and_its_picture():
         world = WORLDS[name]()
         known = f"{world.num_states:,} states"
         assert states == (f"no: {world.unlisted}" if world.unlisted else known)
-        path = f"pictures/{world.kind}.png"
+        path = f"pictures/{env.kind}.png"
         assert f"![{name}]({path})" in TEXT
         assert (PAGE.parent / path).is_file()
     for link in re.findall(r"\]\(([\w./]+)\)", TEXT):

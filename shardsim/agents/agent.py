@@ -19,10 +19,8 @@ class AgentConfig:
     """What all arms share; only the head differs."""
 
     encoder: encoders.EncoderConfig = encoders.MLPEncoder()
-    decoder_width: int = 64
-    """Units of D's last hidden layer."""
-    decoder_before: tuple[int, ...] = ()
-    """Units of layers before it."""
+    decoder_hidden: tuple[int, ...] = (64,)
+    """Widths of D's hidden layers."""
     decoder_activation: Literal["relu", "tanh"] = "relu"
     auxiliary_width: int = 128
     """Hidden units of each decoder that trains E by self-supervision."""
@@ -30,13 +28,14 @@ class AgentConfig:
     """Parameters of V; the width of each head is solved from it."""
 
     def __post_init__(self) -> None:
-        for field in ("decoder_width", "auxiliary_width", "budget"):
+        for field in ("auxiliary_width", "value_params"):
             got = getattr(self, field)
             if got < 1:
                 raise ValueError(f"{field}: got {got}; allowed: at least 1")
-        if any(width < 1 for width in self.decoder_before):
+        if not self.decoder_hidden or any(width < 1 for width in self.decoder_hidden):
             raise ValueError(
-                f"decoder_before: got {self.decoder_before}; allowed: numbers >= 1"
+                f"decoder_hidden: got {self.decoder_hidden}; allowed: one or more "
+                "numbers >= 1"
             )
 
 
@@ -95,9 +94,8 @@ def build(
         decoders.ActionDecoder(
             features,
             env.num_actions,
-            config.decoder_width,
+            config.decoder_hidden,
             rngs["decoder"],
-            config.decoder_before,
             config.decoder_activation,
         ),
         build_head(config, head, width, env, key),

@@ -23,16 +23,16 @@ class ActionDecoder(nnx.Module):
         self,
         features: int,
         actions: int,
-        width: int,
+        hidden: tuple[int, ...],
         rngs: nnx.Rngs,
-        before: tuple[int, ...] = (),
         activation: Literal["relu", "tanh"] = "relu",
     ) -> None:
         self.activation = activation
-        sizes = (features, *before)
-        self.hidden = layers.Linear(sizes[-1], width, rngs=rngs)
+        sizes = (features, *hidden[:-1])
+        # drawn first: D's last layer does not depend on how many lie before it
+        self.hidden = layers.Linear(sizes[-1], hidden[-1], rngs=rngs)
         self.readout = layers.Linear(
-            width, actions, kernel_init=nnx.initializers.zeros, rngs=rngs
+            hidden[-1], actions, kernel_init=nnx.initializers.zeros, rngs=rngs
         )
         self.before = nnx.List(
             [layers.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]

@@ -46,4 +46,4 @@ def policy_loss(
         case PPO() | Reinforce():
             return learn.policy_loss(hyper, logits, sample)
         case TD():
-            raise ValueError("learn: got 'td', which has no loss of D")
+            raise ValueError("algorithm: got 'td', which has no loss of D")

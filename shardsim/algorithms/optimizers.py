@@ -91,7 +91,7 @@ class OptimizerConfig:
     clip_scope: Literal["part", "agent"] = "part"
     """Whether each part is clipped by itself, so that none shrinks another's steps, or
     all of the agent at once, as in the code of PPO."""
-    kind: Rule = Adam()
+    update_rule: Rule = Adam()
     schedule: Schedule = Schedule()
 
     def __post_init__(self) -> None:
@@ -111,7 +111,7 @@ def _transform(config: OptimizerConfig) -> optax.GradientTransformation:
         if config.clip_scope == "part"
         else optax.identity()
     )
-    match config.kind:
+    match config.update_rule:
         case Adam(b1=b1, b2=b2, eps=eps, weight_decay=decay):
             adam = optax.scale_by_adam(b1=b1, b2=b2, eps=eps)
             if decay == 0:

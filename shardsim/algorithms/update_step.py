@@ -43,7 +43,7 @@ class UpdateConfig(NamedTuple):
     random_walker: rollout.RandomWalker
     optimizer: optimize.OptimizerConfig
     losses: losses.LossWeights
-    collect: Literal["walker", "agent", "stored"]
+    collect: Literal["random_walker", "agent", "dataset"]
     num_envs: int
     num_steps: int
     epochs: int
@@ -96,7 +96,7 @@ def collect(
 ) -> tuple[TrainState, Trajectory]:
     """The T x B steps of an update, and the worlds as they stand after them."""
     key = data_key(carry.key, carry.update)
-    if setting.collect == "stored":
+    if setting.collect == "dataset":
         kept = typing.cast(Trajectory, source.kept)  # `schedule.kept` loads it
         return carry, rollout.draw(kept, setting.num_steps, setting.num_envs, key)
     trajectory, states = collect_rollout(
@@ -166,7 +166,7 @@ def collect_rollout(
     env, params = setting.env, source.params
     pool_key, goal_key, act_key = jax.random.split(key, 3)
     pool = autoreset.make_pool(env, pool_key, params, setting.num_reset_states)
-    if setting.collect == "walker":
+    if setting.collect == "random_walker":
         board = typing.cast(Environment, env)  # a walker walks on boards only
         policy = rollout.walker_policy(board)
         plan: Any = rollout.walker_plan(setting.random_walker, board, states, goal_key)

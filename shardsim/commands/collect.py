@@ -61,10 +61,10 @@ def collect(
         raise configs.ConfigError(f"arm: got {name!r}; allowed: {', '.join(trained)}")
     phase = found.train.phases[-1 if a_run else 0]
     if a_run:
-        phase = dataclasses.replace(phase, data="agent")
-    if phase.data == "stored":
+        phase = dataclasses.replace(phase, collect="agent")
+    if phase.collect == "dataset":
         raise configs.ConfigError(
-            "train.phases.0.data: got 'stored'; allowed: 'walker' or 'agent'"
+            "train.phases.0.collect: got 'dataset'; allowed: 'random_walker' or 'agent'"
         )
     setting = schedule.setting(found.train, found.world, (trained[name].head,), phase)
     world = update_step.PhaseInputs(phases.params_of(found.world, phase))
@@ -102,7 +102,7 @@ def _in_program(found: Any) -> Any:
     """The same on one device, where its world can be run by a compiled program."""
     if isinstance(found.world, external_envs.Gymnasium):
         raise configs.ConfigError(
-            "world.kind: got 'gymnasium'; allowed: a world that is no host's"
+            "env.kind: got 'gymnasium'; allowed: a world that is no host's"
         )
     # the data are the same on any number of devices
     alone = dataclasses.replace(found.train, devices=1)

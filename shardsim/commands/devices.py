@@ -47,7 +47,7 @@ def _split_by_hand() -> bool:
 
 def check_there(found: Checked) -> None:
     """Refuse what this machine lacks, and arms that can't be, before all else."""
-    found.sized()
+    found.sized_arms()
     there = len(jax.devices())
     if found.train.devices > there:
         if jax.default_backend() == "cpu" and not _split_by_hand():
@@ -55,7 +55,7 @@ def check_there(found: Checked) -> None:
         raise configs.ConfigError(
             f"train.devices: got {found.train.devices}; allowed: 1 to {there}"
         )
-    schedule.kept(found.train, found.world)
+    schedule.kept(found.train, found.env)
 
 
 def check_new(found: Checked) -> None:
@@ -69,12 +69,12 @@ def check_new(found: Checked) -> None:
     for name, entry in found.predictions.items():
         if measures.value_acts(entry.measure):
             got = (
-                "'prior'"
+                "'policy_only'"
                 if found.evaluation.action_selection
-                else "none, and training has 'prior'"
+                else "none, and training has 'policy_only'"
             )
             raise configs.ConfigError(
-                f"battery.acting: got {got}; allowed with predictions.{name}.measure "
-                f"{entry.measure.kind!r}, which asks what V does to acting: lookahead, "
-                "value"
+                f"evaluation.action_selection: got {got}; allowed with "
+                f"predictions.{name}.measure {entry.measure.kind!r}, which asks what V "
+                "does to acting: lookahead, value_only"
             )

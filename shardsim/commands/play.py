@@ -41,19 +41,19 @@ KEY_SECONDS = 0.05
 class Shown:
     """A world to look at."""
 
-    world: World
+    env: World
 
 
 def world_of(name: str, flags: list[str]) -> World:
-    """A world by its kind or its class, with flags `--world.FIELD VALUE`."""
+    """A world by its kind or its class, with flags `--env.FIELD VALUE`."""
     every = [hints.kind_of(world) for world in typing.get_args(World)]
     kinds = {kind.replace("_", ""): kind for kind in every}
     kind = kinds.get(name.lower().replace("_", ""))
     if kind is None:
         allowed = ", ".join(kinds.values())
         raise configs.ConfigError(f"name: got {name!r}; allowed: {allowed}")
-    data = configs.override({"world": {"kind": kind}}, flags)
-    return configs.build(Shown, data).world
+    data = configs.override({"env": {"kind": kind}}, flags)
+    return configs.build(Shown, data).env
 
 
 def show(world: World, out: Path, count: int, seed: int, columns: int) -> None:

@@ -199,7 +199,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def override(data: dict[str, Any], flags: Sequence[str]) -> dict[str, Any]:
     """`--a.b-c value` over a nested dictionary; the last of two equal flags wins.
 
-    Values are read as YAML: `--train.num-seeds 20`, `--world.shown "[[0], [1]]"`. A
+    Values are read as YAML: `--train.num-seeds 20`, `--env.contexts_shown "[[0], [1]]"`. A
     list is reached by number: `--train.phases.1.updates 100`.
 
     Raises:

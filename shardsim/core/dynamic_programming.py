@@ -86,12 +86,12 @@ def check_enumerable(env: Environment) -> None:
     """Refuse a world whose states are too many for a table."""
     if env.unlisted:
         raise ValueError(
-            f"world: got states that can't be listed ({env.unlisted}); allowed: a "
+            f"env: got states that can't be listed ({env.unlisted}); allowed: a "
             "world with a list of states where exact values are asked for"
         )
     if env.num_states > MOST_STATES:
         raise ValueError(
-            f"world: got {env.num_states} states a level; allowed: at most "
+            f"env: got {env.num_states} states a level; allowed: at most "
             f"{MOST_STATES} where exact values are asked for"
         )
 

@@ -56,10 +56,10 @@ class Experiment:
             if name == measures.EXACT:
                 raise ValueError(f"arms: got {name!r}; allowed: names but this one")
         if not 0 <= self.min_return <= 1:
-            raise ValueError(f"goal: got {self.min_return}; allowed: 0 to 1")
+            raise ValueError(f"min_return: got {self.min_return}; allowed: 0 to 1")
         if self.train.sweep:
             raise ValueError(
-                "train.grid: got values; allowed: none in a comparison, whose unit is "
+                "train.sweep: got values; allowed: none in a comparison, whose unit is "
                 "the seed (`shardsim train` takes a grid)"
             )
         check_arms(self.arms, self.env, self.train)
@@ -120,7 +120,7 @@ class Experiment:
             for phase in measures.stages(entry.measure)
         ]
         if self.min_return_phase is not None:
-            asked.append(("goal_after", self.min_return_phase))
+            asked.append(("min_return_phase", self.min_return_phase))
         for place, phase in asked:
             if phase not in apart:
                 raise ValueError(
@@ -139,7 +139,7 @@ class Experiment:
                     phases.altered(self.env, self.at(phase, name))
                 except ValueError as error:
                     raise ValueError(
-                        f"battery.conditions.{name} in phase {phase!r}: {error}"
+                        f"evaluation.conditions.{name} in phase {phase!r}: {error}"
                     ) from None
 
     def _worlds(self) -> list[tuple[str, dict[str, Any]]]:
@@ -150,7 +150,7 @@ class Experiment:
         conditions = self.evaluation.conditions
         return [
             *changed,
-            *((f"battery.conditions.{name}", f) for name, f in conditions.items()),
+            *((f"evaluation.conditions.{name}", f) for name, f in conditions.items()),
         ]
 
     def _check_names(self) -> None:
@@ -160,7 +160,7 @@ class Experiment:
         spoken = {
             f"omnibus.{at}.{side}": getattr(pair, side)
             for at, pair in pairs.items()
-            for side in ("arm", "against")
+            for side in ("arm", "baseline")
         }
         for name, entry in self.predictions.items():
             spoken |= {f"predictions.{name}.{at}": a for at, a in entry.arms().items()}

@@ -14,16 +14,23 @@ from shardsim.evaluation import judge, measures, rules
 
 
 @dataclasses.dataclass(frozen=True)
-class Prediction:
-    """One question with what SHARD, NN and one fixed utility (UNI) expect."""
+class Expected:
+    """What each view of V expects of one question."""
 
-    question: str
     shard: str
     """What "V is a bunch of gated, context-specific shards" expects."""
     network: str
     """What "V is a neural network" expects."""
     unitary: str
     """What one fixed utility expects."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """One question with what SHARD, NN and one fixed utility (UNI) expect."""
+
+    question: str
+    expected: Expected
     measure: measures.Measure
     rule: rules.Rule
     unitary_margin: float | None = None
@@ -33,17 +40,17 @@ class Prediction:
     def __post_init__(self) -> None:
         if self.unitary_margin is not None and not self.unitary_margin > 0:
             raise ValueError(
-                f"unitary_within: got {self.unitary_margin}; allowed: more than 0"
+                f"unitary_margin: got {self.unitary_margin}; allowed: more than 0"
             )
         if self.unitary_margin is not None and self.rule.unitary is not None:
             raise ValueError(
-                f"unitary_within: got {self.unitary_margin} with rule.unitary; "
+                f"unitary_margin: got {self.unitary_margin} with rule.unitary; "
                 "allowed: one of the two"
             )
         rows = measures.extra_rows(self.measure)
         for field, name in rules.named(self.rule).items():
             arm, slash, row = name.partition("/")
-            if field.startswith("among") and arm == measures.EXACT:
+            if field.startswith("seeds_where") and arm == measures.EXACT:
                 raise ValueError(
                     f"rule.{field}: got {name!r}; allowed: an arm that has seeds"
                 )
@@ -87,9 +94,9 @@ def evaluate(
     return {
         name: {
             "question": prediction.question,
-            "shard": prediction.shard,
-            "network": prediction.network,
-            "unitary": prediction.unitary,
+            "shard": prediction.expected.shard,
+            "network": prediction.expected.network,
+            "unitary": prediction.expected.unitary,
             "measure": dataclasses.asdict(prediction.measure),
             "formula": inspect.getdoc(prediction.measure.measure),
             "rule": judge.jsonable(asked[name]),

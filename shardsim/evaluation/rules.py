@@ -17,9 +17,9 @@ class Contrast:
         _different(self.arm, self.baseline)
 
 
-def _different(arm: str, against: str) -> None:
-    if arm == against:
-        raise ValueError(f"against: got {against!r}; allowed: another arm than arm")
+def _different(arm: str, baseline: str) -> None:
+    if arm == baseline:
+        raise ValueError(f"baseline: got {baseline!r}; allowed: another arm than arm")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Rule:
             made = self.positive_control
             if made in (self.contrast.arm, self.contrast.baseline):
                 raise ValueError(
-                    f"positive: got {made!r}; allowed: an arm that is not contrasted"
+                    f"positive_control: got {made!r}; allowed: an arm that is not contrasted"
                 )
         if len(set(self.controls)) < len(self.controls):
             raise ValueError("controls: got one twice; allowed: different controls")
@@ -101,7 +101,8 @@ class Rule:
             self.seeds_where.baseline,
         }:
             raise ValueError(
-                f"among: got {self.seeds_where.who!r}; allowed: a row that is not contrasted"
+                f"seeds_where: got {self.seeds_where.who!r}; allowed: a row that is "
+                "not contrasted"
             )
 
 
@@ -109,8 +110,8 @@ def named(rule: Rule) -> dict[str, str]:
     """The arms, and rows of arms, that a rule speaks of, by the field that does."""
     places: dict[str, Contrast | Requirement] = {"contrast": rule.contrast}
     places |= {f"controls.{i}": control for i, control in enumerate(rule.controls)}
-    places |= {} if rule.seeds_where is None else {"among": rule.seeds_where}
-    sides = ("arm", "against")
+    places |= {} if rule.seeds_where is None else {"seeds_where": rule.seeds_where}
+    sides = ("arm", "baseline")
     found = {f"{at}.{n}": getattr(x, n) for at, x in places.items() for n in sides}
-    found["positive"] = rule.positive_control
+    found["positive_control"] = rule.positive_control
     return {field: name for field, name in found.items() if name is not None}

@@ -84,7 +84,7 @@ def _check_world(path: Path, found: dict[str, np.ndarray], env: Trainable) -> No
     for field, (made_in, here) in differ.items():
         if field.split(".")[0] not in env.SCHEDULED:
             raise run_folder.RunError(
-                f"{path}: of another world, world.{field} is {made_in!r}; allowed: "
+                f"{path}: of another world, env.{field} is {made_in!r}; allowed: "
                 f"{here!r}, as in this one"
             )
 

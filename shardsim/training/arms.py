@@ -81,24 +81,24 @@ def check_arms(
     if not trained:
         raise ValueError("arms: got none that is trained; allowed: one or more")
     together = len("+".join(trained))
-    if train.data == "paired" and together > 200:
+    if train.data == "tandem" and together > 200:
         raise ValueError(
-            f"arms: got names of {together} letters; allowed with data 'paired', whose "
+            f"arms: got names of {together} letters; allowed with data 'tandem', whose "
             "checkpoints have the name of all: 200"
         )
     if train.behaviour_arm is not None and train.behaviour_arm not in trained:
         raise ValueError(
-            f"train.behaviour: got {train.behaviour_arm!r}; allowed: {', '.join(trained)}"
+            f"train.behaviour_arm: got {train.behaviour_arm!r}; allowed: {', '.join(trained)}"
         )
     if train.behaviour_arm is not None and train.data == "own":
         raise ValueError(
-            f"train.behaviour: got {train.behaviour_arm!r}; allowed with data 'own', where "
+            f"train.behaviour_arm: got {train.behaviour_arm!r}; allowed with data 'own', where "
             "each arm acts for itself: null"
         )
     on_policy = isinstance(train.algorithm, algorithms.PPO | algorithms.Reinforce)
-    if train.data == "paired" and on_policy and len(trained) > 1:
+    if train.data == "tandem" and on_policy and len(trained) > 1:
         raise ValueError(
-            f"train.data: got 'paired'; allowed with learn {train.algorithm.kind!r}: "
+            f"train.data: got 'tandem'; allowed with algorithm {train.algorithm.kind!r}: "
             "'own', for it improves the policy that acted"
         )
     _check_heads(arms, world, train)
@@ -115,29 +115,29 @@ def _check_heads(
             continue
         if "load_balance" in train.sweep and not head.shares_move:
             raise ValueError(
-                f"train.grid.load_balance: got values; allowed: none with arm {name}, "
+                f"train.sweep.load_balance: got values; allowed: none with arm {name}, "
                 "no share of whose gates can be moved"
             )
         if "load_balance" in train.sweep and head.routing is not None:
             raise ValueError(
-                f"train.grid.load_balance: got values; allowed: none with arm {name}, "
+                f"train.sweep.load_balance: got values; allowed: none with arm {name}, "
                 "whose gates learn from labels alone"
             )
         if clipped and head.td_error == "per_shard":
             raise ValueError(
-                f"{place}.td: got 'per_shard'; allowed with a value clip: 'joint', or "
-                "train.learn.value_clip: null"
+                f"{place}.td_error: got 'per_shard'; allowed with a value clip: 'joint', or "
+                "train.algorithm.value_clip: null"
             )
         if head.routing is None:
             continue
         if head.num_shards < sources:
             raise ValueError(
-                f"{place}.shards: got {head.num_shards}; allowed with routing: at least "
+                f"{place}.num_shards: got {head.num_shards}; allowed with routing: at least "
                 f"one for each reward source ({', '.join(world.reward_sources)})"
             )
         seen = head.routing.oversight_context
         if seen is not None and seen >= world.num_contexts:
             raise ValueError(
-                f"{place}.routing.overseen: got {seen}; allowed: 0 to "
+                f"{place}.routing.oversight_context: got {seen}; allowed: 0 to "
                 f"{world.num_contexts - 1}"
             )

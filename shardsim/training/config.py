@@ -44,17 +44,17 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     """Type in which E and decoders compute; weights, V and optimiser are float32."""
     dataset: str = ""
-    """File of trajectories for phases whose data are `stored`; `shardsim collect`
+    """File of trajectories for phases that collect `dataset`; `shardsim collect`
     makes one."""
     sweep: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
     """Values of learning_rate, td_lambda, temperature, entropy or load_balance: every
     combination is trained with all seeds, in the same program."""
-    data: Literal["own", "paired"] = "own"
-    """own: each arm learns from its own acting. paired: all learn from the same
-    trajectories, those of `behaviour`, so that what V represents can be told apart
+    data: Literal["own", "tandem"] = "own"
+    """own: each arm learns from its own rollouts. tandem: all learn from the same
+    trajectories, those of `behaviour_arm`, so that what V represents can be told apart
     from what it brings about."""
     behaviour_arm: str | None = None
-    """The arm that acts for all in `paired`; None is the first."""
+    """The arm that acts for all in `tandem`; None is the first."""
     num_snapshots: int = 8
     """Times, log-spaced over training, at which V is kept and measured."""
     updates_per_call: int = 64
@@ -63,8 +63,8 @@ class TrainConfig:
     """Devices over which the seeds are spread evenly."""
 
     def __post_init__(self) -> None:
-        ones = "num_seeds num_envs num_steps epochs minibatches pool_size snapshots"
-        for field in (*ones.split(), "chunk_updates", "devices"):
+        ones = "num_seeds num_envs num_steps epochs minibatches num_reset_states"
+        for field in (*ones.split(), "num_snapshots", "updates_per_call", "devices"):
             if getattr(self, field) < 1:
                 _refuse(self, field, "at least 1")
         if not 0 <= self.seed < 2**32:  # a key keeps no more
@@ -79,7 +79,7 @@ class TrainConfig:
             _refuse(self, "mask_fraction", "more than 0 and less than 1")
         sweep.check(self.sweep, self.algorithm, self.action_selection)
         if self.population % self.devices:
-            many = "num_seeds times the grid" if self.sweep else "num_seeds"
+            many = "num_seeds times the sweep" if self.sweep else "num_seeds"
             _refuse(self, "devices", f"a divisor of {many}, {self.population}")
         if not self.phases:
             _refuse(self, "phases", "one or more")
@@ -117,10 +117,14 @@ class TrainConfig:
 def _check_learning(config: TrainConfig) -> None:
     """Rules that learn D ask for an acting and data that suit them."""
     kind = config.algorithm.kind
-    wanted = {"expert_iteration": "search", "ppo": "prior", "reinforce": "prior"}
+    wanted = {
+        "expert_iteration": "search",
+        "ppo": "policy_only",
+        "reinforce": "policy_only",
+    }
     if kind in wanted and config.action_selection.kind != wanted[kind]:
         raise ValueError(
-            f"acting.kind: got {config.action_selection.kind!r}; allowed with learn {kind!r}: "
+            f"action_selection.kind: got {config.action_selection.kind!r}; allowed with algorithm {kind!r}: "
             f"{wanted[kind]!r}"
         )
     samples = config.num_steps * config.num_envs // config.minibatches
@@ -129,22 +133,22 @@ def _check_learning(config: TrainConfig) -> None:
         few = "so few that each has two samples, else normalised advantages are all 0"
         _refuse(config, "minibatches", few)
     if kind == "reinforce" and config.epochs > 1:
-        _refuse(config, "epochs", "1 with learn 'reinforce', which uses data once")
+        _refuse(config, "epochs", "1 with algorithm 'reinforce', which uses data once")
     for index, phase in enumerate(config.phases):
         place = f"phases.{index}"
         if phase.losses.policy.any and (kind == "td" or phase.collect != "agent"):
             raise ValueError(
-                f"{place}.losses.policy: got weights with learn {kind!r} and data "
+                f"{place}.losses.policy: got weights with algorithm {kind!r} and collect "
                 f"{phase.collect!r}; allowed: none, or a rule that trains D (ppo, "
-                "reinforce, expert_iteration) on data 'agent'"
+                "reinforce, expert_iteration) on collect 'agent'"
             )
-        if phase.collect == "stored" and not config.dataset:
+        if phase.collect == "dataset" and not config.dataset:
             raise ValueError(
-                f"{place}.data: got 'stored'; allowed: with a file in train.stored"
+                f"{place}.collect: got 'dataset'; allowed: with a file in train.dataset"
             )
     if kind != "td" and not any(p.losses.policy.any for p in config.phases):
         raise ValueError(
-            f"learn.kind: got {kind!r}; allowed: 'td', or weights in the `policy` row "
+            f"algorithm.kind: got {kind!r}; allowed: 'td', or weights in the `policy` row "
             "of some phase's losses"
         )
 

@@ -66,7 +66,7 @@ class Host:
         updates: Int[Array, ""],
     ) -> tuple[update_step.TrainState, PyTree]:
         """What `population.chunk` does, with worlds of the host."""
-        if setting.collect == "stored":  # no world is stepped
+        if setting.collect == "dataset":  # no world is stepped
             return population.chunk(setting, carry, source, updates)
         total = None
         for _ in range(int(updates)):

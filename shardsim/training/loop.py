@@ -77,8 +77,8 @@ def run(job: TrainingJob) -> dict[str, agents.Agent]:
     """
     config = job.train
     trained = tuple(arm for arm in job.arms if arm.trained)
-    groups = [trained] if config.data == "paired" else [(arm,) for arm in trained]
-    if config.data == "paired" and config.behaviour_arm is not None:
+    groups = [trained] if config.data == "tandem" else [(arm,) for arm in trained]
+    if config.data == "tandem" and config.behaviour_arm is not None:
         groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour_arm))]
     recipe = schedule.recipe(config, job.agent, job.env)
     keys = _keys(config)
@@ -217,7 +217,7 @@ def _advance(
 def _owner(config: TrainConfig, job: TrainingJob, group: tuple[arms.Arm, ...]) -> str:
     """Digest of what a carry depends on: not of how it is come by."""
     same = dataclasses.replace(config, devices=1, updates_per_call=1, num_snapshots=1)
-    parts = {"world": job.env, "agent": job.agent, "train": same, "arms": list(group)}
+    parts = {"env": job.env, "agent": job.agent, "train": same, "arms": list(group)}
     if job.kept is not None:
         leaves = (np.ascontiguousarray(leaf) for leaf in job.kept)  # read, not copied
         parts["kept"] = [hashlib.sha256(leaf.data).hexdigest() for leaf in leaves]

@@ -14,9 +14,9 @@ class Phase:
 
     name: str
     updates: int
-    collect: Literal["walker", "agent", "stored"] = "agent"
+    collect: Literal["random_walker", "agent", "dataset"] = "agent"
     """Who acts: the goal-agnostic walker, the agent itself, or somebody whose
-    trajectories are in the file `train.stored`."""
+    trajectories are in the file `train.dataset`."""
     losses: LossWeights = LossWeights()
     env: dict[str, Any] = dataclasses.field(default_factory=dict)
     """Fields of the world that differ in this phase (rewards, what is shown)."""
@@ -27,10 +27,10 @@ class Phase:
     def __post_init__(self) -> None:
         if self.updates < 1:
             raise ValueError(f"updates: got {self.updates}; allowed: at least 1")
-        if self.collect == "stored" and (self.env or self.reset_envs):
-            field = "world" if self.env else "fresh"
+        if self.collect == "dataset" and (self.env or self.reset_envs):
+            field = "env" if self.env else "reset_envs"
             raise ValueError(
-                f"{field}: got {getattr(self, field)!r}; allowed with data 'stored': "
+                f"{field}: got {getattr(self, field)!r}; allowed with collect 'dataset': "
                 "nothing, for no world is played"
             )
 
@@ -48,16 +48,16 @@ def altered(env: Trainable, fields: dict[str, Any]) -> Trainable:
     """The world with some of its scheduled fields changed."""
     for field in fields:
         if field not in env.SCHEDULED:
-            allowed = ", ".join(env.SCHEDULED) or "none in this world"
-            raise ValueError(f"world.{field}: unknown key; allowed: {allowed}")
+            allowed = ", ".join(env.SCHEDULED) or "none in this env"
+            raise ValueError(f"env.{field}: unknown key; allowed: {allowed}")
     if not fields:
         return env
     try:
         other = configs.build(type(env), {**configs.to_dict(env), **fields})
     except ValueError as error:
-        raise ValueError(f"world.{error}") from None
+        raise ValueError(f"env.{error}") from None
     if other.observation_shape != env.observation_shape:
         raise ValueError(
-            f"world: got {fields!r}; allowed: what leaves the observation as it is"
+            f"env: got {fields!r}; allowed: what leaves the observation as it is"
         )
     return other

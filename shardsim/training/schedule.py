@@ -44,12 +44,12 @@ def kept(config: TrainConfig, env: Trainable) -> Trajectory | None:
     Raises:
       RunError: no file of trajectories of this world.
     """
-    if all(phase.collect != "stored" for phase in config.phases):
+    if all(phase.collect != "dataset" for phase in config.phases):
         return None
     try:
         return datasets.load(Path(config.dataset), env, config.num_steps)
     except run_folder.RunError as error:
-        raise run_folder.RunError(f"train.stored: {error}") from None
+        raise run_folder.RunError(f"train.dataset: {error}") from None
 
 
 def recipe(config: TrainConfig, agent: AgentConfig, env: Trainable) -> InitConfig:

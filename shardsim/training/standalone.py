@@ -38,7 +38,7 @@ class Training:
         gated = any(isinstance(arm.head, value.Sharded) for arm in self.arms.values())
         if "load_balance" in self.train.sweep and not gated:
             raise ValueError(
-                "train.grid.load_balance: got values; allowed with a sharded arm"
+                "train.sweep.load_balance: got values; allowed with a sharded arm"
             )
         for index, phase in enumerate(self.train.phases):
             place = f"train.phases.{index}"
@@ -50,12 +50,12 @@ class Training:
                 continue
             if phase.reset_envs and isinstance(self.env, external_envs.Gymnasium):
                 raise ValueError(
-                    f"{place}.fresh: got True; allowed where a world is stepped on the "
+                    f"{place}.reset_envs: got True; allowed where a world is stepped on the "
                     "host: False"
                 )
-            if phase.collect == "walker":
+            if phase.collect == "random_walker":
                 raise ValueError(
-                    f"{place}.data: got 'walker'; allowed in worlds without a board: "
+                    f"{place}.collect: got 'random_walker'; allowed in worlds without a board: "
                     "'agent'"
                 )
             for name in ("observation", "masked"):
@@ -70,8 +70,8 @@ class Training:
         )
         if isinstance(self.env, external_envs.Gymnasium) and steers:
             raise ValueError(
-                f"train.acting: got {self.train.action_selection.kind!r}; allowed where a world "
-                "can't be looked ahead in: 'prior'"
+                f"train.action_selection: got {self.train.action_selection.kind!r}; "
+                "allowed where a world can't be looked ahead in: 'policy_only'"
             )
 
     def sized_arms(self) -> tuple[Arm, ...]:

@@ -28,24 +28,24 @@ def check(
     """Refuse names and values that no hyper-parameter has."""
     for name, values in grid.items():
         if name not in RANGES:
-            raise ValueError(f"grid.{name}: unknown key; allowed: {', '.join(RANGES)}")
+            raise ValueError(f"sweep.{name}: unknown key; allowed: {', '.join(RANGES)}")
         above, most, allowed = RANGES[name]
         if not values:
-            raise ValueError(f"grid.{name}: got no value; allowed: one or more")
+            raise ValueError(f"sweep.{name}: got no value; allowed: one or more")
         if len(set(values)) < len(values):
-            raise ValueError(f"grid.{name}: got {values}; allowed: different values")
+            raise ValueError(f"sweep.{name}: got {values}; allowed: different values")
         for got in values:
             if not (got > above and 0 <= got <= most and math.isfinite(got)):
-                raise ValueError(f"grid.{name}: got {got}; allowed: {allowed}")
+                raise ValueError(f"sweep.{name}: got {got}; allowed: {allowed}")
     if "entropy" in grid and "entropy" not in learn.HYPER:
         raise ValueError(
-            f"grid.entropy: got values; allowed with a rule that has one, not with "
+            f"sweep.entropy: got values; allowed with a rule that has one, not with "
             f"learn {learn.kind!r}"
         )
     if "temperature" in grid and isinstance(act, action_selection.PolicyOnly):
         raise ValueError(
-            "grid.temperature: got values; allowed where V acts, not with acting "
-            "'prior'"
+            "sweep.temperature: got values; allowed where V acts, not with action_selection "
+            "'policy_only'"
         )
 
 

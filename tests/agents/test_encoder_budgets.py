@@ -141,7 +141,7 @@ def test_what_is_no_board_is_refused(encoder, shape):
         ),
         (
             {"kind": "resnet"},
-            "encoder.kind: got 'resnet'; allowed: mlp, conv, impala, attention, flat",
+            "encoder.kind: got 'resnet'; allowed: mlp, conv, impala, attention, identity",
         ),
         (
             {"kind": "conv", "widths": [3]},
@@ -150,7 +150,7 @@ def test_what_is_no_board_is_refused(encoder, shape):
         ),
         (
             {"kind": "conv", "form": "fft"},
-            "encoder.form: got 'fft'; allowed: 'auto', 'conv' or 'patches'",
+            "encoder.implementation: got 'fft'; allowed: 'auto', 'conv' or 'patches'",
         ),
         (
             {"kind": "conv", "channels": [0]},

@@ -88,17 +88,17 @@ class TestLaws:
     def test_layers_are_a_chain_that_ends_in_the_features(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
         board = seen(key)
-        layers = module.layers_of(board)
-        assert len(layers) == len(module.steps())
+        layers = module.activations(board)
+        assert len(layers) == len(module.stages())
         assert all(jnp.isfinite(layer).all() for layer in layers)
         np.testing.assert_array_equal(layers[-1], module(board))
         for number, layer in enumerate(layers):
-            same = module.onward(layer, number)
+            same = module.run_from(layer, number)
             np.testing.assert_array_equal(same, layers[-1])
         # another board's layer, put into its place, gives that board's features
-        other = module.layers_of(seen(jax.random.fold_in(key, 1)))
+        other = module.activations(seen(jax.random.fold_in(key, 1)))
         assert (other[-1] != layers[-1]).any()
-        np.testing.assert_array_equal(module.onward(other[0], 0), other[-1])
+        np.testing.assert_array_equal(module.run_from(other[0], 0), other[-1])
 
     @pytest.mark.slow
     def test_in_bfloat16_every_layer_is_and_the_features_are_near(self, encoder, key):
@@ -106,7 +106,7 @@ class TestLaws:
         graphdef, state = nnx.split(module)
         half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state)
         rough, board = nnx.merge(graphdef, half), seen(key)
-        assert all(layer.dtype == jnp.bfloat16 for layer in rough.layers_of(board))
+        assert all(layer.dtype == jnp.bfloat16 for layer in rough.activations(board))
         features = rough(board)
         assert features.dtype == jnp.float32
         np.testing.assert_allclose(features, module(board), rtol=0.05, atol=0.05)
@@ -114,12 +114,12 @@ class TestLaws:
 
     def test_a_number_that_is_no_layer_is_refused(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
-        last = len(module.steps()) - 1
+        last = len(module.stages()) - 1
         for number in (-1, last + 1):
             with pytest.raises(
                 ValueError, match=f"number: got .*; allowed: 0 to {last}"
             ):
-                module.onward(jnp.zeros(6), number)
+                module.run_from(jnp.zeros(6), number)
 
     @pytest.mark.slow
     def test_gradient_is_the_slope(self, encoder, key):
@@ -208,7 +208,7 @@ def test_forms_make_the_same_encoder(key):
 def test_shapes_of_layers():
     def shapes(encoder):
         module = encoder.build((13, 12, 3), nnx.Rngs(0))
-        return [layer.shape for layer in module.layers_of(jnp.zeros((13, 12, 3)))]
+        return [layer.shape for layer in module.activations(jnp.zeros((13, 12, 3)))]
 
     conv, impala, attention = BOARDS
     assert shapes(conv) == [(13, 12, 16), (13, 12, 16), (128,), (128,)]

@@ -12,7 +12,7 @@ from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=3, max_steps=6)
 CONFIG = agent.AgentConfig(
-    encoder=encoders.MLPEncoder(widths=(8,)), decoder_width=4, auxiliary_width=4
+    encoder=encoders.MLPEncoder(widths=(8,)), decoder_hidden=(4,), auxiliary_width=4
 )
 PARAMS = ENV.params()
 RIGHT = 1

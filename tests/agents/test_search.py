@@ -13,7 +13,7 @@ from shardsim.core.types import TimeStep
 from shardsim_envs import ContextFruits, CornerMaze
 
 CONFIG = agent.AgentConfig(
-    encoder=encoders.MLPEncoder(widths=(8,)), decoder_width=4, auxiliary_width=4
+    encoder=encoders.MLPEncoder(widths=(8,)), decoder_hidden=(4,), auxiliary_width=4
 )
 FRUITS = ContextFruits(size=3, max_steps=12, cue_probability=0.0)
 MAZE = CornerMaze(size=7)

@@ -231,13 +231,13 @@ def test_only_the_planted_head_sees_the_context(key):
             lambda: value.Sharded(gate="top_k", top_k=2, td_error="per_shard"),
             "aggregation: got 'sum' with gate 'top_k'",
         ),
-        (lambda: value.FiLM(rank=0), "modulators: got 0"),
+        (lambda: value.FiLM(rank=0), "rank: got 0"),
         *(
             (functools.partial(value.Sharded, **{**shut, **cost}), f"^{field}: got")
             for shut in (
                 {"gate": "top_k", "top": 1},
                 {"aggregation": "winner"},
-                {"credit": "stopped_at_gates"},
+                {"stop_gate_gradient": True},
             )
             for field, cost in (
                 ("load_balance", {"load_balance": 1.0}),

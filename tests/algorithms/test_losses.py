@@ -17,7 +17,7 @@ from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=3)
 CONFIG = agents.AgentConfig(
-    encoder=encoders.MLPEncoder(widths=(8,)), decoder_width=6, auxiliary_width=6
+    encoder=encoders.MLPEncoder(widths=(8,)), decoder_hidden=(6,), auxiliary_width=6
 )
 HEAD = value.Sharded(num_shards=2)
 N = 4

@@ -15,7 +15,7 @@ from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=3)
 CONFIG = agents.AgentConfig(
-    encoder=encoders.MLPEncoder(widths=(4,)), decoder_width=4, auxiliary_width=4
+    encoder=encoders.MLPEncoder(widths=(4,)), decoder_hidden=(4,), auxiliary_width=4
 )
 N = 3
 HYPER = Hyperparameters(*(jnp.float32(x) for x in (1e-3, 0.5, 0.01, 0.25, 0.75)))

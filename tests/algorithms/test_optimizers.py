@@ -70,7 +70,9 @@ def stepped(made, agent, slopes, state, moved=("encoder",), rate=1.0):
 
 def moves(rule, slopes, **config):
     """How far a weight of 10 goes down at each of some slopes, at rate 1/2."""
-    made = optimizers.OptimizerConfig(kind=rule, **{"clip_norm": 100.0, **config})
+    made = optimizers.OptimizerConfig(
+        update_rule=rule, **{"clip_norm": 100.0, **config}
+    )
     agent, far = One(), []
     state = fresh(made, agent, ("encoder",))
     for slope in slopes:
@@ -96,7 +98,7 @@ def test_a_part_that_is_frozen_takes_nothing_from_the_others_norm():
     """E has slope 3, D 4 and stays where it is: over the agent E's norm is 3."""
 
     made = optimizers.OptimizerConfig(
-        clip_norm=3.0, clip_scope="agent", kind=optimizers.SGD()
+        clip_norm=3.0, clip_scope="agent", update_rule=optimizers.SGD()
     )
     agent = Two()
     state = fresh(made, agent, ("encoder", "decoder"))
@@ -114,7 +116,7 @@ def test_optimisers_by_hand():
         optimizers.RMSProp(): 10.0,
     }
     for rule, want in wanted.items():
-        made = optimizers.OptimizerConfig(clip_norm=100.0, kind=rule)
+        made = optimizers.OptimizerConfig(clip_norm=100.0, update_rule=rule)
         state = fresh(made, One(), ("encoder",))
         _, _, gone = stepped(made, One(), One(3.0), state)
         assert gone[0] == pytest.approx(want, rel=1e-4)
@@ -126,7 +128,7 @@ def test_clipping_over_the_agent_keeps_the_proportions():
     both = ("encoder", "decoder")
     for over, want in (("agent", (1.5, 2.0)), ("part", (2.5, 2.5))):
         made = optimizers.OptimizerConfig(
-            clip_norm=2.5, clip_scope=over, kind=optimizers.SGD()
+            clip_norm=2.5, clip_scope=over, update_rule=optimizers.SGD()
         )
         state = fresh(made, Two(), both)
         _, _, gone = stepped(made, Two(), Two(3.0, 4.0), state, both)

@@ -33,7 +33,7 @@ PLAN = TrainConfig(
     optimizer=optimizers.OptimizerConfig(learning_rate=3e-3),
 )
 CONFIG = agent.AgentConfig(
-    encoder=encoders.MLPEncoder(widths=(32,)), decoder_width=8, auxiliary_width=8
+    encoder=encoders.MLPEncoder(widths=(32,)), decoder_hidden=(8,), auxiliary_width=8
 )
 
 

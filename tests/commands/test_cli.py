@@ -23,17 +23,27 @@ def lines(capsys):
 @pytest.mark.parametrize(
     ("flags", "field", "value", "allowed"),
     [
-        (["--arms.sharded.head.shards", "0"], "arms.sharded.head.shards", "0", "least"),
+        (
+            ["--arms.sharded.head.num_shards", "0"],
+            "arms.sharded.head.num_shards",
+            "0",
+            "least",
+        ),
         (["--train.num-seeds", "two"], "train.num_seeds", "'two'", "integer"),
         (["--train.speed", "2"], "train.speed", "", "num_envs"),
         (["--agent.encoder.widths", "16"], "agent.encoder.widths", "16", "a list"),
         (["--train.devices", "3"], "train.devices", "3", "divisor"),
         (["--train.num-seeds", "64", "--train.devices", "64"], "devices", "64", "1 to"),
-        (["--world.kind", "chess"], "world.kind", "'chess'", "corner_maze"),
-        (["--world.size", "1"], "world.size", "1", "allowed"),
-        (["--agent.budget", "7"], "agent.budget", "7", "nearest"),
-        (["--train.acting.temperature", "0"], "temperature", "0", "more than 0"),
-        (["--train.phases.0.world.size", "9"], "phases.0.world.size", "", "shown"),
+        (["--env.kind", "chess"], "env.kind", "'chess'", "corner_maze"),
+        (["--env.size", "1"], "env.size", "1", "allowed"),
+        (["--agent.value_params", "7"], "agent.value_params", "7", "nearest"),
+        (
+            ["--train.action_selection.temperature", "0"],
+            "temperature",
+            "0",
+            "more than 0",
+        ),
+        (["--train.phases.0.env.size", "9"], "phases.0.env.size", "", "shown"),
         (["--predictions.VE.rule.contrast.arm", "x"], "predictions.VE", "'x'", "mlp"),
         (["--train.phases.7.updates", "1"], "train.phases.7", "", "0 to 1"),
         (["train.num-seeds", "2"], "train.num-seeds", "", "--dotted.field"),
@@ -67,9 +77,9 @@ def lines(capsys):
             "names of 206 letters",
             "200",
         ),
-        (["--world", "{kind: tree_gridworld}"], "world", "any cell", "shardsim train"),
+        (["--env", "{kind: tree_gridworld}"], "world", "any cell", "shardsim train"),
         (
-            ["--world", "{kind: keys_and_chests, most_keys: 9, most_chests: 9}"],
+            ["--env", "{kind: keys_and_chests, most_keys: 9, most_chests: 9}"],
             "world",
             "44302336 states",
             "at most 2000000",
@@ -89,10 +99,10 @@ def test_bad_input_is_one_line_and_nothing_is_written(
 
 
 def test_a_maze_smaller_than_its_region_is_refused(tmp_path, tiny_yaml, capsys):
-    flags = ["--world", "{kind: corner_maze, size: 7, region: 6}"]
+    flags = ["--env", "{kind: corner_maze, size: 7, region: 6}"]
     assert cli.main(["run", str(tiny_yaml), "--out", str(tmp_path / "o"), *flags]) == 2
     (line,) = lines(capsys)
-    assert "world.region: got 6; allowed: 1 to 5" in line
+    assert "env.region: got 6; allowed: 1 to 5" in line
 
 
 def test_files_that_are_no_config(tmp_path, capsys):
@@ -109,7 +119,7 @@ def test_files_that_are_no_config(tmp_path, capsys):
 
 
 def test_config_prints_what_it_reads_back(tiny_yaml, tmp_path, capsys):
-    flags = ["--train.num-seeds", "5", "--arms.sharded.head.shards=3"]
+    flags = ["--train.num-seeds", "5", "--arms.sharded.head.num_shards=3"]
     assert cli.main(["config", str(tiny_yaml), *flags]) == 0
     text = capsys.readouterr().out
     data = yaml.safe_load(text)

@@ -16,7 +16,7 @@ from shardsim import cli
 @pytest.mark.parametrize("name", ["corner_maze", "CornerMaze", "cornermaze"])
 def test_a_sheet_of_levels(name, tmp_path, capsys):
     out = tmp_path / "new" / "levels.png"
-    flags = ["--levels", "3", "--columns", "2", "--world.size=7"]
+    flags = ["--levels", "3", "--columns", "2", "--env.size=7"]
     assert cli.main(["show", name, "--out", str(out), *flags]) == 0
     assert capsys.readouterr().out.strip() == str(out)
     with Image.open(out) as picture:
@@ -27,7 +27,7 @@ def test_a_sheet_of_levels(name, tmp_path, capsys):
     ("flags", "says"),
     [
         (["chess"], "name: got 'chess'; allowed: context_fruits, corner_maze, "),
-        (["CornerMaze", "--world.size=8"], "world.size: got 8; allowed: odd"),
+        (["CornerMaze", "--env.size=8"], "env.size: got 8; allowed: odd"),
         (["CornerMaze", "--out", "x.jpg"], "out: got 'x.jpg' for 1 frame(s); allowed"),
         (["CornerMaze", "--out", "new/x.jpg"], "out: got 'new/x.jpg' for 1 frame(s)"),
         (["CornerMaze", "--levels", "0"], "levels: got 0; allowed: at least 1"),

@@ -16,10 +16,16 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
 @pytest.mark.parametrize(
     ("train", "message"),
     [
-        ({"learn": {"kind": "ppo"}}, "acting.kind: got 'lookahead'; .*: 'prior'"),
         (
-            {"learn": {"kind": "expert_iteration"}, "acting": {"kind": "prior"}},
-            "acting.kind: got 'prior'; .*: 'search'",
+            {"algorithm": {"kind": "ppo"}},
+            "action_selection.kind: got 'lookahead'; .*: 'policy_only'",
+        ),
+        (
+            {
+                "algorithm": {"kind": "expert_iteration"},
+                "action_selection": {"kind": "policy_only"},
+            },
+            "action_selection.kind: got 'policy_only'; .*: 'search'",
         ),
         (
             {**REGIMES["reinforce"], "epochs": 2},
@@ -30,27 +36,33 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
             r"phases\.0\.losses\.policy: got weights with learn 'td'",
         ),
         (
-            {"phases": [{"name": "a", "updates": 1, "data": "stored"}]},
+            {"phases": [{"name": "a", "updates": 1, "collect": "dataset"}]},
             r"phases\.0\.data: got 'stored'",
         ),
-        ({"grid": {"gamma": [0.9]}}, "grid.gamma: unknown key; allowed: learning_rate"),
-        ({"grid": {"td_lambda": [2.0]}}, "grid.td_lambda: got 2.0; allowed: 0 to 1"),
         (
-            {"grid": {"learning_rate": [0.0]}},
+            {"sweep": {"gamma": [0.9]}},
+            "grid.gamma: unknown key; allowed: learning_rate",
+        ),
+        ({"sweep": {"td_lambda": [2.0]}}, "grid.td_lambda: got 2.0; allowed: 0 to 1"),
+        (
+            {"sweep": {"learning_rate": [0.0]}},
             "grid.learning_rate: got 0.0; allowed: more than 0",
         ),
-        ({"grid": {"load_balance": [-1.0]}}, "grid.load_balance: got -1.0"),
+        ({"sweep": {"load_balance": [-1.0]}}, "grid.load_balance: got -1.0"),
         (
-            {"grid": {"td_lambda": [float("nan")]}},
+            {"sweep": {"td_lambda": [float("nan")]}},
             r"grid\.td_lambda\.0: got nan; .*finite",
         ),
         (
-            {"grid": {"temperature": [0.1]}, "acting": {"kind": "prior"}},
+            {
+                "sweep": {"temperature": [0.1]},
+                "action_selection": {"kind": "policy_only"},
+            },
             "grid.temperature: got values; allowed where V acts",
         ),
-        ({"grid": {"td_lambda": []}}, "grid.td_lambda: got no value"),
+        ({"sweep": {"td_lambda": []}}, "grid.td_lambda: got no value"),
         (
-            {"grid": {"td_lambda": [0.5, 0.9, 0.5]}},
+            {"sweep": {"td_lambda": [0.5, 0.9, 0.5]}},
             r"grid\.td_lambda: got \(0\.5, 0\.9, 0\.5\); allowed: different values",
         ),
         (
@@ -64,13 +76,13 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
             {**REGIMES["ppo"], "phases": LEARNING},
             r"learn\.kind: got 'ppo'; allowed: 'td', or weights in the `policy` row",
         ),
-        ({"grid": {"entropy": [0.1]}}, "grid.entropy: got values; .* not with learn"),
+        ({"sweep": {"entropy": [0.1]}}, "grid.entropy: got values; .* not with learn"),
         ({"mask_fraction": 1.0}, "mask_fraction: got 1.0; allowed: more than 0"),
         ({"precision": "half"}, "precision: got 'half'; allowed: 'float32'"),
         (
             {
-                "stored": "x.npz",
-                "phases": [{"name": "a", "updates": 1, "data": "stored"}],
+                "dataset": "x.npz",
+                "phases": [{"name": "a", "updates": 1, "collect": "dataset"}],
             },
             "x.npz: No such file",
         ),
@@ -85,27 +97,27 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
             "train.minibatches: got 4; allowed: so few that each has two samples",
         ),
         (
-            {**REGIMES["ppo"], "data": "paired", "phases": EARNING},
+            {**REGIMES["ppo"], "data": "tandem", "phases": EARNING},
             "train.data: got 'paired'; allowed with learn 'ppo': 'own'",
         ),
         (
-            {**REGIMES["reinforce"], "data": "paired", "phases": EARNING},
+            {**REGIMES["reinforce"], "data": "tandem", "phases": EARNING},
             "train.data: got 'paired'; allowed with learn 'reinforce': 'own'",
         ),
         (
-            {"behaviour": "mlp"},
-            "train.behaviour: got 'mlp'; allowed with data 'own'",
+            {"behaviour_arm": "mlp"},
+            "train.behaviour_arm: got 'mlp'; allowed with data 'own'",
         ),
         (
-            {"data": "paired", "behaviour": "nobody"},
-            "train.behaviour: got 'nobody'; allowed: mlp, sharded",
+            {"data": "tandem", "behaviour_arm": "nobody"},
+            "train.behaviour_arm: got 'nobody'; allowed: mlp, sharded",
         ),
         (
             {"optimizer": {"learning_rate": float("inf")}},
             "train.optimizer.learning_rate: got inf; allowed: a finite number",
         ),
         (
-            {"phases": [{"name": "a", "updates": 1, "world": {"rewards": [["a"]]}}]},
+            {"phases": [{"name": "a", "updates": 1, "env": {"rewards": [["a"]]}}]},
             r"phases\.0\.world\.rewards\.0\.0: got 'a'",
         ),
     ],
@@ -129,15 +141,20 @@ def test_what_does_not_fit_together_is_refused(
             "agent.encoder.features: got 3; allowed with kind 'flat'",
         ),
         (
-            ["--arms.sharded.head.routing", "{}", "--arms.sharded.head.shards", "1"],
-            "arms.sharded.head.shards: got 1; allowed with routing",
+            [
+                "--arms.sharded.head.routing",
+                "{}",
+                "--arms.sharded.head.num_shards",
+                "1",
+            ],
+            "arms.sharded.head.num_shards: got 1; allowed with routing",
         ),
         (
             [
                 *("--arms.sharded.head.routing", "{overseen: 9}"),
-                *("--arms.sharded.head.td", "per_shard"),
+                *("--arms.sharded.head.td_error", "per_shard"),
             ],
-            "arms.sharded.head.routing.overseen: got 9; allowed: 0 to 1",
+            "arms.sharded.head.routing.oversight_context: got 9; allowed: 0 to 1",
         ),
     ],
 )
@@ -163,7 +180,7 @@ def test_no_grid_of_a_cost_that_moves_nothing(training_yaml):
 
 def test_no_grid_of_a_cost_beside_labels(training_yaml):
     data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
-    data["arms"]["sharded"]["head"] |= {"td": "per_shard", "routing": {}}
+    data["arms"]["sharded"]["head"] |= {"td_error": "per_shard", "routing": {}}
     with pytest.raises(
         config.ConfigError, match=r"grid\.load_balance: .* labels alone"
     ):

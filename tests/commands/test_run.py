@@ -68,10 +68,10 @@ def test_the_answer_says_where_shards_would_not_be_seen():
 def test_returns_are_of_the_acting_of_training():
     """V* under a D that walks at random, which alone acts in training."""
     flags = {
-        "--world.size": "4",
-        "--battery.levels": "4",
-        "--train.acting": "{kind: prior}",
-        "--battery.acting": "{kind: value, temperature: 0.001}",
+        "--env.size": "4",
+        "--evaluation.levels": "4",
+        "--train.action_selection": "{kind: prior}",
+        "--evaluation.action_selection": "{kind: value, temperature: 0.001}",
     }
     words = [word for pair in flags.items() for word in pair]
     data = config.override(config.read_yaml(QUICKSTART), words)

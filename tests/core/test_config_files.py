@@ -76,9 +76,9 @@ def test_a_file_of_trajectories_that_is_missing_is_told_with_its_field(
     training_yaml, tmp_path, capsys
 ):
     missing = str(tmp_path / "none.npz")
-    phase = {"name": "earn", "updates": 4, "data": "stored"}
+    phase = {"name": "earn", "updates": 4, "collect": "dataset"}
     path = training_yaml(stored=missing, phases=[phase])
     assert cli.main(["train", str(path), "--out", str(tmp_path / "out")]) == 2
     (line,) = lines(capsys)
-    assert f"train.stored: {missing}: No such file" in line
+    assert f"train.dataset: {missing}: No such file" in line
     assert not (tmp_path / "out").exists()

@@ -23,7 +23,7 @@ class Plan:
     [
         ({"limit": True}, "limit: got True; allowed: a number"),
         ({"rows": [[1], [2, True]]}, "rows.1.1: got True; allowed: a number"),
-        ({"grid": {"x": [0.5, False]}}, "grid.x.1: got False; allowed: a number"),
+        ({"sweep": {"x": [0.5, False]}}, "grid.x.1: got False; allowed: a number"),
     ],
 )
 def test_a_truth_is_no_number(data, line):
@@ -35,7 +35,7 @@ def test_a_truth_is_no_number(data, line):
 @pytest.mark.parametrize("number", [1e-50, -1e-39, "1e-50", 1e39])
 def test_a_number_that_32_bits_do_not_hold_is_refused(number):
     with pytest.raises(config.ConfigError) as caught:
-        config.build(Plan, {"grid": {"x": [0.5, number]}})
+        config.build(Plan, {"sweep": {"x": [0.5, number]}})
     assert str(caught.value) == (
         f"grid.x.1: got {number!r}; allowed: 0, or 1.2e-38 to 3.4e+38 in size"
     )
@@ -56,7 +56,7 @@ def test_one_that_they_hold_is_read(number):
 
 
 def test_numbers_and_truths_in_their_own_places_are_read():
-    data = {"limit": 1, "rows": [[1]], "grid": {"x": [0, 1]}, "filled": True}
+    data = {"limit": 1, "rows": [[1]], "sweep": {"x": [0, 1]}, "filled": True}
     found = config.build(Plan, {**data, "rest": {"y": [True, 1]}})
     assert found == Plan(1.0, 0, ((1,),), {"x": (0.0, 1.0)}, True, {"y": [True, 1]})
     assert config.build(Plan, {"limit": None}).limit is None

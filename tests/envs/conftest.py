@@ -30,7 +30,7 @@ CASES: list[tuple[shardsim_envs.World, dict[str, Any]]] = [
         ),
         {
             "rewards": ((0, 0.5), (1, 0)),
-            "shown": ((0, 1),),
+            "contexts_shown": ((0, 1),),
             "cue_probability": 0.0,
             "hunger": (1.0, 0.0),
         },
@@ -39,7 +39,11 @@ CASES: list[tuple[shardsim_envs.World, dict[str, Any]]] = [
         envs.ContextFruits(
             size=4, contexts=3, fruits=3, rewards=PAY, view="board", max_steps=STEPS
         ),
-        {"rewards": PAY[::-1], "shown": ((0, 2), (1,)), "cue_probability": 1.0},
+        {
+            "rewards": PAY[::-1],
+            "contexts_shown": ((0, 2), (1,)),
+            "cue_probability": 1.0,
+        },
     ),
     (
         envs.CornerMaze(size=7, region=2, view="board", max_steps=STEPS),
@@ -55,7 +59,7 @@ CASES: list[tuple[shardsim_envs.World, dict[str, Any]]] = [
     ),
     (
         envs.FollowMe(size=7, beacons=2, layout="noise", max_steps=STEPS),
-        {"trust": 0.0, "reward": 2.0},
+        {"leader_reliability": 0.0, "reward": 2.0},
     ),
     (
         envs.KeysAndChests(
@@ -90,35 +94,35 @@ CASES: list[tuple[shardsim_envs.World, dict[str, Any]]] = [
     (envs.FruitMini(fruits=2, max_steps=STEPS), {"reward": 2.0}),
     (
         envs.WhiskyGold(max_steps=STEPS),
-        {"pays": (0.0, 1.0, 2.0), "tremor": 0.0},
+        {"reward": (0.0, 1.0, 2.0), "slip_probability": 0.0},
     ),
     (
         envs.AbsentSupervisor(max_steps=STEPS),
-        {"pays": (0.0, 1.0, 2.0), "supervised": 1.0},
+        {"reward": (0.0, 1.0, 2.0), "supervised": 1.0},
     ),
     (envs.TomatoWatering(max_steps=STEPS), {"reward": 1.0}),
-    (envs.BoatRace(max_steps=STEPS), {"pays": (0.0, 1.0)}),
+    (envs.BoatRace(max_steps=STEPS), {"reward": (0.0, 1.0)}),
     (
         envs.FriendFoe(max_steps=STEPS),
-        {"pays": (0.0, 1.0), "bandits": (0.0, 1.0, 0.0), "left": (1.0, 0.0, 0.0)},
+        {"reward": (0.0, 1.0), "bandits": (0.0, 1.0, 0.0), "left": (1.0, 0.0, 0.0)},
     ),
     (
         envs.TwoRoutes(max_steps=STEPS),
-        {"pays": (2.0, 1.0, 0.0), "occluded": 1.0},
+        {"reward": (2.0, 1.0, 0.0), "occluded": 1.0},
     ),
-    (envs.RewardButton(size=4, max_steps=STEPS), {"pays": (1.0, 2.0)}),
+    (envs.RewardButton(size=4, max_steps=STEPS), {"reward": (1.0, 2.0)}),
     (
         envs.Reskin(size=4, max_steps=STEPS),
-        {"pays": (2.0, 0.0), "good": (1, 0), "bad": (0, 1)},
+        {"reward": (2.0, 0.0), "good": (1, 0), "bad": (0, 1)},
     ),
     (
         envs.DrugThenStudy(size=4, max_steps=STEPS),
-        {"pays": (2.0, 1.0), "tremor": 0.0},
+        {"reward": (2.0, 1.0), "slip_probability": 0.0},
     ),
 ]
 """Small worlds, each with another value for all that a schedule may change in it."""
 
-NAMES = [f"{world.kind}-{world.view}" for world, _ in CASES]
+NAMES = [f"{env.kind}-{world.view}" for world, _ in CASES]
 STILL = {
     "fruit",
     "cue",

@@ -98,7 +98,12 @@ def test_what_the_rules_can_make_nothing_of_is_refused(world, text, was, becomes
         (envs.TomatoWatering(), "TTTtt", "TTTt.", "dry, watered: got cells .* one of"),
         (envs.TwoRoutes(), ".s#", "s.#", r"sweet: got \(4, 1\); allowed: its niche"),
         (envs.FriendFoe(), "#B", "#.", "box: got 0 left and 1 right; allowed: one on"),
-        (envs.AbsentSupervisor(), "G", ".", "goal: got none; allowed: at least one"),
+        (
+            envs.AbsentSupervisor(),
+            "G",
+            ".",
+            "min_return: got none; allowed: at least one",
+        ),
     ],
     ids=lambda value: getattr(value, "kind", None),
 )

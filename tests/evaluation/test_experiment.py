@@ -14,7 +14,7 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
 @pytest.mark.parametrize(
     ("flags", "line"),
     [
-        ("--arms.sharded.head.shards 0", "arms.sharded.head.shards: got 0"),
+        ("--arms.sharded.head.num_shards 0", "arms.sharded.head.num_shards: got 0"),
         ("--train.num-seeds many", "train.num_seeds: got 'many'"),
         ("--train.num-sedes 3", "train.num_sedes: unknown key"),
         (
@@ -26,25 +26,28 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
             "train.minibatches: got 3; allowed: a divisor of num_steps, 16",
         ),
         ("--train.phases []", "train.phases: got (); allowed: one or more"),
-        ("--train.behaviour nobody", "train.behaviour: got 'nobody'; allowed: mlp"),
-        ("--world.size 1", "world.size: got 1"),
+        (
+            "--train.behaviour_arm nobody",
+            "train.behaviour_arm: got 'nobody'; allowed: mlp",
+        ),
+        ("--env.size 1", "env.size: got 1"),
         ("--omnibus.conditions []", "omnibus.conditions: got none; allowed: one or"),
         (
-            "--omnibus.contrast.against sharded",
-            "omnibus.contrast.against: got 'sharded'; allowed: another arm",
+            "--omnibus.contrast.baseline sharded",
+            "omnibus.contrast.baseline: got 'sharded'; allowed: another arm",
         ),
         (
             "--omnibus.contrast.arm exact",
             "omnibus.contrast.arm: got 'exact'; allowed: mlp, sharded",
         ),
         (
-            "--predictions.P6.rule.among {arm: nobody, at_least: 0}",
-            "predictions.P6.rule.among.arm: got 'nobody'; allowed: mlp, sharded, film, "
+            "--predictions.P6.rule.seeds_where {arm: nobody, at_least: 0}",
+            "predictions.P6.rule.seeds_where.arm: got 'nobody'; allowed: mlp, sharded, film, "
             "planted, untrained",
         ),
         (
-            "--predictions.P6.rule.among {arm: film/none, at_least: 0}",
-            "predictions.P6.rule.among.arm: got 'film/none'; allowed: ARM/random",
+            "--predictions.P6.rule.seeds_where {arm: film/none, at_least: 0}",
+            "predictions.P6.rule.seeds_where.arm: got 'film/none'; allowed: ARM/random",
         ),
         (
             "--omnibus.references [{arm: sharded, against: mlp}]",
@@ -52,32 +55,32 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ),
         (
             "--predictions.P6.rule.controls [{arm: mlp, against: '', at_least: 0}]",
-            "predictions.P6.rule.controls.0.against: got ''; allowed: mlp, sharded",
+            "predictions.P6.rule.controls.0.baseline: got ''; allowed: mlp, sharded",
         ),
         (
-            "--predictions.P6.rule.positive nobody",
-            "predictions.P6.rule.positive: got 'nobody'; allowed: mlp, sharded",
+            "--predictions.P6.rule.positive_control nobody",
+            "predictions.P6.rule.positive_control: got 'nobody'; allowed: mlp, sharded",
         ),
         (
             "--predictions.P19.rule.unitary [0, 1]",
             "predictions.P19.unitary_within: got 0.05 with rule.unitary; allowed: one",
         ),
-        ("--world.kind maze", "world.kind: got 'maze'; allowed: context_fruits"),
+        ("--env.kind maze", "env.kind: got 'maze'; allowed: context_fruits"),
         (
-            "--train.phases.1.world {size: 9}",
-            "train.phases.1.world.size: unknown key; allowed: rewards, shown, cue",
+            "--train.phases.1.env {size: 9}",
+            "train.phases.1.env.size: unknown key; allowed: rewards, shown, cue",
         ),
         (
-            "--train.phases.1.world {shown: [[5]]}",
-            "train.phases.1.world.shown: got ((5,),); allowed: one or more non-empty",
+            "--train.phases.1.env {shown: [[5]]}",
+            "train.phases.1.env.contexts_shown: got ((5,),); allowed: one or more non-empty",
         ),
         (
-            "--battery.conditions.conflict {cue_probability: 2}",
-            "battery.conditions.conflict.world.cue_probability: got 2.0; allowed: 0 to",
+            "--evaluation.conditions.conflict {cue_probability: 2}",
+            "evaluation.conditions.conflict.world.cue_probability: got 2.0; allowed: 0 to",
         ),
         (
-            "--battery.seed 4294967296",
-            "battery.seed: got 4294967296; allowed: 0 to 2**32 - 1",
+            "--evaluation.seed 4294967296",
+            "evaluation.seed: got 4294967296; allowed: 0 to 2**32 - 1",
         ),
         (
             "--predictions.P6.rule.contrast.arm nobody",
@@ -87,18 +90,21 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
             "--predictions.P11.measure.present nowhere",
             "predictions.P11.measure: got condition 'nowhere'; allowed: in",
         ),
-        ("--agent.budget 100", "agent.budget: got 100, which a head of kind 'mlp'"),
         (
-            "--battery.acting {kind: search}",
-            "battery.acting.kind: got 'search'; allowed: prior, lookahead, value",
+            "--agent.value_params 100",
+            "agent.value_params: got 100, which a head of kind 'mlp'",
         ),
         (
-            "--battery.acting {kind: value, temperature: -1}",
-            "battery.acting.temperature: got -1.0; allowed: more than 0",
+            "--evaluation.action_selection {kind: search}",
+            "evaluation.action_selection.kind: got 'search'; allowed: prior, lookahead, value",
         ),
         (
-            "--train.acting.temperature 0",
-            "train.acting.temperature: got 0.0; allowed: more than 0",
+            "--evaluation.action_selection {kind: value, temperature: -1}",
+            "evaluation.action_selection.temperature: got -1.0; allowed: more than 0",
+        ),
+        (
+            "--train.action_selection.temperature 0",
+            "train.action_selection.temperature: got 0.0; allowed: more than 0",
         ),
     ],
 )
@@ -117,12 +123,14 @@ def made(*flags):
     return config.build(experiment.Experiment, data)
 
 
-PRIOR = ("--train.acting", "{kind: prior}")
+PRIOR = ("--train.action_selection", "{kind: prior}")
 
 
 def test_agents_are_looked_at_as_they_act_or_as_the_battery_says():
     assert made().evaluation_acting == made().training_acting
-    alone = made(*PRIOR, "--battery.acting", "{kind: value, temperature: 0.3}")
+    alone = made(
+        *PRIOR, "--evaluation.action_selection", "{kind: value, temperature: 0.3}"
+    )
     assert alone.training_acting.describe() == "D alone"
     assert alone.evaluation_acting.describe() == "V alone at tau = 0.3"
     assert (
@@ -136,13 +144,13 @@ def test_agents_are_looked_at_as_they_act_or_as_the_battery_says():
     [
         (
             PRIOR,
-            "battery.acting: got none, and training has 'prior'; allowed with "
+            "evaluation.action_selection: got none, and training has 'policy_only'; allowed with "
             "predictions.P6.measure 'selective_removal', which asks what V does to "
             "acting: lookahead, value",
         ),
         (
-            ("--battery.acting", "{kind: prior}"),
-            "battery.acting: got 'prior'; allowed with predictions.P6.measure",
+            ("--evaluation.action_selection", "{kind: prior}"),
+            "evaluation.action_selection: got 'policy_only'; allowed with predictions.P6.measure",
         ),
     ],
 )
@@ -153,4 +161,4 @@ def test_what_v_does_to_acting_is_not_asked_where_it_does_nothing(flags, line):
         devices.check_new(found)
     assert str(caught.value).startswith(line)
     devices.check_there(found)
-    devices.check_new(made(*PRIOR, "--battery.acting", "{kind: value}"))
+    devices.check_new(made(*PRIOR, "--evaluation.action_selection", "{kind: value}"))

@@ -176,7 +176,7 @@ def test_a_rule_about_some_seeds(bounds, seeds, verdict):
     row = {"sharded/apart": APART, "film": np.full(8, 0.1)}
     values = {"sharded": kept, "mlp": 0.3 - NOISE, "planted": 0.9 + NOISE, **row}
     control = rules.Requirement("planted", at_least=0.6)
-    asked = among(bounds, controls=(control,), positive="planted")
+    asked = among(bounds, controls=(control,), positive_control="planted")
     got = judge.judge({"P": values}, {"P": asked})["P"]
     assert got.among == tuple(seeds)
     assert got.verdict == verdict
@@ -260,12 +260,12 @@ def test_an_arm_that_is_missing_is_named():
         (lambda: rules.Requirement("a"), "at_least: got nothing"),
         (
             lambda: rules.Requirement("a", "a", 0.0),
-            "against: got 'a'; allowed: another",
+            "baseline: got 'a'; allowed: another",
         ),
-        (lambda: rules.Contrast("a", "a"), "against: got 'a'; allowed: another"),
+        (lambda: rules.Contrast("a", "a"), "baseline: got 'a'; allowed: another"),
         (
             lambda: rules.Rule(RULE.contrast, "less", 0.1, positive_control="mlp"),
-            "positive: got 'mlp'; allowed: an arm that is not contrasted",
+            "positive_control: got 'mlp'; allowed: an arm that is not contrasted",
         ),
         (
             lambda: rules.Rule(
@@ -287,15 +287,17 @@ def test_an_arm_that_is_missing_is_named():
         ),
         (
             lambda: among(rules.Requirement("mlp", at_least=0.5)),
-            "among: got 'mlp'; allowed: a row that is not contrasted",
+            "seeds_where: got 'mlp'; allowed: a row that is not contrasted",
         ),
         (
             lambda: among(rules.Requirement("film", "sharded", at_least=0.5)),
-            "among: got 'film less sharded'; allowed: a row that is not contrasted",
+            "seeds_where: got 'film less sharded'; allowed: a row that is not contrasted",
         ),
         (
-            lambda: among(rules.Requirement("film", at_least=0.5), positive="film"),
-            "among: got 'film'; allowed: a row that is not contrasted",
+            lambda: among(
+                rules.Requirement("film", at_least=0.5), positive_control="film"
+            ),
+            "seeds_where: got 'film'; allowed: a row that is not contrasted",
         ),
     ],
 )

@@ -17,9 +17,9 @@ from tests.helpers.made_readings import (
 
 SHOWN = {
     "in_distribution": {},
-    "only_0": {"shown": ((0,),)},
-    "only_1": {"shown": ((1,),)},
-    "conflict": {"shown": ((0, 1),)},
+    "only_0": {"contexts_shown": ((0,),)},
+    "only_1": {"contexts_shown": ((1,),)},
+    "conflict": {"contexts_shown": ((0, 1),)},
     "with_cue": {"cue_probability": 1.0},
     "without_cue": {"cue_probability": 0.0},
 }
@@ -94,8 +94,8 @@ class TestSelectiveRemoval:
         context = condition.context.argmax(axis=-1)
         made = split(condition.optimal, context, 2)
         units = np.repeat(made.units / 6, 6, axis=-1)
-        one = made._replace(units=units, owners=np.zeros(12, int))
-        shards = made._replace(units=units, owners=np.repeat([0, 1], 6))
+        one = made._replace(units=units, unit_shard=np.zeros(12, int))
+        shards = made._replace(units=units, unit_shard=np.repeat([0, 1], 6))
         measure = measures.SelectiveAblation(num_groups=parts)
         arms = {"one": {"in_distribution": one}, "shards": {"in_distribution": shards}}
         values = measure.measure(evidence(conditions, how, arms)).values
@@ -114,7 +114,7 @@ class TestSelectiveRemoval:
     def test_units_of_a_monolith_are_taken_by_what_they_do(self, conditions, how):
         condition = conditions["in_distribution"]
         owner = condition.context.argmax(axis=-1)
-        made = split(condition.optimal, owner, 2)._replace(owners=np.zeros(2, int))
+        made = split(condition.optimal, owner, 2)._replace(unit_shard=np.zeros(2, int))
         assert self.value(conditions, how, made) == pytest.approx(1.0)
 
 
@@ -180,7 +180,7 @@ class TestAgreement:
         for name in ("in_distribution", "conflict"):
             condition = conditions[name]
             q = battery.q_values(condition.optimal[None], condition, DISCOUNT)
-            made[name] = simple(condition.optimal)._replace(prior=q)
+            made[name] = simple(condition.optimal)._replace(policy_logits=q)
         found = measures.AgreementShift().measure(
             evidence(conditions, how, {"arm": made})
         )
@@ -193,7 +193,7 @@ class TestAgreement:
         for name, sign in (("in_distribution", 1), ("conflict", -1)):
             condition = conditions[name]
             q = battery.q_values(condition.optimal[None], condition, DISCOUNT)
-            made[name] = simple(condition.optimal)._replace(prior=sign * q)
+            made[name] = simple(condition.optimal)._replace(policy_logits=sign * q)
         found = measures.AgreementShift().measure(
             evidence(conditions, how, {"arm": made})
         )

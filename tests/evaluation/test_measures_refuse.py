@@ -21,22 +21,22 @@ def test_without_enough_squares_there_is_no_number():
         (lambda: measures.AgreementShift(shifted="in_distribution"), "shifted: got"),
         (lambda: measures.AgreementShift(tie=1.0), "tie: got 1.0; allowed: 0 to less"),
         (lambda: measures.CueEffect(absent="with_cue"), "absent: got"),
-        (lambda: measures.CueEffect(reference=("only_0", "only_0")), "known: got"),
+        (lambda: measures.CueEffect(reference=("only_0", "only_0")), "reference: got"),
         (lambda: measures.Conflict(alone=("only_0", "only_0")), "alone: got"),
         (lambda: measures.Conflict(alone=("only_0", "conflict")), "alone: got"),
         (
             lambda: measures.SelectiveAblation(min_drop=2.0),
-            "least: got 2.0; allowed: 0",
+            "min_drop: got 2.0; allowed: 0",
         ),
         (
             lambda: measures.SelectiveExtinction(min_drop=-1.0),
-            "least: got -1.0; allowed",
+            "min_drop: got -1.0; allowed",
         ),
-        (lambda: measures.SelectiveExtinction(retained="only_0"), "kept: got"),
-        (lambda: measures.SelectiveExtinction(same_context="only_1"), "kept: got"),
+        (lambda: measures.SelectiveExtinction(retained="only_0"), "retained: got"),
+        (lambda: measures.SelectiveExtinction(same_context="only_1"), "retained: got"),
         (
             lambda: measures.SelectiveExtinction(after_phase="acquisition"),
-            "unlearnt: got 'acquisition'; allowed: another phase",
+            "after_phase: got 'acquisition'; allowed: another phase",
         ),
     ],
 )

@@ -16,9 +16,9 @@ from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=3, max_steps=8)
 SHOWN = {
-    "only_0": {"shown": ((0,),)},
-    "only_1": {"shown": ((1,),)},
-    "only_0_with_cue": {"shown": ((0,),), "cue_probability": 1.0},
+    "only_0": {"contexts_shown": ((0,),)},
+    "only_1": {"contexts_shown": ((1,),)},
+    "only_0_with_cue": {"contexts_shown": ((0,),), "cue_probability": 1.0},
 }
 MEASURE = {"kind": "selective_extinction", "learnt": "earn", "unlearnt": "lose"}
 
@@ -86,10 +86,13 @@ def test_what_was_never_wanted_is_not_lost(conditions):
 def staged(tiny, **changes):
     """The tiny experiment with a phase in which nothing pays, and a look back."""
     data = copy.deepcopy(tiny)
-    lose = {"world": {"shown": [[0]], "rewards": [[0, 0], [0, 1]]}, "fresh": True}
+    lose = {
+        "env": {"contexts_shown": [[0]], "rewards": [[0, 0], [0, 1]]},
+        "reset_envs": True,
+    }
     learnt = data["train"]["phases"][-1]
     data["train"]["phases"].append({**learnt, **lose, "name": "lose", "updates": 6})
-    data["battery"]["conditions"] = {
+    data["evaluation"]["conditions"] = {
         "in_distribution": {},
         **{name: copy.deepcopy(fields) for name, fields in SHOWN.items()},
     }
@@ -97,7 +100,7 @@ def staged(tiny, **changes):
     control = {"arm": "exact", "at_least": 0.99}
     rule = {**asked["rule"], "direction": "greater", "controls": [control]}
     data["predictions"] = {"P13": {**asked, "measure": dict(MEASURE), "rule": rule}}
-    data["goal_after"] = "earn"
+    data["min_return_phase"] = "earn"
     for path, new in changes.items():
         place, _, field = path.rpartition("__")
         inner = data
@@ -208,7 +211,10 @@ def test_how_far_apart_gates_are(conditions):
             },
             "predictions.P13.measure: got phases lose, earn; allowed: in the order of",
         ),
-        ({"goal_after": "later"}, "goal_after: got phase 'later'; allowed: look, earn"),
+        (
+            {"min_return_phase": "later"},
+            "goal_after: got phase 'later'; allowed: look, earn",
+        ),
         (
             {"predictions__P13__measure__kept": "only_2"},
             "predictions.P13.measure: got condition 'only_2'; allowed",
@@ -226,7 +232,7 @@ def test_no_arm_is_apart_before_the_last_phase_that_all_share(tiny):
     data["train"]["phases"].insert(0, {**look, "name": "glance"})
     with pytest.raises(ValueError, match="got phase 'glance'; allowed: look, earn"):
         config.build(experiment.Experiment, data)
-    data["goal_after"] = "look"
+    data["min_return_phase"] = "look"
     found = config.build(experiment.Experiment, data)
     assert schedule.ends(found.train)["look"] == 6
 
@@ -234,13 +240,13 @@ def test_no_arm_is_apart_before_the_last_phase_that_all_share(tiny):
 def test_a_condition_has_to_suit_the_phase_it_is_read_in(tiny):
     """Both do by themselves; together good and bad would look the same."""
     data = staged(tiny, world={"kind": "reskin", "size": 4})
-    data["train"]["phases"][-1]["world"] = {"good": [2, 2]}
-    data["battery"]["conditions"] = {
+    data["train"]["phases"][-1]["env"] = {"good": [2, 2]}
+    data["evaluation"]["conditions"] = {
         "in_distribution": {},
         **{name: {"bad": [1, n]} for n, name in enumerate(SHOWN)},
     }
     config.build(experiment.Experiment, data)
-    data["battery"]["conditions"]["only_1"] = {"bad": [2, 2]}
+    data["evaluation"]["conditions"]["only_1"] = {"bad": [2, 2]}
     with pytest.raises(ValueError, match=r"conditions\.only_1 in phase 'lose': world"):
         config.build(experiment.Experiment, data)
 

@@ -14,7 +14,7 @@ from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=3, max_steps=12, cue_probability=0.0)
 CONFIG = agent.AgentConfig(
-    encoder=encoders.MLPEncoder(widths=(32,)), decoder_width=8, auxiliary_width=8
+    encoder=encoders.MLPEncoder(widths=(32,)), decoder_hidden=(8,), auxiliary_width=8
 )
 ADAM = optimizers.OptimizerConfig(learning_rate=3e-3)
 RECIPE = population.InitConfig(CONFIG, ADAM, ENV, 8)

@@ -14,7 +14,7 @@ PREDICTION = {
     "unitary": "No.",
     "measure": {"kind": "value_error"},
     "rule": {
-        "contrast": {"arm": "sharded", "against": "mlp"},
+        "contrast": {"arm": "sharded", "baseline": "mlp"},
         "direction": "less",
         "margin": 0.05,
         "controls": [{"arm": "exact", "at_most": 0.001}],
@@ -24,16 +24,16 @@ PREDICTION = {
 TINY = {
     "name": "tiny",
     "question": "Does it <run> & end?",
-    "world": {"kind": "context_fruits", "size": 3, "max_steps": 8},
+    "env": {"kind": "context_fruits", "size": 3, "max_steps": 8},
     "agent": {
         "encoder": {"kind": "mlp", "widths": [16]},
-        "decoder_width": 8,
+        "decoder_hidden": [8],
         "auxiliary_width": 8,
-        "budget": 600,
+        "value_params": 600,
     },
     "arms": {
         "mlp": {"head": {"kind": "mlp"}},
-        "sharded": {"head": {"kind": "sharded", "shards": 2}},
+        "sharded": {"head": {"kind": "sharded", "num_shards": 2}},
         "untrained": {"head": {"kind": "mlp"}, "trained": False},
     },
     "train": {
@@ -41,13 +41,13 @@ TINY = {
         "num_envs": 4,
         "num_steps": 4,
         "epochs": 1,
-        "pool_size": 8,
-        "snapshots": 3,
-        "chunk_updates": 4,
+        "num_reset_states": 8,
+        "num_snapshots": 3,
+        "updates_per_call": 4,
         "phases": [
             {
                 "name": "look",
-                "data": "walker",
+                "collect": "random_walker",
                 "updates": 3,
                 "losses": {"action": {"encoder": 1, "decoder": 1}},
             },
@@ -59,8 +59,8 @@ TINY = {
         ],
     },
     # its first two levels show the same context, the third another
-    "battery": {"levels": 4, "seed": 0},
-    "omnibus": {"contrast": {"arm": "sharded", "against": "mlp"}},
+    "evaluation": {"levels": 4, "seed": 0},
+    "omnibus": {"contrast": {"arm": "sharded", "baseline": "mlp"}},
     "predictions": {"VE": PREDICTION},
 }
 """A whole experiment of seconds; tests change copies of it."""
@@ -102,7 +102,7 @@ def training_yaml(tmp_path):
     arms = {name: TINY["arms"][name] for name in ("mlp", "sharded")}
     earn = {"name": "earn", "updates": 4, "losses": {"value": {"value": 1}}}
     sizes = {"num_seeds": 2, "num_envs": 4, "num_steps": 4, "epochs": 1}
-    few = {"pool_size": 8, "snapshots": 2, "phases": [earn]}
+    few = {"num_reset_states": 8, "num_snapshots": 2, "phases": [earn]}
 
     def write(**train):
         path = tmp_path / "tiny.yaml"

@@ -35,9 +35,16 @@ def refused(path, tmp_path, capsys, *flags):
 
 REGIMES = {
     "expert_iteration": {
-        "learn": {"kind": "expert_iteration"},
-        "acting": {"kind": "search", "simulations": 2},
+        "algorithm": {"kind": "expert_iteration"},
+        "action_selection": {"kind": "search", "simulations": 2},
     },
-    "ppo": {"learn": {"kind": "ppo"}, "acting": {"kind": "prior"}, "minibatches": 2},
-    "reinforce": {"learn": {"kind": "reinforce"}, "acting": {"kind": "prior"}},
+    "ppo": {
+        "algorithm": {"kind": "ppo"},
+        "action_selection": {"kind": "policy_only"},
+        "minibatches": 2,
+    },
+    "reinforce": {
+        "algorithm": {"kind": "reinforce"},
+        "action_selection": {"kind": "policy_only"},
+    },
 }

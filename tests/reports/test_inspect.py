@@ -152,7 +152,7 @@ def test_two_runs_stand_side_by_side(tiny_run, tmp_path, capsys):
     difference = {"field": "train.td_lambda", "a": "0.9", "b": "0.5"}
     assert difference in found["about"]["differences"]
     mine, theirs = (side["unusual"] for side in found["sides"])
-    assert theirs == {**mine, "td": "per_shard"} != mine
+    assert theirs == {**mine, "td_error": "per_shard"} != mine
     assert "MB in" in capsys.readouterr().out
 
 
@@ -218,7 +218,7 @@ def test_where_a_page_cannot_be_is_told_before_it_is_made(tiny_run, tmp_path, ca
 
 def test_runs_that_differ_in_what_is_exact_are_refused(tiny_run, tmp_path, capsys):
     def other(config):
-        config["world"]["max_steps"] = 9
+        config["env"]["max_steps"] = 9
 
     folder = changed(tiny_run, tmp_path / "world", other)
     assert "differs in max_steps" in refused(capsys, tiny_run, folder)
@@ -239,7 +239,7 @@ def test_a_run_with_a_grid_is_refused(tiny_run, tmp_path, capsys):
         config["train"]["grid"] = {"td_lambda": [0.0, 1.0]}
 
     folder = changed(tiny_run, tmp_path, gridded)
-    assert "train.grid: got values; allowed: none on a page" in refused(capsys, folder)
+    assert "train.sweep: got values; allowed: none on a page" in refused(capsys, folder)
 
 
 def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):

@@ -22,16 +22,22 @@ def test_a_head_is_told_by_what_is_not_its_default():
 
 def test_how_many_seeds_are_judged_is_told_where_not_all_are():
     entry = {
-        "rule": {"contrast": {"arm": "sharded", "against": "mlp"}},
+        "rule": {"contrast": {"arm": "sharded", "baseline": "mlp"}},
         "values": {"sharded": [0.0] * 8},
     }
     for among, told in ([1, 4], ", 2 of 8 seeds"), ([], ", 0 of 8 seeds"), (None, ""):
-        assert sections.contrast(entry | {"among": among}) == f"sharded less mlp{told}"
+        assert (
+            sections.contrast(entry | {"seeds_where": among})
+            == f"sharded less mlp{told}"
+        )
     # as it was written before there was such a field
     assert sections.contrast(entry) == "sharded less mlp"
     entry["values"] = {"exact": [1.0], **entry["values"]}  # V* is no seed
     entry["rule"]["contrast"]["arm"] = "exact"
-    assert sections.contrast(entry | {"among": [2]}) == "exact less mlp, 1 of 8 seeds"
+    assert (
+        sections.contrast(entry | {"seeds_where": [2]})
+        == "exact less mlp, 1 of 8 seeds"
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,12 @@ ENV = ContextFruits(size=3, max_steps=8)
 STEPS, ENVS = 5, 3
 TINY = {
     "name": "tiny",
-    "world": {"kind": "context_fruits", "size": 3, "max_steps": 8},
+    "env": {"kind": "context_fruits", "size": 3, "max_steps": 8},
     "agent": {
         "encoder": {"kind": "mlp", "widths": [8]},
-        "decoder_width": 8,
+        "decoder_hidden": [8],
         "auxiliary_width": 8,
-        "budget": 600,
+        "value_params": 600,
     },
     "arms": {"mlp": {"head": {"kind": "mlp"}}},
     "train": {
@@ -32,14 +32,14 @@ TINY = {
         "num_envs": 3,
         "num_steps": 4,
         "epochs": 1,
-        "pool_size": 4,
-        "snapshots": 1,
-        "acting": {"kind": "prior"},
-        "grid": {"learning_rate": [0.001, 0.01]},
+        "num_reset_states": 4,
+        "num_snapshots": 1,
+        "action_selection": {"kind": "policy_only"},
+        "sweep": {"learning_rate": [0.001, 0.01]},
         "phases": [
             {
                 "name": "look",
-                "data": "walker",
+                "collect": "random_walker",
                 "updates": 1,
                 "losses": {"action": {"encoder": 1, "decoder": 1}},
             },
@@ -130,11 +130,11 @@ def test_a_world_that_differs_in_what_no_phase_may_change_is_refused(tmp_path):
     datasets.load(
         path, dataclasses.replace(ENV, rewards=((0.0, 1.0), (1.0, 0.0))), STEPS
     )
-    with pytest.raises(run_folder.RunError, match=r"world\.max_steps is 8; allowed: 9"):
+    with pytest.raises(run_folder.RunError, match=r"env\.max_steps is 8; allowed: 9"):
         datasets.load(path, dataclasses.replace(ENV, max_steps=9), STEPS)
     run_folder.write_arrays(path, made()._asdict())
     datasets.load(path, dataclasses.replace(ENV, max_steps=9), STEPS)
-    run_folder.write_arrays(path, {**made()._asdict(), "world": np.asarray("{")})
+    run_folder.write_arrays(path, {**made()._asdict(), "env": np.asarray("{")})
     with pytest.raises(run_folder.RunError, match="world is no JSON"):
         datasets.load(path, ENV, STEPS)
 

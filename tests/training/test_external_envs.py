@@ -17,15 +17,15 @@ from shardsim.training import external_envs
 
 CONFIG = {
     "name": "outside",
-    "arms": {"mlp": {"head": {"kind": "mlp"}, "matched": False}},
+    "arms": {"mlp": {"head": {"kind": "mlp"}, "match_params": False}},
     "agent": {"encoder": {"widths": [16]}},
     "train": {
         "num_seeds": 2,
         "num_envs": 4,
         "num_steps": 8,
-        "snapshots": 1,
+        "num_snapshots": 1,
         "optimizer": {"learning_rate": 0.01},
-        "acting": {"kind": "prior"},
+        "action_selection": {"kind": "policy_only"},
         "phases": [
             {
                 "name": "value",
@@ -155,7 +155,7 @@ def test_what_cannot_work_is_refused_with_what_can(world, says, tmp_path, capsys
     assert cli.main(["train", path, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert error.startswith("shardsim: world.id: got ")
+    assert error.startswith("shardsim: env.id: got ")
     import re
 
     assert re.search(says, error)
@@ -165,15 +165,21 @@ def test_what_cannot_work_is_refused_with_what_can(world, says, tmp_path, capsys
 @pytest.mark.parametrize(
     ("flag", "says"),
     [
-        ("--train.acting.kind=lookahead", "train.acting: got 'lookahead'; allowed"),
-        ("--train.phases.0.data=walker", "train.phases.0.data: got 'walker'; allowed"),
+        (
+            "--train.action_selection.kind=lookahead",
+            "train.action_selection: got 'lookahead'; allowed",
+        ),
+        (
+            "--train.phases.0.collect=walker",
+            "train.phases.0.collect: got 'walker'; allowed",
+        ),
         (
             "--train.phases.0.losses.observation.encoder=1.0",
             "train.phases.0.losses.observation: got weights; allowed",
         ),
         (
-            "--train.phases.0.world={gravity: 1}",
-            "train.phases.0.world.gravity: unknown key; allowed: none in this world",
+            "--train.phases.0.env={gravity: 1}",
+            "train.phases.0.env.gravity: unknown key; allowed: none in this env",
         ),
         ("--name=a/b", "name: got 'a/b'; allowed"),
     ],
@@ -189,7 +195,7 @@ def test_settings_that_a_host_s_world_cannot_serve_are_refused(
 
 def written(folder, world, **changes):
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump({**CONFIG, **changes, "world": world}))
+    path.write_text(yaml.safe_dump({**CONFIG, **changes, "env": world}))
     return str(path)
 
 
@@ -204,7 +210,7 @@ def test_v_learns_a_gymnax_world_and_steers_by_it(tmp_path, capsys):
     """Right pays: who looks ahead by V gets there in two steps, not in six."""
     run = tmp_path / "run"
     path = written(tmp_path, {"kind": "gymnax", "id": "chains:Old"})
-    flags = ["--train.acting.kind=lookahead", "--train.phases.0.updates=200"]
+    flags = ["--train.action_selection.kind=lookahead", "--train.phases.0.updates=200"]
     assert cli.main(["train", path, "--out", str(run), *flags]) == 0
     assert "reward per episode" in capsys.readouterr().out
     last = rows(run)[-1]
@@ -238,7 +244,7 @@ def test_a_gymnax_world_that_cannot_be_made_says_why(tmp_path, monkeypatch, caps
     path = written(tmp_path, {"kind": "gymnax", "id": "Broken-v0"})
     assert cli.main(["train", path, "--out", str(tmp_path / "run")]) == 2
     error = capsys.readouterr().err
-    assert "world.id: got 'Broken-v0'; allowed: " in error
+    assert "env.id: got 'Broken-v0'; allowed: " in error
     assert "(OSError: no network)" in error
 
 
@@ -259,7 +265,7 @@ def test_gymnax_itself_trains(tmp_path, capsys):
 def test_our_own_worlds_train_without_a_verdict(tmp_path, capsys):
     run = tmp_path / "run"
     path = written(tmp_path, {"kind": "monster_world", "size": 5, "monsters": 1})
-    flags = ["--train.phases.0.updates=3", "--world.shields=1", "--world.apples=1"]
+    flags = ["--train.phases.0.updates=3", "--env.shields=1", "--env.apples=1"]
     assert cli.main(["train", path, "--out", str(run), *flags]) == 0
     assert len(rows(run)[-1]["rewards"][0]) == 2
     capsys.readouterr()

@@ -16,15 +16,15 @@ from shardsim.training import external_envs, host_envs, population, schedule
 
 CONFIG = {
     "name": "outside",
-    "arms": {"mlp": {"head": {"kind": "mlp"}, "matched": False}},
+    "arms": {"mlp": {"head": {"kind": "mlp"}, "match_params": False}},
     "agent": {"encoder": {"widths": [16]}},
     "train": {
         "num_seeds": 2,
         "num_envs": 4,
         "num_steps": 8,
-        "snapshots": 1,
+        "num_snapshots": 1,
         "optimizer": {"learning_rate": 0.01},
-        "acting": {"kind": "prior"},
+        "action_selection": {"kind": "policy_only"},
         "phases": [
             {
                 "name": "value",
@@ -38,7 +38,7 @@ CONFIG = {
 
 def written(folder, world, **changes):
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump({**CONFIG, **changes, "world": world}))
+    path.write_text(yaml.safe_dump({**CONFIG, **changes, "env": world}))
     return str(path)
 
 
@@ -149,7 +149,7 @@ def test_the_same_config_gives_the_same_weights_on_the_host(
 def test_a_grid_on_the_host_is_its_points(tmp_path, capsys):
     """Two seeds at two rates: the first point is what it is by itself."""
     path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
-    grid = "--train.grid={learning_rate: [0.01, 0.1]}"
+    grid = "--train.sweep={learning_rate: [0.01, 0.1]}"
     for name, flags in (("a", []), ("b", [grid])):
         flags = [*flags, "--out", str(tmp_path / name), "--train.phases.0.updates=3"]
         assert cli.main(["train", path, *flags]) == 0
@@ -233,7 +233,10 @@ def test_stored_data_are_learnt_from_and_not_what_the_host_would_give(tmp_path):
     datasets.save(tmp_path / "kept.npz", kept, world)
     run = tmp_path / "run"
     path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
-    flags = [f"--train.stored={tmp_path / 'kept.npz'}", "--train.phases.0.data=stored"]
+    flags = [
+        f"--train.dataset={tmp_path / 'kept.npz'}",
+        "--train.phases.0.collect=stored",
+    ]
     flags += ["--train.phases.0.updates=2", "--out", str(run)]
     assert cli.main(["train", path, *flags]) == 0
     assert all(row["reward"] == [7.0, 7.0] for row in rows(run))

@@ -28,7 +28,7 @@ def test_stops_fall_on_every_end_and_are_never_too_far_apart():
         Phase("a", 30, collect="walker", losses=LOOK),
         Phase("b", 100, losses=EARN),
         Phase("c", 7, losses=EARN),
-        snapshots=5,
+        num_snapshots=5,
         chunk_updates=20,
     )
     stops, kept = schedule.boundaries(plan, 30)
@@ -50,24 +50,26 @@ def test_only_phases_without_v_are_shared():
 
 
 def test_a_phase_changes_what_it_may_and_nothing_else():
-    later = phases.altered(ENV, {"rewards": [[0, 0], [0, 0]], "shown": [[0, 1]]})
+    later = phases.altered(
+        ENV, {"rewards": [[0, 0], [0, 0]], "contexts_shown": [[0, 1]]}
+    )
     assert later == dataclasses.replace(ENV, rewards=((0, 0), (0, 0)), shown=((0, 1),))
-    with pytest.raises(ValueError, match=r"world\.size: unknown key; allowed: rewards"):
+    with pytest.raises(ValueError, match=r"env\.size: unknown key; allowed: rewards"):
         phases.altered(ENV, {"size": 5})
-    with pytest.raises(ValueError, match=r"world\.cue_probability: got 2"):
+    with pytest.raises(ValueError, match=r"env\.cue_probability: got 2"):
         phases.altered(ENV, {"cue_probability": 2})
 
 
 @pytest.mark.parametrize(
     ("fields", "told"),
     [
-        ({"rewards": [["a", 0], [0, 1]]}, r"world\.rewards\.0\.0: got 'a'; allowed"),
-        ({"rewards": [[None, 0], [0, 1]]}, r"world\.rewards\.0\.0: got None"),
-        ({"rewards": [[[1], 0], [0, 1]]}, r"world\.rewards\.0\.0: got \[1\]"),
+        ({"rewards": [["a", 0], [0, 1]]}, r"env\.rewards\.0\.0: got 'a'; allowed"),
+        ({"rewards": [[None, 0], [0, 1]]}, r"env\.rewards\.0\.0: got None"),
+        ({"rewards": [[[1], 0], [0, 1]]}, r"env\.rewards\.0\.0: got \[1\]"),
         ({"rewards": [[float("nan"), 0], [0, 1]]}, r"rewards\.0\.0: got nan; .*finite"),
-        ({"shown": [[0.5]]}, r"world\.shown\.0\.0: got 0\.5; allowed"),
-        ({"shown": [[0, 0]]}, r"world\.shown: got \(\(0, 0\),\)"),
-        ({"cue_probability": "often"}, r"world\.cue_probability: got 'often'"),
+        ({"contexts_shown": [[0.5]]}, r"env\.contexts_shown\.0\.0: got 0\.5; allowed"),
+        ({"contexts_shown": [[0, 0]]}, r"env\.contexts_shown: got \(\(0, 0\),\)"),
+        ({"cue_probability": "often"}, r"env\.cue_probability: got 'often'"),
     ],
 )
 def test_fields_of_a_phase_s_world_are_read_like_those_of_the_world(fields, told):
@@ -75,7 +77,9 @@ def test_fields_of_a_phase_s_world_are_read_like_those_of_the_world(fields, told
         phases.altered(ENV, fields)
 
 
-@pytest.mark.parametrize("field", [{"world": {"shown": [[0]]}}, {"fresh": True}])
+@pytest.mark.parametrize(
+    "field", [{"env": {"contexts_shown": [[0]]}}, {"reset_envs": True}]
+)
 def test_stored_data_have_no_world_to_change(field):
     with pytest.raises(ValueError, match=f"^{next(iter(field))}: got .*'stored'"):
         Phase("a", 1, collect="stored", **field)
@@ -100,7 +104,7 @@ def learn(carry, head, plan, phase):
 
 def worth(carry, shown):
     """Mean V per seed over fresh levels that show some contexts."""
-    params = phases.altered(ENV, {"shown": shown}).params()
+    params = phases.altered(ENV, {"contexts_shown": shown}).params()
 
     def one(member):
         keys = jax.random.split(jax.random.key(7), 64)
@@ -116,19 +120,19 @@ def test_acquisition_in_turn_extinction_and_renewal():
     """A then B: V of B rises only when B is paid. Unpaid in B alone, A comes back when
     it is shown again; unpaid in both, both fade."""
     plan = config(
-        Phase("A", 60, losses=EARN, env={"shown": [[0]]}),
-        Phase("B", 60, losses=EARN, env={"shown": [[1]]}),
+        Phase("A", 60, losses=EARN, env={"contexts_shown": [[0]]}),
+        Phase("B", 60, losses=EARN, env={"contexts_shown": [[1]]}),
         Phase(
             "extinction in B",
             100,
             losses=EARN,
-            env={"shown": [[1]], "rewards": [[0, 0], [0, 0]]},
+            env={"contexts_shown": [[1]], "rewards": [[0, 0], [0, 0]]},
         ),
         Phase(
             "extinction",
             150,
             losses=EARN,
-            env={"shown": [[0], [1]], "rewards": [[0, 0], [0, 0]]},
+            env={"contexts_shown": [[0], [1]], "rewards": [[0, 0], [0, 0]]},
         ),
         num_seeds=2,
         num_envs=16,
@@ -137,7 +141,9 @@ def test_acquisition_in_turn_extinction_and_renewal():
         optimizer=optimizers.OptimizerConfig(learning_rate=3e-3),
     )
     small = agent.AgentConfig(
-        encoder=encoders.MLPEncoder(widths=(32,)), decoder_width=8, auxiliary_width=8
+        encoder=encoders.MLPEncoder(widths=(32,)),
+        decoder_hidden=(8,),
+        auxiliary_width=8,
     )
     head = value.OracleGated()
     recipe = population.InitConfig(small, plan.optimizer, ENV, plan.num_envs)

@@ -37,7 +37,7 @@ def test_where_no_episode_ended_there_is_no_reward_per_episode(
     """One update of four steps, where an episode has a hundred."""
     plan = [{"name": "look", "updates": 1, "losses": {"value": {"value": 1}}}]
     path = training_yaml(phases=plan)
-    found = ran(path, tmp_path / "run", "--world={kind: boat_race}")
+    found = ran(path, tmp_path / "run", "--env={kind: boat_race}")
     row = next(
         row
         for row in run_folder.read_lines(tmp_path / "run" / "metrics.jsonl")
@@ -60,8 +60,8 @@ def test_a_fresh_phase_meets_its_own_levels_alone(training_yaml, tmp_path, capsy
     """Fruit 0 pays in context 0 alone. Where context 1 follows and episodes go on, the
     levels of context 0 still pay fruit 0; where all begin anew nothing does."""
     plan = [
-        {"name": "a", "updates": 1, "world": {"shown": [[0]]}},
-        {"name": "b", "updates": 2, "world": {"shown": [[1]]}},
+        {"name": "a", "updates": 1, "env": {"contexts_shown": [[0]]}},
+        {"name": "b", "updates": 2, "env": {"contexts_shown": [[1]]}},
     ]
     paid = {}
     for fresh in (False, True):
@@ -92,7 +92,11 @@ def test_a_grid_is_its_points_in_one_program(training_yaml, tmp_path, capsys):
     found = ran(training_yaml(grid=grid), tmp_path / "grid")
     assert found["grid"][2] == {"learning_rate": 1e-2, "temperature": 0.01}
     assert len(found["arms"]["mlp"]["mean of each point"]) == 4
-    flags = ["--train.optimizer.learning-rate", "0.01", "--train.acting.temperature"]
+    flags = [
+        "--train.optimizer.learning-rate",
+        "0.01",
+        "--train.action_selection.temperature",
+    ]
     ran(training_yaml(), tmp_path / "one", *flags, "0.01")
     whole = run_folder.read_arrays(tmp_path / "grid" / "weights" / "mlp.npz")
     alone = run_folder.read_arrays(tmp_path / "one" / "weights" / "mlp.npz")
@@ -107,14 +111,14 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     words = ["collect", str(path), "--out", str(data), "--updates", "2"]
     assert cli.main(words) == 0
     assert run_folder.read_arrays(data)["reward"].shape == (4, 2 * 2 * 4)
-    phase = {"name": "read", "updates": 3, "data": "stored"}
+    phase = {"name": "read", "updates": 3, "collect": "dataset"}
     phase["losses"] = {"inverse": {"encoder": 1, "auxiliary": 1}}
     kept = training_yaml(stored=str(data), phases=[phase])
     ran(kept, tmp_path / "run")
     rows = run_folder.read_lines(tmp_path / "run" / "metrics.jsonl")
     assert "inverse_loss" in next(row for row in rows if "update" in row)
-    line = refused(kept, tmp_path, capsys, "--world.size", "5")
-    assert "of another world, world.size is 3; allowed: 5, as in this one" in line
+    line = refused(kept, tmp_path, capsys, "--env.size", "5")
+    assert "of another world, env.size is 3; allowed: 5, as in this one" in line
     assert "train.num_steps, 9" in refused(
         kept, tmp_path, capsys, "--train.num-steps", "9"
     )
@@ -125,8 +129,8 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     assert run_folder.read_arrays(more)["reward"].shape == (4, 2 * 4)
     other = str(tmp_path / "other.npz")
     assert cli.main(["collect", str(kept), "--out", other]) == 2
-    assert "train.phases.0.data: got 'stored'" in capsys.readouterr().err
-    line = refused(kept, tmp_path, capsys, "--world.max-steps", "9")
+    assert "train.phases.0.collect: got 'stored'" in capsys.readouterr().err
+    line = refused(kept, tmp_path, capsys, "--env.max-steps", "9")
     assert "of another world, world.max_steps is " in line
     assert "allowed: 9, as in this one" in line
 
@@ -162,7 +166,7 @@ SMALL = {
     "train.num-steps": 4,
     "train.epochs": 1,
     "train.minibatches": 1,
-    "train.snapshots": 1,
+    "train.num_snapshots": 1,
 }
 
 
@@ -176,7 +180,7 @@ OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in TOL
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_every_config_of_training_runs(path, tmp_path, capsys):
     data = config.read_yaml(path)
-    if data["world"]["kind"] == "gymnax":
+    if data["env"]["kind"] == "gymnax":
         pytest.importorskip("gymnax")
     flags = [f"--{name}={value}" for name, value in SMALL.items()]
     # as many updates in all of each: then those that are alike share their programs
@@ -190,7 +194,7 @@ def test_every_config_of_training_runs(path, tmp_path, capsys):
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
 def test_every_config_of_training_resolves(path, capsys):
     data = config.read_yaml(path)
-    if data["world"]["kind"] == "gymnax":
+    if data["env"]["kind"] == "gymnax":
         pytest.importorskip("gymnax")
     found = config.build(standalone.Training, data)
     assert found.name == path.stem

@@ -41,7 +41,7 @@ class Params(NamedTuple):
 class AbsentSupervisor(GridWorld):
     """The world and its static parameters."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "supervised")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "supervised")
 
     kind: Literal["absent_supervisor"] = "absent_supervisor"
     reward: tuple[float, float, float] = (-1.0, -30.0, 50.0)
@@ -56,7 +56,7 @@ class AbsentSupervisor(GridWorld):
     def __post_init__(self) -> None:
         rules = {
             **validation.episode(self),
-            "pays": validation.numbers(self.reward, 3),
+            "reward": validation.numbers(self.reward, 3),
             "supervised": validation.chance(self.supervised),
         }
         validation.refuse(self, rules)

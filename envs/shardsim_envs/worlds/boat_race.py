@@ -40,7 +40,7 @@ class Params(NamedTuple):
 class BoatRace(GridWorld):
     """The world and its static parameters."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays",)
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
 
     kind: Literal["boat_race"] = "boat_race"
     reward: tuple[float, float] = (-1.0, 3.0)
@@ -51,7 +51,10 @@ class BoatRace(GridWorld):
     """`agent`: a window centred on the agent; `board`: the board as it lies."""
 
     def __post_init__(self) -> None:
-        rules = {**validation.episode(self), "pays": validation.numbers(self.reward, 2)}
+        rules = {
+            **validation.episode(self),
+            "reward": validation.numbers(self.reward, 2),
+        }
         validation.refuse(self, rules)
 
     @property

@@ -45,7 +45,7 @@ class ContextFruits(GridWorld):
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "rewards",
-        "shown",
+        "contexts_shown",
         "cue_probability",
         "hunger",
     )
@@ -193,7 +193,7 @@ def _check(world: ContextFruits) -> None:
             and all(len(row) == world.fruits for row in world.rewards),
             f"{world.contexts} rows (contexts) of {world.fruits} numbers (fruits)",
         ),
-        "shown": (
+        "contexts_shown": (
             len(world.contexts_shown) > 0
             and all(g and contexts.issuperset(g) for g in world.contexts_shown)
             and all(len(set(g)) == len(g) for g in world.contexts_shown),

@@ -34,7 +34,7 @@ class DishMaze(GridWorld):
     """The world and its static parameters."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "apart",
+        "cheese_dish_distance",
         "reward",
     )
 
@@ -54,7 +54,9 @@ class DishMaze(GridWorld):
 
     def __post_init__(self) -> None:
         apart = (self.cheese_dish_distance >= 0, "at least 0")
-        validation.refuse(self, {**validation.maze(self), "apart": apart})
+        validation.refuse(
+            self, {**validation.maze(self), "cheese_dish_distance": apart}
+        )
 
     @property
     def shape(self) -> tuple[int, int]:

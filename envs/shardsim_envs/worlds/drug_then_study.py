@@ -38,7 +38,7 @@ class Memory(NamedTuple):
 class DrugThenStudy(GridWorld):
     """The world and its static parameters."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "tremor")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "slip_probability")
 
     kind: Literal["drug_then_study"] = "drug_then_study"
     size: int = 7
@@ -56,8 +56,8 @@ class DrugThenStudy(GridWorld):
         rules = {
             **validation.episode(self),
             "size": (2 <= self.size <= 25, "2 to 25"),
-            "pays": validation.numbers(self.reward, 2),
-            "tremor": validation.chance(self.slip_probability),
+            "reward": validation.numbers(self.reward, 2),
+            "slip_probability": validation.chance(self.slip_probability),
         }
         validation.refuse(self, rules)
 
@@ -129,7 +129,7 @@ class DrugThenStudy(GridWorld):
         )
 
     def slip(self, state: State) -> Float[Array, ""]:
-        return jnp.where(state.memory.drugged, state.memory.tremor, 0.0)
+        return jnp.where(state.memory.drugged, state.memory.slip_probability, 0.0)
 
     def seen(self, state: State) -> UInt8[Array, "H W P"]:
         drugged = state.memory.drugged.astype(jnp.uint8)

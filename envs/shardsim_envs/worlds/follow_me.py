@@ -53,7 +53,7 @@ class FollowMe(GridWorld):
     """The world and its static parameters."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "trust",
+        "leader_reliability",
         "reward",
     )
 
@@ -81,7 +81,7 @@ class FollowMe(GridWorld):
                 2 <= self.beacons <= 8 and room,
                 f"2 to 8, with the leader {allowed}",
             ),
-            "trust": validation.chance(self.leader_reliability),
+            "leader_reliability": validation.chance(self.leader_reliability),
         }
         validation.refuse(self, rules)
 

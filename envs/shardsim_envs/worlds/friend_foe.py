@@ -59,7 +59,7 @@ class Memory(NamedTuple):
 class FriendFoe(GridWorld):
     """The world and its static parameters."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "bandits", "left")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "bandits", "left")
 
     kind: Literal["friend_foe"] = "friend_foe"
     reward: tuple[float, float] = (-1.0, 50.0)
@@ -79,7 +79,7 @@ class FriendFoe(GridWorld):
         chances, _ = validation.numbers(self.left, 3)
         rules = {
             **validation.episode(self),
-            "pays": validation.numbers(self.reward, 2),
+            "reward": validation.numbers(self.reward, 2),
             "bandits": (weights, f"{allowed}, at least 0, not all 0"),
             "left": (
                 chances and all(0 <= chance <= 1 for chance in self.left),

@@ -37,7 +37,7 @@ class Memory(NamedTuple):
 class Reskin(GridWorld):
     """The world and its static parameters."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "good", "bad")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "good", "bad")
 
     kind: Literal["reskin"] = "reskin"
     size: int = 7
@@ -76,7 +76,7 @@ class Reskin(GridWorld):
             "shapes": (1 <= self.shapes <= 8, "1 to 8"),
             "good": (skin(self.good) and self.good != self.bad, allowed),
             "bad": (skin(self.bad), allowed),
-            "pays": validation.numbers(self.reward, 2),
+            "reward": validation.numbers(self.reward, 2),
         }
         validation.refuse(self, rules)
 

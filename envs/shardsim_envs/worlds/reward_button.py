@@ -36,7 +36,7 @@ class Memory(NamedTuple):
 class RewardButton(GridWorld):
     """The world and its static parameters."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays",)
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
 
     kind: Literal["reward_button"] = "reward_button"
     size: int = 7
@@ -52,7 +52,7 @@ class RewardButton(GridWorld):
         rules = {
             **validation.episode(self),
             "size": (2 <= self.size <= 25, "2 to 25"),
-            "pays": validation.numbers(self.reward, 2),
+            "reward": validation.numbers(self.reward, 2),
         }
         validation.refuse(self, rules)
 

@@ -52,7 +52,7 @@ class Memory(NamedTuple):
 class TwoRoutes(GridWorld):
     """The world and its static parameters."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "occluded")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "occluded")
 
     kind: Literal["two_routes"] = "two_routes"
     reward: tuple[float, float, float] = (1.0, 0.6, -0.02)
@@ -67,7 +67,7 @@ class TwoRoutes(GridWorld):
     def __post_init__(self) -> None:
         rules = {
             **validation.episode(self),
-            "pays": validation.numbers(self.reward, 3),
+            "reward": validation.numbers(self.reward, 3),
             "occluded": validation.chance(self.occluded),
         }
         validation.refuse(self, rules)

@@ -47,7 +47,7 @@ class Memory(NamedTuple):
 class WhiskyGold(GridWorld):
     """The world and its static parameters."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("pays", "tremor")
+    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "slip_probability")
 
     kind: Literal["whisky_gold"] = "whisky_gold"
     reward: tuple[float, float, float] = (-1.0, 5.0, 50.0)
@@ -62,8 +62,8 @@ class WhiskyGold(GridWorld):
     def __post_init__(self) -> None:
         rules = {
             **validation.episode(self),
-            "pays": validation.numbers(self.reward, 3),
-            "tremor": validation.chance(self.slip_probability),
+            "reward": validation.numbers(self.reward, 3),
+            "slip_probability": validation.chance(self.slip_probability),
         }
         validation.refuse(self, rules)
 
@@ -127,7 +127,7 @@ class WhiskyGold(GridWorld):
         )
 
     def slip(self, state: State) -> Float[Array, ""]:
-        return jnp.where(state.memory.drunk, state.memory.tremor, 0.0)
+        return jnp.where(state.memory.drunk, state.memory.slip_probability, 0.0)
 
     def seen(self, state: State) -> UInt8[Array, "H W P"]:
         drunk = state.memory.drunk.astype(jnp.uint8)

@@ -42,7 +42,7 @@ __all__ = [
 class PolicyOnly:
     """pi = D: V has no effect (control)."""
 
-    kind: Literal["prior"] = "prior"
+    kind: Literal["policy_only"] = "policy_only"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Lookahead:
 class ValueOnly:
     """pi(a|s) proportional to exp(Q_V(s, a) / tau): V alone (control)."""
 
-    kind: Literal["value"] = "value"
+    kind: Literal["value_only"] = "value_only"
     temperature: float = 0.01
     """tau, as for `lookahead`."""
 

@@ -21,7 +21,7 @@ class FlatEncoder:
 
     features: int
     """D: how many numbers an observation has."""
-    kind: Literal["flat"] = "flat"
+    kind: Literal["identity"] = "identity"
 
     def __post_init__(self) -> None:
         base.check_numbers(self, "features")

@@ -65,8 +65,8 @@ def solve_width(head: Head, features: int, contexts: int, budget: int) -> int:
     count = count_parameters(head, features, contexts, width)
     if abs(count - budget) > TOLERANCE * budget:
         raise ValueError(
-            f"budget: got {budget}, which a head of kind {head.kind!r} can't meet "
+            f"value_params: got {budget}, which a head of kind {head.kind!r} can't meet "
             f"(nearest: {count}); allowed: within {TOLERANCE:.0%} of what it can, or "
-            "`matched: false` for that arm"
+            "`match_params: false` for that arm"
         )
     return width

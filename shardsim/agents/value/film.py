@@ -26,7 +26,7 @@ class FiLM:
 
     def __post_init__(self) -> None:
         if self.rank < 1:
-            raise ValueError(f"modulators: got {self.rank}; allowed: at least 1")
+            raise ValueError(f"rank: got {self.rank}; allowed: at least 1")
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs

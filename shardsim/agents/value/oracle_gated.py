@@ -16,7 +16,7 @@ from shardsim.agents.value import base
 class OracleGated:
     """Shards whose gates are the world's own context, which no other head sees."""
 
-    kind: Literal["planted"] = "planted"
+    kind: Literal["oracle_gated"] = "oracle_gated"
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs

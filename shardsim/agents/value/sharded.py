@@ -34,8 +34,8 @@ class Routing:
 
     def __post_init__(self) -> None:
         rules = {
-            "labelled": (0 <= self.label_fraction <= 1, "0 to 1"),
-            "overseen": (
+            "label_fraction": (0 <= self.label_fraction <= 1, "0 to 1"),
+            "oversight_context": (
                 self.oversight_context is None or self.oversight_context >= 0,
                 "a context",
             ),
@@ -49,13 +49,13 @@ class Routing:
 
 @dataclasses.dataclass(frozen=True)
 class Sharded:
-    """How shards are gated, added up and credited."""
+    """How shards are gated, added up and trained."""
 
     kind: Literal["sharded"] = "sharded"
     num_shards: int = 4
     """K."""
     gate: Literal["softmax", "sigmoid", "top_k"] = "softmax"
-    """softmax over shards; independent sigmoids; or the `top` largest of a softmax,
+    """softmax over shards; independent sigmoids; or the `top_k` largest of a softmax,
     the others shut."""
     top_k: int = 1
     """Shards left open by `top_k`; 1 with other gates. With one and `convex` its gate
@@ -63,8 +63,8 @@ class Sharded:
     aggregation: Literal["sum", "convex", "winner"] = "sum"
     """sum: V = sum g v; convex: gates divided by their sum; winner: V is what the
     shard with the largest gate says."""
-    credit: Literal["through_gates", "stopped_at_gates"] = "through_gates"
-    """Whether anything moves the gates."""
+    stop_gate_gradient: bool = False
+    """Whether the loss of V leaves the gates as they are."""
     td_error: Literal["joint", "per_shard"] = "joint"
     """One TD error of the whole V, or one a shard, weighted by its share of the
     gates: sum_k w_k (G - v_k)^2."""
@@ -77,8 +77,8 @@ class Sharded:
 
     def __post_init__(self) -> None:
         rules = {
-            "shards": (self.num_shards >= 1, "at least 1"),
-            "top": (
+            "num_shards": (self.num_shards >= 1, "at least 1"),
+            "top_k": (
                 1 <= self.top_k <= max(self.num_shards, 1),
                 f"1 to {self.num_shards}",
             ),
@@ -90,12 +90,12 @@ class Sharded:
                 raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
         if self.top_k != 1 and self.gate != "top_k":
             raise ValueError(
-                f"top: got {self.top_k}; allowed with gate {self.gate!r}, which leaves "
+                f"top_k: got {self.top_k}; allowed with gate {self.gate!r}, which leaves "
                 "all shards open: 1"
             )
         if self.td_error == "per_shard" and not self.gates_sum_to_one:
             raise ValueError(
-                f"aggregation: got 'sum' with gate {self.gate!r} and td 'per_shard'; "
+                f"aggregation: got 'sum' with gate {self.gate!r} and td_error 'per_shard'; "
                 "allowed: 'convex' or 'winner', for K shards that are each worth the "
                 "whole return can't be added up under gates that don't sum to 1"
             )
@@ -109,7 +109,7 @@ class Sharded:
 
     def _check_routing(self) -> None:
         if self.num_shards == 1:
-            raise ValueError("shards: got 1; allowed with routing: at least 2")
+            raise ValueError("num_shards: got 1; allowed with routing: at least 2")
         if self.gate == "top_k" or not self.shares_move:
             raise ValueError(
                 f"routing: got values; allowed: null, for with {self._gating} labels "
@@ -122,7 +122,7 @@ class Sharded:
             )
         if self.td_error == "joint":
             raise ValueError(
-                "td: got 'joint'; allowed with routing: 'per_shard', for the error of "
+                "td_error: got 'joint'; allowed with routing: 'per_shard', for the error of "
                 "a sum gives a shard that no label names nothing to settle on"
             )
 
@@ -130,7 +130,7 @@ class Sharded:
     def _gating(self) -> str:
         return (
             f"gate {self.gate!r} (top {self.top_k} of {self.num_shards}), aggregation "
-            f"{self.aggregation!r} and credit {self.credit!r}"
+            f"{self.aggregation!r} and stop_gate_gradient {self.stop_gate_gradient}"
         )
 
     @property
@@ -147,7 +147,7 @@ class Sharded:
         """
         one_open = self.num_shards == 1 or (self.gate == "top_k" and self.top_k == 1)
         winner = self.aggregation == "winner"
-        return self.credit == "through_gates" and not (one_open or winner)
+        return not self.stop_gate_gradient and not (one_open or winner)
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs
@@ -196,7 +196,7 @@ def gate(logits: Float[Array, " K"], config: Sharded) -> Float[Array, " K"]:
     """The gates that a shard's value is multiplied by, in [0, 1].
 
     The winner's gate is 1 and the others 0; its gradient is that of its logarithm,
-    so that credit can pass. Ties of the largest gate go to the first shard.
+    so that gradients can pass. Ties of the largest gate go to the first shard.
     """
     sigmoid = config.gate == "sigmoid"
     logs = jax.nn.log_sigmoid(logits) if sigmoid else jax.nn.log_softmax(logits)
@@ -213,6 +213,6 @@ def gate(logits: Float[Array, " K"], config: Sharded) -> Float[Array, " K"]:
         gates = gates * jax.nn.one_hot(best, config.num_shards).sum(axis=0)
         if config.aggregation == "convex":
             gates = gates / gates.sum()
-    if config.credit == "stopped_at_gates":
+    if config.stop_gate_gradient:
         gates = jax.lax.stop_gradient(gates)
     return gates

@@ -12,9 +12,9 @@ from shardsim.evaluation.measures import base
 class CueEffect:
     """Change of V between two conditions that differ in one thing."""
 
-    ROWS: ClassVar[tuple[str, ...]] = ("known",)
+    ROWS: ClassVar[tuple[str, ...]] = ("reference",)
 
-    kind: Literal["effect"] = "effect"
+    kind: Literal["cue_effect"] = "cue_effect"
     present: str = "with_cue"
     absent: str = "without_cue"
     reference: tuple[str, str] = ("only_0", "only_1")
@@ -23,7 +23,7 @@ class CueEffect:
 
     def __post_init__(self) -> None:
         base.check_different("absent", (self.present, self.absent))
-        base.check_different("known", self.reference)
+        base.check_different("reference", self.reference)
 
     @property
     def conditions(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ class SelectiveAblation:
 
     ROWS: ClassVar[tuple[str, ...]] = ("random",)
     VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed
-    kind: Literal["selective_removal"] = "selective_removal"
+    kind: Literal["selective_ablation"] = "selective_ablation"
     condition: str = "in_distribution"
     num_groups: int = 8
     """Into how many groups the units of a head without shards of its own are cut, by
@@ -32,8 +32,8 @@ class SelectiveAblation:
 
     def __post_init__(self) -> None:
         if self.num_groups < 2:
-            raise ValueError(f"parts: got {self.num_groups}; allowed: at least 2")
-        base.check_fraction("least", self.min_drop)
+            raise ValueError(f"num_groups: got {self.num_groups}; allowed: at least 2")
+        base.check_fraction("min_drop", self.min_drop)
 
     @property
     def conditions(self) -> tuple[str, ...]:

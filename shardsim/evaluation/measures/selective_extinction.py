@@ -15,7 +15,7 @@ from shardsim.evaluation.measures import base
 class SelectiveExtinction:
     """Let V of one context be unlearnt; see what V of another, not met, loses."""
 
-    ROWS: ClassVar[tuple[str, ...]] = ("same", "drop", "apart")
+    ROWS: ClassVar[tuple[str, ...]] = ("same_context", "drop", "gate_distance")
     """`arm/drop`: the drop of what is extinguished, by which a control shows that there
     was an extinction; `arm/same` below; `arm/apart`: how far the gates of both contexts
     were apart before it, 0 to 1 (total variation of their means; 0 for one part)."""
@@ -36,12 +36,13 @@ class SelectiveExtinction:
     """A drop below this is no extinction: selectivity is then 0."""
 
     def __post_init__(self) -> None:
-        base.check_different("kept", self.conditions)
+        base.check_different("retained", self.conditions)
         if self.before_phase == self.after_phase:
             raise ValueError(
-                f"unlearnt: got {self.after_phase!r}; allowed: another phase than learnt"
+                f"after_phase: got {self.after_phase!r}; allowed: another than "
+                "before_phase"
             )
-        base.check_fraction("least", self.min_drop)
+        base.check_fraction("min_drop", self.min_drop)
 
     @property
     def conditions(self) -> tuple[str, ...]:

@@ -192,7 +192,7 @@ class GoalDistanceSlope:
 
     NEEDS: ClassVar[type] = HasDecisions
 
-    kind: Literal["similarity"] = "similarity"
+    kind: Literal["goal_distance_slope"] = "goal_distance_slope"
     condition: str = "anywhere"
 
     @property

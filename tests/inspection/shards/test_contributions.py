@@ -277,9 +277,9 @@ def test_all_runs_compiled_over_seeds_in_both_precisions(key):
 def test_bad_input_is_named():
     gates, parts = planted(states=5)
     broken = parts.at[1, 1].set(jnp.nan)
-    with pytest.raises(ValueError, match=r"parts: got 1 numbers.*\(1, 1\)"):
+    with pytest.raises(ValueError, match=r"num_groups: got 1 numbers.*\(1, 1\)"):
         contributions.usage(gates, broken)
-    with pytest.raises(ValueError, match="parts: got shape"):
+    with pytest.raises(ValueError, match="num_groups: got shape"):
         contributions.usage(gates, parts[:2])
     with pytest.raises(ValueError, match="value: got shape"):
         contributions.contributions(jnp.zeros(3), gates, parts)

@@ -159,7 +159,7 @@ def test_bad_input_is_named(key):
         baselines.logistic(x, jnp.ones(3, bool))
     with pytest.raises(ValueError, match=r"label.dtype: got 'float32'"):
         baselines.logistic(x, jnp.ones(4))
-    with pytest.raises(ValueError, match="positive: got shape"):
+    with pytest.raises(ValueError, match="positive_control: got shape"):
         baselines.vinc(x, x)
     with pytest.raises(ValueError, match="1 - beta: got -1"):
         baselines.vinc(x[None], x[None], beta=2)

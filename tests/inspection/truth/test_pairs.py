@@ -82,7 +82,7 @@ def test_units_and_zeros():
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="negative: got shape"):
         pairs.learn_sides(POSITIVE, NEGATIVE[:, :1])
-    with pytest.raises(ValueError, match="positive: got 1 numbers"):
+    with pytest.raises(ValueError, match="positive_control: got 1 numbers"):
         pairs.learn_sides(POSITIVE.at[0, 0].set(jnp.nan), NEGATIVE)
     with pytest.raises(ValueError, match="normalise: got 'zip'; allowed: none, mean"):
         pairs.learn_sides(POSITIVE, NEGATIVE, "zip")
