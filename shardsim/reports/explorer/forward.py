@@ -178,7 +178,7 @@ def _forward(world: Any, networks: Any, levels: Any) -> tuple[Array, ...]:
         output = networks.value(features, context)
         log_decoder = jax.nn.log_softmax(networks.decoder(features))
         # hidden units are left out: they would take most of the memory
-        return output.value, log_decoder, output.gates, output.parts
+        return output.value, log_decoder, output.gates, output.shard_values
 
     def inputs(level: Any) -> tuple[Array, Array]:
         states = world.states(level)

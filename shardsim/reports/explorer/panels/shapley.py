@@ -115,7 +115,7 @@ def _worths(
         board = jnp.where(removed, jnp.zeros_like(level.board), level.board)
         observation, state = env.reset_to(level._replace(board=board), params)
         output = value(encoder(observation), env.context(state))
-        return jnp.concatenate([output.value[None], output.gates * output.parts])
+        return jnp.concatenate([output.value[None], output.gates * output.shard_values])
 
     return jax.vmap(one)(coalitions)
 
