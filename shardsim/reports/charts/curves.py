@@ -65,7 +65,7 @@ def training(
     curves: Mapping[str, CurveResult],
     min_return: float,
     phases: Mapping[str, int],
-    width: int = 660,
+    width: int = 780,
 ) -> alt.VConcatChart:
     """Return and error of V over training by arm, with the number of shards in use.
 

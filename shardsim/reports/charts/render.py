@@ -19,6 +19,8 @@ FORMATS = (".svg", ".png", ".pdf", ".json")
 """What `save` writes."""
 RESOLUTION = 2.0
 """Pixels of a PNG for a pixel of the chart."""
+PADDING = {"left": 20, "right": 10, "top": 6, "bottom": 6}
+"""Around a static chart, in pixels: fonts differ in width from machine to machine."""
 _GEOMETRY = re.compile(r'(?:d|transform)="[^"]*"')
 _LONG = re.compile(r"(\.\d\d)\d+")
 """Digits below a hundredth of a pixel."""
@@ -33,7 +35,7 @@ def specification(
       size: of the text on axes, in pixels.
     """
     # an image is described by its text in the page, not mark by mark
-    config = {**theme.config(size), "aria": False}
+    config = {**theme.config(size), "aria": False, "padding": PADDING}
     spec = {**chart.to_dict(), "config": config}
     colours = {f"var(--{k})": v for k, v in theme.variables(scheme).items()}
     resolved: dict[str, Any] = _resolved(spec, colours)

@@ -27,7 +27,7 @@ JITTER = 0.36
 def effects(
     panels: Mapping[str, Mapping[str, PredictionResult]],
     columns: int = 1,
-    width: int = 660,
+    width: int = 780,
 ) -> alt.ConcatChart:
     """Every effect with its interval; where SHARD expects it is to the right.
 
@@ -126,7 +126,7 @@ def _effects(
 
 
 def seeds(
-    predictions: Mapping[str, PredictionResult], arms: Sequence[str], width: int = 660
+    predictions: Mapping[str, PredictionResult], arms: Sequence[str], width: int = 780
 ) -> alt.ConcatChart:
     """The measure of every seed of every arm, with mean and interval.
 
