@@ -34,11 +34,11 @@ def text_of(svg):
     return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
 
 
-@pytest.mark.parametrize("name", ["cost $\\frac{$", "it's \"P1\" & <b>", "\\', 1, [0]"])
+@pytest.mark.parametrize("name", ["cost $\\frac{$", 'it\'s "P1" & <b>', "\\', 1, [0]"])
 def test_names_are_written_as_they_are(name):
     asked = {name: prediction()}
     for chart in (verdicts.effects({name: asked}), verdicts.seeds(asked, ["mlp"])):
-        svg = render.svg(chart)
+        svg = render.svg(chart)["light"]
         words = [w.replace("&amp;", "&").replace("&lt;", "<") for w in text_of(svg)]
         assert any(name in word.replace("&gt;", ">") for word in words)
 
@@ -148,7 +148,7 @@ def test_shards_in_use_are_one_line_per_seed_where_there_are_shards():
 def test_one_two_and_four_shards_in_use_are_labelled():
     """Also where all numbers are between two of them."""
     some = curve(shards_in_use=[[3.1, 2.2], [2.9, 2.4]])
-    svg = render.svg(curves.training({"sharded": some}, 0.9, {}))
+    svg = render.svg(curves.training({"sharded": some}, 0.9, {}))["light"]
     end = text_of(svg)[text_of(svg).index("updates after update 3") :]
     assert {"1", "2", "4"} <= set(end)
 
@@ -233,16 +233,16 @@ def test_an_image_of_a_board_has_sharp_cells():
 
 def test_static_charts_hold_no_name_of_a_colour_and_ask_nobody():
     chart = verdicts.effects({"": {"P": prediction()}})
-    light, dark = render.svg(chart, "light"), render.svg(chart, "dark")
+    light, dark = (render.svg(chart)[scheme] for scheme in theme.SCHEMES)
     assert "var(--" not in light + dark
     assert theme.ARMS["light"][0] in light
     assert theme.ARMS["dark"][0] in dark
     assert set(re.findall(r"https?://([\w.]+)", light)) <= {"www.w3.org"}
-    assert light == render.svg(chart, "light")
+    assert light == render.svg(chart)["light"]
 
 
 def test_the_palettes_have_the_same_colours():
-    light, dark = (theme.variables(scheme) for scheme in ("light", "dark"))
+    light, dark = (theme.variables(scheme) for scheme in theme.SCHEMES)
     assert light.keys() == dark.keys()
     assert len(set(theme.ARMS["light"])) == len(theme.ARMS["light"])
 
@@ -272,7 +272,9 @@ def test_a_chart_of_the_page_takes_the_rows_and_parameters_that_it_describes(nam
     spec = render.compiled(made)
     assert spec["$schema"].startswith("https://vega.github.io/schema/vega/")
     described = CHARTS[name].__doc__
-    sources = {s["name"] for s in spec["data"] if "source" not in s and "values" not in s}
+    sources = {
+        s["name"] for s in spec["data"] if "source" not in s and "values" not in s
+    }
     assert sources, "it has no rows"
     for source in sources:
         assert f"`{source}`" in described

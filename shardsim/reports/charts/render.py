@@ -3,7 +3,6 @@
 import functools
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,39 +20,39 @@ RESOLUTION = 2.0
 """Pixels of a PNG for a pixel of the chart."""
 PADDING = {"left": 20, "right": 10, "top": 6, "bottom": 6}
 """Around a static chart, in pixels: fonts differ in width from machine to machine."""
+SIZE = 11
+"""Of the text on the axes of a static chart, in pixels."""
+_NAME = re.compile(r"var\(--([a-z0-9-]+)\)")
 _GEOMETRY = re.compile(r'(?:d|transform)="[^"]*"')
 _LONG = re.compile(r"(\.\d\d)\d+")
 """Digits below a hundredth of a pixel."""
 
 
-def specification(
-    chart: Chart, scheme: theme.Scheme = "light", size: int = 11
-) -> dict[str, Any]:
-    """The chart as Vega-Lite JSON with the colours of a scheme in it.
-
-    Args:
-      size: of the text on axes, in pixels.
-    """
-    # an image is described by its text in the page, not mark by mark
-    config = {**theme.config(size), "aria": False, "padding": PADDING}
-    spec = {**chart.to_dict(), "config": config}
-    colours = {f"var(--{k})": v for k, v in theme.variables(scheme).items()}
-    resolved: dict[str, Any] = _resolved(spec, colours)
+def specification(chart: Chart, scheme: theme.Scheme = "light") -> dict[str, Any]:
+    """The chart as Vega-Lite JSON with the colours of a scheme in it."""
+    text = json.dumps(_static(chart))
+    resolved: dict[str, Any] = json.loads(_coloured(text, scheme))
     return resolved
 
 
-def _resolved(tree: Any, colours: Mapping[str, str]) -> Any:
-    if isinstance(tree, dict):
-        return {key: _resolved(inner, colours) for key, inner in tree.items()}
-    if isinstance(tree, list | tuple):
-        return [_resolved(inner, colours) for inner in tree]
-    return colours.get(tree, tree) if isinstance(tree, str) else tree
+def svg(chart: Chart) -> dict[theme.Scheme, str]:
+    """The chart as SVG text for each scheme: the same chart gives the same text."""
+    text = vl_convert.vegalite_to_svg(_static(chart))
+    short = _GEOMETRY.sub(lambda found: _LONG.sub(r"\1", found[0]), text)
+    return {scheme: _coloured(short, scheme) for scheme in theme.SCHEMES}
 
 
-def svg(chart: Chart, scheme: theme.Scheme = "light", size: int = 11) -> str:
-    """The chart as SVG text: the same chart gives the same text."""
-    text = vl_convert.vegalite_to_svg(specification(chart, scheme, size))
-    return _GEOMETRY.sub(lambda found: _LONG.sub(r"\1", found[0]), text)
+def _static(chart: Chart) -> dict[str, Any]:
+    """The specification of a chart that is no part of a page, with names of colours."""
+    # an image is described by its text in the page, not mark by mark
+    config = {**theme.config(SIZE), "aria": False, "padding": PADDING}
+    return {**chart.to_dict(), "config": config}
+
+
+def _coloured(text: str, scheme: theme.Scheme) -> str:
+    """Text with the colours of a scheme in the place of their names."""
+    colours = theme.variables(scheme)
+    return _NAME.sub(lambda found: colours[found[1]], text)
 
 
 def save(chart: Chart, path: Path, scheme: theme.Scheme = "light") -> None:
@@ -66,7 +65,7 @@ def save(chart: Chart, path: Path, scheme: theme.Scheme = "light") -> None:
         raise ValueError(f"path: got {path}; allowed: a name in {', '.join(FORMATS)}")
     spec = specification(chart, scheme)
     if path.suffix == ".svg":
-        path.write_text(vl_convert.vegalite_to_svg(spec))
+        path.write_text(svg(chart)[scheme])
     elif path.suffix == ".json":
         path.write_text(json.dumps(spec, indent=1) + "\n")
     else:

@@ -7,9 +7,10 @@ any form of colour blindness.
 
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-Scheme = Literal["light", "dark"]
+Scheme: TypeAlias = Literal["light", "dark"]
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 
 PALETTES = MappingProxyType(
     {
