@@ -2,27 +2,27 @@
 
 Command:  python docs/figures/verdicts.py RUN [RUN ...] [--out runs/verdicts.svg]
 
-A panel a run, under the name of its folder, a row a prediction: the effect with its
-interval in units of the margin, and below it what the same rule makes of shards that
-were made by hand.
+One panel per run, one row per prediction: the effect with its interval in units of the
+margin, and below it the same contrast for shards that are gated by the true context.
+The file may be SVG, PNG or PDF.
 """
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from shardsim.reports.verdicts import figures, sections
+from shardsim.evaluation import results
+from shardsim.reports.charts import render, verdicts
+from shardsim.reports.verdicts import sections
 from shardsim.storage import run_folder
 
 
-def title(folder: Path, results: Mapping[str, Any]) -> str:
+def title(folder: Path, result: results.RunResult) -> str:
     """The folder, the seeds, and in what the heads that are judged are unusual."""
-    rules = [entry["rule"] for entry in results["predictions"].values()]
-    arms = dict.fromkeys(rule["contrast"]["arm"] for rule in rules)
-    heads = (sections.unusual(results["arms"][arm]["head"]) for arm in arms)
+    rules = [entry.rule for entry in result.predictions.values()]
+    arms = dict.fromkeys(rule.contrast.arm for rule in rules)
+    heads = (sections.unusual(result.arms[arm].head) for arm in arms)
     other = ", ".join(dict.fromkeys(name for head in heads for name in head))
-    told = f"{folder.name}, {results['seeds']} seeds"
+    told = f"{folder.name}, {result.num_seeds} seeds"
     return f"{told} ({other})" if other else told
 
 
@@ -34,15 +34,15 @@ def main() -> None:
     panels = {}
     for folder in asked.runs:
         try:
-            results = run_folder.read_json(folder / "results.json")
+            result = results.read_run(run_folder.open_run(folder))
         except run_folder.RunError as error:
             parser.error(str(error))
-        if not results.get("predictions"):
+        if not result.predictions:
             parser.error(f"{folder}: nothing was asked; allowed: runs of predictions")
-        panels[title(folder, results)] = results["predictions"]
+        panels[title(folder, result)] = result.predictions
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     columns = 1 if len(panels) < 3 else 2
-    run_folder.write_text(asked.out, figures.forest(panels, columns))
+    render.save(verdicts.effects(panels, columns), asked.out)
     print(asked.out)
 
 

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from shardsim import cli
+from shardsim.evaluation import results
 from shardsim.reports.charts import render
 from shardsim.reports.explorer import data, html, load, make
 from shardsim.storage import run_folder
@@ -54,20 +55,20 @@ def metrics_of(side):
 
 def test_the_curves_end_where_the_run_measured(tiny_page, tiny_run):
     """16 levels at most; this run has 4, so that means are over the same ones."""
-    curves = run_folder.read_json(tiny_run / "results.json")["curves"]
+    curves = results.read_run(tiny_run).curves
     for side in numbers(tiny_page)["sides"]:
         np.testing.assert_allclose(
             metrics_of(side)["return"],
-            curves[side["arm"]]["return fraction"],
+            curves[side["arm"]].return_fraction,
             rtol=1e-4,
         )
-        assert side["updates"] == curves[side["arm"]]["update"]
+        assert tuple(side["updates"]) == curves[side["arm"]].update
 
 
 def test_the_run_s_verdicts_are_those_of_its_report(tiny_page, tiny_run):
     (told,) = numbers(tiny_page)["verdicts"]
-    entry = run_folder.read_json(tiny_run / "results.json")["predictions"]["VE"]
-    assert (told["name"], told["verdict"]) == ("VE", entry["verdict"])
+    entry = results.read_run(tiny_run).predictions["VE"]
+    assert (told["name"], told["verdict"]) == ("VE", entry.verdict)
     assert told["controls"] == "goal missed"
 
 

@@ -4,12 +4,10 @@ Symbols: K shards, H, W the board. All boards share one coordinate system whose 
 a cell. Cells are the pixels of one small image per board; arrows and names are marks.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import altair as alt
 import numpy as np
@@ -17,9 +15,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from shardsim.reports.charts import theme
-
-if TYPE_CHECKING:
-    from shardsim.reports.verdicts.maps import LevelMaps
+from shardsim.reports.verdicts.maps import LevelMaps
 
 BOARD = 92
 """Pixels of the longer side of a board."""

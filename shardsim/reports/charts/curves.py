@@ -1,18 +1,14 @@
 """Curves of training: mean and range over seeds, for the page and for the report."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import altair as alt
 import numpy as np
 
+from shardsim.evaluation.results import CurveResult
 from shardsim.reports.charts import base, theme
-
-if TYPE_CHECKING:
-    from shardsim.evaluation.results import CurveResult
 
 TICKS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Updates that are labelled on the logarithmic axis."""

@@ -1,18 +1,14 @@
 """Effects in units of their margins, and the seeds that they rest on."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import altair as alt
 import numpy as np
 
+from shardsim.evaluation.results import PredictionResult
 from shardsim.reports.charts import theme
-
-if TYPE_CHECKING:
-    from shardsim.evaluation.results import PredictionResult
 
 TICKS = (-30, -10, -3, -1, 0, 1, 3, 10, 30)
 """Effects / margin that are labelled."""

@@ -8,12 +8,12 @@ from typing import Any
 
 from shardsim.agents import value
 from shardsim.core import config as configs
+from shardsim.evaluation import results
 from shardsim.reports.charts import theme
-from shardsim.reports.explorer import forward, metadata, records
+from shardsim.reports.explorer import forward, metadata, schema
 from shardsim.reports.explorer.load import MOST_LEVELS, PageInputs
 from shardsim.reports.explorer.panels import PANELS, base, curves
 from shardsim.reports.verdicts import sections
-from shardsim.storage import run_folder
 
 
 class Clock:
@@ -31,7 +31,7 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + passed
 
 
-def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> records.PageData:
+def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> schema.PageData:
     """Everything that the page shows.
 
     Args:
@@ -61,12 +61,12 @@ def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> records.Pa
         now = _panels([p for p in panels if not p.in_background], contexts, clock)
         computed = [{**a, **b} for a, b in zip(now, later.result(), strict=True)]
     sides = [_side(*pair) for pair in zip(contexts, computed, strict=True)]
-    return records.PageData(
+    return schema.PageData(
         about=metadata.about(inputs),
         env=metadata.env(inputs),
         mazes=metadata.mazes(inputs, levels, condition),
         sprites=metadata.sprites(inputs, levels),
-        boards=records.Boards(
+        boards=schema.Boards(
             walls=mazes.walls,
             state_at=mazes.state_at,
             position=mazes.position,
@@ -100,17 +100,17 @@ def _panels(
     return computed
 
 
-def _side(context: base.PanelContext, computed: dict[str, Any]) -> records.SideData:
+def _side(context: base.PanelContext, computed: dict[str, Any]) -> schema.SideData:
     side = context.side
     head = configs.to_dict(side.arm.head)
     features = side.config.agent.encoder.features
     contexts = side.config.env.num_contexts
     outputs = forward.in_mazes(context.predictions, context.mazes)
-    return records.SideData(
+    return schema.SideData(
         arm=side.arm.name,
         run=side.folder.name,
         head=head,
-        unusual=sections.unusual(head),
+        unusual=sections.unusual(side.arm.head),
         trained=side.arm.trained,
         num_parameters=value.count_parameters(
             side.arm.head, features, contexts, side.arm.width
@@ -118,12 +118,12 @@ def _side(context: base.PanelContext, computed: dict[str, Any]) -> records.SideD
         num_seeds=side.seeds,
         num_shards=int(context.predictions.gates.shape[-1]),
         updates=list(side.updates),
-        outputs=records.Outputs(**outputs._asdict()),
+        outputs=schema.Outputs(**outputs._asdict()),
         panels={panel.name: computed.get(panel.name) for panel in PANELS},
     )
 
 
-def _comparison(sides: list[records.SideData]) -> list[records.MetricRow]:
+def _comparison(sides: list[schema.SideData]) -> list[schema.MetricRow]:
     """Every metric of A and B at the end, and B - A where seeds can be paired."""
     rows = []
     for name, metric in curves.METRICS.items():
@@ -133,36 +133,41 @@ def _comparison(sides: list[records.SideData]) -> list[records.MetricRow]:
             a, b = (one.metrics[name][-1] for one in found)
             difference = curves.end(name, b - a)
         ends = [one.ends[name] for one in found]
-        rows.append(records.MetricRow(metric.name, metric.unit, ends, difference))
+        rows.append(schema.MetricRow(metric.name, metric.unit, ends, difference))
     return rows
 
 
-def _verdicts(inputs: PageInputs) -> list[records.Verdict]:
+def _verdicts(inputs: PageInputs) -> list[schema.Verdict]:
     """The verdicts of the run, if both sides come from one that was judged."""
     folders = {side.folder for side in inputs.sides}
     if len(folders) > 1:
         return []
-    path = next(iter(folders)) / "results.json"
-    results = run_folder.read_json(path) if path.is_file() else {}
+    (folder,) = folders
+    if not (folder / results.FILE).is_file():
+        return []
+    result = results.read(folder)
+    if not isinstance(result, results.RunResult):
+        return []
     return [
-        records.Verdict(
+        schema.Verdict(
             name=name,
-            question=entry["question"],
+            question=entry.question,
             contrast=sections.contrast(entry),
+            metric=entry.metric,
+            unit=entry.unit,
             effect=base.Estimate(
-                **{key: _number(entry["effect"][key]) for key in _ENDS}
+                _number(entry.effect.estimate),
+                _number(entry.effect.low),
+                _number(entry.effect.high),
             ),
-            margin=entry["rule"]["margin"],
-            p=_number(entry["p"]),
-            verdict=entry["verdict"],
+            margin=entry.rule.margin,
+            p_value=entry.p_value,
+            verdict=entry.verdict,
             controls=sections.outcome(entry),
         )
-        for name, entry in results.get("predictions", {}).items()
+        for name, entry in result.predictions.items()
     ]
 
 
-_ENDS = ("estimate", "low", "high")
-
-
 def _number(x: float | None) -> float:
-    return float("nan") if x is None else float(x)
+    return float("nan") if x is None else x

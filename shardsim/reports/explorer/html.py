@@ -18,7 +18,7 @@ import numpy as np
 
 from shardsim.reports import templates
 from shardsim.reports.charts import render
-from shardsim.reports.explorer import records
+from shardsim.reports.explorer import schema
 from shardsim.reports.explorer.panels import PANELS
 from shardsim.storage import run_folder
 
@@ -33,7 +33,7 @@ KINDS = {"f": "<f4", "i": "<i4", "b": "|u1", "u": "|u1"}
 """How arrays are stored, by the kind of their numbers."""
 
 
-def write(page: records.PageData, path: Path, results: Path) -> int:
+def write(page: schema.PageData, path: Path, results: Path) -> int:
     """Write the page, and its numbers as JSON.
 
     Returns:
@@ -46,7 +46,7 @@ def write(page: records.PageData, path: Path, results: Path) -> int:
     return len(text.encode())
 
 
-def html(page: records.PageData) -> str:
+def html(page: schema.PageData) -> str:
     """The page as text."""
     assets = templates.environment("shardsim.reports.explorer")
     applies = {

@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from shardsim.reports.explorer import data, html, load, records
+from shardsim.reports.explorer import data, html, load, schema
 from shardsim.storage import run_folder
 
 
@@ -60,7 +60,7 @@ def inspect(
     page.seconds["all"] = time.perf_counter() - began
     size = html.write(page, out, results)
     if size > html.MOST_BYTES:
-        page = records.thinned(page, html.MOST_BYTES / size * 0.9)
+        page = schema.thinned(page, html.MOST_BYTES / size * 0.9)
         size = html.write(page, out, results)
     return Made(out, results, size, time.perf_counter() - began)
 

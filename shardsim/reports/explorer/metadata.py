@@ -7,34 +7,35 @@ import numpy as np
 
 from shardsim.core import config as configs
 from shardsim.evaluation import battery
-from shardsim.reports.explorer import images, records
+from shardsim.reports.explorer import images, schema
 from shardsim.reports.explorer.load import PageInputs, Side
 from shardsim.reports.explorer.panels import curves
-from shardsim.storage import run_folder
+from shardsim.storage import records
+from shardsim.storage.provenance import Provenance
 
 
-def about(inputs: PageInputs) -> records.About:
+def about(inputs: PageInputs) -> schema.About:
     """The runs of both sides, and in what they differ."""
     runs = []
     for folder in dict.fromkeys(side.folder for side in inputs.sides):
         config = next(side.config for side in inputs.sides if side.folder == folder)
-        provenance = run_folder.read_json(folder / "provenance.json")
+        provenance = records.read(folder / "provenance.json", Provenance)
         runs.append(
-            records.RunInfo(
+            schema.RunInfo(
                 run=folder.name,
                 name=config.name,
                 digest=configs.digest(config),
-                revision=provenance.get("revision"),
-                versions=provenance.get("versions", {}),
+                revision=provenance.revision,
+                versions=provenance.versions,
                 num_seeds=config.train.num_seeds,
                 updates=config.train.total_updates,
             )
         )
     question = getattr(inputs.sides[0].config, "question", "")
-    return records.About(question, runs, _differences(inputs.sides))
+    return schema.About(question, runs, _differences(inputs.sides))
 
 
-def _differences(sides: tuple[Side, ...]) -> list[records.Difference]:
+def _differences(sides: tuple[Side, ...]) -> list[schema.Difference]:
     """Fields in which the arms of both sides differ, then those of their runs."""
     if len(sides) < 2:
         return []
@@ -42,7 +43,7 @@ def _differences(sides: tuple[Side, ...]) -> list[records.Difference]:
     arms = configs.diff(a.config.arms[a.arm.name], b.config.arms[b.arm.name], "arm")
     runs = {} if a.folder == b.folder else configs.diff(a.config, b.config)
     return [
-        records.Difference(field, _text(x), _text(y))
+        schema.Difference(field, _text(x), _text(y))
         for field, (x, y) in {**arms, **runs}.items()
     ]
 
@@ -51,10 +52,10 @@ def _text(value: Any) -> str | None:
     return None if value is None else str(value)
 
 
-def env(inputs: PageInputs) -> records.Env:
+def env(inputs: PageInputs) -> schema.Env:
     """The environment and the acting rule of both sides."""
     world, acting = inputs.world, inputs.how
-    return records.Env(
+    return schema.Env(
         kind=world.kind,
         num_actions=world.num_actions,
         discount=acting.discount,
@@ -68,18 +69,18 @@ def env(inputs: PageInputs) -> records.Env:
 
 def mazes(
     inputs: PageInputs, levels: Any, condition: battery.Condition
-) -> list[records.MazeInfo]:
+) -> list[schema.MazeInfo]:
     """Every level that the page draws."""
     infos = []
     for m, maze in enumerate(inputs.mazes):
         level = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], levels)
         infos.append(
-            records.MazeInfo(
+            schema.MazeInfo(
                 condition=maze.condition,
                 level=maze.level,
                 context=np.flatnonzero(condition.context[m, 0]).tolist(),
                 objects=[
-                    records.Object(name, int(row), int(column))
+                    schema.Object(name, int(row), int(column))
                     for name, (row, column) in inputs.world.glyphs(level).items()
                 ],
                 image=images.level(inputs.world, level),

@@ -148,9 +148,12 @@ class Verdict:
     name: str
     question: str
     contrast: str
+    metric: str
+    unit: str
+    """Of the metric, the effect and the margin."""
     effect: base.Estimate
     margin: float
-    p: float
+    p_value: float
     verdict: str
     controls: str
 
