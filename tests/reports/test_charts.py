@@ -241,6 +241,15 @@ def test_static_charts_hold_no_name_of_a_colour_and_ask_nobody():
     assert light == render.svg(chart)["light"]
 
 
+def test_the_same_boards_give_the_same_text():
+    """Colour bars have identifiers, which the library numbers on and on."""
+    value, free = np.array([[0.0, 1.0]]), np.ones((1, 2), bool)
+    level = level_of(value, ~free, free, np.zeros((1, 2, 2)), mlp=value)
+    first, second = (render.svg(boards.values([level], ["mlp"])) for _ in range(2))
+    assert first == second
+    assert re.search(r' id="\w*0"', first["light"])
+
+
 def test_the_palettes_have_the_same_colours():
     light, dark = (theme.variables(scheme) for scheme in theme.SCHEMES)
     assert light.keys() == dark.keys()

@@ -23,6 +23,8 @@ PADDING = {"left": 20, "right": 10, "top": 6, "bottom": 6}
 SIZE = 11
 """Of the text on the axes of a static chart, in pixels."""
 _NAME = re.compile(r"var\(--([a-z0-9-]+)\)")
+_ID = re.compile(r' id="(\w+)"')
+_DIGITS = "0123456789"
 _GEOMETRY = re.compile(r'(?:d|transform)="[^"]*"')
 _LONG = re.compile(r"(\.\d\d)\d+")
 """Digits below a hundredth of a pixel."""
@@ -39,6 +41,12 @@ def svg(chart: Chart) -> dict[theme.Scheme, str]:
     """The chart as SVG text for each scheme: the same chart gives the same text."""
     text = vl_convert.vegalite_to_svg(_static(chart))
     short = _GEOMETRY.sub(lambda found: _LONG.sub(r"\1", found[0]), text)
+    # identifiers are numbered over all charts of a process: here, over this one
+    names = dict.fromkeys(_ID.findall(short))
+    own = {name: f"{name.rstrip(_DIGITS)}{i}" for i, name in enumerate(names)}
+    if own:
+        either = re.compile(rf"\b(?:{'|'.join(own)})\b")
+        short = either.sub(lambda found: own[found[0]], short)
     return {scheme: _coloured(short, scheme) for scheme in theme.SCHEMES}
 
 
