@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -292,3 +294,15 @@ def test_a_chart_of_the_page_takes_the_rows_and_parameters_that_it_describes(nam
     # colours are left to the page
     colours = re.findall(r"#[0-9a-fA-F]{6}\b", json.dumps(spec))
     assert set(colours) <= set(theme.SEQUENTIAL)
+
+
+def test_training_imports_no_plotting_library():
+    modules = ("commands.run", "commands.tables", "training.standalone")
+    code = (
+        f"import sys, {', '.join(f'shardsim.{name}' for name in modules)}\n"
+        "print({'altair', 'vl_convert', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
