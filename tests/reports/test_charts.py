@@ -61,7 +61,8 @@ def test_effects_are_in_units_of_the_margin_and_shard_is_to_the_right(direction)
     assert [row["kind"] for row in rows] == ["learned", "learned", "true context"]
     assert [rows[2][key] * sign for key in learned] == [1.0, 2.0, 3.0]
     # the oracle is below the learned effect of its own prediction
-    assert [row["row"] for row in rows[:2]] == [0, 1] and 1 < rows[2]["row"] < 1.5
+    assert [row["row"] for row in rows[:2]] == [0, 1]
+    assert 1 < rows[2]["row"] < 1.5
     (invalid,) = verdicts.effect_rows({"P": prediction(is_valid=False)})
     assert invalid["kind"] == "no claim"
 
@@ -80,7 +81,8 @@ def test_seeds_that_are_not_judged_are_marked():
     assert all(row["judged"] for row in everyone)
     # seeds of one arm are spread around its row, in order
     places = [row["row"] for row in rows[:3]]
-    assert places == sorted(places) and sum(places) == pytest.approx(0)
+    assert places == sorted(places)
+    assert sum(places) == pytest.approx(0)
 
 
 def curve(**fields):

@@ -103,7 +103,7 @@ def test_names_from_files_are_escaped(tiny_run, tmp_path):
         }
 
     folder = changed(tiny_run, tmp_path, rename)
-    page = data.compute(load.gather([folder], None, 1, 1), data.Clock(), quick=True)
+    page = data.compute(load.load([folder], None, 1, 1), data.Clock(), quick=True)
     page.seconds["all"] = 0.0
     (run,) = page.about.runs
     about = dataclasses.replace(
@@ -258,16 +258,16 @@ def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
     folder = changed(tiny_run, tmp_path, lambda config: None)
     files = sorted((folder / "snapshots" / "sharded").glob("*.npz"))
     files[-1].unlink()
-    found = load.gather([folder], ["mlp", "sharded"], 1, None)
+    found = load.load([folder], ["mlp", "sharded"], 1, None)
     a, b = (side.updates for side in found.sides)
     assert a == b == tuple(int(file.stem) for file in files[:-1])
-    alone = load.gather([folder], ["mlp"], 1, None)
+    alone = load.load([folder], ["mlp"], 1, None)
     assert alone.sides[0].updates[-1] == int(files[-1].stem)
     for file in files[1:-1]:
         file.unlink()  # of an arm that has only just begun
-    found = load.gather([folder], ["mlp", "sharded"], 1, None)
+    found = load.load([folder], ["mlp", "sharded"], 1, None)
     assert [side.updates for side in found.sides] == [(int(files[0].stem),)] * 2
-    beside = load.gather([folder], ["mlp", "untrained"], 1, None)
+    beside = load.load([folder], ["mlp", "untrained"], 1, None)
     assert len(beside.sides[0].updates) == len(files)
 
 

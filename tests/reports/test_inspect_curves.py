@@ -59,7 +59,7 @@ def test_returns_are_of_the_acting_of_training(tiny_run, tmp_path):
     found["evaluation"]["acting"] = {"kind": "value", "temperature": 100.0}
     (folder / "config.yaml").write_text(yaml.safe_dump(found, sort_keys=False))
     plain, other = (
-        data.compute(load.gather([run], None, 1, 1), data.Clock(), quick=True)
+        data.compute(load.load([run], None, 1, 1), data.Clock(), quick=True)
         for run in (tiny_run, folder)
     )
     assert plain.env.acting != other.env.acting == "V alone at tau = 100"

@@ -14,7 +14,7 @@ from shardsim.reports.explorer.panels import base, distillation, shapley
 @pytest.fixture(scope="module")
 def contexts(tiny_run):
     """Of mlp and of sharded."""
-    inputs = load.gather([tiny_run], ["mlp", "sharded"], 2, 1)
+    inputs = load.load([tiny_run], ["mlp", "sharded"], 2, 1)
     levels, condition = forward.levels_of(inputs, 16)
     mazes = forward.lay_out(inputs, condition)
     return [
@@ -27,10 +27,10 @@ def contexts(tiny_run):
 def test_values_of_objects_are_shapley_values_and_add_up(contexts):
     _, context = contexts
     side, inputs = context.side, context.inputs
-    one = jax.tree.map(lambda leaf: leaf[-side.seeds], side.networks)
+    one = jax.tree.map(lambda leaf: leaf[-side.num_seeds], side.networks)
     for m, maze in enumerate(shapley.compute(context).mazes):
         level = jax.tree.map(lambda leaf, m=m: leaf[m], context.levels)
-        world = inputs.world
+        world = inputs.env
 
         def value(gone, level=level, world=world):
             board = np.array(level.board)

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def seen(tiny_run):
-    inputs = load.gather([tiny_run], ["sharded"], 2, 1)
+    inputs = load.load([tiny_run], ["sharded"], 2, 1)
     levels, condition = forward.levels_of(inputs, 16)
     mazes = forward.lay_out(inputs, condition)
     return base.PanelContext(inputs, inputs.sides[0], levels, condition, mazes)
@@ -32,10 +32,10 @@ def seen(tiny_run):
 @pytest.mark.slow
 def test_features_are_those_of_each_seed(seen):
     side = seen.side
-    world = seen.inputs.world
+    world = seen.inputs.env
     level = jax.tree.map(lambda leaf: leaf[1], seen.levels)
-    for seed in range(side.seeds):
-        one = activations.of_seed(side.networks, seed - side.seeds)
+    for seed in range(side.num_seeds):
+        one = activations.of_seed(side.networks, seed - side.num_seeds)
         state = jax.tree.map(lambda leaf: leaf[3], world.states(level))
         want = one.encoder(world.observe(state))
         np.testing.assert_allclose(
@@ -160,7 +160,7 @@ def test_pairs_stay_in_their_level_and_halves_apart(seen):
 def test_the_goal_is_moved_far_away(seen):
     for m in range(2):
         level = jax.tree.map(lambda leaf, m=m: leaf[m], seen.condition.levels)
-        found = retargeting.goal(seen.inputs.world, seen.condition, seen.mazes, m)
+        found = retargeting.goal(seen.inputs.env, seen.condition, seen.mazes, m)
         before, after = (np.asarray(one.board) for one in (level, found.level))
         changed = np.argwhere(before != after)
         assert len(changed) == 2  # taken from one cell, put on another
@@ -205,7 +205,7 @@ def test_shares_and_chances_by_hand(seen):
     level = np.asarray([[0.1]])
     assert np.isnan(retargeting._share(level[None], level, level)).all()
     condition, mazes = seen.condition, seen.mazes
-    goal = retargeting.goal(seen.inputs.world, condition, mazes, 0)
+    goal = retargeting.goal(seen.inputs.env, condition, mazes, 0)
     table = jax.tree.map(lambda leaf: np.asarray(leaf)[0], condition.table)
     policy = np.full((1, 1, *table.successor.shape), 1 / table.successor.shape[1])
     # by walking on, instead of solving

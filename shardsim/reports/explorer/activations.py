@@ -49,8 +49,8 @@ class Sample(NamedTuple):
 def record(inputs: PageInputs, side: Side, levels: Any) -> Activations:
     """Features of every seed in every state."""
     # on the host: a slice of each shape would be a program of its own
-    last = jax.tree.map(lambda leaf: np.asarray(leaf)[-side.seeds :], side.networks)
-    encoded, context = encode(inputs.world, last.encoder, levels)
+    last = jax.tree.map(lambda leaf: np.asarray(leaf)[-side.num_seeds :], side.networks)
+    encoded, context = encode(inputs.env, last.encoder, levels)
     features = np.asarray(encoded)
     finite = np.isfinite(features).all(axis=(1, 2, 3))
     features = np.where(finite[:, None, None, None], features, np.float32(0))

@@ -115,7 +115,7 @@ def _side(context: base.PanelContext, computed: dict[str, Any]) -> schema.SideDa
         num_parameters=value.count_parameters(
             side.arm.head, features, contexts, side.arm.width
         ),
-        num_seeds=side.seeds,
+        num_seeds=side.num_seeds,
         num_shards=int(context.predictions.gates.shape[-1]),
         updates=list(side.updates),
         outputs=schema.Outputs(**outputs._asdict()),

@@ -90,7 +90,7 @@ def lay_out(inputs: PageInputs, condition: battery.Condition) -> Mazes:
     """The mazes with one state per cell, and the successors of these states."""
     count = len(inputs.mazes)
     mazes = jax.tree.map(lambda leaf: jnp.asarray(leaf[:count]), condition.levels)
-    places, blocked = map(np.asarray, _places(inputs.world, mazes))
+    places, blocked = map(np.asarray, _places(inputs.env, mazes))
     rows = []
     for m in range(count):
         position, walls = places[m], np.asarray(blocked[m])
@@ -164,8 +164,8 @@ def _maze(row: Any, stored: np.ndarray, most: int) -> dict[str, np.ndarray]:
 
 def predict(inputs: PageInputs, side: Side, levels: Any) -> Predictions:
     """Outputs of every checkpoint and seed of a side in all states of all levels."""
-    outputs = _forward(inputs.world, side.networks, levels)
-    shape = (len(side.updates), side.seeds)
+    outputs = _forward(inputs.env, side.networks, levels)
+    shape = (len(side.updates), side.num_seeds)
     return Predictions(
         *(np.asarray(leaf).reshape(*shape, *leaf.shape[1:]) for leaf in outputs)
     )

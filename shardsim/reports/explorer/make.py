@@ -32,7 +32,7 @@ def inspect(
     Args:
       results: file for the numbers; None is the page's name with .results.json, so
         that the results.json of a run is never overwritten.
-      arms, mazes, checkpoints: see `load.gather`.
+      arms, mazes, checkpoints: see `load.load`.
       quick: leave out the panels that take longest.
 
     Raises:
@@ -55,7 +55,7 @@ def inspect(
         _check_place(field, path, found)
     clock = data.Clock()
     with clock.over("runs"):
-        inputs = load.gather(folders, arms, mazes, checkpoints)
+        inputs = load.load(folders, arms, mazes, checkpoints)
     page = data.compute(inputs, clock, quick)
     page.seconds["all"] = time.perf_counter() - began
     size = html.write(page, out, results)

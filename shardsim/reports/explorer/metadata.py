@@ -54,7 +54,7 @@ def _text(value: Any) -> str | None:
 
 def env(inputs: PageInputs) -> schema.Env:
     """The environment and the acting rule of both sides."""
-    world, acting = inputs.world, inputs.how
+    world, acting = inputs.env, inputs.acting
     return schema.Env(
         kind=world.kind,
         num_actions=world.num_actions,
@@ -81,9 +81,9 @@ def mazes(
                 context=np.flatnonzero(condition.context[m, 0]).tolist(),
                 objects=[
                     schema.Object(name, int(row), int(column))
-                    for name, (row, column) in inputs.world.glyphs(level).items()
+                    for name, (row, column) in inputs.env.glyphs(level).items()
                 ],
-                image=images.level(inputs.world, level),
+                image=images.level(inputs.env, level),
             )
         )
     return infos
@@ -91,8 +91,8 @@ def mazes(
 
 def sprites(inputs: PageInputs, levels: Any) -> dict[str, str]:
     """Images of the objects in the mazes and of the sources of reward, by name."""
-    names = set(inputs.world.reward_sources)
+    names = set(inputs.env.reward_sources)
     for m in range(len(inputs.mazes)):
         level = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], levels)
-        names |= set(inputs.world.glyphs(level))
+        names |= set(inputs.env.glyphs(level))
     return {name: images.sprite(name) for name in sorted(names)}

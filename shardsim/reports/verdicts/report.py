@@ -23,8 +23,8 @@ CAPTIONS = {
     "curves": "Mean over seeds, and the range of all seeds. Dotted: the minimum "
     "return. Shards in use: effective number, exp(entropy of the mean gates); one line "
     "per seed, for arms with shards.",
-    "seeds": "One dot per seed; bar: 95 % interval of the mean. The metric and its unit "
-    "are given with each prediction. Crosses: seeds that the rule leaves out.",
+    "seeds": "One dot per seed; bar: 95 % interval of the mean. Each prediction above "
+    "names its metric and unit. Crosses: seeds that the rule leaves out.",
     "values": "V (colour) and the mean move of the policy (arrows) where the agent can "
     "be; first seed. Top row: V* and its policy. S is the start.",
     "shards": "Shards of {arm}: gate, and contribution to V (gate times value); first "

@@ -70,7 +70,7 @@ class Curves:
 def compute(context: base.PanelContext) -> Curves:
     """All metrics on the levels of the curves."""
     condition, predictions = context.curve_condition, context.curve_predictions
-    acting = context.side.acts
+    acting = context.side.training_acting
     mask = jnp.asarray(condition.reachable)
     table = jax.tree.map(jnp.asarray, condition.table)
     optimal = jnp.asarray(condition.optimal)

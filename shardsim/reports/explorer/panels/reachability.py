@@ -38,7 +38,7 @@ def compute(context: base.PanelContext) -> Reachability | None:
     count = context.num_mazes
     condition = forward.select_levels(context.condition, 0, count)
     predictions = Predictions(*(leaf[:, :, :count] for leaf in context.predictions))
-    policies = forward.policy(predictions, condition, context.inputs.how)
+    policies = forward.policy(predictions, condition, context.inputs.acting)
     reach, path = [], []
     for m in range(count):
         table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf[m]), condition.table)

@@ -89,7 +89,7 @@ def compute(context: base.PanelContext) -> Retargeting | None:
         return None
     states = context.mazes.states.shape[1]
     values = []
-    for seed in range(context.side.seeds):
+    for seed in range(context.side.num_seeds):
         features, shown = cut(planned, context.activations, seed, states)
         values.append(activations.values(context.activations, seed, features, shown))
     return summarise(planned, context, np.stack(values))
@@ -104,7 +104,7 @@ def plan(context: base.PanelContext) -> Plan | None:
     count, condition = context.num_mazes, context.condition
     if condition.optimal.shape[1] > reachability_panel.MOST_STATES:
         return None
-    env = context.inputs.world
+    env = context.inputs.env
     goals = [goal(env, condition, context.mazes, m) for m in range(count)]
     if any(one is None for one in goals):
         return None
@@ -225,7 +225,7 @@ def summarise(
     log_decoder = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
     level = forward.select_levels(condition, 0, mazes)
     policy = battery.policy(
-        np.nan_to_num(value), log_decoder, level, context.inputs.how
+        np.nan_to_num(value), log_decoder, level, context.inputs.acting
     )
     reach = np.stack(
         [

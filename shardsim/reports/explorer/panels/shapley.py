@@ -48,7 +48,7 @@ class Shapley:
 def compute(context: base.PanelContext) -> Shapley | None:
     """None if it applies to no maze."""
     first = jax.tree.map(
-        lambda leaf: np.asarray(leaf)[-context.side.seeds], context.side.networks
+        lambda leaf: np.asarray(leaf)[-context.side.num_seeds], context.side.networks
     )
     heads = (first.encoder, first.value)
     mazes = [
@@ -60,7 +60,7 @@ def compute(context: base.PanelContext) -> Shapley | None:
 def _maze(
     context: base.PanelContext, heads: tuple[Any, Any], level: Any
 ) -> MazeShapley | None:
-    env = context.inputs.world
+    env = context.inputs.env
     objects = objects_of(env, level)
     if not 1 <= len(objects) <= MOST:
         return None

@@ -83,7 +83,7 @@ def compute(context: base.PanelContext) -> Shards:
         similarity=np.stack([one.likeness for one in matches]),
         shuffled_similarity=[float(one.null) for one in matches],
         ablation=ablate(
-            context.inputs.world, predictions, condition, context.inputs.how, partner
+            context.inputs.env, predictions, condition, context.inputs.acting, partner
         ),
     )
 
