@@ -308,3 +308,12 @@ def test_training_imports_no_plotting_library():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_a_chart_is_shown_in_a_notebook_as_it_is_saved():
+    """Jupyter asks for a bundle: names of colours must not be in it."""
+    chart = verdicts.effects({"": {"P": prediction()}})
+    shown = render.displayable(chart)
+    spec = shown.to_dict()
+    assert "var(--" not in json.dumps(spec)
+    assert spec["config"]["axis"]["labelColor"] == theme.PALETTES["light"]["soft"]

@@ -63,6 +63,12 @@ def _coloured(text: str, scheme: theme.Scheme) -> str:
     return _NAME.sub(lambda found: colours[found[1]], text)
 
 
+def displayable(chart: Chart, scheme: theme.Scheme = "light") -> alt.Chart:
+    """The chart with the colours of a scheme, as a notebook shows it."""
+    shown: alt.Chart = alt.Chart.from_dict(specification(chart, scheme))
+    return shown
+
+
 def save(chart: Chart, path: Path, scheme: theme.Scheme = "light") -> None:
     """Write the chart as SVG, PNG or PDF, or as its Vega-Lite specification (JSON).
 
