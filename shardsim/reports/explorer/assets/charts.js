@@ -13,6 +13,8 @@ function showTip(handler, event, item, value) {
   tip.style.top = `${event.clientY + 16}px`;
 }
 const EMBEDDING = {
+  // errors only: a chart without rows, of a seed that diverged, warns of its empty axes
+  logLevel: 1,
   mode: "vega",
   renderer: "svg",
   actions: false,
