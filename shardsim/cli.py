@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 EPILOG = """
-Every field of a config is a flag: --train.num-seeds 20, --arms.sharded.head.shards 2,
+Every field of a config is a flag: --train.num-seeds 20, --arms.sharded.head.num_shards 2,
 --train.phases.1.updates 100, --env.contexts_shown "[[0], [1]]". `shardsim config FILE`
 prints all of them with their values.
 """
@@ -204,7 +204,7 @@ def _finish(found: Any, folder: Path) -> int:
     from shardsim.commands import run, tables
     from shardsim.storage import run_folder
 
-    for arm in found.sized():
+    for arm in found.sized_arms():
         print(f"{arm.name}: {run.parameters(found, arm):,} parameters of V")
     with run_folder.lock(folder), tables.bar(found) as moved:
         result = run.run(found, folder, moved)

@@ -55,7 +55,7 @@ def collect(
         )
     a_run = source.is_dir()
     found = _run(source, flags) if a_run else _config(source, flags)
-    trained = {a.name: a for a in found.sized() if a.trained}
+    trained = {a.name: a for a in found.sized_arms() if a.trained}
     name = next(iter(trained)) if arm is None else arm
     if name not in trained:
         raise configs.ConfigError(f"arm: got {name!r}; allowed: {', '.join(trained)}")
@@ -66,9 +66,9 @@ def collect(
         raise configs.ConfigError(
             "train.phases.0.collect: got 'dataset'; allowed: 'random_walker' or 'agent'"
         )
-    setting = schedule.setting(found.train, found.world, (trained[name].head,), phase)
-    world = update_step.PhaseInputs(phases.params_of(found.world, phase))
-    points = sweep.size(found.train.grid) if a_run else 1
+    setting = schedule.setting(found.train, found.env, (trained[name].head,), phase)
+    world = update_step.PhaseInputs(phases.params_of(found.env, phase))
+    points = sweep.size(found.train.sweep) if a_run else 1
     carry = _carry(found, trained[name], world, points)
     if a_run:
         carry = _with_weights(carry, source / "weights" / f"{name}.npz")
@@ -78,7 +78,7 @@ def collect(
         carry = carry._replace(update=carry.update + 1)
         taken.append(jax.tree.map(_side_by_side, trajectory))
     whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *taken)
-    datasets.save(out, whole, found.world)
+    datasets.save(out, whole, found.env)
     return whole.reward.shape
 
 
@@ -100,7 +100,7 @@ def _config(path: Path, flags: list[str]) -> Any:
 
 def _in_program(found: Any) -> Any:
     """The same on one device, where its world can be run by a compiled program."""
-    if isinstance(found.world, external_envs.Gymnasium):
+    if isinstance(found.env, external_envs.Gymnasium):
         raise configs.ConfigError(
             "env.kind: got 'gymnasium'; allowed: a world that is no host's"
         )
@@ -114,7 +114,7 @@ def _carry(
 ) -> update_step.TrainState:
     """Fresh agents and worlds of the seeds at the first points of a grid."""
     config = found.train
-    recipe = schedule.recipe(config, found.agent, found.world)
+    recipe = schedule.recipe(config, found.agent, found.env)
     keys = population.seed_keys(config.seed, config.num_seeds, points)
     hyper = jax.tree.map(
         lambda leaf: leaf[: len(keys)], schedule.hyper(config, arm.head)

@@ -160,14 +160,16 @@ def _truth(
 def read(env: Environment, population: Agent, condition: Condition) -> Reading:
     """Every seed's V, parts, gates, units and D in every state of a condition."""
     value, prior = _read(env, population, condition.levels)
-    owners = np.asarray(jax.vmap(lambda agent: agent.value.owners)(population)[0])
+    unit_shard = np.asarray(
+        jax.vmap(lambda agent: agent.value.unit_shard)(population)[0]
+    )
     return Reading(
         np.asarray(value.value),
-        np.asarray(value.parts),
+        np.asarray(value.shard_values),
         np.asarray(value.gates),
         np.asarray(value.units),
         np.asarray(prior),
-        owners,
+        unit_shard,
     )
 
 

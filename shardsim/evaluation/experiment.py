@@ -166,7 +166,7 @@ class Experiment:
             spoken |= {f"predictions.{name}.{at}": a for at, a in entry.arms().items()}
         for place, arm in spoken.items():
             # V* is one and not N seeds: there is nothing to permute, or to choose
-            seeds = place.startswith("omnibus") or ".among." in place
+            seeds = place.startswith("omnibus") or ".seeds_where." in place
             exact = [] if seeds else [measures.EXACT]
             if arm not in (*self.arms, *exact):
                 raise ValueError(

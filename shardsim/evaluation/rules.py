@@ -88,7 +88,7 @@ class Rule:
     none elsewhere is no evidence against them."""
     seeds_where: Requirement | None = None
     """Only seeds whose own number lies there are judged, by controls too; None: all.
-    It is to be a number that was there before what is asked, as the row `ARM/apart` of
+    It is to be a number that was there before what is asked, as the row `ARM/gate_distance` of
     an extinction is: seeds that are chosen by how they came out prove nothing."""
 
     def __post_init__(self) -> None:

@@ -89,7 +89,7 @@ def _check_world(path: Path, found: dict[str, np.ndarray], env: Trainable) -> No
             )
 
 
-WORLD = "world"
+WORLD = "env"
 """Name of the array that holds the world's config."""
 KINDS = {"b": "bool", "iu": "whole numbers", "iuf": "numbers", "biuf": "numbers"}
 """Kinds of number, by numpy's letters, and how they are told."""

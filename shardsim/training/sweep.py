@@ -40,12 +40,12 @@ def check(
     if "entropy" in grid and "entropy" not in learn.HYPER:
         raise ValueError(
             f"sweep.entropy: got values; allowed with a rule that has one, not with "
-            f"learn {learn.kind!r}"
+            f"algorithm {learn.kind!r}"
         )
     if "temperature" in grid and isinstance(act, action_selection.PolicyOnly):
         raise ValueError(
-            "sweep.temperature: got values; allowed where V acts, not with action_selection "
-            "'policy_only'"
+            "sweep.temperature: got values; allowed where V acts, not with "
+            "action_selection 'policy_only'"
         )
 
 

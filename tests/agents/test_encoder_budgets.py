@@ -146,10 +146,10 @@ def test_what_is_no_board_is_refused(encoder, shape):
         (
             {"kind": "conv", "widths": [3]},
             "encoder.widths: unknown key; allowed: kind, channels, hidden, features, "
-            "form, budget",
+            "implementation, budget",
         ),
         (
-            {"kind": "conv", "form": "fft"},
+            {"kind": "conv", "implementation": "fft"},
             "encoder.implementation: got 'fft'; allowed: 'auto', 'conv' or 'patches'",
         ),
         (

@@ -195,7 +195,7 @@ def test_an_mlp_is_a_chain_of_linear_layers_bit_for_bit(activation, key):
 def test_forms_make_the_same_encoder(key):
     for kind in (encoders.ConvEncoder, encoders.ImpalaEncoder):
         one, other = (
-            kind(channels=(3, 4), form=form).build(SHAPE, nnx.Rngs(key))
+            kind(channels=(3, 4), implementation=form).build(SHAPE, nnx.Rngs(key))
             for form in ("conv", "patches")
         )
         jax.tree.map(np.testing.assert_array_equal, parameters(one), parameters(other))

@@ -70,17 +70,17 @@ def lines(capsys):
         ),
         (
             [
-                *("--train.data", "paired"),
+                *("--train.data", "tandem"),
                 *(f"--arms.{c * 64}={{head: {{kind: mlp}}}}" for c in "abc"),
             ],
             "arms",
             "names of 206 letters",
             "200",
         ),
-        (["--env", "{kind: tree_gridworld}"], "world", "any cell", "shardsim train"),
+        (["--env", "{kind: tree_gridworld}"], "env", "any cell", "shardsim train"),
         (
             ["--env", "{kind: keys_and_chests, most_keys: 9, most_chests: 9}"],
-            "world",
+            "env",
             "44302336 states",
             "at most 2000000",
         ),
@@ -124,7 +124,7 @@ def test_config_prints_what_it_reads_back(tiny_yaml, tmp_path, capsys):
     text = capsys.readouterr().out
     data = yaml.safe_load(text)
     assert data["train"]["num_seeds"] == 5
-    assert data["arms"]["sharded"]["head"]["shards"] == 3
+    assert data["arms"]["sharded"]["head"]["num_shards"] == 3
     assert data["train"]["td_lambda"] == 0.9  # defaults are printed too
     again = tmp_path / "again.yaml"
     again.write_text(text)

@@ -29,41 +29,41 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
         ),
         (
             {**REGIMES["reinforce"], "epochs": 2},
-            "epochs: got 2; allowed: 1 with learn 'reinforce'",
+            "epochs: got 2; allowed: 1 with algorithm 'reinforce'",
         ),
         (
             {"phases": [{"name": "a", "updates": 1, "losses": EARN}]},
-            r"phases\.0\.losses\.policy: got weights with learn 'td'",
+            r"phases\.0\.losses\.policy: got weights with algorithm 'td'",
         ),
         (
             {"phases": [{"name": "a", "updates": 1, "collect": "dataset"}]},
-            r"phases\.0\.data: got 'stored'",
+            r"phases\.0\.collect: got 'dataset'",
         ),
         (
             {"sweep": {"gamma": [0.9]}},
-            "grid.gamma: unknown key; allowed: learning_rate",
+            "sweep.gamma: unknown key; allowed: learning_rate",
         ),
-        ({"sweep": {"td_lambda": [2.0]}}, "grid.td_lambda: got 2.0; allowed: 0 to 1"),
+        ({"sweep": {"td_lambda": [2.0]}}, "sweep.td_lambda: got 2.0; allowed: 0 to 1"),
         (
             {"sweep": {"learning_rate": [0.0]}},
-            "grid.learning_rate: got 0.0; allowed: more than 0",
+            "sweep.learning_rate: got 0.0; allowed: more than 0",
         ),
-        ({"sweep": {"load_balance": [-1.0]}}, "grid.load_balance: got -1.0"),
+        ({"sweep": {"load_balance": [-1.0]}}, "sweep.load_balance: got -1.0"),
         (
             {"sweep": {"td_lambda": [float("nan")]}},
-            r"grid\.td_lambda\.0: got nan; .*finite",
+            r"sweep\.td_lambda\.0: got nan; .*finite",
         ),
         (
             {
                 "sweep": {"temperature": [0.1]},
                 "action_selection": {"kind": "policy_only"},
             },
-            "grid.temperature: got values; allowed where V acts",
+            "sweep.temperature: got values; allowed where V acts",
         ),
-        ({"sweep": {"td_lambda": []}}, "grid.td_lambda: got no value"),
+        ({"sweep": {"td_lambda": []}}, "sweep.td_lambda: got no value"),
         (
             {"sweep": {"td_lambda": [0.5, 0.9, 0.5]}},
-            r"grid\.td_lambda: got \(0\.5, 0\.9, 0\.5\); allowed: different values",
+            r"sweep\.td_lambda: got \(0\.5, 0\.9, 0\.5\); allowed: different values",
         ),
         (
             {
@@ -74,9 +74,12 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
         ),
         (
             {**REGIMES["ppo"], "phases": LEARNING},
-            r"learn\.kind: got 'ppo'; allowed: 'td', or weights in the `policy` row",
+            r"algorithm\.kind: got 'ppo'; allowed: 'td', or weights in the `policy` row",
         ),
-        ({"sweep": {"entropy": [0.1]}}, "grid.entropy: got values; .* not with learn"),
+        (
+            {"sweep": {"entropy": [0.1]}},
+            "sweep.entropy: got values; .* not with algorithm",
+        ),
         ({"mask_fraction": 1.0}, "mask_fraction: got 1.0; allowed: more than 0"),
         ({"precision": "half"}, "precision: got 'half'; allowed: 'float32'"),
         (
@@ -98,11 +101,11 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
         ),
         (
             {**REGIMES["ppo"], "data": "tandem", "phases": EARNING},
-            "train.data: got 'paired'; allowed with learn 'ppo': 'own'",
+            "train.data: got 'tandem'; allowed with algorithm 'ppo': 'own'",
         ),
         (
             {**REGIMES["reinforce"], "data": "tandem", "phases": EARNING},
-            "train.data: got 'paired'; allowed with learn 'reinforce': 'own'",
+            "train.data: got 'tandem'; allowed with algorithm 'reinforce': 'own'",
         ),
         (
             {"behaviour_arm": "mlp"},
@@ -118,7 +121,7 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
         ),
         (
             {"phases": [{"name": "a", "updates": 1, "env": {"rewards": [["a"]]}}]},
-            r"phases\.0\.world\.rewards\.0\.0: got 'a'",
+            r"phases\.0\.env\.rewards\.0\.0: got 'a'",
         ),
     ],
 )
@@ -137,7 +140,7 @@ def test_what_does_not_fit_together_is_refused(
             "agent.encoder.budget: got 3, which an encoder of kind 'conv' can't meet",
         ),
         (
-            ["--agent.encoder", "{kind: flat, features: 3}"],
+            ["--agent.encoder", "{kind: identity, features: 3}"],
             "agent.encoder.features: got 3; allowed with kind 'flat'",
         ),
         (
@@ -151,7 +154,7 @@ def test_what_does_not_fit_together_is_refused(
         ),
         (
             [
-                *("--arms.sharded.head.routing", "{overseen: 9}"),
+                *("--arms.sharded.head.routing", "{oversight_context: 9}"),
                 *("--arms.sharded.head.td_error", "per_shard"),
             ],
             "arms.sharded.head.routing.oversight_context: got 9; allowed: 0 to 1",
@@ -172,24 +175,26 @@ def test_an_arm_is_not_called_like_what_all_arms_share(training_yaml):
 
 
 def test_no_grid_of_a_cost_that_moves_nothing(training_yaml):
-    data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
+    data = config.read_yaml(training_yaml(sweep={"load_balance": [0.1]}))
     data["arms"]["sharded"]["head"]["aggregation"] = "winner"
-    with pytest.raises(config.ConfigError, match=r"grid\.load_balance: .* arm sharded"):
+    with pytest.raises(
+        config.ConfigError, match=r"sweep\.load_balance: .* arm sharded"
+    ):
         config.build(standalone.Training, data)
 
 
 def test_no_grid_of_a_cost_beside_labels(training_yaml):
-    data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
+    data = config.read_yaml(training_yaml(sweep={"load_balance": [0.1]}))
     data["arms"]["sharded"]["head"] |= {"td_error": "per_shard", "routing": {}}
     with pytest.raises(
-        config.ConfigError, match=r"grid\.load_balance: .* labels alone"
+        config.ConfigError, match=r"sweep\.load_balance: .* labels alone"
     ):
         config.build(standalone.Training, data)
 
 
 def test_no_gates_no_grid_of_their_cost(training_yaml):
-    data = config.read_yaml(training_yaml(grid={"load_balance": [0.1]}))
+    data = config.read_yaml(training_yaml(sweep={"load_balance": [0.1]}))
     config.build(standalone.Training, data)
     data["arms"].pop("sharded")
-    with pytest.raises(config.ConfigError, match=r"grid\.load_balance: got values"):
+    with pytest.raises(config.ConfigError, match=r"sweep\.load_balance: got values"):
         config.build(standalone.Training, data)

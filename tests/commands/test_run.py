@@ -72,8 +72,8 @@ def test_returns_are_of_the_acting_of_training():
     flags = {
         "--env.size": "4",
         "--evaluation.levels": "4",
-        "--train.action_selection": "{kind: prior}",
-        "--evaluation.action_selection": "{kind: value, temperature: 0.001}",
+        "--train.action_selection": "{kind: policy_only}",
+        "--evaluation.action_selection": "{kind: value_only, temperature: 0.001}",
     }
     words = [word for pair in flags.items() for word in pair]
     data = config.override(config.read_yaml(QUICKSTART), words)

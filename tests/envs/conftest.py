@@ -122,7 +122,7 @@ CASES: list[tuple[shardsim_envs.World, dict[str, Any]]] = [
 ]
 """Small worlds, each with another value for all that a schedule may change in it."""
 
-NAMES = [f"{env.kind}-{world.view}" for world, _ in CASES]
+NAMES = [f"{world.kind}-{world.view}" for world, _ in CASES]
 STILL = {
     "fruit",
     "cue",

@@ -124,9 +124,9 @@ def test_conflict_pays_the_largest_of_the_contexts_that_are_shown():
 
 
 def test_extinction_pays_nothing_and_renewal_pays_as_before():
-    acquisition = dataclasses.replace(WORLD, shown=((0,),)).params()
+    acquisition = dataclasses.replace(WORLD, contexts_shown=((0,),)).params()
     extinct = dataclasses.replace(WORLD, rewards=((0.0, 0.0),) * 2).params()
-    renewal = dataclasses.replace(WORLD, shown=((0,),)).params()
+    renewal = dataclasses.replace(WORLD, contexts_shown=((0,),)).params()
     values = [
         value_at_start(WORLD, phase, level(0))
         for phase in (acquisition, extinct, renewal)
@@ -189,7 +189,7 @@ def levels(**phase):
 
 @pytest.mark.slow
 def test_levels_show_the_sets_that_the_schedule_names():
-    board = levels(shown=((0,), (0, 1))).board
+    board = levels(contexts_shown=((0,), (0, 1))).board
     floor = board[..., WORLD.plane("floor 0") :][..., :2]
     assert (floor == floor[:, :1, :1]).all()
     floor = floor[:, 0, 0]

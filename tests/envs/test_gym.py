@@ -155,7 +155,7 @@ def test_a_random_episode_of_a_vector_is_that_of_a_single_one():
             assert reward == got[t][1][n]
             if terminated:
                 break
-    assert env.kind == "lava_land"
+    assert world.kind == "lava_land"
 
 
 @pytest.mark.slow

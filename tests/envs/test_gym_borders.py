@@ -61,7 +61,9 @@ def test_fields_may_be_lists_as_in_json():
     pays = [[0.0, 1.0], [1.0, 0.0]]
     for many in (False, True):
         make = gymnasium.make_vec if many else gymnasium.make
-        env = make("shardsim/ContextFruits-v0", size=3, rewards=pays, shown=[[0], [1]])
+        env = make(
+            "shardsim/ContextFruits-v0", size=3, rewards=pays, contexts_shown=[[0], [1]]
+        )
         env.reset(seed=0)
         assert env.unwrapped.world.rewards == ((0.0, 1.0), (1.0, 0.0))
 

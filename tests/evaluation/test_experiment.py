@@ -43,18 +43,18 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         (
             "--predictions.P6.rule.seeds_where {arm: nobody, at_least: 0}",
             "predictions.P6.rule.seeds_where.arm: got 'nobody'; allowed: mlp, sharded, film, "
-            "planted, untrained",
+            "oracle_gated, untrained",
         ),
         (
             "--predictions.P6.rule.seeds_where {arm: film/none, at_least: 0}",
             "predictions.P6.rule.seeds_where.arm: got 'film/none'; allowed: ARM/random",
         ),
         (
-            "--omnibus.references [{arm: sharded, against: mlp}]",
+            "--omnibus.references [{arm: sharded, baseline: mlp}]",
             "omnibus.references: got one twice; allowed: different ones",
         ),
         (
-            "--predictions.P6.rule.controls [{arm: mlp, against: '', at_least: 0}]",
+            "--predictions.P6.rule.controls [{arm: mlp, baseline: '', at_least: 0}]",
             "predictions.P6.rule.controls.0.baseline: got ''; allowed: mlp, sharded",
         ),
         (
@@ -63,20 +63,20 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ),
         (
             "--predictions.P19.rule.unitary [0, 1]",
-            "predictions.P19.unitary_within: got 0.05 with rule.unitary; allowed: one",
+            "predictions.P19.unitary_margin: got 0.05 with rule.unitary; allowed: one",
         ),
         ("--env.kind maze", "env.kind: got 'maze'; allowed: context_fruits"),
         (
             "--train.phases.1.env {size: 9}",
-            "train.phases.1.env.size: unknown key; allowed: rewards, shown, cue",
+            "train.phases.1.env.size: unknown key; allowed: rewards, contexts_shown, cue",
         ),
         (
-            "--train.phases.1.env {shown: [[5]]}",
+            "--train.phases.1.env {contexts_shown: [[5]]}",
             "train.phases.1.env.contexts_shown: got ((5,),); allowed: one or more non-empty",
         ),
         (
             "--evaluation.conditions.conflict {cue_probability: 2}",
-            "evaluation.conditions.conflict.world.cue_probability: got 2.0; allowed: 0 to",
+            "evaluation.conditions.conflict.env.cue_probability: got 2.0; allowed: 0 to",
         ),
         (
             "--evaluation.seed 4294967296",
@@ -96,10 +96,10 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ),
         (
             "--evaluation.action_selection {kind: search}",
-            "evaluation.action_selection.kind: got 'search'; allowed: prior, lookahead, value",
+            "evaluation.action_selection.kind: got 'search'; allowed: policy_only, lookahead, value_only",
         ),
         (
-            "--evaluation.action_selection {kind: value, temperature: -1}",
+            "--evaluation.action_selection {kind: value_only, temperature: -1}",
             "evaluation.action_selection.temperature: got -1.0; allowed: more than 0",
         ),
         (
@@ -123,13 +123,13 @@ def made(*flags):
     return config.build(experiment.Experiment, data)
 
 
-PRIOR = ("--train.action_selection", "{kind: prior}")
+PRIOR = ("--train.action_selection", "{kind: policy_only}")
 
 
 def test_agents_are_looked_at_as_they_act_or_as_the_battery_says():
     assert made().evaluation_acting == made().training_acting
     alone = made(
-        *PRIOR, "--evaluation.action_selection", "{kind: value, temperature: 0.3}"
+        *PRIOR, "--evaluation.action_selection", "{kind: value_only, temperature: 0.3}"
     )
     assert alone.training_acting.describe() == "D alone"
     assert alone.evaluation_acting.describe() == "V alone at tau = 0.3"
@@ -145,11 +145,11 @@ def test_agents_are_looked_at_as_they_act_or_as_the_battery_says():
         (
             PRIOR,
             "evaluation.action_selection: got none, and training has 'policy_only'; allowed with "
-            "predictions.P6.measure 'selective_removal', which asks what V does to "
+            "predictions.P6.measure 'selective_ablation', which asks what V does to "
             "acting: lookahead, value",
         ),
         (
-            ("--evaluation.action_selection", "{kind: prior}"),
+            ("--evaluation.action_selection", "{kind: policy_only}"),
             "evaluation.action_selection: got 'policy_only'; allowed with predictions.P6.measure",
         ),
     ],
@@ -161,4 +161,6 @@ def test_what_v_does_to_acting_is_not_asked_where_it_does_nothing(flags, line):
         devices.check_new(found)
     assert str(caught.value).startswith(line)
     devices.check_there(found)
-    devices.check_new(made(*PRIOR, "--evaluation.action_selection", "{kind: value}"))
+    devices.check_new(
+        made(*PRIOR, "--evaluation.action_selection", "{kind: value_only}")
+    )

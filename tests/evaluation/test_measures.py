@@ -77,7 +77,9 @@ class TestSelectiveRemoval:
         condition = conditions["in_distribution"]
         made = split(condition.optimal, np.zeros_like(condition.optimal), 2)
         copies = np.repeat(made.shard_values[..., :1] / 2, 2, axis=-1)
-        made = made._replace(parts=copies, units=copies, gates=np.ones_like(made.gates))
+        made = made._replace(
+            shard_values=copies, units=copies, gates=np.ones_like(made.gates)
+        )
         assert abs(self.value(conditions, how, made)) < 0.1
 
     def test_an_untrained_head_has_nothing_to_remove(self, conditions, how):
@@ -146,7 +148,7 @@ class TestEffect:
         v = conditions["with_cue"].optimal
         values = self.values(conditions, how, v, v)
         assert values["arm"][0] == 0
-        assert values["arm/known"][0] > 0.05
+        assert values["arm/reference"][0] > 0.05
         assert values["exact"][0] == pytest.approx(0, abs=1e-6)
 
     def test_a_planted_effect_is_found_at_its_size(self, conditions, how):
@@ -207,7 +209,7 @@ class TestAgreement:
     def test_ties_count_as_agreement(self, conditions, how):
         flat = simple(np.zeros_like(conditions["conflict"].optimal))
         flat = flat._replace(
-            prior=np.random.default_rng(0).normal(size=flat.policy_logits.shape)
+            policy_logits=np.random.default_rng(0).normal(size=flat.policy_logits.shape)
         )
         arms = {"arm": {"in_distribution": flat, "conflict": flat}}
         found = measures.AgreementShift().measure(evidence(conditions, how, arms))

@@ -36,7 +36,7 @@ def test_without_enough_squares_there_is_no_number():
         (lambda: measures.SelectiveExtinction(same_context="only_1"), "retained: got"),
         (
             lambda: measures.SelectiveExtinction(after_phase="acquisition"),
-            "after_phase: got 'acquisition'; allowed: another phase",
+            "after_phase: got 'acquisition'; allowed: another than",
         ),
     ],
 )

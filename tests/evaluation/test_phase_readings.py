@@ -158,7 +158,7 @@ def test_what_a_run_says_of_its_stages(run):
     """V* of each phase's own rewards: gone in one context, kept in the other."""
     found = results.read_run(run).predictions["P13"]
     assert found.values["exact"] == (1.0,)
-    assert found.values["exact/same"] == (0.0,)
+    assert found.values["exact/same_context"] == (0.0,)
     assert found.values["untrained"] == (0.0, 0.0)
     assert found.values["exact/drop"] == (1.0,)
     told = details(found, "exact")
@@ -196,7 +196,7 @@ def test_how_far_apart_gates_are(conditions):
     how = battery.acting_rule(action_selection.Lookahead(), 0.9, ENV.max_steps)
     shown = measures.Evidence(ENV, conditions, {"arm": after}, how, kept)
     found = measures.SelectiveExtinction().measure(shown)
-    np.testing.assert_allclose(found.values["arm/apart"], [0.25, 1.0])
+    np.testing.assert_allclose(found.values["arm/gate_distance"], [0.25, 1.0])
     told = details(found, "arm")
     assert told["distance of the gates of both conditions before it"] == 0.625
     assert told["seeds in which that distance is > 1/2"] == 0.5

@@ -31,9 +31,7 @@ class Level:
 def question(measure, arm):
     return prediction.Prediction(
         "?",
-        "yes",
-        "no",
-        "no",
+        prediction.Expected("yes", "no", "no"),
         measure,
         rules.Rule(rules.Contrast(arm, "mlp"), "greater", 0.2),
         unitary_margin=0.1,
@@ -48,7 +46,7 @@ def test_v_star_has_no_seeds_to_be_chosen_by():
         seeds_where=rules.Requirement("b", measures.EXACT, at_least=0.0),
     )
     asked = question(Level(), "a")
-    with pytest.raises(ValueError, match=r"rule\.among\.against: got 'exact'"):
+    with pytest.raises(ValueError, match=r"rule\.seeds_where\.baseline: got 'exact'"):
         dataclasses.replace(asked, rule=rule)
 
 

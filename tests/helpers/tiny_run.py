@@ -9,9 +9,11 @@ from shardsim import cli
 
 PREDICTION = {
     "question": "Is V nearer to the exact value when it is made of shards?",
-    "shard": "Yes.",
-    "network": "No <b>&</b> never.",
-    "unitary": "No.",
+    "expected": {
+        "shard": "Yes.",
+        "network": "No <b>&</b> never.",
+        "unitary": "No.",
+    },
     "measure": {"kind": "value_error"},
     "rule": {
         "contrast": {"arm": "sharded", "baseline": "mlp"},
@@ -98,7 +100,7 @@ def tiny_page(tmp_path_factory, tiny_run) -> Path:
 @pytest.fixture
 def training_yaml(tmp_path):
     """Writes the tiny agents and world as a training: seconds of one phase."""
-    shared = {name: TINY[name] for name in ("name", "world", "agent")}
+    shared = {name: TINY[name] for name in ("name", "env", "agent")}
     arms = {name: TINY["arms"][name] for name in ("mlp", "sharded")}
     earn = {"name": "earn", "updates": 4, "losses": {"value": {"value": 1}}}
     sizes = {"num_seeds": 2, "num_envs": 4, "num_steps": 4, "epochs": 1}

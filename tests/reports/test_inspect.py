@@ -235,9 +235,9 @@ def test_a_run_with_a_grid_is_refused(tiny_run, tmp_path, capsys):
     """Its elements are no seeds, and they need not act alike."""
 
     def gridded(config):
-        for field in config.keys() - {"name", "world", "agent", "arms", "train"}:
+        for field in config.keys() - {"name", "env", "agent", "arms", "train"}:
             del config[field]
-        config["train"]["grid"] = {"td_lambda": [0.0, 1.0]}
+        config["train"]["sweep"] = {"td_lambda": [0.0, 1.0]}
 
     folder = changed(tiny_run, tmp_path, gridded)
     assert "train.sweep: got values; allowed: none on a page" in refused(capsys, folder)

@@ -135,7 +135,7 @@ def test_a_world_that_differs_in_what_no_phase_may_change_is_refused(tmp_path):
     run_folder.write_arrays(path, made()._asdict())
     datasets.load(path, dataclasses.replace(ENV, max_steps=9), STEPS)
     run_folder.write_arrays(path, {**made()._asdict(), "env": np.asarray("{")})
-    with pytest.raises(run_folder.RunError, match="world is no JSON"):
+    with pytest.raises(run_folder.RunError, match="env is no JSON"):
         datasets.load(path, ENV, STEPS)
 
 

@@ -147,7 +147,7 @@ def test_paired_arms_see_the_data_of_the_arm_that_acts(
     np.testing.assert_allclose(paired["sharded"], own["sharded"])
     losses = noted(out, "value_loss")
     assert losses["mlp"] != losses["sharded"]
-    assert results.read_run(out).data == "paired"
+    assert results.read_run(out).data == "tandem"
 
 
 @pytest.mark.slow

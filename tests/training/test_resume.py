@@ -23,7 +23,7 @@ LEARNT = {"value": {"encoder": 1, "value": 1}}
 def whole(tiny, tmp_path_factory):
     """A finished training of one arm; tests change copies of it."""
     folder = tmp_path_factory.mktemp("whole")
-    data = copy.deepcopy({n: tiny[n] for n in ("name", "world", "agent", "train")})
+    data = copy.deepcopy({n: tiny[n] for n in ("name", "env", "agent", "train")})
     data["arms"] = {"mlp": tiny["arms"]["mlp"]}
     data["train"]["phases"] = [{"name": "earn", "updates": 9, "losses": LEARNT}]
     path = folder / "tiny.yaml"

@@ -53,7 +53,9 @@ def test_a_phase_changes_what_it_may_and_nothing_else():
     later = phases.altered(
         ENV, {"rewards": [[0, 0], [0, 0]], "contexts_shown": [[0, 1]]}
     )
-    assert later == dataclasses.replace(ENV, rewards=((0, 0), (0, 0)), shown=((0, 1),))
+    assert later == dataclasses.replace(
+        ENV, rewards=((0, 0), (0, 0)), contexts_shown=((0, 1),)
+    )
     with pytest.raises(ValueError, match=r"env\.size: unknown key; allowed: rewards"):
         phases.altered(ENV, {"size": 5})
     with pytest.raises(ValueError, match=r"env\.cue_probability: got 2"):

@@ -20,7 +20,7 @@ class CueEffect:
     present: str = "with_cue"
     absent: str = "without_cue"
     reference: tuple[str, str] = ("only_0", "only_1")
-    """Two conditions known to differ in value: the rows `arm/known`, by which a
+    """Two conditions known to differ in value: the rows `arm/reference`, by which a
     control shows that the statistic can find an effect at all."""
 
     def __post_init__(self) -> None:
@@ -38,7 +38,10 @@ class CueEffect:
         """
         values = {}
         for arm, readings in evidence.readings.items():
-            pairs = {arm: (self.present, self.absent), f"{arm}/known": self.reference}
+            pairs = {
+                arm: (self.present, self.absent),
+                f"{arm}/reference": self.reference,
+            }
             for row, (one, other) in pairs.items():
                 first, second = evidence.conditions[one], evidence.conditions[other]
                 mask = first.reachable & second.reachable

@@ -20,7 +20,7 @@ class SelectiveExtinction:
 
     ROWS: ClassVar[tuple[str, ...]] = ("same_context", "drop", "gate_distance")
     """`arm/drop`: the drop of what is extinguished, by which a control shows that there
-    was an extinction; `arm/same` below; `arm/apart`: how far the gates of both contexts
+    was an extinction; `arm/same_context` below; `arm/gate_distance`: how far the gates of both contexts
     were apart before it, 0 to 1 (total variation of their means; 0 for one part)."""
 
     METRIC: ClassVar[str] = "selectivity of the extinction"
@@ -35,7 +35,7 @@ class SelectiveExtinction:
     retained: str = "only_1"
     """The condition whose V nothing spoke against."""
     same_context: str = "only_0_with_cue"
-    """Another condition of the extinguished context: the row `arm/same`, by which a
+    """Another condition of the extinguished context: the row `arm/same_context`, by which a
     control shows that the statistic is 0 where there is nothing to tell apart."""
     min_drop: float = 0.1
     """A drop below this is no extinction: selectivity is then 0."""
@@ -73,9 +73,9 @@ class SelectiveExtinction:
             same = base.selectivity(target, drops[self.same_context], self.min_drop)
             apart = self._apart(evidence, arm)
             values |= {
-                f"{arm}/same": same,
+                f"{arm}/same_context": same,
                 f"{arm}/drop": target,
-                f"{arm}/apart": apart,
+                f"{arm}/gate_distance": apart,
             }
             details += [
                 base.detail(arm, f"drop of V in {self.extinguished}", SHARE, target),

@@ -149,10 +149,10 @@ def _evaluate(head: Any, features: Array, context: Array, visit: graph.Visit) ->
         visit.sites["value.gates"] = out.gates
     parts = visit("value.parts", out.shard_values)
     if "value.parts" in visit.patches:
-        out = _with_parts(out, parts, head.owners)
+        out = _with_parts(out, parts, head.unit_shard)
     units = visit("value.units", out.units)
     if "value.units" in visit.patches:
-        out = _with_units(out, units, head.owners)
+        out = _with_units(out, units, head.unit_shard)
         visit.sites["value.parts"] = out.shard_values
     return visit("value", out.value)
 

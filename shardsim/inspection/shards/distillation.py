@@ -134,7 +134,7 @@ def predict(
     head = nnx.merge(graph, state)
     none = jnp.zeros((1,), x.dtype)
     said = jax.vmap(lambda row: head(row, none))(x)
-    return said.value, said.gates, said.parts
+    return said.value, said.gates, said.shard_values
 
 
 def apart(
