@@ -56,7 +56,10 @@ def test_returns_are_of_the_acting_of_training(tiny_run, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(tiny_run, folder)
     found = yaml.safe_load((folder / "config.yaml").read_text())
-    found["evaluation"]["acting"] = {"kind": "value", "temperature": 100.0}
+    found["evaluation"]["action_selection"] = {
+        "kind": "value_only",
+        "temperature": 100.0,
+    }
     (folder / "config.yaml").write_text(yaml.safe_dump(found, sort_keys=False))
     plain, other = (
         data.compute(load.load([run], None, 1, 1), data.Clock(), quick=True)

@@ -69,7 +69,7 @@ def test_one_context_is_told_by_the_exact_value(seen):
 def decoder(weight, readout):
     """D with weights [m, D] and a read-out [A, m], one seed."""
     made = decoders.ActionDecoder(
-        weight.shape[1], readout.shape[0], weight.shape[0], nnx.Rngs(0)
+        weight.shape[1], readout.shape[0], (weight.shape[0],), nnx.Rngs(0)
     )
     made.hidden.kernel.set_value(jnp.asarray(weight.T))
     made.hidden.bias.set_value(jnp.zeros(len(weight)))
