@@ -84,7 +84,7 @@ def _snapshot_line(
         condition, acts = conditions[name], experiment.training_acting
         fraction = battery.return_fraction(reading, condition, acts)
         error = value_error.relative_error(reading.value, condition)
-        used = battery.parts_in_use(reading, condition)
+        used = battery.shards_in_use(reading, condition)
         return metric_records.SnapshotMetrics(
             arm=arm,
             update=update,
@@ -178,7 +178,7 @@ def _arm(
         mean_evaluation_return_fraction=records.number(evaluated.mean()),
         value_error=records.numbers(error),
         mean_value_error=records.number(error.mean()),
-        shards_in_use=records.number(battery.parts_in_use(reading, condition).mean()),
+        shards_in_use=records.number(battery.shards_in_use(reading, condition).mean()),
         action_gap=action_gap,
         reached_min_return=bool(fraction.mean() >= experiment.min_return),
     )

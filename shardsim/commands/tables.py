@@ -70,7 +70,7 @@ def table(result: results.RunResult) -> str:
         "",
         "contrast",
         "metric (unit)",
-        "effect [95 % interval]",
+        "effect\n[95 % interval]",
         "verdict",
         "controls",
         "hand-made",
@@ -80,8 +80,8 @@ def table(result: results.RunResult) -> str:
         verdicts.add_row(
             name,
             sections.contrast(entry),
-            f"{entry.metric} ({entry.unit})",
-            _effect(entry.effect),
+            f"{entry.metric}\n({entry.unit})",
+            _effect(entry.effect, "\n"),
             entry.verdict,
             sections.outcome(entry),
             made.verdict if made else "-",
@@ -171,9 +171,9 @@ def _cell(entry: results.PredictionResult | None) -> str:
     return f"{entry.verdict}{valid}\n{told}"
 
 
-def _effect(effect: results.Interval) -> str:
+def _effect(effect: results.Interval, between: str = " ") -> str:
     low, high = _number(effect.low), _number(effect.high)
-    return f"{_number(effect.estimate)} [{low}, {high}]"
+    return f"{_number(effect.estimate)}{between}[{low}, {high}]"
 
 
 def _number(x: float | None) -> str:

@@ -196,7 +196,8 @@ def _sensitivity(
         else f"shards made by hand are not seen ({verdict}), so that not to see any "
         "elsewhere is no evidence against them."
     )
-    sentence = f"{contrast.arm} less {contrast.baseline} is {sentences.describe_interval(effect)}: {found}"
+    told = sentences.describe_interval(effect)
+    sentence = f"{contrast.arm} less {contrast.baseline} is {told}: {found}"
     return results.SensitivityResult(
         contrast.arm, results.interval(effect), verdict, claim.p, seen, sentence
     )

@@ -175,8 +175,8 @@ def test_every_config_of_training_runs(path, tmp_path, capsys):
     count = len(data["train"]["phases"])
     flags += [f"--train.phases.{n}.updates={6 // count}" for n in range(count)]
     found = ran(path, tmp_path / "run", *flags)
-    assert found["name"] == path.stem
-    assert set(found["arms"]) == set(data["arms"])
+    assert found.name == path.stem
+    assert set(found.arms) == set(data["arms"])
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)

@@ -120,7 +120,7 @@ class SelectiveExtinction:
         """
         found = evidence.stages[self.before_phase][arm]
         one, other = (
-            battery.part_shares(found[name], evidence.conditions[name])
+            battery.gate_shares(found[name], evidence.conditions[name])
             for name in (self.extinguished, self.retained)
         )
         return 0.5 * np.abs(one - other).sum(axis=-1)

@@ -14,7 +14,7 @@ from shardsim.evaluation.measures import base
 class ValueAccuracy:
     """Root mean squared error over reachable states, over the spread of V*."""
 
-    METRIC: ClassVar[str] = "root mean square error of V"
+    METRIC: ClassVar[str] = "error of V"
     UNIT: ClassVar[str] = "sd of V*"
     kind: Literal["value_error"] = "value_error"
     condition: str = "in_distribution"
