@@ -27,7 +27,11 @@ SHOWN = {
     "only_1": {"contexts_shown": ((1,),)},
     "only_0_with_cue": {"contexts_shown": ((0,),), "cue_probability": 1.0},
 }
-MEASURE = {"kind": "selective_extinction", "learnt": "earn", "unlearnt": "lose"}
+MEASURE = {
+    "kind": "selective_extinction",
+    "before_phase": "earn",
+    "after_phase": "lose",
+}
 
 
 def reading(value):
@@ -75,7 +79,9 @@ def test_by_hand(conditions):
     found = measured(conditions, [2.0, 1.0, 0.5, 1.0], left)
     got = found.values
     np.testing.assert_allclose(got["arm"], [2 / 3, 0.0, 1.0, 0.0], atol=1e-6)
-    np.testing.assert_allclose(got["arm/same"], [0.0, 0.0, 2 / 3, 0.0], atol=1e-6)
+    np.testing.assert_allclose(
+        got["arm/same_context"], [0.0, 0.0, 2 / 3, 0.0], atol=1e-6
+    )
     np.testing.assert_allclose(got["arm/drop"], [0.5, 1.0, 0.5, 0.05], atol=1e-6)
     told = details(found, "arm")
     before, after = (
@@ -84,7 +90,7 @@ def test_by_hand(conditions):
     )
     shares = (2.0 * 0.9 + 0.0 + 0.5 * 1.2 + 0.0) / 4.5
     assert after / before == pytest.approx(shares, rel=1e-5)
-    got = measured(conditions, [1.0] * 4, left, least=0.0).values
+    got = measured(conditions, [1.0] * 4, left, min_drop=0.0).values
     assert got["arm"][3] == pytest.approx((0.05 - 1) / 1.05)
 
 
@@ -216,22 +222,22 @@ def test_how_far_apart_gates_are(conditions):
     ("changes", "message"),
     [
         (
-            {"predictions__P13__measure__learnt": "acquisition"},
+            {"predictions__P13__measure__before_phase": "acquisition"},
             "predictions.P13.measure: got phase 'acquisition'; allowed: look, earn, l",
         ),
         (
             {
-                "predictions__P13__measure__learnt": "lose",
-                "predictions__P13__measure__unlearnt": "earn",
+                "predictions__P13__measure__before_phase": "lose",
+                "predictions__P13__measure__after_phase": "earn",
             },
             "predictions.P13.measure: got phases lose, earn; allowed: in the order of",
         ),
         (
             {"min_return_phase": "later"},
-            "goal_after: got phase 'later'; allowed: look, earn",
+            "min_return_phase: got phase 'later'; allowed: look, earn",
         ),
         (
-            {"predictions__P13__measure__kept": "only_2"},
+            {"predictions__P13__measure__retained": "only_2"},
             "predictions.P13.measure: got condition 'only_2'; allowed",
         ),
     ],
@@ -242,7 +248,7 @@ def test_what_is_not_there_is_refused(tiny, changes, message):
 
 
 def test_no_arm_is_apart_before_the_last_phase_that_all_share(tiny):
-    data = staged(tiny, goal_after="glance")
+    data = staged(tiny, min_return_phase="glance")
     look = data["train"]["phases"][0]
     data["train"]["phases"].insert(0, {**look, "name": "glance"})
     with pytest.raises(ValueError, match="got phase 'glance'; allowed: look, earn"):
@@ -254,7 +260,7 @@ def test_no_arm_is_apart_before_the_last_phase_that_all_share(tiny):
 
 def test_a_condition_has_to_suit_the_phase_it_is_read_in(tiny):
     """Both do by themselves; together good and bad would look the same."""
-    data = staged(tiny, world={"kind": "reskin", "size": 4})
+    data = staged(tiny, env={"kind": "reskin", "size": 4})
     data["train"]["phases"][-1]["env"] = {"good": [2, 2]}
     data["evaluation"]["conditions"] = {
         "in_distribution": {},
@@ -262,7 +268,7 @@ def test_a_condition_has_to_suit_the_phase_it_is_read_in(tiny):
     }
     config.build(experiment.Experiment, data)
     data["evaluation"]["conditions"]["only_1"] = {"bad": [2, 2]}
-    with pytest.raises(ValueError, match=r"conditions\.only_1 in phase 'lose': world"):
+    with pytest.raises(ValueError, match=r"conditions\.only_1 in phase 'lose': env"):
         config.build(experiment.Experiment, data)
 
 

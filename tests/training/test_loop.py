@@ -139,7 +139,7 @@ def test_paired_arms_see_the_data_of_the_arm_that_acts(
     tiny_yaml, tiny_run, tmp_path, capsys
 ):
     out = tmp_path / "run"
-    flags = ["--train.data", "paired", "--train.behaviour_arm", "sharded"]
+    flags = ["--train.data", "tandem", "--train.behaviour_arm", "sharded"]
     assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 0
     own, paired = noted(tiny_run, "reward"), noted(out, "reward")
     assert own["mlp"] != own["sharded"]
