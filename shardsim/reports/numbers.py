@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-DASH = "\N{EN DASH}"
+DASH = "-"
 
 
 def is_missing(x: float | None) -> bool:
