@@ -12,6 +12,7 @@ from shardsim.core import config
 from shardsim.storage import run_folder
 from shardsim.training import metric_records, phases, population, schedule, standalone
 from shardsim.training.config import TrainConfig
+from tests.helpers import documents
 from tests.helpers.whole_trainings import REGIMES, ran, refused
 
 ROOT = Path(__file__).parents[2]
@@ -158,10 +159,9 @@ SMALL = {
 }
 
 
-README = ROOT / "README.md"
-TOLD = README.read_text() if README.is_file() else ""
-OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in TOLD]
-"""Those that the test of README's commands does not train."""
+COMMANDS = "\n".join(documents.first_commands())
+OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in COMMANDS]
+"""Those that the test of the first pages' commands does not train."""
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 from shardsim.inspection.weights import bases, svd
 
 
@@ -130,9 +130,5 @@ def found(
     validation.shaped("planted", planted, None, basis.reads.shape[-1])
     validation.finite("planted", planted)
     validation.one_of("top", top, range(1, len(basis.reads) + 1))
-
-    def unit(rows: Array) -> Array:
-        length = jnp.sqrt(jnp.square(rows).sum(axis=-1, keepdims=True))
-        return rows / jnp.where(length > 0, length, 1.0)
-
-    return jnp.abs(unit(jnp.asarray(planted)) @ unit(basis.reads[:top]).T).max(axis=-1)
+    directions = arrays.unit(jnp.asarray(planted))
+    return jnp.abs(directions @ arrays.unit(basis.reads[:top]).T).max(axis=-1)

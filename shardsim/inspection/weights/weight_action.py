@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 from shardsim.inspection.weights import svd
 
 
@@ -68,12 +68,6 @@ class Collisions(NamedTuple):
         return f"strongest collision: cosine {before:.2f} before, {after:.2f} after"
 
 
-def _unit(rows: Float[Array, "*N f d"]) -> tuple[Array, Array]:
-    """Rows of length 1 and their lengths; a row of 0 stays as it is."""
-    length = jnp.sqrt(jnp.square(rows).sum(axis=-1))
-    return rows / jnp.where(length > 0, length, 1.0)[..., None], length
-
-
 def fit(
     weight: Float[Array, "*N m d"],
     features: Float[Array, "f d"],
@@ -103,10 +97,10 @@ def fit(
     if not 0 < change <= 1:
         raise ValueError(f"change: got {change}; allowed: above 0, at most 1")
     validation.between("kill", kill, 0, 1)
-    unit, _ = _unit(validation.wide(features))
+    unit = arrays.unit(validation.wide(features))
     before = unit @ unit.T
     written = jnp.einsum("...md,fd->...fm", weight, unit)
-    directed, gain = _unit(written)
+    directed, gain = arrays.unit(written), jnp.linalg.norm(written, axis=-1)
     largest = jnp.linalg.svd(weight, compute_uv=False)[..., :1]
     killed = gain <= kill * largest
     alive = ~(killed[..., :, None] | killed[..., None, :])
@@ -152,8 +146,8 @@ def routing(
     validation.finite("outputs", outputs)
     validation.sized("outputs", outputs)
     inwards, outwards = (
-        _unit(validation.wide(features))[0],
-        _unit(validation.wide(outputs))[0],
+        arrays.unit(validation.wide(features)),
+        arrays.unit(validation.wide(outputs)),
     )
     return jnp.einsum("gm,...md,fd->...gf", outwards, weight, inwards)
 
@@ -172,8 +166,8 @@ def rotation(
     validation.shaped("features", features, None, weight.shape[-1])
     validation.finite("features", features)
     validation.sized("features", features)
-    unit, _ = _unit(validation.wide(features))
-    written, _ = _unit(jnp.einsum("...md,fd->...fm", weight, unit))
+    unit = arrays.unit(validation.wide(features))
+    written = arrays.unit(jnp.einsum("...md,fd->...fm", weight, unit))
     cosine = jnp.einsum("fd,...fd->...f", unit, written)
     return jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
 
@@ -276,7 +270,7 @@ def _cosines(
 
     def cosine(k: Array, n: Array) -> Array:
         k, n = k[..., :, None, :], n[..., None, :, :]
-        return (_unit(k + n)[0] * _unit(k - n)[0]).sum(axis=-1)
+        return (arrays.unit(k + n) * arrays.unit(k - n)).sum(axis=-1)
 
     there = [(rows != 0).any(axis=-1) for rows in (kept, lost)]
     real = there[0][..., :, None] & there[1][..., None, :]

@@ -50,7 +50,7 @@ def record(inputs: PageInputs, side: Side, levels: Any) -> Activations:
     """Features of every seed in every state."""
     # on the host: a slice of each shape would be a program of its own
     last = jax.tree.map(lambda leaf: np.asarray(leaf)[-side.num_seeds :], side.networks)
-    encoded, context = encode(inputs.env, last.encoder, levels)
+    encoded, context = encode(inputs.env, last, levels)
     features = np.asarray(encoded)
     finite = np.isfinite(features).all(axis=(1, 2, 3))
     features = np.where(finite[:, None, None, None], features, np.float32(0))
@@ -58,19 +58,10 @@ def record(inputs: PageInputs, side: Side, levels: Any) -> Activations:
 
 
 @functools.partial(jit.jit, static_argnums=0)
-def encode(world: Any, encoders: Any, levels: Any) -> tuple[Array, Array]:
+def encode(env: Any, networks: Any, levels: Any) -> tuple[Array, Array]:
     """E's features [N, L, S, D] and the context input [L, S, C] in all states."""
-
-    def inputs(level: Any) -> tuple[Array, Array]:
-        states = world.states(level)
-        return jax.vmap(world.observe)(states), jax.vmap(world.context)(states)
-
-    seen, context = jax.lax.map(inputs, levels)
-
-    def seed(encoder: Any) -> Array:
-        return jax.lax.map(jax.vmap(lambda one: encoder(one)), seen)
-
-    return jax.lax.map(seed, encoders), context
+    outputs = battery.outputs(env, networks, levels, batch_size=1)
+    return outputs.features, battery.observed(env, levels)[1]
 
 
 def in_mazes(x: Float[np.ndarray, "..."], mazes: Mazes, axis: int) -> np.ndarray:
@@ -165,9 +156,3 @@ def logits(
 def of_seed(tree: Any, seed: int) -> Any:
     """The networks of one seed."""
     return jax.tree.map(lambda leaf: np.asarray(leaf)[seed], tree)
-
-
-@functools.partial(jit.jit, static_argnums=0)
-def positions(world: Any, level: Any) -> Int[Array, "S 2"]:
-    """Row and column of the agent in every state of a level."""
-    return jax.vmap(world.position)(world.states(level))

@@ -90,10 +90,11 @@ def lay_out(inputs: PageInputs, condition: battery.Condition) -> Mazes:
     """The mazes with one state per cell, and the successors of these states."""
     count = len(inputs.mazes)
     mazes = jax.tree.map(lambda leaf: jnp.asarray(leaf[:count]), condition.levels)
-    places, blocked = map(np.asarray, _places(inputs.env, mazes))
+    places = np.asarray(battery.positions(inputs.env, mazes))
+    blocked = np.asarray(_walls(inputs.env, mazes))
     rows = []
     for m in range(count):
-        position, walls = places[m], np.asarray(blocked[m])
+        position, walls = places[m], blocked[m]
         table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], condition.table)
         drawn = _drawn(position, condition.reachable[m], int(table.start), walls)
         rows.append((walls, position, table, drawn))
@@ -107,11 +108,8 @@ def lay_out(inputs: PageInputs, condition: battery.Condition) -> Mazes:
 
 
 @functools.partial(jit.jit, static_argnums=0)
-def _places(world: Any, mazes: Any) -> tuple[Array, Array]:
-    def one(level: Any) -> tuple[Array, Array]:
-        return jax.vmap(world.position)(world.states(level)), world.walls(level)
-
-    return jax.vmap(one)(mazes)
+def _walls(world: Any, mazes: Any) -> Bool[Array, "M H W"]:
+    return jax.vmap(world.walls)(mazes)
 
 
 def _drawn(
@@ -123,9 +121,7 @@ def _drawn(
     cannot stand on the cell with the rest as at the start, the first reachable state
     with the agent on that cell is drawn.
     """
-    cells = np.full(walls.shape, -1)
-    for state in reversed(np.flatnonzero(reachable)):
-        cells[tuple(position[state])] = state
+    cells = battery.first_states(position, walls.shape, np.flatnonzero(reachable))
     block = start // walls.size * walls.size
     for state in range(block, min(block + walls.size, len(position))):
         if reachable[state]:
@@ -173,20 +169,9 @@ def predict(inputs: PageInputs, side: Side, levels: Any) -> Predictions:
 
 @functools.partial(jit.jit, static_argnums=0)
 def _forward(world: Any, networks: Any, levels: Any) -> tuple[Array, ...]:
-    def state(networks: Any, seen: Array, context: Array) -> tuple[Array, ...]:
-        features = networks.encoder(seen)
-        output = networks.value(features, context)
-        log_decoder = jax.nn.log_softmax(networks.decoder(features))
-        # hidden units are left out: they would take most of the memory
-        return output.value, log_decoder, output.gates, output.shard_values
-
-    def inputs(level: Any) -> tuple[Array, Array]:
-        states = world.states(level)
-        return jax.vmap(world.observe)(states), jax.vmap(world.context)(states)
-
-    seen, context = jax.vmap(inputs)(levels)
-    over = jax.vmap(jax.vmap(state, in_axes=(None, 0, 0)), in_axes=(None, 0, 0))
-    return jax.lax.map(lambda one: over(one, seen, context), networks, batch_size=8)
+    out = battery.outputs(world, networks, levels, batch_size=8)
+    # hidden units are left out: they would take most of the memory
+    return out.value.value, out.policy_logits, out.value.gates, out.value.shard_values
 
 
 def select_levels(

@@ -139,7 +139,10 @@ def draw(evidence: measures.Evidence, names: tuple[str, ...]) -> tuple[LevelMaps
 def _draw(evidence: measures.Evidence, name: str, index: int) -> LevelMaps:
     condition, env = evidence.conditions[name], evidence.env
     level = jax.tree.map(lambda leaf: leaf[index], condition.levels)
-    cells = _cells(evidence, level)
+    walls = np.asarray(env.walls(level))
+    position = np.asarray(battery.positions(env, condition.levels))[index]
+    cells = battery.first_states(position, walls.shape, np.arange(len(position)))
+    cells = np.maximum(cells, 0)  # walls cover what is drawn on them
     moves = _moves(evidence, level, condition.params)
     glyphs = {
         thing: (int(row), int(column))
@@ -148,7 +151,7 @@ def _draw(evidence: measures.Evidence, name: str, index: int) -> LevelMaps:
     context = tuple(np.flatnonzero(condition.context[index, 0]).tolist())
     return LevelMaps(
         scene=Scene(name, index, context, glyphs),
-        walls=np.asarray(env.walls(level)),
+        walls=walls,
         optimal=condition.optimal[index][cells],
         reachable=condition.reachable[index][cells],
         arms={
@@ -177,17 +180,6 @@ def _moves(evidence: measures.Evidence, level: Any, params: Any) -> np.ndarray:
     actions = jnp.arange(env.num_actions)
     each = jax.vmap(jax.vmap(move, in_axes=(None, 0)), in_axes=(0, None))
     return np.asarray(jit(each)(env.states(level), actions))
-
-
-def _cells(evidence: measures.Evidence, level: Any) -> np.ndarray:
-    """[H, W]: the first state of the level in which the agent stands on each cell."""
-    env = evidence.env
-    position = np.asarray(jax.vmap(env.position)(env.states(level)))
-    shape = np.asarray(env.walls(level)).shape
-    cells = np.zeros(shape, int)
-    for state in reversed(range(len(position))):
-        cells[tuple(position[state])] = state
-    return cells
 
 
 def _arm(

@@ -115,7 +115,7 @@ def plan(context: base.PanelContext) -> Plan | None:
         *(one.level for one in chosen),
     )
     inner = context.activations
-    encoded, _ = activations.encode(env, inner.networks.encoder, levels)
+    encoded, _ = activations.encode(env, inner.networks, levels)
     moved = np.nan_to_num(np.asarray(encoded)[:, :count])
     clamped, magnitudes = clamp(
         inner.features[:, :count], moved, condition.reachable[:count], context.sample
@@ -129,7 +129,7 @@ def goal(env: Any, condition: battery.Condition, mazes: Mazes, m: int) -> Goal |
     table = jax.tree.map(lambda leaf: np.asarray(leaf)[m], condition.table)
     objects = shapley.objects_of(env, level)
     ends = np.flatnonzero(reachability_panel.best_ends(table, condition.reachable[m]))
-    position = np.asarray(activations.positions(env, level))
+    position = np.asarray(battery.positions(env, condition.levels))[m]
     best = {tuple(cell) for cell in position[ends].tolist()}
     chosen = next((n for n, (r, c, _) in objects.items() if (r, c) in best), None)
     if chosen is None:
