@@ -286,6 +286,6 @@ def test_the_whole_page_of_one_seed_one_checkpoint_one_side(tiny_run, tmp_path):
     found = numbers(out)
     same(data_of(out), found)
     (side,) = found["sides"]
-    assert side["num_seeds"] == len(side["panels"]["directions"]["own"]) == 1
+    assert side["num_seeds"] == len(side["panels"]["concepts"]["own"]) == 1
     for name in ("weights", "truth", "tails", "interventions"):
         assert side["panels"][name], name

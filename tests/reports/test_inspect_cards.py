@@ -71,7 +71,7 @@ def test_moves_by_nothing_change_nothing_and_lost_seeds_say_so(results):
 
 def test_methods_agree_with_themselves_in_every_seed(results):
     for s in (0, 1):
-        found = panels(results, s)["directions"]
+        found = panels(results, s)["concepts"]
         for seed in [0] if s == 0 else [0, 1]:
             table = numbers(found["agreement"])[seed]
             np.testing.assert_allclose(np.diag(table), 1, atol=1e-5)
@@ -85,7 +85,7 @@ def test_methods_agree_with_themselves_in_every_seed(results):
             # LEACE writes along the class means, so that it is the mean difference
             assert table[4 * samples, 0] > 0.999
             assert numbers(found["convergence"])[seed].min() > found["converged"]
-    lost = panels(results, 0)["directions"]
+    lost = panels(results, 0)["concepts"]
     assert np.isnan(numbers(lost["own"])[1]).all()
     # the mean is that of the seeds that are left
     mean = lost["own_over_seeds"][0]["estimate"]
@@ -168,7 +168,7 @@ def test_every_panel_is_drawn_for_every_seed_without_a_word_of_nan(page):
 @needs_browser
 def test_directions_and_weights_follow_the_seed(page, results):
     found, chosen = panels(results, 1), []
-    directions, weights, truth = (found[n] for n in ("directions", "weights", "truth"))
+    directions, weights, truth = (found[n] for n in ("concepts", "weights", "truth"))
     for seed in (0, 1):
         page.js(f"set({{seed: {seed}}})")
         page.settle()
@@ -187,17 +187,15 @@ def test_directions_and_weights_follow_the_seed(page, results):
         assert mine > less
         own = numbers(directions["own"])[seed]
         (hint,) = labels_of(
-            page, f"[data-directions=B] [aria-label^='mean difference, seed {seed}:']"
+            page, f"[data-concepts=B] [aria-label^='mean difference, seed {seed}:']"
         )
         assert float(hint.split()[-1]) == pytest.approx(own[0], abs=2e-3)
         chosen.append(row)
     assert chosen[0] != chosen[1]
     over = directions["own_over_seeds"][0]["estimate"]
     assert over == pytest.approx(numbers(directions["own"])[:, 0].mean())
-    gauge = "[data-chart='directions.convergence'] .gauge_marks path"
-    assert (
-        len(labels_of(page, f"[data-directions=A] {gauge}")) == 1
-    )  # the other is lost
+    gauge = "[data-chart='concepts.convergence'] .gauge_marks path"
+    assert len(labels_of(page, f"[data-concepts=A] {gauge}")) == 1  # the other is lost
     merged = weights["merged"][0][0]
     items = "document.querySelectorAll('[data-merged=B] li').length"
     page.js("set({seed: 0})")
@@ -207,7 +205,7 @@ def test_directions_and_weights_follow_the_seed(page, results):
 
 @needs_browser
 def test_a_click_on_a_seed_chooses_it(page):
-    page.click("[data-directions=B] [aria-label^='logistic, seed 1:']")
+    page.click("[data-concepts=B] [aria-label^='logistic, seed 1:']")
     assert page.js("STATE.seed") == 1
 
 

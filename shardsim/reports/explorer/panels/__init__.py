@@ -1,15 +1,15 @@
 """The panels of the page, in order. A new one is a file here, a script, an entry."""
 
+from shardsim.reports.charts import concepts as concept_charts
 from shardsim.reports.charts import curves as curve_charts
-from shardsim.reports.charts import directions as direction_charts
 from shardsim.reports.charts import retargeting as retargeting_charts
 from shardsim.reports.charts import shards as shard_charts
 from shardsim.reports.charts import tails as tail_charts
 from shardsim.reports.charts import truth as truth_charts
 from shardsim.reports.charts import weights as weight_charts
 from shardsim.reports.explorer.panels import (
+    concepts,
     curves,
-    directions,
     distillation,
     interventions,
     reachability,
@@ -40,13 +40,13 @@ PANELS = (
         charts={"retargeting": retargeting_charts.reach},
     ),
     Panel(
-        "directions",
-        directions.compute,
+        "concepts",
+        concepts.compute,
         in_background=True,
         charts={
-            "directions.agreement": direction_charts.agreement,
-            "directions.by_seed": direction_charts.by_seed,
-            "directions.convergence": direction_charts.convergence,
+            "concepts.agreement": concept_charts.agreement,
+            "concepts.by_seed": concept_charts.by_seed,
+            "concepts.convergence": concept_charts.convergence,
         },
     ),
     Panel(

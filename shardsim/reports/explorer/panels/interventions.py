@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from shardsim.reports.explorer import activations
 from shardsim.reports.explorer.activations import Sample
-from shardsim.reports.explorer.panels import base, directions
-from shardsim.reports.explorer.panels.directions import METHODS, Runs
+from shardsim.reports.explorer.panels import base, concepts
+from shardsim.reports.explorer.panels.concepts import METHODS, Runs
 
 COEFFICIENTS = (-3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0)
 """Of the direction, in standard deviations of the features along it."""
@@ -34,7 +34,7 @@ class Interventions:
 
 def compute(context: base.PanelContext) -> Interventions | None:
     """None where the concept is the same in all states."""
-    runs = context.once(directions.search)
+    runs = context.once(concepts.search)
     if runs is None:
         return None
     count = context.num_mazes

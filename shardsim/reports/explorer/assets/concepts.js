@@ -1,7 +1,7 @@
 // Directions of a concept in E's features: do methods agree, in every seed?
 
 function agreementChart(s) {
-  const found = panel(s, "directions");
+  const found = panel(s, "concepts");
   const n = seedOf(s);
   const { methods, num_samples: samples } = found;
   const runs = methods.length * samples;
@@ -16,7 +16,7 @@ function agreementChart(s) {
         return { x: j, x2: j + end(j), y: i, y2: i + end(i), cosine, text };
       }),
     );
-  return chart("directions.agreement", `directions.agreement ${s}`, {
+  return chart("concepts.agreement", `concepts.agreement ${s}`, {
     label: "agreement of directions between methods",
     rows: () => ({ rows: finite(rows(), "cosine") }),
     version: n,
@@ -29,7 +29,7 @@ function agreementChart(s) {
 }
 
 function ownAgreementChart(s) {
-  const found = panel(s, "directions");
+  const found = panel(s, "concepts");
   const names = found.methods.map(words);
   const rows = range(SIDES[s].num_seeds).flatMap((seed) =>
     names.map((method, i) => {
@@ -53,7 +53,7 @@ function ownAgreementChart(s) {
     };
   });
   const text = `random directions: |cos| ${number(found.chance)}`;
-  return chart("directions.by_seed", `directions.by_seed ${s}`, {
+  return chart("concepts.by_seed", `concepts.by_seed ${s}`, {
     label: "agreement of each method with itself, by seed",
     rows: () => ({
       rows: finite(rows, "cosine"),
@@ -66,7 +66,7 @@ function ownAgreementChart(s) {
 }
 
 function convergenceChart(s) {
-  const found = panel(s, "directions");
+  const found = panel(s, "concepts");
   const rows = range(SIDES[s].num_seeds).map((seed) => {
     const cosine = Math.min(
       ...range(found.num_samples).map((b) => at(found.convergence, seed, b)),
@@ -79,7 +79,7 @@ function convergenceChart(s) {
     };
   });
   const cosines = rows.map(({ cosine }) => cosine).filter(Number.isFinite);
-  return chart("directions.convergence", `directions.convergence ${s}`, {
+  return chart("concepts.convergence", `concepts.convergence ${s}`, {
     label: "convergence of RLACE, by seed",
     rows: () => ({
       rows: finite(rows, "cosine"),
@@ -89,11 +89,11 @@ function convergenceChart(s) {
   });
 }
 
-function directionsBlock(s) {
-  const found = panel(s, "directions");
+function conceptsBlock(s) {
+  const found = panel(s, "concepts");
   return el(
     "div",
-    { class: "block", "data-directions": LETTERS[s] },
+    { class: "block", "data-concepts": LETTERS[s] },
     sideTitle(s, `seed ${seedOf(s)}, last checkpoint`),
     el(
       "div",
@@ -117,9 +117,7 @@ function directionsBlock(s) {
   );
 }
 
-PANELS.directions = (root) => {
-  const sides = sidesWith("directions");
-  onChange(() =>
-    fill(root, el("div", { class: "blocks" }, sides.map(directionsBlock))),
-  );
+PANELS.concepts = (root) => {
+  const sides = sidesWith("concepts");
+  onChange(() => fill(root, el("div", { class: "blocks" }, sides.map(conceptsBlock))));
 };

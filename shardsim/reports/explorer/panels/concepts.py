@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from shardsim.core import jit
-from shardsim.inspection.concepts import concept as concepts
+from shardsim.inspection.concepts import concept as labelled
 from shardsim.inspection.concepts import consistency, leace, methods
 from shardsim.reports.explorer.activations import Activations, Sample
 from shardsim.reports.explorer.panels import base
@@ -47,7 +47,7 @@ class Runs(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Directions:
+class Concepts:
     """Agreement of methods and samples, and convergence of RLACE, in every seed."""
 
     concept: str
@@ -71,7 +71,7 @@ class Directions:
     """Threshold of `convergence`."""
 
 
-def compute(context: base.PanelContext) -> Directions | None:
+def compute(context: base.PanelContext) -> Concepts | None:
     """None where the concept is the same in all states."""
     runs = context.once(search)
     if runs is None:
@@ -156,7 +156,7 @@ def _linear(
 
     def one(run: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         x, z, key = run
-        concept = concepts.Concept(x, z)
+        concept = labelled.Concept(x, z)
         rows = []
         for number, method in enumerate(LINEAR):
             fit = methods.find(method, concept, jax.random.fold_in(key, number))
@@ -189,7 +189,7 @@ def _swapped(
 
         def sample(run: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             a, b, key = run
-            fit = CDE(concepts.Concept(a, None, a, b, read_out), key)
+            fit = CDE(labelled.Concept(a, None, a, b, read_out), key)
             return fit.write[0], fit.read[0], fit.loss
 
         return jax.lax.map(sample, (a, b, keys))
@@ -197,7 +197,7 @@ def _swapped(
     return jax.lax.map(one, (value, a, b, keys))
 
 
-def summarise(runs: Runs, activations: Activations, sample: Sample) -> Directions:
+def summarise(runs: Runs, activations: Activations, sample: Sample) -> Concepts:
     """Agreement of all runs; NaN for a seed whose features are not finite."""
     seeds, count, samples, d = runs.write.shape
     rows = runs.write.reshape(seeds, count * samples, d)
@@ -215,7 +215,7 @@ def summarise(runs: Runs, activations: Activations, sample: Sample) -> Direction
     convergence = np.stack(
         [blocks[:, METHODS.index("rlace"), b, 0, b] for b in range(samples)], axis=1
     )
-    return Directions(
+    return Concepts(
         concept=sample.concept,
         num_states=len(sample.labels),
         num_features=d,
