@@ -133,7 +133,7 @@ def test_both_ages_end_and_are_cut_alike(name):
 
 
 @pytest.mark.parametrize(
-    ("env", "says"),
+    ("world", "says"),
     [
         ({"kind": "gymnax", "id": "chains:Continuous"}, "actions of tuple; allowed"),
         ({"kind": "gymnax", "id": "chains:Structured"}, "observations of dict; allo"),
