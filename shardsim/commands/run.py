@@ -22,7 +22,7 @@ from shardsim.evaluation import (
 )
 from shardsim.evaluation.experiment import Experiment, OmnibusConfig
 from shardsim.evaluation.measures import value_error
-from shardsim.reports.verdicts import maps
+from shardsim.reports import maps
 from shardsim.storage import records
 from shardsim.training import arms, loop, metric_records, phases, schedule
 from shardsim.training.results import Timing

@@ -5,12 +5,13 @@ import json
 import re
 import shutil
 import subprocess
+import types
 
 import numpy as np
 import pytest
 
-from shardsim.reports import numbers
-from shardsim.reports.verdicts import maps, report
+from shardsim.reports import maps, numbers
+from shardsim.reports.verdicts import report
 from shardsim.storage import run_folder
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -231,6 +232,15 @@ def test_maps_show_both_contexts_and_only_where_the_agent_stands(tiny_run):
         np.testing.assert_allclose(whole, arm.value, atol=1e-5)
         assert not level.reachable[level.scene.glyphs["fruit 0"]]
         assert np.abs(level.arms["exact"].move).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("contexts", "levels"),
+    [([0, 0, 0, 1], [0, 3]), ([1, 0, 1], [0, 1]), ([1, 1, 1], [0, 1]), ([0], [0])],
+)
+def test_a_level_of_each_context_is_shown_before_a_second_of_one(contexts, levels):
+    start = np.eye(2)[contexts][:, None]  # [L, S = 1, C]
+    assert maps._shown(types.SimpleNamespace(context=start)) == levels
 
 
 def test_maps_that_lack_an_array_or_a_level_are_one_line(tiny_run, tmp_path):

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from shardsim.reports.charts import theme
-from shardsim.reports.verdicts.maps import LevelMaps
+from shardsim.reports.maps import LevelMaps
 
 BOARD = 92
 """Pixels of the longer side of a board."""

@@ -9,9 +9,9 @@ import dataclasses
 from pathlib import Path
 
 from shardsim.evaluation import results
-from shardsim.reports import templates
+from shardsim.reports import maps, templates
 from shardsim.reports.charts import boards, curves, render, theme, verdicts
-from shardsim.reports.verdicts import maps, sections
+from shardsim.reports.verdicts import sections
 from shardsim.storage import records, run_folder
 from shardsim.storage.provenance import Provenance
 
