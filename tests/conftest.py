@@ -18,7 +18,17 @@ os.environ.setdefault(
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
+import jaxtyping
 import pytest
+
+# shapes and dtypes in the signatures of these are checked at every call
+CHECKED = (
+    "shardsim.inspection.concepts",
+    "shardsim.inspection.tails",
+    "shardsim.inspection.truth",
+    "shardsim.inspection.weights",
+)
+jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 
 pytest_plugins = ["tests.helpers.tiny_run"]
 

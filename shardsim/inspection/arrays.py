@@ -1,7 +1,13 @@
 """Small operations on arrays that several tools share."""
 
+from typing import Any, TypeAlias
+
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Shaped
+
+AnyArray: TypeAlias = Shaped[Any, "..."]
+"""An input as the caller has it: NumPy or JAX, any dtype. Its docstring states the
+shape, and `validation` refuses another one by name."""
 
 
 def or_one(x: Float[Array, "..."]) -> Float[Array, "..."]:

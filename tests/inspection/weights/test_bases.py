@@ -27,7 +27,7 @@ def test_a_score_by_hand():
     white = np.float32([[1, 1], [1, -1], [-1, 1], [-1, -1]])
     weight = np.diag(np.float32([3, 1]))
     got = scored(bases.singular(weight), white, weight, (0, 1, 2))
-    np.testing.assert_allclose(got.kept, [0, 0.9, 1], atol=1e-6)
+    np.testing.assert_allclose(got.explained, [0, 0.9, 1], atol=1e-6)
     assert got.random.shape == (8, 3)
     np.testing.assert_allclose(got.random[:, 2], 1, atol=1e-5)
     assert (got.random[:, 1] <= 0.9 + 1e-6).all()
@@ -41,21 +41,21 @@ def test_the_data_weighted_basis_keeps_the_most():
         "data": bases.data_weighted(WEIGHT, STRETCHED),
         "singular": bases.singular(WEIGHT),
         "principal": bases.principal(STRETCHED),
-        "spanned": bases.spanned(random(3, 6, seed=2)),
+        "spanned": bases.from_directions(random(3, 6, seed=2)),
     }
     kept = {k: scored(b, STRETCHED, WEIGHT) for k, b in every.items()}
     for got in kept.values():
-        assert (kept["data"].kept >= got.kept - 1e-4).all()
-        assert (kept["data"].kept[None] >= got.random - 1e-4).all()
+        assert (kept["data"].explained >= got.explained - 1e-4).all()
+        assert (kept["data"].explained[None] >= got.random - 1e-4).all()
     y = STRETCHED @ WEIGHT.T
     power = np.square(np.linalg.svd(y - y.mean(0), compute_uv=False))
     np.testing.assert_allclose(
-        kept["data"].kept, (np.cumsum(power) / power.sum())[:3], atol=1e-4
+        kept["data"].explained, (np.cumsum(power) / power.sum())[:3], atol=1e-4
     )
     np.testing.assert_allclose(
         np.square(every["data"].values), power / len(y), rtol=1e-3, atol=1e-5
     )
-    assert kept["singular"].kept[0] < kept["data"].kept[0] - 0.1
+    assert kept["singular"].explained[0] < kept["data"].explained[0] - 0.1
 
 
 def test_reads_and_atoms_are_dual_even_if_the_covariance_is_singular():
@@ -65,7 +65,7 @@ def test_reads_and_atoms_are_dual_even_if_the_covariance_is_singular():
         got.reads @ got.atoms.T, np.diag([1, 1, 1, 0]), atol=1e-3
     )
     assert np.isfinite(got.reads).all()
-    assert scored(got, flat, WEIGHT).kept[-1] == pytest.approx(1, abs=1e-4)
+    assert scored(got, flat, WEIGHT).explained[-1] == pytest.approx(1, abs=1e-4)
 
 
 @pytest.mark.slow
@@ -76,12 +76,12 @@ def test_a_planted_direction_is_held_and_a_random_basis_misses_it():
     got = bases.score(
         jax.random.key(0), basis, random(300, 6), lambda x: jnp.tanh(x @ reader.T), [1]
     )
-    assert got.kept[0] == pytest.approx(1, abs=1e-5)
+    assert got.explained[0] == pytest.approx(1, abs=1e-5)
     assert got.random.mean() < 0.5
-    np.testing.assert_allclose(bootstrap.found(basis, 3 * reader, 1), [1], atol=1e-5)
+    np.testing.assert_allclose(bootstrap.planted_cosine(basis, 3 * reader, 1), [1], atol=1e-5)
     away = np.float32([[1, 1, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0]])
     np.testing.assert_allclose(
-        bootstrap.found(basis, away, 1), [0, 0.5**0.5], atol=1e-5
+        bootstrap.planted_cosine(basis, away, 1), [0, 0.5**0.5], atol=1e-5
     )
 
 
@@ -96,7 +96,7 @@ def test_the_stack_sees_what_cancels_in_the_mean():
     np.testing.assert_allclose(got.reads[:2], [[0, 1, 0], [1, 0, 0]], atol=1e-5)
     mean = bases.singular(jacobians.mean(0))
     np.testing.assert_allclose(mean.reads[0], [0, 1, 0], atol=1e-6)
-    assert bootstrap.found(mean, a[None], 1)[0] < 0.01
+    assert bootstrap.planted_cosine(mean, a[None], 1)[0] < 0.01
     few = bases.stacked(jacobians[4:])
     np.testing.assert_allclose(few.values[0], 2, atol=1e-5)
     assert "effective rank" in got.summary()
@@ -105,7 +105,7 @@ def test_the_stack_sees_what_cancels_in_the_mean():
 
 
 def test_spanned_keeps_the_order_and_says_what_each_adds():
-    got = bases.spanned(np.float32([[0, -2, 0], [1, -1, 0]]))
+    got = bases.from_directions(np.float32([[0, -2, 0], [1, -1, 0]]))
     np.testing.assert_allclose(got.reads, [[0, -1, 0], [1, 0, 0]], atol=1e-6)
     np.testing.assert_allclose(got.values, [1, 0.5**0.5], atol=1e-6)
 
@@ -113,27 +113,27 @@ def test_spanned_keeps_the_order_and_says_what_each_adds():
 def test_what_adds_nothing_is_no_direction():
     """A row of 0 and a repeat stay 0; the last adds what is left of it, and no more."""
     given = np.float32([[1, 1, 0, 0], [0, 0, 0, 0], [-2, -2, 0, 0], [1, 0, 1, 0]])
-    got = bases.spanned(np.stack([given, 3 * given]))
+    got = bases.from_directions(np.stack([given, 3 * given]))
     unit = np.float32([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0], [1, -1, 2, 0]])
     unit = unit / np.float32([2, 1, 1, 6])[:, None] ** 0.5
     for reads, values in zip(got.reads, got.values, strict=True):
         np.testing.assert_allclose(reads, unit, atol=1e-6)
         # of (1, 0, 1) / sqrt(2) a quarter lies along the first
         np.testing.assert_allclose(values, [1, 0, 0, 0.75**0.5], atol=1e-6)
-    scores = scored(bases.spanned(given), random(50, 4), np.eye(4), (1, 2, 3, 4))
-    np.testing.assert_allclose(scores.kept[:3], scores.kept[0], atol=1e-6)
-    assert scores.kept[3] > scores.kept[0] + 0.1
+    scores = scored(bases.from_directions(given), random(50, 4), np.eye(4), (1, 2, 3, 4))
+    np.testing.assert_allclose(scores.explained[:3], scores.explained[0], atol=1e-6)
+    assert scores.explained[3] > scores.explained[0] + 0.1
 
 
 def test_rows_that_depend_but_for_rounding_add_nothing():
     rows = random(5, 40, seed=3)
     mixed = random(4, 5, seed=4) @ rows
-    got = bases.spanned(np.concatenate([rows, mixed]))
+    got = bases.from_directions(np.concatenate([rows, mixed]))
     np.testing.assert_array_equal(got.reads[5:], 0)
     np.testing.assert_array_equal(got.values[5:], 0)
     np.testing.assert_allclose(got.reads[:5] @ got.reads[:5].T, np.eye(5), atol=1e-5)
     near = np.float32([[1, 0, 0], [1, 1e-3, 0]])
-    np.testing.assert_allclose(bases.spanned(near).reads[1], [0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(bases.from_directions(near).reads[1], [0, 1, 0], atol=1e-6)
 
 
 def test_random_bases_are_orthonormal(key):
@@ -191,7 +191,7 @@ def test_it_keeps_64_bits(key):
         weight, features = WEIGHT.astype(float), STRETCHED.astype(float)
         got = bases.data_weighted(weight, features)
         assert got.atoms.dtype == float
-        assert scored(got, features, weight, (4,)).kept[0] == pytest.approx(1, abs=1e-9)
+        assert scored(got, features, weight, (4,)).explained[0] == pytest.approx(1, abs=1e-9)
         assert bootstrap.bootstrap(key, weight, features, 2).overlap.dtype == float
 
 
@@ -204,7 +204,7 @@ def test_bad_input_is_named(key):
     with pytest.raises(ValueError, match="axes of jacobians: got 2"):
         bases.stacked(WEIGHT)
     with pytest.raises(ValueError, match="rows of directions: got 7"):
-        bases.spanned(np.ones((7, 6), np.float32))
+        bases.from_directions(np.ones((7, 6), np.float32))
     with pytest.raises(ValueError, match="ranks: got 5"):
         scored(basis, STRETCHED, WEIGHT, (5,))
     with pytest.raises(ValueError, match="output that is constant"):
@@ -217,4 +217,4 @@ def test_bad_input_is_named(key):
     with pytest.raises(ValueError, match="number of groups: got 1"):
         bootstrap.bootstrap(key, WEIGHT, STRETCHED, groups=np.zeros(200, int))
     with pytest.raises(ValueError, match="planted: got shape"):
-        bootstrap.found(basis, np.ones((1, 2)), 1)
+        bootstrap.planted_cosine(basis, np.ones((1, 2)), 1)

@@ -69,12 +69,12 @@ def retarget(magnitudes):
         ),
         (lambda: weight_action.fit(EYE, EYE, change=np.nan), "change: got nan"),
         (
-            lambda: weight_action.fit(EYE, EYE, kill=-1),
-            "kill: got -1; allowed: 0 to 1",
+            lambda: weight_action.fit(EYE, EYE, remove=-1),
+            "remove: got -1; allowed: 0 to 1",
         ),
         (
-            lambda: weight_action.collisions(EYE, EYE, 1, null=1),
-            "null: got 1; allowed: 0 to less than 1",
+            lambda: weight_action.collisions(EYE, EYE, 1, threshold=1),
+            "threshold: got 1; allowed: 0 to less than 1",
         ),
         (lambda: agreement(1.5), r"discount: got 1\.5; allowed: 0 to 1"),
         (lambda: agreement(np.nan), "discount: got nan; allowed: 0 to 1"),

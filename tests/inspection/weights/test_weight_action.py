@@ -21,13 +21,13 @@ def test_the_merging_matrix_merges():
     np.testing.assert_allclose(got.gain, [0.5**0.5] * 2, atol=1e-6)
     assert got.merged.tolist() == [[False, True], [True, False]]
     assert not got.split.any()
-    assert got.summary() == "2 features: 1 pairs merged, 0 split, 0 features killed"
+    assert got.summary() == "2 features: 1 pairs merged, 0 split, 0 features removed"
 
 
 def test_along_its_singular_directions_it_only_kills():
     """The control: the same matrix seen through its own basis merges nothing."""
     got = weight_action.fit(ROGER, np.float32([[1, 1], [1, -1]]))
-    assert got.killed.tolist() == [False, True]
+    assert got.removed.tolist() == [False, True]
     assert not got.merged.any()
     assert not got.split.any()
     np.testing.assert_allclose(got.gain, [1, 0], atol=1e-6)
@@ -89,8 +89,8 @@ def test_the_collision_of_e1_and_e2():
     white = np.float32([[1, 1], [1, -1], [-1, 1], [-1, -1]])
     got = weight_action.collisions(ROGER, white, count=2)
     half = 0.5**0.5
-    np.testing.assert_allclose(got.kept, [[half, half], [0, 0]], atol=1e-6)
-    np.testing.assert_allclose(got.lost, [[half, -half], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(got.read, [[half, half], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(got.null, [[half, -half], [0, 0]], atol=1e-6)
     np.testing.assert_allclose(got.before, np.zeros((2, 2)), atol=1e-6)
     np.testing.assert_allclose(got.after, [[1, 0], [0, 0]], atol=1e-6)
     assert got.summary().endswith("0.00 before, 1.00 after")
@@ -102,17 +102,17 @@ def test_collisions_are_of_the_size_of_the_data():
     got = weight_action.collisions(np.float32([[2, 0]]), data, count=1)
     np.testing.assert_allclose(got.before, [[-0.8]], atol=1e-5)
     np.testing.assert_allclose(got.after, [[1]], atol=1e-5)
-    np.testing.assert_allclose(np.abs(got.lost), [[0, 3]], atol=1e-5)
+    np.testing.assert_allclose(np.abs(got.null), [[0, 3]], atol=1e-5)
 
 
 def test_no_collision_without_a_null_space_or_without_data_in_it():
     white = random(50, 2)
     full = weight_action.collisions(np.diag(np.float32([2, 1])), white, count=2)
-    assert not full.lost.any()
+    assert not full.null.any()
     assert not full.after.any()
     flat = white * np.float32([1, 0])
     none = weight_action.collisions(np.diag(np.float32([1, 0])), flat, count=1)
-    assert not none.lost.any()
+    assert not none.null.any()
     assert not none.before.any()
 
 
@@ -120,8 +120,8 @@ def test_near_null_is_a_fraction_of_the_largest():
     white, weight = random(200, 2), np.diag(np.float32([10, 0.4]))
     got = weight_action.collisions(weight, white, count=1)
     assert float((got.after - got.before).max()) > 0.9
-    strict = weight_action.collisions(weight, white, count=1, null=0.01)
-    assert not strict.lost.any()
+    strict = weight_action.collisions(weight, white, count=1, threshold=0.01)
+    assert not strict.null.any()
 
 
 @pytest.mark.slow
@@ -132,7 +132,7 @@ def test_collisions_of_a_stack_in_one_program():
     assert many.before.shape == (2, 4, 4)
     np.testing.assert_allclose(many.after[1], one.after, atol=1e-4)
     np.testing.assert_allclose(one.after[:3, :3], 1, atol=1e-4)
-    assert not one.kept[3].any()
+    assert not one.read[3].any()
 
 
 def test_two_features_on_one_line_stay_so_even_if_one_is_turned_round():
@@ -151,7 +151,7 @@ def test_what_is_kept_is_ordered_by_what_it_does_on_the_data():
     data = np.float32([[1, 2, 0], [1, -2, 0], [-1, 2, 0], [-1, -2, 0]])
     weight = np.float32([[9, 0, 0], [0, 1, 0]])
     got = weight_action.collisions(weight, data, count=2)
-    np.testing.assert_allclose(got.kept, [[1, 0, 0], [0, 2, 0]], atol=1e-5)
+    np.testing.assert_allclose(got.read, [[1, 0, 0], [0, 2, 0]], atol=1e-5)
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_it_keeps_64_bits():
         assert got.after.dtype == np.float64
         data = random(9, 2).astype(float)
         assert (
-            weight_action.collisions(ROGER.astype(float), data, 1).kept.dtype == float
+            weight_action.collisions(ROGER.astype(float), data, 1).read.dtype == float
         )
 
 
