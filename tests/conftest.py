@@ -21,14 +21,16 @@ import jax
 import jaxtyping
 import pytest
 
-# shapes and dtypes in the signatures of these are checked at every call
+from tests.helpers import typechecker
+
 CHECKED = (
     "shardsim.inspection.concepts",
     "shardsim.inspection.tails",
     "shardsim.inspection.truth",
     "shardsim.inspection.weights",
 )
-jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
+"""Packages and modules whose annotations beartype verifies in every call."""
+jaxtyping.install_import_hook(CHECKED, f"{typechecker.__name__}.typechecked")
 
 pytest_plugins = ["tests.helpers.tiny_run"]
 

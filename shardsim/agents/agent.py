@@ -1,11 +1,11 @@
-"""The agent: E, D and V, callable apart, and auxiliary decoders that train E."""
+"""The agent: E, D and V, and auxiliary decoders that train E."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 from flax import nnx
-from jaxtyping import Array, Key
+from jaxtyping import Array, Float, Key
 
 from shardsim.agents import decoders, encoders, value
 from shardsim.core.types import Trainable
@@ -39,8 +39,17 @@ class AgentConfig:
             )
 
 
+class AgentOutput(NamedTuple):
+    """What E, D and V make of one state."""
+
+    features: Float[Array, " D"]
+    policy_logits: Float[Array, " A"]
+    """Log-probabilities of D."""
+    value: value.ValueOutput
+
+
 class Agent(nnx.Module):
-    """E, D, V and the auxiliary decoders; each is called by itself.
+    """E, D, V and the auxiliary decoders.
 
     A population is the same class with a leading axis on every leaf.
     """
@@ -56,6 +65,16 @@ class Agent(nnx.Module):
         self.decoder = decoder
         self.value = head
         self.auxiliary = auxiliary
+
+    def __call__(self, observation: Array, context: Float[Array, " C"]) -> AgentOutput:
+        """E, D and V in one state; what is not read costs nothing when compiled.
+
+        Args:
+          context: the truth, which only a planted head reads.
+        """
+        features = self.encoder(observation)
+        policy_logits = jax.nn.log_softmax(self.decoder(features))
+        return AgentOutput(features, policy_logits, self.value(features, context))
 
 
 def build_head(

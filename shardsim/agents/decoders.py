@@ -6,14 +6,13 @@ Symbols: D features, A actions, H, W, P board and planes.
 
 import itertools
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key
 
-from shardsim.agents import layers
+from shardsim.agents import chain, layers
 
 
 class ActionDecoder(nnx.Module):
@@ -25,7 +24,7 @@ class ActionDecoder(nnx.Module):
         actions: int,
         hidden: tuple[int, ...],
         rngs: nnx.Rngs,
-        activation: Literal["relu", "tanh"] = "relu",
+        activation: layers.Activation = "relu",
     ) -> None:
         self.activation = activation
         sizes = (features, *hidden[:-1])
@@ -38,12 +37,20 @@ class ActionDecoder(nnx.Module):
             [layers.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
         )
 
+    @property
+    def hidden_layers(self) -> tuple[nnx.Linear, ...]:
+        """In the order in which they are computed."""
+        return (*self.before, self.hidden)
+
+    def stages(self) -> tuple[chain.Stage, ...]:
+        """Hidden units of each layer, after its activation; then the logits."""
+        dtype = self.hidden.kernel.dtype
+        stages = layers.hidden_stages(self.hidden_layers, self.activation)
+        stages[0] = chain.joined(lambda x: x.astype(dtype), stages[0])
+        return (*stages, lambda h: self.readout(h).astype(jnp.float32))
+
     def __call__(self, features: Float[Array, " D"]) -> Float[Array, " A"]:
-        act = jax.nn.relu if self.activation == "relu" else jnp.tanh
-        hidden = features.astype(self.hidden.kernel[...].dtype)
-        for layer in (*self.before, self.hidden):
-            hidden = act(layer(hidden))
-        return self.readout(hidden).astype(jnp.float32)
+        return chain.run(self.stages(), features)
 
 
 class ObservationDecoder(nnx.Module):

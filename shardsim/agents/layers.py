@@ -1,4 +1,4 @@
-"""Affine layers whose gradients are as fast as XLA lets them be.
+"""Affine layers whose gradients are as fast as XLA lets them be, and activations.
 
 The gradient of y = x W is x' g for W. JAX writes it as (g' x)', which XLA for CPUs
 computes up to ten times slower when W has fewer rows than columns (2048 samples, W
@@ -11,7 +11,8 @@ Symbols: n samples, I inputs, O outputs; ... mapped axes in front, the same of b
 """
 
 import functools
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,11 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
+
+from shardsim.agents import chain
+
+Activation: TypeAlias = Literal["relu", "tanh"]
+ACTIVATIONS: dict[Activation, chain.Stage] = {"relu": jax.nn.relu, "tanh": jnp.tanh}
 
 NARROW = 8
 """Outputs below which W' is laid out afresh for the gradient to x."""
@@ -95,3 +101,10 @@ def _dot_general(inputs: Array, kernel: Array, dims: Any, **rest: Any) -> Array:
 
 Linear = functools.partial(nnx.Linear, dot_general=_dot_general)
 """`nnx.Linear`, by way of `product`."""
+
+
+def hidden_stages(
+    layers: Iterable[nnx.Linear], activation: Activation
+) -> list[chain.Stage]:
+    """h <- f(W h + b) for each of the layers."""
+    return [chain.joined(layer, ACTIVATIONS[activation]) for layer in layers]

@@ -1,4 +1,4 @@
-"""The only file that calls optax: one optimiser for each part of the agent."""
+"""One optimiser for each part of the agent, by optax."""
 
 import dataclasses
 from typing import Any, Literal, TypeAlias

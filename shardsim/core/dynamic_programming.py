@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from shardsim.core import returns
 from shardsim.core.types import Environment, Level, Params
 
 MOST_STATES = 2_000_000
@@ -114,8 +115,8 @@ def q_values(
     if coins:
         # a loop: a chain in which V is used twice a coin may be worked out 2^N times
         value = jax.lax.fori_loop(0, coins, toss, value)
-    beyond = jnp.where(table.terminated, 0.0, value[table.successor])
-    q = table.reward + discount * beyond
+    beyond = value[table.successor]
+    q = returns.one_step_return(table.reward, table.terminated, beyond, discount)
     mean = q.mean(axis=-1, keepdims=True)
     return jnp.where(table.slip[:, None] > 0, q + table.slip[:, None] * (mean - q), q)
 

@@ -5,9 +5,39 @@ value of the state that step t led to, taken before any reset, so that a time li
 (truncation) bootstraps from it and an end (termination) does not.
 """
 
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float
+
+Numbers = TypeVar("Numbers", Array, np.ndarray)
+"""Of the device or of the host."""
+
+
+def one_step_return(
+    reward: Float[Numbers, "..."],
+    terminated: Bool[Numbers, "..."],
+    next_value: Float[Numbers, "..."],
+    discount: float,
+) -> Float[Numbers, "..."]:
+    """The return of one step, bootstrapped from V: Q(s, a) if V is exact.
+
+      Q(s, a) = r(s, a) + gamma (1 - terminated) V(s')
+
+    Where the step ends the episode V(s') is not read, so that it may be anything, NaN
+    included. NumPy arrays stay on the host, in their own type.
+
+    Args:
+      reward: of the step, of any shape that broadcasts against the others.
+      terminated: nothing lies beyond the step.
+      next_value: V of the state that the step led to, before any reset.
+      discount: gamma in [0, 1].
+    """
+    where = jnp.where if isinstance(next_value, jax.Array) else np.where
+    q: Numbers = reward + discount * where(terminated, 0.0, next_value)
+    return q
 
 
 def lambda_returns(
@@ -38,7 +68,7 @@ def lambda_returns(
     def back(g: Array, step: tuple[Array, ...]) -> tuple[Array, Array]:
         r, v, terminated, weight = step
         beyond = (1.0 - weight) * v + weight * g
-        g = r + jnp.where(terminated, 0.0, discount * beyond)
+        g = one_step_return(r, terminated, beyond, discount)
         return g, g
 
     steps = (r_t, v_t, terminated_t, weight_t)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.agents.action_selection import (
     ActionSelection,
@@ -23,9 +23,10 @@ from shardsim.agents.action_selection import (
     PolicyOnly,
     Search,
     ValueOnly,
+    combine,
 )
-from shardsim.agents.agent import Agent
-from shardsim.core import dynamic_programming
+from shardsim.agents.agent import Agent, AgentOutput
+from shardsim.core import dynamic_programming, returns
 from shardsim.core.jit import jit
 from shardsim.core.types import Environment, Level, Params
 
@@ -153,7 +154,7 @@ def _truth(
     optimal = best(dynamic_programming.horizon(env, discount))
     earned = jax.vmap(lambda value, t: value[t.start])(best(env.max_steps), table)
     reachable = jax.vmap(dynamic_programming.reachable)(table)
-    context = jax.vmap(lambda level: jax.vmap(env.context)(env.states(level)))(levels)
+    _, context = observed(env, levels)
     return levels, table, optimal, earned, reachable, context
 
 
@@ -175,16 +176,65 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
 
 @functools.partial(jit, static_argnums=0)
 def _read(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
-    def state(agent: Agent, state: Any) -> tuple[Any, Array]:
-        features = agent.encoder(env.observe(state))
-        output = agent.value(features, env.context(state))
-        return output, jax.nn.log_softmax(agent.decoder(features))
+    out = outputs(env, population, levels)
+    return out.value, out.policy_logits
 
-    def one(agent: Agent, level: Level) -> tuple[Any, Array]:
-        return jax.vmap(functools.partial(state, agent))(env.states(level))
 
-    over_levels = jax.vmap(one, in_axes=(None, 0))
-    return jax.vmap(over_levels, in_axes=(0, None))(population, levels)
+def outputs(
+    env: Environment, population: Agent, levels: Level, batch_size: int | None = None
+) -> AgentOutput:
+    """E, D and V of every agent in every state of every level; to be compiled.
+
+    Args:
+      population: leaves [N, ...].
+      levels: leaves [L, ...].
+      batch_size: agents at a time, to bound the memory; None takes all at once.
+
+    Returns:
+      Leaves [N, L, S, ...]. What a compiled caller drops is not computed.
+    """
+    observation, context = observed(env, levels)
+
+    def one(agent: Agent) -> AgentOutput:
+        over_states = jax.vmap(agent.__call__)
+        return jax.vmap(over_states)(observation, context)
+
+    if batch_size is None:
+        return jax.vmap(one)(population)
+    return jax.lax.map(one, population, batch_size=batch_size)
+
+
+def observed(env: Environment, levels: Level) -> tuple[Array, Float[Array, "L S C"]]:
+    """Observations [L, S, H, W, P] and true contexts of every state."""
+
+    def one(state: Any) -> tuple[Array, Array]:
+        return env.observe(state), env.context(state)
+
+    return jax.vmap(lambda level: jax.vmap(one)(env.states(level)))(levels)
+
+
+@functools.partial(jit, static_argnums=0)
+def positions(env: Environment, levels: Level) -> Int[Array, "L S 2"]:
+    """Row and column of the agent in every state of every level."""
+    return jax.vmap(lambda level: jax.vmap(env.position)(env.states(level)))(levels)
+
+
+def first_states(
+    position: Int[np.ndarray, "S 2"],
+    shape: tuple[int, ...],
+    states: Int[np.ndarray, " M"],
+) -> Int[np.ndarray, "H W"]:
+    """The first of some states in which the agent stands on each cell; -1 for none.
+
+    Args:
+      position: of the agent in every state of a level.
+      shape: H, W.
+      states: rising numbers of states.
+    """
+    cells = np.full(shape, -1)
+    last_to_first = states[::-1]
+    cells[tuple(position[last_to_first].T)] = last_to_first
+    return cells
 
 
 def exact_reading(condition: Condition, num_actions: int) -> Reading:
@@ -203,8 +253,8 @@ def q_values(
     table = condition.table
     level = np.arange(value.shape[-2])[:, None, None]
     beyond = value[..., level, np.asarray(table.successor)]
-    beyond = np.where(np.asarray(table.terminated), 0.0, beyond)
-    return np.asarray(table.reward) + discount * beyond
+    reward, terminated = np.asarray(table.reward), np.asarray(table.terminated)
+    return returns.one_step_return(reward, terminated, beyond, discount)
 
 
 def policy(
@@ -214,8 +264,9 @@ def policy(
     how: ActingRule,
 ) -> Float[np.ndarray, "... L S A"]:
     """The probabilities with which the agent acts, state by state."""
-    logits = prior if how.use_decoder else np.zeros_like(prior)
-    logits = logits + q_values(value, condition, how.discount) / how.temperature
+    decoder = prior if how.use_decoder else np.zeros_like(prior)
+    q = q_values(value, condition, how.discount)
+    logits = combine(decoder, q, how.temperature)
     logits = logits - logits.max(axis=-1, keepdims=True)
     weights = np.exp(logits)
     return weights / weights.sum(axis=-1, keepdims=True)

@@ -4,46 +4,81 @@ Symbols: d parameters, B batch axes of any number.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+import optax
+from jaxtyping import Array, Float, Int, PyTree
 
 GOLDEN = 0.6180339887498949
 """(sqrt 5 - 1) / 2: what is left of a bracket after a step of golden section."""
 
 
+class Minimum(NamedTuple):
+    """Where a descent ended, and how it went there."""
+
+    parameters: PyTree
+    losses: Float[Array, " T"]
+    """Of the objective before each step."""
+
+
 def adam(
-    objective: Callable[[Any, Array], Array], start: PyTree, steps: int, rate: Any
-) -> PyTree:
-    """`steps` steps of Adam, its rate falling to 0 along a line.
+    objective: Callable[[Any, Int[Array, ""]], Float[Array, ""]],
+    start: PyTree,
+    steps: int,
+    rate: float | Float[Array, ""],
+    decay: Literal["linear", "cosine"],
+    *,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    tangent: Callable[[Any, Any], Any] = lambda at, slope: slope,
+    retract: Callable[[Any], Any] = lambda at: at,
+) -> Minimum:
+    """`steps` steps of Adam whose rate falls to 0, by optax.
+
+      x <- retract(x - rate_t m / (sqrt(v) + eps)), m and v of tangent(x, gradient)
+
+    Runs inside a compiled program and under `jax.vmap`.
 
     Args:
-      objective: of the parameters and the number of the step, from 0, by which a batch
-        can be drawn.
+      objective: of the parameters and of the number of the step, from 0, by which a
+        batch can be drawn.
+      start: floating-point arrays.
+      steps: T, at least 1.
+      rate: the learning rate at the first step, above 0.
+      decay: along a line or along half a cosine.
+      b2: decay of the mean of squares, in [0, 1).
+      eps: what is added to the root of that mean.
+      tangent: (parameters, gradient) -> the part of the gradient along a manifold.
+      retract: brings parameters back to the manifold after a step.
 
-    Reference: Kingma and Ba, Adam, arXiv 1412.6980.
+    Reference: Kingma and Ba, Adam, 2015 (arXiv 1412.6980).
     """
-    first, second, small = 0.9, 0.999, 1e-8
-    gradient = jax.grad(objective)
+    schedules = {
+        "linear": lambda: optax.linear_schedule(rate, 0.0, steps),
+        "cosine": lambda: optax.cosine_decay_schedule(rate, steps),
+    }
+    rule = optax.chain(
+        optax.scale_by_adam(b2=b2, eps=eps),
+        optax.scale_by_learning_rate(schedules[decay]()),
+    )
+    value_and_slope = jax.value_and_grad(objective)
 
-    def step(number: Array, state: tuple[Any, Any, Any]) -> tuple[Any, Any, Any]:
-        x, mean, square = state
+    def step(state: tuple[Any, Any], number: Array) -> tuple[tuple[Any, Any], Array]:
+        at, memory = state
+        loss, slope = value_and_slope(at, number)
+        slope = tangent(at, slope)
+        # optax mixes Python and array numbers, which strict promotion refuses
+        with jax.numpy_dtype_promotion("standard"):
+            move, memory = rule.update(slope, memory)
+            at = optax.apply_updates(at, move)
+        return (retract(at), memory), loss
 
-        def move(x: Array, m: Array, v: Array) -> Array:
-            count = (number + 1).astype(x.dtype)
-            size = rate * (1 - number.astype(x.dtype) / steps)
-            m, v = m / (1 - first**count), v / (1 - second**count)
-            return x - size.astype(x.dtype) * m / (jnp.sqrt(v) + small)
-
-        g = gradient(x, number)
-        mean = jax.tree.map(lambda m, g: first * m + (1 - first) * g, mean, g)
-        square = jax.tree.map(lambda v, g: second * v + (1 - second) * g**2, square, g)
-        return jax.tree.map(move, x, mean, square), mean, square
-
-    zero = jax.tree.map(jnp.zeros_like, start)
-    return jax.lax.fori_loop(0, steps, step, (start, zero, zero))[0]
+    with jax.numpy_dtype_promotion("standard"):
+        first = (start, rule.init(start))
+    (end, _), losses = jax.lax.scan(step, first, jnp.arange(steps))
+    return Minimum(end, losses)
 
 
 def golden(

@@ -12,7 +12,7 @@ from flax import nnx
 from jax.test_util import check_grads
 
 from shardsim.agents import agent as agents
-from shardsim.agents import encoders
+from shardsim.agents import chain, encoders
 from shardsim.core import config
 
 SMALL = [
@@ -88,26 +88,27 @@ class TestLaws:
     def test_layers_are_a_chain_that_ends_in_the_features(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
         board = seen(key)
-        layers = module.activations(board)
-        assert len(layers) == len(module.stages())
+        stages = module.stages()
+        layers = chain.activations(stages, board)
+        assert len(layers) == len(stages)
         assert all(jnp.isfinite(layer).all() for layer in layers)
         np.testing.assert_array_equal(layers[-1], module(board))
         for number, layer in enumerate(layers):
-            same = module.run_from(layer, number)
+            same = chain.run_from(stages, layer, number)
             np.testing.assert_array_equal(same, layers[-1])
         # another board's layer, put into its place, gives that board's features
-        other = module.activations(seen(jax.random.fold_in(key, 1)))
+        other = chain.activations(stages, seen(jax.random.fold_in(key, 1)))
         assert (other[-1] != layers[-1]).any()
-        np.testing.assert_array_equal(module.run_from(other[0], 0), other[-1])
+        np.testing.assert_array_equal(chain.run_from(stages, other[0], 0), other[-1])
 
     @pytest.mark.slow
-    def test_in_bfloat16_every_layer_is_and_the_features_are_near(self, encoder, key):
+    def test_in_bfloat16_all_but_the_features_is_and_they_are_near(self, encoder, key):
         module = encoder.build(SHAPE, nnx.Rngs(key))
         graphdef, state = nnx.split(module)
         half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state)
         rough, board = nnx.merge(graphdef, half), seen(key)
-        assert all(layer.dtype == jnp.bfloat16 for layer in rough.activations(board))
-        features = rough(board)
+        *inner, features = chain.activations(rough.stages(), board)
+        assert all(layer.dtype == jnp.bfloat16 for layer in inner)
         assert features.dtype == jnp.float32
         np.testing.assert_allclose(features, module(board), rtol=0.05, atol=0.05)
         assert (features != module(board)).any()
@@ -119,7 +120,7 @@ class TestLaws:
             with pytest.raises(
                 ValueError, match=f"number: got .*; allowed: 0 to {last}"
             ):
-                module.run_from(jnp.zeros(6), number)
+                chain.run_from(module.stages(), jnp.zeros(6), number)
 
     @pytest.mark.slow
     def test_gradient_is_the_slope(self, encoder, key):
@@ -169,7 +170,7 @@ def test_an_mlp_by_hand():
     module.layers[0].bias[...] = jnp.array([0.5, 0.0])
     module.layers[1].kernel[...] = jnp.array([[2.0], [3.0]])
     # x = (1, 1): relu(1 + 2 + .5) = 3.5, relu(-1 + .5) = 0; 2 * 3.5
-    first, last = module.activations(jnp.array([1.0, 1.0]))
+    first, last = chain.activations(module.stages(), jnp.array([1.0, 1.0]))
     np.testing.assert_allclose(first, [3.5, 0.0])
     np.testing.assert_allclose(last, [7.0])
 
@@ -208,7 +209,8 @@ def test_forms_make_the_same_encoder(key):
 def test_shapes_of_layers():
     def shapes(encoder):
         module = encoder.build((13, 12, 3), nnx.Rngs(0))
-        return [layer.shape for layer in module.activations(jnp.zeros((13, 12, 3)))]
+        layers = chain.activations(module.stages(), jnp.zeros((13, 12, 3)))
+        return [layer.shape for layer in layers]
 
     conv, impala, attention = BOARDS
     assert shapes(conv) == [(13, 12, 16), (13, 12, 16), (128,), (128,)]
@@ -220,8 +222,9 @@ def test_shapes_of_layers():
 def test_boards_of_conv_move_with_what_lies_on_them(key):
     module = encoders.ConvEncoder(channels=(3, 4)).build((9, 9, 2), nnx.Rngs(key))
     board = jnp.zeros((9, 9, 2), jnp.uint8).at[4, 4, 0].set(1).at[4, 5, 1].set(1)
-    here = module.activations(board)[1]
-    there = module.activations(jnp.roll(board, (-1, 1), (0, 1)))[1]
+    stages = module.stages()
+    here = chain.activations(stages, board)[1]
+    there = chain.activations(stages, jnp.roll(board, (-1, 1), (0, 1)))[1]
     np.testing.assert_allclose(there, jnp.roll(here, (-1, 1), (0, 1)), atol=1e-6)
 
 

@@ -26,29 +26,25 @@ def found(env, level, simulations, v, depth=None, temperature=0.01):
     seen = jax.vmap(env.observe)(states)
     flat = seen.reshape(seen.shape[0], -1).astype(jnp.float32)
 
-    class Known:
-        @staticmethod
-        def encoder(observation):
-            own = observation.reshape(-1).astype(jnp.float32)
-            miss = jnp.abs(flat - own[None]).sum(axis=1)
-            return jax.nn.one_hot(jnp.argmin(miss), flat.shape[0])
+    def encoder(observation):
+        own = observation.reshape(-1).astype(jnp.float32)
+        miss = jnp.abs(flat - own[None]).sum(axis=1)
+        return jax.nn.one_hot(jnp.argmin(miss), flat.shape[0])
 
-        @staticmethod
-        def decoder(features):
-            return jnp.zeros(env.num_actions)
+    def decoder(features):
+        return jnp.zeros(env.num_actions)
 
-        @staticmethod
-        def value(features, context):
-            worth = jnp.sum(features * v)
-            one = jnp.ones((1,))
-            return value.ValueOutput(worth, one * worth, one, one * worth)
+    def known(features, context):
+        worth = jnp.sum(features * v)
+        one = jnp.ones((1,))
+        return value.ValueOutput(worth, one * worth, one, one * worth)
 
     config = action_selection.Search(
         simulations=simulations, depth=depth, temperature=temperature, noise=0.0
     )
     return action_selection.search(
         config,
-        Known,
+        agent.Agent(encoder, decoder, known, None),
         env,
         params,
         states,

@@ -106,3 +106,24 @@ def test_a_wrong_value_is_no_fixed_point_unless_lambda_is_one(wrong):
     arguments = (jnp.full(2, wrong), ends, jnp.zeros(2, bool), 0.9)
     assert lambda_returns(r, *arguments, 0.5)[0] != pytest.approx(0.9)
     assert lambda_returns(r, *arguments, 1.0)[0] == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("array", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
+def test_one_step_by_hand(array):
+    # 1 + .5 * 4 = 3; the second step ends the episode: its reward alone counts
+    reward, terminated = array([1.0, 2.0]), array([False, True])
+    got = returns.one_step_return(reward, terminated, array([4.0, np.nan]), 0.5)
+    assert type(got) is type(reward)
+    np.testing.assert_array_equal(got, [3.0, 2.0])
+    # negative control: where it does not end, what lies beyond counts
+    on = returns.one_step_return(reward, ~terminated, array([4.0, 8.0]), 0.5)
+    np.testing.assert_array_equal(on, [1.0, 6.0])
+
+
+def test_lambda_zero_is_the_one_step_return():
+    drawn = np.random.default_rng(0)
+    r, v = (jnp.asarray(drawn.normal(size=6), jnp.float32) for _ in range(2))
+    ended = jnp.asarray(drawn.uniform(size=6) < 0.5)
+    got = lambda_returns(r, v, ended, jnp.zeros(6, bool), 0.9, 0.0)
+    want = returns.one_step_return(r, ended, v, 0.9)
+    np.testing.assert_allclose(got, want, rtol=1e-6)

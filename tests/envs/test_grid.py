@@ -140,3 +140,14 @@ def test_walker_breaks_ties_evenly():
     field = DISTANCES(walls, grid.plane((2, 2), cell(0, 1)))
     logits = WALK(field, walls, cell(1, 0))
     assert (logits == 0).tolist() == [True, True, False, False]  # up or right
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "column", "shown"),
+    [(2, 3, 2, True), (3, 2, 2, False), (2, 2, 2, False), (5, 6, 4, True)],
+)
+def test_the_end_of_a_bar_by_hand(before, after, column, shown):
+    """Of 5 cells: no bar is longer than the board is wide."""
+    cell, there = grid.bar_end(jnp.int32(before), jnp.int32(after), 5)
+    assert cell.tolist() == [0, column]
+    assert bool(there) == shown

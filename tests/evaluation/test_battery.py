@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim.agents import action_selection
+from shardsim.agents import action_selection, encoders, value
+from shardsim.agents import agent as agents
 from shardsim.core import dynamic_programming
 from shardsim.evaluation import battery
 from shardsim_envs import BoatRace, ContextFruits
@@ -202,3 +203,43 @@ def test_parts_in_use_by_hand(condition):
     shut[:, ::2] = 0.0
     assert used(shut) == pytest.approx(1.0)
     assert used(np.zeros_like(one)) == 0.0
+
+
+def test_outputs_are_those_of_each_state_by_itself(condition):
+    keys = jax.random.split(jax.random.key(1), 3)
+    config = agents.AgentConfig(
+        encoder=encoders.MLPEncoder(widths=(8,)), decoder_hidden=(4,)
+    )
+    population = jax.vmap(lambda key: agents.build(config, value.MLP(), 5, ENV, key))(
+        keys
+    )
+    levels = jax.tree.map(lambda leaf: leaf[:2], condition.levels)
+    run = jax.jit(battery.outputs, static_argnums=(0, 3))
+    found = run(ENV, population, levels, None)
+    assert found.policy_logits.shape == (3, 2, ENV.num_states, ENV.num_actions)
+    some = run(ENV, population, levels, 2)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), found, some
+    )
+    agent = jax.tree.map(lambda leaf: leaf[2], population)
+    level = jax.tree.map(lambda leaf: leaf[1], levels)
+    state = ENV.state_at(level, 7)
+    want = agent(ENV.observe(state), ENV.context(state))
+    got = jax.tree.map(lambda leaf: leaf[2, 1, 7], found)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), got, want
+    )
+    # negative control: another state is another one
+    other = jax.tree.map(lambda leaf: leaf[2, 1, 8], found)
+    assert (other.features != want.features).any()
+
+
+def test_positions_and_the_first_state_on_each_cell(condition):
+    position = np.asarray(battery.positions(ENV, condition.levels))
+    level = jax.tree.map(lambda leaf: leaf[1], condition.levels)
+    want = ENV.position(ENV.state_at(level, 5))
+    np.testing.assert_array_equal(position[1, 5], want)
+    # states 0 and 3 stand on (0, 1), 1 on (1, 0); 2 is left out
+    where = np.array([[0, 1], [1, 0], [1, 1], [0, 1]])
+    cells = battery.first_states(where, (2, 2), np.array([0, 1, 3]))
+    np.testing.assert_array_equal(cells, [[-1, 0], [1, -1]])

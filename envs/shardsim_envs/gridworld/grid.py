@@ -140,6 +140,22 @@ def random_cells(
     return jnp.stack([chosen // width, chosen % width], axis=-1).astype(jnp.int32)
 
 
+def bar_end(
+    before: Int[Array, ""], after: Int[Array, ""], width: int
+) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
+    """The cell in which a bar that shows a count changes, and whether it is shown.
+
+    The bar fills the top row from the left. A count changes by at most one a step.
+
+    Args:
+      before: the count that the board shows.
+      after: the count that it is to show.
+      width: of the board.
+    """
+    column = jnp.clip(jnp.minimum(before, after), 0, width - 1)
+    return jnp.stack([jnp.int32(0), column]), column < after
+
+
 def drawing(picture: tuple[str, ...], marks: str) -> Bool[Array, "H W"]:
     """Where a picture, given as its rows, holds one of the marks."""
     return jnp.asarray([[mark in marks for mark in row] for row in picture])

@@ -172,9 +172,7 @@ class KeysAndChests(GridWorld):
         opens = chest & (memory.held > 0)
         held = memory.held + key_here.astype(jnp.int32) - opens.astype(jnp.int32)
         left = memory.left - opens.astype(jnp.int32)
-        # the bar grows or shrinks by one at its end
-        end = jnp.clip(jnp.minimum(held, memory.held), 0, self.size - 1)
-        bar = ("held", jnp.stack([jnp.int32(0), end]), end < held)
+        bar = ("held", *grid.bar_end(memory.held, held, self.size))
         changes = {"key": jnp.bool_(False), "chest": chest & ~opens}
         return Outcome(
             self.settle(state, moved, changes, [bar]),

@@ -198,8 +198,7 @@ class MonsterWorld(GridWorld):
         alive = memory.alive & ~kills
         held = held - kills.any().astype(jnp.int32)
         apples = memory.apples - apple.astype(jnp.int32)
-        end = jnp.clip(jnp.minimum(held, memory.held), 0, self.size - 1)
-        marks = [("held", jnp.stack([jnp.int32(0), end]), end < held)]
+        marks = [("held", *grid.bar_end(memory.held, held, self.size))]
         for cells in (memory.monsters, monsters):
             for m in range(self.monsters):
                 there = jnp.all(monsters == cells[m][None], axis=-1) & alive

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.agents.agent import Agent
+from shardsim.core import returns
+from shardsim.core.returns import Numbers
 from shardsim.core.types import Params, State, Trainable
 
 
@@ -44,12 +46,13 @@ class ActionSample(NamedTuple):
 
 
 def combine(
-    prior: Float[Array, " A"],
-    q: Float[Array, " A"],
+    prior: Float[Numbers, "..."],
+    q: Float[Numbers, "..."],
     temperature: float | Float[Array, ""],
-) -> Float[Array, " A"]:
+) -> Float[Numbers, "..."]:
     """log D(a|s) + Q(s, a) / tau."""
-    return prior + q / temperature
+    logits: Numbers = prior + q / temperature
+    return logits
 
 
 def action_values(
@@ -75,6 +78,8 @@ def action_values(
     )
     features = jax.vmap(agent.encoder)(observation)
     output = jax.vmap(agent.value)(features, context)
-    weight = jnp.where(terminated, 0.0, discount)
-    each = weight[:, None] * output.gates * output.shard_values
-    return ActionValues(reward + weight * output.value, reward, each)
+    q = returns.one_step_return(reward, terminated, output.value, discount)
+    each = returns.one_step_return(
+        jnp.zeros(()), terminated[:, None], output.gates * output.shard_values, discount
+    )
+    return ActionValues(q, reward, each)

@@ -84,9 +84,8 @@ def search(
     """
 
     def judge(seen: Array, context: Array) -> tuple[Array, Array]:
-        features = agent.encoder(seen)
-        prior = jax.nn.log_softmax(agent.decoder(features))
-        return prior, agent.value(features, context).value
+        out = agent(seen, context)
+        return out.policy_logits, out.value.value
 
     def recurrent(
         _: Any, key: Array, action: Array, node: State

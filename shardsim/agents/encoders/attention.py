@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from shardsim.agents import layers
+from shardsim.agents import chain, layers
 from shardsim.agents.encoders import base
 
 
@@ -136,23 +136,17 @@ class Attention(nnx.Module):
         weights = jax.nn.softmax(normed @ self.queries[...], axis=0)
         return weights.T @ normed
 
-    def stages(self) -> tuple[base.Step, ...]:
-        inner = (step for block in self.blocks for step in (block.attend, block.think))
-        return (
-            self._tokens,
-            *inner,
-            self._pool,
-            lambda pooled: jax.nn.relu(self.readout(pooled.reshape(-1))),
-        )
+    def stages(self) -> tuple[chain.Stage, ...]:
+        inner = (half for block in self.blocks for half in (block.attend, block.think))
 
-    def activations(self, observation: Array) -> tuple[Array, ...]:
-        return base.activations(self.stages(), observation)
+        def read(pooled: Array) -> Array:
+            features = jax.nn.relu(self.readout(pooled.reshape(-1)))
+            return features.astype(jnp.float32)
 
-    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.run_from(self.stages(), layer, number)
+        return (self._tokens, *inner, self._pool, read)
 
     def __call__(self, observation: Array) -> Float[Array, " D"]:
-        return self.activations(observation)[-1].astype(jnp.float32)
+        return chain.run(self.stages(), observation)
 
 
 def _normed(norm: nnx.LayerNorm, tokens: Float[Array, "n width"]) -> Array:

@@ -1,59 +1,30 @@
 """What an encoder offers, and how its sizes are solved from a budget.
 
-An encoder is a chain of steps: layer i is step i of layer i - 1, the last layer is the
-features. Symbols: H, W, P board and planes; D features.
+An encoder is a `chain` of stages: the first one reads the observation, the last one
+gives the features. Symbols: H, W, P board and planes; D features.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self, TypeAlias, TypeVar, runtime_checkable
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Float
 
-Step: TypeAlias = Callable[[Array], Array]
+from shardsim.agents import chain
 
 TOLERANCE = 0.02
 """How far an encoder may be from its budget, as a fraction of it."""
 
 
 @runtime_checkable
-class Encoder(Protocol):
-    """E: a pure function of one observation, with its insides as data."""
+class Encoder(chain.Chain, Protocol):
+    """E: a pure function of one observation, with its insides as data.
 
-    def stages(self) -> tuple[Step, ...]:
-        """The chain: step 0 reads the observation, the last one gives features."""
-        ...
-
-    def activations(self, observation: Array) -> tuple[Array, ...]:
-        """What every step gives; the last one is the features."""
-        ...
-
-    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
-        """Features if layer `number` of `layers_of` were `layer`."""
-        ...
-
-    def __call__(self, observation: Array) -> Float[Array, " D"]: ...
-
-
-def activations(steps: Sequence[Step], observation: Array) -> tuple[Array, ...]:
-    """z_i = f_i(z_{i-1}) for every i, from z_{-1} = observation."""
-    made, held = [], observation
-    for step in steps:
-        held = step(held)
-        made.append(held)
-    return tuple(made)
-
-
-def run_from(steps: Sequence[Step], layer: Array, number: int) -> Array:
-    """The last of the steps after `number`, which gave `layer`.
-
-    Raises:
-      ValueError: there is no layer of that number.
+    Stages compute in the type of the weights; the features are float32.
     """
-    if not 0 <= number < len(steps):
-        raise ValueError(f"number: got {number}; allowed: 0 to {len(steps) - 1}")
-    for step in steps[number + 1 :]:
-        layer = step(layer)
-    return layer
+
+    def __call__(self, observation: Array) -> Float[Array, " D"]:
+        """The last activation."""
+        ...
 
 
 class Sizable(Protocol):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from shardsim.agents import layers
+from shardsim.agents import chain, layers
 from shardsim.agents.encoders import base, convolution_ops
 
 
@@ -51,8 +51,8 @@ class ConvEncoder:
 
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
         height, width, planes = base.board_of(self.kind, observation_shape)
-        chain = (planes, *self.channels)
-        convolved = sum((9 * a + 1) * b for a, b in itertools.pairwise(chain))
+        sizes = (planes, *self.channels)
+        convolved = sum((9 * a + 1) * b for a, b in itertools.pairwise(sizes))
         flat = height * width * self.channels[-1]
         return convolved + (flat + 1) * self.hidden + (self.hidden + 1) * self.features
 
@@ -64,7 +64,7 @@ class ConvEncoder:
 class Conv(nnx.Module):
     """z_{i+1} = relu(kernel_i * z_i + b_i), z_0 = x; h = relu(W z_n + b), D alike of h.
 
-    Layers: the boards z_1, ..., z_n [H, W, C]; h [hidden]; the features [D].
+    Activations: the boards z_1, ..., z_n [H, W, C]; h [hidden]; the features [D].
     """
 
     def __init__(
@@ -81,21 +81,15 @@ class Conv(nnx.Module):
         self.hidden = layers.Linear(flat, config.hidden, rngs=rngs)
         self.readout = layers.Linear(config.hidden, config.features, rngs=rngs)
 
-    def stages(self) -> tuple[base.Step, ...]:
+    def stages(self) -> tuple[chain.Stage, ...]:
         convolved = [
             lambda z, layer=layer: jax.nn.relu(layer(z)) for layer in self.convolutions
         ]
         return (
             *convolved,
             lambda z: jax.nn.relu(self.hidden(z.reshape(-1))),
-            lambda h: jax.nn.relu(self.readout(h)),
+            lambda h: jax.nn.relu(self.readout(h)).astype(jnp.float32),
         )
 
-    def activations(self, observation: Array) -> tuple[Array, ...]:
-        return base.activations(self.stages(), observation)
-
-    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.run_from(self.stages(), layer, number)
-
     def __call__(self, observation: UInt8[Array, "H W P"]) -> Float[Array, " D"]:
-        return self.activations(observation)[-1].astype(jnp.float32)
+        return chain.run(self.stages(), observation)

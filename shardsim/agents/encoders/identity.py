@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
+from shardsim.agents import chain
 from shardsim.agents.encoders import base
 
 
@@ -54,18 +55,12 @@ class FlatEncoder:
 
 
 class Identity(nnx.Module):
-    """z = x. One layer: the features."""
+    """z = x. One activation: the features."""
 
-    def stages(self) -> tuple[base.Step, ...]:
+    def stages(self) -> tuple[chain.Stage, ...]:
         return (lambda x: x.reshape(-1).astype(jnp.float32),)
-
-    def activations(self, observation: Array) -> tuple[Array, ...]:
-        return base.activations(self.stages(), observation)
-
-    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.run_from(self.stages(), layer, number)
 
     def __call__(
         self, observation: UInt8[Array, "H W P"] | Float[Array, " size"]
     ) -> Float[Array, " D"]:
-        return self.activations(observation)[-1]
+        return chain.run(self.stages(), observation)

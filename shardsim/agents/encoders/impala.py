@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from shardsim.agents import layers
+from shardsim.agents import chain, layers
 from shardsim.agents.encoders import base, convolution_ops
 
 
@@ -51,8 +51,8 @@ class ImpalaEncoder:
 
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
         *sides, planes = base.board_of(self.kind, observation_shape)
-        chain = (planes, *self.channels)
-        entries = sum((9 * a + 1) * b for a, b in itertools.pairwise(chain))
+        sizes = (planes, *self.channels)
+        entries = sum((9 * a + 1) * b for a, b in itertools.pairwise(sizes))
         inner = sum(2 * self.blocks * (9 * c + 1) * c for c in self.channels)
         flat = _cells(sides, len(self.channels)) * self.channels[-1]
         return entries + inner + (flat + 1) * self.features
@@ -97,14 +97,14 @@ class Group(nnx.Module):
             ]
         )
 
-    def stages(self) -> tuple[base.Step, ...]:
+    def stages(self) -> tuple[chain.Stage, ...]:
         return (lambda z: convolution_ops.pool(self.entry(z)), *self.blocks)
 
 
 class Impala(nnx.Module):
     """Groups of layers, then features = relu(W relu(z) + b).
 
-    Layers: of each group the pooled board and the board after each residual block,
+    Activations: of each group the pooled board and the board after each residual block,
     [H, W, C] of that group; last the features [D].
     """
 
@@ -121,18 +121,14 @@ class Impala(nnx.Module):
         flat = _cells(sides, len(config.channels)) * config.channels[-1]
         self.readout = layers.Linear(flat, config.features, rngs=rngs)
 
-    def stages(self) -> tuple[base.Step, ...]:
-        staged = (step for group in self.groups for step in group.stages())
-        return (
-            *staged,
-            lambda z: jax.nn.relu(self.readout(jax.nn.relu(z.reshape(-1)))),
-        )
+    def stages(self) -> tuple[chain.Stage, ...]:
+        inner = (stage for group in self.groups for stage in group.stages())
 
-    def activations(self, observation: Array) -> tuple[Array, ...]:
-        return base.activations(self.stages(), observation)
+        def read(board: Array) -> Array:
+            features = jax.nn.relu(self.readout(jax.nn.relu(board.reshape(-1))))
+            return features.astype(jnp.float32)
 
-    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.run_from(self.stages(), layer, number)
+        return (*inner, read)
 
     def __call__(self, observation: Array) -> Float[Array, " D"]:
-        return self.activations(observation)[-1].astype(jnp.float32)
+        return chain.run(self.stages(), observation)

@@ -6,15 +6,13 @@ Symbols: H, W, P board and planes; D features.
 import dataclasses
 import itertools
 import math
-from collections.abc import Callable
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
-from shardsim.agents import layers
+from shardsim.agents import chain, layers
 from shardsim.agents.encoders import base
 
 
@@ -28,7 +26,7 @@ class MLPEncoder:
     kind: Literal["mlp"] = "mlp"
     widths: tuple[int, ...] = (128, 128)
     """Units of each layer; the last is D, the features that D and V read."""
-    activation: Literal["relu", "tanh"] = "relu"
+    activation: layers.Activation = "relu"
     budget: int | None = None
     """Parameters of E. If given, all widths but the last are scaled to meet it."""
 
@@ -49,8 +47,8 @@ class MLPEncoder:
         return dataclasses.replace(self, widths=(*sizes, self.features), budget=None)
 
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
-        chain = (math.prod(observation_shape), *self.widths)
-        return sum((a + 1) * b for a, b in itertools.pairwise(chain))
+        sizes = (math.prod(observation_shape), *self.widths)
+        return sum((a + 1) * b for a, b in itertools.pairwise(sizes))
 
     def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "MLP":
         widths = base.to_budget(self, observation_shape).widths
@@ -60,13 +58,13 @@ class MLPEncoder:
 class MLP(nnx.Module):
     """z_0 = x, z_{i+1} = f(W_i z_i + b_i), f = relu or tanh.
 
-    Layers: z_1, ..., z_n, each of its own width.
+    Activations: z_1, ..., z_n, each of its own width.
     """
 
     def __init__(
         self,
         sizes: tuple[int, ...],
-        activation: Literal["relu", "tanh"],
+        activation: layers.Activation,
         rngs: nnx.Rngs,
     ) -> None:
         self.activation = activation
@@ -74,24 +72,14 @@ class MLP(nnx.Module):
             [layers.Linear(a, b, rngs=rngs) for a, b in itertools.pairwise(sizes)]
         )
 
-    def stages(self) -> tuple[base.Step, ...]:
-        bend = jnp.tanh if self.activation == "tanh" else jax.nn.relu
-
-        def step(number: int) -> Callable[[Array], Array]:
-            layer = self.layers[number]
-            if number:
-                return lambda z: bend(layer(z))
-            return lambda x: bend(layer(x.reshape(-1).astype(layer.kernel.dtype)))
-
-        return tuple(step(number) for number in range(len(self.layers)))
-
-    def activations(self, observation: Array) -> tuple[Array, ...]:
-        return base.activations(self.stages(), observation)
-
-    def run_from(self, layer: Array, number: int) -> Float[Array, " D"]:
-        return base.run_from(self.stages(), layer, number)
+    def stages(self) -> tuple[chain.Stage, ...]:
+        dtype = self.layers[0].kernel.dtype
+        stages = layers.hidden_stages(self.layers, self.activation)
+        stages[0] = chain.joined(lambda x: x.reshape(-1).astype(dtype), stages[0])
+        stages[-1] = chain.joined(stages[-1], lambda z: z.astype(jnp.float32))
+        return tuple(stages)
 
     def __call__(
         self, observation: UInt8[Array, "H W P"] | Float[Array, " size"]
     ) -> Float[Array, " D"]:
-        return self.activations(observation)[-1].astype(jnp.float32)
+        return chain.run(self.stages(), observation)

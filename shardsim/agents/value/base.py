@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from shardsim.agents import chain
+
 
 class ValueOutput(NamedTuple):
     """V of one state and how it came about: two exact decompositions.
@@ -40,25 +42,42 @@ class ValueHead(Protocol):
 
 
 @runtime_checkable
-class GatedHead(Protocol):
-    """A head that `assemble` reads out of hidden units: what can be patched inside.
+class GatedHead(chain.Chain, Protocol):
+    """A head that `evaluate` reads out of hidden units: what can be patched inside.
 
-    Its output is assemble(activations(features), kernel, bias, gates(features,
-    context)), bit for bit.
+    Its stages lead from features [D] to the hidden units of each part [K width].
     """
 
     kernel: nnx.Param[Array]
     bias: nnx.Param[Array]
-
-    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
-        """Hidden units of each part, before the read-out."""
-        ...
 
     def gates(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> Float[Array, " K"]:
         """How much each part counts, after aggregation."""
         ...
+
+
+def unit_shards(parts: int, width: int) -> Int[Array, " U"]:
+    """The part of each unit: `width` hidden units and a bias for each part."""
+    return jnp.repeat(jnp.arange(parts), width + 1)
+
+
+def always_open(
+    features: Float[Array, " D"], context: Float[Array, " C"]
+) -> Float[Array, " 1"]:
+    """The gate of a head that has but one part."""
+    del features, context
+    return jnp.ones((1,))
+
+
+def evaluate(
+    head: GatedHead, features: Float[Array, " D"], context: Float[Array, " C"]
+) -> ValueOutput:
+    """V of one state: the one forward pass of all heads that have stages."""
+    gates = head.gates(features, context)
+    hidden = chain.run(head.stages(), features)
+    return assemble(hidden, head.kernel[...], head.bias[...], gates)
 
 
 def assemble(

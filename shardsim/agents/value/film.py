@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from shardsim.agents import layers
+from shardsim.agents import chain, layers
 from shardsim.agents.value import base
 
 
@@ -53,23 +53,19 @@ class FiLMHead(nnx.Module):
 
     @property
     def unit_shard(self) -> Int[Array, " U"]:
-        return jnp.zeros(self.width + 1, jnp.int32)
+        return base.unit_shards(1, self.width)
 
-    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
+    def stages(self) -> tuple[chain.Stage, ...]:
+        return (self._modulated,)
+
+    def _modulated(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
         code = jnp.tanh(self.code(features))
         linear = (1.0 + self.scale(code)) * self.hidden(features) + self.shift(code)
         return jax.nn.relu(linear)[None]
 
-    def gates(
-        self, features: Float[Array, " D"], context: Float[Array, " C"]
-    ) -> Float[Array, " K"]:
-        del features, context
-        return jnp.ones((1,))
+    gates = staticmethod(base.always_open)
 
     def __call__(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> base.ValueOutput:
-        gates = self.gates(features, context)
-        return base.assemble(
-            self.activations(features), self.kernel[...], self.bias[...], gates
-        )
+        return base.evaluate(self, features, context)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
+from shardsim.agents import chain
 from shardsim.agents.value import base
 
 
@@ -33,21 +34,14 @@ class LinearHead(nnx.Module):
 
     @property
     def unit_shard(self) -> Int[Array, " U"]:
-        return jnp.zeros(self.features + 1, jnp.int32)
+        return base.unit_shards(1, self.features)
 
-    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
-        return features[None]
+    def stages(self) -> tuple[chain.Stage, ...]:
+        return (lambda z: z[None],)
 
-    def gates(
-        self, features: Float[Array, " D"], context: Float[Array, " C"]
-    ) -> Float[Array, " K"]:
-        del features, context
-        return jnp.ones((1,))
+    gates = staticmethod(base.always_open)
 
     def __call__(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> base.ValueOutput:
-        gates = self.gates(features, context)
-        return base.assemble(
-            self.activations(features), self.kernel[...], self.bias[...], gates
-        )
+        return base.evaluate(self, features, context)

@@ -4,12 +4,11 @@ import dataclasses
 import itertools
 from typing import Literal
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from shardsim.agents import layers
+from shardsim.agents import chain, layers
 from shardsim.agents.value import base
 
 
@@ -20,7 +19,7 @@ class MLP:
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[int, ...] = ()
     """Units of layers before the last one."""
-    activation: Literal["relu", "tanh"] = "relu"
+    activation: layers.Activation = "relu"
 
     def __post_init__(self) -> None:
         if any(width < 1 for width in self.hidden):
@@ -49,24 +48,17 @@ class MLPHead(nnx.Module):
 
     @property
     def unit_shard(self) -> Int[Array, " U"]:
-        return jnp.zeros(self.width + 1, jnp.int32)
+        return base.unit_shards(1, self.width)
 
-    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
-        act = jax.nn.relu if self.activation == "relu" else jnp.tanh
-        for layer in self.before:
-            features = act(layer(features))
-        return act(self.hidden(features))[None]
+    def stages(self) -> tuple[chain.Stage, ...]:
+        dense = (*self.before, self.hidden)
+        stages = layers.hidden_stages(dense, self.activation)
+        stages[-1] = chain.joined(stages[-1], lambda h: h[None])
+        return tuple(stages)
 
-    def gates(
-        self, features: Float[Array, " D"], context: Float[Array, " C"]
-    ) -> Float[Array, " K"]:
-        del features, context
-        return jnp.ones((1,))
+    gates = staticmethod(base.always_open)
 
     def __call__(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> base.ValueOutput:
-        gates = self.gates(features, context)
-        return base.assemble(
-            self.activations(features), self.kernel[...], self.bias[...], gates
-        )
+        return base.evaluate(self, features, context)

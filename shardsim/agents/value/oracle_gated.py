@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from shardsim.agents import layers
+from shardsim.agents import chain, layers
 from shardsim.agents.value import base
 
 
@@ -38,11 +38,11 @@ class OracleGatedHead(nnx.Module):
 
     @property
     def unit_shard(self) -> Int[Array, " U"]:
-        return jnp.repeat(jnp.arange(self.contexts), self.width + 1)
+        return base.unit_shards(self.contexts, self.width)
 
-    def activations(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
-        hidden = jax.nn.relu(self.hidden(features))
-        return hidden.reshape(self.contexts, self.width)
+    def stages(self) -> tuple[chain.Stage, ...]:
+        shape = (self.contexts, self.width)
+        return (lambda z: jax.nn.relu(self.hidden(z)).reshape(shape),)
 
     def gates(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
@@ -53,7 +53,4 @@ class OracleGatedHead(nnx.Module):
     def __call__(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> base.ValueOutput:
-        gates = self.gates(features, context)
-        return base.assemble(
-            self.activations(features), self.kernel[...], self.bias[...], gates
-        )
+        return base.evaluate(self, features, context)

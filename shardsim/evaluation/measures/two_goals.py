@@ -89,9 +89,7 @@ def _states_at(
     evidence: base.Evidence, condition: battery.Condition, cell: np.ndarray
 ) -> Int[np.ndarray, " L"]:
     """In each level, the index of the first state whose agent stands on a cell."""
-    env = evidence.env
-    where = jit(jax.vmap(lambda level: jax.vmap(env.position)(env.states(level))))
-    position = np.asarray(where(condition.levels))
+    position = np.asarray(battery.positions(evidence.env, condition.levels))
     at = np.broadcast_to(cell, (len(position), 2))
     return (position == at[:, None]).all(axis=-1).argmax(axis=-1)
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from shardsim.inspection import validation
+from shardsim.inspection import optimizers, validation
 from shardsim.inspection.concepts import concept, readouts
 from shardsim.inspection.concepts.readouts import Distance, ReadOut
 
@@ -203,25 +203,23 @@ def _fit(
     untouched = objective(nothing, read_out, distance, a, b)
     unit = jnp.where(untouched > 0, untouched, 1.0)
 
-    def loss(basis: Array, one: Array, other: Array) -> Array:
-        return objective(basis, read_out, distance, one, other) / unit
-
-    def step(state: Any, number: Array) -> tuple[Any, Array]:
-        basis, slow, fast = state
+    def loss(basis: Array, number: Array) -> Array:
         pick = jax.random.randint(jax.random.fold_in(draw, number), (batch,), 0, len(a))
         one, other = (a, b) if len(a) <= batch else (a[pick], b[pick])
-        got, pull = jax.value_and_grad(loss)(basis, one, other)
-        pull = pull - pull @ basis.T @ basis
-        slow, fast = 0.9 * slow + 0.1 * pull, 0.99 * fast + 0.01 * jnp.square(pull)
-        t = number.astype(a.dtype) + 1
-        size = jnp.sqrt(fast / (1 - 0.99**t)) + 1e-12
-        angle = rate * (1 + jnp.cos(jnp.pi * (t - 1) / steps)) / 2
-        move = angle / jnp.sqrt(d) * slow / (1 - 0.9**t) / size
-        return (orthonormal(basis - move.astype(a.dtype)), slow, fast), got * unit
+        return objective(basis, read_out, distance, one, other) / unit
 
     first = orthonormal(jax.random.normal(begin, (k, d), a.dtype))
-    (basis, _, _), trace = jax.lax.scan(
-        step, (first, nothing, nothing), jnp.arange(steps)
+    # every coordinate moves by about the rate: sqrt(d) of them by that angle
+    basis, losses = optimizers.adam(
+        loss,
+        first,
+        steps,
+        rate / d**0.5,
+        "cosine",
+        b2=0.99,
+        eps=1e-12,
+        tangent=lambda basis, pull: pull - pull @ basis.T @ basis,
+        retract=orthonormal,
     )
     reads, read_rank = readouts.top_eigenvectors(
         readouts.jacobian_moment(read_out, distance, a, b), k
@@ -237,7 +235,7 @@ def _fit(
         pair_rank,
         read_rank <= k,
         pair_rank <= k,
-        trace,
+        losses * unit,
     )
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from shardsim.core import returns
 from shardsim.inspection import validation
 
 
@@ -229,7 +230,7 @@ def agreement(
     validation.between("successor", successor, 0, len(policy) - 1)
     for name, array in (("value", value), ("policy", policy), ("reward", reward)):
         validation.finite(name, array)
-    q = reward + discount * jnp.where(terminated, 0, value[successor])
+    q = returns.one_step_return(reward, terminated, value[successor], discount)
     best = q >= q.max(axis=-1, keepdims=True) - tie
     top = policy >= policy.max(axis=-1, keepdims=True)
     agrees = best.astype(policy.dtype).mean(axis=-1, where=top)

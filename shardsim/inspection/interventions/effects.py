@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, PyTree
 
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 from shardsim.inspection.interventions import graph, patches
 
 
@@ -172,7 +172,7 @@ def resample_ablation(
       ValueError: fewer than 2 samples, where there is no other.
     """
     n = len(jax.tree.leaves(inputs)[0])
-    other = patches.derangement(key, n)
+    other = arrays.derangement(key, n)
     source = jax.tree.map(lambda x: jnp.asarray(x)[other], inputs)
     return interchange(run, inputs, source, {site: mask})
 
@@ -238,7 +238,7 @@ def explained(got: Float[Array, " n"], expected: Float[Array, " n"]) -> Array:
     """1 - mean (got - expected)^2 / var(expected): how well an abstraction foretells V.
 
     1 is perfect, 0 no better than the mean. NaN if all expected are equal: there is
-    nothing to foretell. Its baseline is the same number after `patches.derangement`.
+    nothing to foretell. Its baseline is the same number after `arrays.derangement`.
     """
     validation.shaped("got", got, None)
     validation.shaped("expected", expected, np.shape(got)[0])

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from shardsim.inspection import validation
 from shardsim.inspection.interventions import graph
@@ -135,19 +135,6 @@ def random_like(key: Key[Array, ""], vector: Array) -> Array:
     vector = validation.floating(vector)
     drawn = jax.random.normal(key, vector.shape, vector.dtype)
     return drawn * (jnp.linalg.norm(vector) / jnp.linalg.norm(drawn))
-
-
-def derangement(key: Key[Array, ""], n: int) -> Int[Array, " n"]:
-    """A random permutation of n without a fixed point, for any n >= 2.
-
-    It is one cycle through all, drawn with equal chances: never a sample by itself.
-
-    Raises:
-      ValueError: n < 2, where there is none.
-    """
-    validation.at_least("n", n, 2)
-    order = jax.random.permutation(key, n)
-    return jnp.zeros(n, order.dtype).at[order].set(jnp.roll(order, 1))
 
 
 def _along(directions: Array, x: Array) -> Array:

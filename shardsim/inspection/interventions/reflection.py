@@ -106,8 +106,8 @@ def fit(
       hidden: units of all parts, `value.hidden` flattened over parts and width.
       owners: the part of each, in [0, K), as `hidden_owners` gives it, flattened; a
         part without units predicts nothing.
-      targets: what each part says, `value.parts`, or its gates or contributions. One
-        that is constant has R^2 0 everywhere.
+      targets: what each part says, `value.shard_values`, or its gates or
+        contributions. One that is constant has R^2 0 everywhere.
       features: what all parts read.
       train: samples that probes are fitted on. Split by level and not by state, else
         neighbours of a state give its answer away.
@@ -161,7 +161,7 @@ def influence(
       site: where the hidden units are, `value.hidden`.
       owners: the part of each number of the site, of its shape, as `hidden_owners`
         gives it.
-      read: what each part says in one run: `value.parts`, or `clustered` for a
+      read: what each part says in one run: `value.shard_values`, or `clustered` for a
         monolith.
       key: of the derangement; the same one for all parts.
 

@@ -6,10 +6,9 @@ Symbols: J parts, C contexts, n samples.
 from typing import NamedTuple
 
 import numpy as np
-import scipy.optimize
 from jaxtyping import Float, Int
 
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 
 
 class AblationSelectivity(NamedTuple):
@@ -66,7 +65,7 @@ def fit(
         lost = np.sqrt(((without[:, mine] - v[mine]) ** 2).mean(axis=1))
         if room > 1e-6 * np.abs(v).max(initial=0):
             drop[:, c] = lost / room
-    rows, columns = scipy.optimize.linear_sum_assignment(-drop)
+    rows, columns = arrays.best_pairs(drop)
     part = np.full(len(kinds), -1)
     part[columns] = rows
     own = drop[rows, columns].mean()

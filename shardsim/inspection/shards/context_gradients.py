@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from shardsim.agents.value import ValueHead
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 
 
 class ContextGeometry(NamedTuple):
@@ -113,11 +113,6 @@ def _rank(gram: Float[Array, "C C"]) -> Float[Array, ""]:
     )
 
 
-def _unit(rows: Float[Array, "C d"]) -> Float[Array, "C d"]:
-    length = jnp.sqrt(jnp.square(rows).sum(axis=-1, keepdims=True))
-    return rows / jnp.where(length > 0, length, 1.0)
-
-
 def bimodality(x: Float[Array, " P"]) -> Float[Array, ""]:
     """var / (mean (1 - mean)) of numbers in [0, 1]: 1 for a coin, 0 for a constant.
 
@@ -165,7 +160,7 @@ def fit(
         for keep in (half >= 0, half == 0, half == 1)
     )
     power = jnp.square(whole).sum()
-    unit = _unit(whole)
+    unit = arrays.unit(whole)
     low, high = jnp.triu_indices(number, 1)
     cosines = jnp.clip(jnp.abs(unit @ unit.T)[low, high], 0.0, 1.0)
     cross = one @ two.T
@@ -178,7 +173,7 @@ def fit(
         _rank((cross + cross.T) / 2),
         effective_rank(left),
         jnp.square(left).sum() / jnp.where(power > 0, power, 1.0),
-        (_unit(one) * _unit(two)).sum(axis=-1),
+        (arrays.unit(one) * arrays.unit(two)).sum(axis=-1),
         cosines,
         (cosines > 0.95).mean(dtype=whole.dtype),
         (cosines < 0.05).mean(dtype=whole.dtype),

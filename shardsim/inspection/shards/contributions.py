@@ -8,13 +8,11 @@ parameters, after `match`. Symbols: S states, K shards, L shards of another head
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 
 TOLERANCE = 1e-5
 """How far contributions may be from adding up to V: of the largest |V|, or of 1."""
@@ -139,8 +137,8 @@ def usage(
     validation.between("dead", dead, 0, 1)
     validation.between("twin", twin, 0, 1)
     share = _over(gates, gates.sum(axis=-1, keepdims=True))
-    gate_share, entropy = share.mean(axis=0), _entropy(share)
-    in_use = jnp.exp(_entropy(_over(gate_share, gate_share.sum())))
+    gate_share, entropy = share.mean(axis=0), arrays.entropy(share)
+    in_use = jnp.exp(arrays.entropy(_over(gate_share, gate_share.sum())))
     in_use = jnp.where(gate_share.any(), in_use, 0)
     size = jnp.abs(gates * parts).sum(axis=0)
     value_share = _over(size, size.sum())
@@ -178,7 +176,7 @@ def match(
     a, b = np.asarray(each_a), np.asarray(each_b)
     rng = np.random.default_rng(seed)
     table = _likeness_of(a, b)
-    rows, columns = scipy.optimize.linear_sum_assignment(table, maximize=True)
+    rows, columns = arrays.best_pairs(table)
     partner = np.full(a.shape[1], -1)
     partner[rows] = columns
     likeness = np.full(a.shape[1], np.nan, a.dtype)
@@ -186,8 +184,7 @@ def match(
     null = []
     for _ in range(shuffles):
         other = _likeness_of(a, b[rng.permutation(len(b))])
-        found = scipy.optimize.linear_sum_assignment(other, maximize=True)
-        null.append(other[found].mean())
+        null.append(other[arrays.best_pairs(other)].mean())
     return Matching(
         partner, likeness, table, float(np.mean(null)) if null else float("nan")
     )
@@ -252,9 +249,7 @@ def shuffle_gates(
     """
     _checked(gates, parts)
     validation.at_least("states", len(gates), 2)
-    order = jax.random.permutation(key, len(gates))
-    source = jnp.zeros_like(order).at[order].set(jnp.roll(order, 1))
-    return _changed(gates[source], parts)
+    return _changed(gates[arrays.derangement(key, len(gates))], parts)
 
 
 def _changed(gates: Float[Array, "S K"], parts: Float[Array, "S K"]) -> Changed:
@@ -273,12 +268,6 @@ def _checked(gates: Float[Array, "S K"], parts: Float[Array, "S K"]) -> None:
 def _over(part: Array, whole: Array) -> Array:
     """part / whole, and 0 where the whole is."""
     return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1), 0)
-
-
-def _entropy(share: Float[Array, "... K"]) -> Float[Array, "..."]:
-    """In nats, with 0 log 0 = 0."""
-    log = jnp.log(jnp.where(share > 0, share, 1))
-    return -(share * log).sum(axis=-1)
 
 
 def _likeness(each: Float[Array, "S K"]) -> Float[Array, "K K"]:

@@ -119,8 +119,8 @@ def _turn(rows: Float[Array, "C d"], atoms: Float[Array, "K d"]) -> Float[Array,
         jnp.argmax(jnp.square(along), axis=1), len(atoms), dtype=rows.dtype
     )
     moved = (along * taken).T @ rows
-    length = jnp.sqrt(jnp.square(moved).sum(axis=1, keepdims=True))
-    return jnp.where(length > 0, moved / jnp.where(length > 0, length, 1.0), atoms)
+    length = jnp.linalg.norm(moved, axis=1, keepdims=True)
+    return jnp.where(length > 0, arrays.unit(moved), atoms)
 
 
 def _lines(

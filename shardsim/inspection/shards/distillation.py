@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Key, PyTree
 
 from shardsim.agents import value
+from shardsim.inspection import optimizers
 
 SHUT = -1e9
 """Gate bias of a part that a model does not have: its softmax is exactly 0."""
@@ -177,53 +178,20 @@ def train(
     rate falls to 0 along a cosine.
     """
 
-    def slope(
-        state: PyTree, until: Array, rows: Array, targets: Array, share: Array
-    ) -> PyTree:
-        def loss(s: PyTree) -> Array:
+    drawn = jax.random.randint(key, (steps, batch), 0, len(x))
+
+    def descend(state: PyTree, until: Array) -> PyTree:
+        def loss(s: PyTree, number: Array) -> Array:
+            rows, targets = x[drawn[number]], y[drawn[number]]
+            share = number.astype(x.dtype) / steps
             whole, gates, parts = predict(graph, s, rows)
             sd = NARROW ** jnp.minimum(share / jnp.where(until > 0, until, 1.0), 1.0)
             together = 0.5 * jnp.mean(jnp.square(whole - targets))
             return jnp.where(share < until, apart(gates, parts, targets, sd), together)
 
-        return jax.grad(loss)(state)
+        return optimizers.adam(loss, state, steps, rate, "cosine").parameters
 
-    def step(carry: tuple, now: tuple[Array, Array]) -> tuple[tuple, None]:
-        states, first, second = carry
-        time, rows = now
-        slopes = jax.vmap(slope, (0, 0, None, None, None))(
-            states, compete, x[rows], y[rows], time / steps
-        )
-        falling = rate * 0.5 * (1 + jnp.cos(jnp.pi * time / steps))
-        return adam(states, slopes, first, second, time, falling), None
-
-    nothing = jax.tree.map(jnp.zeros_like, states)
-    drawn = jax.random.randint(key, (steps, batch), 0, len(x))
-    times = jnp.arange(steps).astype(x.dtype)
-    return jax.lax.scan(step, (states, nothing, nothing), (times, drawn))[0][0]
-
-
-def adam(
-    states: PyTree,
-    slopes: PyTree,
-    first: PyTree,
-    second: PyTree,
-    time: Float[Array, ""],
-    rate: Float[Array, ""],
-) -> tuple[PyTree, PyTree, PyTree]:
-    """One step of Adam (.9, .999, 1e-8); `time` counts from 0.
-
-    Reference: Kingma and Ba, Adam, 2015 (arXiv 1412.6980).
-    """
-    first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, slopes)
-    second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, slopes)
-    ones = 1 - 0.9 ** (time + 1)
-    squares = 1 - 0.999 ** (time + 1)
-
-    def move(p: Array, m: Array, v: Array) -> Array:
-        return p - rate * (m / ones) / (jnp.sqrt(v / squares) + 1e-8)
-
-    return jax.tree.map(move, states, first, second), first, second
+    return jax.vmap(descend)(states, compete)
 
 
 def fit(

@@ -20,11 +20,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.optimize
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.agents import value
-from shardsim.inspection import validation
+from shardsim.inspection import arrays, validation
 from shardsim.inspection.shards import distillation
 
 
@@ -296,12 +295,9 @@ SAME = 0.9
 
 def gate_entropies(gates: Float[Array, "n K"], count: int) -> tuple[Array, Array]:
     """Entropy of the gates in a row, and of their mean, over log K."""
-
-    def entropy(g: Array) -> Array:
-        return -jnp.where(g > 0, g * jnp.log(jnp.where(g > 0, g, 1.0)), 0.0).sum(-1)
-
     scale = float(np.log(count)) if count > 1 else 1.0
-    return entropy(gates).mean() / scale, entropy(gates.mean(axis=0)) / scale
+    mean = gates.mean(axis=0)
+    return arrays.entropy(gates).mean() / scale, arrays.entropy(mean) / scale
 
 
 def restart_stability(
@@ -340,6 +336,6 @@ def matched_correlation(
     size = np.sqrt(np.square(one).mean(axis=0)), np.sqrt(np.square(two).mean(axis=0))
     scale = np.outer(*size)
     alike = (one.T @ two) / len(one) / np.where(scale > 0, scale, 1)
-    pair = scipy.optimize.linear_sum_assignment(-alike * size[0][:, None])
+    pair = arrays.best_pairs(alike * size[0][:, None])
     total = size[0].sum()
     return float((alike[pair] * size[0]).sum() / total) if total > 0 else 1.0

@@ -281,9 +281,14 @@ def _search(
 
     drawn = jax.random.normal(key, (restarts, first.shape[1]), first.dtype)
     starts = (arrays.unit(drawn), jnp.zeros(restarts, first.dtype))
-    ends = jax.vmap(lambda start: optimizers.adam(objective, start, steps, rate))(
-        starts
-    )
+
+    def descend(start: tuple[Array, Array]) -> tuple[Array, Array]:
+        end: tuple[Array, Array] = optimizers.adam(
+            objective, start, steps, rate, "linear"
+        ).parameters
+        return end
+
+    ends = jax.vmap(descend)(starts)
     losses = jax.vmap(lambda probe: loss(*logits(probe, first, second)))(ends)
     best = jnp.argmin(losses)
     probe = (ends[0][best], ends[1][best])

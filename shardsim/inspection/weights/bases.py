@@ -14,14 +14,14 @@ Symbols: m outputs, d inputs, r directions, n samples, C contexts, N stacked mat
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from shardsim.inspection import validation
-from shardsim.inspection.arrays import AnyArray
+from shardsim.inspection.validation import Input
 from shardsim.inspection.weights import svd
 
 
@@ -68,7 +68,7 @@ class Score(NamedTuple):
         )
 
 
-def singular(weight: AnyArray) -> Basis:
+def singular(weight: Annotated[Input, "*N m d"]) -> Basis:
     """Right singular vectors of W: the best basis if the data were white.
 
     With the mean Jacobian in place of W, these are the directions read on average.
@@ -83,7 +83,9 @@ def singular(weight: AnyArray) -> Basis:
     return Basis(directions.values, directions.reads, directions.reads)
 
 
-def data_weighted(weight: AnyArray, features: AnyArray) -> Basis:
+def data_weighted(
+    weight: Annotated[Input, "*N m d"], features: Annotated[Input, "n d"]
+) -> Basis:
     """SVD of W Cov^(1/2): among all bases of rank k it explains most of W x.
 
       W Cov^(1/2) = U S V^T
@@ -120,7 +122,7 @@ def data_weighted(weight: AnyArray, features: AnyArray) -> Basis:
     return Basis(values, reads, jnp.einsum("...rd,de->...re", reads, covariance))
 
 
-def stacked(jacobians: AnyArray) -> Basis:
+def stacked(jacobians: Annotated[Input, "*N C m d"]) -> Basis:
     """SVD of the Jacobians of all contexts (or states), stacked along their outputs.
 
     A direction that is read in any context counts, even if it cancels in the mean: the
@@ -148,7 +150,7 @@ def stacked(jacobians: AnyArray) -> Basis:
     return Basis(directions.values, reads, reads)
 
 
-def principal(features: AnyArray) -> Basis:
+def principal(features: Annotated[Input, "n d"]) -> Basis:
     """Principal directions of the data: the control that does not use W.
 
     Args:
@@ -166,7 +168,7 @@ def principal(features: AnyArray) -> Basis:
     return Basis(jnp.sqrt(jnp.maximum(power[::-1], 0.0)), reads, reads)
 
 
-def from_directions(directions: AnyArray) -> Basis:
+def from_directions(directions: Annotated[Input, "*N r d"]) -> Basis:
     """An orthonormal basis of given directions (LEACE, CDE, probes), in their order.
 
     The first k rows span the first k directions. A direction that adds nothing (a row
@@ -205,9 +207,7 @@ def gram_schmidt(
         direction of zeros.
     """
 
-    def orthogonalise(
-        number: Array, state: tuple[Array, Array]
-    ) -> tuple[Array, Array]:
+    def orthogonalise(number: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
         added, basis = state
         row = basis[number]
         earlier = jnp.where((jnp.arange(len(basis)) < number)[:, None], basis, 0.0)
@@ -225,7 +225,7 @@ def gram_schmidt(
 
 
 def random(
-    key: Key[Array, ""], draws: int, rank: int, like: AnyArray
+    key: Key[Array, ""], draws: int, rank: int, like: Annotated[Input, "*N d"]
 ) -> Basis:
     """Random orthonormal bases.
 
@@ -249,7 +249,9 @@ def random(
     return Basis(jnp.ones(reads.shape[:-1], like.dtype), reads, reads)
 
 
-def _covariance(features: AnyArray, size: int | None) -> Float[Array, "d d"]:
+def _covariance(
+    features: Annotated[Input, "n d"], size: int | None
+) -> Float[Array, "d d"]:
     validation.shaped("features", features, None, size)
     validation.at_least("samples of features", len(features), 2)
     validation.finite("features", features)
@@ -262,7 +264,7 @@ def _covariance(features: AnyArray, size: int | None) -> Float[Array, "d d"]:
 def score(
     key: Key[Array, ""],
     basis: Basis,
-    features: AnyArray,
+    features: Annotated[Input, "n d"],
     downstream: Callable[[Float[Array, "n d"]], Float[Array, "n m"]],
     ranks: Sequence[int],
     draws: int = 20,

@@ -10,15 +10,15 @@ rotation of eigenvectors by a perturbation, 1970.
 Symbols: m outputs, d inputs, n samples, r = m directions, B resamples.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Key
 
-from shardsim.inspection import validation
-from shardsim.inspection.arrays import AnyArray
+from shardsim.inspection import arrays, validation
+from shardsim.inspection.validation import Input
 from shardsim.inspection.weights import bases, svd
 
 
@@ -49,10 +49,10 @@ class Stability(NamedTuple):
 
 def bootstrap(
     key: Key[Array, ""],
-    weight: AnyArray,
-    features: AnyArray,
+    weight: Annotated[Input, "m d"],
+    features: Annotated[Input, "n d"],
     resamples: int = 20,
-    groups: AnyArray | None = None,
+    groups: Annotated[Input, "n"] | None = None,
 ) -> Stability:
     """Overlap of the singular subspaces of W Cov^(1/2) with those of resampled data.
 
@@ -123,7 +123,7 @@ def _directions(
 
 
 def planted_cosine(
-    basis: bases.Basis, planted: AnyArray, top: int
+    basis: bases.Basis, planted: Annotated[Input, "k d"], top: int
 ) -> Float[Array, " k"]:
     """Does a basis contain planted directions? max_i |cos| over its first reads.
 
@@ -139,9 +139,5 @@ def planted_cosine(
     validation.shaped("planted", planted, None, basis.reads.shape[-1])
     validation.finite("planted", planted)
     validation.one_of("top", top, range(1, len(basis.reads) + 1))
-
-    def unit(rows: Array) -> Array:
-        length = jnp.sqrt(jnp.square(rows).sum(axis=-1, keepdims=True))
-        return rows / jnp.where(length > 0, length, 1.0)
-
-    return jnp.abs(unit(jnp.asarray(planted)) @ unit(basis.reads[:top]).T).max(axis=-1)
+    directions = arrays.unit(jnp.asarray(planted))
+    return jnp.abs(directions @ arrays.unit(basis.reads[:top]).T).max(axis=-1)

@@ -11,13 +11,13 @@ no compiled program on every device.
 Symbols: d size, N stacked matrices (any axes).
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from jaxtyping import Complex, Float, Int
 
 from shardsim.inspection import validation
-from shardsim.inspection.arrays import AnyArray
+from shardsim.inspection.validation import Input
 
 
 class SquareParts(NamedTuple):
@@ -58,7 +58,7 @@ class SquareParts(NamedTuple):
         )
 
 
-def fit(matrix: AnyArray) -> SquareParts:
+def fit(matrix: Annotated[Input, "*N d d"]) -> SquareParts:
     """Polar decomposition and departure from normality of a square matrix.
 
     Args:

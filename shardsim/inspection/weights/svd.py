@@ -12,14 +12,14 @@ Symbols: m outputs, d inputs, r = min(m, d), n samples, N stacked matrices (any 
 A actions. Stack the matrices instead of calling these functions under `jax.vmap`.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import validation
-from shardsim.inspection.arrays import AnyArray
+from shardsim.inspection.validation import Input
 
 SIGN_TIE = 1e-3
 """Entries whose sizes differ by less than this fraction tie when a sign is chosen."""
@@ -71,7 +71,7 @@ class SubspaceOverlap(NamedTuple):
         )
 
 
-def check_matrix(name: str, array: AnyArray) -> None:
+def check_matrix(name: str, array: Input) -> None:
     """Refuse an array that is not a matrix or a stack of matrices, or is not finite.
 
     Raises:
@@ -95,7 +95,7 @@ def signs(rows: Float[Array, "*N r d"]) -> Float[Array, "*N r 1"]:
     return jnp.where(entry < 0, -1.0, 1.0).astype(rows.dtype)
 
 
-def fit(weight: AnyArray, tie: float = 0.01) -> SingularDirections:
+def fit(weight: Annotated[Input, "*N m d"], tie: float = 0.01) -> SingularDirections:
     """Singular directions with fixed signs, gaps and blocks of near ties.
 
     Args:
@@ -142,7 +142,7 @@ def _near_ties(
 
 
 def action_logits(
-    directions: SingularDirections, readout: AnyArray
+    directions: SingularDirections, readout: Annotated[Input, "*N A m"]
 ) -> Float[Array, "*N r A"]:
     """Action logits that a unit step along each `reads` writes, centred over actions.
 
@@ -166,7 +166,7 @@ def action_logits(
 
 
 def value_written(
-    directions: SingularDirections, readout: AnyArray
+    directions: SingularDirections, readout: Annotated[Input, "*N m"]
 ) -> Float[Array, "*N r"]:
     """V that a unit step along each `reads` writes: values[i] readout . writes[i].
 
@@ -182,9 +182,7 @@ def value_written(
     return directions.values * value
 
 
-def _check_readout(
-    readout: AnyArray, directions: SingularDirections, axes: int
-) -> None:
+def _check_readout(readout: Input, directions: SingularDirections, axes: int) -> None:
     """Refuse a readout that does not fit the outputs of the directions."""
     stack = directions.values.shape[:-1]
     sizes = (*stack, *([None] * (axes - 1)), directions.writes.shape[-1])
@@ -193,7 +191,7 @@ def _check_readout(
 
 
 def top_states(
-    directions: SingularDirections, features: AnyArray, count: int
+    directions: SingularDirections, features: Annotated[Input, "n d"], count: int
 ) -> Int[Array, "*N r {count}"]:
     """Indices of the states that each direction reads most: largest reads[i] . x.
 

@@ -13,14 +13,14 @@ Symbols: m outputs, d inputs, f features, g output features, n samples, c direct
 N stacked matrices (any axes).
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from shardsim.inspection import validation
-from shardsim.inspection.arrays import AnyArray
+from shardsim.inspection import arrays, validation
+from shardsim.inspection.validation import Input
 from shardsim.inspection.weights import svd
 
 
@@ -69,15 +69,9 @@ class Collisions(NamedTuple):
         return f"strongest collision: cosine {before:.2f} before, {after:.2f} after"
 
 
-def _unit(rows: Float[Array, "*N f d"]) -> tuple[Array, Array]:
-    """Rows of length 1 and their lengths; a row of 0 stays as it is."""
-    length = jnp.sqrt(jnp.square(rows).sum(axis=-1))
-    return rows / jnp.where(length > 0, length, 1.0)[..., None], length
-
-
 def fit(
-    weight: AnyArray,
-    features: AnyArray,
+    weight: Annotated[Input, "*N m d"],
+    features: Annotated[Input, "f d"],
     change: float = 0.5,
     remove: float = 0.01,
 ) -> FeatureAction:
@@ -106,10 +100,10 @@ def fit(
     if not 0 < change <= 1:
         raise ValueError(f"change: got {change}; allowed: above 0, at most 1")
     validation.between("remove", remove, 0, 1)
-    unit, _ = _unit(validation.wide(features))
+    unit = arrays.unit(validation.wide(features))
     before = unit @ unit.T
     written = jnp.einsum("...md,fd->...fm", weight, unit)
-    directed, gain = _unit(written)
+    directed, gain = arrays.unit(written), jnp.linalg.norm(written, axis=-1)
     largest = jnp.linalg.svd(weight, compute_uv=False)[..., :1]
     removed = gain <= remove * largest
     is_valid = ~(removed[..., :, None] | removed[..., None, :])
@@ -122,7 +116,7 @@ def fit(
     return FeatureAction(before, after, gain, removed, rise >= change, -rise >= change)
 
 
-def _check_nonzero(features: AnyArray) -> None:
+def _check_nonzero(features: Annotated[Input, "f d"]) -> None:
     """Refuse a feature of length 0. Under a transformation values are unknown."""
     if isinstance(features, jax.core.Tracer):
         return
@@ -134,7 +128,9 @@ def _check_nonzero(features: AnyArray) -> None:
 
 
 def routing(
-    weight: AnyArray, features: AnyArray, outputs: AnyArray
+    weight: Annotated[Input, "*N m d"],
+    features: Annotated[Input, "f d"],
+    outputs: Annotated[Input, "g m"],
 ) -> Float[Array, "*N g f"]:
     """How much of each unit feature arrives along each unit output feature: F'^T W F.
 
@@ -158,13 +154,15 @@ def routing(
     validation.finite("outputs", outputs)
     validation.sized("outputs", outputs)
     inwards, outwards = (
-        _unit(validation.wide(features))[0],
-        _unit(validation.wide(outputs))[0],
+        arrays.unit(validation.wide(features)),
+        arrays.unit(validation.wide(outputs)),
     )
     return jnp.einsum("gm,...md,fd->...gf", outwards, weight, inwards)
 
 
-def rotation(weight: AnyArray, features: AnyArray) -> Float[Array, "*N f"]:
+def rotation(
+    weight: Annotated[Input, "*N d d"], features: Annotated[Input, "f d"]
+) -> Float[Array, "*N f"]:
     """Angle between each feature x and W x, in radians; pi / 2 where W x = 0.
 
     Args:
@@ -181,8 +179,8 @@ def rotation(weight: AnyArray, features: AnyArray) -> Float[Array, "*N f"]:
     validation.shaped("features", features, None, weight.shape[-1])
     validation.finite("features", features)
     validation.sized("features", features)
-    unit, _ = _unit(validation.wide(features))
-    written, _ = _unit(jnp.einsum("...md,fd->...fm", weight, unit))
+    unit = arrays.unit(validation.wide(features))
+    written = arrays.unit(jnp.einsum("...md,fd->...fm", weight, unit))
     cosine = jnp.einsum("fd,...fd->...f", unit, written)
     return jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
 
@@ -216,8 +214,8 @@ def top_merges(
 
 
 def collisions(
-    weight: AnyArray,
-    features: AnyArray,
+    weight: Annotated[Input, "*N m d"],
+    features: Annotated[Input, "n d"],
     count: int = 4,
     threshold: float = 0.05,
 ) -> Collisions:
@@ -295,7 +293,7 @@ def _cosines(
 
     def cosine(k: Array, n: Array) -> Array:
         k, n = k[..., :, None, :], n[..., None, :, :]
-        return (_unit(k + n)[0] * _unit(k - n)[0]).sum(axis=-1)
+        return (arrays.unit(k + n) * arrays.unit(k - n)).sum(axis=-1)
 
     is_nonzero = [(rows != 0).any(axis=-1) for rows in (read, null)]
     is_pair = is_nonzero[0][..., :, None] & is_nonzero[1][..., None, :]

@@ -46,7 +46,7 @@ def look(gathered: Gathered, side: Side, levels: Any) -> Inside:
     """Features of every seed in every state."""
     # on the host: a slice of each shape would be a program of its own
     last = jax.tree.map(lambda leaf: np.asarray(leaf)[-side.seeds :], side.networks)
-    found, context = encoded(gathered.world, last.encoder, levels)
+    found, context = encoded(gathered.world, last, levels)
     features = np.asarray(found)
     finite = np.isfinite(features).all(axis=(1, 2, 3))
     features = np.where(finite[:, None, None, None], features, np.float32(0))
@@ -54,19 +54,10 @@ def look(gathered: Gathered, side: Side, levels: Any) -> Inside:
 
 
 @functools.partial(jit.jit, static_argnums=0)
-def encoded(world: Any, encoders: Any, levels: Any) -> tuple[Array, Array]:
+def encoded(world: Any, networks: Any, levels: Any) -> tuple[Array, Array]:
     """E's features [N, L, S, D], and the context shown [L, S, C], in all states."""
-
-    def inputs(level: Any) -> tuple[Array, Array]:
-        states = world.states(level)
-        return jax.vmap(world.observe)(states), jax.vmap(world.context)(states)
-
-    seen, context = jax.lax.map(inputs, levels)
-
-    def seed(encoder: Any) -> Array:
-        return jax.lax.map(jax.vmap(lambda one: encoder(one)), seen)
-
-    return jax.lax.map(seed, encoders), context
+    out = battery.outputs(world, networks, levels, batch_size=1)
+    return out.features, battery.observed(world, levels)[1]
 
 
 def shown(of: Float[np.ndarray, "..."], boards: Boards, axis: int) -> np.ndarray:
@@ -134,9 +125,3 @@ def logits(
 def of_seed(tree: Any, seed: int) -> Any:
     """The networks of one seed."""
     return jax.tree.map(lambda leaf: np.asarray(leaf)[seed], tree)
-
-
-@functools.partial(jit.jit, static_argnums=0)
-def places(world: Any, level: Any) -> Int[Array, "S 2"]:
-    """Row and column of the agent in every state of a level."""
-    return jax.vmap(world.position)(world.states(level))

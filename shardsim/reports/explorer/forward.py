@@ -91,10 +91,11 @@ def boards(gathered: Gathered, condition: battery.Condition) -> Boards:
     """Lay the mazes out: one state a cell, and one step beyond."""
     count = len(gathered.mazes)
     mazes = jax.tree.map(lambda leaf: jnp.asarray(leaf[:count]), condition.levels)
-    places, blocked = map(np.asarray, _places(gathered.world, mazes))
+    places = np.asarray(battery.positions(gathered.world, mazes))
+    blocked = np.asarray(_walls(gathered.world, mazes))
     rows = []
     for m in range(count):
-        position, walls = places[m], np.asarray(blocked[m])
+        position, walls = places[m], blocked[m]
         table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], condition.table)
         drawn = _slice(position, condition.reachable[m], int(table.start), walls)
         rows.append((walls, position, table, drawn))
@@ -110,11 +111,8 @@ def boards(gathered: Gathered, condition: battery.Condition) -> Boards:
 
 
 @functools.partial(jit.jit, static_argnums=0)
-def _places(world: Any, mazes: Any) -> tuple[Array, Array]:
-    def one(level: Any) -> tuple[Array, Array]:
-        return jax.vmap(world.position)(world.states(level)), world.walls(level)
-
-    return jax.vmap(one)(mazes)
+def _walls(world: Any, mazes: Any) -> Bool[Array, "M H W"]:
+    return jax.vmap(world.walls)(mazes)
 
 
 def _slice(
@@ -125,9 +123,7 @@ def _slice(
     Worlds list their states cell by cell; where one does not, or the cell can't be
     stood on with the rest as at the start, the first state that can be is drawn.
     """
-    cells = np.full(walls.shape, -1)
-    for state in reversed(np.flatnonzero(reachable)):
-        cells[tuple(position[state])] = state
+    cells = battery.first_states(position, walls.shape, np.flatnonzero(reachable))
     block = start // walls.size * walls.size
     for state in range(block, min(block + walls.size, len(position))):
         if reachable[state]:
@@ -173,20 +169,9 @@ def read(gathered: Gathered, side: Side, levels: Any) -> Whole:
 
 @functools.partial(jit.jit, static_argnums=0)
 def _forward(world: Any, networks: Any, levels: Any) -> tuple[Array, ...]:
-    def state(networks: Any, seen: Array, context: Array) -> tuple[Array, ...]:
-        features = networks.encoder(seen)
-        output = networks.value(features, context)
-        prior = jax.nn.log_softmax(networks.decoder(features))
-        # units are not shown: they would be the most of what is held
-        return output.value, prior, output.gates, output.shard_values
-
-    def inputs(level: Any) -> tuple[Array, Array]:
-        states = world.states(level)
-        return jax.vmap(world.observe)(states), jax.vmap(world.context)(states)
-
-    seen, context = jax.vmap(inputs)(levels)
-    over = jax.vmap(jax.vmap(state, in_axes=(None, 0, 0)), in_axes=(None, 0, 0))
-    return jax.lax.map(lambda one: over(one, seen, context), networks, batch_size=8)
+    out = battery.outputs(world, networks, levels, batch_size=8)
+    # units are not shown: they would be the most of what is held
+    return out.value.value, out.policy_logits, out.value.gates, out.value.shard_values
 
 
 def some(

@@ -28,11 +28,14 @@ def save(folder: Path, evidence: measures.Evidence, names: tuple[str, ...]) -> N
     listed: list[dict[str, Any]] = []
     for name in names:
         condition = evidence.conditions[name]
+        positions = np.asarray(battery.positions(evidence.env, condition.levels))
         for index in _shown(condition):
             level = jax.tree.map(lambda leaf, i=index: leaf[i], condition.levels)
             place = f"{name}/{index}"
             walls = np.asarray(evidence.env.walls(level))
-            cells = _cells(evidence, level)
+            states = np.arange(positions.shape[1])
+            cells = battery.first_states(positions[index], walls.shape, states)
+            cells = np.maximum(cells, 0)  # what is drawn on a wall is never seen
             arrays[f"{place}/walls"] = walls
             for what in ("optimal", "reachable"):
                 arrays[f"{place}/{what}"] = getattr(condition, what)[index][cells]
@@ -74,17 +77,6 @@ def _moves(evidence: measures.Evidence, level: Any, params: Any) -> np.ndarray:
     actions = jnp.arange(env.num_actions)
     each = jax.vmap(jax.vmap(move, in_axes=(None, 0)), in_axes=(0, None))
     return np.asarray(jit(each)(env.states(level), actions))
-
-
-def _cells(evidence: measures.Evidence, level: Any) -> np.ndarray:
-    """[H, W]: the first state of the level in which the agent stands on each cell."""
-    env = evidence.env
-    position = np.asarray(jax.vmap(env.position)(env.states(level)))
-    shape = np.asarray(env.walls(level)).shape
-    cells = np.zeros(shape, int)
-    for state in reversed(range(len(position))):
-        cells[tuple(position[state])] = state
-    return cells
 
 
 def _arm(

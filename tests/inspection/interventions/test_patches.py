@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from shardsim.inspection import arrays
 from shardsim.inspection.interventions import patches
 
 H = jnp.array([3.0, 4.0])
@@ -95,7 +96,7 @@ def test_random_control_has_the_length_and_no_direction(key):
 
 @pytest.mark.parametrize("n", [2, 3, 10])
 def test_a_derangement_has_no_fixed_point(n, key):
-    draws = jax.vmap(lambda k: patches.derangement(k, n))(jax.random.split(key, 200))
+    draws = jax.vmap(lambda k: arrays.derangement(k, n))(jax.random.split(key, 200))
     draws = np.asarray(draws)
     assert (draws != np.arange(n)).all()
     assert (np.sort(draws, axis=1) == np.arange(n)).all()
@@ -139,7 +140,7 @@ def test_a_derangement_has_no_fixed_point(n, key):
         ),
         (lambda: patches.set_along(E0, jnp.nan)(H), "to: got 1 numbers that are not"),
         (lambda: patches.add(H, jnp.nan)(H), "scale: got 1 numbers that are not"),
-        (lambda: patches.derangement(jax.random.key(0), 1), "n: got 1; allowed: at"),
+        (lambda: arrays.derangement(jax.random.key(0), 1), "n: got 1; allowed: at"),
     ],
 )
 def test_bad_input_is_named(act, message):

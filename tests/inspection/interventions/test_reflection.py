@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from shardsim.agents import value
+from shardsim.agents import chain, value
 from shardsim.inspection.interventions import graph, reflection
 from shardsim.inspection.shards import clusters
 
@@ -171,7 +171,7 @@ def sharded(kind):
     head.kernel[...] = jax.random.normal(jax.random.key(1), head.kernel.shape)
 
     def hidden(seen):
-        return head.activations(seen["input"])
+        return chain.run(head.stages(), seen["input"])
 
     def out(seen):
         from shardsim.agents.value import base

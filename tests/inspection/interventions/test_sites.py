@@ -1,6 +1,7 @@
 """The sites of an agent: its own bits, cuts that are cuts, nothing left behind."""
 
 import dataclasses
+import itertools
 import typing
 
 import jax
@@ -10,47 +11,38 @@ import pytest
 from flax import nnx
 
 from shardsim.agents import agent as agents
-from shardsim.agents import decoders, encoders, value
-from shardsim.inspection.interventions import graph, sites
+from shardsim.agents import chain, decoders, encoders, value
+from shardsim.inspection.interventions import graph, patches, sites
 
 BOARD, FEATURES, ACTIONS, CONTEXTS = (3, 3, 2), 6, 4, 2
 HEADS = [
     *(option() for option in typing.get_args(value.Head)),
     value.Sharded(num_shards=3, gate="top_k", top_k=2, aggregation="convex"),
+    value.MLP(hidden=(5, 4), activation="tanh"),
 ]
-
-
-class Conv(nnx.Module):
-    """An encoder of another kind: layers of different ranks, called in a loop."""
-
-    def __init__(self, rngs):
-        self.layers = nnx.List(
-            [
-                nnx.Conv(2, 3, (2, 2), rngs=rngs),
-                nnx.Linear(27, FEATURES, rngs=rngs),
-            ]
-        )
-
-    def __call__(self, observation):
-        x = self.layers[0](observation.astype(jnp.float32))
-        bias = self.layers[1].bias[...]
-        return jnp.tanh(self.layers[1](jax.nn.relu(x).reshape(-1)) + bias)
-
-
-class Plain(nnx.Module):
-    """An encoder without layers."""
-
-    def __init__(self, rngs):
-        self.only = nnx.Linear(18, FEATURES, rngs=rngs)
-
-    def __call__(self, observation):
-        return self.only(observation.reshape(-1).astype(jnp.float32))
+ENCODERS = [
+    encoders.MLPEncoder(widths=(8, FEATURES)),
+    encoders.ConvEncoder(channels=(3,), hidden=5, features=FEATURES),
+    encoders.ImpalaEncoder(channels=(3,), features=FEATURES),
+    encoders.AttentionEncoder(width=4, hidden=3, head_width=2, features=FEATURES),
+    encoders.FlatEncoder(features=18),
+    encoders.MLPEncoder(widths=(8, 7, FEATURES), activation="tanh"),
+    encoders.MLPEncoder(widths=(FEATURES,)),
+]
+DECODERS = list(itertools.product([(5,), (7, 5), (7, 3, 5)], ["relu", "tanh"]))
+"""Hidden layers, and the activation function."""
+EVERY = len(HEADS)
+UNIONS = [
+    *zip(ENCODERS, HEADS, itertools.cycle(DECODERS), strict=False),
+    *itertools.product(ENCODERS, HEADS, DECODERS),
+]
+"""Agents in which each encoder, head and decoder stands once; then all of them."""
 
 
 class Opaque(nnx.Module):
-    """A head that is no `StagedHead`."""
+    """A head that is no `GatedHead`."""
 
-    owners = jnp.array([0, 1, 1])
+    unit_shard = jnp.array([0, 1, 1])
 
     def __call__(self, features, context):
         units = features[:3]
@@ -60,14 +52,17 @@ class Opaque(nnx.Module):
         return value.ValueOutput(jnp.sum(parts), parts, jnp.ones(2), units)
 
 
-def make(head, encoder=None, seed=0):
+def make(head, encoder=ENCODERS[0], decoder=DECODERS[0], seed=0):
     """An agent whose parameters are all random, as after training."""
-    rngs = nnx.Rngs(seed)
+    rngs, (hidden, activation) = nnx.Rngs(seed), decoder
+    features = encoder.features
     agent = agents.Agent(
-        encoder or encoders.MLPEncoder(widths=(8, FEATURES)).build(BOARD, rngs),
-        decoders.ActionDecoder(FEATURES, ACTIONS, 5, rngs),
-        head if isinstance(head, nnx.Module) else head.build(FEATURES, 2, 7, rngs),
-        decoders.ObservationDecoder(FEATURES, ACTIONS, BOARD, 4, rngs),
+        encoder.build(BOARD, rngs),
+        decoders.ActionDecoder(features, ACTIONS, hidden, rngs, activation),
+        head
+        if isinstance(head, nnx.Module)
+        else head.build(features, CONTEXTS, 7, rngs),
+        decoders.ObservationDecoder(features, ACTIONS, BOARD, 4, rngs),
     )
     graphdef, state = nnx.split(agent)
     leaves, tree = jax.tree.flatten(state)
@@ -88,47 +83,120 @@ def same(a, b):
         np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
-def name_of(head):
-    return "-".join(str(v) for v in list(dataclasses.asdict(head).values())[:4])
+def name_of(config):
+    if isinstance(config, tuple):
+        return "-".join(map(str, config))
+    return "-".join(str(v) for v in list(dataclasses.asdict(config).values())[:4])
+
+
+def downstream(agent, site):
+    """The outputs that a site leads to."""
+    if site.startswith("value"):
+        return {"value"}
+    return {"logits"} if site.startswith(("decoder", "logits")) else {"logits", "value"}
+
+
+def ramp(h):
+    """Another number in every place: a norm would take a common one out again."""
+    return h + jnp.arange(1, h.size + 1, dtype=h.dtype).reshape(h.shape)
+
+
+def test_each_member_of_the_unions_stands_among_the_first():
+    assert {type(e) for e in ENCODERS} == set(typing.get_args(encoders.EncoderConfig))
+    assert {type(h) for h in HEADS} == set(typing.get_args(value.Head))
+    first = UNIONS[:EVERY]
+    assert [e for e, _, _ in first] == ENCODERS
+    assert [h for _, h, _ in first] == HEADS
+    assert {d for _, _, d in first} == set(DECODERS)
+
+
+@pytest.mark.parametrize(("encoder", "head", "decoder"), UNIONS, ids=name_of)
+class TestUnions:
+    @pytest.mark.few(EVERY)
+    def test_a_run_is_the_agent_bit_for_bit(self, encoder, head, decoder):
+        agent, (board, context) = make(head, encoder, decoder), state(1)
+        record = sites.run(agent, board, context)
+        assert set(record.sites) == set(sites.names(agent))
+        out = agent(board, context)
+        want = {
+            "features": out.features,
+            "logits": agent.decoder(out.features),
+            "value": out.value.value,
+            "value.shard_values": out.value.shard_values,
+            "value.gates": out.value.gates,
+            "value.units": out.value.units,
+        }
+        chains = (
+            ("encoder", agent.encoder, board),
+            ("decoder", agent.decoder, out.features),
+            ("value", agent.value, out.features),
+        )
+        for name, network, x in chains:
+            *hidden, _ = chain.activations(network.stages(), x)
+            want |= {f"{name}.{i}": h for i, h in enumerate(hidden)}
+        for site, activation in want.items():
+            np.testing.assert_array_equal(record.sites[site], activation, site)
+        assert set(record.sites) == {*want, "value.hidden"}
+        same(record.outputs, {name: want[name] for name in ("logits", "value")})
+
+    @pytest.mark.few(EVERY)
+    def test_activations_put_in_their_own_place_change_no_bit(
+        self, encoder, head, decoder
+    ):
+        agent = make(head, encoder, decoder)
+        plain = sites.run(agent, *state(1))
+        own = {name: patches.replace(plain.sites[name]) for name in sites.names(agent)}
+        with pytest.warns(UserWarning, match="its patch changed nothing") as warned:
+            patched = sites.run(agent, *state(1), own)
+        assert {str(w.message).split(":")[0] for w in warned} == set(own)
+        same(patched.sites, plain.sites)
+        same(patched.outputs, plain.outputs)
+
+
+@pytest.mark.parametrize(("encoder", "head", "decoder"), UNIONS[:EVERY], ids=name_of)
+class TestPatches:
+    def test_one_that_changes_a_site_moves_what_it_leads_to_alone(
+        self, encoder, head, decoder
+    ):
+        """The negative control of every equality here."""
+        agent = make(head, encoder, decoder)
+        plain = sites.run(agent, *state(1))
+        names = sites.names(agent)
+        for number, site in enumerate(names):
+            moved = sites.run(agent, *state(1), {site: ramp})
+            for name in names[:number]:
+                if site == "value.units" and name == "value.shard_values":
+                    continue  # a part says what its units then say
+                np.testing.assert_array_equal(
+                    moved.sites[name], plain.sites[name], f"{site} moved {name}"
+                )
+            changed = {
+                name
+                for name, output in moved.outputs.items()
+                if (output != plain.outputs[name]).any()
+            }
+            assert changed == downstream(agent, site), site
+
+    def test_another_run_in_the_place_of_all_of_e_is_that_run(
+        self, encoder, head, decoder
+    ):
+        agent = make(head, encoder, decoder)
+        (board, context), (other, _) = state(1), state(2)
+        base, source = (sites.run(agent, x, context) for x in (board, other))
+        assert (base.outputs["value"] != source.outputs["value"]).all()
+        for site in sites.names(agent)[: len(agent.encoder.stages())]:
+            moved = {site: patches.replace(source.sites[site])}
+            same(sites.run(agent, board, context, moved).outputs, source.outputs)
+        for number in range(len(agent.decoder.stages()) - 1):
+            site = f"decoder.{number}"
+            moved = {site: patches.replace(source.sites[site])}
+            got = sites.run(agent, board, context, moved).outputs
+            np.testing.assert_array_equal(got["logits"], source.outputs["logits"])
+            np.testing.assert_array_equal(got["value"], base.outputs["value"])
 
 
 @pytest.mark.parametrize("head", HEADS, ids=name_of)
 class TestEveryHead:
-    @pytest.mark.few(2)
-    def test_a_run_is_the_agent_bit_for_bit(self, head):
-        agent = make(head)
-        board, context = state(1)
-        record = sites.run(agent, board, context)
-        features = agent.encoder(board)
-        out = agent.value(features, context)
-        np.testing.assert_array_equal(record.sites["features"], features)
-        np.testing.assert_array_equal(record.outputs["logits"], agent.decoder(features))
-        np.testing.assert_array_equal(record.outputs["value"], out.value)
-        hidden = jax.nn.relu(agent.decoder.hidden(features))
-        np.testing.assert_array_equal(record.sites["decoder.hidden"], hidden)
-        for name in ("parts", "gates", "units", "value"):
-            np.testing.assert_array_equal(
-                record.sites[f"value.{name}" if name != "value" else name],
-                getattr(out, name),
-            )
-        assert set(record.sites) == set(sites.names(agent))
-        np.testing.assert_allclose(
-            sites.contributions(record).sum(), out.value, rtol=1e-5, atol=1e-5
-        )
-
-    @pytest.mark.few(2)
-    def test_an_identity_patch_is_bitwise_equal_and_warns(self, head):
-        agent = make(head)
-        plain = sites.run(agent, *state(1))
-        with pytest.warns(UserWarning, match="its patch changed nothing") as warned:
-            patched = sites.run(
-                agent, *state(1), {site: lambda h: h for site in sites.names(agent)}
-            )
-        said = {str(w.message).split(":")[0] for w in warned}
-        assert said == set(sites.names(agent))
-        same(patched.sites, plain.sites)
-        same(patched.outputs, plain.outputs)
-
     def test_a_whole_cut_is_the_source_run_and_nothing_leaks(self, head):
         agent = make(head)
         base, source = (sites.run(agent, *state(i)) for i in (1, 2))
@@ -144,17 +212,16 @@ class TestEveryHead:
         planted = isinstance(head, value.OracleGated)
         whole = ("features", "value.gates") if planted else ("features",)
         same(cut(*whole).outputs, source.outputs)
-        same(cut("encoder.1", *whole[1:]).outputs, source.outputs)
         same(cut("encoder.0", *whole[1:]).outputs, source.outputs)
         for names in (
             ("value.hidden", "value.gates"),
-            ("value.parts", "value.gates"),
+            ("value.shard_values", "value.gates"),
             ("value",),
         ):
             got = cut(*names).outputs
             np.testing.assert_array_equal(got["value"], source.outputs["value"])
             np.testing.assert_array_equal(got["logits"], base.outputs["logits"])
-        got = cut("decoder.hidden").outputs
+        got = cut("decoder.0").outputs
         np.testing.assert_array_equal(got["logits"], source.outputs["logits"])
         np.testing.assert_array_equal(got["value"], base.outputs["value"])
         np.testing.assert_allclose(
@@ -167,7 +234,9 @@ class TestEveryHead:
         base = sites.run(agent, *state(1))
         gates = base.sites["value.gates"]
         k = int(gates.argmax())
-        more = sites.run(agent, *state(1), {"value.parts": lambda v: v.at[k].add(2.0)})
+        more = sites.run(
+            agent, *state(1), {"value.shard_values": lambda v: v.at[k].add(2.0)}
+        )
         want = base.outputs["value"] + 2 * gates[k]
         np.testing.assert_allclose(more.outputs["value"], want, rtol=1e-5, atol=1e-5)
         np.testing.assert_allclose(
@@ -241,29 +310,23 @@ def test_identity_is_bitwise_under_jit():
         graph.warn_unchanged({"value": patched.changed["value"]})
 
 
-@pytest.mark.parametrize("kind", [Conv, Plain])
-def test_encoders_of_other_kinds(kind):
-    agent = make(value.MLP(), encoder=kind(nnx.Rngs(0)))
-    board, context = state(1)
-    record = sites.run(agent, board, context)
-    np.testing.assert_array_equal(record.sites["features"], agent.encoder(board))
-    if kind is Plain:
-        assert sites.names(agent)[0] == "features"
-        return
-    assert record.sites["encoder.0"].shape == (3, 3, 3)
-    np.testing.assert_array_equal(
-        record.sites["encoder.0"], agent.encoder.layers[0](board.astype(jnp.float32))
-    )
-    zero = sites.run(agent, board, context, {"encoder.0": jnp.zeros_like})
-    linear = agent.encoder.layers[1]
-    want = jnp.tanh(2 * linear.bias[...])
-    np.testing.assert_allclose(zero.sites["features"], want, rtol=1e-6)
-    assert isinstance(agent.encoder.layers[0], nnx.Conv)
+def test_a_decoder_of_two_tanh_layers_by_hand():
+    """Its sites come after the activation function, in the order of the layers."""
+    agent = make(value.Linear(), decoder=((2, 5), "tanh"))
+    decoder, board = agent.decoder, state(1)[0]
+    z = agent.encoder(board)
+    first = np.tanh(z @ decoder.before[0].kernel[...] + decoder.before[0].bias[...])
+    second = np.tanh(first @ decoder.hidden.kernel[...] + decoder.hidden.bias[...])
+    record = sites.run(agent, *state(1))
+    np.testing.assert_allclose(record.sites["decoder.0"], first, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(record.sites["decoder.1"], second, rtol=1e-5, atol=1e-6)
+    off = sites.run(agent, *state(1), {"decoder.1": jnp.zeros_like})
+    np.testing.assert_array_equal(off.outputs["logits"], decoder.readout.bias[...])
 
 
 def test_a_head_without_stages_can_be_patched_after_itself():
     agent = make(Opaque())
-    assert sites.names(agent)[-3:] == ("value.parts", "value.units", "value")
+    assert sites.names(agent)[-3:] == ("value.shard_values", "value.units", "value")
     record = sites.run(agent, *state(1))
     np.testing.assert_allclose(
         sites.contributions(record).sum(), record.outputs["value"], rtol=1e-5
@@ -271,7 +334,7 @@ def test_a_head_without_stages_can_be_patched_after_itself():
     for site in ("value.gates", "value.hidden"):
         with pytest.raises(ValueError, match=f"site: got '{site}'"):
             sites.run(agent, *state(1), {site: lambda h: h})
-    moved = sites.run(agent, *state(1), {"value.parts": lambda v: v + 1})
+    moved = sites.run(agent, *state(1), {"value.shard_values": lambda v: v + 1})
     np.testing.assert_allclose(
         moved.outputs["value"], record.outputs["value"] + 2, rtol=1e-5
     )
@@ -286,15 +349,3 @@ def test_bad_input_is_named():
         sites.run(agent, board, context[:1])
     with pytest.raises(ValueError, match="context: got 1 numbers that are not finite"):
         sites.run(agent, board, context.at[0].set(jnp.nan))
-
-    class Skipping(Conv):
-        def __call__(self, observation):
-            return self.layers[1](jnp.zeros(27))
-
-    with pytest.raises(ValueError, match=r"got 'encoder\.0', which this run never"):
-        sites.run(
-            make(value.MLP(), encoder=Skipping(nnx.Rngs(0))),
-            board,
-            context,
-            {"encoder.0": jnp.zeros_like},
-        )

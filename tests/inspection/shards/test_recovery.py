@@ -118,18 +118,6 @@ def test_competition_by_hand():
     assert jnp.isfinite(slope).all()
 
 
-def test_the_first_step_of_adam_by_hand():
-    """Its size is the rate, whatever the slope."""
-    zero = {"w": jnp.zeros(2)}
-    slopes = {"w": jnp.float32([5, -0.01])}
-    moved, first, second = distillation.adam(
-        zero, slopes, zero, zero, jnp.float32(0), jnp.float32(0.1)
-    )
-    np.testing.assert_allclose(moved["w"], [-0.1, 0.1], rtol=1e-4)
-    np.testing.assert_allclose(first["w"], [0.5, -0.001], rtol=1e-5)
-    np.testing.assert_allclose(second["w"], [0.025, 1e-7], rtol=1e-5)
-
-
 def test_matching_ignores_order_constants_and_dead_parts():
     rows = np.random.default_rng(0).normal(size=(50, 3)) * [3, 1, 0]
     assert recovery.matched_correlation(

@@ -31,7 +31,7 @@ def test_a_score_by_hand():
     assert got.random.shape == (8, 3)
     np.testing.assert_allclose(got.random[:, 2], 1, atol=1e-5)
     assert (got.random[:, 1] <= 0.9 + 1e-6).all()
-    assert "top 1: 0.90 kept (random " in got.summary()
+    assert "top 1: 0.90 explained (random " in got.summary()
 
 
 @pytest.mark.slow
@@ -78,7 +78,9 @@ def test_a_planted_direction_is_held_and_a_random_basis_misses_it():
     )
     assert got.explained[0] == pytest.approx(1, abs=1e-5)
     assert got.random.mean() < 0.5
-    np.testing.assert_allclose(bootstrap.planted_cosine(basis, 3 * reader, 1), [1], atol=1e-5)
+    np.testing.assert_allclose(
+        bootstrap.planted_cosine(basis, 3 * reader, 1), [1], atol=1e-5
+    )
     away = np.float32([[1, 1, 1, 0, 0, 0], [0, 1, 0, 0, 0, 0]])
     np.testing.assert_allclose(
         bootstrap.planted_cosine(basis, away, 1), [0, 0.5**0.5], atol=1e-5
@@ -120,7 +122,9 @@ def test_what_adds_nothing_is_no_direction():
         np.testing.assert_allclose(reads, unit, atol=1e-6)
         # of (1, 0, 1) / sqrt(2) a quarter lies along the first
         np.testing.assert_allclose(values, [1, 0, 0, 0.75**0.5], atol=1e-6)
-    scores = scored(bases.from_directions(given), random(50, 4), np.eye(4), (1, 2, 3, 4))
+    scores = scored(
+        bases.from_directions(given), random(50, 4), np.eye(4), (1, 2, 3, 4)
+    )
     np.testing.assert_allclose(scores.explained[:3], scores.explained[0], atol=1e-6)
     assert scores.explained[3] > scores.explained[0] + 0.1
 
@@ -133,7 +137,9 @@ def test_rows_that_depend_but_for_rounding_add_nothing():
     np.testing.assert_array_equal(got.values[5:], 0)
     np.testing.assert_allclose(got.reads[:5] @ got.reads[:5].T, np.eye(5), atol=1e-5)
     near = np.float32([[1, 0, 0], [1, 1e-3, 0]])
-    np.testing.assert_allclose(bases.from_directions(near).reads[1], [0, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(
+        bases.from_directions(near).reads[1], [0, 1, 0], atol=1e-6
+    )
 
 
 def test_random_bases_are_orthonormal(key):
@@ -191,7 +197,9 @@ def test_it_keeps_64_bits(key):
         weight, features = WEIGHT.astype(float), STRETCHED.astype(float)
         got = bases.data_weighted(weight, features)
         assert got.atoms.dtype == float
-        assert scored(got, features, weight, (4,)).explained[0] == pytest.approx(1, abs=1e-9)
+        assert scored(got, features, weight, (4,)).explained[0] == pytest.approx(
+            1, abs=1e-9
+        )
         assert bootstrap.bootstrap(key, weight, features, 2).overlap.dtype == float
 
 

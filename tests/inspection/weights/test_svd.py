@@ -31,7 +31,7 @@ def test_the_merging_matrix_keeps_one_direction_and_kills_the_other():
         np.abs(np.asarray(got.reads[1]) @ [1, -1]), 2**0.5, atol=1e-6
     )
     np.testing.assert_allclose(got.gaps, [1, 1], atol=1e-6)
-    assert "2 singular directions, 2 with a gap of their own" in got.summary()
+    assert "2 singular directions, 2 of them not tied" in got.summary()
     assert "100%" in got.summary()
 
 
@@ -115,7 +115,7 @@ def test_near_ties_turn_but_their_subspace_stays():
             assert (got.blocks > 0.99).all()
             assert (got.alone <= got.blocks + 1e-6).all()
             assert bool((got.alone > 0.99).all()) == steady
-    assert "as subspaces of near-ties" in reads.summary()
+    assert "for subspaces of near ties" in reads.summary()
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ def plan(
         condition.levels,
         *(one.level for one in chosen),
     )
-    found, _ = activations.encoded(gathered.world, inner.networks.encoder, levels)
+    found, _ = activations.encoded(gathered.world, inner.networks, levels)
     placed = np.nan_to_num(np.asarray(found)[:, :count])
     base = inner.features[:, :count]
     clamped, magnitudes = _clamped(base, placed, condition.reachable[:count], sample)
@@ -86,7 +86,7 @@ def goal(
     table = jax.tree.map(lambda leaf: np.asarray(leaf)[m], condition.table)
     things = shapley.on_board(world, level)
     ends = np.flatnonzero(reachability_panel.goal(table, condition.reachable[m]))
-    position = np.asarray(activations.places(world, level))
+    position = np.asarray(battery.positions(world, condition.levels))[m]
     there = {tuple(cell) for cell in position[ends].tolist()}
     chosen = next((n for n, (r, c, _) in things.items() if (r, c) in there), None)
     if chosen is None:

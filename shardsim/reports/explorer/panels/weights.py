@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from shardsim.agents import chain, layers
 from shardsim.core import jit
 from shardsim.inspection.weights import svd, weight_action
 from shardsim.reports.explorer.activations import Inside, Sample
@@ -87,15 +88,10 @@ def _values(directions: svd.SingularDirections) -> dict[str, Any]:
 def _through(decoders: Any, x: Float[Array, "N n D"]) -> Through:
     def seed(pair: tuple[Any, Array]) -> tuple[Array, Array]:
         decoder, x = pair
-        bend = jax.nn.relu if decoder.activation == "relu" else jnp.tanh
-        layers: list[Any] = [*decoder.before, decoder.hidden]
-        first, others = layers[0], layers[1:]
+        first, act = decoder.hidden_layers[0], layers.ACTIVATIONS[decoder.activation]
 
         def rest(before: Array) -> Array:
-            hidden = bend(before)
-            for layer in others:
-                hidden = bend(layer(hidden))
-            return decoder.readout(hidden)
+            return chain.run_from(decoder.stages(), act(before), 0)
 
         slopes = jax.vmap(jax.jacrev(rest))(jax.vmap(first)(x))
         return first.kernel[...].T, slopes.mean(axis=0)

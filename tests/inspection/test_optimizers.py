@@ -1,0 +1,113 @@
+"""Adam and the matching against loops that are written out, and their laws."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from shardsim.inspection import arrays, optimizers
+
+TARGET = np.array([1.0, -2.0, 0.5])
+
+
+def distance(x, number):
+    """The second coordinate counts in even steps alone."""
+    weight = jnp.where(number % 2 == 0, 1.0, 0.0)
+    gap = x["w"] - jnp.asarray(TARGET, jnp.float32)
+    return jnp.sum(jnp.stack([gap[0] ** 2, weight * gap[1] ** 2, jnp.abs(gap[2])]))
+
+
+def by_hand(steps, rate, decay, b2=0.999, eps=1e-8):
+    """The paper's algorithm 1 in plain NumPy, in double precision."""
+    x, m, v = np.zeros(3), np.zeros(3), np.zeros(3)
+    losses = []
+    for t in range(steps):
+        gap, even = x - TARGET, float(t % 2 == 0)
+        losses.append(gap[0] ** 2 + even * gap[1] ** 2 + abs(gap[2]))
+        g = np.array([2 * gap[0], 2 * even * gap[1], np.sign(gap[2])])
+        m, v = 0.9 * m + 0.1 * g, b2 * v + (1 - b2) * g * g
+        first, second = m / (1 - 0.9 ** (t + 1)), v / (1 - b2 ** (t + 1))
+        line, wave = 1 - t / steps, (1 + np.cos(np.pi * t / steps)) / 2
+        size = rate * (line if decay == "linear" else wave)
+        x = x - size * first / (np.sqrt(second) + eps)
+    return x, np.array(losses)
+
+
+@pytest.mark.parametrize("decay", ["linear", "cosine"])
+def test_adam_is_the_loop_written_out(decay):
+    start = {"w": jnp.zeros(3)}
+    got = optimizers.adam(distance, start, 40, 0.1, decay, b2=0.99, eps=1e-6)
+    want, losses = by_hand(40, 0.1, decay, 0.99, 1e-6)
+    np.testing.assert_allclose(got.parameters["w"], want, atol=1e-5)
+    np.testing.assert_allclose(got.losses, losses, atol=1e-4)
+    # negative control: the other decay ends elsewhere
+    other = by_hand(40, 0.1, "cosine" if decay == "linear" else "linear", 0.99, 1e-6)
+    assert np.abs(got.parameters["w"] - other[0]).max() > 1e-3
+
+
+def test_the_first_step_is_as_long_as_the_rate_whatever_the_slope():
+    slope = jnp.float32([5.0, -0.01])
+    got = optimizers.adam(lambda x, _: x @ slope, jnp.zeros(2), 1, 0.1, "cosine")
+    np.testing.assert_allclose(got.parameters, [-0.1, 0.1], rtol=1e-4)
+    np.testing.assert_array_equal(got.losses, [0.0])
+
+
+def test_a_rate_and_a_start_can_be_mapped_and_the_rate_traced():
+    starts = jnp.float32([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+
+    @jax.jit
+    def run(start, rate):
+        return optimizers.adam(distance, {"w": start}, 20, rate, "linear").parameters
+
+    both = jax.vmap(run, (0, None))(starts, jnp.float32(0.1))["w"]
+    np.testing.assert_allclose(both[0], by_hand(20, 0.1, "linear")[0], atol=1e-5)
+    np.testing.assert_allclose(both[1], run(starts[1], 0.1)["w"], atol=1e-6)
+
+
+def test_a_sphere_is_kept_by_tangent_and_retraction():
+    """The nearest point of the circle to (3, 4) is (.6, .8)."""
+    goal = jnp.float32([3.0, 4.0])
+    found = optimizers.adam(
+        lambda x, _: jnp.sum(jnp.square(x - goal)),
+        jnp.float32([1.0, 0.0]),
+        200,
+        0.1,
+        "cosine",
+        tangent=lambda x, slope: slope - x * jnp.dot(x, slope),
+        retract=arrays.unit,
+    )
+    np.testing.assert_allclose(found.parameters, [0.6, 0.8], atol=1e-3)
+    free = optimizers.adam(
+        lambda x, _: jnp.sum(jnp.square(x - goal)),
+        jnp.float32([1.0, 0.0]),
+        200,
+        0.1,
+        "cosine",
+    )
+    assert jnp.linalg.norm(free.parameters) > 2  # nothing holds it there
+
+
+@pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 4), (1, 1)])
+def test_best_pairs_beat_every_other_matching(shape):
+    score = np.random.default_rng(0).normal(size=shape)
+    rows, columns = arrays.best_pairs(score)
+    few = min(shape)
+    assert len(set(rows.tolist())) == len(set(columns.tolist())) == few
+    assert (np.diff(rows) > 0).all()
+    totals = [
+        sum(score[i, j] for i, j in zip(some, order, strict=True))
+        for some in itertools.combinations(range(shape[0]), few)
+        for order in itertools.permutations(range(shape[1]), few)
+    ]
+    assert score[rows, columns].sum() == pytest.approx(max(totals))
+    if max(shape) > 1:  # negative control: taking the largest first can lose
+        greedy = np.array([[9.0, 8.0], [8.0, 0.0]])
+        assert greedy[arrays.best_pairs(greedy)].sum() == 16
+
+
+def test_entropy_by_hand():
+    share = jnp.float32([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.25, 0.5]])
+    want = [np.log(2), 0.0, 1.5 * np.log(2)]
+    np.testing.assert_allclose(arrays.entropy(share), want, rtol=1e-6)
