@@ -29,7 +29,7 @@ class Basis(NamedTuple):
     """Directions, the strongest first."""
 
     values: Float[Array, "*N r"]
-    """Strength of each direction; the function that builds the basis states the unit."""
+    """Strength of each direction, in the unit that the basis function states."""
     reads: Float[Array, "*N r d"]
     """Coefficient i of x is reads[i] . (x - mean)."""
     atoms: Float[Array, "*N r d"]
@@ -63,8 +63,8 @@ class Score(NamedTuple):
             strict=True,
         )
         return "; ".join(
-            f"top {k}: {explained:.2f} explained (random {mean:.2f}, at most {best:.2f})"
-            for k, explained, mean, best in rows
+            f"top {k}: {share:.2f} explained (random {mean:.2f}, at most {best:.2f})"
+            for k, share, mean, best in rows
         )
 
 

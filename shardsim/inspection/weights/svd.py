@@ -66,8 +66,8 @@ class SubspaceOverlap(NamedTuple):
     def summary(self) -> str:
         """Mean overlap of single directions, and of blocks of near ties."""
         return (
-            f"mean squared cosine {float(self.alone.mean()):.3f} for single directions, "
-            f"{float(self.blocks.mean()):.3f} for subspaces of near ties"
+            f"mean squared cosine {float(self.alone.mean()):.3f} for single "
+            f"directions, {float(self.blocks.mean()):.3f} for subspaces of near ties"
         )
 
 
