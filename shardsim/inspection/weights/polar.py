@@ -27,10 +27,10 @@ class SquareParts(NamedTuple):
     """Q of M = Q P. Q is 0 on the null space of M, which makes it unique."""
     stretch: Float[np.ndarray, "*N d d"]
     """P = (M^T M)^(1/2)."""
-    rotation_share: Float[np.ndarray, "*N"]
+    rotation_share: Float[np.ndarray | np.floating, "*N"]
     """||M - P||_F / ||M||_F in [0, 2]: what is lost if only the stretch is used. 0 for
     a symmetric M >= 0, 2 sin(a / 2) for a rotation of the plane by a, 2 for -1."""
-    alignment: Float[np.ndarray, "*N"]
+    alignment: Float[np.ndarray | np.floating, "*N"]
     """tr M / sum of singular values, in [-1, 1]: mean cosine between what is read and
     what is written, weighted by singular value. Near ties do not change it."""
     angles: Float[np.ndarray, "*N d"]
@@ -38,14 +38,14 @@ class SquareParts(NamedTuple):
     first; 0 in the null space. Near ties leave these angles undetermined."""
     eigenvalues: Complex[np.ndarray, "*N d"]
     """Largest absolute value first."""
-    complex_pairs: Int[np.ndarray, "*N"]
+    complex_pairs: Int[np.ndarray | np.integer, "*N"]
     """Number of conjugate pairs of eigenvalues: planes in which M rotates."""
-    departure_from_normality: Float[np.ndarray, "*N"]
+    departure_from_normality: Float[np.ndarray | np.floating, "*N"]
     """(||M||_F^2 - sum |eigenvalue|^2) / ||M||_F^2 in [0, 1]: 0 only if M is normal.
 
     Reference: Henrici, Bounds for iterates, inverses, spectral variation and fields of
     values of non-normal matrices, 1962."""
-    commutator: Float[np.ndarray, "*N"]
+    commutator: Float[np.ndarray | np.floating, "*N"]
     """||M M^T - M^T M||_F / ||M||_F^2 in [0, sqrt 2]: 0 only if M is normal."""
 
     def summary(self) -> str:

@@ -37,8 +37,8 @@ def test_closed_forms_by_hand():
     np.testing.assert_allclose(fitting.normal(x), [2, np.sqrt(14 / 3)], rtol=1e-6)
     np.testing.assert_allclose(fitting.laplace(x), [1, 5 / 3], rtol=1e-6)
     even = jnp.asarray([0.0, 1.0, 2.0, 9.0])
-    assert float(fitting.median_of(even, jnp.ones(4))) == 1.5
-    assert float(fitting.median_of(even, jnp.asarray([0.0, 0, 0, 1]))) == 9
+    assert float(fitting.weighted_median(even, jnp.ones(4))) == 1.5
+    assert float(fitting.weighted_median(even, jnp.asarray([0.0, 0, 0, 1]))) == 9
 
 
 @pytest.mark.parametrize("draw", ["normal", "laplace", "standard_t", "exponential"])

@@ -66,7 +66,7 @@ def test_held_out_likelihood_names_the_family():
         x = jnp.asarray(drawn, jnp.float32)
         got = model_comparison.held_out(x, fold, count=3)
         assert int(got.held_out.argmax()) == best
-        fit = model_comparison.fits(x, count=3)
+        fit = model_comparison.fit_families(x, count=3)
         np.testing.assert_allclose(
             got.densities, model_comparison.densities(x, fit), rtol=1e-3, atol=1e-3
         )
@@ -123,6 +123,6 @@ def test_bad_input_is_named(key):
     with pytest.raises(ValueError, match="fold: got shape"):
         model_comparison.held_out(x, jnp.zeros(3, int))
     with pytest.raises(ValueError, match="count: got 9"):
-        model_comparison.fits(x, count=9)
+        model_comparison.fit_families(x, count=9)
     with pytest.raises(ValueError, match="draws: got 5"):
         model_comparison.goodness(x, fitting.normal, key, draws=5)

@@ -56,7 +56,7 @@ def test_a_gated_normal_is_heavy_pooled_and_normal_within(rng):
     assert float(got.vuong.z[0, 0]) < -2 < 2 < float(got.vuong.z[1:, 0].min()) + 2
     assert float(got.total.shape[0]) < 1.2
     assert float(got.total.k_eff[0]) < 2
-    straight = np.asarray(got.total.straight)
+    straight = np.asarray(got.total.straightness)
     assert straight[0, 0] > straight[0, 1]
     ratio = np.asarray(got.dependence.variance_ratio)
     np.testing.assert_allclose(ratio, 1, atol=0.25)
@@ -92,7 +92,7 @@ def test_k_laplace_terms_are_counted(rng):
     for terms in (1, 3, 8):
         drawn = rng.laplace(size=(40_000, terms)).sum(axis=1)
         x, ones = jnp.asarray(drawn, jnp.float32), jnp.ones(40_000)
-        k_eff = shapes.terms(shapes.excess(x, ones))
+        k_eff = shapes.effective_terms(shapes.excess(x, ones))
         assert float(k_eff) == pytest.approx(terms, rel=0.35)
         found.append(float(shapes.shape(x, jnp.zeros(()), ones)))
     np.testing.assert_allclose(found, [1.0, 1.45, 1.75], atol=0.12)
@@ -108,7 +108,7 @@ def test_correlated_contributions_are_flagged(rng):
 
 def test_a_constant_says_nothing():
     got = run(np.ones((N, PARTS)))
-    assert got.reading() == "nothing varies somewhere: no reading"
+    assert got.reading() == "no reading: a group does not vary"
     assert np.isnan(np.asarray(got.total.shape)).all()
     assert np.isnan(np.asarray(got.total.k_eff)).all()
     np.testing.assert_array_equal(got.vuong.p, 1)
@@ -131,23 +131,23 @@ def test_excess_terms_and_lines_by_hand(rng):
     x = jnp.asarray([-1.0, 1.0, -1.0, 1.0])
     assert float(shapes.excess(x, jnp.ones(4))) == pytest.approx(-2)
     np.testing.assert_array_equal(
-        shapes.terms(jnp.asarray([3.0, 0.3, 0.0, -1.0])),
+        shapes.effective_terms(jnp.asarray([3.0, 0.3, 0.0, -1.0])),
         jnp.asarray([1.0, 3 / jnp.float32(0.3), jnp.inf, jnp.inf]),
     )
     drawn = rng.laplace(size=4000)
     got = shapes.excess(jnp.asarray(drawn, jnp.float32), jnp.ones(4000))
     assert float(got) == pytest.approx(scipy.stats.kurtosis(drawn), rel=1e-3)
     for sample, best in ((drawn, 0), (rng.normal(size=4000), 1)):
-        line = shapes.straight(jnp.asarray(sample, jnp.float32), jnp.ones(4000))
+        line = shapes.straightness(jnp.asarray(sample, jnp.float32), jnp.ones(4000))
         assert int(line.argmax()) == best
         assert float(line.max()) > 0.97
-    assert np.isnan(shapes.straight(jnp.ones(10), jnp.ones(10))).all()
+    assert np.isnan(shapes.straightness(jnp.ones(10), jnp.ones(10))).all()
 
 
 def test_one_context_has_no_reading(rng):
     got = run(rng.normal(size=(N, PARTS)))
     alone = jax.tree.map(lambda field: field[:2], got._replace(parts=got.total))
-    assert alone.reading() == "one context: heavy tails can't be told from a gate"
+    assert alone.reading() == "one context: heavy tails and a gate look the same"
 
 
 def test_bad_input_is_named(key):
@@ -174,12 +174,12 @@ def test_a_context_of_one_cluster_has_no_reading():
     excess = np.array([[-0.2, 0.3], [-0.2, np.inf], [np.nan, np.nan]])
     ratio, found = np.ones(3), np.zeros(3)
     told = summary.reading(shape, excess, ratio, found)
-    assert told == "one cluster somewhere: no reading"
+    assert told == "no reading: a group has only one cluster"
     excess[2] = shape[2] = 0.1, 0.4
     told = summary.reading(shape, excess, ratio, found)
     assert told == "many small independent contributions"
     for unknown in ([1, 5, np.nan], [1, np.nan, np.nan]):
         told = summary.reading(shape, excess, np.array(unknown), found)
-        assert told == "nothing varies somewhere: no reading"
+        assert told == "no reading: a group does not vary"
     told = summary.reading(shape, excess, ratio, np.array([0, 0, np.nan]))
-    assert told == "nothing varies somewhere: no reading"
+    assert told == "no reading: a group does not vary"

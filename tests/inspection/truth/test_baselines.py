@@ -24,11 +24,11 @@ def cosine(found, concept):
     return abs(float(np.asarray(found) @ concept))
 
 
-def test_share_right_by_hand():
+def test_sign_accuracy_by_hand():
     score = jnp.asarray([1.0, -1.0, 2.0, 0.0])
     label = jnp.asarray([True, False, False, True])
-    assert float(baselines.share_right(score, label)) == 2.5 / 4
-    assert float(baselines.share_right(-score, label)) == 1.5 / 4
+    assert float(baselines.sign_accuracy(score, label)) == 2.5 / 4
+    assert float(baselines.sign_accuracy(-score, label)) == 1.5 / 4
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -112,7 +112,7 @@ def test_logistic_of_separable_and_of_one_class(planted):
     x, _, concept = planted
     label = x @ jnp.asarray(concept, jnp.float32) > 0
     got = baselines.logistic(x, label)
-    assert float(baselines.share_right(x @ got, label)) > 0.98
+    assert float(baselines.sign_accuracy(x @ got, label)) > 0.98
     centred = x - x.mean(axis=0)[None]
     one_class = baselines.logistic(centred, jnp.ones(300, bool))
     assert float(jnp.linalg.norm(one_class)) in (0.0, pytest.approx(1))
@@ -124,7 +124,7 @@ def test_random_directions_know_nothing(planted, key):
     x, label, _ = planted
     probes = baselines.random_directions(key, 200, 5)
     np.testing.assert_allclose(jnp.linalg.norm(probes, axis=1), 1, rtol=1e-5)
-    right = jax.vmap(lambda d: baselines.share_right(x @ d, label))(probes)
+    right = jax.vmap(lambda d: baselines.sign_accuracy(x @ d, label))(probes)
     assert abs(float(right.mean()) - 0.5) < 0.1
 
 
@@ -159,7 +159,7 @@ def test_bad_input_is_named(key):
         baselines.logistic(x, jnp.ones(3, bool))
     with pytest.raises(ValueError, match=r"label.dtype: got 'float32'"):
         baselines.logistic(x, jnp.ones(4))
-    with pytest.raises(ValueError, match="positive_control: got shape"):
+    with pytest.raises(ValueError, match="positive: got shape"):
         baselines.vinc(x, x)
     with pytest.raises(ValueError, match="1 - beta: got -1"):
         baselines.vinc(x[None], x[None], beta=2)

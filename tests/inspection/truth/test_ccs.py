@@ -60,11 +60,11 @@ def test_guesses_that_know_nothing():
 
 
 @pytest.mark.parametrize("d", range(1, 9))
-def test_all_sign_vectors_of_one_hot_facts_have_the_same_loss(d):
+def test_all_sign_vectors_of_independent_facts_have_the_same_loss(d):
     """2^d features: consistency 0, confidence sigmoid(-a)^2; 2^d - 2 after centring."""
     with jax.enable_x64(True):
         signs = jnp.asarray(list(product([-1.0, 1.0], repeat=d)))
-        positive, negative = pairs.one_hot(d)
+        positive, negative = pairs.independent_facts(d)
         a = 3.0
         logits = a * signs @ positive.T, a * signs @ negative.T
         np.testing.assert_array_equal(jax.vmap(ccs.consistency_loss)(*logits), 0)
@@ -124,7 +124,7 @@ def test_it_finds_a_planted_concept_and_not_the_side(key):
     assert float(got.loss) == float(got.losses.min())
     assert float(got.consistency + got.confidence) == pytest.approx(float(got.loss))
     np.testing.assert_allclose(jnp.linalg.norm(got.directions, axis=1), 1, rtol=1e-5)
-    assert "below the best constant guess" in got.summary()
+    assert "below the best constant probe" in got.summary()
 
 
 def test_without_normalisation_the_side_wins(key):

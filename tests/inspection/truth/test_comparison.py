@@ -50,7 +50,7 @@ def test_every_method_finds_a_planted_concept(compared):
     low, high = np.asarray(compared.random_band)
     assert 0.5 < (low + high) / 2 < 0.9
     assert 0.3 < float(compared.positive_share) < 0.7
-    assert compared.summary().startswith("right with the better sign: CCS ")
+    assert compared.summary().startswith("accuracy, better sign: CCS ")
 
 
 def test_nobody_finds_a_concept_that_is_not_there():

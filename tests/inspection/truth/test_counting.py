@@ -26,35 +26,35 @@ def by_programming(x):
 
 
 def test_cover_by_hand():
-    assert counting.cover(5, 3) == 22
-    assert counting.cover(6, 3) == 32
-    assert counting.cover(5, 4) == 30
-    assert counting.cover(1, 7) == 2
-    assert counting.cover(7, 1) == 2
-    assert counting.cover(300, 300) == 2**300
+    assert counting.cover_count(5, 3) == 22
+    assert counting.cover_count(6, 3) == 32
+    assert counting.cover_count(5, 4) == 30
+    assert counting.cover_count(1, 7) == 2
+    assert counting.cover_count(7, 1) == 2
+    assert counting.cover_count(300, 300) == 2**300
 
 
 @given(st.integers(1, 40), st.integers(1, 12))
 def test_cover_grows_by_its_recursion(n, d):
     """A further pair keeps each feature and splits those that can pass through it."""
-    split = counting.cover(n, d - 1) if d > 1 else 0
-    assert counting.cover(n + 1, d) == counting.cover(n, d) + split
-    assert counting.cover(n, d) <= 2**n
+    split = counting.cover_count(n, d - 1) if d > 1 else 0
+    assert counting.cover_count(n + 1, d) == counting.cover_count(n, d) + split
+    assert counting.cover_count(n, d) <= 2**n
 
 
 @pytest.mark.parametrize("d", range(1, 9))
-def test_one_hot_facts(d):
-    positive, negative = (np.asarray(side) for side in pairs.one_hot(d))
+def test_independent_facts(d):
+    positive, negative = (np.asarray(side) for side in pairs.independent_facts(d))
     got = counting.enumerate_features(positive - negative)
-    assert got.count() == counting.one_hot(d) == 2**d
+    assert got.count() == counting.independent_count(d) == 2**d
     assert got.bits() == d
     np.testing.assert_allclose(got.margins, 2 / np.sqrt(d), rtol=1e-9)
     assert len({tuple(signs) for signs in got.signs}) == 2**d
     if d > 1:
-        sides = pairs.learn_sides(*pairs.one_hot(d))
-        centred = np.asarray(sides.differences(*pairs.one_hot(d)), np.float64)
+        sides = pairs.learn_sides(*pairs.independent_facts(d))
+        centred = np.asarray(sides.differences(*pairs.independent_facts(d)), np.float64)
         got = counting.enumerate_features(centred)
-        assert got.count() == counting.one_hot(d, centred=True) == 2**d - 2
+        assert got.count() == counting.independent_count(d, centred=True) == 2**d - 2
         assert not (got.signs.all(axis=1) | (~got.signs).all(axis=1)).any()
 
 
@@ -63,14 +63,14 @@ def test_enumeration_agrees_with_linear_programs_and_cover(n, d):
     x = np.random.default_rng(n * d).normal(size=(n, d))
     got = counting.enumerate_features(x)
     assert {tuple(signs) for signs in got.signs} == by_programming(x)
-    assert got.count() == counting.cover(n, d)
+    assert got.count() == counting.cover_count(n, d)
 
 
 def test_pairs_that_lie_together_have_fewer():
     """Not in general position: two pairs along one line share their sign."""
     x = np.array([[1.0, 0], [2, 0], [0, 1]])
     got = counting.enumerate_features(x)
-    assert got.count() == len(by_programming(x)) == 4 < counting.cover(3, 2)
+    assert got.count() == len(by_programming(x)) == 4 < counting.cover_count(3, 2)
     assert (got.signs[:, 0] == got.signs[:, 1]).all()
     assert counting.enumerate_features(np.array([[1.0, 0], [-2, 0]])).count() == 2
 
@@ -171,9 +171,9 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="least_margin: got -1"):
         counting.enumerate_features(np.eye(2), least_margin=-1)
     with pytest.raises(ValueError, match="pairs: got 0"):
-        counting.cover(0, 2)
+        counting.cover_count(0, 2)
     with pytest.raises(ValueError, match="d: got 0"):
-        counting.cover(2, 0)
+        counting.cover_count(2, 0)
     with pytest.raises(ValueError, match="mistakes: got 3"):
         counting.approximate(np.ones((1, 2), bool), 3)
     with pytest.raises(ValueError, match="label: got shape"):

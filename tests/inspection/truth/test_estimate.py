@@ -18,12 +18,12 @@ def test_chao_by_hand():
     a, b, c, d, e = [1, 1, 1], [1, 1, -1], [1, -1, 1], [1, -1, -1], [1, 1, 1]
     four = [a, a, a, b, b, c, d]
     got = counting.estimate(*sample(four))
-    assert (got.seen, got.kept) == (4, 7)
+    assert (got.seen, got.num_good) == (4, 7)
     assert got.counts.tolist() == [3, 2, 1, 1]
     assert got.chao1 == 4 + 2 * 1 / (2 * 2)
     assert got.coverage == pytest.approx(1 - 2 / 7)
     assert got.bits == pytest.approx(np.log2(9))
-    assert "4 different answers among 7 good restarts" in got.summary()
+    assert "4 different results of 7 good restarts" in got.summary()
     assert counting.estimate(*sample([a, e])).seen == 1
 
 
@@ -46,7 +46,7 @@ def test_restarts_that_did_not_arrive_are_left_out():
     directions, losses, facts = sample([[1, 1], [1, -1], [1, 1]])
     losses[1] = 0.5
     got = counting.estimate(directions, losses, facts)
-    assert (got.seen, got.kept) == (1, 2)
+    assert (got.seen, got.num_good) == (1, 2)
     assert counting.estimate(directions, losses, facts, tolerance=1).seen == 2
 
 

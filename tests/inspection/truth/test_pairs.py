@@ -82,7 +82,7 @@ def test_units_and_zeros():
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="negative: got shape"):
         pairs.learn_sides(POSITIVE, NEGATIVE[:, :1])
-    with pytest.raises(ValueError, match="positive_control: got 1 numbers"):
+    with pytest.raises(ValueError, match="positive: got 1 numbers"):
         pairs.learn_sides(POSITIVE.at[0, 0].set(jnp.nan), NEGATIVE)
     with pytest.raises(ValueError, match="normalise: got 'zip'; allowed: none, mean"):
         pairs.learn_sides(POSITIVE, NEGATIVE, "zip")
@@ -97,4 +97,4 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"label.dtype: got 'int32'"):
         pairs.check_pairs(POSITIVE, NEGATIVE, jnp.ones(2, jnp.int32))
     with pytest.raises(ValueError, match="d: got 0"):
-        pairs.one_hot(0)
+        pairs.independent_facts(0)

@@ -63,9 +63,9 @@ def card(whole: Whole, condition: battery.Condition) -> dict[str, Any]:
         "shape": shape,
         "shape interval": shape_in,
         "shape over seeds": [curves.interval(row) for row in shape[fine].T],
-        "terms": kept(shapes.terms(jnp.asarray(excess))),
+        "terms": kept(shapes.effective_terms(jnp.asarray(excess))),
         # of the excess, so the other way round
-        "terms interval": kept(shapes.terms(jnp.asarray(excess_in[..., ::-1]))),
+        "terms interval": kept(shapes.effective_terms(jnp.asarray(excess_in[..., ::-1]))),
         "variance ratio": ratio,
         "n": np.asarray(found[3]),
         "clusters": len(mask),
@@ -96,7 +96,7 @@ def _measured(
 
         def one(weights: Array) -> tuple[Array, ...]:
             normal, laplace = model_comparison.densities(
-                total, model_comparison.fits(total, weights, 2)
+                total, model_comparison.fit_families(total, weights, 2)
             )
             nearer = model_comparison.vuong(
                 normal, laplace, (2, 2), weights, cluster, clusters

@@ -133,7 +133,7 @@ def _counted(
     found = counting.estimate(directions, losses, differences)
     return {
         "seen": found.seen,
-        "kept": found.kept,
+        "kept": found.num_good,
         "at least": float(found.chao1),
         "coverage": float(found.coverage),
     }
