@@ -46,9 +46,7 @@ def weighted_mean(x: Float[Array, " n"], weights: Sample) -> Scalar:
 
 
 def weighted_median(x: Sample, weights: Sample) -> Scalar:
-    """Weighted median; the mean of the two middle samples if each side has half the
-    weight.
-    """
+    """Weighted median; the middle of two samples if each side has half the weight."""
     order = jnp.argsort(x)
     x, cumulative = x[order], jnp.cumsum(weights[order])
     half = cumulative[-1] / 2
@@ -308,9 +306,7 @@ def shape_about(x: Sample, mean: Scalar, weights: Sample, steps: int = 24) -> Sc
 def _mixture(
     x: Sample, weights: Sample, components: Array, room: int, steps: int
 ) -> families.Mixture:
-    """A mixture of `components` normals in an array of `room`; unused entries have
-    share 0.
-    """
+    """A mixture of `components` normals; the other entries of `room` have share 0."""
     overall = normal(x, weights)
     order = jnp.argsort(x)
     cumulative = jnp.cumsum(weights[order])

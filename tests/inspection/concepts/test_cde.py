@@ -81,7 +81,7 @@ def test_what_is_read_is_found_from_every_start():
     a, b = planted()
     found = cde.fit_many(rich, a, b, KEYS)
     assert np.abs(found.basis[:, 0, 0]).min() > 0.999
-    assert (found.loss < 1e-4 * found.untouched).all()
+    assert (found.loss < 1e-4 * found.initial_loss).all()
     assert not found.degenerate.any()
     assert not found.ambiguous.any()
     assert (found.read_rank == 3).all()
@@ -112,7 +112,7 @@ def test_a_linear_value_gives_its_own_weights_for_any_concept(concept):
     assert found.degenerate.all()
     assert (found.read_rank == 1).all()
     assert (found.read_cosine > 0.9999).all()
-    assert (found.read_loss < 1e-10 * found.untouched).all()
+    assert (found.read_loss < 1e-10 * found.initial_loss).all()
     assert pairwise(found).min() > 0.9999
     first = jax.tree.map(lambda part: part[0], found)
     assert "degenerate: any concept" in first.summary()
@@ -125,7 +125,7 @@ def test_pairs_that_differ_along_one_direction_leave_it_open():
     a = rng.normal(size=(M, D)).astype(np.float32)
     c = np.array([1.0, 1.0, 0.5, -1.0, 0.0, 0.5], np.float32)
     found = cde.fit_many(linear, a + c, a, KEYS)
-    assert (found.loss < 1e-6 * found.untouched).all()
+    assert (found.loss < 1e-6 * found.initial_loss).all()
     ways = np.asarray(found.basis)[:, 0]
     np.testing.assert_allclose((ways @ W) * (ways @ c), W @ c, atol=1e-3)
     assert found.ambiguous.all()
@@ -143,7 +143,7 @@ def test_two_directions_solve_what_reads_two():
     a, b = np.random.default_rng(0).normal(size=(2, M, D)).astype(np.float32)
     found = cde.fit(two, a, b, KEYS[0], k=2)
     assert found.degenerate
-    assert found.loss < 1e-4 * found.untouched
+    assert found.loss < 1e-4 * found.initial_loss
     np.testing.assert_allclose(found.basis @ found.basis.T, np.eye(2), atol=1e-5)
     assert np.sum(np.square(found.basis[:, [0, 2]])) > 1.99
 
@@ -153,19 +153,19 @@ def test_destruction_wipes_the_concept_and_spares_the_rest():
     a, b = planted()
     controls = np.concatenate([a, b])
     # the controls keep h_3, so that wiping h_0 is the cheaper way
-    objective = cde.destruction(controls, weight=0.1)
+    objective = cde.ablation_objective(controls, weight=0.1)
     found = cde.fit(rich, a, b, KEYS[0], objective=objective)
     assert abs(found.basis[0, 0]) > 0.99
     before = objective(jnp.zeros((1, D)), rich, readouts.squared, a, b)
     assert found.loss < 0.3 * before
     with pytest.raises(ValueError, match="weight: got -1"):
-        cde.destruction(controls, weight=-1)
+        cde.ablation_objective(controls, weight=-1)
 
 
 def test_pairs_that_do_not_differ_keep_the_start():
     a, _ = planted()
     found = cde.fit(rich, a, a, KEYS[0])
-    assert found.untouched == 0
+    assert found.initial_loss == 0
     assert found.loss == 0
     assert found.ambiguous
     np.testing.assert_allclose(jnp.linalg.norm(found.basis), 1.0, atol=1e-6)
@@ -178,7 +178,7 @@ def test_a_batch_and_one_pair():
     assert abs(found.basis[0, 0]) > 0.98
     one = cde.fit(rich, a[:1], b[:1], KEYS[0])
     assert one.ambiguous
-    assert one.loss < 1e-3 * one.untouched
+    assert one.loss < 1e-3 * one.initial_loss
 
 
 @pytest.mark.slow

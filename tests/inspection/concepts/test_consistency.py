@@ -20,11 +20,11 @@ def ways(runs, k, d, seed=0):
 def test_angles_by_hand():
     lines = np.array([[[1.0, 0.0]], [[-0.6, 0.8]], [[0.0, 1.0]]])
     want = [[1, 0.6, 0], [0.6, 1, 0.8], [0, 0.8, 1]]
-    np.testing.assert_allclose(consistency.agreements(lines), want, atol=1e-12)
+    np.testing.assert_allclose(consistency.pairwise_agreement(lines), want, atol=1e-12)
     # planes (e_0, e_1) and (e_0, e_2) share one of two directions
     planes = np.stack([EYE[[0, 1]], EYE[[0, 2]], EYE[[3, 4]]])
     want = [[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]]
-    np.testing.assert_allclose(consistency.agreements(planes), want, atol=1e-12)
+    np.testing.assert_allclose(consistency.pairwise_agreement(planes), want, atol=1e-12)
 
 
 def test_a_turn_or_a_sign_changes_nothing():
@@ -32,24 +32,24 @@ def test_a_turn_or_a_sign_changes_nothing():
     turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(2, 2)))
     turned = np.stack([bases[0], turn @ bases[1], -bases[2]])
     np.testing.assert_allclose(
-        consistency.agreements(turned), consistency.agreements(bases), atol=1e-12
+        consistency.pairwise_agreement(turned), consistency.pairwise_agreement(bases), atol=1e-12
     )
 
 
 @pytest.mark.parametrize(("k", "d"), [(1, 2), (1, 6), (1, 200), (2, 6), (6, 6)])
 def test_chance_is_what_random_directions_give(k, d):
     found = consistency.consistency(ways(60, k, d))
-    assert found.agreement == pytest.approx(consistency.null(k, d), rel=0.1)
+    assert found.agreement == pytest.approx(consistency.chance_agreement(k, d), rel=0.1)
     assert found.low <= found.null * 1.05
     assert found.null * 0.95 <= found.high
 
 
 def test_chance_nears_the_formula_for_many_features():
-    assert consistency.null(1, 2) == pytest.approx(2 / np.pi)
-    assert consistency.null(1, 500) == pytest.approx(
+    assert consistency.chance_agreement(1, 2) == pytest.approx(2 / np.pi)
+    assert consistency.chance_agreement(1, 500) == pytest.approx(
         np.sqrt(2 / (np.pi * 500)), rel=0.01
     )
-    assert consistency.null(3, 6) == 0.5
+    assert consistency.chance_agreement(3, 6) == 0.5
 
 
 def test_seeds_and_samples_are_told_apart():
@@ -146,8 +146,8 @@ def test_samples_keep_the_classes_and_the_pairs():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: consistency.agreements(EYE), r"bases: got shape \(6, 6\)"),
-        (lambda: consistency.agreements(EYE[None] * np.nan), "bases: got 36 numbers"),
+        (lambda: consistency.pairwise_agreement(EYE), r"bases: got shape \(6, 6\)"),
+        (lambda: consistency.pairwise_agreement(EYE[None] * np.nan), "bases: got 36 numbers"),
         (lambda: consistency.consistency(EYE[None]), "runs: got 1"),
         (lambda: consistency.consistency(EYE[:, None], [0]), "sample: got shape"),
         (
@@ -155,7 +155,7 @@ def test_samples_keep_the_classes_and_the_pairs():
             "losses: got shape",
         ),
         (lambda: consistency.consistency(EYE[:, None], level=1.0), "level: got 1.0"),
-        (lambda: consistency.null(3, 2), "d: got 2; allowed: at least 3"),
+        (lambda: consistency.chance_agreement(3, 2), "d: got 2; allowed: at least 3"),
         (
             lambda: consistency.repeat(
                 "random", concept(), jax.random.key(0), seeds=1, samples=1

@@ -93,9 +93,9 @@ def test_guarded_or_not():
     most = int(z[~held_out].mean() > 0.5)
     assert guard.majority == pytest.approx((z[held_out] == most).mean())
     assert guard.before > 0.88
-    assert abs(guard.left) < 0.08
+    assert abs(guard.above_majority) < 0.08
     other = direction_scores.guardedness(along(EYE[2]), x, z, held_out)
-    assert other.left > 0.3
+    assert other.above_majority > 0.3
     assert other.before == guard.before
     assert "held-out accuracy 0.9" in other.summary()
 

@@ -54,7 +54,7 @@ def test_class_means_and_rlace_find_what_is_written():
     assert cosine(mean, way / np.linalg.norm(way)) == pytest.approx(1.0, abs=1e-6)
     played = methods.find("rlace", CONCEPT, KEY)
     assert cosine(played, np.asarray(mean.write)[0]) > 0.999
-    assert played.best - played.loss < 1e-4
+    assert played.best_loss - played.loss < 1e-4
     assert not played.ambiguous
 
 
@@ -122,7 +122,7 @@ def test_every_method_gives_a_projection(kind):
     np.testing.assert_allclose(mixed @ found.read.T, a @ found.read.T, atol=1e-5)
     np.testing.assert_allclose(found.erase(mixed), found.erase(b), atol=1e-5)
     assert "dimensions, loss" in found.summary()
-    assert methods.named(kind).kind == kind
+    assert methods.by_name(kind).kind == kind
 
 
 def test_the_mean_stays_where_it_is_told():
@@ -173,8 +173,8 @@ def test_notes_and_losses_are_those_of_the_method():
     rounds = methods.find(methods.Inlp(rounds=2), CONCEPT, KEY)
     want = inlp.fit(CONCEPT.x, CONCEPT.z, rounds=2)
     assert float(rounds.loss) == float(want.losses[-1]) > float(want.losses[0])
-    assert float(rounds.best) == pytest.approx(np.log(2), abs=0.01)
-    assert float(rounds.best) > float(rounds.loss)
+    assert float(rounds.best_loss) == pytest.approx(np.log(2), abs=0.01)
+    assert float(rounds.best_loss) > float(rounds.loss)
 
 
 def test_numbers_have_a_direction_as_well():

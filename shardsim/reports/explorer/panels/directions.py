@@ -167,7 +167,7 @@ def card(runs: Runs, inner: Inside, sample: Sample) -> dict[str, Any]:
     rows = runs.write.reshape(seeds, count * samples, d)
     fine = inner.finite & np.isfinite(rows).all(axis=(1, 2))
     pairs = np.stack(
-        [consistency.agreements(np.nan_to_num(one)[:, None]) for one in rows]
+        [consistency.pairwise_agreement(np.nan_to_num(one)[:, None]) for one in rows]
     )
     pairs = np.where(fine[:, None, None], pairs, np.nan)
     blocks = pairs.reshape(seeds, count, samples, count, samples)
@@ -189,7 +189,7 @@ def card(runs: Runs, inner: Inside, sample: Sample) -> dict[str, Any]:
         "own": own.astype(np.float32),
         "own over seeds": [_over(own[:, i]) for i in range(count)],
         "losses": runs.losses,
-        "null": consistency.null(1, d),
+        "null": consistency.chance_agreement(1, d),
         "gauge": gauge.astype(np.float32),
         "gauge over seeds": _over(gauge.min(axis=1)),
         "converged": CONVERGED,
