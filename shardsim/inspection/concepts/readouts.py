@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 ReadOut: TypeAlias = Callable[[Float[Array, " d"]], Float[Array, "..."]]
@@ -38,8 +39,8 @@ def symmetric_kl(
 def mix_component(
     write: Float[Array, "k d"],
     read: Float[Array, "k d"],
-    a: Float[Array, "n d"],
-    b: Float[Array, "n d"],
+    a: Float[Array | np.ndarray, "n d"],
+    b: Float[Array | np.ndarray, "n d"],
 ) -> Float[Array, "n d"]:
     """Component of a along the directions, everything else of b.
 

@@ -257,7 +257,7 @@ def _step(
     inverse, weight = probes.inverse_curvature(covariance, keep, lam)
     n = centred.shape[0]
 
-    def descend(_: int, probe: tuple[Array, Array]) -> tuple[Array, Array]:
+    def descend(_: Array, probe: tuple[Array, Array]) -> tuple[Array, Array]:
         theta, bias = probe
         error = probes.residual(centred, z, keep @ theta, bias)
         gradient = keep @ (centred.T @ error / n) + weight * theta
