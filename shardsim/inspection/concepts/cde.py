@@ -12,7 +12,6 @@ from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import optimizers, validation
@@ -32,8 +31,8 @@ def swap_loss(
     basis: Float[Array, "k d"],
     read_out: ReadOut,
     distance: Distance,
-    a: Float[Array | np.ndarray, "n d"],
-    b: Float[Array | np.ndarray, "n d"],
+    a: Float[Any, "n d"],
+    b: Float[Any, "n d"],
 ) -> Float[Array, ""]:
     """Mean distance of each mixed output to the clean output whose component it has.
 

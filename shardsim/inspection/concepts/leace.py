@@ -11,7 +11,6 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import validation
@@ -39,15 +38,11 @@ class Eraser(NamedTuple):
     """Canonical correlations of x and z before erasing, decreasing: 1 means that a
     linear map of x predicts a part of z without error."""
 
-    def erase(
-        self, x: Float[Array | np.ndarray, "*batch d"]
-    ) -> Float[Array, "*batch d"]:
+    def erase(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
         """x without the concept."""
         return x - self.component(x)
 
-    def component(
-        self, x: Float[Array | np.ndarray, "*batch d"]
-    ) -> Float[Array, "*batch d"]:
+    def component(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
         """What is removed from x: write read' (x - mean)."""
         centred = x - jnp.broadcast_to(self.mean, x.shape)
         return centred @ self.read @ self.write.T

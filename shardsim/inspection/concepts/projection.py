@@ -3,10 +3,9 @@
 Symbols: m pairs, d features, k directions.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from shardsim.inspection.concepts import readouts
@@ -33,22 +32,16 @@ class Directions(NamedTuple):
     ambiguous: Bool[Array, ""]
     """Whether other directions are equally good, so that two runs need not agree."""
 
-    def component(
-        self, x: Float[Array | np.ndarray, "*batch d"]
-    ) -> Float[Array, "*batch d"]:
+    def component(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
         """Component of x along the directions, relative to the mean."""
         centred = x - jnp.broadcast_to(self.mean, x.shape)
         return centred @ self.read.T @ self.write
 
-    def erase(
-        self, x: Float[Array | np.ndarray, "*batch d"]
-    ) -> Float[Array, "*batch d"]:
+    def erase(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
         """x with its component along the directions set to that of the mean."""
         return x - self.component(x)
 
-    def swap(
-        self, a: Float[Array | np.ndarray, "m d"], b: Float[Array | np.ndarray, "m d"]
-    ) -> Float[Array, "m d"]:
+    def swap(self, a: Float[Any, "m d"], b: Float[Any, "m d"]) -> Float[Array, "m d"]:
         """Component of a along the directions, everything else of b."""
         return readouts.mix_component(self.write, self.read, a, b)
 

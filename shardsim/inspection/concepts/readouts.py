@@ -6,11 +6,10 @@ Symbols: n samples, d features, k directions, A outputs.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 ReadOut: TypeAlias = Callable[[Float[Array, " d"]], Float[Array, "..."]]
@@ -39,8 +38,8 @@ def symmetric_kl(
 def mix_component(
     write: Float[Array, "k d"],
     read: Float[Array, "k d"],
-    a: Float[Array | np.ndarray, "n d"],
-    b: Float[Array | np.ndarray, "n d"],
+    a: Float[Any, "n d"],
+    b: Float[Any, "n d"],
 ) -> Float[Array, "n d"]:
     """Component of a along the directions, everything else of b.
 
