@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from shardsim.algorithms import update_step
 from shardsim.core import config as configs
+from shardsim.core import config_files
 from shardsim.evaluation import load
 from shardsim.storage import datasets, run_folder, weights
 from shardsim.training import (
@@ -89,12 +90,12 @@ def _run(folder: Path, flags: list[str]) -> Any:
             f"{flags[0]}: got a flag with the folder of a run; allowed: none, for its "
             "config is what it was trained by"
         )
-    return _in_program(load.load(run_folder.open_run(folder)))
+    return _in_program(load.load(folder))
 
 
 def _config(path: Path, flags: list[str]) -> Any:
     """What a config says, changed by flags."""
-    data = configs.override(configs.read_yaml(path), flags)
+    data = config_files.override(config_files.read_yaml(path), flags)
     return _in_program(load.read(data))
 
 

@@ -10,12 +10,13 @@ U units. Memory of a reading: 4 bytes x N L S (U + 2K + A + 1).
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
+from pydantic import Field
 
 from shardsim.agents.action_selection import (
     ActionSelection,
@@ -26,36 +27,28 @@ from shardsim.agents.action_selection import (
     combine,
 )
 from shardsim.agents.agent import Agent, AgentOutput
-from shardsim.core import dynamic_programming, returns
+from shardsim.core import dynamic_programming, fields, returns
 from shardsim.core.jit import jit
 from shardsim.core.types import Environment, Level, Params
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class EvaluationConfig:
-    """Which states are looked at."""
+    """In which levels, conditions and states trained arms are evaluated."""
 
-    levels: int = 32
+    levels: Annotated[int, Field(ge=2)] = 32
     """L, levels of each condition."""
-    seed: int = 1_000_003
-    """Of the battery alone; training never draws from it."""
-    conditions: dict[str, dict[str, Any]] = dataclasses.field(
-        default_factory=lambda: {"in_distribution": {}}
+    seed: fields.Seed = 1_000_003
+    """Seed of the evaluation levels; training never uses it."""
+    conditions: Annotated[dict[str, fields.EnvChanges], Field(min_length=1)] = (
+        dataclasses.field(default_factory=lambda: {"in_distribution": {}})
     )
-    """Name of a condition -> the fields of the world that differ in it. The first
-    one is the training distribution."""
+    """Conditions by name, each with the env fields that differ from training. The
+    first one is the training distribution."""
     action_selection: PolicyOnly | Lookahead | ValueOnly | None = None
-    """How agents act when they are looked at; None: as in training, a search by its
-    first step. What V wants shows where V acts: one that was but a baseline has to be
-    let act. Returns, and the goal, are of the acting of training in any case."""
-
-    def __post_init__(self) -> None:
-        if self.levels < 2:
-            raise ValueError(f"levels: got {self.levels}; allowed: at least 2")
-        if not 0 <= self.seed < 2**32:  # a key keeps no more
-            raise ValueError(f"seed: got {self.seed}; allowed: 0 to 2**32 - 1")
-        if not self.conditions:
-            raise ValueError("conditions: got none; allowed: one or more")
+    """How agents act in the evaluation; null: as in training, a search by its first
+    step. V is visible in behaviour only if it acts. Returns and the return goal always
+    use the acting of training."""
 
 
 class Condition(NamedTuple):
@@ -312,8 +305,8 @@ def return_fraction(
     return got.mean(axis=1) / (optimum if optimum > 0 else np.nan)
 
 
-def part_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N K"]:
-    """Mean share of the gates that each part has; all 0 where none is ever open.
+def gate_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N K"]:
+    """Mean share of the gates that each shard has; all 0 where none is ever open.
 
     Gates are normalised in every state, then averaged over the reachable ones that have
     any open.
@@ -324,10 +317,10 @@ def part_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N 
     return whole / np.maximum(whole.sum(axis=-1, keepdims=True), 1e-12)
 
 
-def parts_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
-    """exp(entropy of the mean gates): 1 where one part does all, K where all share; 0
+def shards_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
+    """exp(entropy of the mean gates): 1 where one shard does all, K where all share; 0
     where none is ever open."""
-    mean = part_shares(reading, condition)
+    mean = gate_shares(reading, condition)
     entropy = -np.sum(mean * np.log(np.maximum(mean, 1e-12)), axis=-1)
     return np.where(mean.any(axis=-1), np.exp(entropy), 0.0)
 

@@ -5,14 +5,22 @@ from pathlib import Path
 from typing import Any
 
 from shardsim.core import config as configs
+from shardsim.core import config_files
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import run_folder
 from shardsim.training.standalone import Training
 
 
 def load(folder: Path) -> Experiment | Training:
-    """What a run folder is a run of."""
-    return read(configs.read_yaml(folder / run_folder.CONFIG_FILE))
+    """What a run folder is a run of.
+
+    Raises:
+      RunError: there is no run, or one of another format.
+      ConfigError: its config can't be read.
+    """
+    return read(
+        config_files.read_yaml(run_folder.open_run(folder) / run_folder.CONFIG_FILE)
+    )
 
 
 def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:

@@ -6,42 +6,32 @@ It is part of the config, so it is fixed before training and copied into the run
 import dataclasses
 import inspect
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
+from pydantic import PositiveFloat
 
-from shardsim.evaluation import judge, measures, rules
-
-
-@dataclasses.dataclass(frozen=True)
-class Expected:
-    """What each view of V expects of one question."""
-
-    shard: str
-    """What "V is a bunch of gated, context-specific shards" expects."""
-    network: str
-    """What "V is a neural network" expects."""
-    unitary: str
-    """What one fixed utility expects."""
+from shardsim.core import fields
+from shardsim.evaluation import judge, measures, results, rules
+from shardsim.storage import records
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Prediction:
-    """One question with what SHARD, NN and one fixed utility (UNI) expect."""
+    """One question, what three hypotheses expect, and how the answer is judged."""
 
     question: str
-    expected: Expected
+    """The question in one sentence, for the report."""
+    expected: rules.Expected
+    """What each hypothesis expects, in words, for the report."""
     measure: measures.Measure
+    """The statistic of one seed of one arm."""
     rule: rules.Rule
-    unitary_margin: float | None = None
-    """Both arms within this of V*'s own level: that is what one utility does. None
-    where it expects what the others do, so that it can't be told from them."""
+    """How the statistics of all seeds decide between the hypotheses."""
+    unitary_margin: PositiveFloat | None = None
+    """Both arms within this distance of the statistic of V* count as one fixed utility;
+    null where it expects the same as another hypothesis."""
 
     def __post_init__(self) -> None:
-        if self.unitary_margin is not None and not self.unitary_margin > 0:
-            raise ValueError(
-                f"unitary_margin: got {self.unitary_margin}; allowed: more than 0"
-            )
         if self.unitary_margin is not None and self.rule.unitary is not None:
             raise ValueError(
                 f"unitary_margin: got {self.unitary_margin} with rule.unitary; "
@@ -70,7 +60,7 @@ def evaluate(
     predictions: dict[str, Prediction],
     evidence: measures.Evidence,
     missed: Collection[str] = (),
-) -> dict[str, Any]:
+) -> dict[str, results.PredictionResult]:
     """Measure all predictions, then judge them as one family.
 
     Args:
@@ -92,18 +82,20 @@ def evaluate(
     values = {name: dict(each.values) for name, each in measured.items()}
     judgements = judge.judge(values, asked, missed=missed)
     return {
-        name: {
-            "question": prediction.question,
-            "shard": prediction.expected.shard,
-            "network": prediction.expected.network,
-            "unitary": prediction.expected.unitary,
-            "measure": dataclasses.asdict(prediction.measure),
-            "formula": inspect.getdoc(prediction.measure.measure),
-            "rule": judge.jsonable(asked[name]),
-            "values": judge.jsonable(measured[name].values),
-            "details": judge.jsonable(measured[name].details),
-            **judge.jsonable(judgements[name]),
-        }
+        name: results.PredictionResult(
+            question=prediction.question,
+            expected=prediction.expected,
+            measure=prediction.measure,
+            metric=prediction.measure.METRIC,
+            unit=prediction.measure.UNIT,
+            formula=inspect.getdoc(prediction.measure.measure) or "",
+            rule=asked[name],
+            values={
+                row: records.numbers(x) for row, x in measured[name].values.items()
+            },
+            details=measured[name].details,
+            **vars(judgements[name]),
+        )
         for name, prediction in predictions.items()
     }
 

@@ -1,29 +1,33 @@
 """P19: how often D's best action is V's best action, and where they part."""
 
-import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from shardsim.core import fields
 from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class AgreementShift:
-    """Agreement of policy and value in one condition less that in another."""
+    """Agreement of policy and value in one condition minus that in another."""
 
+    METRIC: ClassVar[str] = (
+        "agreement of policy and value, less that in the shifted condition"
+    )
+    UNIT: ClassVar[str] = "share of states"
     kind: Literal["agreement"] = "agreement"
     condition: str = "in_distribution"
+    """The first condition."""
     shifted: str = "conflict"
-    tie: float = 0.005
-    """Actions whose Q is within this of the best count as best; a tenth of the usual
-    action gap."""
+    """The condition that is subtracted."""
+    tie: fields.Decay = 0.005
+    """Actions whose Q is within this distance of the best count as best, in units of
+    return; a tenth of a usual gap between actions."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tie < 1:
-            raise ValueError(f"tie: got {self.tie}; allowed: 0 to less than 1")
         base.check_different("shifted", self.conditions)
 
     @property
@@ -32,7 +36,7 @@ class AgreementShift:
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """P(argmax D in argmax Q_V | condition) - P(the same | shifted)."""
-        values, details = {}, {}
+        values, details = {}, []
         for arm, readings in evidence.readings.items():
             rate = {}
             for name in self.conditions:
@@ -45,9 +49,13 @@ class AgreementShift:
                     )
                 agrees = agree(reading, condition, evidence.acting.discount, self.tie)
                 rate[name] = base.masked_mean(agrees, condition.reachable)
-                details[f"{arm}: agreement, {name}"] = float(rate[name].mean())
+                details.append(
+                    base.detail(
+                        arm, f"agreement in {name}", "share of states", rate[name]
+                    )
+                )
             values[arm] = rate[self.condition] - rate[self.shifted]
-        return base.Measured(values, details)
+        return base.Measured(values, tuple(details))
 
 
 def agree(
