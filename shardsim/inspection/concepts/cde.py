@@ -74,12 +74,16 @@ def ablation_objective(
     validation.at_least("weight", weight, 0)
 
     def objective(
-        basis: Array, read_out: ReadOut, distance: Distance, a: Array, b: Array
-    ) -> Array:
+        basis: Float[Array, "k d"],
+        read_out: ReadOut,
+        distance: Distance,
+        a: Float[Any, "n d"],
+        b: Float[Any, "n d"],
+    ) -> Float[Array, ""]:
         f, distances = jax.vmap(read_out), jax.vmap(distance)
         mean = jnp.mean(controls, axis=0)[None, :]
 
-        def ablate(x: Array) -> Array:
+        def ablate(x: Float[Any, "n d"]) -> Float[Array, "n d"]:
             return x - (x - mean) @ basis.T @ basis
 
         control_loss = jnp.mean(distances(f(controls), f(ablate(controls))))

@@ -59,8 +59,8 @@ def mix_component(
 def jacobian_moment(
     read_out: ReadOut,
     distance: Distance,
-    a: Float[Array, "n d"],
-    b: Float[Array, "n d"],
+    a: Float[Any, "n d"],
+    b: Float[Any, "n d"],
 ) -> Float[Array, "d d"]:
     """Mean over samples of J' M J: sensitivity of the output to a small step.
 

@@ -138,7 +138,7 @@ def test_more_directions_than_needed_are_not_unique():
     first, second = np.asarray(result.basis)
     assert np.sum((first @ second.T) ** 2) / 3 < 0.95
     one = jax.tree.map(lambda part: part[0], result)
-    assert "some free" in one.summary()
+    assert "some are arbitrary" in one.summary()
 
 
 @pytest.mark.slow
