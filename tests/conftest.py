@@ -18,7 +18,19 @@ os.environ.setdefault(
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
+import jaxtyping
 import pytest
+
+from tests.helpers import typechecker
+
+CHECKED = (
+    "shardsim.inspection.concepts",
+    "shardsim.inspection.tails",
+    "shardsim.inspection.truth",
+    "shardsim.inspection.weights",
+)
+"""Packages and modules whose annotations beartype verifies in every call."""
+jaxtyping.install_import_hook(CHECKED, f"{typechecker.__name__}.typechecked")
 
 pytest_plugins = ["tests.helpers.tiny_run"]
 

@@ -4,11 +4,15 @@ Values can be looked at only outside of a compiled program: under `jax.jit` and
 `jax.vmap` shapes are still checked, and what is not finite is the caller's to find.
 """
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+Input: TypeAlias = jax.Array | np.ndarray
+"""An array given to a tool. Annotated[Input, "S A"] states a shape, real numbers
+understood, that the tool checks itself by `shaped`: a wrong one is a ValueError."""
 
 
 def shaped(name: str, array: Any, *sizes: int | None) -> None:
