@@ -267,6 +267,9 @@ def agreement(
     validation.between("successor", successor, 0, len(policy) - 1)
     for name, array in (("value", value), ("policy", policy), ("reward", reward)):
         validation.finite(name, array)
+    value, policy, reward, terminated = map(
+        jnp.asarray, (value, policy, reward, terminated)
+    )
     q = returns.one_step_return(reward, terminated, value[successor], discount)
     best = q >= q.max(axis=-1, keepdims=True) - tie
     top = policy >= policy.max(axis=-1, keepdims=True)

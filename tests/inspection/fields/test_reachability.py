@@ -212,7 +212,7 @@ def test_bad_input_is_named():
         reachability.path_probability(successor, broken, terminated, goal)
     with pytest.raises(ValueError, match="policy: got 1 numbers"):
         reachability.reach_probability(successor, broken, terminated, goal)
-    with pytest.raises(ValueError, match="min_return: got shape"):
+    with pytest.raises(ValueError, match="goal: got shape"):
         reachability.path_probability(successor, policy, terminated, goal[:2])
     with pytest.raises(ValueError, match="successor: got shape"):
         reachability.reach_probability(successor[:2], policy, terminated, goal)

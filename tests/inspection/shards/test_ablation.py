@@ -14,7 +14,7 @@ def test_by_hand():
     ablated = np.array([[0.0, 2.0, 11.0, 15.0], [2.0, 4.0, 10.0, 14.0]])
     found = ablation.fit(BASE, ablated, CONTEXT)
     assert found.drop.tolist() == [[0, 0.5], [2, 0]]
-    assert found.part.tolist() == [1, 0]
+    assert found.shard.tolist() == [1, 0]
     assert found.score == 1
     assert found.summary() == (
         "ablation selectivity 1.000 over 2 parts and 2 contexts, "
@@ -42,7 +42,7 @@ def test_order_of_parts_and_names_of_contexts_are_free():
 
 def test_edges():
     more = ablation.fit(BASE, BASE[None] + 1, CONTEXT)
-    assert sorted(more.part) == [-1, 0]
+    assert sorted(more.shard) == [-1, 0]
     nothing = ablation.fit(BASE, np.stack([BASE, BASE]), CONTEXT)
     assert np.isnan(nothing.score)
     alone = ablation.fit(BASE, BASE[None] + 1, np.zeros(4))

@@ -21,7 +21,7 @@ def planted(n=300, noise=0.1):
 def test_two_and_one_by_hand():
     x = jnp.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [-1.0, -2.0, 1.0]])
     found = clusters.fit(x, 2, jax.random.key(0))
-    assert found.owners.tolist() == [0, 0, 1]
+    assert found.unit_cluster.tolist() == [0, 0, 1]
     assert found.sizes.tolist() == [2, 1]
     np.testing.assert_allclose(found.explained, 1, atol=1e-5)
     assert found.summary() == (
@@ -35,7 +35,7 @@ def test_planted_groups_are_found_whatever_their_scale(x64):
     with jax.enable_x64(x64):
         x = jnp.asarray(planted(), jnp.float64 if x64 else jnp.float32)
         found = clusters.fit(x, 3, jax.random.key(0))
-    owners = np.asarray(found.owners)[:9].reshape(3, 3)
+    owners = np.asarray(found.unit_cluster)[:9].reshape(3, 3)
     assert (owners == owners[:1]).all()
     assert len(set(owners[0])) == 3
     assert found.sizes.tolist() == [3, 3, 3]
@@ -55,7 +55,7 @@ def test_noise_has_no_groups():
 def test_it_depends_on_the_key_alone():
     x = jnp.asarray(planted(noise=3.0), jnp.float32)
     one, two = (clusters.fit(x, 4, jax.random.key(3)) for _ in range(2))
-    np.testing.assert_array_equal(one.owners, two.owners)
+    np.testing.assert_array_equal(one.unit_cluster, two.unit_cluster)
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_edges():
     assert dead.sizes.tolist() == [0, 0]
     assert jnp.isnan(dead.explained)
     one = clusters.fit(x, 1, jax.random.key(0))
-    assert one.owners.tolist() == [0] * 11
+    assert one.unit_cluster.tolist() == [0] * 11
     np.testing.assert_allclose(one.explained, 0, atol=1e-5)
 
 
