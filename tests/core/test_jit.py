@@ -80,4 +80,4 @@ def test_the_level_is_that_of_the_machine(monkeypatch, backend, flags, level):
     found = jit.jit(jnp.sin)(np.float32(0.0))
     assert found == 0.0
     (how,) = seen
-    assert how == {"compiler_options": level and {jit.LEVEL: level}}
+    assert how == {"compiler_options": level and {jit.OPTIMIZATION_LEVEL: level}}

@@ -95,7 +95,7 @@ def test_a_plain_percentile_interval_would_not_cover():
     rng = np.random.default_rng(2)
     hit = []
     for x in rng.normal(size=(800, 8)):
-        low, high = np.quantile(statistics._means(x, FEW, 0), [0.025, 0.975])
+        low, high = np.quantile(statistics._resampled_means(x, FEW, 0), [0.025, 0.975])
         hit.append(low <= 0 <= high)
     assert np.mean(hit) < 0.92
 
@@ -185,9 +185,9 @@ def test_what_is_not_finite_is_refused_by_place(bad):
     x = np.array([1.0, bad, 2.0])
     with pytest.raises(ValueError, match="at 1; allowed: finite"):
         statistics.mean_interval(x)
-    with pytest.raises(ValueError, match="allowed: one number a seed"):
+    with pytest.raises(ValueError, match="allowed: one number per seed"):
         statistics.mean_test(np.zeros((2, 2)), 0.0, "less")
-    with pytest.raises(ValueError, match="allowed: that of x"):
+    with pytest.raises(ValueError, match="allowed: the shape of x"):
         statistics.paired_permutation_energy(np.zeros((2, 2)), np.zeros((3, 2)))
 
 

@@ -124,9 +124,9 @@ def test_occlusion_by_hand():
         lambda x: 10 * x[0] + x[1], jnp.ones(3), 1 - jnp.eye(3)
     )
     assert found.effect.tolist() == [10, 1, 0]
-    assert found.whole == 11
+    assert found.output == 11
     assert found.summary() == (
-        "occlusion of 3 objects: object 0 moves f most, by 10, in the median 1"
+        "occlusion of 3 objects: object 0 changes f most, by 10, in the median 1"
     )
     # two that replace one another are worth nothing apart
     either = attribution.occlusion(

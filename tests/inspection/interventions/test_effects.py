@@ -33,9 +33,9 @@ def test_ablations_by_hand():
     assert value_of(effects.zero_ablation(MODEL, X, "h")).tolist() == [0, 0, 0]
     effect = effects.zero_ablation(MODEL, X, "h", FIRST)
     assert value_of(effect).tolist() == [2, 5, 8]
-    np.testing.assert_array_equal(effect.of("out")[:, 0], [-10, -40, -90])
+    np.testing.assert_array_equal(effect.change("out")[:, 0], [-10, -40, -90])
     # moved by (10 + 40 + 90) / 6: three samples, two outputs
-    assert effect.summary() == "patched h: moved out by 23.33 on average"
+    assert effect.summary() == "patched h: changed out by 23.33 on average"
     # mean of h_0 is 14/3
     effect = effects.mean_ablation(MODEL, X, "h", FIRST)
     np.testing.assert_allclose(value_of(effect), 140 / 3 + X[:, 1], rtol=1e-6)
@@ -112,9 +112,9 @@ def test_activation_addition_by_hand():
     np.testing.assert_allclose(vector, X.mean(axis=0) - Y.mean(axis=0))
     add = functools.partial(effects.activation_addition, MODEL, X, "h")
     plus, minus = add(E0, 2.0), add(E0, -2.0)
-    np.testing.assert_allclose(plus.of("out")[:, 0], 20.0)
-    np.testing.assert_allclose(minus.of("out")[:, 0], -20.0)
-    curve = jax.vmap(lambda c: add(E0, c).of("out")[:, 0])(jnp.arange(3.0))
+    np.testing.assert_allclose(plus.change("out")[:, 0], 20.0)
+    np.testing.assert_allclose(minus.change("out")[:, 0], -20.0)
+    curve = jax.vmap(lambda c: add(E0, c).change("out")[:, 0])(jnp.arange(3.0))
     np.testing.assert_allclose(curve, np.outer(np.arange(3) * 10, np.ones(3)))
 
 
@@ -139,7 +139,7 @@ def test_the_planted_direction_moves_v_and_random_ones_do_not(key):
 
     def lost(d):
         effect = effects.direction_ablation(model, x, "h", d)
-        return float(jnp.var(effect.of("out")) / jnp.var(effect.base.outputs["out"]))
+        return float(jnp.var(effect.change("out")) / jnp.var(effect.base.outputs["out"]))
 
     assert lost(w) > 0.999
     assert (
@@ -214,8 +214,8 @@ def test_interventions_are_mapped_over_seeds_and_checkpoints(key):
     for n in range(2):
         effect = closed(jax.tree.map(lambda x, n=n: x[n], agents_))
         want = -sites.contributions(effect.base)[:, 0]
-        np.testing.assert_allclose(mapped.of("value")[n], want, atol=1e-4)
-        np.testing.assert_allclose(effect.of("value"), want, atol=1e-4)
+        np.testing.assert_allclose(mapped.change("value")[n], want, atol=1e-4)
+        np.testing.assert_allclose(effect.change("value"), want, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -272,12 +272,12 @@ def test_interventions_are_mapped_over_seeds_and_checkpoints(key):
             "vector: got 3 numbers that are not finite",
         ),
         (
-            lambda: effects.zero_ablation(MODEL, X, "h").of("g"),
+            lambda: effects.zero_ablation(MODEL, X, "h").change("g"),
             "site: got 'g'; allowed: h, out",
         ),
         (
             lambda: effects.direction_swap(MODEL, X, Y[:2], "h", E0),
-            r"source: got \[2, 3\] samples in base and source; allowed: as many",
+            r"source: got \[2, 3\] samples in base and source; allowed: the same",
         ),
         (
             lambda: effects.explained(jnp.ones(2), jnp.ones(3)),

@@ -66,7 +66,7 @@ def test_the_lateral_channel_is_found():
     assert found.r2[1, 0] > 0.999
     assert found.excess[1, 0] > 0.3
     assert found.excess[1, 0] > 5 * found.spread[1, 0]
-    assert "part 1 shows most of another, part 0" in found.summary()
+    assert "shard 1 predicts another best, shard 0" in found.summary()
 
 
 def test_independent_trunks_have_none():
@@ -92,7 +92,7 @@ def test_a_probe_by_hand():
         x, [0], 2 * x, x, train, jax.random.key(0), penalty=1.0, draws=1
     )
     assert found.r2[0, 0] == pytest.approx(0.75)
-    assert found.summary() == "self-reflection: one part has no other to predict"
+    assert found.summary() == "self-reflection: a single shard has no other to predict"
 
 
 def test_the_room_is_that_of_the_held_out_targets():
@@ -188,7 +188,7 @@ def sharded(kind):
 @pytest.mark.slow
 def test_built_in_shards_have_no_way_between_them(key):
     head, run = sharded(value.Sharded(num_shards=3))
-    owners = reflection.hidden_owners(head.unit_shard, 3)
+    owners = reflection.hidden_unit_shard(head.unit_shard, 3)
     assert owners.shape == (3, 8)
     assert (owners == jnp.arange(3)[:, None]).all()
     found = reflection.influence(
@@ -207,11 +207,11 @@ def test_a_monolith_is_split_by_clusters(key):
     _, run = sharded(value.MLP())
     units = jax.vmap(run)(Z[:200]).sites["all"][:, 1:]
     split = clusters.fit(units, 2, key)
-    owners = reflection.hidden_owners(split.owners, 1)
+    owners = reflection.hidden_unit_shard(split.unit_cluster, 1)
     assert owners.shape == (1, 8)
 
     def read(record):
-        return reflection.clustered(split.owners, 2)(
+        return reflection.cluster_contributions(split.unit_cluster, 2)(
             graph.Record({"value.units": record.sites["all"][1:]}, {}, {})
         )
 
@@ -224,7 +224,7 @@ def test_a_monolith_is_split_by_clusters(key):
 
 def test_influence_of_a_part_that_does_not_exist_warns(key):
     run = channel()
-    with pytest.warns(UserWarning, match="first of part 1: its patch changed nothing"):
+    with pytest.warns(UserWarning, match="first of shard 1: its patch changed nothing"):
         reflection.influence(
             run, Z[:5], "first", np.zeros(WIDTH, int), lambda r: r.sites["parts"], key
         )
@@ -233,7 +233,7 @@ def test_influence_of_a_part_that_does_not_exist_warns(key):
 def fit(**other):
     good = {
         "hidden": jnp.ones((6, 2)),
-        "owners": jnp.array([0, 1]),
+        "hidden_shard": jnp.array([0, 1]),
         "targets": jnp.ones((6, 2)),
         "features": jnp.ones((6, 3)),
         "train": jnp.arange(6) < 3,
@@ -246,8 +246,8 @@ def fit(**other):
     ("act", "message"),
     [
         (lambda: fit(hidden=jnp.ones(6)), r"hidden: got shape \(6,\)"),
-        (lambda: fit(owners=jnp.zeros(3)), r"owners: got shape \(3,\); allowed: \(2\)"),
-        (lambda: fit(owners=jnp.array([0, 2])), "owners: got 2; allowed: 0, 1"),
+        (lambda: fit(hidden_shard=jnp.zeros(3)), r"hidden_shard: got shape \(3,\); allowed: \(2\)"),
+        (lambda: fit(hidden_shard=jnp.array([0, 2])), "hidden_shard: got 2; allowed: 0, 1"),
         (lambda: fit(targets=jnp.ones((5, 2))), r"targets: got shape \(5, 2\)"),
         (lambda: fit(features=jnp.ones((5, 2))), r"features: got shape \(5, 2\)"),
         (lambda: fit(train=jnp.ones(5) > 0), r"train: got shape \(5,\)"),
@@ -259,8 +259,8 @@ def fit(**other):
         (lambda: fit(penalty=0.0), r"penalty: got 0.0; allowed: above 0"),
         (lambda: fit(draws=0), "draws: got 0"),
         (
-            lambda: reflection.hidden_owners(jnp.zeros(5, int), 2),
-            "rows: got 2; allowed: what divides 5 owners",
+            lambda: reflection.hidden_unit_shard(jnp.zeros(5, int), 2),
+            "rows: got 2; allowed: a divisor of 5 units",
         ),
     ],
 )

@@ -35,7 +35,7 @@ def test_the_planted_feature_by_hand():
     assert (found.absent, found.placed) == (-2, 2)
     assert found.share.tolist() == [0, 0.5, 1]
     assert (
-        "score -2 without, 2 at magnitude 4, 2 with the real thing" in found.summary()
+        "score -2 without, 2 at magnitude 4, 2 with the real object" in found.summary()
     )
 
 
@@ -89,7 +89,7 @@ def test_a_unit_is_the_nearest_to_the_cell(padding):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: retarget(~(GOAL | ~GOAL)), "mask: got nothing that is true"),
+        (lambda: retarget(~(GOAL | ~GOAL)), "mask: got no true entry"),
         (lambda: retarget(GOAL[:2]), r"mask: got shape \(2,\)"),
         (lambda: retarget(GOAL, (jnp.nan,)), "magnitudes: got 1 numbers"),
         (

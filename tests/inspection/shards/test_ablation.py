@@ -17,8 +17,8 @@ def test_by_hand():
     assert found.shard.tolist() == [1, 0]
     assert found.score == 1
     assert found.summary() == (
-        "ablation selectivity 1.000 over 2 parts and 2 contexts, "
-        "paired with parts [1, 0]"
+        "ablation selectivity 1.000 over 2 shards and 2 contexts, "
+        "paired with shards [1, 0]"
     )
     # pairs drop by 2 and .5, the others by 1 and .5: (1.25 - .75) / 1.25
     ablated = np.array([[1.0, 3.0, 11.0, 15.0], [2.0, 4.0, 11.0, 15.0]])
@@ -56,7 +56,7 @@ def test_edges():
     ("act", "message"),
     [
         (lambda: ablation.fit(BASE, BASE, CONTEXT), r"ablated: got shape \(4,\)"),
-        (lambda: ablation.fit(BASE, BASE[None], [0]), r"context: got shape \(1,\)"),
+        (lambda: ablation.fit(BASE, BASE[None], CONTEXT[:1]), r"context: got shape \(1,\)"),
         (lambda: ablation.fit(BASE[None], BASE, CONTEXT), "base: got shape"),
         (
             lambda: ablation.fit(BASE, BASE[None] * np.nan, CONTEXT),

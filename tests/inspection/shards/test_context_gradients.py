@@ -43,9 +43,9 @@ def test_rank_alone_cannot_tell_shards_from_modulation():
     assert gate.bimodality > 0.95
     assert mixture.bimodality < 0.45
     assert free.bimodality < 0.05
-    assert float(gate.same + gate.apart) > 0.95
-    assert float(mixture.same + mixture.apart) < 0.2
-    assert gate.same == pytest.approx(19 / 59, abs=0.01)
+    assert float(gate.parallel + gate.orthogonal) > 0.95
+    assert float(mixture.parallel + mixture.orthogonal) < 0.2
+    assert gate.parallel == pytest.approx(19 / 59, abs=0.01)
 
 
 @pytest.mark.slow
@@ -58,8 +58,8 @@ def test_by_hand():
     assert got.rank == pytest.approx(1.8)
     assert got.unit_rank == pytest.approx(9 / 5)
     assert got.cosines.tolist() == [1, 0, 0]
-    assert got.same == pytest.approx(1 / 3)
-    assert got.apart == pytest.approx(2 / 3)
+    assert got.parallel == pytest.approx(1 / 3)
+    assert got.orthogonal == pytest.approx(2 / 3)
     assert got.bimodality == pytest.approx(1)
     # halves: e1, e1, 3 e2 and e1, e1, e2
     assert got.noise == pytest.approx(1 / 6)
@@ -134,7 +134,7 @@ def test_lines_and_planes_part_at_mixtures(key):
     for got in (gate, mixture):
         assert (got.gap >= -1e-5).all()
         assert (np.diff(got.lines) <= 1e-5).all()
-    owner = np.asarray(gate.owner[2]).reshape(-1, 3)
+    owner = np.asarray(gate.row_atom[2]).reshape(-1, 3)
     assert (owner == owner[:1]).all()
     assert len(set(owner[0])) == 3
     assert "3 atoms lose 0.000, 3 dimensions 0.000" in gate.summary()
@@ -157,7 +157,7 @@ def test_bad_input_is_named(key):
         context_gradients.fit(rows, labels[:3], 2)
     with pytest.raises(ValueError, match="gradients: got 8 numbers"):
         context_gradients.fit(rows * np.nan, labels, 2)
-    with pytest.raises(ValueError, match="number: got 1"):
+    with pytest.raises(ValueError, match="num_contexts: got 1"):
         context_gradients.fit(rows, labels, 1)
     with pytest.raises(ValueError, match="contexts: got numbers from 1 to 2"):
         context_gradients.fit(rows, labels + 1, 2)

@@ -53,11 +53,11 @@ def planted(seed=0, states=200):
 @pytest.mark.slow
 def test_contributions_of_every_head_add_up(kind, key):
     out = random_head(kind, key)
-    found = contributions.contributions(out.value, out.gates, out.parts)
+    found = contributions.contributions(out.value, out.gates, out.shard_values)
     assert found.adds_up
     assert "add up to V" in found.summary()
     kept = contributions.switch_off(
-        out.gates, out.parts, jnp.ones(out.gates.shape[1], bool)
+        out.gates, out.shard_values, jnp.ones(out.gates.shape[1], bool)
     )
     np.testing.assert_allclose(kept.value, out.value, atol=1e-5)
 
@@ -227,7 +227,7 @@ def test_removals_add_up_and_nothing_else_moves(key):
     out = random_head(value.Sharded(num_shards=3), key)
     lost = 0
     for k in range(3):
-        off = contributions.switch_off(out.gates, out.parts, jnp.arange(3) != k)
+        off = contributions.switch_off(out.gates, out.shard_values, jnp.arange(3) != k)
         lost = lost + (out.value - off.value)
         np.testing.assert_array_equal(off.gates[:, k], 0)
         others = jnp.asarray([j for j in range(3) if j != k])
@@ -235,8 +235,8 @@ def test_removals_add_up_and_nothing_else_moves(key):
     np.testing.assert_allclose(lost, out.value, atol=1e-5)
     # clamped to where it stood, a constant gate changes nothing: the control
     flat = jnp.full_like(out.gates, 0.5)
-    same = contributions.clamp(flat, out.parts, 1, 0.5)
-    np.testing.assert_array_equal(same.value, (flat * out.parts).sum(axis=-1))
+    same = contributions.clamp(flat, out.shard_values, 1, 0.5)
+    np.testing.assert_array_equal(same.value, (flat * out.shard_values).sum(axis=-1))
 
 
 @pytest.mark.parametrize("states", [2, 3, 17])
@@ -277,9 +277,9 @@ def test_all_runs_compiled_over_seeds_in_both_precisions(key):
 def test_bad_input_is_named():
     gates, parts = planted(states=5)
     broken = parts.at[1, 1].set(jnp.nan)
-    with pytest.raises(ValueError, match=r"num_groups: got 1 numbers.*\(1, 1\)"):
+    with pytest.raises(ValueError, match=r"shard_values: got 1 numbers.*\(1, 1\)"):
         contributions.usage(gates, broken)
-    with pytest.raises(ValueError, match="num_groups: got shape"):
+    with pytest.raises(ValueError, match="shard_values: got shape"):
         contributions.usage(gates, parts[:2])
     with pytest.raises(ValueError, match="value: got shape"):
         contributions.contributions(jnp.zeros(3), gates, parts)

@@ -34,7 +34,7 @@ def fitted():
 def test_three_planted_gates_are_found(fitted):
     got = fitted["planted"]
     assert got.knee == 3
-    assert got.found
+    assert got.recovered
     assert got.shards.best[2] > got.shards.best[0] + 0.2
     assert got.shards.best[2] > got.network.best[2] + 0.02
     assert got.stability[2] > 0.95
@@ -46,7 +46,7 @@ def test_three_planted_gates_are_found(fitted):
 def test_smooth_modulation_is_not_taken_for_shards(fitted):
     """The control: shards fit it, no better than others and not the same ones twice."""
     got = fitted["smooth"]
-    assert not got.found
+    assert not got.recovered
     assert got.stability[2] < fitted["planted"].stability[2] - 0.1
     assert got.gate_entropy[2] > fitted["planted"].gate_entropy[2] + 0.2
     assert got.summary().startswith("shards not recovered")
@@ -55,7 +55,7 @@ def test_smooth_modulation_is_not_taken_for_shards(fitted):
 def test_the_parts_add_up_and_controls_are_no_smaller(fitted):
     got = fitted["planted"]
     np.testing.assert_allclose(
-        got.value, (got.gates * got.parts).sum(-1), rtol=1e-4, atol=1e-3
+        got.value, (got.gates * got.shard_values).sum(-1), rtol=1e-4, atol=1e-3
     )
     np.testing.assert_allclose(got.gates.sum(-1), 1, atol=1e-4)
     for size, count in enumerate(COUNTS):
@@ -90,7 +90,7 @@ def test_what_a_smaller_model_lacks_never_comes_back(head, key):
     y = (y - y.mean()) / y.std()
     graph, states = distillation.fit(key, sizes, x, y, 2, 20, 32, 0.1)
     if isinstance(head, value.Sharded):
-        gates = distillation.ask(graph, states, x[:50])[1].reshape(2, 2, 50, 3)
+        gates = distillation.predict_all(graph, states, x[:50])[1].reshape(2, 2, 50, 3)
         assert not gates[0, :, :, 1:].any()
         assert gates[1].all()
         return
@@ -107,14 +107,14 @@ def test_what_a_smaller_model_lacks_never_comes_back(head, key):
 def test_competition_by_hand():
     """One part: half the squared error. Two: the better one is what counts."""
     y, sd = jnp.float32([1.0]), jnp.float32(0.1)
-    one = distillation.apart(jnp.float32([[1]]), jnp.float32([[3]]), y, sd)
+    one = distillation.mixture_loss(jnp.float32([[1]]), jnp.float32([[3]]), y, sd)
     assert one == pytest.approx(2.0)
     gates, parts = jnp.float32([[0.5, 0.5]]), jnp.float32([[1, 9]])
-    two = distillation.apart(gates, parts, y, sd)
+    two = distillation.mixture_loss(gates, parts, y, sd)
     assert two == pytest.approx(0.01 * np.log(2), rel=1e-4)
-    shut = distillation.apart(jnp.float32([[1, 0]]), jnp.float32([[3, 1]]), y, sd)
+    shut = distillation.mixture_loss(jnp.float32([[1, 0]]), jnp.float32([[3, 1]]), y, sd)
     assert shut == pytest.approx(2.0)
-    slope = jax.grad(distillation.apart)(jnp.float32([[1, 0]]), parts, y, sd)
+    slope = jax.grad(distillation.mixture_loss)(jnp.float32([[1, 0]]), parts, y, sd)
     assert jnp.isfinite(slope).all()
 
 

@@ -102,7 +102,7 @@ def _distilled(
     graph, states = jit.jit(learnt)(
         jax.random.key(0), jnp.asarray(rows[0]), jnp.asarray(targets)
     )
-    said = distillation.ask(graph, states, jnp.asarray(np.concatenate(rows)))
+    said = distillation.predict_all(graph, states, jnp.asarray(np.concatenate(rows)))
     value, gates, parts = map(np.asarray, said)
     return int(sizes.parameters[0]), value, gates, parts
 
