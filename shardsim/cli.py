@@ -193,24 +193,23 @@ def _finish_training(found: Any, folder: Path) -> int:
     from shardsim.training import standalone
 
     with run_folder.lock(folder), tables.bar(found) as moved:
-        arms = standalone.run(found, folder, moved)
-    for name, arm in arms.items():
+        result = standalone.run(found, folder, moved)
+    for name, arm in result.arms.items():
         print(standalone.describe_arm(found.train, name, arm))
     print(folder)
     return 0
 
 
 def _finish(found: Any, folder: Path) -> int:
-    from shardsim.commands import run as results
-    from shardsim.commands import tables
+    from shardsim.commands import run, tables
     from shardsim.storage import run_folder
 
     for arm in found.sized_arms():
-        print(f"{arm.name}: {results.parameters(found, arm):,} parameters of V")
+        print(f"{arm.name}: {run.parameters(found, arm):,} parameters of V")
     with run_folder.lock(folder), tables.bar(found) as moved:
-        out = results.run(found, folder, moved)
-    print(tables.table(out))
-    print(f"\n{out['answer']}\n{folder / 'report.html'}")
+        result = run.run(found, folder, moved)
+    print(tables.table(result))
+    print(f"\n{result.answer}\n{folder / 'report.html'}")
     return 0
 
 
@@ -253,12 +252,7 @@ def _report(known: argparse.Namespace, flags: Sequence[str]) -> int:
     from shardsim.reports.verdicts import report
     from shardsim.storage import run_folder
 
-    folder = run_folder.open_run(known.run)
-    results = folder / "results.json"
-    if results.is_file() and "answer" not in run_folder.read_json(results):
-        told = "trained and not judged; allowed: a run of `shardsim run`"
-        raise run_folder.RunError(f"{folder}: {told}")
-    print(report.write(folder))
+    print(report.write(run_folder.open_run(known.run)))
     return 0
 
 

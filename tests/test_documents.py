@@ -1,4 +1,4 @@
-"""The README keeps its word: commands run, files exist, the table is current."""
+"""README and docs keep their word: commands run, files exist, tables are current."""
 
 import importlib.util
 import os
@@ -13,28 +13,28 @@ import pytest
 from shardsim import cli
 from shardsim.core import config
 from shardsim.evaluation import experiment
+from tests.helpers import documents
 from tests.helpers.whole_trainings import answers
 
-ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+ROOT, README = documents.ROOT, documents.README
 pytestmark = pytest.mark.skipif(
-    not README.is_file(), reason="no README beside the tests"
+    not documents.there(README), reason="no README beside the tests"
 )
-TEXT = README.read_text() if README.is_file() else ""
-COMMANDS = [
-    line
-    for block in re.findall(r"```sh\n(.*?)```", TEXT, re.S)
-    for line in block.strip().splitlines()
-]
+VERDICTS = documents.read(documents.RESULTS)
+COMMANDS = documents.commands(README)
 RUNS = {
     folder: stem
-    for line in COMMANDS
+    for line in documents.first_commands()
     for stem, folder in re.findall(
         r"experiments/(\w+)\.(?:yaml|py) --out runs/(\w+)", line
     )
 }
-"""Experiments of its commands, by the run folder that they write."""
+"""Experiments of the first pages' commands, by the run folder that they write."""
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "experiments").glob("*.yaml"))
+
+
+def named(path):
+    return str(path.relative_to(ROOT))
 
 
 def test_two_commands_do_all_the_set_up():
@@ -61,50 +61,96 @@ def test_ci_calls_the_readme_s_test_command():
     assert len([line for line in COMMANDS if wanted.match(line)]) == 1
 
 
+def test_the_readme_is_short():
+    assert len(README.read_text().splitlines()) <= 150
+
+
+def called(line):
+    """The words of a command of shardsim, else none.
+
+    The command that sets everything up ends with one; a script and its config are one
+    call, which tests/experiments shows.
+    """
+    words = shlex.split(line.rpartition("&&")[2])
+    if words[:1] == ["python"] and words[1].startswith("experiments/"):
+        words = ["shardsim", "run", words[1].replace(".py", ".yaml"), *words[2:]]
+    return words[1:] if Path(words[0]).name == "shardsim" else []
+
+
+def test_the_first_pages_show_every_command():
+    shown = {words[0] for line in documents.first_commands() if (words := called(line))}
+    assert shown == {
+        *("run", "train", "collect", "config", "resume", "compare", "report"),
+        *("inspect", "list", "show", "play"),
+    }
+    assert len(documents.first_commands()) >= 20
+    assert len(RUNS) >= 3
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_command_runs(small, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", documents.FIRST, ids=named)
+def test_every_command_runs(page, small, tmp_path, monkeypatch, capsys):
     """In the order of the page, made small, in a folder of its own."""
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)
-    seen = 0
-    for line in COMMANDS:
-        words = shlex.split(line)
-        if words[:1] == ["python"] and words[1].startswith("experiments/"):
-            # script and config are one call: tests/experiments shows it
-            words = ["shardsim", "run", words[1].replace(".py", ".yaml"), *words[2:]]
-        if words[0] != "shardsim" or words[1] == "play":
-            continue  # playing needs a terminal: tests/shardsim/test_play.py has one
-        if words[1] == "train":
+    made = []
+    for line in documents.commands(page):
+        words = called(line)
+        if not words or words[0] == "play":
+            continue  # playing needs a terminal: tests/commands/test_play.py has one
+        if words[0] == "train":
             if "minigrid" in line and importlib.util.find_spec("minigrid") is None:
                 continue
-            phases = config.read_yaml(Path(words[2]))["train"]["phases"]
+            phases = config.read_yaml(Path(words[1]))["train"]["phases"]
             words += [f"--train.phases.{n}.updates=2" for n in range(len(phases))]
-        if words[1] == "inspect":
+        if words[0] == "inspect":
             words += ["--quick"]  # the whole page: tests/test_walkthrough.py
-        if words[1] in ("train", "collect"):
+        if words[0] in ("train", "collect"):
             words += ["--train.num-seeds=2"]
-        if "--train.devices" in words:  # has to be told before JAX begins
-            command = [sys.executable, "-m", "shardsim.cli", *words[1:]]
+        if "--train.devices" in words:  # has to be known before JAX begins
+            command = [sys.executable, "-m", "shardsim.cli", *words]
             env = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
             assert subprocess.run(command, env=env).returncode == 0, line
             continue
-        if words[1] == "run":
+        if words[0] == "run":
             words += [
                 *small,
                 "--agent.encoder.widths=[16]",
-                "--agent.value_params=2048",
+                "--agent.value-params=2048",
             ]
-        assert cli.main(words[1:]) == 0, line
-        seen += 1
-    assert seen >= 7
-    assert len(RUNS) >= 3
-    for name, stem in RUNS.items():
-        folder = tmp_path / "runs" / name
+            stem = Path(words[1]).stem
+            out = (
+                words[words.index("--out") + 1] if "--out" in words else f"runs/{stem}"
+            )
+            made.append((stem, tmp_path / out))
+        assert cli.main(words) == 0, line
+    assert made
+    for stem, folder in made:
         assert (folder / "report.html").is_file()
         data = config.read_yaml(ROOT / "experiments" / f"{stem}.yaml")
         answers(folder, config.build(experiment.Experiment, data))
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    "page", sorted((documents.DOCS / "results").glob("*.md")), ids=named
+)
+def test_commands_of_results_are_configs_that_can_be_run(page, monkeypatch, capsys):
+    """All of them resolve; each experiment is run small by tests/experiments."""
+    monkeypatch.chdir(ROOT)
+    lines = documents.commands(page)
+    assert lines
+    for line in lines:
+        program, command, *words = shlex.split(line)
+        assert (program, command) == ("shardsim", "run")
+        assert cli.main(["config", *words]) == 0, line
+    capsys.readouterr()
+
+
+def row(text, prediction):
+    (found,) = re.findall(rf"^\| {prediction} .*$", text, re.M)
+    return [cell.strip() for cell in found.strip("|").split("|")]
 
 
 def test_the_table_of_verdicts_has_a_row_for_each_prediction():
@@ -113,32 +159,53 @@ def test_the_table_of_verdicts_has_a_row_for_each_prediction():
             experiment.Experiment,
             config.read_yaml(ROOT / "experiments" / f"{name}.yaml"),
         )
-        for prediction in found.predictions:
-            assert re.search(rf"^\| {prediction} ", TEXT, re.M), prediction
-    assert "shardsim run experiments/quickstart.yaml" in TEXT
+        assert f"shardsim run experiments/{name}.yaml" in VERDICTS
+        for prediction, entry in found.predictions.items():
+            margin = row(VERDICTS, prediction)[2].partition(",")[0]
+            assert float(margin) == entry.rule.margin
 
 
-def test_files_that_it_names_exist():
-    for name in re.findall(r"\]\(([\w./-]+)\)", TEXT):
-        assert (ROOT / name).exists(), name
-    for name in re.findall(r"`((?:shardsim|envs|experiments|tests)/[\w./]+)`", TEXT):
-        if "NAME" not in name:
-            assert (ROOT / name).exists(), name
+def test_the_readme_says_what_the_table_of_verdicts_says():
+    rows = re.findall(r"^\| (P\d+[a-z]?) .*$", README.read_text(), re.M)
+    assert 4 <= len(rows) <= 8
+    for prediction in rows:
+        short, whole = row(README.read_text(), prediction), row(VERDICTS, prediction)
+        effect, _, verdict = whole[5].rpartition(", ")
+        assert short[2] == effect
+        assert short[3].replace("*", "") == verdict
+        assert short[4] == whole[6]
 
 
-def test_the_lab_notes_and_the_readme_tell_the_same_verdicts():
+def test_links_and_paths_lead_somewhere():
+    for page in documents.pages():
+        text = page.read_text()
+        for name in re.findall(r"\]\(([\w./-]+)(?:#[\w-]+)?\)", text):
+            path = (page.parent / name).resolve()
+            assert path in documents.GENERATED or path.exists(), f"{page}: {name}"
+        folders = "shardsim|envs|experiments|tests|docs|benchmarks"
+        for name in re.findall(rf"`((?:{folders})/[\w./]+)`", text):
+            if not re.search("NAME|TOPIC|ARM", name):
+                assert (ROOT / name).exists(), f"{page}: {name}"
+
+
+def test_the_lab_notes_and_the_table_give_the_same_verdicts():
     for name in EXPERIMENTS:
         note = (ROOT / "experiments" / f"{name}.py").read_text()
         seen = note.partition("Seen:")[2].partition('"""')[0]
-        told = dict(
+        verdicts = dict(
             re.findall(
                 r"(P\d+[a-z]?|VE): (no difference|[a-z]+)", " ".join(seen.split())
             )
         )
-        assert told
-        for prediction, verdict in told.items():
-            (row,) = re.findall(rf"^\| {prediction} .*$", TEXT, re.M)
-            assert f"| {verdict} |" in row
+        assert verdicts
+        for prediction, verdict in verdicts.items():
+            assert verdict == row(VERDICTS, prediction)[4]
+
+
+def test_the_list_of_predictions_is_whole():
+    text = documents.read(documents.DOCS / "predictions.md")
+    for number in range(1, 26):
+        assert len(row(text, f"P{number}")) == 7
 
 
 def test_constraints_hold_no_address():

@@ -13,7 +13,7 @@ import shardsim_envs
 from shardsim import cli
 
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "envs" / "README.md"
+PAGE = ROOT / "docs" / "worlds.md"
 pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="no page beside the tests")
 TEXT = PAGE.read_text() if PAGE.is_file() else ""
 WORLDS = {world.__name__: world for world in typing.get_args(shardsim_envs.World)}
@@ -26,10 +26,10 @@ def test_every_world_has_its_row_and_its_picture():
         world = WORLDS[name]()
         known = f"{world.num_states:,} states"
         assert states == (f"no: {world.unlisted}" if world.unlisted else known)
-        path = f"pictures/{env.kind}.png"
+        path = f"figures/worlds/{world.kind}.png"
         assert f"![{name}]({path})" in TEXT
         assert (PAGE.parent / path).is_file()
-    for link in re.findall(r"\]\(([\w./]+)\)", TEXT):
+    for link in re.findall(r"\]\(([\w./-]+)\)", TEXT):
         assert (PAGE.parent / link).exists(), link
 
 

@@ -8,21 +8,20 @@ were made by hand.
 """
 
 import argparse
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from shardsim.evaluation import results
 from shardsim.reports.verdicts import figures, sections
 from shardsim.storage import run_folder
 
 
-def title(folder: Path, results: Mapping[str, Any]) -> str:
+def title(folder: Path, result: results.RunResult) -> str:
     """The folder, the seeds, and in what the heads that are judged are unusual."""
-    rules = [entry["rule"] for entry in results["predictions"].values()]
-    arms = dict.fromkeys(rule["contrast"]["arm"] for rule in rules)
-    heads = (sections.unusual(results["arms"][arm]["head"]) for arm in arms)
+    rules = [entry.rule for entry in result.predictions.values()]
+    arms = dict.fromkeys(rule.contrast.arm for rule in rules)
+    heads = (sections.unusual(result.arms[arm].head) for arm in arms)
     other = ", ".join(dict.fromkeys(name for head in heads for name in head))
-    told = f"{folder.name}, {results['seeds']} seeds"
+    told = f"{folder.name}, {result.num_seeds} seeds"
     return f"{told} ({other})" if other else told
 
 
@@ -34,12 +33,12 @@ def main() -> None:
     panels = {}
     for folder in asked.runs:
         try:
-            results = run_folder.read_json(folder / "results.json")
+            result = results.read_run(run_folder.open_run(folder))
         except run_folder.RunError as error:
             parser.error(str(error))
-        if not results.get("predictions"):
+        if not result.predictions:
             parser.error(f"{folder}: nothing was asked; allowed: runs of predictions")
-        panels[title(folder, results)] = results["predictions"]
+        panels[title(folder, result)] = result.predictions
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     columns = 1 if len(panels) < 3 else 2
     run_folder.write_text(asked.out, figures.forest(panels, columns))

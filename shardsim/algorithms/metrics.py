@@ -61,7 +61,7 @@ def rates(metrics: Metrics, updates: int, steps: int) -> dict[str, list[Any]]:
         name: _told(total / (steps if name in COUNTED else updates))
         for name, total in named.items()
     }
-    found["reward per episode"] = [
+    found["reward_per_episode"] = [
         float(reward / ended) if ended else None
         for reward, ended in zip(named["reward"], named["episodes"], strict=True)
     ]

@@ -44,7 +44,7 @@ def loss(
 ) -> Loss:
     """The sum of all losses, each scaled on its way into each part by the table.
 
-    The gradient that loss L sends into part p is table[L][p] dL/dp, exactly.
+    The gradient that loss L sends into part p is `table[L][p]` dL/dp, exactly.
     """
     table = terms.table
     agent = agents.in_type(agent, terms.precision)

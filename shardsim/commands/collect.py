@@ -89,7 +89,7 @@ def _run(folder: Path, flags: list[str]) -> Any:
             f"{flags[0]}: got a flag with the folder of a run; allowed: none, for its "
             "config is what it was trained by"
         )
-    return _in_program(load.load(run_folder.open_run(folder)))
+    return _in_program(load.load(folder))
 
 
 def _config(path: Path, flags: list[str]) -> Any:

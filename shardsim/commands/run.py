@@ -5,7 +5,6 @@ The only place where worlds, training and comparison meet. Symbols: N seeds.
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,17 +17,20 @@ from shardsim.evaluation import (
     measures,
     phase_readings,
     prediction,
+    results,
     summary,
 )
 from shardsim.evaluation.experiment import Experiment, OmnibusConfig
+from shardsim.evaluation.measures import value_error
 from shardsim.reports.verdicts import maps, report
-from shardsim.storage import run_folder
-from shardsim.training import arms, loop, phases, schedule
+from shardsim.storage import records
+from shardsim.training import arms, loop, metric_records, phases, schedule
+from shardsim.training.results import Timing
 
 
 def run(
     experiment: Experiment, folder: Path, progress: loop.Progress
-) -> dict[str, Any]:
+) -> results.RunResult:
     """Train, read, judge and report into a run folder that has been created.
 
     Returns:
@@ -51,44 +53,44 @@ def run(
         experiment.train,
         arms,
         folder,
-        _noted(experiment, conditions),
+        _snapshot_line(experiment, conditions),
         progress,
         schedule.kept(experiment.train, experiment.env),
     )
     populations = loop.run(job)
     trained = time.perf_counter()
-    results = judge_arms(experiment, populations, conditions, folder)
-    summary.metrics_to_arrays(folder)
-    run_folder.write_json(folder / "results.json", results)
+    result = judge_arms(experiment, populations, conditions, folder)
+    metric_records.write_arrays(folder)
+    records.write(folder / results.FILE, result)
     report.write(folder)
-    done = time.perf_counter()
-    timing = {"train": trained - began, "judge and report": done - trained}
-    run_folder.write_json(folder / "timing.json", timing)
-    return results
+    timing = Timing(trained - began, time.perf_counter() - trained)
+    records.write(folder / "timing.json", timing)
+    return result
 
 
-def _noted(
+def _snapshot_line(
     experiment: Experiment, conditions: dict[str, battery.Condition]
 ) -> loop.SnapshotHook:
     """What is measured of every snapshot, in the first condition."""
     name = next(iter(conditions))
-    measure, how = measures.ValueAccuracy(condition=name), experiment.training_acting
 
-    def note(arm: str, update: int, population: agents.Agent) -> dict[str, Any]:
-        del update
+    def line(
+        arm: str, update: int, population: agents.Agent
+    ) -> metric_records.SnapshotMetrics:
         reading = battery.read(experiment.env, population, conditions[name])
-        evidence = measures.Evidence(
-            experiment.env, conditions, {arm: {name: reading}}, how
+        condition, acts = conditions[name], experiment.training_acting
+        fraction = battery.return_fraction(reading, condition, acts)
+        error = value_error.relative_error(reading.value, condition)
+        used = battery.shards_in_use(reading, condition)
+        return metric_records.SnapshotMetrics(
+            arm=arm,
+            update=update,
+            return_fraction=records.numbers(fraction),
+            value_error=records.numbers(error),
+            shards_in_use=records.numbers(used),
         )
-        fraction = battery.return_fraction(reading, conditions[name], how)
-        numbers = {
-            "return fraction": fraction,
-            "value error": measure.measure(evidence).values[arm],
-            "parts in use": battery.parts_in_use(reading, conditions[name]),
-        }
-        return {what: judge.jsonable(numbers[what]) for what in summary.CURVES}
 
-    return note
+    return line
 
 
 def judge_arms(
@@ -96,7 +98,7 @@ def judge_arms(
     populations: dict[str, agents.Agent],
     conditions: dict[str, battery.Condition],
     folder: Path,
-) -> dict[str, Any]:
+) -> results.RunResult:
     """Read every arm on the battery and judge the predictions."""
     env, how = experiment.env, experiment.evaluation_acting
     readings = {
@@ -111,67 +113,72 @@ def judge_arms(
     evidence = measures.Evidence(env, conditions, readings, how, staged)
     first, asked = next(iter(conditions)), experiment.min_return_phase
     raised = readings if asked is None else staged[asked]
+    gaps = {
+        arm: records.number(
+            battery.action_gap(conditions[first], by[first].value, how.discount)
+        )
+        for arm, by in readings.items()
+    }
     arms = {
-        arm.name: _about(experiment, arm, raised[arm.name][first], evidence)
+        arm.name: _arm(
+            experiment, arm, raised[arm.name][first], evidence, gaps[arm.name]
+        )
         for arm in experiment.sized_arms()
     }
-    missed = {n for n, a in arms.items() if a["trained"] and not a["reached goal"]}
+    missed = {n for n, a in arms.items() if a.trained and not a.reached_min_return}
     predictions = prediction.evaluate(experiment.predictions, evidence, missed)
     shown = tuple(dict.fromkeys((first, *experiment.omnibus.conditions)))
-    maps.save(folder, evidence, shown)
-    results: dict[str, Any] = {
-        "name": experiment.name,
-        "question": experiment.question,
-        "digest": configs.digest(experiment),
-        "world": configs.to_dict(experiment.env),
-        "seeds": experiment.train.num_seeds,
-        "data": experiment.train.data,
-        "goal": experiment.min_return,
-        "goal after": asked,
-        "phases": schedule.ends(experiment.train),
-        "arms": arms,
-        "acting": {
-            "training": experiment.training_acting.describe(),
-            "looked at": how.describe(),
-        },
-        "action gap": {
-            "temperature": how.temperature if np.isfinite(how.temperature) else None,
-            **{
-                arm: judge.jsonable(
-                    battery.action_gap(conditions[first], by[first].value, how.discount)
-                )
-                for arm, by in readings.items()
-            },
-        },
-        "predictions": predictions,
-        "omnibus": _omnibus(experiment.omnibus, evidence),
-        "curves": summary.curves(folder, experiment.arms),
-    }
-    results["controls stand"] = all(p["stands"] for p in predictions.values())
-    results["answer"] = summary.answer(results)
-    return judge.jsonable(results)
+    maps.write(folder, maps.draw(evidence, shown))
+    return results.RunResult(
+        name=experiment.name,
+        question=experiment.question,
+        answer=summary.answer(predictions),
+        digest=configs.digest(experiment),
+        env=experiment.env,
+        num_seeds=experiment.train.num_seeds,
+        data=experiment.train.data,
+        min_return=experiment.min_return,
+        min_return_phase=asked,
+        phase_ends=schedule.ends(experiment.train),
+        acting=results.ActingResult(
+            training=experiment.training_acting.describe(),
+            evaluation=how.describe(),
+            temperature=records.number(how.temperature),
+            exact_action_gap=gaps[measures.EXACT],
+        ),
+        arms=arms,
+        predictions=predictions,
+        all_valid=all(entry.is_valid for entry in predictions.values()),
+        omnibus=_omnibus(experiment.omnibus, evidence),
+        curves=summary.curves(folder, experiment.arms),
+    )
 
 
-def _about(
+def _arm(
     experiment: Experiment,
     arm: arms.Arm,
     reading: battery.Reading,
     evidence: measures.Evidence,
-) -> dict[str, Any]:
+    action_gap: records.Number,
+) -> results.ArmResult:
     condition = next(iter(evidence.conditions.values()))
     fraction = battery.return_fraction(reading, condition, experiment.training_acting)
-    looked_at = battery.return_fraction(reading, condition, evidence.acting)
-    return {
-        "head": configs.to_dict(arm.head),
-        "trained": arm.trained,
-        "width": arm.width,
-        "parameters of V": parameters(experiment, arm),
-        "return fraction": fraction,
-        "mean return fraction": float(fraction.mean()),
-        "mean return fraction looked at": float(looked_at.mean()),
-        "parts in use": float(battery.parts_in_use(reading, condition).mean()),
-        "reached goal": bool(fraction.mean() >= experiment.min_return),
-    }
+    evaluated = battery.return_fraction(reading, condition, evidence.acting)
+    error = value_error.relative_error(reading.value, condition)
+    return results.ArmResult(
+        head=arm.head,
+        trained=arm.trained,
+        width=arm.width,
+        value_params=parameters(experiment, arm),
+        return_fraction=records.numbers(fraction),
+        mean_return_fraction=records.number(fraction.mean()),
+        mean_evaluation_return_fraction=records.number(evaluated.mean()),
+        value_error=records.numbers(error),
+        mean_value_error=records.number(error.mean()),
+        shards_in_use=records.number(battery.shards_in_use(reading, condition).mean()),
+        action_gap=action_gap,
+        reached_min_return=bool(fraction.mean() >= experiment.min_return),
+    )
 
 
 def parameters(experiment: Experiment, arm: arms.Arm) -> int:
@@ -181,10 +188,12 @@ def parameters(experiment: Experiment, arm: arms.Arm) -> int:
     return value.count_parameters(arm.head, features, contexts, arm.width)
 
 
-def _omnibus(config: OmnibusConfig, evidence: measures.Evidence) -> dict[str, Any]:
+def _omnibus(
+    config: OmnibusConfig, evidence: measures.Evidence
+) -> results.OmnibusResult:
     """Energy distance of V, and of the policy, over the reachable battery states."""
-    out: dict[str, Any] = {}
-    for kind in ("value", "policy"):
+
+    def tests(kind: str) -> tuple[results.EnergyResult, ...]:
         features = {
             arm: np.concatenate(
                 [_features(kind, by[c], evidence, c) for c in config.conditions], axis=1
@@ -192,9 +201,9 @@ def _omnibus(config: OmnibusConfig, evidence: measures.Evidence) -> dict[str, An
             for arm, by in evidence.readings.items()
             if arm != measures.EXACT
         }
-        pairs = (config.contrast, *config.references)
-        out[kind] = judge.jsonable(judge.omnibus(features, pairs))
-    return out
+        return judge.omnibus(features, (config.contrast, *config.references))
+
+    return results.OmnibusResult(value=tests("value"), policy=tests("policy"))
 
 
 def _features(

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import rich.box
 import rich.console
@@ -13,10 +12,12 @@ import rich.progress
 import rich.table
 
 from shardsim.core import config
+from shardsim.evaluation import results
 from shardsim.evaluation.experiment import Experiment
 from shardsim.reports.verdicts import html, sections
 from shardsim.storage import run_folder
-from shardsim.training import arms, loop, schedule
+from shardsim.training import arms, loop, metric_records, schedule
+from shardsim.training.results import TrainedArm
 from shardsim.training.standalone import Training, mean_of
 
 
@@ -41,62 +42,65 @@ def bar(experiment: Experiment | Training) -> Iterator[loop.Progress]:
     ) as shown:
         task = shown.add_task("", total=total, note="compiling")
 
-        def moved(arm: str, update: int, row: dict[str, Any]) -> None:
+        def moved(chunk: metric_records.ChunkMetrics, steps_per_second: float) -> None:
+            arm = chunk.arm
             before = done.get(arm, 0 if arm == arms.SHARED_PHASES else stem)
-            done[arm] = update
-            reward = mean_of(row["reward per episode"])
+            done[arm] = chunk.update
+            reward = mean_of(chunk.reward_per_episode)
             told = "-" if reward is None else f"{reward:.2f}"
-            note = f"{row['steps/s']:,.0f} steps/s  return {told}"
-            shown.update(task, advance=update - before, description=arm, note=note)
+            note = f"{steps_per_second:,.0f} steps/s  return {told}"
+            advance = chunk.update - before
+            shown.update(task, advance=advance, description=arm, note=note)
 
         yield moved
 
 
-def table(results: dict[str, Any]) -> str:
+def table(result: results.RunResult) -> str:
     """Arms and verdicts of one run."""
-    arms = _table("arm", "of the optimum", "parameters of V")
-    for name, arm in results["arms"].items():
-        mean = arm["mean return fraction"]
+    arms = _table("arm", "return / optimum", "error of V (sd of V*)", "parameters of V")
+    for name, arm in result.arms.items():
+        mean = arm.mean_return_fraction
         fraction = html.share(mean)
-        if arm["trained"] and not arm["reached goal"] and mean is not None:
-            fraction += f" (below {results['goal']:.0%})"
-        arms.add_row(name, fraction, f"{arm['parameters of V']:,}")
+        if arm.trained and not arm.reached_min_return and mean is not None:
+            fraction += f" (below {result.min_return:.0%})"
+        error = html.plain(arm.mean_value_error)
+        arms.add_row(name, fraction, error, f"{arm.value_params:,}")
     verdicts = _table(
         "",
         "contrast",
-        "effect",
-        "95 % interval",
+        "metric (unit)",
+        "effect\n[95 % interval]",
         "verdict",
         "controls",
         "hand-made",
     )
-    for name, entry in results["predictions"].items():
-        effect, made = entry["effect"], entry["sensitivity"]
+    for name, entry in result.predictions.items():
+        made = entry.sensitivity
         verdicts.add_row(
             name,
             sections.contrast(entry),
-            _number(effect["estimate"]),
-            f"{_number(effect['low'])} to {_number(effect['high'])}",
-            entry["verdict"],
+            f"{entry.metric}\n({entry.unit})",
+            _effect(entry.effect, "\n"),
+            entry.verdict,
             sections.outcome(entry),
-            made["verdict"] if made else "-",
+            made.verdict if made else "-",
         )
     return _text(arms, verdicts)
 
 
 def side_by_side(folders: Sequence[Path]) -> str:
     """Returns, effects and verdicts of several runs, and how their configs differ."""
-    found = [run_folder.read_json(folder / "results.json") for folder in folders]
+    found = [results.read(folder) for folder in folders]
+    judged = [f.predictions if isinstance(f, results.RunResult) else {} for f in found]
     names = [str(folder) for folder in folders]
-    every = [arm for f in found for arm in f["arms"].values()]
-    known = any("mean return fraction" in arm for arm in every)
-    arms = _table("return / optimum" if known else "arm", *names)
-    for arm in dict.fromkeys(name for f in found for name in f["arms"]):
-        arms.add_row(arm, *(_reached(f["arms"].get(arm)) for f in found))
+    known = any(isinstance(f, results.RunResult) for f in found)
+    title = "return / optimum, error of V (sd of V*)" if known else "arm"
+    arms = _table(title, *names)
+    for arm in dict.fromkeys(name for f in found for name in f.arms):
+        arms.add_row(arm, *(_reached(f.arms.get(arm)) for f in found))
     verdicts = _table("prediction", *names)
-    for name in dict.fromkeys(p for f in found for p in f["predictions"]):
-        entries = [f["predictions"].get(name) for f in found]
-        verdicts.add_row(name, *(_cell(entry) for entry in entries))
+    for name in dict.fromkeys(p for entries in judged for p in entries):
+        verdicts.add_row(name, *(_cell(entries.get(name)) for entries in judged))
     tables = [arms, verdicts] if verdicts.row_count else [arms]
     configs = [config.read_yaml(folder / run_folder.CONFIG_FILE) for folder in folders]
     for folder, other in zip(names[1:], configs[1:], strict=True):
@@ -116,44 +120,59 @@ def listing(root: Path) -> str:
         *root.glob(f"*/{run_folder.CONFIG_FILE}"),
     }
     for mark in sorted(found):
-        state, cells = "unfinished", [""] * 4
-        results = mark.parent / "results.json"
-        if results.exists():
-            try:
-                state, cells = "finished", _about(run_folder.read_json(results))
-            except (run_folder.RunError, KeyError, TypeError):  # it hides no other run
-                state = "results torn"
+        state, cells = _state(mark.parent)
         shown.add_row(str(mark.parent), state, *cells)
     return _text(shown)
 
 
-def _about(found: dict[str, Any]) -> list[str]:
+def _state(folder: Path) -> tuple[str, list[str]]:
+    """How far a run is, and what it is about; one that can't be read hides no other."""
+    nothing = [""] * 4
+    try:
+        run_folder.check_format(folder)
+    except run_folder.RunError:
+        return "of another format", nothing
+    if not (folder / results.FILE).exists():
+        return "unfinished", nothing
+    try:
+        return "finished", _about(results.read(folder))
+    except run_folder.RunError:
+        return "results torn", nothing
+
+
+def _about(found: results.Result) -> list[str]:
     """Name, seeds, digest and verdicts."""
+    entries = found.predictions if isinstance(found, results.RunResult) else {}
     verdicts = (
-        f"{name}: {entry['verdict'] if entry['stands'] else 'no claim stands'}"
-        for name, entry in found["predictions"].items()
+        f"{name}: {entry.verdict if entry.is_valid else 'no claim stands'}"
+        for name, entry in entries.items()
     )
-    return [found["name"], str(found["seeds"]), found["digest"], ", ".join(verdicts)]
+    return [found.name, str(found.num_seeds), found.digest, ", ".join(verdicts)]
 
 
-def _reached(arm: dict[str, Any] | None) -> str:
+def _reached(arm: results.ArmResult | TrainedArm | None) -> str:
     """How far an arm came: of a training, which knows no optimum, what it earned."""
     if arm is None:
         return ""
-    if "mean return fraction" in arm:
-        return html.share(arm["mean return fraction"])
-    mean = arm["mean"]
+    if isinstance(arm, results.ArmResult):
+        error = html.plain(arm.mean_value_error)
+        return f"{html.share(arm.mean_return_fraction)}, {error}"
+    mean = arm.mean_reward_per_episode
     return "-" if mean is None else f"{mean:.3f} reward per episode"
 
 
-def _cell(entry: dict[str, Any] | None) -> str:
+def _cell(entry: results.PredictionResult | None) -> str:
     if entry is None:
         return ""
-    effect = entry["effect"]
-    low, high = _number(effect["low"]), _number(effect["high"])
-    stands = "" if entry["stands"] else " (no claim stands)"
-    told = f"{_number(effect['estimate'])} [{low}, {high}]{sections.of_seeds(entry)}"
-    return f"{entry['verdict']}{stands}\n{told}"
+    valid = "" if entry.is_valid else " (no claim stands)"
+    seeds = sections.of_seeds(entry)
+    told = f"{_effect(entry.effect)} {entry.unit}{seeds}"
+    return f"{entry.verdict}{valid}\n{told}"
+
+
+def _effect(effect: results.Interval, between: str = " ") -> str:
+    low, high = _number(effect.low), _number(effect.high)
+    return f"{_number(effect.estimate)}{between}[{low}, {high}]"
 
 
 def _number(x: float | None) -> str:

@@ -312,8 +312,8 @@ def return_fraction(
     return got.mean(axis=1) / (optimum if optimum > 0 else np.nan)
 
 
-def part_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N K"]:
-    """Mean share of the gates that each part has; all 0 where none is ever open.
+def gate_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N K"]:
+    """Mean share of the gates that each shard has; all 0 where none is ever open.
 
     Gates are normalised in every state, then averaged over the reachable ones that have
     any open.
@@ -324,10 +324,10 @@ def part_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N 
     return whole / np.maximum(whole.sum(axis=-1, keepdims=True), 1e-12)
 
 
-def parts_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
-    """exp(entropy of the mean gates): 1 where one part does all, K where all share; 0
+def shards_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
+    """exp(entropy of the mean gates): 1 where one shard does all, K where all share; 0
     where none is ever open."""
-    mean = part_shares(reading, condition)
+    mean = gate_shares(reading, condition)
     entropy = -np.sum(mean * np.log(np.maximum(mean, 1e-12)), axis=-1)
     return np.where(mean.any(axis=-1), np.exp(entropy), 0.0)
 

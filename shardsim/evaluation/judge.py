@@ -8,68 +8,38 @@ none. Symbols: N seeds.
 
 import dataclasses
 from collections.abc import Collection
-from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from shardsim.core import statistics
-from shardsim.evaluation import rules, sentences
+from shardsim.evaluation import results, rules, sentences
 from shardsim.evaluation.measures import base
+from shardsim.storage import records
 
-Verdict = Literal["shard", "network", "unitary", "no difference", "undecided"]
 Values = dict[str, dict[str, Float[np.ndarray, " N"]]]
 """Prediction -> arm -> one number a seed."""
 
 
 @dataclasses.dataclass(frozen=True)
-class ControlResult:
-    """How a control came out."""
-
-    control: rules.Requirement
-    interval: statistics.Interval
-    passed: Literal["passed", "failed", "undecided"]
-    sentence: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Sensitivity:
-    """What the contrast makes of shards that are there."""
-
-    arm: str
-    effect: statistics.Interval
-    verdict: Verdict
-    p: float
-    """Of the claim, two-sided; of this prediction alone."""
-    seen: bool
-    """Whether the verdict is SHARD's."""
-    sentence: str
-
-
-@dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What the numbers say of one prediction."""
+    """What the numbers say of one prediction; see `results.PredictionResult`."""
 
-    effect: statistics.Interval
-    levels: dict[str, statistics.Interval]
-    verdict: Verdict
-    p: float
-    """Of the claim, two-sided, adjusted for the family."""
+    effect: results.Interval
+    means: dict[str, results.Interval]
+    verdict: results.Verdict
+    p_value: float
     reason: str
-    controls: tuple[ControlResult, ...]
-    stands: bool
-    """Whether every control came out as it must, and both arms learnt their task."""
-    unlearnt: tuple[str, ...]
-    """Arms of the contrast that did not."""
-    sensitivity: Sensitivity | None
-    """None where no arm is positive by construction."""
-    among: tuple[int, ...] | None = None
-    """The seeds that are judged, where not all are; every interval is of them."""
+    controls: tuple[results.ControlResult, ...]
+    is_valid: bool
+    arms_below_min_return: tuple[str, ...]
+    sensitivity: results.SensitivityResult | None
+    judged_seeds: tuple[int, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class _Claim:
-    verdict: Verdict
+    verdict: results.Verdict
     p: float
 
 
@@ -115,33 +85,23 @@ def judge(
 
 def omnibus(
     features: dict[str, Float[np.ndarray, "N d"]], pairs: tuple[rules.Contrast, ...]
-) -> list[dict[str, Any]]:
+) -> tuple[results.EnergyResult, ...]:
     """Energy distance and permutation test for each pair of arms."""
-    out = []
-    for pair in pairs:
-        test = statistics.paired_permutation_energy(
-            features[pair.arm], features[pair.baseline]
-        )
-        out.append({**dataclasses.asdict(pair), **test._asdict()})
-    return out
+    return tuple(_energy(features, pair.arm, pair.baseline) for pair in pairs)
 
 
-def jsonable(data: Any) -> Any:
-    """Plain lists, dictionaries and numbers; what is not finite becomes None."""
-    if dataclasses.is_dataclass(data) and not isinstance(data, type):
-        fields = dataclasses.fields(data)
-        return {f.name: jsonable(getattr(data, f.name)) for f in fields}
-    if hasattr(data, "_asdict"):
-        return jsonable(data._asdict())
-    if isinstance(data, dict):
-        return {str(key): jsonable(inner) for key, inner in data.items()}
-    if isinstance(data, list | tuple):
-        return [jsonable(inner) for inner in data]
-    if isinstance(data, np.ndarray | np.generic):
-        return jsonable(data.tolist())
-    if isinstance(data, float):
-        return data if np.isfinite(data) else None
-    return data
+def _energy(
+    features: dict[str, Float[np.ndarray, "N d"]], arm: str, baseline: str
+) -> results.EnergyResult:
+    test = statistics.paired_permutation_energy(features[arm], features[baseline])
+    return results.EnergyResult(
+        arm=arm,
+        baseline=baseline,
+        distance=records.number(test.distance),
+        ratio=records.number(test.ratio),
+        p_value=records.number(test.p),
+        num_seeds=test.n,
+    )
 
 
 def _case(values: dict[str, np.ndarray], rule: rules.Rule) -> sentences.Case:
@@ -171,7 +131,7 @@ def _claim(values: dict[str, np.ndarray], rule: rules.Rule) -> _Claim:
     toward, away = ("greater", "less"), ("less", "greater")
     sides = toward if rule.direction == "greater" else away
     edge = {"greater": rule.margin, "less": -rule.margin}
-    tested: dict[Verdict, float] = {
+    tested: dict[results.Verdict, float] = {
         "shard": statistics.mean_test(difference, edge[sides[0]], sides[0]),  # type: ignore[arg-type]
         "network": statistics.mean_test(difference, edge[sides[1]], sides[1]),  # type: ignore[arg-type]
         "no difference": statistics.equivalence_test(difference, rule.margin),
@@ -202,25 +162,25 @@ def _judgement(
     values, rule = case.values, case.rule
     difference = _difference(values, rule)
     effect = _interval(difference, level)
-    verdict: Verdict = claim.verdict if p < 1 - level else "undecided"
+    verdict: results.Verdict = claim.verdict if p < 1 - level else "undecided"
     controls = tuple(_check(values, control, level) for control in rule.controls)
     return Judgement(
-        effect=effect,
-        levels={arm: _interval(x, level) for arm, x in values.items()},
+        effect=results.interval(effect),
+        means={arm: results.interval(_interval(x, level)) for arm, x in values.items()},
         verdict=verdict,
-        p=p,
+        p_value=p,
         reason=sentences.reason(case, effect, verdict, p),
         controls=controls,
-        stands=all(c.passed == "passed" for c in controls) and not unlearnt,
-        unlearnt=unlearnt,
+        is_valid=all(c.passed == "passed" for c in controls) and not unlearnt,
+        arms_below_min_return=unlearnt,
         sensitivity=_sensitivity(values, rule, level),
-        among=None if rule.seeds_where is None else tuple(case.seeds.tolist()),
+        judged_seeds=None if rule.seeds_where is None else tuple(case.seeds.tolist()),
     )
 
 
 def _sensitivity(
     values: dict[str, np.ndarray], rule: rules.Rule, level: float
-) -> Sensitivity | None:
+) -> results.SensitivityResult | None:
     """The rule, applied to an arm whose shards are known to be there."""
     if rule.positive_control is None:
         return None
@@ -228,7 +188,7 @@ def _sensitivity(
     made = dataclasses.replace(rule, contrast=contrast, positive_control=None)
     claim = _claim(values, made)
     effect = _interval(_difference(values, made), level)
-    verdict: Verdict = claim.verdict if claim.p < 1 - level else "undecided"
+    verdict: results.Verdict = claim.verdict if claim.p < 1 - level else "undecided"
     seen = verdict == "shard"
     found = (
         "shards made by hand are seen."
@@ -236,8 +196,11 @@ def _sensitivity(
         else f"shards made by hand are not seen ({verdict}), so that not to see any "
         "elsewhere is no evidence against them."
     )
-    sentence = f"{contrast.arm} less {contrast.baseline} is {sentences.describe_interval(effect)}: {found}"
-    return Sensitivity(contrast.arm, effect, verdict, claim.p, seen, sentence)
+    told = sentences.describe_interval(effect)
+    sentence = f"{contrast.arm} less {contrast.baseline} is {told}: {found}"
+    return results.SensitivityResult(
+        contrast.arm, results.interval(effect), verdict, claim.p, seen, sentence
+    )
 
 
 def _interval(x: np.ndarray, level: float) -> statistics.Interval:
@@ -249,7 +212,7 @@ def _interval(x: np.ndarray, level: float) -> statistics.Interval:
 
 def _check(
     values: dict[str, np.ndarray], control: rules.Requirement, level: float
-) -> ControlResult:
+) -> results.ControlResult:
     x = values[control.arm]
     if control.baseline is not None:
         x = x - values[control.baseline]
@@ -259,11 +222,11 @@ def _check(
     # shows nothing
     exact = control.baseline is None and control.arm.partition("/")[0] == base.EXACT
     ends = (found.estimate,) * 2 if exact else (found.low, found.high)
-    passed: Literal["passed", "failed", "undecided"] = "undecided"
+    passed: results.Outcome = "undecided"
     if low <= ends[0] and ends[1] <= high:
         passed = "passed"
     elif ends[1] < low or ends[0] > high:
         passed = "failed"
     told = f"{found.estimate:+.3f}" if exact else sentences.describe_interval(found)
     sentence = f"{control.who} is {told}; it must be {control.describe()}: {passed}."
-    return ControlResult(control, found, passed, sentence)
+    return results.ControlResult(control, results.interval(found), passed, sentence)

@@ -11,8 +11,13 @@ from shardsim.training.standalone import Training
 
 
 def load(folder: Path) -> Experiment | Training:
-    """What a run folder is a run of."""
-    return read(configs.read_yaml(folder / run_folder.CONFIG_FILE))
+    """What a run folder is a run of.
+
+    Raises:
+      RunError: there is no run, or one of another format.
+      ConfigError: its config can't be read.
+    """
+    return read(configs.read_yaml(run_folder.open_run(folder) / run_folder.CONFIG_FILE))
 
 
 def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:

@@ -6,23 +6,11 @@ It is part of the config, so it is fixed before training and copied into the run
 import dataclasses
 import inspect
 from collections.abc import Collection
-from typing import Any
 
 import numpy as np
 
-from shardsim.evaluation import judge, measures, rules
-
-
-@dataclasses.dataclass(frozen=True)
-class Expected:
-    """What each view of V expects of one question."""
-
-    shard: str
-    """What "V is a bunch of gated, context-specific shards" expects."""
-    network: str
-    """What "V is a neural network" expects."""
-    unitary: str
-    """What one fixed utility expects."""
+from shardsim.evaluation import judge, measures, results, rules
+from shardsim.storage import records
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +18,7 @@ class Prediction:
     """One question with what SHARD, NN and one fixed utility (UNI) expect."""
 
     question: str
-    expected: Expected
+    expected: rules.Expected
     measure: measures.Measure
     rule: rules.Rule
     unitary_margin: float | None = None
@@ -70,7 +58,7 @@ def evaluate(
     predictions: dict[str, Prediction],
     evidence: measures.Evidence,
     missed: Collection[str] = (),
-) -> dict[str, Any]:
+) -> dict[str, results.PredictionResult]:
     """Measure all predictions, then judge them as one family.
 
     Args:
@@ -92,18 +80,20 @@ def evaluate(
     values = {name: dict(each.values) for name, each in measured.items()}
     judgements = judge.judge(values, asked, missed=missed)
     return {
-        name: {
-            "question": prediction.question,
-            "shard": prediction.expected.shard,
-            "network": prediction.expected.network,
-            "unitary": prediction.expected.unitary,
-            "measure": dataclasses.asdict(prediction.measure),
-            "formula": inspect.getdoc(prediction.measure.measure),
-            "rule": judge.jsonable(asked[name]),
-            "values": judge.jsonable(measured[name].values),
-            "details": judge.jsonable(measured[name].details),
-            **judge.jsonable(judgements[name]),
-        }
+        name: results.PredictionResult(
+            question=prediction.question,
+            expected=prediction.expected,
+            measure=prediction.measure,
+            metric=prediction.measure.METRIC,
+            unit=prediction.measure.UNIT,
+            formula=inspect.getdoc(prediction.measure.measure) or "",
+            rule=asked[name],
+            values={
+                row: records.numbers(x) for row, x in measured[name].values.items()
+            },
+            details=measured[name].details,
+            **vars(judgements[name]),
+        )
         for name, prediction in predictions.items()
     }
 

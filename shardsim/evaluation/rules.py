@@ -1,9 +1,21 @@
-"""The rules of a prediction: what is contrasted, what counts, what has to hold."""
+"""The rules of a prediction: what is expected, contrasted, and has to hold."""
 
 import dataclasses
 from typing import Literal
 
 import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Expected:
+    """What each view of V expects of one question."""
+
+    shard: str
+    """What "V is a bunch of gated, context-specific shards" expects."""
+    network: str
+    """What "V is a neural network" expects."""
+    unitary: str
+    """What one fixed utility expects."""
 
 
 @dataclasses.dataclass(frozen=True)

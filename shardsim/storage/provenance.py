@@ -1,35 +1,57 @@
 """Where numbers come from: what they may depend on besides the config."""
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import jax
 
+PACKAGES = ("shardsim", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 
-def collect() -> dict[str, Any]:
-    """Versions, machine, flags and source revision, as JSON can hold them."""
-    names = ("shardsim", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
-    return {
-        "versions": {name: _version(name) for name in names},
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "devices": [str(device) for device in jax.devices()],
-        "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else None,
-        "environment": {
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """provenance.json: versions, machine, flags and source revision of a run."""
+
+    versions: dict[str, str]
+    """Installed version of each package."""
+    python: str
+    """Version of Python."""
+    platform: str
+    """Operating system and processor."""
+    devices: tuple[str, ...]
+    """Devices that JAX sees."""
+    cpus: int | None
+    """CPU cores the process may use; None where the system does not tell."""
+    environment: dict[str, str]
+    """Environment variables of JAX and XLA."""
+    revision: str | None
+    """Git revision of the source, marked if it was changed; None outside of git."""
+
+
+def collect() -> Provenance:
+    """The provenance of a run of this process."""
+    return Provenance(
+        versions={name: version(name) for name in PACKAGES},
+        python=platform.python_version(),
+        platform=platform.platform(),
+        devices=tuple(str(device) for device in jax.devices()),
+        cpus=len(os.sched_getaffinity(0)) if sys.platform == "linux" else None,
+        environment={
             name: value
             for name, value in os.environ.items()
             if name.startswith(("JAX_", "XLA_"))
         },
-        "revision": _revision(),
-    }
+        revision=_revision(),
+    )
 
 
-def _version(name: str) -> str:
+def version(name: str) -> str:
+    """The installed version of a package."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:

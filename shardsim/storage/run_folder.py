@@ -1,5 +1,6 @@
 """Run folders: everything a run needs and leaves, readable without the script.
 
+shardsim_run.json  number of the folder's format, and the version that wrote it
 config.yaml        the resolved config: build it again from here
 provenance.json    versions, devices, flags, source revision
 metrics.jsonl      a line a chunk and arm, while training
@@ -14,6 +15,7 @@ timing.json        wall time; kept apart, for the rest is the same every time
 """
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -31,6 +33,10 @@ try:
 except ImportError:  # no Unix: two processes in one folder are not told apart
     fcntl = None  # type: ignore[assignment]
 
+FORMAT = 1
+"""Number of the format of run folders: names and fields of their files."""
+FORMAT_FILE = "shardsim_run.json"
+"""Holds the format of a run folder and the version of shardsim that wrote it."""
 CONFIG_FILE = "config.yaml"
 """The file by which a folder is known as a run."""
 PARTIAL_PREFIX = ".half-"
@@ -40,7 +46,7 @@ PARTIAL_PREFIX = ".half-"
 RESERVED_NAMES = (
     *("checkpoints", "config.yaml", "figures", "maps.json", "maps.npz"),
     *("metrics.jsonl", "metrics.npz", "provenance.json", "report.html"),
-    *("results.json", "snapshots", "timing.json", "weights"),
+    *("results.json", FORMAT_FILE, "snapshots", "timing.json", "weights"),
 )
 """Names in a run folder, that nothing else is to be written over."""
 
@@ -60,6 +66,8 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
         if path.exists() and (not path.is_dir() or any(map(_is_whole, path.iterdir()))):
             _clear(path, overwrite)
         path.mkdir(parents=True, exist_ok=True)
+        mark = {"format": FORMAT, "version": provenance.version("shardsim")}
+        write_json(path / FORMAT_FILE, mark)
         write_text(path / CONFIG_FILE, config_yaml)
     except OSError as error:
         raise RunError(f"out: {path}: {error.strerror}") from None
@@ -70,18 +78,22 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
 def write_provenance(path: Path) -> None:
     """Write where a run comes from, which one that was killed may not have come to."""
     if not (path / "provenance.json").exists():
-        write_json(path / "provenance.json", provenance.collect())
+        origin = dataclasses.asdict(provenance.collect())
+        write_json(path / "provenance.json", origin)
 
 
 def _clear(path: Path, overwrite: bool) -> None:
     """Empty a run folder; the folder stays, which may be a link, or where we are."""
     if not overwrite:
         raise RunError(f"out: {path} exists; allowed: a new folder, or --overwrite")
-    if not (path / CONFIG_FILE).is_file():
+    marks = (FORMAT_FILE, CONFIG_FILE)
+    if not any((path / mark).is_file() for mark in marks):
         raise RunError(f"out: {path} holds no run; allowed: a folder of a run")
-    with lock(path):
-        # the mark last: what is left half-emptied is still known as a run
-        for old in sorted(path.iterdir(), key=lambda each: each.name == CONFIG_FILE):
+    # a run that was killed between its two marks has no config yet to be locked
+    locked = lock(path) if (path / CONFIG_FILE).is_file() else contextlib.nullcontext()
+    with locked:
+        # the marks last: what is left half-emptied is still known as a run
+        for old in sorted(path.iterdir(), key=lambda each: each.name in marks):
             if old.is_dir() and not old.is_symlink():
                 shutil.rmtree(old)
             else:
@@ -114,14 +126,48 @@ def _is_whole(path: Path) -> bool:
 
 
 def open_run(path: Path) -> Path:
-    """A run folder that exists.
+    """A run folder that exists and has the format of this version.
 
     Raises:
-      RunError: there is none.
+      RunError: there is none, or it has another format.
     """
     if not (path / CONFIG_FILE).is_file():
         raise RunError(f"{path}: no run here; allowed: a folder with a {CONFIG_FILE}")
+    check_format(path)
     return path
+
+
+def check_format(path: Path) -> None:
+    """Refuse a run folder of another format than this version reads and writes.
+
+    Raises:
+      RunError: the folder has another format or none, or its mark is damaged; the text
+        names the version of shardsim that wrote it, where the folder tells.
+    """
+    allowed = f"format {FORMAT}, which shardsim {provenance.version('shardsim')} writes"
+    mark = path / FORMAT_FILE
+    if not mark.exists():
+        raise RunError(
+            f"{path}: got a run without a format number, written by shardsim "
+            f"{_version_before_marks(path)}; allowed: {allowed}"
+        )
+    found = read_json(mark)
+    fields = found if isinstance(found, dict) else {}
+    number, version = fields.get("format"), fields.get("version")
+    if type(number) is not int or not isinstance(version, str):
+        raise RunError(f"{mark}: damaged, holds no format number; allowed: {allowed}")
+    if number != FORMAT:
+        raise RunError(
+            f"{path}: got a run of format {number}, written by shardsim {version}; "
+            f"allowed: {allowed}"
+        )
+
+
+def _version_before_marks(path: Path) -> str:
+    """The version that provenance.json names; folders had no mark before 0.2.0."""
+    with contextlib.suppress(RunError, LookupError, TypeError):
+        return str(read_json(path / "provenance.json")["versions"]["shardsim"])
+    return "of an unknown version"
 
 
 def write_text(path: Path, text: str) -> None:
@@ -136,13 +182,17 @@ def write_json(path: Path, data: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Raises RunError where the file is missing or torn."""
+    """Raises RunError where the file is missing, torn or holds NaN."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(), parse_constant=_refuse)
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{path}: no JSON ({error})") from None
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

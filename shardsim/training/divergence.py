@@ -6,7 +6,6 @@ learning rate that is too large for one point says nothing of the others.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int
@@ -46,11 +45,11 @@ def raise_if_fatal(
             )
 
 
-def as_metrics(failed: Int[np.ndarray, " N"]) -> dict[str, Any]:
-    """What a line of metrics says of it; nothing while all losses are finite."""
+def as_metrics(failed: Int[np.ndarray, " N"]) -> tuple[int | None, ...] | None:
+    """What a line of metrics says of it; None while all losses are finite."""
     if (failed < 0).all():
-        return {}
-    return {"diverged": [int(when) if when >= 0 else None for when in failed]}
+        return None
+    return tuple(int(when) if when >= 0 else None for when in failed)
 
 
 def describe(grid: sweep.Grid, num_seeds: int, diverged: Sequence[int | None]) -> str:

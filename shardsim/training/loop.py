@@ -25,12 +25,13 @@ from shardsim.algorithms import metrics, update_step
 from shardsim.core import config as configs
 from shardsim.core import interrupts
 from shardsim.core.types import Trainable, Trajectory
-from shardsim.storage import checkpoints, run_folder, snapshots, weights
+from shardsim.storage import checkpoints, records, run_folder, snapshots, weights
 from shardsim.training import (
     arms,
     divergence,
     external_envs,
     host_envs,
+    metric_records,
     phases,
     population,
     schedule,
@@ -48,10 +49,10 @@ class Interrupted(Exception):
 
 Chunks = Callable[..., tuple[update_step.TrainState, Any]]
 """(setting, carry, source, updates) -> the carry after a chunk, and its metrics."""
-SnapshotHook = Callable[[str, int, agents.Agent], dict[str, Any]]
-"""(arm, update, population) -> what to note of a snapshot."""
-Progress = Callable[[str, int, dict[str, Any]], None]
-"""(arm, update, metrics of the chunk): moves the progress bar."""
+SnapshotHook = Callable[[str, int, agents.Agent], metric_records.SnapshotMetrics]
+"""(arm, update, population) -> the line of metrics of a snapshot."""
+Progress = Callable[[metric_records.ChunkMetrics, float], None]
+"""(metrics of the chunk, environment steps per second): moves the progress bar."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,12 +119,12 @@ def _rewind(folder: Path, arms: tuple[str, ...], reached: int) -> None:
     """
 
     def stays(row: dict[str, Any]) -> bool:
-        when = row.get("snapshot", row.get("update"))
+        when = row.get("update")
         if "arm" not in row or not isinstance(when, int):  # bits flipped
             return False
         return row["arm"] not in arms or when <= reached
 
-    run_folder.keep_lines(folder / "metrics.jsonl", stays)
+    run_folder.keep_lines(folder / metric_records.FILE, stays)
     for arm in arms if reached < 0 else ():
         shutil.rmtree(folder / "snapshots" / arm, ignore_errors=True)
 
@@ -263,19 +264,22 @@ def _chunk(
     steps = updates * config.num_envs * config.num_steps
     failed = np.asarray(carry.failed)
     for index, (arm, totals) in enumerate(zip(group, summed, strict=True)):
-        told = metrics.rates(totals, updates, steps)
-        told |= divergence.as_metrics(failed[:, index])
-        row = {"arm": arm.name, "phase": phase.name, "update": done + updates, **told}
-        run_folder.append_line(job.folder / "metrics.jsonl", row)
-        rate = steps * config.population / seconds
-        job.progress(arm.name, done + updates, {**row, "steps/s": rate})
+        line = metric_records.chunk(
+            arm.name,
+            phase.name,
+            done + updates,
+            metrics.rates(totals, updates, steps),
+            divergence.as_metrics(failed[:, index]),
+        )
+        records.append(job.folder / metric_records.FILE, line)
+        job.progress(line, steps * config.population / seconds)
     return carry
 
 
 def _snapshot(
     job: TrainingJob, arm: arms.Arm, update: int, agent: agents.Agent
 ) -> None:
-    """Keep E, D and V, and note what the report makes of them."""
+    """Write E, D and V, and what the report measures of them."""
     snapshots.write(job.folder, arm.name, update, agent)
-    row = {"arm": arm.name, "snapshot": update, **job.report(arm.name, update, agent)}
-    run_folder.append_line(job.folder / "metrics.jsonl", row)
+    line = job.report(arm.name, update, agent)
+    records.append(job.folder / metric_records.FILE, line)

@@ -6,16 +6,26 @@ and how every arm did in the end.
 
 import dataclasses
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from shardsim.agents import action_selection, value
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
-from shardsim.storage import run_folder
-from shardsim.training import divergence, external_envs, loop, phases, schedule, sweep
+from shardsim.storage import records
+from shardsim.training import (
+    divergence,
+    external_envs,
+    loop,
+    metric_records,
+    phases,
+    results,
+    schedule,
+    sweep,
+)
 from shardsim.training.arms import Arm, ArmConfig, check_arms, check_spelling, size_arms
 from shardsim.training.config import TrainConfig
 from shardsim_envs import World
@@ -81,18 +91,19 @@ class Training:
 
 def run(
     training: Training, folder: Path, progress: loop.Progress
-) -> dict[str, dict[str, Any]]:
+) -> results.TrainingResult:
     """Train every arm into a run folder that has been created.
 
     Returns:
-      By arm, the reward per episode in its last chunk, a number for each seed, and the
-      update in which the seed diverged, if it did; as written to results.json.
+      The result, as written to results.json.
     """
     began = time.perf_counter()
 
-    def nothing(arm: str, update: int, population: agents.Agent) -> dict[str, Any]:
-        del arm, update, population
-        return {}
+    def line(
+        arm: str, update: int, population: agents.Agent
+    ) -> metric_records.SnapshotMetrics:
+        del population
+        return metric_records.SnapshotMetrics(arm=arm, update=update)
 
     job = loop.TrainingJob(
         training.env,
@@ -100,56 +111,53 @@ def run(
         training.train,
         training.sized_arms(),
         folder,
-        nothing,
+        line,
         progress,
         schedule.kept(training.train, training.env),
     )
     loop.run(job)
-    last = {}
-    for row in run_folder.read_lines(folder / "metrics.jsonl"):
-        if "update" in row:
-            last[row["arm"]] = row
-    arms = {
-        name: _reached(training.train, last[name])
-        for name in training.arms
-        if name in last
-    }
-    results = {
-        "name": training.name,
-        "digest": configs.digest(training),
-        "seeds": training.train.num_seeds,
-        "grid": sweep.points(training.train.sweep),
-        "arms": arms,
-        "predictions": {},
-    }
-    run_folder.write_json(folder / "results.json", results)
-    seconds = {"train": time.perf_counter() - began}
-    run_folder.write_json(folder / "timing.json", seconds)
-    return arms
+    last = {chunk.arm: chunk for chunk in metric_records.chunks(folder)}
+    result = results.TrainingResult(
+        name=training.name,
+        digest=configs.digest(training),
+        num_seeds=training.train.num_seeds,
+        sweep=tuple(sweep.points(training.train.sweep)),
+        arms={
+            name: _reached(training.train, last[name])
+            for name in training.arms
+            if name in last
+        },
+    )
+    records.write(folder / results.FILE, result)
+    timing = results.Timing(training_seconds=time.perf_counter() - began)
+    records.write(folder / "timing.json", timing)
+    return result
 
 
-def _reached(train: TrainConfig, row: dict[str, Any]) -> dict[str, Any]:
-    """Reward per episode of N elements: as it is, its mean, and that of each point.
+def _reached(
+    train: TrainConfig, chunk: metric_records.ChunkMetrics
+) -> results.TrainedArm:
+    """How an arm did in its last chunk.
 
     Means are of the elements in which an episode ended, and which did not diverge; None
     where there are none.
     """
     step = train.num_seeds
-    diverged = row.get("diverged", [None] * train.population)
-    pairs = zip(row["reward per episode"], diverged, strict=True)
-    reward = [got if lost is None else None for got, lost in pairs]
+    diverged = chunk.diverged or (None,) * train.population
+    pairs = zip(chunk.reward_per_episode, diverged, strict=True)
+    reward = tuple(got if lost is None else None for got, lost in pairs)
     points = [reward[n : n + step] for n in range(0, len(reward), step)]
-    return {
-        "reward per episode": reward,
-        "mean": mean_of(reward),
-        "mean of each point": [mean_of(point) for point in points],
-        "diverged": diverged,
-    }
+    return results.TrainedArm(
+        reward_per_episode=reward,
+        mean_reward_per_episode=mean_of(reward),
+        point_mean_reward_per_episode=tuple(mean_of(point) for point in points),
+        diverged=diverged,
+    )
 
 
-def describe_arm(train: TrainConfig, name: str, arm: dict[str, Any]) -> str:
+def describe_arm(train: TrainConfig, name: str, arm: results.TrainedArm) -> str:
     """A line on how an arm did."""
-    mean, lost = arm["mean"], arm["diverged"]
+    mean, lost = arm.mean_reward_per_episode, arm.diverged
     said = "no episode ended" if mean is None else f"{mean:.3f} reward per episode"
     said = f"{name}: {said} in the last chunk"
     if all(update is None for update in lost):
@@ -157,7 +165,7 @@ def describe_arm(train: TrainConfig, name: str, arm: dict[str, Any]) -> str:
     return f"{said}; {divergence.describe(train.sweep, train.num_seeds, lost)}"
 
 
-def mean_of(reward: list[float | None]) -> float | None:
+def mean_of(reward: Sequence[float | None]) -> float | None:
     """The mean of what is there; None where nothing is."""
     there = [x for x in reward if x is not None]
     return float(np.mean(there)) if there else None

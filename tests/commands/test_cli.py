@@ -136,6 +136,7 @@ def test_a_run_folder_holds_everything(tiny_run):
     for name in (
         "config.yaml",
         "provenance.json",
+        "shardsim_run.json",
         "metrics.jsonl",
         "metrics.npz",
         "checkpoints/mlp",
@@ -216,9 +217,7 @@ def test_results_torn_or_missing_are_one_line(tiny_run, tmp_path, capsys):
 
 def test_a_torn_run_hides_no_other_in_a_list(tmp_path, capsys):
     for name, text in (("a", '{"na'), ("b", "{}"), ("c", None)):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "config.yaml").touch()
+        folder = run_folder.create(tmp_path / name, "", overwrite=False)
         if text:
             (folder / "results.json").write_text(text)
     assert cli.main(["list", str(tmp_path)]) == 0

@@ -7,25 +7,27 @@ import pytest
 from shardsim.commands import run
 from shardsim.core import config
 from shardsim.evaluation import battery, experiment, measures, summary
+from tests.helpers.made_results import prediction, sensitivity
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
 
 
-def found(stand=True, unlearnt=(), blind=(), **verdicts):
-    predictions = {
-        name: {
-            "verdict": verdict,
-            "stands": stand and not unlearnt,
-            "unlearnt": list(unlearnt),
-            "sensitivity": {"seen": name not in blind} if blind else None,
+def answer(valid=True, below=(), blind=(), **verdicts):
+    return summary.answer(
+        {
+            name: prediction(
+                verdict=verdict,
+                is_valid=valid and not below,
+                arms_below_min_return=tuple(below),
+                sensitivity=sensitivity(name not in blind) if blind else None,
+            )
+            for name, verdict in verdicts.items()
         }
-        for name, verdict in verdicts.items()
-    }
-    return {"predictions": predictions, "controls stand": stand and not unlearnt}
+    )
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "answer"),
+    ("verdicts", "sentence"),
     [
         ({}, "Nothing was asked: the config holds no prediction."),
         (
@@ -42,12 +44,12 @@ def found(stand=True, unlearnt=(), blind=(), **verdicts):
         ),
     ],
 )
-def test_the_answer_follows_from_the_verdicts(verdicts, answer):
-    assert summary.answer(found(**verdicts)) == answer
+def test_the_answer_follows_from_the_verdicts(verdicts, sentence):
+    assert answer(**verdicts) == sentence
 
 
 def test_no_claim_stands_where_a_control_fell():
-    got = summary.answer(found(stand=False, A="shard"))
+    got = answer(valid=False, A="shard")
     assert got.startswith(
         "No claim stands: controls did not come out as they must in A"
     )
@@ -55,12 +57,12 @@ def test_no_claim_stands_where_a_control_fell():
 
 
 def test_no_claim_stands_of_what_was_not_learnt():
-    got = summary.answer(found(unlearnt=["mlp"], A="no difference"))
+    got = answer(below=["mlp"], A="no difference")
     assert got == "No claim stands: an arm of the contrast missed the goal in A."
 
 
 def test_the_answer_says_where_shards_would_not_be_seen():
-    got = summary.answer(found(blind=["B"], A="no difference", B="no difference"))
+    got = answer(blind=["B"], A="no difference", B="no difference")
     assert got.startswith("No, in nothing that was asked. Verdicts: no difference: A, ")
     assert "Shards made by hand are not seen in B: what is not seen there is no" in got
 
@@ -80,6 +82,7 @@ def test_returns_are_of_the_acting_of_training():
     condition = battery.build(world, world.params(), found.evaluation, discount)
     reading = battery.exact_reading(condition, world.num_actions)
     evidence = measures.Evidence(world, {"a": condition}, {}, found.evaluation_acting)
-    about = run._about(found, found.sized_arms()[0], reading, evidence)
-    assert about["mean return fraction"] < 0.8
-    assert about["mean return fraction looked at"] > 0.99
+    arm = run._arm(found, found.sized_arms()[0], reading, evidence, None)
+    assert arm.mean_return_fraction < 0.8
+    assert arm.mean_evaluation_return_fraction > 0.99
+    assert arm.value_error == (0.0,)

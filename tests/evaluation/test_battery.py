@@ -182,13 +182,13 @@ def test_impossible_batteries_are_refused(options, message):
         battery.EvaluationConfig(**options)
 
 
-def test_parts_in_use_by_hand(condition):
+def test_shards_in_use_by_hand(condition):
     """All gates on one part: 1. Half of the states each: 2. Spread over all: K."""
     made = reading(condition, condition.optimal[None])
     shape = (1, *condition.optimal.shape)
 
     def used(gates):
-        return battery.parts_in_use(made._replace(gates=gates), condition)[0]
+        return battery.shards_in_use(made._replace(gates=gates), condition)[0]
 
     one = np.zeros((*shape, 4))
     one[..., 2] = 0.7  # of whatever size

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from shardsim.core import config
 from shardsim.evaluation import judge, rules
 
 RULE = rules.Rule(rules.Contrast("sharded", "mlp"), "greater", 0.2)
@@ -38,7 +39,7 @@ def test_each_verdict_is_reached(sharded, mlp, changes, verdict):
     )
     got = one(sharded, mlp, rule)
     assert got.verdict == verdict
-    assert got.stands
+    assert got.is_valid
     assert got.effect.estimate == pytest.approx(sharded - mlp)
 
 
@@ -65,7 +66,7 @@ def test_holm_makes_the_same_data_harder_to_claim_in_a_family():
     noise = {"mlp": np.zeros(8), "sharded": 0.2 + rng.normal(size=8)}
     values = {"P": x, **{f"Q{i}": noise for i in range(6)}}
     among = judge.judge(values, dict.fromkeys(values, RULE))["P"]
-    assert among.p > alone.p
+    assert among.p_value > alone.p_value
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ def test_controls(control, level, passed):
     rule = rules.Rule(RULE.contrast, "greater", 0.2, controls=(control,))
     got = one(0.9, 0.5, rule, planted=level + NOISE)
     assert got.controls[0].passed == passed
-    assert got.stands == (passed == "passed")
+    assert got.is_valid == (passed == "passed")
     assert passed in got.controls[0].sentence
 
 
@@ -94,8 +95,8 @@ def test_a_control_with_one_exact_number():
         0.2,
         controls=(rules.Requirement("exact", at_most=0.0),),
     )
-    assert one(0.9, 0.5, rule, exact=np.array([-0.1])).stands
-    assert not one(0.9, 0.5, rule, exact=np.array([0.1])).stands
+    assert one(0.9, 0.5, rule, exact=np.array([-0.1])).is_valid
+    assert not one(0.9, 0.5, rule, exact=np.array([0.1])).is_valid
 
 
 def test_one_seed_passes_no_control():
@@ -109,7 +110,7 @@ def test_one_seed_passes_no_control():
     alone = {arm: np.ones(1) for arm in ("sharded", "mlp", "planted")}
     got = judge.judge({"P": alone}, {"P": rule})["P"]
     assert got.controls[0].passed == "undecided"
-    assert not got.stands
+    assert not got.is_valid
     told = "planted is +1.000 (one seed has no interval); it must be at least 0"
     assert got.controls[0].sentence == f"{told}: undecided."
     assert "nan" not in got.reason
@@ -140,11 +141,11 @@ def test_whether_shards_that_are_there_would_be_seen(made, seen):
     rule = rules.Rule(RULE.contrast, "greater", 0.2, positive_control="planted")
     got = one(0.5, 0.5, rule, planted=made + NOISE)
     assert got.verdict == "no difference"
-    assert got.sensitivity.seen == seen
+    assert got.sensitivity.detected == seen
     assert got.sensitivity.effect.estimate == pytest.approx(made - 0.5)
     assert ("are seen" in got.sensitivity.sentence) == seen
     assert ("no evidence against them" in got.sensitivity.sentence) != seen
-    assert got.stands  # it says what the contrast is worth, and takes no claim
+    assert got.is_valid  # it says what the contrast is worth, and takes no claim
     assert one(0.5, 0.5).sensitivity is None
 
 
@@ -178,22 +179,22 @@ def test_a_rule_about_some_seeds(bounds, seeds, verdict):
     control = rules.Requirement("planted", at_least=0.6)
     asked = among(bounds, controls=(control,), positive_control="planted")
     got = judge.judge({"P": values}, {"P": asked})["P"]
-    assert got.among == tuple(seeds)
+    assert got.judged_seeds == tuple(seeds)
     assert got.verdict == verdict
     alone = {arm: x[seeds] for arm, x in values.items()}
     assert f"In {len(seeds)} of 8 seeds, where sharded/apart" in got.reason
-    assert got.effect.n == got.controls[0].interval.n == len(seeds)
+    assert got.effect.num_seeds == got.controls[0].interval.num_seeds == len(seeds)
     if seeds:
         one_family = judge.judge({"P": alone}, {"P": RULE})["P"]
         np.testing.assert_equal(got.effect, one_family.effect)
-        assert got.p == one_family.p
+        assert got.p_value == one_family.p_value
         assert got.sensitivity.effect.estimate == pytest.approx(
             0.6 + 2 * NOISE[seeds].mean()
         )
     else:
         assert "no number, for no seed is judged" in got.reason
     assert got.controls[0].passed == ("passed" if len(seeds) > 2 else "undecided")
-    json.dumps(judge.jsonable(got), allow_nan=False)
+    json.dumps(config.to_dict(got), allow_nan=False)
 
 
 def test_of_all_seeds_neither_is_seen():
@@ -218,15 +219,15 @@ def test_an_exact_number_is_no_seed():
         controls=(rules.Requirement("exact", at_least=1.0),),
     )
     row = {"sharded/apart": APART, "exact": np.ones(1), "exact/apart": np.zeros(1)}
-    assert one(0.9, 0.5, asked, **row).stands
+    assert one(0.9, 0.5, asked, **row).is_valid
 
 
 def test_no_claim_of_an_arm_that_learnt_nothing_stands():
     values = {"P": {"sharded": NOISE, "mlp": -NOISE, "film": NOISE}}
     for missed, unlearnt in (({"film"}, ()), ({"mlp", "film"}, ("mlp",)), ((), ())):
         got = judge.judge(values, {"P": RULE}, missed=missed)["P"]
-        assert (got.verdict, got.unlearnt) == ("no difference", unlearnt)
-        assert got.stands == (not unlearnt)
+        assert (got.verdict, got.arms_below_min_return) == ("no difference", unlearnt)
+        assert got.is_valid == (not unlearnt)
 
 
 def test_a_control_without_a_number_says_so():
@@ -245,7 +246,7 @@ def test_a_nan_is_named_and_nothing_is_claimed():
     got = judge.judge(values, {"P": RULE})["P"]
     assert got.verdict == "undecided"
     assert "Arm sharded, seed 3" in got.reason
-    json.dumps(judge.jsonable(got), allow_nan=False)
+    json.dumps(config.to_dict(got), allow_nan=False)
 
 
 def test_an_arm_that_is_missing_is_named():
@@ -312,6 +313,6 @@ def test_omnibus_names_its_pairs():
     features = {"sharded": x + 2, "mlp": x, "film": x}
     pairs = (rules.Contrast("sharded", "mlp"), rules.Contrast("film", "mlp"))
     first, second = judge.omnibus(features, pairs)
-    assert (first["arm"], first["baseline"]) == ("sharded", "mlp")
-    assert first["p"] < 0.05
-    assert second["p"] == 1.0
+    assert (first.arm, first.baseline) == ("sharded", "mlp")
+    assert first.p_value < 0.05
+    assert second.p_value == 1.0

@@ -20,7 +20,7 @@ def test_an_exact_number_may_be_contrasted(pair, direction, bounds, n):
     asked = {"P": rules.Rule(rules.Contrast(*pair), direction, 0.2, seeds_where=bounds)}
     found = judge.judge({"P": {"sharded": got, **row}}, asked)["P"]
     assert found.verdict == "shard"
-    assert found.effect.n == n
+    assert found.effect.num_seeds == n
     assert ("In 4 of 8 seeds" in found.reason) == (bounds is not None)
     got[5] = np.nan
     found = judge.judge({"P": {"sharded": got, **row}}, asked)["P"]

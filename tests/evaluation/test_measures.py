@@ -10,6 +10,7 @@ from shardsim_envs import ContextFruits
 from tests.helpers.made_readings import (
     DISCOUNT,
     ENV,
+    details,
     evidence,
     simple,
     split,
@@ -60,8 +61,12 @@ class TestSelectiveRemoval:
         assert 0 < chance[0] < 1
         assert chance[0] * 8 == pytest.approx(round(chance[0] * 8))  # 4 draws each
         assert chance[1] == 0
-        told = found.details["arm: share of seeds in which S > 1/2"]
-        assert told == "1 of 2 (1% to 99% of all)"
+        (share,) = (
+            d for d in found.details if (d.arm, d.low is None) == ("arm", False)
+        )
+        assert share.name == "seeds in which S > 1/2"
+        assert share.value == 0.5
+        assert (share.low, share.high) == pytest.approx((0.0126, 0.9874), abs=1e-4)
 
     def test_finds_nothing_in_parts_that_share_every_context(self, conditions, how):
         optimal = conditions["in_distribution"].optimal
@@ -187,7 +192,7 @@ class TestAgreement:
             evidence(conditions, how, {"arm": made})
         )
         assert found.values["arm"][0] == 0
-        assert found.details["arm: agreement, conflict"] == 1.0
+        assert details(found, "arm")["agreement in conflict"] == 1.0
         assert found.values["exact"][0] == 0
 
     def test_a_policy_that_parts_off_distribution_is_found(self, conditions, how):
@@ -209,7 +214,7 @@ class TestAgreement:
         arms = {"arm": {"in_distribution": flat, "conflict": flat}}
         found = measures.AgreementShift().measure(evidence(conditions, how, arms))
         # V is 0: all actions tie but next to a fruit, where the reward tells
-        assert found.details["arm: agreement, in_distribution"] > 0.7
+        assert details(found, "arm")["agreement in in_distribution"] > 0.7
 
 
 class TestValueAccuracy:

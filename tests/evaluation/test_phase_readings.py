@@ -9,10 +9,17 @@ import yaml
 from shardsim import cli
 from shardsim.agents import action_selection
 from shardsim.core import config
-from shardsim.evaluation import battery, experiment, measures, phase_readings
+from shardsim.evaluation import (
+    battery,
+    experiment,
+    measures,
+    phase_readings,
+    results,
+)
 from shardsim.storage import run_folder
 from shardsim.training import schedule
 from shardsim_envs import ContextFruits
+from tests.helpers.made_readings import details
 
 ENV = ContextFruits(size=3, max_steps=8)
 SHOWN = {
@@ -76,7 +83,11 @@ def test_by_hand(conditions):
         got["arm/same_context"], [0.0, 0.0, 2 / 3, 0.0], atol=1e-6
     )
     np.testing.assert_allclose(got["arm/drop"], [0.5, 1.0, 0.5, 0.05], atol=1e-6)
-    before, after = found.details["arm: mean V in kept, before and after"]
+    told = details(found, "arm")
+    before, after = (
+        told[f"mean V in only_1 after {phase}"]
+        for phase in ("acquisition", "extinction")
+    )
     shares = (2.0 * 0.9 + 0.0 + 0.5 * 1.2 + 0.0) / 4.5
     assert after / before == pytest.approx(shares, rel=1e-5)
     got = measured(conditions, [1.0] * 4, left, min_drop=0.0).values
@@ -132,11 +143,12 @@ def test_a_stage_is_the_run_that_ended_there(run, tiny_run):
     assert {name for name in ended if not name.startswith("aux")} == set(read)
     for name, array in read.items():
         np.testing.assert_array_equal(array, ended[name])
-    mine, whole = (run_folder.read_json(f / "results.json") for f in (run, tiny_run))
-    assert mine["goal after"] == "earn"
-    assert mine["phases"] == {"look": 3, "earn": 13, "lose": 19}
-    for arm, entry in mine["arms"].items():
-        assert entry["return fraction"] == whole["arms"][arm]["return fraction"]
+    mine, whole = (results.read_run(folder) for folder in (run, tiny_run))
+    assert mine.min_return_phase == "earn"
+    assert mine.phase_ends == {"look": 3, "earn": 13, "lose": 19}
+    for arm, entry in mine.arms.items():
+        assert entry.return_fraction == whole.arms[arm].return_fraction
+        assert entry.value_error == whole.arms[arm].value_error
     text = (run / "report.html").read_text()
     assert "of the exact optimum by the end of earn, less than" in text
 
@@ -150,15 +162,17 @@ def test_the_curves_say_where_a_phase_begins(run, tiny_run):
 
 def test_what_a_run_says_of_its_stages(run):
     """V* of each phase's own rewards: gone in one context, kept in the other."""
-    found = run_folder.read_json(run / "results.json")["predictions"]["P13"]
-    assert found["values"]["exact"] == [1.0]
-    assert found["values"]["exact/same_context"] == [0.0]
-    assert found["details"]["exact: drop of extinguished, of kept"] == [1.0, 0.0]
-    assert found["values"]["untrained"] == [0.0, 0.0]
-    assert found["values"]["exact/drop"] == [1.0]
-    told = "exact: return / optimum in kept, before and after"
-    np.testing.assert_allclose(found["details"][told], 1.0, atol=0.05)
-    before, after = found["details"]["exact: mean V in kept, before and after"]
+    found = results.read_run(run).predictions["P13"]
+    assert found.values["exact"] == (1.0,)
+    assert found.values["exact/same_context"] == (0.0,)
+    assert found.values["untrained"] == (0.0, 0.0)
+    assert found.values["exact/drop"] == (1.0,)
+    told = details(found, "exact")
+    assert told["drop of V in only_0"] == 1.0
+    assert told["drop of V in only_1"] == 0.0
+    for phase in ("earn", "lose"):
+        assert told[f"return in only_1 after {phase}"] == pytest.approx(1.0, abs=0.05)
+    before, after = (told[f"mean V in only_1 after {p}"] for p in ("earn", "lose"))
     assert before == pytest.approx(after, abs=1e-6)
     assert before > 0.1
 
@@ -189,18 +203,19 @@ def test_how_far_apart_gates_are(conditions):
     shown = measures.Evidence(ENV, conditions, {"arm": after}, how, kept)
     found = measures.SelectiveExtinction().measure(shown)
     np.testing.assert_allclose(found.values["arm/gate_distance"], [0.25, 1.0])
-    assert found.details["arm: distance of the gates of both before"] == 0.625
-    told = found.details["arm: share of seeds in which it is > 1/2"]
-    assert told == "1 of 2 (1% to 99% of all)"
-    both = found.details["arm: S in them, in the others"]
-    assert both == pytest.approx([1.0, 0.0])
-    share = "arm: share of V that is kept in them, in the others"
-    assert found.details[share] == pytest.approx([1.0, 0.0])
-    earned = found.details[
-        "arm: return / optimum in kept, after in them, in the others"
-    ]
-    whole = found.details["arm: return / optimum in kept, before and after"]
-    assert np.mean(earned) == pytest.approx(whole[1])
+    told = details(found, "arm")
+    assert told["distance of the gates of both conditions before it"] == 0.625
+    assert told["seeds in which that distance is > 1/2"] == 0.5
+
+    def both(name):
+        return [
+            told[f"{name}, in {seeds}"] for seeds in ("those seeds", "the other seeds")
+        ]
+
+    assert both("S") == pytest.approx([1.0, 0.0])
+    assert both("V that is left in only_1") == pytest.approx([1.0, 0.0])
+    whole = told["return in only_1 after extinction"]
+    assert np.mean(both("return in only_1 after it")) == pytest.approx(whole)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Predictions are measured and judged as one family."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ NOISE = np.linspace(-0.01, 0.01, 8)
 class Level:
     """Says what each arm is at, and that it was asked."""
 
+    METRIC: ClassVar[str] = "level"
+    UNIT: ClassVar[str] = "1"
     shift: float = 0.0
     asked: list = dataclasses.field(default_factory=list, compare=False)
 
@@ -22,13 +25,13 @@ class Level:
         """The level."""
         self.asked.append(self.shift)
         values = {arm: level + self.shift + NOISE for arm, level in evidence.items()}
-        return base.Measured(values, {})
+        return base.Measured(values)
 
 
 def question(measure, arm):
     return prediction.Prediction(
         "?",
-        prediction.Expected("yes", "no", "no"),
+        rules.Expected("yes", "no", "no"),
         measure,
         rules.Rule(rules.Contrast(arm, "mlp"), "greater", 0.2),
         unitary_margin=0.1,
@@ -60,10 +63,10 @@ def test_what_several_measure_alike_is_measured_once():
         levels,
     )
     assert asked == [0.0, 0.5]
-    assert [entry["verdict"] for entry in found.values()] == [
+    assert [entry.verdict for entry in found.values()] == [
         "unitary",
         "shard",
         "shard",
     ]
-    assert found["P3"]["levels"]["mlp"]["estimate"] == 0.5
-    assert found["P1"]["values"] == found["P2"]["values"]
+    assert found["P3"].means["mlp"].estimate == 0.5
+    assert found["P1"].values == found["P2"].values

@@ -7,7 +7,7 @@ from shardsim.agents import action_selection
 from shardsim.evaluation import battery, measures
 from shardsim.evaluation.measures import two_goals
 from shardsim_envs import CornerMaze
-from tests.helpers.made_readings import DISCOUNT, evidence, simple
+from tests.helpers.made_readings import DISCOUNT, details, evidence, simple
 
 MAZE = CornerMaze(size=7, region=2, max_steps=60)
 
@@ -58,7 +58,7 @@ class TestDecisions:
     def test_two_goals_in_turn_are_found(self, mazes):
         found = self.measured(mazes, measures.TwoGoals(), [0, 1] * 48)
         assert found.values["arm"][0] > 0.6
-        assert found.details["decision squares"] >= 10
+        assert details(found, None)["decision squares"] >= 10
 
     @pytest.mark.slow
     def test_a_pull_that_fades_with_distance_is_found(self, mazes):

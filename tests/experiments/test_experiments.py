@@ -12,15 +12,14 @@ import pytest
 from shardsim import cli
 from shardsim.core import config
 from shardsim.evaluation import experiment
+from tests.helpers import documents
 from tests.helpers.whole_trainings import answers
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "experiments").glob("*.yaml"))
-README = ROOT / "README.md"
-TEXT = README.read_text() if README.is_file() else ""
-TOLD = "".join(re.findall(r"```sh\n(.*?)```", TEXT, re.S))
-OTHERS = [path for path in FILES if f"experiments/{path.stem}." not in TOLD]
-"""Those that the test of README's commands does not run."""
+COMMANDS = "\n".join(documents.first_commands())
+OTHERS = [path for path in FILES if f"experiments/{path.stem}." not in COMMANDS]
+"""Those that the test of the first pages' commands does not run."""
 
 
 def test_no_two_files_are_run_into_one_folder():
@@ -41,7 +40,7 @@ def test_it_resolves_and_is_called_like_its_file(path):
 def test_the_controls_run_beside_the_arms(path):
     found = config.build(experiment.Experiment, config.read_yaml(path))
     kinds = {arm.head.kind for arm in found.arms.values()}
-    assert {"mlp", "sharded", "film", "planted"} <= kinds
+    assert {"mlp", "sharded", "film", "oracle_gated"} <= kinds
     assert any(not arm.trained for arm in found.arms.values())
     for name, entry in found.predictions.items():
         assert entry.rule.controls, f"{name} has no control"

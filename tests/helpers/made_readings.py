@@ -30,3 +30,8 @@ def split(value, owner, parts):
 def evidence(conditions, how, arms, env=ENV):
     exact = {n: battery.exact_reading(c, 4) for n, c in conditions.items()}
     return measures.Evidence(env, conditions, {**arms, measures.EXACT: exact}, how)
+
+
+def details(found, arm):
+    """Numbers of an arm that stand beside a metric, by name."""
+    return {each.name: each.value for each in found.details if each.arm == arm}

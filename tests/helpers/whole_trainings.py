@@ -1,28 +1,30 @@
 """Trainings and experiments from config, run to their end or refused."""
 
 from shardsim import cli
-from shardsim.storage import run_folder
+from shardsim.evaluation import results
+from shardsim.storage import records
+from shardsim.training.results import TrainingResult
 
 
 def ran(path, out, *flags):
     assert cli.main(["train", str(path), "--out", str(out), *flags]) == 0
-    return run_folder.read_json(out / "results.json")
+    return records.read(out / "results.json", TrainingResult)
 
 
 def answers(folder, asked):
     """Whether the folder of a run answers every prediction, for every arm."""
-    found = run_folder.read_json(folder / "results.json")
-    assert set(found["predictions"]) == set(asked.predictions)
-    for entry in found["predictions"].values():
-        assert entry["verdict"] in (
+    found = results.read_run(folder)
+    assert set(found.predictions) == set(asked.predictions)
+    for entry in found.predictions.values():
+        assert entry.verdict in (
             "shard",
             "network",
             "unitary",
             "no difference",
             "undecided",
         )
-        assert set(entry["values"]) >= {*asked.arms, "exact"}
-        assert all(len(x) in (1, 2) for x in entry["values"].values())
+        assert set(entry.values) >= {*asked.arms, "exact"}
+        assert all(len(x) in (1, 2) for x in entry.values.values())
 
 
 def refused(path, tmp_path, capsys, *flags):

@@ -1,24 +1,33 @@
 """Figures of a report draw whatever a config may hold."""
 
+import dataclasses
 import types
 
 import numpy as np
 import pytest
 from matplotlib import colormaps, colors
 
+from shardsim.evaluation import rules
 from shardsim.reports.verdicts import boards, figures, maps
+from tests.helpers.made_results import curve, interval, prediction, sensitivity
+
+
+def level_of(value, walls, reachable, move, own):
+    """A level whose V* is `value`, and an arm `mlp` whose V is `own`."""
+    gates = np.ones((*value.shape, 1))
+    policy = np.full((*value.shape, 4), 0.25)
+
+    def arm(value):
+        return maps.ArmMaps(value, policy, move, gates, value[..., None])
+
+    scene = maps.Scene("c", 0, (), {})
+    arms = {"exact": arm(value), "mlp": arm(own)}
+    return maps.LevelMaps(scene, walls, value, reachable, arms)
 
 
 def test_figures_take_names_as_they_are():
     """Dollars begin a formula in matplotlib, and what is none ends in an error."""
-    effect = {"estimate": 0.1, "low": None, "high": None}
-    entry = {
-        "rule": {"direction": "greater", "margin": 0.1},
-        "effect": effect,
-        "stands": True,
-        "values": {"mlp": [0.1]},
-        "levels": {"mlp": effect},
-    }
+    entry = prediction(values={"mlp": (0.1,)}, means={"mlp": interval()})
     asked = {r"cost $\frac{$": entry}
     for picture in (figures.forest({r"a $ b": asked}), figures.seeds(asked, ["mlp"])):
         assert picture.startswith("<?xml")
@@ -35,13 +44,14 @@ def test_hand_made_shards_are_drawn_beside_those_that_were_learned(
         drawn.append((x, y))
 
     monkeypatch.setattr(figures.Axes, "plot", noted)
-    entry = {
-        "rule": {"direction": direction, "margin": 0.5},
-        "effect": {"estimate": -0.5, "low": -1.0, "high": 0.25},
-        "stands": True,
-    }
-    made = {"effect": {"estimate": 1.0, "low": 0.5, "high": 1.5}}
-    figures.forest({"": {"P1": entry, "P2": {**entry, "sensitivity": made}}})
+    plain = prediction(
+        rule=rules.Rule(rules.Contrast("sharded", "mlp"), direction, 0.5),
+        effect=interval(-0.5, -1.0, 0.25),
+    )
+    made = dataclasses.replace(
+        plain, sensitivity=sensitivity(effect=interval(1.0, 0.5, 1.5))
+    )
+    figures.forest({"": {"P1": plain, "P2": made}})
     sign = 1 if direction == "greater" else -1
     learned = [[sign * -2.0, sign * 0.5], [sign * -1.0]]
     assert [x for x, _ in drawn] == [
@@ -63,21 +73,20 @@ def test_seeds_that_are_not_judged_are_crosses(monkeypatch):
             drawn.setdefault(form, []).append(list(x))
 
     monkeypatch.setattr(figures.Axes, "plot", noted)
-    level = {"estimate": 0.1, "low": None, "high": None}
-    entry = {
-        "values": {"mlp": [0.1, 0.2, 0.3], "exact": [1.0]},
-        "levels": {"mlp": level, "exact": level},
-    }
-    figures.seeds({"P": {**entry, "seeds_where": [0, 2]}}, ["mlp"])
+    entry = prediction(
+        values={"mlp": (0.1, 0.2, 0.3), "exact": (1.0,)},
+        means={"mlp": interval(), "exact": interval()},
+        judged_seeds=(0, 2),
+    )
+    figures.seeds({"P": entry}, ["mlp"])
     assert drawn == {"o": [[0.1, 0.3], [1.0]], "x": [[0.2], []]}
     drawn.clear()
-    for all_of_them in ({}, {"seeds_where": None}):
-        figures.seeds({"P": entry | all_of_them}, ["mlp"])
-    assert drawn["o"] == 2 * [[0.1, 0.2, 0.3], [1.0]]
+    figures.seeds({"P": dataclasses.replace(entry, judged_seeds=None)}, ["mlp"])
+    assert drawn["o"] == [[0.1, 0.2, 0.3], [1.0]]
     assert not any(drawn["x"])
 
 
-def test_parts_in_use_are_a_line_a_seed_where_there_are_parts(monkeypatch):
+def test_shards_in_use_are_a_line_a_seed_where_there_are_shards(monkeypatch):
     drawn, plot = [], figures.Axes.plot
 
     def noted(axes, x, y, *form, **how):
@@ -86,24 +95,19 @@ def test_parts_in_use_are_a_line_a_seed_where_there_are_parts(monkeypatch):
         return plot(axes, x, y, *form, **how)
 
     monkeypatch.setattr(figures.Axes, "plot", noted)
-    told = {"return fraction": [[0.5, 0.5]] * 2, "value error": [[1.0, 1.0]] * 2}
-    some = {**told, "update": [3, 5], "parts in use": [[2.0, 2.0], [1.0, None]]}
-    one = {**some, "parts in use": [[1.0, 1.0]] * 2}
-    before = {**told, "update": [3, 5]}  # as it was written before it was noted
-    late = {**some, "parts in use": [None, [2.0, 2.0]]}
-    figures.curves(dict(shards=some, one=one, before=before, late=late), 0.9, {})
+    some, one = curve(((2.0, 2.0), (1.0, None))), curve()
+    figures.curves({"shards": some, "one": one}, 0.9, {})
     assert drawn == [([0, 2], [[2.0, 1.0], [2.0, pytest.approx(np.nan, nan_ok=True)]])]
     drawn.clear()
-    lost = {**some, "parts in use": [[None, None]] * 2}
-    figures.curves({"one": one, "before": before, "lost": lost}, 0.9, {})
+    lost = curve(((None, None), (None, None)))
+    figures.curves({"one": one, "lost": lost}, 0.9, {})
     assert not drawn
 
 
-def test_one_two_and_four_parts_in_use_stand_at_the_axis(monkeypatch):
+def test_one_two_and_four_shards_in_use_stand_at_the_axis(monkeypatch):
     """Also where all numbers lie between two of them."""
     monkeypatch.setattr(figures, "svg", lambda figure: figure)
-    told = {"return fraction": [[0.5, 0.5]] * 2, "value error": [[1.0, 1.0]] * 2}
-    some = {**told, "update": [3, 5], "parts in use": [[3.1, 2.2], [2.9, 2.4]]}
+    some = curve(((3.1, 2.2), (2.9, 2.4)))
     axes = figures.curves({"shards": some}, 0.9, {}).axes[2]
     low, high = axes.get_ylim()
     seen = [tick for tick in axes.get_yticks() if low <= tick <= high]
@@ -112,11 +116,8 @@ def test_one_two_and_four_parts_in_use_stand_at_the_axis(monkeypatch):
 
 def test_what_is_below_zero_is_drawn(monkeypatch):
     """Where steps cost, values and returns are negative too."""
-    level = {"place": "c/0", "condition": "c", "context": [], "glyphs": {}}
     value = np.array([[-2.0, -1.0]])
     fine, move = np.ones((1, 2), bool), np.zeros((1, 2, 2))
-    found = {"c/0/optimal": value, "c/0/walls": ~fine, "c/0/reachable": fine}
-    found |= {"exact/c/0/move": move, "mlp/c/0/move": move, "mlp/c/0/value": value}
     norms = []
 
     def noted(*ends):
@@ -124,7 +125,7 @@ def test_what_is_below_zero_is_drawn(monkeypatch):
         return colors.Normalize(*ends)
 
     monkeypatch.setattr(boards, "Normalize", noted)
-    boards.values(found, [level], ["mlp"])
+    boards.values([level_of(value, ~fine, fine, move, value)], ["mlp"])
     assert norms == [(-2.0, -1.0)]
 
 
@@ -139,15 +140,12 @@ def test_a_board_stands_in_its_row_and_column(monkeypatch):
     monkeypatch.setattr(
         boards.Axes, "quiver", lambda axes, *to, **how: arrows.append(to)
     )
-    level = {"place": "c/0", "condition": "c", "context": [], "glyphs": {}}
     value = np.array([[0.0, 0.5, 1.0], [0.25, 0.75, 2.0]])
     walls = np.array([[False, True, False], [False, False, False]])
     reachable = np.array([[True, True, True], [True, False, True]])
-    found = {"c/0/optimal": value, "c/0/walls": walls, "c/0/reachable": reachable}
     move = np.zeros((2, 3, 2))
     move[1, 2] = (0.25, -0.5)  # down and to the left
-    found |= {"exact/c/0/move": move, "mlp/c/0/move": move, "mlp/c/0/value": value / 2}
-    boards.values(found, [level], ["mlp"])
+    boards.values([level_of(value, walls, reachable, move, value / 2)], ["mlp"])
     (best, first), (own, second) = drawn
     side = 3 * (1 + boards.GAP)
     left, upper = (side - 3) / 2, (side - 2) / 2

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from shardsim import cli
+from shardsim.evaluation import results
 from shardsim.reports.explorer import data, html, load, make
 from shardsim.storage import run_folder
 from tests.helpers.explorer_page import data_of, numbers, same
@@ -50,18 +51,18 @@ def test_contributions_add_up_and_the_value_is_that_of_the_run(tiny_page, tiny_r
 
 def test_the_curves_end_where_the_run_measured(tiny_page, tiny_run):
     """16 levels at most; this run has 4, so that means are over the same ones."""
-    curves = run_folder.read_json(tiny_run / "results.json")["curves"]
+    curves = results.read_run(tiny_run).curves
     for side in numbers(tiny_page)["sides"]:
         np.testing.assert_allclose(
-            side["curves"]["return"], curves[side["arm"]]["return fraction"], rtol=1e-4
+            side["curves"]["return"], curves[side["arm"]].return_fraction, rtol=1e-4
         )
-        assert side["updates"] == curves[side["arm"]]["update"]
+        assert tuple(side["updates"]) == curves[side["arm"]].update
 
 
 def test_the_run_s_verdicts_are_those_of_its_report(tiny_page, tiny_run):
     (told,) = numbers(tiny_page)["verdicts"]
-    entry = run_folder.read_json(tiny_run / "results.json")["predictions"]["VE"]
-    assert (told["name"], told["verdict"]) == ("VE", entry["verdict"])
+    entry = results.read_run(tiny_run).predictions["VE"]
+    assert (told["name"], told["verdict"]) == ("VE", entry.verdict)
     assert told["controls"] == "goal missed"
 
 

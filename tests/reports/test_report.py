@@ -9,7 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
-from shardsim.reports.verdicts import report
+from shardsim.reports.verdicts import maps, report
 from shardsim.storage import run_folder
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -68,18 +68,20 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
     assert results["answer"] in text
     entry = results["predictions"]["VE"]
     assert entry["verdict"] in text
+    assert f"{entry['metric']}, {entry['unit']}" in text
     for key in ("estimate", "low", "high"):
         assert f"{entry['effect'][key]:+.3f}" in text
     for control in entry["controls"]:
         assert control["sentence"] in text
     for name, arm in results["arms"].items():
         assert name in text
-        assert f"{arm['parameters of V']:,}" in text
-        assert f"{arm['mean return fraction']:.1%}" in text
+        assert f"{arm['value_params']:,}" in text
+        assert f"{arm['mean_return_fraction']:.1%}" in text
+        assert f"{arm['mean_value_error']:.3g}" in text
     assert "tau = 0.01, beside an action gap of" in text
     assert results["digest"] in text
     drawn = {path.stem for path in (tiny_run / "figures").iterdir()}
-    assert drawn == {"verdicts", "seeds", "curves", "values", "parts-sharded"}
+    assert drawn == {"verdicts", "seeds", "curves", "values", "shards-sharded"}
     assert len(parsed.images) == len(drawn)
     assert all(image["alt"] for image in parsed.images)
 
@@ -114,8 +116,8 @@ def test_the_same_files_give_the_same_bytes(tiny_run, tmp_path):
 def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
     def rise(results):
         entry = results["predictions"]["VE"]
-        entry |= {"stands": True, "unlearnt": []}
-        results |= {"controls stand": True, "answer": ""}
+        entry |= {"is_valid": True, "arms_below_min_return": []}
+        results |= {"all_valid": True, "answer": ""}
 
     folder = copied(tiny_run, tmp_path)
     assert "No claim stands" not in changed(folder, rise)
@@ -123,7 +125,7 @@ def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
     def fall(results):
         rise(results)
         entry = results["predictions"]["VE"]
-        entry["stands"] = results["controls stand"] = False
+        entry["is_valid"] = results["all_valid"] = False
         entry["controls"][0] |= {"passed": "failed", "sentence": "exact is off."}
 
     page = changed(folder, fall)
@@ -136,7 +138,8 @@ def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
 def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
     """The small run's arms reach 93 and 92 %, of a goal of 95."""
     entry = run_folder.read_json(tiny_run / "results.json")["predictions"]["VE"]
-    assert (entry["unlearnt"], entry["stands"]) == (["mlp", "sharded"], False)
+    assert entry["arms_below_min_return"] == ["mlp", "sharded"]
+    assert not entry["is_valid"]
     page = (tiny_run / "report.html").read_text()
     assert "no claim stands of mlp and sharded, which missed the goal" in page
 
@@ -147,12 +150,12 @@ def test_an_arm_below_the_goal_is_flagged(tiny_run, tmp_path):
 
     def reach(results):
         for arm in results["arms"].values():
-            arm["reached goal"] = True
+            arm["reached_min_return"] = True
 
     assert "below 95%" not in changed(folder, reach)
 
     def miss(results):
-        results["arms"]["mlp"]["reached goal"] = False
+        results["arms"]["mlp"]["reached_min_return"] = False
 
     page = changed(folder, miss)
     assert "below 95%" in page
@@ -166,8 +169,8 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
         entry = results["predictions"]["VE"]
         entry["effect"] |= {"low": None, "high": None}
         entry["values"]["mlp"] = [None, 0.5]
-        entry["levels"]["mlp"] |= {"low": None, "high": None}
-        results["action gap"] |= {"exact": None, "temperature": None}
+        entry["means"]["mlp"] |= {"low": None, "high": None}
+        results["acting"] |= {"exact_action_gap": None, "temperature": None}
         for tests in results["omnibus"].values():
             tests[0]["ratio"] = None
 
@@ -182,9 +185,12 @@ def test_acting_that_is_not_of_training_is_told(tiny_run, tmp_path):
     assert "All else is looked at" not in text_of(page)
 
     def other(results):
-        results["acting"] = {"training": "D alone", "looked at": "V alone at tau = 1"}
+        results["acting"] |= {
+            "training": "D alone",
+            "evaluation": "V alone at tau = 1",
+        }
         for arm in results["arms"].values():
-            arm["mean return fraction looked at"] = 0.123
+            arm["mean_evaluation_return_fraction"] = 0.123
 
     text = text_of(changed(copied(tiny_run, tmp_path), other))
     assert "Returns are of the acting of training: D alone. All else is looked" in text
@@ -196,10 +202,10 @@ def test_an_optimum_of_nothing_is_told_and_is_no_goal(tiny_run, tmp_path):
 
     def nothing_pays(results):
         for name, arm in results["arms"].items():
-            arm |= {"return fraction": [None, None], "mean return fraction": None}
-            arm["reached goal"] = False
+            arm |= {"return_fraction": [None, None], "mean_return_fraction": None}
+            arm["reached_min_return"] = False
             curve = results["curves"][name]
-            curve["return fraction"] = [[None, None] for _ in curve["update"]]
+            curve["return_fraction"] = [[None, None] for _ in curve["update"]]
 
     folder = copied(tiny_run, tmp_path)
     text = text_of(changed(folder, nothing_pays))
@@ -213,21 +219,32 @@ def test_a_run_without_predictions_is_drawn(tiny_run, tmp_path):
     page = changed(folder, lambda results: results["predictions"].clear())
     assert not re.search("<h2>(Verdicts|What each side)", page)
     names = {path.stem for path in (folder / "figures").iterdir()}
-    assert names == {"curves", "values", "parts-sharded"}
+    assert names == {"curves", "values", "shards-sharded"}
 
 
 def test_maps_show_both_contexts_and_only_where_the_agent_stands(tiny_run):
-    listed = run_folder.read_json(tiny_run / "maps.json")
-    drawn = run_folder.read_arrays(tiny_run / "maps.npz")
-    assert {tuple(level["context"]) for level in listed} == {(0,), (1,)}
-    for level in listed:
-        place = level["place"]
-        value = drawn[f"sharded/{place}/value"]
-        whole = drawn[f"sharded/{place}/gates"] * drawn[f"sharded/{place}/parts"]
-        np.testing.assert_allclose(whole.sum(axis=-1), value, atol=1e-5)
-        assert not drawn[f"{place}/reachable"][tuple(level["glyphs"]["fruit 0"])]
-        move = drawn[f"exact/{place}/move"]
-        assert np.abs(move).max() <= 1
+    levels = maps.read(tiny_run)
+    assert {level.scene.context for level in levels} == {(0,), (1,)}
+    for level in levels:
+        arm = level.arms["sharded"]
+        whole = (arm.gates * arm.shard_values).sum(axis=-1)
+        np.testing.assert_allclose(whole, arm.value, atol=1e-5)
+        assert not level.reachable[level.scene.glyphs["fruit 0"]]
+        assert np.abs(level.arms["exact"].move).max() <= 1
+
+
+def test_maps_that_lack_an_array_or_a_level_are_one_line(tiny_run, tmp_path):
+    folder = copied(tiny_run, tmp_path)
+    arrays = run_folder.read_arrays(folder / "maps.npz")
+    (gone, *_) = (name for name in arrays if name.startswith("sharded/"))
+    del arrays[gone]
+    run_folder.write_arrays(folder / "maps.npz", arrays)
+    with pytest.raises(run_folder.RunError, match=rf"maps\.npz: {gone} is missing"):
+        maps.read(folder)
+    scenes = run_folder.read_json(folder / "maps.json")
+    run_folder.write_json(folder / "maps.json", {**scenes, "levels": []})
+    with pytest.raises(run_folder.RunError, match=r"maps\.json: levels: got none"):
+        maps.read(folder)
 
 
 def shown(page, tmp_path, size):

@@ -2,7 +2,6 @@
 
 import errno
 import gc
-import json
 import os
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from shardsim.storage import checkpoints, provenance, run_folder, weights
+from shardsim.storage import checkpoints, provenance, records, run_folder, weights
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
@@ -78,8 +77,9 @@ def test_whatever_tears_an_array_file_it_is_named(tmp_path, wreck):
 
 def test_provenance_can_be_written(tmp_path):
     found = provenance.collect()
-    assert found["versions"]["jax"] == jax.__version__
-    json.dumps(found)
+    assert found.versions["jax"] == jax.__version__
+    records.write(tmp_path / "provenance.json", found)
+    assert records.read(tmp_path / "provenance.json", provenance.Provenance) == found
 
 
 def carry(scale):

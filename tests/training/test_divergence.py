@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from shardsim import cli
-from shardsim.storage import checkpoints, run_folder
+from shardsim.storage import checkpoints, records, run_folder
 from shardsim.training import divergence
+from shardsim.training.results import TrainingResult
 
 RATES = [1e-3, 1e30]
 
@@ -63,11 +64,11 @@ def test_what_diverges_in_a_grid_is_named_and_the_others_go_on(
     for leaf, sound in zip(*(tree.values() for tree in weights), strict=True):
         np.testing.assert_allclose(leaf[:4], sound, rtol=1e-5, atol=1e-8)
         assert np.isfinite(leaf).all()
-    arm = run_folder.read_json(tmp_path / "all" / "results.json")["arms"]["mlp"]
-    assert [update is None for update in arm["diverged"]] == [True] * 4 + [False] * 4
-    assert arm["reward per episode"][4:] == [None] * 4
-    assert arm["mean of each point"][2:] == [None] * 2
-    assert None not in arm["reward per episode"][:4]
+    arm = records.read(tmp_path / "all" / "results.json", TrainingResult).arms["mlp"]
+    assert [update is None for update in arm.diverged] == [True] * 4 + [False] * 4
+    assert arm.reward_per_episode[4:] == (None,) * 4
+    assert arm.point_mean_reward_per_episode[2:] == (None,) * 2
+    assert None not in arm.reward_per_episode[:4]
     text = (tmp_path / "all" / "metrics.jsonl").read_text()
     assert "NaN" not in text
     assert '"diverged": [null, null, null, null, ' in text
@@ -98,10 +99,10 @@ def test_who_acts_for_all_and_diverged_counts_in_all(training_yaml, tmp_path):
         data="tandem", behaviour="sharded", grid={"load_balance": [0.0, 1e38]}
     )
     assert cli.main(["train", str(path), "--out", str(tmp_path / "run")]) == 0
-    arms = run_folder.read_json(tmp_path / "run" / "results.json")["arms"]
-    assert arms["sharded"]["diverged"][2:] != [None] * 2
-    assert arms["mlp"]["diverged"] == arms["sharded"]["diverged"]
-    assert arms["mlp"]["mean of each point"][1] is None
+    arms = records.read(tmp_path / "run" / "results.json", TrainingResult).arms
+    assert arms["sharded"].diverged[2:] != (None,) * 2
+    assert arms["mlp"].diverged == arms["sharded"].diverged
+    assert arms["mlp"].point_mean_reward_per_episode[1] is None
 
 
 def test_elements_that_diverged_by_hand():
@@ -111,12 +112,10 @@ def test_elements_that_diverged_by_hand():
     with pytest.raises(divergence.Diverged, match="arm a, seed 1, update 3"):
         divergence.raise_if_fatal({}, 4, ["a"], failed[[0, 3]])
     with pytest.raises(divergence.Diverged, match="b, seed 0 at td_lambda 0, update 2"):
-        divergence.raise_if_fatal(
-            grid, 2, ["a", "b"], np.asarray([[-1, 2], [5, 2]] * 2)
-        )
-    noted = divergence.as_metrics(failed[:, 0])
-    assert noted == {"diverged": [None, 7, None, 3]}
-    assert divergence.as_metrics(np.full(4, -1)) == {}
-    line = divergence.describe(grid, 2, noted["diverged"])
+        divergence.raise_if_fatal(grid, 2, ["a", "b"], np.asarray([[-1, 2], [5, 2]] * 2))
+    diverged = divergence.as_metrics(failed[:, 0])
+    assert diverged == (None, 7, None, 3)
+    assert divergence.as_metrics(np.full(4, -1)) is None
+    line = divergence.describe(grid, 2, diverged)
     assert line.startswith("2 of 4 diverged")
     assert line.endswith("seed 1 at td_lambda 0.5, update 3")

@@ -12,8 +12,9 @@ import yaml
 
 from shardsim import cli
 from shardsim.core.types import Trainable
-from shardsim.storage import run_folder
-from shardsim.training import external_envs
+from shardsim.storage import records
+from shardsim.training import external_envs, metric_records
+from shardsim.training.results import TrainingResult
 
 CONFIG = {
     "name": "outside",
@@ -132,7 +133,7 @@ def test_both_ages_end_and_are_cut_alike(name):
 
 
 @pytest.mark.parametrize(
-    ("env", "says"),
+    ("world", "says"),
     [
         ({"kind": "gymnax", "id": "chains:Continuous"}, "actions of tuple; allowed"),
         ({"kind": "gymnax", "id": "chains:Structured"}, "observations of dict; allo"),
@@ -199,12 +200,6 @@ def written(folder, world, **changes):
     return str(path)
 
 
-def rows(run):
-    return [
-        row for row in run_folder.read_lines(run / "metrics.jsonl") if "update" in row
-    ]
-
-
 @pytest.mark.slow
 def test_v_learns_a_gymnax_world_and_steers_by_it(tmp_path, capsys):
     """Right pays: who looks ahead by V gets there in two steps, not in six."""
@@ -213,10 +208,10 @@ def test_v_learns_a_gymnax_world_and_steers_by_it(tmp_path, capsys):
     flags = ["--train.action_selection.kind=lookahead", "--train.phases.0.updates=200"]
     assert cli.main(["train", path, "--out", str(run), *flags]) == 0
     assert "reward per episode" in capsys.readouterr().out
-    last = rows(run)[-1]
-    assert min(last["episodes"]) > 0.3  # of steps; by chance one in four ends
-    results = run_folder.read_json(run / "results.json")
-    assert results["arms"]["mlp"]["mean"] > 0.95
+    last = metric_records.chunks(run)[-1]
+    assert min(last.episodes) > 0.3  # of steps; by chance one in four ends
+    result = records.read(run / "results.json", TrainingResult)
+    assert result.arms["mlp"].mean_reward_per_episode > 0.95
     assert cli.main(["list", str(tmp_path)]) == 0
     assert "finished" in capsys.readouterr().out
     assert cli.main(["report", str(run)]) == 2
@@ -254,7 +249,7 @@ def test_gymnax_itself_trains(tmp_path, capsys):
     path = written(tmp_path, {"kind": "gymnax", "id": "CartPole-v1"})
     flags = ["--train.phases.0.updates=3"]
     assert cli.main(["train", path, "--out", str(run), *flags]) == 0
-    assert rows(run)[-1]["update"] == 3
+    assert metric_records.chunks(run)[-1].update == 3
     capsys.readouterr()
     path = written(tmp_path, {"kind": "gymnax", "id": "Nothing-v0"})
     assert cli.main(["train", path, "--out", str(tmp_path / "other")]) == 2
@@ -267,7 +262,7 @@ def test_our_own_worlds_train_without_a_verdict(tmp_path, capsys):
     path = written(tmp_path, {"kind": "monster_world", "size": 5, "monsters": 1})
     flags = ["--train.phases.0.updates=3", "--env.shields=1", "--env.apples=1"]
     assert cli.main(["train", path, "--out", str(run), *flags]) == 0
-    assert len(rows(run)[-1]["rewards"][0]) == 2
+    assert len(metric_records.chunks(run)[-1].rewards[0]) == 2
     capsys.readouterr()
 
 

@@ -11,8 +11,14 @@ from flax import nnx
 from shardsim import cli
 from shardsim.core.types import Trajectory
 from shardsim.evaluation import load
-from shardsim.storage import datasets, run_folder
-from shardsim.training import external_envs, host_envs, population, schedule
+from shardsim.storage import datasets
+from shardsim.training import (
+    external_envs,
+    host_envs,
+    metric_records,
+    population,
+    schedule,
+)
 
 CONFIG = {
     "name": "outside",
@@ -40,12 +46,6 @@ def written(folder, world, **changes):
     path = folder / "config.yaml"
     path.write_text(yaml.safe_dump({**CONFIG, **changes, "env": world}))
     return str(path)
-
-
-def rows(run):
-    return [
-        row for row in run_folder.read_lines(run / "metrics.jsonl") if "update" in row
-    ]
 
 
 class Chain(gymnasium.Env):
@@ -90,10 +90,10 @@ def test_the_host_s_loop_learns_the_value_of_chance(tmp_path, capsys):
     weights = np.load(run / "weights" / "mlp.npz")
     names = sorted(weights.files)
     assert any("value" in name for name in names)
-    first, last = rows(run)[0], rows(run)[-1]
-    assert np.mean(last["value_loss"]) < np.mean(first["value_loss"]) / 2
+    first, last = metric_records.chunks(run)[0], metric_records.chunks(run)[-1]
+    assert np.mean(last.terms["value_loss"]) < np.mean(first.terms["value_loss"]) / 2
     # episodes take 4 steps on average
-    assert np.mean(last["episodes"]) == pytest.approx(0.25, abs=0.04)
+    assert np.mean(last.episodes) == pytest.approx(0.25, abs=0.04)
     value = read_value(run)
     np.testing.assert_allclose(value[:, 1], 2 / 3, atol=0.12)
     np.testing.assert_allclose(value[:, 0], 2 / 9, atol=0.12)
@@ -169,7 +169,7 @@ def test_minigrid_trains(tmp_path, capsys):
     flags = ["--train.phases.0.updates=3"]
     path = written(tmp_path, world)
     assert cli.main(["train", path, "--out", str(run), *flags]) == 0
-    assert rows(run)[-1]["update"] == 3
+    assert metric_records.chunks(run)[-1].update == 3
     capsys.readouterr()
     path = written(tmp_path, {"kind": "gymnasium", "id": id})
     assert cli.main(["train", path, "--out", str(tmp_path / "other")]) == 2
@@ -239,4 +239,4 @@ def test_stored_data_are_learnt_from_and_not_what_the_host_would_give(tmp_path):
     ]
     flags += ["--train.phases.0.updates=2", "--out", str(run)]
     assert cli.main(["train", path, *flags]) == 0
-    assert all(row["reward"] == [7.0, 7.0] for row in rows(run))
+    assert all(chunk.reward == (7.0, 7.0) for chunk in metric_records.chunks(run))

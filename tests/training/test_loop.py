@@ -14,9 +14,9 @@ import yaml
 from shardsim import cli
 from shardsim.commands import run
 from shardsim.core import config
-from shardsim.evaluation import experiment
+from shardsim.evaluation import experiment, results
 from shardsim.storage import checkpoints, run_folder
-from shardsim.training import loop
+from shardsim.training import loop, metric_records
 
 SAME = ("results.json", "weights/mlp.npz", "weights/sharded.npz")
 
@@ -40,8 +40,8 @@ def test_a_stopped_run_ends_with_the_same_bits(
     folder = tmp_path / "run"
     found = started(tiny_yaml, folder)
 
-    def signalled(arm, update, row):
-        if (arm, update) == ("sharded", 10):
+    def signalled(chunk, steps_per_second):
+        if (chunk.arm, chunk.update) == ("sharded", 10):
             os.kill(os.getpid(), number)
 
     with pytest.raises(loop.Interrupted, match="after update 10 of sharded"):
@@ -67,8 +67,8 @@ def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
     assert cli.main(["resume", str(folder)]) == 0
     for name in ("results.json", "weights/sharded.npz"):
         assert (folder / name).read_bytes() == (tiny_run / name).read_bytes(), name
-    rows = run_folder.read_lines(folder / "metrics.jsonl")
-    marks = [(r["arm"], r.get("update"), r.get("snapshot")) for r in rows]
+    both = [*metric_records.chunks(folder), *metric_records.snapshots(folder)]
+    marks = [(line.kind, line.arm, line.update) for line in both]
     assert len(marks) == len(set(marks))
 
 
@@ -128,9 +128,10 @@ def test_a_finished_run_is_left_as_it_is(tiny_run, tmp_path, capsys):
 
 def noted(folder, name):
     """What the chunks of each arm noted under a name."""
-    rows = [r for r in run_folder.read_lines(folder / "metrics.jsonl") if "update" in r]
+    chunks = metric_records.chunks(folder)
+    numbers = [(c.arm, {"reward": c.reward, **c.terms}.get(name)) for c in chunks]
     arms = ("mlp", "sharded")
-    return {arm: [r[name] for r in rows if r["arm"] == arm] for arm in arms}
+    return {arm: [x for of, x in numbers if of == arm] for arm in arms}
 
 
 @pytest.mark.slow
@@ -146,7 +147,7 @@ def test_paired_arms_see_the_data_of_the_arm_that_acts(
     np.testing.assert_allclose(paired["sharded"], own["sharded"])
     losses = noted(out, "value_loss")
     assert losses["mlp"] != losses["sharded"]
-    assert run_folder.read_json(out / "results.json")["data"] == "tandem"
+    assert results.read_run(out).data == "tandem"
 
 
 @pytest.mark.slow

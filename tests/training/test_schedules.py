@@ -10,8 +10,9 @@ from shardsim import cli
 from shardsim.agents import value
 from shardsim.core import config
 from shardsim.storage import run_folder
-from shardsim.training import phases, population, schedule, standalone
+from shardsim.training import metric_records, phases, population, schedule, standalone
 from shardsim.training.config import TrainConfig
+from tests.helpers import documents
 from tests.helpers.whole_trainings import REGIMES, ran, refused
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +28,8 @@ def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, na
     for arm in ("mlp", "sharded"):
         weights = run_folder.read_arrays(tmp_path / "run" / "weights" / f"{arm}.npz")
         assert np.abs(weights["decoder.readout.kernel"]).max() > 0
-    rows = run_folder.read_lines(tmp_path / "run" / "metrics.jsonl")
-    assert any("policy_loss" in row for row in rows)
+    chunks = metric_records.chunks(tmp_path / "run")
+    assert any("policy_loss" in chunk.terms for chunk in chunks)
 
 
 def test_where_no_episode_ended_there_is_no_reward_per_episode(
@@ -37,16 +38,12 @@ def test_where_no_episode_ended_there_is_no_reward_per_episode(
     """One update of four steps, where an episode has a hundred."""
     plan = [{"name": "look", "updates": 1, "losses": {"value": {"value": 1}}}]
     path = training_yaml(phases=plan)
-    found = ran(path, tmp_path / "run", "--env={kind: boat_race}")
-    row = next(
-        row
-        for row in run_folder.read_lines(tmp_path / "run" / "metrics.jsonl")
-        if "update" in row
-    )
-    assert row["episodes"] == [0.0, 0.0]
-    assert row["reward per episode"] == [None, None]
-    assert found["arms"]["mlp"]["mean"] is None
-    assert found["arms"]["mlp"]["mean of each point"] == [None]
+    found = ran(path, tmp_path / "run", "--world={kind: boat_race}")
+    chunk = metric_records.chunks(tmp_path / "run")[0]
+    assert chunk.episodes == (0.0, 0.0)
+    assert chunk.reward_per_episode == (None, None)
+    assert found.arms["mlp"].mean_reward_per_episode is None
+    assert found.arms["mlp"].point_mean_reward_per_episode == (None,)
     assert "mlp: no episode ended in the last chunk" in capsys.readouterr().out
 
 
@@ -71,15 +68,12 @@ def test_a_fresh_phase_meets_its_own_levels_alone(training_yaml, tmp_path, capsy
         ran(path, tmp_path / str(fresh))
         made = population.restart.compiled._cache_size() - before
         assert made == int(fresh), "one program for all arms"
-        rows = [
-            row
-            for row in run_folder.read_lines(tmp_path / str(fresh) / "metrics.jsonl")
-            if "update" in row and row["phase"] == "b"
-        ]
-        assert len(rows) == 4
-        paid[fresh] = np.asarray([row["rewards"] for row in rows])
+        chunks = metric_records.chunks(tmp_path / str(fresh))
+        rewards = [chunk.rewards for chunk in chunks if chunk.phase == "b"]
+        assert len(rewards) == 4
+        paid[fresh] = np.asarray(rewards)
         # the same levels for every arm, and not those of another seed
-        assert rows[0]["rewards"] == rows[2]["rewards"]
+        assert rewards[0] == rewards[2]
     assert paid[False][..., 0].sum() > 0
     assert paid[True][..., 0].sum() == 0
     assert paid[True][..., 1].sum() > 0
@@ -90,13 +84,9 @@ def test_a_grid_is_its_points_in_one_program(training_yaml, tmp_path, capsys):
     """Element g * seeds + s is what seed s gives at point g by itself."""
     grid = {"learning_rate": [1e-3, 1e-2], "temperature": [0.01, 0.5]}
     found = ran(training_yaml(grid=grid), tmp_path / "grid")
-    assert found["grid"][2] == {"learning_rate": 1e-2, "temperature": 0.01}
-    assert len(found["arms"]["mlp"]["mean of each point"]) == 4
-    flags = [
-        "--train.optimizer.learning-rate",
-        "0.01",
-        "--train.action_selection.temperature",
-    ]
+    assert found.sweep[2] == {"learning_rate": 1e-2, "temperature": 0.01}
+    assert len(found.arms["mlp"].point_mean_reward_per_episode) == 4
+    flags = ["--train.optimizer.learning-rate", "0.01", "--train.acting.temperature"]
     ran(training_yaml(), tmp_path / "one", *flags, "0.01")
     whole = run_folder.read_arrays(tmp_path / "grid" / "weights" / "mlp.npz")
     alone = run_folder.read_arrays(tmp_path / "one" / "weights" / "mlp.npz")
@@ -115,10 +105,9 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     phase["losses"] = {"inverse": {"encoder": 1, "auxiliary": 1}}
     kept = training_yaml(stored=str(data), phases=[phase])
     ran(kept, tmp_path / "run")
-    rows = run_folder.read_lines(tmp_path / "run" / "metrics.jsonl")
-    assert "inverse_loss" in next(row for row in rows if "update" in row)
-    line = refused(kept, tmp_path, capsys, "--env.size", "5")
-    assert "of another world, env.size is 3; allowed: 5, as in this one" in line
+    assert "inverse_loss" in metric_records.chunks(tmp_path / "run")[0].terms
+    line = refused(kept, tmp_path, capsys, "--world.size", "5")
+    assert "of another world, world.size is 3; allowed: 5, as in this one" in line
     assert "train.num_steps, 9" in refused(
         kept, tmp_path, capsys, "--train.num-steps", "9"
     )
@@ -170,10 +159,9 @@ SMALL = {
 }
 
 
-README = ROOT / "README.md"
-TOLD = README.read_text() if README.is_file() else ""
-OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in TOLD]
-"""Those that the test of README's commands does not train."""
+COMMANDS = "\n".join(documents.first_commands())
+OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in COMMANDS]
+"""Those that the test of the first pages' commands does not train."""
 
 
 @pytest.mark.slow
@@ -187,8 +175,8 @@ def test_every_config_of_training_runs(path, tmp_path, capsys):
     count = len(data["train"]["phases"])
     flags += [f"--train.phases.{n}.updates={6 // count}" for n in range(count)]
     found = ran(path, tmp_path / "run", *flags)
-    assert found["name"] == path.stem
-    assert set(found["arms"]) == set(data["arms"])
+    assert found.name == path.stem
+    assert set(found.arms) == set(data["arms"])
 
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)

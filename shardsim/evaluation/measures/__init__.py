@@ -5,6 +5,7 @@ from typing import TypeAlias
 from shardsim.evaluation.measures.agreement import AgreementShift
 from shardsim.evaluation.measures.base import (
     EXACT,
+    Detail,
     Evidence,
     Measured,
     Stages,
@@ -36,6 +37,7 @@ __all__ = [
     "AgreementShift",
     "Conflict",
     "CueEffect",
+    "Detail",
     "Evidence",
     "GoalDistanceSlope",
     "Measure",

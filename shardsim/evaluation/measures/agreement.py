@@ -1,7 +1,7 @@
 """P19: how often D's best action is V's best action, and where they part."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,6 +14,10 @@ from shardsim.evaluation.measures import base
 class AgreementShift:
     """Agreement of policy and value in one condition less that in another."""
 
+    METRIC: ClassVar[str] = (
+        "agreement of policy and value, less that in the shifted condition"
+    )
+    UNIT: ClassVar[str] = "share of states"
     kind: Literal["agreement"] = "agreement"
     condition: str = "in_distribution"
     shifted: str = "conflict"
@@ -32,7 +36,7 @@ class AgreementShift:
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """P(argmax D in argmax Q_V | condition) - P(the same | shifted)."""
-        values, details = {}, {}
+        values, details = {}, []
         for arm, readings in evidence.readings.items():
             rate = {}
             for name in self.conditions:
@@ -45,9 +49,13 @@ class AgreementShift:
                     )
                 agrees = agree(reading, condition, evidence.acting.discount, self.tie)
                 rate[name] = base.masked_mean(agrees, condition.reachable)
-                details[f"{arm}: agreement, {name}"] = float(rate[name].mean())
+                details.append(
+                    base.detail(
+                        arm, f"agreement in {name}", "share of states", rate[name]
+                    )
+                )
             values[arm] = rate[self.condition] - rate[self.shifted]
-        return base.Measured(values, details)
+        return base.Measured(values, tuple(details))
 
 
 def agree(

@@ -1,5 +1,6 @@
 """What a measure gets and gives. Symbols: N seeds."""
 
+import dataclasses
 import types
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -33,13 +34,35 @@ class Evidence(NamedTuple):
     """Of the phases and conditions that a measure asks for."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Detail:
+    """A number beside a metric, the mean over all seeds."""
+
+    arm: str | None
+    """Whose number it is; None: of the condition itself."""
+    name: str
+    """What it is, in words."""
+    unit: str
+    value: float | None
+    """None where it does not exist."""
+    low: float | None = None
+    """Lower end of its 95 % interval; None where it has none."""
+    high: float | None = None
+
+
 class Measured(NamedTuple):
     """A statistic, one number for each training seed."""
 
     values: dict[str, Float[np.ndarray, " N"]]
     """By arm. A row `arm/what` is a reference that controls may ask for."""
-    details: dict[str, Any]
-    """Numbers for the report, by name."""
+    details: tuple[Detail, ...] = ()
+    """Numbers for the report."""
+
+
+def detail(arm: str | None, name: str, unit: str, x: Any) -> Detail:
+    """The mean of some numbers, or one number."""
+    mean = float(np.mean(x))
+    return Detail(arm, name, unit, mean if np.isfinite(mean) else None)
 
 
 def extra_rows(measure: Any) -> tuple[str, ...]:
@@ -86,11 +109,11 @@ def selectivity(
     return np.where(target < least, 0.0, (target - others) / total)
 
 
-def share(chosen: Bool[np.ndarray, " N"]) -> str:
-    """How many seeds do something, and what share of all seeds may (95 %)."""
+def share(arm: str, name: str, chosen: Bool[np.ndarray, " N"]) -> Detail:
+    """The share of seeds that do something, with its interval (95 %)."""
     count, n = int(chosen.sum()), len(chosen)
     low, high = statistics.share_interval(count, n)
-    return f"{count} of {n} ({low:.0%} to {high:.0%} of all)"
+    return Detail(arm, name, f"share of {n} seeds", count / n, low, high)
 
 
 def masked_mean(

@@ -1,7 +1,7 @@
 """P12: what happens when two contexts that were trained apart are met together."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,8 @@ from shardsim.evaluation.measures import base
 class Conflict:
     """Do bids in the conflict add up, or does the better one alone count?"""
 
+    METRIC: ClassVar[str] = "R^2 of the sum less R^2 of the maximum"
+    UNIT: ClassVar[str] = "share of variance"
     kind: Literal["conflict"] = "conflict"
     together: str = "conflict"
     alone: tuple[str, str] = ("only_0", "only_1")
@@ -39,7 +41,7 @@ class Conflict:
         ends = [np.asarray(table.terminated).any(axis=-1) for table in tables]
         mask = evidence.conditions[self.together].reachable & ~np.any(ends, axis=0)
         values: dict[str, np.ndarray] = {}
-        details: dict[str, Any] = {}
+        details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
             whole, a, b = (readings[name].value for name in names)
             condition = evidence.conditions[self.together]
@@ -52,13 +54,17 @@ class Conflict:
             picked = [_fit(bids[0][n], [bids[3][n]]) for n in seeds]
             sums = np.array([fit[0] for fit in added])
             values[arm] = sums - np.array([fit[0] for fit in picked])
-            details[f"{arm}: R^2 of the sum, of the maximum"] = [
-                float(sums.mean()),
-                float(np.mean([fit[0] for fit in picked])),
-            ]
+            best = [fit[0] for fit in picked]
             weights = np.mean([fit[1] for fit in added], axis=0)
-            details[f"{arm}: weights of the sum"] = [float(w) for w in weights]
-        return base.Measured(values, details)
+            details += [
+                base.detail(arm, "R^2 of the sum", "share of variance", sums),
+                base.detail(arm, "R^2 of the maximum", "share of variance", best),
+                *(
+                    base.detail(arm, f"weight of {name} in the sum", "1", weight)
+                    for name, weight in zip(self.alone, weights, strict=True)
+                ),
+            ]
+        return base.Measured(values, tuple(details))
 
 
 def _bids(

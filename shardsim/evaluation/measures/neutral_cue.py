@@ -14,6 +14,8 @@ class CueEffect:
 
     ROWS: ClassVar[tuple[str, ...]] = ("reference",)
 
+    METRIC: ClassVar[str] = "change of V by the cue"
+    UNIT: ClassVar[str] = "mean V*"
     kind: Literal["cue_effect"] = "cue_effect"
     present: str = "with_cue"
     absent: str = "without_cue"
@@ -47,4 +49,4 @@ class CueEffect:
                 scale = float(first.optimal[mask].mean())
                 mean = base.masked_mean(change, mask)
                 values[row] = mean / (scale if scale > 0 else np.nan)
-        return base.Measured(values, {})
+        return base.Measured(values)

@@ -1,7 +1,7 @@
 """P6: switch one part of V off; does only its own behaviour go?"""
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,6 +19,8 @@ class SelectiveAblation:
 
     ROWS: ClassVar[tuple[str, ...]] = ("random",)
     VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed
+    METRIC: ClassVar[str] = "selectivity of an ablation"
+    UNIT: ClassVar[str] = "index from -1 to 1"
     kind: Literal["selective_ablation"] = "selective_ablation"
     condition: str = "in_distribution"
     num_groups: int = 8
@@ -55,7 +57,7 @@ class SelectiveAblation:
         context = condition.context[:, 0].argmax(axis=-1)
         choosing = np.arange(len(context)) % 2 == 0
         values: dict[str, np.ndarray] = {}
-        details: dict[str, Any] = {}
+        details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
             if _lacking(context, choosing):
@@ -70,14 +72,14 @@ class SelectiveAblation:
             by_chance = [selective(self._drops(*here, d), self.min_drop) for d in draws]
             values[f"{arm}/random"] = np.mean(by_chance, axis=(0, -1))
             own = np.eye(drops.shape[-1], dtype=bool)
-            details[f"{arm}: drop of target, of others"] = [
-                float(drops[:, own].mean()),
-                float(drops[:, ~own].mean()),
+            unit = "share of what V gives"
+            details += [
+                base.detail(arm, "drop of the target", unit, drops[:, own]),
+                base.detail(arm, "drop of the others", unit, drops[:, ~own]),
+                # a mean hides what is all in some seeds and nothing in others
+                base.share(arm, "seeds in which S > 1/2", values[arm] > 0.5),
             ]
-            # a mean hides what is all in some seeds and nothing in others
-            parted = base.share(values[arm] > 0.5)
-            details[f"{arm}: share of seeds in which S > 1/2"] = parted
-        return base.Measured(values, details)
+        return base.Measured(values, tuple(details))
 
     def _drops(
         self,

@@ -1,14 +1,17 @@
 """P13: what paid in one context pays no more; does only V of that context go?"""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
+
+SHARE, OPTIMUM = "share of V before", "fraction of the optimal return"
+"""Units of details."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +23,8 @@ class SelectiveExtinction:
     was an extinction; `arm/same_context` below; `arm/gate_distance`: how far the gates of both contexts
     were apart before it, 0 to 1 (total variation of their means; 0 for one part)."""
 
+    METRIC: ClassVar[str] = "selectivity of the extinction"
+    UNIT: ClassVar[str] = "index from -1 to 1"
     kind: Literal["selective_extinction"] = "selective_extinction"
     before_phase: str = "acquisition"
     """The phase after which V is whole."""
@@ -60,7 +65,7 @@ class SelectiveExtinction:
         than 0. S is 0 where what should be extinguished drops by less than `least`.
         """
         values: dict[str, np.ndarray] = {}
-        details: dict[str, Any] = {}
+        details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
             drops = {name: self._drop(evidence, arm, name) for name in self.conditions}
             target, others = drops[self.extinguished], drops[self.retained]
@@ -72,28 +77,33 @@ class SelectiveExtinction:
                 f"{arm}/drop": target,
                 f"{arm}/gate_distance": apart,
             }
-            details[f"{arm}: drop of extinguished, of kept"] = [
-                float(target.mean()),
-                float(others.mean()),
+            details += [
+                base.detail(arm, f"drop of V in {self.extinguished}", SHARE, target),
+                base.detail(arm, f"drop of V in {self.retained}", SHARE, others),
             ]
-            details[f"{arm}: mean V in kept, before and after"] = [
-                float(np.mean(self._level(evidence, arm, self.retained, phase)))
-                for phase in self.stages
-            ]
-            details[f"{arm}: return / optimum in kept, before and after"] = [
-                float(self._earned(evidence, arm, phase).mean())
-                for phase in self.stages
-            ]
-            if readings[self.retained].gates.shape[-1] > 1:
-                told = {
-                    "S": values[arm],
-                    "share of V that is kept": 1 - others,
-                    "return / optimum in kept, after": self._earned(
-                        evidence, arm, self.after_phase
+            for phase in self.stages:
+                level = self._level(evidence, arm, self.retained, phase)
+                earned = self._earned(evidence, arm, phase)
+                details += [
+                    base.detail(
+                        arm, f"mean V in {self.retained} after {phase}", "return", level
                     ),
-                }
-                details |= _parted(arm, apart, told)
-        return base.Measured(values, details)
+                    base.detail(
+                        arm, f"return in {self.retained} after {phase}", OPTIMUM, earned
+                    ),
+                ]
+            if readings[self.retained].gates.shape[-1] > 1:
+                after = self._earned(evidence, arm, self.after_phase)
+                details += _parted(
+                    arm,
+                    apart,
+                    (
+                        ("S", self.UNIT, values[arm]),
+                        (f"V that is left in {self.retained}", SHARE, 1 - others),
+                        (f"return in {self.retained} after it", OPTIMUM, after),
+                    ),
+                )
+        return base.Measured(values, tuple(details))
 
     def _earned(
         self, evidence: base.Evidence, arm: str, phase: str
@@ -110,7 +120,7 @@ class SelectiveExtinction:
         """
         found = evidence.stages[self.before_phase][arm]
         one, other = (
-            battery.part_shares(found[name], evidence.conditions[name])
+            battery.gate_shares(found[name], evidence.conditions[name])
             for name in (self.extinguished, self.retained)
         )
         return 0.5 * np.abs(one - other).sum(axis=-1)
@@ -134,17 +144,21 @@ class SelectiveExtinction:
 def _parted(
     arm: str,
     apart: Float[np.ndarray, " N"],
-    told: Mapping[str, Float[np.ndarray, " N"]],
-) -> dict[str, Any]:
-    """What the seeds whose gates are apart do, beside what the others do."""
+    numbers: Sequence[tuple[str, str, Float[np.ndarray, " N"]]],
+) -> list[base.Detail]:
+    """What the seeds whose gates are apart do, beside what the others do.
+
+    Args:
+      numbers: name, unit and the number of each seed.
+    """
     far = apart > 0.5
-    return {
-        f"{arm}: distance of the gates of both before": float(apart.mean()),
-        f"{arm}: share of seeds in which it is > 1/2": base.share(far),
-        **{
-            f"{arm}: {name} in them, in the others": [
-                float(x[these].mean()) if these.any() else None for these in (far, ~far)
-            ]
-            for name, x in told.items()
-        },
-    }
+    distance = "distance of the gates of both conditions before it"
+    details = [
+        base.detail(arm, distance, "total variation, 0 to 1", apart),
+        base.share(arm, "seeds in which that distance is > 1/2", far),
+    ]
+    for name, unit, x in numbers:
+        for these, seeds in ((far, "those seeds"), (~far, "the other seeds")):
+            mean = float(x[these].mean()) if these.any() else float("nan")
+            details.append(base.detail(arm, f"{name}, in {seeds}", unit, mean))
+    return details

@@ -100,6 +100,8 @@ class TwoGoals:
 
     NEEDS: ClassVar[type] = HasDecisions
 
+    METRIC: ClassVar[str] = "competent pursuit of both goals"
+    UNIT: ClassVar[str] = "probability"
     kind: Literal["two_goals"] = "two_goals"
     condition: str = "anywhere"
 
@@ -119,7 +121,7 @@ class TwoGoals:
         at = squares(evidence, self.condition)
         how = evidence.acting
         values: dict[str, np.ndarray] = {}
-        details: dict[str, Any] = {"decision squares": len(at.level)}
+        details = [base.detail(None, "decision squares", "squares", len(at.level))]
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
             chosen = battery.policy(
@@ -135,10 +137,16 @@ class TwoGoals:
                 (1 - rate) * _reach(chosen, condition, at, "corner", how.max_steps),
             )
             values[arm] = 2 * np.minimum(*(_mean(each) for each in gone))
-            details[f"{arm}: P(cheese), and arrives; P(corner), and arrives"] = [
-                float(_mean(x).mean()) for x in (taken[0], gone[0], taken[1], gone[1])
+            details += [
+                base.detail(arm, f"P({what})", "probability", _mean(x))
+                for what, x in (
+                    ("takes the way to the cheese", taken[0]),
+                    ("takes it and reaches the cheese", gone[0]),
+                    ("takes the way to the corner", taken[1]),
+                    ("takes it and reaches the corner", gone[1]),
+                )
             ]
-        return base.Measured(values, details)
+        return base.Measured(values, tuple(details))
 
 
 def _mean(x: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " N"]:
@@ -190,6 +198,10 @@ class GoalDistanceSlope:
 
     NEEDS: ClassVar[type] = HasDecisions
 
+    METRIC: ClassVar[str] = (
+        "fall of the preference for the cheese with its distance from the corner"
+    )
+    UNIT: ClassVar[str] = "standardised coefficient"
     kind: Literal["goal_distance_slope"] = "goal_distance_slope"
     condition: str = "anywhere"
 
@@ -214,7 +226,7 @@ class GoalDistanceSlope:
             "Euclid(square, cheese)",
         )
         values: dict[str, np.ndarray] = {}
-        details: dict[str, Any] = {"decision squares": len(at.level)}
+        details = [base.detail(None, "decision squares", "squares", len(at.level))]
         for arm, readings in evidence.readings.items():
             q = battery.q_values(
                 readings[self.condition].value, condition, evidence.acting.discount
@@ -224,10 +236,11 @@ class GoalDistanceSlope:
             wish = here[:, pair, at.to_goal] - here[:, pair, at.to_corner]
             slopes = np.stack([_coefficients(w, at.features) for w in wish])
             values[arm] = slopes[:, 0]
-            details[f"{arm}: coefficients"] = dict(
-                zip(names, slopes.mean(axis=0).tolist(), strict=True)
-            )
-        return base.Measured(values, details)
+            details += [
+                base.detail(arm, f"coefficient of {name}", "standardised", slope)
+                for name, slope in zip(names, slopes.mean(axis=0), strict=True)
+            ]
+        return base.Measured(values, tuple(details))
 
 
 def _coefficients(

@@ -1,10 +1,12 @@
 """How far a learned V is from the exact value."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
+from jaxtyping import Float
 
+from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
 
 
@@ -12,6 +14,8 @@ from shardsim.evaluation.measures import base
 class ValueAccuracy:
     """Root mean squared error over reachable states, over the spread of V*."""
 
+    METRIC: ClassVar[str] = "error of V"
+    UNIT: ClassVar[str] = "sd of V*"
     kind: Literal["value_error"] = "value_error"
     condition: str = "in_distribution"
 
@@ -25,11 +29,24 @@ class ValueAccuracy:
         No number where V* is the same everywhere.
         """
         condition = evidence.conditions[self.condition]
-        mask = condition.reachable
-        spread = float(condition.optimal[mask].std())
-        values = {}
-        for arm, readings in evidence.readings.items():
-            value = readings[self.condition].value.astype(np.float64)
-            wrong = np.square(value - condition.optimal)
-            values[arm] = np.sqrt(base.masked_mean(wrong, mask)) / (spread or np.nan)
-        return base.Measured(values, {"spread of V*": spread})
+        spread = float(condition.optimal[condition.reachable].std())
+        values = {
+            arm: relative_error(readings[self.condition].value, condition)
+            for arm, readings in evidence.readings.items()
+        }
+        return base.Measured(
+            values, (base.detail(None, "standard deviation of V*", "return", spread),)
+        )
+
+
+def relative_error(
+    value: Float[np.ndarray, "N L S"], condition: battery.Condition
+) -> Float[np.ndarray, " N"]:
+    """sqrt(mean (V - V*)^2) / sd(V*) over reachable states, in sd of V*.
+
+    NaN where V* is the same everywhere.
+    """
+    mask = condition.reachable
+    spread = float(condition.optimal[mask].std())
+    wrong = np.square(value.astype(np.float64) - condition.optimal)
+    return np.sqrt(base.masked_mean(wrong, mask)) / (spread or np.nan)

@@ -63,7 +63,9 @@ def graph(stages: Mapping[str, Stage], outputs: Sequence[str] = ()) -> Run:
     Raises:
       ValueError: no stage, a stage named `input`, or an output that is not a stage.
 
-    Example: graph({"h": lambda s: jnp.tanh(w @ s["input"]), "v": lambda s: s["h"][0]})
+    Example:
+
+        graph({"h": lambda s: jnp.tanh(w @ s["input"]), "v": lambda s: s["h"][0]})
     """
     validation.at_least("stages", len(stages), 1)
     if INPUT in stages:

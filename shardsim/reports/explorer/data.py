@@ -14,7 +14,7 @@ import numpy as np
 
 from shardsim.agents import value
 from shardsim.core import config as configs
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, results
 from shardsim.reports.explorer import activations, forward, metadata
 from shardsim.reports.explorer.activations import Inside
 from shardsim.reports.explorer.forward import Boards, Whole
@@ -34,7 +34,6 @@ from shardsim.reports.explorer.panels import (
     tails as tailing,
 )
 from shardsim.reports.verdicts import sections
-from shardsim.storage import run_folder as runs
 
 
 class Clock:
@@ -125,7 +124,7 @@ def _side(
         "arm": side.arm.name,
         "run": side.folder.name,
         "head": head,
-        "unusual": sections.unusual(head),
+        "unusual": sections.unusual(side.arm.head),
         "trained": side.arm.trained,
         "parameters": size,
         "seeds": side.seeds,
@@ -252,15 +251,21 @@ def _verdicts(gathered: Gathered) -> list[dict[str, Any]]:
     folders = {side.folder for side in gathered.sides}
     if len(folders) > 1:
         return []
-    path = next(iter(folders)) / "results.json"
-    found = runs.read_json(path) if path.is_file() else {}
-    keys = ("question", "effect", "rule", "p", "verdict")
+    (folder,) = folders
+    if not (folder / results.FILE).is_file():
+        return []
+    found = results.read(folder)
+    entries = found.predictions if isinstance(found, results.RunResult) else {}
     return [
         {
             "name": name,
-            **{key: entry[key] for key in keys},
+            "question": entry.question,
+            "effect": configs.to_dict(entry.effect),
+            "rule": configs.to_dict(entry.rule),
+            "p": entry.p_value,
+            "verdict": entry.verdict,
             "contrast": sections.contrast(entry),
             "controls": sections.outcome(entry),
         }
-        for name, entry in found.get("predictions", {}).items()
+        for name, entry in entries.items()
     ]

@@ -92,7 +92,7 @@ def gather(
       RunError: an arm or a snapshot that is not there, a grid, worlds that differ or
         whose states can't be listed.
     """
-    found = [load.load(run_folder.open_run(folder)) for folder in folders]
+    found = [load.load(folder) for folder in folders]
     for folder, config in zip(folders, found, strict=True):
         if config.train.sweep:
             raise run_folder.RunError(

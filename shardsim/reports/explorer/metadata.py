@@ -11,21 +11,22 @@ from shardsim.reports.explorer import images
 from shardsim.reports.explorer.forward import Boards
 from shardsim.reports.explorer.load import Gathered, Side
 from shardsim.reports.explorer.panels import curves
-from shardsim.storage import run_folder
+from shardsim.storage import records
+from shardsim.storage.provenance import Provenance
 
 
 def runs_of(gathered: Gathered) -> dict[str, Any]:
     found = []
     for folder in dict.fromkeys(side.folder for side in gathered.sides):
         config = next(s.config for s in gathered.sides if s.folder == folder)
-        origin = run_folder.read_json(folder / "provenance.json")
+        origin = records.read(folder / "provenance.json", Provenance)
         found.append(
             {
                 "run": folder.name,
                 "name": config.name,
                 "digest": configs.digest(config),
-                "revision": origin.get("revision"),
-                "versions": origin.get("versions", {}),
+                "revision": origin.revision,
+                "versions": origin.versions,
                 "seeds": config.train.num_seeds,
                 "updates": config.train.total_updates,
             }

@@ -1,10 +1,10 @@
-"""The boards of a report: V, the policy, gates and parts, cell by cell, as SVG text.
+"""The boards of a report: V, the policy, gates and shards, cell by cell, as SVG text.
 
-Symbols: K parts, A actions, H, W the board.
+Symbols: K shards, A actions, H, W the board.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -14,7 +14,8 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from shardsim.reports.verdicts import figures
+from shardsim.evaluation.measures import EXACT
+from shardsim.reports.verdicts import figures, maps
 
 PANEL = 1.25
 """Inches a side of a board, with the gap beside it."""
@@ -33,27 +34,23 @@ class _Sheet(NamedTuple):
     """From one board to the next."""
 
 
-def values(
-    maps: Mapping[str, np.ndarray], levels: Sequence[Any], arms: list[str]
-) -> str:
+def values(levels: Sequence[maps.LevelMaps], arms: list[str]) -> str:
     """V and the policy on a few boards: a row for V*, then one for each arm."""
-    whole = [maps[f"{level['place']}/optimal"] for level in levels]
-    top = max(float(np.max(x)) for x in whole)
-    low = min(0.0, *(float(np.min(x)) for x in whole))
+    top = max(float(np.max(level.optimal)) for level in levels)
+    low = min(0.0, *(float(np.min(level.optimal)) for level in levels))
     norm = Normalize(low, top if top > low else low + 1)
     with matplotlib.rc_context(figures.STYLE):
         size = (len(arms) + 1, len(levels))
-        sheet = _sheet(size, whole[0].shape, lines=2, bars=1)
+        sheet = _sheet(size, levels[0].walls.shape, lines=2, bars=1)
         for column, level in enumerate(levels):
-            place = level["place"]
-            for row, arm in enumerate(["V*", *arms]):
-                key = f"{place}/optimal" if row == 0 else f"{arm}/{place}/value"
-                at = _board(
-                    sheet, (row, column), maps[key], maps, level, norm, "viridis"
-                )
-                mover = "exact" if row == 0 else arm
-                _arrows(sheet.axes, at, maps[f"{mover}/{place}/move"], maps, level)
-            _over(sheet, column, _title(level))
+            rows = [
+                (level.optimal, level.arms[EXACT].move),
+                *((level.arms[arm].value, level.arms[arm].move) for arm in arms),
+            ]
+            for row, (value, move) in enumerate(rows):
+                at = _board(sheet, (row, column), value, level, norm, "viridis")
+                _arrows(sheet.axes, at, move, level)
+            _over(sheet, column, _title(level.scene))
         for row, arm in enumerate(["V*", *arms]):
             _beside(sheet, row, arm)
         bar = ScalarMappable(norm, "viridis")
@@ -61,32 +58,32 @@ def values(
         return figures.svg(sheet.figure)
 
 
-def shards(maps: Mapping[str, np.ndarray], levels: Sequence[Any], arm: str) -> str:
-    """Gate and contribution of every part on a few boards."""
-    gates = {level["place"]: maps[f"{arm}/{level['place']}/gates"] for level in levels}
-    bids = {place: gate * maps[f"{arm}/{place}/parts"] for place, gate in gates.items()}
-    most = max(float(np.abs(bid).max()) for bid in bids.values())
+def shards(levels: Sequence[maps.LevelMaps], arm: str) -> str:
+    """Gate and contribution of every shard on a few boards."""
+    gates = [level.arms[arm].gates for level in levels]
+    bids = [level.arms[arm].gates * level.arms[arm].shard_values for level in levels]
+    most = max(float(np.abs(bid).max()) for bid in bids)
     most = most if most > 0 else 1.0
     kinds = (
         (
             "gate",
             gates,
-            Normalize(0, max(1.0, *(float(g.max()) for g in gates.values()))),
+            Normalize(0, max(1.0, *(float(g.max()) for g in gates))),
             "cividis",
         ),
         ("contribution", bids, Normalize(-most, most), "RdBu"),
     )
-    *shape, count = next(iter(gates.values())).shape
+    *shape, count = gates[0].shape
     with matplotlib.rc_context(figures.STYLE):
         sheet = _sheet((count, 2 * len(levels)), shape, lines=3, bars=2)
         for column, level in enumerate(levels):
             for which, (word, found, norm, cmap) in enumerate(kinds):
-                at, what = 2 * column + which, found[level["place"]]
+                at, what = 2 * column + which, found[column]
                 for k in range(count):
-                    _board(sheet, (k, at), what[..., k], maps, level, norm, cmap)
-                _over(sheet, at, f"{word}\n{_title(level)}")
+                    _board(sheet, (k, at), what[..., k], level, norm, cmap)
+                _over(sheet, at, f"{word}\n{_title(level.scene)}")
         for k in range(count):
-            _beside(sheet, k, f"part {k}")
+            _beside(sheet, k, f"shard {k}")
         for bar, (word, _, norm, cmap) in zip(sheet.bars, kinds, strict=True):
             sheet.figure.colorbar(ScalarMappable(norm, cmap), cax=bar, label=word)
         return figures.svg(sheet.figure)
@@ -131,9 +128,9 @@ def _beside(sheet: _Sheet, row: int, name: str) -> None:
     told.set(ha="right", va="center")
 
 
-def _title(level: Mapping[str, Any]) -> str:
-    shown = ", ".join(map(str, level["context"]))
-    name = figures.plain(str(level["condition"]).replace("_", " "))
+def _title(scene: maps.Scene) -> str:
+    shown = ", ".join(map(str, scene.context))
+    name = figures.plain(scene.condition.replace("_", " "))
     return f"{name}\ncontext {shown}" if shown else name
 
 
@@ -141,8 +138,7 @@ def _board(
     sheet: _Sheet,
     at: tuple[int, int],
     what: Float[np.ndarray, "H W"],
-    maps: Mapping[str, np.ndarray],
-    level: Mapping[str, Any],
+    level: maps.LevelMaps,
     norm: Normalize,
     cmap: str,
 ) -> tuple[float, float]:
@@ -151,9 +147,9 @@ def _board(
     Returns:
       Where the middle of its first cell is, x and y.
     """
-    walls = maps[f"{level['place']}/walls"]
+    walls = level.walls
     # a cell that holds a reward ends the episode: V of it is never asked for
-    seen = np.where(maps[f"{level['place']}/reachable"] & ~walls, what, np.nan)
+    seen = np.where(level.reachable & ~walls, what, np.nan)
     colours = matplotlib.colormaps[cmap].with_extremes(bad="#bbbbbb")
     painted = colours(norm(np.ma.masked_invalid(seen)))
     painted[walls] = (0, 0, 0, 1)
@@ -161,7 +157,7 @@ def _board(
     x, y = ((place + 0.5) * sheet.side for place in (column, row))
     x, y = x - width / 2, y - height / 2
     sheet.axes.imshow(painted, extent=(x, x + width, y + height, y), aspect="auto")
-    for name, (row, column) in level["glyphs"].items():
+    for name, (row, column) in level.scene.glyphs.items():
         sheet.axes.text(
             x + column + 0.5,
             y + row + 0.5,
@@ -184,11 +180,10 @@ def _arrows(
     axes: Axes,
     at: tuple[float, float],
     move: Float[np.ndarray, "H W 2"],
-    maps: Mapping[str, np.ndarray],
-    level: Mapping[str, Any],
+    level: maps.LevelMaps,
 ) -> None:
     """Mean move of the policy; short where it wavers."""
-    fine = maps[f"{level['place']}/reachable"] & ~maps[f"{level['place']}/walls"]
+    fine = level.reachable & ~level.walls
     row, column = np.nonzero(fine)
     axes.quiver(
         at[0] + column,

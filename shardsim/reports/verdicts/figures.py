@@ -1,18 +1,24 @@
 """The pictures of a report, as SVG text that is the same for the same numbers.
 
-Symbols: N seeds.
+Symbols: N seeds, T snapshots.
 """
 
 import io
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import matplotlib
 import numpy as np
+from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+
+from shardsim.evaluation import results, rules
+from shardsim.storage import records
+
+Predictions: TypeAlias = Mapping[str, results.PredictionResult]
 
 COLOURS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
@@ -44,7 +50,7 @@ def svg(figure: Figure) -> str:
     return file.getvalue()
 
 
-def forest(panels: Mapping[str, Mapping[str, Any]], columns: int = 1) -> str:
+def forest(panels: Mapping[str, Predictions], columns: int = 1) -> str:
     """Every effect in units of its margin, SHARD's side to the right.
 
     Below each, where an arm has shards by construction, what the contrast makes of it.
@@ -79,15 +85,15 @@ def forest(panels: Mapping[str, Mapping[str, Any]], columns: int = 1) -> str:
         return svg(figure)
 
 
-def _panel(axes: Axes, title: str, predictions: Mapping[str, Any]) -> None:
+def _panel(axes: Axes, title: str, predictions: Predictions) -> None:
     axes.axvspan(-1, 1, color="#dddddd", lw=0)
     axes.axvline(0, color=GREY, lw=0.8)
     for row, entry in enumerate(predictions.values()):
-        judged, made = entry["rule"], entry.get("sensitivity")
-        colour = COLOURS[0] if entry["stands"] else GREY
-        _effect(axes, row, entry["effect"], judged, color=colour)
+        rule, made = entry.rule, entry.sensitivity
+        colour = COLOURS[0] if entry.is_valid else GREY
+        _effect(axes, row, entry.effect, rule, color=colour)
         if made is not None:
-            _effect(axes, row + 0.28, made["effect"], judged, **BY_HAND)
+            _effect(axes, row + 0.28, made.effect, rule, **BY_HAND)
     axes.set_yticks(range(len(predictions)), list(map(plain, predictions)))
     axes.set_ylim(len(predictions) - 0.4, -0.5)
     axes.set_xscale("symlog", linthresh=2)
@@ -95,28 +101,35 @@ def _panel(axes: Axes, title: str, predictions: Mapping[str, Any]) -> None:
 
 
 def _effect(
-    axes: Axes, row: float, effect: Any, rule: Any, color: str, **marker: Any
+    axes: Axes,
+    row: float,
+    effect: results.Interval,
+    rule: rules.Rule,
+    color: str,
+    **marker: Any,
 ) -> None:
-    sign = 1 if rule["direction"] == "greater" else -1
+    sign = 1 if rule.direction == "greater" else -1
     low, middle, high = (
-        _number(effect[key]) * sign / rule["margin"]
-        for key in ("low", "estimate", "high")
+        _number(x) * sign / rule.margin
+        for x in (effect.low, effect.estimate, effect.high)
     )
     axes.plot([low, high], [row, row], color=color, lw=2)
     axes.plot([middle], [row], color=color, **{"marker": "o", **marker})
 
 
-def curves(found: Mapping[str, Any], goal: float, phases: Mapping[str, int]) -> str:
+def curves(
+    found: Mapping[str, results.CurveResult], goal: float, phases: Mapping[str, int]
+) -> str:
     """Return and error of V over training: mean and range over seeds, by arm.
 
-    Below them, where some V has parts, how many are in use: a line a seed, for what is
+    Below them, where some V has shards, how many are in use: a line a seed, for what is
     one in some seeds and two in others is neither in the mean.
 
     Args:
       phases: updates at the end of each; a line where one begins after another.
     """
-    parted = {arm: curve for arm, curve in found.items() if _has_parts(curve)}
-    start = min(min(curve["update"]) for curve in found.values())
+    parted = {arm: curve for arm, curve in found.items() if _has_shards(curve)}
+    start = min(min(curve.update) for curve in found.values())
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.4, 5.2 if parted else 2.9), layout="tight")
         grid = figure.add_gridspec(2 if parted else 1, 2)
@@ -124,13 +137,14 @@ def curves(found: Mapping[str, Any], goal: float, phases: Mapping[str, int]) -> 
         panels = [figure.add_subplot(place) for place in places]
         for arm, curve in found.items():
             colour = _colour(arm, list(found))
-            _curve(panels[0], arm, curve, "return fraction", colour, start)
-            _curve(panels[1], arm, curve, "value error", colour, start)
+            x = np.asarray(curve.update) - start
+            _curve(panels[0], arm, x, curve.return_fraction, colour)
+            _curve(panels[1], arm, x, curve.value_error, colour)
         for arm, curve in parted.items():
-            x = np.asarray(curve["update"]) - start
-            y = np.asarray(curve["parts in use"], float)
+            x = np.asarray(curve.update) - start
+            y = np.asarray(curve.shards_in_use, float)
             panels[2].plot(x, y, "-", lw=1, alpha=0.6, color=_colour(arm, list(found)))
-        labels = ("return / exact optimum", "error of V / sd of V*", "parts in use")
+        labels = ("return / exact optimum", "error of V / sd of V*", "shards in use")
         for axes, label in zip(panels, labels, strict=False):
             axes.set_xscale("symlog", linthresh=1)
             axes.set_xlim(left=0)
@@ -150,10 +164,10 @@ def curves(found: Mapping[str, Any], goal: float, phases: Mapping[str, int]) -> 
         return svg(figure)
 
 
-def _has_parts(curve: Mapping[str, Any]) -> bool:
-    """Whether there is anything to draw: more than one part, in more than one row."""
-    rows = curve.get("parts in use", [])
-    if len(rows) < 2 or None in rows:  # never trained, or written before it was noted
+def _has_shards(curve: results.CurveResult) -> bool:
+    """Whether there is anything to draw: more than one shard, in more than one row."""
+    rows = curve.shards_in_use
+    if len(rows) < 2:  # never trained
         return False
     return any(count is not None and count > 1.01 for row in rows for count in row)
 
@@ -170,27 +184,25 @@ def _border(axes: Axes, update: int, phase: str, low: bool) -> None:
 def _curve(
     axes: Axes,
     arm: str,
-    curve: Mapping[str, Any],
-    name: str,
+    x: Int[np.ndarray, " T"],
+    rows: tuple[records.SeedNumbers, ...],
     colour: str,
-    start: int,
 ) -> None:
-    y = np.asarray(curve[name], float)
+    y = np.asarray(rows, float)
     if len(y) == 1:  # an arm that was never trained stays where it is
         axes.axhline(float(y.mean()), color=colour, ls="--", label=arm)
         return
-    x = np.asarray(curve["update"]) - start
     axes.plot(x, y.mean(axis=1), "o-", ms=3, color=colour, label=arm)
     axes.fill_between(
         x, y.min(axis=1), y.max(axis=1), color=colour, alpha=0.15, linewidth=0
     )
 
 
-def seeds(predictions: Mapping[str, Any], arms: Sequence[str]) -> str:
+def seeds(predictions: Predictions, arms: Sequence[str]) -> str:
     """Every seed of every arm, with means and intervals: what verdicts rest on."""
     with matplotlib.rc_context(STYLE):
         count = len(predictions)
-        rows = max(len(entry["values"]) for entry in predictions.values())
+        rows = max(len(entry.values) for entry in predictions.values())
         size = (7.4, (0.5 + 0.2 * rows) * ((count + 1) // 2))
         figure = Figure(figsize=size, layout="tight")
         panels = figure.subplots((count + 1) // 2, 2, squeeze=False).ravel()
@@ -202,26 +214,25 @@ def seeds(predictions: Mapping[str, Any], arms: Sequence[str]) -> str:
 
 
 def _strip(
-    axes: Axes, name: str, entry: Mapping[str, Any], arms: Sequence[str]
+    axes: Axes, name: str, entry: results.PredictionResult, arms: Sequence[str]
 ) -> None:
-    seeds = max(map(len, entry["values"].values()))
-    for row, (arm, values) in enumerate(entry["values"].items()):
+    for row, (arm, values) in enumerate(entry.values.items()):
         x = np.array([_number(v) for v in values])
         # the shift parts equal numbers; it carries nothing
         shift = np.linspace(-0.2, 0.2, len(x)) if len(x) > 1 else np.zeros(1)
         colour = _colour(arm.partition("/")[0], arms)
         judged = np.ones(len(x), bool)
-        if entry.get("among") is not None and len(x) == seeds:
-            judged = np.isin(np.arange(len(x)), entry["among"])
+        if entry.judged_seeds is not None and len(x) == entry.num_seeds:
+            judged = np.isin(np.arange(len(x)), entry.judged_seeds)
         places = row + shift
         axes.plot(x[judged], places[judged], "o", ms=3, color=colour, alpha=0.5, mew=0)
         axes.plot(x[~judged], places[~judged], "x", ms=2.5, color=GREY, alpha=0.6)
-        level = entry["levels"][arm]
-        ends = [_number(level["low"]), _number(level["high"])]
+        mean = entry.means[arm]
+        ends = [_number(mean.low), _number(mean.high)]
         axes.plot(ends, [row, row], color=colour, lw=2)
-        axes.plot([_number(level["estimate"])], [row], "|", ms=10, color=colour)
-    axes.set_yticks(range(len(entry["values"])), list(entry["values"]))
-    axes.set_ylim(len(entry["values"]) - 0.5, -0.5)
+        axes.plot([_number(mean.estimate)], [row], "|", ms=10, color=colour)
+    axes.set_yticks(range(len(entry.values)), list(entry.values))
+    axes.set_ylim(len(entry.values) - 0.5, -0.5)
     axes.set_title(plain(name), loc="left")
 
 

@@ -1,61 +1,164 @@
-"""Maps over the board of a few levels, as the report draws them.
+"""Maps over the boards of a few levels, as the report draws them.
 
-maps.npz holds, for each shown level `CONDITION/i`: `walls`, `optimal`, `reachable`
-[H, W]; and below `ARM/CONDITION/i`: `value` [H, W], `policy` [H, W, A], `move`
-[H, W, 2] (rows and columns that the policy goes on average), `gates` and `parts`
-[H, W, K]. maps.json lists the levels with what lies in them. One seed, the
-first, is drawn; numbers over all seeds are in results.json.
+maps.json holds what lies in each level, maps.npz the arrays of the same levels: those
+of a level are named `CONDITION/LEVEL/FIELD` and those of an arm
+`ARM/CONDITION/LEVEL/FIELD`. The first seed is drawn; numbers over all seeds are in
+results.json. Symbols: S states, A actions, K shards, H, W the board.
 """
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 
 from shardsim.core.jit import jit
 from shardsim.evaluation import battery, measures
-from shardsim.storage import run_folder
+from shardsim.storage import records, run_folder
 
 SHOWN = 2
 """Levels drawn of each condition."""
 
 
-def save(folder: Path, evidence: measures.Evidence, names: tuple[str, ...]) -> None:
-    """Write maps.npz and maps.json for the first levels of some conditions."""
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """What lies in a level."""
+
+    condition: str
+    level: int
+    """Index of the level in the condition."""
+    context: tuple[int, ...]
+    """Indices of the contexts that are shown."""
+    glyphs: dict[str, tuple[int, int]]
+    """Name of a thing -> its row and column."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenes:
+    """maps.json: what is drawn."""
+
+    arms: tuple[str, ...]
+    """Whose maps there are; `exact` is V* under a uniform D."""
+    levels: tuple[Scene, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ArmMaps:
+    """What one arm makes of a level, cell by cell."""
+
+    value: Float[np.ndarray, "H W"]
+    policy: Float[np.ndarray, "H W A"]
+    """Probabilities of the actions."""
+    move: Float[np.ndarray, "H W 2"]
+    """Rows and columns that the policy goes on average."""
+    gates: Float[np.ndarray, "H W K"]
+    shard_values: Float[np.ndarray, "H W K"]
+
+
+@dataclasses.dataclass(frozen=True)
+class LevelMaps:
+    """A level that is drawn, with what every arm makes of it."""
+
+    scene: Scene
+    walls: Bool[np.ndarray, "H W"]
+    optimal: Float[np.ndarray, "H W"]
+    """V*."""
+    reachable: Bool[np.ndarray, "H W"]
+    arms: dict[str, ArmMaps]
+    """Arm -> its maps."""
+
+
+ARRAYS = ("walls", "optimal", "reachable")
+"""Fields of a level that are arrays."""
+
+
+def read(folder: Path) -> tuple[LevelMaps, ...]:
+    """The levels of a run that are drawn.
+
+    Raises:
+      RunError: maps.json or maps.npz is missing or damaged, or an array is missing.
+    """
+    scenes = records.read(folder / "maps.json", Scenes)
+    path = folder / "maps.npz"
+    arrays = run_folder.read_arrays(path)
+    if not scenes.levels:
+        raise run_folder.RunError(f"{folder / 'maps.json'}: levels: got none")
+    try:
+        return tuple(_level(scene, scenes.arms, arrays) for scene in scenes.levels)
+    except KeyError as error:
+        raise run_folder.RunError(f"{path}: {error.args[0]} is missing") from None
+
+
+def _level(
+    scene: Scene, arms: tuple[str, ...], arrays: Mapping[str, np.ndarray]
+) -> LevelMaps:
+    place = _place(scene)
+    names = [field.name for field in dataclasses.fields(ArmMaps)]
+    return LevelMaps(
+        scene=scene,
+        walls=arrays[f"{place}/walls"],
+        optimal=arrays[f"{place}/optimal"],
+        reachable=arrays[f"{place}/reachable"],
+        arms={
+            arm: ArmMaps(*(arrays[f"{arm}/{place}/{name}"] for name in names))
+            for arm in arms
+        },
+    )
+
+
+def write(folder: Path, levels: tuple[LevelMaps, ...]) -> None:
+    """Write maps.npz and maps.json."""
     arrays: dict[str, np.ndarray] = {}
-    listed: list[dict[str, Any]] = []
-    for name in names:
-        condition = evidence.conditions[name]
-        positions = np.asarray(battery.positions(evidence.env, condition.levels))
-        for index in _shown(condition):
-            level = jax.tree.map(lambda leaf, i=index: leaf[i], condition.levels)
-            place = f"{name}/{index}"
-            walls = np.asarray(evidence.env.walls(level))
-            states = np.arange(positions.shape[1])
-            cells = battery.first_states(positions[index], walls.shape, states)
-            cells = np.maximum(cells, 0)  # what is drawn on a wall is never seen
-            arrays[f"{place}/walls"] = walls
-            for what in ("optimal", "reachable"):
-                arrays[f"{place}/{what}"] = getattr(condition, what)[index][cells]
-            context = condition.context[index, 0]
-            listed.append(
-                {
-                    "place": place,
-                    "condition": name,
-                    "context": np.flatnonzero(context).tolist(),
-                    "glyphs": evidence.env.glyphs(level),
-                }
-            )
-            moves = _moves(evidence, level, condition.params)
-            for arm, readings in evidence.readings.items():
-                drawn = _arm(readings[name], condition, evidence, index)
-                drawn["move"] = np.einsum("sa,sad->sd", drawn["policy"], moves)
-                drawn = {k: v[cells] for k, v in drawn.items()}
-                arrays |= {f"{arm}/{place}/{k}": v for k, v in drawn.items()}
+    for level in levels:
+        place = _place(level.scene)
+        arrays |= {f"{place}/{name}": getattr(level, name) for name in ARRAYS}
+        for arm, maps in level.arms.items():
+            arrays |= {f"{arm}/{place}/{name}": x for name, x in vars(maps).items()}
     run_folder.write_arrays(folder / "maps.npz", arrays)
-    run_folder.write_json(folder / "maps.json", listed)
+    scenes = Scenes(tuple(levels[0].arms), tuple(level.scene for level in levels))
+    records.write(folder / "maps.json", scenes)
+
+
+def _place(scene: Scene) -> str:
+    return f"{scene.condition}/{scene.level}"
+
+
+def draw(evidence: measures.Evidence, names: tuple[str, ...]) -> tuple[LevelMaps, ...]:
+    """The maps of the first levels of some conditions."""
+    return tuple(
+        _draw(evidence, name, index)
+        for name in names
+        for index in _shown(evidence.conditions[name])
+    )
+
+
+def _draw(evidence: measures.Evidence, name: str, index: int) -> LevelMaps:
+    condition, env = evidence.conditions[name], evidence.env
+    level = jax.tree.map(lambda leaf: leaf[index], condition.levels)
+    walls = np.asarray(env.walls(level))
+    position = np.asarray(battery.positions(env, condition.levels))[index]
+    cells = battery.first_states(position, walls.shape, np.arange(len(position)))
+    cells = np.maximum(cells, 0)  # walls cover what is drawn on them
+    moves = _moves(evidence, level, condition.params)
+    glyphs = {
+        thing: (int(row), int(column))
+        for thing, (row, column) in env.glyphs(level).items()
+    }
+    context = tuple(np.flatnonzero(condition.context[index, 0]).tolist())
+    return LevelMaps(
+        scene=Scene(name, index, context, glyphs),
+        walls=walls,
+        optimal=condition.optimal[index][cells],
+        reachable=condition.reachable[index][cells],
+        arms={
+            arm: _arm(readings[name], condition, evidence, index, moves, cells)
+            for arm, readings in evidence.readings.items()
+        },
+    )
 
 
 def _shown(condition: battery.Condition) -> list[int]:
@@ -84,13 +187,17 @@ def _arm(
     condition: battery.Condition,
     evidence: measures.Evidence,
     index: int,
-) -> dict[str, np.ndarray]:
+    moves: np.ndarray,
+    cells: np.ndarray,
+) -> ArmMaps:
     chosen = battery.policy(
         reading.value, reading.policy_logits, condition, evidence.acting
     )
-    return {
-        "value": reading.value[0, index],
-        "policy": chosen[0, index],
-        "gates": reading.gates[0, index],
-        "parts": reading.shard_values[0, index],
-    }
+    policy = chosen[0, index]
+    return ArmMaps(
+        value=reading.value[0, index][cells],
+        policy=policy[cells],
+        move=np.einsum("sa,sad->sd", policy, moves)[cells],
+        gates=reading.gates[0, index][cells],
+        shard_values=reading.shard_values[0, index][cells],
+    )

@@ -7,10 +7,11 @@ anew years later; the same files give the same bytes.
 import importlib.resources
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from shardsim.reports.verdicts import boards, figures, html, sections
-from shardsim.storage import run_folder
+from shardsim.evaluation import results
+from shardsim.reports.verdicts import boards, figures, html, maps, sections
+from shardsim.storage import records, run_folder
+from shardsim.storage.provenance import Provenance
 
 ABOVE = ("verdicts", "curves", "seeds")
 """Figures that stand beside a table; the others are maps."""
@@ -20,14 +21,15 @@ CAPTIONS = {
     "no difference that counts. Grey dot: a control did not come out as it "
     "must, or an arm missed the goal. Diamond: the same contrast with shards that were "
     "made by hand in the place of the learned ones.",
-    "curves": "Mean over seeds, and the range of all seeds. Dotted: the goal. Parts in "
-    "use, where V has parts: a line a seed (exponential of the entropy of its mean "
+    "curves": "Mean over seeds, and the range of all seeds. Dotted: the goal. Shards "
+    "in use, where V has shards: a line a seed (exponential of the entropy of its mean "
     "gates).",
     "seeds": "A dot a seed, a line the 95 % interval of the mean; what the number is "
     "stands under each prediction. Crosses: seeds that are not judged there.",
     "values": "V (colour) and the mean move of the policy (arrows) where the agent may "
     "stand, first seed; V* and its policy above. S is the start.",
-    "parts": "Parts of {arm}: gate, and contribution to V (gate x part), first seed.",
+    "shards": "Shards of {arm}: gate, and contribution to V (gate x value of the "
+    "shard), first seed.",
 }
 
 
@@ -37,59 +39,58 @@ def write(folder: Path) -> Path:
     Raises:
       RunError: a file is missing or torn.
     """
-    results = run_folder.read_json(folder / "results.json")
-    drawn = _figures(folder, results)
+    result = results.read_run(folder)
+    drawn = _figures(folder, result)
     for name, text in drawn.items():
         run_folder.write_text(folder / "figures" / f"{name}.svg", text)
     page = _page(
-        results,
+        result,
         drawn,
         (folder / run_folder.CONFIG_FILE).read_text(),
-        run_folder.read_json(folder / "provenance.json"),
+        records.read(folder / "provenance.json", Provenance),
     )
     run_folder.write_text(folder / "report.html", page)
     return folder / "report.html"
 
 
-def _figures(folder: Path, results: Mapping[str, Any]) -> dict[str, str]:
+def _figures(folder: Path, result: results.RunResult) -> dict[str, str]:
     """SVG by name, in the order of the page."""
-    levels = run_folder.read_json(folder / "maps.json")
-    maps = run_folder.read_arrays(folder / "maps.npz")
-    arms = list(results["arms"])
+    levels = maps.read(folder)
+    arms = list(result.arms)
     drawn = {}
-    if results["predictions"]:
-        drawn["verdicts"] = figures.forest({"": results["predictions"]})
-        drawn["seeds"] = figures.seeds(results["predictions"], arms)
+    if result.predictions:
+        drawn["verdicts"] = figures.forest({"": result.predictions})
+        drawn["seeds"] = figures.seeds(result.predictions, arms)
     drawn["curves"] = figures.curves(
-        results["curves"], results["goal"], results.get("phases", {})
+        result.curves, result.min_return, result.phase_ends
     )
-    drawn["values"] = boards.values(maps, levels, arms)
+    drawn["values"] = boards.values(levels, arms)
     for arm in arms:
-        if maps[f"{arm}/{levels[0]['place']}/gates"].shape[-1] > 1:
-            drawn[f"parts-{arm}"] = boards.shards(maps, levels, arm)
+        if levels[0].arms[arm].gates.shape[-1] > 1:
+            drawn[f"shards-{arm}"] = boards.shards(levels, arm)
     return drawn
 
 
 def _page(
-    results: Mapping[str, Any],
+    result: results.RunResult,
     drawn: Mapping[str, str],
     config: str,
-    provenance: Mapping[str, Any],
+    provenance: Provenance,
 ) -> str:
     style = importlib.resources.files("shardsim.reports.verdicts") / "style.css"
-    title = html.text(f"{results['name']}: {results['question']}")
-    origin = sections.origin(results, config, provenance)
+    title = html.text(f"{result.name}: {result.question}")
+    origin = sections.provenance_of(result, config, provenance)
     body = [
-        f'<p class="name">shardsim / {html.text(results["name"])}</p>',
-        f"<h1>{html.text(results['question'])}</h1>",
-        sections.alarm(results),
-        f'<p class="answer">{html.text(results["answer"])}</p>',
-        sections.verdicts(results),
+        f'<p class="name">shardsim / {html.text(result.name)}</p>',
+        f"<h1>{html.text(result.question)}</h1>",
+        sections.alarm(result),
+        f'<p class="answer">{html.text(result.answer)}</p>',
+        sections.verdicts(result),
         _figure(drawn, "verdicts"),
-        sections.omnibus(results),
-        sections.arms(results),
+        sections.omnibus(result),
+        sections.arms(result),
         _figure(drawn, "curves"),
-        sections.details(results),
+        sections.details(result),
         _figure(drawn, "seeds"),
         "<h2>What V and the policy look like</h2>",
         *(_figure(drawn, name) for name in drawn if name not in ABOVE),

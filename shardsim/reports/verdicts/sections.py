@@ -1,11 +1,12 @@
-"""The sections of a report, as HTML, from results.json."""
+"""The sections of a report, as HTML, from the results of a run."""
 
-from collections.abc import Mapping
 from typing import Any
 
+from shardsim.agents import value
 from shardsim.core import config
+from shardsim.evaluation import measures, results
 from shardsim.reports.verdicts import html
-from shardsim.training.arms import ArmConfig
+from shardsim.storage import provenance
 
 SIDES = {
     "shard": "as SHARD expects, beyond the margin",
@@ -16,108 +17,103 @@ SIDES = {
 }
 
 
-def alarm(results: Mapping[str, Any]) -> str:
+def alarm(result: results.RunResult) -> str:
     """What stands against every claim, before any claim."""
     lines = [
-        f"{name}: {control['sentence']}"
-        for name, entry in results["predictions"].items()
-        for control in entry["controls"]
-        if control["passed"] != "passed"
+        f"{name}: {control.sentence}"
+        for name, entry in result.predictions.items()
+        for control in entry.controls
+        if control.passed != "passed"
     ]
     lines += [
-        f"{name}: no claim stands of {' and '.join(entry['unlearnt'])}, which missed "
-        "the goal."
-        for name, entry in results["predictions"].items()
-        if entry.get("unlearnt")
+        f"{name}: no claim stands of {' and '.join(entry.arms_below_min_return)}, "
+        "which missed the goal."
+        for name, entry in result.predictions.items()
+        if entry.arms_below_min_return
     ]
     lines += [
-        _short_of(name, arm["mean return fraction"], results)
-        for name, arm in results["arms"].items()
-        if arm["trained"] and not arm["reached goal"]
+        _short_of(name, arm.mean_return_fraction, result)
+        for name, arm in result.arms.items()
+        if arm.trained and not arm.reached_min_return
     ]
     if not lines:
         return ""
-    head = (
-        "" if results["controls stand"] else "<p><strong>No claim stands.</strong></p>"
-    )
+    head = "" if result.all_valid else "<p><strong>No claim stands.</strong></p>"
     return f'<div class="alarm" role="alert">{head}{html.items(lines)}</div>'
 
 
-def _by_then(results: Mapping[str, Any]) -> str:
+def _by_then(result: results.RunResult) -> str:
     """Until when the goal is to be reached, where that is not the end."""
-    phase = results.get("goal after")
+    phase = result.min_return_phase
     return "" if phase is None else f" by the end of {phase}"
 
 
-def _short_of(name: str, share: float | None, results: Mapping[str, Any]) -> str:
+def _short_of(name: str, share: float | None, result: results.RunResult) -> str:
     if share is None:
         return (
             f"{name} can't be held to the goal: the exact optimum is not above 0, so "
             "that returns are no share of it."
         )
     return (
-        f"{name} reached {share:.1%} of the exact optimum{_by_then(results)}, less "
-        f"than {results['goal']:.0%}: see its curve."
+        f"{name} reached {share:.1%} of the exact optimum{_by_then(result)}, less "
+        f"than {result.min_return:.0%}: see its curve."
     )
 
 
-def outcome(entry: Mapping[str, Any]) -> str:
+def outcome(entry: results.PredictionResult) -> str:
     """How the controls of a prediction came out, the goal of its arms among them."""
-    found = {control["passed"] for control in entry["controls"]}
-    if entry.get("unlearnt"):
+    found: set[str] = {control.passed for control in entry.controls}
+    if entry.arms_below_min_return:
         found.add("goal missed")
     words = ("failed", "goal missed", "undecided", "passed")
     return next((word for word in words if word in found), "none")
 
 
-def of_seeds(entry: Mapping[str, Any]) -> str:
+def of_seeds(entry: results.PredictionResult) -> str:
     """How many seeds are judged, where not all are."""
-    among = entry.get("among")
-    if among is None:
+    if entry.judged_seeds is None:
         return ""
-    total = max(map(len, entry["values"].values()))  # V* is one number
-    return f", {len(among)} of {total} seeds"
+    return f", {len(entry.judged_seeds)} of {entry.num_seeds} seeds"
 
 
-def contrast(entry: Mapping[str, Any]) -> str:
+def contrast(entry: results.PredictionResult) -> str:
     """What is set against what, and of how many seeds."""
-    pair = entry["rule"]["contrast"]
-    return f"{pair['arm']} less {pair['baseline']}{of_seeds(entry)}"
+    pair = entry.rule.contrast
+    return f"{pair.arm} less {pair.baseline}{of_seeds(entry)}"
 
 
-def verdicts(results: Mapping[str, Any]) -> str:
+def verdicts(result: results.RunResult) -> str:
     """The table of verdicts; nothing where nothing was asked."""
-    if not results["predictions"]:
+    if not result.predictions:
         return ""
     rows = []
-    for name, entry in results["predictions"].items():
-        effect, controls = entry["effect"], outcome(entry)
-        made = entry.get("sensitivity")
+    for name, entry in result.predictions.items():
+        effect, controls = entry.effect, outcome(entry)
+        made = entry.sensitivity
         rows.append(
             [
                 f"<td>{html.text(name)}</td>",
-                f"<td>{html.text(entry['question'])}</td>",
+                f"<td>{html.text(entry.question)}<br><small>"
+                f"{html.text(entry.metric)}, {html.text(entry.unit)}</small></td>",
                 html.cell(contrast(entry)),
-                html.number(html.signed(effect["estimate"])),
-                html.number(
-                    f"{html.signed(effect['low'])} to {html.signed(effect['high'])}"
-                ),
-                html.number(f"{entry['rule']['margin']:g}"),
-                html.number(f"{entry['p']:.2g}"),
-                f'<td class="verdict" title="{html.text(SIDES[entry["verdict"]])}">'
-                f"{html.text(entry['verdict'])}</td>",
+                html.number(html.signed(effect.estimate)),
+                html.number(f"{html.signed(effect.low)} to {html.signed(effect.high)}"),
+                html.number(f"{entry.rule.margin:g}"),
+                html.number(f"{entry.p_value:.2g}"),
+                f'<td class="verdict" title="{html.text(SIDES[entry.verdict])}">'
+                f"{html.text(entry.verdict)}</td>",
                 f'<td class="{controls.split()[-1]}">{controls}</td>',
-                html.cell("-" if made is None else made["verdict"]),
+                html.cell("-" if made is None else made.verdict),
             ]
         )
-    count = results["seeds"]
-    seeds = f"{count} seed{'' if count == 1 else 's'}, {results['data']} data"
+    count = result.num_seeds
+    seeds = f"{count} seed{'' if count == 1 else 's'}, {result.data} data"
     return (
         "<h2>Verdicts</h2>"
         + html.table(
             (
                 "",
-                "question",
+                "question; metric, unit",
                 "contrast",
                 "effect",
                 "95 % interval",
@@ -139,18 +135,19 @@ def verdicts(results: Mapping[str, Any]) -> str:
     )
 
 
-def omnibus(results: Mapping[str, Any]) -> str:
+def omnibus(result: results.RunResult) -> str:
     """Energy distances and their tests."""
     rows = []
-    for kind, tests in results["omnibus"].items():
+    kinds = {"value": result.omnibus.value, "policy": result.omnibus.policy}
+    for kind, tests in kinds.items():
         for test in tests:
             rows.append(
                 [
                     html.cell(kind),
-                    html.cell(f"{test['arm']} v. {test['baseline']}"),
-                    html.number(html.plain(test["distance"])),
-                    html.number(html.plain(test["ratio"])),
-                    html.number(html.plain(test["p"])),
+                    html.cell(f"{test.arm} v. {test.baseline}"),
+                    html.number(html.plain(test.distance)),
+                    html.number(html.plain(test.ratio)),
+                    html.number(html.plain(test.p_value)),
                 ]
             )
     return (
@@ -165,59 +162,56 @@ def omnibus(results: Mapping[str, Any]) -> str:
     )
 
 
-def unusual(found: Mapping[str, Any]) -> dict[str, str]:
+def unusual(head: value.Head) -> dict[str, str]:
     """The fields in which a head is not as its kind is by default, with what they hold.
 
     Shards that labels made must not pass for shards that were left to themselves.
     """
     try:
-        arm = config.build(ArmConfig, {"head": {"kind": found["kind"]}})
-        usual = config.to_dict(arm)["head"]
-    except config.ConfigError:  # no such kind any more, or one without defaults
-        usual = {"kind": found["kind"]}
+        usual: Any = type(head)()
+    except TypeError:  # a kind without defaults
+        usual = {"kind": head.kind}
     return {
-        name: html.shown(own)
-        for name, (own, _) in config.diff(found, usual).items()
-        if name.partition(".")[0] in found
+        name: html.shown(own) for name, (own, _) in config.diff(head, usual).items()
     }
 
 
-def head(found: Mapping[str, Any]) -> str:
+def head(config: value.Head) -> str:
     """The kind of a head and what is unusual about it, in a line."""
-    other = [f"{name} {own}" for name, own in unusual(found).items()]
-    return f"{found['kind']} ({'; '.join(other)})" if other else str(found["kind"])
+    other = [f"{name} {own}" for name, own in unusual(config).items()]
+    return f"{config.kind} ({'; '.join(other)})" if other else config.kind
 
 
-def arms(results: Mapping[str, Any]) -> str:
+def arms(result: results.RunResult) -> str:
     """Sizes and returns of the arms, and tau beside the action gap."""
-    gaps = results["action gap"]
     rows = []
-    for name, arm in results["arms"].items():
-        fractions = [x for x in arm["return fraction"] if x is not None]
-        below = arm["trained"] and not arm["reached goal"] and fractions
-        told, share = head(arm["head"]), html.share(arm["mean return fraction"])
+    for name, arm in result.arms.items():
+        fractions = [x for x in arm.return_fraction if x is not None]
+        below = arm.trained and not arm.reached_min_return and fractions
+        told, share = head(arm.head), html.share(arm.mean_return_fraction)
         ends = [html.share(end(fractions, default=None)) for end in (min, max)]
-        flag = f' <span class="failed">below {results["goal"]:.0%}</span>'
+        flag = f' <span class="failed">below {result.min_return:.0%}</span>'
         rows.append(
             [
                 html.cell(name),
-                html.cell(told + ("" if arm["trained"] else ", untrained")),
-                html.number(f"{arm['parameters of V']:,}"),
-                html.number(str(arm["width"])),
+                html.cell(told + ("" if arm.trained else ", untrained")),
+                html.number(f"{arm.value_params:,}"),
+                html.number(str(arm.width)),
                 f'<td class="number">{share}{flag if below else ""}</td>',
                 html.number(" to ".join(ends)),
-                html.number(html.plain(arm["parts in use"])),
-                html.number(html.plain(gaps[name])),
+                html.number(html.plain(arm.mean_value_error)),
+                html.number(html.plain(arm.shards_in_use)),
+                html.number(html.plain(arm.action_gap)),
             ]
         )
-    tau = gaps["temperature"]
+    tau, gap = result.acting.temperature, result.acting.exact_action_gap
     steered = (
-        f"tau = {tau:g}, beside an action gap of {html.plain(gaps['exact'])} under "
+        f"tau = {tau:g}, beside an action gap of {html.plain(gap)} under "
         "V*: acting follows V only where tau is small against the gap."
         if tau is not None
         else "V takes no part in acting."
     )
-    steered = describe_acting(results) + steered
+    steered = describe_acting(result) + steered
     return (
         "<h2>Arms</h2>"
         + html.table(
@@ -228,62 +222,77 @@ def arms(results: Mapping[str, Any]) -> str:
                 "width",
                 "return / optimum",
                 "range over seeds",
-                "parts in use",
+                "error of V (sd of V*)",
+                "shards in use",
                 "action gap",
             ),
             rows,
-            (2, 3, 4, 5, 6, 7),
+            (2, 3, 4, 5, 6, 7, 8),
         )
         + f'<p class="note">{html.text(steered)} Returns are exact expectations, '
-        "and parts in use is the exponential of the entropy of the mean gates, over "
+        "the error of V is its root mean square in standard deviations of V*, and "
+        "shards in use is the exponential of the entropy of the mean gates, over "
         "the first condition of the battery"
-        f"{html.text(_by_then(results))}, not samples.</p>"
+        f"{html.text(_by_then(result))}, not samples.</p>"
     )
 
 
-def details(results: Mapping[str, Any]) -> str:
+def details(result: results.RunResult) -> str:
     """What lies behind each verdict, folded away; nothing where nothing was asked."""
-    if not results["predictions"]:
+    if not result.predictions:
         return ""
-    blocks = [_detail(name, entry) for name, entry in results["predictions"].items()]
+    blocks = [_detail(name, entry) for name, entry in result.predictions.items()]
     return "<h2>What each side predicts, and what came out</h2>" + "".join(blocks)
 
 
-def _detail(name: str, entry: Mapping[str, Any]) -> str:
-    sides = {"SHARD": "shard", "NN": "network", "UNI": "unitary"}
-    expected = (f"{word} expects: {entry[key]}" for word, key in sides.items())
-    made = entry.get("sensitivity")
+def _detail(name: str, entry: results.PredictionResult) -> str:
+    sides = {
+        "SHARD": entry.expected.shard,
+        "NN": entry.expected.network,
+        "UNI": entry.expected.unitary,
+    }
+    expected = (f"{word} expects: {text}" for word, text in sides.items())
+    made = entry.sensitivity
     controls = "".join(
-        f'<li class="{c["passed"]}">{html.text(c["sentence"])}</li>'
-        for c in entry["controls"]
+        f'<li class="{c.passed}">{html.text(c.sentence)}</li>' for c in entry.controls
     )
-    measure = ", ".join(f"{k} {v}" for k, v in entry["measure"].items())
-    more = (f"{key}: {html.shown(v)}" for key, v in entry["details"].items())
+    fields = config.to_dict(entry.measure)
+    measure = ", ".join(f"{k} {html.shown(v)}" for k, v in fields.items())
+    more = map(_number, entry.details)
     return (
         f"<details><summary>{html.text(name)}: "
-        f"{html.text(entry['question'])}</summary>"
+        f"{html.text(entry.question)}</summary>"
         + html.items(expected)
-        + f"<p>{html.text(entry['reason'])}</p>"
-        + ("" if made is None else f"<p>{html.text(made['sentence'])}</p>")
-        + f'<p class="note">Measure: {html.text(entry["formula"])} '
+        + f"<p>{html.text(entry.reason)}</p>"
+        + ("" if made is None else f"<p>{html.text(made.sentence)}</p>")
+        + f'<p class="note">Measure: {html.text(entry.formula)} '
         f"({html.text(measure)})</p><p>Controls:</p><ul>{controls}</ul>"
-        + ("<p>More numbers, means over all seeds:</p>" if entry["details"] else "")
+        + ("<p>More numbers, means over all seeds:</p>" if entry.details else "")
         + html.items(more)
         + "</details>"
     )
 
 
-def origin(
-    results: Mapping[str, Any], config: str, provenance: Mapping[str, Any]
+def _number(detail: measures.Detail) -> str:
+    """A number of a measure: whose it is, what it is, its unit and its interval."""
+    who = "" if detail.arm is None else f"{detail.arm}: "
+    told = f"{who}{detail.name}: {html.plain(detail.value)} ({detail.unit})"
+    if detail.low is None:
+        return told
+    return f"{told}, 95 % interval {detail.low:.3g} to {html.plain(detail.high)}"
+
+
+def provenance_of(
+    result: results.RunResult, config: str, origin: provenance.Provenance
 ) -> str:
     """Config, versions and revision."""
-    versions = ", ".join(f"{k} {v}" for k, v in provenance["versions"].items())
+    versions = ", ".join(f"{k} {v}" for k, v in origin.versions.items())
     facts = [
-        f"config {results['digest']}",
-        f"revision {provenance['revision']}",
+        f"config {result.digest}",
+        f"revision {origin.revision}",
         versions,
-        f"Python {provenance['python']}",
-        ", ".join(provenance["devices"]),
+        f"Python {origin.python}",
+        ", ".join(origin.devices),
     ]
     return (
         "<h2>Where this comes from</h2>"
@@ -292,16 +301,16 @@ def origin(
     )
 
 
-def describe_acting(results: Mapping[str, Any]) -> str:
+def describe_acting(result: results.RunResult) -> str:
     """By whose acting arms are looked at, where it is not that of training."""
-    acts = results.get("acting", {})  # none in runs of before
-    if len(set(acts.values())) < 2:
+    acting = result.acting
+    if acting.training == acting.evaluation:
         return ""
     got = ", ".join(
-        f"{name} {html.share(arm['mean return fraction looked at'])}"
-        for name, arm in results["arms"].items()
+        f"{name} {html.share(arm.mean_evaluation_return_fraction)}"
+        for name, arm in result.arms.items()
     )
     return (
-        f"Returns are of the acting of training: {acts['training']}. All else is "
-        f"looked at with {acts['looked at']}, which returns {got}. "
+        f"Returns are of the acting of training: {acting.training}. All else is "
+        f"looked at with {acting.evaluation}, which returns {got}. "
     )

@@ -1,0 +1,36 @@
+"""Build the documentation site into site/, with every link checked.
+
+Command:  python docs/build.py
+
+Writes the pages of config fields and of commands from the code first. Needs the `docs`
+extra and no network.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import command_reference  # beside this file, like the next one
+import config_reference
+
+from shardsim.evaluation.experiment import Experiment
+from shardsim.training.standalone import Training
+
+ROOT = Path(__file__).parents[1]
+COMMANDS = {"run": Experiment, "train": Training}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.parse_args(arguments)
+    folder = ROOT / "docs" / "reference"
+    (folder / "config.md").write_text(config_reference.page(COMMANDS))
+    (folder / "command-line.md").write_text(command_reference.page())
+    build = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    return subprocess.run(build, cwd=ROOT).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,268 @@
+"""results.json of `shardsim run`: every number of a run, as a tree of records.
+
+A number that does not exist (the interval of one seed, a fraction of an optimum that is
+not above 0) is None. Symbols: N seeds, K shards, T snapshots.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from shardsim.agents import value
+from shardsim.core import statistics
+from shardsim.evaluation import measures, rules
+from shardsim.storage import records, run_folder
+from shardsim.training.results import FILE, TrainingResult
+from shardsim_envs import World
+
+Verdict: TypeAlias = Literal[
+    "shard", "network", "unitary", "no difference", "undecided"
+]
+Outcome: TypeAlias = Literal["passed", "failed", "undecided"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Interval:
+    """A mean over seeds with its confidence interval, in the unit of its metric."""
+
+    estimate: records.Number
+    """Mean over seeds; None where a seed has no number."""
+    low: records.Number
+    """Lower end; None where there is no interval, as for one seed."""
+    high: records.Number
+    confidence_level: float
+    """How often such an interval holds the true mean: 0.95 is 95 %."""
+    num_seeds: int
+    """Seeds that the mean is over."""
+
+
+def interval(found: statistics.Interval) -> Interval:
+    """An interval as a record."""
+    return Interval(
+        estimate=records.number(found.estimate),
+        low=records.number(found.low),
+        high=records.number(found.high),
+        confidence_level=found.level,
+        num_seeds=found.n,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArmResult:
+    """One arm at the end of the run, or of the phase `min_return_phase`."""
+
+    head: value.Head
+    trained: bool
+    width: int
+    """Units of the widest layer of V."""
+    value_params: int
+    """Parameters of V."""
+    return_fraction: records.SeedNumbers
+    """[N], exact expected return in the first condition as a fraction of the exact
+    optimal return (1 is optimal), acting as in training."""
+    mean_return_fraction: records.Number
+    """Mean of `return_fraction` over seeds."""
+    mean_evaluation_return_fraction: records.Number
+    """The same mean where the arm acts as in the evaluation."""
+    value_error: records.SeedNumbers
+    """[N], root mean square of V - V* over reachable states of the first condition, in
+    standard deviations of V*: 0 is exact, 1 about as good as a constant."""
+    mean_value_error: records.Number
+    """Mean of `value_error` over seeds, in sd of V*."""
+    shards_in_use: records.Number
+    """Mean over seeds of exp(entropy of the mean gates), 1 to K shards."""
+    action_gap: records.Number
+    """Mean gap of Q between the best action and the best worse one, at the end of the
+    run, in units of the return."""
+    reached_min_return: bool
+    """Whether `mean_return_fraction` is at least the run's `min_return`."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ActingResult:
+    """How arms act, in words and numbers."""
+
+    training: str
+    """How they act in training: returns are of it."""
+    evaluation: str
+    """How they act in the evaluation: everything else is of it."""
+    temperature: records.Number
+    """tau of acting in the evaluation, in units of the return; None where V takes no
+    part in acting."""
+    exact_action_gap: records.Number
+    """Mean gap of Q* between the best action and the best worse one, in units of the
+    return: acting follows V only where tau is small against it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ControlResult:
+    """How a control came out."""
+
+    control: rules.Requirement
+    interval: Interval
+    """Of the controlled mean, in the unit of the prediction's metric."""
+    passed: Outcome
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SensitivityResult:
+    """What the rule says of an arm that has shards by construction."""
+
+    arm: str
+    effect: Interval
+    """That arm less the baseline, in the unit of the prediction's metric."""
+    verdict: Verdict
+    p_value: float
+    """Of the claim, two-sided, of this prediction alone."""
+    detected: bool
+    """Whether the verdict is `shard`."""
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictionResult:
+    """One prediction: what was asked, what was measured, and what the rule says."""
+
+    question: str
+    expected: rules.Expected
+    measure: measures.Measure
+    metric: str
+    """What the measure measures, in words: the effect and all values are of it."""
+    unit: str
+    """Unit of the metric, and so of the effect, the margin and all values."""
+    formula: str
+    """The metric as a formula, in words."""
+    rule: rules.Rule
+    values: dict[str, records.SeedNumbers]
+    """Row -> [N], the metric of each seed. A row is an arm, or `ARM/WHAT`: a reference
+    that the measure gives too. `exact` is V*, one number."""
+    means: dict[str, Interval]
+    """Row -> mean of its values over the judged seeds."""
+    details: tuple[measures.Detail, ...]
+    """More numbers, means over all seeds, each with its own name and unit."""
+    effect: Interval
+    """The arm less its baseline, seed by seed, in `unit`."""
+    verdict: Verdict
+    p_value: float
+    """Of the claim, two-sided, adjusted for all predictions of the run (Holm)."""
+    reason: str
+    controls: tuple[ControlResult, ...]
+    is_valid: bool
+    """Whether every control passed and both arms reached their minimum return."""
+    arms_below_min_return: tuple[str, ...]
+    """Arms of the contrast that did not."""
+    sensitivity: SensitivityResult | None
+    """None where no arm has shards by construction."""
+    judged_seeds: tuple[int, ...] | None
+    """The seeds that are judged, where the rule asks for some; None: all of them."""
+
+    @property
+    def num_seeds(self) -> int:
+        """N, of which `judged_seeds` are some; V* is one number and no seed."""
+        return max(map(len, self.values.values()))
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyResult:
+    """Whether two architectures differ more than two seeds of one do."""
+
+    arm: str
+    baseline: str
+    distance: records.Number
+    """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'|: of V in units of mean V*, of
+    the policy in probabilities, Euclidean over states."""
+    ratio: records.Number
+    """Mean distance of two seeds of different arms over that of two seeds of one arm;
+    1 is no difference, without a unit."""
+    p_value: records.Number
+    """Of a permutation test that swaps labels within seeds."""
+    num_seeds: int
+
+
+@dataclasses.dataclass(frozen=True)
+class OmnibusResult:
+    """Energy distances over the reachable states of the evaluation, pair by pair."""
+
+    value: tuple[EnergyResult, ...]
+    policy: tuple[EnergyResult, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class CurveResult:
+    """Learning curves of one arm: one row for each of T snapshots."""
+
+    update: tuple[int, ...]
+    """[T], updates of the run until the snapshot."""
+    return_fraction: tuple[records.SeedNumbers, ...]
+    """[T, N], exact expected return as a fraction of the exact optimal return."""
+    value_error: tuple[records.SeedNumbers, ...]
+    """[T, N], root mean square of V - V*, in sd of V*."""
+    shards_in_use: tuple[records.SeedNumbers, ...]
+    """[T, N], exp(entropy of the mean gates), 1 to K shards."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """Everything that a run of an experiment ends with."""
+
+    kind: Literal["experiment"] = "experiment"
+    name: str
+    question: str
+    answer: str
+    """The answer to the question in a sentence, put together from the verdicts."""
+    digest: str
+    """Digest of the config."""
+    env: World
+    num_seeds: int
+    data: str
+    """Whose data the arms learn from: `train.data` of the config."""
+    min_return: float
+    """Fraction of the exact optimal return that a trained arm should reach."""
+    min_return_phase: str | None
+    """The phase by whose end it should; None: the last one."""
+    phase_ends: dict[str, int]
+    """Phase -> updates of the run until its end."""
+    acting: ActingResult
+    arms: dict[str, ArmResult]
+    predictions: dict[str, PredictionResult]
+    all_valid: bool
+    """Whether every prediction is valid; else no claim stands."""
+    omnibus: OmnibusResult
+    curves: dict[str, CurveResult]
+    """Arm -> its learning curves."""
+
+
+Result: TypeAlias = RunResult | TrainingResult
+
+
+def read(folder: Path) -> Result:
+    """The results of a run folder.
+
+    Raises:
+      RunError: results.json is missing or damaged; the text names the field.
+    """
+    path = folder / FILE
+    data = run_folder.read_json(path)
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if kind == "training":
+        return records.build(path, TrainingResult, data)
+    if kind == "experiment":
+        return records.build(path, RunResult, data)
+    raise run_folder.RunError(
+        f"{path}: kind: got {kind!r}; allowed: experiment, training"
+    )
+
+
+def read_run(folder: Path) -> RunResult:
+    """The results of a run of an experiment.
+
+    Raises:
+      RunError: as `read`, or the run is a training, which has no verdicts.
+    """
+    found = read(folder)
+    if isinstance(found, TrainingResult):
+        raise run_folder.RunError(
+            f"{folder}: trained and not judged; allowed: a run of `shardsim run`"
+        )
+    return found

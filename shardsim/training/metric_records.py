@@ -1,0 +1,143 @@
+"""The lines of metrics.jsonl, one record for each kind of line.
+
+A `ChunkMetrics` is written after every compiled chunk of updates, a `SnapshotMetrics`
+with every snapshot. Symbols: N seeds (times the points of a sweep), R reward sources.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from shardsim.storage import records, run_folder
+
+FILE = "metrics.jsonl"
+ARRAYS = "metrics.npz"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ChunkMetrics:
+    """What one arm did in a chunk of updates, as means over the chunk."""
+
+    kind: Literal["chunk"] = "chunk"
+    arm: str
+    """`shared` in the phases in which no head takes part."""
+    phase: str
+    update: int
+    """Updates of the run until the end of the chunk."""
+    reward: records.SeedNumbers
+    """[N], reward per environment step."""
+    episodes: records.SeedNumbers
+    """[N], episodes that ended per environment step."""
+    truncated: records.SeedNumbers
+    """[N], episodes that the time limit ended, per environment step."""
+    rewards: tuple[records.SeedNumbers, ...]
+    """[N, R], reward of each source per environment step."""
+    reward_per_episode: records.SeedNumbers
+    """[N], reward per episode that ended; None where none ended."""
+    loss: records.SeedNumbers
+    """[N], total loss, mean over updates."""
+    gradient_norm: records.SeedNumbers
+    """[N], norm of the gradient, mean over updates."""
+    terms: dict[str, records.SeedNumbers]
+    """Name of a loss term or another quantity of the algorithm -> [N], its mean over
+    updates, in its own unit."""
+    diverged: tuple[int | None, ...] | None = None
+    """[N], the update in which the loss stopped to be finite; None where it is finite,
+    and None instead of the list while all are."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SnapshotMetrics:
+    """What the evaluation measures of a snapshot, in the first condition.
+
+    `shardsim train` does not evaluate: its lines hold None.
+    """
+
+    kind: Literal["snapshot"] = "snapshot"
+    arm: str
+    update: int
+    """Updates of the run until the snapshot."""
+    return_fraction: records.SeedNumbers | None = None
+    """[N], exact expected return as a fraction of the exact optimal return."""
+    value_error: records.SeedNumbers | None = None
+    """[N], root mean square of V - V*, in sd of V*."""
+    shards_in_use: records.SeedNumbers | None = None
+    """[N], exp(entropy of the mean gates): 1 to K shards."""
+
+
+def chunk(
+    arm: str,
+    phase: str,
+    update: int,
+    rates: Mapping[str, Any],
+    diverged: tuple[int | None, ...] | None,
+) -> ChunkMetrics:
+    """The line of a chunk.
+
+    Args:
+      rates: as `algorithms.metrics.rates` returns them; what is no field is a term.
+    """
+    fields = {field.name for field in dataclasses.fields(ChunkMetrics)}
+    named = {name: records.numbers(rate) for name, rate in rates.items()}
+    return ChunkMetrics(
+        arm=arm,
+        phase=phase,
+        update=update,
+        terms={name: rate for name, rate in named.items() if name not in fields},
+        diverged=diverged,
+        **{name: rate for name, rate in named.items() if name in fields},
+    )
+
+
+def chunks(folder: Path) -> list[ChunkMetrics]:
+    """The metrics of all chunks of a run, in the order in which they were written."""
+    return list(records.lines(folder / FILE, ChunkMetrics))
+
+
+def snapshots(folder: Path) -> list[SnapshotMetrics]:
+    """The metrics of all snapshots of a run, in the order they were written in."""
+    return list(records.lines(folder / FILE, SnapshotMetrics))
+
+
+def write_arrays(folder: Path) -> None:
+    """metrics.npz: the lines of metrics.jsonl as arrays, named `ARM/KIND/FIELD`.
+
+    A term of a chunk is named `ARM/chunk/terms/TERM`. The first axis is that of lines.
+    """
+    columns: dict[str, list[np.ndarray]] = {}
+    lines: list[ChunkMetrics | SnapshotMetrics] = [*chunks(folder), *snapshots(folder)]
+    for line in lines:
+        for name, item in _columns(line).items():
+            columns.setdefault(f"{line.arm}/{line.kind}/{name}", []).append(item)
+    arrays = {name: _stacked(rows) for name, rows in columns.items()}
+    run_folder.write_arrays(folder / ARRAYS, arrays)
+
+
+def _columns(line: ChunkMetrics | SnapshotMetrics) -> dict[str, np.ndarray]:
+    """The numbers of a line by name; NaN where there is none."""
+    fields = {
+        field.name: getattr(line, field.name)
+        for field in dataclasses.fields(line)
+        if field.name not in ("kind", "arm", "phase", "terms")
+    }
+    terms = line.terms if isinstance(line, ChunkMetrics) else {}
+    named = {**fields, **{f"terms/{name}": item for name, item in terms.items()}}
+    return {
+        name: np.asarray(item) if isinstance(item, int) else np.asarray(item, float)
+        for name, item in named.items()
+        if item is not None
+    }
+
+
+def _stacked(rows: list[np.ndarray]) -> np.ndarray:
+    """An array of rows; rows of different widths are padded with NaN."""
+    if len({row.shape for row in rows}) == 1:
+        return np.stack(rows)
+    width = max(row.size for row in rows)
+    flat = [np.ravel(row).astype(float) for row in rows]
+    return np.stack(
+        [np.pad(f, (0, width - f.size), constant_values=np.nan) for f in flat]
+    )

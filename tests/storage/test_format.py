@@ -1,0 +1,129 @@
+"""A run folder carries the number of its format; another format is refused."""
+
+import json
+import shutil
+
+import pytest
+
+from shardsim import cli
+from shardsim.storage import provenance, run_folder
+
+VERSION = provenance.version("shardsim")
+ALLOWED = f"allowed: format {run_folder.FORMAT}, which shardsim {VERSION} writes"
+
+
+def marked(folder, text):
+    """A run folder with another mark, or without one."""
+    run_folder.create(folder, "name: a\n", overwrite=False)
+    (folder / run_folder.FORMAT_FILE).unlink()
+    if text is not None:
+        (folder / run_folder.FORMAT_FILE).write_text(text)
+    return folder
+
+
+def refusal(folder):
+    with pytest.raises(run_folder.RunError) as error:
+        run_folder.open_run(folder)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_new_folder_says_its_format_and_who_wrote_it(tmp_path):
+    folder = run_folder.create(tmp_path / "run", "name: a\n", overwrite=False)
+    mark = run_folder.read_json(folder / run_folder.FORMAT_FILE)
+    assert mark == {"format": run_folder.FORMAT, "version": VERSION}
+    assert run_folder.open_run(folder) == folder
+
+
+def test_an_older_folder_is_refused_with_the_version_of_its_provenance(tmp_path):
+    folder = marked(tmp_path / "run", None)
+    run_folder.write_json(
+        folder / "provenance.json", {"versions": {"shardsim": "0.0.7"}}
+    )
+    assert refusal(folder) == (
+        f"{folder}: got a run without a format number, written by shardsim 0.0.7; "
+        f"{ALLOWED}"
+    )
+    for damaged in ("{", "[]", "{}", '{"versions": 3}'):
+        (folder / "provenance.json").write_text(damaged)
+        assert "written by shardsim of an unknown version; allowed" in refusal(folder)
+    (folder / "provenance.json").unlink()
+    assert "of an unknown version" in refusal(folder)
+
+
+def test_a_newer_folder_is_refused_with_the_version_of_its_mark(tmp_path):
+    folder = marked(tmp_path / "run", '{"format": 99, "version": "9.1.0", "more": 1}')
+    assert refusal(folder) == (
+        f"{folder}: got a run of format 99, written by shardsim 9.1.0; {ALLOWED}"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "[1]",
+        '{"format": "1", "version": "0.2.0"}',
+        '{"format": true, "version": "0.2.0"}',
+        '{"format": 1}',
+    ],
+)
+def test_a_damaged_mark_is_named(tmp_path, text):
+    folder = marked(tmp_path / "run", text)
+    path = folder / run_folder.FORMAT_FILE
+    assert refusal(folder) == f"{path}: damaged, holds no format number; {ALLOWED}"
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00\xff"])
+def test_a_torn_mark_is_named(tmp_path, text):
+    folder = marked(tmp_path / "run", text)
+    assert "shardsim_run.json: no JSON" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["compare"], ["report"], ["resume"], ["inspect"], ["collect", "--out", "x.npz"]],
+    ids=lambda words: words[0],
+)
+def test_every_command_that_reads_a_run_refuses_it(
+    tiny_run, tmp_path, capsys, monkeypatch, command
+):
+    """In one line, with code 2, and nothing is written."""
+    folder = tmp_path / "run"
+    shutil.copytree(tiny_run, folder)
+    mark = json.loads((folder / run_folder.FORMAT_FILE).read_text())
+    other = json.dumps({**mark, "format": run_folder.FORMAT + 1})
+    (folder / run_folder.FORMAT_FILE).write_text(other)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    monkeypatch.chdir(tmp_path)
+    name, *words = command
+    assert cli.main([name, str(folder), *words]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith(f"shardsim: {folder}: got a run of format 2, written by")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_list_shows_it_beside_the_others(tmp_path, capsys):
+    marked(tmp_path / "old", None)
+    run_folder.create(tmp_path / "new", "name: a\n", overwrite=False)
+    assert cli.main(["list", str(tmp_path)]) == 0
+    text = capsys.readouterr().out
+    assert text.count("of another format") == 1
+    assert text.count("unfinished") == 1
+
+
+def test_a_folder_of_any_format_can_be_overwritten(tmp_path):
+    for name, text in (("old", None), ("new", '{"format": 9, "version": "9"}')):
+        folder = marked(tmp_path / name, text)
+        (folder / "weights").mkdir()
+        run_folder.create(folder, "name: b\n", overwrite=True)
+        assert run_folder.open_run(folder) == folder
+        assert not (folder / "weights").exists()
+
+
+def test_a_run_that_was_killed_between_its_marks_can_be_overwritten(tmp_path):
+    folder = run_folder.create(tmp_path / "run", "name: a\n", overwrite=False)
+    (folder / run_folder.CONFIG_FILE).unlink()
+    assert "no run here" in refusal(folder)
+    run_folder.create(folder, "name: b\n", overwrite=True)
+    assert run_folder.open_run(folder) == folder
