@@ -66,7 +66,13 @@ def test_the_polar_parts_are_scipy_s_and_make_the_matrix():
 def test_a_change_of_axes_changes_none_of_the_numbers():
     m, axes = random(6, 6), np.linalg.qr(random(6, 6))[0]
     one, other = polar.fit(m), polar.fit(axes @ m @ axes.T)
-    for field in ("turned", "alignment", "departure", "commutator", "complex_pairs"):
+    for field in (
+        "rotation_share",
+        "alignment",
+        "departure_from_normality",
+        "commutator",
+        "complex_pairs",
+    ):
         np.testing.assert_allclose(getattr(one, field), getattr(other, field))
 
 
