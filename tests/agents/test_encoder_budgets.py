@@ -89,7 +89,7 @@ def test_its_own_size_is_a_budget_that_changes_nothing():
             (4,),
             "budget: got 1000, which an encoder of kind 'mlp' can't meet for "
             "observations of shape (4,) (nearest: 40); allowed: within 2% of what it "
-            "can",
+            "can meet",
         ),
         (
             encoders.ConvEncoder(budget=100),
