@@ -120,7 +120,7 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     assert run_folder.read_arrays(more)["reward"].shape == (4, 2 * 4)
     other = str(tmp_path / "other.npz")
     assert cli.main(["collect", str(kept), "--out", other]) == 2
-    assert "train.phases.0.collect: got 'stored'" in capsys.readouterr().err
+    assert "train.phases.0.collect: got 'dataset'" in capsys.readouterr().err
     line = refused(kept, tmp_path, capsys, "--env.max-steps", "9")
     assert "of another environment, env.max_steps is " in line
     assert "allowed: 9, as in this one" in line
