@@ -171,7 +171,7 @@ def test_what_cannot_work_is_refused_with_what_can(world, says, tmp_path, capsys
             "train.action_selection: got 'lookahead'; allowed",
         ),
         (
-            "--train.phases.0.collect=walker",
+            "--train.phases.0.collect=random_walker",
             "train.phases.0.collect: got 'random_walker'; allowed",
         ),
         (

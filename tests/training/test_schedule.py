@@ -29,7 +29,7 @@ def test_stops_fall_on_every_end_and_are_never_too_far_apart():
         Phase("b", 100, losses=EARN),
         Phase("c", 7, losses=EARN),
         num_snapshots=5,
-        chunk_updates=20,
+        updates_per_call=20,
     )
     stops, kept = schedule.boundaries(plan, 30)
     assert stops == sorted(set(stops))

@@ -148,7 +148,7 @@ def test_paired_arms_learn_from_the_first_arm_s_data():
 def test_frozen_parts_stay_bit_for_bit():
     table = losses.LossWeights(value=losses.GradientScales(value=1.0))
     carry = fresh(value.MLP())
-    after, _ = run(setting([value.MLP()], table=table), carry, 3)
+    after, _ = run(setting([value.MLP()], losses=table), carry, 3)
     old, new = carry.learners[0].agent, after.learners[0].agent
     for part in ("encoder", "decoder", "auxiliary"):
         assert same(nnx.state(getattr(old, part)), nnx.state(getattr(new, part)))
@@ -158,7 +158,7 @@ def test_frozen_parts_stay_bit_for_bit():
 def test_the_walker_knows_no_reward():
     """Its trajectories are the same whatever pays."""
     table = losses.LossWeights(action=losses.GradientScales(encoder=1.0, decoder=1.0))
-    static = setting([value.MLP()], data="walker", table=table)
+    static = setting([value.MLP()], collect="random_walker", losses=table)
     carry = fresh(value.MLP())
     paid, _ = run(static, carry, 2)
     params = ENV.params()._replace(rewards=jnp.zeros((2, 2)))
