@@ -55,7 +55,7 @@ def test_what_diverges_in_a_grid_is_named_and_the_others_go_on(
     """
     weights = []
     for name, rates in (("all", RATES), ("sound", RATES[:1])):
-        path = training_yaml(grid={"learning_rate": rates, "td_lambda": [0.0, 1.0]})
+        path = training_yaml(sweep={"learning_rate": rates, "td_lambda": [0.0, 1.0]})
         assert cli.main(["train", str(path), "--out", str(tmp_path / name)]) == 0
         weights.append(run_folder.read_arrays(tmp_path / name / "weights" / "mlp.npz"))
     said = capsys.readouterr().out
@@ -78,7 +78,7 @@ def test_what_diverges_in_a_grid_is_named_and_the_others_go_on(
 def test_a_grid_with_no_sound_point_is_named_by_its_seed_and_its_point(
     training_yaml, tmp_path, capsys
 ):
-    path = training_yaml(grid={"learning_rate": RATES[1:], "td_lambda": [0.0, 1.0]})
+    path = training_yaml(sweep={"learning_rate": RATES[1:], "td_lambda": [0.0, 1.0]})
     assert cli.main(["train", str(path), "--out", str(tmp_path / "run")]) == 1
     said = capsys.readouterr().err
     assert "arm mlp, seed 0 at learning_rate 1e+30 and td_lambda 0, update " in said
@@ -87,7 +87,7 @@ def test_a_grid_with_no_sound_point_is_named_by_its_seed_and_its_point(
 @pytest.mark.slow
 def test_a_grid_with_no_sound_point_leaves_what_it_learnt(training_yaml, tmp_path):
     """As a run without a grid does: a resume has nothing to learn again."""
-    path = training_yaml(grid={"learning_rate": RATES[1:]}, chunk_updates=1)
+    path = training_yaml(sweep={"learning_rate": RATES[1:]}, updates_per_call=1)
     assert cli.main(["train", str(path), "--out", str(tmp_path / "run")]) == 1
     assert list((tmp_path / "run" / "checkpoints" / "mlp").iterdir())
 

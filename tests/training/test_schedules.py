@@ -63,7 +63,7 @@ def test_a_fresh_phase_meets_its_own_levels_alone(training_yaml, tmp_path, capsy
     paid = {}
     for fresh in (False, True):
         plan[1]["fresh"] = fresh
-        path = training_yaml(phases=plan, num_envs=64, chunk_updates=1)
+        path = training_yaml(phases=plan, num_envs=64, updates_per_call=1)
         before = population.restart.compiled._cache_size()
         ran(path, tmp_path / str(fresh))
         made = population.restart.compiled._cache_size() - before
