@@ -87,7 +87,7 @@ def retarget(magnitudes):
         (lambda: board_map([[1, 0], [-1, 0]]), "position: got -1; allowed: 0 to 1"),
         (
             lambda: owned(jnp.array([0.5, 1.0])),
-            "owners: got float32; allowed: whole numbers",
+            "hidden_shard: got float32; allowed: integers",
         ),
         (
             lambda: rlace.fit(EYE, np.array([0, 1]), KEY, decay=(1.0, np.nan)),
@@ -155,7 +155,7 @@ def test_integers_are_converted_to_floats():
     np.testing.assert_array_equal(result.lines, expected.lines)
     integers = clusters.fit(jnp.asarray(stack), 2, KEY)
     real = clusters.fit(jnp.asarray(stack, jnp.float32), 2, KEY)
-    np.testing.assert_array_equal(integers.owners, real.owners)
+    np.testing.assert_array_equal(integers.unit_cluster, real.unit_cluster)
 
 
 def test_influence_takes_arrays_of_numpy():
