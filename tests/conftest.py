@@ -31,11 +31,15 @@ CHECKED = (
     "shardsim.core.statistics",
     "shardsim.core.types",
     "shardsim.inspection.arrays",
+    "shardsim.inspection.concepts",
     "shardsim.inspection.fields",
     "shardsim.inspection.interventions",
     "shardsim.inspection.optimizers",
     "shardsim.inspection.shards",
+    "shardsim.inspection.tails",
+    "shardsim.inspection.truth",
     "shardsim.inspection.validation",
+    "shardsim.inspection.weights",
 )
 """Packages and modules whose annotations beartype verifies in every call."""
 jaxtyping.install_import_hook(CHECKED, f"{typechecker.__name__}.typechecked")

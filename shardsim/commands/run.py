@@ -22,7 +22,7 @@ from shardsim.evaluation import (
 )
 from shardsim.evaluation.experiment import Experiment, OmnibusConfig
 from shardsim.evaluation.measures import value_error
-from shardsim.reports.verdicts import maps, report
+from shardsim.reports import maps
 from shardsim.storage import records
 from shardsim.training import arms, loop, metric_records, phases, schedule
 from shardsim.training.results import Timing
@@ -62,6 +62,9 @@ def run(
     result = judge_arms(experiment, populations, conditions, folder)
     metric_records.write_arrays(folder)
     records.write(folder / results.FILE, result)
+    # its charts need a plotting library, which training does without
+    from shardsim.reports.verdicts import report
+
     report.write(folder)
     timing = Timing(trained - began, time.perf_counter() - trained)
     records.write(folder / "timing.json", timing)
