@@ -73,7 +73,7 @@ def test_what_several_measure_alike_is_measured_once():
 
 
 def test_where_v_star_has_no_number_nothing_is_unitary():
-    """In a maze of few squares the statistic does not exist, and neither does a range."""
+    """In a maze of few squares the statistic does not exist: no range either."""
     levels = {"mlp": 0.0, "a": 0.05, measures.EXACT: np.nan}
     entry = prediction.evaluate({"P1": question(Level(), "a")}, levels)["P1"]
     assert entry.rule.unitary is None
