@@ -203,7 +203,7 @@ def summarise(runs: Runs, activations: Activations, sample: Sample) -> Concepts:
     rows = runs.write.reshape(seeds, count * samples, d)
     is_finite = activations.finite & np.isfinite(rows).all(axis=(1, 2))
     pairs = np.stack(
-        [consistency.agreements(np.nan_to_num(one)[:, None]) for one in rows]
+        [consistency.pairwise_agreement(np.nan_to_num(one)[:, None]) for one in rows]
     )
     pairs = np.where(is_finite[:, None, None], pairs, np.nan)
     blocks = pairs.reshape(seeds, count, samples, count, samples)
@@ -225,7 +225,7 @@ def summarise(runs: Runs, activations: Activations, sample: Sample) -> Concepts:
         own=own.astype(np.float32),
         own_over_seeds=[_over_seeds(own[:, i]) for i in range(count)],
         losses=runs.losses,
-        chance=consistency.null(1, d),
+        chance=consistency.chance_agreement(1, d),
         convergence=convergence.astype(np.float32),
         convergence_over_seeds=_over_seeds(convergence.min(axis=1)),
         converged=CONVERGED,

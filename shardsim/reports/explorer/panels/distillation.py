@@ -112,7 +112,7 @@ def _distill(
     graph, states = jit.jit(fit)(
         jax.random.key(0), jnp.asarray(rows[0]), jnp.asarray(targets)
     )
-    outputs = distillation.ask(graph, states, jnp.asarray(np.concatenate(rows)))
+    outputs = distillation.predict_all(graph, states, jnp.asarray(np.concatenate(rows)))
     value, gates, values = map(np.asarray, outputs)
     return int(sizes.parameters[0]), value, gates, values
 

@@ -106,9 +106,11 @@ def compute(context: base.PanelContext) -> Tails | None:
         shape=shape,
         shape_interval=shape_interval,
         shape_over_seeds=[base.estimate(row) for row in shape[is_usable].T],
-        terms=usable(shapes.terms(jnp.asarray(excess))),
+        terms=usable(shapes.effective_terms(jnp.asarray(excess))),
         # terms decrease with the excess, so that the ends of the interval swap
-        terms_interval=usable(shapes.terms(jnp.asarray(excess_interval[..., ::-1]))),
+        terms_interval=usable(
+            shapes.effective_terms(jnp.asarray(excess_interval[..., ::-1]))
+        ),
         variance_ratio=ratio,
         vuong=usable(fits[2]),
         num_states=np.asarray(fits[3]),
@@ -142,7 +144,7 @@ def _fit(
 
         def one(weights: Array) -> tuple[Array, ...]:
             normal, laplace = model_comparison.densities(
-                total, model_comparison.fits(total, weights, 2)
+                total, model_comparison.fit_families(total, weights, 2)
             )
             test = model_comparison.vuong(
                 normal, laplace, (2, 2), weights, cluster, clusters

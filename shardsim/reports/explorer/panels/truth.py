@@ -170,7 +170,7 @@ def _answers(
     estimate = counting.estimate(directions, losses, differences)
     return Answers(
         num_distinct=estimate.seen,
-        num_good=estimate.kept,
+        num_good=estimate.num_good,
         at_least=float(estimate.chao1),
         coverage=float(estimate.coverage),
     )
