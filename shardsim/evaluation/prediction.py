@@ -108,7 +108,7 @@ def _with_unitary(prediction: Prediction, values: dict[str, np.ndarray]) -> rule
     if prediction.unitary_margin is None:
         return prediction.rule
     level = float(values[measures.EXACT].mean())
-    if not np.isfinite(level):
+    if not np.isfinite(level):  # where no level can be measured, as in a short trial
         return prediction.rule
     within = prediction.unitary_margin
     return dataclasses.replace(
