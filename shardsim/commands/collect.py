@@ -67,7 +67,9 @@ def collect(
         raise configs.ConfigError(
             "train.phases.0.collect: got 'dataset'; allowed: 'random_walker' or 'agent'"
         )
-    setting = schedule.setting(found.train, found.env, (trained[name].head,), phase)
+    update_config = schedule.update_config(
+        found.train, found.env, (trained[name].head,), phase
+    )
     world = update_step.PhaseInputs(phases.params_of(found.env, phase))
     points = sweep.size(found.train.sweep) if a_run else 1
     carry = _carry(found, trained[name], world, points)
@@ -75,7 +77,7 @@ def collect(
         carry = _with_weights(carry, source / "weights" / f"{name}.npz")
     taken = []
     for _ in range(updates):
-        carry, trajectory = population.collect(setting, carry, world)
+        carry, trajectory = population.collect(update_config, carry, world)
         carry = carry._replace(update=carry.update + 1)
         taken.append(jax.tree.map(_side_by_side, trajectory))
     whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *taken)
@@ -115,12 +117,12 @@ def _carry(
 ) -> update_step.TrainState:
     """Fresh agents and worlds of the seeds at the first points of a grid."""
     config = found.train
-    recipe = schedule.recipe(config, found.agent, found.env)
+    init_config = schedule.init_config(config, found.agent, found.env)
     keys = population.seed_keys(config.seed, config.num_seeds, points)
     hyper = jax.tree.map(
-        lambda leaf: leaf[: len(keys)], schedule.hyper(config, arm.head)
+        lambda leaf: leaf[: len(keys)], schedule.hyperparameters(config, arm.head)
     )
-    return population.init(recipe, arm.head, arm.width, world.params, keys, hyper)
+    return population.init(init_config, arm.head, arm.width, world.params, keys, hyper)
 
 
 def _with_weights(carry: update_step.TrainState, path: Path) -> update_step.TrainState:

@@ -55,7 +55,7 @@ def check_there(found: Checked) -> None:
         raise configs.ConfigError(
             f"train.devices: got {found.train.devices}; allowed: 1 to {there}"
         )
-    schedule.kept(found.train, found.env)
+    schedule.load_dataset(found.train, found.env)
 
 
 def check_new(found: Checked) -> None:

@@ -55,7 +55,7 @@ def run(
         folder,
         _snapshot_line(experiment, conditions),
         progress,
-        schedule.kept(experiment.train, experiment.env),
+        schedule.load_dataset(experiment.train, experiment.env),
     )
     populations = loop.run(job)
     trained = time.perf_counter()
