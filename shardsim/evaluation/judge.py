@@ -132,8 +132,8 @@ def _claim(values: dict[str, np.ndarray], rule: rules.Rule) -> _Claim:
     sides = toward if rule.direction == "greater" else away
     edge = {"greater": rule.margin, "less": -rule.margin}
     tested: dict[results.Verdict, float] = {
-        "shard": statistics.mean_test(difference, edge[sides[0]], sides[0]),  # type: ignore[arg-type]
-        "network": statistics.mean_test(difference, edge[sides[1]], sides[1]),  # type: ignore[arg-type]
+        "shard": statistics.mean_test(difference, edge[sides[0]], sides[0]),
+        "network": statistics.mean_test(difference, edge[sides[1]], sides[1]),
         "no difference": statistics.equivalence_test(difference, rule.margin),
     }
     best = min(tested, key=lambda verdict: tested[verdict])

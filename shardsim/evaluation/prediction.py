@@ -101,10 +101,15 @@ def evaluate(
 
 
 def _with_unitary(prediction: Prediction, values: dict[str, np.ndarray]) -> rules.Rule:
-    """The rule with the range in which V* itself puts the statistic."""
+    """The rule with the range in which V* itself puts the statistic.
+
+    As it is where the statistic of V* does not exist.
+    """
     if prediction.unitary_margin is None:
         return prediction.rule
     level = float(values[measures.EXACT].mean())
+    if not np.isfinite(level):  # where no level can be measured, as in a short trial
+        return prediction.rule
     within = prediction.unitary_margin
     return dataclasses.replace(
         prediction.rule, unitary=(level - within, level + within)
