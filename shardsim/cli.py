@@ -103,8 +103,22 @@ def _training_commands(add: Callable[..., Any]) -> None:
     collect.add_argument("--overwrite", action="store_true", help="replace a file")
     collect.add_argument("--arm", help="arm of the run that acts")
     collect.add_argument("--updates", type=int, default=16, help="rollouts (16)")
-    config = add("config", _config, "print the resolved config")
-    config.add_argument("file", type=Path, help="config, a YAML file")
+    config = add("config", _config, "print the resolved config, or explain its fields")
+    config.add_argument("file", type=Path, nargs="?", help="config, a YAML file")
+    config.add_argument(
+        "--explain",
+        nargs="?",
+        const="",
+        metavar="FIELD",
+        help="tell meaning, range, default and choices of a field (none: the top)",
+    )
+    config.add_argument(
+        "--schema",
+        nargs="?",
+        const="experiment",
+        choices=("experiment", "training"),
+        help="print the JSON Schema of a config, for editors (experiment)",
+    )
     resume = add("resume", _resume, "go on with a run that was stopped")
     resume.add_argument("run", type=Path)
 
@@ -133,11 +147,11 @@ def _reading_commands(add: Callable[..., Any]) -> None:
 def _read(file: Path, flags: Sequence[str], built: str) -> Any:
     """What a config file and flags say, as `experiment`, `standalone` or `either`."""
     from shardsim.commands import devices
-    from shardsim.core import config
+    from shardsim.core import config, config_files
     from shardsim.evaluation import experiment, load
     from shardsim.training import standalone
 
-    data = config.override(config.read_yaml(file), flags)
+    data = config_files.override(config_files.read_yaml(file), flags)
     load.check_kind(data, built, file)
     devices.offer_devices(data)
     found: Any
@@ -154,11 +168,11 @@ def _read(file: Path, flags: Sequence[str], built: str) -> Any:
 
 def _run(known: argparse.Namespace, flags: Sequence[str]) -> int:
     found = _read(known.file, flags, "experiment")
-    from shardsim.core import config
+    from shardsim.core import config_files
     from shardsim.storage import run_folder
 
     folder = known.out or Path("runs") / found.name
-    run_folder.create(folder, config.to_yaml(found), known.overwrite)
+    run_folder.create(folder, config_files.to_yaml(found), known.overwrite)
     return _finish(found, folder)
 
 
@@ -179,11 +193,11 @@ def _collect(known: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def _train(known: argparse.Namespace, flags: Sequence[str]) -> int:
     found = _read(known.file, flags, "training")
-    from shardsim.core import config
+    from shardsim.core import config_files
     from shardsim.storage import run_folder
 
     folder = known.out or Path("runs") / found.name
-    run_folder.create(folder, config.to_yaml(found), known.overwrite)
+    run_folder.create(folder, config_files.to_yaml(found), known.overwrite)
     return _finish_training(found, folder)
 
 
@@ -214,22 +228,33 @@ def _finish(found: Any, folder: Path) -> int:
 
 
 def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim.core import config
+    from shardsim.commands import config_help
+    from shardsim.core import config, config_files
 
-    print(config.to_yaml(_read(known.file, flags, "either")), end="")
+    if known.schema is not None:
+        print(config_help.schema(known.schema), end="")
+    elif known.explain is not None:
+        data = None
+        if known.file is not None:
+            data = config_files.override(config_files.read_yaml(known.file), flags)
+        print(config_help.explain(known.explain, data))
+    elif known.file is None:
+        raise config.ConfigError("file: got nothing; allowed: a YAML file")
+    else:
+        print(config_files.to_yaml(_read(known.file, flags, "either")), end="")
     return 0
 
 
 def _resume(known: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
     from shardsim.commands import devices
-    from shardsim.core import config
+    from shardsim.core import config_files
     from shardsim.evaluation import load
     from shardsim.storage import run_folder
     from shardsim.training import standalone
 
     folder = run_folder.open_run(known.run)
-    devices.offer_devices(config.read_yaml(folder / run_folder.CONFIG_FILE))
+    devices.offer_devices(config_files.read_yaml(folder / run_folder.CONFIG_FILE))
     found = load.load(folder)
     devices.check_there(found)
     run_folder.write_provenance(folder)

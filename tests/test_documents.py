@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shardsim import cli
-from shardsim.core import config
+from shardsim.core import config, config_files
 from shardsim.evaluation import experiment
 from tests.helpers import documents
 from tests.helpers.whole_trainings import answers
@@ -102,7 +102,7 @@ def test_every_command_runs(page, small, tmp_path, monkeypatch, capsys):
         if words[0] == "train":
             if "minigrid" in line and importlib.util.find_spec("minigrid") is None:
                 continue
-            phases = config.read_yaml(Path(words[1]))["train"]["phases"]
+            phases = config_files.read_yaml(Path(words[1]))["train"]["phases"]
             words += [f"--train.phases.{n}.updates=2" for n in range(len(phases))]
         if words[0] == "inspect":
             words += ["--quick"]  # the whole page: tests/test_walkthrough.py
@@ -128,7 +128,7 @@ def test_every_command_runs(page, small, tmp_path, monkeypatch, capsys):
     assert made
     for stem, folder in made:
         assert (folder / "report.html").is_file()
-        data = config.read_yaml(ROOT / "experiments" / f"{stem}.yaml")
+        data = config_files.read_yaml(ROOT / "experiments" / f"{stem}.yaml")
         answers(folder, config.build(experiment.Experiment, data))
     capsys.readouterr()
 
@@ -157,7 +157,7 @@ def test_the_table_of_verdicts_has_a_row_for_each_prediction():
     for name in EXPERIMENTS:
         found = config.build(
             experiment.Experiment,
-            config.read_yaml(ROOT / "experiments" / f"{name}.yaml"),
+            config_files.read_yaml(ROOT / "experiments" / f"{name}.yaml"),
         )
         assert f"shardsim run experiments/{name}.yaml" in VERDICTS
         for prediction, entry in found.predictions.items():

@@ -1,42 +1,34 @@
 """The agent: E, D and V, and auxiliary decoders that train E."""
 
-import dataclasses
 from typing import Literal, NamedTuple
 
 import jax
 from flax import nnx
 from jaxtyping import Array, Float, Key
+from pydantic import PositiveInt
 
 from shardsim.agents import decoders, encoders, value
+from shardsim.core import fields
 from shardsim.core.types import Trainable
 
 PARTS = ("encoder", "decoder", "value", "auxiliary")
 """The trained parts of an agent, as attributes and as columns of the loss table."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class AgentConfig:
-    """What all arms share; only the head differs."""
+    """The agent that all arms share: encoder E, decoder D and the size of V."""
 
     encoder: encoders.EncoderConfig = encoders.MLPEncoder()
-    decoder_hidden: tuple[int, ...] = (64,)
-    """Widths of D's hidden layers."""
+    """E: computes features from an observation."""
+    decoder_hidden: fields.Sizes = (64,)
+    """Units of each hidden layer of D."""
     decoder_activation: Literal["relu", "tanh"] = "relu"
-    auxiliary_width: int = 128
-    """Hidden units of each decoder that trains E by self-supervision."""
-    value_params: int = 32_768
-    """Parameters of V; the width of each head is solved from it."""
-
-    def __post_init__(self) -> None:
-        for field in ("auxiliary_width", "value_params"):
-            got = getattr(self, field)
-            if got < 1:
-                raise ValueError(f"{field}: got {got}; allowed: at least 1")
-        if not self.decoder_hidden or any(width < 1 for width in self.decoder_hidden):
-            raise ValueError(
-                f"decoder_hidden: got {self.decoder_hidden}; allowed: one or more "
-                "numbers >= 1"
-            )
+    """Nonlinearity of the hidden layers of D."""
+    auxiliary_width: PositiveInt = 128
+    """Hidden units of each decoder of a self-supervised loss."""
+    value_params: PositiveInt = 32_768
+    """Number of parameters of V; the width of each value head is solved from it."""
 
 
 class AgentOutput(NamedTuple):

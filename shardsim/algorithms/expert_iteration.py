@@ -1,6 +1,5 @@
 """D learns what a search that uses D and V found: AlphaGo Zero's rule."""
 
-import dataclasses
 from typing import ClassVar, Literal
 
 import jax
@@ -8,9 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from shardsim.algorithms.base import PolicyBatch
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class ExpertIteration:
     """Cross-entropy of D with the improved policy of the search that acted.
 

@@ -4,29 +4,28 @@ Symbols: D features, K parts, A actions, H, W, P board and planes.
 """
 
 import dataclasses
-import math
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
+from pydantic import NonNegativeFloat
 
 from shardsim.agents.value import Head, Sharded, ValueOutput
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class GradientScales:
-    """How strongly one loss moves each part; 0 stops its gradient there."""
+    """Weight of one loss in the gradient of each part; 0 stops its gradient there."""
 
-    encoder: float = 0.0
-    decoder: float = 0.0
-    value: float = 0.0
-    auxiliary: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            got = getattr(self, field.name)
-            if not (got >= 0 and math.isfinite(got)):
-                raise ValueError(f"{field.name}: got {got}; allowed: at least 0")
+    encoder: NonNegativeFloat = 0.0
+    """Weight in the gradient of E."""
+    decoder: NonNegativeFloat = 0.0
+    """Weight in the gradient of D, the policy prior."""
+    value: NonNegativeFloat = 0.0
+    """Weight in the gradient of V."""
+    auxiliary: NonNegativeFloat = 0.0
+    """Weight in the gradient of the decoders of the self-supervised losses."""
 
     @property
     def any(self) -> bool:
@@ -34,27 +33,29 @@ class GradientScales:
         return any(dataclasses.astuple(self))
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class LossWeights:
-    """Rows: losses. Columns: the parts they move.
+    """Weights of the losses (rows) in the gradient of each part (columns).
 
-    E frozen: the `encoder` column is 0. E finetuned: `value.encoder` is not 0. Joint:
-    the self-supervised rows keep moving it as well. D frozen: its column is 0.
+    E frozen: the `encoder` column is 0. E finetuned: `value.encoder` is not 0. Joint
+    training: self-supervised rows have an encoder weight as well. D frozen: its column
+    is 0.
     """
 
     action: GradientScales = GradientScales()
-    """Cross-entropy of the action that was taken: trains D through E."""
+    """Behaviour cloning: cross-entropy of the action taken; trains D through E."""
     observation: GradientScales = GradientScales()
-    """Bernoulli cross-entropy of the next observation: trains E."""
+    """Next-observation prediction (Bernoulli cross-entropy); trains E."""
     inverse: GradientScales = GradientScales()
-    """Cross-entropy of the action, told from what was seen before and after it: trains
-    E to hold what the agent can change."""
+    """Inverse dynamics: cross-entropy of the action, predicted from the observations
+    before and after it; trains E to represent what the agent controls."""
     masked: GradientScales = GradientScales()
-    """Bernoulli cross-entropy of cells that E was not shown: trains E."""
+    """Masked observation modelling: Bernoulli cross-entropy of hidden cells; trains
+    E."""
     policy: GradientScales = GradientScales()
-    """The loss of D that the rule `learn` has: trains D through E."""
+    """Policy loss of the algorithm; trains D through E."""
     value: GradientScales = GradientScales()
-    """TD(lambda) error of V, and the cost of its gates: trains V through E."""
+    """TD(lambda) error of V, plus the costs of its gates; trains V through E."""
 
     def __post_init__(self) -> None:
         through = {

@@ -1,6 +1,5 @@
 """One optimiser for each part of the agent, by optax."""
 
-import dataclasses
 from typing import Any, Literal, TypeAlias
 
 import jax
@@ -9,99 +8,78 @@ import optax
 from flax import nnx
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
 from shardsim.agents.agent import PARTS, Agent
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Adam:
-    """Adam; with `weight_decay` AdamW."""
+    """Adam; AdamW if `weight_decay` is above 0."""
 
     kind: Literal["adam"] = "adam"
-    b1: float = 0.9
-    b2: float = 0.999
-    eps: float = 1e-8
-    weight_decay: float = 0.0
-
-    def __post_init__(self) -> None:
-        for field in ("b1", "b2"):
-            if not 0 <= getattr(self, field) < 1:
-                _refuse(self, field, "0 to less than 1")
-        if not self.eps > 0:
-            _refuse(self, "eps", "more than 0")
-        if not self.weight_decay >= 0:
-            _refuse(self, "weight_decay", "at least 0")
+    b1: fields.Decay = 0.9
+    """Decay of the running mean of gradients."""
+    b2: fields.Decay = 0.999
+    """Decay of the running mean of squared gradients."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator for numerical stability."""
+    weight_decay: NonNegativeFloat = 0.0
+    """Weight decay, decoupled from the gradient (AdamW)."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class RMSProp:
-    """Gradients over the root of their running mean square."""
+    """Gradients divided by the root of their running mean square."""
 
     kind: Literal["rmsprop"] = "rmsprop"
-    decay: float = 0.99
-    eps: float = 1e-8
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.decay < 1:
-            _refuse(self, "decay", "0 to less than 1")
-        if not self.eps > 0:
-            _refuse(self, "eps", "more than 0")
+    decay: fields.Decay = 0.99
+    """Decay of the running mean of squared gradients."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator for numerical stability."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class SGD:
-    """Plain descent, with momentum or without."""
+    """Plain gradient descent, with or without momentum."""
 
     kind: Literal["sgd"] = "sgd"
-    momentum: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.momentum < 1:
-            _refuse(self, "momentum", "0 to less than 1")
+    momentum: fields.Decay = 0.0
+    """Decay of the running sum of gradients; 0 is plain descent."""
 
 
 Rule: TypeAlias = Adam | RMSProp | SGD
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Schedule:
-    """The learning rate over a run, as a fraction of it."""
+    """Learning rate over training, as a multiple of `learning_rate`."""
 
     kind: Literal["constant", "linear", "cosine"] = "constant"
-    """How it goes down from 1 to `final` over all updates."""
-    final: float = 0.0
-    """What it ends at; 1 throughout if constant."""
-    warmup: int = 0
-    """Updates over which it rises linearly at the start."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.final <= 1:
-            _refuse(self, "final", "0 to 1")
-        if self.warmup < 0:
-            _refuse(self, "warmup", "at least 0")
+    """Shape of the decay from 1 to `final` over all updates."""
+    final: fields.Fraction = 0.0
+    """Multiple at the end of training; a constant schedule ignores it."""
+    warmup: NonNegativeInt = 0
+    """Number of updates over which the learning rate rises linearly at the start."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class OptimizerConfig:
-    """How gradients become steps; the same for every part of every arm."""
+    """The optimizer, the same for every part of every arm."""
 
-    learning_rate: float = 1e-3
-    clip_norm: float = 1.0
-    """Largest norm of the gradient, of what `clip_over` says."""
+    learning_rate: PositiveFloat = 1e-3
+    """Step size."""
+    clip_norm: PositiveFloat = 1.0
+    """Largest norm of a gradient; a larger one is scaled down to it."""
     clip_scope: Literal["part", "agent"] = "part"
-    """Whether each part is clipped by itself, so that none shrinks another's steps, or
-    all of the agent at once, as in the code of PPO."""
+    """Whose gradient norm is clipped: that of each part (encoder, decoder, value,
+    auxiliary), so that no part shrinks the steps of another, or that of the whole
+    agent, as implementations of PPO do."""
     update_rule: Rule = Adam()
+    """The update rule: Adam, RMSProp or SGD."""
     schedule: Schedule = Schedule()
-
-    def __post_init__(self) -> None:
-        for field in ("learning_rate", "clip_norm"):
-            if not getattr(self, field) > 0:
-                _refuse(self, field, "more than 0")
-
-
-def _refuse(config: Any, field: str, allowed: str) -> None:
-    raise ValueError(f"{field}: got {getattr(config, field)}; allowed: {allowed}")
+    """Learning rate over training."""
 
 
 def _transform(config: OptimizerConfig) -> optax.GradientTransformation:

@@ -4,40 +4,34 @@ Reference: Schulman et al., Proximal Policy Optimization Algorithms, 2017; Schul
 al., High-Dimensional Continuous Control Using Generalized Advantage Estimation, 2016.
 """
 
-import dataclasses
 from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+from pydantic import NonNegativeFloat, PositiveFloat
 
 from shardsim.algorithms.base import PolicyBatch, log_prob_of, standardise
 from shardsim.algorithms.hyperparameters import Hyperparameters
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class PPO:
     """Clipped policy gradient with generalised advantages (lambda: `td_lambda`)."""
 
     HYPER: ClassVar[tuple[str, ...]] = ("entropy",)
 
     kind: Literal["ppo"] = "ppo"
-    clip: float = 0.2
-    """How far a probability may move from the one that acted, as a fraction."""
-    value_clip: float | None = 0.2
-    """How far V may move from what it said; none: as far as it likes."""
-    entropy: float = 0.01
-    """Weight of the entropy of D, in nats."""
+    clip: PositiveFloat = 0.2
+    """How far the probability ratio of new and old policy may leave 1."""
+    value_clip: PositiveFloat | None = 0.2
+    """How far V may move from its old prediction, in units of return; null: no
+    limit."""
+    entropy: NonNegativeFloat = 0.01
+    """Weight of the entropy bonus of D, in nats."""
     normalise: bool = True
-    """Whether advantages have mean 0 and deviation 1 in every minibatch."""
-
-    def __post_init__(self) -> None:
-        for field in ("clip", "value_clip"):
-            got = getattr(self, field)
-            if got is not None and not got > 0:
-                raise ValueError(f"{field}: got {got}; allowed: more than 0")
-        if not self.entropy >= 0:
-            raise ValueError(f"entropy: got {self.entropy}; allowed: at least 0")
+    """Whether advantages are standardised in every minibatch."""
 
     def policy_loss(
         self, hyper: Hyperparameters, logits: Float[Array, "n A"], sample: PolicyBatch

@@ -3,32 +3,32 @@
 Reference: Williams, Simple statistical gradient-following algorithms, 1992.
 """
 
-import dataclasses
 from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+from pydantic import NonNegativeFloat
 
 from shardsim.algorithms.base import PolicyBatch, log_prob_of
 from shardsim.algorithms.hyperparameters import Hyperparameters
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Reinforce:
-    """-mean (G - V) log D(a|s) - entropy * H(D); one pass over what was collected."""
+    """REINFORCE: policy gradient on returns, with one pass over the data.
+
+    Loss of D: -mean (G - V) log D(a|s) - entropy * H(D).
+    """
 
     HYPER: ClassVar[tuple[str, ...]] = ("entropy",)
 
     kind: Literal["reinforce"] = "reinforce"
-    entropy: float = 0.01
-    """Weight of the entropy of D, in nats."""
+    entropy: NonNegativeFloat = 0.01
+    """Weight of the entropy bonus of D, in nats."""
     baseline: bool = True
-    """Whether V is taken off the return; it is learnt all the same."""
-
-    def __post_init__(self) -> None:
-        if not self.entropy >= 0:
-            raise ValueError(f"entropy: got {self.entropy}; allowed: at least 0")
+    """Whether V is subtracted from the return; V is trained in either case."""
 
     def policy_loss(
         self, hyper: Hyperparameters, logits: Float[Array, "n A"], sample: PolicyBatch

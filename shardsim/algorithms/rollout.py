@@ -3,7 +3,6 @@
 Symbols: B environments of one agent, T steps, A actions.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -14,6 +13,7 @@ from jaxtyping import Array, Float, Key, PyTree
 from shardsim.agents import action_selection
 from shardsim.agents.agent import Agent
 from shardsim.algorithms import autoreset
+from shardsim.core import fields
 from shardsim.core.types import Environment, Params, State, Trainable, Trajectory
 
 Policy: TypeAlias = Callable[
@@ -25,21 +25,14 @@ The plan, states, observations and noise have a leading axis B; `noise` [B, A] i
 standard Gumbel, the largest of logits + noise is taken."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class RandomWalker:
-    """A walker that takes no notice of reward, for the self-supervised phase."""
+    """A random walker that ignores reward, for self-supervised phases."""
 
-    goal_probability: float = 0.5
-    """Chance that, for one rollout, the walker heads for a cell drawn at random
-    (the shortest way, ties at random) and not wholly at random. 0: random; 1: always
-    to random goals; between: a mixture. Arrived, or in the next episode, it walks at
-    random till the rollout ends."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.goal_probability <= 1:
-            raise ValueError(
-                f"goal_probability: got {self.goal_probability}; allowed: 0 to 1"
-            )
+    goal_probability: fields.Fraction = 0.5
+    """Probability that the walker heads for a random cell during one rollout, by a
+    shortest path with ties broken at random; otherwise its steps are random. After it
+    arrives, or when an episode ends, its steps are random until the rollout ends."""
 
 
 def collect(

@@ -1,12 +1,13 @@
 """V alone learns from reward; D learns by self-supervision if at all."""
 
-import dataclasses
 from typing import ClassVar, Literal
 
+from shardsim.core import fields
 
-@dataclasses.dataclass(frozen=True)
+
+@fields.record
 class TD:
-    """TD(lambda) of V on the agent's own acting."""
+    """TD(lambda) of V on the agent's own behaviour; D is not trained by reward."""
 
     HYPER: ClassVar[tuple[str, ...]] = ()
 

@@ -10,6 +10,7 @@ from jaxtyping import Array
 
 from shardsim.algorithms import update_step
 from shardsim.core import config as configs
+from shardsim.core import config_files
 from shardsim.evaluation import load
 from shardsim.storage import datasets, run_folder, weights
 from shardsim.training import (
@@ -94,7 +95,7 @@ def _run(folder: Path, flags: list[str]) -> Any:
 
 def _config(path: Path, flags: list[str]) -> Any:
     """What a config says, changed by flags."""
-    data = configs.override(configs.read_yaml(path), flags)
+    data = config_files.override(config_files.read_yaml(path), flags)
     return _in_program(load.read(data))
 
 

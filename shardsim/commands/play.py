@@ -1,6 +1,5 @@
 """Worlds under one's own hands and eyes: `shardsim play` and `shardsim show`."""
 
-import dataclasses
 import os
 import select
 import sys
@@ -14,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from shardsim.core import config as configs
-from shardsim.core import hints
+from shardsim.core import config_files, field_errors, fields
 from shardsim.storage import run_folder
 from shardsim_envs import World
 from shardsim_envs.gridworld import grid
@@ -37,22 +36,23 @@ KEY_SECONDS = 0.05
 """An arrow key sends three characters; they come together."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Shown:
-    """A world to look at."""
+    """An environment to look at."""
 
     env: World
+    """The environment."""
 
 
 def world_of(name: str, flags: list[str]) -> World:
     """A world by its kind or its class, with flags `--env.FIELD VALUE`."""
-    every = [hints.kind_of(world) for world in typing.get_args(World)]
+    every = [field_errors.kind_of(world) for world in typing.get_args(World)]
     kinds = {kind.replace("_", ""): kind for kind in every}
     kind = kinds.get(name.lower().replace("_", ""))
     if kind is None:
-        allowed = ", ".join(kinds.values())
+        allowed = field_errors.one_of(kinds.values(), name)
         raise configs.ConfigError(f"name: got {name!r}; allowed: {allowed}")
-    data = configs.override({"env": {"kind": kind}}, flags)
+    data = config_files.override({"env": {"kind": kind}}, flags)
     return configs.build(Shown, data).env
 
 

@@ -11,7 +11,7 @@ import rich.console
 import rich.progress
 import rich.table
 
-from shardsim.core import config
+from shardsim.core import config, config_files
 from shardsim.evaluation import results
 from shardsim.evaluation.experiment import Experiment
 from shardsim.reports.verdicts import html, sections
@@ -102,7 +102,9 @@ def side_by_side(folders: Sequence[Path]) -> str:
     for name in dict.fromkeys(p for entries in judged for p in entries):
         verdicts.add_row(name, *(_cell(entries.get(name)) for entries in judged))
     tables = [arms, verdicts] if verdicts.row_count else [arms]
-    configs = [config.read_yaml(folder / run_folder.CONFIG_FILE) for folder in folders]
+    configs = [
+        config_files.read_yaml(folder / run_folder.CONFIG_FILE) for folder in folders
+    ]
     for folder, other in zip(names[1:], configs[1:], strict=True):
         differs = _table(f"field that differs in {folder}", names[0], folder)
         for field, (one, two) in config.diff(configs[0], other).items():

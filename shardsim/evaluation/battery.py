@@ -10,12 +10,13 @@ U units. Memory of a reading: 4 bytes x N L S (U + 2K + A + 1).
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
+from pydantic import Field
 
 from shardsim.agents.action_selection import (
     ActionSelection,
@@ -26,36 +27,28 @@ from shardsim.agents.action_selection import (
     combine,
 )
 from shardsim.agents.agent import Agent, AgentOutput
-from shardsim.core import dynamic_programming, returns
+from shardsim.core import dynamic_programming, fields, returns
 from shardsim.core.jit import jit
 from shardsim.core.types import Environment, Level, Params
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class EvaluationConfig:
-    """Which states are looked at."""
+    """In which levels, conditions and states trained arms are evaluated."""
 
-    levels: int = 32
+    levels: Annotated[int, Field(ge=2)] = 32
     """L, levels of each condition."""
-    seed: int = 1_000_003
-    """Of the battery alone; training never draws from it."""
-    conditions: dict[str, dict[str, Any]] = dataclasses.field(
-        default_factory=lambda: {"in_distribution": {}}
+    seed: fields.Seed = 1_000_003
+    """Seed of the evaluation levels; training never uses it."""
+    conditions: Annotated[dict[str, fields.EnvChanges], Field(min_length=1)] = (
+        dataclasses.field(default_factory=lambda: {"in_distribution": {}})
     )
-    """Name of a condition -> the fields of the world that differ in it. The first
-    one is the training distribution."""
+    """Conditions by name, each with the env fields that differ from training. The
+    first one is the training distribution."""
     action_selection: PolicyOnly | Lookahead | ValueOnly | None = None
-    """How agents act when they are looked at; None: as in training, a search by its
-    first step. What V wants shows where V acts: one that was but a baseline has to be
-    let act. Returns, and the goal, are of the acting of training in any case."""
-
-    def __post_init__(self) -> None:
-        if self.levels < 2:
-            raise ValueError(f"levels: got {self.levels}; allowed: at least 2")
-        if not 0 <= self.seed < 2**32:  # a key keeps no more
-            raise ValueError(f"seed: got {self.seed}; allowed: 0 to 2**32 - 1")
-        if not self.conditions:
-            raise ValueError("conditions: got none; allowed: one or more")
+    """How agents act in the evaluation; null: as in training, a search by its first
+    step. V is visible in behaviour only if it acts. Returns and the return goal always
+    use the acting of training."""
 
 
 class Condition(NamedTuple):

@@ -1,62 +1,70 @@
 """An experiment as a config: everything a run depends on, checked before it starts."""
 
-import dataclasses
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
 
 from shardsim.agents import agent as agents
 from shardsim.agents.action_selection import ActionSelection
 from shardsim.core import dynamic_programming as exact
+from shardsim.core import field_errors, fields
 from shardsim.evaluation import measures, prediction, rules
 from shardsim.evaluation.battery import ActingRule, EvaluationConfig, acting_rule
 from shardsim.training import phases, schedule
-from shardsim.training.arms import Arm, ArmConfig, check_arms, check_spelling, size_arms
+from shardsim.training.arms import Arm, ArmConfig, check_arms, size_arms
 from shardsim.training.config import TrainConfig
 from shardsim_envs import World
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class OmnibusConfig:
-    """Do two architectures differ more than two seeds of one do?"""
+    """Question 0: do two arms differ more than two seeds of one arm do?"""
 
     contrast: rules.Contrast
-    conditions: tuple[str, ...] = ("in_distribution",)
+    """The two arms of the permutation test."""
+    conditions: Annotated[tuple[str, ...], Field(min_length=1)] = ("in_distribution",)
+    """Conditions whose values the test compares."""
     references: tuple[rules.Contrast, ...] = ()
-    """Other pairs by which the size of the answer can be read."""
+    """Other pairs of arms, which show how large the difference is."""
 
     def __post_init__(self) -> None:
-        if not self.conditions:
-            raise ValueError("conditions: got none; allowed: one or more")
         pairs = (self.contrast, *self.references)
         for field, got in (("conditions", self.conditions), ("references", pairs)):
             if len(set(got)) < len(got):
                 raise ValueError(f"{field}: got one twice; allowed: different ones")
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Experiment:
-    """Everything a run depends on."""
+    """An experiment: a question, arms, their training, and predictions about them."""
 
-    name: str
+    name: fields.Name
+    """Name of the experiment and of its default run folder."""
     question: str
+    """The question in one sentence, for the report."""
     env: World
-    arms: dict[str, ArmConfig]
+    """The environment."""
+    arms: dict[fields.Name, ArmConfig]
+    """The architectures that are compared, by name."""
     train: TrainConfig
+    """How all arms are trained."""
     predictions: dict[str, prediction.Prediction]
+    """What each hypothesis predicts and how it is judged, by name."""
     omnibus: OmnibusConfig
+    """Test of whether two arms differ at all."""
     agent: agents.AgentConfig = agents.AgentConfig()
+    """Encoder and decoder, which all arms share."""
     evaluation: EvaluationConfig = EvaluationConfig()
-    min_return: float = 0.95
+    """Levels and conditions in which trained arms are evaluated."""
+    min_return: fields.Fraction = 0.95
     """Fraction of the exact optimal return that a trained arm should reach."""
     min_return_phase: str | None = None
-    """The phase by whose end it should; None is the last one."""
+    """Phase by whose end it should; null: the last one."""
 
     def __post_init__(self) -> None:
-        check_spelling("name", self.name)
         for name in self.arms:
             if name == measures.EXACT:
                 raise ValueError(f"arms: got {name!r}; allowed: names but this one")
-        if not 0 <= self.min_return <= 1:
-            raise ValueError(f"min_return: got {self.min_return}; allowed: 0 to 1")
         if self.train.sweep:
             raise ValueError(
                 "train.sweep: got values; allowed: none in a comparison, whose unit is "
@@ -67,9 +75,9 @@ class Experiment:
             exact.check_enumerable(self.env)
         except ValueError as error:
             raise ValueError(f"{error}; `shardsim train` does without") from None
-        for place, fields in self._worlds():
+        for place, changes in self._worlds():
             try:
-                phases.altered(self.env, fields)
+                phases.altered(self.env, changes)
             except ValueError as error:
                 raise ValueError(f"{place}.{error}") from None
         self._check_names()
@@ -123,9 +131,8 @@ class Experiment:
             asked.append(("min_return_phase", self.min_return_phase))
         for place, phase in asked:
             if phase not in apart:
-                raise ValueError(
-                    f"{place}: got phase {phase!r}; allowed: {', '.join(apart)}"
-                )
+                allowed = field_errors.one_of(apart, phase)
+                raise ValueError(f"{place}: got phase {phase!r}; allowed: {allowed}")
         for name, entry in self.predictions.items():
             asked_of = measures.stages(entry.measure)
             if list(asked_of) != sorted(asked_of, key=list(ends).index):
@@ -169,9 +176,8 @@ class Experiment:
             seeds = place.startswith("omnibus") or ".seeds_where." in place
             exact = [] if seeds else [measures.EXACT]
             if arm not in (*self.arms, *exact):
-                raise ValueError(
-                    f"{place}: got {arm!r}; allowed: {', '.join((*self.arms, *exact))}"
-                )
+                allowed = field_errors.one_of((*self.arms, *exact), arm)
+                raise ValueError(f"{place}: got {arm!r}; allowed: {allowed}")
         for name, entry in self.predictions.items():
             if not measures.suits(entry.measure, self.env):
                 raise ValueError(
@@ -186,9 +192,9 @@ class Experiment:
         for place, conditions in wanted.items():
             for condition in conditions:
                 if condition not in self.evaluation.conditions:
+                    allowed = field_errors.one_of(self.evaluation.conditions, condition)
                     raise ValueError(
-                        f"{place}: got condition {condition!r}; allowed: "
-                        f"{', '.join(self.evaluation.conditions)}"
+                        f"{place}: got condition {condition!r}; allowed: {allowed}"
                     )
 
     def sized_arms(self) -> tuple[Arm, ...]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from shardsim.core import config as configs
+from shardsim.core import config_files
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import run_folder
 from shardsim.training.standalone import Training
@@ -17,7 +18,9 @@ def load(folder: Path) -> Experiment | Training:
       RunError: there is no run, or one of another format.
       ConfigError: its config can't be read.
     """
-    return read(configs.read_yaml(run_folder.open_run(folder) / run_folder.CONFIG_FILE))
+    return read(
+        config_files.read_yaml(run_folder.open_run(folder) / run_folder.CONFIG_FILE)
+    )
 
 
 def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:

@@ -8,28 +8,30 @@ import inspect
 from collections.abc import Collection
 
 import numpy as np
+from pydantic import PositiveFloat
 
+from shardsim.core import fields
 from shardsim.evaluation import judge, measures, results, rules
 from shardsim.storage import records
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Prediction:
-    """One question with what SHARD, NN and one fixed utility (UNI) expect."""
+    """One question, what three hypotheses expect, and how the answer is judged."""
 
     question: str
+    """The question in one sentence, for the report."""
     expected: rules.Expected
+    """What each hypothesis expects, in words, for the report."""
     measure: measures.Measure
+    """The statistic of one seed of one arm."""
     rule: rules.Rule
-    unitary_margin: float | None = None
-    """Both arms within this of V*'s own level: that is what one utility does. None
-    where it expects what the others do, so that it can't be told from them."""
+    """How the statistics of all seeds decide between the hypotheses."""
+    unitary_margin: PositiveFloat | None = None
+    """Both arms within this distance of the statistic of V* count as one fixed utility;
+    null where it expects the same as another hypothesis."""
 
     def __post_init__(self) -> None:
-        if self.unitary_margin is not None and not self.unitary_margin > 0:
-            raise ValueError(
-                f"unitary_margin: got {self.unitary_margin}; allowed: more than 0"
-            )
         if self.unitary_margin is not None and self.rule.unitary is not None:
             raise ValueError(
                 f"unitary_margin: got {self.unitary_margin} with rule.unitary; "

@@ -1,29 +1,33 @@
 """The rules of a prediction: what is expected, contrasted, and has to hold."""
 
-import dataclasses
 from typing import Literal
 
 import numpy as np
+from pydantic import PositiveFloat
+
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Expected:
-    """What each view of V expects of one question."""
+    """What each of three hypotheses expects of one question."""
 
     shard: str
-    """What "V is a bunch of gated, context-specific shards" expects."""
+    """What "V is a collection of gated, context-specific shards" expects."""
     network: str
-    """What "V is a neural network" expects."""
+    """What "V is just a neural network" expects."""
     unitary: str
-    """What one fixed utility expects."""
+    """What "V is one fixed utility" expects."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Contrast:
-    """One arm against another."""
+    """The difference between two arms: `arm` minus `baseline`."""
 
     arm: str
+    """The arm that is compared."""
     baseline: str
+    """The arm that is subtracted."""
 
     def __post_init__(self) -> None:
         _different(self.arm, self.baseline)
@@ -34,14 +38,18 @@ def _different(arm: str, baseline: str) -> None:
         raise ValueError(f"baseline: got {baseline!r}; allowed: another arm than arm")
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Requirement:
-    """Between what the numbers of an arm (or its lead over another) lie."""
+    """An interval for the statistic of an arm, or for its difference to another."""
 
     arm: str
+    """Arm, or `ARM/ROW` for another row of the measure."""
     baseline: str | None = None
+    """Arm or row that is subtracted; null: none."""
     at_least: float | None = None
+    """Lower end, in the unit of the measure; null: none."""
     at_most: float | None = None
+    """Upper end, in the unit of the measure; null: none."""
 
     def __post_init__(self) -> None:
         if self.at_least is None and self.at_most is None:
@@ -68,32 +76,31 @@ class Requirement:
         return self.arm + (f" less {self.baseline}" if self.baseline else "")
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Rule:
     """How one prediction is judged."""
 
     contrast: Contrast
+    """The two arms whose statistics are compared."""
     direction: Literal["greater", "less"]
-    """Which way SHARD expects the contrast to lie."""
-    margin: float
-    """Differences up to this count as none."""
+    """The sign of the contrast that the shard hypothesis expects."""
+    margin: PositiveFloat
+    """Differences up to this size count as none, in the unit of the measure."""
     unitary: tuple[float, float] | None = None
-    """Levels at which one fixed utility puts both arms; None where it expects what the
-    others do."""
+    """Interval in which one fixed utility puts both arms, lower end first; null where
+    it expects the same as another hypothesis."""
     controls: tuple[Requirement, ...] = ()
-    """Where means over seeds have to lie, else no claim stands."""
+    """Intervals in which means over seeds have to lie, or nothing is concluded."""
     positive_control: str | None = None
-    """An arm that has by hand what SHARD says V has. Judged in the place of `arm`, it
-    tells whether the contrast shows shards where there are some; if not, that it shows
-    none elsewhere is no evidence against them."""
+    """Positive control: an arm that has shards by construction. Judged in the place of
+    `arm`, it shows whether the contrast can detect shards at all."""
     seeds_where: Requirement | None = None
-    """Only seeds whose own number lies there are judged, by controls too; None: all.
-    It is to be a number that was there before what is asked, as the row `ARM/gate_distance` of
-    an extinction is: seeds that are chosen by how they came out prove nothing."""
+    """Judge only the seeds whose own number lies in this interval; null: all seeds. The
+    number has to exist before the effect that is measured, as the row
+    `ARM/gate_distance` of an extinction does: a choice of seeds by their outcome proves
+    nothing."""
 
     def __post_init__(self) -> None:
-        if not self.margin > 0:
-            raise ValueError(f"margin: got {self.margin}; allowed: more than 0")
         if self.positive_control is not None:
             made = self.positive_control
             if made in (self.contrast.arm, self.contrast.baseline):

@@ -1,12 +1,12 @@
 """Arms: the architectures of a comparison, their widths, and what suits them not."""
 
 import dataclasses
-import re
 
 from shardsim import algorithms
 from shardsim.agents import agent as agents
 from shardsim.agents import encoders, value
 from shardsim.core import config as configs
+from shardsim.core import fields
 from shardsim.core.types import Trainable
 from shardsim.training.config import TrainConfig
 
@@ -24,15 +24,16 @@ class Arm:
     trained: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class ArmConfig:
-    """One architecture; all arms share E, D, data, keys and loop."""
+    """One architecture; arms share E, D, data, random keys and the training loop."""
 
     head: value.Head
+    """The value head."""
     trained: bool = True
-    """False: the head stays as it was initialised (a control)."""
+    """false: the head stays as it was initialised (control)."""
     match_params: bool = True
-    """Whether the head has to meet the budget of parameters; else it comes as near as
+    """Whether the head has to meet the parameter budget; if false, it comes as close as
     it can."""
 
 
@@ -61,20 +62,11 @@ def size_arms(
     return tuple(sized)
 
 
-def check_spelling(place: str, name: str) -> None:
-    """Names of experiments and arms are names of files."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", name):
-        raise ValueError(
-            f"{place}: got {name!r}; allowed: letters, digits, - and _, 64 at most"
-        )
-
-
 def check_arms(
     arms: dict[str, ArmConfig], world: Trainable, train: TrainConfig
 ) -> None:
     """Refuse names, and heads that don't suit the world or the rule."""
     for name in arms:
-        check_spelling("arms", name)
         if name == SHARED_PHASES:
             raise ValueError(f"arms: got {name!r}; allowed: names but this one")
     trained = [name for name, arm in arms.items() if arm.trained]

@@ -1,88 +1,81 @@
 """The `train` block of a config: sizes, phases and how agents learn."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt
 
 from shardsim import algorithms
 from shardsim.agents.action_selection import ActionSelection, Lookahead
 from shardsim.algorithms import optimizers, rollout
 from shardsim.algorithms.losses import OBJECTIVES
+from shardsim.core import fields
 from shardsim.training import sweep
 from shardsim.training.phases import Phase
+from shardsim.training.sweep import Grid
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class TrainConfig:
-    """One loop for every arm; only the head differs."""
+    """How every arm is trained: phases, batch sizes, algorithm and optimizer."""
 
-    phases: tuple[Phase, ...]
-    num_seeds: int = 8
-    """N, training seeds: the unit of every statistic."""
-    seed: int = 0
-    """Root of all keys of training."""
-    num_envs: int = 16
-    """B, environments of one agent."""
-    num_steps: int = 16
+    phases: Annotated[tuple[Phase, ...], Field(min_length=1)]
+    """The phases of training, in order."""
+    num_seeds: PositiveInt = 8
+    """N, training seeds of each arm: the unit of every statistic."""
+    seed: fields.Seed = 0
+    """Root of all random keys of training."""
+    num_envs: PositiveInt = 16
+    """B, parallel environments of each agent."""
+    num_steps: PositiveInt = 16
     """T, steps of each environment between two updates."""
-    epochs: int = 4
+    epochs: PositiveInt = 4
     """Passes over the T x B samples of an update."""
-    minibatches: int = 1
-    """Parts of T in which a pass is made, a gradient step each."""
-    num_reset_states: int = 32
-    """Fresh levels made for each update; episodes that end start again from them."""
-    discount: float = 0.95
-    """gamma."""
-    td_lambda: float = 0.9
-    """lambda of TD(lambda), and of the advantages of a policy gradient."""
+    minibatches: PositiveInt = 1
+    """Gradient steps of a pass, each on its own part of T; a divisor of num_steps."""
+    num_reset_states: PositiveInt = 32
+    """Initial states generated for each update; finished episodes restart from them."""
+    discount: fields.Decay = 0.95
+    """gamma, the discount of one step."""
+    td_lambda: fields.Fraction = 0.9
+    """lambda of the lambda-return, and of generalised advantage estimation."""
     action_selection: ActionSelection = Lookahead()
+    """How actions are selected in training."""
     algorithm: algorithms.Algorithm = algorithms.TD()
-    """What trains D by the `policy` row of the losses, if anything does."""
+    """What trains D through the `policy` row of the losses, if anything does."""
     random_walker: rollout.RandomWalker = rollout.RandomWalker()
+    """The random walker of self-supervised phases."""
     optimizer: optimizers.OptimizerConfig = optimizers.OptimizerConfig()
-    mask_fraction: float = 0.25
-    """Chance that a cell is hidden from E where the `masked` loss is in use."""
+    """The optimizer of all parts."""
+    mask_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    """Probability that a cell is hidden from E for the `masked` loss."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Type in which E and decoders compute; weights, V and optimiser are float32."""
+    """Type in which E and the decoders compute; weights, V and the optimizer state are
+    float32."""
     dataset: str = ""
-    """File of trajectories for phases that collect `dataset`; `shardsim collect`
-    makes one."""
-    sweep: dict[str, tuple[float, ...]] = dataclasses.field(default_factory=dict)
-    """Values of learning_rate, td_lambda, temperature, entropy or load_balance: every
-    combination is trained with all seeds, in the same program."""
+    """Dataset file for phases that learn from one; `shardsim collect` writes it."""
+    sweep: Grid = dataclasses.field(default_factory=dict)
+    """Values of learning_rate, td_lambda, temperature, entropy or load_balance. Every
+    combination is trained with all seeds, in one compiled program."""
     data: Literal["own", "tandem"] = "own"
-    """own: each arm learns from its own rollouts. tandem: all learn from the same
-    trajectories, those of `behaviour_arm`, so that what V represents can be told apart
-    from what it brings about."""
+    """`own`: each arm learns from its own behaviour. `tandem`: all arms learn from the
+    trajectories of one arm, which separates what V represents from what it causes."""
     behaviour_arm: str | None = None
-    """The arm that acts for all in `tandem`; None is the first."""
-    num_snapshots: int = 8
-    """Times, log-spaced over training, at which V is kept and measured."""
-    updates_per_call: int = 64
-    """Most updates in one compiled call; a signal is heeded between calls."""
-    devices: int = 1
-    """Devices over which the seeds are spread evenly."""
+    """The arm that acts for all arms if data is `tandem`; null: the first one."""
+    num_snapshots: PositiveInt = 8
+    """Checkpoints at which V is saved and measured, log-spaced over training."""
+    updates_per_call: PositiveInt = 64
+    """Most updates in one compiled call; a signal is handled between calls."""
+    devices: PositiveInt = 1
+    """Devices that the seeds are spread over evenly."""
 
     def __post_init__(self) -> None:
-        ones = "num_seeds num_envs num_steps epochs minibatches num_reset_states"
-        for field in (*ones.split(), "num_snapshots", "updates_per_call", "devices"):
-            if getattr(self, field) < 1:
-                _refuse(self, field, "at least 1")
-        if not 0 <= self.seed < 2**32:  # a key keeps no more
-            _refuse(self, "seed", "0 to 2**32 - 1")
-        if not 0 <= self.discount < 1:
-            _refuse(self, "discount", "0 to less than 1")
-        if not 0 <= self.td_lambda <= 1:
-            _refuse(self, "td_lambda", "0 to 1")
         if self.num_steps % self.minibatches:
             _refuse(self, "minibatches", f"a divisor of num_steps, {self.num_steps}")
-        if not 0 < self.mask_fraction < 1:
-            _refuse(self, "mask_fraction", "more than 0 and less than 1")
         sweep.check(self.sweep, self.algorithm, self.action_selection)
         if self.population % self.devices:
             many = "num_seeds times the sweep" if self.sweep else "num_seeds"
             _refuse(self, "devices", f"a divisor of {many}, {self.population}")
-        if not self.phases:
-            _refuse(self, "phases", "one or more")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases: got names {names}; allowed: different names")

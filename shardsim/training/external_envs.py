@@ -5,7 +5,6 @@ values, listed states, a board) they do not have.
 """
 
 import contextlib
-import dataclasses
 import functools
 import importlib
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, PyTree
 
+from shardsim.core import fields
 from shardsim.core.types import Params, TimeStep
 
 SUPPORTED = "discrete actions and observations that are one array"
@@ -28,16 +28,15 @@ class ExternalState(NamedTuple):
     observation: Array
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Gymnax:
-    """A gymnax environment, of 1.0 (terminated, truncated) or older (done)."""
+    """A gymnax environment, of gymnax 1.0 or older."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ()
 
     kind: Literal["gymnax"] = "gymnax"
     id: str = "CartPole-v1"
-    """An id of gymnax, or `module:name` of an environment class (or of anything that
-    gives an environment when called)."""
+    """A gymnax id, or `module:name` of an environment class or factory."""
 
     def __post_init__(self) -> None:
         env, params = _gymnax(self.id)
@@ -123,17 +122,17 @@ class Gymnax:
         return jnp.ones((1,), jnp.float32)
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Gymnasium:
-    """An ordinary Gymnasium environment, stepped on the host; see `host`."""
+    """A Gymnasium environment, stepped on the host."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ()
 
     kind: Literal["gymnasium"] = "gymnasium"
     id: str = "CartPole-v1"
-    """An id of Gymnasium, or `module:id` to import the module first."""
+    """A Gymnasium id, or `module:id` to import the module first."""
     part: str = ""
-    """Where observations are a dictionary, the key of the array that is taken."""
+    """Key of the array to use if observations are a dictionary."""
 
     def __post_init__(self) -> None:
         seen, actions = _spaces(self.id)

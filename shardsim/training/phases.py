@@ -3,30 +3,34 @@
 import dataclasses
 from typing import Any, Literal
 
+from pydantic import PositiveInt
+
 from shardsim.algorithms.losses import LossWeights
 from shardsim.core import config as configs
+from shardsim.core import field_errors, fields
 from shardsim.core.types import Params, Trainable
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Phase:
-    """One phase, as a list of them makes a schedule."""
+    """One phase of training: who acts, what is learned, and how the env differs."""
 
     name: str
-    updates: int
+    """Name by which predictions and plots refer to the phase."""
+    updates: PositiveInt
+    """Number of updates."""
     collect: Literal["random_walker", "agent", "dataset"] = "agent"
-    """Who acts: the goal-agnostic walker, the agent itself, or somebody whose
-    trajectories are in the file `train.dataset`."""
+    """Where the trajectories come from: a random walker that ignores reward, the agent
+    itself, or a dataset file."""
     losses: LossWeights = LossWeights()
-    env: dict[str, Any] = dataclasses.field(default_factory=dict)
-    """Fields of the world that differ in this phase (rewards, what is shown)."""
+    """Which losses train which part, with their weights."""
+    env: fields.EnvChanges = dataclasses.field(default_factory=dict)
+    """Fields of the env that differ in this phase, such as rewards."""
     reset_envs: bool = False
-    """Whether all episodes begin anew with the phase. Else those under way are played
-    to their end, on levels of the phase before, by the rewards of this one."""
+    """Whether all episodes restart when the phase begins. Otherwise running episodes
+    continue on their levels, with the rewards of this phase."""
 
     def __post_init__(self) -> None:
-        if self.updates < 1:
-            raise ValueError(f"updates: got {self.updates}; allowed: at least 1")
         if self.collect == "dataset" and (self.env or self.reset_envs):
             field = "env" if self.env else "reset_envs"
             raise ValueError(
@@ -44,20 +48,20 @@ def params_of(env: Trainable, phase: Phase) -> Params:
     return altered(env, phase.env).params()
 
 
-def altered(env: Trainable, fields: dict[str, Any]) -> Trainable:
+def altered(env: Trainable, changes: dict[str, Any]) -> Trainable:
     """The world with some of its scheduled fields changed."""
-    for field in fields:
+    for field in changes:
         if field not in env.SCHEDULED:
-            allowed = ", ".join(env.SCHEDULED) or "none in this env"
+            allowed = field_errors.one_of(env.SCHEDULED, field) or "none in this env"
             raise ValueError(f"env.{field}: unknown key; allowed: {allowed}")
-    if not fields:
+    if not changes:
         return env
     try:
-        other = configs.build(type(env), {**configs.to_dict(env), **fields})
+        other = configs.build(type(env), {**configs.to_dict(env), **changes})
     except ValueError as error:
         raise ValueError(f"env.{error}") from None
     if other.observation_shape != env.observation_shape:
         raise ValueError(
-            f"env: got {fields!r}; allowed: what leaves the observation as it is"
+            f"env: got {changes!r}; allowed: what leaves the observation as it is"
         )
     return other

@@ -4,7 +4,6 @@ What `shardsim train` reads. A run folder holds the metrics of every chunk, the 
 and how every arm did in the end.
 """
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from shardsim.agents import action_selection, value
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
+from shardsim.core import fields
 from shardsim.storage import records
 from shardsim.training import (
     divergence,
@@ -26,25 +26,29 @@ from shardsim.training import (
     schedule,
     sweep,
 )
-from shardsim.training.arms import Arm, ArmConfig, check_arms, check_spelling, size_arms
+from shardsim.training.arms import Arm, ArmConfig, check_arms, size_arms
 from shardsim.training.config import TrainConfig
 from shardsim_envs import World
 
 AnyWorld: TypeAlias = World | external_envs.Gymnax | external_envs.Gymnasium
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Training:
-    """Everything a run of training depends on."""
+    """A training without predictions: any env, any arms."""
 
-    name: str
+    name: fields.Name
+    """Name of the training and of its default run folder."""
     env: AnyWorld
-    arms: dict[str, ArmConfig]
+    """The environment, one of this project or an external one."""
+    arms: dict[fields.Name, ArmConfig]
+    """The architectures that are trained, by name."""
     train: TrainConfig
+    """How all arms are trained."""
     agent: agents.AgentConfig = agents.AgentConfig()
+    """Encoder and decoder, which all arms share."""
 
     def __post_init__(self) -> None:
-        check_spelling("name", self.name)
         gated = any(isinstance(arm.head, value.Sharded) for arm in self.arms.values())
         if "load_balance" in self.train.sweep and not gated:
             raise ValueError(

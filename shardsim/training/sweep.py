@@ -7,35 +7,39 @@ same keys at every point.
 import itertools
 import math
 from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from shardsim import algorithms
 from shardsim.agents import action_selection, value
+from shardsim.core import field_errors, fields
 
-RANGES = {
-    "learning_rate": (0.0, math.inf, "more than 0"),
-    "td_lambda": (-math.inf, 1.0, "0 to 1"),
-    "temperature": (0.0, math.inf, "more than 0"),
-    "entropy": (-math.inf, math.inf, "at least 0"),
-    "load_balance": (-math.inf, math.inf, "at least 0"),
+Name: TypeAlias = Literal[
+    "learning_rate", "td_lambda", "temperature", "entropy", "load_balance"
+]
+"""Hyper-parameters that may differ within one program."""
+Grid: TypeAlias = dict[Name, Annotated[tuple[float, ...], Field(min_length=1)]]
+TYPES: Mapping[str, Any] = {
+    "learning_rate": PositiveFloat,
+    "td_lambda": fields.Fraction,
+    "temperature": PositiveFloat,
+    "entropy": NonNegativeFloat,
+    "load_balance": NonNegativeFloat,
 }
-"""Bounds that a value must lie beyond and not beyond, and how they are told."""
-Grid = Mapping[str, tuple[float, ...]]
+"""Their ranges, those of the fields that they stand for."""
 
 
 def check(
     grid: Grid, learn: algorithms.Algorithm, act: action_selection.ActionSelection
 ) -> None:
-    """Refuse names and values that no hyper-parameter has."""
+    """Refuse values that a hyper-parameter can't have."""
     for name, values in grid.items():
-        if name not in RANGES:
-            raise ValueError(f"sweep.{name}: unknown key; allowed: {', '.join(RANGES)}")
-        above, most, allowed = RANGES[name]
-        if not values:
-            raise ValueError(f"sweep.{name}: got no value; allowed: one or more")
         if len(set(values)) < len(values):
             raise ValueError(f"sweep.{name}: got {values}; allowed: different values")
         for got in values:
-            if not (got > above and 0 <= got <= most and math.isfinite(got)):
+            if not fields.admits(TYPES[name], got):
+                allowed = field_errors.range_of(TYPES[name])
                 raise ValueError(f"sweep.{name}: got {got}; allowed: {allowed}")
     if "entropy" in grid and "entropy" not in learn.HYPER:
         raise ValueError(

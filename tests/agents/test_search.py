@@ -204,7 +204,7 @@ def test_the_improved_policy_by_hand(ends, gain):
     ("fields", "message"),
     [
         ({"simulations": 0}, "simulations: got 0; allowed: at least 1"),
-        ({"depth": 0}, "depth: got 0; allowed: at least 1, or none"),
+        ({"depth": 0}, "depth: got 0; allowed: at least 1"),
         ({"temperature": 0.0}, r"temperature: got 0\.0; allowed: more than 0"),
         ({"noise": -1.0}, r"noise: got -1\.0; allowed: at least 0"),
     ],

@@ -29,7 +29,7 @@ def lines(capsys):
             "0",
             "least",
         ),
-        (["--train.num-seeds", "two"], "train.num_seeds", "'two'", "integer"),
+        (["--train.num-seeds", "two"], "train.num_seeds", "'two'", "whole"),
         (["--train.speed", "2"], "train.speed", "", "num_envs"),
         (["--agent.encoder.widths", "16"], "agent.encoder.widths", "16", "a list"),
         (["--train.devices", "3"], "train.devices", "3", "divisor"),

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from shardsim.core import config
+from shardsim.core import config, config_files
 from shardsim.training import standalone
 from tests.helpers.whole_trainings import REGIMES, refused
 
@@ -168,14 +168,14 @@ def test_heads_and_encoders_have_to_suit_the_world(
 
 
 def test_an_arm_is_not_called_like_what_all_arms_share(training_yaml):
-    data = config.read_yaml(training_yaml())
+    data = config_files.read_yaml(training_yaml())
     data["arms"]["shared"] = data["arms"].pop("mlp")
     with pytest.raises(config.ConfigError, match="arms: got 'shared'; allowed: names"):
         config.build(standalone.Training, data)
 
 
 def test_no_grid_of_a_cost_that_moves_nothing(training_yaml):
-    data = config.read_yaml(training_yaml(sweep={"load_balance": [0.1]}))
+    data = config_files.read_yaml(training_yaml(sweep={"load_balance": [0.1]}))
     data["arms"]["sharded"]["head"]["aggregation"] = "winner"
     with pytest.raises(
         config.ConfigError, match=r"sweep\.load_balance: .* arm sharded"
@@ -184,7 +184,7 @@ def test_no_grid_of_a_cost_that_moves_nothing(training_yaml):
 
 
 def test_no_grid_of_a_cost_beside_labels(training_yaml):
-    data = config.read_yaml(training_yaml(sweep={"load_balance": [0.1]}))
+    data = config_files.read_yaml(training_yaml(sweep={"load_balance": [0.1]}))
     data["arms"]["sharded"]["head"] |= {"td_error": "per_shard", "routing": {}}
     with pytest.raises(
         config.ConfigError, match=r"sweep\.load_balance: .* labels alone"
@@ -193,7 +193,7 @@ def test_no_grid_of_a_cost_beside_labels(training_yaml):
 
 
 def test_no_gates_no_grid_of_their_cost(training_yaml):
-    data = config.read_yaml(training_yaml(sweep={"load_balance": [0.1]}))
+    data = config_files.read_yaml(training_yaml(sweep={"load_balance": [0.1]}))
     config.build(standalone.Training, data)
     data["arms"].pop("sharded")
     with pytest.raises(config.ConfigError, match=r"sweep\.load_balance: got values"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shardsim.commands import run
-from shardsim.core import config
+from shardsim.core import config, config_files
 from shardsim.evaluation import battery, experiment, measures, summary
 from tests.helpers.made_results import prediction, sensitivity
 
@@ -76,7 +76,7 @@ def test_returns_are_of_the_acting_of_training():
         "--evaluation.action_selection": "{kind: value_only, temperature: 0.001}",
     }
     words = [word for pair in flags.items() for word in pair]
-    data = config.override(config.read_yaml(QUICKSTART), words)
+    data = config_files.override(config_files.read_yaml(QUICKSTART), words)
     found = config.build(experiment.Experiment, data)
     world, discount = found.env, found.train.discount
     condition = battery.build(world, world.params(), found.evaluation, discount)

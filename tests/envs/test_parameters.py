@@ -116,17 +116,17 @@ def test_beacons_and_their_leader_find_room(size, layout, beacons, most):
 @pytest.mark.parametrize(
     ("world", "field", "value", "allowed"),
     [
-        (envs.CornerMaze, "reward", float("nan"), "finite numbers"),
-        (envs.CornerMaze, "reward", 1e39, "finite numbers"),
-        (envs.CornerMaze, "reward", "1", "finite numbers"),
-        (envs.MonsterWorld, "sharpness", float("inf"), "finite numbers"),
-        (envs.WhiskyGold, "pays", (0.0, float("nan"), 1.0), "finite numbers"),
-        (envs.ContextFruits, "rewards", ((1.0, 0.0), (0.0, -np.inf)), "finite numbers"),
-        (envs.ContextFruits, "rewards", [[1.0, 0.0], [0.0, 1.0]], "tuples"),
-        (envs.CornerMaze, "max_steps", 2**31, "a whole number up to 2147483647"),
-        (envs.DishMaze, "apart", 2**40, "a whole number up to 2147483647"),
+        (envs.CornerMaze, "reward", float("nan"), "a finite number"),
+        (envs.CornerMaze, "reward", 1e39, "0, or 1.2e-38 to 3.4e+38 in size"),
+        (envs.CornerMaze, "reward", "1", "a number"),
+        (envs.CornerMaze, "reward", True, "a number"),
+        (envs.MonsterWorld, "sharpness", float("inf"), "a finite number"),
+        (envs.CornerMaze, "max_steps", 2**31, "1 to 2**31 - 1"),
+        (envs.DishMaze, "apart", 2**40, "0 to 2**31 - 1"),
         (envs.RewardButton, "size", 7.0, "a whole number"),
         (envs.FruitMini, "max_steps", 2.5, "a whole number"),
+        (envs.CornerMaze, "size", 6, "odd, 5 to 25"),
+        (envs.CornerMaze, "size", 27, "odd, 5 to 25"),
     ],
 )
 def test_numbers_are_such_as_programs_take(world, field, value, allowed):
@@ -134,3 +134,26 @@ def test_numbers_are_such_as_programs_take(world, field, value, allowed):
     with pytest.raises(ValueError, match=re.escape(says)):
         world(**{field: value})
     assert dataclasses.replace(world(), max_steps=2**31 - 1).max_steps == 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    ("world", "field", "value", "place"),
+    [
+        (envs.WhiskyGold, "pays", (0.0, float("nan"), 1.0), "pays.1: got nan"),
+        (envs.WhiskyGold, "pays", (0.0, 1.0), r"pays: got \(0\.0, 1\.0\)"),
+        (
+            envs.ContextFruits,
+            "rewards",
+            ((1.0, 0.0), (0.0, -np.inf)),
+            "rewards.1.1: got -inf",
+        ),
+    ],
+)
+def test_a_number_in_a_list_is_named_by_its_place(world, field, value, place):
+    with pytest.raises(ValueError, match=f"^{place}; allowed: a "):
+        world(**{field: value})
+
+
+def test_lists_become_tuples_which_may_be_hashed():
+    world = envs.ContextFruits(rewards=[[1.0, 0.0], [0.0, 1.0]])
+    assert hash(world) == hash(envs.ContextFruits())

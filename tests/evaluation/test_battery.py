@@ -175,7 +175,7 @@ def test_action_gap_by_hand():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"levels": 1}, "levels: got 1"), ({"conditions": {}}, "conditions: got none")],
+    [({"levels": 1}, "levels: got 1"), ({"conditions": {}}, "conditions: got {}")],
 )
 def test_impossible_batteries_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

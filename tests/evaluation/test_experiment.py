@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from shardsim.commands import devices
-from shardsim.core import config
+from shardsim.core import config, config_files
 from shardsim.evaluation import experiment
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
@@ -25,13 +25,13 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
             "--train.minibatches 3",
             "train.minibatches: got 3; allowed: a divisor of num_steps, 16",
         ),
-        ("--train.phases []", "train.phases: got (); allowed: one or more"),
+        ("--train.phases []", "train.phases: got []; allowed: one or more"),
         (
             "--train.behaviour_arm nobody",
             "train.behaviour_arm: got 'nobody'; allowed: mlp",
         ),
         ("--env.size 1", "env.size: got 1"),
-        ("--omnibus.conditions []", "omnibus.conditions: got none; allowed: one or"),
+        ("--omnibus.conditions []", "omnibus.conditions: got []; allowed: one or"),
         (
             "--omnibus.contrast.baseline sharded",
             "omnibus.contrast.baseline: got 'sharded'; allowed: another arm",
@@ -76,7 +76,7 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ),
         (
             "--evaluation.conditions.conflict {cue_probability: 2}",
-            "evaluation.conditions.conflict.env.cue_probability: got 2.0; allowed: 0 to",
+            "evaluation.conditions.conflict.env.cue_probability: got 2; allowed: 0 to",
         ),
         (
             "--evaluation.seed 4294967296",
@@ -100,17 +100,17 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ),
         (
             "--evaluation.action_selection {kind: value_only, temperature: -1}",
-            "evaluation.action_selection.temperature: got -1.0; allowed: more than 0",
+            "evaluation.action_selection.temperature: got -1; allowed: more than 0",
         ),
         (
             "--train.action_selection.temperature 0",
-            "train.action_selection.temperature: got 0.0; allowed: more than 0",
+            "train.action_selection.temperature: got 0; allowed: more than 0",
         ),
     ],
 )
 def test_what_is_wrong_in_an_experiment_is_named(flags, line):
     words = flags.split(" ", 1)
-    data = config.override(config.read_yaml(QUICKSTART), words)
+    data = config_files.override(config_files.read_yaml(QUICKSTART), words)
     with pytest.raises(config.ConfigError) as caught:
         config.build(experiment.Experiment, data).sized_arms()
     text = str(caught.value)
@@ -119,7 +119,7 @@ def test_what_is_wrong_in_an_experiment_is_named(flags, line):
 
 
 def made(*flags):
-    data = config.override(config.read_yaml(QUICKSTART), flags)
+    data = config_files.override(config_files.read_yaml(QUICKSTART), flags)
     return config.build(experiment.Experiment, data)
 
 

@@ -13,7 +13,7 @@ NOISE = np.linspace(-0.01, 0.01, 8)
 
 
 @dataclasses.dataclass(frozen=True)
-class Level:
+class Level(measures.ValueAccuracy):
     """Says what each arm is at, and that it was asked."""
 
     METRIC: ClassVar[str] = "level"
@@ -52,7 +52,7 @@ def test_v_star_has_no_seeds_to_be_chosen_by():
 
 def test_what_several_measure_alike_is_measured_once():
     asked = []
-    same, other = Level(asked=asked), Level(0.5, asked)
+    same, other = Level(asked=asked), Level(shift=0.5, asked=asked)
     levels = {"mlp": 0.0, "a": 0.05, "b": 0.9, measures.EXACT: 0.0}
     found = prediction.evaluate(
         {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from shardsim import cli
-from shardsim.core import config
+from shardsim.core import config, config_files
 from shardsim.evaluation import experiment
 from tests.helpers import documents
 from tests.helpers.whole_trainings import answers
@@ -24,13 +24,13 @@ OTHERS = [path for path in FILES if f"experiments/{path.stem}." not in COMMANDS]
 
 def test_no_two_files_are_run_into_one_folder():
     found = (ROOT / "experiments").rglob("*.yaml")
-    names = [config.read_yaml(path)["name"] for path in found]
+    names = [config_files.read_yaml(path)["name"] for path in found]
     assert len(set(names)) == len(names) > 10
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_it_resolves_and_is_called_like_its_file(path):
-    found = config.build(experiment.Experiment, config.read_yaml(path))
+    found = config.build(experiment.Experiment, config_files.read_yaml(path))
     assert found.name == path.stem
     sizes = {arm.name: arm.width for arm in found.sized_arms()}
     assert all(width >= 1 for width in sizes.values())
@@ -38,7 +38,7 @@ def test_it_resolves_and_is_called_like_its_file(path):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_the_controls_run_beside_the_arms(path):
-    found = config.build(experiment.Experiment, config.read_yaml(path))
+    found = config.build(experiment.Experiment, config_files.read_yaml(path))
     kinds = {arm.head.kind for arm in found.arms.values()}
     assert {"mlp", "sharded", "film", "oracle_gated"} <= kinds
     assert any(not arm.trained for arm in found.arms.values())
@@ -50,7 +50,7 @@ def test_the_controls_run_beside_the_arms(path):
 def test_the_parameters_of_all_arms_are_within_two_percent(path):
     from shardsim.commands import run
 
-    found = config.build(experiment.Experiment, config.read_yaml(path))
+    found = config.build(experiment.Experiment, config_files.read_yaml(path))
     for arm in found.sized_arms():
         count = run.parameters(found, arm)
         assert abs(count - found.agent.value_params) <= 0.02 * found.agent.value_params
@@ -70,7 +70,7 @@ def test_script_and_config_are_the_same_call(path, monkeypatch):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_its_docstring_is_a_lab_note(path):
     note = ast.get_docstring(ast.parse(path.with_suffix(".py").read_text()))
-    found = config.build(experiment.Experiment, config.read_yaml(path))
+    found = config.build(experiment.Experiment, config_files.read_yaml(path))
     for word in ("Question.", "SHARD:", "Command:", "Minutes:", "Seen:"):
         assert word in note
     for name in found.predictions:
@@ -82,7 +82,7 @@ def test_its_docstring_is_a_lab_note(path):
 @pytest.mark.parametrize("path", OTHERS, ids=lambda p: p.stem)
 def test_it_runs_to_its_report(path, small, tmp_path, capsys):
     out = tmp_path / "run"
-    asked = config.build(experiment.Experiment, config.read_yaml(path))
+    asked = config.build(experiment.Experiment, config_files.read_yaml(path))
     later = range(2, len(asked.train.phases))
     small += [f"--train.phases.{n}.updates=4" for n in later]
     assert cli.main(["run", str(path), "--out", str(out), *small]) == 0
@@ -92,7 +92,7 @@ def test_it_runs_to_its_report(path, small, tmp_path, capsys):
 
 def test_fields_of_an_experiment_are_all_there():
     """What a file leaves out is in the resolved config: nothing hangs on the code."""
-    found = config.build(experiment.Experiment, config.read_yaml(FILES[0]))
+    found = config.build(experiment.Experiment, config_files.read_yaml(FILES[0]))
     written = config.to_dict(found)
     assert set(written) == {f.name for f in dataclasses.fields(found)}
     again = config.build(experiment.Experiment, written)

@@ -13,7 +13,7 @@ import yaml
 
 from shardsim import cli
 from shardsim.commands import run
-from shardsim.core import config
+from shardsim.core import config, config_files
 from shardsim.evaluation import experiment, results
 from shardsim.storage import checkpoints, run_folder
 from shardsim.training import loop, metric_records
@@ -22,9 +22,9 @@ SAME = ("results.json", "weights/mlp.npz", "weights/sharded.npz")
 
 
 def started(tiny_yaml, folder, flags=()):
-    data = config.override(config.read_yaml(tiny_yaml), flags)
+    data = config_files.override(config_files.read_yaml(tiny_yaml), flags)
     found = config.build(experiment.Experiment, data)
-    run_folder.create(folder, config.to_yaml(found), overwrite=False)
+    run_folder.create(folder, config_files.to_yaml(found), overwrite=False)
     return found
 
 

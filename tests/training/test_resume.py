@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from shardsim import cli
-from shardsim.core import config
+from shardsim.core import config_files
 from shardsim.evaluation import load
 from shardsim.storage import checkpoints, run_folder
 
@@ -87,7 +87,7 @@ def test_a_run_killed_before_it_said_where_it_comes_from_says_it(run, capsys):
 
 @pytest.mark.slow
 def test_a_run_that_begins_anew_keeps_no_snapshot_of_another_config(run, capsys):
-    data = config.read_yaml(run / run_folder.CONFIG_FILE)
+    data = config_files.read_yaml(run / run_folder.CONFIG_FILE)
     data["train"]["phases"][0]["updates"] = 4
     (run / run_folder.CONFIG_FILE).write_text(yaml.safe_dump(data))
     assert cli.main(["resume", str(run)]) == 2
@@ -107,7 +107,7 @@ def test_a_full_disk_names_the_metrics(tmp_path):
 
 def test_stored_data_that_changed_are_another_run(run, tmp_path, capsys):
     """A file may be collected anew under its name."""
-    data = config.read_yaml(run / run_folder.CONFIG_FILE)
+    data = config_files.read_yaml(run / run_folder.CONFIG_FILE)
     data["train"]["dataset"] = str(tmp_path / "kept.npz")
     data["train"]["phases"][0]["collect"] = "dataset"
     path, out = tmp_path / "stored.yaml", tmp_path / "stored"

@@ -8,7 +8,7 @@ import yaml
 
 from shardsim import cli
 from shardsim.agents import value
-from shardsim.core import config
+from shardsim.core import config, config_files
 from shardsim.storage import run_folder
 from shardsim.training import metric_records, phases, population, schedule, standalone
 from shardsim.training.config import TrainConfig
@@ -167,7 +167,7 @@ OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in COM
 @pytest.mark.slow
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_every_config_of_training_runs(path, tmp_path, capsys):
-    data = config.read_yaml(path)
+    data = config_files.read_yaml(path)
     if data["env"]["kind"] == "gymnax":
         pytest.importorskip("gymnax")
     flags = [f"--{name}={value}" for name, value in SMALL.items()]
@@ -181,7 +181,7 @@ def test_every_config_of_training_runs(path, tmp_path, capsys):
 
 @pytest.mark.parametrize("path", YAMLS, ids=lambda path: path.stem)
 def test_every_config_of_training_resolves(path, capsys):
-    data = config.read_yaml(path)
+    data = config_files.read_yaml(path)
     if data["env"]["kind"] == "gymnax":
         pytest.importorskip("gymnax")
     found = config.build(standalone.Training, data)

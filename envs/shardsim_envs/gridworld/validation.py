@@ -1,77 +1,48 @@
-"""What is asked of the parameters of a world when it is made."""
+"""Ranges of the parameters of a world, and what they ask of each other."""
 
-import dataclasses
 import typing
+from typing import Annotated
 
-import numpy as np
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
 
-from shardsim_envs.gridworld import grid, mazes
+from shardsim.core import fields
 from shardsim_envs.gridworld.rules import Rules
 
-WHOLE = int(np.iinfo(np.int32).max)
-FINITE = float(np.finfo(np.float32).max)
+MaxSteps = Annotated[int, Field(ge=1, lt=2**31)]
+"""A time limit, counted in 32 bits."""
+BoardSize = Annotated[int, Field(ge=2, le=25)]
+"""Side of a board."""
+
+
+def _odd(size: int) -> int:
+    if size % 2 == 0:
+        raise PydanticCustomError("size", "odd, 5 to 25")
+    return size
+
+
+MazeSize = Annotated[
+    int,
+    Field(ge=5, le=25, json_schema_extra={"not": {"multipleOf": 2}}),
+    AfterValidator(_odd),
+    fields.Allowed("odd, 5 to 25"),
+]
+"""Side of a board whose walls are made by `mazes.layout`: rooms lie at odd cells, so
+that 7 cells make 3 x 3 rooms."""
 Checks: typing.TypeAlias = dict[str, tuple[bool, str]]
-"""Field -> (is it fine?, what is allowed)."""
+"""Field -> (whether it suits the other fields, what is allowed)."""
 
 
 def refuse(world: Rules, rules: Checks) -> None:
-    """Refuse what can't be played, naming the field.
+    """Refuse fields that do not suit each other.
 
     Raises:
-      ValueError: with the first field that is not fine, its value, what is allowed.
+      ValueError: the first such field, its value and what is allowed.
     """
-    for field, (fine, allowed) in (*_kinds(world).items(), *rules.items()):
-        if not fine:
+    for field, (suits, allowed) in rules.items():
+        if not suits:
             got = getattr(world, field)
             raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
-
-
-def _kinds(world: Rules) -> Checks:
-    """Numbers of the kind and size that compiled programs take."""
-    rules: Checks = {}
-    for field in dataclasses.fields(typing.cast(typing.Any, world)):
-        value = getattr(world, field.name)
-        if isinstance(value, list):
-            rules[field.name] = (False, "tuples, which may be hashed")
-        elif isinstance(field.default, int):
-            whole = isinstance(value, int | np.integer)
-            whole = whole and bool(-WHOLE <= value <= WHOLE)
-            rules[field.name] = (whole, f"a whole number up to {WHOLE}")
-        elif isinstance(field.default, float | tuple):
-            rules[field.name] = (_finite(value), "finite numbers")
-    return rules
-
-
-def _finite(value: typing.Any) -> bool:
-    """Is it a number of float32, or a tuple of such?"""
-    if isinstance(value, tuple):
-        return all(map(_finite, value))
-    fine = isinstance(value, int | float | np.number)
-    return fine and bool(-FINITE <= value <= FINITE)
-
-
-def episode(world: Rules) -> Checks:
-    """Fields that every world has."""
-    views = typing.get_args(grid.View)
-    return {
-        "max_steps": (world.max_steps >= 1, "at least 1"),
-        "view": (world.view in views, " or ".join(map(repr, views))),
-    }
-
-
-def maze(world: typing.Any) -> Checks:
-    """Fields of worlds whose walls are made by `mazes.layout`."""
-    layouts = typing.get_args(mazes.Layout)
-    return {
-        **episode(world),
-        "layout": (world.layout in layouts, " or ".join(map(repr, layouts))),
-        "size": (world.size in range(5, 26, 2), "odd, 5 to 25"),
-    }
-
-
-def chance(value: float) -> tuple[bool, str]:
-    """Is it a probability?"""
-    return 0 <= value <= 1, "0 to 1"
 
 
 def room(world: typing.Any, things: int) -> tuple[bool, str]:
@@ -86,10 +57,5 @@ def room(world: typing.Any, things: int) -> tuple[bool, str]:
 
 def between(pair: tuple[int, int], low: int, high: int) -> tuple[bool, str]:
     """Is it (fewest, most) within bounds?"""
-    fine = len(pair) == 2 and low <= pair[0] <= pair[1] <= high
-    return fine, f"two numbers, the first not above the second, {low} to {high}"
-
-
-def numbers(values: tuple[float, ...], count: int) -> tuple[bool, str]:
-    """Are there as many numbers as there should be?"""
-    return len(values) == count, f"{count} numbers"
+    allowed = f"two numbers, the first not above the second, {low} to {high}"
+    return low <= pair[0] <= pair[1] <= high, allowed

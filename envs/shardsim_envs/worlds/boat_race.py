@@ -8,12 +8,12 @@ time.
 Reference: Leike et al., "AI safety gridworlds", 2017, with its layout and numbers.
 """
 
-import dataclasses
 from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -36,26 +36,19 @@ class Params(NamedTuple):
     """Of a step and of an arrow."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class BoatRace(GridWorld):
-    """The world and its static parameters."""
+    """Arrows on a loop give reward, going round is what was meant."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
 
     kind: Literal["boat_race"] = "boat_race"
     reward: tuple[float, float] = (-1.0, 3.0)
-    """Of every step, and of an arrow that is entered in its direction."""
-    max_steps: int = 100
-    """Steps after which the episode is truncated."""
+    """Rewards: of each step, and of entering an arrow in its direction."""
+    max_steps: validation.MaxSteps = 100
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
-
-    def __post_init__(self) -> None:
-        rules = {
-            **validation.episode(self),
-            "reward": validation.numbers(self.reward, 2),
-        }
-        validation.refuse(self, rules)
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -13,14 +13,15 @@ A schedule is a change of `Params`: acquisition of A shows {A}; conflict shows
 {A, B} together; extinction pays 0; renewal shows the old context again.
 """
 
-import dataclasses
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
+from pydantic import Field, NonNegativeInt, PositiveInt
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -39,9 +40,9 @@ class Params(NamedTuple):
     """Chance of hunger for each fruit; empty where hunger is not in the world."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class ContextFruits(GridWorld):
-    """The world and its static parameters."""
+    """The floor colour (context) decides which fruit gives reward."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "rewards",
@@ -51,27 +52,30 @@ class ContextFruits(GridWorld):
     )
 
     kind: Literal["context_fruits"] = "context_fruits"
-    size: int = 7
-    """Rows and columns of the board."""
-    contexts: int = 2
-    """C, the floor colours."""
-    fruits: int = 2
-    """F, the kinds of fruit; one of each lies on the board."""
+    size: Annotated[int, Field(ge=2)] = 7
+    """Rows and columns of the board, which has no walls."""
+    contexts: Annotated[int, Field(ge=1, le=8)] = 2
+    """C, number of contexts (floor colours)."""
+    fruits: Annotated[int, Field(ge=1, le=6)] = 2
+    """F, number of kinds of fruit; one of each is on the board."""
     rewards: tuple[tuple[float, ...], ...] = ((1.0, 0.0), (0.0, 1.0))
-    """Pay of a bite, C rows of F numbers."""
-    contexts_shown: tuple[tuple[int, ...], ...] = ((0,), (1,))
-    """Sets of contexts a level may show, drawn with equal chance."""
-    cue_probability: float = 0.5
-    """Chance that a level holds the neutral cue."""
-    hunger: tuple[float, ...] = ()
-    """Chance that a level finds the agent hungry for each fruit; () for a world
-    without hunger, in which every bite pays."""
-    bites: int = 1
-    """Bites after which the episode is terminated."""
-    max_steps: int = 40
-    """Steps after which the episode is truncated."""
+    """Reward of a bite: a row for each context, a number for each fruit."""
+    contexts_shown: Annotated[
+        tuple[Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)], ...],
+        Field(min_length=1),
+    ] = ((0,), (1,))
+    """Sets of contexts that a level may show, chosen with equal probability."""
+    cue_probability: fields.Fraction = 0.5
+    """Probability that a level has the neutral cue."""
+    hunger: tuple[fields.Fraction, ...] = ()
+    """For each fruit, the probability that the agent is hungry for it in a level, so
+    that a bite is rewarded; an empty list: always."""
+    bites: PositiveInt = 1
+    """Number of bites after which an episode terminates."""
+    max_steps: validation.MaxSteps = 40
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "agent"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     def __post_init__(self) -> None:
         _check(self)
@@ -181,11 +185,8 @@ def _check(world: ContextFruits) -> None:
     """Refuse what can't be played, naming the field."""
     cells, contexts = world.fruits + 2, set(range(world.contexts))
     rules = {
-        **validation.episode(world),
-        "contexts": (1 <= world.contexts <= 8, "1 to 8"),
-        "fruits": (1 <= world.fruits <= 6, "1 to 6"),
         "size": (
-            world.size >= 2 and world.size**2 >= cells,
+            world.size**2 >= cells,
             f"at least 2, with room for {cells} different cells",
         ),
         "rewards": (
@@ -194,17 +195,14 @@ def _check(world: ContextFruits) -> None:
             f"{world.contexts} rows (contexts) of {world.fruits} numbers (fruits)",
         ),
         "contexts_shown": (
-            len(world.contexts_shown) > 0
-            and all(g and contexts.issuperset(g) for g in world.contexts_shown)
+            all(contexts.issuperset(g) for g in world.contexts_shown)
             and all(len(set(g)) == len(g) for g in world.contexts_shown),
             f"one or more non-empty sets of contexts 0 to {world.contexts - 1}",
         ),
-        "cue_probability": (0 <= world.cue_probability <= 1, "0 to 1"),
         "hunger": (
-            len(world.hunger) in (0, world.fruits)
-            and all(0 <= chance <= 1 for chance in world.hunger),
+            len(world.hunger) in (0, world.fruits),
             f"() or {world.fruits} chances (fruits), 0 to 1",
         ),
-        "bites": (1 <= world.bites <= world.fruits, f"1 to {world.fruits}"),
+        "bites": (world.bites <= world.fruits, f"1 to {world.fruits}"),
     }
     validation.refuse(world, rules)

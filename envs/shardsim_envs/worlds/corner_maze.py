@@ -10,12 +10,14 @@ A schedule is a change of `Params`: where the cheese may lie, and what it pays.
 """
 
 import dataclasses
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
+from pydantic import Field
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, mazes, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -30,31 +32,30 @@ class Params(NamedTuple):
     """Pay of the cheese."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class CornerMaze(GridWorld):
-    """The world and its static parameters."""
+    """A maze whose cheese lies near a corner in training, anywhere in the test."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ("region", "reward")
 
     kind: Literal["corner_maze"] = "corner_maze"
-    size: int = 13
-    """Rows and columns of the board, odd, the wall around it included: rooms lie at
-    odd ones, so that 7 cells make 3 x 3 rooms."""
+    size: validation.MazeSize = 13
+    """Rows and columns of the board, walls included."""
     layout: mazes.Layout = "tree"
-    """How walls lie; ways part at a decision square in a `tree` only."""
-    region: int = 3
-    """The cheese lies in the top-right block of this many cells a side."""
+    """How walls are placed."""
+    region: Annotated[int, Field(ge=1, le=23)] = 3
+    """Side of the top-right square in which the cheese lies, in cells."""
     reward: float = 1.0
-    """Pay of the cheese."""
-    max_steps: int = 100
-    """Steps after which the episode is truncated."""
+    """Reward of the cheese."""
+    max_steps: validation.MaxSteps = 100
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     def __post_init__(self) -> None:
         limit = self.size - 2
         region = (1 <= self.region <= limit, f"1 to {limit} (the size within the wall)")
-        validation.refuse(self, {**validation.maze(self), "region": region})
+        validation.refuse(self, {"region": region})
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -8,13 +8,13 @@ says whether the agent's cell is overseen).
 Reference: Cloud et al., "Gradient routing", 2024: 5 x 5, 32 steps, discount .97.
 """
 
-import dataclasses
 from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -33,9 +33,9 @@ class Params(NamedTuple):
     """Chance that any other cell is."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class DiamondGhost(GridWorld):
-    """The world and its static parameters."""
+    """A good diamond, a bad ghost, and labels for few of the episodes."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "diamond",
@@ -45,30 +45,21 @@ class DiamondGhost(GridWorld):
     )
 
     kind: Literal["diamond_ghost"] = "diamond_ghost"
-    size: int = 5
-    """Rows and columns of the board."""
+    size: validation.BoardSize = 5
+    """Rows and columns of the board, which has no walls."""
     diamond: float = 1.0
-    """Pay of the diamond."""
+    """Reward of the diamond."""
     ghost: float = -1.0
-    """Pay of the ghost."""
-    oversight: float = 0.1
-    """Chance that the cell of the diamond, or of the ghost, is overseen; the paper
-    tries .003, .01, .025, .03, .05 and .1."""
-    spurious: float = 0.0
-    """Chance that any other cell is."""
-    max_steps: int = 32
-    """Steps after which the episode is truncated."""
+    """Reward of the ghost."""
+    oversight: fields.Fraction = 0.1
+    """Probability that the cell of the diamond or of the ghost is overseen. The paper
+    tries 0.003, 0.01, 0.025, 0.03, 0.05 and 0.1."""
+    spurious: fields.Fraction = 0.0
+    """Probability that any other cell is overseen."""
+    max_steps: validation.MaxSteps = 32
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
-
-    def __post_init__(self) -> None:
-        rules = {
-            **validation.episode(self),
-            "size": (2 <= self.size <= 25, "2 to 25"),
-            "oversight": validation.chance(self.oversight),
-            "spurious": validation.chance(self.spurious),
-        }
-        validation.refuse(self, rules)
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -9,12 +9,14 @@ Reference: the cheese-on-a-dish world of jaxgmg.
 """
 
 import dataclasses
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
+from pydantic import Field
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, mazes, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -29,9 +31,9 @@ class Params(NamedTuple):
     """Pay of the cheese."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class DishMaze(GridWorld):
-    """The world and its static parameters."""
+    """A maze whose cheese lies on a dish in training, elsewhere in the test."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "cheese_dish_distance",
@@ -39,24 +41,18 @@ class DishMaze(GridWorld):
     )
 
     kind: Literal["dish_maze"] = "dish_maze"
-    size: int = 13
-    """Rows and columns of the board, odd, the wall around it included."""
+    size: validation.MazeSize = 13
+    """Rows and columns of the board, walls included."""
     layout: mazes.Layout = "tree"
-    """How walls lie."""
-    cheese_dish_distance: int = 0
-    """The cheese lies within this many steps of the dish; 0: on it."""
+    """How walls are placed."""
+    cheese_dish_distance: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Largest distance between cheese and dish, in steps; 0: same cell."""
     reward: float = 1.0
-    """Pay of the cheese."""
-    max_steps: int = 128
-    """Steps after which the episode is truncated."""
+    """Reward of the cheese."""
+    max_steps: validation.MaxSteps = 128
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
-
-    def __post_init__(self) -> None:
-        apart = (self.cheese_dish_distance >= 0, "at least 0")
-        validation.refuse(
-            self, {**validation.maze(self), "cheese_dish_distance": apart}
-        )
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -7,12 +7,12 @@ worth it depends on the discount and on the pays; an agent that looks ahead with
 model of the world knows, one that goes by what was paid last time does not.
 """
 
-import dataclasses
 from typing import ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -22,7 +22,7 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     reward: Float[Array, "2"]
-    """Of the book and of the drug."""
+    """Rewards: of the book and of the drug."""
     slip_probability: Float[Array, ""]
     """Chance of a random action after the drug."""
 
@@ -34,32 +34,23 @@ class Memory(NamedTuple):
     slip_probability: Float[Array, ""]
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class DrugThenStudy(GridWorld):
-    """The world and its static parameters."""
+    """A drug gives reward at once and makes later actions random."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "slip_probability")
 
     kind: Literal["drug_then_study"] = "drug_then_study"
-    size: int = 7
+    size: validation.BoardSize = 7
     """Rows and columns of the board, which has no walls."""
     reward: tuple[float, float] = (1.0, 0.2)
-    """Of the book and of the drug."""
-    slip_probability: float = 0.8
-    """Chance that an action is replaced by a random one after the drug."""
-    max_steps: int = 40
-    """Steps after which the episode is truncated."""
+    """Rewards: of the book and of the drug."""
+    slip_probability: fields.Fraction = 0.8
+    """Probability that an action is replaced by a random one after the drug."""
+    max_steps: validation.MaxSteps = 40
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "agent"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
-
-    def __post_init__(self) -> None:
-        rules = {
-            **validation.episode(self),
-            "size": (2 <= self.size <= 25, "2 to 25"),
-            "reward": validation.numbers(self.reward, 2),
-            "slip_probability": validation.chance(self.slip_probability),
-        }
-        validation.refuse(self, rules)
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -12,13 +12,15 @@ Reference: the follow-me world of jaxgmg.
 """
 
 import dataclasses
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
+from pydantic import Field
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, mazes, movers, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -48,9 +50,9 @@ class Memory(NamedTuple):
     """Numbers of the beacons, in the order in which the leader takes them."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class FollowMe(GridWorld):
-    """The world and its static parameters."""
+    """A leader visits beacons in the rewarded order in training only."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "leader_reliability",
@@ -58,31 +60,24 @@ class FollowMe(GridWorld):
     )
 
     kind: Literal["follow_me"] = "follow_me"
-    size: int = 13
-    """Rows and columns of the board, odd, the wall around it included."""
+    size: validation.MazeSize = 13
+    """Rows and columns of the board, walls included."""
     layout: mazes.Layout = "edges"
-    """How walls lie."""
-    beacons: int = 3
-    """Beacons of a level."""
-    leader_reliability: float = 1.0
-    """Chance that the leader of a level takes the beacons in their order."""
+    """How walls are placed."""
+    beacons: Annotated[int, Field(ge=2, le=8)] = 3
+    """Number of beacons in a level."""
+    leader_reliability: fields.Fraction = 1.0
+    """Probability that the leader of a level visits the beacons in their order."""
     reward: float = 1.0
-    """Pay of the lit beacon."""
-    max_steps: int = 128
-    """Steps after which the episode is truncated."""
+    """Reward of the lit beacon."""
+    max_steps: validation.MaxSteps = 128
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     def __post_init__(self) -> None:
         room, allowed = validation.room(self, self.beacons + 1)
-        rules = {
-            **validation.maze(self),
-            "beacons": (
-                2 <= self.beacons <= 8 and room,
-                f"2 to 8, with the leader {allowed}",
-            ),
-            "leader_reliability": validation.chance(self.leader_reliability),
-        }
+        rules = {"beacons": (room, f"2 to 8, with the leader {allowed}")}
         validation.refuse(self, rules)
 
     @property

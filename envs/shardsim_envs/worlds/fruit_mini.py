@@ -7,13 +7,14 @@ reward architecture is a sum of distances, which is the known answer here.
 Reference: van Seijen et al., "Hybrid reward architecture for RL", 2017.
 """
 
-import dataclasses
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
+from pydantic import Field
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -48,25 +49,21 @@ SITES = (
 """Cells at which a fruit may lie, of van Seijen et al."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class FruitMini(GridWorld):
-    """The world and its static parameters."""
+    """Five fruits, so that the value is a sum of known parts."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
 
     kind: Literal["fruit_mini"] = "fruit_mini"
-    fruits: int = 5
-    """Fruits of a level, at different sites."""
+    fruits: Annotated[int, Field(ge=1, le=len(SITES))] = 5
+    """Number of fruits in a level, each at its own site."""
     reward: float = 1.0
-    """Pay of a fruit."""
-    max_steps: int = 300
-    """Steps after which the episode is truncated."""
+    """Reward of a fruit."""
+    max_steps: validation.MaxSteps = 300
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
-
-    def __post_init__(self) -> None:
-        fruits = (1 <= self.fruits <= len(SITES), f"1 to {len(SITES)}")
-        validation.refuse(self, {**validation.episode(self), "fruits": fruits})
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -18,7 +18,9 @@ from typing import ClassVar, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
+from pydantic import PositiveInt
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, mazes, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -44,9 +46,9 @@ class Memory(NamedTuple):
     """Chests that can still be opened."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class KeysAndChests(GridWorld):
-    """The world and its static parameters."""
+    """Keys open chests, and chests alone give reward."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "keys",
@@ -55,35 +57,34 @@ class KeysAndChests(GridWorld):
     )
 
     kind: Literal["keys_and_chests"] = "keys_and_chests"
-    size: int = 13
-    """Rows and columns of the board, odd, the wall around it included."""
+    size: validation.MazeSize = 13
+    """Rows and columns of the board, walls included."""
     layout: mazes.Layout = "tree"
-    """How walls lie."""
-    keys: tuple[int, int] = (2, 3)
-    """Fewest and most keys of a level."""
-    chests: tuple[int, int] = (4, 6)
-    """Fewest and most chests of a level."""
-    most_keys: int = 6
-    """Keys that any level of a schedule may have."""
-    most_chests: int = 6
-    """Chests that any level of a schedule may have."""
+    """How walls are placed."""
+    keys: tuple[PositiveInt, PositiveInt] = (2, 3)
+    """Smallest and largest number of keys in a level."""
+    chests: tuple[PositiveInt, PositiveInt] = (4, 6)
+    """Smallest and largest number of chests in a level."""
+    most_keys: PositiveInt = 6
+    """Largest number of keys in any phase; it fixes the shape of the observation."""
+    most_chests: PositiveInt = 6
+    """Largest number of chests in any phase."""
     reward: float = 1.0
-    """Pay of a chest."""
-    max_steps: int = 128
-    """Steps after which the episode is truncated."""
+    """Reward of a chest."""
+    max_steps: validation.MaxSteps = 128
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     def __post_init__(self) -> None:
         things = self.most_keys + self.most_chests
         room, allowed = validation.room(self, things)
         rules = {
-            **validation.maze(self),
             "most_keys": (
-                room and 1 <= self.most_keys <= self.size,
+                room and self.most_keys <= self.size,
                 f"1 to {self.size}, with the chests {allowed}",
             ),
-            "most_chests": (room and self.most_chests >= 1, f"at least 1; {allowed}"),
+            "most_chests": (room, f"at least 1; {allowed}"),
             "keys": validation.between(self.keys, 1, self.most_keys),
             "chests": validation.between(self.chests, 1, self.most_chests),
         }

@@ -8,12 +8,14 @@ Reference: the lava-land world of jaxgmg.
 """
 
 import dataclasses
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
+from pydantic import Field
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, mazes, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -30,9 +32,9 @@ class Params(NamedTuple):
     """Pay of a step that ends on lava."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class LavaLand(GridWorld):
-    """The world and its static parameters."""
+    """A maze without lava in training, with lava in the test."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "lava",
@@ -41,24 +43,20 @@ class LavaLand(GridWorld):
     )
 
     kind: Literal["lava_land"] = "lava_land"
-    size: int = 13
-    """Rows and columns of the board, odd, the wall around it included."""
+    size: validation.MazeSize = 13
+    """Rows and columns of the board, walls included."""
     layout: mazes.Layout = "open"
-    """How walls lie."""
-    lava: float = -1.0
-    """Height of the noise below which there is lava, -1 (none) to 1 (everywhere)."""
+    """How walls are placed."""
+    lava: Annotated[float, Field(ge=-1, le=1)] = -1.0
+    """Threshold of the noise below which a cell is lava; -1: none, 1: everywhere."""
     reward: float = 1.0
-    """Pay of the cheese."""
+    """Reward of the cheese."""
     burn: float = -1.0
-    """Pay of a step that ends on lava."""
-    max_steps: int = 128
-    """Steps after which the episode is truncated."""
+    """Reward of a step that ends on lava."""
+    max_steps: validation.MaxSteps = 128
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
-
-    def __post_init__(self) -> None:
-        lava = (-1 <= self.lava <= 1, "-1 to 1")
-        validation.refuse(self, {**validation.maze(self), "lava": lava})
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -22,7 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, mazes, movers, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -53,9 +55,9 @@ class Memory(NamedTuple):
     """Monsters for which the level has no shield."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class MonsterWorld(GridWorld):
-    """The world and its static parameters."""
+    """Shields protect from monsters, apples give reward."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "sharpness",
@@ -64,37 +66,35 @@ class MonsterWorld(GridWorld):
     )
 
     kind: Literal["monster_world"] = "monster_world"
-    size: int = 13
-    """Rows and columns of the board, odd, the wall around it included."""
+    size: validation.MazeSize = 13
+    """Rows and columns of the board, walls included."""
     layout: mazes.Layout = "open"
-    """How walls lie."""
-    monsters: int = 5
-    """Monsters of a level."""
-    shields: int = 5
-    """Shields of a level."""
-    apples: int = 5
-    """Apples of a level."""
-    sharpness: float = 3.0
-    """Inverse temperature of a monster's choice; 0: it walks at random."""
+    """How walls are placed."""
+    monsters: PositiveInt = 5
+    """Number of monsters in a level."""
+    shields: NonNegativeInt = 5
+    """Number of shields in a level."""
+    apples: PositiveInt = 5
+    """Number of apples in a level."""
+    sharpness: NonNegativeFloat = 3.0
+    """Inverse temperature of the monsters' moves towards the agent; 0: random walk."""
     reward: float = 1.0
-    """Pay of an apple."""
+    """Reward of an apple."""
     hit: float = -1.0
-    """Pay of meeting a monster without a shield."""
-    max_steps: int = 25
-    """Steps after which the episode is truncated; 200 in the shifted world."""
+    """Reward of meeting a monster without a shield."""
+    max_steps: validation.MaxSteps = 25
+    """Time limit: steps after which an episode is truncated; 200 in the test."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     def __post_init__(self) -> None:
         room, allowed = validation.room(
             self, self.monsters + self.shields + self.apples
         )
         rules = {
-            **validation.maze(self),
-            "monsters": (room and self.monsters >= 1, f"at least 1; {allowed}"),
-            "shields": (room and 0 <= self.shields <= self.size, f"0 to {self.size}"),
-            "apples": (room and self.apples >= 1, f"at least 1; {allowed}"),
-            "sharpness": (self.sharpness >= 0, "at least 0"),
+            "monsters": (room, f"at least 1; {allowed}"),
+            "shields": (room and self.shields <= self.size, f"0 to {self.size}"),
+            "apples": (room, f"at least 1; {allowed}"),
         }
         validation.refuse(self, rules)
 

@@ -7,12 +7,14 @@ the colour, with the shape, or with neither?
 """
 
 import dataclasses
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Key, UInt8
+from pydantic import Field, NonNegativeInt
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -22,7 +24,7 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     reward: Float[Array, "2"]
-    """Of the good thing and of the bad one."""
+    """Rewards: of the good thing and of the bad one."""
     skins: Int[Array, "2 2"]
     """Colour and shape of the good thing and of the bad one."""
 
@@ -33,29 +35,29 @@ class Memory(NamedTuple):
     cells: Int[Array, "2 2"]
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Reskin(GridWorld):
-    """The world and its static parameters."""
+    """One good and one bad thing, whose colours and shapes can change."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "good", "bad")
 
     kind: Literal["reskin"] = "reskin"
-    size: int = 7
+    size: validation.BoardSize = 7
     """Rows and columns of the board, which has no walls."""
-    colours: int = 3
-    """Colours there are."""
-    shapes: int = 3
-    """Shapes there are."""
-    good: tuple[int, int] = (0, 0)
-    """Colour and shape of the good thing."""
-    bad: tuple[int, int] = (1, 1)
-    """Colour and shape of the bad thing."""
+    colours: Annotated[int, Field(ge=1, le=8)] = 3
+    """Number of colours."""
+    shapes: Annotated[int, Field(ge=1, le=8)] = 3
+    """Number of shapes."""
+    good: tuple[NonNegativeInt, NonNegativeInt] = (0, 0)
+    """Colour and shape of the good thing, by number."""
+    bad: tuple[NonNegativeInt, NonNegativeInt] = (1, 1)
+    """Colour and shape of the bad thing, by number."""
     reward: tuple[float, float] = (1.0, -1.0)
-    """Of the good thing and of the bad one."""
-    max_steps: int = 40
-    """Steps after which the episode is truncated."""
+    """Rewards: of the good thing and of the bad one."""
+    max_steps: validation.MaxSteps = 40
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "agent"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     def __post_init__(self) -> None:
         allowed = (
@@ -64,19 +66,11 @@ class Reskin(GridWorld):
         )
 
         def skin(pair: tuple[int, int]) -> bool:
-            limits = (self.colours, self.shapes)
-            return len(pair) == 2 and all(
-                0 <= value < limit for value, limit in zip(pair, limits, strict=True)
-            )
+            return pair[0] < self.colours and pair[1] < self.shapes
 
         rules = {
-            **validation.episode(self),
-            "size": (2 <= self.size <= 25, "2 to 25"),
-            "colours": (1 <= self.colours <= 8, "1 to 8"),
-            "shapes": (1 <= self.shapes <= 8, "1 to 8"),
             "good": (skin(self.good) and self.good != self.bad, allowed),
             "bad": (skin(self.bad), allowed),
-            "reward": validation.numbers(self.reward, 2),
         }
         validation.refuse(self, rules)
 

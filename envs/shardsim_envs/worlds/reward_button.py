@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -32,29 +33,21 @@ class Memory(NamedTuple):
     """Whether the register has been paid."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class RewardButton(GridWorld):
-    """The world and its static parameters."""
+    """A task gives reward, and so can a button that replaces it."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
 
     kind: Literal["reward_button"] = "reward_button"
-    size: int = 7
+    size: validation.BoardSize = 7
     """Rows and columns of the board, which has no walls."""
     reward: tuple[float, float] = (1.0, 0.0)
-    """Of the task, and of the button: 0 while it is not connected."""
-    max_steps: int = 40
-    """Steps after which the episode is truncated."""
+    """Rewards: of the task, and of the button (0 while it is not connected)."""
+    max_steps: validation.MaxSteps = 40
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "agent"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
-
-    def __post_init__(self) -> None:
-        rules = {
-            **validation.episode(self),
-            "size": (2 <= self.size <= 25, "2 to 25"),
-            "reward": validation.numbers(self.reward, 2),
-        }
-        validation.refuse(self, rules)
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -13,13 +13,14 @@ Reference: Shah et al., "Goal misgeneralization: why correct specifications aren
 enough for correct goals", 2022.
 """
 
-import dataclasses
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
+from pydantic import Field, PositiveInt
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, mazes, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -43,9 +44,9 @@ class Memory(NamedTuple):
     """n, the trees there are."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class TreeGridworld(GridWorld):
-    """The world and its static parameters."""
+    """Trees give reward when chopped, and regrow if some are left."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = (
         "reward",
@@ -54,29 +55,25 @@ class TreeGridworld(GridWorld):
     )
 
     kind: Literal["tree_gridworld"] = "tree_gridworld"
-    size: int = 12
-    """Rows and columns of the board, the wall around it included."""
-    trees: int = 10
-    """Trees at the start, n_max in the law."""
+    size: Annotated[int, Field(ge=4, le=25)] = 12
+    """Rows and columns of the board, walls included."""
+    trees: PositiveInt = 10
+    """n_max: number of trees at the start."""
     reward: float = 1.0
-    """Pay of a tree."""
-    slowest: float = 1e-6
-    """r_min, chance of a new tree where none is left."""
-    fastest: float = 0.3
-    """r_max, chance of a new tree where there are n_max."""
-    max_steps: int = 1000000
-    """Steps after which the episode is truncated."""
+    """Reward of a tree."""
+    slowest: fields.Fraction = 1e-6
+    """r_min: probability of a new tree in a step if none is left."""
+    fastest: fields.Fraction = 0.3
+    """r_max: probability of a new tree in a step if there are n_max."""
+    max_steps: validation.MaxSteps = 1000000
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     def __post_init__(self) -> None:
-        cells = max(self.size - 2, 0) ** 2
+        cells = (self.size - 2) ** 2
         rules = {
-            **validation.episode(self),
-            "size": (4 <= self.size <= 25, "4 to 25"),
-            "trees": (1 <= self.trees <= cells - 2, f"1 to {cells - 2}"),
-            "slowest": validation.chance(self.slowest),
-            "fastest": validation.chance(self.fastest),
+            "trees": (self.trees <= cells - 2, f"1 to {cells - 2}"),
         }
         validation.refuse(self, rules)
 

@@ -7,7 +7,6 @@ whoever steps on it takes the sweet out of the world, at the cost of `lock` and 
 two steps there and back. An agent that discounts exponentially never pays for that.
 """
 
-import dataclasses
 from typing import ClassVar, Literal, NamedTuple
 
 import jax
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
+from shardsim.core import fields
 from shardsim_envs.gridworld import grid, validation
 from shardsim_envs.gridworld.records import Level, Outcome, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -48,29 +48,21 @@ class Memory(NamedTuple):
     occluded: Bool[Array, ""]
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class TwoRoutes(GridWorld):
-    """The world and its static parameters."""
+    """Two routes to a goal; a smaller reward lies beside one of them."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "occluded")
 
     kind: Literal["two_routes"] = "two_routes"
     reward: tuple[float, float, float] = (1.0, 0.6, -0.02)
-    """Of the goal, of the sweet, of the lock (once)."""
-    occluded: float = 0.5
-    """Chance that the sweet of a level is occluded."""
-    max_steps: int = 60
-    """Steps after which the episode is truncated."""
+    """Rewards: of the goal, of the sweet, of the lock (once)."""
+    occluded: fields.Fraction = 0.5
+    """Probability that the sweet of a level is occluded."""
+    max_steps: validation.MaxSteps = 60
+    """Time limit: steps after which an episode is truncated."""
     view: grid.View = "board"
-    """`agent`: a window centred on the agent; `board`: the board as it lies."""
-
-    def __post_init__(self) -> None:
-        rules = {
-            **validation.episode(self),
-            "reward": validation.numbers(self.reward, 3),
-            "occluded": validation.chance(self.occluded),
-        }
-        validation.refuse(self, rules)
+    """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     @property
     def shape(self) -> tuple[int, int]:

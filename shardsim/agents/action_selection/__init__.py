@@ -3,12 +3,12 @@
 Symbols: B environments, A actions.
 """
 
-import dataclasses
 from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key, UInt8
+from pydantic import PositiveFloat
 
 from shardsim.agents.action_selection.q_values import (
     ActionLogits,
@@ -19,6 +19,7 @@ from shardsim.agents.action_selection.q_values import (
 )
 from shardsim.agents.action_selection.search import Search, search
 from shardsim.agents.agent import Agent
+from shardsim.core import fields
 from shardsim.core.types import Params, State, Trainable
 
 __all__ = [
@@ -38,45 +39,33 @@ __all__ = [
 ]
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class PolicyOnly:
-    """pi = D: V has no effect (control)."""
+    """pi = D: the policy prior acts alone, V has no effect (control)."""
 
     kind: Literal["policy_only"] = "policy_only"
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Lookahead:
-    """pi(a|s) proportional to D(a|s) exp(Q_V(s, a) / tau)."""
+    """pi(a|s) proportional to D(a|s) exp(Q_V(s, a) / tau): one-step lookahead."""
 
     kind: Literal["lookahead"] = "lookahead"
-    temperature: float = 0.01
-    """tau, in units of reward. It has to be small against the gap between the best
-    action and the next, about (1 - gamma) V = 0.05 at gamma .95: 0.01 learns, at 0.05
-    V hardly steers. The report shows the gap that was measured beside tau."""
-
-    def __post_init__(self) -> None:
-        _positive(self.temperature)
+    temperature: PositiveFloat = 0.01
+    """tau, in units of reward. Keep it small against the gap in Q between the best and
+    the second-best action, about (1 - gamma) V, or V hardly influences the action."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class ValueOnly:
     """pi(a|s) proportional to exp(Q_V(s, a) / tau): V alone (control)."""
 
     kind: Literal["value_only"] = "value_only"
-    temperature: float = 0.01
-    """tau, as for `lookahead`."""
-
-    def __post_init__(self) -> None:
-        _positive(self.temperature)
+    temperature: PositiveFloat = 0.01
+    """tau, in units of reward."""
 
 
 ActionSelection: TypeAlias = PolicyOnly | Lookahead | ValueOnly | Search
-
-
-def _positive(temperature: float) -> None:
-    if not temperature > 0:
-        raise ValueError(f"temperature: got {temperature}; allowed: more than 0")
 
 
 def choose(

@@ -7,7 +7,6 @@ Memory: B * (simulations + 1) states of the world. Time grows faster than
 linearly in simulations.
 """
 
-import dataclasses
 import functools
 from typing import Any, Literal, NamedTuple
 
@@ -15,15 +14,17 @@ import jax
 import jax.numpy as jnp
 import mctx
 from jaxtyping import Array, Float, Int, Key
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from shardsim.agents.agent import Agent
+from shardsim.core import fields
 from shardsim.core.types import Params, State, Trainable
 
 VISITS = 50.0
 """Visits after which a Q counts twice as much as at first (mctx's maxvisit_init)."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Search:
     """pi'(a|s) proportional to D(a|s) exp((1 + n / 50) Q(s, a) / tau), n visits.
 
@@ -34,26 +35,14 @@ class Search:
     """
 
     kind: Literal["search"] = "search"
-    simulations: int = 8
-    """Leaves that are looked at before an action is taken."""
-    depth: int | None = None
-    """Steps looked ahead at most; none: as many as simulations."""
-    temperature: float = 0.03
+    simulations: PositiveInt = 8
+    """Leaves that the search expands before each action."""
+    depth: PositiveInt | None = None
+    """Most steps that the search looks ahead; null: the number of simulations."""
+    temperature: PositiveFloat = 0.03
     """tau, in units of reward."""
-    noise: float = 1.0
-    """Scale of the Gumbel noise that picks the action; 0 takes the best one."""
-
-    def __post_init__(self) -> None:
-        rules = {
-            "simulations": (self.simulations >= 1, "at least 1"),
-            "depth": (self.depth is None or self.depth >= 1, "at least 1, or none"),
-            "temperature": (self.temperature > 0, "more than 0"),
-            "noise": (self.noise >= 0, "at least 0"),
-        }
-        for field, (fine, allowed) in rules.items():
-            if not fine:
-                got = getattr(self, field)
-                raise ValueError(f"{field}: got {got}; allowed: {allowed}")
+    noise: NonNegativeFloat = 1.0
+    """Scale of the Gumbel noise of the action choice; 0 takes the best action."""
 
 
 class Found(NamedTuple):

@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+from pydantic import PositiveInt
 
 from shardsim.agents import chain, layers
 from shardsim.agents.encoders import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class AttentionEncoder:
     """Blocks of self-attention over cells, pooled by learned queries; a dense layer.
 
@@ -27,23 +29,20 @@ class AttentionEncoder:
     """
 
     kind: Literal["attention"] = "attention"
-    width: int = 32
-    """Numbers of a token."""
-    hidden: int = 64
-    """Hidden units of the perceptron in each block."""
-    heads: int = 2
-    """Heads of each attention, and queries of the pooling."""
-    head_width: int = 16
-    """Numbers of a query, a key and a value of one head."""
-    blocks: int = 1
-    features: int = 128
-    """D."""
-    budget: int | None = None
-    """Parameters of E. If given, width and hidden units are scaled to meet it."""
-
-    def __post_init__(self) -> None:
-        sizes = ("width", "hidden", "heads", "head_width", "blocks", "features")
-        base.check_numbers(self, *sizes, "budget")
+    width: PositiveInt = 32
+    """Width of a token."""
+    hidden: PositiveInt = 64
+    """Hidden units of the MLP in each block."""
+    heads: PositiveInt = 2
+    """Attention heads of each block, and queries of the pooling layer."""
+    head_width: PositiveInt = 16
+    """Width of the queries, keys and values of one head."""
+    blocks: PositiveInt = 1
+    """Number of transformer blocks."""
+    features: PositiveInt = 128
+    """Number of features."""
+    budget: PositiveInt | None = None
+    """Number of parameters of E. If given, width and hidden units are scaled to it."""
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -4,7 +4,7 @@ An encoder is a `chain` of stages: the first one reads the observation, the last
 gives the features. Symbols: H, W, P board and planes; D features.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Float
@@ -51,20 +51,6 @@ class Sizable(Protocol):
 
 
 T = TypeVar("T", bound=Sizable)
-
-
-def check_sizes(field: str, sizes: Sequence[int]) -> None:
-    """Refuse a list of sizes that is empty or holds one below 1."""
-    if not sizes or min(sizes) < 1:
-        raise ValueError(f"{field}: got {sizes}; allowed: one or more numbers >= 1")
-
-
-def check_numbers(config: object, *fields: str) -> None:
-    """Refuse a number below 1; None stands for no number."""
-    for field in fields:
-        got = getattr(config, field)
-        if got is not None and got < 1:
-            raise ValueError(f"{field}: got {got}; allowed: at least 1")
 
 
 def board_of(kind: str, observation_shape: tuple[int, ...]) -> tuple[int, int, int]:

@@ -11,12 +11,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
+from pydantic import PositiveInt
 
 from shardsim.agents import chain, layers
 from shardsim.agents.encoders import base, convolution_ops
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class ConvEncoder:
     """3x3 convolutions that keep the size of the board, then two dense layers.
 
@@ -24,20 +26,18 @@ class ConvEncoder:
     """
 
     kind: Literal["conv"] = "conv"
-    channels: tuple[int, ...] = (16, 16)
-    """Planes that each convolution gives."""
-    hidden: int = 128
-    """Units between the last board and the features."""
-    features: int = 128
-    """D."""
+    channels: fields.Sizes = (16, 16)
+    """Output channels of each convolution."""
+    hidden: PositiveInt = 128
+    """Units of the dense layer between the last convolution and the features."""
+    features: PositiveInt = 128
+    """Number of features."""
     implementation: convolution_ops.Form = "auto"
-    """Which program computes convolutions; see `convolution_ops`. The numbers agree."""
-    budget: int | None = None
-    """Parameters of E. If given, channels and hidden units are scaled to meet it."""
-
-    def __post_init__(self) -> None:
-        base.check_sizes("channels", self.channels)
-        base.check_numbers(self, "hidden", "features", "budget")
+    """How convolutions are computed: by XLA (`conv`), as matrix products (`patches`),
+    or as suits the device (`auto`). The result is the same."""
+    budget: PositiveInt | None = None
+    """Number of parameters of E. If given, channels and hidden units are scaled to
+    it."""
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -4,28 +4,25 @@ The actor and the critic of the policy-gradient literature, which share no weigh
 Symbols: D features.
 """
 
-import dataclasses
 import math
 from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
+from pydantic import PositiveInt
 
 from shardsim.agents import chain
-from shardsim.agents.encoders import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class FlatEncoder:
-    """What is seen, as one vector; no parameters."""
+    """The flattened observation itself; no parameters."""
 
-    features: int
-    """D: how many numbers an observation has."""
+    features: PositiveInt
+    """Number of features: the size of an observation."""
     kind: Literal["identity"] = "identity"
-
-    def __post_init__(self) -> None:
-        base.check_numbers(self, "features")
 
     @property
     def budget(self) -> None:

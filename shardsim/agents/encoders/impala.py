@@ -12,12 +12,14 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
+from pydantic import PositiveInt
 
 from shardsim.agents import chain, layers
 from shardsim.agents.encoders import base, convolution_ops
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class ImpalaEncoder:
     """Stages of convolution, max-pooling and residual blocks; then a dense layer.
 
@@ -27,20 +29,17 @@ class ImpalaEncoder:
     """
 
     kind: Literal["impala"] = "impala"
-    channels: tuple[int, ...] = (16, 32)
-    """Planes of each stage; the paper's (16, 32, 32) are for pictures of 72x96."""
-    blocks: int = 1
+    channels: fields.Sizes = (16, 32)
+    """Channels of each stage. The paper's (16, 32, 32) are for images of 72 x 96."""
+    blocks: PositiveInt = 1
     """Residual blocks of each stage; the paper has 2."""
-    features: int = 128
-    """D."""
+    features: PositiveInt = 128
+    """Number of features."""
     implementation: convolution_ops.Form = "auto"
-    """Which program computes convolutions; see `convolution_ops`. The numbers agree."""
-    budget: int | None = None
-    """Parameters of E. If given, the channels are scaled to meet it."""
-
-    def __post_init__(self) -> None:
-        base.check_sizes("channels", self.channels)
-        base.check_numbers(self, "blocks", "features", "budget")
+    """How convolutions are computed: by XLA (`conv`), as matrix products (`patches`),
+    or as suits the device (`auto`). The result is the same."""
+    budget: PositiveInt | None = None
+    """Number of parameters of E. If given, the channels are scaled to it."""
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -11,12 +11,14 @@ from typing import Literal
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
+from pydantic import PositiveInt
 
 from shardsim.agents import chain, layers
 from shardsim.agents.encoders import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class MLPEncoder:
     """Layers of units over the flattened observation; boards or vectors.
 
@@ -24,15 +26,12 @@ class MLPEncoder:
     """
 
     kind: Literal["mlp"] = "mlp"
-    widths: tuple[int, ...] = (128, 128)
-    """Units of each layer; the last is D, the features that D and V read."""
+    widths: fields.Sizes = (128, 128)
+    """Units of each layer; the last one is the number of features."""
     activation: layers.Activation = "relu"
-    budget: int | None = None
-    """Parameters of E. If given, all widths but the last are scaled to meet it."""
-
-    def __post_init__(self) -> None:
-        base.check_sizes("widths", self.widths)
-        base.check_numbers(self, "budget")
+    """Nonlinearity after each layer."""
+    budget: PositiveInt | None = None
+    """Number of parameters of E. If given, all widths but the last are scaled to it."""
 
     @property
     def features(self) -> int:

@@ -4,29 +4,26 @@ The decisive negative control. Whatever tells shards from a network has to tell 
 from this head too, else it has found context dependence and not sharding.
 """
 
-import dataclasses
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
+from pydantic import PositiveInt
 
 from shardsim.agents import chain, layers
 from shardsim.agents.value import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class FiLM:
-    """Feature-wise linear modulation by a low-rank code of the features."""
+    """A value head whose units are all scaled smoothly by a low-rank code (control)."""
 
     kind: Literal["film"] = "film"
-    rank: int = 4
-    """Rank of the modulation; as many as shards makes the fairest control."""
-
-    def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise ValueError(f"rank: got {self.rank}; allowed: at least 1")
+    rank: PositiveInt = 4
+    """Rank of the modulation. The number of shards makes the fairest control."""
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs

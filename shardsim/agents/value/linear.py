@@ -1,6 +1,5 @@
 """V is a linear function of the features: the smallest head."""
 
-import dataclasses
 from typing import Literal
 
 import jax.numpy as jnp
@@ -9,11 +8,12 @@ from jaxtyping import Array, Float, Int
 
 from shardsim.agents import chain
 from shardsim.agents.value import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Linear:
-    """A linear read-out. It has no width, so no budget can be met by it."""
+    """A linear value head. It has no width, so it can't meet a parameter budget."""
 
     kind: Literal["linear"] = "linear"
 

@@ -1,29 +1,27 @@
 """V is a neural network: one part."""
 
-import dataclasses
 import itertools
 from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
+from pydantic import PositiveInt
 
 from shardsim.agents import chain, layers
 from shardsim.agents.value import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class MLP:
-    """A monolithic V; the width of its last layer is solved from the budget."""
+    """One monolithic value network; its last width is solved from the budget."""
 
     kind: Literal["mlp"] = "mlp"
-    hidden: tuple[int, ...] = ()
-    """Units of layers before the last one."""
+    hidden: tuple[PositiveInt, ...] = ()
+    """Units of the hidden layers before the last one."""
     activation: layers.Activation = "relu"
-
-    def __post_init__(self) -> None:
-        if any(width < 1 for width in self.hidden):
-            raise ValueError(f"before: got {self.hidden}; allowed: numbers >= 1")
+    """Nonlinearity of the hidden layers."""
 
     def build(
         self, features: int, contexts: int, width: int, rngs: nnx.Rngs

@@ -1,6 +1,5 @@
 """V with one shard for each true context, opened by hand: the positive control."""
 
-import dataclasses
 from typing import Literal
 
 import jax
@@ -10,11 +9,12 @@ from jaxtyping import Array, Float, Int
 
 from shardsim.agents import chain, layers
 from shardsim.agents.value import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class OracleGated:
-    """Shards whose gates are the world's own context, which no other head sees."""
+    """Shards gated by the true context of the env, which no other head sees."""
 
     kind: Literal["oracle_gated"] = "oracle_gated"
 

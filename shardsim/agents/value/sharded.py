@@ -1,20 +1,21 @@
 """V is a bunch of gated shards: K small networks under gates read from E."""
 
-import dataclasses
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from shardsim.agents import chain, layers
 from shardsim.agents.value import base
+from shardsim.core import fields
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Routing:
-    """Gradients of labelled events go to the expert they belong to.
+    """Gradient routing: the gradient of a labelled reward reaches only its own shard.
 
     An event is a reward; its label is its source, in the order of the world's
     `reward_sources`, and shard r is the expert of source r. All steps of the episode
@@ -25,69 +26,48 @@ class Routing:
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
 
-    label_fraction: float = 1.0
-    """Chance that an event comes with its label."""
-    oversight_context: int | None = None
-    """Context that has to be there when the event comes, for the label to be known."""
-    gate_weight: float = 0.01
-    """Weight of teaching the gates to name the label: -log of its share."""
-
-    def __post_init__(self) -> None:
-        rules = {
-            "label_fraction": (0 <= self.label_fraction <= 1, "0 to 1"),
-            "oversight_context": (
-                self.oversight_context is None or self.oversight_context >= 0,
-                "a context",
-            ),
-            "gate_weight": (self.gate_weight > 0, "more than 0"),
-        }
-        for field, (fine, allowed) in rules.items():
-            if not fine:
-                got = getattr(self, field)
-                raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
+    label_fraction: fields.Fraction = 1.0
+    """Probability that a reward comes with its label."""
+    oversight_context: NonNegativeInt | None = None
+    """Context in which labels are known, by number; null: in all contexts."""
+    gate_weight: PositiveFloat = 0.01
+    """Loss weight of training the gates to predict the label (cross-entropy)."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Sharded:
-    """How shards are gated, added up and trained."""
+    """K small value networks (shards) under gates that read the features."""
 
     kind: Literal["sharded"] = "sharded"
-    num_shards: int = 4
-    """K."""
+    num_shards: PositiveInt = 4
+    """K, the number of shards."""
     gate: Literal["softmax", "sigmoid", "top_k"] = "softmax"
-    """softmax over shards; independent sigmoids; or the `top_k` largest of a softmax,
-    the others shut."""
-    top_k: int = 1
-    """Shards left open by `top_k`; 1 with other gates. With one and `convex` its gate
-    is always 1: nothing moves the gates."""
+    """How gates are computed: a softmax over shards, independent sigmoids, or the
+    `top_k` largest of a softmax with all others closed."""
+    top_k: PositiveInt = 1
+    """Number of shards that gate `top_k` leaves open; 1 with any other gate. With 1 and
+    aggregation `convex` the open gate is always 1, so no gradient moves the gates."""
     aggregation: Literal["sum", "convex", "winner"] = "sum"
-    """sum: V = sum g v; convex: gates divided by their sum; winner: V is what the
-    shard with the largest gate says."""
+    """How V is made of shard values: `sum` of gate times value; `convex`: the same with
+    gates divided by their sum; `winner`: the value of the shard with the largest
+    gate."""
     stop_gate_gradient: bool = False
-    """Whether the loss of V leaves the gates as they are."""
+    """Whether the gates get no gradient from the loss of V."""
     td_error: Literal["joint", "per_shard"] = "joint"
-    """One TD error of the whole V, or one a shard, weighted by its share of the
-    gates: sum_k w_k (G - v_k)^2."""
-    load_balance: float = 0.0
-    """Weight of K sum_k (mean share of shard k)^2 - 1, which is 0 when all shards
-    are used alike. It can make shards that nothing else would: 0 by default."""
+    """One TD error of the whole V (`joint`), or one for each shard, weighted by its
+    share of the gates (`per_shard`): sum_k w_k (G - v_k)^2."""
+    load_balance: NonNegativeFloat = 0.0
+    """Loss weight of uneven use of the shards, K sum_k (mean share of shard k)^2 - 1.
+    It can create shards that nothing else would create."""
     routing: Routing | None = None
-    """Whether labelled rewards teach the shard of their source alone, with td
-    'per_shard': shards made by hand, a positive control."""
+    """Gradient routing: labelled rewards train the shard of their source alone. It
+    needs td_error `per_shard` and makes shards by construction, a positive control."""
 
     def __post_init__(self) -> None:
-        rules = {
-            "num_shards": (self.num_shards >= 1, "at least 1"),
-            "top_k": (
-                1 <= self.top_k <= max(self.num_shards, 1),
-                f"1 to {self.num_shards}",
-            ),
-            "load_balance": (self.load_balance >= 0, "at least 0"),
-        }
-        for field, (fine, allowed) in rules.items():
-            if not fine:
-                got = getattr(self, field)
-                raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
+        if self.top_k > self.num_shards:
+            raise ValueError(
+                f"top_k: got {self.top_k}; allowed: 1 to {self.num_shards}"
+            )
         if self.top_k != 1 and self.gate != "top_k":
             raise ValueError(
                 f"top_k: got {self.top_k}; allowed with gate {self.gate!r}, which leaves "

@@ -1,18 +1,18 @@
 """P19: how often D's best action is V's best action, and where they part."""
 
-import dataclasses
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from shardsim.core import fields
 from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class AgreementShift:
-    """Agreement of policy and value in one condition less that in another."""
+    """Agreement of policy and value in one condition minus that in another."""
 
     METRIC: ClassVar[str] = (
         "agreement of policy and value, less that in the shifted condition"
@@ -20,14 +20,14 @@ class AgreementShift:
     UNIT: ClassVar[str] = "share of states"
     kind: Literal["agreement"] = "agreement"
     condition: str = "in_distribution"
+    """The first condition."""
     shifted: str = "conflict"
-    tie: float = 0.005
-    """Actions whose Q is within this of the best count as best; a tenth of the usual
-    action gap."""
+    """The condition that is subtracted."""
+    tie: fields.Decay = 0.005
+    """Actions whose Q is within this distance of the best count as best, in units of
+    return; a tenth of a usual gap between actions."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.tie < 1:
-            raise ValueError(f"tie: got {self.tie}; allowed: 0 to less than 1")
         base.check_different("shifted", self.conditions)
 
     @property

@@ -91,12 +91,6 @@ def check_different(field: str, names: tuple[str, ...]) -> None:
         raise ValueError(f"{field}: got {names}; allowed: different conditions")
 
 
-def check_fraction(field: str, got: float) -> None:
-    """Refuse what is no fraction."""
-    if not 0 <= got <= 1:
-        raise ValueError(f"{field}: got {got}; allowed: 0 to 1")
-
-
 def selectivity(
     target: Float[np.ndarray, "..."], others: Float[np.ndarray, "..."], least: float
 ) -> Float[np.ndarray, "..."]:

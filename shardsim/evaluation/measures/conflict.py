@@ -1,24 +1,26 @@
 """P12: what happens when two contexts that were trained apart are met together."""
 
-import dataclasses
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from shardsim.core import fields
 from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class Conflict:
-    """Do bids in the conflict add up, or does the better one alone count?"""
+    """P2: do the values of two goals add up in a conflict, or does the better count?"""
 
     METRIC: ClassVar[str] = "R^2 of the sum less R^2 of the maximum"
     UNIT: ClassVar[str] = "share of variance"
     kind: Literal["conflict"] = "conflict"
     together: str = "conflict"
+    """Condition in which both goals are present."""
     alone: tuple[str, str] = ("only_0", "only_1")
+    """Conditions in which only one of the goals is."""
 
     def __post_init__(self) -> None:
         base.check_different("alone", self.conditions)

@@ -1,16 +1,16 @@
 """P11: what V makes of a thing that was never reinforced."""
 
-import dataclasses
 from typing import ClassVar, Literal
 
 import numpy as np
 
+from shardsim.core import fields
 from shardsim.evaluation.measures import base
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class CueEffect:
-    """Change of V between two conditions that differ in one thing."""
+    """P11: change of V between two conditions that differ in one thing."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("reference",)
 
@@ -18,10 +18,12 @@ class CueEffect:
     UNIT: ClassVar[str] = "mean V*"
     kind: Literal["cue_effect"] = "cue_effect"
     present: str = "with_cue"
+    """Condition with the thing."""
     absent: str = "without_cue"
+    """Condition without the thing."""
     reference: tuple[str, str] = ("only_0", "only_1")
-    """Two conditions known to differ in value: the rows `arm/reference`, by which a
-    control shows that the statistic can find an effect at all."""
+    """Two conditions that are known to differ in value: the row `ARM/reference`, a
+    positive control of the statistic."""
 
     def __post_init__(self) -> None:
         base.check_different("absent", (self.present, self.absent))

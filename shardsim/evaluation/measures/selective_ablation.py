@@ -1,11 +1,12 @@
 """P6: switch one part of V off; does only its own behaviour go?"""
 
-import dataclasses
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
+from pydantic import Field
 
+from shardsim.core import fields
 from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
 
@@ -13,9 +14,9 @@ DRAWS = 4
 """Random orders of the groups, by whose mean S by chance is told."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class SelectiveAblation:
-    """Remove the part that serves one context; see what the others lose."""
+    """Ablate the units that serve one context; see what the other contexts lose."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("random",)
     VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed
@@ -23,19 +24,15 @@ class SelectiveAblation:
     UNIT: ClassVar[str] = "index from -1 to 1"
     kind: Literal["selective_ablation"] = "selective_ablation"
     condition: str = "in_distribution"
-    num_groups: int = 8
-    """Into how many groups the units of a head without shards of its own are cut, by
-    how much they count for the context."""
+    """Condition that is measured."""
+    num_groups: Annotated[int, Field(ge=2)] = 8
+    """Groups into which the units of a head without shards are divided, by their
+    contribution to the context."""
     replacement: Literal["zero", "mean"] = "zero"
-    """What stands in for a removed unit: nothing, or its mean over the states by which
-    the part was chosen."""
-    min_drop: float = 0.1
-    """A drop of the target below this is no removal: selectivity is then 0."""
-
-    def __post_init__(self) -> None:
-        if self.num_groups < 2:
-            raise ValueError(f"num_groups: got {self.num_groups}; allowed: at least 2")
-        base.check_fraction("min_drop", self.min_drop)
+    """What replaces an ablated unit: zero, or its mean over the states by which the
+    group was chosen."""
+    min_drop: fields.Fraction = 0.1
+    """Smallest drop of the target that counts; below it the selectivity is 0."""
 
     @property
     def conditions(self) -> tuple[str, ...]:

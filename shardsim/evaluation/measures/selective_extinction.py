@@ -1,12 +1,12 @@
 """P13: what paid in one context pays no more; does only V of that context go?"""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from shardsim.core import fields
 from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
 
@@ -14,9 +14,9 @@ SHARE, OPTIMUM = "share of V before", "fraction of the optimal return"
 """Units of details."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class SelectiveExtinction:
-    """Let V of one context be unlearnt; see what V of another, not met, loses."""
+    """P13: extinguish V of one context; see what V of an unseen context loses."""
 
     ROWS: ClassVar[tuple[str, ...]] = ("same_context", "drop", "gate_distance")
     """`arm/drop`: the drop of what is extinguished, by which a control shows that there
@@ -27,18 +27,18 @@ class SelectiveExtinction:
     UNIT: ClassVar[str] = "index from -1 to 1"
     kind: Literal["selective_extinction"] = "selective_extinction"
     before_phase: str = "acquisition"
-    """The phase after which V is whole."""
+    """Phase after which V is fully learned."""
     after_phase: str = "extinction"
-    """The phase after which V of the extinguished context is gone."""
+    """Phase after which V of the extinguished context is gone."""
     extinguished: str = "only_0"
-    """The condition that paid in the one phase and not in the other."""
+    """Condition that is rewarded in the first phase and not in the second."""
     retained: str = "only_1"
-    """The condition whose V nothing spoke against."""
+    """Condition that the second phase does not show, so that its V could stay."""
     same_context: str = "only_0_with_cue"
-    """Another condition of the extinguished context: the row `arm/same_context`, by which a
-    control shows that the statistic is 0 where there is nothing to tell apart."""
-    min_drop: float = 0.1
-    """A drop below this is no extinction: selectivity is then 0."""
+    """Another condition of the extinguished context: the row `ARM/same_context`, a
+    control in which the selectivity should be 0."""
+    min_drop: fields.Fraction = 0.1
+    """Smallest drop that counts as extinction; below it the selectivity is 0."""
 
     def __post_init__(self) -> None:
         base.check_different("retained", self.conditions)
@@ -47,7 +47,6 @@ class SelectiveExtinction:
                 f"after_phase: got {self.after_phase!r}; allowed: another than "
                 "before_phase"
             )
-        base.check_fraction("min_drop", self.min_drop)
 
     @property
     def conditions(self) -> tuple[str, ...]:

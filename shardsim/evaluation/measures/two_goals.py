@@ -5,7 +5,6 @@ the corner" can't be told apart; at a decision square of a level whose cheese li
 elsewhere they can. Symbols: M levels with such a square, A actions.
 """
 
-import dataclasses
 import functools
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -14,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from shardsim.core import dynamic_programming
+from shardsim.core import dynamic_programming, fields
 from shardsim.core.jit import jit
 from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
@@ -94,9 +93,9 @@ def _states_at(
     return (position == at[:, None]).all(axis=-1).argmax(axis=-1)
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class TwoGoals:
-    """P1: are both goals sought, each of them competently?"""
+    """P1: does the agent seek both goals, and reach each of them?"""
 
     NEEDS: ClassVar[type] = HasDecisions
 
@@ -104,6 +103,7 @@ class TwoGoals:
     UNIT: ClassVar[str] = "probability"
     kind: Literal["two_goals"] = "two_goals"
     condition: str = "anywhere"
+    """Condition that is measured."""
 
     @property
     def conditions(self) -> tuple[str, ...]:
@@ -192,9 +192,9 @@ def _chance(
     return jax.vmap(jax.vmap(one), in_axes=(None, 0))(goal, chosen)
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class GoalDistanceSlope:
-    """P3: does the pull of the cheese fade away from where it was reinforced?"""
+    """P3: does the pull of the cheese fade with distance from where it was rewarded?"""
 
     NEEDS: ClassVar[type] = HasDecisions
 
@@ -204,6 +204,7 @@ class GoalDistanceSlope:
     UNIT: ClassVar[str] = "standardised coefficient"
     kind: Literal["goal_distance_slope"] = "goal_distance_slope"
     condition: str = "anywhere"
+    """Condition that is measured."""
 
     @property
     def conditions(self) -> tuple[str, ...]:

@@ -1,23 +1,24 @@
 """How far a learned V is from the exact value."""
 
-import dataclasses
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from shardsim.core import fields
 from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record
 class ValueAccuracy:
-    """Root mean squared error over reachable states, over the spread of V*."""
+    """Root mean squared error of V over reachable states, divided by the sd of V*."""
 
     METRIC: ClassVar[str] = "error of V"
     UNIT: ClassVar[str] = "sd of V*"
     kind: Literal["value_error"] = "value_error"
     condition: str = "in_distribution"
+    """Condition that is measured."""
 
     @property
     def conditions(self) -> tuple[str, ...]:

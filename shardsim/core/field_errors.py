@@ -1,0 +1,265 @@
+"""What is wrong with a config, in one line: dotted field, value, what is allowed."""
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import pydantic
+
+LONGEST = 160
+"""Letters of a value that are shown."""
+
+
+class ConfigError(ValueError):
+    """A config that can't be run; its text is one line for the user."""
+
+
+class Allowed(NamedTuple):
+    """Metadata of a field's type: its range in words, where they can't be derived."""
+
+    text: str
+
+
+class Place(NamedTuple):
+    """Where in a config an error lies."""
+
+    path: str
+    """Dotted field."""
+    hint: Any
+    """Its type."""
+    owner: Any
+    """The record whose field it is, or None."""
+
+
+def line(root: Any, error: pydantic.ValidationError) -> str:
+    """The most telling one of all errors; an unknown key may be a misspelt field."""
+    found = [_by_name(root, each) for each in error.errors(include_url=False)]
+    first = min(found, key=lambda each: not _is_unknown(each))
+    at = _locate(root, first["loc"])
+    got = first["input"]
+    match first["type"]:
+        case _ if _is_unknown(first):
+            names = [field.name for field in dataclasses.fields(at.owner)]
+            return f"{at.path}: unknown key; allowed: {one_of(names, first['loc'][-1])}"
+        case "missing" if isinstance(first["loc"][-1], str):
+            allowed = describe(at.hint)
+            return f"{at.path}: missing, and has no default; allowed: {allowed}"
+        case "missing":  # from a list of a given length
+            at = _locate(root, first["loc"][:-1])
+            allowed = describe(at.hint)
+        case "union_tag_not_found" | "union_tag_invalid" if isinstance(got, Mapping):
+            kind = _shown(got["kind"]) if "kind" in got else "nothing"
+            allowed = one_of(records_by_kind(at.hint), got.get("kind"))
+            return f"{join(at.path, 'kind')}: got {kind}; allowed: {allowed}"
+        case "value_error":  # of the record's own: it begins with the field's name
+            return join(at.path, first["ctx"]["error"])
+        case "unexpected_positional_argument":
+            count = len(dataclasses.fields(root))
+            return f"{root.__name__}: got {_shown(got)}; allowed: {count} values"
+        case "invalid_key":
+            allowed = "names of fields"
+        case "finite_number":
+            allowed = "a finite number"
+        case "size":
+            allowed = first["msg"]
+        case "literal_error" if first["loc"][-1] == "[key]":
+            allowed = one_of(typing.get_args(at.hint), got)
+            return f"{join(at.path, got)}: unknown key; allowed: {allowed}"
+        case "literal_error":
+            allowed = describe(at.hint) + suggestion(got, typing.get_args(at.hint))
+        case kind if kind in RANGES:
+            allowed = range_of(at.hint) or describe(at.hint)
+        case _:
+            allowed = describe(at.hint)
+    return f"{at.path}: got {_shown(got)}; allowed: {allowed}"
+
+
+def _by_name(root: Any, error: Any) -> Any:
+    """Values that were given in their order are told by the name of their field."""
+    first, *rest = error["loc"] or ("",)
+    names = [field.name for field in dataclasses.fields(root)]
+    if isinstance(first, int) and first < len(names):
+        return {**error, "loc": (names[first], *rest)}
+    return error
+
+
+def _is_unknown(error: Any) -> bool:
+    return error["type"] in ("unexpected_keyword_argument", "extra_forbidden")
+
+
+def _shown(got: Any) -> str:
+    text = repr(got)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def join(path: str, key: object) -> str:
+    """A dotted field."""
+    return f"{path}.{key}" if path and str(key) else f"{path}{key}"
+
+
+def one_of(names: Iterable[str], got: object) -> str:
+    """All names, and the one that may have been meant."""
+    names = tuple(names)
+    return ", ".join(names) + suggestion(got, names)
+
+
+def suggestion(got: object, names: Iterable[object]) -> str:
+    """` (did you mean ...?)`, or nothing where no name is near."""
+    near = difflib.get_close_matches(str(got), map(str, names), n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _locate(root: Any, steps: tuple[int | str, ...]) -> Place:
+    """Where pydantic's location lies; the kinds in it are no fields."""
+    at = outer = Place("", root, None)
+    for step in steps:
+        kinds = records_by_kind(at.hint)
+        hint, owner = bare(at.hint)[0], None
+        if len(kinds) > 1 and step in kinds:
+            at = at._replace(hint=kinds[str(step)])
+            continue
+        inner = typing.get_args(hint)
+        if step == "[key]":  # the name itself is at fault, not what it stands for
+            at = Place(outer.path, typing.get_args(bare(outer.hint)[0])[0], None)
+            continue
+        if dataclasses.is_dataclass(hint):
+            owner, found = hint, types_of(hint).get(str(step), Any)
+        elif typing.get_origin(hint) is dict:
+            found = inner[1]
+        elif typing.get_origin(hint) is tuple:
+            found = inner[0 if inner[-1] is ... else min(int(step), len(inner) - 1)]
+        else:
+            found = Any
+        name = step if str(step).isprintable() else repr(step)
+        at, outer = Place(join(at.path, name), found, owner), at
+    return at
+
+
+RANGES = {
+    "greater_than",
+    "greater_than_equal",
+    "less_than",
+    "less_than_equal",
+    "string_pattern_mismatch",
+    "string_too_short",
+    "too_long",
+    "too_short",
+}
+"""Errors of values whose type is right."""
+NOUNS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+
+
+def types_of(cls: Any) -> dict[str, Any]:
+    """Type of each field of a record, with its range."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+
+
+def bare(hint: Any) -> tuple[Any, list[Any]]:
+    """A type without `| None` and metadata, and the metadata."""
+    if typing.get_origin(hint) is Annotated:
+        inner, *metadata = typing.get_args(hint)
+        hint, more = bare(inner)
+        flat = [x for m in metadata for x in getattr(m, "metadata", [m])]
+        return hint, [*more, *flat]
+    if is_union(hint):
+        members = [m for m in typing.get_args(hint) if m is not type(None)]
+        if len(members) == 1:
+            return bare(members[0])
+    return hint, []
+
+
+def is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (types.UnionType, typing.Union)
+
+
+def kind_of(cls: Any) -> str:
+    """The `kind` by which a record of a union is named in a file."""
+    return str({f.name: f.default for f in dataclasses.fields(cls)}["kind"])
+
+
+def records_by_kind(hint: Any) -> dict[str, Any]:
+    """Members of a union of records, by kind; none for another type."""
+    hint, _ = bare(hint)
+    if not is_union(hint):
+        return {}
+    members = [bare(m)[0] for m in typing.get_args(hint) if m is not type(None)]
+    return {kind_of(m): m for m in members if dataclasses.is_dataclass(m)}
+
+
+def describe(hint: Any) -> str:
+    """What a field of this type holds."""
+    nullable = is_union(hint) and type(None) in typing.get_args(hint)
+    return _described(hint) + (" or null" if nullable else "")
+
+
+def _described(hint: Any) -> str:
+    base, _ = bare(hint)
+    kinds, inner = records_by_kind(hint), typing.get_args(base)
+    origin, limits = typing.get_origin(base), range_of(hint)
+    if kinds:
+        return f"a mapping, its kind {' | '.join(kinds)}"
+    if dataclasses.is_dataclass(base):
+        names = [field.name for field in dataclasses.fields(base)]
+        return f"a mapping of {', '.join(names)}"
+    if origin is typing.Literal:
+        *most, last = map(repr, inner)
+        return f"{', '.join(most)} or {last}" if most else last
+    if is_union(base):
+        return " or ".join(_described(m) for m in inner if m is not type(None))
+    many = f" of {limits}" if limits else ""
+    if origin is dict:
+        keys = f"{limits} names" if limits else "names"
+        return f"a mapping of {keys}, each to {describe(inner[1])}"
+    if origin is tuple and inner[-1] is ...:
+        return f"a list{many}, each {describe(inner[0])}"
+    if origin is tuple:
+        return f"a list of {len(inner)}, each {describe(inner[0])}"
+    noun = NOUNS.get(base, "a value")
+    return f"{noun}, {limits}" if limits else noun
+
+
+def range_of(hint: Any) -> str:
+    """The range of a number or the length of a list in words; empty where any is."""
+    base, metadata = bare(hint)
+    said = [each.text for each in metadata if isinstance(each, Allowed)]
+    if said:
+        return said[-1]
+    limits: dict[str, Any] = {}
+    for name in ("ge", "gt", "le", "lt", "min_length", "max_length"):
+        for each in metadata:
+            if getattr(each, name, None) is not None:
+                limits[name] = getattr(each, name)
+    if base is int:
+        limits["ge"] = limits.pop("gt") + 1 if "gt" in limits else limits.get("ge")
+        limits["le"] = limits.pop("lt") - 1 if "lt" in limits else limits.get("le")
+    return _range_text(*map(limits.get, ("ge", "gt", "le", "lt")), **_lengths(limits))
+
+
+def _lengths(limits: Mapping[str, Any]) -> dict[str, Any]:
+    return {"fewest": limits.get("min_length"), "most": limits.get("max_length")}
+
+
+def _range_text(ge: Any, gt: Any, le: Any, lt: Any, fewest: Any, most: Any) -> str:
+    if fewest is not None:
+        words = {1: "one or more", 2: "two or more"}.get(fewest, f"{fewest} or more")
+        return words if most is None else f"{fewest} to {most}"
+    if ge is not None:
+        upper = f" to {_number(le)}" if le is not None else ""
+        upper = f" to less than {_number(lt)}" if lt is not None else upper
+        return f"{_number(ge)}{upper}" if upper else f"at least {_number(ge)}"
+    low = f"more than {_number(gt)}" if gt is not None else ""
+    bound = "up to" if low else "at most"
+    high = f"{bound} {_number(le)}" if le is not None else ""
+    high = f"less than {_number(lt)}" if lt is not None else high
+    return " and ".join(filter(None, (low, high)))
+
+
+def _number(value: Any) -> str:
+    """A bound as a reader knows it: 2**32 - 1, and not ten digits."""
+    if isinstance(value, int) and value > 2**16 and (value & (value + 1)) == 0:
+        return f"2**{value.bit_length()} - 1"
+    return f"{value:g}" if isinstance(value, float) else str(value)
