@@ -82,7 +82,7 @@ def test_returns_are_of_the_acting_of_training():
     condition = battery.build(world, world.params(), found.evaluation, discount)
     reading = battery.exact_reading(condition, world.num_actions)
     evidence = measures.Evidence(world, {"a": condition}, {}, found.evaluation_acting)
-    arm = run._arm(found, found.sized_arms()[0], reading, evidence, None)
+    arm = run._arm_result(found, found.sized_arms()[0], reading, evidence, None)
     assert arm.mean_return_fraction < 0.8
     assert arm.mean_evaluation_return_fraction > 0.99
     assert arm.value_error == (0.0,)
