@@ -192,7 +192,7 @@ def test_a_rule_about_some_seeds(bounds, seeds, verdict):
             0.6 + 2 * NOISE[seeds].mean()
         )
     else:
-        assert "no number, for no seed is judged" in got.reason
+        assert "no number, because no seed is judged" in got.reason
     assert got.controls[0].passed == ("passed" if len(seeds) > 2 else "undecided")
     json.dumps(config.to_dict(got), allow_nan=False)
 
@@ -225,7 +225,7 @@ def test_an_exact_number_is_no_seed():
 def test_no_claim_of_an_arm_that_learnt_nothing_stands():
     values = {"P": {"sharded": NOISE, "mlp": -NOISE, "film": NOISE}}
     for missed, unlearnt in (({"film"}, ()), ({"mlp", "film"}, ("mlp",)), ((), ())):
-        got = judge.judge(values, {"P": RULE}, missed=missed)["P"]
+        got = judge.judge(values, {"P": RULE}, below_min_return=missed)["P"]
         assert (got.verdict, got.arms_below_min_return) == ("no difference", unlearnt)
         assert got.is_valid == (not unlearnt)
 

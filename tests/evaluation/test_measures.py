@@ -88,7 +88,7 @@ class TestSelectiveRemoval:
 
     def test_selectivity_by_hand(self):
         drops = np.array([[[0.8, 0.2], [0.1, 0.5]], [[0.05, 0.0], [0.0, 1.0]]])
-        got = selective_ablation.selective(drops, least=0.1)
+        got = selective_ablation.selective(drops, min_drop=0.1)
         # the drop of .05 is too small to count
         np.testing.assert_allclose(got, [[0.6, 0.4 / 0.6], [0.0, 1.0]])
 

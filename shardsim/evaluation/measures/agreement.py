@@ -37,8 +37,8 @@ class AgreementShift:
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """P(argmax_a D in argmax_a Q_V | condition) - P(the same | shifted).
 
-        P is the share of reachable states. Actions whose Q_V is within `tie` of the best
-        all count as argmax Q_V. The arm `exact` acts greedily on V*.
+        P is the share of reachable states. All actions whose Q_V is within `tie` of the
+        best count as argmax Q_V. The arm `exact` acts greedily on V*.
         """
         values, details = {}, []
         for arm, readings in evidence.readings.items():

@@ -39,8 +39,8 @@ class Conflict:
           sum:     B_ab = x B_a + y B_b     bids of the two goals add up
           maximum: B_ab = x B_max           with V_max = max(V_a, V_b)
 
-        x and y are fitted by least squares for each seed. Above 0 the bids add up; below
-        0 the agent picks the better goal.
+        x and y are fitted by least squares for each seed. Above 0 the bids add up;
+        below 0 the agent picks the better goal.
         """
         names = self.conditions
         tables = [evidence.conditions[name].table for name in names]

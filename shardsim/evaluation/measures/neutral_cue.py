@@ -36,8 +36,8 @@ class CueEffect:
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """mean |V(present) - V(absent)| / mean V*, over states reachable in both.
 
-        The row `ARM/reference` is the same for the two `reference` conditions. No number
-        if the mean of V* is not above 0.
+        The row `ARM/reference` is the same for the two `reference` conditions. No
+        number if the mean of V* is not above 0.
         """
         values = {}
         for arm, readings in evidence.readings.items():

@@ -46,8 +46,8 @@ class SelectiveAblation:
 
         The drop of a context is (R - R without the part) / (R - R under V = 0), clipped
         to [0, 1], where R is the exact expected return in the levels of that context.
-        The part belongs to the target context: it is the first n groups, in the order of
-        how much more they contribute in the target context than in the others. Groups
+        The part belongs to the target context: it is the first n groups in the order
+        of how much more they contribute in that context than in the others. Groups
         are the shards of a head, or its units in `num_groups` groups. n is chosen for
         each arm and seed: one half of the levels picks the n with the largest S, the
         other half measures S. No number with a single context, or if one half of the

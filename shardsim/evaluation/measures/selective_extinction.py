@@ -16,12 +16,12 @@ SHARE, OPTIMUM = "share of V before", "fraction of the optimal return"
 
 @fields.record
 class SelectiveExtinction:
-    """P13: extinguish V of one context; what does V lose in a context that is not shown?
+    """P13: extinguish V of one context; what does V lose in a context not shown?
 
-    Its rows besides `ARM`: `ARM/drop`, the drop in the extinguished condition, for a
-    control which shows that V was extinguished at all; `ARM/same_context`, see the field;
-    `ARM/gate_distance`, the distance of the mean gates of both conditions before the
-    extinction (total variation, 0 to 1; 0 for a head with one shard).
+    Its rows besides `ARM`: `ARM/drop` is the drop in the extinguished condition, for a
+    control which shows that V was extinguished at all. `ARM/same_context`: see the
+    field. `ARM/gate_distance` is the distance of the mean gates of both conditions
+    before the extinction (total variation, 0 to 1; 0 for a head with one shard).
     """
 
     ROWS: ClassVar[tuple[str, ...]] = ("same_context", "drop", "gate_distance")
