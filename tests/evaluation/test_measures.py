@@ -230,5 +230,5 @@ class TestValueAccuracy:
 
 
 def test_a_world_without_squares_is_refused(conditions, how):
-    with pytest.raises(ValueError, match="needs a world with decision squares"):
+    with pytest.raises(ValueError, match="needs an environment with decision"):
         measures.TwoGoals(condition="only_0").measure(evidence(conditions, how, {}))

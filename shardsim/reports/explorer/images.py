@@ -32,6 +32,6 @@ def level(world: Any, found: Any) -> str:
 def thing(name: str) -> str:
     """The sprite of a thing, on nothing."""
     drawn = sprites.sprite("agent" if name == "start" else name)
-    alpha = np.where(drawn.there, 255, 0).astype(np.uint8)
+    alpha = np.where(drawn.mask, 255, 0).astype(np.uint8)
     picture = np.concatenate([drawn.colour, alpha[..., None]], axis=-1)
     return uri(picture.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1))
