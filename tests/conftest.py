@@ -18,7 +18,31 @@ os.environ.setdefault(
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import jax
+import jaxtyping
 import pytest
+
+from tests.helpers import typechecker
+
+CHECKED = (
+    "shardsim.core.dynamic_programming",
+    "shardsim.core.interrupts",
+    "shardsim.core.jit",
+    "shardsim.core.returns",
+    "shardsim.core.statistics",
+    "shardsim.core.types",
+    "shardsim.inspection.arrays",
+    "shardsim.inspection.concepts",
+    "shardsim.inspection.fields",
+    "shardsim.inspection.interventions",
+    "shardsim.inspection.optimizers",
+    "shardsim.inspection.shards",
+    "shardsim.inspection.tails",
+    "shardsim.inspection.truth",
+    "shardsim.inspection.validation",
+    "shardsim.inspection.weights",
+)
+"""Packages and modules whose annotations beartype verifies in every call."""
+jaxtyping.install_import_hook(CHECKED, f"{typechecker.__name__}.typechecked")
 
 pytest_plugins = ["tests.helpers.tiny_run"]
 

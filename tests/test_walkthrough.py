@@ -25,7 +25,7 @@ FILES = {
 OUTPUT = {
     "ask-a-question": ("competing/gate_distance", "where_gates_separated"),
     "inspect": ("wants the cheese most", "add up to V"),
-    "train": ("per episode in the last chunk", "swap rewards ["),
+    "train": ("per episode in the last chunk", "swap rewards ("),
 }
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="no docs beside the tests")

@@ -2,16 +2,17 @@
 
 Command:  python docs/figures/verdicts.py RUN [RUN ...] [--out runs/verdicts.svg]
 
-A panel a run, under the name of its folder, a row a prediction: the effect with its
-interval in units of the margin, and below it what the same rule makes of shards that
-were made by hand.
+One panel per run, one row per prediction: the effect with its interval in units of the
+margin, and below it the same contrast for shards that are gated by the true context.
+The file may be SVG, PNG or PDF.
 """
 
 import argparse
 from pathlib import Path
 
 from shardsim.evaluation import results
-from shardsim.reports.verdicts import figures, sections
+from shardsim.reports.charts import render, verdicts
+from shardsim.reports.verdicts import sections
 from shardsim.storage import run_folder
 
 
@@ -41,7 +42,7 @@ def main() -> None:
         panels[title(folder, result)] = result.predictions
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     columns = 1 if len(panels) < 3 else 2
-    run_folder.write_text(asked.out, figures.forest(panels, columns))
+    render.save(verdicts.effects(panels, columns), asked.out)
     print(asked.out)
 
 

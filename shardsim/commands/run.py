@@ -26,7 +26,7 @@ from shardsim.evaluation import (
 )
 from shardsim.evaluation.experiment import Experiment, OmnibusConfig
 from shardsim.evaluation.measures import value_error
-from shardsim.reports.verdicts import maps, report
+from shardsim.reports import maps
 from shardsim.storage import records, run_folder
 from shardsim.training import arms, loop, metric_records, phases, schedule
 from shardsim.training.results import Timing
@@ -89,6 +89,9 @@ def run(
     result = judge_arms(experiment, populations, conditions, folder)
     metric_records.write_arrays(folder)
     records.write(folder / results.FILE, result)
+    # the report needs a plotting library, and training does not
+    from shardsim.reports.verdicts import report
+
     report.write(folder)
     timing = Timing(trained_time - start_time, time.perf_counter() - trained_time)
     records.write(folder / "timing.json", timing)

@@ -14,7 +14,8 @@ import rich.table
 from shardsim.core import config, config_files
 from shardsim.evaluation import results
 from shardsim.evaluation.experiment import Experiment
-from shardsim.reports.verdicts import html, sections
+from shardsim.reports import numbers
+from shardsim.reports.verdicts import sections
 from shardsim.storage import run_folder
 from shardsim.training import arms, loop, metric_records, schedule
 from shardsim.training.results import TrainedArm
@@ -62,10 +63,10 @@ def table(result: results.RunResult) -> str:
     arms = _table("arm", "return / optimum", "error of V (sd of V*)", "parameters of V")
     for name, arm in result.arms.items():
         mean = arm.mean_return_fraction
-        fraction = html.share(mean)
+        fraction = numbers.percent(mean)
         if arm.trained and not arm.reached_min_return and mean is not None:
             fraction += f" (below {result.min_return:.0%})"
-        error = html.plain(arm.mean_value_error)
+        error = numbers.digits(arm.mean_value_error)
         arms.add_row(name, fraction, error, f"{arm.value_params:,}")
     verdicts = _table(
         "",
@@ -160,8 +161,8 @@ def _arm_cell(arm: results.ArmResult | TrainedArm | None) -> str:
     if arm is None:
         return ""
     if isinstance(arm, results.ArmResult):
-        error = html.plain(arm.mean_value_error)
-        return f"{html.share(arm.mean_return_fraction)}, {error}"
+        error = numbers.digits(arm.mean_value_error)
+        return f"{numbers.percent(arm.mean_return_fraction)}, {error}"
     mean = arm.mean_reward_per_episode
     return "-" if mean is None else f"{mean:.3f} reward per episode"
 

@@ -1,12 +1,14 @@
-"""Exact values by dynamic programming over a world's own `step`.
+"""Exact values by dynamic programming over an environment's own `step`.
 
-Every state of a level is stepped with every action once; what follows is
-arithmetic on that table, so rules live in one place. Symbols: S states, A actions,
-N coins. Memory of a table is (9 A + 4 N + 4) S bytes a level.
+Every state of a level is stepped once with every action, which gives a transition
+table. The rest is arithmetic on the table, so the rules of the environment are written
+in one place only.
 
-Chance enters in two ways, each exact: an action may `slip` (be replaced by one drawn
-with equal chances), and after a step independent coins may fall, each of which turns
-the state into another one. What a world's chance does beyond that can't be listed.
+Two kinds of randomness are treated exactly. An action may `slip`, that is, be replaced
+by a uniformly random action. After a step, independent coins may fall, and each of them
+turns the state into another state. No other randomness can be tabulated.
+
+Symbols: S states, A actions, N coins. A table takes (9 A + 4 N + 4) S bytes per level.
 """
 
 import math
@@ -19,104 +21,128 @@ from jaxtyping import Array, Bool, Float, Int
 from shardsim.core import returns
 from shardsim.core.types import Environment, Level, Params
 
-MOST_STATES = 2_000_000
-"""States of a level beyond which no table is made."""
-CHUNK = 65_536
-"""States stepped at a time: what is held besides the table."""
+MAX_STATES = 2_000_000
+"""Largest number of states of a level for which a table is made."""
+STATES_PER_BATCH = 65_536
+"""States stepped at once, to bound the memory needed besides the table."""
 
 
 class TransitionTable(NamedTuple):
     """The transitions of one level."""
 
     successor: Int[Array, "S A"]
-    """Before any coin falls."""
+    """Index of the next state, before coins are tossed."""
     reward: Float[Array, "S A"]
-    """Expected over chance."""
+    """Expected reward."""
     terminated: Bool[Array, "S A"]
+    """True where the step ends the episode."""
     start: Int[Array, ""]
-    """Index of the state the level starts from."""
+    """Index of the first state."""
     slip: Float[Array, " S"]
-    """Chance that the action is replaced by one drawn with equal chances."""
+    """Probability that the action is replaced by a uniformly random one."""
     coin_successor: Int[Array, "S N"]
-    """What a state becomes if a coin falls; coins are tossed in order."""
+    """Index of the state that a state becomes if coin n falls. Coins are tossed in
+    order."""
     coin_prob: Float[Array, " N"]
-    """Chance that each coin falls."""
+    """Probability that each coin falls."""
 
 
 def tabulate(env: Environment, level: Level, params: Params) -> TransitionTable:
-    """Step every state of `level` with every action.
+    """Step every state of a level with every action.
+
+    Args:
+      env: an environment whose states can be enumerated.
+      level: the level.
+      params: of the environment.
 
     Raises:
-      ValueError: a world with more states than can be listed.
+      ValueError: the states cannot be enumerated or are more than `MAX_STATES`.
     """
     check_enumerable(env)
     actions = jnp.arange(env.num_actions)
-    chances = [0.0] * env.num_coins
+    coin_prob = [0.0] * env.num_coins
 
     def row(number):  # type: ignore[no-untyped-def]
         state = env.state_at(level, number)
 
-        def one(action):  # type: ignore[no-untyped-def]
+        def step(action):  # type: ignore[no-untyped-def]
             out = env.step(None, state, action, params)
             return env.index(level, out.state), out.reward, out.terminated
 
-        fallen = []
+        coin_successor = []
         for coin in range(env.num_coins):
-            other, chances[coin] = env.coin(coin, state)
-            fallen.append(env.index(level, other))
-        return (*jax.vmap(one)(actions), env.slip(state), *fallen)
+            after_coin, coin_prob[coin] = env.coin(coin, state)
+            coin_successor.append(env.index(level, after_coin))
+        return (*jax.vmap(step)(actions), env.slip(state), *coin_successor)
 
     numbers = jnp.arange(env.num_states, dtype=jnp.int32)
-    if env.num_states <= CHUNK:
+    if env.num_states <= STATES_PER_BATCH:
         rows = jax.vmap(row)(numbers)
     else:
-        rows = jax.lax.map(row, numbers, batch_size=CHUNK)
+        rows = jax.lax.map(row, numbers, batch_size=STATES_PER_BATCH)
     successor, reward, terminated, slip, *coins = rows
-    fallen = (
+    coin_successor = (
         jnp.stack(coins, axis=-1)
         if coins
         else jnp.zeros((env.num_states, 0), jnp.int32)
     )
     _, start = env.reset_to(level, params)
-    first = env.index(level, start)
-    chance = jnp.asarray(chances, jnp.float32)
-    return TransitionTable(successor, reward, terminated, first, slip, fallen, chance)
+    return TransitionTable(
+        successor,
+        reward,
+        terminated,
+        env.index(level, start),
+        slip,
+        coin_successor,
+        jnp.asarray(coin_prob, jnp.float32),
+    )
 
 
 def check_enumerable(env: Environment) -> None:
-    """Refuse a world whose states are too many for a table."""
+    """Refuse an environment whose states cannot be enumerated or are too many.
+
+    Raises:
+      ValueError: the error says why.
+    """
     if env.unlisted:
         raise ValueError(
-            f"env: got states that can't be listed ({env.unlisted}); allowed: a "
-            "world with a list of states where exact values are asked for"
+            f"env: got states that can't be enumerated ({env.unlisted}); allowed: an "
+            "environment that enumerates its states, where exact values are computed"
         )
-    if env.num_states > MOST_STATES:
+    if env.num_states > MAX_STATES:
         raise ValueError(
-            f"env: got {env.num_states} states a level; allowed: at most "
-            f"{MOST_STATES} where exact values are asked for"
+            f"env: got {env.num_states} states per level; allowed: at most "
+            f"{MAX_STATES} where exact values are computed"
         )
 
 
 def q_values(
     table: TransitionTable, value: Float[Array, " S"], discount: float
 ) -> Float[Array, "S A"]:
-    """Q(s, a) = r(s, a) + gamma (1 - terminated) E[V(s')], mixed over slips.
+    """Q of one step, bootstrapped from V and averaged over slips and coins.
 
-    Q'(s, a) = (1 - slip) Q(s, a) + slip mean_b Q(s, b).
+      Q0(s, a) = r(s, a) + gamma (1 - terminated) E[V(s')]
+      Q(s, a) = (1 - slip(s)) Q0(s, a) + slip(s) mean_b Q0(s, b)
+
+    Args:
+      table: transitions of a level.
+      value: V of each state, in units of reward.
+      discount: gamma in [0, 1].
     """
     coins = table.coin_successor.shape[1]
 
-    def toss(coin: Array, value: Array) -> Array:
-        # E over coins tossed in order: the last one tossed is nearest to V
-        last = coins - 1 - coin
-        chance = table.coin_prob[last]
-        return (1 - chance) * value + chance * value[table.coin_successor[:, last]]
+    def toss(number: Int[Array, ""], value: Float[Array, " S"]) -> Float[Array, " S"]:
+        # the expectation runs backwards: the coin tossed last is averaged first
+        coin = coins - 1 - number
+        prob = table.coin_prob[coin]
+        return (1 - prob) * value + prob * value[table.coin_successor[:, coin]]
 
     if coins:
-        # a loop: a chain in which V is used twice a coin may be worked out 2^N times
+        # a loop, because unrolled V appears twice per coin and XLA may compute a chain
+        # of N coins 2^N times
         value = jax.lax.fori_loop(0, coins, toss, value)
-    beyond = value[table.successor]
-    q = returns.one_step_return(table.reward, table.terminated, beyond, discount)
+    next_value = value[table.successor]
+    q = returns.one_step_return(table.reward, table.terminated, next_value, discount)
     mean = q.mean(axis=-1, keepdims=True)
     return jnp.where(table.slip[:, None] > 0, q + table.slip[:, None] * (mean - q), q)
 
@@ -124,10 +150,17 @@ def q_values(
 def optimal_value(
     table: TransitionTable, discount: float, steps: int
 ) -> Float[Array, " S"]:
-    """The best discounted return within `steps` steps, from every state.
+    """The optimal discounted return within `steps` steps, from every state.
 
-    V_0 = 0 and V_n = max_a Q[V_{n-1}], until nothing changes or n = steps. Within
-    `horizon` steps this is V*, for then no longer one earns more.
+      V_0 = 0, V_n(s) = max_a Q[V_{n-1}](s, a)
+
+    Iterates until nothing changes or n = steps. With at least `horizon` steps the
+    result is V*.
+
+    Args:
+      table: transitions of a level.
+      discount: gamma in [0, 1].
+      steps: largest number of iterations.
     """
 
     def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
@@ -135,39 +168,49 @@ def optimal_value(
         new = q_values(table, value, discount).max(axis=-1)
         return step + 1, new, jnp.any(new != value)
 
-    def more(carry: tuple[Array, Array, Array]) -> Array:
+    def continues(carry: tuple[Array, Array, Array]) -> Array:
         return (carry[0] < steps) & carry[2]
 
     zero = jnp.zeros(table.successor.shape[0], jnp.float32)
     start = (jnp.int32(0), zero, jnp.bool_(True))
-    return jax.lax.while_loop(more, sweep, start)[1]
+    return jax.lax.while_loop(continues, sweep, start)[1]
 
 
 def horizon(env: Environment, discount: float) -> int:
-    """Steps within which V* is earned, to the precision of float32.
+    """Number of steps after which the optimal return equals V* in float32.
 
-    The way to the last reward is shorter than there are states; where reward recurs, a
-    step n away counts gamma^n, which has to be below 1e-8.
+    The path to the last reward is shorter than the number of states. If rewards recur,
+    a reward n steps away counts gamma^n, which must be below 1e-8.
+
+    Args:
+      env: an environment whose states can be enumerated.
+      discount: gamma in [0, 1).
 
     Raises:
-      ValueError: a discount outside of [0, 1), without which there is no such number.
+      ValueError: the discount is out of range.
     """
     if not 0 <= discount < 1:
         raise ValueError(f"discount: got {discount}; allowed: at least 0, below 1")
-    forever = math.ceil(math.log(1e-8) / math.log(discount)) if discount > 0 else 1
-    return max(env.num_states, forever)
+    negligible = math.ceil(math.log(1e-8) / math.log(discount)) if discount > 0 else 1
+    return max(env.num_states, negligible)
 
 
 def policy_value(
     table: TransitionTable, policy: Float[Array, "S A"], discount: float, steps: int
 ) -> Float[Array, " S"]:
-    """Expected discounted return of `policy` within `steps` steps.
+    """Expected discounted return of a policy within `steps` steps, from every state.
 
-    With `steps` the world's time limit this is exactly what episodes return on
-    average, without sampling one.
+    If `steps` is the time limit of the environment, this is exactly the mean return of
+    its episodes, without sampling any.
+
+    Args:
+      table: transitions of a level.
+      policy: pi(a|s); each row sums to 1.
+      discount: gamma in [0, 1].
+      steps: length of an episode.
     """
 
-    def sweep(_: int, value: Array) -> Array:
+    def sweep(_: Int[Array, ""], value: Float[Array, " S"]) -> Float[Array, " S"]:
         return (policy * q_values(table, value, discount)).sum(axis=-1)
 
     zero = jnp.zeros(table.successor.shape[0], jnp.float32)
@@ -175,19 +218,20 @@ def policy_value(
 
 
 def reachable(table: TransitionTable) -> Bool[Array, " S"]:
-    """Whether the agent can stand in a state while the episode goes on."""
+    """Whether the agent can be in a state while the episode continues."""
     states = table.successor.shape[0]
 
     def spread(carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        seen, _ = carry
-        going = seen[:, None] & ~table.terminated
-        target = jnp.where(going, table.successor, states)
+        reached, _ = carry
+        continues = reached[:, None] & ~table.terminated
+        # index `states` collects everything that leads nowhere
+        target = jnp.where(continues, table.successor, states)
         hit = jnp.zeros(states + 1, bool).at[target.reshape(-1)].set(True)
         for coin in range(table.coin_successor.shape[1]):
-            fell = jnp.where(hit[:states], table.coin_successor[:, coin], states)
-            hit = hit.at[fell].set(True)
-        new = seen | hit[:states]
-        return new, jnp.any(new != seen)
+            after_coin = jnp.where(hit[:states], table.coin_successor[:, coin], states)
+            hit = hit.at[after_coin].set(True)
+        new = reached | hit[:states]
+        return new, jnp.any(new != reached)
 
     start = jnp.arange(states) == table.start
     return jax.lax.while_loop(lambda c: c[1], spread, (start, jnp.bool_(True)))[0]

@@ -1,4 +1,4 @@
-"""Signals that are heeded when there is time for it."""
+"""Handle SIGINT and SIGTERM at safe points."""
 
 import os
 import signal
@@ -14,9 +14,10 @@ def _handled(
     numbers: tuple[signal.Signals, ...],
     handler: Callable[[int, FrameType | None], object],
 ) -> Iterator[None]:
+    """Handle signals by `handler` in the block, then restore the old handlers."""
     try:
         before = {number: signal.signal(number, handler) for number in numbers}
-    except ValueError:  # not the main thread: signals are someone else's
+    except ValueError:  # only the main thread may set signal handlers
         before = {}
     try:
         yield
@@ -27,51 +28,58 @@ def _handled(
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM stops as Ctrl-C does, with KeyboardInterrupt."""
-    with _handled((signal.SIGTERM,), signal.default_int_handler), _again():
+    """Raise KeyboardInterrupt on SIGTERM, as on Ctrl-C."""
+    with _handled((signal.SIGTERM,), signal.default_int_handler), _resend_swallowed():
         yield
 
 
 @contextmanager
-def _again() -> Iterator[None]:
-    """Stop a little later where KeyboardInterrupt was told to the user and forgotten.
+def _resend_swallowed() -> Iterator[None]:
+    """Send SIGTERM again if Python swallowed a KeyboardInterrupt in a callback.
 
-    That is what Python does with errors in callbacks, and JAX has one that is called at
-    each collection of garbage. Orbax has some that come too late when it has given up a
-    torn checkpoint, of which the user hears anyway: they are not told.
+    Python prints errors raised in callbacks and then ignores them, and JAX has a
+    callback that runs at every garbage collection. The block also hides the "Event loop
+    is closed" errors that Orbax raises late, after giving up a torn checkpoint: the
+    user hears about the checkpoint anyway.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    told, sent = sys.unraisablehook, []
+    old_hook, timers = sys.unraisablehook, []
 
-    def again(lost: "sys.UnraisableHookArgs") -> None:
-        if not issubclass(lost.exc_type, KeyboardInterrupt):
-            if str(lost.exc_value) != "Event loop is closed":
-                told(lost)
+    def resend(error: "sys.UnraisableHookArgs") -> None:
+        if not issubclass(error.exc_type, KeyboardInterrupt):
+            if str(error.exc_value) != "Event loop is closed":
+                old_hook(error)
             return
-        sent.append(threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)))
-        sent[-1].start()
+        timers.append(threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)))
+        timers[-1].start()
 
-    sys.unraisablehook = again
+    sys.unraisablehook = resend
     try:
         yield
     finally:
-        sys.unraisablehook = told
-        for timer in sent:
+        sys.unraisablehook = old_hook
+        for timer in timers:
             timer.cancel()
 
 
 @contextmanager
 def defer_signals() -> Iterator[list[int]]:
-    """Collect Ctrl-C and SIGTERM instead of dying in the middle of a write."""
-    seen: list[int] = []
+    """Collect SIGINT and SIGTERM, so that they do not interrupt a write.
 
-    def note(number: int, frame: FrameType | None) -> None:
+    A second signal raises KeyboardInterrupt.
+
+    Yields:
+      The numbers of the signals received so far; the caller stops when it is safe.
+    """
+    received: list[int] = []
+
+    def record(number: int, frame: FrameType | None) -> None:
         del frame
-        if seen:
+        if received:
             raise KeyboardInterrupt
-        seen.append(number)
+        received.append(number)
 
-    with _handled((signal.SIGINT, signal.SIGTERM), note):
-        yield seen
+    with _handled((signal.SIGINT, signal.SIGTERM), record):
+        yield received

@@ -1,8 +1,8 @@
 """Discounted and lambda returns of one environment. Symbols: T time steps.
 
-All functions are unbatched over time-major arrays; the caller maps. `v_t` is the
-value of the state that step t led to, taken before any reset, so that a time limit
-(truncation) bootstraps from it and an end (termination) does not.
+All functions take one environment's arrays over time; batch them with `jax.vmap`. `v_t`
+is the value of the state after step t, before any reset. A time limit (truncation)
+bootstraps from it, an end (termination) does not.
 """
 
 from typing import TypeVar
@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 Numbers = TypeVar("Numbers", Array, np.ndarray)
-"""Of the device or of the host."""
+"""Arrays on the device or on the host."""
 
 
 def one_step_return(
@@ -22,17 +22,17 @@ def one_step_return(
     next_value: Float[Numbers, "..."],
     discount: float,
 ) -> Float[Numbers, "..."]:
-    """The return of one step, bootstrapped from V: Q(s, a) if V is exact.
+    """Return of one step, bootstrapped from V; it is Q(s, a) if V is exact.
 
       Q(s, a) = r(s, a) + gamma (1 - terminated) V(s')
 
-    Where the step ends the episode V(s') is not read, so that it may be anything, NaN
-    included. NumPy arrays stay on the host, in their own type.
+    V(s') may be anything, even NaN, where the step ends the episode. NumPy arrays stay
+    on the host and keep their dtype.
 
     Args:
-      reward: of the step, of any shape that broadcasts against the others.
-      terminated: nothing lies beyond the step.
-      next_value: V of the state that the step led to, before any reset.
+      reward: r(s, a), of any shape that broadcasts against the others.
+      terminated: true where the step ends the episode.
+      next_value: V of the state after the step, before any reset.
       discount: gamma in [0, 1].
     """
     where = jnp.where if isinstance(next_value, jax.Array) else np.where
@@ -48,16 +48,17 @@ def lambda_returns(
     discount: float,
     lambda_: float | Float[Array, ""],
 ) -> Float[Array, " T"]:
-    """The TD(lambda) target of each state that a step left.
+    """TD(lambda) target of the state before each step.
 
-    G_t = r_t + gamma (1 - terminated_t) [(1 - lambda) v_t + lambda G_{t+1}],
-    with G_{t+1} replaced by v_t where the episode or the array ends.
+      G_t = r_t + gamma (1 - terminated_t) [(1 - lambda) v_t + lambda G_{t+1}]
+
+    G_{t+1} is replaced by v_t where the episode or the array ends.
 
     Args:
       r_t: reward of step t.
       v_t: value of the state after step t, before any reset.
-      terminated_t: nothing lies beyond step t.
-      truncated_t: the episode was cut after step t; value lies beyond.
+      terminated_t: step t ended the episode; the value after it is 0.
+      truncated_t: a time limit cut the episode after step t; the target bootstraps.
       discount: gamma in [0, 1].
       lambda_: in [0, 1]; 0 is TD(0), 1 the discounted return.
 
@@ -67,8 +68,8 @@ def lambda_returns(
 
     def back(g: Array, step: tuple[Array, ...]) -> tuple[Array, Array]:
         r, v, terminated, weight = step
-        beyond = (1.0 - weight) * v + weight * g
-        g = one_step_return(r, terminated, beyond, discount)
+        next_value = (1.0 - weight) * v + weight * g
+        g = one_step_return(r, terminated, next_value, discount)
         return g, g
 
     steps = (r_t, v_t, terminated_t, weight_t)
@@ -77,5 +78,5 @@ def lambda_returns(
 
 
 def discounted_return(r_t: Float[Array, " T"], discount: float) -> Float[Array, ""]:
-    """sum_t gamma^t r_t."""
+    """sum_t gamma^t r_t, for a discount gamma in [0, 1]."""
     return jnp.sum(r_t * discount ** jnp.arange(r_t.shape[0], dtype=r_t.dtype))

@@ -1,78 +1,107 @@
-"""Statistics over training seeds: intervals, tests, distances. Symbols: N seeds.
+"""Statistics over training seeds: intervals, tests and distances. Symbols: N seeds.
 
-A seed is the unit. All functions are deterministic: what is random takes a `seed`.
+The training seed is the unit of analysis. Functions that resample or permute take a
+`seed` and are deterministic given it.
 """
 
 import functools
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.spatial.distance
 import scipy.special
 import scipy.stats
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 
 RESAMPLES = 100_000
-"""Bootstrap resamples; 13 MB of memory at 8 seeds, linear in both."""
+"""Bootstrap resamples. 8 seeds need 13 MB of memory; it is linear in both numbers."""
+
+Numbers: TypeAlias = np.ndarray | Sequence[float]
+"""Annotated[Numbers, "N"]: one finite number per training seed, checked here."""
 
 
 class Interval(NamedTuple):
-    """A mean over seeds and where it may lie."""
+    """A mean over seeds and its confidence interval."""
 
     estimate: float
+    """The mean."""
     low: float
+    """Lower end; NaN for a single seed."""
     high: float
+    """Upper end; NaN for a single seed."""
     level: float
+    """Confidence level, e.g. .95."""
     n: int
+    """Number of seeds."""
 
 
-def _checked(x: Float[np.ndarray, " N"]) -> Float[np.ndarray, " N"]:
-    x = np.asarray(x, np.float64)
-    if x.ndim != 1 or not len(x):
-        raise ValueError(f"x: got shape {x.shape}; allowed: one number a seed")
-    bad = np.flatnonzero(~np.isfinite(x))
+def _validated(x: Annotated[Numbers, "N"]) -> Float[np.ndarray, " N"]:
+    numbers = np.asarray(x, np.float64)
+    if numbers.ndim != 1 or not len(numbers):
+        raise ValueError(f"x: got shape {numbers.shape}; allowed: one number per seed")
+    bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
-        raise ValueError(f"x: got {x[bad[0]]} at {bad[0]}; allowed: finite numbers")
-    return x
+        raise ValueError(
+            f"x: got {numbers[bad[0]]} at {bad[0]}; allowed: finite numbers"
+        )
+    return numbers
 
 
-def _means(x: np.ndarray, resamples: int, seed: int) -> np.ndarray:
+def _resampled_means(
+    x: Float[np.ndarray, " N"], resamples: int, seed: int
+) -> Float[np.ndarray, " resamples"]:
     """Means of bootstrap resamples."""
-    return _shares(len(x), resamples, seed) @ x
+    return _resample_weights(len(x), resamples, seed) @ x
 
 
 @functools.lru_cache(maxsize=4)
-def _shares(n: int, resamples: int, seed: int) -> np.ndarray:
-    """How much each seed counts in each resample; the same for all of a family."""
+def _resample_weights(
+    n: int, resamples: int, seed: int
+) -> Float[np.ndarray, "resamples n"]:
+    """Weight of each seed in each resample, cached for tests with the same n."""
     rng = np.random.default_rng(seed)
     return rng.multinomial(n, np.full(n, 1 / n), resamples) / n
 
 
 def mean_interval(
-    x: Float[np.ndarray, " N"],
+    x: Annotated[Numbers, "N"],
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Interval:
-    """Interval of the mean: at each end the wider of Student's t and the bootstrap.
+    """Confidence interval of the mean: at each end the wider of t and bootstrap.
 
-    The bootstrap knows skewness but never leaves the range of what was drawn, so that
-    of two seeds it covers half of the time; t knows how few they are. The percentile
-    interval is expanded, alpha' / 2 = Phi(-sqrt(n / (n - 1)) t_{1 - alpha / 2, n - 1}),
-    else it is too narrow by sqrt((n - 1) / n) and by a normal's quantile.
+    The bootstrap adapts to skewness but never leaves the range of the data, so with two
+    seeds it covers the mean only half of the time. Student's t accounts for few seeds.
+    The percentile interval is expanded to
 
-    One seed gives no interval (NaN); equal numbers one of width 0, which says nothing
-    of what few seeds do (`unseen_share`). Of 8 and 20 numbers
-    it covers the mean .95 and .95 of the time if they are normal, .89 and .93 if they
-    are exponential, .85 and .88 if they are lognormal, by simulation.
+      alpha' / 2 = Phi(-sqrt(n / (n - 1)) t_{1 - alpha / 2, n - 1});
+
+    otherwise it is too narrow, by the factor sqrt((n - 1) / n) and because it uses a
+    normal quantile. Simulated coverage at level .95:
+
+      distribution   8 seeds   20 seeds
+      normal             .95        .95
+      exponential        .89        .93
+      lognormal          .85        .88
+
+    Args:
+      x: one finite number per training seed.
+      level: confidence level in (0, 1).
+      resamples: of the bootstrap.
+      seed: of the bootstrap.
+
+    Returns:
+      The interval. Its ends are NaN for a single seed. If all numbers are equal its
+      width is 0, which says nothing about rare seeds (see `max_unseen_fraction`).
 
     Raises:
-      ValueError: a number that is not finite, a level that is no share.
+      ValueError: a number is not finite, or the level is out of range.
 
     Reference: Hesterberg, What Teachers Should Know About the Bootstrap, 2015.
     """
-    x = _checked(x)
+    x = _validated(x)
     if not 0 < level < 1:
         raise ValueError(f"level: got {level}; allowed: between 0 and 1")
     n, mean = len(x), float(x.mean())
@@ -82,7 +111,7 @@ def mean_interval(
         return Interval(mean, mean, mean, level, n)
     t = scipy.stats.t.ppf(1 - (1 - level) / 2, n - 1)
     tail = scipy.stats.norm.cdf(-np.sqrt(n / (n - 1)) * t)
-    low, high = np.quantile(_means(x, resamples, seed), [tail, 1 - tail])
+    low, high = np.quantile(_resampled_means(x, resamples, seed), [tail, 1 - tail])
     half = t * float(x.std(ddof=1)) / np.sqrt(n)
     return Interval(
         mean, min(float(low), mean - half), max(float(high), mean + half), level, n
@@ -90,22 +119,36 @@ def mean_interval(
 
 
 def max_unseen_fraction(n: int, level: float = 0.95) -> float:
-    """The largest share of seeds that may do what none of n did: 1 - (1 - level)^(1/n).
+    """Upper bound on the fraction of seeds that show a behaviour none of n showed.
 
-    31 % for 8 seeds and 14 % for 20, at 95 %: whoever does another thing in fewer is
-    absent from n draws more than 5 % of the time.
+      1 - (1 - level)^(1 / n)
+
+    At level .95 it is 31 % for 8 seeds and 14 % for 20. A behaviour that is rarer than
+    this is absent from n seeds more than 5 % of the time.
+
+    Args:
+      n: number of seeds, at least 1.
+      level: confidence level in (0, 1).
     """
     return float(1 - (1 - level) ** (1 / n))
 
 
 def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
-    """The interval of a share of which `count` of `n` independent draws are had.
+    """Exact confidence interval of a probability after `count` of `n` successes.
 
-    Exact: it holds the share at least `level` of the time, whatever the share is. Ends
-    are quantiles of Beta(count, n - count + 1) and Beta(count + 1, n - count).
+    It contains the probability at least `level` of the time, whatever the probability.
+    The ends are quantiles of Beta(count, n - count + 1) and Beta(count + 1, n - count).
+
+    Args:
+      count: number of successes, 0 to n.
+      n: number of independent draws, at least 1.
+      level: confidence level in (0, 1).
+
+    Returns:
+      The lower and the upper end.
 
     Raises:
-      ValueError: more of them than draws, or fewer than none.
+      ValueError: `count` or `n` is out of range.
 
     Reference: Clopper and Pearson, 1934.
     """
@@ -113,30 +156,45 @@ def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, floa
         raise ValueError(f"count: got {count} of {n}; allowed: 0 to all of 1 or more")
     tail = (1 - level) / 2
     low = scipy.special.betaincinv(count, n - count + 1, tail) if count else 0.0
-    most = count == n
-    high = 1.0 if most else scipy.special.betaincinv(count + 1, n - count, 1 - tail)
+    all_succeed = count == n
+    high = (
+        1.0 if all_succeed else scipy.special.betaincinv(count + 1, n - count, 1 - tail)
+    )
     return float(low), float(high)
 
 
 def mean_test(
-    x: Float[np.ndarray, " N"],
+    x: Annotated[Numbers, "N"],
     threshold: float,
     side: Literal["greater", "less"],
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> float:
-    """One-sided p of "the mean lies beyond the threshold", by inverting the interval.
+    """One-sided p-value of H0: mean <= threshold (or >=, for `side="less"`).
 
-    The larger of Student's, T_{n-1}((threshold - mean) sqrt(n) / s), and the
-    bootstrap's: q = (1 + #{resampled mean not beyond}) / (resamples + 1);
-    p = T_{n-1}(sqrt((n - 1) / n) Phi^{-1}(q)).
+    The more conservative of two tests that invert `mean_interval`:
 
-    One seed shows nothing: p = 1. Equal numbers count as all or no resamples.
+      t-test:    p = T_{n-1}((threshold - mean) sqrt(n) / s)
+      bootstrap: p = T_{n-1}(sqrt((n - 1) / n) Phi^{-1}(q)),
+                 q = (1 + #{resampled means <= threshold}) / (resamples + 1)
+
+    Args:
+      x: one finite number per training seed.
+      threshold: in the unit of x.
+      side: "greater" tests mean > threshold, "less" mean < threshold.
+      resamples: of the bootstrap.
+      seed: of the bootstrap.
+
+    Returns:
+      p in [0, 1]; 1 for a single seed. If all x are equal there is no t-test, and q is
+      its smallest or largest value.
 
     Raises:
-      ValueError: a number that is not finite, a side that is neither.
+      ValueError: x is not finite, or `side` is neither.
+
+    Reference: Hesterberg, What Teachers Should Know About the Bootstrap, 2015.
     """
-    x = _checked(x)
+    x = _validated(x)
     if side not in ("greater", "less"):
         raise ValueError(f"side: got {side!r}; allowed: greater, less")
     sign = 1.0 if side == "greater" else -1.0
@@ -144,29 +202,49 @@ def mean_test(
     n = len(x)
     if n == 1:
         return 1.0
-    student = 0.0
+    t_p = 0.0
     if np.ptp(x) == 0:
-        short = 0 if x[0] > threshold else resamples
+        below = 0 if x[0] > threshold else resamples
     else:
-        short = int((_means(x, resamples, seed) <= threshold).sum())
-        away = (threshold - x.mean()) * np.sqrt(n) / x.std(ddof=1)
-        student = float(scipy.stats.t.cdf(away, n - 1))
-    q = (1 + short) / (resamples + 1)
+        below = int((_resampled_means(x, resamples, seed) <= threshold).sum())
+        t = (threshold - x.mean()) * np.sqrt(n) / x.std(ddof=1)
+        t_p = float(scipy.stats.t.cdf(t, n - 1))
+    q = (1 + below) / (resamples + 1)
     z = scipy.special.ndtri(min(q, 1.0))
-    return max(student, float(scipy.stats.t.cdf(z * np.sqrt((n - 1) / n), n - 1)))
+    return max(t_p, float(scipy.stats.t.cdf(z * np.sqrt((n - 1) / n), n - 1)))
 
 
 def equivalence_test(
-    x: Float[np.ndarray, " N"], margin: float, resamples: int = RESAMPLES, seed: int = 0
+    x: Annotated[Numbers, "N"],
+    margin: float,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> float:
-    """Two one-sided tests of -margin < mean < margin: the larger p of the two."""
+    """p-value of H0: |mean| >= margin, by two one-sided tests.
+
+    Args:
+      x: one finite number per training seed.
+      margin: in the unit of x, above 0.
+      resamples: of the bootstrap.
+      seed: of the bootstrap.
+
+    Returns:
+      The larger p-value of `mean_test` for mean > -margin and for mean < margin.
+
+    Raises:
+      ValueError: x is not finite.
+    """
     above = mean_test(x, -margin, "greater", resamples, seed)
     below = mean_test(x, margin, "less", resamples, seed)
     return max(above, below)
 
 
 def holm(p: Sequence[float]) -> Float[np.ndarray, " tests"]:
-    """Holm's step-down adjustment: controls the chance of any false claim."""
+    """Adjust p-values by Holm's step-down method.
+
+    Rejecting adjusted p-values below alpha keeps the probability of any false rejection
+    in the family at most alpha.
+    """
     values = np.asarray(p, np.float64)
     order = np.argsort(values, kind="stable")
     scaled = values[order] * np.arange(len(values), 0, -1)
@@ -176,77 +254,100 @@ def holm(p: Sequence[float]) -> Float[np.ndarray, " tests"]:
 
 
 class EnergyTest(NamedTuple):
-    """Do two architectures differ more than two seeds of one do?"""
+    """Do two architectures differ more than two seeds of the same architecture do?"""
 
     distance: float
     """2 E|X - Y| - E|X - X'| - E|Y - Y'|, Euclidean, over all pairs."""
     ratio: float
-    """Mean distance of two seeds of different architectures over that of two seeds of
-    one; 1 is no difference. Arms of the same seed are not compared."""
+    """Mean distance between seeds of different architectures, divided by that between
+    seeds of the same architecture; 1 is no difference. Pairs with the same seed are
+    left out."""
     p: float
+    """p-value of the permutation test."""
     n: int
+    """Number of seeds."""
 
 
 def energy_distance(x: Float[np.ndarray, "N d"], y: Float[np.ndarray, "M d"]) -> float:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'|; 0 only if both are distributed alike.
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'|; 0 only if both distributions are equal.
+
+    Args:
+      x: samples of the first distribution.
+      y: samples of the second one.
 
     Reference: Szekely and Rizzo, Energy statistics, 2013.
     """
-    both = _distances(np.concatenate([x, y]))
-    first = np.arange(len(both)) < len(x)
-    return _energy(both, first)
+    distances = _distances(np.concatenate([x, y]))
+    in_x = np.arange(len(distances)) < len(x)
+    return _energy(distances, in_x)
 
 
 def paired_permutation_energy(
-    x: Float[np.ndarray, "N d"],
-    y: Float[np.ndarray, "N d"],
+    x: Annotated[np.ndarray, "N d"],
+    y: Annotated[np.ndarray, "N d"],
     permutations: int = 10_000,
     seed: int = 0,
 ) -> EnergyTest:
-    """Energy distance with a permutation test that swaps labels within seeds.
+    """Energy distance, with a permutation test that swaps the two arms within seeds.
 
-    Arms of one seed share E, data and keys, so only a swap within a seed leaves the
-    null distribution as it is. Up to 14 seeds all 2^N patterns are gone through.
-    Features that are not finite show nothing: all NaN.
+    Arms of one seed share E, data and keys, so under the null hypothesis only swaps
+    within a seed leave the joint distribution unchanged. With up to 14 seeds the test
+    enumerates all 2^N patterns of swaps.
+
+    Args:
+      x: features of each seed in the first arm.
+      y: features of the same seeds in the second arm.
+      permutations: patterns drawn if N is above 14.
+      seed: of these patterns.
+
+    Returns:
+      The test; distance, ratio and p are NaN if a feature is not finite. For a single
+      seed p is 1 and the ratio NaN.
 
     Raises:
-      ValueError: no rows of numbers, or other shapes for one than for the other.
+      ValueError: x is not a matrix with at least one row, or the shapes differ.
     """
     if x.ndim != 2 or not len(x):
         raise ValueError(f"x: got shape {x.shape}; allowed: features of each seed")
     if x.shape != y.shape:
-        raise ValueError(f"y: got shape {y.shape}; allowed: that of x, {x.shape}")
+        raise ValueError(f"y: got shape {y.shape}; allowed: the shape of x, {x.shape}")
     n = len(x)
-    both = _distances(np.concatenate([x, y]))
-    if not np.isfinite(both).all():
+    distances = _distances(np.concatenate([x, y]))
+    if not np.isfinite(distances).all():
         return EnergyTest(float("nan"), float("nan"), float("nan"), n)
-    first = np.arange(2 * n) < n
-    observed = _energy(both, first)
+    observed = _energy(distances, np.arange(2 * n) < n)
     if n <= 14:
         flips = (np.arange(2**n)[:, None] >> np.arange(n)) & 1 == 1
     else:
         rng = np.random.default_rng(seed)
         flips = rng.integers(0, 2, (permutations, n)) == 1
         flips[0] = False
-    null = [_energy(both, np.concatenate([~flip, flip])) for flip in flips]
-    # patterns that only rounding tells apart are ties
-    tie = 1e-9 * both.mean()
+    null = [_energy(distances, np.concatenate([~flip, flip])) for flip in flips]
+    # patterns that differ by rounding alone are ties
+    tie = 1e-9 * distances.mean()
     p = float(np.mean(np.asarray(null) >= observed - tie))
-    other = ~np.eye(n, dtype=bool)
+    other_seed = ~np.eye(n, dtype=bool)
     if n == 1:
         return EnergyTest(observed, float("nan"), 1.0, 1)
-    within = (both[:n, :n][other].mean() + both[n:, n:][other].mean()) / 2
-    ratio = both[:n, n:][other].mean() / within if within > 0 else float("nan")
+    x_to_x, y_to_y, x_to_y = (
+        distances[:n, :n][other_seed].mean(),
+        distances[n:, n:][other_seed].mean(),
+        distances[:n, n:][other_seed].mean(),
+    )
+    within = (x_to_x + y_to_y) / 2
+    ratio = x_to_y / within if within > 0 else float("nan")
     return EnergyTest(observed, float(ratio), p, n)
 
 
-def _distances(x: np.ndarray) -> np.ndarray:
-    x = np.asarray(x, np.float64)
-    return scipy.spatial.distance.cdist(x, x)
+def _distances(x: Shaped[np.ndarray, "M d"]) -> Float[np.ndarray, "M M"]:
+    numbers = np.asarray(x, np.float64)
+    return scipy.spatial.distance.cdist(numbers, numbers)
 
 
-def _energy(distances: np.ndarray, first: np.ndarray) -> float:
-    a, b = first, ~first
+def _energy(
+    distances: Float[np.ndarray, "M M"], in_first: Bool[np.ndarray, " M"]
+) -> float:
+    a, b = in_first, ~in_first
     between = distances[np.ix_(a, b)].mean()
     within = distances[np.ix_(a, a)].mean() + distances[np.ix_(b, b)].mean()
     return float(2 * between - within)

@@ -1,8 +1,8 @@
-"""What crosses borders: time steps, trajectories, and what a world must offer.
+"""Shared types: time steps, trajectories, and the protocols of environments.
 
-Shape legend, used in every file:
+Symbols in shapes, used in every file:
     A actions       B environments of one agent   C contexts      D features of E
-    H, W board      K parts (shards) of V         L levels        N training seeds
+    H, W board      K shards of V                 L levels        N training seeds
     P planes        S states of a level           T time steps    U units of V
     R reward sources
 """
@@ -17,22 +17,23 @@ Params: TypeAlias = PyTree
 
 
 class TimeStep(NamedTuple):
-    """What `Environment.step` returns, in gymnax's order."""
+    """Result of `Environment.step`, with the fields in gymnax's order."""
 
     observation: UInt8[Array, "H W P"]
     state: State
     reward: Float[Array, ""]
     terminated: Bool[Array, ""]
-    """The world ended the episode: no value lies beyond."""
+    """The environment ended the episode: the value of the next state is 0."""
     truncated: Bool[Array, ""]
-    """The time limit ended it: value lies beyond, so it is bootstrapped."""
+    """The time limit ended the episode: returns bootstrap from the next state."""
     info: dict[str, Array]
-    """`rewards [R]`: the reward by source, in the order of `reward_sources`;
-    `proxy_rewards [X]`: what goals that go with it in training would pay."""
+    """`rewards [R]`: reward by source, in the order of `reward_sources`;
+    `proxy_rewards [X]`: reward that the proxy goals would give, in the order of
+    `proxy_names`."""
 
 
 class Trajectory(NamedTuple):
-    """T steps of B environments; `next_*` are taken before any reset."""
+    """T steps of B environments; `next_*` are from before any reset."""
 
     observation: UInt8[Array, "T B H W P"]
     context: Float[Array, "T B C"]
@@ -44,20 +45,21 @@ class Trajectory(NamedTuple):
     next_context: Float[Array, "T B C"]
     rewards: Float[Array, "T B R"]
     logits: Float[Array, "T B A"]
-    """Log-probabilities by which the action was chosen; with a search, its policy."""
+    """Log-probabilities from which the action was sampled; of the search policy, if
+    there is a search."""
 
 
 @runtime_checkable
 class Trainable(Protocol):
-    """What training asks of a world: a frozen dataclass whose methods are pure.
+    """An environment that agents can be trained in.
 
-    Fields are static. What may change between the phases of a schedule (rewards, which
-    contexts are shown, where the goal may lie) is in `params`, a pytree of arrays, so
-    that a change of phase compiles nothing anew.
+    It is a frozen dataclass with pure methods. Its fields are static. Everything that a
+    phase of a schedule may change (rewards, which contexts are shown, where the goal
+    may lie) is in `params`, a pytree of arrays, so that a new phase compiles nothing.
     """
 
     SCHEDULED: ClassVar[tuple[str, ...]]
-    """Fields that `params` carries and a phase of a schedule may change."""
+    """Fields that are part of `params` and that a phase may change."""
 
     @property
     def num_actions(self) -> int: ...
@@ -67,7 +69,7 @@ class Trainable(Protocol):
 
     @property
     def max_steps(self) -> int:
-        """Length at which an episode is truncated."""
+        """Time limit: an episode is truncated after so many steps."""
         ...
 
     @property
@@ -77,7 +79,7 @@ class Trainable(Protocol):
     def reward_sources(self) -> tuple[str, ...]: ...
 
     def params(self) -> Params:
-        """The world's own parameters as arrays."""
+        """The scheduled fields as arrays."""
         ...
 
     def reset(self, key: Key[Array, ""], params: Params) -> tuple[Array, State]: ...
@@ -89,34 +91,38 @@ class Trainable(Protocol):
         action: Int[Array, ""],
         params: Params,
     ) -> TimeStep:
-        """One step; nothing changes after the end.
+        """Take one step. After the end of the episode nothing changes.
 
-        Without a key chance is left out and rewards are the expected ones.
+        Args:
+          key: without a key there is no randomness, and the reward is its expectation.
+          state: the current state.
+          action: in [0, A).
+          params: as `params` returns them, or changed by a phase.
         """
         ...
 
     def observe(self, state: State) -> Array: ...
 
     def context(self, state: State) -> Float[Array, " C"]:
-        """The true context, 1 where present. Only the planted control reads it."""
+        """The true context, 1 where present. Only the head `oracle_gated` reads it."""
         ...
 
 
 @runtime_checkable
 class Environment(Trainable, Protocol):
-    """A world whose states can be listed and drawn: what a comparison asks for."""
+    """An environment whose states can be enumerated and drawn; evaluation needs it."""
 
     @property
     def observation_shape(self) -> tuple[int, int, int]: ...
 
     @property
     def unlisted(self) -> str:
-        """Why the states of a level can't be listed, if they can't."""
+        """Why the states of a level cannot be enumerated; empty if they can."""
         ...
 
     @property
     def num_states(self) -> int:
-        """S: how many states `states` lists for a level."""
+        """S, the number of states of a level."""
         ...
 
     @property
@@ -124,7 +130,10 @@ class Environment(Trainable, Protocol):
 
     @property
     def proxy_names(self) -> tuple[str, ...]:
-        """Goals that go with the true one in training; reported, never paid."""
+        """Proxy goals, which coincide with the true goal in training.
+
+        Their rewards are reported, but the agent does not receive them.
+        """
         ...
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level: ...
@@ -134,28 +143,28 @@ class Environment(Trainable, Protocol):
     ) -> tuple[UInt8[Array, "H W P"], State]: ...
 
     def states(self, level: Level) -> State:
-        """Every state of a level, in the order of `index`. Leaves are [S, ...]."""
+        """All states of a level in the order of `index`, leaves [S, ...]."""
         ...
 
     def state_at(self, level: Level, number: Int[Array, ""]) -> State:
-        """The state that stands at `number` in `states`."""
+        """The state with index `number`, in [0, S)."""
         ...
 
     def index(self, level: Level, state: State) -> Int[Array, ""]:
-        """Where a state stands in `states` of its level, in [0, S)."""
+        """The index of a state of the level, in [0, S)."""
         ...
 
     @property
     def num_coins(self) -> int:
-        """Independent coins that chance tosses after a step; see `coin`."""
+        """Number of independent coins tossed after a step; see `coin`."""
         ...
 
     def coin(self, number: int, state: State) -> tuple[State, float]:
-        """What a state becomes if a coin falls, and the chance that it does."""
+        """The state after coin `number` falls, and the probability that it falls."""
         ...
 
     def slip(self, state: State) -> Float[Array, ""]:
-        """Chance that an action is replaced by one drawn with equal chances."""
+        """Probability that an action is replaced by a uniformly random one."""
         ...
 
     def position(self, state: State) -> Int[Array, "2"]:
@@ -165,13 +174,16 @@ class Environment(Trainable, Protocol):
     def walls(self, level: Level) -> Bool[Array, "H W"]: ...
 
     def goal_field(self, key: Key[Array, ""], state: State) -> Int[Array, "H W"]:
-        """Steps to a random free cell: the plan of a goal-agnostic walker."""
+        """Distance of each cell to a random free cell, in steps.
+
+        The goal of a random walker that ignores the goals of the environment.
+        """
         ...
 
     def walk_logits(self, field: Int[Array, "H W"], state: State) -> Float[Array, " A"]:
-        """Logits of the walker that goes down `field`, ties at random."""
+        """Logits of the walker that descends `field`; ties are equally likely."""
         ...
 
     def glyphs(self, level: Level) -> dict[str, tuple[int, int]]:
-        """What lies where in one level, by name, for pictures. Not for programs."""
+        """Cell of each named object in a level. For pictures only."""
         ...

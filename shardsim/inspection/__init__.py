@@ -1,5 +1,6 @@
-"""Tools that look into learned value heads: one tool a file.
+"""Tools that look inside learned value heads, one tool a file.
 
-Arrays or callables in, a frozen record with a one-line `summary()` out; no trainer,
-no world. `checks` refuses bad input by name.
+A tool takes arrays or callables and returns a frozen record with a one-line
+`summary()`. It knows no trainer and no environment. `validation` refuses bad input by
+the name of the argument.
 """

@@ -1,4 +1,4 @@
-"""Small operations on arrays that several tools share."""
+"""Small operations on arrays that several inspection tools share."""
 
 import jax
 import jax.numpy as jnp
@@ -10,34 +10,34 @@ from shardsim.inspection import validation
 
 
 def or_one(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """x, and 1 where it is 0: what to divide by."""
+    """Replace every 0 in x by 1, to make a safe divisor."""
     return jnp.where(x == 0, 1.0, x)
 
 
 def unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
-    """x / |x| along the last axis; zeros stay zeros."""
+    """x / |x| along the last axis; a vector of zeros stays 0."""
     return x / or_one(jnp.linalg.norm(x, axis=-1, keepdims=True))
 
 
-def entropy(share: Float[Array, "... K"]) -> Float[Array, "..."]:
+def entropy(probs: Float[Array, "... K"]) -> Float[Array, "..."]:
     """-sum_k p_k log p_k in nats, with 0 log 0 = 0."""
-    return -(share * jnp.log(jnp.where(share > 0, share, 1))).sum(axis=-1)
+    return -(probs * jnp.log(jnp.where(probs > 0, probs, 1))).sum(axis=-1)
 
 
 def best_pairs(
     score: Float[np.ndarray, "I J"],
 ) -> tuple[Int[np.ndarray, " P"], Int[np.ndarray, " P"]]:
-    """Pairs of a row and a column, each used once, whose total score is the largest.
+    """Pair rows with columns, each used at most once, for the largest total score.
 
       max over one-to-one p of sum_i score[i, p(i)]
 
-    Runs on the host. Ties go to the order of the rows.
+    Runs on the host. Ties are resolved in the order of the rows.
 
     Args:
-      score: finite numbers; every row, or every column if those are fewer, is paired.
+      score: finite numbers. All rows are paired, or all columns if there are fewer.
 
     Returns:
-      Rows, rising, and the column of each; P = min(I, J).
+      The rows in ascending order, and the column of each; P = min(I, J).
 
     Reference: Kuhn, The Hungarian method for the assignment problem, 1955.
     """
@@ -46,12 +46,13 @@ def best_pairs(
 
 
 def derangement(key: Key[Array, ""], n: int) -> Int[Array, " n"]:
-    """A random permutation of n without a fixed point, for any n >= 2.
+    """Draw a permutation of n >= 2 items without a fixed point.
 
-    It is one cycle through all, drawn with equal chances: never a sample by itself.
+    The permutation is a single cycle through all items, each cycle equally likely, so
+    no item is mapped to itself.
 
     Raises:
-      ValueError: n < 2, where there is none.
+      ValueError: n < 2, for which no derangement exists.
     """
     validation.at_least("n", n, 2)
     order = jax.random.permutation(key, n)

@@ -1,6 +1,6 @@
-"""Small optimisers that run inside a compiled program, over seeds, without LAPACK.
+"""Small optimisers that run inside a compiled program, under `vmap`, without LAPACK.
 
-Symbols: d parameters, B batch axes of any number.
+Symbols: T steps, B any number of batch axes.
 """
 
 from collections.abc import Callable
@@ -12,15 +12,15 @@ import optax
 from jaxtyping import Array, Float, Int, PyTree
 
 GOLDEN = 0.6180339887498949
-"""(sqrt 5 - 1) / 2: what is left of a bracket after a step of golden section."""
+"""(sqrt 5 - 1) / 2: the fraction of a bracket that a golden-section step leaves."""
 
 
 class Minimum(NamedTuple):
-    """Where a descent ended, and how it went there."""
+    """The last point of a descent, and the losses on the way."""
 
     parameters: PyTree
     losses: Float[Array, " T"]
-    """Of the objective before each step."""
+    """The objective before each step."""
 
 
 def adam(
@@ -32,26 +32,30 @@ def adam(
     *,
     b2: float = 0.999,
     eps: float = 1e-8,
-    tangent: Callable[[Any, Any], Any] = lambda at, slope: slope,
-    retract: Callable[[Any], Any] = lambda at: at,
+    tangent: Callable[[Any, Any], Any] = lambda parameters, gradient: gradient,
+    retract: Callable[[Any], Any] = lambda parameters: parameters,
 ) -> Minimum:
-    """`steps` steps of Adam whose rate falls to 0, by optax.
+    """Minimise by `steps` steps of Adam (optax) with a learning rate that falls to 0.
 
-      x <- retract(x - rate_t m / (sqrt(v) + eps)), m and v of tangent(x, gradient)
+      x <- retract(x - rate_t m / (sqrt(v) + eps))
 
-    Runs inside a compiled program and under `jax.vmap`.
+    m and v are Adam's moments of tangent(x, gradient). Runs inside a compiled program
+    and under `jax.vmap`.
 
     Args:
-      objective: of the parameters and of the number of the step, from 0, by which a
-        batch can be drawn.
-      start: floating-point arrays.
+      objective: (parameters, step number from 0) -> loss. The number lets the objective
+        draw a batch.
+      start: the first parameters, floating-point arrays.
       steps: T, at least 1.
-      rate: the learning rate at the first step, above 0.
-      decay: along a line or along half a cosine.
-      b2: decay of the mean of squares, in [0, 1).
-      eps: what is added to the root of that mean.
+      rate: the learning rate of the first step, above 0.
+      decay: "linear" or "cosine" (half a period).
+      b2: decay of the mean of squared gradients, in [0, 1).
+      eps: added to the square root of that mean.
       tangent: (parameters, gradient) -> the part of the gradient along a manifold.
-      retract: brings parameters back to the manifold after a step.
+      retract: maps parameters back onto the manifold after a step.
+
+    Returns:
+      The last parameters and all losses.
 
     Reference: Kingma and Ba, Adam, 2015 (arXiv 1412.6980).
     """
@@ -63,60 +67,70 @@ def adam(
         optax.scale_by_adam(b2=b2, eps=eps),
         optax.scale_by_learning_rate(schedules[decay]()),
     )
-    value_and_slope = jax.value_and_grad(objective)
+    value_and_grad = jax.value_and_grad(objective)
 
     def step(state: tuple[Any, Any], number: Array) -> tuple[tuple[Any, Any], Array]:
-        at, memory = state
-        loss, slope = value_and_slope(at, number)
-        slope = tangent(at, slope)
+        parameters, moments = state
+        loss, gradient = value_and_grad(parameters, number)
+        gradient = tangent(parameters, gradient)
         # optax mixes Python and array numbers, which strict promotion refuses
         with jax.numpy_dtype_promotion("standard"):
-            move, memory = rule.update(slope, memory)
-            at = optax.apply_updates(at, move)
-        return (retract(at), memory), loss
+            change, moments = rule.update(gradient, moments)
+            parameters = optax.apply_updates(parameters, change)
+        return (retract(parameters), moments), loss
 
     with jax.numpy_dtype_promotion("standard"):
         first = (start, rule.init(start))
-    (end, _), losses = jax.lax.scan(step, first, jnp.arange(steps))
-    return Minimum(end, losses)
+    (last, _), losses = jax.lax.scan(step, first, jnp.arange(steps))
+    return Minimum(last, losses)
 
 
 def golden(
-    objective: Callable[[Array], Array],
+    objective: Callable[[Float[Array, "*B"]], Float[Array, "*B"]],
     low: Float[Array, "*B"],
     high: Float[Array, "*B"],
     steps: int = 30,
 ) -> Float[Array, "*B"]:
-    """The lowest point of a function with one valley in [low, high], by golden section.
+    """Minimise a function with a single minimum in [low, high], by golden section.
 
-    The bracket shrinks by .618 a step: thirty leave 5e-7 of it. With several valleys it
-    ends in one of them.
+    Each step shrinks the bracket by a factor of .618; thirty steps leave 5e-7 of it. A
+    function with several minima gives one of them.
+
+    Args:
+      objective: maps points [*B] to values [*B], each from its own point alone.
+      low: lower ends of the brackets.
+      high: upper ends of the brackets.
+      steps: how often each bracket shrinks.
+
+    Returns:
+      The middle of the last bracket, for each batch entry.
     """
 
-    def step(turn: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+    def step(number: Int[Array, ""], state: tuple[Array, ...]) -> tuple[Array, ...]:
         low, high, left, right, f_left, f_right = state
-        down = f_left < f_right
-        # the first two turns only measure both inner points, so that the program
-        # holds the objective once
-        moving = turn >= 2
-        low = jnp.where(moving & ~down, left, low)
-        high = jnp.where(moving & down, right, high)
+        left_is_lower = f_left < f_right
+        # the first two steps only evaluate the two inner points, so that the compiled
+        # program holds the objective once
+        shrinks = number >= 2
+        low = jnp.where(shrinks & ~left_is_lower, left, low)
+        high = jnp.where(shrinks & left_is_lower, right, high)
         width = GOLDEN * (high - low)
-        go_left = jnp.where(moving, down, turn == 0)
-        probe = jnp.where(go_left, high - width, low + width)
+        probes_left = jnp.where(shrinks, left_is_lower, number == 0)
+        probe = jnp.where(probes_left, high - width, low + width)
         value = objective(probe)
-        shifted = (jnp.where(moving, left, right), jnp.where(moving, f_left, f_right))
-        kept = (jnp.where(moving, right, left), jnp.where(moving, f_right, f_left))
+        # an inner point that stays in the bracket becomes the other inner point
+        old_left = jnp.where(shrinks, left, right), jnp.where(shrinks, f_left, f_right)
+        old_right = jnp.where(shrinks, right, left), jnp.where(shrinks, f_right, f_left)
         return (
             low,
             high,
-            jnp.where(go_left, probe, kept[0]),
-            jnp.where(go_left, shifted[0], probe),
-            jnp.where(go_left, value, kept[1]),
-            jnp.where(go_left, shifted[1], value),
+            jnp.where(probes_left, probe, old_right[0]),
+            jnp.where(probes_left, old_left[0], probe),
+            jnp.where(probes_left, value, old_right[1]),
+            jnp.where(probes_left, old_left[1], value),
         )
 
-    unknown = jnp.full_like(low, jnp.inf)
-    start = (low, high, low, high, unknown, unknown)
+    not_evaluated = jnp.full_like(low, jnp.inf)
+    start = (low, high, low, high, not_evaluated, not_evaluated)
     low, high, *_ = jax.lax.fori_loop(0, steps + 2, step, start)
     return (low + high) / 2

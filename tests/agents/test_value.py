@@ -20,11 +20,15 @@ from shardsim_envs import ContextFruits
 FEATURES, CONTEXTS, WIDTH = 6, 2, 5
 SHARDED = [
     value.Sharded(
-        num_shards=3, gate=gate, top_k=top, aggregation=aggregation, credit=credit
+        num_shards=3,
+        gate=gate,
+        top_k=top,
+        aggregation=aggregation,
+        stop_gate_gradient=stopped,
     )
     for gate, top in (("softmax", 1), ("sigmoid", 1), ("top_k", 1), ("top_k", 2))
     for aggregation in ("sum", "convex", "winner")
-    for credit in ("through_gates", "stopped_at_gates")
+    for stopped in (False, True)
 ]
 HEADS = [option() for option in typing.get_args(value.Head)] + SHARDED
 
@@ -60,12 +64,12 @@ class TestLaws:
         out = module(*inputs(key))
         assert out.value != 0.0
         np.testing.assert_allclose(
-            jnp.sum(out.gates * out.parts), out.value, rtol=1e-5, atol=1e-6
+            jnp.sum(out.gates * out.shard_values), out.value, rtol=1e-5, atol=1e-6
         )
         np.testing.assert_allclose(out.units.sum(), out.value, rtol=1e-5, atol=1e-6)
-        assert out.units.shape == module.owners.shape
-        assert out.parts.shape == out.gates.shape
-        assert set(np.asarray(module.owners)) == set(range(len(out.parts)))
+        assert out.units.shape == module.unit_shard.shape
+        assert out.shard_values.shape == out.gates.shape
+        assert set(np.asarray(module.unit_shard)) == set(range(len(out.shard_values)))
 
     def test_gates_lie_between_zero_and_one(self, head, key):
         gates = trained(head, key)(*inputs(key)).gates
@@ -74,15 +78,15 @@ class TestLaws:
     def test_switching_a_part_off_takes_its_contribution(self, head, key):
         module = trained(head, key)
         out = module(*inputs(key))
-        for part in range(len(out.parts)):
-            keep = (module.owners != part).astype(jnp.float32)
-            less = value.mask_units(out, module.owners, keep)
-            gone = out.gates[part] * out.parts[part]
+        for part in range(len(out.shard_values)):
+            keep = (module.unit_shard != part).astype(jnp.float32)
+            less = value.mask_units(out, module.unit_shard, keep)
+            gone = out.gates[part] * out.shard_values[part]
             np.testing.assert_allclose(less.value, out.value - gone, atol=1e-4)
             np.testing.assert_allclose(
                 jnp.sum(less.gates * less.shard_values), less.value, atol=1e-4
             )
-        same = value.mask_units(out, module.owners, jnp.ones(len(out.units)))
+        same = value.mask_units(out, module.unit_shard, jnp.ones(len(out.units)))
         np.testing.assert_allclose(same.value, out.value, rtol=1e-5, atol=1e-6)
 
     def test_jit_and_vmap_change_nothing(self, head, key):
@@ -97,7 +101,7 @@ class TestLaws:
 
     def test_gradient_is_the_slope(self, head, key):
         if isinstance(head, value.Sharded) and (
-            head.credit == "stopped_at_gates" or head.aggregation == "winner"
+            head.stop_gate_gradient or head.aggregation == "winner"
         ):
             pytest.skip(
                 "a gradient that is stopped or passed on is no slope, by design"
@@ -112,7 +116,7 @@ class TestLaws:
         check_grads(f, (state, z), order=1, modes=["rev"], rtol=0.03, atol=0.03)
 
 
-@pytest.mark.parametrize("kind", ["mlp", "sharded", "film", "planted"])
+@pytest.mark.parametrize("kind", ["mlp", "sharded", "film", "oracle_gated"])
 @pytest.mark.parametrize("budget", [16_000, 32_768])
 def test_width_meets_the_budget(kind, budget):
     head = {h().kind: h() for h in typing.get_args(value.Head)}[kind]
@@ -131,7 +135,7 @@ def test_mlp_parameters_by_hand():
 
 @pytest.mark.parametrize("head", [value.Linear(), value.Sharded(num_shards=64)])
 def test_a_budget_that_can_not_be_met_is_refused(head):
-    with pytest.raises(ValueError, match="budget: got 5000"):
+    with pytest.raises(ValueError, match="value_params: got 5000"):
         value.solve_width(head, 128, 2, 5_000)
 
 
@@ -156,8 +160,8 @@ LOGITS = jnp.log(jnp.array([1.0, 2.0, 5.0]))
     ("options", "want"),
     [
         ({}, [1 / 8, 2 / 8, 5 / 8]),
-        ({"gate": "top_k", "top": 2}, [0, 2 / 8, 5 / 8]),
-        ({"gate": "top_k", "top": 2, "aggregation": "convex"}, [0, 2 / 7, 5 / 7]),
+        ({"gate": "top_k", "top_k": 2}, [0, 2 / 8, 5 / 8]),
+        ({"gate": "top_k", "top_k": 2, "aggregation": "convex"}, [0, 2 / 7, 5 / 7]),
         ({"gate": "sigmoid"}, [1 / 2, 2 / 3, 5 / 6]),
         ({"gate": "sigmoid", "aggregation": "convex"}, [1 / 4, 1 / 3, 5 / 12]),
         ({"aggregation": "winner"}, [0, 0, 1]),
@@ -173,7 +177,7 @@ def test_gates_by_hand(options, want):
 def test_gates_that_are_all_open_or_all_shut_keep_their_rank(gate, shift):
     """Sigmoids round to 1 and to 0 there: the largest is still the largest."""
     logits = jnp.array([0.0, 2.0, 1.0]) + shift
-    head = functools.partial(value.Sharded, shards=3, gate=gate)
+    head = functools.partial(value.Sharded, num_shards=3, gate=gate)
     winner = sharded.gate(logits, head(aggregation="winner"))
     np.testing.assert_array_equal(winner, [0.0, 1.0, 0.0])
     convex = sharded.gate(logits, head(aggregation="convex"))
@@ -190,12 +194,14 @@ def test_where_each_shard_is_worth_the_return_gates_sum_to_one(key):
         total = float(sharded.gate(logits, head).sum())
         assert head.gates_sum_to_one == (abs(total - 1) < 1e-5), head
         if head.gates_sum_to_one:
-            dataclasses.replace(head, td="per_shard")
+            dataclasses.replace(head, td_error="per_shard")
 
 
-def test_credit_stops_at_gates_only_when_told(key):
-    def slope(credit, aggregation):
-        head = value.Sharded(num_shards=3, credit=credit, aggregation=aggregation)
+def test_the_gradient_stops_at_gates_only_when_asked(key):
+    def slope(stopped, aggregation):
+        head = value.Sharded(
+            num_shards=3, stop_gate_gradient=stopped, aggregation=aggregation
+        )
         module = trained(head, key)
         graphdef, state = nnx.split(module)
         z, context = inputs(key)
@@ -203,11 +209,11 @@ def test_credit_stops_at_gates_only_when_told(key):
         return float(jnp.abs(grad["gate"]["kernel"][...]).max())
 
     for aggregation in ("sum", "winner"):
-        assert slope("through_gates", aggregation) > 0
-        assert slope("stopped_at_gates", aggregation) == 0
+        assert slope(False, aggregation) > 0
+        assert slope(True, aggregation) == 0
 
 
-def test_only_the_planted_head_sees_the_context(key):
+def test_only_the_oracle_gated_head_sees_the_context(key):
     z = jax.random.normal(key, (FEATURES,))
     a, b = jnp.array([1.0, 0.0]), jnp.array([0.0, 1.0])
     for head in HEADS:
@@ -219,9 +225,9 @@ def test_only_the_planted_head_sees_the_context(key):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: value.Sharded(num_shards=0), "shards: got 0"),
-        (lambda: value.Sharded(num_shards=2, top_k=3), "top: got 3"),
-        (lambda: value.Sharded(top_k=2), "top: got 2; allowed with gate 'softmax'"),
+        (lambda: value.Sharded(num_shards=0), "num_shards: got 0"),
+        (lambda: value.Sharded(num_shards=2, top_k=3), "top_k: got 3"),
+        (lambda: value.Sharded(top_k=2), "top_k: got 2; allowed with gate 'softmax'"),
         (lambda: value.Sharded(load_balance=-1.0), "load_balance: got -1.0"),
         (
             lambda: value.Sharded(gate="sigmoid", td_error="per_shard"),
@@ -235,7 +241,7 @@ def test_only_the_planted_head_sees_the_context(key):
         *(
             (functools.partial(value.Sharded, **{**shut, **cost}), f"^{field}: got")
             for shut in (
-                {"gate": "top_k", "top": 1},
+                {"gate": "top_k", "top_k": 1},
                 {"aggregation": "winner"},
                 {"stop_gate_gradient": True},
             )
@@ -245,32 +251,32 @@ def test_only_the_planted_head_sees_the_context(key):
             )
         ),
         (
-            functools.partial(value.Sharded, shards=1, load_balance=1.0),
+            functools.partial(value.Sharded, num_shards=1, load_balance=1.0),
             "^load_balance: got",
         ),
         (
-            functools.partial(value.Sharded, shards=1, routing=value.Routing()),
-            "^shards: got 1; allowed with routing",
+            functools.partial(value.Sharded, num_shards=1, routing=value.Routing()),
+            "^num_shards: got 1; allowed with routing",
         ),
         (
             functools.partial(
                 value.Sharded,
                 gate="top_k",
-                top=2,
+                top_k=2,
                 aggregation="convex",
-                td="per_shard",
+                td_error="per_shard",
                 routing=value.Routing(),
             ),
             "^routing: got values; allowed: null, for with gate 'top_k'",
         ),
         (
             functools.partial(value.Sharded, routing=value.Routing()),
-            "^td: got 'joint'; allowed with routing: 'per_shard'",
+            "^td_error: got 'joint'; allowed with routing: 'per_shard'",
         ),
         (
             functools.partial(
                 value.Sharded,
-                td="per_shard",
+                td_error="per_shard",
                 load_balance=0.5,
                 routing=value.Routing(),
             ),
@@ -286,7 +292,7 @@ def test_impossible_heads_are_refused(make, message):
 @pytest.mark.parametrize("head", SHARDED, ids=name_of)
 def test_a_cost_of_shares_moves_gates_where_it_is_allowed(head):
     """And nowhere else: what `shares_move` tells is what the gradient is."""
-    logits = jax.random.normal(jax.random.key(0), (32, head.shards))
+    logits = jax.random.normal(jax.random.key(0), (32, head.num_shards))
 
     def balance(logits):
         return losses.balance_cost(jax.vmap(lambda x: sharded.gate(x, head))(logits))

@@ -60,7 +60,7 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
             },
             "sweep.temperature: got values; allowed where V acts",
         ),
-        ({"sweep": {"td_lambda": []}}, "sweep.td_lambda: got no value"),
+        ({"sweep": {"td_lambda": []}}, r"sweep\.td_lambda: got \[\]; allowed: one or"),
         (
             {"sweep": {"td_lambda": [0.5, 0.9, 0.5]}},
             r"sweep\.td_lambda: got \(0\.5, 0\.9, 0\.5\); allowed: different values",

@@ -1,4 +1,4 @@
-"""A signal is heeded wherever it comes, and without a traceback."""
+"""A signal stops the program wherever it arrives, without a traceback."""
 
 import gc
 import os
@@ -14,7 +14,7 @@ from shardsim.core import interrupts
 PRESSED = """
 import os, signal, sys
 
-# a shell's jobs in the background don't hear Ctrl-C
+# background jobs of a shell ignore Ctrl-C
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Pressed:
@@ -30,7 +30,7 @@ sys.exit(cli.main(["list"]))
 
 
 @pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
-def test_while_jax_is_imported_a_signal_stops_with_one_line(number):
+def test_a_signal_during_the_import_of_jax_prints_one_line(number):
     words = [sys.executable, "-c", PRESSED.format(number=number)]
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 130
@@ -39,8 +39,8 @@ def test_while_jax_is_imported_a_signal_stops_with_one_line(number):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_comes_while_garbage_is_collected_is_not_lost(number, capsys):
-    """A callback's errors are printed and forgotten; JAX has one."""
+def test_a_signal_during_garbage_collection_is_not_lost(number, capsys):
+    """Python prints and ignores errors in callbacks, and JAX has such a callback."""
 
     def swallow(phase, told):
         gc.callbacks.remove(swallow)
@@ -71,8 +71,8 @@ def test_what_comes_while_garbage_is_collected_is_not_lost(number, capsys):
         (RuntimeError("Event loop is closed"), []),
     ],
 )
-def test_other_errors_that_can_t_be_raised_are_told_as_ever(monkeypatch, error, heard):
-    """But what Orbax does after it gave up a checkpoint, of which one line tells."""
+def test_other_unraisable_errors_reach_the_old_hook(monkeypatch, error, heard):
+    """Except those of Orbax after it gave up a checkpoint, which one line reports."""
     told = []
     monkeypatch.setattr(sys, "unraisablehook", told.append)
 

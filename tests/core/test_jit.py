@@ -1,4 +1,4 @@
-"""A program is `jax.jit` of a function, at a level that suits the machine."""
+"""A program is `jax.jit` of a function, with options that suit the machine."""
 
 import gc
 
@@ -16,7 +16,7 @@ def double(x):
     return 2.0 * x
 
 
-def test_a_program_is_the_function_compiled():
+def test_a_program_computes_the_function():
     assert double(jnp.arange(3.0)).tolist() == [0.0, 2.0, 4.0]
     assert double.__name__ == "double"
     assert double.__doc__ == "Twice."
@@ -26,7 +26,7 @@ def test_a_program_is_the_function_compiled():
     assert "tensor<f32>" in text
 
 
-def test_memory_is_given_away_where_it_is_said():
+def test_donated_arguments_are_deleted():
     given = jnp.arange(4.0)
     again = jit.jit(lambda x: x + 1.0, donate_argnums=0)(given)
     assert given.is_deleted()
@@ -34,8 +34,8 @@ def test_memory_is_given_away_where_it_is_said():
 
 
 @pytest.mark.parametrize("collecting", [True, False])
-def test_garbage_is_left_while_a_program_is_made(collecting):
-    """And what was asked for before is so again, whatever happens."""
+def test_garbage_collection_is_off_during_compilation(collecting):
+    """Afterwards the collector is as it was before, even after an error."""
     seen = []
 
     def traced(x):
@@ -68,8 +68,10 @@ def test_garbage_is_left_while_a_program_is_made(collecting):
         ("tpu", "", None),
     ],
 )
-def test_the_level_is_that_of_the_machine(monkeypatch, backend, flags, level):
-    """The second on CPUs, where XLA_FLAGS asks for none; elsewhere the compiler's."""
+def test_optimization_level_depends_on_backend_and_flags(
+    monkeypatch, backend, flags, level
+):
+    """Level 2 on CPUs unless XLA_FLAGS sets one; the compiler's default elsewhere."""
     monkeypatch.setenv("XLA_FLAGS", flags)
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     seen = []
@@ -77,7 +79,7 @@ def test_the_level_is_that_of_the_machine(monkeypatch, backend, flags, level):
     monkeypatch.setattr(
         jax, "jit", lambda f, **how: seen.append(how) or plain(f, **how)
     )
-    found = jit.jit(jnp.sin)(np.float32(0.0))
-    assert found == 0.0
+    result = jit.jit(jnp.sin)(np.float32(0.0))
+    assert result == 0.0
     (how,) = seen
-    assert how == {"compiler_options": level and {jit.LEVEL: level}}
+    assert how == {"compiler_options": level and {jit.OPTIMIZATION_LEVEL: level}}

@@ -29,7 +29,7 @@ def by_hand(r, v, terminated, truncated, discount, lambda_):
 
 def test_three_steps_worked_by_hand():
     # G_2 = 1; G_1 = .5 (.5 * 4 + .5 * 1) = 1.25; G_0 = .5 (.5 * 2 + .5 * 1.25) = .8125
-    got = lambda_returns(
+    actual = lambda_returns(
         jnp.array([0.0, 0.0, 1.0]),
         jnp.array([2.0, 4.0, 8.0]),
         jnp.array([False, False, True]),
@@ -37,7 +37,7 @@ def test_three_steps_worked_by_hand():
         0.5,
         0.5,
     )
-    np.testing.assert_allclose(got, [0.8125, 1.25, 1.0])
+    np.testing.assert_allclose(actual, [0.8125, 1.25, 1.0])
 
 
 def test_a_time_limit_bootstraps_and_an_end_does_not():
@@ -47,7 +47,7 @@ def test_a_time_limit_bootstraps_and_an_end_does_not():
     np.testing.assert_allclose(lambda_returns(r, v, no, yes, 0.9, 0.9)[0], 10.0)
 
 
-def test_a_time_limit_lets_nothing_of_the_next_episode_in():
+def test_nothing_of_the_next_episode_passes_a_time_limit():
     # a reward of 100 in the next episode must not reach the step before the limit
     arguments = (jnp.array([2.0, 3.0]), jnp.zeros(2, bool), jnp.array([True, False]))
     small = lambda_returns(jnp.array([0.0, 0.0]), *arguments, 0.9, 1.0)
@@ -64,9 +64,9 @@ def test_lambda_zero_is_one_step():
 def test_lambda_one_is_the_discounted_return():
     r = jnp.array([1.0, 2.0, 4.0])
     ends = jnp.array([False, False, True])
-    got = lambda_returns(r, jnp.full(3, 7.0), ends, jnp.zeros(3, bool), 0.5, 1.0)
-    np.testing.assert_allclose(got[0], returns.discounted_return(r, 0.5))
-    np.testing.assert_allclose(got[0], 1 + 1 + 1)
+    actual = lambda_returns(r, jnp.full(3, 7.0), ends, jnp.zeros(3, bool), 0.5, 1.0)
+    np.testing.assert_allclose(actual[0], returns.discounted_return(r, 0.5))
+    np.testing.assert_allclose(actual[0], 1 + 1 + 1)
 
 
 @settings(max_examples=30, deadline=None)
@@ -75,7 +75,7 @@ def test_equals_a_plain_loop(seed, discount, lambda_):
     rng = np.random.default_rng(seed)
     r, v = rng.normal(size=(2, 9)).astype(np.float32)
     kind = rng.integers(0, 4, 9)
-    got = lambda_returns(
+    actual = lambda_returns(
         jnp.asarray(r),
         jnp.asarray(v),
         jnp.asarray(kind == 1),
@@ -83,8 +83,8 @@ def test_equals_a_plain_loop(seed, discount, lambda_):
         discount,
         lambda_,
     )
-    want = by_hand(r, v, kind == 1, kind == 2, discount, lambda_)
-    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    expected = by_hand(r, v, kind == 1, kind == 2, discount, lambda_)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_perfect_value_is_a_fixed_point():
@@ -96,12 +96,14 @@ def test_a_perfect_value_is_a_fixed_point():
     ends = jnp.zeros(steps, bool).at[-1].set(True)
     after = jnp.concatenate([value[1:], jnp.zeros(1)])
     for lambda_ in (0.0, 0.5, 1.0):
-        got = lambda_returns(r, after, ends, jnp.zeros(steps, bool), discount, lambda_)
-        np.testing.assert_allclose(got, value, rtol=1e-5)
+        actual = lambda_returns(
+            r, after, ends, jnp.zeros(steps, bool), discount, lambda_
+        )
+        np.testing.assert_allclose(actual, value, rtol=1e-5)
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.3])
-def test_a_wrong_value_is_no_fixed_point_unless_lambda_is_one(wrong):
+def test_a_wrong_value_is_a_fixed_point_only_if_lambda_is_one(wrong):
     r, ends = jnp.array([0.0, 1.0]), jnp.array([False, True])
     arguments = (jnp.full(2, wrong), ends, jnp.zeros(2, bool), 0.9)
     assert lambda_returns(r, *arguments, 0.5)[0] != pytest.approx(0.9)
@@ -110,12 +112,12 @@ def test_a_wrong_value_is_no_fixed_point_unless_lambda_is_one(wrong):
 
 @pytest.mark.parametrize("array", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
 def test_one_step_by_hand(array):
-    # 1 + .5 * 4 = 3; the second step ends the episode: its reward alone counts
+    # 1 + .5 * 4 = 3; the second step ends the episode: only its reward counts
     reward, terminated = array([1.0, 2.0]), array([False, True])
-    got = returns.one_step_return(reward, terminated, array([4.0, np.nan]), 0.5)
-    assert type(got) is type(reward)
-    np.testing.assert_array_equal(got, [3.0, 2.0])
-    # negative control: where it does not end, what lies beyond counts
+    actual = returns.one_step_return(reward, terminated, array([4.0, np.nan]), 0.5)
+    assert type(actual) is type(reward)
+    np.testing.assert_array_equal(actual, [3.0, 2.0])
+    # negative control: where the episode continues, the next value counts
     on = returns.one_step_return(reward, ~terminated, array([4.0, 8.0]), 0.5)
     np.testing.assert_array_equal(on, [1.0, 6.0])
 
@@ -124,6 +126,6 @@ def test_lambda_zero_is_the_one_step_return():
     drawn = np.random.default_rng(0)
     r, v = (jnp.asarray(drawn.normal(size=6), jnp.float32) for _ in range(2))
     ended = jnp.asarray(drawn.uniform(size=6) < 0.5)
-    got = lambda_returns(r, v, ended, jnp.zeros(6, bool), 0.9, 0.0)
-    want = returns.one_step_return(r, ended, v, 0.9)
-    np.testing.assert_allclose(got, want, rtol=1e-6)
+    actual = lambda_returns(r, v, ended, jnp.zeros(6, bool), 0.9, 0.0)
+    expected = returns.one_step_return(r, ended, v, 0.9)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)

@@ -1,4 +1,4 @@
-"""Intervals cover, tests keep their level, distances are distances."""
+"""Intervals cover, tests keep their level, and distances satisfy their axioms."""
 
 import numpy as np
 import pytest
@@ -12,10 +12,10 @@ FEW = 2_000
 
 
 def test_interval_by_hand():
-    got = statistics.mean_interval(np.array([1.0, 2.0, 3.0, 6.0]))
-    assert got.estimate == 3.0
-    assert got.n == 4
-    assert got.low < 3.0 < got.high
+    actual = statistics.mean_interval(np.array([1.0, 2.0, 3.0, 6.0]))
+    assert actual.estimate == 3.0
+    assert actual.n == 4
+    assert actual.low < 3.0 < actual.high
 
 
 def test_equal_numbers_and_one_number():
@@ -29,14 +29,14 @@ def test_equal_numbers_and_one_number():
 
 def test_the_interval_is_about_as_wide_as_student_s():
     x = np.random.default_rng(0).normal(size=8)
-    got = statistics.mean_interval(x)
+    actual = statistics.mean_interval(x)
     half = scipy.stats.t.ppf(0.975, 7) * x.std(ddof=1) / np.sqrt(8)
-    assert got.high - got.low == pytest.approx(2 * half, rel=0.12)
+    assert actual.high - actual.low == pytest.approx(2 * half, rel=0.12)
 
 
 @pytest.mark.parametrize(("draw", "least"), [("normal", 0.93), ("exponential", 0.87)])
 def test_the_interval_covers_the_mean_of_eight_seeds(draw, least):
-    """0.95 is asked for; long tails cost a little, as with any interval of a mean."""
+    """The level is .95; long tails cost coverage, as for any interval of a mean."""
     rng = np.random.default_rng(1)
     samples = getattr(rng, draw)(size=(1500, 8))
     true = {"normal": 0.0, "exponential": 1.0}[draw]
@@ -51,8 +51,8 @@ def test_the_interval_covers_the_mean_of_eight_seeds(draw, least):
     ("draw", "n", "most"),
     [("normal", 8, 0.04), ("exponential", 8, 0.13), ("exponential", 20, 0.1)],
 )
-def test_no_difference_is_seldom_claimed_of_what_is_at_the_margin(draw, n, most):
-    """0.025 is asked for; README tells what a long tail over seeds makes of it."""
+def test_equivalence_is_rarely_claimed_at_the_margin(draw, n, most):
+    """The level is .025; the documentation says what long tails over seeds cost."""
     rng = np.random.default_rng(2)
     mean = {"normal": 0.0, "exponential": 1.0}[draw]
     samples = getattr(rng, draw)(size=(1500, n)) - mean + 1.5
@@ -61,18 +61,18 @@ def test_no_difference_is_seldom_claimed_of_what_is_at_the_margin(draw, n, most)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6])
-def test_the_interval_of_very_few_seeds_covers_too(n):
-    """A bootstrap alone covers .51, .77, .88, .92, .94 of the time."""
+def test_the_interval_of_very_few_seeds_covers_the_mean(n):
+    """A bootstrap alone would cover .51, .77, .88, .92 and .94 of the time."""
     rng = np.random.default_rng(10 + n)
-    found = [
+    result = [
         statistics.mean_interval(x, resamples=FEW) for x in rng.normal(size=(1000, n))
     ]
-    assert np.mean([i.low <= 0 <= i.high for i in found]) > 0.93
+    assert np.mean([i.low <= 0 <= i.high for i in result]) > 0.93
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 8])
-def test_claims_of_very_few_seeds_keep_their_level(n):
-    """By a bootstrap alone it is .12 at n = 4: all on one side is one in 16."""
+def test_tests_of_very_few_seeds_keep_their_level(n):
+    """A bootstrap alone has level .12 at n = 4: all on one side is 1 in 16."""
     rng = np.random.default_rng(20 + n)
     samples = rng.normal(size=(1500, n))
     p = [
@@ -82,20 +82,20 @@ def test_claims_of_very_few_seeds_keep_their_level(n):
     assert np.mean(2 * np.array(p) < 0.05) < 0.065
 
 
-def test_features_that_are_no_numbers_show_nothing():
+def test_features_that_are_not_finite_give_nan():
     x = np.random.default_rng(9).normal(size=(4, 3))
     broken = x.copy()
     broken[1, 2] = np.nan
-    got = statistics.paired_permutation_energy(broken, x)
-    assert np.isnan([got.distance, got.ratio, got.p]).all()
+    actual = statistics.paired_permutation_energy(broken, x)
+    assert np.isnan([actual.distance, actual.ratio, actual.p]).all()
 
 
 def test_a_plain_percentile_interval_would_not_cover():
-    """The negative control: why the level is raised."""
+    """Negative control: the reason for expanding the percentile interval."""
     rng = np.random.default_rng(2)
     hit = []
     for x in rng.normal(size=(800, 8)):
-        low, high = np.quantile(statistics._means(x, FEW, 0), [0.025, 0.975])
+        low, high = np.quantile(statistics._resampled_means(x, FEW, 0), [0.025, 0.975])
         hit.append(low <= 0 <= high)
     assert np.mean(hit) < 0.92
 
@@ -130,8 +130,8 @@ def test_equivalence_needs_both_sides():
 
 
 def test_holm_by_hand():
-    got = statistics.holm([0.01, 0.04, 0.03])
-    np.testing.assert_allclose(got, [0.03, 0.06, 0.06])
+    actual = statistics.holm([0.01, 0.04, 0.03])
+    np.testing.assert_allclose(actual, [0.03, 0.06, 0.06])
     np.testing.assert_allclose(statistics.holm([0.9, 0.8]), [1.0, 1.0])
 
 
@@ -165,7 +165,7 @@ def test_the_permutation_test_finds_a_shift_and_keeps_its_level():
     assert np.mean(np.array(p) <= 0.05) < 0.09
 
 
-def test_arms_that_are_the_same_do_not_differ():
+def test_identical_arms_do_not_differ():
     x = np.random.default_rng(7).normal(size=(8, 3))
     same = statistics.paired_permutation_energy(x, x)
     assert same.distance == pytest.approx(0, abs=1e-9)
@@ -176,22 +176,22 @@ def test_arms_that_are_the_same_do_not_differ():
 def test_many_seeds_are_sampled_and_the_identity_counts():
     rng = np.random.default_rng(8)
     x = rng.normal(size=(16, 2))
-    got = statistics.paired_permutation_energy(x, x + 5, permutations=500)
-    assert 1 / 500 <= got.p < 0.02
+    actual = statistics.paired_permutation_energy(x, x + 5, permutations=500)
+    assert 1 / 500 <= actual.p < 0.02
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_what_is_not_finite_is_refused_by_place(bad):
+def test_numbers_that_are_not_finite_are_refused_with_their_index(bad):
     x = np.array([1.0, bad, 2.0])
     with pytest.raises(ValueError, match="at 1; allowed: finite"):
         statistics.mean_interval(x)
-    with pytest.raises(ValueError, match="allowed: one number a seed"):
+    with pytest.raises(ValueError, match="allowed: one number per seed"):
         statistics.mean_test(np.zeros((2, 2)), 0.0, "less")
-    with pytest.raises(ValueError, match="allowed: that of x"):
+    with pytest.raises(ValueError, match="allowed: the shape of x"):
         statistics.paired_permutation_energy(np.zeros((2, 2)), np.zeros((3, 2)))
 
 
-def test_levels_sides_and_features_that_are_none_are_refused():
+def test_invalid_levels_sides_and_features_are_refused():
     x = np.arange(5.0)
     for level in (0.0, 1.0, 95):
         with pytest.raises(ValueError, match=f"level: got {level}; allowed: between 0"):
@@ -203,30 +203,30 @@ def test_levels_sides_and_features_that_are_none_are_refused():
             statistics.paired_permutation_energy(np.zeros(shape), np.zeros(shape))
 
 
-def test_a_share_by_hand_and_by_another_hand():
-    """Of 0 of 8 the upper end is 1 - .025^(1/8); else scipy's own exact interval."""
+def test_share_interval_by_hand_and_against_scipy():
+    """The upper end for 0 of 8 is 1 - .025^(1/8); other cases agree with SciPy."""
     assert statistics.share_interval(0, 8) == (0.0, pytest.approx(1 - 0.025 ** (1 / 8)))
     assert statistics.share_interval(8, 8) == (pytest.approx(0.025 ** (1 / 8)), 1.0)
     for count, n, level in ((9, 20, 0.95), (1, 3, 0.9), (0, 1, 0.95), (7, 7, 0.8)):
         its = scipy.stats.binomtest(count, n).proportion_ci(level, "exact")
-        got = statistics.share_interval(count, n, level)
-        assert got == pytest.approx((its.low, its.high))
+        actual = statistics.share_interval(count, n, level)
+        assert actual == pytest.approx((its.low, its.high))
     for count, n in ((-1, 4), (5, 4), (0, 0)):
         with pytest.raises(ValueError, match=f"count: got {count} of {n}; allowed"):
             statistics.share_interval(count, n)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
-def test_a_share_lies_in_its_interval_often_enough(share):
-    """Summed over all outcomes, no draws: at least 95 %, whatever the share is."""
+def test_share_interval_covers(share):
+    """Summed exactly over all outcomes: at least 95 % for every probability."""
     ends = [statistics.share_interval(count, 20) for count in range(21)]
     held = [low <= share <= high for low, high in ends]
     chance = scipy.stats.binom.pmf(np.arange(21), 20, share)
     assert chance[held].sum() >= 0.95
 
 
-def test_what_no_seed_did_some_may_do():
-    """Of 8 draws none is of a kind that 31.2 % are, 5 % of the time."""
+def test_max_unseen_fraction_by_hand():
+    """A behaviour of 31.2 % of the seeds is absent from 8 seeds 5 % of the time."""
     assert statistics.max_unseen_fraction(8) == pytest.approx(0.3123, abs=1e-4)
     assert statistics.max_unseen_fraction(20) == pytest.approx(0.1391, abs=1e-4)
     assert (1 - statistics.max_unseen_fraction(13, 0.9)) ** 13 == pytest.approx(0.1)

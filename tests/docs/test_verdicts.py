@@ -32,7 +32,7 @@ def test_each_run_has_its_panel(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["verdicts.py", plain, made, "--out", str(out)])
     runpy.run_path(str(SCRIPT), run_name="__main__")
     assert capsys.readouterr().out.strip() == str(out)
-    told = re.findall(r"<!-- (.*?) -->", out.read_text())
+    told = re.findall(r"<text[^>]*>([^<]*)</text>", out.read_text())
     titles = [words for words in told if "seeds" in words]
     assert titles == ["a, 3 seeds", "b, 3 seeds (td_error)"]
     assert told.count("P1") == told.count("P2") == 2

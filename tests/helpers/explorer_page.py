@@ -13,7 +13,7 @@ def numbers(page):
 
 def data_of(page):
     text = page.read_text()
-    found = re.search(r'<script type="application/json" id="book">(.*?)</script>', text)
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text)
     return json.loads(found[1])
 
 

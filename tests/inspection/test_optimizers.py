@@ -1,4 +1,4 @@
-"""Adam and the matching against loops that are written out, and their laws."""
+"""Adam and the matching: against explicit loops, and their laws."""
 
 import itertools
 
@@ -13,7 +13,7 @@ TARGET = np.array([1.0, -2.0, 0.5])
 
 
 def distance(x, number):
-    """The second coordinate counts in even steps alone."""
+    """The second coordinate counts in even steps only."""
     weight = jnp.where(number % 2 == 0, 1.0, 0.0)
     gap = x["w"] - jnp.asarray(TARGET, jnp.float32)
     return jnp.sum(jnp.stack([gap[0] ** 2, weight * gap[1] ** 2, jnp.abs(gap[2])]))
@@ -36,22 +36,22 @@ def by_hand(steps, rate, decay, b2=0.999, eps=1e-8):
 
 
 @pytest.mark.parametrize("decay", ["linear", "cosine"])
-def test_adam_is_the_loop_written_out(decay):
+def test_adam_equals_an_explicit_loop(decay):
     start = {"w": jnp.zeros(3)}
-    got = optimizers.adam(distance, start, 40, 0.1, decay, b2=0.99, eps=1e-6)
-    want, losses = by_hand(40, 0.1, decay, 0.99, 1e-6)
-    np.testing.assert_allclose(got.parameters["w"], want, atol=1e-5)
-    np.testing.assert_allclose(got.losses, losses, atol=1e-4)
+    actual = optimizers.adam(distance, start, 40, 0.1, decay, b2=0.99, eps=1e-6)
+    expected, losses = by_hand(40, 0.1, decay, 0.99, 1e-6)
+    np.testing.assert_allclose(actual.parameters["w"], expected, atol=1e-5)
+    np.testing.assert_allclose(actual.losses, losses, atol=1e-4)
     # negative control: the other decay ends elsewhere
     other = by_hand(40, 0.1, "cosine" if decay == "linear" else "linear", 0.99, 1e-6)
-    assert np.abs(got.parameters["w"] - other[0]).max() > 1e-3
+    assert np.abs(actual.parameters["w"] - other[0]).max() > 1e-3
 
 
-def test_the_first_step_is_as_long_as_the_rate_whatever_the_slope():
+def test_the_first_step_has_the_length_of_the_rate():
     slope = jnp.float32([5.0, -0.01])
-    got = optimizers.adam(lambda x, _: x @ slope, jnp.zeros(2), 1, 0.1, "cosine")
-    np.testing.assert_allclose(got.parameters, [-0.1, 0.1], rtol=1e-4)
-    np.testing.assert_array_equal(got.losses, [0.0])
+    actual = optimizers.adam(lambda x, _: x @ slope, jnp.zeros(2), 1, 0.1, "cosine")
+    np.testing.assert_allclose(actual.parameters, [-0.1, 0.1], rtol=1e-4)
+    np.testing.assert_array_equal(actual.losses, [0.0])
 
 
 def test_a_rate_and_a_start_can_be_mapped_and_the_rate_traced():
@@ -66,10 +66,10 @@ def test_a_rate_and_a_start_can_be_mapped_and_the_rate_traced():
     np.testing.assert_allclose(both[1], run(starts[1], 0.1)["w"], atol=1e-6)
 
 
-def test_a_sphere_is_kept_by_tangent_and_retraction():
+def test_tangent_and_retraction_stay_on_the_sphere():
     """The nearest point of the circle to (3, 4) is (.6, .8)."""
     goal = jnp.float32([3.0, 4.0])
-    found = optimizers.adam(
+    result = optimizers.adam(
         lambda x, _: jnp.sum(jnp.square(x - goal)),
         jnp.float32([1.0, 0.0]),
         200,
@@ -78,7 +78,7 @@ def test_a_sphere_is_kept_by_tangent_and_retraction():
         tangent=lambda x, slope: slope - x * jnp.dot(x, slope),
         retract=arrays.unit,
     )
-    np.testing.assert_allclose(found.parameters, [0.6, 0.8], atol=1e-3)
+    np.testing.assert_allclose(result.parameters, [0.6, 0.8], atol=1e-3)
     free = optimizers.adam(
         lambda x, _: jnp.sum(jnp.square(x - goal)),
         jnp.float32([1.0, 0.0]),
@@ -109,5 +109,5 @@ def test_best_pairs_beat_every_other_matching(shape):
 
 def test_entropy_by_hand():
     share = jnp.float32([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.25, 0.5]])
-    want = [np.log(2), 0.0, 1.5 * np.log(2)]
-    np.testing.assert_allclose(arrays.entropy(share), want, rtol=1e-6)
+    expected = [np.log(2), 0.0, 1.5 * np.log(2)]
+    np.testing.assert_allclose(arrays.entropy(share), expected, rtol=1e-6)

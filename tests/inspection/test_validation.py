@@ -1,4 +1,4 @@
-"""Bad input of a tool is named: the field, the value, what is allowed."""
+"""Errors of bad input name the field, the value and what is allowed."""
 
 import re
 
@@ -18,33 +18,33 @@ def test_shapes_are_named():
         validation.shaped("x", np.zeros(3), None, 2)
 
 
-def test_what_is_not_finite_is_counted_and_placed():
+def test_numbers_that_are_not_finite_are_counted_and_located():
     validation.finite("x", [1.0, 2.0])
     validation.finite("x", np.asarray(["a"]))
     with pytest.raises(ValueError, match=r"x: got 2 numbers .* first at \(0, 1\)"):
         validation.finite("x", [[1.0, np.nan], [np.inf, 0.0]])
 
 
-def test_bfloat16_is_looked_into():
+def test_bfloat16_is_checked():
     validation.finite("x", jnp.ones(2, jnp.bfloat16))
     with pytest.raises(ValueError, match=r"x: got 1 numbers .* first at \(1,\)"):
         validation.finite("x", jnp.asarray([1.0, jnp.nan], jnp.bfloat16))
 
 
 @pytest.mark.parametrize("kind", ["complex64", "object"])
-def test_what_is_not_real_is_refused(kind):
+def test_complex_numbers_and_objects_are_refused(kind):
     with pytest.raises(ValueError, match=f"x: got {kind}; allowed: real numbers"):
         validation.finite("x", np.ones(2, kind))
 
 
-def test_halves_are_widened_and_others_left_alone():
+def test_16_bit_numbers_are_widened_and_others_unchanged():
     for kind in (jnp.float16, jnp.bfloat16, jnp.int8, bool):
         assert validation.wide(jnp.ones(2, kind)).dtype == jnp.float32
     with jax.enable_x64():
         assert validation.wide(np.ones(2)).dtype == jnp.float64
 
 
-def test_numbers_whose_squares_are_none_are_refused():
+def test_numbers_whose_squares_overflow_are_refused():
     for size in (0.0, 1e-15, 1.0, 1e15):
         validation.sized("x", np.full(2, size, np.float32))
     validation.sized("x", np.zeros((0, 2)))
@@ -64,7 +64,7 @@ def test_traced_arrays_pass():
     assert jnp.isnan(jax.jit(look)(jnp.nan))
 
 
-def test_numbers_and_names():
+def test_ranges_and_choices():
     validation.at_least("k", 1, 1)
     validation.one_of("method", "a", ("a", "b"))
     with pytest.raises(ValueError, match="k: got 0; allowed: at least 1"):

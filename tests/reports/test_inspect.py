@@ -1,5 +1,6 @@
-"""The page as a file: its numbers, its size, names of others, and cases at the edge."""
+"""The page as a file: its numbers, its size, names from files, and edge cases."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -10,6 +11,7 @@ import yaml
 
 from shardsim import cli
 from shardsim.evaluation import results
+from shardsim.reports.charts import render
 from shardsim.reports.explorer import data, html, load, make
 from shardsim.storage import run_folder
 from tests.helpers.explorer_page import data_of, numbers, same
@@ -33,14 +35,12 @@ def test_contributions_add_up_and_the_value_is_that_of_the_run(tiny_page, tiny_r
     found = numbers(tiny_page)
     maps = run_folder.read_arrays(tiny_run / "maps.npz")
     place = f"in_distribution/{found['mazes'][0]['level']}"
-    cell = np.asarray(found["boards"]["cell"][0])
+    cell = np.asarray(found["boards"]["state_at"][0])
     for side in found["sides"]:
-        read = {
-            name: np.asarray(side["read"][name]) for name in ("value", "gates", "parts")
-        }
-        whole = (read["gates"] * read["parts"]).sum(axis=-1)
-        np.testing.assert_allclose(whole, read["value"], atol=1e-5)
-        mine = read["value"][-1, 0, 0][cell]
+        outputs = {name: np.asarray(x) for name, x in side["outputs"].items()}
+        whole = (outputs["gates"] * outputs["shard_values"]).sum(axis=-1)
+        np.testing.assert_allclose(whole, outputs["value"], atol=1e-5)
+        mine = outputs["value"][-1, 0, 0][cell]
         wanted = maps[f"{side['arm']}/{place}/value"]
         np.testing.assert_allclose(mine[cell >= 0], wanted[cell >= 0], atol=1e-5)
     exact = np.asarray(found["boards"]["optimal"])[0][cell]
@@ -49,12 +49,18 @@ def test_contributions_add_up_and_the_value_is_that_of_the_run(tiny_page, tiny_r
     )
 
 
+def metrics_of(side):
+    return side["panels"]["curves"]["metrics"]
+
+
 def test_the_curves_end_where_the_run_measured(tiny_page, tiny_run):
     """16 levels at most; this run has 4, so that means are over the same ones."""
     curves = results.read_run(tiny_run).curves
     for side in numbers(tiny_page)["sides"]:
         np.testing.assert_allclose(
-            side["curves"]["return"], curves[side["arm"]].return_fraction, rtol=1e-4
+            metrics_of(side)["return"],
+            curves[side["arm"]].return_fraction,
+            rtol=1e-4,
         )
         assert tuple(side["updates"]) == curves[side["arm"]].update
 
@@ -69,8 +75,18 @@ def test_the_run_s_verdicts_are_those_of_its_report(tiny_page, tiny_run):
 def test_it_is_offline_and_small(tiny_page):
     text = tiny_page.read_text()
     assert len(text.encode()) < html.MOST_BYTES
+    # a browser that keeps to it asks nobody for anything, whatever scripts try
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', text)[1]
+    sources = dict(part.split(" ", 1) for part in policy.split("; "))
+    assert sources.pop("default-src") == "'none'"
+    assert sources.pop("img-src") == "data: blob:"
+    assert all("http" not in allowed for allowed in sources.values())
+    # the library that draws charts is as it was installed; the rest is the page's own
+    library = re.search(r'<script id="library">(.*?)</script>', text, re.DOTALL)[1]
+    assert library == render.library()
+    text = text.replace(library, "")
     addresses = set(re.findall(r"https?://[\w./-]+", text))
-    assert addresses <= {"http://www.w3.org/2000/svg"}
+    assert addresses <= {"https://vega.github.io/schema/vega/v6.json"}
     assert not re.search(r"(?:src|href)=[\"'](?!data:)", text)
     assert "@import" not in text
     assert "innerHTML" not in text
@@ -87,13 +103,18 @@ def test_names_from_files_are_escaped(tiny_run, tmp_path):
         }
 
     folder = changed(tiny_run, tmp_path, rename)
-    told = data.write(load.gather([folder], None, 1, 1), data.Clock(), quick=True)
-    told["seconds"] = {"all": 0.0}
-    told["sides"][0]["arm"] = told["about"]["runs"][0]["name"] = evil
-    text = html.html(told)
+    page = data.compute(load.load([folder], None, 1, 1), data.Clock(), quick=True)
+    page.seconds["all"] = 0.0
+    (run,) = page.about.runs
+    about = dataclasses.replace(
+        page.about, runs=[dataclasses.replace(run, name=evil, versions={evil: evil})]
+    )
+    first = dataclasses.replace(page.sides[0], arm=evil, unusual={evil: evil})
+    sides = [first, *page.sides[1:]]
+    text = html.html(dataclasses.replace(page, about=about, sides=sides))
     assert "<script>alert" not in text
     assert "<img src=x" not in text
-    assert text.count("</script>") == 2
+    assert text.count("</script>") == 4
     assert "&lt;/script&gt;" in text  # the title
 
 
@@ -113,7 +134,8 @@ def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
     found = numbers(out)
     assert [side["arm"] for side in found["sides"]] == arms
     assert all(len(side["updates"]) == 1 for side in found["sides"])
-    assert found["table"][-1]["of"][0]["estimate"] is None  # no other seed to compare
+    # no other seed to compare
+    assert found["comparison"][-1]["sides"][0]["estimate"] is None
 
 
 @pytest.mark.slow
@@ -128,7 +150,8 @@ def test_two_runs_stand_side_by_side(tiny_run, tmp_path, capsys):
     assert cli.main([*words, "--results", str(results), "--mazes", "1", "--quick"]) == 0
     found = json.loads(results.read_text())
     assert [side["arm"] for side in found["sides"]] == ["sharded", "sharded"]
-    assert ["train.td_lambda", "0.9", "0.5"] in found["about"]["differ"]
+    difference = {"field": "train.td_lambda", "a": "0.9", "b": "0.5"}
+    assert difference in found["about"]["differences"]
     mine, theirs = (side["unusual"] for side in found["sides"])
     assert theirs == {**mine, "td_error": "per_shard"} != mine
     assert "MB in" in capsys.readouterr().out
@@ -142,7 +165,8 @@ def test_a_page_that_is_too_big_shows_fewer_checkpoints(
     make.inspect([tiny_run], out, quick=True)
     found = numbers(out)["sides"][0]
     whole = len(list((tiny_run / "snapshots" / "mlp").iterdir()))
-    assert found["left out"] == whole - len(found["updates"]) > 0
+    assert found["num_left_out"] == whole - len(found["updates"]) > 0
+    assert len(metrics_of(found)["return"]) == len(found["updates"])
     assert found["updates"][-1] == 13
 
 
@@ -234,16 +258,16 @@ def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
     folder = changed(tiny_run, tmp_path, lambda config: None)
     files = sorted((folder / "snapshots" / "sharded").glob("*.npz"))
     files[-1].unlink()
-    found = load.gather([folder], ["mlp", "sharded"], 1, None)
+    found = load.load([folder], ["mlp", "sharded"], 1, None)
     a, b = (side.updates for side in found.sides)
     assert a == b == tuple(int(file.stem) for file in files[:-1])
-    alone = load.gather([folder], ["mlp"], 1, None)
+    alone = load.load([folder], ["mlp"], 1, None)
     assert alone.sides[0].updates[-1] == int(files[-1].stem)
     for file in files[1:-1]:
         file.unlink()  # of an arm that has only just begun
-    found = load.gather([folder], ["mlp", "sharded"], 1, None)
+    found = load.load([folder], ["mlp", "sharded"], 1, None)
     assert [side.updates for side in found.sides] == [(int(files[0].stem),)] * 2
-    beside = load.gather([folder], ["mlp", "untrained"], 1, None)
+    beside = load.load([folder], ["mlp", "untrained"], 1, None)
     assert len(beside.sides[0].updates) == len(files)
 
 
@@ -262,6 +286,6 @@ def test_the_whole_page_of_one_seed_one_checkpoint_one_side(tiny_run, tmp_path):
     found = numbers(out)
     same(data_of(out), found)
     (side,) = found["sides"]
-    assert side["seeds"] == len(side["steering"]["own"]) == 1
-    for card in ("weights", "truths", "tails", "steering"):
-        assert side[card], card
+    assert side["num_seeds"] == len(side["panels"]["concepts"]["own"]) == 1
+    for name in ("weights", "truth", "tails", "interventions"):
+        assert side["panels"][name], name

@@ -19,44 +19,45 @@ def shown(request, tiny_page, tmp_path_factory):
 
 def fresh(page):
     """Everything as it was when the page came up."""
-    page.js("location.hash = ''; STATE.off.forEach((o) => o.clear())")
+    page.js("location.hash = ''; STATE.shardsOff.forEach((off) => off.clear())")
     page.js(
         "set({step: STEPS.length - 1, seed: 0, maze: 0, cell: null, quantity: 'value'})"
     )
     page.settle()
 
 
-def told(page):
-    """The numbers in the card of the cell, unrounded, and as they are read."""
+def shown_numbers(page):
+    """The numbers of the cell, unrounded, and as the page writes them."""
     return page.js(
-        "({...told(...cellShown()), read: Object.fromEntries("
-        "[...document.querySelectorAll('[data-told]')]"
-        ".map((n) => [n.dataset.told, n.textContent]))})"
+        "({...cellNumbers(...shownCell()), read: Object.fromEntries("
+        "[...document.querySelectorAll('[data-number]')]"
+        ".map((n) => [n.dataset.number, n.textContent]))})"
     )
 
 
 def wanted(results, side, cell, step=-1, seed=0, maze=0):
     """The same numbers from results.json."""
-    read = results["sides"][side]["read"]
-    x = results["boards"]["cell"][maze][cell[0]][cell[1]]
+    outputs = results["sides"][side]["outputs"]
+    x = results["boards"]["state_at"][maze][cell[0]][cell[1]]
     return {
-        name: read[name][step][seed][maze][x] for name in ("value", "gates", "parts")
+        name: outputs[name][step][seed][maze][x]
+        for name in ("value", "gates", "shard_values")
     }
 
 
 def test_the_mouse_shows_a_cell_and_a_switch_takes_its_shard_away(shown):
     page, results = shown
     fresh(page)
-    side = len(results["boards"]["cell"][0])
+    side = len(results["boards"]["state_at"][0])
     row, column = next(
         (r, c)
         for r in range(side)
         for c in range(side)
-        if results["boards"]["cell"][0][r][c] >= 0
+        if results["boards"]["state_at"][0][r][c] >= 0
     )
     place = ((column + 0.5) / side, (row + 0.5) / side)
-    page.hover(".panel canvas", *place)
-    found, want = told(page), wanted(results, 1, (row, column))
+    page.hover(".board canvas", *place)
+    found, want = shown_numbers(page), wanted(results, 1, (row, column))
     assert [found["row"], found["column"]] == [row, column]
     assert found["sides"][1]["value"] == pytest.approx(want["value"], abs=1e-6)
     assert found["sides"][1]["gates"] == pytest.approx(want["gates"], abs=1e-6)
@@ -65,27 +66,29 @@ def test_the_mouse_shows_a_cell_and_a_switch_takes_its_shard_away(shown):
         want["value"], rel=2e-3, abs=1e-3
     )
     page.click("[data-switch=B1]")
-    page.hover(".panel canvas", *place)
-    without = want["value"] - want["gates"][1] * want["parts"][1]
-    found = told(page)
-    assert found["sides"][1]["off"] == [1]
+    page.hover(".board canvas", *place)
+    without = want["value"] - want["gates"][1] * want["shard_values"][1]
+    found = shown_numbers(page)
+    assert found["sides"][1]["shards_off"] == [1]
     assert found["sides"][1]["value"] == pytest.approx(without, abs=1e-6)
-    assert found["sides"][0]["off"] == []
-    assert "offB=1" in page.js("location.hash")
+    assert found["sides"][0]["shards_off"] == []
+    assert "shardsOffB=1" in page.js("location.hash")
     page.click("[data-switch=B1]")
-    page.hover(".panel canvas", *place)
-    assert told(page)["sides"][1]["value"] == pytest.approx(want["value"], abs=1e-6)
+    page.hover(".board canvas", *place)
+    assert shown_numbers(page)["sides"][1]["value"] == pytest.approx(
+        want["value"], abs=1e-6
+    )
 
 
 def test_the_slider_moves_and_the_numbers_with_it(shown):
     page, results = shown
     fresh(page)
-    cell = page.js("cellShown()")
+    cell = page.js("shownCell()")
     page.click("#step")  # its middle
     step = page.js("STATE.step")
     updates = results["sides"][1]["updates"]
     assert 0 < step < len(updates) - 1
-    found = told(page)
+    found = shown_numbers(page)
     assert found["sides"][1]["update"] == updates[step]
     want = wanted(results, 1, cell, step)
     assert found["sides"][1]["value"] == pytest.approx(want["value"], abs=1e-6)
@@ -94,18 +97,20 @@ def test_the_slider_moves_and_the_numbers_with_it(shown):
     page.press("s", "KeyS")
     page.press("m", "KeyM")
     assert page.js("[STATE.seed, STATE.maze]") == [1, 1]
-    cell = page.js("cellShown()")
+    cell = page.js("shownCell()")
     want = wanted(results, 0, cell, step + 1, seed=1, maze=1)
-    assert told(page)["sides"][0]["value"] == pytest.approx(want["value"], abs=1e-6)
+    assert shown_numbers(page)["sides"][0]["value"] == pytest.approx(
+        want["value"], abs=1e-6
+    )
 
 
 def test_a_link_shows_the_same_view(shown, tiny_page):
     page, _ = shown
-    link = "#step=0&seed=1&maze=1&quantity=gate&shard=1&offB=0&theme=dark"
+    link = "#step=0&seed=1&maze=1&quantity=gate&shard=1&shardsOffB=0&theme=dark"
     page.js(f"location.hash = {json.dumps(link)}")
     page.settle()
     state = "['step', 'seed', 'maze', 'quantity', 'shard'].map((k) => STATE[k])"
-    state = f"[...{state}, [...STATE.off[1]]]"
+    state = f"[...{state}, [...STATE.shardsOff[1]]]"
     assert page.js(state) == [0, 1, 1, "gate", 1, [0]]
     assert page.js("document.documentElement.dataset.theme") == "dark"
     again = page.js("toHash()")
@@ -114,7 +119,9 @@ def test_a_link_shows_the_same_view(shown, tiny_page):
     page.settle()
     assert page.js(state) == [0, 1, 1, "gate", 1, [0]]
     # what makes no sense is left out
-    page.js("location.hash = '#step=99&seed=-4&quantity=toString&offB=7.x&cell=1'")
+    page.js(
+        "location.hash = '#step=99&seed=-4&quantity=toString&shardsOffB=7.x&cell=1'"
+    )
     page.settle()
     assert page.js("STATE.step") == page.js("STEPS.length - 1")
     assert page.js("STATE.quantity") in ("gate", "value")
@@ -146,17 +153,39 @@ def test_the_table_downloads_what_the_page_shows(shown):
     assert first[3] == pytest.approx(want["value"], abs=1e-6)
 
 
-def test_a_click_in_the_training_card_goes_there(shown):
+def test_a_click_on_a_curve_goes_to_that_checkpoint(shown):
     page, _ = shown
     fresh(page)
-    page.click("#training figure .zone")
+    page.click("#curves figure .zone_marks path")
     assert page.js("STATE.step") == 0
     names = page.js(
-        "[...document.querySelectorAll('#training figcaption b')]"
+        "[...document.querySelectorAll('#curves figcaption b')]"
         ".map((n) => n.textContent)"
     )
-    assert {"V error", "gate entropy", "policy and V agree"} <= set(names)
-    assert "V alike over seeds" in names
+    assert {"error of V", "gate entropy", "policy and V agree"} <= set(names)
+    assert "similarity of seeds" in names
+
+
+def test_charts_show_their_numbers_and_follow_the_scheme(shown):
+    page, results = shown
+    fresh(page)
+    metrics = results["sides"][1]["panels"]["curves"]["metrics"]
+    end = sum(metrics["return"][-1]) / len(metrics["return"][-1])
+    last = "document.querySelector('#curves .zone_marks path:last-child')"
+    label = page.js(f"{last}.getAttribute('aria-label')")
+    assert label.startswith(f"update {results['sides'][1]['updates'][-1]}: mlp ")
+    assert float(label.split()[-1]) == pytest.approx(end, abs=2e-3)
+    page.hover("#curves .zone_marks path:last-child", 0.4, 0.5)
+    assert page.js("byId('tip').textContent") == label
+    line = "document.querySelector('#curves .mark-line path')"
+    inks = []
+    for theme in ("light", "dark"):
+        page.js(f"set({{theme: '{theme}'}})")
+        page.settle()
+        inks.append(page.js(f"getComputedStyle({line}).stroke"))
+    page.js("set({theme: ''})")
+    page.settle()
+    assert inks == ["rgb(0, 114, 178)", "rgb(86, 180, 233)"]  # --a of the palettes
 
 
 def test_downloads_hold_what_is_shown(shown):
@@ -177,7 +206,7 @@ def test_downloads_hold_what_is_shown(shown):
     assert saved["csv"].startswith("row,column,exact,A value")
     assert json.loads(saved["json"])["hash"] == page.js("toHash()")
     assert saved["png"] > 1000
-    assert results["table"][0]["name"] in page.js("__saved[2][2]")
+    assert results["comparison"][0]["name"] in page.js("__saved[2][2]")
 
 
 def test_the_console_is_heard(shown):

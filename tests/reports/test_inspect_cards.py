@@ -1,6 +1,6 @@
-"""The whole page, whose second seed of A has come to be no numbers, and its cards.
+"""All panels of a page, where the second seed of A is not finite.
 
-Its programs take minutes to compile: all of it is slow but what needs no page.
+Their programs take minutes to compile, so that these tests are slow.
 """
 
 import json
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from shardsim.reports.explorer import make
+from shardsim.reports.explorer.panels import PANELS
 from shardsim.storage import run_folder
 from tests.helpers import chromium, explorer_page
 
@@ -33,7 +34,7 @@ def whole_page(tmp_path_factory, tiny_run):
 
 
 @pytest.fixture(scope="module")
-def told(whole_page):
+def results(whole_page):
     return json.loads(whole_page.with_suffix(".results.json").read_text())
 
 
@@ -42,17 +43,21 @@ def numbers(leaf):
     return np.asarray(leaf, float)
 
 
-def test_every_number_of_every_card_is_in_the_results(whole_page, told):
-    explorer_page.same(explorer_page.data_of(whole_page), told)
+def panels(results, s):
+    return results["sides"][s]["panels"]
 
 
-def test_moves_by_nothing_change_nothing_and_lost_seeds_say_so(told):
-    for s, side in enumerate(told["sides"]):
-        found = side["steering"]
-        base = numbers(side["read"]["value"])[-1]
+def test_every_number_of_every_panel_is_in_the_results(whole_page, results):
+    explorer_page.same(explorer_page.data_of(whole_page), results)
+
+
+def test_moves_by_nothing_change_nothing_and_lost_seeds_say_so(results):
+    for s, side in enumerate(results["sides"]):
+        found = side["panels"]["interventions"]
+        base = numbers(side["outputs"]["value"])[-1]
         nothing = found["coefficients"].index(0.0)
         fine = [0] if s == 0 else [0, 1]
-        for name in ("added", "random added"):
+        for name in ("added", "random_added"):
             added = numbers(found[name])[:, :, nothing]
             for seed in fine:
                 wide = np.broadcast_to(base[seed], added[seed].shape)
@@ -61,47 +66,48 @@ def test_moves_by_nothing_change_nothing_and_lost_seeds_say_so(told):
         moved = numbers(found["added"])[0] - base[0][None, None]
         size = np.sqrt(np.square(moved).mean(axis=(2, 3)))
         assert (size[:, nothing + 3] > size[:, nothing + 1]).all()
-    assert np.isnan(numbers(told["sides"][0]["steering"]["added"])[1]).all()
+    assert np.isnan(numbers(panels(results, 0)["interventions"]["added"])[1]).all()
 
 
-def test_methods_agree_with_themselves_in_every_seed(told):
-    for s, side in enumerate(told["sides"]):
-        found = side["steering"]
+def test_methods_agree_with_themselves_in_every_seed(results):
+    for s in (0, 1):
+        found = panels(results, s)["concepts"]
         for seed in [0] if s == 0 else [0, 1]:
             table = numbers(found["agreement"])[seed]
             np.testing.assert_allclose(np.diag(table), 1, atol=1e-5)
             np.testing.assert_allclose(table, table.T, atol=1e-6)
-            own, samples = numbers(found["own"])[seed], found["samples"]
+            own, samples = numbers(found["own"])[seed], found["num_samples"]
             for i, mine in enumerate(own):
                 rows = slice(i * samples, (i + 1) * samples)
                 block = table[rows, rows][~np.eye(samples, dtype=bool)]
                 assert mine == pytest.approx(block.mean(), abs=1e-6)
-            assert own[0] > found["null"]
+            assert own[0] > found["chance"]
             # LEACE writes along the class means, so that it is the mean difference
             assert table[4 * samples, 0] > 0.999
-            assert numbers(found["gauge"])[seed].min() > found["converged"]
-    lost = told["sides"][0]["steering"]
+            assert numbers(found["convergence"])[seed].min() > found["converged"]
+    lost = panels(results, 0)["concepts"]
     assert np.isnan(numbers(lost["own"])[1]).all()
     # the mean is that of the seeds that are left
-    mean = lost["own over seeds"][0]["estimate"]
+    mean = lost["own_over_seeds"][0]["estimate"]
     assert mean == pytest.approx(lost["own"][0][0], abs=1e-6)
 
 
-def test_tails_things_and_experts_are_there(told):
-    for s, side in enumerate(told["sides"]):
-        tails = side["tails"]
-        assert tails["groups"][0] == "pooled"
+def test_every_panel_has_numbers_for_every_seed(results):
+    for s, side in enumerate(results["sides"]):
+        found = side["panels"]
+        tails = found["tails"]
+        assert tails["groups"][0] == "all contexts"
         shape = numbers(tails["shape"])
         assert shape.shape == (2, len(tails["groups"]))
-        over = tails["shape over seeds"][0]["estimate"]
+        over = tails["shape_over_seeds"][0]["estimate"]
         assert over == pytest.approx(np.nanmean(shape[:, 0]), rel=1e-5)
         assert np.isnan(shape[1]).all() == (s == 0)
-        assert len(tails["drawn"][0]) == len(tails["groups"])
-        assert (tails["reading"][1] == "no distribution") == (s == 0)
-        for things in side["things"]:
-            assert len(things["value"]) == len(things["names"])
-        assert bool(side["fitted"]) == (side["parts"] == 1)
-    fitted = told["sides"][0]["fitted"]
+        assert len(tails["histograms"][0]) == len(tails["groups"])
+        assert (tails["summary"][1] == "no distribution") == (s == 0)
+        for maze in found["shapley"]["mazes"]:
+            assert len(maze["value"]) == len(maze["names"])
+        assert (found["distillation"] is not None) == (side["num_shards"] == 1)
+    fitted = panels(results, 0)["distillation"]
     assert sum(fitted["share"]) == pytest.approx(1, abs=1e-5)
 
 
@@ -115,7 +121,7 @@ def shown(request, whole_page, tmp_path_factory):
 @pytest.fixture
 def page(shown):
     """Everything as it was when the page came up."""
-    shown.js("STATE.fit.forEach((f) => f.clear())")
+    shown.js("STATE.expertsOff.forEach((off) => off.clear())")
     shown.js("set({step: STEPS.length - 1, seed: 0, maze: 0, cell: null})")
     shown.settle()
     return shown
@@ -126,54 +132,71 @@ def text_of(page, selector):
     return found.replace("\u2212", "-")
 
 
+def labels_of(page, selector):
+    """What marks of a chart say on hover and to screen readers."""
+    return page.js(
+        f"[...document.querySelectorAll({json.dumps(selector)})]"
+        ".map((n) => n.getAttribute('aria-label'))"
+    )
+
+
 @needs_browser
-def test_every_card_draws_for_every_seed_without_a_word_of_nan(page):
+def test_every_panel_is_drawn_for_every_seed_without_a_word_of_nan(page):
     for seed in (0, 1):
-        for mode in ("ablated", "added", "retarget"):
-            page.js(f"set({{seed: {seed}}}); push({{mode: '{mode}'}})")
+        for kind in ("ablated", "added"):
+            page.js(f"set({{seed: {seed}}}); setIntervention({{kind: '{kind}'}})")
             page.settle()
             text = page.js("document.body.innerText")
             for word in ("NaN", "undefined", "object HTML", "null"):
-                assert word not in text, (seed, mode, word)
+                assert word not in text, (seed, kind, word)
     assert page.js("document.documentElement.scrollWidth <= innerWidth")
     assert page.said == []
-    ids = "[...document.querySelectorAll('main > section')].map((n) => n.id)"
-    assert {"interventions", "directions", "tails", "worth"} <= set(page.js(ids))
+    ids = set(
+        page.js("[...document.querySelectorAll('main > section')].map((n) => n.id)")
+    )
+    assert {panel.name for panel in PANELS if panel.name != "reachability"} <= ids
+    assert "reach" in page.js("Object.keys(QUANTITIES)")
+    # every panel that is shown has something to show
+    empty = (
+        "[...document.querySelectorAll('main .body')].filter((n) => !n.children.length)"
+    )
+    assert page.js(f"{empty}.length") == 0
+    charts = "[...document.querySelectorAll('.chart')]"
+    assert page.js(f"{charts}.every((n) => n.querySelector('svg'))")
 
 
 @needs_browser
-def test_directions_follow_the_seed(page, told):
-    found = told["sides"][1]
-    shots = []
+def test_directions_and_weights_follow_the_seed(page, results):
+    found, chosen = panels(results, 1), []
+    directions, weights, truth = (found[n] for n in ("concepts", "weights", "truth"))
     for seed in (0, 1):
         page.js(f"set({{seed: {seed}}})")
         page.settle()
-        logits = numbers(found["weights"]["logits"])[seed]
+        logits = numbers(weights["logits"])[seed]
         tiles = "[...document.querySelectorAll('[data-logits=B] .amount')]"
         row = page.js(f"{tiles}.map((n) => Number(n.title))")
         np.testing.assert_allclose(row, logits.reshape(-1), rtol=1e-6)
-        before = numbers(found["weights"]["before"])[seed][0, 0]
+        before = numbers(weights["cosine_before"])[seed][0, 0]
         assert f"{before:.2f}" in text_of(page, "[data-collisions=B] tbody tr")
-        bold = "[data-directions=B] [data-restart^='{}.']"
-        place = page.js(
-            f"document.querySelectorAll({json.dumps(bold.format(seed))})"
-            "[0].getAttribute('r')"
+        marks = f"[data-truth=B] [aria-label^='seed {seed}, restart']"
+        assert len(labels_of(page, marks)) == truth["num_restarts"]
+        # the seed that is chosen is drawn larger than the other
+        wide = "document.querySelector({}).getBBox().width"
+        other = marks.replace(f"seed {seed}", f"seed {1 - seed}")
+        mine, less = (page.js(wide.format(json.dumps(m))) for m in (marks, other))
+        assert mine > less
+        own = numbers(directions["own"])[seed]
+        (hint,) = labels_of(
+            page, f"[data-concepts=B] [aria-label^='mean difference, seed {seed}:']"
         )
-        assert float(place) > 3  # the seed that is chosen is drawn larger
-        restarts = page.js(
-            f"document.querySelectorAll({json.dumps(bold.format(seed))}).length"
-        )
-        assert restarts == found["truths"]["restarts"]
-        own = numbers(found["steering"]["own"])[seed]
-        hint = text_of(page, f"[data-directions=B] [data-own='{seed}.0'] title")
         assert float(hint.split()[-1]) == pytest.approx(own[0], abs=2e-3)
-        shots.append(row)
-    assert shots[0] != shots[1]
-    over = found["steering"]["own over seeds"][0]["estimate"]
-    assert over == pytest.approx(numbers(found["steering"]["own"])[:, 0].mean())
-    gauges = "document.querySelectorAll('[data-directions=A] [data-gauge]').length"
-    assert page.js(gauges) == 1  # the other seed is lost
-    merged = found["weights"]["merged"][0][0]
+        chosen.append(row)
+    assert chosen[0] != chosen[1]
+    over = directions["own_over_seeds"][0]["estimate"]
+    assert over == pytest.approx(numbers(directions["own"])[:, 0].mean())
+    gauge = "[data-chart='concepts.convergence'] .gauge_marks path"
+    assert len(labels_of(page, f"[data-concepts=A] {gauge}")) == 1  # the other is lost
+    merged = weights["merged"][0][0]
     items = "document.querySelectorAll('[data-merged=B] li').length"
     page.js("set({seed: 0})")
     page.settle()
@@ -181,66 +204,78 @@ def test_directions_follow_the_seed(page, told):
 
 
 @needs_browser
-def test_tails_follow_the_seed(page, told):
-    tails, shapes = told["sides"][1]["tails"], []
+def test_a_click_on_a_seed_chooses_it(page):
+    page.click("[data-concepts=B] [aria-label^='logistic, seed 1:']")
+    assert page.js("STATE.seed") == 1
+
+
+@needs_browser
+def test_tails_follow_the_seed(page, results):
+    tails, shapes = panels(results, 1)["tails"], []
     for seed in (0, 1):
-        page.js(f"set({{seed: {seed}, tail: 'pooled'}})")
+        page.js(f"set({{seed: {seed}, tails: 'pooled'}})")
         page.settle()
-        place = seed * len(tails["groups"])
-        about = "SIDES[1].tails"
+        found = "panel(1, 'tails')"
         shape = page.js(
-            f"triple({about}.shape[{place}], {about}['shape interval'], {place})"
+            f"tailInterval(at({found}.shape, {seed}, 0), "
+            f"{found}.shape_interval, {seed}, 0)"
         )
-        said = text_of(page, "[data-tails=B] .note")
+        said = text_of(page, "[data-tails=B] .statistics")
         assert f"\u03b2 {shape}" in said.replace("-", "\u2212")
+        assert shape.startswith(f"{numbers(tails['shape'])[seed, 0]:.2g}"[:3])
         shapes.append(shape)
     assert shapes[0] != shapes[1]
     assert "no distribution" in text_of(page, "[data-tails=A] h3")
 
 
 @needs_browser
-def test_retargeting_shows_its_numbers(page, told):
-    page.js("push({side: 1, mode: 'retarget', clamp: 4})")
+def test_retargeting_shows_its_numbers(page, results):
+    page.js("setClamp({side: 1, strength: 4})")
     page.settle()
-    found = told["sides"][1]["steering"]["retarget"]
-    said = text_of(page, "#pushed")
-    for name in ("scores", "random scores"):
+    found = panels(results, 1)["retargeting"]
+    said = text_of(page, "#retargeting-summary")
+    for name in ("clamped_reach", "control_reach"):
         assert f"{100 * numbers(found[name])[0, 0, 4]:.1f}%" in said
-    for name in ("absent", "placed"):
+    for name in ("original_reach", "moved_reach"):
         assert f"{100 * numbers(found[name])[0, 0]:.1f}%" in said
-    x = told["boards"]["cell"][0]
-    place = next(i for row in x for i in row if i >= 0)
-    for control, name in ((False, "clamped"), (True, "random clamped")):
-        want = found[name][0][4][0][place]
-        got = page.js(f"steered({place}, {str(control).lower()})")
+    x = results["boards"]["state_at"][0]
+    state = next(i for row in x for i in row if i >= 0)
+    for control, name in ((False, "clamped_value"), (True, "control_value")):
+        want = found[name][0][4][0][state]
+        got = page.js(f"clampedValue({state}, {str(control).lower()})")
         assert got == pytest.approx(want, abs=1e-6)
-    link = page.js("location.hash")
-    assert "push=1.0.retarget.4" in link
-    page.js("push({clamp: 0}); push({mode: 'added', method: 2, coefficient: 6})")
-    page.settle()
-    added = told["sides"][1]["steering"]["added"]
-    got = page.js(f"steered({place})")
-    assert got == pytest.approx(added[0][2][6][0][place], abs=1e-6)
+    assert "clamp=1.4" in page.js("location.hash")
 
 
 @needs_browser
-def test_an_expert_is_switched_off_where_it_was_fitted(page, told):
-    fitted, cell = told["sides"][0]["fitted"], page.js("cellShown()")
-    x = told["boards"]["cell"][0][cell[0]][cell[1]]
-    each = numbers(fitted["gates"])[0, x] * numbers(fitted["parts"])[0, x]
+def test_an_intervention_shows_its_numbers(page, results):
+    page.js("setIntervention({side: 1, kind: 'added', method: 2, strength: 6})")
+    page.settle()
+    x = results["boards"]["state_at"][0]
+    state = next(i for row in x for i in row if i >= 0)
+    added = panels(results, 1)["interventions"]["added"]
+    got = page.js(f"intervenedValue({state})")
+    assert got == pytest.approx(added[0][2][6][0][state], abs=1e-6)
+    assert "intervention=1.added.2.6" in page.js("location.hash")
+
+
+@needs_browser
+def test_an_expert_is_switched_off_where_it_was_fitted(page, results):
+    fitted, cell = panels(results, 0)["distillation"], page.js("shownCell()")
+    x = results["boards"]["state_at"][0][cell[0]][cell[1]]
+    each = numbers(fitted["gates"])[0, x] * numbers(fitted["expert_values"])[0, x]
     k = int(np.abs(each).argmax())
-    gone = each[k]
-    value = told["sides"][0]["read"]["value"][-1][0][0][x]
+    value = results["sides"][0]["outputs"]["value"][-1][0][0][x]
     assert "fitted, not built in" in text_of(page, "[data-experts=A] h3")
     page.click(f"[data-expert=A{k}]")
-    got = page.js("told(...cellShown()).sides[0]")
-    assert got["value"] == pytest.approx(value - gone, abs=1e-6)
-    assert abs(gone) > 1e-4
-    assert f"fitA={k}" in page.js("location.hash")
+    got = page.js("cellNumbers(...shownCell()).sides[0]")
+    assert got["value"] == pytest.approx(value - each[k], abs=1e-6)
+    assert abs(each[k]) > 1e-4
+    assert f"expertsOffA={k}" in page.js("location.hash")
     page.js("set({step: 0})")  # another checkpoint has no experts
     page.settle()
-    got = page.js("told(...cellShown()).sides[0]")
-    assert got["value"] == pytest.approx(got["whole"], abs=1e-7)
+    got = page.js("cellNumbers(...shownCell()).sides[0]")
+    assert got["value"] == pytest.approx(got["full_value"], abs=1e-7)
     assert page.js(f"document.querySelector('[data-expert=A{k}]').disabled")
 
 

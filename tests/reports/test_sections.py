@@ -4,6 +4,7 @@ import pytest
 
 from shardsim.agents import value
 from shardsim.evaluation import rules
+from shardsim.reports import numbers
 from shardsim.reports.verdicts import sections
 from tests.helpers.made_results import control, prediction
 
@@ -13,7 +14,7 @@ def test_a_head_is_told_by_what_is_not_its_default():
     made = value.Sharded(num_shards=2, td_error="per_shard", routing=value.Routing())
     assert sections.head(made) == (
         "sharded (num_shards 2; td_error per_shard; routing label_fraction 1, "
-        "oversight_context -, gate_weight 0.01)"
+        f"oversight_context {numbers.DASH}, gate_weight 0.01)"
     )
 
 
@@ -25,13 +26,13 @@ def test_how_many_seeds_are_judged_is_told_where_not_all_are():
         (None, ""),
     ):
         entry = prediction(values=values, judged_seeds=judged)
-        assert sections.contrast(entry) == f"sharded less mlp{told}"
+        assert sections.contrast(entry) == f"sharded - mlp{told}"
     entry = prediction(
         values={"exact": (1.0,), **values},  # V* is no seed
         judged_seeds=(2,),
         rule=rules.Rule(rules.Contrast("exact", "mlp"), "greater", 0.5),
     )
-    assert sections.contrast(entry) == "exact less mlp, 1 of 8 seeds"
+    assert sections.contrast(entry) == "exact - mlp, 1 of 8 seeds"
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,9 @@ def test_elements_that_diverged_by_hand():
     with pytest.raises(divergence.Diverged, match="arm a, seed 1, update 3"):
         divergence.raise_if_fatal({}, 4, ["a"], failed[[0, 3]])
     with pytest.raises(divergence.Diverged, match="b, seed 0 at td_lambda 0, update 2"):
-        divergence.raise_if_fatal(grid, 2, ["a", "b"], np.asarray([[-1, 2], [5, 2]] * 2))
+        divergence.raise_if_fatal(
+            grid, 2, ["a", "b"], np.asarray([[-1, 2], [5, 2]] * 2)
+        )
     diverged = divergence.as_metrics(failed[:, 0])
     assert diverged == (None, 7, None, 3)
     assert divergence.as_metrics(np.full(4, -1)) is None

@@ -1,14 +1,14 @@
-"""CDE: the directions that carry a concept's effect through a read-out.
+"""CDE: the directions that carry a concept's effect through a readout.
 
-Swap what two samples have along d_1..d_k, and the read-out should swap. This asks what
-the read-out reads, where a probe asks what is written.
+If two samples swap their components along d_1..d_k, their outputs should swap. This
+asks what the readout uses, whereas a probe asks what the activations contain.
 
-Symbols: n pairs, d features, k directions, A outputs, N keys, T steps.
+Symbols: n pairs, m controls, d features, k directions, A outputs, N keys, T steps.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -17,99 +17,128 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from shardsim.inspection import optimizers, validation
 from shardsim.inspection.concepts import concept, readouts
 from shardsim.inspection.concepts.readouts import Distance, ReadOut
+from shardsim.inspection.validation import Input
 
 Objective: TypeAlias = Callable[
     [Float[Array, "k d"], ReadOut, Distance, Float[Array, "n d"], Float[Array, "n d"]],
     Float[Array, ""],
 ]
-"""What is made small: of orthonormal rows, the read-out, and the pairs."""
+"""What `fit` minimises, from orthonormal rows, the readout, the distance and the
+pairs."""
 
 
 def swap_loss(
     basis: Float[Array, "k d"],
     read_out: ReadOut,
     distance: Distance,
-    a: Float[Array, "n d"],
-    b: Float[Array, "n d"],
+    a: Float[Any, "n d"],
+    b: Float[Any, "n d"],
 ) -> Float[Array, ""]:
-    """Mean distance of each mixed run to the clean run whose component it has.
+    """Mean distance of each mixed output to the clean output whose component it has.
 
-    (distance(f(a), f(mix(a, b))) + distance(f(b), f(mix(b, a)))) / 2 over the pairs.
+      (distance(f(a), f(mix(a, b))) + distance(f(b), f(mix(b, a)))) / 2
+
+    averaged over pairs; mix(a, b) has the component of a and everything else of b.
+
+    Args:
+      basis: [k, d] orthonormal rows.
+      read_out: f, from an activation [d] to an output.
+      distance: between two outputs.
+      a: [n, d] one side of the pairs.
+      b: [n, d] the other side.
     """
-    f, gap = jax.vmap(read_out), jax.vmap(distance)
-    one = gap(f(a), f(readouts.mix_component(basis, basis, a, b)))
-    other = gap(f(b), f(readouts.mix_component(basis, basis, b, a)))
-    return jnp.mean(one + other) / 2
+    f, distances = jax.vmap(read_out), jax.vmap(distance)
+    a_loss = distances(f(a), f(readouts.mix_component(basis, basis, a, b)))
+    b_loss = distances(f(b), f(readouts.mix_component(basis, basis, b, a)))
+    return jnp.mean(a_loss + b_loss) / 2
 
 
-def destruction(controls: Float[Array, "m d"], weight: float = 1.0) -> Objective:
-    """An objective that wipes the difference out instead of swapping it.
+def ablation_objective(
+    controls: Annotated[Input, "m d"], weight: float = 1.0
+) -> Objective:
+    """An objective that removes the difference of the pairs instead of swapping it.
 
-    mean distance(f(a), f(b)) with the directions set to their mean over the controls,
-    plus weight times the mean distance that this moves the controls: the concept is to
-    go, the rest to stay.
+      mean distance(f(a'), f(b')) + weight * mean distance(f(c), f(c'))
+
+    where x' is x with the directions set to their mean over the controls c. The concept
+    should disappear, and everything else should stay.
+
+    Args:
+      controls: [m, d] activations whose output should not change.
+      weight: at least 0.
+
+    Raises:
+      ValueError: `controls` is not a matrix of finite numbers, or `weight` is negative.
     """
-    controls = concept.floats("controls", controls, None, None)
+    controls = concept.as_floats("controls", controls, None, None)
     validation.at_least("weight", weight, 0)
 
     def objective(
-        basis: Array, read_out: ReadOut, distance: Distance, a: Array, b: Array
-    ) -> Array:
-        f, gap = jax.vmap(read_out), jax.vmap(distance)
-        middle = jnp.mean(controls, axis=0)[None, :]
+        basis: Float[Array, "k d"],
+        read_out: ReadOut,
+        distance: Distance,
+        a: Float[Any, "n d"],
+        b: Float[Any, "n d"],
+    ) -> Float[Array, ""]:
+        f, distances = jax.vmap(read_out), jax.vmap(distance)
+        mean = jnp.mean(controls, axis=0)[None, :]
 
-        def without(x: Array) -> Array:
-            return x - (x - middle) @ basis.T @ basis
+        def ablate(x: Float[Any, "n d"]) -> Float[Array, "n d"]:
+            return x - (x - mean) @ basis.T @ basis
 
-        kept = jnp.mean(gap(f(controls), f(without(controls))))
-        return jnp.mean(gap(f(without(a)), f(without(b)))) + weight * kept
+        control_loss = jnp.mean(distances(f(controls), f(ablate(controls))))
+        return jnp.mean(distances(f(ablate(a)), f(ablate(b)))) + weight * control_loss
 
     return objective
 
 
 class CDE(NamedTuple):
-    """Directions, the loss they reached, and whether that means anything."""
+    """Directions, the loss they reached, and whether the loss is informative."""
 
     basis: Float[Array, "k d"]
     """Orthonormal rows."""
     loss: Float[Array, ""]
-    """Over all pairs."""
-    untouched: Float[Array, ""]
-    """The loss of no directions at all."""
+    """Of `basis`, over all pairs."""
+    initial_loss: Float[Array, ""]
+    """Loss without any directions."""
     read_loss: Float[Array, ""]
-    """The loss of the k directions that the read-out reads most, chosen without
-    looking at the concept."""
+    """Loss of the k directions to which the readout is most sensitive. Their choice
+    does not use the concept."""
     read_cosine: Float[Array, ""]
-    """Smallest cosine of principal angles between those and the basis."""
+    """Smallest cosine of principal angles between those and `basis`."""
     read_rank: Int[Array, ""]
-    """Directions that the read-out reads at all."""
+    """Number of directions to which the readout is sensitive at all."""
     pair_rank: Int[Array, ""]
-    """Directions that the pairs differ along."""
+    """Number of directions along which the pairs differ."""
     degenerate: Bool[Array, ""]
-    """read_rank <= k: what the read-out reads swaps *any* pair exactly, and says
-    nothing of the concept. Always so for a linear V of one output."""
+    """read_rank <= k: the directions that the readout uses swap *any* pair exactly, and
+    say nothing about the concept. Always true for a linear V with one output."""
     ambiguous: Bool[Array, ""]
-    """pair_rank <= k: the pairs' own difference swaps everything, and many other
-    directions may do so as well, so that seeds need not agree."""
+    """pair_rank <= k: the difference of the pairs swaps everything, and many other
+    directions may do so as well, so seeds need not agree."""
     trace: Float[Array, " T"]
-    """Loss of each step's batch."""
+    """Loss of the batch at each step."""
 
     def summary(self) -> str:
-        notes = ""
+        """Loss, next to no directions and those of the readout, and warnings."""
+        warnings = ""
         if bool(self.degenerate):
-            notes += "; degenerate: any concept gives the read-out's own directions"
+            warnings += (
+                "; degenerate: every concept gives the directions of the readout"
+            )
         if bool(self.ambiguous):
-            notes += "; ambiguous: the pairs differ along too few directions"
+            warnings += "; ambiguous: the pairs differ along too few directions"
         return (
-            f"CDE: loss {float(self.loss):.3g} of {float(self.untouched):.3g} "
-            f"untouched, {float(self.read_loss):.3g} by the read-out alone{notes}"
+            f"CDE: loss {float(self.loss):.3g} (no directions "
+            f"{float(self.initial_loss):.3g}, those of the readout "
+            f"{float(self.read_loss):.3g}){warnings}"
         )
 
 
 def fit(
     read_out: ReadOut,
-    a: Float[Array, "n d"],
-    b: Float[Array, "n d"],
+    a: Annotated[Input, "n d"],
+    b: Annotated[Input, "n d"],
     key: Key[Array, ""],
     *,
     k: int = 1,
@@ -121,62 +150,69 @@ def fit(
 ) -> CDE:
     """min over orthonormal d_1..d_k of an objective over pairs, by default `swap_loss`.
 
-    Adam along the sphere (the gradient is projected, the step brought back by QR),
-    from a random start, with a budget that is fixed so that seeds can be compared: no
-    early stop. `rate` is about the angle of the first steps, in radians; it falls to 0
-    by a cosine.
+    Adam on the sphere: the gradient is projected to the tangent space, and QR brings
+    each step back. The start is random. The number of steps is fixed, without early
+    stopping, so that seeds can be compared. `rate` is about the angle of the first
+    steps in radians, and decays to 0 by a cosine.
 
-    Answers at the edges: pairs that do not differ in the output have loss 0 for every
-    direction, and the start is returned (`untouched` is 0). See `degenerate` and
-    `ambiguous` for the two cases in which loss 0 means little. A sign is free, and for
-    k > 1 so is a rotation: compare spans.
+    Edge cases: pairs whose outputs do not differ have loss 0 for every direction, and
+    the start is returned (`initial_loss` is 0). `degenerate` and `ambiguous` mark the
+    two cases in which loss 0 means little. The sign is arbitrary, and for k > 1 so is a
+    rotation: compare spans.
 
-    Not under `jax.vmap` (it decomposes matrices): see `fit_many`. 100,000 pairs of 512
-    features take 8 s of processor time, compiling included, and 0.4 GB beside them.
+    Do not call it under `jax.vmap`, because it decomposes matrices: see `fit_many`.
+    100,000 pairs of 512 features take 8 s of processor time, compiling included, and
+    0.4 GB in addition to the pairs.
 
     Args:
-      read_out: from an activation [d] to an output. Give the same function each time:
-        a new one compiles anew.
-      a: activations of one side of the pairs.
-      b: of the other.
+      read_out: from an activation [d] to an output. Pass the same function each time: a
+        new one compiles anew.
+      a: [n, d] activations of one side of the pairs.
+      b: [n, d] of the other.
       key: for the start and the batches.
-      k: 1 to d.
+      k: number of directions, 1 to d.
+      distance: between two outputs.
+      objective: what to minimise.
       steps: at least 1.
-      batch: pairs a step; all of them where there are no more.
-      rate: above 0.
+      batch: pairs per step; all of them if there are no more.
+      rate: positive.
 
     Raises:
-      ValueError: a wrong shape, or numbers that are not finite.
+      ValueError: a shape does not fit, or a number is not finite or out of range.
 
     Reference: Roger and simeon_c, Extracting and Evaluating Causal Direction in LLMs'
     Activations, 2022.
     """
-    a, b = _checked(a, b, k, steps, batch, rate)
+    a, b = _check_input(a, b, k, steps, batch, rate)
     return _fit(read_out, a, b, key, k, distance, objective, steps, batch, rate)
 
 
 def fit_many(
     read_out: ReadOut,
-    a: Float[Array, "n d"],
-    b: Float[Array, "n d"],
+    a: Annotated[Input, "n d"],
+    b: Annotated[Input, "n d"],
     keys: Key[Array, " N"],
     **settings: Any,
 ) -> CDE:
-    """`fit` from each key, one after the other in one program; a leading axis N.
+    """`fit` for each key in turn, in one program; the result has a leading axis N.
 
     Args:
-      settings: those of `fit`.
+      read_out: from an activation [d] to an output.
+      a: [n, d] activations of one side of the pairs.
+      b: [n, d] of the other.
+      keys: [N] for the start and the batches.
+      settings: keyword arguments of `fit`.
     """
     return jax.lax.map(lambda key: fit(read_out, a, b, key, **settings), keys)
 
 
-def _checked(
+def _check_input(
     a: Any, b: Any, k: int, steps: int, batch: int, rate: float
 ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-    a = concept.floats("a", a, None, None)
-    b = concept.floats("b", b, *a.shape).astype(a.dtype)
-    for name, got in (("n", len(a)), ("k", k), ("steps", steps), ("batch", batch)):
-        validation.at_least(name, got, 1)
+    a = concept.as_floats("a", a, None, None)
+    b = concept.as_floats("b", b, *a.shape).astype(a.dtype)
+    for name, number in (("n", len(a)), ("k", k), ("steps", steps), ("batch", batch)):
+        validation.at_least(name, number, 1)
     if k > a.shape[1]:
         raise ValueError(f"k: got {k}; allowed: at most {a.shape[1]}")
     if not rate > 0:
@@ -195,24 +231,26 @@ def _fit(
     objective: Objective,
     steps: int,
     batch: int,
-    rate: float,
+    rate: float | Float[Array, ""],
 ) -> CDE:
-    begin, draw = jax.random.split(key)
+    start_key, batch_key = jax.random.split(key)
     d = a.shape[1]
-    nothing = jnp.zeros((k, d), a.dtype)
-    untouched = objective(nothing, read_out, distance, a, b)
-    unit = jnp.where(untouched > 0, untouched, 1.0)
+    no_directions = jnp.zeros((k, d), a.dtype)
+    initial_loss = objective(no_directions, read_out, distance, a, b)
+    unit = jnp.where(initial_loss > 0, initial_loss, 1.0)
 
     def loss(basis: Array, number: Array) -> Array:
-        pick = jax.random.randint(jax.random.fold_in(draw, number), (batch,), 0, len(a))
-        one, other = (a, b) if len(a) <= batch else (a[pick], b[pick])
-        return objective(basis, read_out, distance, one, other) / unit
+        index = jax.random.randint(
+            jax.random.fold_in(batch_key, number), (batch,), 0, len(a)
+        )
+        batch_a, batch_b = (a, b) if len(a) <= batch else (a[index], b[index])
+        return objective(basis, read_out, distance, batch_a, batch_b) / unit
 
-    first = orthonormal(jax.random.normal(begin, (k, d), a.dtype))
-    # every coordinate moves by about the rate: sqrt(d) of them by that angle
+    initial = orthonormal(jax.random.normal(start_key, (k, d), a.dtype))
+    # Adam moves each of d coordinates by about its rate, so divide by sqrt(d)
     basis, losses = optimizers.adam(
         loss,
-        first,
+        initial,
         steps,
         rate / d**0.5,
         "cosine",
@@ -221,16 +259,16 @@ def _fit(
         tangent=lambda basis, pull: pull - pull @ basis.T @ basis,
         retract=orthonormal,
     )
-    reads, read_rank = readouts.top_eigenvectors(
+    read_basis, read_rank = readouts.top_eigenvectors(
         readouts.jacobian_moment(read_out, distance, a, b), k
     )
     _, pair_rank = readouts.top_eigenvectors((a - b).T @ (a - b) / len(a), k)
     return CDE(
         basis,
         objective(basis, read_out, distance, a, b),
-        untouched,
-        objective(reads, read_out, distance, a, b),
-        jnp.linalg.svd(basis @ reads.T, compute_uv=False)[-1],
+        initial_loss,
+        objective(read_basis, read_out, distance, a, b),
+        jnp.linalg.svd(basis @ read_basis.T, compute_uv=False)[-1],
         read_rank,
         pair_rank,
         read_rank <= k,
@@ -240,7 +278,7 @@ def _fit(
 
 
 def orthonormal(rows: Float[Array, "k d"]) -> Float[Array, "k d"]:
-    """Rows made orthonormal by QR, each turned to its own side."""
+    """Rows made orthonormal by QR, each with its original sign."""
     q, r = jnp.linalg.qr(rows.T)
-    side = jnp.where(jnp.diag(r) < 0, -1.0, 1.0).astype(rows.dtype)
-    return (q * side[None, :]).T
+    sign = jnp.where(jnp.diag(r) < 0, -1.0, 1.0).astype(rows.dtype)
+    return (q * sign[None, :]).T

@@ -1,85 +1,105 @@
-"""A concept beside activations: labels as columns, and what both share.
+"""A concept and the activations it is read from: labels as columns, and shared maths.
 
-Symbols: n samples, d features, c columns of a concept (classes, or numbers).
+Symbols: n samples, m pairs, d features, c columns of a concept (classes, or numbers).
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import readouts
+from shardsim.inspection.validation import Input
 
 
 class Concept(NamedTuple):
-    """What is known of a concept: labelled samples, pairs, and who reads them."""
+    """The input of every method: labelled samples, pairs, and a readout."""
 
-    x: Float[Array, "n d"]
+    x: Annotated[Input, "n d"]
+    """Activations."""
     z: Any
-    """Labels [n], or one-hot columns [n, c]; numbers for the mean difference, LEACE."""
-    a: Float[Array, "m d"] | None = None
+    """Labels [n], or one-hot columns [n, c]; for the mean difference and LEACE also
+    numbers. None if a method uses only the pairs."""
+    a: Annotated[Input, "m d"] | None = None
     """One side of pairs that differ in the concept; for CDE and the gradient."""
-    b: Float[Array, "m d"] | None = None
+    b: Annotated[Input, "m d"] | None = None
+    """The other side."""
     read_out: readouts.ReadOut | None = None
     """From one activation to V or logits; for CDE and the gradient."""
     distance: readouts.Distance = readouts.squared
+    """Between two outputs of `read_out`."""
 
 
-def floats(name: str, array: Any, *sizes: int | None) -> Array:
-    """The array as numbers of 32 bits or more, refused if misshapen or not finite."""
+def as_floats(name: str, array: Any, *sizes: int | None) -> Array:
+    """The array as floating-point numbers of at least 32 bits.
+
+    Args:
+      name: of the array, for the error.
+      array: any numbers.
+      sizes: length of each axis; None allows any.
+
+    Raises:
+      ValueError: the shape differs, or a number is not finite.
+    """
     validation.shaped(name, array, *sizes)
     validation.finite(name, array)
     return validation.wide(array)
 
 
-def samples(x: Any) -> Float[Array, "n d"]:
-    """Activations [n, d] of at least one sample and one feature."""
-    x = floats("x", x, None, None)
+def as_samples(x: Any) -> Float[Array, "n d"]:
+    """Activations [n, d] with at least one sample and one feature, as floats."""
+    x = as_floats("x", x, None, None)
     validation.at_least("n", x.shape[0], 1)
     validation.at_least("d", x.shape[1], 1)
     return x
 
 
 def is_labels(z: Any) -> bool:
-    """Whether z holds whole numbers or truth values: the names of classes."""
+    """Whether z is a vector of integers or booleans, that is, of class labels."""
     kind = np.dtype(getattr(z, "dtype", None) or np.asarray(z).dtype)
     return np.ndim(z) == 1 and (kind.kind in "iub")
 
 
-def one_hot(z: Int[Any, " n"], dtype: Any = None) -> Float[Array, "n c"]:
-    """Columns of 0 and 1, a class each, in the order of the labels.
+def one_hot(z: Annotated[Any, "n"], dtype: Any = None) -> Float[Array, "n c"]:
+    """Columns of 0 and 1, one per class, in the order of the labels.
 
-    Labels may be any whole numbers. How many there are must be known before compiling:
-    under `jax.jit` pass the columns instead.
+    Args:
+      z: [n] any integers or booleans. The number of classes must be known before
+        compiling: under `jax.jit` pass the columns instead.
+      dtype: of the result; the default float dtype if None.
 
     Raises:
-      ValueError: labels under a transformation of JAX.
+      ValueError: z is traced by a JAX transformation.
     """
     if isinstance(z, jax.core.Tracer):
         raise ValueError("z: got labels under jit; allowed: columns made by `one_hot`")
-    _, place = np.unique(np.asarray(z), return_inverse=True)
-    columns = np.eye(place.max(initial=0) + 1)[place]
+    _, index = np.unique(np.asarray(z), return_inverse=True)
+    columns = np.eye(index.max(initial=0) + 1)[index]
     return jnp.asarray(columns, dtype or jnp.zeros(()).dtype)
 
 
-def classes(x: Float[Array, "n d"], z: Any) -> Float[Array, "n c"]:
-    """z as one-hot columns with the dtype of x, whichever way it was given.
+def as_one_hot(x: Annotated[Input, "n d"], z: Any) -> Float[Array, "n c"]:
+    """z as one-hot columns in the dtype of x.
+
+    Args:
+      x: [n, d].
+      z: labels [n], or one-hot columns [n, c].
 
     Raises:
-      ValueError: numbers that are no labels, or rows that don't add up to 1.
+      ValueError: z holds numbers that are not labels, or its rows are not one-hot.
     """
     if is_labels(z):
         validation.shaped("z", z, x.shape[0])
         return one_hot(z, x.dtype)
     if np.ndim(z) == 1:
         raise ValueError(
-            "z: got a vector of floats; allowed: whole numbers as labels, or one-hot "
+            "z: got a vector of floats; allowed: integers as labels, or one-hot "
             "columns [n, c]"
         )
-    columns = floats("z", z, x.shape[0], None).astype(x.dtype)
+    columns = as_floats("z", z, x.shape[0], None).astype(x.dtype)
     if not isinstance(columns, jax.core.Tracer):
         rows = np.asarray(columns)
         if not (np.isin(rows, (0, 1)).all() and (rows.sum(axis=1) == 1).all()):
@@ -87,79 +107,89 @@ def classes(x: Float[Array, "n d"], z: Any) -> Float[Array, "n c"]:
     return columns
 
 
-def several(z: Float[Array, "n c"]) -> None:
-    """Refuse a concept of one class, where values can be looked at."""
+def check_two_classes(z: Float[Array, "n c"]) -> None:
+    """Refuse columns with samples of one class only. Traced values are not checked.
+
+    Raises:
+      ValueError: fewer than two classes occur.
+    """
     if isinstance(z, jax.core.Tracer):
         return
-    present = int((np.asarray(z).sum(axis=0) > 0).sum())
-    if present < 2:
-        raise ValueError(f"z: got {present} class; allowed: at least 2")
+    num_classes = int((np.asarray(z).sum(axis=0) > 0).sum())
+    if num_classes < 2:
+        raise ValueError(f"z: got {num_classes} class; allowed: at least 2")
 
 
-def columns(x: Float[Array, "n d"], z: Any) -> Float[Array, "n c"]:
-    """z as columns: labels one-hot, a vector of numbers as one column."""
+def as_columns(x: Annotated[Input, "n d"], z: Any) -> Float[Array, "n c"]:
+    """z as columns in the dtype of x: labels one-hot, numbers as one column."""
     if is_labels(z):
-        return classes(x, z)
+        return as_one_hot(x, z)
     if np.ndim(z) == 1:
-        return floats("z", z, x.shape[0]).astype(x.dtype)[:, None]
-    return floats("z", z, x.shape[0], None).astype(x.dtype)
+        return as_floats("z", z, x.shape[0]).astype(x.dtype)[:, None]
+    return as_floats("z", z, x.shape[0], None).astype(x.dtype)
 
 
 def centre(
-    x: Float[Array, "n d"],
+    x: Float[Any, "n d"],
 ) -> tuple[Float[Array, " d"], Float[Array, "n d"]]:
-    """Mean of each feature and what is left; a constant feature leaves exactly 0.
+    """Mean of each feature, and x without it; a constant feature becomes exactly 0.
 
-    The mean is taken twice, for the first one is off by the rounding of a long sum.
+    The mean is computed twice, because the first result has the rounding error of a
+    long sum.
     """
     mean = x.mean(axis=0)
     mean = mean + (x - mean[None, :]).mean(axis=0)
-    constant = x.max(axis=0) == x.min(axis=0)
-    mean = jnp.where(constant, x[0], mean)
+    is_constant = x.max(axis=0) == x.min(axis=0)
+    mean = jnp.where(is_constant, x[0], mean)
     return mean, x - mean[None, :]
 
 
-def shares(z: Float[Array, "n c"]) -> tuple[Float[Array, " c"], Float[Array, ""]]:
-    """Share of each class, and their entropy: the loss of a guess without x, nats."""
+def class_shares(z: Float[Array, "n c"]) -> tuple[Float[Array, " c"], Float[Array, ""]]:
+    """Share of each class, and the entropy of the shares in nats (loss without x)."""
     share = z.mean(axis=0)
     return share, -jnp.sum(jax.scipy.special.xlogy(share, share))
 
 
 def class_means(x: Float[Array, "n d"], z: Float[Array, "n c"]) -> Float[Array, "c d"]:
-    """Mean activation of each class; 0 for a class without samples."""
+    """[c, d] mean activation of each class; 0 for a class without samples."""
     return z.T @ x / jnp.maximum(z.sum(axis=0), 1.0)[:, None]
 
 
-def span(
+def orthonormal_span(
     rows: Float[Array, "m d"], cut: float | None = None
 ) -> tuple[Float[Array, "r d"], Float[Array, " r"]]:
-    """Orthonormal rows, by falling share, that span the same space; r = min(m, d).
+    """Orthonormal rows that span the same space, by decreasing singular value.
 
-    By singular values, not by Gram-Schmidt. Rows whose singular value is below `cut`
-    times the largest are zero: they would be noise.
+    Computed from an SVD, not by Gram-Schmidt. Rows whose singular value is at most
+    `cut` times the largest are set to 0, because they would be noise.
 
     Args:
+      rows: [m, d].
       cut: max(m, d) times the precision of the dtype if None.
 
     Returns:
-      The rows, and the singular values.
+      r = min(m, d) rows, and the singular values.
     """
     validation.shaped("rows", rows, None, None)
     if cut is None:
         cut = max(rows.shape) * float(jnp.finfo(rows.dtype).eps)
     _, values, right = jnp.linalg.svd(rows, full_matrices=False)
-    kept = (values > cut * values[0]) & (values > 0)
-    return right * kept[:, None].astype(rows.dtype), values
+    is_used = (values > cut * values[0]) & (values > 0)
+    return right * is_used[:, None].astype(rows.dtype), values
 
 
 def pairs(concept: Concept) -> tuple[readouts.ReadOut, Array, Array]:
-    """The read-out and the pairs of a concept, refused if it has none."""
+    """The readout and the pairs of a concept.
+
+    Raises:
+      ValueError: one of `read_out`, `a` and `b` is missing, or the pairs do not fit.
+    """
     if concept.read_out is None or concept.a is None or concept.b is None:
         raise ValueError(
-            "concept: got no read_out, a or b; allowed: all three, for this method "
-            "looks at what pairs do to a read-out"
+            "concept: got no read_out, a or b; allowed: all three, because this method "
+            "measures how pairs change a readout"
         )
     d = concept.x.shape[1]
-    a = floats("a", concept.a, None, d).astype(concept.x.dtype)
-    b = floats("b", concept.b, *a.shape).astype(concept.x.dtype)
+    a = as_floats("a", concept.a, None, d).astype(concept.x.dtype)
+    b = as_floats("b", concept.b, *a.shape).astype(concept.x.dtype)
     return concept.read_out, a, b

@@ -4,61 +4,70 @@ Symbols: N seeds, B bootstrap samples, R = N B runs, k directions, d features.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept as concepts
 from shardsim.inspection.concepts import methods, projection
+from shardsim.inspection.validation import Input
 
 
 class Consistency(NamedTuple):
-    """Agreement of runs, what chance gives, and the loss each run reached."""
+    """Agreement of runs, its chance level, and the loss of each run."""
 
     agreement: Float[np.ndarray, ""]
     """Mean over pairs of runs: |cos| for k = 1, mean squared cosine of the principal
     angles for k > 1."""
     low: Float[np.ndarray, ""]
+    """Lower end of a bootstrap interval of the agreement over runs."""
     high: Float[np.ndarray, ""]
-    """Bootstrap interval of the agreement, over runs."""
-    null: Float[np.ndarray, ""]
-    """The same of random directions; near sqrt(2 / (pi d)) for k = 1, k / d else."""
+    """Upper end."""
+    chance: Float[np.ndarray, ""]
+    """Agreement of random directions: about sqrt(2 / (pi d)) for k = 1, else k / d."""
     over_seeds: Float[np.ndarray, ""]
-    """Between runs on the same samples: what falls short of 1 is optimisation, or an
-    optimum that is not unique. NaN for one seed."""
+    """Agreement of runs on the same samples: below 1 the optimisation varies, or the
+    optimum is not unique. NaN for one seed."""
     over_samples: Float[np.ndarray, ""]
-    """Between runs on different samples. NaN for one sample."""
+    """Agreement of runs on different samples. NaN for one sample."""
     pairwise: Float[np.ndarray, "R R"]
+    """Agreement of each pair of runs."""
     losses: Float[np.ndarray, " R"]
+    """Loss that each run reached; NaN if the method has none."""
     degenerate: Float[np.ndarray, ""]
-    """Share of runs that would have found the same whatever the concept."""
+    """Share of runs whose result is the same for every concept."""
     ambiguous: Float[np.ndarray, ""]
     """Share of runs whose optimum is not unique."""
 
     def summary(self) -> str:
-        notes = ""
+        """Agreement with its interval and chance level, range of losses, warnings."""
+        warnings = ""
         if self.degenerate > 0:
-            notes += f"; degenerate in {self.degenerate:.0%} of runs"
+            warnings += f"; degenerate in {self.degenerate:.0%} of runs"
         if self.ambiguous > 0:
-            notes += f"; ambiguous in {self.ambiguous:.0%} of runs"
-        spread = ""
+            warnings += f"; ambiguous in {self.ambiguous:.0%} of runs"
+        losses = ""
         if np.isfinite(self.losses).all():
-            spread = f", losses {self.losses.min():.4g} to {self.losses.max():.4g}"
+            losses = f", losses {self.losses.min():.4g} to {self.losses.max():.4g}"
         return (
             f"agreement {self.agreement:.3f} [{self.low:.3f}, {self.high:.3f}], chance "
-            f"{self.null:.3f}{spread}{notes}"
+            f"{self.chance:.3f}{losses}{warnings}"
         )
 
 
-def null(k: int, d: int) -> float:
-    """Agreement of two random spans of k directions among d.
+def chance_agreement(k: int, d: int) -> float:
+    """Agreement of two random spans of k directions in d dimensions.
 
-    k = 1: E|cos| = Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)), which nears
-    sqrt(2 / (pi d)). k > 1: the mean squared cosine is k / d.
+      k = 1: E|cos| = Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)), about sqrt(2 / (pi d))
+      k > 1: the mean squared cosine, k / d
+
+    Args:
+      k: at least 1.
+      d: at least k.
     """
     validation.at_least("k", k, 1)
     validation.at_least("d", d, k)
@@ -67,10 +76,11 @@ def null(k: int, d: int) -> float:
     return math.exp(math.lgamma(d / 2) - math.lgamma((d + 1) / 2)) / math.sqrt(math.pi)
 
 
-def agreements(bases: Float[Any, "R k d"]) -> Float[np.ndarray, "R R"]:
+def pairwise_agreement(bases: Annotated[Input, "R k d"]) -> Float[np.ndarray, "R R"]:
     """|cos| for k = 1, else sum of squared cosines of the principal angles / k.
 
-    Rows must be orthonormal; one of 0 is no direction and agrees with nothing.
+    Args:
+      bases: [R, k, d] orthonormal rows of each run; a row of 0 agrees with nothing.
     """
     validation.shaped("bases", bases, None, None, None)
     validation.finite("bases", bases)
@@ -82,30 +92,32 @@ def agreements(bases: Float[Any, "R k d"]) -> Float[np.ndarray, "R R"]:
 
 
 def consistency(
-    bases: Float[Any, "R k d"],
-    sample: Int[Any, " R"] | None = None,
-    losses: Float[Any, " R"] | None = None,
+    bases: Annotated[Input, "R k d"],
+    sample: Annotated[Input, "R"] | None = None,
+    losses: Annotated[Input, "R"] | None = None,
     level: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
 ) -> Consistency:
     """Agreement over pairs of runs, with a bootstrap interval.
 
-    Runs are drawn again with replacement, and a run is never paired with itself: pairs
-    share runs, so that they can't be drawn as if they were independent. With fewer than
-    10 runs the interval is too narrow.
+    The bootstrap resamples runs, not pairs, because pairs that share a run are
+    dependent. A run is never paired with itself. With fewer than 10 runs the interval
+    is too narrow.
 
     Args:
-      bases: orthonormal rows of each run, at least 2 runs.
-      sample: which bootstrap sample each run saw; all the same if None.
-      losses: what each reached; NaN if None.
+      bases: [R, k, d] orthonormal rows of each run, at least 2 runs.
+      sample: [R] which bootstrap sample each run used; None if all used the same.
+      losses: [R] that each run reached; NaN if None.
       level: of the interval, in (0, 1).
       resamples: at least 20.
+      seed: of the bootstrap.
 
     Raises:
-      ValueError: a wrong shape, fewer than two runs, or numbers that are not finite.
+      ValueError: a shape does not fit, there are fewer than two runs, or a number is
+        not finite or out of range.
     """
-    kernel = agreements(bases)
+    kernel = pairwise_agreement(bases)
     runs, k, d = np.shape(bases)
     validation.at_least("runs", runs, 2)
     validation.at_least("resamples", resamples, 20)
@@ -115,25 +127,25 @@ def consistency(
     validation.shaped("sample", sample, runs)
     losses = np.full(runs, np.nan) if losses is None else np.asarray(losses)
     validation.shaped("losses", losses, runs)
-    apart = ~np.eye(runs, dtype=bool)
-    same = sample[:, None] == sample[None, :]
+    off_diagonal = ~np.eye(runs, dtype=bool)
+    same_sample = sample[:, None] == sample[None, :]
     counts = np.random.default_rng(seed).multinomial(
         runs, np.full(runs, 1 / runs), resamples
     )
-    weights = np.einsum("si,sj->sij", counts, counts)[:, apart].astype(float)
-    # a resample of one run alone has no pair
+    weights = np.einsum("si,sj->sij", counts, counts)[:, off_diagonal].astype(float)
+    # a resample that repeats a single run has no pair
     weights = weights[weights.sum(axis=1) > 0]
-    means = weights @ kernel[apart] / weights.sum(axis=1)
+    means = weights @ kernel[off_diagonal] / weights.sum(axis=1)
     tail = (1 - level) / 2
     low, high = np.quantile(means, [tail, 1 - tail])
     zero = np.zeros(())
     return Consistency(
-        np.asarray(kernel[apart].mean()),
+        np.asarray(kernel[off_diagonal].mean()),
         np.asarray(low),
         np.asarray(high),
-        np.asarray(null(k, d)),
-        _mean(kernel[apart & same]),
-        _mean(kernel[~same]),
+        np.asarray(chance_agreement(k, d)),
+        _mean(kernel[off_diagonal & same_sample]),
+        _mean(kernel[~same_sample]),
         kernel,
         losses,
         zero,
@@ -142,6 +154,7 @@ def consistency(
 
 
 def _mean(values: Float[np.ndarray, " pairs"]) -> np.ndarray:
+    """Mean of the values; NaN if there are none."""
     return np.asarray(values.mean() if len(values) else np.nan)
 
 
@@ -155,30 +168,32 @@ def repeat(
 ) -> Consistency:
     """Run a method from several seeds on several bootstrap samples, and compare.
 
-    The first sample is the samples as they are. Others are drawn with replacement,
-    labels within their class, so that no class is lost, and pairs as pairs.
+    The first sample is the original one. The others are drawn with replacement: labels
+    within their class, so that no class is lost, and pairs as pairs.
 
     Args:
       method: see `methods.find`.
+      concept: samples, and for some methods pairs and a readout.
+      key: for the seeds and the bootstrap.
       seeds: N, at least 1.
       samples: B, at least 1; N B at least 2.
 
     Raises:
-      ValueError: what `methods.find` refuses, or fewer than two runs.
+      ValueError: as `methods.find`, or there are fewer than two runs.
     """
     validation.at_least("seeds", seeds, 1)
     validation.at_least("samples", samples, 1)
     validation.at_least("seeds * samples", seeds * samples, 2)
-    draw, begin = jax.random.split(key)
-    rng = np.random.default_rng(int(jax.random.bits(draw)))
-    found: list[projection.Directions] = []
+    bootstrap_key, seed_key = jax.random.split(key)
+    rng = np.random.default_rng(int(jax.random.bits(bootstrap_key)))
+    results: list[projection.Directions] = []
     for number in range(samples):
-        seen = concept if number == 0 else resampled(concept, rng)
-        starts = jax.random.split(jax.random.fold_in(begin, number), seeds)
-        found += [methods.find(method, seen, start) for start in starts]
-    runs = jax.tree.map(lambda *parts: jnp.stack(parts), *found)
-    which = np.repeat(np.arange(samples), seeds)
-    result = consistency(runs.write, which, runs.loss)
+        sample = concept if number == 0 else resampled(concept, rng)
+        keys = jax.random.split(jax.random.fold_in(seed_key, number), seeds)
+        results += [methods.find(method, sample, run_key) for run_key in keys]
+    runs = jax.tree.map(lambda *parts: jnp.stack(parts), *results)
+    sample_of_run = np.repeat(np.arange(samples), seeds)
+    result = consistency(runs.write, sample_of_run, runs.loss)
     return result._replace(
         degenerate=np.asarray(runs.degenerate.mean()),
         ambiguous=np.asarray(runs.ambiguous.mean()),
@@ -188,15 +203,15 @@ def repeat(
 def resampled(concept: concepts.Concept, rng: np.random.Generator) -> concepts.Concept:
     """A bootstrap sample of the samples, class by class, and of the pairs."""
     z = np.asarray(concept.z)
-    names = z if z.ndim == 1 else np.argmax(z, axis=1)
-    pick = rng.integers(0, len(z), len(z))
+    labels = z if z.ndim == 1 else np.argmax(z, axis=1)
+    index = rng.integers(0, len(z), len(z))
     if concepts.is_labels(z) or z.ndim == 2:
-        for name in np.unique(names):
-            own = np.flatnonzero(names == name)
-            pick[own] = rng.choice(own, len(own))
-    drawn = concept._replace(x=jnp.asarray(concept.x)[pick], z=z[pick])
+        for label in np.unique(labels):
+            members = np.flatnonzero(labels == label)
+            index[members] = rng.choice(members, len(members))
+    resample = concept._replace(x=jnp.asarray(concept.x)[index], z=z[index])
     if concept.a is None or concept.b is None:
-        return drawn
-    pair = rng.integers(0, len(concept.a), len(concept.a))
-    a, b = jnp.asarray(concept.a)[pair], jnp.asarray(concept.b)[pair]
-    return drawn._replace(a=a, b=b)
+        return resample
+    pair_index = rng.integers(0, len(concept.a), len(concept.a))
+    a, b = jnp.asarray(concept.a)[pair_index], jnp.asarray(concept.b)[pair_index]
+    return resample._replace(a=a, b=b)

@@ -1,33 +1,40 @@
-"""Control tasks: is it the features that know, or the probe that learns by heart?
+"""Control tasks: does a probe read the features, or does it memorise?
 
-Symbols: n samples, d features, c classes, K types (cells, mazes), G groups.
+Symbols: n samples, d features, c classes, K types (cells, mazes), G groups, R control
+tasks.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Shaped
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept, direction_scores, probes
+from shardsim.inspection.validation import Input
 
 
 class ProbeSelectivity(NamedTuple):
-    """Accuracy on the concept, on labels that mean nothing, and of a guess."""
+    """Held-out accuracy on the concept, on control tasks, and of the majority class."""
 
     accuracy: Float[Array, ""]
+    """On the concept."""
     control: Float[Array, " R"]
-    """On R control tasks: a class drawn for each type, with the concept's shares."""
+    """On R control tasks: a random class for each type, with the class shares of the
+    concept."""
     majority: Float[Array, ""]
+    """Of predicting the largest class of the training samples."""
     train_accuracy: Float[Array, ""]
+    """On the concept, for the training samples."""
 
     @property
     def selectivity(self) -> Float[Array, ""]:
-        """Accuracy less the mean of the controls."""
+        """Accuracy minus the mean accuracy on the control tasks."""
         return self.accuracy - self.control.mean()
 
     def summary(self) -> str:
+        """Accuracy on the concept and on control tasks, and their difference."""
         return (
             f"accuracy {float(self.accuracy):.3f}, control "
             f"{float(self.control.mean()):.3f}, selectivity "
@@ -36,15 +43,20 @@ class ProbeSelectivity(NamedTuple):
 
 
 def by_group(
-    groups: Int[Any, " n"], share: float = 0.3, seed: int = 0
+    groups: Annotated[Any, "n"], share: float = 0.3, seed: int = 0
 ) -> Bool[np.ndarray, " n"]:
-    """Hold out whole groups: true for the samples of a share of the groups, drawn.
+    """Hold out whole groups: True for the samples of randomly chosen groups.
 
-    States of one maze are alike, and a split by state lets a probe recognise the maze.
+    States of one maze are similar, so with a split by state a probe can recognise the
+    maze.
 
     Args:
-      groups: which maze or level each sample is from; at least 2 different ones.
-      share: of the groups, in (0, 1); at least one is held out and one kept.
+      groups: [n] the maze or level of each sample; at least 2 different ones.
+      share: of the groups, in (0, 1); at least one group is held out and one is not.
+      seed: of the choice.
+
+    Raises:
+      ValueError: fewer than two groups, or `share` is out of range.
     """
     validation.shaped("groups", groups, None)
     names = np.unique(np.asarray(groups))
@@ -57,27 +69,32 @@ def by_group(
 
 
 def control_labels(
-    types: Int[Any, " n"], z: Int[Any, " n"], seed: int = 0
-) -> Int[np.ndarray, " n"]:
-    """A class for each type, drawn once with the shares that the classes have.
+    types: Annotated[Any, "n"], z: Annotated[Any, "n"], seed: int = 0
+) -> Shaped[np.ndarray, " n"]:
+    """A random class for each type, drawn with the class shares of the concept.
 
-    Every sample of a type gets its class, whatever the sample shows. Classes that no
-    type drew are missing: with few types the shares are kept only on average.
+    Every sample of a type gets its class, whatever the sample contains. Classes that no
+    type drew are missing: with few types the shares hold only on average.
+
+    Args:
+      types: [n] integers, what the control class depends on.
+      z: [n] labels of the concept.
+      seed: of the draw.
     """
     validation.shaped("types", types, None)
     validation.shaped("z", z, len(np.asarray(types)))
     names, counts = np.unique(np.asarray(z), return_counts=True)
-    _, place = np.unique(np.asarray(types), return_inverse=True)
+    _, index = np.unique(np.asarray(types), return_inverse=True)
     rng = np.random.default_rng(seed)
-    drawn = rng.choice(len(names), place.max() + 1, p=counts / counts.sum())
-    return names[drawn][place]
+    drawn = rng.choice(len(names), index.max() + 1, p=counts / counts.sum())
+    return names[drawn][index]
 
 
 def fit(
-    x: Float[Array, "n d"],
-    z: Int[Any, " n"],
-    types: Int[Any, " n"],
-    held_out: Bool[Any, " n"],
+    x: Annotated[Input, "n d"],
+    z: Annotated[Any, "n"],
+    types: Annotated[Input, "n"],
+    held_out: Annotated[Input, "n"],
     *,
     controls: int = 5,
     decay: float = 1e-3,
@@ -85,60 +102,68 @@ def fit(
 ) -> ProbeSelectivity:
     """Held-out accuracy of a logistic probe on the concept and on control tasks.
 
-    A probe that can learn any class of any type by heart is as good on the controls:
-    selectivity near 0. One that reads what the features say is not.
+    A probe that can memorise a class for each type does equally well on the control
+    tasks: its selectivity is about 0. A probe that reads the features does not.
 
-    Types should occur on both sides of the split, else the control is chance by
-    construction: split by maze and take cells as types. Go over `decay` to see how the
-    answer depends on what the probe can learn.
+    Types should occur on both sides of the split, else the control accuracy is at
+    chance by construction: split by maze and take cells as types. Vary `decay` to see
+    how the result depends on the capacity of the probe.
 
     Args:
-      x, z: activations and labels.
-      types: what a control class is tied to, such as the cell.
-      held_out: see `by_group`.
+      x: [n, d] activations.
+      z: [n] labels.
+      types: [n] what the control class depends on, such as the cell.
+      held_out: [n] bool, see `by_group`.
       controls: R, at least 1.
+      decay: of the probe, see `probes.logistic`.
+      seed: of the control tasks.
 
     Raises:
-      ValueError: a wrong shape, NaN, one class to train on, or no type on both sides.
+      ValueError: a shape does not fit, a number is not finite, the training samples
+        have one class, or no type is on both sides.
 
     Reference: Hewitt and Liang, arXiv 1909.03368.
     """
-    x = concept.samples(x)
+    x = concept.as_samples(x)
     validation.at_least("controls", controls, 1)
     if not concept.is_labels(z):
-        raise ValueError("z: got no labels; allowed: whole numbers [n]")
-    columns = concept.classes(x, z)
-    concept.several(columns)
+        raise ValueError("z: got no labels; allowed: integers [n]")
+    columns = concept.as_one_hot(x, z)
+    concept.check_two_classes(columns)
     validation.shaped("types", types, len(x))
-    train, test = direction_scores.sides(held_out, len(x))
-    learnt = columns[train].sum(axis=0)
-    validation.at_least("classes of z to train on", int((learnt > 0).sum()), 2)
-    _met_again(np.asarray(types), np.asarray(train), np.asarray(test))
+    train, test = direction_scores.split_indices(held_out, len(x))
+    train_counts = columns[train].sum(axis=0)
+    validation.at_least("classes of z to train on", int((train_counts > 0).sum()), 2)
+    _check_types(np.asarray(types), np.asarray(train), np.asarray(test))
 
     def accuracies(labels: Any) -> tuple[Array, Array]:
-        own = concept.classes(x, labels)
-        # a class that no type drew gets an empty column, so that one shape is compiled
-        own = jnp.pad(own, ((0, 0), (0, columns.shape[1] - own.shape[1])))
-        probe = probes.logistic(x[train], own[train], decay=decay)
+        task_columns = concept.as_one_hot(x, labels)
+        # a class that no type drew gets an empty column, so there is one compilation
+        task_columns = jnp.pad(
+            task_columns, ((0, 0), (0, columns.shape[1] - task_columns.shape[1]))
+        )
+        probe = probes.logistic(x[train], task_columns[train], decay=decay)
         return (
-            probe.accuracy(x[test], own[test]),
-            probe.accuracy(x[train], own[train]),
+            probe.accuracy(x[test], task_columns[test]),
+            probe.accuracy(x[train], task_columns[train]),
         )
 
-    real, fitted = accuracies(z)
-    drawn = [control_labels(types, z, seed + number) for number in range(controls)]
+    accuracy, train_accuracy = accuracies(z)
+    control_tasks = [
+        control_labels(types, z, seed + number) for number in range(controls)
+    ]
     return ProbeSelectivity(
-        real,
-        jnp.stack([accuracies(labels)[0] for labels in drawn]),
-        columns[test][:, jnp.argmax(learnt)].mean(),
-        fitted,
+        accuracy,
+        jnp.stack([accuracies(labels)[0] for labels in control_tasks]),
+        columns[test][:, jnp.argmax(train_counts)].mean(),
+        train_accuracy,
     )
 
 
-def _met_again(types: np.ndarray, train: np.ndarray, test: np.ndarray) -> None:
-    """Refuse types of which none is on both sides of the split."""
+def _check_types(types: np.ndarray, train: np.ndarray, test: np.ndarray) -> None:
+    """Refuse types of which none occurs on both sides of the split."""
     if not np.isin(types[test], types[train]).any():
         raise ValueError(
-            "types: got none on both sides of the split; allowed: types that a probe "
-            "can meet again"
+            "types: got none on both sides of the split; allowed: types of training "
+            "samples that also occur among held-out ones"
         )

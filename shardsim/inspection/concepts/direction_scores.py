@@ -1,77 +1,82 @@
-"""What directions are worth: do they swap, wipe out, guard, and only that?
+"""Scores of directions: do they swap, ablate and guard the concept, and only it?
 
 Symbols: n samples, m pairs, d features, c classes, k directions, A outputs.
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept as concepts
 from shardsim.inspection.concepts import probes, readouts
 from shardsim.inspection.concepts.projection import Directions
+from shardsim.inspection.validation import Input
 
 
 class DirectionEffect(NamedTuple):
-    """How much of a difference between two outputs an intervention takes along."""
+    """How much of the difference of two outputs an intervention transfers."""
 
     success: Float[Array, ""]
-    """1 less the mean ratio, in [0, 1]; NaN where no output differs."""
+    """1 minus the mean ratio, in [0, 1]; NaN if no output differs."""
     counted: Float[Array, ""]
-    """Share of the outputs that differ at all, and so have a ratio."""
+    """Share of the outputs that differ, and so have a ratio."""
 
     def summary(self) -> str:
+        """Success, and the share of outputs that count."""
         return f"{float(self.success):.3f} over {float(self.counted):.0%} of outputs"
 
 
 def swap_success(
     directions: Directions,
     read_out: readouts.ReadOut,
-    a: Float[Array, "m d"],
-    b: Float[Array, "m d"],
+    a: Annotated[Input, "m d"],
+    b: Annotated[Input, "m d"],
 ) -> DirectionEffect:
-    """1 less the confusion ratio of swapped runs.
+    """1 minus the confusion ratio of swapped pairs.
 
-    confusion = mean of clip((clean - mixed) / (clean - worst), 0, 1) over outputs,
-    pairs and both orders: clean is f(a), mixed has the component of a and the rest of
-    b, worst is f(b). Going further than the clean run counts as a full swap, going the
-    other way as none.
+      confusion = mean of clip((clean - mixed) / (clean - worst), 0, 1)
 
-    0/0, an output that is the same for a and b, has no ratio and is left out; `counted`
-    says how many are left.
+    over outputs, pairs and both orders, where clean is f(a), mixed is f of the
+    component of a with the rest of b, and worst is f(b). A mixed output beyond the
+    clean one counts as a full swap, one beyond the worst as none.
+
+    An output that is equal for a and b (0/0) has no ratio and is left out; `counted` is
+    the share that remains.
 
     Args:
-      directions: as found.
+      directions: to score.
       read_out: V, or log-probabilities of answers.
-      a, b: pairs that differ in the concept.
+      a: [m, d] one side of pairs that differ in the concept.
+      b: [m, d] the other side.
 
     Raises:
-      ValueError: a wrong shape, or numbers that are not finite.
+      ValueError: a shape does not fit, or a number is not finite.
     """
     a, b = _pairs(directions, a, b)
     f = jax.vmap(read_out)
-    one, other = f(a), f(b)
-    there = _ratio(one - f(directions.swap(a, b)), one - other, one)
-    back = _ratio(other - f(directions.swap(b, a)), other - one, one)
-    both = [jnp.stack(parts) for parts in zip(there, back, strict=True)]
+    f_a, f_b = f(a), f(b)
+    into_b = _ratio(f_a - f(directions.swap(a, b)), f_a - f_b, f_a)
+    into_a = _ratio(f_b - f(directions.swap(b, a)), f_b - f_a, f_a)
+    both = [jnp.stack(parts) for parts in zip(into_b, into_a, strict=True)]
     return _effect(both[0], both[1])
 
 
 def ablation_success(
     directions: Directions,
     read_out: readouts.ReadOut,
-    a: Float[Array, "m d"],
-    b: Float[Array, "m d"],
+    a: Annotated[Input, "m d"],
+    b: Annotated[Input, "m d"],
 ) -> DirectionEffect:
-    """How much of the difference of a pair goes when the directions are erased in both.
+    """How much of the difference of a pair disappears when both are erased.
 
-    success = 1 - mean of clip(|f(a') - f(b')| / |f(a) - f(b)|, 0, 1). A direction can
-    swap well without being needed; this asks whether it is. 0/0 is left out.
+      success = 1 - mean of clip(|f(a') - f(b')| / |f(a) - f(b)|, 0, 1)
 
-    Args, Raises: those of `swap_success`.
+    with a' and b' the erased activations. A direction can swap well without being
+    necessary; this measures whether it is. 0/0 is left out. Arguments and errors are
+    those of `swap_success`.
     """
     a, b = _pairs(directions, a, b)
     f = jax.vmap(read_out)
@@ -81,20 +86,23 @@ def ablation_success(
     return _effect(ratio, valid)
 
 
-class Guard(NamedTuple):
-    """What a linear probe still finds on held-out samples."""
+class Guardedness(NamedTuple):
+    """Accuracy of a linear probe on held-out samples before and after erasing."""
 
     before: Float[Array, ""]
+    """Accuracy before erasing."""
     after: Float[Array, ""]
+    """Accuracy after erasing."""
     majority: Float[Array, ""]
-    """Accuracy of always naming the class that is largest on the training samples."""
+    """Accuracy of predicting the largest class of the training samples."""
 
     @property
-    def left(self) -> Float[Array, ""]:
-        """Accuracy above the majority after erasing; 0 is guarded."""
+    def above_majority(self) -> Float[Array, ""]:
+        """Accuracy above the majority after erasing; 0 means guarded."""
         return self.after - self.majority
 
     def summary(self) -> str:
+        """Held-out accuracy before and after, and of the majority class."""
         return (
             f"held-out accuracy {float(self.before):.3f} -> {float(self.after):.3f} "
             f"(majority {float(self.majority):.3f})"
@@ -103,40 +111,43 @@ class Guard(NamedTuple):
 
 def guardedness(
     directions: Directions,
-    x: Float[Array, "n d"],
+    x: Annotated[Input, "n d"],
     z: Any,
-    held_out: Bool[Any, " n"],
+    held_out: Annotated[Input, "n"],
     decay: float = 1e-3,
-) -> Guard:
-    """Fit a probe to erased training samples, and judge it by erased held-out ones.
+) -> Guardedness:
+    """Fit a probe to erased training samples, and test it on erased held-out samples.
 
-    The directions must have been found without the held-out samples. Their erasing is
-    exact on the samples they were found on only.
+    The directions must have been found without the held-out samples, because erasing is
+    exact only on the samples that the directions were found on.
 
     Args:
-      x, z: activations, and labels or one-hot columns.
-      held_out: true for the samples to judge by; some of each are asked for. Split by
-        maze, not by state: see `control_tasks.by_group`.
+      directions: to score.
+      x: [n, d] activations.
+      z: labels [n], or one-hot columns [n, c].
+      held_out: [n] bool, True for test samples; both sides need some. Split by maze,
+        not by state: see `control_tasks.by_group`.
+      decay: of the probe, see `probes.logistic`.
 
     Raises:
-      ValueError: a wrong shape, NaN, or a split with one side empty.
+      ValueError: a shape does not fit, a number is not finite, or one side is empty.
     """
-    x = concepts.samples(x)
+    x = concepts.as_samples(x)
     validation.shaped("directions.write", directions.write, None, x.shape[1])
-    z = concepts.classes(x, z)
-    train, test = sides(held_out, len(x))
-    start = z[train].mean(axis=0)
-    majority = z[test][:, jnp.argmax(start)].mean()
+    z = concepts.as_one_hot(x, z)
+    train, test = split_indices(held_out, len(x))
+    train_shares = z[train].mean(axis=0)
+    majority = z[test][:, jnp.argmax(train_shares)].mean()
 
     def accuracy(features: Array) -> Array:
         probe = probes.logistic(features[train], z[train], decay=decay)
         return probe.accuracy(features[test], z[test])
 
-    return Guard(accuracy(x), accuracy(directions.erase(x)), majority)
+    return Guardedness(accuracy(x), accuracy(directions.erase(x)), majority)
 
 
-def sides(held_out: Any, n: int) -> tuple[Array, Array]:
-    """Places of the training samples and of the held-out ones."""
+def split_indices(held_out: Input, n: int) -> tuple[Int[Array, " t"], Int[Array, " h"]]:
+    """Indices of the training samples and of the held-out ones."""
     validation.shaped("held_out", held_out, n)
     validation.kind("held_out", held_out, "b", "booleans")
     test = jnp.flatnonzero(jnp.asarray(held_out, bool))
@@ -147,20 +158,24 @@ def sides(held_out: Any, n: int) -> tuple[Array, Array]:
 
 
 class Scores(NamedTuple):
-    """All of it for one set of directions."""
+    """All scores of one set of directions."""
 
     swap: DirectionEffect
+    """See `swap_success`."""
     ablation: DirectionEffect
+    """See `ablation_success`."""
     specificity: Float[Array, ""]
-    """1 less the swap success on pairs of another concept: 1 leaves it alone. NaN
+    """1 minus the swap success on pairs of another concept: 1 leaves it unchanged. NaN
     without such pairs."""
     dormant: Float[Array, ""]
-    """Share of the directions' length that the read-out does not feel at the pairs. A
-    swap that works through a half-dormant direction may rest on nothing the agent
-    does."""
-    guard: Guard
+    """Share of the squared length of the directions to which the readout is not
+    sensitive at the pairs. A swap through a half-dormant direction may use a mechanism
+    that the agent does not use."""
+    guard: Guardedness
+    """See `guardedness`."""
 
     def summary(self) -> str:
+        """Swap, ablation, specificity and guardedness."""
         return (
             f"swap {float(self.swap.success):.3f}, ablation "
             f"{float(self.ablation.success):.3f}, specificity "
@@ -171,32 +186,33 @@ class Scores(NamedTuple):
 def score(
     directions: Directions,
     concept: concepts.Concept,
-    held_out: Bool[Any, " n"],
-    other: tuple[Float[Array, "m d"], Float[Array, "m d"]] | None = None,
+    held_out: Annotated[Input, "n"],
+    other: tuple[Annotated[Input, "m d"], Annotated[Input, "m d"]] | None = None,
 ) -> Scores:
-    """Every score of one set of directions; put those of `Random` beside it.
+    """All scores of one set of directions; compare them with those of `methods.Random`.
 
     Args:
+      directions: to score.
       concept: samples, and pairs that the directions were not found on.
-      held_out: samples that they were not found on.
-      other: pairs that differ in an unrelated concept, for specificity.
+      held_out: [n] bool, samples that the directions were not found on.
+      other: pairs that differ in an unrelated concept, for the specificity.
 
     Reference: Makelov et al., arXiv 2311.17030, on dormant directions.
     """
     read_out, a, b = concepts.pairs(concept)
-    unrelated = jnp.full((), jnp.nan, a.dtype)
+    specificity = jnp.full((), jnp.nan, a.dtype)
     if other is not None:
-        unrelated = 1 - swap_success(directions, read_out, *other).success
+        specificity = 1 - swap_success(directions, read_out, *other).success
     rows, rank = readouts.top_eigenvectors(
         readouts.jacobian_moment(read_out, concept.distance, a, b), a.shape[1]
     )
-    felt = jnp.where((jnp.arange(len(rows)) < rank)[:, None], rows, 0.0)
+    sensitive = jnp.where((jnp.arange(len(rows)) < rank)[:, None], rows, 0.0)
     length = jnp.sum(jnp.square(directions.write))
-    share = jnp.sum(jnp.square(directions.write @ felt.T))
+    share = jnp.sum(jnp.square(directions.write @ sensitive.T))
     return Scores(
         swap_success(directions, read_out, a, b),
         ablation_success(directions, read_out, a, b),
-        unrelated,
+        specificity,
         1 - share / jnp.where(length > 0, length, 1.0),
         guardedness(directions, concept.x, concept.z, held_out),
     )
@@ -206,12 +222,12 @@ def _pairs(
     directions: Directions, a: Any, b: Any
 ) -> tuple[Float[Array, "m d"], Float[Array, "m d"]]:
     d = directions.write.shape[1]
-    a = concepts.floats("a", a, None, d).astype(directions.write.dtype)
-    return a, concepts.floats("b", b, *a.shape).astype(a.dtype)
+    a = concepts.as_floats("a", a, None, d).astype(directions.write.dtype)
+    return a, concepts.as_floats("b", b, *a.shape).astype(a.dtype)
 
 
 def _ratio(part: Array, whole: Array, scale: Array) -> tuple[Array, Array]:
-    """clip(part / whole, 0, 1), and where whole is more than rounding."""
+    """clip(part / whole, 0, 1), and whether whole exceeds rounding."""
     rounding = 64 * float(jnp.finfo(whole.dtype).eps) * jnp.abs(scale).max()
     valid = jnp.abs(whole) > rounding
     return jnp.clip(part / jnp.where(valid, whole, 1.0), 0.0, 1.0), valid
@@ -219,7 +235,7 @@ def _ratio(part: Array, whole: Array, scale: Array) -> tuple[Array, Array]:
 
 def _effect(ratio: Array, valid: Array) -> DirectionEffect:
     count = valid.sum()
-    many = jnp.maximum(count, 1).astype(ratio.dtype)
-    mean = jnp.sum(jnp.where(valid, ratio, 0.0)) / many
+    divisor = jnp.maximum(count, 1).astype(ratio.dtype)
+    mean = jnp.sum(jnp.where(valid, ratio, 0.0)) / divisor
     success = jnp.where(count > 0, 1 - mean, jnp.nan).astype(ratio.dtype)
     return DirectionEffect(success, valid.mean(dtype=ratio.dtype))

@@ -1,10 +1,11 @@
-"""INLP: take out what a linear probe reads, again and again.
+"""INLP: fit a linear probe, remove what it reads, and repeat.
 
-Symbols: n samples, d features, c classes, R rounds, r = R (c - 1) directions at most.
+Symbols: n samples, m held-out samples, d features, c classes, R rounds,
+r = R (c - 1) directions at most.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,41 +14,46 @@ from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept, probes
+from shardsim.inspection.validation import Input
 from shardsim.inspection.weights import bases
 
 STEPS = 100
-"""Of the probe, each round."""
-SAME = 1e-2
-"""Sine below which a row is one that was there before: rounds are orthogonal to each
-other but for rounding."""
+"""Gradient steps of the probe in each round."""
+SINE_CUT = 1e-2
+"""A row at a smaller sine to the span of earlier rows adds nothing: rounds are
+orthogonal to each other up to rounding."""
 
 
 class INLP(NamedTuple):
-    """What was taken out, and what the probe could still read before each round."""
+    """What was removed, and what the probe could still read before each round."""
 
     basis: Float[Array, "r d"]
-    """Orthonormal rows in the order of the rounds; a row of 0 is a direction that no
-    probe asked for."""
+    """Orthonormal rows in the order of the rounds; a row of 0 stands for no
+    direction."""
     mean: Float[Array, " d"]
+    """Mean activation."""
     removed: Float[Array, "d d"]
-    """Projection that is taken away: erased is x - (x - mean) removed."""
+    """Projection that is removed: the erased sample is x - (x - mean) removed."""
     rank: Int[Array, ""]
+    """Number of removed directions."""
     losses: Float[Array, " R+1"]
-    """Of the probe before each round, and after the last, nats."""
+    """Loss of the probe before each round and after the last, in nats."""
     accuracies: Float[Array, " R+1"]
-    """On the held-out samples where there are some, else on the same ones."""
+    """On the held-out samples if there are any, else on the training samples."""
     majority: Float[Array, ""]
-    """Accuracy of the largest class on the samples that `accuracies` are of."""
+    """Accuracy of predicting the largest class of the samples of `accuracies`."""
 
     def rounds_needed(self, slack: float = 0.0) -> int:
-        """Rounds until the accuracy is at most the majority and `slack`; -1 if never.
+        """Rounds until the accuracy is at most the majority plus `slack`; -1 if never.
 
-        More samples ask for less slack: chance moves an accuracy by 1/sqrt(n).
+        With more samples the slack can be smaller: chance changes an accuracy by
+        1/sqrt(n).
         """
-        enough = jnp.flatnonzero(self.accuracies <= self.majority + slack)
-        return int(enough[0]) if len(enough) else -1
+        reached = jnp.flatnonzero(self.accuracies <= self.majority + slack)
+        return int(reached[0]) if len(reached) else -1
 
     def summary(self) -> str:
+        """Number of directions, and accuracy before and after."""
         return (
             f"INLP: {int(self.rank)} directions, accuracy "
             f"{float(self.accuracies[0]):.3f} -> {float(self.accuracies[-1]):.3f} "
@@ -56,107 +62,110 @@ class INLP(NamedTuple):
 
 
 def fit(
-    x: Float[Array, "n d"],
+    x: Annotated[Input, "n d"],
     z: Any,
     *,
     rounds: int = 1,
     held_out: tuple[Any, Any] | None = None,
     decay: float = 1e-3,
 ) -> INLP:
-    """Repeat: fit a logistic probe to what is left of x, take its row space away.
+    """Repeat R times: fit a logistic probe to the rest of x, and remove its row space.
 
-    Taken away is the range of sum_i R_i, R_i the projection on the row space of round
-    i (Ben-Israel: the intersection of nullspaces is the nullspace of the sum), and not
-    a product of projections, whose rounding adds up. c classes have c - 1 rows a round.
+    The removed space is the range of sum_i R_i, with R_i the projection on the row
+    space of round i (Ben-Israel: the intersection of nullspaces is the nullspace of the
+    sum). A product of projections would accumulate rounding errors. c classes give c -
+    1 rows per round.
 
-    It takes away more than RLACE or LEACE need, for a probe's direction is not that of
-    the class means unless the features are white.
+    INLP removes more than RLACE or LEACE need, because a probe's direction differs from
+    that of the class means unless the features are white.
 
-    Answers at the edges: one class gives no directions (rank 0), as does x that does
-    not move. Once nothing can be read the probe reads noise, and a round removes a
-    direction of no meaning: see `rounds_needed`. With n <= d the first rounds separate
-    any labels; look at held-out samples.
+    Edge cases: one class, or constant x, gives no directions (rank 0). Once nothing can
+    be read, the probe fits noise, and a round removes a meaningless direction: see
+    `rounds_needed`. If n <= d the first rounds separate any labels: use held-out
+    samples.
 
-    Not under `jax.vmap` (it decomposes matrices); it is deterministic.
+    Do not call it under `jax.vmap`, because it decomposes matrices. It is
+    deterministic.
 
     Args:
-      x: activations.
+      x: [n, d] activations.
       z: labels [n], or one-hot columns [n, c].
-      rounds: at least 1.
-      held_out: activations and one-hot columns, or labels of the same classes.
+      rounds: R, at least 1.
+      held_out: activations [m, d], and their one-hot columns or labels of the same
+        classes.
       decay: of the probe; see `probes.logistic`.
 
     Raises:
-      ValueError: a wrong shape, numbers that are not finite, held-out labels that are
-        not those of z.
+      ValueError: a shape does not fit, a number is not finite, or a held-out label does
+        not occur in z.
 
     Reference: Ravfogel et al., Null It Out, 2020, aclanthology.org/2020.acl-main.647.
     """
-    x = concept.samples(x)
+    x = concept.as_samples(x)
     validation.sized("x", x)
-    labels, z = z, concept.classes(x, z)
+    labels, z = z, concept.as_one_hot(x, z)
     validation.at_least("rounds", rounds, 1)
     validation.at_least("decay", decay, 0)
-    other, answers = (x, z)
+    test_x, test_z = (x, z)
     if held_out is not None:
-        other = concept.floats("held_out", held_out[0], None, x.shape[1])
-        other = other.astype(x.dtype)
-        _known(held_out[1], labels)
-        answers = concept.classes(other, held_out[1])
-        validation.shaped("held_out", answers, len(other), z.shape[1])
-    return _fit(x, z, other, answers, rounds, jnp.asarray(decay, x.dtype))
+        test_x = concept.as_floats("held_out", held_out[0], None, x.shape[1])
+        test_x = test_x.astype(x.dtype)
+        _check_known_labels(held_out[1], labels)
+        test_z = concept.as_one_hot(test_x, held_out[1])
+        validation.shaped("held_out", test_z, len(test_x), z.shape[1])
+    return _fit(x, z, test_x, test_z, rounds, jnp.asarray(decay, x.dtype))
 
 
-def _known(held_out: Any, z: Any) -> None:
-    """Refuse held-out labels that no column stands for: labels go by their order."""
+def _check_known_labels(held_out: Any, z: Any) -> None:
+    """Refuse held-out labels that have no column."""
     if not concept.is_labels(held_out) or isinstance(held_out, jax.core.Tracer):
         return
     names = np.unique(z) if concept.is_labels(z) else np.arange(np.shape(z)[1])
-    strange = np.setdiff1d(held_out, names)
-    if len(strange):
+    unknown = np.setdiff1d(held_out, names)
+    if len(unknown):
         listed = ", ".join(map(str, names))
-        raise ValueError(f"held_out: got the label {strange[0]}; allowed: {listed}")
+        raise ValueError(f"held_out: got the label {unknown[0]}; allowed: {listed}")
 
 
 @functools.partial(jax.jit, static_argnames="rounds")
 def _fit(
     x: Float[Array, "n d"],
     z: Float[Array, "n c"],
-    other: Float[Array, "m d"],
-    answers: Float[Array, "m c"],
+    test_x: Float[Array, "m d"],
+    test_z: Float[Array, "m c"],
     rounds: int,
     decay: Float[Array, ""],
 ) -> INLP:
     d, rows = x.shape[1], min(max(z.shape[1] - 1, 1), x.shape[1])
     eye = jnp.eye(d, dtype=x.dtype)
 
-    def play(carry: Any, number: Array) -> tuple[Any, Any]:
-        found, removed = carry
-        probe = probes.descend(x, z, eye - removed, decay, STEPS)
-        # the last look only sees what is left
+    def one_round(carry: Any, number: Array) -> tuple[Any, Any]:
+        rows_so_far, removed = carry
+        probe = probes.fit_logistic(x, z, eye - removed, decay, STEPS)
+        # the last round only measures what remains
         new = jnp.where(number < rounds, row_space(probe.weights, rows), 0.0)
-        found = jax.lax.dynamic_update_slice(found, new, (number * rows, 0))
-        # eigenvalues of the sum are the squared singular values of the rows on end
-        spanned, _ = concept.span(found, SAME)
-        seen = probe.loss, probe.accuracy(other, answers)
-        return (found, spanned.T @ spanned), seen
+        rows_so_far = jax.lax.dynamic_update_slice(rows_so_far, new, (number * rows, 0))
+        # eigenvalues of the sum are squared singular values of the stacked rows
+        basis, _ = concept.orthonormal_span(rows_so_far, SINE_CUT)
+        metrics = probe.loss, probe.accuracy(test_x, test_z)
+        return (rows_so_far, basis.T @ basis), metrics
 
-    empty = jnp.zeros(((rounds + 1) * rows, d), x.dtype), jnp.zeros((d, d), x.dtype)
-    (found, removed), (losses, accuracies) = jax.lax.scan(
-        play, empty, jnp.arange(rounds + 1)
+    initial = jnp.zeros(((rounds + 1) * rows, d), x.dtype), jnp.zeros((d, d), x.dtype)
+    (rows_so_far, removed), (losses, accuracies) = jax.lax.scan(
+        one_round, initial, jnp.arange(rounds + 1)
     )
     return INLP(
-        bases.in_order(found[: rounds * rows], SAME)[1],
+        bases.gram_schmidt(rows_so_far[: rounds * rows], SINE_CUT)[1],
         x.mean(axis=0),
         removed,
         jnp.round(jnp.trace(removed)).astype(int),
         losses,
         accuracies,
-        answers.mean(axis=0).max(),
+        test_z.mean(axis=0).max(),
     )
 
 
 def row_space(weights: Float[Array, "d c"], rows: int) -> Float[Array, "rows d"]:
-    """Orthonormal rows that the logits differ by; 0 where there are fewer."""
-    apart = weights - weights.mean(axis=1, keepdims=True)
-    return concept.span(apart.T, 1e-3)[0][:rows]
+    """Orthonormal rows spanning the differences of logits; 0 if there are fewer."""
+    centred = weights - weights.mean(axis=1, keepdims=True)
+    return concept.orthonormal_span(centred.T, 1e-3)[0][:rows]

@@ -1,13 +1,13 @@
-"""LEACE: the least change of x after which no linear probe finds the concept.
+"""LEACE: the smallest change of x after which no linear probe finds the concept.
 
-No linear probe beats a constant guess if and only if Cov(x, z) = 0, for classes: if
-and only if all class means are equal. Among the affine maps that reach this, LEACE
-moves x least, in every Euclidean norm at once.
+No linear probe beats a constant prediction if and only if Cov(x, z) = 0. For classes
+this means that all class means are equal. Among the affine maps that reach it, LEACE
+changes x least, in every Euclidean norm at once.
 
 Symbols: n samples, d features, c columns of the concept, r = min(n, c, d).
 """
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,80 +15,87 @@ from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept
+from shardsim.inspection.validation import Input
 
-NOISE = 64
-"""Correlations below this many units of rounding are no correlations: 8e-6 in
-float32. A concept as weak as that could be told from chance by 1e10 samples."""
+NOISE_UNITS = 64
+"""Correlations below this many units of rounding count as 0: 8e-6 in float32. To tell a
+concept that weak from chance takes 1e10 samples."""
 
 
 class Eraser(NamedTuple):
-    """x -> x - write read' (x - mean): an oblique projection with the mean kept."""
+    """x -> x - write read' (x - mean): an oblique projection that keeps the mean."""
 
     mean: Float[Array, " d"]
+    """Mean activation."""
     write: Float[Array, "d r"]
-    """Along which x is moved: spans the differences of class means."""
+    """Directions along which x is changed, the span of differences of class means."""
     read: Float[Array, "d r"]
-    """Which way x is read: read' write = 1 where a column counts, else 0."""
+    """Directions that measure x: read' write = 1 for a column that counts, else 0."""
     rank: Int[Array, ""]
-    """Columns that count; 0 for a concept that is constant or not correlated."""
+    """Number of columns that count; 0 for a concept that is constant or
+    uncorrelated."""
     correlation: Float[Array, " r"]
-    """Canonical correlations of x and z before, falling: at 1 a linear map of x says
-    something of z without error, 0 is no correlation."""
+    """Canonical correlations of x and z before erasing, decreasing: 1 means that a
+    linear map of x predicts a part of z without error."""
 
-    def erase(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
+    def erase(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
         """x without the concept."""
-        return x - self.part(x)
+        return x - self.component(x)
 
-    def part(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
-        """What is taken away: write read' (x - mean)."""
-        away = x - jnp.broadcast_to(self.mean, x.shape)
-        return away @ self.read @ self.write.T
+    def component(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
+        """What is removed from x: write read' (x - mean)."""
+        centred = x - jnp.broadcast_to(self.mean, x.shape)
+        return centred @ self.read @ self.write.T
 
     def summary(self) -> str:
+        """Number of erased dimensions, and the largest correlation before."""
         return (
             f"LEACE: {int(self.rank)} of {self.mean.shape[0]} dimensions erased; the "
             f"largest correlation was {float(self.correlation[0]):.3f}"
         )
 
 
-def fit(x: Float[Array, "n d"], z: Any) -> Eraser:
+def fit(x: Annotated[Input, "n d"], z: Any) -> Eraser:
     """The eraser of z in x, in closed form.
 
-    With S = Cov(x), C = Cov(x, z), W = S^(-1/2) and the singular values
-    W C = U s V': write = C V / s, read = W U. This is W+ U U' W (x - mean) with
-    W+ U written as C V / s, so that Cov(x, z) = 0 afterwards to the last digit even
-    where W is cut.
+    With S = Cov(x), C = Cov(x, z), W = S^(-1/2) and the singular value decomposition
+    W C = U s V':
 
-    Features are standardised and columns made uncorrelated first, which changes
-    nothing but rounding: a concept counts by its correlation, never by its size.
-    Eigenvalues of the correlation matrix below d times the precision are raised to
-    that cut where z correlates with them, and left out where not (pseudo-inverse).
+      write = C V / s,  read = W U
 
-    Answers at the edges: a constant concept, or one that x does not correlate with,
-    leaves x as it is. One-hot columns of c classes have rank c - 1. Features that are
-    constant, or copies of others, do no harm. With n <= d every concept is separable
-    and is still erased on these samples, but this says nothing on others: judge by
-    held-out samples. x with a mean far from 0 loses its digits in float32.
+    This equals W+ U U' W (x - mean). Writing W+ U as C V / s makes Cov(x, z) = 0 to the
+    last digit even where W is truncated.
+
+    Features are standardised and columns decorrelated first. This only affects
+    rounding: a concept counts by its correlation, never by its scale. Eigenvalues of
+    the correlation matrix below d times the precision are raised to that threshold
+    where z correlates with them, and dropped elsewhere (pseudo-inverse).
+
+    Edge cases: a concept that is constant, or uncorrelated with x, leaves x unchanged.
+    One-hot columns of c classes have rank c - 1. Constant features and copies of
+    features do no harm. If n <= d every concept is separable; it is still erased on
+    these samples, but this says nothing about others, so use held-out samples. If the
+    mean of x is far from 0, float32 loses digits.
 
     In float32 a concept in directions whose spread is below about 1e-3 of the largest
-    is erased, but by a larger edit than the least one: at 3e-4 by 2.74 where 1.83 would
-    do, with R^2 of a linear probe at most 1e-7 all the same.
+    is erased by a larger change than the optimal one: at 3e-4 by 2.74 instead of 1.83,
+    while R^2 of a linear probe is still at most 1e-7.
 
-    Not under `jax.vmap` (it decomposes matrices): over seeds use `jax.lax.map`. 100,000
-    samples of 512 features take 4 s of processor time, compiling included, and 0.4 GB
-    beside them.
+    Do not call it under `jax.vmap`, because it decomposes matrices; over seeds use
+    `jax.lax.map`. 100,000 samples of 512 features take 4 s of processor time, compiling
+    included, and 0.4 GB in addition to the samples.
 
     Args:
-      x: activations.
+      x: [n, d] activations.
       z: labels [n], numbers [n], or columns [n, c].
 
     Raises:
-      ValueError: a wrong shape, or numbers that are not finite.
+      ValueError: a shape does not fit, or a number is not finite.
 
     Reference: Belrose et al., LEACE, arXiv 2306.03819, theorems 3.1 and 4.2.
     """
-    x = concept.samples(x)
-    columns = concept.columns(x, z)
+    x = concept.as_samples(x)
+    columns = concept.as_columns(x, z)
     validation.at_least("columns of z", columns.shape[1], 1)
     return _fit(x, columns)
 
@@ -97,37 +104,39 @@ def fit(x: Float[Array, "n d"], z: Any) -> Eraser:
 def _fit(x: Float[Array, "n d"], z: Float[Array, "n c"]) -> Eraser:
     eps = float(jnp.finfo(x.dtype).eps)
     n = len(x)
-    mean, away = concept.centre(x)
-    scale, x_1 = _standardised(x, away)
+    mean, centred = concept.centre(x)
+    scale, x_1 = _standardised(x, centred)
     _, z_1 = _standardised(z, concept.centre(z)[1])
-    # columns that say the same, as those of one-hot z do, would count as noise
-    apart, sizes, _ = jnp.linalg.svd(z_1, full_matrices=False)
-    some = (sizes > 16 * z.shape[1] * eps * sizes[0]) & (sizes > 0)
-    cross = x_1.T @ jnp.where(some[None, :], apart, 0.0) / n**0.5
+    # dependent columns, such as those of one-hot z, would count as noise
+    decorrelated, sizes, _ = jnp.linalg.svd(z_1, full_matrices=False)
+    is_used = (sizes > 16 * z.shape[1] * eps * sizes[0]) & (sizes > 0)
+    cross = x_1.T @ jnp.where(is_used[None, :], decorrelated, 0.0) / n**0.5
     values, axes = jnp.linalg.eigh(x_1.T @ x_1 / n)
     inverse = jax.lax.rsqrt(jnp.maximum(values, max(values.shape) * eps * values[-1]))
     inverse = jnp.where(values[-1] > 0, inverse, 0.0)
-    seen = axes.T @ cross
-    seen = jnp.where(jnp.abs(seen) > NOISE / 2 * eps, seen, 0.0)
-    left, s, right = jnp.linalg.svd(inverse[:, None] * seen, full_matrices=False)
-    kept = s > NOISE * eps
-    over = jnp.where(kept, 1.0 / jnp.where(kept, s, 1.0), 0.0).astype(x.dtype)
-    write = scale[:, None] * (cross @ right.T) * over[None, :]
+    projected = axes.T @ cross
+    projected = jnp.where(jnp.abs(projected) > NOISE_UNITS / 2 * eps, projected, 0.0)
+    left, s, right = jnp.linalg.svd(inverse[:, None] * projected, full_matrices=False)
+    is_counted = s > NOISE_UNITS * eps
+    inverse_s = jnp.where(is_counted, 1.0 / jnp.where(is_counted, s, 1.0), 0.0).astype(
+        x.dtype
+    )
+    write = scale[:, None] * (cross @ right.T) * inverse_s[None, :]
     read = (axes @ (inverse[:, None] * left)) / scale[:, None]
-    read = read * kept[None, :].astype(x.dtype)
-    correlation = jnp.where(kept, jnp.minimum(s, 1.0), 0.0)
-    return Eraser(mean, write, read, kept.sum(), correlation)
+    read = read * is_counted[None, :].astype(x.dtype)
+    correlation = jnp.where(is_counted, jnp.minimum(s, 1.0), 0.0)
+    return Eraser(mean, write, read, is_counted.sum(), correlation)
 
 
 def _standardised(
-    x: Float[Array, "n d"], away: Float[Array, "n d"]
+    x: Float[Array, "n d"], centred: Float[Array, "n d"]
 ) -> tuple[Float[Array, " d"], Float[Array, "n d"]]:
-    """Standard deviations, and columns of variance 1; what only rounding moves is 0."""
-    # squares of numbers of any size would be 0 or infinite
-    size = jnp.abs(away).max(axis=0)
+    """Standard deviations, and columns of variance 1; 0 if only rounding varies."""
+    # without this scale squares of small or large numbers are 0 or infinite
+    size = jnp.abs(centred).max(axis=0)
     size = jnp.where(size > 0, size, 1.0)
-    spread = size * jnp.sqrt(jnp.mean(jnp.square(away / size[None, :]), axis=0))
+    spread = size * jnp.sqrt(jnp.mean(jnp.square(centred / size[None, :]), axis=0))
     rounding = 8 * float(jnp.finfo(x.dtype).eps) * jnp.abs(x).max(axis=0)
-    moves = spread > rounding
-    scale = jnp.where(moves, spread, 1.0)
-    return scale, jnp.where(moves[None, :], away / scale[None, :], 0.0)
+    varies = spread > rounding
+    scale = jnp.where(varies, spread, 1.0)
+    return scale, jnp.where(varies[None, :], centred / scale[None, :], 0.0)

@@ -1,7 +1,9 @@
-"""One way to ask for the directions of a concept, whichever method finds them.
+"""One interface for all methods that find the directions of a concept.
 
-A method is a frozen dataclass that holds its own settings; `find` gives all of them
-the same samples. Symbols: n samples, m pairs, d features, c classes, k directions.
+A method is a frozen dataclass that holds its settings. `find` gives the same samples to
+each.
+
+Symbols: n samples, m pairs, d features, c classes, k directions.
 """
 
 import dataclasses
@@ -28,28 +30,28 @@ from shardsim.inspection.concepts.projection import Directions, orthogonal
 
 @dataclasses.dataclass(frozen=True)
 class MeanDifference:
-    """The span of the differences of class means, c - 1 directions.
+    """The span of the differences of class means: c - 1 directions.
 
-    Of numbers: the span of Cov(x, z). For two classes this is RLACE's optimum.
+    For numbers: the span of Cov(x, z). For two classes this is the optimum of RLACE.
     """
 
     kind: Literal["mean_difference"] = "mean_difference"
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
-        columns = concepts.columns(concept.x, concept.z)
-        mean, away = concepts.centre(concept.x)
+        columns = concepts.as_columns(concept.x, concept.z)
+        mean, centred = concepts.centre(concept.x)
         if concepts.is_labels(concept.z) or columns.shape[1] > 1:
-            cross = concepts.class_means(away, columns)
+            cross = concepts.class_means(centred, columns)
             count = max(columns.shape[1] - 1, 1)
         else:
-            cross, count = columns.T @ away / len(away), 1
-        return orthogonal(concepts.span(cross)[0][:count], mean)
+            cross, count = columns.T @ centred / len(centred), 1
+        return orthogonal(concepts.orthonormal_span(cross)[0][:count], mean)
 
 
 @dataclasses.dataclass(frozen=True)
 class Logistic:
-    """What a logistic probe reads, c - 1 directions."""
+    """The directions that a logistic probe reads: c - 1 of them."""
 
     decay: float = 1e-3
     steps: int = 100
@@ -57,7 +59,7 @@ class Logistic:
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
-        z = concepts.classes(concept.x, concept.z)
+        z = concepts.as_one_hot(concept.x, concept.z)
         probe = probes.logistic(concept.x, z, decay=self.decay, steps=self.steps)
         rows = inlp.row_space(probe.weights, max(z.shape[1] - 1, 1))
         return orthogonal(rows, probe.mean, probe.loss)
@@ -65,7 +67,7 @@ class Logistic:
 
 @dataclasses.dataclass(frozen=True)
 class Inlp:
-    """What probes read, round after round: rounds (c - 1) directions."""
+    """The directions that successive probes read: rounds (c - 1) of them."""
 
     rounds: int = 1
     decay: float = 1e-3
@@ -73,15 +75,15 @@ class Inlp:
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
-        z = concepts.classes(concept.x, concept.z)
-        found = inlp.fit(concept.x, z, rounds=self.rounds, decay=self.decay)
-        _, most = concepts.shares(z)
-        return orthogonal(found.basis, found.mean, found.losses[-1], most)
+        z = concepts.as_one_hot(concept.x, concept.z)
+        result = inlp.fit(concept.x, z, rounds=self.rounds, decay=self.decay)
+        _, entropy = concepts.class_shares(z)
+        return orthogonal(result.basis, result.mean, result.losses[-1], entropy)
 
 
 @dataclasses.dataclass(frozen=True)
 class Rlace:
-    """The k directions whose removal leaves a linear probe worst off."""
+    """The k directions whose removal hurts a linear probe most."""
 
     k: int = 1
     steps: int = 40
@@ -89,11 +91,11 @@ class Rlace:
     kind: Literal["rlace"] = "rlace"
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
-        found = rlace.fit(
+        result = rlace.fit(
             concept.x, concept.z, key, k=self.k, steps=self.steps, decay=self.decay
         )
-        made = orthogonal(found.basis, found.mean, found.loss, found.ceiling)
-        return made._replace(ambiguous=~found.unique)
+        directions = orthogonal(result.basis, result.mean, result.loss, result.ceiling)
+        return directions._replace(ambiguous=~result.unique)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,23 +106,23 @@ class Leace:
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
-        columns = concepts.columns(concept.x, concept.z)
+        columns = concepts.as_columns(concept.x, concept.z)
         eraser = leace.fit(concept.x, columns)
         count = min(columns.shape[1], concept.x.shape[1])
         if concepts.is_labels(concept.z) or bool((columns.sum(axis=1) == 1).all()):
             count = max(min(columns.shape[1] - 1, count), 1)
         left, size, right = jnp.linalg.svd(eraser.write, full_matrices=False)
         eps = float(jnp.finfo(size.dtype).eps)
-        some = ((size > 8 * eps * size[0]) & (size > 0))[:count, None]
+        is_used = ((size > 8 * eps * size[0]) & (size > 0))[:count, None]
         read = (eraser.read @ right.T * size[None, :]).T[:count]
-        write = jnp.where(some, left.T[:count], 0.0)
-        made = orthogonal(write, eraser.mean)
-        return made._replace(read=jnp.where(some, read, 0.0))
+        write = jnp.where(is_used, left.T[:count], 0.0)
+        directions = orthogonal(write, eraser.mean)
+        return directions._replace(read=jnp.where(is_used, read, 0.0))
 
 
 @dataclasses.dataclass(frozen=True)
 class Cde:
-    """The k directions that swap what the read-out says of the pairs."""
+    """The k directions whose swap exchanges the outputs of the pairs."""
 
     k: int = 1
     steps: int = 400
@@ -130,7 +132,7 @@ class Cde:
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         read_out, a, b = concepts.pairs(concept)
-        found = cde.fit(
+        result = cde.fit(
             read_out,
             a,
             b,
@@ -142,16 +144,19 @@ class Cde:
             rate=self.rate,
         )
         mean = concepts.centre(jnp.concatenate([a, b]))[0]
-        least = jnp.zeros((), found.loss.dtype)
-        made = orthogonal(found.basis, mean, found.loss, least)
-        return made._replace(degenerate=found.degenerate, ambiguous=found.ambiguous)
+        best_loss = jnp.zeros((), result.loss.dtype)
+        directions = orthogonal(result.basis, mean, result.loss, best_loss)
+        return directions._replace(
+            degenerate=result.degenerate, ambiguous=result.ambiguous
+        )
 
 
 @dataclasses.dataclass(frozen=True)
 class Gradient:
-    """The k directions that the read-out feels most at the pairs, in mean square.
+    """The k directions to which the readout is most sensitive at the pairs.
 
-    They are the same for every concept, which is what makes them a control.
+    Sensitivity is a mean square over pairs. The directions are the same for every
+    concept, which makes them a control.
     """
 
     k: int = 1
@@ -170,7 +175,7 @@ class Gradient:
 
 @dataclasses.dataclass(frozen=True)
 class Random:
-    """k directions of no meaning: the control of all others."""
+    """k random directions: the control for all other methods."""
 
     k: int = 1
     kind: Literal["random"] = "random"
@@ -185,8 +190,8 @@ Method: TypeAlias = (
     MeanDifference | Logistic | Inlp | Rlace | Leace | Cde | Gradient | Random
 )
 METHODS: dict[str, type[Method]] = {
-    made.kind: made
-    for made in (
+    method.kind: method
+    for method in (
         MeanDifference,
         Logistic,
         Inlp,
@@ -199,8 +204,11 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def named(kind: str) -> Method:
-    """A method with its own settings, by name.
+def by_name(kind: str) -> Method:
+    """A method with its default settings.
+
+    Args:
+      kind: one of `METHODS`.
 
     Raises:
       ValueError: an unknown name.
@@ -212,24 +220,25 @@ def named(kind: str) -> Method:
 def find(
     method: Method | str, concept: concepts.Concept, key: Key[Array, ""]
 ) -> Directions:
-    """The directions of a concept by one method.
+    """The directions of a concept, found by one method.
 
-    Answers at the edges, for all methods: a concept of one class, or numbers that are
-    all the same, raise, for there is nothing to find. Copies of features and n <= d
-    are answered (see each method), the latter with directions that may mean nothing on
-    other samples. Signs are free, and so are rotations within a span of k > 1.
+    Edge cases of all methods: a concept of one class, or numbers that are all equal,
+    raise an error, because there is nothing to find. Copies of features and n <= d are
+    allowed (see each method), but with n <= d the directions may mean nothing on other
+    samples. Signs are arbitrary, and so are rotations within a span of k > 1.
 
     Args:
-      method: one of `Method`, or its name for the settings it comes with.
-      concept: samples, and for CDE and the gradient pairs with a read-out.
-      key: for the methods that start at random; the others are deterministic.
+      method: one of `Method`, or its name for the default settings.
+      concept: samples, and for CDE and the gradient also pairs and a readout.
+      key: for the methods with a random start; the others are deterministic.
 
     Raises:
-      ValueError: a wrong shape, an unknown name, NaN, one class, or no pairs.
+      ValueError: a shape does not fit, the name is unknown, a number is not finite,
+        there is one class, or pairs are missing.
     """
-    method = named(method) if isinstance(method, str) else method
-    x = concepts.samples(concept.x)
-    columns = concepts.columns(x, concept.z)
+    method = by_name(method) if isinstance(method, str) else method
+    x = concepts.as_samples(concept.x)
+    columns = concepts.as_columns(x, concept.z)
     if not isinstance(columns, jax.core.Tracer) and bool(
         (columns.max(axis=0) == columns.min(axis=0)).all()
     ):

@@ -1,10 +1,10 @@
-"""Linear probes, and the control tasks that say what a probe's accuracy is worth.
+"""Linear probes: logistic and ridge regression on activations.
 
-Symbols: n samples, d features, c classes or targets, K types (cells, mazes).
+Symbols: n samples, d features, c classes or targets.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,116 +12,143 @@ from jaxtyping import Array, Float
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept
+from shardsim.inspection.validation import Input
 
 
 class Probe(NamedTuple):
-    """logits, or predictions: (x - mean) weights + bias."""
+    """A linear map (x - mean) weights + bias to logits or predictions."""
 
     mean: Float[Array, " d"]
     weights: Float[Array, "d c"]
     bias: Float[Array, " c"]
     loss: Float[Array, ""]
-    """What was minimised, without the weight decay: nats, or mean squared error."""
-    slope: Float[Array, ""]
-    """Largest entry of the gradient that is left, features of variance 1; 0 is done."""
+    """The minimised loss without weight decay: nats, or mean squared error."""
+    max_gradient: Float[Array, ""]
+    """Largest entry of the remaining gradient, for features of variance 1; 0 at the
+    minimum."""
 
     def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
+        """Logits or predictions of each sample."""
         return (x - self.mean[None, :]) @ self.weights + self.bias[None, :]
 
     def accuracy(
         self, x: Float[Array, "n d"], z: Float[Array, "n c"]
     ) -> Float[Array, ""]:
-        """Share of samples whose class has the largest logit; ties go to the first."""
-        right = jnp.argmax(self(x), axis=1) == jnp.argmax(z, axis=1)
-        return jnp.mean(right, dtype=x.dtype)
+        """Share of samples whose class has the largest logit; the first wins ties.
+
+        Args:
+          x: [n, d] activations.
+          z: [n, c] one-hot columns.
+        """
+        is_correct = jnp.argmax(self(x), axis=1) == jnp.argmax(z, axis=1)
+        return jnp.mean(is_correct, dtype=x.dtype)
 
     def summary(self) -> str:
-        return f"linear probe: loss {float(self.loss):.4f}, slope {self.slope:.1e}"
+        """Loss and remaining gradient."""
+        return (
+            f"linear probe: loss {float(self.loss):.4f}, largest gradient "
+            f"{self.max_gradient:.1e}"
+        )
 
 
 def logistic(
-    x: Float[Array, "n d"],
+    x: Annotated[Input, "n d"],
     z: Any,
     *,
-    keep: Float[Array, "d d"] | None = None,
+    keep: Annotated[Input, "d d"] | None = None,
     decay: float = 1e-4,
     steps: int = 100,
 ) -> Probe:
-    """Logistic regression on the features that `keep` lets through.
+    """Logistic regression on the features that `keep` passes.
 
-    min over W, b of mean -log softmax(x keep W + b)[z] + lambda/2 |W|^2, with
-    lambda = decay * mean variance of the features, so that scale means nothing.
+      min over W, b of mean -log softmax(x keep W + b)[z] + lambda/2 |W|^2
 
-    Accelerated gradient descent in the metric (keep S keep / 2 + lambda)^-1, which
-    bounds the curvature from above, so that no step size is asked for and the
-    condition of x does not matter. Momentum starts anew where it points uphill.
+    with lambda = decay * mean variance of the features, so that their scale does not
+    matter.
 
-    Separable classes have no minimum without decay: the probe is then the decay's.
-    A single class gives weights of 0. n < d is fitted, and means nothing untested.
-    100,000 samples of 512 features whose classes overlap take 25 steps and 6 s of
-    processor time, compiling included.
+    The method is accelerated gradient descent in the metric (keep S keep / 2 +
+    lambda)^-1. This bounds the curvature from above, so there is no step size to
+    choose, and the condition number of x does not matter. The momentum is reset where
+    it points uphill.
+
+    Separable classes have no minimum without decay: the decay then determines the
+    probe. A single class gives weights of 0. If n < d the probe fits the samples
+    exactly, so test it on held-out samples. 100,000 samples of 512 features with
+    overlapping classes take 25 steps and 6 s of processor time, compiling included.
 
     Args:
-      x: activations.
+      x: [n, d] activations.
       z: labels [n], or one-hot columns [n, c].
-      keep: symmetric map that x is sent through first; all of x if None. The weights
-        returned are for x itself: keep W.
+      keep: [d, d] symmetric map applied to x first; all of x if None. The returned
+        weights apply to x itself: keep W.
       decay: at least 0.
-      steps: gradient steps at most; it stops where only rounding is left.
+      steps: largest number of gradient steps; the fit stops earlier if only rounding
+        remains.
 
     Raises:
-      ValueError: a wrong shape, numbers that are not finite, labels that are none.
+      ValueError: a shape does not fit, a number is not finite, or z is not labels.
 
     Reference: Boehning and Lindsay, 1988 (the bound); O'Donoghue and Candes, 2015.
     """
-    x = concept.samples(x)
+    x = concept.as_samples(x)
     validation.sized("x", x)
     d = x.shape[1]
     validation.at_least("decay", decay, 0)
     validation.at_least("steps", steps, 1)
     if keep is not None:
-        keep = concept.floats("keep", keep, d, d).astype(x.dtype)
-    z = concept.classes(x, z)
-    return descend(x, z, keep, jnp.asarray(decay, x.dtype), steps)
+        keep = concept.as_floats("keep", keep, d, d).astype(x.dtype)
+    z = concept.as_one_hot(x, z)
+    return fit_logistic(x, z, keep, jnp.asarray(decay, x.dtype), steps)
 
 
 @jax.jit
 def moments(
     x: Float[Array, "n d"],
 ) -> tuple[Float[Array, " d"], Float[Array, "n d"], Float[Array, "d d"]]:
-    """Mean, what is left of x, and its covariance."""
-    mean, away = concept.centre(x)
-    return mean, away, away.T @ away / x.shape[0]
+    """Mean, centred x, and covariance."""
+    mean, centred = concept.centre(x)
+    return mean, centred, centred.T @ centred / x.shape[0]
 
 
-def metric(
-    covariance: Float[Array, "d d"], keep: Float[Array, "d d"] | None, decay: Any
+def inverse_curvature(
+    covariance: Float[Array, "d d"],
+    keep: Float[Array, "d d"] | None,
+    decay: Float[Array, ""],
 ) -> tuple[Float[Array, "d d"], Float[Array, ""]]:
-    """Inverse of a bound of the curvature of the logistic loss, and lambda."""
+    """Inverse of an upper bound on the curvature of the logistic loss, and lambda.
+
+    Args:
+      covariance: [d, d] of the features.
+      keep: [d, d] symmetric map applied to x first.
+      decay: lambda / mean variance.
+    """
     d = covariance.shape[0]
     eye = jnp.eye(d, dtype=covariance.dtype)
     lam = decay * jnp.trace(covariance) / d
-    seen = covariance if keep is None else keep @ covariance @ keep
-    # x that never moves has no scale; what rounding leaves of 0 must stay invertible
+    projected = covariance if keep is None else keep @ covariance @ keep
+    # constant x has no scale; the bound must stay invertible if it rounds to 0
     tiny = 4 * float(jnp.finfo(covariance.dtype).eps) * jnp.trace(covariance)
     tiny = jnp.where(tiny > 0, tiny, 1.0)
-    bound = 0.5 * seen + (lam + tiny) * eye
+    bound = 0.5 * projected + (lam + tiny) * eye
     factor = jax.scipy.linalg.cho_factor(bound)
     return jax.scipy.linalg.cho_solve(factor, eye), lam
 
 
 def residual(
-    away: Float[Array, "n d"],
+    centred: Float[Array, "n d"],
     z: Float[Array, "n c"],
     weights: Float[Array, "d c"],
     bias: Float[Array, " c"],
 ) -> Float[Array, "n c"]:
-    """softmax(x weights + bias) - z."""
-    return jax.nn.softmax(away @ weights + bias[None, :], axis=1) - z
+    """softmax(centred weights + bias) - z: the gradient by the logits, times n."""
+    return jax.nn.softmax(centred @ weights + bias[None, :], axis=1) - z
 
 
-def start(z: Float[Array, "n c"]) -> Float[Array, " c"]:
-    """The bias of the best guess without x; a class never seen gets none."""
+def prior_bias(z: Float[Array, "n c"]) -> Float[Array, " c"]:
+    """Bias of the best constant prediction.
+
+    A class without samples counts with the share 1e-6.
+    """
     share = jnp.maximum(z.mean(axis=0), 1e-6)
     return jnp.log(share) - jnp.log(share).mean()
 
@@ -129,89 +156,109 @@ def start(z: Float[Array, "n c"]) -> Float[Array, " c"]:
 def cross_entropy(
     logits: Float[Array, "n c"], z: Float[Array, "n c"]
 ) -> Float[Array, ""]:
-    """Mean -log softmax(logits)[z], nats."""
+    """Mean -log softmax(logits)[z], in nats."""
     return -jnp.mean(jnp.sum(z * jax.nn.log_softmax(logits, axis=1), axis=1))
 
 
-class _Walk(NamedTuple):
-    """Where descent stands, where it was, and how much momentum it has."""
+class _State(NamedTuple):
+    """Current and previous point of the descent, and its momentum."""
 
-    at: tuple[Array, Array]
-    before: tuple[Array, Array]
+    current: tuple[Array, Array]
+    previous: tuple[Array, Array]
     momentum: Array
     number: Array
-    left: Array
-    """Largest entry of the gradient at the last step, features of variance 1."""
+    max_gradient: Array
+    """Largest entry of the gradient at the last step, for features of variance 1."""
 
 
 @functools.partial(jax.jit, static_argnames="steps")
-def descend(
+def fit_logistic(
     x: Float[Array, "n d"],
     z: Float[Array, "n c"],
     keep: Float[Array, "d d"] | None,
     decay: Float[Array, ""],
     steps: int,
 ) -> Probe:
-    """`logistic` of arrays as they are, for use inside of a program."""
-    n, d = x.shape
-    mean, away, covariance = moments(x)
-    inverse, lam = metric(covariance, keep, decay)
+    """`logistic` without validation, for use inside a compiled program.
 
-    def slopes(weights: Array, bias: Array) -> tuple[Array, Array]:
-        seen = weights if keep is None else keep @ weights
-        wrong = residual(away, z, seen, bias)
-        pull = away.T @ wrong / n
-        pull = pull if keep is None else keep @ pull
-        return pull + lam * weights, wrong.mean(axis=0)
+    Args:
+      x: [n, d].
+      z: [n, c] one-hot columns.
+      keep: [d, d] symmetric, or None.
+      decay: lambda / mean variance.
+      steps: largest number of gradient steps.
+    """
+    n, d = x.shape
+    mean, centred, covariance = moments(x)
+    inverse, lam = inverse_curvature(covariance, keep, decay)
+
+    def gradients(weights: Array, bias: Array) -> tuple[Array, Array]:
+        projected = weights if keep is None else keep @ weights
+        error = residual(centred, z, projected, bias)
+        gradient = centred.T @ error / n
+        gradient = gradient if keep is None else keep @ gradient
+        return gradient + lam * weights, error.mean(axis=0)
 
     spread = jnp.sqrt(jnp.diag(covariance))[:, None]
 
-    def largest(pull: Array, tilt: Array) -> Array:
-        steep = jnp.abs(pull / jnp.where(spread > 0, spread, 1.0)).max()
-        return jnp.maximum(steep, jnp.abs(tilt).max())
+    def largest(gradient: Array, bias_gradient: Array) -> Array:
+        scaled = jnp.abs(gradient / jnp.where(spread > 0, spread, 1.0)).max()
+        return jnp.maximum(scaled, jnp.abs(bias_gradient).max())
 
-    def step(walk: _Walk) -> _Walk:
-        grown = (1 + jnp.sqrt(1 + 4 * walk.momentum**2)) / 2
-        push = (walk.momentum - 1) / grown
-        ahead = jax.tree.map(lambda a, b: a + push * (a - b), walk.at, walk.before)
-        pull, tilt = slopes(*ahead)
-        new = (ahead[0] - inverse @ pull, ahead[1] - 2 * tilt)
-        uphill = jnp.sum(pull * (new[0] - walk.at[0])) > 0
-        momentum = jnp.where(uphill, 1.0, grown).astype(x.dtype)
-        return _Walk(new, walk.at, momentum, walk.number + 1, largest(pull, tilt))
+    def step(state: _State) -> _State:
+        next_momentum = (1 + jnp.sqrt(1 + 4 * state.momentum**2)) / 2
+        ratio = (state.momentum - 1) / next_momentum
+        lookahead = jax.tree.map(
+            lambda a, b: a + ratio * (a - b), state.current, state.previous
+        )
+        gradient, bias_gradient = gradients(*lookahead)
+        new = (lookahead[0] - inverse @ gradient, lookahead[1] - 2 * bias_gradient)
+        is_uphill = jnp.sum(gradient * (new[0] - state.current[0])) > 0
+        momentum = jnp.where(is_uphill, 1.0, next_momentum).astype(x.dtype)
+        return _State(
+            new,
+            state.current,
+            momentum,
+            state.number + 1,
+            largest(gradient, bias_gradient),
+        )
 
-    def more(walk: _Walk) -> Array:
-        return (walk.number < steps) & (walk.left > 8 * float(jnp.finfo(x.dtype).eps))
+    def is_running(state: _State) -> Array:
+        return (state.number < steps) & (
+            state.max_gradient > 8 * float(jnp.finfo(x.dtype).eps)
+        )
 
-    first = (jnp.zeros((d, z.shape[1]), x.dtype), start(z))
-    endless = jnp.full((), jnp.inf, x.dtype)
-    walk = _Walk(first, first, jnp.ones((), x.dtype), jnp.zeros((), int), endless)
-    weights, bias = jax.lax.while_loop(more, step, walk).at
-    left = largest(*slopes(weights, bias))
+    initial = (jnp.zeros((d, z.shape[1]), x.dtype), prior_bias(z))
+    infinity = jnp.full((), jnp.inf, x.dtype)
+    state = _State(
+        initial, initial, jnp.ones((), x.dtype), jnp.zeros((), int), infinity
+    )
+    weights, bias = jax.lax.while_loop(is_running, step, state).current
+    max_gradient = largest(*gradients(weights, bias))
     weights = weights if keep is None else keep @ weights
     weights = weights - weights.mean(axis=1, keepdims=True)
-    loss = cross_entropy(away @ weights + bias[None, :], z)
-    return Probe(mean, weights, bias, loss, left)
+    loss = cross_entropy(centred @ weights + bias[None, :], z)
+    return Probe(mean, weights, bias, loss, max_gradient)
 
 
-def ridge(x: Float[Array, "n d"], y: Any, *, decay: float = 1e-4) -> Probe:
-    """Least squares: W = (S + lambda)^-1 Cov(x, y), lambda = decay * mean variance.
+def ridge(x: Annotated[Input, "n d"], y: Any, *, decay: float = 1e-4) -> Probe:
+    """Ridge regression: W = (S + lambda)^-1 Cov(x, y), lambda = decay * mean variance.
 
-    Eigenvalues of S that are rounding count as 0 (the pseudo-inverse), so that copies
-    of a feature share its weight and n < d is answered by the smallest weights.
+    Eigenvalues of S at the level of rounding count as 0 (the pseudo-inverse). So copies
+    of a feature share its weight, and n < d gives the smallest weights.
 
     Args:
-      x: activations.
-      y: numbers [n] or [n, c]; labels are one-hot columns first.
+      x: [n, d] activations.
+      y: numbers [n] or [n, c]; labels become one-hot columns.
       decay: at least 0.
 
     Raises:
-      ValueError: a wrong shape, or numbers that are not finite.
+      ValueError: a shape does not fit, or a number is not finite.
     """
-    x = concept.samples(x)
+    x = concept.as_samples(x)
     validation.sized("x", x)
     validation.at_least("decay", decay, 0)
-    columns = concept.columns(x, y)
+    columns = concept.as_columns(x, y)
     validation.sized("y", columns)
     return _ridge(x, columns, jnp.asarray(decay, x.dtype))
 
@@ -221,16 +268,16 @@ def _ridge(
     x: Float[Array, "n d"], y: Float[Array, "n c"], decay: Float[Array, ""]
 ) -> Probe:
     n, d = x.shape
-    mean, away, covariance = moments(x)
-    centre, apart = concept.centre(y)
+    mean, centred, covariance = moments(x)
+    mean_y, centred_y = concept.centre(y)
     lam = decay * jnp.trace(covariance) / d
     values, axes = jnp.linalg.eigh(covariance)
     cut = d * float(jnp.finfo(x.dtype).eps) * values[-1]
-    some = (values > cut) & (values > 0)
-    over = jnp.where(some, 1 / jnp.where(some, values + lam, 1.0), 0.0)
-    weights = axes @ (over[:, None] * (axes.T @ (away.T @ apart / n)))
-    wrong = apart - away @ weights
-    pull = away.T @ wrong / n - lam * weights
+    is_nonzero = (values > cut) & (values > 0)
+    inverse = jnp.where(is_nonzero, 1 / jnp.where(is_nonzero, values + lam, 1.0), 0.0)
+    weights = axes @ (inverse[:, None] * (axes.T @ (centred.T @ centred_y / n)))
+    error = centred_y - centred @ weights
+    gradient = centred.T @ error / n - lam * weights
     spread = jnp.sqrt(jnp.diag(covariance))[:, None]
-    left = jnp.abs(pull / jnp.where(spread > 0, spread, 1.0)).max()
-    return Probe(mean, weights, centre, jnp.mean(jnp.square(wrong)), left)
+    max_gradient = jnp.abs(gradient / jnp.where(spread > 0, spread, 1.0)).max()
+    return Probe(mean, weights, mean_y, jnp.mean(jnp.square(error)), max_gradient)

@@ -3,7 +3,7 @@
 Symbols: m pairs, d features, k directions.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
@@ -15,37 +15,38 @@ class Directions(NamedTuple):
     """k directions as an oblique projection: x -> x - write' read (x - mean)."""
 
     write: Float[Array, "k d"]
-    """Orthonormal rows: along which x is moved. A row of 0 is no direction."""
+    """Orthonormal rows: the directions along which x is changed. A row of 0 stands for
+    no direction."""
     read: Float[Array, "k d"]
-    """How much of each is in x. The same rows but for LEACE, where read_i . write_j is
-    still 1 for i = j, else 0."""
+    """Rows that measure the component of x. Equal to `write` except for LEACE, where
+    read_i . write_j is still 1 for i = j, else 0."""
     mean: Float[Array, " d"]
+    """Mean activation; erasing sets the directions to it."""
     loss: Float[Array, ""]
-    """What the method reached; NaN for one that has no loss. RLACE, logistic and INLP:
-    nats of the (last) probe; CDE: its swap loss."""
-    best: Float[Array, ""]
-    """What the loss can be at best; NaN where that is not known."""
+    """Loss that the method reached; NaN if it has none. RLACE, logistic and INLP: nats
+    of the (last) probe. CDE: its swap loss."""
+    best_loss: Float[Array, ""]
+    """The optimal value of the loss; NaN if it is not known."""
     degenerate: Bool[Array, ""]
-    """The answer would be the same whatever the concept."""
+    """Whether the result is the same for every concept."""
     ambiguous: Bool[Array, ""]
-    """Other directions do as well, so that two runs need not agree."""
+    """Whether other directions are equally good, so that two runs need not agree."""
 
-    def part(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
-        """What of x lies along the directions, counted from the mean."""
-        away = x - jnp.broadcast_to(self.mean, x.shape)
-        return away @ self.read.T @ self.write
+    def component(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
+        """Component of x along the directions, relative to the mean."""
+        centred = x - jnp.broadcast_to(self.mean, x.shape)
+        return centred @ self.read.T @ self.write
 
-    def erase(self, x: Float[Array, "*batch d"]) -> Float[Array, "*batch d"]:
-        """x with the directions set to their mean."""
-        return x - self.part(x)
+    def erase(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
+        """x with its component along the directions set to that of the mean."""
+        return x - self.component(x)
 
-    def swap(
-        self, a: Float[Array, "m d"], b: Float[Array, "m d"]
-    ) -> Float[Array, "m d"]:
-        """The concept's component of a, everything else of b."""
+    def swap(self, a: Float[Any, "m d"], b: Float[Any, "m d"]) -> Float[Array, "m d"]:
+        """Component of a along the directions, everything else of b."""
         return readouts.mix_component(self.write, self.read, a, b)
 
     def summary(self) -> str:
+        """Number of directions, loss, and warnings."""
         notes = "; degenerate" if bool(self.degenerate) else ""
         notes += "; ambiguous" if bool(self.ambiguous) else ""
         k, d = self.write.shape
@@ -56,10 +57,17 @@ def orthogonal(
     rows: Float[Array, "k d"],
     mean: Float[Array, " d"],
     loss: Float[Array, ""] | None = None,
-    best: Float[Array, ""] | None = None,
+    best_loss: Float[Array, ""] | None = None,
 ) -> Directions:
-    """Directions that are read as they are written."""
-    none = jnp.full((), jnp.nan, rows.dtype)
+    """Directions whose `read` and `write` are the same orthonormal rows.
+
+    Args:
+      rows: [k, d] orthonormal, or 0.
+      mean: [d].
+      loss: that the method reached; NaN if None.
+      best_loss: its optimal value; NaN if None.
+    """
+    nan = jnp.full((), jnp.nan, rows.dtype)
     false = jnp.zeros((), bool)
-    loss, best = (none if part is None else part for part in (loss, best))
-    return Directions(rows, rows, mean, loss, best, false, false)
+    loss, best_loss = (nan if value is None else value for value in (loss, best_loss))
+    return Directions(rows, rows, mean, loss, best_loss, false, false)

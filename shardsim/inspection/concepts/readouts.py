@@ -1,33 +1,36 @@
-"""What a read-out makes of activations: mixed runs, distances, what it feels at all.
+"""Readouts of activations: mixed inputs, distances of outputs, and sensitivity.
 
-A read-out is a function from one activation to V, to logits, or to whatever is looked
-at. Symbols: n samples, d features, k directions, A outputs.
+A readout is a function from one activation to V, to logits, or to any other output.
+
+Symbols: n samples, d features, k directions, A outputs.
 """
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 ReadOut: TypeAlias = Callable[[Float[Array, " d"]], Float[Array, "..."]]
-"""From one activation to V, to logits, or to whatever is to be swapped. Pure."""
+"""From one activation to V, to logits, or to any output that is to be swapped. Pure."""
 Distance: TypeAlias = Callable[[Array, Array], Float[Array, ""]]
-"""Between two outputs of one sample; 0 at no difference, smooth there."""
-COUNTS = 1e-5
-"""Share of the largest eigenvalue above which another is more than rounding."""
-POINTS = 256
-"""Samples of each side at which the read-out's slopes are taken."""
+"""Between two outputs of one sample; 0 if they are equal, and smooth there."""
+EIGENVALUE_CUT = 1e-5
+"""Eigenvalues below this fraction of the largest are treated as rounding."""
+JACOBIAN_SAMPLES = 256
+"""Samples of each side at which the Jacobian of the readout is computed."""
 
 
-def squared(one: Array, other: Array) -> Float[Array, ""]:
-    """Sum of squared differences of the outputs: for V."""
+def squared(one: Float[Array, "*A"], other: Float[Array, "*A"]) -> Float[Array, ""]:
+    """Sum of squared differences of the outputs; for V."""
     return jnp.sum(jnp.square(one - other))
 
 
-def symmetric_kl(one: Float[Array, " A"], other: Float[Array, " A"]) -> Array:
-    """KL(p, q) + KL(q, p) of the softmax of logits, nats."""
+def symmetric_kl(
+    one: Float[Array, " A"], other: Float[Array, " A"]
+) -> Float[Array, ""]:
+    """KL(p, q) + KL(q, p) in nats, for the softmax p and q of two vectors of logits."""
     p, q = jax.nn.log_softmax(one), jax.nn.log_softmax(other)
     return jnp.sum((jnp.exp(p) - jnp.exp(q)) * (p - q))
 
@@ -35,12 +38,20 @@ def symmetric_kl(one: Float[Array, " A"], other: Float[Array, " A"]) -> Array:
 def mix_component(
     write: Float[Array, "k d"],
     read: Float[Array, "k d"],
-    a: Float[Array, "n d"],
-    b: Float[Array, "n d"],
+    a: Float[Any, "n d"],
+    b: Float[Any, "n d"],
 ) -> Float[Array, "n d"]:
-    """The component of a, everything else of b: b + write' read (a - b).
+    """Component of a along the directions, everything else of b.
+
+      b + write' read (a - b)
 
     For orthonormal directions `write` and `read` are the same rows.
+
+    Args:
+      write: [k, d] directions along which x is changed.
+      read: [k, d] directions that measure the component.
+      a: [n, d] source of the component.
+      b: [n, d] source of the rest.
     """
     return b + (a - b) @ read.T @ write
 
@@ -48,36 +59,46 @@ def mix_component(
 def jacobian_moment(
     read_out: ReadOut,
     distance: Distance,
-    a: Float[Array, "n d"],
-    b: Float[Array, "n d"],
+    a: Float[Any, "n d"],
+    b: Float[Any, "n d"],
 ) -> Float[Array, "d d"]:
-    """Mean over samples of J' M J: what the distance feels of a small step.
+    """Mean over samples of J' M J: sensitivity of the output to a small step.
 
-    J is the Jacobian of the read-out, M the curvature of the distance at no difference
-    (2 I for `squared`); for logits it is blind to what moves all of them alike.
+    J is the Jacobian of the readout and M the Hessian of the distance between equal
+    outputs (2 I for `squared`). For logits, M ignores what shifts all of them alike.
+
+    Args:
+      read_out: from an activation [d] to an output.
+      distance: between two outputs.
+      a: [n, d] activations; the first `JACOBIAN_SAMPLES` are used.
+      b: [n, d] likewise.
     """
 
     def one(x: Array) -> tuple[Array, Array]:
         output, slopes = read_out(x), jax.jacrev(read_out)(x)
-        bend = jax.hessian(lambda other: distance(output, other))(output)
+        hessian = jax.hessian(lambda other: distance(output, other))(output)
         slopes = slopes.reshape(output.size, len(x))
-        return slopes, bend.reshape(output.size, output.size) @ slopes
+        return slopes, hessian.reshape(output.size, output.size) @ slopes
 
-    points = jnp.concatenate([a[:POINTS], b[:POINTS]])
-    slopes, bent = jax.lax.map(one, points, batch_size=32)
-    # one product, for a mean of many matrices would round each entry once more
+    points = jnp.concatenate([a[:JACOBIAN_SAMPLES], b[:JACOBIAN_SAMPLES]])
+    slopes, weighted_slopes = jax.lax.map(one, points, batch_size=32)
+    # a single product, because averaging many matrices adds rounding errors
     rows = slopes.shape[0] * slopes.shape[1], slopes.shape[2]
-    return slopes.reshape(rows).T @ bent.reshape(rows) / len(points)
+    return slopes.reshape(rows).T @ weighted_slopes.reshape(rows) / len(points)
 
 
 def top_eigenvectors(
     matrix: Float[Array, "d d"], k: int
-) -> tuple[Float[Array, "k d"], Array]:
-    """The k leading eigenvectors, and how many eigenvalues count.
+) -> tuple[Float[Array, "{k} d"], Int[Array, ""]]:
+    """The k leading eigenvectors of a symmetric matrix, and its numerical rank.
 
-    Those above 1e-5 of the largest count: slopes, or differences, of 1/300 the size
-    of the largest change the loss by no more than that.
+    The rank counts eigenvalues above 1e-5 of the largest: slopes (or differences) below
+    1/300 of the largest change the loss by no more than that.
+
+    Args:
+      matrix: [d, d] symmetric.
+      k: in [1, d].
     """
     values, axes = jnp.linalg.eigh((matrix + matrix.T) / 2)
-    rank = ((values > COUNTS * values[-1]) & (values > 0)).sum()
+    rank = ((values > EIGENVALUE_CUT * values[-1]) & (values > 0)).sum()
     return axes[:, -k:].T[::-1], rank

@@ -1,68 +1,84 @@
-"""RLACE: the k directions whose removal leaves the best linear probe worst off.
+"""RLACE: the k directions whose removal hurts the best linear probe most.
 
-A game: P, of rank k, is chosen against the probe, and the probe against P.
+This is a minimax game: the projection P, of rank k, maximises the loss of the probe,
+and the probe minimises it.
 
 Symbols: n samples, d features, c classes, k directions, N keys, T steps.
 """
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept, probes
+from shardsim.inspection.validation import Input
 
-INNER = 4
+PROBE_STEPS = 4
 """Steps of the probe for each step of P."""
-JUDGED = 100
-"""Steps of the probes by which the result is judged."""
+EVALUATION_STEPS = 100
+"""Steps of the probes that evaluate the result."""
 
 
 class RLACE(NamedTuple):
-    """Directions, and how near they came to what is known of the optimum."""
+    """Directions, and how close they came to the known optimum."""
 
     basis: Float[Array, "k d"]
-    """Orthonormal rows; erased is x - basis' basis (x - mean)."""
+    """Orthonormal rows; the erased sample is x - basis' basis (x - mean)."""
     mean: Float[Array, " d"]
+    """Mean activation."""
     loss: Float[Array, ""]
-    """Of the best probe after erasing, nats."""
+    """Loss of the best probe after erasing, in nats."""
     ceiling: Float[Array, ""]
-    """Entropy of the classes: no loss can be higher, a guarded concept has it."""
-    start: Float[Array, ""]
-    """Of the best probe before anything is erased, nats."""
+    """Entropy of the classes: the largest possible loss, reached if the concept is
+    guarded."""
+    initial_loss: Float[Array, ""]
+    """Loss of the best probe before erasing, in nats."""
     cosine: Float[Array, ""]
     """Smallest cosine between the directions and the span of the differences of class
-    means. For k = 1 and two classes |cos| to the mean difference: 1 at the optimum,
-    and only there. NaN for a concept of one class."""
+    means. For k = 1 and two classes this is |cos| to the mean difference: 1 at the
+    optimum, and only there. NaN for a concept of one class."""
     gap: Float[Array, ""]
-    """k-th less (k+1)-th eigenvalue of the averaged P before it was rounded to rank k:
-    1 is no rounding, near 0 makes the choice arbitrary."""
+    """k-th minus (k+1)-th eigenvalue of the averaged P before rounding to rank k: 1
+    means that rounding changes nothing, near 0 that the choice is arbitrary."""
     unique: Bool[Array, ""]
     """Whether k is at most the rank of the class means. With more directions some are
-    free, and two runs that differ are both right."""
+    arbitrary, and two runs that differ can both be right."""
     trace: Float[Array, " T"]
-    """Loss of the probe along the way, under its decay."""
+    """Loss of the probe during the search, with its current decay."""
 
     def summary(self) -> str:
-        free = "" if bool(self.unique) else "; more directions than needed, some free"
+        """Loss before and after, its ceiling, and the cosine to the class means."""
+        warning = (
+            ""
+            if bool(self.unique)
+            else "; more directions than needed, some are arbitrary"
+        )
         return (
             f"RLACE: loss {float(self.loss):.4f} of at most {float(self.ceiling):.4f} "
-            f"({float(self.start):.4f} before), |cos| to the class means "
-            f"{float(self.cosine):.4f}{free}"
+            f"({float(self.initial_loss):.4f} before), |cos| to the class means "
+            f"{float(self.cosine):.4f}{warning}"
         )
 
 
 def project(
-    matrix: Float[Array, "d d"], k: int
+    matrix: Annotated[Array, "d d"], k: int
 ) -> tuple[Float[Array, "d d"], Float[Array, " d"]]:
     """Nearest matrix of the Fantope {0 <= P <= I, tr P = k}, and its eigenvalues.
 
-    Eigenvalues v become clip(v - t, 0, 1) with sum k. The sum falls linearly between
-    the breakpoints v and v - 1, so that t is exact: no bisection.
+    Eigenvalues v become clip(v - t, 0, 1) with sum k. The sum is piecewise linear in t
+    with breakpoints v and v - 1, so t is exact and needs no bisection.
+
+    Args:
+      matrix: [d, d] symmetric.
+      k: in [0, d].
+
+    Raises:
+      ValueError: `matrix` is not square, or k is out of range.
 
     Reference: Vu et al., Fantope Projection and Selection, 2013.
     """
@@ -73,13 +89,13 @@ def project(
     values, axes = jnp.linalg.eigh((matrix + matrix.T) / 2)
     t = jnp.sort(jnp.concatenate([values - 1, values]))[::-1]
     sums = jnp.clip(values[None, :] - t[:, None], 0.0, 1.0).sum(axis=1)
-    best = jnp.interp(jnp.asarray(k, values.dtype), sums, t)
-    clipped = jnp.clip(values - best, 0.0, 1.0)
+    threshold = jnp.interp(jnp.asarray(k, values.dtype), sums, t)
+    clipped = jnp.clip(values - threshold, 0.0, 1.0)
     return (axes * clipped[None, :]) @ axes.T, clipped
 
 
 def fit(
-    x: Float[Array, "n d"],
+    x: Annotated[Input, "n d"],
     z: Any,
     key: Key[Array, ""],
     *,
@@ -89,45 +105,49 @@ def fit(
 ) -> RLACE:
     """max over P in the Fantope of min over theta of the regularised logistic loss.
 
-    f(P) = min over theta, b of mean -log softmax(x (I - P) theta + b)[z]
-    + lambda/2 |theta|^2. P climbs by -(theta v' + v theta')/2, v the gradient of the
-    loss by (I - P) theta, with the step lambda / |v|^2, and is projected back; theta
-    descends in the metric of its curvature bound. The second half of the iterates is
-    averaged, and rounded to the k leading eigenvectors; the last iterate is rounded as
-    well, and the one with the higher loss of the two is kept.
+      f(P) = min over theta, b of
+             mean -log softmax(x (I - P) theta + b)[z] + lambda/2 |theta|^2
 
-    Why it arrives where plain descent and ascent cycles: f is flat along features that
-    vary much, as flat as the covariance is ill-conditioned. With lambda of the size of
-    its largest eigenvalue f is round. So lambda falls geometrically from the first to
-    the last `decay` times that eigenvalue. For k = 1 and two classes this moves the
-    optimum nowhere: under every lambda f is at most the entropy of the classes, and
-    reaches it only if P removes the difference of class means.
+    P ascends along -(theta v' + v theta')/2, where v is the gradient of the loss by (I
+    - P) theta, with step size lambda / |v|^2, and is projected back. theta descends in
+    the metric of its curvature bound. The second half of the iterates is averaged and
+    rounded to the k leading eigenvectors. The last iterate is rounded as well, and the
+    one of the two with the higher loss is the result.
 
-    Answers at the edges: with one class f is 0 for every P and the start is returned.
-    Fewer directions than the class means span can't guard, and the optimum is then the
-    last decay's; with more, some are free. n <= d and copies of features do no harm.
+    Plain descent and ascent cycle, because f is flat along features of large variance,
+    as flat as the covariance is ill-conditioned. With lambda of the size of the largest
+    eigenvalue, f is well-conditioned. So lambda decreases geometrically from the first
+    to the last `decay`, both relative to that eigenvalue. For k = 1 and two classes
+    this does not move the optimum: for every lambda f is at most the entropy of the
+    classes, and reaches it only if P removes the difference of class means.
 
-    Not under `jax.vmap` (it decomposes matrices): see `fit_many`.
+    Edge cases: with one class f is 0 for every P, and the initial P is the result.
+    Fewer directions than the class means span cannot guard, and the result is then the
+    optimum for the last decay. With more directions, some are arbitrary. n <= d and
+    copies of features do no harm.
+
+    Do not call it under `jax.vmap`, because it decomposes matrices: see `fit_many`.
 
     Args:
-      x: activations.
+      x: [n, d] activations.
       z: labels [n], or one-hot columns [n, c].
-      key: for the start.
+      key: for the initial P.
       k: directions, 1 to d.
       steps: of P, at least 2.
-      decay: first and last, above 0 and finite.
+      decay: first and last, positive and finite.
 
     Raises:
-      ValueError: a wrong shape or number, one class where that can be seen.
+      ValueError: a shape does not fit, a number is out of range, or there is one class
+        (unless z is traced).
 
     Reference: Ravfogel et al., Linear Adversarial Concept Erasure, arXiv 2201.12091.
     """
-    x, z = checked(x, z, k, steps, decay)
+    x, z = check_input(x, z, k, steps, decay)
     return _fit(x, z, key, k, steps, jnp.asarray(decay, x.dtype))
 
 
 def fit_many(
-    x: Float[Array, "n d"],
+    x: Annotated[Input, "n d"],
     z: Any,
     keys: Key[Array, " N"],
     *,
@@ -135,20 +155,30 @@ def fit_many(
     steps: int = 40,
     decay: tuple[float, float] = (1.0, 1e-3),
 ) -> RLACE:
-    """`fit` from each key, one after the other in one program; a leading axis N."""
-    x, z = checked(x, z, k, steps, decay)
-    shrink = jnp.asarray(decay, x.dtype)
-    return jax.lax.map(lambda key: _fit(x, z, key, k, steps, shrink), keys)
+    """`fit` for each key in turn, in one program; the result has a leading axis N.
+
+    Args:
+      x: [n, d] activations.
+      z: labels [n], or one-hot columns [n, c].
+      keys: [N] for the initial P. The other arguments are those of `fit`.
+    """
+    x, z = check_input(x, z, k, steps, decay)
+    decays = jnp.asarray(decay, x.dtype)
+    return jax.lax.map(lambda key: _fit(x, z, key, k, steps, decays), keys)
 
 
-def checked(
+def check_input(
     x: Any, z: Any, k: int, steps: int, decay: tuple[float, float]
 ) -> tuple[Float[Array, "n d"], Float[Array, "n c"]]:
-    """x and one-hot z, or a ValueError that says what is wrong."""
-    x = concept.samples(x)
+    """x as floats and z as one-hot columns, with all settings checked.
+
+    Raises:
+      ValueError: names what is wrong and what is allowed.
+    """
+    x = concept.as_samples(x)
     validation.sized("x", x)
-    z = concept.classes(x, z)
-    concept.several(z)
+    z = concept.as_one_hot(x, z)
+    concept.check_two_classes(z)
     validation.at_least("k", k, 1)
     validation.at_least("steps", steps, 2)
     if k > x.shape[1]:
@@ -159,6 +189,8 @@ def checked(
 
 
 class _State(NamedTuple):
+    """P, and the weights and bias of the probe."""
+
     removed: Float[Array, "d d"]
     theta: Float[Array, "d c"]
     bias: Float[Array, " c"]
@@ -173,36 +205,36 @@ def _fit(
     steps: int,
     decay: Float[Array, "2"],
 ) -> RLACE:
-    mean, away, covariance = probes.moments(x)
+    mean, centred, covariance = probes.moments(x)
     d = x.shape[1]
-    # of the mean eigenvalue, which is what `metric` counts in
+    # in units of the mean eigenvalue, as `probes.inverse_curvature` expects
     largest = jnp.linalg.eigvalsh(covariance)[-1]
     unit = largest / jnp.maximum(jnp.trace(covariance) / d, 1e-30)
-    lams = unit * decay[0] * (decay[1] / decay[0]) ** jnp.linspace(0, 1, steps)
+    lambdas = unit * decay[0] * (decay[1] / decay[0]) ** jnp.linspace(0, 1, steps)
 
-    def climb(carry: Any, inputs: Any) -> tuple[Any, Array]:
+    def ascend(carry: Any, inputs: Any) -> tuple[Any, Array]:
         state, total = carry
-        lam, late = inputs
-        state, loss = _step(state, lam.astype(x.dtype), away, z, covariance, k)
-        return (state, total + late * state.removed), loss
+        lam, in_second_half = inputs
+        state, loss = _step(state, lam.astype(x.dtype), centred, z, covariance, k)
+        return (state, total + in_second_half * state.removed), loss
 
     noise = 0.1 * jax.random.normal(key, (d, d), x.dtype)
     first = _State(
-        project(noise, k)[0], jnp.zeros((d, z.shape[1]), x.dtype), probes.start(z)
+        project(noise, k)[0], jnp.zeros((d, z.shape[1]), x.dtype), probes.prior_bias(z)
     )
-    late = (jnp.arange(steps) >= steps // 2).astype(x.dtype)
-    (last, total), trace = jax.lax.scan(
-        climb, (first, jnp.zeros((d, d), x.dtype)), (lams, late)
+    in_second_half = (jnp.arange(steps) >= steps // 2).astype(x.dtype)
+    (final, total), trace = jax.lax.scan(
+        ascend, (first, jnp.zeros((d, d), x.dtype)), (lambdas, in_second_half)
     )
-    both = jnp.stack([total / late.sum(), last.removed])
-    bases, gaps = jax.lax.map(lambda removed: _rounded(removed, k), both)
-    # zero rows take nothing away; one after the other compiles the probe once
-    judged = jnp.concatenate([bases, jnp.zeros((1, k, d), x.dtype)])
-    losses = jax.lax.map(lambda basis: loss_without(x, z, basis), judged)
+    averaged_and_final = jnp.stack([total / in_second_half.sum(), final.removed])
+    bases, gaps = jax.lax.map(lambda removed: _rounded(removed, k), averaged_and_final)
+    # rows of 0 remove nothing; a sequential map compiles the probe once
+    candidates = jnp.concatenate([bases, jnp.zeros((1, k, d), x.dtype)])
+    losses = jax.lax.map(lambda basis: loss_without(x, z, basis), candidates)
     best = jnp.argmax(losses[:2])
-    basis = judged[best]
-    cosine, rank = _gauge(basis, away, z)
-    _, ceiling = concept.shares(z)
+    basis = candidates[best]
+    cosine, rank = _cosine_to_means(basis, centred, z)
+    _, ceiling = concept.class_shares(z)
     return RLACE(
         basis,
         mean,
@@ -217,24 +249,24 @@ def _fit(
 
 
 def _step(
-    state: _State, lam: Array, away: Array, z: Array, covariance: Array, k: int
+    state: _State, lam: Array, centred: Array, z: Array, covariance: Array, k: int
 ) -> tuple[_State, Array]:
     """A few steps of the probe, then one of P."""
     removed, theta, bias = state
     keep = jnp.eye(len(removed), dtype=removed.dtype) - removed
-    inverse, weight = probes.metric(covariance, keep, lam)
-    n = away.shape[0]
+    inverse, weight = probes.inverse_curvature(covariance, keep, lam)
+    n = centred.shape[0]
 
-    def descend(_: int, probe: tuple[Array, Array]) -> tuple[Array, Array]:
+    def descend(_: Array, probe: tuple[Array, Array]) -> tuple[Array, Array]:
         theta, bias = probe
-        wrong = probes.residual(away, z, keep @ theta, bias)
-        pull = keep @ (away.T @ wrong / n) + weight * theta
-        return theta - inverse @ pull, bias - 2 * wrong.mean(axis=0)
+        error = probes.residual(centred, z, keep @ theta, bias)
+        gradient = keep @ (centred.T @ error / n) + weight * theta
+        return theta - inverse @ gradient, bias - 2 * error.mean(axis=0)
 
-    theta, bias = jax.lax.fori_loop(0, INNER, descend, (theta, bias))
-    logits = away @ (keep @ theta) + bias[None, :]
+    theta, bias = jax.lax.fori_loop(0, PROBE_STEPS, descend, (theta, bias))
+    logits = centred @ (keep @ theta) + bias[None, :]
     loss = probes.cross_entropy(logits, z) + weight / 2 * jnp.sum(theta**2)
-    v = away.T @ (jax.nn.softmax(logits, axis=1) - z) / n
+    v = centred.T @ (jax.nn.softmax(logits, axis=1) - z) / n
     size = jnp.sum(v**2)
     step = jnp.where(size > 0, weight / jnp.where(size > 0, size, 1.0), 0.0)
     removed, _ = project(removed - step * (v @ theta.T), k)
@@ -243,31 +275,37 @@ def _step(
 
 def _rounded(
     removed: Float[Array, "d d"], k: int
-) -> tuple[Float[Array, "k d"], Float[Array, ""]]:
-    """The k leading eigenvectors, and how far ahead of the next they are."""
+) -> tuple[Float[Array, "{k} d"], Float[Array, ""]]:
+    """The k leading eigenvectors, and the gap to the next eigenvalue."""
     values, axes = jnp.linalg.eigh(removed)
-    after = values[-k - 1] if k < len(values) else jnp.zeros((), values.dtype)
-    return axes[:, -k:].T[::-1], values[-k] - after
+    next_value = values[-k - 1] if k < len(values) else jnp.zeros((), values.dtype)
+    return axes[:, -k:].T[::-1], values[-k] - next_value
 
 
 def loss_without(
     x: Float[Array, "n d"], z: Float[Array, "n c"], basis: Float[Array, "k d"]
 ) -> Float[Array, ""]:
-    """Loss of the best probe on x without the span of orthonormal rows, nats."""
+    """Loss of the best probe on x without the span of orthonormal rows, in nats.
+
+    Args:
+      x: [n, d] activations.
+      z: [n, c] one-hot columns.
+      basis: [k, d] orthonormal rows, or 0.
+    """
     keep = jnp.eye(x.shape[1], dtype=x.dtype) - basis.T @ basis
     decay = jnp.asarray(1e-4, x.dtype)
-    return probes.descend(x, z, keep, decay, JUDGED).loss
+    return probes.fit_logistic(x, z, keep, decay, EVALUATION_STEPS).loss
 
 
-def _gauge(
-    basis: Float[Array, "k d"], away: Float[Array, "n d"], z: Float[Array, "n c"]
-) -> tuple[Float[Array, ""], Array]:
-    """Smallest cosine of principal angles to the span of class means; its rank."""
-    spanned, _ = concept.span(concept.class_means(away, z))
-    # the means, weighted by their shares, add up to 0: one less than there are classes
-    most = (z.max(axis=0) > 0).sum() - 1
-    rank = jnp.minimum((jnp.abs(spanned).sum(axis=1) > 0).sum(), most)
-    cosines = jnp.linalg.svd(basis @ spanned.T, compute_uv=False)
+def _cosine_to_means(
+    basis: Float[Array, "k d"], centred: Float[Array, "n d"], z: Float[Array, "n c"]
+) -> tuple[Float[Array, ""], Int[Array, ""]]:
+    """Smallest cosine of principal angles to the span of class means, and its rank."""
+    means_basis, _ = concept.orthonormal_span(concept.class_means(centred, z))
+    # the means, weighted by their shares, sum to 0: rank at most classes - 1
+    max_rank = (z.max(axis=0) > 0).sum() - 1
+    rank = jnp.minimum((jnp.abs(means_basis).sum(axis=1) > 0).sum(), max_rank)
+    cosines = jnp.linalg.svd(basis @ means_basis.T, compute_uv=False)
     count = jnp.minimum(rank, len(basis))
     smallest = cosines[jnp.maximum(count - 1, 0)]
     return jnp.where(count > 0, jnp.minimum(smallest, 1.0), jnp.nan), rank

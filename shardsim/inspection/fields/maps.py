@@ -1,27 +1,29 @@
-"""Fields over the states of a level: what V and the policy say everywhere at once.
+"""V and the policy in every state of a level.
 
-Maps over the board, arrows of the policy, differences of two layouts, agreement of V
-and policy, and V against exact V. Ways to a goal are in `ways`. Symbols: S states,
-A actions, H, W board, B bins. A state is left out where its mask is false: walls,
-states past an end, cells that only one of two layouts has.
+Maps over the board, arrows of the policy, differences between two layouts, agreement of
+V and policy, and V against exact V. `reachability` computes paths to a goal.
+
+States whose mask is false are left out: walls, states after an end, cells that only one
+of two layouts has. Symbols: S states, A actions, H, W board, B bins.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import returns
 from shardsim.inspection import validation
+from shardsim.inspection.validation import Input
 
 
 class BoardMap(NamedTuple):
-    """A number of every state, laid on the board."""
+    """One number per cell of the board."""
 
     mean: Float[Array, "H W"]
-    """Over the states that stand on a cell; NaN where none does."""
+    """Mean over the states on a cell; NaN on a cell without states."""
     states: Int[Array, "H W"]
-    """How many stand on a cell."""
+    """Number of states on a cell."""
 
     def summary(self) -> str:
         cells = int((self.states > 0).sum())
@@ -29,21 +31,21 @@ class BoardMap(NamedTuple):
 
 
 class PolicyField(NamedTuple):
-    """Where the policy goes from every state.
+    """The direction in which the policy moves from every state.
 
-    A short net arrow has three causes, told apart here: the policy stays, it goes in
-    opposite directions, or both. With length |net|: |net| + opposed + stay = 1 where
-    moves have length 1.
+    A net arrow is short because the policy stays, because its moves cancel, or both;
+    the fields separate these causes. If all moves have length 1, then
+    |net| + opposed + stay = 1.
     """
 
     net: Float[Array, "S 2"]
-    """sum_a pi(a) move(a), rows and columns."""
+    """sum_a pi(a|s) move(s, a), in rows and columns."""
     components: Float[Array, "S A"]
-    """pi(a) of actions that move the agent, 0 of those that don't."""
+    """pi(a|s) for actions that move the agent, 0 for the others."""
     opposed: Float[Array, " S"]
-    """sum_a pi(a) |move(a)| - |net|: what cancels."""
+    """sum_a pi(a|s) |move(s, a)| - |net|: the length that cancels."""
     stay: Float[Array, " S"]
-    """Chance of an action that moves nothing."""
+    """Probability of an action that does not move the agent."""
 
     def summary(self) -> str:
         length = jnp.linalg.norm(self.net, axis=-1).mean()
@@ -54,17 +56,18 @@ class PolicyField(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Two fields over the states that both layouts have."""
+    """Layout B minus layout A over the states that both have."""
 
     policy: Float[Array, "S A"]
-    """B - A; NaN in states that are not common."""
+    """pi_B - pi_A; NaN in states that are not common."""
     value: Float[Array, " S"]
     """V_B - V_A; NaN in states that are not common."""
     total_variation: Float[Array, " S"]
     """(1/2) sum_a |pi_B - pi_A|; NaN in states that are not common."""
     mean_variation: Float[Array, ""]
-    """Mean over the common states; NaN if there is none."""
+    """Mean of `total_variation` over the common states; NaN if there are none."""
     common: Int[Array, ""]
+    """Number of common states."""
 
     def summary(self) -> str:
         return (
@@ -74,113 +77,138 @@ class Difference(NamedTuple):
 
 
 class PolicyValueAgreement(NamedTuple):
-    """Whether the policy's best action is one of the best by V."""
+    """Whether the most probable action is among the best actions by V."""
 
     q: Float[Array, "S A"]
-    """r(s, a) + gamma V(s'); r alone where the step ends the episode."""
+    """r(s, a) + gamma V(s'); r(s, a) alone where the step ends the episode."""
     best: Bool[Array, "S A"]
-    """Actions within `tie` of the best by Q."""
+    """Actions within `tie` of the largest q."""
     agrees: Float[Array, " S"]
-    """Chance that one of the policy's best actions, drawn evenly, is among `best`: 0
-    or 1 where the policy has one best action. A uniform policy gets no credit."""
+    """Probability that an action drawn evenly from the policy's most probable ones is
+    in `best`. It is 0 or 1 where one action is most probable; a uniform policy gets no
+    credit for its ties."""
     fraction: Float[Array, ""]
-    """Mean over the mask; NaN if the mask is empty."""
+    """Mean of `agrees` over the mask; NaN if the mask is empty."""
 
     def summary(self) -> str:
         return f"policy and value agree in {float(self.fraction):.1%} of the states"
 
 
 class Calibration(NamedTuple):
-    """V against exact V."""
+    """V compared with exact V."""
 
     error: Float[Array, " S"]
     """V - exact V; NaN outside of the mask."""
     bias: Float[Array, ""]
+    """Mean error."""
     rmse: Float[Array, ""]
+    """Root mean squared error."""
     relative: Float[Array, ""]
     """rmse / sd of exact V: 1 for the best constant guess. NaN if exact V is
     constant."""
     slope: Float[Array, ""]
-    """Of exact V regressed on V: 1 if calibrated. NaN if V is constant."""
+    """Slope of the regression of exact V on V: 1 if calibrated. NaN if V is
+    constant."""
     intercept: Float[Array, ""]
-    """0 if calibrated. NaN if V is constant."""
+    """Intercept of that regression: 0 if calibrated. NaN if V is constant."""
     correlation: Float[Array, ""]
-    """NaN if either is constant."""
+    """Correlation of V and exact V; NaN if either is constant."""
     bin_value: Float[Array, " B"]
-    """Mean V of each bin of V, of equal widths; NaN in empty bins."""
+    """Mean V in each bin of V; all bins have the same width. NaN in empty bins."""
     bin_exact: Float[Array, " B"]
     """Mean exact V of the same states."""
     bin_count: Int[Array, " B"]
+    """Number of states in each bin."""
 
     def summary(self) -> str:
         return (
-            f"V less exact V: bias {float(self.bias):+.3g}, rmse "
+            f"V minus exact V: bias {float(self.bias):+.3g}, rmse "
             f"{float(self.rmse):.3g}, {float(self.relative):.3g} sd of exact V, slope "
             f"{float(self.slope):.3g}"
         )
 
 
 def board_map(
-    numbers: Float[Array, " S"],
-    position: Int[Array, "S 2"],
-    mask: Bool[Array, " S"],
+    numbers: Annotated[Input, "S"],
+    position: Annotated[Input, "S 2"],
+    mask: Annotated[Input, "S"],
     shape: tuple[int, int],
 ) -> BoardMap:
-    """Mean of a number over the states that stand on each cell.
+    """Average a number over the states on each cell of the board.
 
     Args:
-      position: row and column of each state, inside of the board.
-      mask: states to be laid down. Where several states share a cell (a key in hand or
-        not), mask all but one slice to see that slice alone.
+      numbers: one finite number per state.
+      position: row and column of each state, inside the board.
+      mask: states to include. Several states may share a cell, e.g. with and without a
+        key in hand; to see only some of them, mask the others.
       shape: H, W.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite, a position is off the board.
     """
     validation.shaped("numbers", numbers, None)
     validation.shaped("position", position, len(numbers), 2)
     validation.shaped("mask", mask, len(numbers))
     validation.finite("numbers", numbers)
     rows, columns = shape
-    at = jnp.where(mask[:, None], position, 0)
+    included = jnp.where(mask[:, None], position, 0)
     for axis, size in enumerate(shape):
-        validation.between("position", at[:, axis], 0, size - 1)
+        validation.between("position", included[:, axis], 0, size - 1)
     cell = jnp.where(mask, position[:, 0] * columns + position[:, 1], rows * columns)
     count = jnp.zeros(rows * columns + 1, jnp.int32).at[cell].add(1)[:-1]
     total = jnp.zeros(rows * columns + 1, numbers.dtype).at[cell].add(numbers)[:-1]
-    some = jnp.maximum(count, 1).astype(total.dtype)
-    mean = jnp.where(count > 0, total / some, jnp.nan)
+    divisor = jnp.maximum(count, 1).astype(total.dtype)
+    mean = jnp.where(count > 0, total / divisor, jnp.nan)
     return BoardMap(mean.reshape(shape), count.reshape(shape))
 
 
 def policy_field(
-    policy: Float[Array, "S A"], moves: Float[Array, "S A 2"]
+    policy: Annotated[Input, "S A"], moves: Annotated[Input, "S A 2"]
 ) -> PolicyField:
-    """Net and component arrows, net = sum_a pi(a|s) move(s, a).
+    """Net and component arrows of a policy, net = sum_a pi(a|s) move(s, a).
 
     Args:
-      policy: rows sum to 1.
+      policy: pi(a|s); each row sums to 1.
       moves: rows and columns by which each action moves the agent; 0 against a wall.
+
+    Raises:
+      ValueError: shapes differ, or a probability is not finite.
     """
     validation.shaped("policy", policy, None, None)
     validation.shaped("moves", moves, *policy.shape, 2)
     validation.finite("policy", policy)
     moves = jnp.asarray(moves, policy.dtype)
-    far = jnp.linalg.norm(moves, axis=-1)
+    distance = jnp.linalg.norm(moves, axis=-1)
     net = jnp.einsum("sa,sad->sd", policy, moves)
-    components = jnp.where(far > 0, policy, 0)
-    opposed = (policy * far).sum(axis=-1) - jnp.linalg.norm(net, axis=-1)
-    stay = jnp.where(far > 0, 0, policy).sum(axis=-1)
+    components = jnp.where(distance > 0, policy, 0)
+    opposed = (policy * distance).sum(axis=-1) - jnp.linalg.norm(net, axis=-1)
+    stay = jnp.where(distance > 0, 0, policy).sum(axis=-1)
     return PolicyField(net, components, jnp.maximum(opposed, 0), stay)
 
 
 def difference(
-    policy_a: Float[Array, "S A"],
-    policy_b: Float[Array, "S A"],
-    value_a: Float[Array, " S"],
-    value_b: Float[Array, " S"],
-    common: Bool[Array, " S"],
+    policy_a: Annotated[Input, "S A"],
+    policy_b: Annotated[Input, "S A"],
+    value_a: Annotated[Input, "S"],
+    value_b: Annotated[Input, "S"],
+    common: Annotated[Input, "S"],
 ) -> Difference:
-    """B less A over the states that both layouts have.
+    """Subtract layout A from layout B over the states that both have.
 
-    mean = sum_{s common} (1/2) sum_a |pi_B(a|s) - pi_A(a|s)| / #common, in [0, 1].
+    mean_variation = sum_{s common} (1/2) sum_a |pi_B(a|s) - pi_A(a|s)| / #common
+
+    Args:
+      policy_a: pi_A(a|s); each row sums to 1.
+      policy_b: pi_B(a|s); each row sums to 1.
+      value_a: V_A, in units of reward.
+      value_b: V_B, in units of reward.
+      common: true for states that both layouts have.
+
+    Returns:
+      The differences; the mean variation is in [0, 1].
+
+    Raises:
+      ValueError: shapes differ, or a probability is not finite.
     """
     validation.shaped("policy_a", policy_a, None, None)
     validation.shaped("policy_b", policy_b, *policy_a.shape)
@@ -201,23 +229,32 @@ def difference(
 
 
 def agreement(
-    value: Float[Array, " S"],
-    policy: Float[Array, "S A"],
-    successor: Int[Array, "S A"],
-    reward: Float[Array, "S A"],
-    terminated: Bool[Array, "S A"],
-    mask: Bool[Array, " S"],
+    value: Annotated[Input, "S"],
+    policy: Annotated[Input, "S A"],
+    successor: Annotated[Input, "S A"],
+    reward: Annotated[Input, "S A"],
+    terminated: Annotated[Input, "S A"],
+    mask: Annotated[Input, "S"],
     discount: float,
     tie: float = 1e-6,
 ) -> PolicyValueAgreement:
     """Is argmax_a pi(a|s) in argmax_a [r(s, a) + gamma V(s')]?
 
-    Where a step ends the episode its reward counts alone, whatever V says of the state
-    behind. Exact V and its greedy policy agree everywhere.
+    Where a step ends the episode only its reward counts, whatever V is in the next
+    state. Exact V and its greedy policy agree in every state.
 
     Args:
-      discount: gamma, 0 to 1.
-      tie: actions within this of the best, in units of reward, are best too.
+      value: V, in units of reward.
+      policy: pi(a|s); each row sums to 1.
+      successor: index of the next state.
+      reward: r(s, a).
+      terminated: true where the step ends the episode.
+      mask: states that count in `fraction`.
+      discount: gamma in [0, 1].
+      tie: an action within this of the largest q, in units of reward, is also best.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite or out of range.
     """
     validation.shaped("policy", policy, None, None)
     validation.shaped("value", value, len(policy))
@@ -230,6 +267,9 @@ def agreement(
     validation.between("successor", successor, 0, len(policy) - 1)
     for name, array in (("value", value), ("policy", policy), ("reward", reward)):
         validation.finite(name, array)
+    value, policy, reward, terminated = map(
+        jnp.asarray, (value, policy, reward, terminated)
+    )
     q = returns.one_step_return(reward, terminated, value[successor], discount)
     best = q >= q.max(axis=-1, keepdims=True) - tie
     top = policy >= policy.max(axis=-1, keepdims=True)
@@ -238,17 +278,24 @@ def agreement(
 
 
 def calibration(
-    value: Float[Array, " S"],
-    exact: Float[Array, " S"],
-    mask: Bool[Array, " S"],
+    value: Annotated[Input, "S"],
+    exact: Annotated[Input, "S"],
+    mask: Annotated[Input, "S"],
     bins: int = 10,
 ) -> Calibration:
-    """How far V lies from exact V, and whether what it says can be taken at its word.
+    """Error and calibration of V against exact V.
 
     slope = Cov(V, V*) / Var(V); intercept = mean V* - slope mean V.
 
     Args:
-      bins: of equal width between the smallest and the largest V of the mask.
+      value: V, in units of reward.
+      exact: V*, in units of reward.
+      mask: states to include.
+      bins: B, at least 1. Bins have equal width between the smallest and the largest V
+        in the mask.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite, no state, no bin.
     """
     validation.shaped("value", value, None)
     validation.shaped("exact", exact, len(value))
@@ -261,18 +308,19 @@ def calibration(
     v, e = value - _mean(value, mask), exact - _mean(exact, mask)
     vv, ee, ve = _mean(v * v, mask), _mean(e * e, mask), _mean(v * e, mask)
     slope = jnp.where(_varies(value, mask), ve / vv, jnp.nan)
-    both = _varies(value, mask) & _varies(exact, mask)
+    both_vary = _varies(value, mask) & _varies(exact, mask)
     rmse = jnp.sqrt(_mean(error * error, mask))
     low = jnp.where(mask, value, jnp.inf).min()
     width = jnp.where(mask, value, -jnp.inf).max() - low
-    place = jnp.floor((value - low) / jnp.where(width > 0, width, 1) * bins)
-    place = jnp.where(mask, jnp.clip(place, 0, bins - 1), bins).astype(jnp.int32)
-    count = jnp.zeros(bins + 1, jnp.int32).at[place].add(1)[:bins]
-    some = jnp.maximum(count, 1).astype(value.dtype)
+    bin_ = jnp.floor((value - low) / jnp.where(width > 0, width, 1) * bins)
+    # masked states go to an extra bin that is cut off
+    bin_ = jnp.where(mask, jnp.clip(bin_, 0, bins - 1), bins).astype(jnp.int32)
+    count = jnp.zeros(bins + 1, jnp.int32).at[bin_].add(1)[:bins]
+    divisor = jnp.maximum(count, 1).astype(value.dtype)
 
-    def binned(x: Array) -> Array:
-        total = jnp.zeros(bins + 1, x.dtype).at[place].add(x)[:bins]
-        return jnp.where(count > 0, total / some, jnp.nan)
+    def bin_mean(x: Float[Input, " S"]) -> Float[Array, " B"]:
+        total = jnp.zeros(bins + 1, x.dtype).at[bin_].add(x)[:bins]
+        return jnp.where(count > 0, total / divisor, jnp.nan)
 
     return Calibration(
         jnp.where(mask, error, jnp.nan),
@@ -281,21 +329,21 @@ def calibration(
         jnp.where(_varies(exact, mask), rmse / jnp.sqrt(ee), jnp.nan),
         slope,
         _mean(exact, mask) - slope * _mean(value, mask),
-        jnp.where(both, ve / jnp.sqrt(vv * ee), jnp.nan),
-        binned(value),
-        binned(exact),
+        jnp.where(both_vary, ve / jnp.sqrt(vv * ee), jnp.nan),
+        bin_mean(value),
+        bin_mean(exact),
         count,
     )
 
 
-def _mean(x: Float[Array, " S"], mask: Bool[Array, " S"]) -> Float[Array, ""]:
-    """Over the mask; NaN if it is empty."""
+def _mean(x: Float[Input, " S"], mask: Bool[Input, " S"]) -> Float[Array, ""]:
+    """Mean over the mask; NaN if it is empty."""
     count = mask.sum()
     mean = jnp.where(mask, x, 0).sum() / jnp.maximum(count, 1).astype(x.dtype)
     return jnp.where(count > 0, mean, jnp.nan)
 
 
-def _varies(x: Float[Array, " S"], mask: Bool[Array, " S"]) -> Bool[Array, ""]:
-    """Whether numbers of the mask differ at all: rounding alone makes no variance."""
+def _varies(x: Float[Input, " S"], mask: Bool[Input, " S"]) -> Bool[Array, ""]:
+    """Whether the numbers in the mask differ; a computed variance may be rounding."""
     high = jnp.where(mask, x, -jnp.inf).max()
     return high > jnp.where(mask, x, jnp.inf).min()

@@ -1,79 +1,99 @@
-"""Ways to a goal: path probability, reach probability, discounted occupancy.
+"""Reachability of a goal: path probability, reach probability, discounted occupancy.
 
-The arrays are those of a level's table: `successor`, `terminated` [S, A] and a policy.
-An action that ends the episode leads on only if it ends in the goal. Chance besides
-the policy: mix slips into the policy (`slipped`); coins are left out. Symbols: S
-states, A actions.
+All functions take the arrays of a level's table, `successor` and `terminated` [S, A],
+and a policy. An action that ends the episode reaches another state only if it ends in
+the goal. Randomness of the environment: mix slips into the policy by `slipped`; coins
+are left out. Symbols: S states, A actions.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float
 
 from shardsim.inspection import validation
+from shardsim.inspection.validation import Input
 
 
 class PathProbability(NamedTuple):
-    """The shortest ways from every state to the goal."""
+    """The shortest paths from every state to the goal."""
 
     probability: Float[Array, " S"]
-    """Chance that the policy walks one of the shortest paths: the sum over them of
-    prod pi. 1 in the goal (the empty product), 0 where no way leads there."""
+    """Probability that the policy follows a shortest path: the sum over these paths of
+    prod pi. 1 in the goal (the empty product), 0 where no path leads to it."""
     geometric: Float[Array, " S"]
-    """probability^(1 / length): per step, so that near and far can be compared. 1 in
-    the goal by choice (the empty product), 0 where no way leads there."""
+    """probability^(1 / length): the mean per step, which makes near and far states
+    comparable. 1 in the goal by convention, 0 where no path leads to it."""
     length: Float[Array, " S"]
-    """Steps of a shortest path; infinite where there is none."""
+    """Steps of a shortest path; inf where there is none."""
     paths: Float[Array, " S"]
-    """How many shortest paths there are, actions told apart."""
+    """Number of shortest paths. Two paths differ if any action differs."""
 
     def summary(self) -> str:
-        there = np.isfinite(self.length)
-        mean = np.asarray(self.geometric)[there].mean() if there.any() else 0.0
+        connected = np.isfinite(self.length)
+        geometric = np.asarray(self.geometric)[connected]
+        mean = geometric.mean() if connected.any() else 0.0
         return (
-            f"goal within reach of {int(there.sum())} of {len(there)} states; "
-            f"mean path probability a step {float(mean):.3g}"
+            f"goal within reach of {int(connected.sum())} of {len(connected)} states; "
+            f"mean path probability per step {float(mean):.3g}"
         )
 
 
 class Reach(NamedTuple):
-    """Where the policy ends up, without sampling an episode."""
+    """Where the policy ends up, computed without sampling episodes."""
 
     probability: Float[np.ndarray, "... S"]
-    """Chance to get to the goal ever, from every state."""
+    """Probability of ever reaching the goal, from every state."""
 
     def summary(self) -> str:
         return f"mean reach probability {float(np.mean(self.probability)):.3g}"
 
 
 def slipped(
-    policy: Float[Array, "S A"], slip: Float[Array, " S"]
+    policy: Annotated[Input, "S A"], slip: Annotated[Input, "S"]
 ) -> Float[Array, "S A"]:
-    """The policy with each action replaced, with chance `slip`, by one at random."""
+    """The policy that results if actions slip.
+
+    pi'(a|s) = (1 - slip(s)) pi(a|s) + slip(s) / A
+
+    Args:
+      policy: pi(a|s); each row sums to 1.
+      slip: probability in [0, 1] that an action is replaced by a random one.
+
+    Raises:
+      ValueError: shapes differ, or a probability is out of range.
+    """
     validation.shaped("policy", policy, None, None)
     validation.shaped("slip", slip, len(policy))
     validation.between("slip", slip, 0, 1)
+    policy, slip = jnp.asarray(policy), jnp.asarray(slip)
     mixed = (1 - slip[:, None]) * policy
     return mixed + slip[:, None] * policy.mean(axis=-1, keepdims=True)
 
 
 def path_probability(
-    successor: Int[Array, "S A"],
-    policy: Float[Array, "S A"],
-    terminated: Bool[Array, "S A"],
-    goal: Bool[Array, " S"],
+    successor: Annotated[Input, "S A"],
+    policy: Annotated[Input, "S A"],
+    terminated: Annotated[Input, "S A"],
+    goal: Annotated[Input, "S"],
 ) -> PathProbability:
-    """Geometric mean of the policy along the shortest paths.
+    """Probability of the shortest paths to the goal, and its geometric mean per step.
 
-    w(s) = 1 in the goal, else sum_a pi(a|s) w(s') over the actions that come one step
-    nearer; geometric(s) = w(s)^(1 / d(s)) with d(s) the number of steps. Computed in
-    logarithms: 0 only if a factor of every path is 0.
+    w(s) = 1 in the goal, else sum_a pi(a|s) w(s') over the actions that lead one step
+    nearer; geometric(s) = w(s)^(1 / d(s)) with d(s) the length of a shortest path. The
+    computation is in logarithms: w(s) is 0 only if every path has a factor of 0.
 
     Args:
-      goal: states that count as arrived.
+      successor: index of the next state.
+      policy: pi(a|s); each row sums to 1.
+      terminated: true where the step ends the episode.
+      goal: true for the states that make up the goal.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite or out of range.
     """
     validation.shaped("policy", policy, None, None)
     validation.shaped("successor", successor, *policy.shape)
@@ -81,110 +101,136 @@ def path_probability(
     validation.shaped("goal", goal, len(policy))
     validation.finite("policy", policy)
     validation.between("successor", successor, 0, len(policy) - 1)
-    open_ = (~terminated | goal[successor]) & ~goal[:, None]
+    passable = (~terminated | goal[successor]) & ~goal[:, None]
     dtype = policy.dtype
     first = jnp.where(goal, 0, jnp.inf).astype(dtype)
 
-    def nearer(length: Array) -> Array:
-        step = jnp.where(open_, length[successor] + 1, jnp.inf).min(axis=-1)
+    def relax(length: Float[Array, " S"]) -> Float[Array, " S"]:
+        step = jnp.where(passable, length[successor] + 1, jnp.inf).min(axis=-1)
         return jnp.where(goal, 0, step)
 
-    length = _settle(nearer, first)
-    onward = open_ & (length[successor] == length[:, None] - 1)
-    onward = onward & jnp.isfinite(length)[:, None]
+    length = _fixed_point(relax, first)
+    nearer = passable & (length[successor] == length[:, None] - 1)
+    nearer = nearer & jnp.isfinite(length)[:, None]
     log_policy = jnp.log(policy)
 
-    def walked(chance: Array, each: Array) -> Array:
-        terms = jnp.where(onward, each + chance[successor], -jnp.inf)
+    def sum_paths(
+        log_w: Float[Array, " S"], log_factor: Float[Array, "S A"]
+    ) -> Float[Array, " S"]:
+        terms = jnp.where(nearer, log_factor + log_w[successor], -jnp.inf)
         return jnp.where(goal, 0, jax.nn.logsumexp(terms, axis=-1))
 
-    nothing = jnp.where(goal, 0, -jnp.inf).astype(dtype)
-    chance = _settle(lambda w: walked(w, log_policy), nothing)
-    paths = _settle(lambda w: walked(w, jnp.zeros_like(policy)), nothing)
+    log_start = jnp.where(goal, 0, -jnp.inf).astype(dtype)
+    log_w = _fixed_point(lambda w: sum_paths(w, log_policy), log_start)
+    log_paths = _fixed_point(
+        lambda w: sum_paths(w, jnp.zeros_like(log_policy)), log_start
+    )
     steps = jnp.where(jnp.isfinite(length) & (length > 0), length, 1)
     return PathProbability(
-        jnp.exp(chance), jnp.exp(chance / steps), length, jnp.exp(paths)
+        jnp.exp(log_w), jnp.exp(log_w / steps), length, jnp.exp(log_paths)
     )
 
 
 def reach_probability(
-    successor: Int[np.ndarray, "S A"],
-    policy: Float[np.ndarray, "... S A"],
-    terminated: Bool[np.ndarray, "S A"],
-    goal: Bool[np.ndarray, " S"],
+    successor: Annotated[Input, "S A"],
+    policy: Annotated[Input, "... S A"],
+    terminated: Annotated[Input, "S A"],
+    goal: Annotated[Input, "S"],
 ) -> Reach:
-    """Chance to reach the goal, by the absorbing chain: r = (I - T_QQ)^{-1} T_Qg.
+    """Probability of reaching the goal, by an absorbing Markov chain.
 
-    Q are the states that are not the goal and from which it can be reached at all;
-    elsewhere r = 0, for there I - T may be singular (a loop for ever). A step whose
-    chance rounding can't tell from none, below 64 times the precision of float64,
-    counts as none, and as much leaks out of every step, so that the system can be
-    solved. Rows of the policy are made to sum to 1. Runs on the host, for all policies
-    in one stacked solve: O(S^3) each.
+    r = (I - T_QQ)^{-1} T_Qg
+
+    Q holds the states outside of the goal from which the goal can be reached at all.
+    Elsewhere r = 0: I - T may be singular there, because the policy can loop forever.
+
+    Steps with a probability below 64 times the precision of float64 are rounding error
+    and count as impossible. The same small probability leaks out of every step, which
+    keeps the system solvable. Runs on the host and solves all policies in one stacked
+    call, O(S^3) each.
 
     Args:
-      policy: any leading axes (seeds, checkpoints).
+      successor: index of the next state.
+      policy: pi(a|s), with any leading axes (seeds, checkpoints). Rows are rescaled to
+        sum to 1.
+      terminated: true where the step ends the episode.
+      goal: true for the states that make up the goal.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite or out of range.
 
     Reference: Kemeny and Snell, Finite Markov Chains, 1960, chapter 3.
     """
     validation.finite("policy", policy)
-    given = np.asarray(policy)
-    policy = given.astype(np.float64)
+    dtype = np.asarray(policy).dtype
+    policy = np.asarray(policy).astype(np.float64)
     policy = policy / np.maximum(policy.sum(axis=-1, keepdims=True), 1e-30)
     moved, ended = _transition(successor, policy, terminated, goal)
-    least = 64 * np.finfo(moved.dtype).eps
-    moved, ended = np.where(moved < least, 0, moved), np.where(ended < least, 0, ended)
-    arrived = ended + (moved * goal[None, :]).sum(axis=-1)
-    going = moved * ~goal[None, :] * ~goal[:, None]
-    seen = arrived > 0
+    leak = 64 * np.finfo(moved.dtype).eps
+    moved, ended = np.where(moved < leak, 0, moved), np.where(ended < leak, 0, ended)
+    arrives = ended + (moved * goal[None, :]).sum(axis=-1)
+    transient = moved * ~goal[None, :] * ~goal[:, None]
+    in_q = arrives > 0
     while True:
-        more = seen | (going @ seen[..., None].astype(going.dtype) > 0)[..., 0]
-        if (more == seen).all():
+        grown = in_q | (transient @ in_q[..., None].astype(transient.dtype) > 0)[..., 0]
+        if (grown == in_q).all():
             break
-        seen = more
-    # a float32 softmax sums to 1 but for 1e-7, which a rare exit would not survive
-    inside = (1 - least) * going * seen[..., :, None] * seen[..., None, :]
-    system = np.eye(len(goal), dtype=moved.dtype) - inside
-    right = np.where(seen & ~goal, arrived, 0)
-    r = np.linalg.solve(system, right[..., None])[..., 0]
-    return Reach(np.where(goal, 1, np.clip(r, 0, 1)).astype(given.dtype))
+        in_q = grown
+    # rows are rescaled in float64 because a float32 softmax sums to 1 only within 1e-7,
+    # an error as large as the probability of a rare exit
+    t_qq = (1 - leak) * transient * in_q[..., :, None] * in_q[..., None, :]
+    system = np.eye(len(goal), dtype=moved.dtype) - t_qq
+    t_qg = np.where(in_q & ~goal, arrives, 0)
+    r = np.linalg.solve(system, t_qg[..., None])[..., 0]
+    return Reach(np.where(goal, 1, np.clip(r, 0, 1)).astype(dtype))
 
 
 def occupancy(
-    successor: Int[np.ndarray, "S A"],
-    policy: Float[np.ndarray, "... S A"],
-    terminated: Bool[np.ndarray, "S A"],
+    successor: Annotated[Input, "S A"],
+    policy: Annotated[Input, "... S A"],
+    terminated: Annotated[Input, "S A"],
     start: int,
     discount: float,
 ) -> Float[np.ndarray, "... S"]:
-    """Expected discounted visits, d = e_start (I - gamma T)^{-1}.
+    """Expected discounted number of visits to each state.
 
-    The start counts as visited; a step that ends the episode visits nothing more. The
-    sum is 1 / (1 - gamma) where no episode ends.
+    d = e_start (I - gamma T)^{-1}
+
+    The start is visited once at step 0. A step that ends the episode visits no state.
 
     Args:
-      discount: gamma, 0 to less than 1.
+      successor: index of the next state.
+      policy: pi(a|s), with any leading axes (seeds, checkpoints).
+      terminated: true where the step ends the episode.
+      start: index of the first state, in [0, S).
+      discount: gamma in [0, 1).
+
+    Returns:
+      d; it sums to 1 / (1 - gamma) if no step ends the episode.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite or out of range.
     """
     if not 0 <= discount < 1:
         raise ValueError(f"discount: got {discount}; allowed: 0 to less than 1")
     states = np.shape(policy)[-2]
-    nowhere = np.zeros(states, bool)
-    moved, _ = _transition(successor, policy, terminated, nowhere)
+    no_goal = np.zeros(states, bool)
+    moved, _ = _transition(successor, policy, terminated, no_goal)
     if not 0 <= start < states:
         raise ValueError(f"start: got {start}; allowed: 0 to {states - 1}")
     system = np.eye(states, dtype=moved.dtype) - discount * moved
-    begin = np.zeros((*system.shape[:-1], 1), moved.dtype)
-    begin[..., start, 0] = 1
-    return np.linalg.solve(np.swapaxes(system, -1, -2), begin)[..., 0]
+    e_start = np.zeros((*system.shape[:-1], 1), moved.dtype)
+    e_start[..., start, 0] = 1
+    return np.linalg.solve(np.swapaxes(system, -1, -2), e_start)[..., 0]
 
 
 def _transition(
-    successor: Int[np.ndarray, "S A"],
-    policy: Float[np.ndarray, "... S A"],
-    terminated: Bool[np.ndarray, "S A"],
-    goal: Bool[np.ndarray, " S"],
+    successor: Annotated[Input, "S A"],
+    policy: Annotated[Input, "... S A"],
+    terminated: Annotated[Input, "S A"],
+    goal: Annotated[Input, "S"],
 ) -> tuple[Float[np.ndarray, "... S S"], Float[np.ndarray, "... S"]]:
-    """Chances of steps that go on, and of steps that end the episode in the goal."""
+    """T(s, s') of steps that continue, and the probability of ending in the goal."""
     policy, successor = np.asarray(policy), np.asarray(successor)
     terminated, goal = np.asarray(terminated), np.asarray(goal)
     if policy.ndim < 2:
@@ -200,22 +246,24 @@ def _transition(
     moved = np.zeros((*policy.shape[:-1], states), policy.dtype)
     row = np.arange(states)
     for action in range(policy.shape[-1]):
-        chance = np.where(terminated[:, action], 0, policy[..., action])
-        moved[..., row, successor[:, action]] += chance
+        continues = np.where(terminated[:, action], 0, policy[..., action])
+        moved[..., row, successor[:, action]] += continues
     ended = np.where(terminated & goal[successor], policy, 0).sum(axis=-1)
     return moved, ended.astype(policy.dtype)
 
 
-def _settle(step, first):  # type: ignore[no-untyped-def]
-    """Apply `step` until nothing changes; NaN, which never settles, ends after S."""
+def _fixed_point(
+    step: Callable[[Float[Array, " S"]], Float[Array, " S"]], first: Float[Array, " S"]
+) -> Float[Array, " S"]:
+    """Apply `step` until nothing changes, at most S + 1 times: NaN always changes."""
 
     def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         count, before, _ = carry
         after = step(before)
         return count + 1, after, jnp.any(after != before)
 
-    def more(carry: tuple[Array, Array, Array]) -> Array:
+    def continues(carry: tuple[Array, Array, Array]) -> Array:
         return (carry[0] <= len(first)) & carry[2]
 
     start = (jnp.int32(0), first, jnp.bool_(True))
-    return jax.lax.while_loop(more, sweep, start)[1]
+    return jax.lax.while_loop(continues, sweep, start)[1]

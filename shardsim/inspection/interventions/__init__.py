@@ -1,1 +1,1 @@
-"""Change an activation or an input, and see what follows."""
+"""Change an activation or an input and measure the effect."""

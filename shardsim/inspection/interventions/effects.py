@@ -1,53 +1,56 @@
-"""Change one place of a model and see what follows: base, source and patched runs.
+"""Interventions: change an activation of a model and compare with the base run.
 
-Words: a *base* run is the one that is changed, a *source* run the one an activation is
-taken from. All functions take a model as a `graph.Run` (`sites.bind(agent)`,
-`graph.chain`, `graph.graph`) and inputs with a leading axis of n samples, and go
-under `jax.jit`, and under `jax.vmap` over seeds and checkpoints:
+A *base* run is the run that is changed; a *source* run supplies an activation. All
+functions take a model as a `graph.Run` (`sites.bind(agent)`, `graph.chain`,
+`graph.graph`) and inputs with a leading axis of n samples. They work under `jax.jit`,
+and under `jax.vmap` over seeds and checkpoints:
 
     jax.vmap(lambda agent: zero_ablation(sites.bind(agent), inputs, "features"))(agents)
 
-A patch that changed nothing in any sample warns, and so does one that changed a site
-but no output. Inside jit and vmap nothing can be warned of: there, call `Effect.warn()`
-on what comes back.
+A patch that changes nothing in any sample warns, and so does a patch that changes its
+site but no output. Code under jit and vmap cannot warn: call
+`InterventionResult.warn()` on the result.
 
-Symbols: n samples, m magnitudes, k directions, d numbers of a site.
+Symbols: n samples, r reference samples, k directions, d numbers of a site, A actions.
 """
 
 import warnings
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key, PyTree
+from jaxtyping import Array, Float, Key, PyTree
 
 from shardsim.inspection import arrays, validation
 from shardsim.inspection.interventions import graph, patches
+from shardsim.inspection.validation import Input
 
 
 class InterventionResult(NamedTuple):
-    """What a change did: every leaf has the leading axis n."""
+    """Base and patched runs; every leaf has the leading axis n."""
 
     base: graph.Record
+    """The runs without patches."""
     patched: graph.Record
+    """The same runs with patches."""
 
-    def of(self, site: str) -> Array:
-        """patched - base at a site or an output."""
+    def change(self, site: str) -> Array:
+        """patched - base at a site, with leading axis n."""
         validation.one_of("site", site, self.base.sites)
         return self.patched.sites[site] - self.base.sites[site]
 
     def summary(self) -> str:
-        moved = [
-            f"{name} by {np.abs(np.asarray(self.of(name))).mean():.4g}"
+        changes = [
+            f"{name} by {np.abs(np.asarray(self.change(name))).mean():.4g}"
             for name in self.base.outputs
         ]
-        where = ", ".join(self.patched.changed)
-        return f"patched {where}: moved {', '.join(moved)} on average"
+        sites = ", ".join(self.patched.changed)
+        return f"patched {sites}: changed {', '.join(changes)} on average"
 
     def warn(self) -> None:
-        """Warn of sites that no patch changed, and of patches that moved no output."""
+        """Warn about patches that changed no number, or no output."""
         graph.warn_unchanged(self.patched.changed)
         pairs = [(self.patched.outputs[k], v) for k, v in self.base.outputs.items()]
         flags = list(self.patched.changed.values())
@@ -55,8 +58,8 @@ class InterventionResult(NamedTuple):
             isinstance(x, jax.core.Tracer) for x in (*flags, *jax.tree.leaves(pairs))
         ):
             return
-        still = all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in pairs)
-        if still and any(np.any(flag) for flag in flags):
+        unchanged = all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in pairs)
+        if unchanged and any(np.any(flag) for flag in flags):
             warnings.warn(
                 f"{', '.join(self.patched.changed)}: its patch changed no output",
                 UserWarning,
@@ -65,80 +68,92 @@ class InterventionResult(NamedTuple):
 
 
 def finite(name: str, inputs: PyTree) -> None:
-    """Refuse NaN in any leaf."""
+    """Refuse numbers that are not finite in any leaf."""
     for leaf in jax.tree.leaves(inputs):
         validation.finite(name, leaf)
 
 
 def activations(run: graph.Run, inputs: PyTree, site: str, name: str) -> Array:
-    """What n untouched runs have at a site; `name` is what inputs are called."""
+    """Activations [n, ...] of a site in n unpatched runs.
+
+    Args:
+      run: the model.
+      inputs: leaves [n, ...].
+      site: name of the site.
+      name: of the inputs, for the error.
+    """
     finite(name, inputs)
-    acts = jax.vmap(run)(inputs).sites
-    validation.one_of("site", site, acts)
-    return acts[site]
+    by_site = jax.vmap(run)(inputs).sites
+    validation.one_of("site", site, by_site)
+    return by_site[site]
 
 
 def intervene(
     run: graph.Run,
     inputs: PyTree,
-    make: Callable[[PyTree], graph.Patches],
-    given: PyTree = None,
+    make_patches: Callable[[PyTree], graph.Patches],
+    arguments: PyTree = None,
 ) -> InterventionResult:
-    """The form of all interventions: n runs, each with its own patches.
+    """Run n samples with and without patches. All interventions below are cases of it.
 
     Args:
+      run: the model.
       inputs: of the base runs, leaves [n, ...].
-      make: patches of one sample from what is given for it.
-      given: leaves [n, ...]; None if the patches are the same for all.
+      make_patches: maps the arguments of one sample to its patches.
+      arguments: leaves [n, ...]; None if all samples have the same patches.
     """
     finite("inputs", inputs)
 
-    def one(inputs: PyTree, given: PyTree) -> InterventionResult:
-        return InterventionResult(run(inputs), run(inputs, make(given)))
+    def intervene_on_one(inputs: PyTree, arguments: PyTree) -> InterventionResult:
+        return InterventionResult(run(inputs), run(inputs, make_patches(arguments)))
 
-    effect = jax.vmap(one)(inputs, given)
-    effect.warn()
-    return effect
+    result = jax.vmap(intervene_on_one)(inputs, arguments)
+    result.warn()
+    return result
 
 
 def interchange(
     run: graph.Run,
     base: PyTree,
     source: PyTree,
-    where: Mapping[str, Bool[Array, "..."] | None],
+    masks: Mapping[str, Input | None],
 ) -> InterventionResult:
-    """Base runs with activations of source runs: the interchange intervention.
+    """Interchange intervention: base runs with activations of source runs.
 
     Args:
-      base: inputs, leaves [n, ...].
-      source: inputs, leaves [n, ...], each for the base of the same number.
-      where: for each site, which of its numbers are taken from the source; None takes
-        all: an activation patch.
+      run: the model.
+      base: inputs of the base runs, leaves [n, ...].
+      source: inputs of the source runs, leaves [n, ...]; sample i patches base i.
+      masks: for each patched site, true where numbers come from the source; None takes
+        all of them (activation patching).
 
     Reference: Geiger et al., Causal Abstractions of Neural Networks, arXiv 2106.02997.
     """
-    _as_many(base, source)
-    acts = {site: activations(run, source, site, "source") for site in where}
+    _check_same_length(base, source)
+    by_site = {site: activations(run, source, site, "source") for site in masks}
 
-    def make(act: dict[str, Array]) -> graph.Patches:
-        return {site: patches.fill(mask, act[site]) for site, mask in where.items()}
+    def make_patches(by_site: dict[str, Array]) -> graph.Patches:
+        return {site: patches.fill(mask, by_site[site]) for site, mask in masks.items()}
 
-    return intervene(run, base, make, acts)
+    return intervene(run, base, make_patches, by_site)
 
 
-def _as_many(base: PyTree, source: PyTree) -> None:
+def _check_same_length(base: PyTree, source: PyTree) -> None:
     sizes = {len(x) for x in jax.tree.leaves((base, source))}
     if len(sizes) != 1:
         raise ValueError(
-            f"source: got {sorted(sizes)} samples in base and source; allowed: as many "
-            "in one as in the other"
+            f"source: got {sorted(sizes)} samples in base and source; allowed: the "
+            "same number in both"
         )
 
 
 def zero_ablation(
-    run: graph.Run, inputs: PyTree, site: str, mask: Array | None = None
+    run: graph.Run, inputs: PyTree, site: str, mask: Input | None = None
 ) -> InterventionResult:
-    """0 at a site, or where the mask is true: maybe far from all that is ever seen."""
+    """Set a site to 0, or only where the mask is true.
+
+    0 may be far from every activation that occurs in the data.
+    """
     return intervene(run, inputs, lambda _: {site: patches.fill(mask, 0.0)})
 
 
@@ -146,16 +161,23 @@ def mean_ablation(
     run: graph.Run,
     inputs: PyTree,
     site: str,
-    mask: Array | None = None,
+    mask: Input | None = None,
     reference: PyTree = None,
 ) -> InterventionResult:
-    """The mean over samples at a site, or where the mask is true.
+    """Set a site to its mean over samples, or only where the mask is true.
 
     Args:
-      reference: inputs [r, ...] that the mean is taken over; by default the same.
+      run: the model.
+      inputs: of the base runs, leaves [n, ...].
+      site: name of the site.
+      mask: booleans of the shape of the site; None replaces all of it.
+      reference: inputs that the mean is taken over, leaves [r, ...]; by default
+        `inputs`.
     """
-    name, over = ("inputs", inputs) if reference is None else ("reference", reference)
-    mean = activations(run, over, site, name).mean(axis=0)
+    if reference is None:
+        mean = activations(run, inputs, site, "inputs").mean(axis=0)
+    else:
+        mean = activations(run, reference, site, "reference").mean(axis=0)
     return intervene(run, inputs, lambda _: {site: patches.fill(mask, mean)})
 
 
@@ -164,12 +186,14 @@ def resample_ablation(
     inputs: PyTree,
     site: str,
     key: Key[Array, ""],
-    mask: Array | None = None,
+    mask: Input | None = None,
 ) -> InterventionResult:
-    """What another sample has at a site: no sample keeps its own.
+    """Set a site to the activation of another sample, or only where the mask is true.
+
+    Samples are permuted by a derangement, so that no sample keeps its own activation.
 
     Raises:
-      ValueError: fewer than 2 samples, where there is no other.
+      ValueError: fewer than 2 samples.
     """
     n = len(jax.tree.leaves(inputs)[0])
     other = arrays.derangement(key, n)
@@ -178,26 +202,29 @@ def resample_ablation(
 
 
 def difference(run: graph.Run, present: PyTree, absent: PyTree, site: str) -> Array:
-    """mean over samples of act(present) - act(absent): a vector to add.
+    """mean activation(present) - mean activation(absent): a steering vector.
 
     Args:
-      present, absent: inputs [n, ...] with and without the thing.
+      run: the model.
+      present: inputs with the object or feature, leaves [n, ...].
+      absent: inputs without it, leaves [n, ...].
+      site: name of the site.
     """
-    with_it = activations(run, present, site, "present")
-    return with_it.mean(axis=0) - activations(run, absent, site, "absent").mean(axis=0)
+    present_mean = activations(run, present, site, "present").mean(axis=0)
+    return present_mean - activations(run, absent, site, "absent").mean(axis=0)
 
 
 def activation_addition(
     run: graph.Run,
     inputs: PyTree,
     site: str,
-    vector: Array,
-    scale: Float[Array, ""] | float = 1.0,
+    vector: Input,
+    scale: Input | float = 1.0,
 ) -> InterventionResult:
-    """scale * vector added at a site in all samples; map over scales for a curve.
+    """Add scale * vector to a site in all samples; `vmap` over scales for a curve.
 
-    Its control is the same call with `patches.random_like(key, vector)`; both signs
-    of the scale belong to a report.
+    The control is the same call with `patches.random_like(key, vector)`. Report both
+    signs of the scale.
     """
     return intervene(run, inputs, lambda _: {site: patches.add(vector, scale)})
 
@@ -206,12 +233,16 @@ def direction_ablation(
     run: graph.Run,
     inputs: PyTree,
     site: str,
-    directions: Float[Array, "k d"] | Float[Array, " d"],
-    center: Array | None = None,
+    directions: patches.Directions,
+    center: Input | None = None,
 ) -> InterventionResult:
-    """h - sum_i d_i d_i'(h - center) at a site.
+    """h' = h - sum_i d_i d_i'(h - center) at a site.
 
     Args:
+      run: the model.
+      inputs: of the base runs, leaves [n, ...].
+      site: name of the site.
+      directions: one, or k that are linearly independent; made orthonormal here.
       center: of the shape of the site; by default the mean over the samples.
     """
     if center is None:
@@ -225,37 +256,68 @@ def direction_swap(
     base: PyTree,
     source: PyTree,
     site: str,
-    directions: Float[Array, "k d"] | Float[Array, " d"],
+    directions: patches.Directions,
 ) -> InterventionResult:
-    """h + sum_i d_i d_i'(h_source - h) at a site: source's component, base's rest."""
-    _as_many(base, source)
-    acts = activations(run, source, site, "source")
-    basis = patches.orthonormal(directions)
-    return intervene(run, base, lambda h: {site: patches.swap(h, basis)}, given=acts)
+    """h' = h + sum_i d_i d_i'(h_source - h): take only some components of the source.
 
-
-def explained(got: Float[Array, " n"], expected: Float[Array, " n"]) -> Array:
-    """1 - mean (got - expected)^2 / var(expected): how well an abstraction foretells V.
-
-    1 is perfect, 0 no better than the mean. NaN if all expected are equal: there is
-    nothing to foretell. Its baseline is the same number after `arrays.derangement`.
+    Args:
+      run: the model.
+      base: inputs of the base runs, leaves [n, ...].
+      source: inputs of the source runs, leaves [n, ...]; sample i patches base i.
+      site: name of the site.
+      directions: one, or k that are linearly independent; made orthonormal here.
     """
-    validation.shaped("got", got, None)
-    validation.shaped("expected", expected, np.shape(got)[0])
-    validation.at_least("samples", len(got), 1)
-    validation.finite("got", got)
-    validation.finite("expected", expected)
-    room = jnp.var(expected)
-    # the mean of a constant is rounded, which leaves a variance
-    varies = (jnp.max(expected) > jnp.min(expected)) & (room > 0)
-    return 1 - jnp.mean((got - expected) ** 2) / jnp.where(varies, room, jnp.nan)
+    _check_same_length(base, source)
+    sources = activations(run, source, site, "source")
+    basis = patches.orthonormal(directions)
+    return intervene(run, base, lambda h: {site: patches.swap(h, basis)}, sources)
 
 
-def same_choice(got: Float[Array, "n A"], expected: Float[Array, "n A"]) -> Array:
-    """Share of samples whose largest number stands in the same place: IIA."""
-    validation.shaped("got", got, None, None)
-    validation.shaped("expected", expected, *np.shape(got))
-    validation.finite("got", got)
+def explained(
+    actual: Annotated[Input, "n"], expected: Annotated[Input, "n"]
+) -> Float[Array, ""]:
+    """1 - mean (actual - expected)^2 / var(expected): how well an abstraction fits V.
+
+    The baseline is the same number after a permutation by `arrays.derangement`.
+
+    Args:
+      actual: V of the patched runs.
+      expected: V that the abstraction expects for them.
+
+    Returns:
+      1 for a perfect fit, 0 for one no better than the mean, NaN if `expected` is
+      constant.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite, no sample.
+    """
+    validation.shaped("actual", actual, None)
+    validation.shaped("expected", expected, np.shape(actual)[0])
+    validation.at_least("samples", len(actual), 1)
+    validation.finite("actual", actual)
     validation.finite("expected", expected)
-    same = jnp.argmax(got, axis=-1) == jnp.argmax(expected, axis=-1)
-    return jnp.mean(same.astype(jnp.result_type(got)))
+    variance = jnp.var(expected)
+    # the rounded mean of a constant leaves a small variance
+    varies = (jnp.max(expected) > jnp.min(expected)) & (variance > 0)
+    squared_error = jnp.mean((actual - expected) ** 2)
+    return 1 - squared_error / jnp.where(varies, variance, jnp.nan)
+
+
+def same_choice(
+    actual: Annotated[Input, "n A"], expected: Annotated[Input, "n A"]
+) -> Float[Array, ""]:
+    """Interchange intervention accuracy: fraction of samples with the same argmax.
+
+    Args:
+      actual: logits of the patched runs.
+      expected: logits that the abstraction expects for them.
+
+    Raises:
+      ValueError: shapes differ, or a number is not finite.
+    """
+    validation.shaped("actual", actual, None, None)
+    validation.shaped("expected", expected, *np.shape(actual))
+    validation.finite("actual", actual)
+    validation.finite("expected", expected)
+    same = jnp.argmax(actual, axis=-1) == jnp.argmax(expected, axis=-1)
+    return jnp.mean(same.astype(jnp.result_type(actual)))

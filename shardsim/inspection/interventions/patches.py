@@ -1,108 +1,121 @@
-"""What to put in the place of an activation: functions to patch a site with.
+"""Patches: functions that map an activation to its replacement.
 
-Each takes an activation h of any shape and returns one of the same shape. Directions
-are over the flattened activation.
+Each patch takes an activation h of any shape and returns one of the same shape.
+Directions are vectors over the flattened activation.
 
-Symbols: k directions, d numbers of a site, n samples.
+Symbols: k directions, d numbers of a site.
 """
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import validation
 from shardsim.inspection.interventions import graph
+from shardsim.inspection.validation import Input
+
+Directions: TypeAlias = Annotated[Input, "k d"] | Annotated[Input, "d"]
 
 
-def replace(activation: Array) -> graph.Patch:
-    """h' = activation."""
-    return lambda h: _like("activation", activation, h)
+def replace(activation: Input) -> graph.Patch:
+    """h' = activation, of the shape of h."""
+    return lambda h: _same_shape("activation", activation, h)
 
 
-def fill(mask: Array | None, value: Array | float) -> graph.Patch:
+def fill(mask: Input | None, value: Input | float) -> graph.Patch:
     """h' = value where the mask is true, h elsewhere.
 
     Args:
-      mask: booleans of the shape of h, or None for all of it.
-      value: one number, or one for each of h.
+      mask: booleans of the shape of h; None replaces all of h.
+      value: one number, or an array of the shape of h.
     """
 
     def patch(h: Array) -> Array:
-        new = _number("value", value, h)
+        new = _finite("value", value, h)
         if new.ndim:
             validation.shaped("value", new, *h.shape)
-        whole = jnp.broadcast_to(new, h.shape)
-        return whole if mask is None else jnp.where(_mask(mask, h), whole, h)
+        filled = jnp.broadcast_to(new, h.shape)
+        return filled if mask is None else jnp.where(_mask(mask, h), filled, h)
 
     return patch
 
 
-def add(vector: Array, scale: Float[Array, ""] | float = 1.0) -> graph.Patch:
+def add(vector: Input, scale: Input | float = 1.0) -> graph.Patch:
     """h' = h + scale * vector.
+
+    Args:
+      vector: of the shape of h.
+      scale: one number.
 
     Reference: Turner et al., Activation Addition: Steering Language Models Without
     Optimization, arXiv 2308.10248.
     """
-    return lambda h: h + _number("scale", scale, h) * _like("vector", vector, h)
+    return lambda h: h + _finite("scale", scale, h) * _same_shape("vector", vector, h)
 
 
-def project_out(
-    directions: Float[Array, "k d"] | Float[Array, " d"],
-    center: Array | None = None,
-) -> graph.Patch:
-    """h' = h - sum_i d_i d_i'(h - center): nothing is left along the directions.
+def project_out(directions: Directions, center: Input | None = None) -> graph.Patch:
+    """h' = h - sum_i d_i d_i'(h - center): erase the component along the directions.
 
     Args:
       directions: one, or k that are linearly independent; made orthonormal here.
-      center: what h becomes along them, of the shape of h; 0 if not given.
+      center: h' has the component of `center` along the directions. Of the shape of h;
+        0 by default.
     """
 
     def patch(h: Array) -> Array:
-        gone = h if center is None else h - _like("center", center, h)
-        return h - _along(directions, gone)
+        offset = h if center is None else h - _same_shape("center", center, h)
+        return h - _project(directions, offset)
 
     return patch
 
 
-def set_along(
-    direction: Float[Array, " d"], to: Float[Array, ""] | float
-) -> graph.Patch:
-    """h' = h + u (to - u'h) with u = direction / |direction|."""
+def set_along(direction: Annotated[Input, "d"], to: Input | float) -> graph.Patch:
+    """h' = h + u (to - u'h) with u = direction / |direction|.
+
+    Args:
+      direction: over the flattened activation; not 0.
+      to: the component of h' along u, one number.
+    """
 
     def patch(h: Array) -> Array:
         u = _basis(direction, h)[0].reshape(h.shape)
-        return h + u * (_number("to", to, h) - jnp.sum(u * h))
+        return h + u * (_finite("to", to, h) - jnp.sum(u * h))
 
     return patch
 
 
-def swap(
-    source: Array, directions: Float[Array, "k d"] | Float[Array, " d"]
-) -> graph.Patch:
-    """h' = h + sum_i d_i d_i'(source - h): another run's component along them.
+def swap(source: Input, directions: Directions) -> graph.Patch:
+    """h' = h + sum_i d_i d_i'(source - h): take the component of another run.
+
+    Args:
+      source: activation of the other run, of the shape of h.
+      directions: one, or k that are linearly independent; made orthonormal here.
 
     Reference: Geiger et al., Finding Alignments Between Interpretable Causal Variables
     and Distributed Neural Representations, arXiv 2303.02536.
     """
 
     def patch(h: Array) -> Array:
-        return h + _along(directions, _like("source", source, h) - h)
+        return h + _project(directions, _same_shape("source", source, h) - h)
 
     return patch
 
 
-def orthonormal(
-    directions: Float[Array, "k d"] | Float[Array, " d"],
-) -> Float[Array, "k d"]:
-    """The same span with orthonormal rows, by Gram-Schmidt done twice.
+def orthonormal(directions: Directions) -> Float[Array, "k d"]:
+    """Orthonormal rows with the same span, by Gram-Schmidt applied twice.
+
+    Under jit, a row that depends on the rows before it becomes 0, so that nothing
+    changes along it. Elsewhere it is an error.
+
+    Args:
+      directions: one, or k that are linearly independent.
 
     Raises:
-      ValueError: NaN, a zero row, or rows that depend on one another (up to 1e-4 of
-        their length), where values can be looked at. Under jit such a row becomes 0:
-        nothing is changed along it.
+      ValueError: a number is not finite, a row is 0, or a row depends on the rows
+        before it up to 1e-4 of its length.
     """
     validation.finite("directions", directions)
     validation.sized("directions", directions)
@@ -113,52 +126,53 @@ def orthonormal(
     rows: list[Array] = []
     for row in array:
         length = jnp.linalg.norm(row)
-        left = row / jnp.where(length > 0, length, 1)
+        rest = row / jnp.where(length > 0, length, 1)
         for _ in range(2):
             for other in rows:
-                left = left - other * jnp.dot(other, left)
-        size = jnp.linalg.norm(left)
-        new = size > 1e-4
-        if not isinstance(new, jax.core.Tracer) and not new:
+                rest = rest - other * jnp.dot(other, rest)
+        rest_length = jnp.linalg.norm(rest)
+        independent = rest_length > 1e-4
+        if not isinstance(independent, jax.core.Tracer) and not independent:
             raise ValueError(
                 f"directions: got row {len(rows)} of length {float(length):.3g}, "
-                "0 or in the span of those before it; allowed: independent rows"
+                "0 or in the span of the rows before it; allowed: independent rows"
             )
-        rows.append(jnp.where(new, left / jnp.where(new, size, 1), 0))
+        unit = rest / jnp.where(independent, rest_length, 1)
+        rows.append(jnp.where(independent, unit, 0))
     return jnp.stack(rows)
 
 
-def random_like(key: Key[Array, ""], vector: Array) -> Array:
-    """The control of a vector: a random direction of the same length and shape."""
+def random_like(key: Key[Array, ""], vector: Input) -> Float[Array, "..."]:
+    """A random direction with the length and shape of `vector`, as its control."""
     validation.finite("vector", vector)
     validation.sized("vector", vector)
     vector = validation.floating(vector)
-    drawn = jax.random.normal(key, vector.shape, vector.dtype)
-    return drawn * (jnp.linalg.norm(vector) / jnp.linalg.norm(drawn))
+    sample = jax.random.normal(key, vector.shape, vector.dtype)
+    return sample * (jnp.linalg.norm(vector) / jnp.linalg.norm(sample))
 
 
-def _along(directions: Array, x: Array) -> Array:
+def _project(directions: Directions, x: Float[Array, "*X"]) -> Float[Array, "*X"]:
     basis = _basis(directions, x)
     return (basis.T @ (basis @ x.reshape(-1))).reshape(x.shape)
 
 
-def _basis(directions: Array, h: Array) -> Array:
+def _basis(directions: Directions, h: Array) -> Float[Array, "k d"]:
     basis = orthonormal(directions)
     validation.shaped("directions", basis, None, h.size)
     return basis.astype(h.dtype)
 
 
-def _like(name: str, array: Any, h: Array) -> Array:
+def _same_shape(name: str, array: Any, h: Array) -> Array:
     validation.shaped(name, array, *h.shape)
-    return _number(name, array, h)
+    return _finite(name, array, h)
 
 
-def _number(name: str, array: Any, h: Array) -> Array:
+def _finite(name: str, array: Any, h: Array) -> Array:
     validation.finite(name, array)
     return jnp.asarray(array, h.dtype)
 
 
-def _mask(mask: Any, h: Array) -> Array:
+def _mask(mask: Any, h: Array) -> Bool[Array, "..."]:
     validation.shaped("mask", mask, *h.shape)
     if not np.issubdtype(jnp.asarray(mask).dtype, np.bool_):
         raise ValueError(

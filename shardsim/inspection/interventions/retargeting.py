@@ -1,33 +1,36 @@
-"""Tell an agent that its goal lies elsewhere: clamp what stands for it, and see.
+"""Retargeting: clamp the units that represent the goal elsewhere, and score the agent.
 
-Symbols: n samples (states of a level), m magnitudes, H, W board, h, w feature map.
+Symbols: n samples (states of a level), m magnitudes, H, W board, h, w feature map, P
+planes.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PyTree
+from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from shardsim.inspection import validation
 from shardsim.inspection.interventions import effects, graph, patches
+from shardsim.inspection.validation import Input
 
 
 class Retargeting(NamedTuple):
-    """How far the agent goes to the target for each magnitude of the clamp."""
+    """How well the agent goes to the target at each magnitude of the clamp."""
 
     magnitudes: Float[Array, " m"]
+    """Activation to which the units were clamped."""
     scores: Float[Array, " m"]
-    """Of the agent whose units were clamped."""
+    """Score of the agent with clamped units."""
     absent: Float[Array, ""]
-    """Of the untouched agent with nothing at the target."""
+    """Score of the unpatched agent without an object at the target."""
     placed: Float[Array, ""]
-    """Of the untouched agent with the real thing at the target."""
+    """Score of the unpatched agent with the real object at the target."""
     share: Float[Array, " m"]
-    """(scores - absent) / (placed - absent): 1 is as good as the real thing. NaN if
-    the real thing makes no difference to the score."""
+    """(scores - absent) / (placed - absent): 1 if the clamp works as well as the real
+    object. NaN if the real object does not change the score."""
 
     def summary(self) -> str:
         best = int(np.argmax(np.asarray(self.scores)))
@@ -35,7 +38,7 @@ class Retargeting(NamedTuple):
             f"retargeted: score {float(self.absent):.3g} without, "
             f"{float(self.scores[best]):.3g} at magnitude "
             f"{float(self.magnitudes[best]):.3g}, {float(self.placed):.3g} with the "
-            "real thing"
+            "real object"
         )
 
 
@@ -44,61 +47,72 @@ def retarget(
     inputs: PyTree,
     placed: PyTree,
     site: str,
-    mask: Bool[Array, "..."],
-    magnitudes: Float[Array, " m"],
+    mask: Input,
+    magnitudes: Annotated[Input, "m"],
     score: Callable[[graph.Record], Float[Array, ""]],
 ) -> Retargeting:
     """Clamp units to each magnitude in all samples and score where the agent goes.
 
     Args:
-      inputs: all states of a level, leaves [n, ...], nothing at the target.
-      placed: the same states with the real thing at the target.
-      site: whose units are clamped.
-      mask: which of them, of the shape of the site; see `map_cell` for a feature map.
-      score: of the n runs together, as the chance to reach the target under their
-        logits; higher is nearer.
+      run: the agent.
+      inputs: all states of a level without an object at the target, leaves [n, ...].
+      placed: the same states with the real object at the target.
+      site: name of the site whose units are clamped.
+      mask: the clamped units, booleans of the shape of the site; see `map_cell` for a
+        feature map.
+      magnitudes: activations to clamp to.
+      score: maps the n runs together to one number, e.g. the probability of reaching
+        the target under their logits. Higher is better.
 
     Raises:
-      ValueError: an unknown site, a mask of another shape or with nothing in it.
+      ValueError: an unknown site, a mask of another shape or without a true entry, or
+        magnitudes that are missing or not finite.
     """
     validation.shaped("magnitudes", magnitudes, None)
     validation.at_least("number of magnitudes", np.shape(magnitudes)[0], 1)
     validation.finite("magnitudes", magnitudes)
     if not isinstance(mask, jax.core.Tracer) and not np.any(mask):
-        raise ValueError("mask: got nothing that is true; allowed: at least one unit")
+        raise ValueError("mask: got no true entry; allowed: at least one unit")
     sizes = {len(x) for x in jax.tree.leaves((inputs, placed))}
     if len(sizes) != 1:
         raise ValueError(
-            f"placed: got {sorted(sizes)} samples in inputs and placed; allowed: as "
-            "many in one as in the other"
+            f"placed: got {sorted(sizes)} samples in inputs and placed; allowed: the "
+            "same number in both"
         )
     effects.finite("placed", placed)
 
-    def clamped(magnitude: Array) -> tuple[Array, dict[str, Array]]:
+    def clamp(
+        magnitude: Float[Array, ""],
+    ) -> tuple[Float[Array, ""], dict[str, Array]]:
         record = effects.intervene(
             run, inputs, lambda _: {site: patches.fill(mask, magnitude)}
         ).patched
         return score(record), record.changed
 
-    scores, changed = jax.lax.map(clamped, jnp.asarray(magnitudes))
+    scores, changed = jax.lax.map(clamp, jnp.asarray(magnitudes))
     graph.warn_unchanged(changed)
-    absent, there = (score(jax.vmap(run)(x)) for x in (inputs, placed))
-    room = there - absent
-    share = (scores - absent) / jnp.where(room == 0, jnp.nan, room)
-    return Retargeting(jnp.asarray(magnitudes), scores, absent, there, share)
+    absent_score, placed_score = (score(jax.vmap(run)(x)) for x in (inputs, placed))
+    difference = placed_score - absent_score
+    share = (scores - absent_score) / jnp.where(difference == 0, jnp.nan, difference)
+    return Retargeting(
+        jnp.asarray(magnitudes), scores, absent_score, placed_score, share
+    )
 
 
 def move_plane(
-    observation: Array, plane: int, cell: Int[Array, "2"] | tuple[int, int]
-) -> Array:
-    """A board whose plane shows 1 at one cell and 0 elsewhere: the thing moved there.
+    observation: Annotated[Input, "H W P"],
+    plane: int,
+    cell: Int[Input, "2"] | tuple[int, int],
+) -> Shaped[Array, "H W P"]:
+    """Move the object of a plane: 1 at one cell of the plane, 0 elsewhere.
 
     Args:
-      observation: [H, W, P].
-      cell: row and column.
+      observation: the board.
+      plane: index of the plane, in [0, P).
+      cell: row and column of the object.
 
     Raises:
-      ValueError: a plane or a cell that isn't on the board.
+      ValueError: a plane or a cell that is not on the board.
     """
     validation.shaped("observation", observation, None, None, None)
     rows, columns, planes = np.shape(observation)
@@ -117,24 +131,29 @@ def map_cell(
     padding: tuple[int, int] = (0, 0),
     kernel: tuple[int, int] = (1, 1),
 ) -> tuple[int, int]:
-    """Where on a feature map the unit stands whose middle is nearest to a board cell.
+    """The unit of a feature map whose receptive field is centred nearest to a cell.
 
-    Unit i looks at cells i * stride - padding to i * stride - padding + kernel - 1, so
-    its middle is i * stride - padding + (kernel - 1) / 2. For a stack of layers give
-    the stride, padding and kernel of the whole.
+    Unit i sees cells i * stride - padding to i * stride - padding + kernel - 1. The
+    centre of this field is i * stride - padding + (kernel - 1) / 2. For a stack of
+    layers pass the stride, padding and kernel of the whole stack.
 
     Args:
       cell: row and column on the board.
-      grid: [h, w], the size of the map; cells beyond it go to its edge.
-      strides, padding, kernel: rows and columns; padding is that of the upper left.
+      grid: h and w, the size of the map. Cells beyond it give a unit at its edge.
+      strides: in rows and columns, at least 1.
+      padding: at the top and at the left.
+      kernel: height and width.
 
-    Example: stride 2, kernel 3, padding 1: cell 4 is the middle of unit 2.
+    Returns:
+      Row and column on the feature map.
+
+    Example: with stride 2, kernel 3 and padding 1, unit 2 is centred at cell 4.
     """
-    found = []
-    for at, size, step, pad, wide in zip(
+    unit = []
+    for position, size, stride, pad, width in zip(
         cell, grid, strides, padding, kernel, strict=True
     ):
-        validation.at_least("strides", step, 1)
-        nearest = int(np.floor((at + pad - (wide - 1) / 2) / step + 0.5))
-        found.append(min(max(nearest, 0), size - 1))
-    return found[0], found[1]
+        validation.at_least("strides", stride, 1)
+        nearest = int(np.floor((position + pad - (width - 1) / 2) / stride + 0.5))
+        unit.append(min(max(nearest, 0), size - 1))
+    return unit[0], unit[1]

@@ -1,52 +1,54 @@
-"""Named places inside E, D and V at which an activation can be read and replaced.
+"""Sites: named activations of E, D and V that can be read and replaced.
 
-A run is a pure function: nothing is hooked into the agent, so that nothing can leak
-into a later run. Without patches it returns the agent's own numbers, bit for bit.
+A run is a pure function. Nothing is hooked into the agent, so nothing leaks into later
+runs. Without patches it returns the agent's own numbers, bit for bit.
 
-    encoder.i      activation of E's stage i, but for the last
-    features       what E returns                                     [D]
-    decoder.i      hidden units of D's layer i, after the activation function
-    logits         what D returns                                     [A]
-    value.gates    how much each part counts                          [K]
-    value.i        hidden units of V before its last hidden layer
-    value.hidden   hidden units of each part of V                     [K width]
-    value.shard_values  what each part says                           [K]
-    value.units    what each last-layer unit adds to V, gate included [U]
-    value          V                                                  []
+    encoder.i           activation of stage i of E, except the last
+    features            output of E                                 [D]
+    decoder.i           hidden units of layer i of D, after the activation function
+    logits              output of D                                 [A]
+    value.gates         gate of each shard                          [K]
+    value.i             hidden units of V before its last hidden layer
+    value.hidden        last hidden units of each shard of V        [K width]
+    value.shard_values  value of each shard                         [K]
+    value.units         contribution of each last-layer unit to V, gate included [U]
+    value               V                                           []
 
-V is taken from the last of these that a patch changed: from `value.units` as their sum,
-else as sum_k gates[k] parts[k]. Hidden units and gates together are a cut of V, as are
-parts and gates, units by themselves, features, and so is every activation of E.
+V is recomputed from the last of these sites that a patch changed: from `value.units` as
+their sum, otherwise as sum_k gates[k] shard_values[k]. Each of the following is a cut,
+that is, it determines V: hidden units with gates; shard values with gates; units;
+features; any activation of E.
 
-Symbols: D features, A actions, C contexts, K parts and U units of V.
+Symbols: D features, A actions, C contexts, K shards and U units of V.
 """
 
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, Int, PyTree
 
 from shardsim.agents import chain, value
 from shardsim.agents.agent import Agent
 from shardsim.agents.value import base as heads
 from shardsim.inspection import validation
 from shardsim.inspection.interventions import graph
+from shardsim.inspection.validation import Input
 
 
 def names(agent: Agent) -> tuple[str, ...]:
-    """The sites of an agent that can be patched, in the order they are computed.
+    """The sites of an agent that can be patched, in the order of computation.
 
-    A head that is no `value.GatedHead` has no hidden units and no gates to patch.
+    Only a `value.GatedHead` has hidden units and gates that can be patched.
     """
-    inside: list[str] = []
+    gated: list[str] = []
     if isinstance(agent.value, value.GatedHead):
         hidden = _sites(len(agent.value.stages()), "value", "value.hidden")
-        inside = ["value.gates", *hidden]
+        gated = ["value.gates", *hidden]
     return (
         *_sites(len(agent.encoder.stages()), "encoder", "features"),
         *_sites(len(agent.decoder.stages()), "decoder", "logits"),
-        *inside,
+        *gated,
         "value.shard_values",
         "value.units",
         "value",
@@ -55,26 +57,26 @@ def names(agent: Agent) -> tuple[str, ...]:
 
 def run(
     agent: Agent,
-    observation: Array,
-    context: Float[Array, " C"],
+    observation: Input,
+    context: Annotated[Input, "C"],
     patches: graph.Patches = graph.NONE,
 ) -> graph.Record:
-    """One run of E, D and V, with some activations replaced on the way.
+    """Run E, D and V once, with some activations replaced.
 
     Args:
-      observation: what E takes, unbatched; map over states, seeds and checkpoints with
-        `jax.vmap`.
-      context: the truth, which only a planted head reads.
-      patches: by site, a function of the activation.
+      agent: E, D and V.
+      observation: input of E, unbatched; `jax.vmap` over states, seeds and checkpoints.
+      context: the true context, which only the head `oracle_gated` reads.
+      patches: for each patched site, a function of its activation.
 
     Returns:
-      Every site's activation. A patch that changed nothing warns with the site's name.
-      Inside `jax.jit` and `jax.vmap` nothing can be warned of: give what they return
-      to `graph.warn_unchanged`.
+      The activations of all sites. A patch that changes nothing warns with the name of
+      its site. Code under `jax.jit` and `jax.vmap` cannot warn: pass `changed` of the
+      result to `graph.warn_unchanged`.
 
     Raises:
-      ValueError: an unknown site, a patch that changes the shape or the dtype, a wrong
-        shape, a number that isn't finite.
+      ValueError: an unknown site, a patch that changes shape or dtype, a wrong shape,
+        or a number that is not finite.
     """
     graph.check_patches(patches, names(agent))
     board = getattr(agent.auxiliary, "shape", None)
@@ -83,27 +85,28 @@ def run(
     validation.shaped("context", context, getattr(agent.value, "contexts", None))
     validation.finite("observation", observation)
     validation.finite("context", context)
+    observation, context = jnp.asarray(observation), jnp.asarray(context)
     visit = graph.Visit(patches)
     features = _through(agent.encoder, "encoder", "features", observation, visit)
     logits = _through(agent.decoder, "decoder", "logits", features, visit)
-    said = _evaluate(agent.value, features, context, visit)
-    return visit.record({"logits": logits, "value": said})
+    values = _evaluate(agent.value, features, context, visit)
+    return visit.record({"logits": logits, "value": values})
 
 
 def bind(agent: Agent) -> graph.Run:
-    """The agent as a function of (observation, context) and patches."""
+    """The agent as a `graph.Run` whose inputs are (observation, context)."""
 
-    def bound(inputs: PyTree, patches: graph.Patches = graph.NONE) -> graph.Record:
+    def bound_run(inputs: PyTree, patches: graph.Patches = graph.NONE) -> graph.Record:
         observation, context = inputs
         return run(agent, observation, context, patches)
 
-    return bound
+    return bound_run
 
 
 def contributions(record: graph.Record) -> Float[Array, " K"]:
-    """What each part of V adds to it, gates[k] * parts[k]: they add up to V.
+    """Contribution of each shard, gates[k] * shard_values[k]; their sum is V.
 
-    Take it from a run whose units and value weren't patched.
+    This holds for a run whose `value.units` and `value` were not patched.
     """
     return record.sites["value.gates"] * record.sites["value.shard_values"]
 
@@ -111,7 +114,7 @@ def contributions(record: graph.Record) -> Float[Array, " K"]:
 def _through(
     network: chain.Chain, name: str, last: str, x: Array, visit: graph.Visit
 ) -> Array:
-    """The network's own stages, every activation shown to the visit."""
+    """Run the network's own stages and visit the activation of each."""
     stages = network.stages()
     for site, stage in zip(_sites(len(stages), name, last), stages, strict=True):
         x = visit(site, stage(x))
@@ -130,9 +133,9 @@ def _evaluate(head: Any, features: Array, context: Array, visit: graph.Visit) ->
     else:
         out = head(features, context)
         visit.sites["value.gates"] = out.gates
-    parts = visit("value.shard_values", out.shard_values)
+    shard_values = visit("value.shard_values", out.shard_values)
     if "value.shard_values" in visit.patches:
-        out = _with_parts(out, parts, head.unit_shard)
+        out = _with_shard_values(out, shard_values, head.unit_shard)
     units = visit("value.units", out.units)
     if "value.units" in visit.patches:
         out = _with_units(out, units, head.unit_shard)
@@ -140,23 +143,26 @@ def _evaluate(head: Any, features: Array, context: Array, visit: graph.Visit) ->
     return visit("value", out.value)
 
 
-def _with_parts(
-    out: value.ValueOutput, parts: Array, unit_shard: Array
+def _with_shard_values(
+    out: value.ValueOutput,
+    shard_values: Float[Array, " K"],
+    unit_shard: Int[Array, " U"],
 ) -> value.ValueOutput:
-    """The same V with other parts; the last unit of each takes the difference up."""
+    """Replace the shard values; the last unit of each shard absorbs the difference."""
     count = len(out.shard_values)
     last = jax.ops.segment_max(jnp.arange(len(unit_shard)), unit_shard, count)
-    moved = out.units.at[last].add(out.gates * (parts - out.shard_values))
-    differs = graph.differ(parts, out.shard_values)
-    units = jnp.where(differs, moved, out.units)
-    said = jnp.where(differs, jnp.sum(out.gates * parts), out.value)
-    return value.ValueOutput(said, parts, out.gates, units)
+    change = out.gates * (shard_values - out.shard_values)
+    changed_units = out.units.at[last].add(change)
+    differs = graph.differs(shard_values, out.shard_values)
+    units = jnp.where(differs, changed_units, out.units)
+    new_value = jnp.where(differs, jnp.sum(out.gates * shard_values), out.value)
+    return value.ValueOutput(new_value, shard_values, out.gates, units)
 
 
 def _with_units(
-    out: value.ValueOutput, units: Array, unit_shard: Array
+    out: value.ValueOutput, units: Float[Array, " U"], unit_shard: Int[Array, " U"]
 ) -> value.ValueOutput:
-    """The same V with other units; a part says what its units then say."""
+    """Replace the units; the shard values follow from them."""
     new = value.mask_units(out._replace(units=units), unit_shard, jnp.ones_like(units))
-    differs = graph.differ(units, out.units)
+    differs = graph.differs(units, out.units)
     return jax.tree.map(lambda a, b: jnp.where(differs, a, b), new, out)

@@ -1,51 +1,56 @@
-"""Ablate each part: does each context lose what belongs to it, and only that?
+"""Ablation selectivity: does ablating a shard harm its own context and no other?
 
-Symbols: J parts, C contexts, n samples.
+Symbols: J ablated shards, C contexts, n samples.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from shardsim.inspection import arrays, validation
+from shardsim.inspection.validation import Input
 
 
 class AblationSelectivity(NamedTuple):
-    """The best pairing of parts with contexts, and how much it stands out."""
+    """The best pairing of shards with contexts, and how selective it is."""
 
     drop: Float[np.ndarray, "J C"]
-    """Root mean squared change of V in context c when part j is ablated, over the
-    standard deviation of V there: 0 for a context in which V is constant."""
-    part: Int[np.ndarray, " C"]
-    """The part that each context is paired with; -1 if there are fewer parts."""
+    """Root mean squared change of V in context c when shard j is ablated, divided by
+    the standard deviation of V in c. 0 in a context where V is constant."""
+    shard: Int[np.ndarray, " C"]
+    """The shard paired with each context; -1 where there are too few shards."""
     score: float
-    """(mean drop of pairs - mean of all others) / mean drop of pairs: 1 if every part
-    serves its context alone, 0 if all serve all alike, NaN if nothing drops, or if
-    there is nothing but pairs."""
+    """(mean drop of pairs - mean drop of all others) / mean drop of pairs. 1 if every
+    shard serves only its own context, 0 if all shards serve all contexts alike. NaN if
+    nothing drops or if all entries are pairs."""
 
     def summary(self) -> str:
         return (
-            f"ablation selectivity {self.score:.3f} over {self.drop.shape[0]} parts "
-            f"and {self.drop.shape[1]} contexts, paired with parts {self.part.tolist()}"
+            f"ablation selectivity {self.score:.3f} over {self.drop.shape[0]} shards "
+            f"and {self.drop.shape[1]} contexts, paired with shards "
+            f"{self.shard.tolist()}"
         )
 
 
 def fit(
-    base: Float[np.ndarray, " n"],
-    ablated: Float[np.ndarray, "J n"],
-    context: Int[np.ndarray, " n"],
+    base: Annotated[Input, "n"],
+    ablated: Annotated[Input, "J n"],
+    context: Annotated[Input, "n"],
 ) -> AblationSelectivity:
-    """The ablation matrix A[j, c] and its score after matching.
+    """Measure the drop of every shard in every context, and match shards to contexts.
+
+      drop[j, c] = rms over context c of (V without shard j - V) / sd over c of V
 
     Args:
       base: V of each sample.
-      ablated: V of each sample with part j mean- or resample-ablated (`value` of an
-        `interventions.Effect`). Zero ablation leaves what is ever seen.
-      context: of each sample.
+      ablated: V of each sample with shard j mean- or resample-ablated, e.g. the
+        patched `value` of an `effects.InterventionResult`. Do not use zero ablation:
+        it moves activations to values that never occur.
+      context: an integer label of each sample's context.
 
     Raises:
-      ValueError: a wrong shape, NaN, no sample.
+      ValueError: shapes differ, a number is not finite, no sample.
 
     Reference: Bena & Goodman, Dynamics of specialization in neural modules under
     resource constraints, arXiv 2106.02626.
@@ -57,19 +62,20 @@ def fit(
     validation.finite("base", base)
     validation.finite("ablated", ablated)
     v, without = np.asarray(base, np.float64), np.asarray(ablated, np.float64)
-    kinds, where = np.unique(np.asarray(context), return_inverse=True)
-    drop = np.zeros((len(without), len(kinds)))
-    for c in range(len(kinds)):
-        mine = where == c
-        room = v[mine].std()
-        lost = np.sqrt(((without[:, mine] - v[mine]) ** 2).mean(axis=1))
-        if room > 1e-6 * np.abs(v).max(initial=0):
-            drop[:, c] = lost / room
+    labels, label_index = np.unique(np.asarray(context), return_inverse=True)
+    drop = np.zeros((len(without), len(labels)))
+    for c in range(len(labels)):
+        in_context = label_index == c
+        sd = v[in_context].std()
+        rms = np.sqrt(((without[:, in_context] - v[in_context]) ** 2).mean(axis=1))
+        if sd > 1e-6 * np.abs(v).max(initial=0):
+            drop[:, c] = rms / sd
     rows, columns = arrays.best_pairs(drop)
-    part = np.full(len(kinds), -1)
-    part[columns] = rows
-    own = drop[rows, columns].mean()
-    rest = drop.size - len(rows)
-    others = (drop.sum() - drop[rows, columns].sum()) / rest if rest else np.nan
-    score = float((own - others) / own) if own > 0 else float("nan")
-    return AblationSelectivity(drop, part, score)
+    shard = np.full(len(labels), -1)
+    shard[columns] = rows
+    paired = drop[rows, columns].mean()
+    num_others = drop.size - len(rows)
+    total_others = drop.sum() - drop[rows, columns].sum()
+    others = total_others / num_others if num_others else np.nan
+    score = float((paired - others) / paired) if paired > 0 else float("nan")
+    return AblationSelectivity(drop, shard, score)

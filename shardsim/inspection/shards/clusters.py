@@ -1,62 +1,68 @@
-"""Split the units of a monolithic V into parts by what they add to it over states.
+"""Group the units of a monolithic V by their contributions to it over states.
 
 Symbols: n samples, U units, K clusters.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import validation
+from shardsim.inspection.validation import Input
 
 ITERATIONS = 50
-"""Of Lloyd's algorithm; far more than a few hundred units need."""
+"""Iterations of Lloyd's algorithm; far more than a few hundred units need."""
 
 
 class UnitClusters(NamedTuple):
-    """Units that speak up and fall silent together."""
+    """Clusters of units whose contributions to V rise and fall together."""
 
-    owners: Int[Array, " U"]
-    """The cluster of each unit, in [0, K); the largest cluster is the first."""
+    unit_cluster: Int[Array, " U"]
+    """The cluster of each unit, in [0, K), largest cluster first."""
     sizes: Int[Array, " K"]
-    """Living units in each; with fewer kinds of profiles than clusters the
-    rest are empty, or hold what rounding alone tells apart."""
+    """Active units in each cluster. With fewer distinct profiles than clusters, the
+    remaining clusters are empty or hold units that differ by rounding alone."""
     explained: Float[Array, ""]
-    """1 - spread within the clusters / spread around one centre, in [0, 1]; NaN if all
+    """1 - spread within clusters / spread around a single centre, in [0, 1]; NaN if all
     units have the same profile."""
 
     def summary(self) -> str:
         sizes = ", ".join(str(int(s)) for s in np.asarray(self.sizes))
         return (
-            f"{int(np.sum(self.sizes))} living units in {len(self.sizes)} clusters of "
+            f"{int(np.sum(self.sizes))} active units in {len(self.sizes)} clusters of "
             f"{sizes}; {float(self.explained):.1%} of their spread lies between them"
         )
 
 
 def fit(
-    contributions: Float[Array, "n U"],
+    contributions: Annotated[Input, "n U"],
     clusters: int,
     key: Key[Array, ""],
     restarts: int = 16,
 ) -> UnitClusters:
-    """k-means on the contribution profiles of units.
+    """Cluster units by k-means on their contribution profiles.
 
-    A profile is what the unit adds to V in each state, less its mean, scaled to length
-    1: two units are near if their contributions go up and down together. k-means++
-    with restarts, the lowest spread kept; it needs only the U x U products of the
-    profiles. Deterministic by key. The spread of random data is also cut, by about
-    K / n: hold `explained` against that of shuffled contributions.
+    The profile of a unit is its contribution to V in each state, centred and scaled to
+    length 1. Two units are close if their contributions rise and fall together.
+
+    k-means++ runs from several starts and the start with the lowest spread wins. The
+    algorithm needs only the U x U products of the profiles and is deterministic given
+    the key. Clusters also explain about K / n of the spread of random data, so compare
+    `explained` with that of shuffled contributions.
 
     Args:
-      contributions: `value.units` over states; constant ones (dead units, the bias)
-        have no profile, form no cluster and are put where they are nearest.
-      clusters: K, at most U.
+      contributions: `value.units` over states. A constant unit (a dead one, or the
+        bias) has no profile: it forms no cluster and joins the nearest one.
+      clusters: K, 1 to U.
+      key: for the starts.
+      restarts: number of starts, at least 1.
 
     Raises:
-      ValueError: a wrong shape, NaN, fewer than 2 samples, K below 1 or above U.
+      ValueError: a wrong shape, a number that is not finite, fewer than 2 samples, K
+        out of range.
 
     Reference: Arthur & Vassilvitskii, k-means++, 2007.
     """
@@ -72,65 +78,75 @@ def fit(
     centred = x - x.mean(axis=0, keepdims=True)
     length = jnp.linalg.norm(centred, axis=0, keepdims=True)
     noise = jnp.finfo(x.dtype).eps * jnp.sqrt(jnp.asarray(n, x.dtype))
-    alive = length > noise * jnp.abs(x).max(axis=0, keepdims=True) * 8
-    profiles = jnp.where(alive, centred / jnp.where(alive, length, 1), 0)
-    alive = alive[0]
+    active = length > noise * jnp.abs(x).max(axis=0, keepdims=True) * 8
+    profiles = jnp.where(active, centred / jnp.where(active, length, 1), 0)
+    active = active[0]
     gram = profiles.T @ profiles
     keys = jax.random.split(key, restarts)
-    owners, spreads = jax.vmap(lambda k: _lloyd(gram, alive, clusters, k))(keys)
+    clusterings, spreads = jax.vmap(lambda k: _lloyd(gram, active, clusters, k))(keys)
     best = jnp.argmin(spreads)
-    weight = alive.astype(x.dtype)
-    living = jnp.maximum(weight.sum(), 1)
-    around = weight.sum() - weight @ gram @ weight / living
-    sizes = jax.ops.segment_sum(alive.astype(jnp.int32), owners[best], clusters)
+    weight = active.astype(x.dtype)
+    num_active = jnp.maximum(weight.sum(), 1)
+    total = weight.sum() - weight @ gram @ weight / num_active
+    cluster = clusterings[best]
+    sizes = jax.ops.segment_sum(active.astype(jnp.int32), cluster, clusters)
     order = jnp.argsort(-sizes, stable=True)
-    named = jnp.argsort(order)[owners[best]].astype(jnp.int32)
-    apart = around > noise * living
-    share = 1 - spreads[best] / jnp.where(apart, around, 1)
-    explained = jnp.where(apart, jnp.clip(share, 0, 1), jnp.nan)
-    return UnitClusters(named, sizes[order], explained)
+    unit_cluster = jnp.argsort(order)[cluster].astype(jnp.int32)
+    differs = total > noise * num_active
+    fraction = 1 - spreads[best] / jnp.where(differs, total, 1)
+    explained = jnp.where(differs, jnp.clip(fraction, 0, 1), jnp.nan)
+    return UnitClusters(unit_cluster, sizes[order], explained)
 
 
 def _lloyd(
-    gram: Float[Array, "U U"], alive: Array, clusters: int, key: Array
+    gram: Float[Array, "U U"],
+    active: Bool[Array, " U"],
+    clusters: int,
+    key: Key[Array, ""],
 ) -> tuple[Int[Array, " U"], Float[Array, ""]]:
-    """One start: the cluster of each unit and the spread within the clusters."""
-    weight = alive.astype(gram.dtype)
-    own = jnp.diagonal(gram)
+    """One start: the cluster of each unit, and the spread within the clusters."""
+    weight = active.astype(gram.dtype)
+    square = jnp.diagonal(gram)
 
-    def distances(owners: Array) -> Float[Array, "U K"]:
-        member = jax.nn.one_hot(owners, clusters, dtype=gram.dtype) * weight[:, None]
+    def distances(cluster: Int[Array, " U"]) -> Float[Array, "U K"]:
+        member = jax.nn.one_hot(cluster, clusters, dtype=gram.dtype) * weight[:, None]
         size = member.sum(axis=0)
-        share = member / jnp.maximum(size, 1)[None]
-        cross = gram @ share
-        centre = jnp.einsum("uk,uk->k", share, cross)
-        far = own[:, None] - 2 * cross + centre[None]
-        return jnp.where(size[None] > 0, jnp.maximum(far, 0), jnp.inf)
+        mean = member / jnp.maximum(size, 1)[None]
+        cross = gram @ mean
+        centre_square = jnp.einsum("uk,uk->k", mean, cross)
+        distance = square[:, None] - 2 * cross + centre_square[None]
+        return jnp.where(size[None] > 0, jnp.maximum(distance, 0), jnp.inf)
 
-    def step(_: int, owners: Array) -> Array:
-        return jnp.argmin(distances(owners), axis=1)
+    def step(_: Int[Array, ""], cluster: Int[Array, " U"]) -> Int[Array, " U"]:
+        return jnp.argmin(distances(cluster), axis=1)
 
-    owners = jax.lax.fori_loop(0, ITERATIONS, step, _seeds(gram, weight, clusters, key))
-    least = distances(owners).min(axis=1)
-    return owners, jnp.sum(jnp.where(alive, least, 0))
+    first = _kmeans_plus_plus(gram, weight, clusters, key)
+    cluster = jax.lax.fori_loop(0, ITERATIONS, step, first)
+    nearest = distances(cluster).min(axis=1)
+    return cluster, jnp.sum(jnp.where(active, nearest, 0))
 
 
-def _seeds(gram: Array, weight: Array, clusters: int, key: Array) -> Int[Array, " U"]:
-    """k-means++: a further centre is drawn by the squared distance to the nearest."""
-    own = jnp.diagonal(gram)
+def _kmeans_plus_plus(
+    gram: Float[Array, "U U"],
+    weight: Float[Array, " U"],
+    clusters: int,
+    key: Key[Array, ""],
+) -> Int[Array, " U"]:
+    """Draw each centre with probability ~ squared distance to the nearest centre."""
+    square = jnp.diagonal(gram)
 
-    def far(centre: Array) -> Array:
-        return jnp.maximum(own - 2 * gram[centre] + own[centre], 0)
+    def distance(centre: Int[Array, ""]) -> Float[Array, " U"]:
+        return jnp.maximum(square - 2 * gram[centre] + square[centre], 0)
 
-    def draw(key: Array, odds: Array) -> Array:
-        # all odds are 0 once every kind of profile has a centre: any will do
+    def draw(key: Key[Array, ""], odds: Float[Array, " U"]) -> Int[Array, ""]:
+        # all odds are 0 once every distinct profile is a centre; then any unit will do
         safe = jnp.where(odds.sum() > 0, odds, weight + jnp.finfo(odds.dtype).tiny)
         return jax.random.categorical(key, jnp.log(safe))
 
     keys = jax.random.split(key, clusters)
     first = draw(keys[0], weight)
-    rows = [far(first)]
+    rows = [distance(first)]
     for k in keys[1:]:
         nearest = jnp.min(jnp.stack(rows), axis=0)
-        rows.append(far(draw(k, nearest * weight)))
+        rows.append(distance(draw(k, nearest * weight)))
     return jnp.argmin(jnp.stack(rows), axis=0)

@@ -1,74 +1,86 @@
-"""How V depends on context: rank, bimodality and dictionary gap of context gradients.
+"""How V depends on context: rank and bimodality of context gradients.
 
-G_c = mean over the states of context c of grad_h V. Shards that are gated by context
-give a stack of few directions, each context on one of them: |cos| of two contexts is 0
-or 1. Smooth modulation fills the same few dimensions with everything in between. So the
-rank of the stack can't tell the two apart; the spread of |cos|, and whether one atom a
-context does as well as a plane, can.
+G_c is the mean of grad_h V over the states of context c; the stack holds one row per
+context. Shards that are gated by context give a stack of few directions, and every
+context lies on one of them: |cos| between two contexts is 0 or 1. Smooth modulation
+spreads the contexts over the same few dimensions, with every |cos| in between. The rank
+of the stack therefore cannot tell the two apart. The distribution of |cos| can, and so
+can `dictionary`, which compares one atom per context with a plane.
 
-A rotation of h changes nothing here but a scaling does: see `whitened`.
+Rotations of h change nothing here, but scalings do: see `whitened`.
 
 Symbols: n states, d features, C contexts, P = C (C - 1) / 2 pairs, K atoms.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.agents.value import ValueHead
 from shardsim.inspection import arrays, validation
+from shardsim.inspection.validation import Input
 
 
 class ContextGeometry(NamedTuple):
-    """The stack of context gradients, and how sure it is."""
+    """Geometry of the stack of context gradients, and how reliable it is."""
 
     gradients: Float[Array, "C d"]
     """G_c."""
     counts: Int[Array, " C"]
-    """States of each context."""
+    """Number of states of each context."""
     rank: Float[Array, ""]
     """Effective rank (sum s^2)^2 / sum s^4 of the stack, in [1, min(C, d)]."""
     unit_rank: Float[Array, ""]
-    """The same with every G_c scaled to length 1: each context counts alike."""
+    """Effective rank with every G_c scaled to length 1, so that contexts count
+    equally."""
     clean_rank: Float[Array, ""]
-    """The same from products of two halves of the states, whose noise is independent;
-    well below `rank` if noise makes up the rank."""
+    """Effective rank from products between two halves of the states, whose noise is
+    independent. It is well below `rank` if much of the rank is noise."""
     noise_rank: Float[Array, ""]
-    """Effective rank of the half difference of the two halves: what noise looks like.
-    0 without noise."""
+    """Effective rank of the noise, (half 1 - half 2) / 2; 0 without noise."""
     noise: Float[Array, ""]
-    """||half difference||^2 / ||G||^2: share of the stack that is noise; 0 is none."""
+    """||(half 1 - half 2) / 2||^2 / ||G||^2: the fraction of the stack that is
+    noise."""
     reliability: Float[Array, " C"]
-    """Cosine of G_c in the one half of its states and in the other."""
+    """Cosine between G_c of one half of the states and G_c of the other."""
     cosines: Float[Array, " P"]
-    """|cos| of each pair of contexts; 0 with a context whose gradient is 0."""
-    same: Float[Array, ""]
-    """Share of pairs with |cos| above .95."""
-    apart: Float[Array, ""]
-    """Share of pairs with |cos| below .05."""
+    """|cos| of each pair of contexts; 0 if a gradient is 0."""
+    parallel: Float[Array, ""]
+    """Fraction of pairs with |cos| above .95."""
+    orthogonal: Float[Array, ""]
+    """Fraction of pairs with |cos| below .05."""
     bimodality: Float[Array, ""]
-    """var / (mean (1 - mean)) of |cos|, in [0, 1]: 1 if each is 0 or 1, 1/3 if they are
-    spread evenly, 0 if all are alike."""
+    """var / (mean (1 - mean)) of |cos|, in [0, 1]: 1 if every |cos| is 0 or 1, 1/3 if
+    they are uniform, 0 if all are equal."""
 
     def summary(self) -> str:
         """Rank, bimodality and noise."""
         return (
             f"{len(self.counts)} contexts: effective rank {float(self.rank):.2f} "
             f"({float(self.clean_rank):.2f} without noise), |cos| above .95 in "
-            f"{float(self.same):.0%} and below .05 in {float(self.apart):.0%} of pairs"
+            f"{float(self.parallel):.0%} and below .05 in "
+            f"{float(self.orthogonal):.0%} of pairs"
             f", bimodality {float(self.bimodality):.2f}"
         )
 
 
 def value_gradients(
-    head: ValueHead, features: Float[Array, "n d"], contexts: Float[Array, "n C"]
+    head: ValueHead,
+    features: Annotated[Input, "n d"],
+    contexts: Annotated[Input, "n C"],
 ) -> Float[Array, "n d"]:
-    """grad_h V in each state. `contexts` is the truth, which only `planted` reads.
+    """grad_h V in each state.
+
+    Args:
+      head: V as a function of features and context.
+      features: h of each state.
+      contexts: the true context of each state, which only the head `oracle_gated`
+        reads.
 
     Raises:
-      ValueError: shapes that don't fit, numbers that are not finite.
+      ValueError: shapes differ, or a feature is not finite.
     """
     validation.shaped("features", features, None, None)
     validation.shaped("contexts", contexts, len(features), None)
@@ -77,14 +89,19 @@ def value_gradients(
 
 
 def whitened(
-    gradients: Float[Array, "n d"], features: Float[Array, "n d"]
-) -> Float[Array, "n d"]:
+    gradients: Annotated[Input, "m d"], features: Annotated[Input, "n d"]
+) -> Float[Array, "m d"]:
     """Gradients in coordinates in which the features have covariance 1: Cov^(1/2) g.
 
-    Their products g^T Cov g' are the same under any invertible change of features.
+    Their products g^T Cov g' are invariant under every invertible linear map of the
+    features.
+
+    Args:
+      gradients: grad_h V in any m states.
+      features: h in n >= 2 states, from which Cov is estimated.
 
     Raises:
-      ValueError: shapes that don't fit, numbers that are not finite.
+      ValueError: shapes differ, a number is not finite, fewer than 2 states.
     """
     validation.shaped("features", features, None, None)
     validation.shaped("gradients", gradients, None, features.shape[-1])
@@ -98,108 +115,114 @@ def whitened(
 
 
 def effective_rank(stack: Float[Array, "C d"]) -> Float[Array, ""]:
-    """(sum s^2)^2 / sum s^4 over singular values, without taking them; 0 for 0."""
+    """(sum s^2)^2 / sum s^4 over the singular values s, without an SVD; 0 for zeros."""
     return _rank(stack @ stack.T)
 
 
 def _rank(gram: Float[Array, "C C"]) -> Float[Array, ""]:
-    """Effective rank from products of rows."""
-    # fourth powers of what is short would be 0
+    """Effective rank from the products of all pairs of rows."""
+    # scaled, because fourth powers of small numbers underflow
     largest = jnp.abs(gram).max()
     gram = gram / jnp.where(largest > 0, largest, 1.0)
-    four = jnp.square(gram).sum()
+    s4 = jnp.square(gram).sum()
     return jnp.where(
-        four > 0, jnp.square(jnp.trace(gram)) / jnp.where(four > 0, four, 1.0), 0.0
+        s4 > 0, jnp.square(jnp.trace(gram)) / jnp.where(s4 > 0, s4, 1.0), 0.0
     )
 
 
 def bimodality(x: Float[Array, " P"]) -> Float[Array, ""]:
     """var / (mean (1 - mean)) of numbers in [0, 1]: 1 for a coin, 0 for a constant.
 
-    The largest variance that numbers of this mean can have is mean (1 - mean).
+    mean (1 - mean) is the largest variance that numbers in [0, 1] with this mean have.
     """
     mean = x.mean()
-    most = mean * (1 - mean)
-    # rounding alone makes something of numbers that are all 0 or all 1
-    real = most > 10 * jnp.finfo(x.dtype).eps
-    return jnp.where(real, x.var() / jnp.where(real, most, 1.0), 0.0)
+    max_variance = mean * (1 - mean)
+    # numbers that are all 0 or all 1 leave only rounding error
+    is_real = max_variance > 10 * jnp.finfo(x.dtype).eps
+    return jnp.where(is_real, x.var() / jnp.where(is_real, max_variance, 1.0), 0.0)
 
 
 def fit(
-    gradients: Float[Array, "n d"], contexts: Int[Array, " n"], number: int
+    gradients: Annotated[Input, "n d"],
+    contexts: Annotated[Input, "n"],
+    num_contexts: int,
 ) -> ContextGeometry:
-    """Geometry of context gradients, with a split-half floor for noise.
+    """Geometry of context gradients, with a noise floor from split halves.
 
-    States of a context are put into two halves in turn, in the order given: shuffle
-    them first if neighbours are alike.
+    The states of each context go alternately to two halves, in the given order. Shuffle
+    the states first if neighbouring states are similar.
 
     Args:
       gradients: grad_h V in each state, e.g. of `value_gradients`; `whitened` or not.
-      contexts: the context of each state, in [0, C); known, or of a clustering.
-      number: C, at least 2.
+      contexts: the context of each state, in [0, C); known, or found by clustering.
+      num_contexts: C, at least 2.
 
     Raises:
-      ValueError: shapes that don't fit, numbers that are not finite, a context out of
-        range or with fewer than 2 states.
+      ValueError: shapes differ, a number is not finite, or a context is out of range or
+        has fewer than 2 states.
     """
     validation.shaped("gradients", gradients, None, None)
     validation.shaped("contexts", contexts, len(gradients))
     validation.finite("gradients", gradients)
     validation.sized("gradients", gradients)
-    validation.at_least("number", number, 2)
-    _peopled(contexts, number)
+    validation.at_least("num_contexts", num_contexts, 2)
+    _check_counts(contexts, num_contexts)
     gradients, contexts = jnp.asarray(gradients), jnp.asarray(contexts)
-    counts = jnp.bincount(contexts, length=number)
+    counts = jnp.bincount(contexts, length=num_contexts)
     order = jnp.argsort(contexts)
     first = jnp.concatenate([jnp.zeros(1, counts.dtype), jnp.cumsum(counts)[:-1]])
-    place = jnp.arange(len(contexts)) - first[contexts[order]]
+    rank_in_context = jnp.arange(len(contexts)) - first[contexts[order]]
     half = jnp.zeros(len(contexts), jnp.int32)
-    half = half.at[order].set((place % 2).astype(jnp.int32))
-    whole, one, two = (
-        _means(gradients, contexts, number, keep)
-        for keep in (half >= 0, half == 0, half == 1)
+    half = half.at[order].set((rank_in_context % 2).astype(jnp.int32))
+    stack, half_1, half_2 = (
+        _means(gradients, contexts, num_contexts, mask)
+        for mask in (half >= 0, half == 0, half == 1)
     )
-    power = jnp.square(whole).sum()
-    unit = arrays.unit(whole)
-    low, high = jnp.triu_indices(number, 1)
+    square = jnp.square(stack).sum()
+    unit = arrays.unit(stack)
+    low, high = jnp.triu_indices(num_contexts, 1)
     cosines = jnp.clip(jnp.abs(unit @ unit.T)[low, high], 0.0, 1.0)
-    cross = one @ two.T
-    left = (one - two) / 2
+    cross = half_1 @ half_2.T
+    noise = (half_1 - half_2) / 2
     return ContextGeometry(
-        whole,
+        stack,
         counts,
-        effective_rank(whole),
+        effective_rank(stack),
         effective_rank(unit),
         _rank((cross + cross.T) / 2),
-        effective_rank(left),
-        jnp.square(left).sum() / jnp.where(power > 0, power, 1.0),
-        (arrays.unit(one) * arrays.unit(two)).sum(axis=-1),
+        effective_rank(noise),
+        jnp.square(noise).sum() / jnp.where(square > 0, square, 1.0),
+        (arrays.unit(half_1) * arrays.unit(half_2)).sum(axis=-1),
         cosines,
-        (cosines > 0.95).mean(dtype=whole.dtype),
-        (cosines < 0.05).mean(dtype=whole.dtype),
+        (cosines > 0.95).mean(dtype=stack.dtype),
+        (cosines < 0.05).mean(dtype=stack.dtype),
         bimodality(cosines),
     )
 
 
-def _peopled(contexts: Int[Array, " n"], number: int) -> None:
-    """Refuse contexts out of range, or too small to be halved."""
+def _check_counts(contexts: Annotated[Input, "n"], num_contexts: int) -> None:
+    """Refuse contexts that are out of range or have too few states for two halves."""
     if isinstance(contexts, jax.core.Tracer):
         return
     low, high = int(jnp.min(contexts)), int(jnp.max(contexts))
-    if low < 0 or high >= number:
+    if low < 0 or high >= num_contexts:
         raise ValueError(
-            f"contexts: got numbers from {low} to {high}; allowed: 0 to {number - 1}"
+            f"contexts: got numbers from {low} to {high}; allowed: 0 to "
+            f"{num_contexts - 1}"
         )
-    counts = jnp.bincount(jnp.asarray(contexts), length=number)
-    least = int(counts.argmin())
-    validation.at_least(f"states of context {least}", int(counts[least]), 2)
+    counts = jnp.bincount(jnp.asarray(contexts), length=num_contexts)
+    smallest = int(counts.argmin())
+    validation.at_least(f"states of context {smallest}", int(counts[smallest]), 2)
 
 
 def _means(
-    gradients: Float[Array, "n d"], contexts: Array, number: int, keep: Array
+    gradients: Float[Array, "n d"],
+    contexts: Int[Array, " n"],
+    num_contexts: int,
+    mask: Bool[Array, " n"],
 ) -> Float[Array, "C d"]:
-    """Mean gradient of each context over the states kept."""
-    weight = keep.astype(gradients.dtype)
-    total = jax.ops.segment_sum(gradients * weight[:, None], contexts, number)
-    count = jax.ops.segment_sum(weight, contexts, number)
+    """Mean gradient of each context over the states in the mask."""
+    weight = mask.astype(gradients.dtype)
+    total = jax.ops.segment_sum(gradients * weight[:, None], contexts, num_contexts)
+    count = jax.ops.segment_sum(weight, contexts, num_contexts)
     return total / jnp.where(count > 0, count, 1.0)[:, None]

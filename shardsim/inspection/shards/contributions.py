@@ -1,65 +1,75 @@
-"""The shards of a value head: what each adds to V, how they are used, and without them.
+"""Contributions of the shards of a value head to V, their usage, and V without them.
 
-V(s) = sum_k g_k(s) v_k(s): a gate times a value is a contribution. A head shows these
-only up to the order of shards, to a factor between gate and value where gates are not
-normalised, and to a constant moved between shards: compare contributions, not
-parameters, after `match`. Symbols: S states, K shards, L shards of another head.
+V(s) = sum_k g_k(s) v_k(s); the contribution of shard k is g_k v_k, gate times shard
+value. Contributions do not depend on how a factor is split between gate and value where
+gates are not normalised, but shards have no fixed order and a constant can move between
+them. So compare contributions, not parameters, and only after `match`.
+
+Symbols: S states, K shards, L shards of another head.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import arrays, validation
+from shardsim.inspection.validation import Input
 
 TOLERANCE = 1e-5
-"""How far contributions may be from adding up to V: of the largest |V|, or of 1."""
+"""Largest residual |V - sum of contributions|, relative to max(largest |V|, 1)."""
 
 
 class Contributions(NamedTuple):
-    """V taken apart; `each` adds up to `value` but for `residual`."""
+    """V as a sum of contributions: value = sum_k each[k] + residual."""
 
     value: Float[Array, " S"]
+    """V."""
     gates: Float[Array, "S K"]
-    parts: Float[Array, "S K"]
+    """g_k."""
+    shard_values: Float[Array, "S K"]
+    """v_k."""
     each: Float[Array, "S K"]
-    """g_k v_k."""
+    """g_k v_k, the contribution of each shard."""
     residual: Float[Array, " S"]
     """V - sum_k g_k v_k."""
 
     @property
     def adds_up(self) -> bool:
-        """Whether the residual is within the tolerance in every state; host side."""
+        """Whether the residual is within `TOLERANCE` in all states; runs on the host."""
         size = jnp.maximum(jnp.abs(self.value).max(), 1)
         return bool(jnp.abs(self.residual).max() <= TOLERANCE * size)
 
     def summary(self) -> str:
         worst = float(jnp.abs(self.residual).max())
-        fine = "add up to V" if self.adds_up else "DO NOT add up to V"
-        return f"{self.each.shape[-1]} shards {fine}, largest residual {worst:.2g}"
+        verdict = "add up to V" if self.adds_up else "DO NOT add up to V"
+        return f"{self.each.shape[-1]} shards {verdict}, largest residual {worst:.2g}"
 
 
 class Usage(NamedTuple):
-    """How much each shard has a say."""
+    """How much each shard is used."""
 
     gate_share: Float[Array, " K"]
-    """Mean over states of g_k / sum_j g_j; a state with all gates shut counts 0."""
+    """Mean over states of g_k / sum_j g_j; 0 in a state where all gates are closed."""
     value_share: Float[Array, " K"]
-    """sum_s |g_k v_k| / sum_s sum_j |g_j v_j|; 0 for all if every contribution is."""
+    """sum_s |g_k v_k| / sum_s sum_j |g_j v_j|; 0 if all contributions are 0."""
     entropy: Float[Array, " S"]
-    """Of the normalised gates of a state, in nats: 0 where one shard decides."""
+    """Entropy of the normalised gates in each state, in nats; 0 where one gate is
+    open."""
     mean_entropy: Float[Array, ""]
+    """Mean of `entropy` over the states, in nats."""
     in_use: Float[Array, ""]
-    """exp(entropy of `gate_share` over its sum): 1 where one shard does all, K where
-    all share, 0 where all gates are shut."""
+    """Effective number of shards, exp(entropy of the normalised `gate_share`): 1 if one
+    shard has all the weight, K if all have the same, 0 if all gates are closed."""
     dead: Bool[Array, " K"]
-    """`value_share` below the threshold. All are dead where V = 0 everywhere."""
+    """Shards whose `value_share` is below the threshold; all of them if V = 0
+    everywhere."""
     twins: Bool[Array, "K K"]
-    """Pairs, none dead, whose contributions correlate above the threshold."""
+    """Pairs of shards, neither of them dead, whose contributions correlate above the
+    threshold."""
     likeness: Float[Array, "K K"]
-    """Correlation of contributions over states; 0 with one that is constant."""
+    """Correlation of contributions over states; 0 for a constant contribution."""
 
     def summary(self) -> str:
         pairs = int(jnp.triu(self.twins, 1).sum())
@@ -71,17 +81,17 @@ class Usage(NamedTuple):
 
 
 class Matching(NamedTuple):
-    """Which shard of B plays the role of each shard of A."""
+    """The shard of head B that plays the role of each shard of head A."""
 
     partner: Int[np.ndarray, " K"]
-    """Index in B; -1 where B has too few shards."""
+    """Index of the shard of B; -1 where B has too few shards."""
     likeness: Float[np.ndarray, " K"]
-    """Correlation with the partner over states; NaN without one."""
+    """Correlation with the partner over states; NaN without a partner."""
     table: Float[np.ndarray, "K L"]
-    """All correlations; 0 with a contribution that is constant."""
+    """Correlations of all pairs; 0 for a constant contribution."""
     null: float
-    """Mean matched likeness when the states of B are shuffled: what choosing the best
-    of all matchings gives by itself."""
+    """Mean matched likeness when the states of B are shuffled: the likeness that
+    choosing the best matching produces by itself."""
 
     def summary(self) -> str:
         pairs = ", ".join(f"{k}-{p}" for k, p in enumerate(self.partner.tolist()))
@@ -91,79 +101,109 @@ class Matching(NamedTuple):
         )
 
 
-class Changed(NamedTuple):
-    """V after the shards were interfered with."""
+class ChangedValue(NamedTuple):
+    """V after a change of the gates."""
 
     value: Float[Array, " S"]
+    """V = sum_k each[k]."""
     gates: Float[Array, "S K"]
+    """The changed gates."""
     each: Float[Array, "S K"]
+    """Contributions under the changed gates."""
 
     def summary(self) -> str:
         return f"mean V {float(self.value.mean()):.3g} over {len(self.value)} states"
 
 
 def contributions(
-    value: Float[Array, " S"],
-    gates: Float[Array, "S K"],
-    parts: Float[Array, "S K"],
+    value: Annotated[Input, "S"],
+    gates: Annotated[Input, "S K"],
+    shard_values: Annotated[Input, "S K"],
 ) -> Contributions:
-    """Take V apart into g_k v_k, and say what is left over.
+    """Decompose V into contributions g_k v_k and a residual.
 
     Args:
-      value: V as the head gave it.
-      gates, parts: as the head gave them, g_k and v_k.
+      value: V as the head returned it.
+      gates: g_k as the head returned them.
+      shard_values: v_k as the head returned them.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite, no state.
     """
-    _checked(gates, parts)
+    _check(gates, shard_values)
+    gates, shard_values = jnp.asarray(gates), jnp.asarray(shard_values)
     validation.shaped("value", value, len(gates))
     validation.finite("value", value)
-    each = gates * parts
-    return Contributions(value, gates, parts, each, value - each.sum(axis=-1))
+    value, each = jnp.asarray(value), gates * shard_values
+    residual = value - each.sum(axis=-1)
+    return Contributions(value, gates, shard_values, each, residual)
 
 
 def usage(
-    gates: Float[Array, "S K"],
-    parts: Float[Array, "S K"],
+    gates: Annotated[Input, "S K"],
+    shard_values: Annotated[Input, "S K"],
     dead: float = 0.01,
     twin: float = 0.99,
 ) -> Usage:
-    """Shares, entropy, dead and twin shards.
+    """Measure shares and entropies, and find dead and twin shards.
 
     Args:
-      dead: share of |V| below which a shard counts as dead, 0 to 1.
-      twin: correlation above which two shards count as twins, 0 to 1.
+      gates: g_k, at least 0.
+      shard_values: v_k, in units of reward.
+      dead: `value_share` below which a shard counts as dead, in [0, 1].
+      twin: correlation above which two shards count as twins, in [0, 1].
+
+    Raises:
+      ValueError: shapes differ, a number is not finite or out of range, no state.
     """
-    _checked(gates, parts)
+    _check(gates, shard_values)
+    gates, shard_values = jnp.asarray(gates), jnp.asarray(shard_values)
     validation.between("gates", gates, 0)
     validation.between("dead", dead, 0, 1)
     validation.between("twin", twin, 0, 1)
-    share = _over(gates, gates.sum(axis=-1, keepdims=True))
+    share = _divide(gates, gates.sum(axis=-1, keepdims=True))
     gate_share, entropy = share.mean(axis=0), arrays.entropy(share)
-    in_use = jnp.exp(arrays.entropy(_over(gate_share, gate_share.sum())))
+    in_use = jnp.exp(arrays.entropy(_divide(gate_share, gate_share.sum())))
     in_use = jnp.where(gate_share.any(), in_use, 0)
-    size = jnp.abs(gates * parts).sum(axis=0)
-    value_share = _over(size, size.sum())
-    gone = value_share < dead
-    alike = _likeness(gates * parts)
-    pairs = (alike > twin) & ~gone[:, None] & ~gone[None, :]
-    pairs = pairs & ~jnp.eye(len(gone), dtype=bool)
-    mean = entropy.mean()
-    return Usage(gate_share, value_share, entropy, mean, in_use, gone, pairs, alike)
+    size = jnp.abs(gates * shard_values).sum(axis=0)
+    value_share = _divide(size, size.sum())
+    is_dead = value_share < dead
+    likeness = _likeness(gates * shard_values)
+    twins = (likeness > twin) & ~is_dead[:, None] & ~is_dead[None, :]
+    twins = twins & ~jnp.eye(len(is_dead), dtype=bool)
+    return Usage(
+        gate_share,
+        value_share,
+        entropy,
+        entropy.mean(),
+        in_use,
+        is_dead,
+        twins,
+        likeness,
+    )
 
 
 def match(
-    each_a: Float[Array, "S K"],
-    each_b: Float[Array, "S L"],
+    each_a: Annotated[Input, "S K"],
+    each_b: Annotated[Input, "S L"],
     shuffles: int = 20,
     seed: int = 0,
 ) -> Matching:
-    """Pair the shards of two heads so that contributions are most alike.
+    """Pair the shards of two heads so that paired contributions correlate most.
 
-    Maximises sum_k corr(a_k, b_p(k)) over one-to-one p (the Hungarian method); runs on
-    the host. Equal likenesses are resolved in the order of shards.
+      max over one-to-one p of sum_k corr(a_k, b_p(k))
+
+    Solved by the Hungarian method on the host. Ties are resolved in the order of the
+    shards.
 
     Args:
-      each_a, each_b: contributions of both heads in the same states.
-      shuffles: permutations of the states for the null; 0 leaves it NaN.
+      each_a: contributions of head A.
+      each_b: contributions of head B in the same states.
+      shuffles: number of permutations of the states for the null; 0 makes it NaN.
+      seed: of these permutations.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite, no state.
 
     Reference: Kuhn, The Hungarian method for the assignment problem, 1955.
     """
@@ -191,36 +231,49 @@ def match(
 
 
 def switch_off(
-    gates: Float[Array, "S K"], parts: Float[Array, "S K"], keep: Bool[Array, " K"]
-) -> Changed:
-    """V without some shards: sum_{k kept} g_k v_k. The other gates stay as they were.
+    gates: Annotated[Input, "S K"],
+    shard_values: Annotated[Input, "S K"],
+    keep: Annotated[Input, "K"],
+) -> ChangedValue:
+    """V without some shards, sum_{k: keep[k]} g_k v_k. The other gates do not change.
 
     Args:
+      gates: g_k.
+      shard_values: v_k.
       keep: false switches a shard off.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite, no state.
     """
-    _checked(gates, parts)
+    _check(gates, shard_values)
     validation.shaped("keep", keep, gates.shape[1])
-    return _changed(jnp.where(keep[None, :], gates, 0), parts)
+    return _recompute(jnp.where(keep[None, :], gates, 0), shard_values)
 
 
 def clamp(
-    gates: Float[Array, "S K"],
-    parts: Float[Array, "S K"],
+    gates: Annotated[Input, "S K"],
+    shard_values: Annotated[Input, "S K"],
     shard: int,
     to: float,
     renormalise: bool = False,
-) -> Changed:
-    """V with one gate held at a number in every state.
+) -> ChangedValue:
+    """V with one gate set to the same number in every state.
 
     Args:
-      shard: 0 to K - 1.
-      to: the gate, 0 to 1.
-      renormalise: whether the other gates are scaled so that the sum of all gates of a
-        state stays what it was (for softmax gates); no less than `to`, else the other
-        gates are shut under jit and it is refused elsewhere. A state whose other gates
-        are all shut keeps them shut.
+      gates: g_k.
+      shard_values: v_k.
+      shard: index of the clamped shard, in [0, K).
+      to: its new gate, in [0, 1].
+      renormalise: scale the other gates so that the sum of all gates in a state stays
+        the same (for softmax gates). That sum must be at least `to`; otherwise this is
+        an error, or under jit the other gates close. In a state where all other gates
+        are closed they stay closed.
+
+    Raises:
+      ValueError: shapes differ, a number is not finite or out of range, no state.
     """
-    _checked(gates, parts)
+    _check(gates, shard_values)
+    gates, shard_values = jnp.asarray(gates), jnp.asarray(shard_values)
     count = gates.shape[1]
     validation.between("shard", shard, 0, count - 1)
     validation.between("to", to, 0, 1)
@@ -229,49 +282,64 @@ def clamp(
     if renormalise:
         before = rest.sum(axis=-1, keepdims=True)
         total = gates.sum(axis=-1, keepdims=True)
-        # a softmax sums to 1 but for rounding
-        most = jnp.where(before > 0, total, 1).min() * (1 + TOLERANCE)
-        validation.between("to", to, 0, most)
-        rest = rest * _over(jnp.maximum(total - to, 0), before)
-    return _changed(jnp.where(others, rest, to), parts)
+        # rounding may leave the sum of a softmax slightly below 1
+        max_gate = jnp.where(before > 0, total, 1).min() * (1 + TOLERANCE)
+        validation.between("to", to, 0, max_gate)
+        rest = rest * _divide(jnp.maximum(total - to, 0), before)
+    return _recompute(jnp.where(others, rest, to), shard_values)
 
 
 def shuffle_gates(
-    gates: Float[Array, "S K"], parts: Float[Array, "S K"], key: Key[Array, ""]
-) -> Changed:
-    """V with the gates of another state in every state: are gates about the state?
+    gates: Annotated[Input, "S K"],
+    shard_values: Annotated[Input, "S K"],
+    key: Key[Array, ""],
+) -> ChangedValue:
+    """V with the gates of another state in every state: do gates depend on the state?
 
-    The states are shifted along a random cycle, so that none keeps its own gates and
-    each gate keeps its distribution.
+    The gates are permuted over states along one random cycle. No state keeps its own
+    gates, and the distribution of each gate stays the same.
+
+    Args:
+      gates: g_k.
+      shard_values: v_k.
+      key: for the permutation.
 
     Raises:
-      ValueError: fewer than two states, which have no derangement.
+      ValueError: shapes differ, a number is not finite, fewer than 2 states.
     """
-    _checked(gates, parts)
+    _check(gates, shard_values)
     validation.at_least("states", len(gates), 2)
-    return _changed(gates[arrays.derangement(key, len(gates))], parts)
+    gates = jnp.asarray(gates)
+    return _recompute(gates[arrays.derangement(key, len(gates))], shard_values)
 
 
-def _changed(gates: Float[Array, "S K"], parts: Float[Array, "S K"]) -> Changed:
-    each = gates * parts
-    return Changed(each.sum(axis=-1), gates, each)
+def _recompute(
+    gates: Float[Array, "S K"], shard_values: Float[Input, "S K"]
+) -> ChangedValue:
+    each = gates * jnp.asarray(shard_values)
+    return ChangedValue(each.sum(axis=-1), gates, each)
 
 
-def _checked(gates: Float[Array, "S K"], parts: Float[Array, "S K"]) -> None:
+def _check(
+    gates: Annotated[Input, "S K"], shard_values: Annotated[Input, "S K"]
+) -> None:
     validation.shaped("gates", gates, None, None)
-    validation.shaped("parts", parts, *gates.shape)
+    validation.shaped("shard_values", shard_values, *gates.shape)
     validation.at_least("states", len(gates), 1)
     validation.finite("gates", gates)
-    validation.finite("parts", parts)
+    validation.finite("shard_values", shard_values)
 
 
-def _over(part: Array, whole: Array) -> Array:
-    """part / whole, and 0 where the whole is."""
-    return jnp.where(whole > 0, part / jnp.where(whole > 0, whole, 1), 0)
+def _divide(
+    numerator: Float[Array, "*n"], denominator: Float[Array, "*#n"]
+) -> Float[Array, "*n"]:
+    """numerator / denominator, and 0 where the denominator is not positive."""
+    is_positive = denominator > 0
+    return jnp.where(is_positive, numerator / jnp.where(is_positive, denominator, 1), 0)
 
 
 def _likeness(each: Float[Array, "S K"]) -> Float[Array, "K K"]:
-    """Correlations over states; 0 with a column that is constant."""
+    """Correlations of columns over states; 0 for a constant column."""
     centred = each - each.mean(axis=0, keepdims=True)
     varies = each.max(axis=0) > each.min(axis=0)
     length = jnp.sqrt((centred * centred).sum(axis=0))
@@ -282,7 +350,7 @@ def _likeness(each: Float[Array, "S K"]) -> Float[Array, "K K"]:
 def _likeness_of(
     a: Float[np.ndarray, "S K"], b: Float[np.ndarray, "S L"]
 ) -> Float[np.ndarray, "K L"]:
-    """The same between two heads, on the host."""
+    """Correlations between the columns of two heads, on the host."""
     count = a.shape[1]
     both = _likeness(jnp.asarray(np.concatenate([a, b], axis=1)))
     return np.asarray(both)[:count, count:]

@@ -1,9 +1,10 @@
-"""Many small heads taught one table of values at once: the engine of `recovery`.
+"""Fit many small value heads to one table of values at once; `recovery` uses it.
 
-Heads of one family but of different size are one compiled program: all have the shape
-of the largest, and what a smaller one lacks starts at a point that no gradient leaves.
+Heads of one family but different sizes run as one compiled program. All have the shape
+of the largest head. Units and shards that a smaller head lacks start at a point with
+zero gradient and stay there.
 
-Symbols: n rows, d features, K parts, M models (sizes times restarts), Z sizes.
+Symbols: n rows, d features, K shards, M models (sizes times restarts), Z sizes.
 """
 
 from collections.abc import Sequence
@@ -17,32 +18,39 @@ from jaxtyping import Array, Float, Int, Key, PyTree
 from shardsim.agents import value
 from shardsim.inspection import optimizers
 
-SHUT = -1e9
-"""Gate bias of a part that a model does not have: its softmax is exactly 0."""
-
-
-COMPETE = 0.7
-"""Share of the steps in which parts compete, in the restarts where they do."""
-NARROW = 0.1
-"""The sd at the end of the competition, of values of variance 1."""
-ROWS = 8_192
-"""Rows asked about at once: bounds the memory."""
+CLOSED_GATE_BIAS = -1e9
+"""Gate bias of a shard that a model does not have: its softmax gate is exactly 0."""
+COMPETITION_FRACTION = 0.7
+"""Fraction of the steps in which shards compete, in the restarts where they do."""
+FINAL_SD = 0.1
+"""Standard deviation of the mixture when competition ends; values have variance 1."""
+ROWS_PER_CALL = 8_192
+"""Rows predicted in one call, to bound the memory."""
 
 
 class Sizes(NamedTuple):
-    """How large each model of a family is, and the head that holds the largest."""
+    """The size of each model of a family, and the config of the largest head."""
 
     head: value.Head
+    """Config of the largest head."""
     width: int
-    """Hidden units of the largest; of each part, for shards."""
+    """Hidden units of the largest head; for shards, of each shard."""
     widths: Int[Array, " Z"]
+    """Hidden units at each size."""
     ranks: Int[Array, " Z"]
-    """Parts of shards, modulators of FiLM, 1 for a network."""
+    """Number of shards, rank of FiLM, or 1 for a network."""
     parameters: Int[Array, " Z"]
+    """Number of parameters at each size."""
 
 
 def shard_sizes(features: int, counts: Sequence[int], width: int) -> Sizes:
-    """Softmax-gated shards, `width` units each; only their number grows."""
+    """Sizes of softmax-gated heads whose number of shards varies.
+
+    Args:
+      features: d.
+      counts: number of shards at each size.
+      width: hidden units of each shard.
+    """
     heads = [value.Sharded(num_shards=k) for k in counts]
     sizes = [value.count_parameters(head, features, 1, width) for head in heads]
     return Sizes(
@@ -57,14 +65,22 @@ def shard_sizes(features: int, counts: Sequence[int], width: int) -> Sizes:
 def matched_sizes(
     features: int, heads: Sequence[value.Head], ranks: Sequence[int], like: Sizes
 ) -> Sizes:
-    """Widths at which heads have as many parameters as `like`, or a few more.
+    """Sizes at which heads have as many parameters as `like`, or a few more.
 
-    A control never has fewer: what shards win, they don't win by size.
+    A control never has fewer parameters, so an advantage of shards is not due to size.
+
+    Args:
+      features: d.
+      heads: config of the head at each size.
+      ranks: rank of FiLM at each size, or 1 for a network.
+      like: the sizes to match.
     """
     widths, sizes = [], []
     for head, budget in zip(heads, like.parameters.tolist(), strict=True):
-        one, two = (value.count_parameters(head, features, 1, w) for w in (1, 2))
-        width = max(1, -(-(budget - one) // (two - one)) + 1)
+        width_1, width_2 = (
+            value.count_parameters(head, features, 1, w) for w in (1, 2)
+        )
+        width = max(1, -(-(budget - width_1) // (width_2 - width_1)) + 1)
         widths.append(width)
         sizes.append(value.count_parameters(head, features, 1, width))
     largest = heads[max(range(len(heads)), key=lambda i: ranks[i])]
@@ -77,20 +93,20 @@ def matched_sizes(
     )
 
 
-def _cut(
+def _remove_missing(
     state: Any, head: value.Head, width: Int[Array, ""], rank: Int[Array, ""]
 ) -> Any:
-    """Take away the units and parts that a smaller model lacks, for good.
+    """Remove the units and shards that a smaller model lacks, for all of training.
 
-    A unit whose weights are all 0 stays at relu(0), which has no slope; a shard whose
-    gate is 0 gets no credit; a modulator that is 0 and isn't read stays 0.
+    A unit whose weights are all 0 stays at relu(0), where the gradient is 0. A shard
+    whose gate is 0 gets no gradient. A modulator that is 0 and is not read stays 0.
     """
     if isinstance(head, value.Sharded):
         bias = state["gate"]["bias"]
         bias.set_value(
-            jnp.where(jnp.arange(head.num_shards) < rank, bias[...], SHUT).astype(
-                bias[...].dtype
-            )
+            jnp.where(
+                jnp.arange(head.num_shards) < rank, bias[...], CLOSED_GATE_BIAS
+            ).astype(bias[...].dtype)
         )
         return state
     hidden = state["hidden"]["kernel"]
@@ -102,96 +118,130 @@ def _cut(
         layers += [(name, units, codes) for name in ("scale", "shift")]
     for name, outputs, inputs in layers:
         kernel = state[name]["kernel"]
-        cut = kernel[...] * outputs[None]
-        kernel.set_value(cut if inputs is None else cut * inputs[:, None])
+        masked = kernel[...] * outputs[None]
+        kernel.set_value(masked if inputs is None else masked * inputs[:, None])
     return state
 
 
 def build(
     key: Key[Array, ""], sizes: Sizes, features: int, restarts: int, dtype: Any
 ) -> tuple[Any, PyTree]:
-    """Untrained models [M], sizes outside and restarts inside: graph and arrays.
+    """Initialise the M models of a family.
 
-    Restart r draws from the same key at every size.
+    Args:
+      key: split over restarts; restart r uses the same key at every size.
+      sizes: of the models.
+      features: d.
+      restarts: models of each size.
+      dtype: of all parameters.
+
+    Returns:
+      The NNX graph of the largest head, and the state of all models: leaves [M, ...],
+      ordered by size, then by restart.
     """
     graph = nnx.split(
         nnx.eval_shape(lambda: sizes.head.build(features, 1, sizes.width, nnx.Rngs(0)))
     )[0]
 
-    def one(key: Array, width: Array, rank: Array) -> PyTree:
+    def build_one(
+        key: Key[Array, ""], width: Int[Array, ""], rank: Int[Array, ""]
+    ) -> PyTree:
         module = sizes.head.build(features, 1, sizes.width, nnx.Rngs(key))
         state = jax.tree.map(lambda leaf: leaf.astype(dtype), nnx.split(module)[1])
-        return _cut(state, sizes.head, width, rank)
+        return _remove_missing(state, sizes.head, width, rank)
 
     keys = jnp.tile(jax.random.split(key, restarts), len(sizes.widths))
     widths, ranks = (jnp.repeat(a, restarts) for a in (sizes.widths, sizes.ranks))
-    return graph, jax.vmap(one)(keys, widths, ranks)
+    return graph, jax.vmap(build_one)(keys, widths, ranks)
 
 
 def predict(
     graph: Any, state: PyTree, x: Float[Array, "n d"]
 ) -> tuple[Float[Array, " n"], Float[Array, "n K"], Float[Array, "n K"]]:
-    """Value, gates and parts of one model in every row."""
+    """Value, gates and shard values of one model in every row."""
     head = nnx.merge(graph, state)
-    none = jnp.zeros((1,), x.dtype)
-    said = jax.vmap(lambda row: head(row, none))(x)
-    return said.value, said.gates, said.shard_values
+    no_context = jnp.zeros((1,), x.dtype)
+    output = jax.vmap(lambda row: head(row, no_context))(x)
+    return output.value, output.gates, output.shard_values
 
 
-def apart(
+def mixture_loss(
     gates: Float[Array, "n K"],
-    parts: Float[Array, "n K"],
+    shard_values: Float[Array, "n K"],
     y: Float[Array, " n"],
     sd: Float[Array, ""],
 ) -> Float[Array, ""]:
-    """Parts compete: minus sd^2 times the log-likelihood of a mixture.
+    """Loss under which shards compete: -sd^2 times the log-likelihood of a mixture.
 
-    loss = -sd^2 mean log sum_k g_k exp(-(y - v_k)^2 / (2 sd^2))
+      loss = -sd^2 mean log sum_k g_k exp(-(y - v_k)^2 / (2 sd^2))
 
-    A part is corrected where it is already the best and its gate follows, so that parts
-    specialise. With one part this is half the mean squared error.
+    A shard learns mostly from rows where it is already the best, and its gate follows,
+    so that shards specialise. With one shard this is half the mean squared error.
+
+    Args:
+      gates: g_k, each row sums to 1.
+      shard_values: v_k.
+      y: targets.
+      sd: standard deviation of each component, in units of y.
 
     Reference: Jacobs, Jordan, Nowlan and Hinton, Adaptive mixtures of local experts,
     1991.
     """
-    fit = -0.5 * jnp.square((parts - y[:, None]) / sd)
-    open_ = gates > 0
-    odds = jnp.where(open_, jnp.log(jnp.where(open_, gates, 1.0)), -jnp.inf)
-    return -jnp.mean(jax.nn.logsumexp(odds + fit, axis=-1)) * jnp.square(sd)
+    log_density = -0.5 * jnp.square((shard_values - y[:, None]) / sd)
+    is_open = gates > 0
+    log_gates = jnp.where(is_open, jnp.log(jnp.where(is_open, gates, 1.0)), -jnp.inf)
+    log_mixture = jax.nn.logsumexp(log_gates + log_density, axis=-1)
+    return -jnp.mean(log_mixture) * jnp.square(sd)
 
 
 def train(
     key: Key[Array, ""],
     graph: Any,
     states: PyTree,
-    compete: Float[Array, " M"],
+    competition: Float[Array, " M"],
     x: Float[Array, "n d"],
     y: Float[Array, " n"],
     steps: int,
     batch: int,
     rate: float,
 ) -> PyTree:
-    """Adam on mini-batches, the same rows for every model; y has a variance of 1.
+    """Train all models by Adam on mini-batches; every model sees the same rows.
 
-    For the first share `compete` of the steps parts compete (`apart`), with an sd that
-    falls from 1 to `NARROW`; then comes half the mean squared error of the whole. The
-    rate falls to 0 along a cosine.
+    Shards compete (`mixture_loss`) in the first fraction `competition` of the steps,
+    with an sd that falls from 1 to `FINAL_SD`. After that the loss is half the mean
+    squared error of V. The learning rate falls to 0 along a cosine.
+
+    Args:
+      key: for the mini-batches.
+      graph: NNX graph of the head.
+      states: of all models, leaves [M, ...].
+      competition: fraction of the steps in which shards compete, in [0, 1].
+      x: features.
+      y: values, scaled to variance 1.
+      steps: of Adam.
+      batch: rows per step.
+      rate: first learning rate.
+
+    Returns:
+      The trained states, leaves [M, ...].
     """
+    batch_rows = jax.random.randint(key, (steps, batch), 0, len(x))
 
-    drawn = jax.random.randint(key, (steps, batch), 0, len(x))
-
-    def descend(state: PyTree, until: Array) -> PyTree:
-        def loss(s: PyTree, number: Array) -> Array:
-            rows, targets = x[drawn[number]], y[drawn[number]]
-            share = number.astype(x.dtype) / steps
-            whole, gates, parts = predict(graph, s, rows)
-            sd = NARROW ** jnp.minimum(share / jnp.where(until > 0, until, 1.0), 1.0)
-            together = 0.5 * jnp.mean(jnp.square(whole - targets))
-            return jnp.where(share < until, apart(gates, parts, targets, sd), together)
+    def train_one(state: PyTree, competition: Float[Array, ""]) -> PyTree:
+        def loss(state: PyTree, step: Int[Array, ""]) -> Float[Array, ""]:
+            rows, targets = x[batch_rows[step]], y[batch_rows[step]]
+            progress = step.astype(x.dtype) / steps
+            predicted, gates, shard_values = predict(graph, state, rows)
+            competes = competition > 0
+            annealed = progress / jnp.where(competes, competition, 1.0)
+            sd = FINAL_SD ** jnp.minimum(annealed, 1.0)
+            squared_error = 0.5 * jnp.mean(jnp.square(predicted - targets))
+            mixture = mixture_loss(gates, shard_values, targets, sd)
+            return jnp.where(progress < competition, mixture, squared_error)
 
         return optimizers.adam(loss, state, steps, rate, "cosine").parameters
 
-    return jax.vmap(descend)(states, compete)
+    return jax.vmap(train_one)(states, competition)
 
 
 def fit(
@@ -204,29 +254,44 @@ def fit(
     batch: int,
     rate: float,
 ) -> tuple[Any, PyTree]:
-    """Teach all models of a family: graph and arrays [M], for `ask`.
+    """Initialise and train all models of a family.
 
-    Parts compete first in every other restart, beginning with the first; in the rest
-    only the whole counts. Which is better depends on what is taught.
+    Shards compete first in every other restart, beginning with the first restart. The
+    other restarts minimise the squared error of V from the start. Which one fits better
+    depends on the values.
+
+    Args:
+      key: for initial weights and mini-batches.
+      sizes: of the models.
+      x: features.
+      y: values, scaled to variance 1.
+      restarts: models of each size.
+      steps: of Adam.
+      batch: rows per step.
+      rate: first learning rate.
+
+    Returns:
+      The NNX graph and the states [M, ...], the first two arguments of `predict_all`.
     """
     graph, states = build(key, sizes, x.shape[1], restarts, x.dtype)
-    compete = jnp.where(jnp.arange(restarts) % 2 == 0, COMPETE, 0.0).astype(x.dtype)
-    compete = jnp.tile(compete, len(sizes.widths))
-    return graph, _train(key, graph, states, compete, x, y, steps, batch, rate)
+    competes = jnp.arange(restarts) % 2 == 0
+    competition = jnp.where(competes, COMPETITION_FRACTION, 0.0).astype(x.dtype)
+    competition = jnp.tile(competition, len(sizes.widths))
+    return graph, _train(key, graph, states, competition, x, y, steps, batch, rate)
 
 
-def ask(
+def predict_all(
     graph: Any, states: PyTree, x: Float[Array, "n d"]
 ) -> tuple[Float[Array, "M n"], Float[Array, "M n K"], Float[Array, "M n K"]]:
-    """Value, gates and parts of every model in every row."""
-    pieces = [
-        _predict(graph, states, x[start : start + ROWS])
-        for start in range(0, len(x), ROWS)
+    """Value, gates and shard values of every model in every row."""
+    chunks = [
+        _predict(graph, states, x[start : start + ROWS_PER_CALL])
+        for start in range(0, len(x), ROWS_PER_CALL)
     ]
-    value, gates, parts = (
-        jnp.concatenate(leaves, axis=1) for leaves in zip(*pieces, strict=True)
+    value, gates, shard_values = (
+        jnp.concatenate(leaves, axis=1) for leaves in zip(*chunks, strict=True)
     )
-    return value, gates, parts
+    return value, gates, shard_values
 
 
 _train = jax.jit(train, static_argnames=("graph", "steps", "batch"))

@@ -1,21 +1,23 @@
-"""Is a V described better by K gated shards than by a network of the same size?
+"""Do K gated shards describe V better than a network of the same size?
 
-Any table of features and values is distilled into K gated experts, for several K, and
-beside each K into a network and into a smoothly modulated network (FiLM) that have as
-many parameters or a few more. Many experts fit anything piece by piece, so a high R^2
-shows nothing by itself: shards are recovered if the curve stops rising at some K before
-the last, and there they beat the network, are as good as FiLM (which can gate too, if
-its modulation saturates) and are the same shards after every restart.
+V, as a table of features and values, is distilled into K gated experts for several K.
+At each K it is also distilled into a network and into a smoothly modulated network
+(FiLM) with as many parameters, or a few more. Many experts fit anything piece by piece,
+so a high R^2 alone shows nothing. Shards are recovered if all of this holds:
 
-The heads are those of `shardsim.agents.value`. A V of a trained agent, a planted one
-and a table of exact values are asked the same way: only what V says counts, not its
-weights.
+- R^2 stops rising at some K before the last one.
+- There shards beat the network, and lose little or nothing to FiLM (which can gate as
+  well, if its modulation saturates).
+- Every restart gives the same shards.
 
-Symbols: n rows, d features, Z counts K that are tried, R restarts, K the largest count.
+The heads are those of `shardsim.agents.value`. V of a trained agent, of a planted one
+and a table of exact values are treated alike: only the values count, not the weights.
+
+Symbols: n rows, d features, Z sizes tried, R restarts, K the largest number of shards.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,61 +27,71 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from shardsim.agents import value
 from shardsim.inspection import arrays, validation
 from shardsim.inspection.shards import distillation
+from shardsim.inspection.validation import Input
+
+MIN_STABILITY = 0.9
+"""Stability above which the restarts count as having found the same shards."""
+ROWS_COMPARED = 4_000
+"""Held-out rows on which restarts are compared."""
 
 
 class Curve(NamedTuple):
-    """One family of heads over the sizes tried."""
+    """R^2 of one family of heads at each size."""
 
     parameters: Int[Array, " Z"]
+    """Number of parameters at each size."""
     train: Float[Array, "Z R"]
-    """R^2 on the rows learnt from."""
+    """R^2 on the training rows."""
     held_out: Float[Array, "Z R"]
-    """R^2 on rows never seen."""
+    """R^2 on the held-out rows."""
     best: Float[Array, " Z"]
-    """`held_out` of the restart that is best on `train`: nothing is picked by the rows
-    that it is judged by."""
+    """`held_out` of the restart with the best `train`, so that held-out rows select
+    nothing."""
 
 
 class Recovery(NamedTuple):
-    """Curves of three families, the knee, and the shards that were fitted."""
+    """Curves of the three families, the knee, and the fitted shards."""
 
     counts: Int[Array, " Z"]
-    """K at each size."""
+    """Number of shards at each size."""
     shards: Curve
     network: Curve
     film: Curve
     advantage: Float[Array, " Z"]
-    """shards.best - max(network.best, film.best), at equal size."""
+    """shards.best - max(network.best, film.best) at equal size."""
     shardedness: Float[Array, ""]
-    """Mean of `advantage` over the counts above 1: the area between the curves."""
+    """Mean of `advantage` over counts above 1: the area between the curves."""
     knee: Int[Array, ""]
-    """Smallest count whose R^2 is within `tolerance` of the highest one."""
-    found: Bool[Array, ""]
-    """The knee lies above 1 and before the last count; there shards beat the network by
-    more than `tolerance`, lose to FiLM by no more than it, and come back (`stability`
-    at least `SAME`)."""
+    """Smallest count whose R^2 is within `tolerance` of the highest R^2."""
+    recovered: Bool[Array, ""]
+    """True if the knee is above 1 and before the last count, and if at the knee shards
+    beat the network by more than `tolerance`, lose to FiLM by at most `tolerance`, and
+    have a `stability` of at least `MIN_STABILITY`."""
     stability: Float[Array, " Z"]
-    """Mean correlation of matched contributions between the best restart and the others
-    of the better half (by `train`), weighted by their sd; 1 if the same shards come
-    back each time."""
+    """Correlation of matched contributions, weighted by their sd, between the best
+    restart and each other restart of the better half (by `train`); the mean of these. 1
+    if every restart gives the same shards."""
     gate_entropy: Float[Array, " Z"]
-    """Mean entropy of the gates in a row over log K, in [0, 1]; 0 for one part."""
+    """Mean over rows of the entropy of the gates, divided by log K; in [0, 1], and 0
+    for one shard."""
     usage_entropy: Float[Array, " Z"]
-    """Entropy of the mean gates over log K. Shards: this high, `gate_entropy` low."""
+    """Entropy of the mean gates, divided by log K. Shards have a high `usage_entropy`
+    and a low `gate_entropy`."""
     value: Float[Array, "Z n"]
-    """What the best shards say of every row, in the unit of the values given."""
+    """V predicted by the best shards at each size, in the unit of the given values."""
     gates: Float[Array, "Z n K"]
-    parts: Float[Array, "Z n K"]
-    """value = sum_k gates * parts; parts that a size lacks have a gate of 0."""
-    tested: Bool[Array, " n"]
+    """Gates of these shards; 0 for a shard that a size lacks."""
+    shard_values: Float[Array, "Z n K"]
+    """Their values: value = sum_k gates * shard_values."""
+    is_held_out: Bool[Array, " n"]
     """Rows that were held out."""
 
     def summary(self) -> str:
-        """The knee, and the R^2 of all three families there."""
+        """The knee, and the R^2 of the three families at the knee."""
         at = int(jnp.argmax(self.counts == self.knee))
-        said = "recovered" if bool(self.found) else "not recovered"
+        verdict = "recovered" if bool(self.recovered) else "not recovered"
         return (
-            f"shards {said}: knee at {int(self.knee)} with R^2 "
+            f"shards {verdict}: knee at {int(self.knee)} with R^2 "
             f"{float(self.shards.best[at]):.3f} held out, network "
             f"{float(self.network.best[at]):.3f}, FiLM {float(self.film.best[at]):.3f}"
             f", restarts agree to {float(self.stability[at]):.2f}"
@@ -88,11 +100,11 @@ class Recovery(NamedTuple):
 
 def fit(
     key: Key[Array, ""],
-    features: Float[Array, "n d"],
-    values: Float[Array, " n"],
+    features: Annotated[Input, "n d"],
+    values: Annotated[Input, "n"],
     counts: Sequence[int] = (1, 2, 3, 4, 5),
     *,
-    groups: Int[Array, " n"] | None = None,
+    groups: Annotated[Input, "n"] | None = None,
     width: int = 2,
     restarts: int = 4,
     steps: int = 1_500,
@@ -101,56 +113,70 @@ def fit(
     tolerance: float = 0.02,
     held_out: float = 0.25,
 ) -> Recovery:
-    """Distil V into K shards, networks and FiLM heads, three programs in all.
+    """Distil V into shards, networks and FiLM heads, as three compiled programs.
 
-    Runs on the host; over seeds call it in a loop, which compiles nothing anew.
+    Runs on the host. For several seeds call it in a loop; nothing compiles again.
 
-    Measured on 20 tables each of 3,000 rows and 6 features, counts 1 to 4: three linear
-    shards behind a hard gate were found in 18 (the knee was 3 in all 20; the other two
-    came back less alike than asked, .90 and .70); behind a softmax gate in 6; a ReLU
-    network, a tanh network and a smoothly modulated V were taken for shards in 0, 0, 0.
+    Measured on 20 tables per kind of V, each with 3,000 rows and 6 features, and counts
+    1 to 4:
+
+      V                                   recovered
+      three linear shards, hard gate      18 of 20
+      three linear shards, softmax gate    6 of 20
+      ReLU network                         0 of 20
+      tanh network                         0 of 20
+      smoothly modulated network           0 of 20
+
+    With a hard gate the knee was 3 in all 20 tables; the two that failed had a
+    stability of .90 and .70.
 
     Args:
       key: for the split, the initial weights and the mini-batches.
-      features: what the shards may read, n >= 20 rows; scaled to variance 1 here.
+      features: what the shards may read; n >= 20 rows, standardised here.
       values: V in each row, in any unit.
-      counts: K of each size, rising.
-      groups: rows that are held out together (the maze of a state); None holds out rows
-        one by one, which lets a fit remember mazes.
-      width: units of one shard; two make a linear function.
-      restarts: fits at each size, at least 2 to compare. In every other one parts
-        compete at first, see `distillation.fit`.
-      steps: of Adam, at rate `rate` on `batch` rows.
-      tolerance: of R^2, for the knee and for an advantage that counts.
-      held_out: share of rows (or groups) that R^2 is measured on, in (0, 1).
+      counts: number of shards at each size, in ascending order.
+      groups: rows with the same number are held out together (e.g. the maze of a
+        state). None holds out single rows, so a fit may memorise mazes.
+      width: hidden units of one shard; two units make a linear function.
+      restarts: fits at each size, at least 2. Shards compete first in every other fit,
+        see `distillation.fit`.
+      steps: of Adam.
+      batch: rows per step.
+      rate: first learning rate.
+      tolerance: in units of R^2, for the knee and for an advantage that counts.
+      held_out: fraction of rows (or groups) on which R^2 is measured, in (0, 1).
 
     Raises:
-      ValueError: shapes that don't fit, numbers that are not finite, counts that don't
-        rise, values that are constant, a split that leaves one side empty.
+      ValueError: shapes differ, a number is not finite, counts do not ascend, values
+        are constant, or a side of the split is empty.
     """
-    x, y = _checked(features, values, counts, restarts)
-    for name, got in (("width", width), ("steps", steps), ("batch", batch)):
-        validation.at_least(name, got, 1)
-    split, train = jax.random.split(key)
-    tested = _held_out(split, len(y), groups, held_out)
-    rows, targets, unit = _scaled(x, y, tested)
+    x, y = _check(features, values, counts, restarts)
+    for name, number in (("width", width), ("steps", steps), ("batch", batch)):
+        validation.at_least(name, number, 1)
+    split_key, train_key = jax.random.split(key)
+    is_held_out = _held_out(split_key, len(y), groups, held_out)
+    train = ~is_held_out
+    rows, targets, unit = _standardise(x, y, is_held_out)
     families = _families(x.shape[1], counts, width)
-    fitted = [
+    fits = [
         distillation.fit(
-            train, sizes, rows[~tested], targets[~tested], restarts, steps, batch, rate
+            train_key, sizes, rows[train], targets[train], restarts, steps, batch, rate
         )
         for sizes in families
     ]
     curves = [
-        _curve(sizes, *model, rows, targets, tested)
-        for sizes, model in zip(families, fitted, strict=True)
+        _curve(sizes, *fit, rows, targets, is_held_out)
+        for sizes, fit in zip(families, fits, strict=True)
     ]
-    return _result(counts, curves, fitted[0], rows, tested, unit, tolerance)
+    return _result(counts, curves, fits[0], rows, is_held_out, unit, tolerance)
 
 
-def _checked(
-    features: Any, values: Any, counts: Sequence[int], restarts: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _check(
+    features: Annotated[Input, "n d"],
+    values: Annotated[Input, "n"],
+    counts: Sequence[int],
+    restarts: int,
+) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]]:
     validation.shaped("features", features, None, None)
     validation.shaped("values", values, len(features))
     validation.at_least("rows of features", len(features), 20)
@@ -159,51 +185,61 @@ def _checked(
     validation.at_least("columns of features", np.shape(features)[1], 1)
     validation.at_least("restarts", restarts, 2)
     validation.at_least("number of counts", len(counts), 1)
-    validation.at_least("least of counts", min(counts), 1)
+    validation.at_least("smallest of counts", min(counts), 1)
     if list(counts) != sorted(set(counts)):
-        raise ValueError(f"counts: got {tuple(counts)}; allowed: rising numbers")
+        raise ValueError(f"counts: got {tuple(counts)}; allowed: ascending numbers")
     x, y = np.asarray(features), np.asarray(values)
     dtype = jnp.result_type(jnp.asarray(x).dtype, jnp.float32)
     return x.astype(dtype), y.astype(dtype)
 
 
-def _scaled(
-    x: np.ndarray, y: np.ndarray, tested: Bool[np.ndarray, " n"]
-) -> tuple[Array, Array, tuple[Any, Any]]:
-    """Both at mean 0 and variance 1 in the rows learnt from, and the unit of y."""
-    for name, side in (("learnt from", ~tested), ("held out", tested)):
+def _standardise(
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, " n"],
+    is_held_out: Bool[np.ndarray, " n"],
+) -> tuple[Float[Array, "n d"], Float[Array, " n"], tuple[Any, Any]]:
+    """Scale x and y to mean 0 and variance 1 in the training rows.
+
+    Returns:
+      x, y, and the mean and standard deviation of y.
+    """
+    train = ~is_held_out
+    for name, side in (("used for training", train), ("held out", is_held_out)):
         if np.ptp(y[side]) == 0:
             raise ValueError(
-                f"values: got the same in all rows {name}; allowed: others"
+                f"values: got the same in all rows {name}; allowed: values that differ"
             )
-    mean, sd = y[~tested].mean(), y[~tested].std()
-    spread = x[~tested].std(axis=0)
-    scaled = (x - x[~tested].mean(axis=0)) / np.where(spread > 0, spread, 1)
+    mean, sd = y[train].mean(), y[train].std()
+    x_sd = x[train].std(axis=0)
+    scaled = (x - x[train].mean(axis=0)) / np.where(x_sd > 0, x_sd, 1)
     return jnp.asarray(scaled.astype(x.dtype)), jnp.asarray((y - mean) / sd), (mean, sd)
 
 
 def _held_out(
-    key: Array, rows: int, groups: Any, share: float
+    key: Key[Array, ""],
+    rows: int,
+    groups: Annotated[Input, "n"] | None,
+    fraction: float,
 ) -> Bool[np.ndarray, " n"]:
-    """Which rows are held out; whole groups, where there are some."""
+    """Draw the rows that are held out; groups are held out as a whole."""
     if groups is None:
         groups = np.arange(rows)
     validation.shaped("groups", groups, rows)
-    names, member = np.unique(np.asarray(groups), return_inverse=True)
-    count = round(share * len(names))
-    if not 0 < count < len(names):
+    labels, label_index = np.unique(np.asarray(groups), return_inverse=True)
+    count = round(fraction * len(labels))
+    if not 0 < count < len(labels):
         raise ValueError(
-            f"held_out: got {share} of {len(names)} rows or groups, which is {count}; "
-            f"allowed: 1 to {len(names) - 1} of them"
+            f"held_out: got {fraction} of {len(labels)} rows or groups, which is "
+            f"{count}; allowed: 1 to {len(labels) - 1} of them"
         )
-    order = np.asarray(jax.random.permutation(key, len(names)))
-    return np.isin(member, order[:count])
+    order = np.asarray(jax.random.permutation(key, len(labels)))
+    return np.isin(label_index, order[:count])
 
 
 def _families(
     features: int, counts: Sequence[int], width: int
 ) -> list[distillation.Sizes]:
-    """Shards, and the two controls at the size of each."""
+    """Sizes of the shards and of both controls, matched size by size."""
     shards = distillation.shard_sizes(features, counts, width)
     networks = [value.MLP() for _ in counts]
     films = [value.FiLM(rank=k) for k in counts]
@@ -218,83 +254,85 @@ def _curve(
     sizes: distillation.Sizes,
     graph: Any,
     states: Any,
-    rows: Array,
-    targets: Array,
-    tested: Bool[np.ndarray, " n"],
+    rows: Float[Array, "n d"],
+    targets: Float[Array, " n"],
+    is_held_out: Bool[np.ndarray, " n"],
 ) -> Curve:
-    said = distillation.ask(graph, states, rows)[0]
-    said = said.reshape(len(sizes.widths), -1, len(targets))
+    predicted = distillation.predict_all(graph, states, rows)[0]
+    predicted = predicted.reshape(len(sizes.widths), -1, len(targets))
 
-    def explained(mask: np.ndarray) -> Array:
-        left = jnp.square(said[..., mask] - targets[mask][None, None]).mean(axis=-1)
-        return 1 - left / targets[mask].var()
+    def r2(mask: Bool[np.ndarray, " n"]) -> Float[Array, "Z R"]:
+        error = predicted[..., mask] - targets[mask][None, None]
+        return 1 - jnp.square(error).mean(axis=-1) / targets[mask].var()
 
-    train, held_out = explained(~tested), explained(tested)
-    first = train.argmax(axis=1)[:, None]
-    best = jnp.take_along_axis(held_out, first, axis=1)[:, 0]
+    train, held_out = r2(~is_held_out), r2(is_held_out)
+    selected = train.argmax(axis=1)[:, None]
+    best = jnp.take_along_axis(held_out, selected, axis=1)[:, 0]
     return Curve(sizes.parameters, train, held_out, best)
 
 
 def _result(
     counts: Sequence[int],
     curves: list[Curve],
-    fitted: tuple[Any, Any],
-    rows: Array,
-    tested: Bool[np.ndarray, " n"],
+    fit: tuple[Any, Any],
+    rows: Float[Array, "n d"],
+    is_held_out: Bool[np.ndarray, " n"],
     unit: tuple[Any, Any],
     tolerance: float,
 ) -> Recovery:
+    """Assemble the result; `unit` is the mean and the standard deviation of V."""
     shards, network, film = curves
     advantage = shards.best - jnp.maximum(network.best, film.best)
-    above = [i for i, k in enumerate(counts) if k > 1]
-    near = shards.best >= shards.best.max() - tolerance
-    at = int(jnp.argmax(near))
+    several = [i for i, k in enumerate(counts) if k > 1]
+    knee = int(jnp.argmax(shards.best >= shards.best.max() - tolerance))
     stability = jnp.asarray(
-        restart_stability(counts, fitted, shards.train, rows[tested])
+        restart_stability(counts, fit, shards.train, rows[is_held_out])
     )
-    found = (
-        (1 < counts[at] < counts[-1])
-        & (shards.best[at] > network.best[at] + tolerance)
-        & (shards.best[at] > film.best[at] - tolerance)
-        & (stability[at] >= SAME)
+    recovered = (
+        (1 < counts[knee] < counts[-1])
+        & (shards.best[knee] > network.best[knee] + tolerance)
+        & (shards.best[knee] > film.best[knee] - tolerance)
+        & (stability[knee] >= MIN_STABILITY)
     )
-    graph, states = fitted
+    graph, states = fit
     restarts = shards.train.shape[1]
     best = jnp.arange(len(counts)) * restarts + shards.train.argmax(axis=1)
-    chosen = jax.tree.map(lambda leaf: leaf[best], states)
-    _, gates, parts = distillation.ask(graph, chosen, rows)
-    parts = unit[0] + unit[1] * parts
-    share = [gate_entropies(g, k) for g, k in zip(gates, counts, strict=True)]
-    inside, usage = (jnp.stack(column) for column in zip(*share, strict=True))
+    best_states = jax.tree.map(lambda leaf: leaf[best], states)
+    _, gates, shard_values = distillation.predict_all(graph, best_states, rows)
+    mean, sd = unit
+    shard_values = mean + sd * shard_values
+    entropies = [gate_entropies(g, k) for g, k in zip(gates, counts, strict=True)]
+    gate_entropy, usage_entropy = map(jnp.stack, zip(*entropies, strict=True))
     return Recovery(
         jnp.asarray(counts),
         shards,
         network,
         film,
         advantage,
-        advantage[jnp.asarray(above)].mean() if above else jnp.zeros_like(advantage[0]),
-        jnp.asarray(counts[at]),
-        found,
+        advantage[jnp.asarray(several)].mean()
+        if several
+        else jnp.zeros_like(advantage[0]),
+        jnp.asarray(counts[knee]),
+        recovered,
         stability.astype(rows.dtype),
-        inside,
-        usage,
-        jnp.sum(gates * parts, axis=-1),
+        gate_entropy,
+        usage_entropy,
+        jnp.sum(gates * shard_values, axis=-1),
         gates,
-        parts,
-        jnp.asarray(tested),
+        shard_values,
+        jnp.asarray(is_held_out),
     )
 
 
-COMPARED = 4_000
-"""Held-out rows in which restarts are compared."""
+def gate_entropies(
+    gates: Float[Array, "n K"], count: int
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean entropy of the gates in a row, and entropy of the mean gates, over log K.
 
-
-SAME = 0.9
-"""Stability from which restarts have found the same shards."""
-
-
-def gate_entropies(gates: Float[Array, "n K"], count: int) -> tuple[Array, Array]:
-    """Entropy of the gates in a row, and of their mean, over log K."""
+    Args:
+      gates: each row sums to 1.
+      count: number of shards whose gates may be open.
+    """
     scale = float(np.log(count)) if count > 1 else 1.0
     mean = gates.mean(axis=0)
     return arrays.entropy(gates).mean() / scale, arrays.entropy(mean) / scale
@@ -302,40 +340,48 @@ def gate_entropies(gates: Float[Array, "n K"], count: int) -> tuple[Array, Array
 
 def restart_stability(
     counts: Sequence[int],
-    fitted: tuple[Any, Any],
+    fit: tuple[Any, Any],
     train: Float[Array, "Z R"],
     rows: Float[Array, "n d"],
 ) -> list[float]:
-    """Mean `matched_correlation` of the best restart with the better half, by count.
+    """Mean `matched_correlation` of the best restart with the rest of the better half.
 
-    NaN for a single restart.
+    Args:
+      counts: number of shards at each size.
+      fit: graph and states, as `distillation.fit` returns them.
+      train: R^2 on the training rows, which ranks the restarts.
+      rows: features of the rows on which restarts are compared.
+
+    Returns:
+      One number for each size; NaN for a single restart.
     """
-    _, gates, parts = distillation.ask(*fitted, rows[:COMPARED])
-    said = np.asarray(gates * parts)
-    said = said.reshape(*train.shape, *said.shape[1:])
+    _, gates, shard_values = distillation.predict_all(*fit, rows[:ROWS_COMPARED])
+    contributions = np.asarray(gates * shard_values)
+    contributions = contributions.reshape(*train.shape, *contributions.shape[1:])
     half = max(2, (train.shape[1] + 1) // 2)
-    agreed = []
+    stability = []
     for size, count in enumerate(counts):
         order = np.argsort(-np.asarray(train[size]))[:half]
-        first, *others = (said[size, r, :, :count] for r in order)
-        agreed.append(
-            float(np.mean([matched_correlation(first, o) for o in others] or [np.nan]))
-        )
-    return agreed
+        best, *others = (contributions[size, r, :, :count] for r in order)
+        correlations = [matched_correlation(best, other) for other in others]
+        stability.append(float(np.mean(correlations or [np.nan])))
+    return stability
 
 
 def matched_correlation(
     one: Float[np.ndarray, "n K"], two: Float[np.ndarray, "n K"]
 ) -> float:
-    """Mean correlation of contributions under the best matching of parts.
+    """Mean correlation of contributions under the best matching of shards.
 
-    Weighted by the sd of `one`, so that dead parts don't count; constants that one part
-    can hand to another don't either. 1 for the same parts in any order.
+    Each pair is weighted by the sd of the shard of `one`, so that dead shards do not
+    count. Constants do not count either, since shards can trade them. The result is 1
+    for the same shards in any order.
     """
     one, two = one - one.mean(axis=0), two - two.mean(axis=0)
-    size = np.sqrt(np.square(one).mean(axis=0)), np.sqrt(np.square(two).mean(axis=0))
-    scale = np.outer(*size)
-    alike = (one.T @ two) / len(one) / np.where(scale > 0, scale, 1)
-    pair = arrays.best_pairs(alike * size[0][:, None])
-    total = size[0].sum()
-    return float((alike[pair] * size[0]).sum() / total) if total > 0 else 1.0
+    sd_one = np.sqrt(np.square(one).mean(axis=0))
+    sd_two = np.sqrt(np.square(two).mean(axis=0))
+    scale = np.outer(sd_one, sd_two)
+    correlation = (one.T @ two) / len(one) / np.where(scale > 0, scale, 1)
+    pairs = arrays.best_pairs(correlation * sd_one[:, None])
+    total = sd_one.sum()
+    return float((correlation[pairs] * sd_one).sum() / total) if total > 0 else 1.0

@@ -1,15 +1,15 @@
 """Tails of contributions to V: pooled over states, and within each context.
 
 Many small independent heuristics add up to a normal distribution. Heavy tails seem to
-refute them, and don't: a normal whose size depends on the context is Laplace when
-contexts are pooled. So everything is measured twice, pooled and per context, and the
-independence of the contributions beside it:
+refute them, but they do not: a normal whose scale depends on the context looks like
+Laplace if contexts are pooled. So everything is measured twice, pooled and within
+contexts, together with the independence of the contributions:
 
-    model of V                          pooled   within   Var(sum) / sum Var within
-    many small independent heuristics   normal   normal   about 1
-    few gated shards of heuristics      heavy    normal   about 1
-    few big features, one circuit       heavy    heavy    any
-    correlated heuristics               any      any      far from 1
+  model of V                          pooled   within   Var(sum) / sum Var within
+  many small independent heuristics   normal   normal   about 1
+  few gated shards of heuristics      heavy    normal   about 1
+  few big features, one circuit       heavy    heavy    any
+  correlated heuristics               any      any      far from 1
 
 Reference: on tails of activations, Millidge and Winsor, Basic Facts about Language
 Model Internals, 2023, and the comments there.
@@ -19,7 +19,7 @@ context), F families as in `model_comparison.FAMILIES`.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,61 +29,64 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from shardsim.inspection import validation
 from shardsim.inspection.tails import dependence, fitting, model_comparison, shapes
 from shardsim.inspection.tails.families import Sample
+from shardsim.inspection.validation import Input
 
 
 class Tail(NamedTuple):
-    """One quantity in one group of samples. Leading axes come from mapping."""
+    """One quantity in one group of samples. Mapping adds leading axes."""
 
     n: Float[Array, ""]
-    """Samples that are not exactly 0; all else is about those."""
+    """Number of samples that are not exactly 0; all other fields use only these."""
     zeros: Float[Array, ""]
     """Share of exact zeros: closed gates, a point mass that no density describes."""
     log_likelihood: Float[Array, " F"]
-    """Held out, nats a sample."""
+    """Held out, in nats per sample."""
     shape: Float[Array, ""]
-    """Of the generalised normal: 2 normal, 1 Laplace. NaN for a constant."""
+    """Shape of the generalised normal: 2 normal, 1 Laplace. NaN for a constant."""
     excess: Float[Array, ""]
-    """Excess kurtosis: 0 normal, 3 Laplace, 3 / K for K added. NaN for a constant."""
-    straight: Float[Array, "2"]
-    """R^2 of a straight line in the log density over |x| (exponential flanks), and over
-    x^2 (normal)."""
+    """Excess kurtosis: 0 normal, 3 Laplace, 3 / K for a sum of K Laplace terms. NaN for
+    a constant."""
+    straightness: Float[Array, "2"]
+    """R^2 of a straight line through the log density over |x| (exponential tails), and
+    over x^2 (normal)."""
 
     @property
-    def k_eff(self) -> Array:
+    def k_eff(self) -> Float[Array, "..."]:
         """How many Laplace terms add up to such tails; infinite without excess."""
-        return shapes.terms(self.excess)
+        return shapes.effective_terms(self.excess)
 
 
 class Tails(NamedTuple):
     """The sum of the parts and each part, in all groups."""
 
     total: Tail
-    """Of the sum over parts. Leading axis G."""
+    """The sum over parts. Leading axis G."""
     parts: Tail
-    """Of each part. Leading axes P, G; only the first three families."""
+    """Each part. Leading axes P, G; only the first three families."""
     shape_interval: Float[Array, "G 2"]
-    """95% over clusters, of the sum; NaN for a group that lies in one cluster. Real
-    coverage stands in `tail_intervals`."""
+    """95% interval of the sum over clusters; NaN for a group that lies in one cluster.
+    `shapes.shape_interval` lists the measured coverage."""
     excess_interval: Float[Array, "G 2"]
+    """The same for the excess kurtosis; coverage in `shapes.excess_interval`."""
     vuong: model_comparison.Vuong
-    """Of `model_comparison.RIVALS`. Leading axes G, 3."""
+    """Of the pairs `model_comparison.NON_NESTED`. Leading axes G, 3."""
     goodness: model_comparison.Goodness
-    """Of normal and Laplace. Leading axes G, 2. Takes samples for independent."""
+    """Of normal and Laplace. Leading axes G, 2. Assumes independent samples."""
     dependence: dependence.Dependence
     """Leading axis G."""
 
     @property
     def k_eff_interval(self) -> Float[Array, "G 2"]:
-        """From the interval of the excess, so the other way round."""
-        return shapes.terms(self.excess_interval[..., ::-1])
+        """Interval of K_eff: the interval of the excess kurtosis, reversed."""
+        return shapes.effective_terms(self.excess_interval[..., ::-1])
 
     @property
     def heavy(self) -> Bool[Array, " G"]:
-        """The interval of the excess lies above 0, that of the shape below 2."""
-        return surely_heavy(self.shape_interval, self.excess_interval)
+        """Whether the excess lies above 0 and the shape below 2, by their intervals."""
+        return is_heavy(self.shape_interval, self.excess_interval)
 
     def reading(self) -> str:
-        """The row of the table above that fits. Most contexts decide within."""
+        """The row of the module table that fits; the majority of contexts decides."""
         return reading(
             self.shape_interval,
             self.excess_interval,
@@ -92,6 +95,7 @@ class Tails(NamedTuple):
         )
 
     def summary(self) -> str:
+        """The row that fits, the shapes, and the dependence within contexts."""
         shape, interval = self.total.shape, self.shape_interval
         within = np.asarray(shape)[1:]
         ratio = np.asarray(self.dependence.variance_ratio)[1:]
@@ -103,8 +107,15 @@ class Tails(NamedTuple):
         )
 
 
-def surely_heavy(shape_interval: Any, excess_interval: Any) -> Any:
-    """Of intervals [..., 2] over clusters: the excess above 0, the shape below 2."""
+def is_heavy(
+    shape_interval: Float[Any, "*G 2"], excess_interval: Float[Any, "*G 2"]
+) -> Bool[Any, "*G"]:
+    """Whether the excess lies above 0 and the shape below 2, by their intervals.
+
+    Args:
+      shape_interval: [..., 2] over clusters.
+      excess_interval: [..., 2] over clusters.
+    """
     return (excess_interval[..., 0] > 0) & (shape_interval[..., 1] < 2)
 
 
@@ -114,23 +125,23 @@ def reading(
     variance_ratio: Float[Any, " G"],
     excess: Float[Any, " G"],
 ) -> str:
-    """The row of the table at the top that fits. Most contexts decide within.
+    """The row of the module table that fits; the majority of contexts decides.
 
     Args:
-      shape_interval: pooled and within each context, as in `Tails`.
-      excess_interval: likewise; NaN where all samples lie in one cluster.
-      variance_ratio: Var(sum) / sum Var; NaN where no part varies.
-      excess: NaN where nothing varies.
+      shape_interval: [G, 2] pooled and within each context, as in `Tails`.
+      excess_interval: [G, 2] likewise; NaN where all samples lie in one cluster.
+      variance_ratio: [G] Var(sum) / sum Var; NaN where no part varies.
+      excess: [G] excess kurtosis; NaN where nothing varies.
     """
-    ends = np.asarray(excess_interval)
-    heavy = surely_heavy(np.asarray(shape_interval), ends)
+    interval = np.asarray(excess_interval)
+    heavy = is_heavy(np.asarray(shape_interval), interval)
     if len(heavy) < 3:
-        return "one context: heavy tails can't be told from a gate"
+        return "one context: heavy tails and a gate look the same"
     ratio = np.asarray(variance_ratio)[1:]
     if np.isnan(np.asarray(excess)).any() or np.isnan(ratio).any():
-        return "nothing varies somewhere: no reading"
-    if np.isnan(ends).any():
-        return "one cluster somewhere: no reading"
+        return "no reading: a group does not vary"
+    if np.isnan(interval).any():
+        return "no reading: a group has only one cluster"
     if np.median(np.abs(np.log(np.maximum(ratio, 1e-9)))) > np.log(1.5):
         return "correlated contributions"
     if np.mean(heavy[1:]) > 0.5:
@@ -141,36 +152,36 @@ def reading(
 
 
 def fit(
-    contributions: Float[Array, "n P"],
-    context: Int[np.ndarray, " n"],
+    contributions: Annotated[Input, "n P"],
+    context: Annotated[Input, "n"],
     key: Key[Array, ""],
-    cluster: Int[np.ndarray, " n"] | None = None,
+    cluster: Annotated[Input, "n"] | None = None,
     *,
     resamples: int = 200,
     draws: int = 99,
 ) -> Tails:
-    """Tails of the sum and of each part, pooled and per context.
+    """Tails of the sum and of each part, pooled and within contexts.
 
-    Labels are looked at before compiling: they are arrays of numbers, not traced. The
-    contributions may be mapped over seeds. Folds for held-out likelihood part clusters
-    in halves, context by context.
+    The labels are read before compiling, so they must be arrays of numbers, not traced.
+    The contributions may be mapped over seeds. The folds of the held-out likelihood
+    split the clusters of each context in half.
 
-    A sum that never varies has shape and excess NaN; a context with all its samples in
-    one cluster has held-out likelihood NaN.
+    A sum that never varies has shape and excess NaN. A context with all samples in one
+    cluster has held-out likelihood NaN.
 
     Args:
-      contributions: c[s, j], what unit, shard or feature j adds to V in state s, in
-        units of V.
-      context: label of each sample, any integers. Groups follow their order.
+      contributions: [n, P] c[s, j], what unit, shard or feature j adds to V in state s,
+        in units of V.
+      context: [n] label of each sample, any integers. Groups follow their order.
       key: for resamples and draws.
-      cluster: what samples depend on together (maze, episode), any integers; None
-        takes each sample for itself.
-      resamples: of clusters, for intervals.
-      draws: from each fit, for goodness.
+      cluster: [n] the unit of dependence (maze, episode) of each sample, any integers;
+        None makes every sample its own cluster.
+      resamples: of clusters, for the intervals, at least 20.
+      draws: from each fit, for the goodness of fit, at least 19.
 
     Raises:
-      ValueError: arrays that don't fit or are not finite, fewer than two clusters,
-        traced labels, too few resamples.
+      ValueError: the arrays do not fit or are not finite, there are fewer than two
+        clusters or too few resamples, or a label is traced.
     """
     validation.shaped("contributions", contributions, None, None)
     validation.finite("contributions", contributions)
@@ -179,30 +190,40 @@ def fit(
     validation.at_least("contributions.shape[1]", contributions.shape[1], 1)
     validation.at_least("resamples", resamples, 20)
     validation.at_least("draws", draws, 19)
-    where = _labels("context", context, n)
-    whose = _labels("cluster", np.arange(n) if cluster is None else cluster, n)
-    clusters = int(whose.max(initial=-1)) + 1
+    context_index = _as_indices("context", context, n)
+    cluster_index = _as_indices(
+        "cluster", np.arange(n) if cluster is None else cluster, n
+    )
+    clusters = int(cluster_index.max(initial=-1)) + 1
     validation.at_least("clusters", clusters, 2)
-    inside = where[None] == np.arange(where.max() + 1)[:, None]
-    groups = jnp.asarray(np.concatenate([np.ones((1, n)), inside]), contributions.dtype)
-    fold = jnp.asarray(_folds(where, whose, clusters))
+    in_context = context_index[None] == np.arange(context_index.max() + 1)[:, None]
+    groups = jnp.asarray(
+        np.concatenate([np.ones((1, n)), in_context]), contributions.dtype
+    )
+    fold = jnp.asarray(_folds(context_index, cluster_index, clusters))
     total = contributions.sum(axis=1)
-    # three programs, because the first and longest doesn't depend on how many parts
-    whole, vuong, good, shape, excess = _of_total(
-        total, groups, jnp.asarray(whose), fold, key, (clusters, resamples, draws)
+    # separate programs: the first is the slowest, and it is the same for any P
+    total_tail, vuong, goodness, shape, excess = _of_total(
+        total,
+        groups,
+        jnp.asarray(cluster_index),
+        fold,
+        key,
+        (clusters, resamples, draws),
     )
     return Tails(
-        total=whole,
+        total=total_tail,
         parts=_of_parts(contributions, fold, groups),
         shape_interval=shape,
         excess_interval=excess,
         vuong=vuong,
-        goodness=good,
+        goodness=goodness,
         dependence=_dependences(contributions, groups),
     )
 
 
-def _labels(name: str, labels: Any, n: int) -> np.ndarray:
+def _as_indices(name: str, labels: Any, n: int) -> np.ndarray:
+    """The labels as indices from 0, in the order of the labels."""
     if isinstance(labels, jax.core.Tracer):
         raise ValueError(f"{name}: got a traced array; allowed: an array of numbers")
     validation.shaped(name, labels, n)
@@ -212,7 +233,7 @@ def _labels(name: str, labels: Any, n: int) -> np.ndarray:
 
 
 def _folds(context: np.ndarray, cluster: np.ndarray, clusters: int) -> np.ndarray:
-    """Every other cluster, in the order of the context they begin in."""
+    """Fold 0 or 1 of each sample: clusters alternate, ordered by first context."""
     _, first = np.unique(cluster, return_index=True)
     shuffled = np.random.default_rng(0).permutation(clusters)
     order = shuffled[np.argsort(context[first][shuffled], kind="stable")]
@@ -233,26 +254,28 @@ def _of_total(
     clusters, resamples, draws = sizes
     resampling, drawing = jax.random.split(key)
 
-    def one(
-        each: tuple[Array, Array],
+    def one_group(
+        group_and_key: tuple[Array, Array],
     ) -> tuple[Tail, model_comparison.Vuong, model_comparison.Goodness]:
-        group, key = each
-        keep = jnp.where(total == 0, 0.0, group)
+        group, key = group_and_key
+        is_used = jnp.where(total == 0, 0.0, group)
         tail, p = describe(total, fold, group, len(model_comparison.FAMILIES))
         vuong = [
-            model_comparison.vuong(p[i], p[j], (2, 2), keep, cluster, clusters)
-            for i, j in model_comparison.RIVALS
+            model_comparison.vuong(p[i], p[j], (2, 2), is_used, cluster, clusters)
+            for i, j in model_comparison.NON_NESTED
         ]
-        good = [
-            model_comparison.goodness(total, family, key, draws=draws, weights=keep)
+        goodness = [
+            model_comparison.goodness(total, family, key, draws=draws, weights=is_used)
             for family in (fitting.normal, fitting.laplace)
         ]
-        return tail, _stack(vuong), _stack(good)
+        return tail, _stack(vuong), _stack(goodness)
 
-    found = jax.lax.map(one, (groups, jax.random.split(drawing, len(groups))))
+    results = jax.lax.map(one_group, (groups, jax.random.split(drawing, len(groups))))
     nonzero = jnp.where((total == 0)[None], 0.0, groups)
-    ends = shapes.intervals(total, nonzero, cluster, clusters, resampling, resamples)
-    return *found, *ends
+    intervals = shapes.intervals(
+        total, nonzero, cluster, clusters, resampling, resamples
+    )
+    return *results, *intervals
 
 
 def _stack(records: list[Any]) -> Any:
@@ -262,7 +285,7 @@ def _stack(records: list[Any]) -> Any:
 @jax.jit
 def _of_parts(contributions: Array, fold: Array, groups: Array) -> Tail:
     def part(x: Array) -> Tail:
-        return jax.vmap(lambda g: describe(x, fold, g, model_comparison.QUICK)[0])(
+        return jax.vmap(lambda g: describe(x, fold, g, model_comparison.NUM_FAST)[0])(
             groups
         )
 
@@ -280,24 +303,28 @@ def describe(
     """One quantity in one group: its point mass at 0, and the tails of the rest.
 
     Args:
-      x: the quantity.
-      fold: 0 or 1, for held-out likelihood.
-      group: 1 for samples in the group, 0 for others.
+      x: [n] the quantity.
+      fold: [n] 0 or 1, for the held-out likelihood.
+      group: [n] 1 for samples in the group, 0 for others.
       count: how many of `model_comparison.FAMILIES`.
 
     Returns:
-      the tail, and the log density of each sample under fits to the whole group.
+      The tail, and the log density of each sample under fits to the whole group.
     """
-    zero = x == 0
-    keep = jnp.where(zero, 0.0, group)
-    fitted = model_comparison.held_out(x, fold, keep, count)
-    whole = count > model_comparison.QUICK
-    about = fitting.generalised(x, keep).mean if whole else fitting.median_of(x, keep)
+    is_zero = x == 0
+    is_used = jnp.where(is_zero, 0.0, group)
+    fitted = model_comparison.held_out(x, fold, is_used, count)
+    all_families = count > model_comparison.NUM_FAST
+    about = (
+        fitting.generalised(x, is_used).mean
+        if all_families
+        else fitting.weighted_median(x, is_used)
+    )
     return Tail(
-        n=keep.sum(),
-        zeros=fitting.mean_of(zero.astype(x.dtype), group),
+        n=is_used.sum(),
+        zeros=fitting.weighted_mean(is_zero.astype(x.dtype), group),
         log_likelihood=fitted.held_out,
-        shape=shapes.shape(x, about, keep),
-        excess=shapes.excess(x, keep),
-        straight=shapes.straight(x, keep),
+        shape=shapes.shape(x, about, is_used),
+        excess=shapes.excess(x, is_used),
+        straightness=shapes.straightness(x, is_used),
     ), fitted.densities

@@ -1,34 +1,41 @@
-"""Other ways to find a truth-like direction in contrast pairs, to hold beside CCS.
+"""Other ways to find a truth-like direction in contrast pairs, to compare with CCS.
 
-Each takes the differences x+ - x- of normalised pairs and gives one direction; a pair
-is called true if direction . difference > 0. Closed forms use products of matrices
-only, so that they can be mapped over seeds.
+Each method takes the differences x+ - x- of normalised pairs and returns one direction.
+The direction calls a pair true if direction . difference > 0. The closed forms use
+matrix products only, so they can be mapped over seeds.
 
 Symbols: n pairs, v templates, d features, R restarts or random probes.
 """
 
 from functools import partial
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, validation
 from shardsim.inspection.truth import pairs
+from shardsim.inspection.validation import Input
 
 SQUARINGS = 40
-"""A matrix squared 40 times tells eigenvalues apart that differ by one part in 1e11."""
+"""Squaring a matrix 40 times separates eigenvalues that differ by one part in 1e11."""
 
 
-def share_right(
-    score: Float[Array, " n"], label: Bool[Array, " n"]
+def sign_accuracy(
+    score: Float[Array, " n"], label: Bool[Array | np.ndarray, " n"]
 ) -> Float[Array, ""]:
-    """Share of labels that the sign of the score gets right; a score of 0 counts half.
+    """Share of labels that the sign of the score predicts; a score of 0 counts half.
 
-    The other sign is right in 1 minus this share, always.
+    The opposite sign always has accuracy 1 minus this share.
+
+    Args:
+      score: [n] one number per pair.
+      label: [n] whether the positive side is true.
     """
-    right = jnp.where(score == 0, 0.5, ((score > 0) == label).astype(score.dtype))
-    return jnp.mean(right)
+    correct = jnp.where(score == 0, 0.5, ((score > 0) == label).astype(score.dtype))
+    return jnp.mean(correct)
 
 
 def top_direction(
@@ -36,19 +43,22 @@ def top_direction(
 ) -> Float[Array, " d"]:
     """Unit eigenvector of the largest eigenvalue of a symmetric matrix.
 
-    The matrix is shifted until no eigenvalue is negative (by Gershgorin's bound), then
-    squared again and again. What is left is the projection onto the top eigenspace, and
-    its longest column is the answer, its largest entry positive. Tied eigenvalues give
-    one direction of their space. The zero matrix has no top: zeros.
+    The matrix is shifted until no eigenvalue is negative (Gershgorin's bound), then
+    squared `SQUARINGS` times. This leaves the projection onto the top eigenspace. Its
+    longest column is the result, with its largest entry positive. If eigenvalues tie,
+    the result is one direction of their space. The zero matrix has no top direction:
+    zeros.
 
     Args:
-      semidefinite: that no eigenvalue is negative is known, and nothing is shifted.
+      matrix: [d, d] symmetric.
+      semidefinite: whether no eigenvalue is known to be negative; then nothing is
+        shifted.
     """
     scale = jnp.max(jnp.sum(jnp.abs(matrix), axis=1))
     scaled = matrix / arrays.or_one(scale)
     if not semidefinite:
-        own = jnp.diagonal(scaled)
-        least = jnp.min(own + jnp.abs(own) - jnp.sum(jnp.abs(scaled), axis=1))
+        diagonal = jnp.diagonal(scaled)
+        least = jnp.min(diagonal + jnp.abs(diagonal) - jnp.sum(jnp.abs(scaled), axis=1))
         eye = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
         scaled = scaled + jnp.maximum(-least, 0.0) * eye
 
@@ -57,96 +67,110 @@ def top_direction(
         return power / arrays.or_one(jnp.max(jnp.abs(power)))
 
     power = jax.lax.fori_loop(0, SQUARINGS, square, scaled)
-    found = arrays.unit(power[:, jnp.argmax(jnp.diagonal(power))])
-    found = found * jnp.sign(found[jnp.argmax(jnp.abs(found))])
-    return jnp.where(scale == 0, 0.0, found)
+    direction = arrays.unit(power[:, jnp.argmax(jnp.diagonal(power))])
+    direction = direction * jnp.sign(direction[jnp.argmax(jnp.abs(direction))])
+    return jnp.where(scale == 0, 0.0, direction)
 
 
-def _ready(name: str, array: Array) -> Array:
-    """The array as numbers that can be multiplied, or a ValueError that names it."""
+def _as_wide(name: str, array: Input) -> Array:
+    """The array in at least 32 bits, refused by name if its squares are not finite."""
     validation.finite(name, array)
     validation.sized(name, array)
     return validation.wide(array)
 
 
-def principal(differences: Float[Array, "n d"]) -> Float[Array, " d"]:
+def principal(differences: Annotated[Input, "n d"]) -> Float[Array, " d"]:
     """Top principal direction of the differences: the closed form next to CCS.
 
-    The differences are not centred again: each side's mean is off already. Reference:
-    Burns et al., arXiv 2212.03827 (there CRC-TPC); Emmons, Contrast pairs drive the
-    empirical performance of CCS, 2023.
+    The differences are not centred again, because each side's mean is already removed.
+
+    Args:
+      differences: [n, d] x+ - x- of normalised pairs.
 
     Raises:
-      ValueError: not a matrix of finite numbers.
+      ValueError: `differences` is not a matrix of finite numbers.
+
+    Reference: Burns et al., arXiv 2212.03827 (there CRC-TPC); Emmons, Contrast pairs
+    drive the empirical performance of CCS, 2023.
     """
     validation.shaped("differences", differences, None, None)
-    differences = _ready("differences", differences)
+    differences = _as_wide("differences", differences)
     return top_direction(differences.T @ differences, semidefinite=True)
 
 
 def vinc(
-    positive: Float[Array, "n v d"],
-    negative: Float[Array, "n v d"],
+    positive: Annotated[Input, "n v d"],
+    negative: Annotated[Input, "n v d"],
     alpha: float = 1.0,
     beta: float = 0.5,
 ) -> Float[Array, " d"]:
-    """Direction that varies over pairs, not over wordings, and with opposite signs.
+    """Direction that varies over pairs, not over templates, with opposite signs.
 
-    Top eigenvector of alpha C - (1 - beta) W - beta X: C the covariance of the means
-    over templates, W the covariance around them (both averaged over the two sides), X
-    the symmetrised cross-covariance of the two sides' means. Each side and template
-    loses its mean first, so that which side it is can't be read off. With one template
-    and beta = 1 = alpha it is `principal`.
+    Top eigenvector of alpha C - (1 - beta) W - beta X, where
+
+      C is the covariance of the means over templates,
+      W is the covariance around these means (C and W are averaged over the two sides),
+      X is the symmetrised cross-covariance of the two sides' means.
+
+    Each side and template loses its mean first, so that a direction cannot use which
+    side it sees. With one template and alpha = beta = 1 this is `principal`.
 
     Args:
-      positive: activations of x+ under v wordings (for agents: v views of a state).
-      negative: activations of x-.
+      positive: [n, v, d] activations of x+ in v templates (for agents: v views of a
+        state).
+      negative: [n, v, d] activations of x-.
       alpha: weight of the variance over pairs, at least 0.
       beta: weight of consistency against invariance, in [0, 1].
 
     Raises:
-      ValueError: sides that don't fit or are not finite, a weight out of range.
+      ValueError: the sides do not fit or are not finite, or a weight is out of range.
 
     Reference: Mallen, Belrose, Eliciting Latent Knowledge from Quirky Language Models,
     arXiv 2312.01037 (there VINC and CRC).
     """
     validation.shaped("positive", positive, None, None, None)
     validation.shaped("negative", negative, *positive.shape)
-    positive, negative = _ready("positive", positive), _ready("negative", negative)
+    positive, negative = _as_wide("positive", positive), _as_wide("negative", negative)
     validation.at_least("alpha", alpha, 0)
     validation.at_least("beta", beta, 0)
     validation.at_least("1 - beta", 1 - beta, 0)
     n, templates, _ = positive.shape
     sides = [side - side.mean(axis=0, keepdims=True) for side in (positive, negative)]
     means = [side.mean(axis=1) for side in sides]
-    over = sum(mean.T @ mean for mean in means) / (2 * n)
-    around = [
+    between = sum(mean.T @ mean for mean in means) / (2 * n)
+    residuals = [
         (side - mean[:, None]).reshape(n * templates, -1)
         for side, mean in zip(sides, means, strict=True)
     ]
-    within = sum(rest.T @ rest for rest in around) / (2 * n * templates)
+    within = sum(r.T @ r for r in residuals) / (2 * n * templates)
     cross = means[0].T @ means[1] / n
-    matrix = alpha * over - (1 - beta) * within - beta * (cross + cross.T) / 2
+    matrix = alpha * between - (1 - beta) * within - beta * (cross + cross.T) / 2
     return top_direction(matrix)
 
 
 def kmeans(
-    differences: Float[Array, "n d"],
+    differences: Annotated[Input, "n d"],
     key: Key[Array, ""],
     *,
     restarts: int = 10,
     steps: int = 30,
 ) -> Float[Array, " d"]:
-    """From the centre of one of two clusters of differences to that of the other.
+    """Direction from the centre of one of two clusters of differences to the other.
 
-    Lloyd's algorithm from two pairs at random; the restart with the least squared
-    distance is kept. An empty cluster stays where it was.
+    Lloyd's algorithm, started from two random pairs. The restart with the smallest sum
+    of squared distances wins. An empty cluster keeps its centre.
+
+    Args:
+      differences: [n, d] x+ - x- of normalised pairs, n >= 2.
+      key: for the starts.
+      restarts: R, at least 1.
+      steps: of Lloyd's algorithm.
 
     Raises:
-      ValueError: fewer than two pairs, numbers that are not finite.
+      ValueError: fewer than two pairs, or a number is not finite.
     """
     validation.shaped("differences", differences, None, None)
-    differences = _ready("differences", differences)
+    differences = _as_wide("differences", differences)
     validation.at_least("differences.shape[0]", differences.shape[0], 2)
     validation.at_least("restarts", restarts, 1)
     return _lloyd(differences, key, restarts, steps)
@@ -157,12 +181,12 @@ def _lloyd(x: Array, key: Array, restarts: int, steps: int) -> Array:
     n = x.shape[0]
 
     def distances(centres: Array) -> Array:
-        """[n, 2], less |x|^2, which is the same for both."""
+        """[n, 2] squared distances without |x|^2, which is equal for both centres."""
         return jnp.square(centres).sum(axis=1)[None] - 2 * x @ centres.T
 
     def step(_: Array, centres: Array) -> Array:
-        apart = distances(centres)
-        second = (apart[:, 1] < apart[:, 0]).astype(x.dtype)
+        distance = distances(centres)
+        second = (distance[:, 1] < distance[:, 0]).astype(x.dtype)
         share = jnp.stack([1 - second, second])
         count = share.sum(axis=1, keepdims=True)
         return jnp.where(count == 0, centres, share @ x / arrays.or_one(count))
@@ -178,24 +202,33 @@ def _lloyd(x: Array, key: Array, restarts: int, steps: int) -> Array:
 
 
 def logistic(
-    differences: Float[Array, "n d"],
-    label: Bool[Array, " n"],
+    differences: Annotated[Input, "n d"],
+    label: Annotated[Input, "n"],
     *,
     penalty: float = 1e-3,
     steps: int = 15,
 ) -> Float[Array, " d"]:
-    """Logistic regression on differences: what labels would find. The ceiling.
+    """Logistic regression on the differences with labels: the upper bound.
 
-    min_w mean log(1 + exp(-y w . x)) + penalty |w|^2 / 2, y = +-1, x in units of its
-    root mean square, by Newton's method with conjugate gradients. There is no
-    intercept: swapping the sides must swap the answer. One class on differences whose
-    mean is 0 has the minimum w = 0: zeros, no direction.
+      min_w mean log(1 + exp(-y w . x)) + penalty |w|^2 / 2
+
+    with y = +-1 and x in units of its root mean square. Newton's method with conjugate
+    gradients. There is no intercept, because swapping the sides must flip the
+    prediction. If all labels are equal and the mean of the differences is 0, the
+    minimum is w = 0 and the result is zeros: no direction.
+
+    Args:
+      differences: [n, d] x+ - x- of normalised pairs.
+      label: [n] bool, whether the positive side is true.
+      penalty: of |w|^2, at least 1e-9.
+      steps: of Newton's method.
 
     Raises:
-      ValueError: arrays that don't fit, numbers that are not finite, penalty <= 0.
+      ValueError: the arrays do not fit, a number is not finite, or `penalty` is too
+        small.
     """
     validation.shaped("differences", differences, None, None)
-    differences = _ready("differences", differences)
+    differences = _as_wide("differences", differences)
     validation.shaped("label", label, differences.shape[0])
     validation.one_of("label.dtype", str(label.dtype), ("bool",))
     validation.at_least("penalty", penalty, 1e-9)
@@ -203,33 +236,41 @@ def logistic(
 
 
 @partial(jax.jit, static_argnames="steps")
-def _newton(x: Array, label: Array, penalty: float, steps: int) -> Array:
+def _newton(x: Array, label: Input, penalty: float | Array, steps: int) -> Array:
     n, d = x.shape
-    x = x / arrays.or_one(pairs.spread(x))
+    x = x / arrays.or_one(pairs.root_mean_square(x))
     x = jnp.where(label[:, None], x, -x)
-    sizes = jnp.asarray([1.0, 0.5, 0.25, 0.0625, 0.0], x.dtype)
+    step_sizes = jnp.asarray([1.0, 0.5, 0.25, 0.0625, 0.0], x.dtype)
 
     def objective(w: Array) -> Array:
         fit = jnp.mean(jax.nn.softplus(-(x @ w)))
         return fit + penalty * jnp.sum(jnp.square(w)) / 2
 
     def step(_: Array, w: Array) -> Array:
-        wrong = jax.nn.sigmoid(-(x @ w))
-        slope = penalty * w - x.T @ wrong / n
-        curve = (x * (wrong * (1 - wrong))[:, None]).T @ x / n
-        curve = curve + penalty * jnp.eye(d, dtype=x.dtype)
-        move, _ = jax.scipy.sparse.linalg.cg(curve.__matmul__, slope, maxiter=4 * d)
-        tried = w[None] - sizes[:, None] * move[None]
-        return tried[jnp.argmin(jax.lax.map(objective, tried))]
+        error = jax.nn.sigmoid(-(x @ w))
+        gradient = penalty * w - x.T @ error / n
+        hessian = (x * (error * (1 - error))[:, None]).T @ x / n
+        hessian = hessian + penalty * jnp.eye(d, dtype=x.dtype)
+        move, _ = jax.scipy.sparse.linalg.cg(
+            hessian.__matmul__, gradient, maxiter=4 * d
+        )
+        candidates = w[None] - step_sizes[:, None] * move[None]
+        return candidates[jnp.argmin(jax.lax.map(objective, candidates))]
 
     w = jax.lax.fori_loop(0, steps, step, jnp.zeros(d, x.dtype))
-    small = 64 * jnp.finfo(x.dtype).eps
-    return jnp.where(jnp.linalg.norm(w) <= small, 0.0, arrays.unit(w))
+    rounding = 64 * jnp.finfo(x.dtype).eps
+    return jnp.where(jnp.linalg.norm(w) <= rounding, 0.0, arrays.unit(w))
 
 
 def random_directions(
     key: Key[Array, ""], count: int, d: int
-) -> Float[Array, "count d"]:
-    """Directions uniform on the sphere: the null for every direction that is found."""
+) -> Float[Array, "{count} {d}"]:
+    """Directions uniform on the sphere: the null for every direction of another method.
+
+    Args:
+      key: for the draw.
+      count: number of directions, at least 1.
+      d: number of features.
+    """
     validation.at_least("count", count, 1)
     return arrays.unit(jax.random.normal(key, (count, d)))

@@ -1,46 +1,48 @@
-"""How many truth-like features are there? Counted exactly, on the host.
+"""How many truth-like features are there? An exact count, on the host.
 
 A feature is truth-like if it calls one side of every pair true: a vector of signs, one
-a pair, that some direction w gives, sign(w . (x+ - x-)). Each is a candidate for the
-truth, and log2 of their number is how many bits of supervision it takes to pick the
-right one. A feature and its opposite are counted as two.
+per pair, that some direction w produces, sign(w . (x+ - x-)). Each one is a candidate
+for the truth. log2 of their number is how many bits of supervision it takes to pick the
+right one. A feature and its opposite count as two.
 
-Where too many features stand to be listed (in trained encoders), a search is started
-many times and the different answers are counted, as one counts species (`estimate`).
-Its expectation is a lower bound, for restarts fall into wide basins more often than
-into narrow ones; one estimate can lie above the truth.
+Trained encoders have too many features to enumerate. Then a search is restarted many
+times, and the different results are counted like species (`estimate`). The expectation
+of this estimate is a lower bound, because restarts end in wide basins more often than
+in narrow ones. A single estimate can exceed the true number.
 
-Symbols: N pairs, d features, F sign vectors found, R restarts.
+Symbols: N pairs, d features, F sign vectors, R restarts.
 """
 
 import math
 from itertools import combinations
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import scipy.optimize
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.inspection import validation
+from shardsim.inspection.validation import Input
 
 SMALL = 1e-7
-"""Margins below this, relative to the longest difference, are taken for none."""
+"""Margins below this, relative to the longest difference, count as 0."""
 RIDGE = 3e-7
-"""Its square, 1e-13, is lost beside SMALL; from 1e-8 down the solver fails again."""
+"""Its square, 1e-13, is negligible next to SMALL. From 1e-8 downwards the solver fails
+again."""
 
 
 class Features(NamedTuple):
-    """Every sign vector that a direction gives, and how clearly it does."""
+    """Every sign vector that a direction produces, and its margin."""
 
     signs: Bool[np.ndarray, "F N"]
     """Whether the positive side of each pair is called true."""
     margins: Float[np.ndarray, " F"]
-    """max over unit w of min_i s_i w . (x+_i - x-_i), in units of the features."""
+    """max over unit w of min_i s_i w . (x+_i - x-_i), in the unit of the features."""
     directions: Float[np.ndarray, "F d"]
     """The unit w that reaches the margin."""
 
     def count(self, margin: float = 0.0) -> int:
-        """How many have at least this margin. It does not grow with the margin."""
+        """How many have at least this margin; it decreases with the margin."""
         return int(np.sum(self.margins >= margin))
 
     def bits(self, margin: float = 0.0) -> float:
@@ -48,6 +50,7 @@ class Features(NamedTuple):
         return bits(self.count(margin))
 
     def summary(self) -> str:
+        """The number of features, in bits, and the range of margins."""
         number, pairs = self.signs.shape
         if not number:
             return f"no truth-like feature on {pairs} pairs"
@@ -58,22 +61,24 @@ class Features(NamedTuple):
 
 
 def bits(count: int) -> float:
-    """log2 of a count of any size; none gives -inf."""
+    """log2 of a count of any size; -inf for 0."""
     return math.log2(count) if count > 0 else -math.inf
 
 
-def cover(pairs: int, d: int) -> int:
-    """Truth-like features on N pairs in general position: C(N, d).
+def cover_count(pairs: int, d: int) -> int:
+    """Truth-like features on N pairs in general position, by Cover's theorem.
 
-    C(N, d) = 2 sum_{k < d} binom(N - 1, k): 2^N as long as N <= d, and about
-    (e N / d)^d for many pairs. Exact, of any size.
+      C(N, d) = 2 sum_{k < d} binom(N - 1, k)
+
+    This is 2^N as long as N <= d, and about (e N / d)^d for many pairs. Exact for any
+    size.
 
     Args:
       pairs: N, at least 1.
       d: number of features, at least 1.
 
     Raises:
-      ValueError: a number below 1.
+      ValueError: a number is below 1.
 
     Reference: Cover, Geometrical and Statistical Properties of Systems of Linear
     Inequalities, 1965.
@@ -83,28 +88,39 @@ def cover(pairs: int, d: int) -> int:
     return 2 * sum(math.comb(pairs - 1, k) for k in range(min(d, pairs)))
 
 
-def one_hot(d: int, centred: bool = False) -> int:
-    """Truth-like features on d facts that share nothing: 2^d.
+def independent_count(d: int, centred: bool = False) -> int:
+    """Truth-like features on d independent facts: 2^d.
 
-    After each side's mean is taken 2^d - 2: the two that call all positive sides alike
-    say 0 on every pair.
+    If each side's mean is removed there are 2^d - 2: the two features that call all
+    positive sides alike are 0 on every pair.
+
+    Args:
+      d: number of facts, at least 1; see `pairs.independent_facts`.
+      centred: whether each side's mean is removed.
     """
     validation.at_least("d", d, 1)
     return 2**d - 2 if centred else 2**d
 
 
 def margin(
-    signed: Float[np.ndarray, "N d"],
+    signed: Float[np.ndarray | Array, "N d"],
 ) -> tuple[float, Float[np.ndarray, " d"]]:
-    """The unit direction whose least product with any row is largest.
+    """The unit direction whose smallest product with any row is largest.
 
     That product is the distance of the rows' convex hull from the origin, and the
-    nearest point of the hull is the direction. Non-negative least squares finds it: the
-    x >= 0 that minimises |rows' x|^2 + (sum x - 1)^2 is that point's weights up to
-    scale. If the origin lies in the hull no direction has a positive margin: 0, zeros.
+    nearest point of the hull gives the direction. Non-negative least squares finds it:
+    the x >= 0 that minimises |rows' x|^2 + (sum x - 1)^2 holds that point's weights up
+    to scale. If the hull contains the origin, no direction has a positive margin, and
+    the result is 0 and zeros.
 
-    Dependent rows share a point among many weights, and SciPy's solver may then end far
-    from the least; RIDGE^2 |x|^2 is added, which leaves one solution.
+    If rows are dependent, many weights give the same point, and SciPy's solver may then
+    stop far from the minimum. The term RIDGE^2 |x|^2 makes the solution unique.
+
+    Args:
+      signed: [N, d] differences, each times its sign.
+
+    Returns:
+      The smallest product, and the direction.
     """
     signed = np.asarray(signed, np.float64)
     scale = np.abs(signed).max(initial=0.0)
@@ -124,26 +140,28 @@ def margin(
 
 
 def enumerate_features(
-    differences: Float[np.ndarray, "N d"],
+    differences: Annotated[Input, "N d"],
     least_margin: float = 0.0,
     limit: int = 20_000,
 ) -> Features:
-    """Every truth-like feature of these very pairs.
+    """Every truth-like feature of the given pairs.
 
-    Built a pair at a time: a sign vector that no direction gives on the first pairs is
-    given by none on all, so that the work grows with the number found, not with 2^N.
-    Half of them are looked for; the others are their opposites.
+    The list grows pair by pair: a sign vector that no direction produces on the first
+    pairs cannot occur on all pairs, so the work grows with the number of features, not
+    with 2^N. Only half of the features are searched; the others are their opposites.
 
-    A pair whose sides don't differ has no sign: no feature. Equal pairs share a sign.
+    A pair whose sides do not differ has no sign, and then there is no feature. Equal
+    pairs share a sign.
 
     Args:
-      differences: x+ - x- of each pair, after whatever normalisation.
-      least_margin: features below it are left out, in units of the features.
-      limit: refuse to begin if more could be found.
+      differences: [N, d] x+ - x- of each pair, after any normalisation.
+      least_margin: features with a smaller margin are left out, in the unit of the
+        features, at least 0.
+      limit: refuse the input if more features than this are possible.
 
     Raises:
-      ValueError: not a matrix of finite numbers, no pairs or no features of theirs, a
-        negative margin, more than `limit` features possible by Cover's count.
+      ValueError: `differences` is not a matrix of finite numbers or has no pairs or
+        columns, `least_margin` is negative, or Cover's count exceeds `limit`.
     """
     validation.shaped("differences", differences, None, None)
     validation.finite("differences", differences)
@@ -152,25 +170,29 @@ def enumerate_features(
     pairs, d = x.shape
     validation.at_least("differences.shape[0]", pairs, 1)
     validation.at_least("differences.shape[1]", d, 1)
-    possible = cover(pairs, d)
+    possible = cover_count(pairs, d)
     if possible > limit:
         raise ValueError(
             f"differences: got up to {possible} features; allowed: {limit}, "
             "so take fewer pairs or raise the limit"
         )
-    found: list[tuple[tuple[bool, ...], float, np.ndarray]]
-    found = [((True,), *margin(x[:1]))]
+    candidates: list[tuple[tuple[bool, ...], float, np.ndarray]]
+    candidates = [((True,), *margin(x[:1]))]
     for stop in range(2, pairs + 1):
-        found = [
+        candidates = [
             (signs, *margin(np.where(signs, 1.0, -1.0)[:, None] * x[:stop]))
-            for known, width, _ in found
-            if width > 0 and width >= least_margin
-            for signs in ((*known, True), (*known, False))
+            for prefix, gap, _ in candidates
+            if gap > 0 and gap >= least_margin
+            for signs in ((*prefix, True), (*prefix, False))
         ]
-    kept = [each for each in found if each[1] > 0 and each[1] >= least_margin]
-    signs = np.array([each[0] for each in kept], bool).reshape(-1, pairs)
-    margins = np.array([each[1] for each in kept])
-    directions = np.array([each[2] for each in kept]).reshape(-1, d)
+    features = [
+        feature
+        for feature in candidates
+        if feature[1] > 0 and feature[1] >= least_margin
+    ]
+    signs = np.array([feature[0] for feature in features], bool).reshape(-1, pairs)
+    margins = np.array([feature[1] for feature in features])
+    directions = np.array([feature[2] for feature in features]).reshape(-1, d)
     return Features(
         np.concatenate([signs, ~signs]),
         np.concatenate([margins, margins]),
@@ -178,94 +200,105 @@ def enumerate_features(
     )
 
 
-def approximate(signs: Bool[np.ndarray, "F N"], mistakes: int) -> int:
-    """How many sign vectors some direction gives up to a few mistakes.
+def approximate(signs: Annotated[Input, "F N"], mistakes: int) -> int:
+    """How many sign vectors some direction produces up to a few mistakes.
 
-    The size of the union of Hamming balls around the exact ones; larger than the exact
-    count, and the number to hold against a truth that no direction tells perfectly.
+    This is the size of the union of Hamming balls around the exact sign vectors. It
+    exceeds the exact count, and it is the number to use for a truth that no direction
+    matches perfectly.
 
     Args:
-      signs: the exact ones, as `enumerate_features` lists them, for N <= 24 pairs.
-      mistakes: pairs that may be wrong, in [0, N].
+      signs: [F, N] the exact ones, as listed by `enumerate_features`, for N <= 24
+        pairs.
+      mistakes: number of pairs that may be wrong, in [0, N].
 
     Raises:
-      ValueError: not a matrix, more than 24 pairs, mistakes out of range.
+      ValueError: `signs` is not a matrix or has more than 24 pairs, or `mistakes` is
+        out of range.
     """
     validation.shaped("signs", signs, None, None)
     pairs = signs.shape[1]
     validation.one_of("signs.shape[1]", pairs, range(1, 25))
     validation.one_of("mistakes", mistakes, range(pairs + 1))
     codes = np.unique(np.asarray(signs, bool) @ (1 << np.arange(pairs)))
-    seen = np.zeros(2**pairs, bool)
+    is_covered = np.zeros(2**pairs, bool)
     for size in range(mistakes + 1):
-        for wrong in combinations(range(pairs), size):
-            seen[codes ^ sum(1 << i for i in wrong)] = True
-    return int(seen.sum())
+        for flipped in combinations(range(pairs), size):
+            is_covered[codes ^ sum(1 << i for i in flipped)] = True
+    return int(is_covered.sum())
 
 
 def mistakes_of(
-    signs: Bool[np.ndarray, "F N"], label: Bool[np.ndarray, " N"]
+    signs: Annotated[Input, "F N"], label: Annotated[Input, "N"]
 ) -> Int[np.ndarray, " F"]:
-    """On how many pairs each feature differs from the labels, with its own sign."""
+    """Number of pairs on which each feature differs from the labels.
+
+    Args:
+      signs: [F, N] of each feature; its sign is taken as it is.
+      label: [N] whether the positive side is true.
+    """
     validation.shaped("signs", signs, None, None)
     validation.shaped("label", label, np.shape(signs)[1])
     return np.sum(np.asarray(signs) != np.asarray(label)[None], axis=1)
 
 
 class Estimate(NamedTuple):
-    """Different answers among restarts; a feature and its opposite count as one."""
+    """Different results of restarts; a feature and its opposite count as one."""
 
     signs: Bool[np.ndarray, "F N"]
-    """Each answer once, its first pair that is told called true. False where a pair's
-    sides don't differ."""
+    """Each result once. The sign makes the first pair that is not tied true. False
+    where a pair's sides do not differ."""
     counts: Int[np.ndarray, " F"]
-    """Restarts that ended there, most first."""
-    kept: int
-    """Restarts whose loss was within the tolerance."""
+    """Number of restarts that ended there, largest first."""
+    num_good: int
+    """Number of restarts whose loss is within the tolerance."""
     chao1: float
-    """At least so many exist: seen + once (once - 1) / (2 (twice + 1))."""
+    """Lower bound on how many exist: seen + once (once - 1) / (2 (twice + 1))."""
     coverage: float
-    """1 - once / kept: chance that a further restart ends at a known answer."""
+    """1 - once / num_good: probability that one more restart ends at a known result."""
 
     @property
     def seen(self) -> int:
+        """Number of different results."""
         return len(self.counts)
 
     @property
     def bits(self) -> float:
-        """log2 of twice the bound: opposites are two, as in `counting`."""
+        """log2 of twice the bound, because here an opposite counts as a feature too."""
         return bits(round(2 * self.chao1)) if self.seen else -np.inf
 
     def summary(self) -> str:
+        """Number of different results, the bound, and the coverage."""
         return (
-            f"{self.seen} different answers among {self.kept} good restarts, at least "
-            f"{self.chao1:.0f} by Chao's bound ({self.bits:.1f} bits with signs); a "
-            f"further restart finds a known one {self.coverage:.0%} of the time"
+            f"{self.seen} different results of {self.num_good} good restarts, at least "
+            f"{self.chao1:.0f} by Chao's bound ({self.bits:.1f} bits with signs); one "
+            f"more restart ends at a known result {self.coverage:.0%} of the time"
         )
 
 
 def estimate(
-    directions: Float[np.ndarray, "R d"],
-    losses: Float[np.ndarray, " R"],
-    differences: Float[np.ndarray, "N d"],
+    directions: Annotated[Input, "R d"],
+    losses: Annotated[Input, "R"],
+    differences: Annotated[Input, "N d"],
     tolerance: float = 0.01,
 ) -> Estimate:
-    """Count different sign vectors among restarts about as good as the best.
+    """Count different sign vectors among restarts that are about as good as the best.
 
-    Restarts within `tolerance` of the lowest loss are kept. Chao's bound takes from how
-    many answers came once and twice how many never came. It assumes that restarts are
-    independent, and holds from below however unequal the basins are. If every answer
-    came once it grows with R and says only "many": look at the coverage.
+    Only restarts within `tolerance` of the lowest loss count. Chao's bound infers from
+    the numbers of results seen once and twice how many were never seen. It assumes
+    independent restarts, and it is a lower bound however unequal the basins are. If
+    every result was seen once, the bound grows with R and only says "many": check the
+    coverage.
 
     Args:
-      directions: where restarts ended, as `ccs.CCS.directions`.
-      losses: of each restart, at one norm.
-      differences: normalised differences on which answers are told apart; more pairs
-        tell more answers apart.
-      tolerance: how much worse than the best a restart may be.
+      directions: [R, d] where the restarts ended, as `ccs.CCS.directions`.
+      losses: [R] of each restart, all at one norm.
+      differences: [N, d] normalised differences that tell results apart; more pairs
+        tell more results apart.
+      tolerance: how far above the lowest loss a restart may end, at least 0.
 
     Raises:
-      ValueError: arrays that don't fit or are not finite, a negative tolerance.
+      ValueError: the arrays do not fit or are not finite, or `tolerance` is negative.
 
     Reference: Chao, Nonparametric estimation of the number of classes in a population,
     1984, in the bias-corrected form.
@@ -273,40 +306,38 @@ def estimate(
     validation.shaped("directions", directions, None, None)
     validation.shaped("losses", losses, len(directions))
     validation.shaped("differences", differences, None, np.shape(directions)[1])
-    for name, got in (
+    for name, array in (
         ("directions", directions),
         ("losses", losses),
         ("differences", differences),
     ):
-        validation.finite(name, got)
+        validation.finite(name, array)
     validation.at_least("directions.shape[0]", len(directions), 1)
     validation.at_least("differences.shape[0]", len(differences), 1)
     validation.at_least("tolerance", tolerance, 0)
     losses = np.asarray(losses)
-    good = losses <= losses.min() + tolerance
-    scores = np.asarray(directions)[good] @ np.asarray(differences).T
-    # by the first pair that is told: one whose sides don't differ turns nothing round
-    told = np.argmax(scores != 0, axis=1)[:, None]
-    signs = scores * np.take_along_axis(scores, told, axis=1) > 0
-    found, counts = np.unique(signs, axis=0, return_counts=True)
+    is_good = losses <= losses.min() + tolerance
+    scores = np.asarray(directions)[is_good] @ np.asarray(differences).T
+    # the first pair whose sides differ sets the sign; the others have no sign to set
+    first_untied = np.argmax(scores != 0, axis=1)[:, None]
+    signs = scores * np.take_along_axis(scores, first_untied, axis=1) > 0
+    results, counts = np.unique(signs, axis=0, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     once, twice = int((counts == 1).sum()), int((counts == 2).sum())
-    bound = len(found) + once * (once - 1) / (2 * (twice + 1))
-    kept = int(good.sum())
-    return Estimate(found[order], counts[order], kept, bound, 1 - once / kept)
+    chao1 = len(results) + once * (once - 1) / (2 * (twice + 1))
+    num_good = int(is_good.sum())
+    return Estimate(results[order], counts[order], num_good, chao1, 1 - once / num_good)
 
 
-def orthogonal_count(
-    accuracies: Float[np.ndarray, " M"], threshold: float = 0.9
-) -> int:
-    """How many orthogonal probes in a row are at least so good, either sign.
+def orthogonal_count(accuracies: Annotated[Input, "M"], threshold: float = 0.9) -> int:
+    """How many orthogonal probes in a row reach the threshold, with either sign.
 
     Args:
-      accuracies: of recursive probes in the order they were found, in [0, 1].
-      threshold: of max(accuracy, 1 - accuracy).
+      accuracies: [M] of recursive probes in the order of their search, in [0, 1].
+      threshold: on max(accuracy, 1 - accuracy).
     """
     validation.shaped("accuracies", accuracies, None)
     validation.finite("accuracies", accuracies)
-    right = np.asarray(accuracies)
-    short = np.flatnonzero(np.maximum(right, 1 - right) < threshold)
-    return int(short[0]) if len(short) else len(right)
+    accuracy = np.asarray(accuracies)
+    below = np.flatnonzero(np.maximum(accuracy, 1 - accuracy) < threshold)
+    return int(below[0]) if len(below) else len(accuracy)

@@ -1,26 +1,29 @@
-"""Contrast pairs: two sides of one question, and which of them is the true one.
+"""Contrast pairs: two sides of one question, one of which is true.
 
-A question has two answers, x+ and x-. For a language model they are "yes" and "no";
-for an agent they are a state s and its counterpart s' (mirrored, or with the goals
+A question has two answers, x+ and x-. For a language model they are "yes" and "no". For
+an agent they are a state s and its counterpart s' (mirrored, or with the goals
 swapped), and the true side is the one that V prefers.
 
-Symbols: n pairs, d features. The sides of a pair come in an order that knows nothing of
-the label, else the order itself is the first thing that any method finds.
+Symbols: n pairs, d features. The order of the two sides must be independent of the
+label. Otherwise the order itself is the first thing that any method finds.
 """
 
-from typing import Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, validation
+from shardsim.inspection.validation import Input
 
 Normalise = Literal["none", "mean", "mean+scale"]
+"""What `learn_sides` removes from each side; another string is refused by name."""
 
 
 class Sides(NamedTuple):
-    """How each side of the pairs is normalised, learned on the train pairs."""
+    """The normalisation of each side, learned on the train pairs."""
 
     positive_mean: Float[Array, " d"]
     negative_mean: Float[Array, " d"]
@@ -28,9 +31,14 @@ class Sides(NamedTuple):
     negative_scale: Float[Array, ""]
 
     def apply(
-        self, positive: Float[Array, "n d"], negative: Float[Array, "n d"]
+        self, positive: Annotated[Input, "n d"], negative: Annotated[Input, "n d"]
     ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
-        """(x - mean) / scale, side by side, with the numbers of the train pairs."""
+        """(x - mean) / scale for each side, with the statistics of the train pairs.
+
+        Args:
+          positive: [n, d] activations of x+.
+          negative: [n, d] activations of x-.
+        """
         positive, negative = validation.wide(positive), validation.wide(negative)
         return (
             (positive - self.positive_mean[None]) / self.positive_scale,
@@ -38,9 +46,14 @@ class Sides(NamedTuple):
         )
 
     def differences(
-        self, positive: Float[Array, "n d"], negative: Float[Array, "n d"]
+        self, positive: Annotated[Input, "n d"], negative: Annotated[Input, "n d"]
     ) -> Float[Array, "n d"]:
-        """x+ - x- of the normalised sides."""
+        """x+ - x- of the normalised sides.
+
+        Args:
+          positive: [n, d] activations of x+.
+          negative: [n, d] activations of x-.
+        """
         first, second = self.apply(positive, negative)
         return first - second
 
@@ -48,30 +61,40 @@ class Sides(NamedTuple):
 class ValuePairs(NamedTuple):
     """Paired states of an agent, and which one V prefers."""
 
-    positive: Float[Array, "n d"]
+    positive: Float[Array | np.ndarray, "n d"]
     """Features of s."""
-    negative: Float[Array, "n d"]
-    """Features of s', the counterpart."""
-    label: Bool[Array, " n"]
+    negative: Float[Array | np.ndarray, "n d"]
+    """Features of the counterpart s'."""
+    label: Bool[Array | np.ndarray, " n"]
     """Whether V(s) > V(s')."""
-    gap: Float[Array, " n"]
+    gap: Float[Array | np.ndarray, " n"]
     """V(s) - V(s')."""
-    tied: Bool[Array, " n"]
-    """Whether |gap| is at most the tie allowed: there the label says nothing."""
+    tied: Bool[Array | np.ndarray, " n"]
+    """Whether |gap| is at most `tie`; then the label has no meaning."""
 
     def decided(self) -> "ValuePairs":
-        """The pairs that are no ties. Host side: the number of pairs changes."""
+        """The pairs that are not tied. Host only: the number of pairs changes."""
         return ValuePairs(*(field[~self.tied] for field in self))
 
     def summary(self) -> str:
+        """The number of pairs, and the shares of labels and ties."""
         return (
             f"{self.label.shape[0]} pairs: V prefers the first side in "
             f"{float(jnp.mean(self.label)):.0%}, ties {float(jnp.mean(self.tied)):.0%}"
         )
 
 
-def check_pairs(positive: Array, negative: Array, label: Array | None = None) -> None:
-    """Refuse sides that don't fit each other, or numbers that are of no use.
+def check_pairs(
+    positive: Annotated[Input, "n d"],
+    negative: Annotated[Input, "n d"],
+    label: Annotated[Input, "n"] | None = None,
+) -> None:
+    """Refuse sides that do not fit each other, or numbers that cannot be used.
+
+    Args:
+      positive: [n, d] activations of x+.
+      negative: [n, d] activations of x-.
+      label: [n] bool, whether x+ is true.
 
     Raises:
       ValueError: names the side, what it is and what is allowed.
@@ -88,21 +111,29 @@ def check_pairs(positive: Array, negative: Array, label: Array | None = None) ->
 
 
 def learn_sides(
-    positive: Float[Array, "n d"],
-    negative: Float[Array, "n d"],
-    normalise: Normalise = "mean",
+    positive: Annotated[Input, "n d"],
+    negative: Annotated[Input, "n d"],
+    normalise: Normalise | str = "mean",
 ) -> Sides:
     """Mean and scale of each side.
 
-    `mean` takes from each side its own mean, so that which side an answer stands on
-    can't be read off linearly. `mean+scale` also divides by one number a side: the root
-    mean square of what is left, over pairs and features. `none` leaves all as it is.
+      none:        x
+      mean:        x - mean of the side, so that no linear probe can tell the sides
+        apart
+      mean+scale:  the same, divided by the side's root mean square over pairs and
+        features
 
-    One pair has nothing left after its mean is taken, so it is refused. A side without
+    A single pair has nothing left without its mean, so it is refused. A side without
     spread is divided by 1.
 
+    Args:
+      positive: [n, d] activations of x+.
+      negative: [n, d] activations of x-.
+      normalise: one of the three above.
+
     Raises:
-      ValueError: sides that don't fit, an unknown `normalise`, no pair, one and a mean.
+      ValueError: the sides do not fit, `normalise` is unknown, or there are too few
+        pairs.
     """
     check_pairs(positive, negative)
     validation.one_of("normalise", normalise, get_args(Normalise))
@@ -119,49 +150,51 @@ def learn_sides(
     return Sides(
         first,
         second,
-        arrays.or_one(spread(positive - first[None])),
-        arrays.or_one(spread(negative - second[None])),
+        arrays.or_one(root_mean_square(positive - first[None])),
+        arrays.or_one(root_mean_square(negative - second[None])),
     )
 
 
-def spread(x: Float[Array, "n d"]) -> Float[Array, ""]:
+def root_mean_square(x: Float[Array, "n d"]) -> Float[Array, ""]:
     """sqrt(mean x^2), over samples and features."""
     return jnp.sqrt(jnp.mean(jnp.square(x)))
 
 
 def from_values(
-    features: Float[Array, "n d"],
-    other_features: Float[Array, "n d"],
-    value: Float[Array, " n"],
-    other_value: Float[Array, " n"],
+    features: Annotated[Input, "n d"],
+    other_features: Annotated[Input, "n d"],
+    value: Annotated[Input, "n"],
+    other_value: Annotated[Input, "n"],
     tie: float = 0.0,
 ) -> ValuePairs:
-    """Contrast pairs of an agent: "truth" is which of two paired states V prefers.
+    """Contrast pairs of an agent: "true" is the state of two that V prefers.
 
-    label = V(s) > V(s'). Pairs whose first side always wins (cheese there, cheese gone)
-    have one class and teach nothing: put them in a random order with `swap_sides`.
+      label = V(s) > V(s')
+
+    If the first side always wins (cheese, no cheese) there is one class, which teaches
+    nothing: put such pairs in a random order with `swap_sides`.
 
     Args:
-      features: activations at s, from any layer of E or V.
-      other_features: activations at the counterpart s' of each s.
-      value: V(s).
-      other_value: V(s').
-      tie: largest |V(s) - V(s')| that counts as a tie, in units of V.
+      features: [n, d] activations at s, from any layer of E or V.
+      other_features: [n, d] activations at the counterpart s' of each s.
+      value: [n] V(s).
+      other_value: [n] V(s').
+      tie: largest |V(s) - V(s')| that counts as a tie, in the unit of V, at least 0.
 
     Raises:
-      ValueError: arrays that don't fit or are not finite, a negative tie.
+      ValueError: the arrays do not fit or are not finite, or `tie` is negative.
     """
     check_pairs(features, other_features)
-    for name, got in (("value", value), ("other_value", other_value)):
-        validation.shaped(name, got, features.shape[0])
-        validation.finite(name, got)
+    for name, values in (("value", value), ("other_value", other_value)):
+        validation.shaped(name, values, features.shape[0])
+        validation.finite(name, values)
     validation.at_least("tie", tie, 0)
     gap = value - other_value
     return ValuePairs(features, other_features, gap > 0, gap, jnp.abs(gap) <= tie)
 
 
 def swap_sides(pairs: ValuePairs, key: Key[Array, ""]) -> ValuePairs:
-    """The same pairs, the two sides of each put in a random order."""
+    """The same pairs, with the two sides of each pair in a random order."""
     swap = jax.random.bernoulli(key, 0.5, pairs.label.shape)
     return ValuePairs(
         jnp.where(swap[:, None], pairs.negative, pairs.positive),
@@ -172,10 +205,15 @@ def swap_sides(pairs: ValuePairs, key: Key[Array, ""]) -> ValuePairs:
     )
 
 
-def one_hot(d: int, scale: float = 1.0) -> tuple[Float[Array, "d d"], ...]:
-    """d facts that share nothing: x+ = scale e_i, x- = -scale e_i.
+def independent_facts(d: int, scale: float = 1.0) -> tuple[Float[Array, "d d"], ...]:
+    """d independent facts: x+ = scale e_i, x- = -scale e_i.
 
-    All 2^d sign vectors are truth-like here; after each side's mean is taken, 2^d - 2.
+    All 2^d sign vectors are truth-like here. If each side's mean is removed, 2^d - 2
+    are.
+
+    Args:
+      d: number of facts, at least 1.
+      scale: length of each side.
     """
     validation.at_least("d", d, 1)
     facts = scale * jnp.eye(d)

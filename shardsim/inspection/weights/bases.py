@@ -1,25 +1,27 @@
-"""Bases of what a part reads, each scored by what it keeps downstream.
+"""Bases of what a layer reads, scored by how much downstream variance they explain.
 
-Does a singular direction capture what a matrix does? The number: take only the top k of
-a basis out of the features, put them back, and see how much of the variance of what
-comes after (action logits, V) is kept, against random bases of the same rank.
+Does a singular direction capture what a matrix does? To measure this, project the
+features on the top k directions of a basis, run the rest of the network on the
+projection, and compare the explained variance of its output (action logits, V) with
+that of random bases of the same rank.
 
-A basis needs not be orthogonal: x' = mean + sum_i (reads[i] . (x - mean)) atoms[i],
-with reads[i] . atoms[j] = 1 if i = j else 0.
+A basis need not be orthogonal: x' = mean + sum_i (reads[i] . (x - mean)) atoms[i],
+with reads[i] . atoms[j] = 1 if i = j, else 0.
 
 Symbols: m outputs, d inputs, r directions, n samples, C contexts, N stacked matrices
-(any axes). No function may be called under `jax.vmap`: stack instead.
+(any axes). No function here may be called under `jax.vmap`: stack the matrices instead.
 """
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from shardsim.inspection import validation
+from shardsim.inspection.validation import Input
 from shardsim.inspection.weights import svd
 
 
@@ -27,82 +29,86 @@ class Basis(NamedTuple):
     """Directions, the strongest first."""
 
     values: Float[Array, "*N r"]
-    """How strong each is, in the unit of its kind."""
+    """Strength of each direction, in the unit that the basis function states."""
     reads: Float[Array, "*N r d"]
-    """What is read out of x."""
+    """Coefficient i of x is reads[i] . (x - mean)."""
     atoms: Float[Array, "*N r d"]
-    """What is put back; the same as `reads` for an orthonormal basis."""
+    """What coefficient i adds back; equal to `reads` for an orthonormal basis."""
 
     def summary(self) -> str:
-        """How many directions, and how many it would take if all were alike."""
+        """The number of directions, and their effective rank."""
         power = jnp.square(self.values)
-        four = jnp.square(power).sum(axis=-1)
-        rank = jnp.square(power.sum(axis=-1)) / jnp.where(four > 0, four, 1.0)
+        fourth = jnp.square(power).sum(axis=-1)
+        rank = jnp.square(power.sum(axis=-1)) / jnp.where(fourth > 0, fourth, 1.0)
         return f"{self.values.shape[-1]} directions, effective rank {rank.mean():.2f}"
 
 
 class Score(NamedTuple):
-    """Share of the output's variance that is kept by the first k directions."""
+    """Share of the output's variance that the first k directions explain."""
 
     ranks: Int[Array, " k"]
-    kept: Float[Array, " k"]
+    explained: Float[Array, " k"]
     """1 - mean ||f(x) - f(x')||^2 / mean ||f(x) - mean f||^2: 1 if nothing is lost,
-    0 or less if a constant would do as well."""
+    0 or less if a constant output would do as well."""
     random: Float[Array, "draws k"]
     """The same for random orthonormal bases of the same rank."""
 
     def summary(self) -> str:
-        """Kept at each rank, with the mean and the best of random bases."""
+        """Explained variance at each rank, with mean and maximum of random bases."""
         rows = zip(
             self.ranks.tolist(),
-            self.kept.tolist(),
+            self.explained.tolist(),
             self.random.mean(axis=0).tolist(),
             self.random.max(axis=0).tolist(),
             strict=True,
         )
         return "; ".join(
-            f"top {k}: {kept:.2f} kept (random {mean:.2f}, at most {best:.2f})"
-            for k, kept, mean, best in rows
+            f"top {k}: {share:.2f} explained (random {mean:.2f}, at most {best:.2f})"
+            for k, share, mean, best in rows
         )
 
 
-def singular(weight: Float[Array, "*N m d"]) -> Basis:
+def singular(weight: Annotated[Input, "*N m d"]) -> Basis:
     """Right singular vectors of W: the best basis if the data were white.
 
-    With the mean Jacobian in the place of W: directions read on average.
+    With the mean Jacobian in place of W, these are the directions read on average.
+
+    Args:
+      weight: [*N, m, d] one matrix or a stack of them, y = W x.
 
     Raises:
-      ValueError: no matrix, a number that is not finite.
+      ValueError: `weight` is not a matrix, or not finite.
     """
-    found = svd.fit(weight)
-    return Basis(found.values, found.reads, found.reads)
+    directions = svd.fit(weight)
+    return Basis(directions.values, directions.reads, directions.reads)
 
 
 def data_weighted(
-    weight: Float[Array, "*N m d"], features: Float[Array, "n d"]
+    weight: Annotated[Input, "*N m d"], features: Annotated[Input, "n d"]
 ) -> Basis:
-    """SVD of W Cov^(1/2): of all bases of rank k the one that keeps most of W x.
+    """SVD of W Cov^(1/2): among all bases of rank k it explains most of W x.
 
-    W Cov^(1/2) = U S V^T; reads[i] = W^T u_i / s_i, atoms[i] = Cov W^T u_i / s_i.
+      W Cov^(1/2) = U S V^T
+      reads[i] = W^T u_i / s_i,  atoms[i] = Cov W^T u_i / s_i
 
-    No inverse of Cov is taken, so that it may be singular: directions that the data
-    don't vary in are never read. Directions of s_i = 0 are zeros.
+    Cov is not inverted, so it may be singular: directions in which the data do not vary
+    are never read. Directions with s_i = 0 are zeros.
 
     Args:
-      weight: y = W x, one or a stack.
-      features: n >= 2 samples of x.
+      weight: [*N, m, d] one matrix or a stack of them, y = W x.
+      features: [n, d] samples of x, n >= 2.
 
     Returns:
       r = min(m, d) directions; `values` are standard deviations of the output along u.
 
-    Reference: Eckart and Young, 1936.
-
     Raises:
-      ValueError: shapes that don't fit, numbers that are not finite.
+      ValueError: the shapes do not fit, or a number is not finite.
+
+    Reference: Eckart and Young, 1936.
     """
-    svd.matrix("weight", weight)
+    svd.check_matrix("weight", weight)
     covariance = _covariance(features, weight.shape[-1])
-    # y = W x varies as W C W^T; the root of C keeps all digits
+    # y = W x has covariance W Cov W^T; its root keeps all digits
     power, axes = jnp.linalg.eigh(covariance)
     root = (axes * jnp.sqrt(jnp.maximum(power, 0.0))[None]) @ axes.T
     left, values, _ = jnp.linalg.svd(
@@ -116,36 +122,45 @@ def data_weighted(
     return Basis(values, reads, jnp.einsum("...rd,de->...re", reads, covariance))
 
 
-def stacked(jacobians: Float[Array, "*N C m d"]) -> Basis:
-    """SVD of the Jacobians of all contexts (or states) on top of each other.
+def stacked(jacobians: Annotated[Input, "*N C m d"]) -> Basis:
+    """SVD of the Jacobians of all contexts (or states), stacked along their outputs.
 
-    What is read in any context counts, also where it cancels in the mean: with
-    Jacobians +a and -a the mean is 0 and the stack has one direction, a.
+    A direction that is read in any context counts, even if it cancels in the mean: the
+    Jacobians +a and -a have mean 0, but their stack has the one direction a.
+
+    Args:
+      jacobians: [*N, C, m, d].
 
     Returns:
       r = min(C m, d) directions; `values` are root mean squares over contexts.
 
     Raises:
-      ValueError: fewer than three axes, a number that is not finite.
+      ValueError: fewer than three axes, or a number is not finite.
     """
     validation.at_least("axes of jacobians", jnp.ndim(jacobians), 3)
-    svd.matrix("jacobians", jacobians)
+    svd.check_matrix("jacobians", jacobians)
     *stack, contexts, rows, size = jacobians.shape
     tall = jnp.reshape(jacobians, (*stack, contexts * rows, size)) / contexts**0.5
     if contexts * rows > size:
-        # the same right vectors, and no left ones of the length of the data
+        # R has the same right vectors, without left vectors as long as the data
         tall = jnp.linalg.qr(tall, mode="r")
-    found = svd.fit(tall)
-    # the rows of R are no outputs, so that the sign is set by what is read
-    reads = found.reads * svd.signs(found.reads)
-    return Basis(found.values, reads, reads)
+    directions = svd.fit(tall)
+    # the rows of R are no outputs, so the sign rule uses `reads`
+    reads = directions.reads * svd.signs(directions.reads)
+    return Basis(directions.values, reads, reads)
 
 
-def principal(features: Float[Array, "n d"]) -> Basis:
-    """Principal directions of the data: the control that knows nothing of W.
+def principal(features: Annotated[Input, "n d"]) -> Basis:
+    """Principal directions of the data: the control that does not use W.
+
+    Args:
+      features: [n, d] samples of x, n >= 2.
+
+    Returns:
+      d directions; `values` are standard deviations of x along them.
 
     Raises:
-      ValueError: no table, fewer than 2 samples, numbers that are not finite.
+      ValueError: `features` is not a matrix or not finite, or has one sample.
     """
     power, axes = jnp.linalg.eigh(_covariance(features, None))
     reads = axes.T[::-1]
@@ -153,55 +168,79 @@ def principal(features: Float[Array, "n d"]) -> Basis:
     return Basis(jnp.sqrt(jnp.maximum(power[::-1], 0.0)), reads, reads)
 
 
-def spanned(directions: Float[Array, "*N r d"]) -> Basis:
+def from_directions(directions: Annotated[Input, "*N r d"]) -> Basis:
     """An orthonormal basis of given directions (LEACE, CDE, probes), in their order.
 
-    The first k of it span the first k directions: one that adds nothing, a row of 0 or
-    one in the span of those before it but for rounding, stays a row of 0. `values` are
-    what each adds: the length of its part outside of those before it, of a unit vector.
+    The first k rows span the first k directions. A direction that adds nothing (a row
+    of 0, or one in the span of earlier rows up to rounding) stays a row of 0.
+
+    Args:
+      directions: [*N, r, d] rows of any length, r <= d.
+
+    Returns:
+      r directions; `values` are what each one adds: the length of a unit vector's
+      component outside the span of earlier rows.
 
     Raises:
-      ValueError: more directions than d, a number that is not finite.
+      ValueError: more directions than d, or a number is not finite.
     """
-    svd.matrix("directions", directions)
+    svd.check_matrix("directions", directions)
     rows, size = directions.shape[-2:]
     validation.one_of("rows of directions", rows, range(1, size + 1))
-    given = jnp.asarray(directions)
-    length = jnp.sqrt(jnp.square(given).sum(axis=-1, keepdims=True))
-    unit = given / jnp.where(length > 0, length, 1.0)
+    directions = jnp.asarray(directions)
+    length = jnp.sqrt(jnp.square(directions).sum(axis=-1, keepdims=True))
+    unit = directions / jnp.where(length > 0, length, 1.0)
     rounding = 4 * max(unit.shape[-2:]) * float(jnp.finfo(unit.dtype).eps)
-    each = functools.partial(in_order, least=rounding)
+    each = functools.partial(gram_schmidt, least=rounding)
     added, reads = jnp.vectorize(each, signature="(r,d)->(r),(r,d)")(unit)
     return Basis(added, reads, reads)
 
 
-def in_order(
+def gram_schmidt(
     rows: Float[Array, "r d"], least: float
 ) -> tuple[Float[Array, " r"], Float[Array, "r d"]]:
-    """What each row adds to those before it: how much, and in which direction.
+    """What each row adds to the span of earlier rows: how much, in which direction.
 
     Args:
-      least: what adds no more than this adds nothing, and has a direction of 0.
+      rows: [r, d] in order of priority.
+      least: a row that adds no more length than this counts as adding 0, with a
+        direction of zeros.
     """
 
-    def clean(number: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        added, done = state
-        row = done[number]
-        before = jnp.where((jnp.arange(len(done)) < number)[:, None], done, 0.0)
-        # twice, because what is left of the first time is orthogonal only to rounding
+    def orthogonalise(number: Array, state: tuple[Array, Array]) -> tuple[Array, Array]:
+        added, basis = state
+        row = basis[number]
+        earlier = jnp.where((jnp.arange(len(basis)) < number)[:, None], basis, 0.0)
+        # twice, because the first result is orthogonal only up to rounding
         for _ in range(2):
-            row = row - before.T @ (before @ row)
+            row = row - earlier.T @ (earlier @ row)
         size = jnp.linalg.norm(row)
-        some = size > least
-        row = jnp.where(some, row / jnp.where(some, size, 1.0), 0.0)
-        size = jnp.where(some, size, 0.0)
-        return added.at[number].set(size), done.at[number].set(row)
+        is_new = size > least
+        row = jnp.where(is_new, row / jnp.where(is_new, size, 1.0), 0.0)
+        size = jnp.where(is_new, size, 0.0)
+        return added.at[number].set(size), basis.at[number].set(row)
 
-    return jax.lax.fori_loop(0, len(rows), clean, (jnp.zeros_like(rows[:, 0]), rows))
+    start = (jnp.zeros_like(rows[:, 0]), rows)
+    return jax.lax.fori_loop(0, len(rows), orthogonalise, start)
 
 
-def random(key: Key[Array, ""], draws: int, rank: int, like: Array) -> Basis:
-    """Random orthonormal bases [draws, rank, d], d and dtype as of `like` [..., d]."""
+def random(
+    key: Key[Array, ""], draws: int, rank: int, like: Annotated[Input, "*N d"]
+) -> Basis:
+    """Random orthonormal bases.
+
+    Args:
+      key: for the draws.
+      draws: number of bases, at least 1.
+      rank: directions of each, in [1, d].
+      like: [..., d] an array whose d and dtype are used.
+
+    Returns:
+      Bases with reads [draws, rank, d].
+
+    Raises:
+      ValueError: `rank` or `draws` is out of range.
+    """
     validation.one_of("rank", rank, range(1, like.shape[-1] + 1))
     validation.at_least("draws", draws, 1)
     shape = (draws, like.shape[-1], rank)
@@ -210,7 +249,9 @@ def random(key: Key[Array, ""], draws: int, rank: int, like: Array) -> Basis:
     return Basis(jnp.ones(reads.shape[:-1], like.dtype), reads, reads)
 
 
-def _covariance(features: Array, size: int | None) -> Float[Array, "d d"]:
+def _covariance(
+    features: Annotated[Input, "n d"], size: int | None
+) -> Float[Array, "d d"]:
     validation.shaped("features", features, None, size)
     validation.at_least("samples of features", len(features), 2)
     validation.finite("features", features)
@@ -223,24 +264,24 @@ def _covariance(features: Array, size: int | None) -> Float[Array, "d d"]:
 def score(
     key: Key[Array, ""],
     basis: Basis,
-    features: Float[Array, "n d"],
+    features: Annotated[Input, "n d"],
     downstream: Callable[[Float[Array, "n d"]], Float[Array, "n m"]],
     ranks: Sequence[int],
     draws: int = 20,
 ) -> Score:
-    """How much of the downstream output the first k directions keep.
+    """Share of the downstream variance that the first k directions explain.
 
     Args:
       key: for the random bases.
-      basis: one basis, no stack.
-      features: n >= 2 samples of x; a few thousand are enough.
-      downstream: what comes after, for all samples at once; linear or not.
-      ranks: each k, from 0 to the number of directions.
-      draws: random bases to compare with.
+      basis: one basis, not a stack.
+      features: [n, d] samples of x, n >= 2; a few thousand are enough.
+      downstream: the rest of the network, for all samples at once; linear or not.
+      ranks: the values of k, each from 0 to the number of directions.
+      draws: number of random bases to compare with.
 
     Raises:
-      ValueError: shapes that don't fit, a rank that the basis does not have, an output
-        that does not vary.
+      ValueError: the shapes do not fit, the basis has no such rank, or the output does
+        not vary.
     """
     validation.shaped("features", features, None, None)
     validation.at_least("samples of features", len(features), 2)
@@ -250,29 +291,34 @@ def score(
         validation.one_of("ranks", rank, range(len(basis.reads) + 1))
     data = jnp.asarray(features)
     mean = data.mean(axis=0, keepdims=True)
-    clean = downstream(data)
-    spread = jnp.square(clean - clean.mean(axis=0, keepdims=True)).sum()
-    # the mean of a constant is rounded, which leaves a spread
-    varies = (clean.max(axis=0) > clean.min(axis=0)).any() & (spread > 0)
-    if not isinstance(spread, jax.core.Tracer) and not varies:
+    output = downstream(data)
+    variance = jnp.square(output - output.mean(axis=0, keepdims=True)).sum()
+    # the mean of a constant is rounded, which leaves a small variance
+    varies = (output.max(axis=0) > output.min(axis=0)).any() & (variance > 0)
+    if not isinstance(variance, jax.core.Tracer) and not varies:
         raise ValueError("downstream: got an output that is constant; allowed: others")
     masks = jnp.arange(len(basis.reads))[None] < jnp.asarray(ranks)[:, None]
-    others = random(key, draws, len(basis.reads), data)
+    random_bases = random(key, draws, len(basis.reads), data)
 
-    def kept(pair: tuple[Array, Array]) -> Array:
-        reads, atoms = pair
-        inside = (data - mean) @ reads.T
+    def explained(reads_and_atoms: tuple[Array, Array]) -> Array:
+        reads, atoms = reads_and_atoms
+        coefficients = (data - mean) @ reads.T
 
-        def at(mask: Array) -> Array:
-            part = jnp.where(mask[None], inside, 0.0) @ atoms
-            return 1 - jnp.square(downstream(mean + part) - clean).sum() / spread
+        def at_rank(mask: Array) -> Array:
+            component = jnp.where(mask[None], coefficients, 0.0) @ atoms
+            error = jnp.square(downstream(mean + component) - output).sum()
+            return 1 - error / variance
 
-        return jax.lax.map(at, masks)
+        return jax.lax.map(at_rank, masks)
 
-    def both(own: Array, other: Array) -> Array:
-        return jnp.concatenate([own[None], other])
+    def prepend(own: Array, others: Array) -> Array:
+        return jnp.concatenate([own[None], others])
 
     table = jax.lax.map(
-        kept, (both(basis.reads, others.reads), both(basis.atoms, others.atoms))
+        explained,
+        (
+            prepend(basis.reads, random_bases.reads),
+            prepend(basis.atoms, random_bases.atoms),
+        ),
     )
     return Score(jnp.asarray(ranks), table[0], table[1:])

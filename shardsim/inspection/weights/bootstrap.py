@@ -1,8 +1,8 @@
 """Would other data give the same singular subspaces? A bootstrap, rank by rank.
 
-Singular vectors whose values nearly tie turn freely under noise, and only the subspace
-that they span together is there to be found. So overlap is reported for the span of the
-first k directions at every k, beside the gap behind k and what chance would give.
+If singular values nearly tie, noise rotates their singular vectors freely, and only the
+subspace that they span together is determined. So the overlap is reported for the span
+of the first k directions at every k, next to the gap below k and the chance level.
 
 Reference: John Wentworth, in reply to Millidge and Black, 2022; Davis and Kahan, The
 rotation of eigenvectors by a perturbation, 1970.
@@ -10,65 +10,69 @@ rotation of eigenvectors by a perturbation, 1970.
 Symbols: m outputs, d inputs, n samples, r = m directions, B resamples.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from shardsim.inspection import arrays, validation
+from shardsim.inspection.validation import Input
 from shardsim.inspection.weights import bases, svd
 
 
 class Stability(NamedTuple):
-    """Output directions of W Cov^(1/2) found again in resampled data."""
+    """Overlap of the output directions of W Cov^(1/2) with those of resampled data."""
 
     values: Float[Array, " r"]
     """Singular values of W Cov^(1/2): standard deviations of the output."""
     gaps: Float[Array, " r"]
-    """(values[k] - values[k + 1]) / values[k] behind rank k; 1 behind the last."""
+    """(values[k] - values[k + 1]) / values[k] below rank k; 1 below the last."""
     alone: Float[Array, "B r"]
-    """Squared cosine of each direction to its own resample."""
+    """Squared cosine of each direction to the one of the same rank in a resample."""
     overlap: Float[Array, "B r"]
     """Mean squared cosine of the principal angles of the first k, for k = 1 to r."""
     chance: Float[Array, " r"]
     """The overlap of random subspaces: k / r."""
 
     def summary(self) -> str:
-        """The ranks whose subspace is stable: overlap above .95 on average."""
-        mean = self.overlap.mean(axis=0)
-        held = [k + 1 for k, o in enumerate(mean.tolist()) if o > 0.95]
-        alone = int((self.alone.mean(axis=0) > 0.95).sum())
+        """The ranks whose subspace is stable: mean overlap above .95."""
+        overlap = self.overlap.mean(axis=0)
+        stable = [k + 1 for k, o in enumerate(overlap.tolist()) if o > 0.95]
+        num_alone = int((self.alone.mean(axis=0) > 0.95).sum())
         return (
-            f"{alone} of {len(mean)} directions are found again alone; stable ranks: "
-            f"{', '.join(map(str, held))}"
+            f"{num_alone} of {len(overlap)} directions are stable on their own; stable "
+            f"ranks: {', '.join(map(str, stable))}"
         )
 
 
 def bootstrap(
     key: Key[Array, ""],
-    weight: Float[Array, "m d"],
-    features: Float[Array, "n d"],
+    weight: Annotated[Input, "m d"],
+    features: Annotated[Input, "n d"],
     resamples: int = 20,
-    groups: Int[Array, " n"] | None = None,
+    groups: Annotated[Input, "n"] | None = None,
 ) -> Stability:
     """Overlap of the singular subspaces of W Cov^(1/2) with those of resampled data.
 
-    Overlap of rank k = ||U_k^T U'_k||_F^2 / k, in [0, 1]; U' from W Cov'^(1/2).
+      overlap of rank k = ||U_k^T U'_k||_F^2 / k, in [0, 1]
+
+    U' comes from W Cov'^(1/2), with Cov' the covariance of a resample.
 
     Args:
       key: for the resamples.
-      weight: y = W x with m <= d outputs, or the identity for the data themselves.
-      features: n >= 2 samples of x.
-      resamples: B.
-      groups: which samples are drawn together (the maze of a state), numbers from 0 on
-        of which some may be missing; None draws samples one by one.
+      weight: [m, d] with m <= d, y = W x; the identity to look at the data themselves.
+      features: [n, d] samples of x, n >= 2.
+      resamples: B, at least 1.
+      groups: [n] integers >= 0; samples of one group are drawn together (the maze of a
+        state). Numbers may be missing. None draws samples one by one.
 
     Raises:
-      ValueError: shapes that don't fit, numbers that are not finite, one group.
+      ValueError: the shapes do not fit, a number is not finite, or there is only one
+        group.
     """
-    svd.matrix("weight", weight)
+    svd.check_matrix("weight", weight)
     validation.shaped("weight", weight, None, None)
     validation.shaped("features", features, None, weight.shape[-1])
     validation.at_least("samples of features", len(features), 2)
@@ -82,21 +86,21 @@ def bootstrap(
         units = len(names)
         validation.at_least("number of groups", units, 2)
     output = jnp.asarray(features) @ jnp.asarray(weight).T
-    whole = _directions(output, jnp.ones((1, len(output)), output.dtype))
+    values, axes = _directions(output, jnp.ones((1, len(output)), output.dtype))
     drawn = jax.random.randint(key, (resamples, units), 0, units)
     counts = jax.vmap(lambda row: jnp.bincount(row, length=units))(drawn)
     shares = counts if member is None else counts[:, member]
-    again = _directions(output, shares.astype(output.dtype))
-    squared = jnp.square(jnp.einsum("id,bjd->bij", whole[1][0], again[1]))
+    _, resampled_axes = _directions(output, shares.astype(output.dtype))
+    squared = jnp.square(jnp.einsum("id,bjd->bij", axes[0], resampled_axes))
     ranks = jnp.arange(1, squared.shape[-1] + 1).astype(output.dtype)
     inside = jnp.diagonal(
         jnp.cumsum(jnp.cumsum(squared, axis=1), axis=2), axis1=1, axis2=2
     )
-    values = whole[0][0]
-    behind = jnp.concatenate([values[1:], jnp.zeros_like(values[:1])])
+    values = values[0]
+    following = jnp.concatenate([values[1:], jnp.zeros_like(values[:1])])
     return Stability(
         values,
-        (values - behind) / jnp.where(values > 0, values, 1.0),
+        (values - following) / jnp.where(values > 0, values, 1.0),
         jnp.diagonal(squared, axis1=1, axis2=2),
         inside / ranks[None],
         ranks / len(ranks),
@@ -118,13 +122,18 @@ def _directions(
     return values, jnp.swapaxes(axes, -1, -2)[..., ::-1, :]
 
 
-def found(
-    basis: bases.Basis, planted: Float[Array, "k d"], top: int
+def planted_cosine(
+    basis: bases.Basis, planted: Annotated[Input, "k d"], top: int
 ) -> Float[Array, " k"]:
-    """Does a basis hold planted directions? max_i |cos| over its first `top` reads.
+    """Does a basis contain planted directions? max_i |cos| over its first reads.
+
+    Args:
+      basis: one basis, not a stack.
+      planted: [k, d] the directions to look for.
+      top: how many reads of the basis count, from 1 to all.
 
     Raises:
-      ValueError: shapes that don't fit, `top` outside of 1 to the number of directions.
+      ValueError: the shapes do not fit, or `top` is out of range.
     """
     validation.shaped("reads", basis.reads, None, None)
     validation.shaped("planted", planted, None, basis.reads.shape[-1])

@@ -1,10 +1,10 @@
-"""What a weight matrix does to features: merges, splits, kills, turns, collisions.
+"""How a weight matrix changes features: it merges, splits, removes and rotates them.
 
-Along its singular directions a matrix only keeps or kills. Its action shows on
-directions that mean something: M = 1/2 [[1, 1], [1, 1]] keeps (1, 1) and kills
-(1, -1), and what it *does* is to write e1 and e2 onto one vector. So features (objects,
-probes, clusters, states) are compared before and after, and pairs of inputs are built
-that differ only by what the matrix does not see.
+Along its singular directions a matrix only scales or removes. What it does becomes
+visible on directions that have a meaning. For example M = 1/2 [[1, 1], [1, 1]] keeps
+(1, 1) and removes (1, -1), and what it does to e1 and e2 is to map both onto one
+vector. So features (objects, probes, clusters, states) are compared before and after
+the matrix, and pairs of inputs are built that differ only in its null space.
 
 Reference: the example is Fabien Roger's, in reply to Millidge and Black, The Singular
 Value Decompositions of Transformer Weight Matrices are Highly Interpretable, 2022.
@@ -13,47 +13,48 @@ Symbols: m outputs, d inputs, f features, g output features, n samples, c direct
 N stacked matrices (any axes).
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.inspection import arrays, validation
+from shardsim.inspection.validation import Input
 from shardsim.inspection.weights import svd
 
 
 class FeatureAction(NamedTuple):
-    """Features before and after y = W x, as cosines and lengths."""
+    """Cosines and lengths of features before and after y = W x."""
 
     before: Float[Array, "f f"]
     """Cosines of the features."""
     after: Float[Array, "*N f f"]
-    """Cosines of W times the features; 0 for what is killed."""
+    """Cosines of the images W x; 0 where a feature is removed."""
     gain: Float[Array, "*N f"]
     """||W x|| / ||x||."""
-    killed: Bool[Array, "*N f"]
-    """Gain below `kill` times the largest singular value of W."""
+    removed: Bool[Array, "*N f"]
+    """Gain at most `remove` times the largest singular value of W."""
     merged: Bool[Array, "*N f f"]
-    """|cosine| rose by `change` or more: two features on one line."""
+    """|cosine| rises by `change` or more: two features end up on one line."""
     split: Bool[Array, "*N f f"]
-    """|cosine| fell by `change` or more, and neither is killed."""
+    """|cosine| falls by `change` or more, and neither feature is removed."""
 
     def summary(self) -> str:
-        """Counts of pairs merged and split, and of features killed."""
+        """Numbers of pairs merged and split, and of features removed."""
         pairs = [int(mask.sum()) // 2 for mask in (self.merged, self.split)]
         return (
-            f"{self.killed.size} features: {pairs[0]} pairs merged, {pairs[1]} split, "
-            f"{int(self.killed.sum())} features killed"
+            f"{self.removed.size} features: {pairs[0]} pairs merged, {pairs[1]} split, "
+            f"{int(self.removed.sum())} features removed"
         )
 
 
 class Collisions(NamedTuple):
-    """Inputs k + n and k - n that W can hardly tell apart, at the scale of the data."""
+    """Pairs of inputs k + n and k - n that W maps to almost the same output."""
 
-    kept: Float[Array, "*N c d"]
+    read: Float[Array, "*N c d"]
     """k: directions that W reads, one standard deviation of the data long."""
-    lost: Float[Array, "*N c d"]
+    null: Float[Array, "*N c d"]
     """n: near-null directions, one standard deviation of the data long."""
     before: Float[Array, "*N c c"]
     """Cosine of k_i + n_j and k_i - n_j."""
@@ -64,80 +65,87 @@ class Collisions(NamedTuple):
         """The strongest collision."""
         rise = self.after - self.before
         best = int(rise.argmax())
-        before, after = (float(a.reshape(-1)[best]) for a in (self.before, self.after))
+        before, after = (float(x.reshape(-1)[best]) for x in (self.before, self.after))
         return f"strongest collision: cosine {before:.2f} before, {after:.2f} after"
 
 
 def fit(
-    weight: Float[Array, "*N m d"],
-    features: Float[Array, "f d"],
+    weight: Annotated[Input, "*N m d"],
+    features: Annotated[Input, "f d"],
     change: float = 0.5,
-    kill: float = 0.01,
+    remove: float = 0.01,
 ) -> FeatureAction:
-    """Gram matrix of features before and after a matrix.
+    """Cosines between features before and after a matrix.
 
-    before = F F^T and after = (F W^T)(F W^T)^T, rows scaled to length 1.
+      before = F F^T,  after = (F W^T)(F W^T)^T,  rows scaled to length 1
 
     Args:
-      weight: one matrix or a stack of them, y = W x.
-      features: directions as rows, of any length but 0.
+      weight: [*N, m, d] one matrix or a stack of them, y = W x.
+      features: [f, d] directions as rows, of any length except 0.
       change: rise or fall of |cosine| that counts as a merge or a split, in (0, 1].
-      kill: gain, as a fraction of the largest singular value in [0, 1], below which a
-        feature counts as killed. By convention its cosines are 0, no merge, no split.
+      remove: gain, as a fraction in [0, 1] of the largest singular value, up to which a
+        feature counts as removed. Its cosines are set to 0, and it neither merges nor
+        splits.
 
     Raises:
-      ValueError: shapes that don't fit, numbers that are not finite, a feature of 0.
+      ValueError: the shapes do not fit, a number is not finite or out of range, or a
+        feature is 0.
     """
-    svd.matrix("weight", weight)
+    svd.check_matrix("weight", weight)
     weight = validation.wide(weight)
     validation.shaped("features", features, None, weight.shape[-1])
     validation.finite("features", features)
     validation.sized("features", features)
-    _nonzero(features)
+    _check_nonzero(features)
     if not 0 < change <= 1:
         raise ValueError(f"change: got {change}; allowed: above 0, at most 1")
-    validation.between("kill", kill, 0, 1)
+    validation.between("remove", remove, 0, 1)
     unit = arrays.unit(validation.wide(features))
     before = unit @ unit.T
     written = jnp.einsum("...md,fd->...fm", weight, unit)
     directed, gain = arrays.unit(written), jnp.linalg.norm(written, axis=-1)
     largest = jnp.linalg.svd(weight, compute_uv=False)[..., :1]
-    killed = gain <= kill * largest
-    alive = ~(killed[..., :, None] | killed[..., None, :])
+    removed = gain <= remove * largest
+    is_valid = ~(removed[..., :, None] | removed[..., None, :])
     after = jnp.where(
-        alive, jnp.einsum("...fm,...gm->...fg", directed, directed), 0.0
+        is_valid, jnp.einsum("...fm,...gm->...fg", directed, directed), 0.0
     ).astype(gain.dtype)
     rise = jnp.where(
-        alive, jnp.abs(after) - jnp.broadcast_to(jnp.abs(before), after.shape), 0.0
+        is_valid, jnp.abs(after) - jnp.broadcast_to(jnp.abs(before), after.shape), 0.0
     )
-    return FeatureAction(before, after, gain, killed, rise >= change, -rise >= change)
+    return FeatureAction(before, after, gain, removed, rise >= change, -rise >= change)
 
 
-def _nonzero(features: Float[Array, "f d"]) -> None:
-    """Refuse a feature of length 0, where values can be looked at."""
+def _check_nonzero(features: Annotated[Input, "f d"]) -> None:
+    """Refuse a feature of length 0. Under a transformation values are unknown."""
     if isinstance(features, jax.core.Tracer):
         return
-    empty = jnp.flatnonzero((jnp.asarray(features) == 0).all(axis=-1))
-    if len(empty):
+    zero_rows = jnp.flatnonzero((jnp.asarray(features) == 0).all(axis=-1))
+    if len(zero_rows):
         raise ValueError(
-            f"features: got a row of zeros at {int(empty[0])}; allowed: directions"
+            f"features: got a row of zeros at {int(zero_rows[0])}; allowed: directions"
         )
 
 
 def routing(
-    weight: Float[Array, "*N m d"],
-    features: Float[Array, "f d"],
-    outputs: Float[Array, "g m"],
+    weight: Annotated[Input, "*N m d"],
+    features: Annotated[Input, "f d"],
+    outputs: Annotated[Input, "g m"],
 ) -> Float[Array, "*N g f"]:
     """How much of each unit feature arrives along each unit output feature: F'^T W F.
 
-    With the features themselves as outputs of a square W the diagonal is what stays
-    where it is, and the rest is what is moved onto others.
+    For a square W with `outputs` = `features` the diagonal is what stays on each
+    feature, and the other entries are what moves onto another feature.
+
+    Args:
+      weight: [*N, m, d] one matrix or a stack of them, y = W x.
+      features: [f, d] input directions as rows.
+      outputs: [g, m] output directions as rows.
 
     Raises:
-      ValueError: shapes that don't fit, numbers that are not finite.
+      ValueError: the shapes do not fit, or a number is not finite.
     """
-    svd.matrix("weight", weight)
+    svd.check_matrix("weight", weight)
     weight = validation.wide(weight)
     validation.shaped("features", features, None, weight.shape[-1])
     validation.shaped("outputs", outputs, None, weight.shape[-2])
@@ -153,14 +161,19 @@ def routing(
 
 
 def rotation(
-    weight: Float[Array, "*N d d"], features: Float[Array, "f d"]
+    weight: Annotated[Input, "*N d d"], features: Annotated[Input, "f d"]
 ) -> Float[Array, "*N f"]:
-    """Angle between each feature x and W x, in radians; pi / 2 for what becomes 0.
+    """Angle between each feature x and W x, in radians; pi / 2 where W x = 0.
+
+    Args:
+      weight: [*N, d, d] one square matrix or a stack of them.
+      features: [f, d] directions as rows.
 
     Raises:
-      ValueError: W is not square, shapes that don't fit, numbers that are not finite.
+      ValueError: `weight` is not square, the shapes do not fit, or a number is not
+        finite.
     """
-    svd.matrix("weight", weight)
+    svd.check_matrix("weight", weight)
     weight = validation.wide(weight)
     validation.shaped("weight", weight, *weight.shape[:-1], weight.shape[-2])
     validation.shaped("features", features, None, weight.shape[-1])
@@ -174,51 +187,61 @@ def rotation(
 
 def top_merges(
     action: FeatureAction, count: int
-) -> tuple[Int[Array, "*N count 2"], Float[Array, "*N count"]]:
-    """The pairs whose |cosine| rises most, and by how much: with states as features,
-    the pair of states that a matrix merges most.
+) -> tuple[Int[Array, "*N {count} 2"], Float[Array, "*N {count}"]]:
+    """The pairs of features whose |cosine| rises most, and by how much.
+
+    With states as features, these are the states that the matrix merges most.
+
+    Args:
+      action: of one matrix or a stack.
+      count: number of pairs, from 1 to f (f - 1) / 2.
+
+    Returns:
+      Indices of both features of each pair, and the rise; -1 if either is removed.
 
     Raises:
-      ValueError: `count` outside of 1 to the number of pairs.
+      ValueError: `count` is out of range.
     """
     size = len(action.before)
     validation.one_of("count", count, range(1, size * (size - 1) // 2 + 1))
     low, high = jnp.triu_indices(size, 1)
-    killed = action.killed[..., low] | action.killed[..., high]
-    was = jnp.abs(action.before)[low, high]
-    now = jnp.abs(action.after)[..., low, high]
-    rise = jnp.where(killed, -1.0, now - jnp.broadcast_to(was, now.shape))
+    removed = action.removed[..., low] | action.removed[..., high]
+    before = jnp.abs(action.before)[low, high]
+    after = jnp.abs(action.after)[..., low, high]
+    rise = jnp.where(removed, -1.0, after - jnp.broadcast_to(before, after.shape))
     best, place = jax.lax.top_k(rise, count)
     return jnp.stack([low[place], high[place]], axis=-1), best
 
 
 def collisions(
-    weight: Float[Array, "*N m d"],
-    features: Float[Array, "n d"],
+    weight: Annotated[Input, "*N m d"],
+    features: Annotated[Input, "n d"],
     count: int = 4,
-    null: float = 0.05,
+    threshold: float = 0.05,
 ) -> Collisions:
-    """Pairs of inputs that the data could well hold and that W writes alike.
+    """Pairs of inputs at the scale of the data that W maps to almost the same output.
 
-    W = U S V^T. Directions of singular value at most `null` times the largest span the
-    near-null space, with those that have none (m < d). k_i: the kept right singular
-    vectors of the largest singular value times standard deviation of the data. n_j:
-    principal directions of the data inside the near-null space. Each is scaled to one
-    standard deviation of the data along it, so that a direction in which the data don't
-    vary makes no collision: k + n and k - n are then the same.
+    W = U S V^T. The near-null space is spanned by the directions whose singular value
+    is at most `threshold` times the largest, and by those without one (m < d).
+
+      k_i: the other right singular vectors, by singular value times standard deviation
+        of the data along them
+      n_j: principal directions of the data inside the near-null space
+
+    Each is scaled to one standard deviation of the data along it. A direction in which
+    the data do not vary gives no collision: k + n and k - n are then equal.
 
     Args:
-      weight: one matrix or a stack of them, y = W x.
-      features: data for the scale, n >= 2 samples.
-      count: c, directions of either kind. Where there are fewer the rest are 0, and so
-        are their cosines.
-      null: in [0, 1).
+      weight: [*N, m, d] one matrix or a stack of them, y = W x.
+      features: [n, d] data for the scale, n >= 2 samples.
+      count: c, directions of either kind, in [1, d]. If there are fewer, the rest are
+        0, and so are their cosines.
+      threshold: in [0, 1).
 
     Raises:
-      ValueError: shapes that don't fit, numbers that are not finite, `count` outside of
-        1 to d.
+      ValueError: the shapes do not fit, or a number is not finite or out of range.
     """
-    svd.matrix("weight", weight)
+    svd.check_matrix("weight", weight)
     weight = validation.wide(weight)
     size = weight.shape[-1]
     validation.shaped("features", features, None, size)
@@ -226,26 +249,26 @@ def collisions(
     validation.finite("features", features)
     validation.sized("features", features)
     validation.one_of("count", count, range(1, size + 1))
-    if not 0 <= null < 1:
-        raise ValueError(f"null: got {null}; allowed: 0 to less than 1")
+    if not 0 <= threshold < 1:
+        raise ValueError(f"threshold: got {threshold}; allowed: 0 to less than 1")
     data = validation.wide(features)
     data = (data - data.mean(axis=0, keepdims=True)) / len(data) ** 0.5
     _, values, right = jnp.linalg.svd(weight, full_matrices=True)
     values = jnp.pad(
         values, [*[(0, 0)] * (values.ndim - 1), (0, size - values.shape[-1])]
     )
-    keep = values > null * values[..., :1]
+    is_read = values > threshold * values[..., :1]
     sd = jnp.sqrt(jnp.square(jnp.einsum("nd,...rd->...rn", data, right)).sum(axis=-1))
-    kept = _strongest(right, jnp.where(keep, values * sd, 0.0), sd, count)
+    read = _strongest(right, jnp.where(is_read, values * sd, 0.0), sd, count)
     project = jnp.einsum(
-        "...ri,...r,...rj->...ij", right, (~keep).astype(data.dtype), right
+        "...ri,...r,...rj->...ij", right, (~is_read).astype(data.dtype), right
     )
     inside = jnp.einsum("...ij,jk,...kl->...il", project, data.T @ data, project)
     power, basis = jnp.linalg.eigh(inside)
     least = size * jnp.finfo(data.dtype).eps * jnp.square(data).sum()
     spread = jnp.where(power > least, jnp.sqrt(jnp.maximum(power, 0.0)), 0.0)
-    lost = _strongest(jnp.swapaxes(basis, -1, -2), spread, spread, count)
-    return Collisions(kept, lost, *_cosines(weight, kept, lost))
+    null = _strongest(jnp.swapaxes(basis, -1, -2), spread, spread, count)
+    return Collisions(read, null, *_cosines(weight, read, null))
 
 
 def _strongest(
@@ -253,18 +276,18 @@ def _strongest(
     score: Float[Array, "*N d"],
     length: Float[Array, "*N d"],
     count: int,
-) -> Float[Array, "*N c d"]:
-    """The rows of the highest score at their length, sign fixed; 0 for a score of 0."""
-    best, place = jax.lax.top_k(score, count)
-    taken = jnp.take_along_axis(rows, place[..., None], axis=-2)
-    long = jnp.where(best > 0, jnp.take_along_axis(length, place, axis=-1), 0.0)
-    return taken * svd.signs(taken) * long[..., None]
+) -> Float[Array, "*N {count} d"]:
+    """The rows of highest score, scaled to `length`; 0 for a score of 0."""
+    best, index = jax.lax.top_k(score, count)
+    top_rows = jnp.take_along_axis(rows, index[..., None], axis=-2)
+    scale = jnp.where(best > 0, jnp.take_along_axis(length, index, axis=-1), 0.0)
+    return top_rows * svd.signs(top_rows) * scale[..., None]
 
 
 def _cosines(
     weight: Float[Array, "*N m d"],
-    kept: Float[Array, "*N c d"],
-    lost: Float[Array, "*N c d"],
+    read: Float[Array, "*N c d"],
+    null: Float[Array, "*N c d"],
 ) -> tuple[Float[Array, "*N c c"], Float[Array, "*N c c"]]:
     """Cosine of k_i + n_j and k_i - n_j, before and after W."""
 
@@ -272,10 +295,10 @@ def _cosines(
         k, n = k[..., :, None, :], n[..., None, :, :]
         return (arrays.unit(k + n) * arrays.unit(k - n)).sum(axis=-1)
 
-    there = [(rows != 0).any(axis=-1) for rows in (kept, lost)]
-    real = there[0][..., :, None] & there[1][..., None, :]
-    k, n = (jnp.einsum("...md,...cd->...cm", weight, rows) for rows in (kept, lost))
+    is_nonzero = [(rows != 0).any(axis=-1) for rows in (read, null)]
+    is_pair = is_nonzero[0][..., :, None] & is_nonzero[1][..., None, :]
+    k, n = (jnp.einsum("...md,...cd->...cm", weight, rows) for rows in (read, null))
     return (
-        jnp.where(real, cosine(kept, lost), 0.0),
-        jnp.where(real, cosine(k, n), 0.0),
+        jnp.where(is_pair, cosine(read, null), 0.0),
+        jnp.where(is_pair, cosine(k, n), 0.0),
     )

@@ -1,6 +1,6 @@
-"""`shardsim inspect`: one offline page on which two value heads can be looked into.
+"""The page of `shardsim inspect`: two value heads side by side, offline in one file.
 
-`gather` reads run folders, `reading` runs every network in a few compiled calls, the
-other files make the cards of the page out of arrays, `write` makes one HTML file of
-them and a JSON file with the same numbers.
+`load` reads run folders, `forward` computes the outputs of every network in a few
+compiled calls, each file of `panels` computes one panel, `schema` is the record of
+everything on the page, and `html` writes the page and the same numbers as JSON.
 """

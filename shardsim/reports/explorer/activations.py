@@ -1,88 +1,97 @@
-"""E's features at the end of training, of all seeds, and the states looked at.
+"""E's features of all seeds at the last checkpoint, and a sample of states.
 
 Symbols: N seeds, L levels (the mazes first), S states, D features, C contexts, M mazes,
-X states of a maze that the page holds, n states that are sampled.
+X states of a maze that the page stores, n sampled states.
 """
 
 import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
 from shardsim.evaluation import battery
-from shardsim.reports.explorer.forward import Boards
-from shardsim.reports.explorer.load import Gathered, Side
+from shardsim.reports.explorer.forward import Mazes
+from shardsim.reports.explorer.load import PageInputs, Side
 
 MOST_STATES = 512
+BLOCK = 96
+"""Versions of the features that are computed together."""
 
 
-class Inside(NamedTuple):
-    """The last checkpoint of a side."""
+class Activations(NamedTuple):
+    """Networks and features of the last checkpoint of a side."""
 
     networks: Any
     """Leaves [N, ...]."""
     features: Float[np.ndarray, "N L S D"]
-    """0 for a seed whose features are not finite."""
+    """0 for a seed whose features are not all finite."""
     context: Float[np.ndarray, "L S C"]
     finite: Bool[np.ndarray, " N"]
 
 
 class Sample(NamedTuple):
-    """Reachable states of the levels of the curves; the same for every seed."""
+    """Reachable states of the levels of the curves: the same for every seed."""
 
     x: Float[np.ndarray, "N n D"]
     context: Float[np.ndarray, "n C"]
     labels: Int[np.ndarray, " n"]
-    """Of the concept, 0 or 1."""
+    """Of the concept: 0 or 1."""
     concept: str
+    """What the labels mean."""
     level: Int[np.ndarray, " n"]
     optimal: Float[np.ndarray, " n"]
 
 
-def look(gathered: Gathered, side: Side, levels: Any) -> Inside:
+def record(inputs: PageInputs, side: Side, levels: Any) -> Activations:
     """Features of every seed in every state."""
     # on the host: a slice of each shape would be a program of its own
-    last = jax.tree.map(lambda leaf: np.asarray(leaf)[-side.seeds :], side.networks)
-    found, context = encoded(gathered.world, last, levels)
-    features = np.asarray(found)
+    last = jax.tree.map(lambda leaf: np.asarray(leaf)[-side.num_seeds :], side.networks)
+    encoded, context = encode(inputs.env, last, levels)
+    features = np.asarray(encoded)
     finite = np.isfinite(features).all(axis=(1, 2, 3))
     features = np.where(finite[:, None, None, None], features, np.float32(0))
-    return Inside(last, features, np.asarray(context), finite)
+    return Activations(last, features, np.asarray(context), finite)
 
 
 @functools.partial(jit.jit, static_argnums=0)
-def encoded(world: Any, networks: Any, levels: Any) -> tuple[Array, Array]:
-    """E's features [N, L, S, D], and the context shown [L, S, C], in all states."""
-    out = battery.outputs(world, networks, levels, batch_size=1)
-    return out.features, battery.observed(world, levels)[1]
+def encode(env: Any, networks: Any, levels: Any) -> tuple[Array, Array]:
+    """E's features [N, L, S, D] and the context input [L, S, C] in all states."""
+    outputs = battery.outputs(env, networks, levels, batch_size=1)
+    return outputs.features, battery.observed(env, levels)[1]
 
 
-def shown(of: Float[np.ndarray, "..."], boards: Boards, axis: int) -> np.ndarray:
-    """The states that the page holds: [..., L, S, ...] to [..., M, X, ...].
+def in_mazes(x: Float[np.ndarray, "..."], mazes: Mazes, axis: int) -> np.ndarray:
+    """The states that the page stores: [..., L, S, ...] to [..., M, X, ...].
 
     Args:
-      axis: of the levels.
+      axis: position of the axis of levels.
     """
-    safe = np.maximum(boards.kept, 0)
-    maze = np.arange(len(safe))[:, None]
-    return of[(*[slice(None)] * axis, maze, safe)]
+    states = np.maximum(mazes.states, 0)
+    maze = np.arange(len(states))[:, None]
+    return x[(*[slice(None)] * axis, maze, states)]
 
 
-def sample(condition: battery.Condition, inside: Inside, mazes: int) -> Sample:
-    """Draw states; the concept is the context that is shown or, in a world of one
-    context, whether exact V is above its median."""
+def sample(
+    condition: battery.Condition, activations: Activations, mazes: int
+) -> Sample:
+    """Draw states and label them with a concept.
+
+    The concept is the context or, in an environment with one context, whether V* is
+    above its median.
+    """
     mask = np.asarray(condition.reachable[mazes:])
     levels = np.broadcast_to(np.arange(len(mask))[:, None], mask.shape)[mask]
-    labels, said = _labels(condition, mazes, mask)
+    labels, concept = _labels(condition, mazes, mask)
     pick = np.random.default_rng(0).permutation(len(labels))[:MOST_STATES]
     return Sample(
-        inside.features[:, mazes:][:, mask][:, pick],
-        inside.context[mazes:][mask][pick],
+        activations.features[:, mazes:][:, mask][:, pick],
+        activations.context[mazes:][mask][pick],
         labels[pick],
-        said,
+        concept,
         levels[pick],
         condition.optimal[mazes:][mask][pick],
     )
@@ -94,25 +103,47 @@ def _labels(
     _, names = np.unique(condition.context[mazes:][rest], axis=0, return_inverse=True)
     names = names.reshape(-1)
     if len(np.unique(names)) > 1:
-        return (names == names.max()).astype(np.int32), "the context that is shown"
+        return (names == names.max()).astype(np.int32), "the context"
     optimal = condition.optimal[mazes:][rest]
-    return (optimal > np.median(optimal)).astype(np.int32), "exact V above its median"
+    return (optimal > np.median(optimal)).astype(np.int32), "V* above its median"
 
 
 @jit.jit
-def answers(
+def _values(
     value: Any, features: Float[Array, "B M X D"], context: Float[Array, "B M X C"]
 ) -> Float[Array, "B M X"]:
-    """V of one seed where its features were changed in B ways."""
     over = jax.vmap(jax.vmap(lambda h, c: value(h, c).value))
     return jax.lax.map(lambda one: over(*one), (features, context))
+
+
+def values(
+    activations: Activations,
+    seed: int,
+    features: Float[np.ndarray, "B M X D"],
+    context: Float[np.ndarray, "B M X C"],
+) -> Float[np.ndarray, "B M X"]:
+    """V of one seed for B versions of its features; NaN if they were not finite.
+
+    Computed in blocks of one size, so that one program serves every panel.
+    """
+    if not activations.finite[seed]:
+        return np.full(features.shape[:-1], np.nan, np.float32)
+    value = of_seed(activations.networks.value, seed)
+    blocks = []
+    for start in range(0, len(features), BLOCK):
+        block = [x[start : start + BLOCK] for x in (features, context)]
+        count = len(block[0])
+        padding = [(0, BLOCK - count), (0, 0), (0, 0), (0, 0)]
+        padded = [jnp.asarray(np.pad(x, padding)) for x in block]
+        blocks.append(np.asarray(_values(value, *padded))[:count])
+    return np.concatenate(blocks)
 
 
 @jit.jit
 def logits(
     decoders: Any, features: Float[Array, "N B M S D"]
 ) -> Float[Array, "N B M S A"]:
-    """What D says, seed by seed."""
+    """Logits of D, seed by seed."""
 
     def seed(pair: tuple[Any, Array]) -> Array:
         decoder, h = pair

@@ -1,8 +1,4 @@
-"""All numbers of the page in one tree: nested dictionaries with arrays as leaves.
-
-The page and results.json are both made of it, so that they hold the same numbers.
-Symbols: C checkpoints, N seeds, M mazes, X states of a maze, K parts.
-"""
+"""Computes all numbers of the page."""
 
 import contextlib
 import time
@@ -10,29 +6,13 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-
 from shardsim.agents import value
 from shardsim.core import config as configs
-from shardsim.evaluation import battery, results
-from shardsim.reports.explorer import activations, forward, metadata
-from shardsim.reports.explorer.activations import Inside
-from shardsim.reports.explorer.forward import Boards, Whole
-from shardsim.reports.explorer.load import MOST_LEVELS, Gathered, Side
-from shardsim.reports.explorer.panels import (
-    curves,
-    directions,
-    distillation,
-    reachability,
-    retargeting,
-    shapley,
-    shards,
-    truth,
-    weights,
-)
-from shardsim.reports.explorer.panels import (
-    tails as tailing,
-)
+from shardsim.evaluation import results
+from shardsim.reports.charts import theme
+from shardsim.reports.explorer import forward, metadata, schema
+from shardsim.reports.explorer.load import MOST_LEVELS, PageInputs
+from shardsim.reports.explorer.panels import PANELS, base, curves
 from shardsim.reports.verdicts import sections
 
 
@@ -44,228 +24,150 @@ class Clock:
 
     @contextlib.contextmanager
     def over(self, name: str) -> Iterator[None]:
-        began = time.perf_counter()
+        """Adds the time spent inside to `name`."""
+        start = time.perf_counter()
         yield
-        passed = time.perf_counter() - began
+        passed = time.perf_counter() - start
         self.seconds[name] = self.seconds.get(name, 0.0) + passed
 
 
-def write(gathered: Gathered, clock: Clock, quick: bool = False) -> dict[str, Any]:
-    """Compute everything, or all but interventions, directions and tails."""
-    count = len(gathered.mazes)
+def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> schema.PageData:
+    """Everything that the page shows.
+
+    Args:
+      quick: leave out all panels that are not `in_quick`.
+    """
     with clock.over("levels"):
-        levels, condition = forward.levels_of(gathered, MOST_LEVELS)
-        boards = forward.boards(gathered, condition)
-        rest = forward.some(condition, count, None)
-    sides = []
-    # two programs compile beside each other; the directions are the longest
-    with ThreadPoolExecutor(1) as beside:
-        inner = []
-        if not quick:
-            with clock.over("features"):
-                inner = [activations.look(gathered, s, levels) for s in gathered.sides]
-        steered = beside.submit(_steered, inner, gathered, condition, boards, clock)
-        for number, side in enumerate(gathered.sides):
-            with clock.over("networks"):
-                whole = forward.read(gathered, side, levels)
-            sides.append(_side(gathered, side, whole, condition, boards, clock))
-            if not quick:
-                sides[-1] |= _more(
-                    gathered, side, inner[number], whole, condition, boards, clock
-                )
-        for told, cards in zip(sides, steered.result(), strict=False):
-            told |= cards
-    book: dict[str, Any] = {
-        "about": metadata.runs_of(gathered),
-        "world": metadata.world(gathered),
-        "mazes": metadata.mazes(gathered, levels, condition, boards),
-        "sprites": metadata.sprites(gathered, levels),
-        "boards": {
-            **boards._asdict(),
-            "optimal": boards.exact,
-        },
-        "sides": sides,
-        "levels": len(rest.optimal),
-        "curve names": curves.NAMES,
-    }
-    del book["boards"]["exact"], book["boards"]["kept"]
-    book["table"] = _table(gathered, sides)
-    book["verdicts"] = _verdicts(gathered)
-    return book
-
-
-def _side(
-    gathered: Gathered,
-    side: Side,
-    whole: Whole,
-    condition: battery.Condition,
-    boards: Boards,
-    clock: Clock,
-) -> dict[str, Any]:
-    count = len(gathered.mazes)
-    rest = forward.some(condition, count, None)
-    tail = Whole(*(leaf[:, :, count:] for leaf in whole))
-    with clock.over("fields"):
-        found = curves.curves(tail, rest, side.acts)
-    with clock.over("ways"):
-        reach = reachability.chances(gathered, whole, condition, boards)
-    with clock.over("shards"):
-        used = shards.usage(tail, rest.reachable)
-        roles = shards.roles(tail, rest.reachable)
-        wanted = shards.wants(
-            gathered.world, tail, rest, gathered.how, roles["partner"]
+        levels, condition = forward.levels_of(inputs, MOST_LEVELS)
+        mazes = forward.lay_out(inputs, condition)
+    contexts = [
+        base.PanelContext(inputs, side, levels, condition, mazes)
+        for side in inputs.sides
+    ]
+    panels = [panel for panel in PANELS if panel.in_quick or not quick]
+    if not quick:
+        # both threads read them
+        with clock.over("activations"):
+            for context in contexts:
+                _ = context.activations
+    # two programs are compiled at a time; those of the directions take longest
+    with ThreadPoolExecutor(1) as background:
+        later = background.submit(
+            _panels, [p for p in panels if p.in_background], contexts, clock
         )
-    read = forward.shown(whole, boards.kept)
+        for context in contexts:
+            with clock.over("predictions"):
+                _ = context.predictions
+        now = _panels([p for p in panels if not p.in_background], contexts, clock)
+        computed = [{**a, **b} for a, b in zip(now, later.result(), strict=True)]
+    sides = [_side(*pair) for pair in zip(contexts, computed, strict=True)]
+    return schema.PageData(
+        about=metadata.about(inputs),
+        env=metadata.env(inputs),
+        mazes=metadata.mazes(inputs, levels, condition),
+        sprites=metadata.sprites(inputs, levels),
+        boards=schema.Boards(
+            walls=mazes.walls,
+            state_at=mazes.state_at,
+            position=mazes.position,
+            successor=mazes.successor,
+            reward=mazes.reward,
+            terminated=mazes.terminated,
+            optimal=mazes.optimal,
+        ),
+        sides=sides,
+        num_levels=len(contexts[0].curve_condition.optimal),
+        metrics=dict(curves.METRICS),
+        comparison=_comparison(sides),
+        verdicts=_verdicts(inputs),
+        ramps={
+            **{scheme: list(stops) for scheme, stops in theme.DIVERGING.items()},
+            "sequential": list(theme.SEQUENTIAL),
+        },
+        seconds=clock.seconds,
+    )
+
+
+def _panels(
+    panels: list[base.Panel], contexts: list[base.PanelContext], clock: Clock
+) -> list[dict[str, Any]]:
+    """The numbers of some panels, by side and name."""
+    computed: list[dict[str, Any]] = [{} for _ in contexts]
+    for context, own in zip(contexts, computed, strict=True):
+        for panel in panels:
+            with clock.over(panel.name):
+                own[panel.name] = panel.compute(context)
+    return computed
+
+
+def _side(context: base.PanelContext, computed: dict[str, Any]) -> schema.SideData:
+    side = context.side
     head = configs.to_dict(side.arm.head)
     features = side.config.agent.encoder.features
     contexts = side.config.env.num_contexts
-    size = value.count_parameters(side.arm.head, features, contexts, side.arm.width)
-    return {
-        "arm": side.arm.name,
-        "run": side.folder.name,
-        "head": head,
-        "unusual": sections.unusual(side.arm.head),
-        "trained": side.arm.trained,
-        "parameters": size,
-        "seeds": side.seeds,
-        "parts": int(whole.gates.shape[-1]),
-        "updates": list(side.updates),
-        "curves": found,
-        "ends": curves.ends(found),
-        "usage": used,
-        "roles": roles,
-        "wants": wanted,
-        "steering": {},
-        "weights": {},
-        "truths": {},
-        "tails": {},
-        "things": [],
-        "fitted": {},
-        "read": {**read._asdict(), **reach},
-    }
+    outputs = forward.in_mazes(context.predictions, context.mazes)
+    return schema.SideData(
+        arm=side.arm.name,
+        run=side.folder.name,
+        head=head,
+        unusual=sections.unusual(side.arm.head),
+        trained=side.arm.trained,
+        num_parameters=value.count_parameters(
+            side.arm.head, features, contexts, side.arm.width
+        ),
+        num_seeds=side.num_seeds,
+        num_shards=int(context.predictions.gates.shape[-1]),
+        updates=list(side.updates),
+        outputs=schema.Outputs(**outputs._asdict()),
+        panels={panel.name: computed.get(panel.name) for panel in PANELS},
+    )
 
 
-def _steered(
-    inner: list[Inside],
-    gathered: Gathered,
-    condition: battery.Condition,
-    boards: Boards,
-    clock: Clock,
-) -> list[dict[str, Any]]:
-    """Directions, interventions, weights and CCS, of each side."""
-    count = len(gathered.mazes)
-    found = []
-    for one in inner:
-        sample = activations.sample(condition, one, count)
-        with clock.over("directions"):
-            runs = directions.found(one, sample)
-            steered = {} if runs is None else directions.card(runs, one, sample)
-        with clock.over("interventions"):
-            planned = retargeting.plan(gathered, condition, boards, one, sample)
-            steered |= _moved(gathered, one, sample, runs, planned, condition, boards)
-        with clock.over("weights"):
-            shown = activations.shown(one.features[:, :count], boards, 1)
-            weighed = weights.card(one, sample, shown, boards)
-        with clock.over("truths"):
-            true = truth.card(one, sample)
-        found.append({"steering": steered, "weights": weighed, "truths": true})
-    return found
-
-
-def _moved(
-    gathered: Gathered,
-    inner: Inside,
-    sample: activations.Sample,
-    runs: directions.Runs | None,
-    planned: retargeting.Plan | None,
-    condition: battery.Condition,
-    boards: Boards,
-) -> dict[str, Any]:
-    """V under every intervention, asked for in one program a side."""
-    count = len(boards.kept)
-    shown = activations.shown(inner.features[:, :count], boards, 1)
-    context = activations.shown(inner.context[:count], boards, 0)
-    found = []
-    for seed, base in enumerate(shown):
-        rows = [] if runs is None else [directions.moves(runs, seed, sample, base)]
-        around = [
-            np.broadcast_to(context, (len(part), *context.shape)) for part in rows
-        ]
-        if planned is not None:
-            pieces = retargeting.pieces(planned, inner, seed, base.shape[1])
-            rows, around = [*rows, pieces[0]], [*around, pieces[1]]
-        if not rows:
-            return {}
-        both = (np.concatenate(part) for part in (rows, around))
-        found.append(directions.moved(inner, seed, *both))
-    said = np.stack(found)
-    split = directions.MOVES if runs is not None else 0
-    told = {} if runs is None else directions.told(said[:, :split])
-    if planned is not None:
-        told["retarget"] = retargeting.told(
-            planned, inner, condition, boards, gathered.how, said[:, split:]
-        )
-    return told
-
-
-def _more(
-    gathered: Gathered,
-    side: Side,
-    inner: Inside,
-    whole: Whole,
-    condition: battery.Condition,
-    boards: Boards,
-    clock: Clock,
-) -> dict[str, Any]:
-    """What a quick page leaves out besides: tails, things, experts."""
-    count = len(gathered.mazes)
-    tail = Whole(*(leaf[:, :, count:] for leaf in whole))
-    rest = forward.some(condition, count, None)
-    with clock.over("tails"):
-        tails = tailing.card(tail, rest)
-    with clock.over("things"):
-        things = shapley.shares(gathered, side, condition.levels)
-    with clock.over("experts"):
-        fitted = distillation.fitted(inner, whole, condition, boards)
-    return {"tails": tails, "things": things, "fitted": fitted}
-
-
-def _table(gathered: Gathered, sides: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A and B at the end, and B - A, paired by seed where there are as many."""
+def _comparison(sides: list[schema.SideData]) -> list[schema.MetricRow]:
+    """Every metric of A and B at the end, and B - A where seeds can be paired."""
     rows = []
-    for name, (short, long) in curves.NAMES.items():
-        row: dict[str, Any] = {
-            "name": short,
-            "what": long,
-            "of": [s["ends"][name] for s in sides],
-        }
-        if len(sides) == 2 and sides[0]["seeds"] == sides[1]["seeds"]:
-            a, b = (side["curves"][name][-1] for side in sides)
-            row["difference"] = curves.end(name, b - a)
-        rows.append(row)
+    for name, metric in curves.METRICS.items():
+        found = [side.panels["curves"] for side in sides]
+        difference = None
+        if len(sides) == 2 and sides[0].num_seeds == sides[1].num_seeds:
+            a, b = (one.metrics[name][-1] for one in found)
+            difference = curves.end(name, b - a)
+        ends = [one.ends[name] for one in found]
+        rows.append(schema.MetricRow(metric.name, metric.unit, ends, difference))
     return rows
 
 
-def _verdicts(gathered: Gathered) -> list[dict[str, Any]]:
-    """What the run's own judge said, if both sides come from one judged run."""
-    folders = {side.folder for side in gathered.sides}
+def _verdicts(inputs: PageInputs) -> list[schema.Verdict]:
+    """The verdicts of the run, if both sides come from one that was judged."""
+    folders = {side.folder for side in inputs.sides}
     if len(folders) > 1:
         return []
     (folder,) = folders
     if not (folder / results.FILE).is_file():
         return []
-    found = results.read(folder)
-    entries = found.predictions if isinstance(found, results.RunResult) else {}
+    result = results.read(folder)
+    if not isinstance(result, results.RunResult):
+        return []
     return [
-        {
-            "name": name,
-            "question": entry.question,
-            "effect": configs.to_dict(entry.effect),
-            "rule": configs.to_dict(entry.rule),
-            "p": entry.p_value,
-            "verdict": entry.verdict,
-            "contrast": sections.contrast(entry),
-            "controls": sections.outcome(entry),
-        }
-        for name, entry in entries.items()
+        schema.Verdict(
+            name=name,
+            question=entry.question,
+            contrast=sections.contrast(entry),
+            metric=entry.metric,
+            unit=entry.unit,
+            effect=base.Estimate(
+                _number(entry.effect.estimate),
+                _number(entry.effect.low),
+                _number(entry.effect.high),
+            ),
+            margin=entry.rule.margin,
+            p_value=entry.p_value,
+            verdict=entry.verdict,
+            controls=sections.outcome(entry),
+        )
+        for name, entry in result.predictions.items()
     ]
+
+
+def _number(x: float | None) -> float:
+    return float("nan") if x is None else x

@@ -1,76 +1,86 @@
-"""One HTML file and one JSON file out of the tree of numbers.
+"""One HTML file and one JSON file from the records of a page.
 
-Arrays go into the page as base64 of little-endian numbers and into results.json as
-lists; NaN is null there. The page asks nobody for anything: style, program and data
-are inside.
+Arrays go into the page as base64 of little-endian numbers and into the JSON file as
+lists; NaN is null there. Everything is inside the page: style, scripts, data, and the
+library that draws its charts. Its content security policy forbids any request.
 """
 
 import base64
-import importlib.resources
+import dataclasses
 import json
 import math
-import string
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import markupsafe
 import numpy as np
 
-from shardsim.reports.verdicts import html as markup
+from shardsim.reports import templates
+from shardsim.reports.charts import render
+from shardsim.reports.explorer import schema
+from shardsim.reports.explorer.panels import PANELS
 from shardsim.storage import run_folder
 
 MOST_BYTES = 10_000_000
-"""Of a page; fewer checkpoints are shown where it would be more."""
+"""Largest page; a larger one is written with fewer checkpoints."""
 
-SCRIPTS = (
-    "core",
-    "model",
-    "state",
-    "boards",
-    "cell",
-    "shards",
-    "charts",
-    "header",
-    "interventions",
-    "directions",
-    "tails",
-    "attribution",
-    "main",
-)
+BEFORE_PANELS = ("core", "charts", "model", "state", "boards", "cell", "controls")
+AFTER_PANELS = ("downloads", "main")
+"""Scripts of the page; each panel has one of its own."""
+
 KINDS = {"f": "<f4", "i": "<i4", "b": "|u1", "u": "|u1"}
-"""How arrays are stored, by numpy's kind of number."""
+"""How arrays are stored, by the kind of their numbers."""
 
 
-def page(book: dict[str, Any], path: Path, results: Path) -> int:
-    """Write the page, and its numbers beside it.
+def write(page: schema.PageData, path: Path, results: Path) -> int:
+    """Write the page, and its numbers as JSON.
 
     Returns:
-      Bytes of the page.
+      Size of the page, in bytes.
     """
-    text = html(book)
+    text = html(page)
     run_folder.write_text(path, text)
-    told = json.dumps(plain(book), allow_nan=False, separators=(",", ":"))
-    run_folder.write_text(results, told + "\n")
+    numbers = json.dumps(plain(page), allow_nan=False, separators=(",", ":"))
+    run_folder.write_text(results, numbers + "\n")
     return len(text.encode())
 
 
-def html(book: dict[str, Any]) -> str:
+def html(page: schema.PageData) -> str:
     """The page as text."""
-    here = importlib.resources.files("shardsim.reports.explorer") / "assets"
-    name = book["about"]["runs"][0]["name"]
-    arms = " and ".join(side["arm"] for side in book["sides"])
-    data = json.dumps(packed(book), allow_nan=False, separators=(",", ":"))
-    return string.Template((here / "page.html").read_text()).substitute(
-        title=markup.text(f"{name}: {arms}"),
-        style=(here / "page.css").read_text(),
-        # inside of a script only this could end it
-        data=data.replace("<", "\\u003c"),
-        script="\n".join((here / f"{name}.js").read_text() for name in SCRIPTS),
+    assets = templates.environment("shardsim.reports.explorer")
+    applies = {
+        panel.name: any(side.panels[panel.name] is not None for side in page.sides)
+        for panel in PANELS
+    }
+    scripts = (*BEFORE_PANELS, *(panel.name for panel in PANELS), *AFTER_PANELS)
+    charts = {
+        name: render.compiled(chart())
+        for panel in PANELS
+        if applies[panel.name]
+        for name, chart in panel.charts.items()
+    }
+    return assets.get_template("page.html").render(
+        page=page,
+        panels=[panel.name for panel in PANELS if applies[panel.name]],
+        scripts=[f"{name}.js" for name in scripts],
+        data=_json(packed(page)),
+        charts=_json(charts),
+        library=markupsafe.Markup(render.library()),
     )
 
 
+def _json(tree: Any) -> markupsafe.Markup:
+    """JSON that cannot end the script element that it stands in."""
+    text = json.dumps(tree, allow_nan=False, separators=(",", ":"))
+    return markupsafe.Markup(text.replace("<", "\\u003c"))
+
+
 def packed(tree: Any) -> Any:
-    """The tree with arrays as {"$": type, "shape", "data": base64}."""
-    if isinstance(tree, dict):
+    """The tree for the page: arrays as {"$": type, "shape", "data": base64}."""
+    if dataclasses.is_dataclass(tree):
+        tree = vars(tree)
+    if isinstance(tree, Mapping):
         return {str(key): packed(inner) for key, inner in tree.items()}
     if isinstance(tree, list | tuple):
         return [packed(inner) for inner in tree]
@@ -82,28 +92,30 @@ def packed(tree: Any) -> Any:
 
 
 def plain(tree: Any) -> Any:
-    """The tree with arrays as lists."""
-    if isinstance(tree, dict):
+    """The tree for the JSON file: arrays as lists."""
+    if dataclasses.is_dataclass(tree):
+        tree = vars(tree)
+    if isinstance(tree, Mapping):
         return {str(key): plain(inner) for key, inner in tree.items()}
     if isinstance(tree, list | tuple):
         return [plain(inner) for inner in tree]
     if isinstance(tree, np.ndarray):
-        kept = tree.astype(KINDS[tree.dtype.kind])
-        if kept.dtype.kind == "f":
-            # as many digits as tell one float32 from the next
-            return _rounded(kept.astype(np.float64).tolist())
-        return kept.tolist()
+        stored = tree.astype(KINDS[tree.dtype.kind])
+        if stored.dtype.kind == "f":
+            return _rounded(stored.astype(np.float64).tolist())
+        return stored.tolist()
     return _number(tree)
 
 
 def _rounded(numbers: Any) -> Any:
+    """To nine digits, which are enough to distinguish any two float32."""
     if isinstance(numbers, list):
         return [_rounded(inner) for inner in numbers]
     return float(f"{numbers:.9g}") if math.isfinite(numbers) else None
 
 
 def _number(leaf: Any) -> Any:
-    """Python's own numbers; null for what is not finite."""
+    """A Python number; null if it is not finite."""
     if isinstance(leaf, np.generic):
         leaf = leaf.item()
     if isinstance(leaf, float) and not math.isfinite(leaf):

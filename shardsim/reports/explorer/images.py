@@ -1,4 +1,4 @@
-"""Small pictures of levels and of the things in them, as data URIs."""
+"""Small images of levels and of the objects in them, as data URIs."""
 
 import base64
 import io
@@ -11,7 +11,7 @@ from PIL import Image
 from shardsim_envs.rendering import drawing, sprites
 
 ZOOM = 4
-"""Pixels for a pixel of a sprite."""
+"""Pixels of the image for a pixel of the sprite."""
 
 
 def uri(pixels: np.ndarray) -> str:
@@ -21,16 +21,16 @@ def uri(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def level(world: Any, found: Any) -> str:
-    """The level as its world draws it; empty where it doesn't."""
+def level(env: Any, one: Any) -> str:
+    """The level as its environment renders it; empty where it has no renderer."""
     try:
-        return uri(drawing.frame(world, jax.tree.map(np.asarray, found), scale=1))
+        return uri(drawing.frame(env, jax.tree.map(np.asarray, one), scale=1))
     except (AttributeError, TypeError):
         return ""
 
 
-def thing(name: str) -> str:
-    """The sprite of a thing, on nothing."""
+def sprite(name: str) -> str:
+    """The sprite of an object, with a transparent background."""
     drawn = sprites.sprite("agent" if name == "start" else name)
     alpha = np.where(drawn.mask, 255, 0).astype(np.uint8)
     picture = np.concatenate([drawn.colour, alpha[..., None]], axis=-1)

@@ -1,7 +1,7 @@
-"""From run folders to what the page is about: sides, checkpoints, mazes.
+"""From run folders to the inputs of a page: sides, checkpoints, mazes.
 
-A side is an arm of a run: A and B stand beside each other. Symbols: N seeds, C
-checkpoints, M mazes, L levels, S states.
+A side is one arm of a run; a page shows one side, or A and B next to each other.
+Symbols: N seeds, C checkpoints, M mazes, L levels, S states.
 """
 
 import dataclasses
@@ -13,174 +13,179 @@ import numpy as np
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
 from shardsim.core import dynamic_programming
-from shardsim.evaluation import battery, load
+from shardsim.evaluation import battery
+from shardsim.evaluation import load as evaluation_load
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import run_folder, snapshots
 from shardsim.training import arms, phases
-from shardsim.training.arms import size_arms
 from shardsim.training.standalone import Training
 
 MOST_LEVELS = 16
-"""Levels of the first condition over which the curves of training are means."""
+"""Levels of the first condition over which curves of training are averaged."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Side:
-    """One architecture of the page."""
+    """One arm with its checkpoints."""
 
     folder: Path
     config: Experiment | Training
     arm: arms.Arm
     updates: tuple[int, ...]
-    """Of each checkpoint, C of them."""
+    """Update of each of the C checkpoints."""
     networks: agents.Agent
     """Leaves [C * N, ...], seeds fastest."""
 
     @property
-    def seeds(self) -> int:
+    def num_seeds(self) -> int:
+        """N."""
         return self.config.train.num_seeds
 
     @property
-    def acts(self) -> battery.ActingRule:
-        """How it acts in training: returns are of it."""
-        return _acts(self.config)
+    def training_acting(self) -> battery.ActingRule:
+        """How it acts in training: returns are measured under this rule."""
+        return _training_acting(self.config)
 
 
 class Maze(NamedTuple):
-    """A level that is drawn."""
+    """A level that the page draws."""
 
     condition: str
     level: int
-    """Its place in the condition."""
+    """Its index in the condition."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Gathered:
-    """All that the page is made from."""
+class PageInputs:
+    """Everything that a page is computed from."""
 
     sides: tuple[Side, ...]
     conditions: dict[str, battery.Condition]
     mazes: tuple[Maze, ...]
-    how: battery.ActingRule
-    """How both are looked at acting."""
+    acting: battery.ActingRule
+    """Of the evaluation: everything but returns is measured under this rule."""
 
     @property
-    def world(self) -> Any:
+    def env(self) -> Any:
+        """The environment of both sides."""
         return self.sides[0].config.env
 
     @property
     def first(self) -> battery.Condition:
-        """The condition in which both were trained."""
+        """The condition in which both sides were trained."""
         return next(iter(self.conditions.values()))
 
 
-def gather(
+def load(
     folders: list[Path],
     arms: list[str] | None,
     mazes: int,
     checkpoints: int | None,
-) -> Gathered:
+) -> PageInputs:
     """Read one or two runs.
 
     Args:
-      arms: one or two names; None takes the contrast of the omnibus (one run), or the
-        arm that it is about (of each of two runs), or the first arms there are.
-      mazes: M.
-      checkpoints: the most that are shown, the last among them; None shows all.
+      arms: one or two names. None takes both arms of the omnibus contrast (one run), or
+        its first arm in each of two runs; of a training, the first arms.
+      mazes: number of levels to draw.
+      checkpoints: largest number to show, always with the last; None shows all.
 
     Raises:
-      RunError: an arm or a snapshot that is not there, a grid, worlds that differ or
-        whose states can't be listed.
+      RunError: an arm or a snapshot is missing, the run is a sweep, the environments
+        differ, or their states cannot be enumerated.
     """
-    found = [load.load(folder) for folder in folders]
-    for folder, config in zip(folders, found, strict=True):
+    runs = [evaluation_load.load(folder) for folder in folders]
+    for folder, config in zip(folders, runs, strict=True):
         if config.train.sweep:
             raise run_folder.RunError(
                 f"{folder}: train.sweep: got values; allowed: none on a page, whose "
                 "unit is the seed"
             )
-    world = found[0].env
+    env = runs[0].env
     try:
-        dynamic_programming.check_enumerable(world)  # type: ignore[arg-type]
+        dynamic_programming.check_enumerable(env)  # type: ignore[arg-type]
     except (ValueError, AttributeError):
         raise run_folder.RunError(
-            f"{folders[0]}: got world {world.kind!r}; allowed: a world whose states "
-            "can be listed"
+            f"{folders[0]}: got env {env.kind!r}; allowed: an environment whose states "
+            "can be enumerated"
         ) from None
-    if len(found) == 2 and found[1].env != world:
-        differ = ", ".join(configs.diff(world, found[1].env))
+    if len(runs) == 2 and runs[1].env != env:
+        fields = ", ".join(configs.diff(env, runs[1].env))
         raise run_folder.RunError(
-            f"{folders[1]}: got a world that differs in {differ}; allowed: two runs in "
-            "one world"
+            f"{folders[1]}: got an env that differs in {fields}; allowed: two runs in "
+            "one environment"
         )
-    hows = [_how(config) for config in found]
-    if hows[0] != hows[-1]:
-        differ = ", ".join(configs.diff(hows[0]._asdict(), hows[-1]._asdict()))
+    rules = [_evaluation_acting(config) for config in runs]
+    if rules[0] != rules[-1]:
+        fields = ", ".join(configs.diff(rules[0]._asdict(), rules[-1]._asdict()))
         raise run_folder.RunError(
-            f"{folders[1]}: got a run that differs in {differ}; allowed: two runs that "
-            "act alike, with one discount, for exact values are shared"
+            f"{folders[1]}: got a run that differs in {fields}; allowed: two runs with "
+            "one acting rule and one discount, because they share exact values"
         )
-    named = _named(folders, found, arms)
-    files = _files(named, checkpoints)
-    sides = tuple(_side(*each, kept) for each, kept in zip(named, files, strict=True))
-    conditions, how = _conditions(found[0], mazes), hows[0]
-    return Gathered(sides, conditions, _mazes(conditions, mazes), how)
+    named = _named(folders, runs, arms)
+    files = _snapshots(named, checkpoints)
+    sides = tuple(_side(*each, own) for each, own in zip(named, files, strict=True))
+    conditions = _conditions(runs[0], mazes)
+    return PageInputs(sides, conditions, _mazes(conditions, mazes), rules[0])
 
 
-def _acts(config: Experiment | Training) -> battery.ActingRule:
+def _training_acting(config: Experiment | Training) -> battery.ActingRule:
     train, steps = config.train, config.env.max_steps
     return battery.acting_rule(train.action_selection, train.discount, steps)
 
 
-def _how(config: Experiment | Training) -> battery.ActingRule:
-    return config.evaluation_acting if isinstance(config, Experiment) else _acts(config)
+def _evaluation_acting(config: Experiment | Training) -> battery.ActingRule:
+    if isinstance(config, Experiment):
+        return config.evaluation_acting
+    return _training_acting(config)
 
 
 def _named(
-    folders: list[Path], found: list[Any], arms: list[str] | None
+    folders: list[Path], runs: list[Any], arms: list[str] | None
 ) -> list[tuple[Path, Any, str]]:
     """(folder, config, arm) of each side."""
-    wanted = arms or _usual(found)
-    if len(found) == 1:
-        pairs = [(folders[0], found[0], name) for name in wanted[:2]]
+    names = arms or _default_arms(runs)
+    if len(runs) == 1:
+        sides = [(folders[0], runs[0], name) for name in names[:2]]
     else:
-        wanted = wanted * 2 if len(wanted) == 1 else wanted
-        pairs = list(zip(folders, found, wanted, strict=True))
-    for folder, config, name in pairs:
+        names = names * 2 if len(names) == 1 else names
+        sides = list(zip(folders, runs, names, strict=True))
+    for folder, config, name in sides:
         if name not in config.arms:
             raise run_folder.RunError(
                 f"arms: got {name!r}; allowed in {folder}: {', '.join(config.arms)}"
             )
-    return pairs
+    return sides
 
 
-def _usual(found: list[Any]) -> list[str]:
-    names = []
-    for config in found:
+def _default_arms(runs: list[Any]) -> list[str]:
+    pairs = []
+    for config in runs:
         if isinstance(config, Experiment):
             contrast = config.omnibus.contrast
-            pair = [contrast.baseline, contrast.arm]
+            pairs.append([contrast.baseline, contrast.arm])
         else:
             trained = [name for name, arm in config.arms.items() if arm.trained]
-            pair = trained[:2]
-        names.append(pair)
-    return names[0] if len(found) == 1 else [pair[-1] for pair in names]
+            pairs.append(trained[:2])
+    return pairs[0] if len(runs) == 1 else [pair[-1] for pair in pairs]
 
 
-def _files(named: list[tuple[Path, Any, str]], most: int | None) -> list[list[Path]]:
-    """The snapshots of each side; of one run those that all of its sides have."""
+def _snapshots(
+    named: list[tuple[Path, Any, str]], most: int | None
+) -> list[list[Path]]:
+    """Snapshot files of each side; of one run, those that both of its sides have."""
     found = []
     for folder, _, name in named:
         files = sorted((folder / "snapshots" / name).glob("*.npz"))
         if not files:
             raise run_folder.RunError(
-                f"{folder / 'snapshots' / name}: no snapshot to look at; an arm that "
-                "was not reached is trained by shardsim resume, --arms names others"
+                f"{folder / 'snapshots' / name}: no snapshots; an arm that was not "
+                "reached is trained by shardsim resume, --arms names others"
             )
         found.append(files)
-    trained = all(config.arms[name].trained for _, config, name in named)
-    if len({folder for folder, *_ in named}) == 1 and trained:
-        # of a run that is unfinished one arm is further than another
+    is_trained = all(config.arms[name].trained for _, config, name in named)
+    if len({folder for folder, *_ in named}) == 1 and is_trained:
+        # in an unfinished run, one arm has been trained longer than another
         last = min(files[-1].name for files in found)
         found = [[file for file in files if file.name <= last] for files in found]
     return [_thinned(files, most) for files in found]
@@ -189,23 +194,26 @@ def _files(named: list[tuple[Path, Any, str]], most: int | None) -> list[list[Pa
 def _thinned(files: list[Path], most: int | None) -> list[Path]:
     if most is None or len(files) <= most:
         return files
-    kept = np.unique(np.linspace(len(files) - 1, 0, most).round().astype(int))
-    return [files[i] for i in kept]
+    chosen = np.unique(np.linspace(len(files) - 1, 0, most).round().astype(int))
+    return [files[i] for i in chosen]
 
 
 def _side(
     folder: Path, config: Experiment | Training, name: str, files: list[Path]
 ) -> Side:
-    (arm,) = size_arms({name: config.arms[name]}, config.agent, config.env)
-    read = [run_folder.read_arrays(file) for file in files]
-    for file, arrays in zip(files, read, strict=True):
+    (arm,) = arms.size_arms({name: config.arms[name]}, config.agent, config.env)
+    snapshots_read = [run_folder.read_arrays(file) for file in files]
+    for file, arrays in zip(files, snapshots_read, strict=True):
         counts = {len(leaf) for leaf in arrays.values()}
         if counts != {config.train.population}:
             raise run_folder.RunError(
                 f"{file}: {', '.join(map(str, sorted(counts)))} seeds; allowed: "
                 f"{config.train.population}"
             )
-    joined = {key: np.concatenate([one[key] for one in read]) for key in read[0]}
+    joined = {
+        key: np.concatenate([one[key] for one in snapshots_read])
+        for key in snapshots_read[0]
+    }
     updates = tuple(int(file.stem) for file in files)
     networks = snapshots.population(
         config.agent, arm.head, arm.width, config.env, joined
@@ -214,12 +222,11 @@ def _side(
 
 
 def _conditions(config: Any, mazes: int) -> dict[str, battery.Condition]:
-    """The first conditions of the battery; training alone has one."""
+    """The first conditions of the evaluation; a training has one."""
     if isinstance(config, Experiment):
-        wanted = config.evaluation.conditions
-        told = config.omnibus.conditions
-        order = [next(iter(wanted)), *told, *wanted]
-        fields = {name: wanted[name] for name in dict.fromkeys(order)}
+        all_fields = config.evaluation.conditions
+        order = [next(iter(all_fields)), *config.omnibus.conditions, *all_fields]
+        fields = {name: all_fields[name] for name in dict.fromkeys(order)}
         levels = config.evaluation
     else:
         fields, levels = {"training": {}}, battery.EvaluationConfig()
@@ -235,13 +242,13 @@ def _conditions(config: Any, mazes: int) -> dict[str, battery.Condition]:
 
 
 def _mazes(conditions: dict[str, battery.Condition], mazes: int) -> tuple[Maze, ...]:
-    """The first level of every context, condition by condition, then others."""
+    """The first level of every context, condition by condition, then other levels."""
     queues = []
     for name, condition in conditions.items():
         _, first = np.unique(condition.context[:, 0], axis=0, return_index=True)
         rest = [i for i in range(len(condition.context)) if i not in first]
         queues.append([Maze(name, int(i)) for i in [*sorted(first), *rest]])
-    # training shows two of its levels before any other condition shows one
+    # the training condition shows two levels before any other shows one
     chosen = [queues[0].pop(0) for _ in range(min(2, mazes, len(queues[0])))]
     turn = 1
     while len(chosen) < mazes and any(queues):

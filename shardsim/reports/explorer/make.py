@@ -1,11 +1,11 @@
-"""What `shardsim inspect` does: gather, compute, write."""
+"""What `shardsim inspect` does: load, compute, write."""
 
 import os
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from shardsim.reports.explorer import data, html, load
+from shardsim.reports.explorer import data, html, load, schema
 from shardsim.storage import run_folder
 
 
@@ -27,16 +27,16 @@ def inspect(
     checkpoints: int | None = None,
     quick: bool = False,
 ) -> Made:
-    """Write the page of one or two runs, and its numbers beside it.
+    """Write the page of one or two runs, and its numbers as JSON.
 
     Args:
-      results: where the numbers go; None is the page's name with .results.json, so that
-        the results.json of a run is never touched.
-      arms, mazes, checkpoints: see `load.gather`.
-      quick: leave interventions, directions and tails out.
+      results: file for the numbers; None is the page's name with .results.json, so
+        that the results.json of a run is never overwritten.
+      arms, mazes, checkpoints: see `load.load`.
+      quick: leave out the panels that take longest.
 
     Raises:
-      RunError: a run, an arm or a snapshot that is not there.
+      RunError: a run, an arm or a snapshot is missing.
     """
     if mazes < 1:
         raise run_folder.RunError(f"mazes: got {mazes}; allowed: at least 1")
@@ -55,18 +55,18 @@ def inspect(
         _check_place(field, path, found)
     clock = data.Clock()
     with clock.over("runs"):
-        gathered = load.gather(folders, arms, mazes, checkpoints)
-    told = data.write(gathered, clock, quick)
-    told["seconds"] = {**clock.seconds, "all": time.perf_counter() - began}
-    size = html.page(told, out, results)
+        inputs = load.load(folders, arms, mazes, checkpoints)
+    page = data.compute(inputs, clock, quick)
+    page.seconds["all"] = time.perf_counter() - began
+    size = html.write(page, out, results)
     if size > html.MOST_BYTES:
-        told = _fewer(told, size)
-        size = html.page(told, out, results)
+        page = schema.thinned(page, html.MOST_BYTES / size * 0.9)
+        size = html.write(page, out, results)
     return Made(out, results, size, time.perf_counter() - began)
 
 
 def _check_place(field: str, path: Path, folders: list[Path]) -> None:
-    """Refuse what is a run's own, or can't be written, before any work is done."""
+    """Refuse a file of a run, or one that cannot be written, before any work."""
     if path.is_dir():
         raise run_folder.RunError(f"{field}: got {path}, a folder; allowed: a file")
     for folder in folders:
@@ -84,17 +84,3 @@ def _check_place(field: str, path: Path, folders: list[Path]) -> None:
         raise run_folder.RunError(
             f"{field}: got {path}; allowed: a file in a folder that can be written to"
         )
-
-
-def _fewer(told: dict[str, Any], size: int) -> dict[str, Any]:
-    """As many checkpoints in the mazes as fit, evenly spaced, the last among them."""
-    share = html.MOST_BYTES / size * 0.9
-    for side in told["sides"]:
-        count = len(side["updates"])
-        keep = max(1, int(count * share))
-        kept = sorted({count - 1 - round(i * count / keep) for i in range(keep)})
-        side["left out"] = count - len(kept)
-        side["updates"] = [side["updates"][i] for i in kept]
-        side["read"] = {name: leaf[kept] for name, leaf in side["read"].items()}
-        side["curves"] = {name: leaf[kept] for name, leaf in side["curves"].items()}
-    return told

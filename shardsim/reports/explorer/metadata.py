@@ -1,4 +1,4 @@
-"""What the page says of the runs, the world and the mazes."""
+"""The runs, the environment and the mazes, as the page describes them."""
 
 from typing import Any
 
@@ -7,89 +7,92 @@ import numpy as np
 
 from shardsim.core import config as configs
 from shardsim.evaluation import battery
-from shardsim.reports.explorer import images
-from shardsim.reports.explorer.forward import Boards
-from shardsim.reports.explorer.load import Gathered, Side
+from shardsim.reports.explorer import images, schema
+from shardsim.reports.explorer.load import PageInputs, Side
 from shardsim.reports.explorer.panels import curves
 from shardsim.storage import records
 from shardsim.storage.provenance import Provenance
 
 
-def runs_of(gathered: Gathered) -> dict[str, Any]:
-    found = []
-    for folder in dict.fromkeys(side.folder for side in gathered.sides):
-        config = next(s.config for s in gathered.sides if s.folder == folder)
-        origin = records.read(folder / "provenance.json", Provenance)
-        found.append(
-            {
-                "run": folder.name,
-                "name": config.name,
-                "digest": configs.digest(config),
-                "revision": origin.revision,
-                "versions": origin.versions,
-                "seeds": config.train.num_seeds,
-                "updates": config.train.total_updates,
-            }
+def about(inputs: PageInputs) -> schema.About:
+    """The runs of both sides, and in what they differ."""
+    runs = []
+    for folder in dict.fromkeys(side.folder for side in inputs.sides):
+        config = next(side.config for side in inputs.sides if side.folder == folder)
+        provenance = records.read(folder / "provenance.json", Provenance)
+        runs.append(
+            schema.RunInfo(
+                run=folder.name,
+                name=config.name,
+                digest=configs.digest(config),
+                revision=provenance.revision,
+                versions=provenance.versions,
+                num_seeds=config.train.num_seeds,
+                updates=config.train.total_updates,
+            )
         )
-    question = getattr(gathered.sides[0].config, "question", "")
-    return {
-        "runs": found,
-        "question": question,
-        "differ": _differ(gathered.sides),
-    }
+    question = getattr(inputs.sides[0].config, "question", "")
+    return schema.About(question, runs, _differences(inputs.sides))
 
 
-def _differ(sides: tuple[Side, ...]) -> list[list[Any]]:
-    """Fields in which the two sides differ: of their arms, and of their runs."""
+def _differences(sides: tuple[Side, ...]) -> list[schema.Difference]:
+    """Fields in which the arms of both sides differ, then those of their runs."""
     if len(sides) < 2:
         return []
     a, b = sides
     arms = configs.diff(a.config.arms[a.arm.name], b.config.arms[b.arm.name], "arm")
-    whole = {} if a.folder == b.folder else configs.diff(a.config, b.config)
-    return [[key, str(x), str(y)] for key, (x, y) in {**arms, **whole}.items()]
+    runs = {} if a.folder == b.folder else configs.diff(a.config, b.config)
+    return [
+        schema.Difference(field, _text(x), _text(y))
+        for field, (x, y) in {**arms, **runs}.items()
+    ]
 
 
-def world(gathered: Gathered) -> dict[str, Any]:
-    found, how = gathered.world, gathered.how
-    finite = np.isfinite(how.temperature)
-    return {
-        "kind": found.kind,
-        "actions": found.num_actions,
-        "discount": how.discount,
-        "temperature": how.temperature if finite else None,
-        "prior acts": how.use_decoder,
-        "acts": how.describe(),
-        "tie": curves.TIE,
-        "sources": list(found.reward_sources),
-    }
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def env(inputs: PageInputs) -> schema.Env:
+    """The environment and the acting rule of both sides."""
+    world, acting = inputs.env, inputs.acting
+    return schema.Env(
+        kind=world.kind,
+        num_actions=world.num_actions,
+        discount=acting.discount,
+        temperature=acting.temperature if np.isfinite(acting.temperature) else None,
+        use_decoder=acting.use_decoder,
+        acting=acting.describe(),
+        tie=curves.TIE,
+        reward_sources=list(world.reward_sources),
+    )
 
 
 def mazes(
-    gathered: Gathered, levels: Any, condition: battery.Condition, boards: Boards
-) -> list[dict[str, Any]]:
-    out = []
-    for m, maze in enumerate(gathered.mazes):
+    inputs: PageInputs, levels: Any, condition: battery.Condition
+) -> list[schema.MazeInfo]:
+    """Every level that the page draws."""
+    infos = []
+    for m, maze in enumerate(inputs.mazes):
         level = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], levels)
-        glyphs = gathered.world.glyphs(level)
-        out.append(
-            {
-                "condition": maze.condition,
-                "level": maze.level,
-                "context": np.flatnonzero(condition.context[m, 0]).tolist(),
-                "things": [
-                    {"name": name, "row": int(row), "column": int(column)}
-                    for name, (row, column) in glyphs.items()
+        infos.append(
+            schema.MazeInfo(
+                condition=maze.condition,
+                level=maze.level,
+                context=np.flatnonzero(condition.context[m, 0]).tolist(),
+                objects=[
+                    schema.Object(name, int(row), int(column))
+                    for name, (row, column) in inputs.env.glyphs(level).items()
                 ],
-                "picture": images.level(gathered.world, level),
-            }
+                image=images.level(inputs.env, level),
+            )
         )
-    return out
+    return infos
 
 
-def sprites(gathered: Gathered, levels: Any) -> dict[str, str]:
-    """Pictures of the things in the mazes and of what pays, by name."""
-    names = set(gathered.world.reward_sources)
-    for m in range(len(gathered.mazes)):
+def sprites(inputs: PageInputs, levels: Any) -> dict[str, str]:
+    """Images of the objects in the mazes and of the sources of reward, by name."""
+    names = set(inputs.env.reward_sources)
+    for m in range(len(inputs.mazes)):
         level = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], levels)
-        names |= set(gathered.world.glyphs(level))
-    return {name: images.thing(name) for name in sorted(names)}
+        names |= set(inputs.env.glyphs(level))
+    return {name: images.sprite(name) for name in sorted(names)}

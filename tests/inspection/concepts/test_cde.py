@@ -1,4 +1,4 @@
-"""CDE: what it finds is what is read; the cases where that means nothing are said."""
+"""CDE recovers what the readout uses, and marks the cases where that means little."""
 
 import functools
 
@@ -25,7 +25,7 @@ def rich(h):
 
 
 def planted(seed=0):
-    """Pairs that differ in h_0, h_1 (unread) and in noise of what is not read."""
+    """Pairs that differ in h_0, in h_1 (not read), and in noise that is not read."""
     rng = np.random.default_rng(seed)
     a, b = rng.normal(size=(2, M, D))
     b[:, 2:4] = a[:, 2:4]
@@ -40,18 +40,18 @@ def pairwise(found):
 
 
 def test_swap_loss_by_hand():
-    # V = 2 h_0 + h_1; swapping h_0 of (1, 1) and (0, 0) gives 2 and 1 for 3 and 0
+    # V = 2 h_0 + h_1; swapping h_0 of (1, 1) and (0, 0) gives 2 and 1, not 3 and 0
     def read(h):
         return 2 * h[0] + h[1]
 
     a, b = jnp.ones((1, 2)), jnp.zeros((1, 2))
     first = jnp.array([[1.0, 0.0]])
     assert cde.swap_loss(first, read, readouts.squared, a, b) == pytest.approx(1.0)
-    # a unit vector u swaps u (u . c), c = (1, 1): V moves by (w.u)(u.c) of 3
+    # a unit vector u swaps u (u . c), c = (1, 1): V changes by (w.u)(u.c) of 3
     u = jnp.array([[0.6, 0.8]])
-    want = (3 - 2.0 * 1.4) ** 2
-    got = cde.swap_loss(u, read, readouts.squared, a, b)
-    assert got == pytest.approx(want, rel=1e-4)
+    expected = (3 - 2.0 * 1.4) ** 2
+    result = cde.swap_loss(u, read, readouts.squared, a, b)
+    assert result == pytest.approx(expected, rel=1e-4)
 
 
 def test_kl_by_hand():
@@ -63,42 +63,42 @@ def test_kl_by_hand():
 
 def test_all_directions_swap_everything_and_none_nothing():
     a, b = planted()
-    whole = jnp.eye(D, dtype=jnp.float32)
-    assert cde.swap_loss(whole, rich, readouts.squared, a, b) < 1e-10
-    apart = jax.vmap(rich)(a) - jax.vmap(rich)(b)
-    want = np.mean(np.sum(np.square(apart), 1))
+    identity = jnp.eye(D, dtype=jnp.float32)
+    assert cde.swap_loss(identity, rich, readouts.squared, a, b) < 1e-10
+    difference = jax.vmap(rich)(a) - jax.vmap(rich)(b)
+    expected = np.mean(np.sum(np.square(difference), 1))
     none = jnp.zeros((1, D))
-    got = cde.swap_loss(none, rich, readouts.squared, a, b)
-    assert got == pytest.approx(float(want), rel=1e-5)
+    result = cde.swap_loss(none, rich, readouts.squared, a, b)
+    assert result == pytest.approx(float(expected), rel=1e-5)
     turned = jnp.array([[0.6, 0.8, 0, 0, 0, 0], [-0.8, 0.6, 0, 0, 0, 0]])
-    same = cde.swap_loss(whole[:2], rich, readouts.squared, a, b)
-    got = cde.swap_loss(turned, rich, readouts.squared, a, b)
-    assert got == pytest.approx(float(same), abs=1e-6)
+    same = cde.swap_loss(identity[:2], rich, readouts.squared, a, b)
+    result = cde.swap_loss(turned, rich, readouts.squared, a, b)
+    assert result == pytest.approx(float(same), abs=1e-6)
 
 
 @pytest.mark.slow
-def test_what_is_read_is_found_from_every_start():
+def test_every_start_finds_what_the_readout_uses():
     a, b = planted()
-    found = cde.fit_many(rich, a, b, KEYS)
-    assert np.abs(found.basis[:, 0, 0]).min() > 0.999
-    assert (found.loss < 1e-4 * found.untouched).all()
-    assert not found.degenerate.any()
-    assert not found.ambiguous.any()
-    assert (found.read_rank == 3).all()
-    assert (found.pair_rank == 4).all()
+    result = cde.fit_many(rich, a, b, KEYS)
+    assert np.abs(result.basis[:, 0, 0]).min() > 0.999
+    assert (result.loss < 1e-4 * result.initial_loss).all()
+    assert not result.degenerate.any()
+    assert not result.ambiguous.any()
+    assert (result.read_rank == 3).all()
+    assert (result.pair_rank == 4).all()
     # the unread copy of the concept, which the class means show, is not
-    assert np.abs(found.basis[:, 0, 1]).max() < 0.05
-    first = jax.tree.map(lambda part: part[0], found)
+    assert np.abs(result.basis[:, 0, 1]).max() < 0.05
+    first = jax.tree.map(lambda part: part[0], result)
     assert "degenerate" not in first.summary()
 
 
 @pytest.mark.slow
 def test_logits_are_swapped_by_kl():
     a, b = planted()
-    found = cde.fit_many(rich, a, b, KEYS[:2], distance=readouts.symmetric_kl)
+    result = cde.fit_many(rich, a, b, KEYS[:2], distance=readouts.symmetric_kl)
     # three logits have two differences that count
-    assert (found.read_rank == 3).all()
-    assert np.abs(found.basis[:, 0, 0]).min() > 0.99
+    assert (result.read_rank == 3).all()
+    assert np.abs(result.basis[:, 0, 0]).min() > 0.99
 
 
 @pytest.mark.parametrize("concept", [0, 4])
@@ -107,78 +107,78 @@ def test_a_linear_value_gives_its_own_weights_for_any_concept(concept):
     rng = np.random.default_rng(concept)
     a, b = rng.normal(size=(2, M, D)).astype(np.float32)
     a[:, concept] += 3
-    found = cde.fit_many(linear, a, b, KEYS)
-    assert np.abs(np.asarray(found.basis)[:, 0] @ W).min() > 0.9999
-    assert found.degenerate.all()
-    assert (found.read_rank == 1).all()
-    assert (found.read_cosine > 0.9999).all()
-    assert (found.read_loss < 1e-10 * found.untouched).all()
-    assert pairwise(found).min() > 0.9999
-    first = jax.tree.map(lambda part: part[0], found)
-    assert "degenerate: any concept" in first.summary()
+    result = cde.fit_many(linear, a, b, KEYS)
+    assert np.abs(np.asarray(result.basis)[:, 0] @ W).min() > 0.9999
+    assert result.degenerate.all()
+    assert (result.read_rank == 1).all()
+    assert (result.read_cosine > 0.9999).all()
+    assert (result.read_loss < 1e-10 * result.initial_loss).all()
+    assert pairwise(result).min() > 0.9999
+    first = jax.tree.map(lambda part: part[0], result)
+    assert "degenerate: every concept" in first.summary()
     assert "ambiguous" not in first.summary()
 
 
-def test_pairs_that_differ_along_one_direction_leave_it_open():
-    # (w . u)(u . c) = w . c has a whole surface of solutions
+def test_pairs_along_one_direction_are_ambiguous():
+    # (w . u)(u . c) = w . c has a surface of solutions
     rng = np.random.default_rng(0)
     a = rng.normal(size=(M, D)).astype(np.float32)
     c = np.array([1.0, 1.0, 0.5, -1.0, 0.0, 0.5], np.float32)
-    found = cde.fit_many(linear, a + c, a, KEYS)
-    assert (found.loss < 1e-6 * found.untouched).all()
-    ways = np.asarray(found.basis)[:, 0]
+    result = cde.fit_many(linear, a + c, a, KEYS)
+    assert (result.loss < 1e-6 * result.initial_loss).all()
+    ways = np.asarray(result.basis)[:, 0]
     np.testing.assert_allclose((ways @ W) * (ways @ c), W @ c, atol=1e-3)
-    assert found.ambiguous.all()
-    assert found.degenerate.all()
-    assert pairwise(found).min() < 0.9
-    first = jax.tree.map(lambda part: part[0], found)
+    assert result.ambiguous.all()
+    assert result.degenerate.all()
+    assert pairwise(result).min() < 0.9
+    first = jax.tree.map(lambda part: part[0], result)
     assert "ambiguous" in first.summary()
 
 
 @pytest.mark.slow
-def test_two_directions_solve_what_reads_two():
+def test_two_directions_for_a_readout_of_two():
     def two(h):
         return jnp.stack([h[0], jnp.sin(h[2])])
 
     a, b = np.random.default_rng(0).normal(size=(2, M, D)).astype(np.float32)
-    found = cde.fit(two, a, b, KEYS[0], k=2)
-    assert found.degenerate
-    assert found.loss < 1e-4 * found.untouched
-    np.testing.assert_allclose(found.basis @ found.basis.T, np.eye(2), atol=1e-5)
-    assert np.sum(np.square(found.basis[:, [0, 2]])) > 1.99
+    result = cde.fit(two, a, b, KEYS[0], k=2)
+    assert result.degenerate
+    assert result.loss < 1e-4 * result.initial_loss
+    np.testing.assert_allclose(result.basis @ result.basis.T, np.eye(2), atol=1e-5)
+    assert np.sum(np.square(result.basis[:, [0, 2]])) > 1.99
 
 
 @pytest.mark.slow
-def test_destruction_wipes_the_concept_and_spares_the_rest():
+def test_ablation_objective_removes_only_the_concept():
     a, b = planted()
     controls = np.concatenate([a, b])
-    # the controls keep h_3, so that wiping h_0 is the cheaper way
-    objective = cde.destruction(controls, weight=0.1)
-    found = cde.fit(rich, a, b, KEYS[0], objective=objective)
-    assert abs(found.basis[0, 0]) > 0.99
+    # the controls depend on h_3, so removing h_0 has the lower loss
+    objective = cde.ablation_objective(controls, weight=0.1)
+    result = cde.fit(rich, a, b, KEYS[0], objective=objective)
+    assert abs(result.basis[0, 0]) > 0.99
     before = objective(jnp.zeros((1, D)), rich, readouts.squared, a, b)
-    assert found.loss < 0.3 * before
+    assert result.loss < 0.3 * before
     with pytest.raises(ValueError, match="weight: got -1"):
-        cde.destruction(controls, weight=-1)
+        cde.ablation_objective(controls, weight=-1)
 
 
-def test_pairs_that_do_not_differ_keep_the_start():
+def test_equal_pairs_return_the_start():
     a, _ = planted()
-    found = cde.fit(rich, a, a, KEYS[0])
-    assert found.untouched == 0
-    assert found.loss == 0
-    assert found.ambiguous
-    np.testing.assert_allclose(jnp.linalg.norm(found.basis), 1.0, atol=1e-6)
+    result = cde.fit(rich, a, a, KEYS[0])
+    assert result.initial_loss == 0
+    assert result.loss == 0
+    assert result.ambiguous
+    np.testing.assert_allclose(jnp.linalg.norm(result.basis), 1.0, atol=1e-6)
 
 
 @pytest.mark.slow
 def test_a_batch_and_one_pair():
     a, b = planted()
-    found = cde.fit(rich, a, b, KEYS[0], batch=32)
-    assert abs(found.basis[0, 0]) > 0.98
+    result = cde.fit(rich, a, b, KEYS[0], batch=32)
+    assert abs(result.basis[0, 0]) > 0.98
     one = cde.fit(rich, a[:1], b[:1], KEYS[0])
     assert one.ambiguous
-    assert one.loss < 1e-3 * one.untouched
+    assert one.loss < 1e-3 * one.initial_loss
 
 
 @pytest.mark.slow
@@ -186,23 +186,23 @@ def test_double_precision():
     a, b = planted()
     with jax.enable_x64(True):
         key = jax.random.key(0)
-        found = cde.fit(rich, a.astype(float), b.astype(float), key)
-        assert found.basis.dtype == np.float64
-        assert abs(found.basis[0, 0]) > 0.999
+        result = cde.fit(rich, a.astype(float), b.astype(float), key)
+        assert result.basis.dtype == np.float64
+        assert abs(result.basis[0, 0]) > 0.999
 
 
 @pytest.mark.slow
 def test_slopes_of_a_read_out():
-    # V = w . h: J' 2 J = 2 w w'; logits are blind to what moves them alike
+    # V = w . h: J' 2 J = 2 w w'; logits ignore what shifts all of them alike
     a, b = planted()
-    got = readouts.jacobian_moment(linear, readouts.squared, a, b)
-    np.testing.assert_allclose(got, 2 * np.outer(W, W), atol=1e-4)
+    result = readouts.jacobian_moment(linear, readouts.squared, a, b)
+    np.testing.assert_allclose(result, 2 * np.outer(W, W), atol=1e-4)
 
     def alike(h):
         return jnp.stack([h[0] + h[1], h[1]])
 
-    got = readouts.jacobian_moment(alike, readouts.symmetric_kl, a, b)
-    rows, rank = readouts.top_eigenvectors(got, 1)
+    result = readouts.jacobian_moment(alike, readouts.symmetric_kl, a, b)
+    rows, rank = readouts.top_eigenvectors(result, 1)
     assert rank == 1
     assert abs(rows[0, 0]) == pytest.approx(1.0, abs=1e-5)
 
@@ -224,6 +224,6 @@ def test_slopes_of_a_read_out():
 def test_bad_input_is_named(change, message):
     given = {"a": np.zeros((3, 2)), "b": np.zeros((3, 2))} | change
     a, b = given.pop("a"), given.pop("b")
-    for fit in (cde.fit, cde.fit_many):
+    for fit, keys in ((cde.fit, KEYS[0]), (cde.fit_many, KEYS)):
         with pytest.raises(ValueError, match=message):
-            functools.partial(fit, linear, a, b, KEYS, **given)()
+            functools.partial(fit, linear, a, b, keys, **given)()

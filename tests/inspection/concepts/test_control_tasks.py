@@ -1,4 +1,4 @@
-"""Control tasks: what is learned by heart is told from what is read."""
+"""Control tasks separate memorising from reading."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ CELLS, MAZES = 30, 20
 
 
 def made(by_heart):
-    """Cells in mazes; a concept of two classes, and features of either kind.
+    """Cells in mazes; a concept of two classes, and two kinds of features.
 
     `by_heart`: x names the cell, and the concept is a matter of cells. Else x shows the
     concept itself, which changes from maze to maze.
@@ -27,21 +27,21 @@ def made(by_heart):
 
 
 @pytest.mark.slow
-def test_what_is_read_is_selective():
+def test_a_probe_that_reads_is_selective():
     x, z, cells, mazes = made(by_heart=False)
-    found = control_tasks.fit(x, z, cells, control_tasks.by_group(mazes))
-    assert found.accuracy > 0.9
-    assert abs(found.control.mean() - 0.5) < 0.2
-    assert found.selectivity > 0.3
-    assert "selectivity" in found.summary()
+    result = control_tasks.fit(x, z, cells, control_tasks.by_group(mazes))
+    assert result.accuracy > 0.9
+    assert abs(result.control.mean() - 0.5) < 0.2
+    assert result.selectivity > 0.3
+    assert "selectivity" in result.summary()
 
 
-def test_what_is_learned_by_heart_is_not():
+def test_a_probe_that_memorises_is_not():
     x, z, cells, mazes = made(by_heart=True)
-    found = control_tasks.fit(x, z, cells, control_tasks.by_group(mazes))
-    assert found.accuracy == 1.0
-    assert found.selectivity == pytest.approx(0.0, abs=0.01)
-    assert found.train_accuracy == 1.0
+    result = control_tasks.fit(x, z, cells, control_tasks.by_group(mazes))
+    assert result.accuracy == 1.0
+    assert result.selectivity == pytest.approx(0.0, abs=0.01)
+    assert result.train_accuracy == 1.0
 
 
 def test_whole_groups_are_held_out():
@@ -54,22 +54,22 @@ def test_whole_groups_are_held_out():
     assert control_tasks.by_group(groups, 0.99).sum() == 15
 
 
-def test_control_labels_go_with_the_type_and_keep_the_shares():
+def test_control_labels_follow_the_type_and_keep_the_shares():
     types = np.repeat(np.arange(4000), 2)
     z = np.where(np.arange(8000) % 4 == 0, 7, 2)
-    got = control_tasks.control_labels(types, z)
-    np.testing.assert_array_equal(got[::2], got[1::2])
-    assert (got == 7).mean() == pytest.approx(0.25, abs=0.03)
-    assert set(np.unique(got)) == {2, 7}
-    assert (got != control_tasks.control_labels(types, z, seed=1)).any()
+    result = control_tasks.control_labels(types, z)
+    np.testing.assert_array_equal(result[::2], result[1::2])
+    assert (result == 7).mean() == pytest.approx(0.25, abs=0.03)
+    assert set(np.unique(result)) == {2, 7}
+    assert (result != control_tasks.control_labels(types, z, seed=1)).any()
 
 
 def test_the_majority_is_of_the_training_samples():
     x, _, cells, mazes = made(by_heart=False)
     held_out = control_tasks.by_group(mazes)
     z = np.where(held_out, np.arange(len(x)) % 4 == 0, np.arange(len(x)) % 4 > 0)
-    found = control_tasks.fit(x, z.astype(int), cells, held_out, controls=1)
-    assert found.majority == pytest.approx(z[held_out].mean())
+    result = control_tasks.fit(x, z.astype(int), cells, held_out, controls=1)
+    assert result.majority == pytest.approx(z[held_out].mean())
 
 
 @pytest.mark.parametrize(

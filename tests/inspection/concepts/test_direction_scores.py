@@ -1,4 +1,4 @@
-"""Scores of directions: by hand, at both ends, and where there is nothing to score."""
+"""Scores of directions: by hand, at both ends, and without anything to score."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ EYE = np.eye(D, dtype=np.float32)
 
 
 def along(*rows):
-    """Directions that are these rows, with a mean of 0."""
+    """Directions with these rows and mean 0."""
     return projection.orthogonal(jnp.asarray(rows, jnp.float32), jnp.zeros(D))
 
 
@@ -33,20 +33,20 @@ ONE, NONE = np.array([[1.0, 1.0, 0.0]]), np.zeros((1, D))
 def test_swap_by_hand():
     # swapping h_0 of (1, 1, 0) and 0 moves V by 3 of 4, both ways; h_2 is the same for
     # both, which is no ratio: half of the outputs count
-    got = direction_scores.swap_success(along(EYE[0]), two, ONE, NONE)
-    assert got.success == pytest.approx(0.75)
-    assert got.counted == 0.5
-    assert got.summary() == "0.750 over 50% of outputs"
+    result = direction_scores.swap_success(along(EYE[0]), two, ONE, NONE)
+    assert result.success == pytest.approx(0.75)
+    assert result.counted == 0.5
+    assert result.summary() == "0.750 over 50% of outputs"
 
 
 def test_ablation_by_hand():
-    # without h_0 the pair differs by 1 of 4
-    got = direction_scores.ablation_success(along(EYE[0]), two, ONE, NONE)
-    assert got.success == pytest.approx(0.75)
-    assert got.counted == 0.5
+    # without h_0 the pair differs by 1 instead of 4
+    result = direction_scores.ablation_success(along(EYE[0]), two, ONE, NONE)
+    assert result.success == pytest.approx(0.75)
+    assert result.counted == 0.5
 
 
-def test_too_far_is_a_full_swap_and_the_wrong_way_is_none():
+def test_overshooting_is_a_full_swap_and_the_wrong_direction_is_none():
     # V = h_0 - h_1 / 2 differs by 1/2: swapping h_0 moves it by 1, h_1 by -1/2
     def steep(h):
         return h[0] - h[1] / 2
@@ -59,7 +59,7 @@ def test_too_far_is_a_full_swap_and_the_wrong_way_is_none():
     assert direction_scores.ablation_success(along(EYE[0]), steep, ONE, NONE)[0] == 0.0
 
 
-def test_everything_swaps_all_and_nothing_none():
+def test_all_directions_swap_everything_and_zeros_nothing():
     rng = np.random.default_rng(0)
     a, b = rng.normal(size=(2, 20, D)).astype(np.float32)
     for effect in (direction_scores.swap_success, direction_scores.ablation_success):
@@ -71,13 +71,13 @@ def test_everything_swaps_all_and_nothing_none():
 
 def test_pairs_that_do_not_differ_have_no_score():
     for effect in (direction_scores.swap_success, direction_scores.ablation_success):
-        got = effect(along(EYE[0]), two, ONE, ONE)
-        assert np.isnan(got.success)
-        assert got.counted == 0.0
+        result = effect(along(EYE[0]), two, ONE, ONE)
+        assert np.isnan(result.success)
+        assert result.counted == 0.0
 
 
 def labelled(n=600):
-    """The class is in h_0; h_1 is a weak copy; pairs as the classes."""
+    """The class is in h_0, h_1 is a weak copy, and pairs differ like the classes."""
     rng = np.random.default_rng(0)
     z = rng.integers(0, 2, n)
     x = rng.normal(size=(n, D))
@@ -86,29 +86,29 @@ def labelled(n=600):
 
 
 @pytest.mark.slow
-def test_guarded_or_not():
+def test_guardedness_with_a_control():
     x, z, held_out = labelled()
     centred = along(EYE[0])._replace(mean=jnp.asarray(x.mean(0)))
     guard = direction_scores.guardedness(centred, x, z, held_out)
     most = int(z[~held_out].mean() > 0.5)
     assert guard.majority == pytest.approx((z[held_out] == most).mean())
     assert guard.before > 0.88
-    assert abs(guard.left) < 0.08
+    assert abs(guard.above_majority) < 0.08
     other = direction_scores.guardedness(along(EYE[2]), x, z, held_out)
-    assert other.left > 0.3
+    assert other.above_majority > 0.3
     assert other.before == guard.before
     assert "held-out accuracy 0.9" in other.summary()
 
 
 @pytest.mark.slow
-def test_a_probe_is_fitted_on_one_side_and_judged_on_the_other():
-    """Labels that turn round on the held-out side are all missed."""
+def test_a_probe_is_fitted_on_one_side_and_tested_on_the_other():
+    """Labels that are reversed on the held-out side are all misclassified."""
     x, held_out = np.eye(D, dtype=np.float32)[:1].repeat(40, 0), np.arange(40) >= 20
     x[::2] *= -1
     z = (x[:, 0] > 0) ^ held_out
-    got = direction_scores.guardedness(along(EYE[1]), x, z, held_out)
-    assert float(got.before) == 0
-    assert float(got.majority) == 0.5
+    result = direction_scores.guardedness(along(EYE[1]), x, z, held_out)
+    assert float(result.before) == 0
+    assert float(result.majority) == 0.5
 
 
 @pytest.mark.slow
@@ -119,11 +119,11 @@ def test_all_scores_together():
     other = np.repeat(EYE[2:], 4, 0), b
     scores = direction_scores.score(along(EYE[0]), concept, held_out, other)
     assert scores.swap.success == pytest.approx(0.75)
-    # pairs that differ in h_2 are left alone
+    # pairs that differ in h_2 are not changed
     assert scores.specificity == pytest.approx(1.0)
     bad = direction_scores.score(along(EYE[2]), concept, held_out, other)
     assert bad.specificity == pytest.approx(0.0, abs=1e-6)
-    # V feels (3, 1, 0) / sqrt(10) and h_2: of h_0 it feels 9/10
+    # V is sensitive to (3, 1, 0) / sqrt(10) and to h_2: to 9/10 of h_0
     assert scores.dormant == pytest.approx(0.1, abs=1e-4)
     assert bad.dormant == pytest.approx(0.0, abs=1e-4)
     assert np.isnan(direction_scores.score(along(EYE[0]), concept, held_out)[2])
@@ -151,22 +151,24 @@ def test_effects_compile_and_map():
             "a: got 9 numbers",
         ),
         (
-            lambda d: direction_scores.guardedness(d, EYE, [0, 1, 0], [False] * 3),
+            lambda d: direction_scores.guardedness(
+                d, EYE, [0, 1, 0], np.zeros(3, bool)
+            ),
             "held_out: got 0 of 3 held out",
         ),
         (
-            lambda d: direction_scores.guardedness(d, EYE, [0, 1, 0], [True] * 2),
+            lambda d: direction_scores.guardedness(d, EYE, [0, 1, 0], np.ones(2, bool)),
             r"held_out: got shape \(2,\)",
         ),
         (
             lambda d: direction_scores.guardedness(
-                d, EYE[:, :2], [0, 1, 0], [True] * 3
+                d, EYE[:, :2], [0, 1, 0], np.ones(3, bool)
             ),
             "directions.write: got shape",
         ),
         (
             lambda d: direction_scores.score(
-                d, concepts.Concept(EYE, [0, 1, 0]), [True] * 3
+                d, concepts.Concept(EYE, [0, 1, 0]), np.ones(3, bool)
             ),
             "concept: got no read_out",
         ),

@@ -1,4 +1,4 @@
-"""INLP: what it removes, in which order, and that it removes more than is needed."""
+"""INLP: what it removes, in which order, and that it removes more than necessary."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ N, D = 600, 6
 
 
 def made(seed=0, classes=2, gap=1.0):
-    """Class means differ along e_0 and e_1, whose noise is of two sizes."""
+    """Class means differ along e_0 and e_1, which have noise of different size."""
     rng = np.random.default_rng(seed)
     z = rng.integers(0, classes, N)
     x = rng.normal(size=(N, D))
@@ -27,78 +27,83 @@ def made(seed=0, classes=2, gap=1.0):
 @pytest.mark.slow
 def test_the_first_round_is_the_probe_and_the_rounds_span_both():
     x, z = made()
-    found = inlp.fit(x, z, rounds=2)
+    result = inlp.fit(x, z, rounds=2)
     w = probes.logistic(x, z, decay=1e-3).weights[:, 1]
     w /= np.linalg.norm(w)
-    assert abs(found.basis[0] @ w) == pytest.approx(1.0, abs=1e-5)
+    assert abs(result.basis[0] @ w) == pytest.approx(1.0, abs=1e-5)
     # not the mean difference, which is (1, 1, 0, ...) / sqrt(2)
-    assert abs(found.basis[0, :2].sum()) / np.sqrt(2) < 0.9
-    # two rounds span the two features that tell
-    assert jnp.sum(found.basis[:, :2] ** 2) > 1.9
+    assert abs(result.basis[0, :2].sum()) / np.sqrt(2) < 0.9
+    # two rounds span the two informative features
+    assert jnp.sum(result.basis[:, :2] ** 2) > 1.9
 
 
 def test_rows_and_projection_belong_together():
     x, z = made(classes=3)
-    found = inlp.fit(x, z, rounds=2)
-    assert found.basis.shape == (4, D)
-    np.testing.assert_allclose(found.basis @ found.basis.T, np.eye(4), atol=1e-5)
-    np.testing.assert_allclose(found.removed, found.basis.T @ found.basis, atol=1e-4)
-    np.testing.assert_allclose(found.removed @ found.removed, found.removed, atol=1e-5)
-    assert found.rank == 4
-    assert (jnp.diff(found.losses) > -1e-5).all()
+    result = inlp.fit(x, z, rounds=2)
+    assert result.basis.shape == (4, D)
+    np.testing.assert_allclose(result.basis @ result.basis.T, np.eye(4), atol=1e-5)
+    np.testing.assert_allclose(result.removed, result.basis.T @ result.basis, atol=1e-4)
+    np.testing.assert_allclose(
+        result.removed @ result.removed, result.removed, atol=1e-5
+    )
+    assert result.rank == 4
+    assert (jnp.diff(result.losses) > -1e-5).all()
 
 
 @pytest.mark.slow
 def test_it_needs_more_directions_than_leace():
     x, z = made(gap=1.5)
-    found = inlp.fit(x, z, rounds=4)
-    # chance moves an accuracy by about 1 / sqrt(n)
-    assert found.rounds_needed(1 / np.sqrt(N)) > 1
-    assert found.accuracies[0] > 0.95
-    assert found.accuracies[-1] < found.majority + 2 / np.sqrt(N)
+    result = inlp.fit(x, z, rounds=4)
+    # chance changes an accuracy by about 1 / sqrt(n)
+    assert result.rounds_needed(1 / np.sqrt(N)) > 1
+    assert result.accuracies[0] > 0.95
+    assert result.accuracies[-1] < result.majority + 2 / np.sqrt(N)
     erased = leace.fit(x, z).erase(jnp.asarray(x))
     again = inlp.fit(erased, z, rounds=2)
     entropy = -np.log([z.mean(), 1 - z.mean()]) @ [z.mean(), 1 - z.mean()]
     assert again.losses[0] == pytest.approx(entropy, abs=1e-4)
 
 
-def test_held_out_samples_are_judged():
+def test_accuracy_is_that_of_held_out_samples():
     x, z = made()
     other, answers = made(1)
-    found = inlp.fit(x, z, rounds=2, held_out=(other, answers))
+    result = inlp.fit(x, z, rounds=2, held_out=(other, answers))
     probe = probes.logistic(x, z, decay=1e-3)
     columns = np.eye(2, dtype=np.float32)[answers]
-    want = probe.accuracy(jnp.asarray(other), jnp.asarray(columns))
-    assert found.accuracies[0] == pytest.approx(float(want), abs=2 / N)
-    assert found.majority == pytest.approx(max(answers.mean(), 1 - answers.mean()))
+    expected = probe.accuracy(jnp.asarray(other), jnp.asarray(columns))
+    assert result.accuracies[0] == pytest.approx(float(expected), abs=2 / N)
+    assert result.majority == pytest.approx(max(answers.mean(), 1 - answers.mean()))
 
 
 def test_repeated_rows_do_not_count_twice():
     rows = jnp.array([[1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.6, 0.8, 0.0]])
-    _, got = bases.in_order(rows, inlp.SAME)
-    np.testing.assert_allclose(got, [[1, 0, 0], [0, 0, 0], [0, 1, 0]], atol=1e-6)
+    _, result = bases.gram_schmidt(rows, inlp.SINE_CUT)
+    np.testing.assert_allclose(result, [[1, 0, 0], [0, 0, 0], [0, 1, 0]], atol=1e-6)
 
 
-def test_the_row_space_is_what_logits_differ_by():
-    """What is added to all logits alike says nothing, nor does 1e-4 of the rest."""
-    alike, apart = jnp.asarray([[5.0], [7.0]]), jnp.asarray([[1.0, -1.0], [0.0, 0.0]])
-    got = np.asarray(inlp.row_space(alike + apart, 1))
-    np.testing.assert_allclose(np.abs(got), [[1, 0]], atol=1e-6)
+def test_the_row_space_spans_the_differences_of_logits():
+    """A shift of all logits does not count, and neither does 1e-4 of the others."""
+    alike, difference = (
+        jnp.asarray([[5.0], [7.0]]),
+        jnp.asarray([[1.0, -1.0], [0.0, 0.0]]),
+    )
+    result = np.asarray(inlp.row_space(alike + difference, 1))
+    np.testing.assert_allclose(np.abs(result), [[1, 0]], atol=1e-6)
     three = jnp.asarray([[1.0, 0.0, -1.0], [1e-4, -2e-4, 1e-4]])
-    got = np.asarray(inlp.row_space(three, 2))
-    np.testing.assert_allclose(np.abs(got), [[1, 0], [0, 0]], atol=1e-3)
+    result = np.asarray(inlp.row_space(three, 2))
+    np.testing.assert_allclose(np.abs(result), [[1, 0], [0, 0]], atol=1e-3)
 
 
 def test_more_rounds_than_features_repeat_nothing():
     x, z = made()
-    found = inlp.fit(x[:, :2], z, rounds=4)
-    basis = np.asarray(found.basis)
-    assert int(found.rank) == 2
+    result = inlp.fit(x[:, :2], z, rounds=4)
+    basis = np.asarray(result.basis)
+    assert int(result.rank) == 2
     lengths = np.linalg.norm(basis, axis=1)
     np.testing.assert_allclose(lengths, [1, 1, 0, 0], atol=1e-5)
 
 
-def test_one_class_and_still_features_have_no_directions():
+def test_one_class_and_constant_features_have_no_directions():
     x, _ = made()
     none = inlp.fit(x, np.zeros(N, int), rounds=2)
     assert none.rank == 0
@@ -112,27 +117,27 @@ def test_few_samples_are_separated_for_several_rounds():
     rng = np.random.default_rng(0)
     x, z = rng.normal(size=(10, 30)).astype(np.float32), np.arange(10) % 2
     other = rng.normal(size=(200, 30)).astype(np.float32)
-    found = inlp.fit(x, z, rounds=2, held_out=(other, np.arange(200) % 2))
-    assert found.losses[0] < 0.1
-    assert found.accuracies[0] < 0.65
+    result = inlp.fit(x, z, rounds=2, held_out=(other, np.arange(200) % 2))
+    assert result.losses[0] < 0.1
+    assert result.accuracies[0] < 0.65
 
 
 def test_double_precision_and_summary():
     x, z = made()
     with jax.enable_x64(True):
-        found = inlp.fit(x.astype(np.float64), z, rounds=2)
-        assert found.basis.dtype == np.float64
+        result = inlp.fit(x.astype(np.float64), z, rounds=2)
+        assert result.basis.dtype == np.float64
         np.testing.assert_allclose(
-            found.removed @ found.removed, found.removed, atol=1e-10
+            result.removed @ result.removed, result.removed, atol=1e-10
         )
-    assert "INLP: 2 directions, accuracy" in found.summary()
+    assert "INLP: 2 directions, accuracy" in result.summary()
 
 
 def test_held_out_labels_are_matched_by_name():
     x, z = made()
     names = np.array([3, 8])
-    found = inlp.fit(x, names[z], held_out=(x, names[z]))
-    np.testing.assert_array_equal(found.accuracies, inlp.fit(x, z).accuracies)
+    result = inlp.fit(x, names[z], held_out=(x, names[z]))
+    np.testing.assert_array_equal(result.accuracies, inlp.fit(x, z).accuracies)
     for known, label in ((names[z], 9 - z), (np.eye(2)[z], names[z])):
         with pytest.raises(ValueError, match=r"held_out: got the label \d; allowed"):
             inlp.fit(x, known, held_out=(x, label))

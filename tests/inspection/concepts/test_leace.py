@@ -1,4 +1,4 @@
-"""LEACE: a numpy twin, the theorems it rests on, and what it must leave alone."""
+"""LEACE: a numpy twin, the theorems it rests on, and what it must not change."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ N, D = 400, 6
 
 
 def made(seed=0, gap=1.0, classes=3, condition=1.0, dtype=np.float64):
-    """Features of sizes from 1 to 1/sqrt(condition), turned; class means differ."""
+    """Rotated features of scale 1 to 1/sqrt(condition); class means differ."""
     rng = np.random.default_rng(seed)
     z = rng.integers(0, classes, N)
     turn, _ = np.linalg.qr(rng.normal(size=(D, D)))
@@ -21,7 +21,7 @@ def made(seed=0, gap=1.0, classes=3, condition=1.0, dtype=np.float64):
 
 
 def gaps(x, z):
-    """Largest distance of a class mean from the mean, over features."""
+    """Largest distance of a class mean from the overall mean, over features."""
     x = np.asarray(x, np.float64)
     return max(np.abs(x[z == c].mean(0) - x.mean(0)).max() for c in np.unique(z))
 
@@ -29,24 +29,24 @@ def gaps(x, z):
 def twin(x, z):
     """x - W+ U U' W (x - mean), with pseudo-inverses by numpy."""
     columns = np.eye(z.max() + 1)[z]
-    away, apart = x - x.mean(0), columns - columns.mean(0)
-    values, axes = np.linalg.eigh(away.T @ away / len(x))
+    centred, centred_z = x - x.mean(0), columns - columns.mean(0)
+    values, axes = np.linalg.eigh(centred.T @ centred / len(x))
     some = values > 1e-12 * values.max()
     over = np.where(some, 1 / np.sqrt(np.where(some, values, 1)), 0)
     whiten = (axes * over) @ axes.T
     back = (axes * np.sqrt(np.where(some, values, 0))) @ axes.T
-    left, size, _ = np.linalg.svd(whiten @ away.T @ apart / len(x))
+    left, size, _ = np.linalg.svd(whiten @ centred.T @ centred_z / len(x))
     left = left[:, : (size > 1e-10 * size[0]).sum()]
-    return x - away @ whiten @ left @ left.T @ back
+    return x - centred @ whiten @ left @ left.T @ back
 
 
 def test_by_hand():
-    # z goes with the first feature only: S = diag(1, 1), C = (1, 0), so that x_1
-    # becomes its mean and x_2 stays
+    # z is correlated with x_1 only: S = diag(1, 1), C = (1, 0), so x_1
+    # becomes its mean and x_2 does not change
     x = jnp.array([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]) + 5.0
     eraser = leace.fit(x, jnp.array([1.0, 1.0, -1.0, -1.0]))
-    want = [[5.0, 6.0], [5.0, 4.0], [5.0, 6.0], [5.0, 4.0]]
-    np.testing.assert_allclose(eraser.erase(x), want, atol=1e-6)
+    expected = [[5.0, 6.0], [5.0, 4.0], [5.0, 6.0], [5.0, 4.0]]
+    np.testing.assert_allclose(eraser.erase(x), expected, atol=1e-6)
     assert eraser.rank == 1
     assert eraser.correlation[0] == pytest.approx(1.0, abs=1e-6)
 
@@ -62,7 +62,7 @@ def test_reads_obliquely_by_hand():
 
 
 @pytest.mark.parametrize("condition", [1.0, 1e6])
-def test_numpy_says_the_same(condition):
+def test_numpy_agrees(condition):
     x, z = made(condition=condition)
     with jax.enable_x64(True):
         y = leace.fit(x, z).erase(jnp.asarray(x))
@@ -81,7 +81,7 @@ def test_class_means_are_equal_afterwards(dtype, tolerance, gap):
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float64", 1e-9)])
-def test_a_weak_concept_beside_a_strong_one_goes_as_well(dtype, tolerance):
+def test_a_weak_concept_next_to_a_strong_one_is_erased_too(dtype, tolerance):
     rng = np.random.default_rng(0)
     strong, weak = rng.integers(0, 2, (2, N))
     x = rng.normal(size=(N, D))
@@ -98,21 +98,21 @@ def test_a_weak_concept_beside_a_strong_one_goes_as_well(dtype, tolerance):
 
 @pytest.mark.parametrize("size", [1e-20, 1e18])
 def test_it_does_not_depend_on_the_size_of_x(size):
-    """Squares of such numbers are 0 or infinite in float32."""
+    """Squares of these numbers are 0 or infinite in float32."""
     x, z = made(dtype=np.float32, condition=100.0)
     one, other = leace.fit(x, z), leace.fit(x * np.float32(size), z)
-    got = other.erase(jnp.asarray(x * np.float32(size))) / np.float32(size)
-    np.testing.assert_allclose(got, one.erase(jnp.asarray(x)), atol=1e-5)
-    assert gaps(got, z) < 1e-5
+    result = other.erase(jnp.asarray(x * np.float32(size))) / np.float32(size)
+    np.testing.assert_allclose(result, one.erase(jnp.asarray(x)), atol=1e-5)
+    assert gaps(result, z) < 1e-5
     np.testing.assert_allclose(other.correlation, one.correlation, atol=1e-5)
     # nor on that of one feature, nor on that of the concept
     wide = np.geomspace(1e-18, 1e18, D).astype(np.float32)
     y = leace.fit(x * wide, z).erase(jnp.asarray(x * wide)) / wide[None]
     np.testing.assert_allclose(y, one.erase(jnp.asarray(x)), atol=1e-5)
     numbers = (z - 1).astype(np.float32)
-    near, far = (leace.fit(x, numbers * np.float32(s)) for s in (1, size))
+    near, centred = (leace.fit(x, numbers * np.float32(s)) for s in (1, size))
     np.testing.assert_allclose(
-        far.erase(jnp.asarray(x)), near.erase(jnp.asarray(x)), atol=1e-5
+        centred.erase(jnp.asarray(x)), near.erase(jnp.asarray(x)), atol=1e-5
     )
 
 
@@ -126,15 +126,15 @@ def test_erasing_twice_is_erasing_once():
     np.testing.assert_array_equal(again.erase(once), once)
 
 
-def test_any_affine_map_of_x_is_carried_along():
+def test_it_is_equivariant_to_affine_maps():
     x, z = made()
     rng = np.random.default_rng(1)
     turn, shift = rng.normal(size=(D, D)) * np.geomspace(1, 100, D), rng.normal(size=D)
     with jax.enable_x64(True):
         y = np.asarray(leace.fit(x, z).erase(jnp.asarray(x)))
         moved = jnp.asarray(x @ turn + shift)
-        got = leace.fit(moved, z).erase(moved)
-        np.testing.assert_allclose(got, y @ turn + shift, atol=1e-8)
+        result = leace.fit(moved, z).erase(moved)
+        np.testing.assert_allclose(result, y @ turn + shift, atol=1e-8)
 
 
 def test_the_mean_stays_and_the_rank_is_that_of_the_classes():
@@ -144,13 +144,13 @@ def test_the_mean_stays_and_the_rank_is_that_of_the_classes():
         y = eraser.erase(jnp.asarray(x))
         np.testing.assert_allclose(y.mean(0), x.mean(0), atol=1e-12)
         assert eraser.rank == 2
-        apart = eraser.read.T @ eraser.write
-        np.testing.assert_allclose(apart, np.diag([1.0, 1.0, 0.0]), atol=1e-10)
+        difference = eraser.read.T @ eraser.write
+        np.testing.assert_allclose(difference, np.diag([1.0, 1.0, 0.0]), atol=1e-10)
         one = eraser.erase(jnp.asarray(x[0]))
         np.testing.assert_allclose(one, y[0], atol=1e-12)
 
 
-def test_no_other_guarding_map_moves_x_less():
+def test_no_other_guarding_map_changes_x_less():
     x, z = made(condition=100.0, classes=2)
     with jax.enable_x64(True):
         y = np.asarray(leace.fit(x, z).erase(jnp.asarray(x)))
@@ -160,18 +160,18 @@ def test_no_other_guarding_map_moves_x_less():
     straight = x - np.outer((x - x.mean(0)) @ way, way)
     assert gaps(straight, z) < 1e-9
     assert cost < 0.9 * np.mean(np.sum((x - straight) ** 2, 1))
-    # P = way read' guards if read' way = 1; the best of them, found by search
-    away = x - x.mean(0)
+    # P = way read' guards if read' way = 1; the best of them by search
+    centred = x - x.mean(0)
 
     def price(read):
         read = read + way * (1 - read @ way)
-        return np.mean((away @ read) ** 2)
+        return np.mean((centred @ read) ** 2)
 
     best = scipy.optimize.minimize(price, np.zeros(D)).fun
     assert cost == pytest.approx(best, rel=1e-5)
 
 
-def test_numbers_of_any_sort_lose_their_correlation():
+def test_continuous_concepts_lose_their_correlation():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(N, D))
     z = x[:, :2] @ rng.normal(size=(2, 2)) * 1e3 + rng.normal(size=(N, 2))
@@ -184,15 +184,15 @@ def test_numbers_of_any_sort_lose_their_correlation():
 @pytest.mark.parametrize(
     "z", [np.zeros(N, int), np.full(N, 0.3, np.float32), np.ones((N, 2), np.float32)]
 )
-def test_a_constant_concept_leaves_x_as_it_is(z):
+def test_a_constant_concept_does_not_change_x(z):
     x = jnp.asarray(made(dtype=np.float32)[0])
     eraser = leace.fit(x, z)
     np.testing.assert_array_equal(eraser.erase(x), x)
     assert eraser.rank == 0
 
 
-def test_an_independent_concept_moves_x_little():
-    # every pattern of z meets every x: no correlation but by rounding
+def test_an_independent_concept_hardly_changes_x():
+    # every z occurs with every x: no correlation except for rounding
     x = np.repeat(made(dtype=np.float32)[0], 2, axis=0)
     z = np.tile([0, 1], N)
     eraser = leace.fit(x, z)
@@ -210,7 +210,7 @@ def test_copies_and_constant_features_do_no_harm():
     assert gaps(y, z) < 1e-5
 
 
-def test_fewer_samples_than_features_holds_for_those_only():
+def test_with_few_samples_only_those_are_guarded():
     rng = np.random.default_rng(0)
     z = np.arange(20) % 2
     x = rng.normal(size=(40, 60)).astype(np.float32)

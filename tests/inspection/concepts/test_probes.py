@@ -1,4 +1,4 @@
-"""Probes: scipy's minimum, closed forms, and the edges."""
+"""Probes against scipy's minimum, closed forms and edge cases."""
 
 import jax
 import jax.numpy as jnp
@@ -21,18 +21,18 @@ def made(seed=0, gap=1.0, share=0.5, condition=1.0):
 
 def minimum(x, z, decay, keep=None):
     """The same loss, minimised by scipy over one weight vector (two logits)."""
-    away = x - x.mean(0)
+    centred = x - x.mean(0)
     lam = decay * np.trace(np.cov(x.T, bias=True)) / D
-    seen = away if keep is None else away @ keep
+    projected = centred if keep is None else centred @ keep
     side = 2 * z - 1
 
     def loss(w):
-        margin = side * (seen @ w[:-1] + w[-1])
+        margin = side * (projected @ w[:-1] + w[-1])
         # two columns w/2 and -w/2 have half the squared length of w
         return np.logaddexp(0, -margin).mean() + lam / 4 * w[:-1] @ w[:-1]
 
-    found = scipy.optimize.minimize(loss, np.zeros(D + 1), tol=1e-12)
-    return found.x[:-1] if keep is None else keep @ found.x[:-1], found.x[-1]
+    result = scipy.optimize.minimize(loss, np.zeros(D + 1), tol=1e-12)
+    return result.x[:-1] if keep is None else keep @ result.x[:-1], result.x[-1]
 
 
 @pytest.mark.parametrize(("condition", "share"), [(1.0, 0.5), (1e4, 0.5), (1.0, 0.1)])
@@ -41,47 +41,49 @@ def test_scipy_finds_the_same_minimum(condition, share):
     with jax.enable_x64(True):
         probe = probes.logistic(x, z, decay=1e-3, steps=100)
         w, b = minimum(x, z, 1e-3)
-        got = probe.weights[:, 1] - probe.weights[:, 0]
-        np.testing.assert_allclose(got, w, rtol=2e-3, atol=1e-4)
+        result = probe.weights[:, 1] - probe.weights[:, 0]
+        np.testing.assert_allclose(result, w, rtol=2e-3, atol=1e-4)
         assert probe.bias[1] - probe.bias[0] == pytest.approx(b, abs=1e-3)
-        assert probe.slope < 1e-5
+        assert probe.max_gradient < 1e-5
 
 
-def test_what_is_kept_out_is_not_read():
+def test_a_removed_direction_is_not_read():
     x, z = made(gap=2.0)
     way = np.eye(D)[0]
     keep = np.eye(D) - np.outer(way, way)
     with jax.enable_x64(True):
         probe = probes.logistic(x, z, decay=1e-3, keep=keep)
         w, _ = minimum(x, z, 1e-3, keep)
-        got = probe.weights[:, 1] - probe.weights[:, 0]
-        np.testing.assert_allclose(got, w, rtol=1e-3, atol=1e-4)
-        assert abs(got[0]) < 1e-12
+        result = probe.weights[:, 1] - probe.weights[:, 0]
+        np.testing.assert_allclose(result, w, rtol=1e-3, atol=1e-4)
+        assert abs(result[0]) < 1e-12
 
 
 def test_one_feature_by_hand():
-    # x = +-1 tells the class in 3 of 4 samples: w x = log(3) x / 2 on each side
+    # x = +-1 predicts the class in 3 of 4 samples: w x = log(3) x / 2 on each side
     x = np.array([1.0, 1.0, 1.0, 1.0, -1.0, -1.0, -1.0, -1.0])[:, None]
     z = np.array([1, 1, 1, 0, 0, 0, 0, 1])
     probe = probes.logistic(x.astype(np.float32), z, decay=0.0)
     np.testing.assert_allclose(probe.weights, [[-np.log(3) / 2, np.log(3) / 2]], 1e-4)
-    want = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
-    assert probe.loss == pytest.approx(want, abs=1e-5)
+    expected = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25))
+    assert probe.loss == pytest.approx(expected, abs=1e-5)
     columns = concept.one_hot(z)
     assert probe.accuracy(jnp.asarray(x, jnp.float32), columns) == 0.75
 
 
 def test_three_classes_by_hand():
-    # one-hot x and classes that agree in 2 of 4: the best guess is the share
+    # one-hot x and classes that agree in 2 of 4: the best prediction is the share
     x = np.repeat(np.eye(3, dtype=np.float32), 4, axis=0)
     z = np.array([0, 0, 1, 2, 1, 1, 0, 2, 2, 2, 0, 1])
     probe = probes.logistic(x, z, decay=0.0, steps=200)
-    want = [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]]
-    np.testing.assert_allclose(jax.nn.softmax(probe(jnp.eye(3)), 1), want, atol=1e-3)
+    expected = [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.25, 0.25, 0.5]]
+    np.testing.assert_allclose(
+        jax.nn.softmax(probe(jnp.eye(3)), 1), expected, atol=1e-3
+    )
 
 
-def test_no_more_is_found_than_there_is():
-    # each x with both labels: nothing to read, and the loss of the shares
+def test_random_labels_have_the_loss_of_the_shares():
+    # each x occurs with both labels: nothing to read, and the loss of the shares
     x = np.repeat(made()[0].astype(np.float32), 4, axis=0)
     z = np.tile([0, 0, 0, 1], N)
     probe = probes.logistic(x, z)
@@ -91,7 +93,7 @@ def test_no_more_is_found_than_there_is():
     )
 
 
-def test_scale_means_nothing():
+def test_scale_does_not_matter():
     x, z = made()
     with jax.enable_x64(True):
         one = probes.logistic(x, z, decay=1e-2)
@@ -107,16 +109,16 @@ def test_ridge_is_least_squares_without_decay():
     y = x @ rng.normal(size=D) + 0.1 * rng.normal(size=N) + 3.0
     with jax.enable_x64(True):
         probe = probes.ridge(x, y, decay=0.0)
-        want, *_ = np.linalg.lstsq(x - x.mean(0), y - y.mean(), rcond=None)
-        np.testing.assert_allclose(probe.weights[:, 0], want, atol=1e-10)
+        expected, *_ = np.linalg.lstsq(x - x.mean(0), y - y.mean(), rcond=None)
+        np.testing.assert_allclose(probe.weights[:, 0], expected, atol=1e-10)
         error = np.mean((y - np.asarray(probe(jnp.asarray(x)))[:, 0]) ** 2)
         assert probe.loss == pytest.approx(error, rel=1e-6)
         # with decay: the normal equations
         probe = probes.ridge(x, y, decay=0.5)
-        away, lam = x - x.mean(0), 0.5 * np.trace(np.cov(x.T, bias=True)) / D
-        left = away.T @ away / N + lam * np.eye(D)
-        want = np.linalg.solve(left, away.T @ (y - y.mean()) / N)
-        np.testing.assert_allclose(probe.weights[:, 0], want, atol=1e-10)
+        centred, lam = x - x.mean(0), 0.5 * np.trace(np.cov(x.T, bias=True)) / D
+        left = centred.T @ centred / N + lam * np.eye(D)
+        expected = np.linalg.solve(left, centred.T @ (y - y.mean()) / N)
+        np.testing.assert_allclose(probe.weights[:, 0], expected, atol=1e-10)
 
 
 def test_copies_share_a_weight():
@@ -128,7 +130,7 @@ def test_copies_share_a_weight():
     np.testing.assert_allclose(probe.weights[0], probe.weights[1], rtol=1e-4)
 
 
-def test_one_class_and_still_features_give_no_weights():
+def test_one_class_and_constant_features_give_no_weights():
     x = made()[0].astype(np.float32)
     assert np.abs(probes.logistic(x, np.zeros(N, int)).weights).max() == 0
     still = probes.logistic(np.ones((N, D), np.float32), np.arange(N) % 2)

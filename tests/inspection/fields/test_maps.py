@@ -1,4 +1,4 @@
-"""Fields of V and the policy, held to boards worked out by hand."""
+"""Maps of V and the policy on boards worked out by hand."""
 
 import jax
 import jax.numpy as jnp
@@ -39,25 +39,19 @@ def softmax(x):
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-# --- maps
-
-
-def test_a_map_lays_the_mean_of_a_slice_on_each_cell():
+def test_a_map_averages_the_states_on_each_cell():
     position = jnp.asarray([[0, 0], [0, 0], [1, 1], [0, 1]])
     numbers = jnp.asarray([1.0, 3.0, 5.0, 7.0])
     mask = jnp.asarray([True, True, True, False])
-    found = maps.board_map(numbers, position, mask, (2, 2))
-    np.testing.assert_array_equal(found.mean, [[2.0, np.nan], [np.nan, 5.0]])
-    np.testing.assert_array_equal(found.states, [[2, 0], [0, 1]])
+    result = maps.board_map(numbers, position, mask, (2, 2))
+    np.testing.assert_array_equal(result.mean, [[2.0, np.nan], [np.nan, 5.0]])
+    np.testing.assert_array_equal(result.states, [[2, 0], [0, 1]])
     alone = maps.board_map(numbers, position, mask.at[1].set(False), (2, 2))
     assert alone.mean[0, 0] == 1.0
-    assert "2 cells" in found.summary()
+    assert "2 cells" in result.summary()
 
 
-# --- arrows
-
-
-def test_arrows_tell_three_kinds_of_a_zero_apart():
+def test_policy_field_separates_three_causes_of_a_zero_arrow():
     moves = np.broadcast_to(MOVES, (4, 4, 2)).copy()
     moves[2, :] = 0  # walled in: nothing moves
     policy = jnp.asarray(
@@ -68,48 +62,44 @@ def test_arrows_tell_three_kinds_of_a_zero_apart():
             [0.7, 0.2, 0.1, 0.0],
         ]
     )
-    found = maps.policy_field(policy, jnp.asarray(moves))
-    np.testing.assert_allclose(found.net[:3], 0, atol=1e-7)
-    np.testing.assert_allclose(found.opposed[:3], [1, 1, 0], atol=1e-6)
-    np.testing.assert_allclose(found.stay, [0, 0, 1, 0], atol=1e-7)
+    result = maps.policy_field(policy, jnp.asarray(moves))
+    np.testing.assert_allclose(result.net[:3], 0, atol=1e-7)
+    np.testing.assert_allclose(result.opposed[:3], [1, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(result.stay, [0, 0, 1, 0], atol=1e-7)
     # p_down - p_up = -.6 rows, p_right - p_left = .2 columns
-    np.testing.assert_allclose(found.net[3], [-0.6, 0.2], atol=1e-6)
-    np.testing.assert_allclose(found.components[1], [0.5, 0, 0.5, 0], atol=1e-7)
-    assert float(jnp.abs(found.components[2]).max()) == 0
-    assert "stay 0.25" in found.summary()
+    np.testing.assert_allclose(result.net[3], [-0.6, 0.2], atol=1e-6)
+    np.testing.assert_allclose(result.components[1], [0.5, 0, 0.5, 0], atol=1e-7)
+    assert float(jnp.abs(result.components[2]).max()) == 0
+    assert "stay 0.25" in result.summary()
 
 
-def test_arrow_and_what_cancels_and_what_stays_make_one(key):
+def test_net_opposed_and_stay_sum_to_one(key):
     *_, moves, _ = board()
     policy = jax.nn.softmax(jax.random.normal(key, (9, 4)) * 2)
-    found = maps.policy_field(policy, jnp.asarray(moves))
-    length = jnp.linalg.norm(found.net, axis=-1)
-    np.testing.assert_allclose(length + found.opposed + found.stay, 1, atol=1e-6)
-    np.testing.assert_allclose(found.components.sum(axis=-1) + found.stay, 1, atol=1e-6)
+    result = maps.policy_field(policy, jnp.asarray(moves))
+    length = jnp.linalg.norm(result.net, axis=-1)
+    np.testing.assert_allclose(length + result.opposed + result.stay, 1, atol=1e-6)
+    np.testing.assert_allclose(
+        result.components.sum(axis=-1) + result.stay, 1, atol=1e-6
+    )
 
 
-# --- differences
-
-
-def test_a_difference_counts_only_what_both_layouts_have():
+def test_a_difference_counts_only_common_states():
     a = jnp.asarray([[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]])
     b = jnp.asarray([[1.0, 0.0], [0.75, 0.25], [0.0, 1.0]])
     value = jnp.zeros(3)
     common = jnp.asarray([True, True, False])
-    found = maps.difference(a, b, value, value + 1, common)
-    np.testing.assert_allclose(found.total_variation, [0, 0.25, np.nan])
-    assert float(found.mean_variation) == pytest.approx(0.125)
-    np.testing.assert_allclose(found.value, [1, 1, np.nan])
-    np.testing.assert_allclose(found.policy[1], [0.25, -0.25])
-    # the control: the same fields differ nowhere, whatever lies outside
+    result = maps.difference(a, b, value, value + 1, common)
+    np.testing.assert_allclose(result.total_variation, [0, 0.25, np.nan])
+    assert float(result.mean_variation) == pytest.approx(0.125)
+    np.testing.assert_allclose(result.value, [1, 1, np.nan])
+    np.testing.assert_allclose(result.policy[1], [0.25, -0.25])
+    # control: equal fields have no difference, whatever is outside of the mask
     same = maps.difference(a, a, value, value, common)
     assert float(same.mean_variation) == 0
     nothing = maps.difference(a, b, value, value, jnp.zeros(3, bool))
     assert np.isnan(nothing.mean_variation)
-    assert "over 2 common" in found.summary()
-
-
-# --- agreement
+    assert "over 2 common" in result.summary()
 
 
 @pytest.mark.parametrize("discount", [0.0, 0.5, 0.95])
@@ -119,13 +109,13 @@ def test_exact_value_and_its_greedy_policy_agree_everywhere(discount):
     policy = (q >= q.max(axis=-1, keepdims=True) - 1e-6).astype(np.float32)
     policy = policy / policy.sum(axis=-1, keepdims=True)
     mask = jnp.arange(9) != 4
-    found = maps.agreement(
+    result = maps.agreement(
         *map(jnp.asarray, (value, policy, successor, reward, terminated)),
         mask,
         discount,
     )
-    assert float(found.fraction) == 1.0
-    np.testing.assert_allclose(found.q, q, atol=1e-6)
+    assert float(result.fraction) == 1.0
+    np.testing.assert_allclose(result.q, q, atol=1e-6)
 
 
 def test_a_uniform_policy_and_a_contrary_one_get_no_credit():
@@ -135,17 +125,17 @@ def test_a_uniform_policy_and_a_contrary_one_get_no_credit():
     mask = jnp.arange(9) != 4
     rest = [jnp.asarray(x) for x in (successor, reward, terminated)]
     uniform = jnp.full((9, 4), 0.25)
-    found = maps.agreement(jnp.asarray(value), uniform, *rest, mask, 0.9)
-    np.testing.assert_allclose(found.agrees, best.mean(axis=-1), atol=1e-6)
+    result = maps.agreement(jnp.asarray(value), uniform, *rest, mask, 0.9)
+    np.testing.assert_allclose(result.agrees, best.mean(axis=-1), atol=1e-6)
     contrary = jnp.asarray(np.where(best, 0.0, 1.0).astype(np.float32))
     contrary = contrary / jnp.maximum(contrary.sum(axis=-1, keepdims=True), 1)
-    found = maps.agreement(jnp.asarray(value), contrary, *rest, mask, 0.9)
-    assert float(found.fraction) == 0.0
+    result = maps.agreement(jnp.asarray(value), contrary, *rest, mask, 0.9)
+    assert float(result.fraction) == 0.0
 
 
-def test_behind_an_end_lies_nothing_and_ties_count():
-    # action 0 ends with reward .3; V says 9 of what lies behind. Action 1 goes on
-    # to a state worth .6: .5 x .6 = .3 as well
+def test_value_after_an_end_is_ignored_and_ties_count():
+    # action 0 ends with reward .3, and V is 9 in its next state. Action 1 leads
+    # to a state with V = .6: .5 x .6 = .3 as well
     value = jnp.asarray([0.0, 9.0, 0.6])
     successor = jnp.asarray([[1, 2], [1, 1], [2, 2]])
     reward = jnp.asarray([[0.3, 0.0], [0.0, 0.0], [0.0, 0.0]])
@@ -153,15 +143,15 @@ def test_behind_an_end_lies_nothing_and_ties_count():
     mask = jnp.asarray([True, False, False])
     for first in ([0.9, 0.1], [0.1, 0.9]):
         policy = jnp.asarray([first, [0.5, 0.5], [0.5, 0.5]])
-        found = maps.agreement(value, policy, successor, reward, terminated, mask, 0.5)
-        np.testing.assert_allclose(found.q[0], [0.3, 0.3], atol=1e-7)
-        assert float(found.fraction) == 1.0
+        result = maps.agreement(value, policy, successor, reward, terminated, mask, 0.5)
+        np.testing.assert_allclose(result.q[0], [0.3, 0.3], atol=1e-7)
+        assert float(result.fraction) == 1.0
     lower = reward.at[0, 0].set(0.2)
-    found = maps.agreement(value, policy, successor, lower, terminated, mask, 0.5)
-    assert float(found.fraction) == 1.0
+    result = maps.agreement(value, policy, successor, lower, terminated, mask, 0.5)
+    assert float(result.fraction) == 1.0
     higher = reward.at[0, 0].set(0.4)
-    found = maps.agreement(value, policy, successor, higher, terminated, mask, 0.5)
-    assert float(found.fraction) == 0.0
+    result = maps.agreement(value, policy, successor, higher, terminated, mask, 0.5)
+    assert float(result.fraction) == 0.0
     wide = maps.agreement(
         value, policy, successor, higher, terminated, mask, 0.5, tie=0.2
     )
@@ -173,11 +163,8 @@ def test_behind_an_end_lies_nothing_and_ties_count():
     assert np.isnan(empty.fraction)
 
 
-# --- calibration
-
-
 @pytest.mark.slow
-def test_a_value_half_as_steep_is_seen(key):
+def test_a_value_of_half_the_scale_has_slope_two(key):
     truth = jax.random.uniform(key, (200,))
     mask = jnp.ones(200, bool)
     half = maps.calibration(truth / 2 + 1, truth, mask)
@@ -196,35 +183,32 @@ def test_calibration_by_hand_and_against_numpy():
     value = jnp.asarray([0.0, 1.0, 2.0, 50.0])
     truth = jnp.asarray([1.0, 1.0, 4.0, 0.0])
     mask = jnp.asarray([True, True, True, False])
-    found = maps.calibration(value, truth, mask, bins=2)
-    np.testing.assert_allclose(found.error, [-1, 0, -2, np.nan])
-    assert float(found.bias) == pytest.approx(-1)
-    assert float(found.rmse) == pytest.approx(np.sqrt(5 / 3))
-    assert float(found.relative) == pytest.approx(np.sqrt(5 / 3) / np.sqrt(2))
+    result = maps.calibration(value, truth, mask, bins=2)
+    np.testing.assert_allclose(result.error, [-1, 0, -2, np.nan])
+    assert float(result.bias) == pytest.approx(-1)
+    assert float(result.rmse) == pytest.approx(np.sqrt(5 / 3))
+    assert float(result.relative) == pytest.approx(np.sqrt(5 / 3) / np.sqrt(2))
     slope, intercept = np.polyfit(np.asarray(value)[:3], np.asarray(truth)[:3], 1)
-    assert float(found.slope) == pytest.approx(slope, abs=1e-5)
-    assert float(found.intercept) == pytest.approx(intercept, abs=1e-5)
-    wanted = np.corrcoef(np.asarray(value)[:3], np.asarray(truth)[:3])[0, 1]
-    assert float(found.correlation) == pytest.approx(wanted, abs=1e-5)
-    np.testing.assert_array_equal(found.bin_count, [1, 2])
-    np.testing.assert_allclose(found.bin_value, [0, 1.5])
-    np.testing.assert_allclose(found.bin_exact, [1, 2.5])
+    assert float(result.slope) == pytest.approx(slope, abs=1e-5)
+    assert float(result.intercept) == pytest.approx(intercept, abs=1e-5)
+    expected = np.corrcoef(np.asarray(value)[:3], np.asarray(truth)[:3])[0, 1]
+    assert float(result.correlation) == pytest.approx(expected, abs=1e-5)
+    np.testing.assert_array_equal(result.bin_count, [1, 2])
+    np.testing.assert_allclose(result.bin_value, [0, 1.5])
+    np.testing.assert_allclose(result.bin_exact, [1, 2.5])
 
 
 def test_a_constant_has_no_slope():
     flat = jnp.full(5, 0.1)
     truth = jnp.arange(5.0)
     mask = jnp.ones(5, bool)
-    found = maps.calibration(flat, truth, mask)
-    assert np.isnan(found.slope)
-    assert np.isnan(found.correlation)
-    assert int(found.bin_count[0]) == 5
+    result = maps.calibration(flat, truth, mask)
+    assert np.isnan(result.slope)
+    assert np.isnan(result.correlation)
+    assert int(result.bin_count[0]) == 5
     other = maps.calibration(truth, flat, mask)
     assert np.isnan(other.relative)
     assert float(other.slope) == pytest.approx(0, abs=1e-6)
-
-
-# --- every tool
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Ways to a goal: numbers by hand, episodes sampled, and loops that never end."""
+"""Reachability: numbers by hand, sampled episodes, and endless loops."""
 
 import jax
 import jax.numpy as jnp
@@ -21,15 +21,15 @@ def corridor(n=4):
 def test_a_path_by_hand():
     successor, terminated, goal = corridor()
     policy = np.asarray([[0.5, 0.5], [0.2, 0.8], [0.6, 0.4], [0.5, 0.5]], np.float32)
-    found = reachability.path_probability(
+    result = reachability.path_probability(
         *map(jnp.asarray, (successor, policy)), terminated, goal
     )
-    np.testing.assert_allclose(found.length, [3, 2, 1, 0])
-    np.testing.assert_allclose(found.probability, [0.16, 0.32, 0.4, 1], rtol=1e-5)
+    np.testing.assert_allclose(result.length, [3, 2, 1, 0])
+    np.testing.assert_allclose(result.probability, [0.16, 0.32, 0.4, 1], rtol=1e-5)
     roots = [0.16 ** (1 / 3), 0.32**0.5, 0.4, 1]
-    np.testing.assert_allclose(found.geometric, roots, rtol=1e-5)
-    np.testing.assert_allclose(found.paths, 1, rtol=1e-6)
-    assert "4 of 4 states" in found.summary()
+    np.testing.assert_allclose(result.geometric, roots, rtol=1e-5)
+    np.testing.assert_allclose(result.paths, 1, rtol=1e-6)
+    assert "4 of 4 states" in result.summary()
 
 
 def test_several_shortest_paths_add_up():
@@ -42,16 +42,16 @@ def test_several_shortest_paths_add_up():
     policy[0] = [0.5, 0.3, 0.2]
     policy[1] = [0.6, 0.1, 0.3]
     policy[2] = [0.9, 0.1, 0.0]
-    found = reachability.path_probability(
+    result = reachability.path_probability(
         jnp.asarray(successor), jnp.asarray(policy), terminated, goal
     )
     # .5 x (.6 + .1) by two actions, and .3 x .9
-    assert float(found.probability[0]) == pytest.approx(0.35 + 0.27, rel=1e-5)
-    assert float(found.geometric[0]) == pytest.approx(np.sqrt(0.62), rel=1e-5)
-    np.testing.assert_allclose(found.paths, [3, 2, 1, 1, 0], atol=1e-5)
-    assert np.isinf(found.length[4])
-    assert float(found.probability[4]) == 0
-    assert float(found.geometric[4]) == 0
+    assert float(result.probability[0]) == pytest.approx(0.35 + 0.27, rel=1e-5)
+    assert float(result.geometric[0]) == pytest.approx(np.sqrt(0.62), rel=1e-5)
+    np.testing.assert_allclose(result.paths, [3, 2, 1, 1, 0], atol=1e-5)
+    assert np.isinf(result.length[4])
+    assert float(result.probability[4]) == 0
+    assert float(result.geometric[4]) == 0
 
 
 @pytest.mark.slow
@@ -59,25 +59,25 @@ def test_a_long_path_does_not_underflow_and_a_zero_is_a_zero():
     successor, terminated, goal = corridor(60)
     policy = np.tile(np.asarray([0.9, 0.1], np.float32), (60, 1))
     args = jnp.asarray(successor), jnp.asarray(policy), terminated, goal
-    found = reachability.path_probability(*args)
-    assert float(found.geometric[0]) == pytest.approx(0.1, rel=1e-4)
+    result = reachability.path_probability(*args)
+    assert float(result.geometric[0]) == pytest.approx(0.1, rel=1e-4)
     policy[30] = [1, 0]
-    found = reachability.path_probability(
+    result = reachability.path_probability(
         args[0], jnp.asarray(policy), terminated, goal
     )
-    np.testing.assert_array_equal(found.probability[:31], 0)
-    assert float(found.geometric[31]) > 0
+    np.testing.assert_array_equal(result.probability[:31], 0)
+    assert float(result.geometric[31]) > 0
 
 
-def test_an_end_that_is_no_goal_leads_nowhere():
+def test_an_end_outside_the_goal_leads_nowhere():
     successor, terminated, _ = corridor()
     goal = np.zeros(4, bool)
     goal[0] = True
     policy = np.full((4, 2), 0.5, np.float32)
-    found = reachability.path_probability(
+    result = reachability.path_probability(
         jnp.asarray(successor), jnp.asarray(policy), terminated, goal
     )
-    np.testing.assert_allclose(found.length, [0, 1, 2, np.inf])
+    np.testing.assert_allclose(result.length, [0, 1, 2, np.inf])
     r = reachability.reach_probability(successor, policy, terminated, goal).probability
     # gambler's ruin between 0 and 3
     np.testing.assert_allclose(r, [1, 2 / 3, 1 / 3, 0], rtol=1e-5)
@@ -89,12 +89,12 @@ def test_reach_of_a_gambler_with_uneven_odds():
     p, q = 0.6, 0.4
     policy = np.tile(np.asarray([q, p]), (6, 1))
     r = reachability.reach_probability(successor, policy, terminated, goal).probability
-    wanted = [(1 - (q / p) ** i) / (1 - (q / p) ** 5) for i in range(6)]
-    np.testing.assert_allclose(r[1:], wanted[1:], rtol=1e-10)
+    expected = [(1 - (q / p) ** i) / (1 - (q / p) ** 5) for i in range(6)]
+    np.testing.assert_allclose(r[1:], expected[1:], rtol=1e-10)
     assert r.dtype == np.float64
 
 
-def test_reach_against_episodes_that_were_walked():
+def test_reach_against_sampled_episodes():
     rng = np.random.default_rng(0)
     states, actions = 7, 3
     successor = rng.integers(0, states, (states, actions))
@@ -114,40 +114,40 @@ def test_reach_against_episodes_that_were_walked():
     assert r[0] == pytest.approx(hits / tries, abs=0.03)
 
 
-def test_a_loop_for_ever_reaches_nothing_and_many_policies_go_at_once():
-    # 0 and 1 walk round and round under the first policy
+def test_an_endless_loop_reaches_nothing_and_policies_are_batched():
+    # the first policy alternates between 0 and 1 forever
     successor = np.asarray([[1, 2], [0, 2], [2, 2]])
     terminated = np.zeros((3, 2), bool)
     goal = np.asarray([False, False, True])
     loop = np.asarray([[1.0, 0.0], [1.0, 0.0], [0.5, 0.5]])
     leave = np.asarray([[0.5, 0.5], [1.0, 0.0], [0.5, 0.5]])
-    found = reachability.reach_probability(
+    result = reachability.reach_probability(
         successor, np.stack([loop, leave]), terminated, goal
     )
-    np.testing.assert_allclose(found.probability, [[0, 0, 1], [1, 1, 1]])
-    assert "0.667" in found.summary()
+    np.testing.assert_allclose(result.probability, [[0, 0, 1], [1, 1, 1]])
+    assert "0.667" in result.summary()
 
 
-def test_an_exit_below_the_precision_is_none():
+def test_an_exit_below_the_precision_is_ignored():
     """1 - 1e-30 is 1: the chain would be singular."""
     successor = np.asarray([[0, 1], [1, 1]])
     terminated, goal = np.zeros((2, 2), bool), np.asarray([False, True])
     for dtype, least in ((np.float64, 1e-30), (np.float32, 1e-20)):
         never = np.asarray([[1.0, least], [0.5, 0.5]], dtype)
-        found = reachability.reach_probability(successor, never, terminated, goal)
-        np.testing.assert_array_equal(found.probability, [0, 1])
+        result = reachability.reach_probability(successor, never, terminated, goal)
+        np.testing.assert_array_equal(result.probability, [0, 1])
     seldom = np.asarray([[1 - 1e-9, 1e-9], [0.5, 0.5]])
-    found = reachability.reach_probability(successor, seldom, terminated, goal)
-    np.testing.assert_allclose(found.probability, 1, rtol=1e-4)
+    result = reachability.reach_probability(successor, seldom, terminated, goal)
+    np.testing.assert_allclose(result.probability, 1, rtol=1e-4)
 
 
 def test_two_actions_to_one_state_add_up():
     successor, terminated = np.asarray([[1, 1], [1, 1]]), np.zeros((2, 2), bool)
     policy = np.full((2, 2), 0.5)
-    found = reachability.reach_probability(
+    result = reachability.reach_probability(
         successor, policy, terminated, np.arange(2) == 1
     )
-    np.testing.assert_allclose(found.probability, 1)
+    np.testing.assert_allclose(result.probability, 1)
 
 
 def test_reach_is_no_less_than_the_shortest_paths():
@@ -179,8 +179,8 @@ def test_occupancy_by_hand_and_its_sum():
 
 def test_slips_are_mixed_in():
     policy = jnp.asarray([[1.0, 0.0], [1.0, 0.0]])
-    found = reachability.slipped(policy, jnp.asarray([0.0, 0.5]))
-    np.testing.assert_allclose(found, [[1, 0], [0.75, 0.25]])
+    result = reachability.slipped(policy, jnp.asarray([0.0, 0.5]))
+    np.testing.assert_allclose(result, [[1, 0], [0.75, 0.25]])
 
 
 def test_compiled_over_seeds_in_both_precisions_and_no_hang_on_nan():
@@ -212,7 +212,7 @@ def test_bad_input_is_named():
         reachability.path_probability(successor, broken, terminated, goal)
     with pytest.raises(ValueError, match="policy: got 1 numbers"):
         reachability.reach_probability(successor, broken, terminated, goal)
-    with pytest.raises(ValueError, match="min_return: got shape"):
+    with pytest.raises(ValueError, match="goal: got shape"):
         reachability.path_probability(successor, policy, terminated, goal[:2])
     with pytest.raises(ValueError, match="successor: got shape"):
         reachability.reach_probability(successor[:2], policy, terminated, goal)

@@ -1,4 +1,4 @@
-"""Integrated gradients and occlusion: by hand, complete, and shards that add up."""
+"""Integrated gradients and occlusion: by hand, complete, additive over shards."""
 
 import jax
 import jax.numpy as jnp
@@ -38,14 +38,14 @@ def test_nodes_by_hand():
 
 def test_gradients_of_a_product_by_hand():
     # from 0: x_0 x_1 int t dt = 3 each; from (3, 0, 5): all of the 6 to x_1
-    found = attribution.integrated_gradients(product, X, BASES, NODES)
-    want = [[3, 3, 0], [0, 6, 0], [0, 0, 0]]
-    np.testing.assert_allclose(found.attribution, want, atol=1e-5)
-    np.testing.assert_allclose(found.total, [6, 6, 0], atol=1e-5)
-    np.testing.assert_array_equal(found.change, [6, 6, 0])
-    np.testing.assert_allclose(found.residual, 0, atol=1e-5)
+    result = attribution.integrated_gradients(product, X, BASES, NODES)
+    expected = [[3, 3, 0], [0, 6, 0], [0, 0, 0]]
+    np.testing.assert_allclose(result.attribution, expected, atol=1e-5)
+    np.testing.assert_allclose(result.total, [6, 6, 0], atol=1e-5)
+    np.testing.assert_array_equal(result.change, [6, 6, 0])
+    np.testing.assert_allclose(result.residual, 0, atol=1e-5)
     assert "3 baselines: attributions sum to 0 to 6, f changed by 0 to 6" in (
-        found.summary()
+        result.summary()
     )
 
 
@@ -97,38 +97,38 @@ def test_boards_are_attributed_and_mapped_under_jit():
             NODES,
         )
 
-    found = jax.jit(jax.vmap(explain))(jnp.ones((5, 2, 3, 2)))
-    assert found.attribution.shape == (5, 1, 2, 3, 2, 2)
-    np.testing.assert_allclose(found.attribution[4, 0, ..., 0], w, rtol=1e-5)
-    np.testing.assert_allclose(found.attribution[4, 0, ..., 1], 1, rtol=1e-5)
+    result = jax.jit(jax.vmap(explain))(jnp.ones((5, 2, 3, 2)))
+    assert result.attribution.shape == (5, 1, 2, 3, 2, 2)
+    np.testing.assert_allclose(result.attribution[4, 0, ..., 0], w, rtol=1e-5)
+    np.testing.assert_allclose(result.attribution[4, 0, ..., 1], 1, rtol=1e-5)
 
 
 def test_float64_is_complete_to_its_own_precision():
     with jax.enable_x64(True):
         x, bases = (jnp.asarray(a, jnp.float64) for a in (X, BASES))
-        found = attribution.integrated_gradients(
+        result = attribution.integrated_gradients(
             lambda z: jnp.sin(z[0] * z[1]) + jnp.exp(z[2] / 5),
             x,
             bases,
             attribution.gauss_legendre(40),
         )
-        assert found.attribution.dtype == jnp.float64
-        np.testing.assert_allclose(found.residual, 0, atol=1e-12)
+        assert result.attribution.dtype == jnp.float64
+        np.testing.assert_allclose(result.residual, 0, atol=1e-12)
         gone = attribution.occlusion(product, x, bases)
         assert gone.effect.dtype == jnp.float64
 
 
 def test_occlusion_by_hand():
-    # V = 10 if the first is there and 1 if the second is
-    found = attribution.occlusion(
+    # V is 10 for the first object plus 1 for the second
+    result = attribution.occlusion(
         lambda x: 10 * x[0] + x[1], jnp.ones(3), 1 - jnp.eye(3)
     )
-    assert found.effect.tolist() == [10, 1, 0]
-    assert found.whole == 11
-    assert found.summary() == (
-        "occlusion of 3 objects: object 0 moves f most, by 10, in the median 1"
+    assert result.effect.tolist() == [10, 1, 0]
+    assert result.output == 11
+    assert result.summary() == (
+        "occlusion of 3 objects: object 0 changes f most, by 10, in the median 1"
     )
-    # two that replace one another are worth nothing apart
+    # two objects that replace each other have effect 0 each
     either = attribution.occlusion(
         lambda x: jnp.max(x[:2]), jnp.ones(3), 1 - jnp.eye(3)
     )
@@ -150,18 +150,18 @@ def test_occlusion_of_shards_adds_up(key):
     np.testing.assert_allclose(parts.effect.sum(axis=-1), whole.effect, atol=1e-5)
 
 
-def test_objects_are_taken_from_a_board():
+def test_objects_are_removed_from_a_board():
     x, background = jnp.arange(1.0, 5.0), 10 * jnp.arange(1.0, 5.0)
-    # objects 0 and 1 share a cell, which stays while one of them does
+    # objects 0 and 1 share a cell, which stays while one of them remains
     masks = jnp.array([[True, True, False, False], [False, True, True, False]])
-    for present, want in (
+    for present, expected in (
         ((True, True), [1, 2, 3, 4]),
         ((False, True), [10, 2, 3, 4]),
         ((True, False), [1, 2, 30, 4]),
         ((False, False), [10, 20, 30, 4]),
     ):
-        got = attribution.remove(x, background, masks, jnp.array(present))
-        assert got.tolist() == want
+        actual = attribution.remove(x, background, masks, jnp.array(present))
+        assert actual.tolist() == expected
 
 
 @pytest.mark.parametrize(

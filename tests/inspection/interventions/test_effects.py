@@ -11,7 +11,7 @@ from shardsim.agents import agent as agents
 from shardsim.agents import decoders, encoders, value
 from shardsim.inspection.interventions import effects, graph, patches, sites
 
-# V = 10 h_0 + h_1, and h_2 is read by nobody
+# V = 10 h_0 + h_1; nothing reads h_2
 MODEL = graph.graph(
     {
         "h": lambda s: s["input"],
@@ -33,9 +33,9 @@ def test_ablations_by_hand():
     assert value_of(effects.zero_ablation(MODEL, X, "h")).tolist() == [0, 0, 0]
     effect = effects.zero_ablation(MODEL, X, "h", FIRST)
     assert value_of(effect).tolist() == [2, 5, 8]
-    np.testing.assert_array_equal(effect.of("out")[:, 0], [-10, -40, -90])
-    # moved by (10 + 40 + 90) / 6: three samples, two outputs
-    assert effect.summary() == "patched h: moved out by 23.33 on average"
+    np.testing.assert_array_equal(effect.change("out")[:, 0], [-10, -40, -90])
+    # changed by (10 + 40 + 90) / 6: three samples, two outputs
+    assert effect.summary() == "patched h: changed out by 23.33 on average"
     # mean of h_0 is 14/3
     effect = effects.mean_ablation(MODEL, X, "h", FIRST)
     np.testing.assert_allclose(value_of(effect), 140 / 3 + X[:, 1], rtol=1e-6)
@@ -43,18 +43,18 @@ def test_ablations_by_hand():
     np.testing.assert_allclose(value_of(effect), 10 + X[:, 1], rtol=1e-6)
 
 
-def test_resampling_gives_every_sample_the_act_of_another(key):
+def test_resampling_uses_the_activation_of_another_sample(key):
     effect = effects.resample_ablation(MODEL, X, "h", key, FIRST)
     taken = (value_of(effect) - np.asarray(X[:, 1])) / 10
     assert sorted(taken) == [1, 4, 9]
     assert (taken != np.asarray(X[:, 0])).all()
     whole = effects.resample_ablation(MODEL, X, "h", key)
     base = np.asarray(whole.base.outputs["out"])
-    got = np.asarray(whole.patched.outputs["out"])
-    assert sorted(got.tolist()) == sorted(base.tolist())
+    actual = np.asarray(whole.patched.outputs["out"])
+    assert sorted(actual.tolist()) == sorted(base.tolist())
 
 
-def test_arrays_of_numpy_are_resampled(key):
+def test_numpy_arrays_are_resampled(key):
     ours = effects.resample_ablation(MODEL, X, "h", key, FIRST)
     numpy = effects.resample_ablation(MODEL, np.asarray(X), "h", key, FIRST)
     np.testing.assert_array_equal(value_of(numpy), value_of(ours))
@@ -67,8 +67,8 @@ def test_arrays_of_numpy_are_resampled(key):
     np.testing.assert_array_equal(made[0, :, 0], value_of(ours))
 
 
-def test_the_rounding_of_a_constant_foretells_nothing():
-    """0.1 in float32: its mean over 1,000 is another number, and its variance not 0."""
+def test_the_rounding_of_a_constant_explains_nothing():
+    """In float32 the mean of 1,000 times 0.1 is not 0.1, so the variance is not 0."""
     flat = jnp.full(1000, 0.1)
     assert jnp.isnan(effects.explained(flat + 1, flat))
     assert effects.explained(X[:, 0], X[:, 0]) == 1
@@ -81,7 +81,7 @@ def test_interchange_by_hand():
     np.testing.assert_array_equal(
         whole.patched.outputs["out"], jax.vmap(MODEL)(Y).outputs["out"]
     )
-    # base runs are the same afterwards
+    # base runs are unchanged
     np.testing.assert_array_equal(
         whole.base.outputs["out"], jax.vmap(MODEL)(X).outputs["out"]
     )
@@ -92,10 +92,10 @@ def test_a_high_level_model_is_judged_by_interchange():
     effect = effects.interchange(MODEL, X, Y, {"h": FIRST})
     right = 10 * Y[:, 0] + X[:, 1]
     wrong = 10 * X[:, 0] + X[:, 1]
-    got = effect.patched.outputs["out"]
-    assert effects.explained(got[:, 0], right) == 1
-    assert effects.explained(got[:, 0], wrong) < 0.1
-    assert jnp.isnan(effects.explained(got[:, 0], jnp.ones(3)))
+    actual = effect.patched.outputs["out"]
+    assert effects.explained(actual[:, 0], right) == 1
+    assert effects.explained(actual[:, 0], wrong) < 0.1
+    assert jnp.isnan(effects.explained(actual[:, 0], jnp.ones(3)))
     # by hand: errors 1, 0, 0; variance of (1, 2, 3) is 2/3
     three = jnp.array([1.0, 2.0, 3.0])
     np.testing.assert_allclose(
@@ -112,9 +112,9 @@ def test_activation_addition_by_hand():
     np.testing.assert_allclose(vector, X.mean(axis=0) - Y.mean(axis=0))
     add = functools.partial(effects.activation_addition, MODEL, X, "h")
     plus, minus = add(E0, 2.0), add(E0, -2.0)
-    np.testing.assert_allclose(plus.of("out")[:, 0], 20.0)
-    np.testing.assert_allclose(minus.of("out")[:, 0], -20.0)
-    curve = jax.vmap(lambda c: add(E0, c).of("out")[:, 0])(jnp.arange(3.0))
+    np.testing.assert_allclose(plus.change("out")[:, 0], 20.0)
+    np.testing.assert_allclose(minus.change("out")[:, 0], -20.0)
+    curve = jax.vmap(lambda c: add(E0, c).change("out")[:, 0])(jnp.arange(3.0))
     np.testing.assert_allclose(curve, np.outer(np.arange(3) * 10, np.ones(3)))
 
 
@@ -128,7 +128,7 @@ def test_directions_by_hand():
     np.testing.assert_allclose(value_of(effect), [2, 15, 28], rtol=1e-6)
 
 
-def test_the_planted_direction_moves_v_and_random_ones_do_not(key):
+def test_the_planted_direction_changes_v_and_random_ones_do_not(key):
     # 64 features, V reads one direction: a random one of them reads 1/64 of its square
     w = jax.random.normal(key, (64,))
     w = w / jnp.linalg.norm(w)
@@ -139,7 +139,9 @@ def test_the_planted_direction_moves_v_and_random_ones_do_not(key):
 
     def lost(d):
         effect = effects.direction_ablation(model, x, "h", d)
-        return float(jnp.var(effect.of("out")) / jnp.var(effect.base.outputs["out"]))
+        return float(
+            jnp.var(effect.change("out")) / jnp.var(effect.base.outputs["out"])
+        )
 
     assert lost(w) > 0.999
     assert (
@@ -147,7 +149,7 @@ def test_the_planted_direction_moves_v_and_random_ones_do_not(key):
     )
 
 
-def test_a_patch_without_consequence_warns():
+def test_a_patch_that_changes_no_output_warns():
     with pytest.warns(UserWarning, match="h: its patch changed no output"):
         effects.zero_ablation(MODEL, X, "h", UNREAD)
     with pytest.warns(UserWarning, match="h: its patch changed nothing"):
@@ -213,9 +215,9 @@ def test_interventions_are_mapped_over_seeds_and_checkpoints(key):
     assert mapped.patched.outputs["value"].shape == (2, 6)
     for n in range(2):
         effect = closed(jax.tree.map(lambda x, n=n: x[n], agents_))
-        want = -sites.contributions(effect.base)[:, 0]
-        np.testing.assert_allclose(mapped.of("value")[n], want, atol=1e-4)
-        np.testing.assert_allclose(effect.of("value"), want, atol=1e-4)
+        expected = -sites.contributions(effect.base)[:, 0]
+        np.testing.assert_allclose(mapped.change("value")[n], expected, atol=1e-4)
+        np.testing.assert_allclose(effect.change("value"), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -272,12 +274,12 @@ def test_interventions_are_mapped_over_seeds_and_checkpoints(key):
             "vector: got 3 numbers that are not finite",
         ),
         (
-            lambda: effects.zero_ablation(MODEL, X, "h").of("g"),
+            lambda: effects.zero_ablation(MODEL, X, "h").change("g"),
             "site: got 'g'; allowed: h, out",
         ),
         (
             lambda: effects.direction_swap(MODEL, X, Y[:2], "h", E0),
-            r"source: got \[2, 3\] samples in base and source; allowed: as many",
+            r"source: got \[2, 3\] samples in base and source; allowed: the same",
         ),
         (
             lambda: effects.explained(jnp.ones(2), jnp.ones(3)),

@@ -1,4 +1,4 @@
-"""Any model of named stages can be patched, and says when a patch did nothing."""
+"""Models of named stages can be patched, and warn if a patch changes nothing."""
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ def test_a_run_by_hand():
     assert "1 patched" in patched.summary()
 
 
-def test_what_lies_before_a_patch_stays_and_nothing_leaks():
+def test_sites_before_a_patch_stay_and_nothing_leaks():
     before = MODEL(X)
     patched = MODEL(X, {"h": lambda h: -h})
     assert patched.sites["h"].tolist() == [-2, -4]
@@ -42,7 +42,7 @@ def test_what_lies_before_a_patch_stays_and_nothing_leaks():
     assert all((before.sites[k] == after.sites[k]).all() for k in before.sites)
 
 
-def test_patches_meet_in_order():
+def test_patches_apply_in_order():
     both = MODEL(X, {"h": lambda h: 0 * h, "a": lambda a: a + 1, "b": lambda b: b + 1})
     assert both.sites["a"].tolist() == [2, 2]
     assert both.outputs["out"] == 4
@@ -70,7 +70,7 @@ def test_a_patch_that_changes_nothing_warns():
         MODEL(nan, {"a": lambda a: a, "b": lambda b: b + 1})
 
 
-def test_under_jit_and_vmap_the_flag_comes_back_to_be_warned_of():
+def test_under_jit_and_vmap_the_flag_is_returned():
     def patched(x, scale):
         return MODEL(x, {"h": lambda h: scale * h}).changed
 

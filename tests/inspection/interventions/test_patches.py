@@ -1,4 +1,4 @@
-"""Each patch by hand, as a law, and where it must refuse."""
+"""Patches: numbers by hand, laws, and refused input."""
 
 import jax
 import jax.numpy as jnp
@@ -48,15 +48,15 @@ def test_laws_of_a_span(x64):
         assert out.dtype == dtype
         np.testing.assert_allclose(erase(out), out, atol=tol)
         np.testing.assert_allclose(basis @ out, basis @ source, atol=tol)
-        # the same span in another basis erases the same
+        # another basis of the same span erases the same component
         np.testing.assert_allclose(
             patches.project_out(jnp.flip(d, 0) * 3, source)(h), out, atol=10 * tol
         )
-        # what is swapped in from the source and what is left make the base again
+        # the swapped component and the rest add up to the base again
         mixed = patches.swap(source, d)(h)
         np.testing.assert_allclose(patches.swap(h, d)(mixed), h, atol=tol)
         np.testing.assert_allclose(mixed, out, atol=tol)
-        # over all directions the whole is swapped
+        # over all directions everything is swapped
         whole = patches.swap(source, jnp.asarray(drawn.normal(size=(8, 8)), dtype))
         np.testing.assert_allclose(whole(h), source, atol=100 * tol)
 
@@ -69,18 +69,18 @@ def test_nearly_parallel_directions_stay_orthonormal():
 
 def test_a_dependent_direction_changes_nothing_under_jit():
     d = jnp.stack([E0, 2 * E0, 0 * E0])
-    got = jax.jit(lambda d, h: patches.project_out(d)(h))(d, H)
-    assert got.tolist() == [0, 4]
+    actual = jax.jit(lambda d, h: patches.project_out(d)(h))(d, H)
+    assert actual.tolist() == [0, 4]
 
 
 def test_short_and_nearly_parallel_directions_still_span_exactly():
-    """Rows 5e-4 apart lose four digits in one pass; a length says nothing."""
+    """Rows that differ by 5e-4 lose four digits in one pass; length plays no role."""
     rows = np.eye(4)[[0, 0, 1]] + 5e-4 * np.eye(4)[[1, 2, 3]]
     rows = np.concatenate([rows[:1], rows])
     rows[0] = [1, 1, 1, 1]
     for scale in (1.0, 1e-6):
-        got = np.asarray(patches.orthonormal(jnp.asarray(scale * rows, jnp.float32)))
-        np.testing.assert_allclose(got @ got.T, np.eye(4), atol=1e-6)
+        actual = np.asarray(patches.orthonormal(jnp.asarray(scale * rows, jnp.float32)))
+        np.testing.assert_allclose(actual @ actual.T, np.eye(4), atol=1e-6)
 
 
 def test_random_control_has_the_length_and_no_direction(key):
@@ -100,7 +100,7 @@ def test_a_derangement_has_no_fixed_point(n, key):
     draws = np.asarray(draws)
     assert (draws != np.arange(n)).all()
     assert (np.sort(draws, axis=1) == np.arange(n)).all()
-    # every other sample is as likely
+    # every other sample is equally likely
     share = np.stack([(draws == i).mean(axis=0) for i in range(n)])
     np.testing.assert_allclose(
         share[~np.eye(n, dtype=bool)], 1 / (n - 1), atol=0 if n == 2 else 0.12

@@ -1,4 +1,4 @@
-"""Self-reflection: a way between parts is found, independent trunks have none."""
+"""Self-reflection: a connection between shards is found, and only where it is."""
 
 import functools
 
@@ -22,7 +22,7 @@ READ = [jnp.asarray(DRAWN.normal(size=WIDTH), jnp.float32) for _ in range(2)]
 
 
 def model(lateral):
-    """Two parts; the last hidden unit of part 1 is what part 0 says, if lateral."""
+    """Two shards; if lateral, the last hidden unit of shard 1 is the value of 0."""
 
     def hidden(seen):
         z = seen["input"]
@@ -40,7 +40,7 @@ def model(lateral):
 
 
 def channel():
-    """The same with the way between the parts as a stage, so that it can be cut."""
+    """The same with the connection as a stage of its own, so that it can be cut."""
     return graph.graph(
         {
             "first": lambda s: jax.nn.relu(W[0] @ s["input"]),
@@ -61,24 +61,24 @@ def reflected(lateral):
 
 
 def test_the_lateral_channel_is_found():
-    found = reflected(True)
-    # part 1 holds what part 0 says among its units
-    assert found.r2[1, 0] > 0.999
-    assert found.excess[1, 0] > 0.3
-    assert found.excess[1, 0] > 5 * found.spread[1, 0]
-    assert "part 1 shows most of another, part 0" in found.summary()
+    result = reflected(True)
+    # the value of shard 0 is among the units of shard 1
+    assert result.r2[1, 0] > 0.999
+    assert result.excess[1, 0] > 0.3
+    assert result.excess[1, 0] > 5 * result.spread[1, 0]
+    assert "shard 1 predicts another best, shard 0" in result.summary()
 
 
-def test_independent_trunks_have_none():
-    found = reflected(False)
-    # by the rule that finds the channel
+def test_independent_trunks_have_no_excess():
+    result = reflected(False)
+    # by the same rule that finds the channel
     other = ~np.eye(2, dtype=bool)
-    assert (found.excess[other] < 3 * found.spread[other]).all()
-    # every part knows itself
-    assert found.r2.diagonal().min() > 0.999
+    assert (result.excess[other] < 3 * result.spread[other]).all()
+    # every shard predicts itself
+    assert result.r2.diagonal().min() > 0.999
 
 
-def test_shuffled_labels_can_not_be_learnt():
+def test_shuffled_targets_cannot_be_predicted():
     for lateral in (False, True):
         assert np.abs(reflected(lateral).shuffled).max() < 0.05
 
@@ -88,36 +88,43 @@ def test_a_probe_by_hand():
     # of each target is left: R^2 = 1 - 1/4
     x = np.tile([1.0, -1.0], 4)[:, None]
     train = np.arange(8) < 4
-    found = reflection.fit(
-        x, [0], 2 * x, x, train, jax.random.key(0), penalty=1.0, draws=1
+    result = reflection.fit(
+        x, np.array([0]), 2 * x, x, train, jax.random.key(0), penalty=1.0, draws=1
     )
-    assert found.r2[0, 0] == pytest.approx(0.75)
-    assert found.summary() == "self-reflection: one part has no other to predict"
+    assert result.r2[0, 0] == pytest.approx(0.75)
+    assert result.summary() == "self-reflection: a single shard has no other to predict"
 
 
-def test_the_room_is_that_of_the_held_out_targets():
-    # as above, held-out targets 1 higher: x + 1 is left, 2 or 0, of a variance of 4
+def test_r2_uses_the_variance_of_the_held_out_targets():
+    # as above with held-out targets 1 higher: the error x + 1 is 2 or 0, variance 4
     x = np.tile([1.0, -1.0], 4)[:, None]
     train = np.arange(8) < 4
-    found = reflection.fit(
-        x, [0], 2 * x + ~train[:, None], x, train, jax.random.key(0), 1.0, draws=1
+    result = reflection.fit(
+        x,
+        np.array([0]),
+        2 * x + ~train[:, None],
+        x,
+        train,
+        jax.random.key(0),
+        1.0,
+        draws=1,
     )
-    assert found.r2[0, 0] == pytest.approx(0.5)
+    assert result.r2[0, 0] == pytest.approx(0.5)
 
 
-def test_parts_as_wide_as_the_features_are_no_discovery():
-    """Random linear parts then all predict alike; their deviation would be 0."""
+def test_shards_as_wide_as_the_features_show_no_excess():
+    """Then all random linear shards predict alike, with a deviation of 0."""
     rng = np.random.default_rng(9)
     z = rng.normal(size=(N, 8))
     hidden = [np.maximum(z @ rng.normal(size=(8, 16)), 0) for _ in range(3)]
     said = np.stack([h @ rng.normal(size=16) for h in hidden], axis=1)
     said[:, 2] = z[:, 0]
-    found = reflection.fit(
+    result = reflection.fit(
         np.concatenate(hidden, 1), np.repeat(np.arange(3), 16), said, z, TRAIN,
         jax.random.key(0),
     )  # fmt: skip
-    assert found.spread.min() > 1e-6
-    assert (found.excess[~np.eye(3, dtype=bool)] < 3 * found.spread.max()).all()
+    assert result.spread.min() > 1e-6
+    assert (result.excess[~np.eye(3, dtype=bool)] < 3 * result.spread.max()).all()
 
 
 def test_scale_and_shift_of_units_and_targets_change_nothing():
@@ -135,15 +142,15 @@ def test_scale_and_shift_of_units_and_targets_change_nothing():
     np.testing.assert_allclose(moved.control, reflected(True).control, atol=1e-3)
 
 
-def test_constant_and_empty_parts():
+def test_constant_and_empty_shards():
     record = jax.vmap(model(False))(Z)
     hidden = record.sites["hidden"].reshape(N, -1)
     targets = jnp.concatenate([record.sites["parts"], jnp.full((N, 1), 0.3)], axis=1)
-    found = reflection.fit(hidden, OWNERS, targets, Z, TRAIN, jax.random.key(0))
-    # a constant target has nothing to predict, a part without units predicts nothing
-    assert (found.r2[:, 2] == 0).all()
-    assert (found.control[:, 2] == 0).all()
-    assert np.abs(found.r2[2]).max() < 0.02
+    result = reflection.fit(hidden, OWNERS, targets, Z, TRAIN, jax.random.key(0))
+    # a constant target has R^2 0, and a shard without units predicts nothing
+    assert (result.r2[:, 2] == 0).all()
+    assert (result.control[:, 2] == 0).all()
+    assert np.abs(result.r2[2]).max() < 0.02
     # fewer samples than units
     few = np.arange(N) < 4
     assert np.isfinite(
@@ -154,12 +161,12 @@ def test_constant_and_empty_parts():
 @pytest.mark.slow
 def test_influence_follows_the_channel(key):
     run = channel()
-    # hidden units of both parts sit at different sites: replace each part's own
-    for site, want in (("first", [True, True]), ("second", [False, True])):
-        found = reflection.influence(
+    # the hidden units of the two shards are at different sites: replace each
+    for site, expected in (("first", [True, True]), ("second", [False, True])):
+        result = reflection.influence(
             run, Z[:50], site, np.zeros(WIDTH, int), lambda r: r.sites["parts"][:1], key
         )
-        assert (found.effect[0, 0] > 0.5) == want[0]
+        assert (result.effect[0, 0] > 0.5) == expected[0]
     cut = reflection.influence(
         run, Z[:50], "said", np.int32(0), lambda r: r.sites["parts"][1:], key
     )
@@ -186,20 +193,20 @@ def sharded(kind):
 
 
 @pytest.mark.slow
-def test_built_in_shards_have_no_way_between_them(key):
+def test_built_in_shards_do_not_influence_each_other(key):
     head, run = sharded(value.Sharded(num_shards=3))
-    owners = reflection.hidden_owners(head.unit_shard, 3)
+    owners = reflection.hidden_unit_shard(head.unit_shard, 3)
     assert owners.shape == (3, 8)
     assert (owners == jnp.arange(3)[:, None]).all()
-    found = reflection.influence(
+    result = reflection.influence(
         run, Z[:50], "value.hidden", owners, lambda r: r.sites["all"][:3], key
     )
-    effect = np.asarray(found.effect)
+    effect = np.asarray(result.effect)
     # rms of a difference of two samples over the deviation is about sqrt(2)
     np.testing.assert_allclose(effect.diagonal(), np.sqrt(2), rtol=0.3)
     assert (effect[~np.eye(3, dtype=bool)] == 0).all()
-    assert found.changed.all()
-    assert "by 0 of its spread" in found.summary()
+    assert result.changed.all()
+    assert "by 0 of its spread" in result.summary()
 
 
 @pytest.mark.slow
@@ -207,24 +214,24 @@ def test_a_monolith_is_split_by_clusters(key):
     _, run = sharded(value.MLP())
     units = jax.vmap(run)(Z[:200]).sites["all"][:, 1:]
     split = clusters.fit(units, 2, key)
-    owners = reflection.hidden_owners(split.owners, 1)
+    owners = reflection.hidden_unit_shard(split.unit_cluster, 1)
     assert owners.shape == (1, 8)
 
     def read(record):
-        return reflection.clustered(split.owners, 2)(
+        return reflection.cluster_contributions(split.unit_cluster, 2)(
             graph.Record({"value.units": record.sites["all"][1:]}, {}, {})
         )
 
     said = jax.vmap(lambda z: read(run(z)))(Z[:200])
     np.testing.assert_allclose(said.sum(axis=1), units.sum(axis=1), atol=1e-4)
-    found = reflection.influence(run, Z[:50], "value.hidden", owners, read, key)
-    assert found.effect[0, 1] == found.effect[1, 0] == 0
-    assert found.effect.diagonal().min() > 0.5
+    result = reflection.influence(run, Z[:50], "value.hidden", owners, read, key)
+    assert result.effect[0, 1] == result.effect[1, 0] == 0
+    assert result.effect.diagonal().min() > 0.5
 
 
-def test_influence_of_a_part_that_does_not_exist_warns(key):
+def test_influence_of_a_missing_shard_warns(key):
     run = channel()
-    with pytest.warns(UserWarning, match="first of part 1: its patch changed nothing"):
+    with pytest.warns(UserWarning, match="first of shard 1: its patch changed nothing"):
         reflection.influence(
             run, Z[:5], "first", np.zeros(WIDTH, int), lambda r: r.sites["parts"], key
         )
@@ -233,7 +240,7 @@ def test_influence_of_a_part_that_does_not_exist_warns(key):
 def fit(**other):
     good = {
         "hidden": jnp.ones((6, 2)),
-        "owners": jnp.array([0, 1]),
+        "hidden_shard": jnp.array([0, 1]),
         "targets": jnp.ones((6, 2)),
         "features": jnp.ones((6, 3)),
         "train": jnp.arange(6) < 3,
@@ -246,8 +253,14 @@ def fit(**other):
     ("act", "message"),
     [
         (lambda: fit(hidden=jnp.ones(6)), r"hidden: got shape \(6,\)"),
-        (lambda: fit(owners=jnp.zeros(3)), r"owners: got shape \(3,\); allowed: \(2\)"),
-        (lambda: fit(owners=jnp.array([0, 2])), "owners: got 2; allowed: 0, 1"),
+        (
+            lambda: fit(hidden_shard=jnp.zeros(3)),
+            r"hidden_shard: got shape \(3,\); allowed: \(2\)",
+        ),
+        (
+            lambda: fit(hidden_shard=jnp.array([0, 2])),
+            "hidden_shard: got 2; allowed: 0, 1",
+        ),
         (lambda: fit(targets=jnp.ones((5, 2))), r"targets: got shape \(5, 2\)"),
         (lambda: fit(features=jnp.ones((5, 2))), r"features: got shape \(5, 2\)"),
         (lambda: fit(train=jnp.ones(5) > 0), r"train: got shape \(5,\)"),
@@ -259,8 +272,8 @@ def fit(**other):
         (lambda: fit(penalty=0.0), r"penalty: got 0.0; allowed: above 0"),
         (lambda: fit(draws=0), "draws: got 0"),
         (
-            lambda: reflection.hidden_owners(jnp.zeros(5, int), 2),
-            "rows: got 2; allowed: what divides 5 owners",
+            lambda: reflection.hidden_unit_shard(jnp.zeros(5, int), 2),
+            "rows: got 2; allowed: a divisor of 5 units",
         ),
     ],
 )

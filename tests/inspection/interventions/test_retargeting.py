@@ -1,4 +1,4 @@
-"""Retargeting: a planted goal feature moves the agent, an idle one doesn't."""
+"""Retargeting: a planted goal feature steers the agent, an unused one does not."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from shardsim.inspection.interventions import graph, retargeting
 
-# the agent goes where h says the goal is; h_2 is idle
+# the agent goes to the goal that h represents; nothing reads h_2
 MODEL = graph.graph(
     {
         "h": lambda s: s["input"],
@@ -30,16 +30,16 @@ def retarget(mask, magnitudes=(0.0, 2.0, 4.0)):
 
 
 def test_the_planted_feature_by_hand():
-    found = retarget(GOAL)
-    assert found.scores.tolist() == [-2, 0, 2]
-    assert (found.absent, found.placed) == (-2, 2)
-    assert found.share.tolist() == [0, 0.5, 1]
+    result = retarget(GOAL)
+    assert result.scores.tolist() == [-2, 0, 2]
+    assert (result.absent, result.placed) == (-2, 2)
+    assert result.share.tolist() == [0, 0.5, 1]
     assert (
-        "score -2 without, 2 at magnitude 4, 2 with the real thing" in found.summary()
+        "score -2 without, 2 at magnitude 4, 2 with the real object" in result.summary()
     )
 
 
-def test_an_idle_feature_moves_nobody():
+def test_an_unused_feature_changes_nothing():
     assert retarget(IDLE).share.tolist() == [0, 0, 0]
 
 
@@ -48,15 +48,15 @@ def test_a_clamp_that_changes_nothing_warns():
         retarget(GOAL, (0.0,))
 
 
-def test_without_room_the_share_is_nan():
-    found = retargeting.retarget(
+def test_the_share_is_nan_if_the_object_changes_nothing():
+    result = retargeting.retarget(
         MODEL, STATES, STATES, "h", GOAL, jnp.array([1.0]), score
     )
-    assert jnp.isnan(found.share).all()
-    assert found.scores == -1
+    assert jnp.isnan(result.share).all()
+    assert result.scores == -1
 
 
-def test_a_thing_is_moved_on_its_plane_alone():
+def test_an_object_moves_only_on_its_own_plane():
     board = jnp.arange(18, dtype=jnp.uint8).reshape(3, 3, 2)
     moved = retargeting.move_plane(board, 1, (2, 0))
     assert moved.dtype == jnp.uint8
@@ -65,7 +65,7 @@ def test_a_thing_is_moved_on_its_plane_alone():
 
 
 def test_cells_of_a_map_by_hand():
-    # stride 2, kernel 3, padding 1: middles at 0, 2, 4
+    # stride 2, kernel 3, padding 1: centres at 0, 2, 4
     where = [
         retargeting.map_cell((c, c), (3, 3), (2, 2), (1, 1), (3, 3))[0]
         for c in range(6)
@@ -89,7 +89,7 @@ def test_a_unit_is_the_nearest_to_the_cell(padding):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: retarget(~(GOAL | ~GOAL)), "mask: got nothing that is true"),
+        (lambda: retarget(~(GOAL | ~GOAL)), "mask: got no true entry"),
         (lambda: retarget(GOAL[:2]), r"mask: got shape \(2,\)"),
         (lambda: retarget(GOAL, (jnp.nan,)), "magnitudes: got 1 numbers"),
         (

@@ -1,4 +1,4 @@
-"""Shapley values: games worked by hand, the axioms, and every order played out."""
+"""Shapley values: games worked by hand, the axioms, and all orders enumerated."""
 
 import itertools
 
@@ -26,65 +26,65 @@ def test_gloves_by_hand():
     def gloves(there):
         return (there[0] & (there[1] | there[2])).astype(jnp.float32)
 
-    found = shapley.exact(shapley.play(gloves, 3))
-    np.testing.assert_allclose(found.values, [2 / 3, 1 / 6, 1 / 6], rtol=1e-6)
-    np.testing.assert_allclose(found.total, 1, rtol=1e-6)
-    assert found.change == 1
-    # 0 and 1 together: 1 without 2, 0 with it; 1 and 2 replace one another
-    np.testing.assert_allclose(found.interactions[0, 1], 0.5, rtol=1e-6)
-    np.testing.assert_allclose(found.interactions[1, 2], -0.5, rtol=1e-6)
-    np.testing.assert_array_equal(found.interactions, found.interactions.T)
-    assert "3 objects: object 0 counts most, 0.6667" in found.summary()
+    result = shapley.exact(shapley.play(gloves, 3))
+    np.testing.assert_allclose(result.values, [2 / 3, 1 / 6, 1 / 6], rtol=1e-6)
+    np.testing.assert_allclose(result.total, 1, rtol=1e-6)
+    assert result.change == 1
+    # 0 and 1 together: 1 without 2, 0 with it; 1 and 2 replace each other
+    np.testing.assert_allclose(result.interactions[0, 1], 0.5, rtol=1e-6)
+    np.testing.assert_allclose(result.interactions[1, 2], -0.5, rtol=1e-6)
+    np.testing.assert_array_equal(result.interactions, result.interactions.T)
+    assert "3 objects: object 0 counts most, 0.6667" in result.summary()
 
 
 @pytest.mark.parametrize("kind", [int, bool, np.float64])
-def test_worths_of_any_kind_are_shared_out(kind):
-    # a pair of objects that are needed both: half for each
+def test_worths_of_any_dtype_are_accepted(kind):
+    # both objects are needed: half for each
     game = np.array([0, 0, 0, 1], kind)
-    found = shapley.exact(game)
-    np.testing.assert_allclose(found.values, [0.5, 0.5])
-    np.testing.assert_allclose(found.interactions, [[0, 1], [1, 0]])
-    assert found.change == 1
+    result = shapley.exact(game)
+    np.testing.assert_allclose(result.values, [0.5, 0.5])
+    np.testing.assert_allclose(result.interactions, [[0, 1], [1, 0]])
+    assert result.change == 1
     played = shapley.exact(shapley.play(lambda s: s.sum(), 2))
     np.testing.assert_allclose(played.values, [1, 1])
 
 
-def test_one_object_gets_all():
-    found = shapley.exact(jnp.array([2.0, 7.0]))
-    assert found.values.tolist() == [5]
-    assert found.interactions.tolist() == [[0]]
-    # what is left is the total less the change
-    assert found._replace(total=jnp.float32(8)).residual == 3
+def test_one_object_gets_everything():
+    result = shapley.exact(jnp.array([2.0, 7.0]))
+    assert result.values.tolist() == [5]
+    assert result.interactions.tolist() == [[0]]
+    # the residual is the total minus the change
+    assert result._replace(total=jnp.float32(8)).residual == 3
 
 
 @pytest.mark.parametrize("x64", [False, True])
 def test_values_are_the_mean_over_all_orders(x64):
     n = 5
     worths = np.random.default_rng(0).normal(size=(2**n, 2))
-    want = np.zeros((n, 2))
+    expected = np.zeros((n, 2))
     orders = list(itertools.permutations(range(n)))
     for order in orders:
         before = 0
         for player in order:
             after = before + 2**player
-            want[player] += (worths[after] - worths[before]) / len(orders)
+            expected[player] += (worths[after] - worths[before]) / len(orders)
             before = after
     with jax.enable_x64(x64):
-        found = shapley.exact(jnp.asarray(worths, jnp.float64 if x64 else jnp.float32))
+        result = shapley.exact(jnp.asarray(worths, jnp.float64 if x64 else jnp.float32))
         tol = 1e-13 if x64 else 1e-6
-        np.testing.assert_allclose(found.values, want, atol=tol)
-        np.testing.assert_allclose(found.residual, 0, atol=5 * tol)
-        assert found.values.dtype == (jnp.float64 if x64 else jnp.float32)
+        np.testing.assert_allclose(result.values, expected, atol=tol)
+        np.testing.assert_allclose(result.residual, 0, atol=5 * tol)
+        assert result.values.dtype == (jnp.float64 if x64 else jnp.float32)
 
 
 @pytest.mark.slow
 def test_an_additive_game_has_no_interactions_and_a_dummy_gets_nothing():
     w = jnp.array([1.0, -2.0, 0.0, 4.0, 0.5, 0.25, 8.0, -1.0, 3.0, 2.0])
-    found = shapley.exact(
+    result = shapley.exact(
         shapley.play(lambda s: jnp.sum(w * s.astype(jnp.float32)), 10)
     )
-    np.testing.assert_allclose(found.values, w, atol=1e-4)
-    np.testing.assert_allclose(found.interactions, 0, atol=1e-4)
+    np.testing.assert_allclose(result.values, w, atol=1e-4)
+    np.testing.assert_allclose(result.interactions, 0, atol=1e-4)
 
 
 def test_interactions_find_the_planted_pair():
@@ -92,11 +92,11 @@ def test_interactions_find_the_planted_pair():
         s = s.astype(jnp.float32)
         return s[0] + 5 * s[1] * s[3]
 
-    found = shapley.exact(shapley.play(game, 4))
-    np.testing.assert_allclose(found.values, [1, 2.5, 0, 2.5], atol=1e-5)
-    want = np.zeros((4, 4))
-    want[1, 3] = want[3, 1] = 5
-    np.testing.assert_allclose(found.interactions, want, atol=1e-5)
+    result = shapley.exact(shapley.play(game, 4))
+    np.testing.assert_allclose(result.values, [1, 2.5, 0, 2.5], atol=1e-5)
+    expected = np.zeros((4, 4))
+    expected[1, 3] = expected[3, 1] = 5
+    np.testing.assert_allclose(result.interactions, expected, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -110,14 +110,16 @@ def test_values_of_shards_add_up_to_those_of_v(key):
         return jnp.append(out.gates * out.shard_values, out.value)
 
     worths = shapley.play(lambda s: outputs(s.astype(jnp.float32)), 4)
-    found = jax.jit(shapley.exact)(worths)
-    assert found.values.shape == (4, 4)
+    result = jax.jit(shapley.exact)(worths)
+    assert result.values.shape == (4, 4)
     np.testing.assert_allclose(
-        found.values[:, :3].sum(axis=1), found.values[:, 3], atol=1e-5
+        result.values[:, :3].sum(axis=1), result.values[:, 3], atol=1e-5
     )
-    assert float(jnp.abs(found.values[:, 3]).min()) > 1e-3
+    assert float(jnp.abs(result.values[:, 3]).min()) > 1e-3
     mapped = jax.vmap(shapley.exact)(jnp.stack([worths, 2 * worths]))
-    np.testing.assert_allclose(mapped.values[1], 2 * found.values, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        mapped.values[1], 2 * result.values, rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The sites of an agent: its own bits, cuts that are cuts, nothing left behind."""
+"""Sites of an agent: bitwise equal runs, true cuts, and no leaks between runs."""
 
 import dataclasses
 import itertools
@@ -30,17 +30,17 @@ ENCODERS = [
     encoders.MLPEncoder(widths=(FEATURES,)),
 ]
 DECODERS = list(itertools.product([(5,), (7, 5), (7, 3, 5)], ["relu", "tanh"]))
-"""Hidden layers, and the activation function."""
+"""Hidden layers and activation function of each decoder."""
 EVERY = len(HEADS)
 UNIONS = [
     *zip(ENCODERS, HEADS, itertools.cycle(DECODERS), strict=False),
     *itertools.product(ENCODERS, HEADS, DECODERS),
 ]
-"""Agents in which each encoder, head and decoder stands once; then all of them."""
+"""First agents that cover each encoder, head and decoder once, then all others."""
 
 
 class Opaque(nnx.Module):
-    """A head that is no `GatedHead`."""
+    """A head that is not a `GatedHead`."""
 
     unit_shard = jnp.array([0, 1, 1])
 
@@ -53,7 +53,7 @@ class Opaque(nnx.Module):
 
 
 def make(head, encoder=ENCODERS[0], decoder=DECODERS[0], seed=0):
-    """An agent whose parameters are all random, as after training."""
+    """An agent with random parameters everywhere, as after training."""
     rngs, (hidden, activation) = nnx.Rngs(seed), decoder
     features = encoder.features
     agent = agents.Agent(
@@ -90,18 +90,18 @@ def name_of(config):
 
 
 def downstream(agent, site):
-    """The outputs that a site leads to."""
+    """The outputs that depend on a site."""
     if site.startswith("value"):
         return {"value"}
     return {"logits"} if site.startswith(("decoder", "logits")) else {"logits", "value"}
 
 
 def ramp(h):
-    """Another number in every place: a norm would take a common one out again."""
+    """Change every number by a different amount: a norm would remove a common one."""
     return h + jnp.arange(1, h.size + 1, dtype=h.dtype).reshape(h.shape)
 
 
-def test_each_member_of_the_unions_stands_among_the_first():
+def test_the_first_agents_cover_the_unions():
     assert {type(e) for e in ENCODERS} == set(typing.get_args(encoders.EncoderConfig))
     assert {type(h) for h in HEADS} == set(typing.get_args(value.Head))
     first = UNIONS[:EVERY]
@@ -118,7 +118,7 @@ class TestUnions:
         record = sites.run(agent, board, context)
         assert set(record.sites) == set(sites.names(agent))
         out = agent(board, context)
-        want = {
+        expected = {
             "features": out.features,
             "logits": agent.decoder(out.features),
             "value": out.value.value,
@@ -133,11 +133,11 @@ class TestUnions:
         )
         for name, network, x in chains:
             *hidden, _ = chain.activations(network.stages(), x)
-            want |= {f"{name}.{i}": h for i, h in enumerate(hidden)}
-        for site, activation in want.items():
+            expected |= {f"{name}.{i}": h for i, h in enumerate(hidden)}
+        for site, activation in expected.items():
             np.testing.assert_array_equal(record.sites[site], activation, site)
-        assert set(record.sites) == {*want, "value.hidden"}
-        same(record.outputs, {name: want[name] for name in ("logits", "value")})
+        assert set(record.sites) == {*expected, "value.hidden"}
+        same(record.outputs, {name: expected[name] for name in ("logits", "value")})
 
     @pytest.mark.few(EVERY)
     def test_activations_put_in_their_own_place_change_no_bit(
@@ -158,7 +158,7 @@ class TestPatches:
     def test_one_that_changes_a_site_moves_what_it_leads_to_alone(
         self, encoder, head, decoder
     ):
-        """The negative control of every equality here."""
+        """Negative control of all equalities here."""
         agent = make(head, encoder, decoder)
         plain = sites.run(agent, *state(1))
         names = sites.names(agent)
@@ -190,9 +190,9 @@ class TestPatches:
         for number in range(len(agent.decoder.stages()) - 1):
             site = f"decoder.{number}"
             moved = {site: patches.replace(source.sites[site])}
-            got = sites.run(agent, board, context, moved).outputs
-            np.testing.assert_array_equal(got["logits"], source.outputs["logits"])
-            np.testing.assert_array_equal(got["value"], base.outputs["value"])
+            actual = sites.run(agent, board, context, moved).outputs
+            np.testing.assert_array_equal(actual["logits"], source.outputs["logits"])
+            np.testing.assert_array_equal(actual["value"], base.outputs["value"])
 
 
 @pytest.mark.parametrize("head", HEADS, ids=name_of)
@@ -203,7 +203,7 @@ class TestEveryHead:
         assert base.outputs["value"] != source.outputs["value"]
 
         def cut(*names):
-            # a head without gates of its own has one that is always 1
+            # a head without gates has a single gate that is always 1
             moved = {n: (lambda _, n=n: source.sites[n]) for n in names}
             differ = {n: p for n, p in moved.items() if n != "value.gates"}
             gates = (base.sites["value.gates"] != source.sites["value.gates"]).any()
@@ -218,12 +218,12 @@ class TestEveryHead:
             ("value.shard_values", "value.gates"),
             ("value",),
         ):
-            got = cut(*names).outputs
-            np.testing.assert_array_equal(got["value"], source.outputs["value"])
-            np.testing.assert_array_equal(got["logits"], base.outputs["logits"])
-        got = cut("decoder.0").outputs
-        np.testing.assert_array_equal(got["logits"], source.outputs["logits"])
-        np.testing.assert_array_equal(got["value"], base.outputs["value"])
+            actual = cut(*names).outputs
+            np.testing.assert_array_equal(actual["value"], source.outputs["value"])
+            np.testing.assert_array_equal(actual["logits"], base.outputs["logits"])
+        actual = cut("decoder.0").outputs
+        np.testing.assert_array_equal(actual["logits"], source.outputs["logits"])
+        np.testing.assert_array_equal(actual["value"], base.outputs["value"])
         np.testing.assert_allclose(
             cut("value.units").outputs["value"], source.outputs["value"], rtol=1e-4
         )
@@ -237,21 +237,25 @@ class TestEveryHead:
         more = sites.run(
             agent, *state(1), {"value.shard_values": lambda v: v.at[k].add(2.0)}
         )
-        want = base.outputs["value"] + 2 * gates[k]
-        np.testing.assert_allclose(more.outputs["value"], want, rtol=1e-5, atol=1e-5)
+        expected = base.outputs["value"] + 2 * gates[k]
         np.testing.assert_allclose(
-            more.sites["value.units"].sum(), want, rtol=1e-5, atol=1e-4
+            more.outputs["value"], expected, rtol=1e-5, atol=1e-5
         )
-        # the last unit of the part takes the difference up, and no other
+        np.testing.assert_allclose(
+            more.sites["value.units"].sum(), expected, rtol=1e-5, atol=1e-4
+        )
+        # only the last unit of the shard absorbs the difference
         moved = more.sites["value.units"] != base.sites["value.units"]
         owned = np.flatnonzero(np.asarray(agent.value.unit_shard) == k)
         np.testing.assert_array_equal(np.flatnonzero(np.asarray(moved)), owned[-1:])
         u = int(jnp.abs(base.sites["value.units"]).argmax())
         less = sites.run(agent, *state(1), {"value.units": lambda x: x.at[u].set(0.0)})
-        want = base.outputs["value"] - base.sites["value.units"][u]
-        np.testing.assert_allclose(less.outputs["value"], want, rtol=1e-5, atol=1e-4)
+        expected = base.outputs["value"] - base.sites["value.units"][u]
         np.testing.assert_allclose(
-            sites.contributions(less).sum(), want, rtol=1e-5, atol=1e-4
+            less.outputs["value"], expected, rtol=1e-5, atol=1e-4
+        )
+        np.testing.assert_allclose(
+            sites.contributions(less).sum(), expected, rtol=1e-5, atol=1e-4
         )
 
     def test_unknown_sites_are_refused_by_name(self, head):
@@ -263,7 +267,7 @@ class TestEveryHead:
 
 
 @pytest.mark.slow
-def test_states_and_seeds_are_mapped_under_jit():
+def test_vmap_over_states_and_seeds_under_jit():
     head = value.Sharded(num_shards=3)
     agent = make(head)
     population = jax.tree.map(lambda a, b: jnp.stack([a, b]), agent, make(head, seed=1))
@@ -286,15 +290,15 @@ def test_states_and_seeds_are_mapped_under_jit():
     for n in range(2):
         one = make(head, seed=n)
         for i in range(3):
-            want = sites.run(one, *state(i)).sites
-            for name, got in plain.sites.items():
+            expected = sites.run(one, *state(i)).sites
+            for name, actual in plain.sites.items():
                 np.testing.assert_allclose(
-                    got[n, i], want[name], rtol=1e-4, atol=1e-4, err_msg=name
+                    actual[n, i], expected[name], rtol=1e-4, atol=1e-4, err_msg=name
                 )
-            z = 0.5 * want["features"]
-            got = half.outputs["value"][n, i]
-            want = one.value(z, state(i)[1]).value
-            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+            z = 0.5 * expected["features"]
+            actual = half.outputs["value"][n, i]
+            expected = one.value(z, state(i)[1]).value
+            np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_identity_is_bitwise_under_jit():
@@ -324,7 +328,7 @@ def test_a_decoder_of_two_tanh_layers_by_hand():
     np.testing.assert_array_equal(off.outputs["logits"], decoder.readout.bias[...])
 
 
-def test_a_head_without_stages_can_be_patched_after_itself():
+def test_a_head_without_stages_is_patched_at_its_output():
     agent = make(Opaque())
     assert sites.names(agent)[-3:] == ("value.shard_values", "value.units", "value")
     record = sites.run(agent, *state(1))

@@ -1,4 +1,4 @@
-"""Clusters of units: planted groups are found, noise has none, the dead don't count."""
+"""Clusters of units: planted groups are found, and dead units do not count."""
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +20,11 @@ def planted(n=300, noise=0.1):
 @pytest.mark.slow
 def test_two_and_one_by_hand():
     x = jnp.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [-1.0, -2.0, 1.0]])
-    found = clusters.fit(x, 2, jax.random.key(0))
-    assert found.owners.tolist() == [0, 0, 1]
-    assert found.sizes.tolist() == [2, 1]
-    np.testing.assert_allclose(found.explained, 1, atol=1e-5)
-    assert found.summary() == (
+    result = clusters.fit(x, 2, jax.random.key(0))
+    assert result.unit_cluster.tolist() == [0, 0, 1]
+    assert result.sizes.tolist() == [2, 1]
+    np.testing.assert_allclose(result.explained, 1, atol=1e-5)
+    assert result.summary() == (
         "3 living units in 2 clusters of 2, 1; 100.0% of their spread lies between them"
     )
 
@@ -34,42 +34,42 @@ def test_two_and_one_by_hand():
 def test_planted_groups_are_found_whatever_their_scale(x64):
     with jax.enable_x64(x64):
         x = jnp.asarray(planted(), jnp.float64 if x64 else jnp.float32)
-        found = clusters.fit(x, 3, jax.random.key(0))
-    owners = np.asarray(found.owners)[:9].reshape(3, 3)
+        result = clusters.fit(x, 3, jax.random.key(0))
+    owners = np.asarray(result.unit_cluster)[:9].reshape(3, 3)
     assert (owners == owners[:1]).all()
     assert len(set(owners[0])) == 3
-    assert found.sizes.tolist() == [3, 3, 3]
-    assert float(found.explained) > 0.98
+    assert result.sizes.tolist() == [3, 3, 3]
+    assert float(result.explained) > 0.98
 
 
 @pytest.mark.slow
 def test_noise_has_no_groups():
     x = np.random.default_rng(1).normal(size=(300, 60))
-    found = clusters.fit(jnp.asarray(x, jnp.float32), 3, jax.random.key(0))
-    assert found.explained < 0.15
-    assert found.sizes.sum() == 60
-    assert (np.diff(found.sizes) <= 0).all()
+    result = clusters.fit(jnp.asarray(x, jnp.float32), 3, jax.random.key(0))
+    assert result.explained < 0.15
+    assert result.sizes.sum() == 60
+    assert (np.diff(result.sizes) <= 0).all()
 
 
 @pytest.mark.slow
 def test_it_depends_on_the_key_alone():
     x = jnp.asarray(planted(noise=3.0), jnp.float32)
     one, two = (clusters.fit(x, 4, jax.random.key(3)) for _ in range(2))
-    np.testing.assert_array_equal(one.owners, two.owners)
+    np.testing.assert_array_equal(one.unit_cluster, two.unit_cluster)
 
 
 @pytest.mark.slow
 def test_edges():
     x = jnp.asarray(planted(noise=0.0), jnp.float32)
     more = clusters.fit(x, 5, jax.random.key(0))
-    # clusters to spare stay empty or take what rounding tells apart
+    # extra clusters stay empty or hold units that differ by rounding
     assert more.sizes.sum() == 9
     assert float(more.explained) > 0.9999
     dead = clusters.fit(jnp.ones((4, 3)), 2, jax.random.key(0))
     assert dead.sizes.tolist() == [0, 0]
     assert jnp.isnan(dead.explained)
     one = clusters.fit(x, 1, jax.random.key(0))
-    assert one.owners.tolist() == [0] * 11
+    assert one.unit_cluster.tolist() == [0] * 11
     np.testing.assert_allclose(one.explained, 0, atol=1e-5)
 
 

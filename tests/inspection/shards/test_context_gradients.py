@@ -1,4 +1,4 @@
-"""Rank alone can't tell shards from smooth modulation; the spread of |cos| can."""
+"""The spread of |cos| separates shards from smooth modulation; rank does not."""
 
 import jax
 import jax.numpy as jnp
@@ -43,30 +43,30 @@ def test_rank_alone_cannot_tell_shards_from_modulation():
     assert gate.bimodality > 0.95
     assert mixture.bimodality < 0.45
     assert free.bimodality < 0.05
-    assert float(gate.same + gate.apart) > 0.95
-    assert float(mixture.same + mixture.apart) < 0.2
-    assert gate.same == pytest.approx(19 / 59, abs=0.01)
+    assert float(gate.parallel + gate.orthogonal) > 0.95
+    assert float(mixture.parallel + mixture.orthogonal) < 0.2
+    assert gate.parallel == pytest.approx(19 / 59, abs=0.01)
 
 
 @pytest.mark.slow
 def test_by_hand():
     """Contexts e1, e1, 2 e2: s^2 are 2 and 4, so the rank is 36 / 20."""
     rows = np.float32([[1, 0], [1, 0], [1, 0], [1, 0], [0, 3], [0, 1]])
-    got = context_gradients.fit(rows, np.array([0, 0, 1, 1, 2, 2]), 3)
-    np.testing.assert_allclose(got.gradients, [[1, 0], [1, 0], [0, 2]])
-    assert got.counts.tolist() == [2, 2, 2]
-    assert got.rank == pytest.approx(1.8)
-    assert got.unit_rank == pytest.approx(9 / 5)
-    assert got.cosines.tolist() == [1, 0, 0]
-    assert got.same == pytest.approx(1 / 3)
-    assert got.apart == pytest.approx(2 / 3)
-    assert got.bimodality == pytest.approx(1)
+    actual = context_gradients.fit(rows, np.array([0, 0, 1, 1, 2, 2]), 3)
+    np.testing.assert_allclose(actual.gradients, [[1, 0], [1, 0], [0, 2]])
+    assert actual.counts.tolist() == [2, 2, 2]
+    assert actual.rank == pytest.approx(1.8)
+    assert actual.unit_rank == pytest.approx(9 / 5)
+    assert actual.cosines.tolist() == [1, 0, 0]
+    assert actual.parallel == pytest.approx(1 / 3)
+    assert actual.orthogonal == pytest.approx(2 / 3)
+    assert actual.bimodality == pytest.approx(1)
     # halves: e1, e1, 3 e2 and e1, e1, e2
-    assert got.noise == pytest.approx(1 / 6)
-    assert got.noise_rank == pytest.approx(1)
-    assert got.clean_rank == pytest.approx(25 / 13)
-    np.testing.assert_allclose(got.reliability, 1)
-    assert "3 contexts: effective rank 1.80" in got.summary()
+    assert actual.noise == pytest.approx(1 / 6)
+    assert actual.noise_rank == pytest.approx(1)
+    assert actual.clean_rank == pytest.approx(25 / 13)
+    np.testing.assert_allclose(actual.reliability, 1)
+    assert "3 contexts: effective rank 1.80" in actual.summary()
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_bimodality_by_hand(numbers, index):
     )
 
 
-def test_noise_makes_rank_and_the_halves_say_so():
+def test_noise_raises_the_rank_and_split_halves_detect_it():
     noisy = measured("free", noise=6.0)
     assert noisy.rank > 2
     assert noisy.clean_rank < 0.8 * noisy.rank
@@ -90,7 +90,7 @@ def test_noise_makes_rank_and_the_halves_say_so():
     assert noisy.reliability.mean() < 0.9
 
 
-def test_order_of_states_and_names_of_contexts_don_t_matter():
+def test_order_of_states_and_labels_of_contexts_do_not_matter():
     labels = np.array([1, 0, 1, 0, 2, 2])
     rows = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     one = context_gradients.fit(rows, labels, 3)
@@ -102,7 +102,7 @@ def test_order_of_states_and_names_of_contexts_don_t_matter():
 
 
 @pytest.mark.slow
-def test_whitened_products_outlive_any_change_of_features():
+def test_whitened_products_are_invariant_to_linear_maps():
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
         features, gradients = rng.normal(size=(50, 4)), rng.normal(size=(9, 4))
@@ -119,22 +119,24 @@ def test_whitened_products_outlive_any_change_of_features():
 def test_gradients_of_a_head():
     head = value.Linear().build(3, 1, 1, nnx.Rngs(0))
     head.kernel.set_value(jnp.float32([[1, 2, 3]]))
-    got = context_gradients.value_gradients(head, jnp.ones((4, 3)), jnp.zeros((4, 1)))
-    np.testing.assert_allclose(got, np.tile([1, 2, 3], (4, 1)))
+    actual = context_gradients.value_gradients(
+        head, jnp.ones((4, 3)), jnp.zeros((4, 1))
+    )
+    np.testing.assert_allclose(actual, np.tile([1, 2, 3], (4, 1)))
 
 
 @pytest.mark.slow
-def test_lines_and_planes_part_at_mixtures(key):
+def test_lines_lose_more_than_planes_for_mixtures(key):
     """The planted case and its control: the gap at 3 atoms."""
     gate, mixture = (dictionary.fit(key, stack(k)) for k in ("gate", "mixture"))
     np.testing.assert_allclose(gate.plane[2], 0, atol=1e-5)
     np.testing.assert_allclose(mixture.plane[2], 0, atol=1e-5)
     assert gate.gap[2] < 1e-4
     assert mixture.gap[2] > 0.1
-    for got in (gate, mixture):
-        assert (got.gap >= -1e-5).all()
-        assert (np.diff(got.lines) <= 1e-5).all()
-    owner = np.asarray(gate.owner[2]).reshape(-1, 3)
+    for actual in (gate, mixture):
+        assert (actual.gap >= -1e-5).all()
+        assert (np.diff(actual.lines) <= 1e-5).all()
+    owner = np.asarray(gate.row_atom[2]).reshape(-1, 3)
     assert (owner == owner[:1]).all()
     assert len(set(owner[0])) == 3
     assert "3 atoms lose 0.000, 3 dimensions 0.000" in gate.summary()
@@ -144,11 +146,11 @@ def test_lines_and_planes_part_at_mixtures(key):
 def test_planes_are_those_of_the_singular_values(key):
     rows = stack("mixture")
     for table in (rows, rows[:5]):
-        got = dictionary.fit(key, table, (1, 2), restarts=5)
+        actual = dictionary.fit(key, table, (1, 2), restarts=5)
         power = np.square(np.linalg.svd(table, compute_uv=False))
         lost = 1 - np.cumsum(power)[:2] / power.sum()
-        np.testing.assert_allclose(got.plane, lost, atol=1e-5)
-        np.testing.assert_allclose(got.lines[0], got.plane[0], atol=1e-3)
+        np.testing.assert_allclose(actual.plane, lost, atol=1e-5)
+        np.testing.assert_allclose(actual.lines[0], actual.plane[0], atol=1e-3)
 
 
 def test_bad_input_is_named(key):
@@ -157,7 +159,7 @@ def test_bad_input_is_named(key):
         context_gradients.fit(rows, labels[:3], 2)
     with pytest.raises(ValueError, match="gradients: got 8 numbers"):
         context_gradients.fit(rows * np.nan, labels, 2)
-    with pytest.raises(ValueError, match="number: got 1"):
+    with pytest.raises(ValueError, match="num_contexts: got 1"):
         context_gradients.fit(rows, labels, 1)
     with pytest.raises(ValueError, match="contexts: got numbers from 1 to 2"):
         context_gradients.fit(rows, labels + 1, 2)

@@ -1,4 +1,4 @@
-"""Shards: they add up, the dead and the twins are found, roles are matched."""
+"""Contributions add up, dead and twin shards are found, and shards are matched."""
 
 import itertools
 
@@ -25,7 +25,7 @@ HEADS = [
 
 
 def random_head(kind, key):
-    """A head with weights that say something, and 40 states."""
+    """A head with random weights, and 40 states."""
     head = kind.build(6, 2, 5, nnx.Rngs(0))
     leaves, tree = jax.tree.flatten(head)
     keys = jax.random.split(key, len(leaves))
@@ -38,13 +38,13 @@ def random_head(kind, key):
 
 
 def planted(seed=0, states=200):
-    """Gates and parts of 4 shards: two with roles, one dead, one twin of the first."""
+    """Gates and values of 4 shards: two distinct, one dead, one twin of the first."""
     rng = np.random.default_rng(seed)
     gate = rng.uniform(0.1, 0.9, states)
     gates = np.stack([gate, 1 - gate, 1e-4 * (1 - gate), gate], axis=-1)
     parts = rng.normal(size=(states, 4))
     parts[:, 3] = 2 * parts[:, 0]
-    # the dead one whispers what the second says: no twin
+    # the dead shard is a small copy of the second: not a twin
     parts[:, 2] = parts[:, 1]
     return jnp.asarray(gates, jnp.float32), jnp.asarray(parts, jnp.float32)
 
@@ -53,16 +53,16 @@ def planted(seed=0, states=200):
 @pytest.mark.slow
 def test_contributions_of_every_head_add_up(kind, key):
     out = random_head(kind, key)
-    found = contributions.contributions(out.value, out.gates, out.parts)
-    assert found.adds_up
-    assert "add up to V" in found.summary()
+    result = contributions.contributions(out.value, out.gates, out.shard_values)
+    assert result.adds_up
+    assert "add up to V" in result.summary()
     kept = contributions.switch_off(
-        out.gates, out.parts, jnp.ones(out.gates.shape[1], bool)
+        out.gates, out.shard_values, jnp.ones(out.gates.shape[1], bool)
     )
     np.testing.assert_allclose(kept.value, out.value, atol=1e-5)
 
 
-def test_what_does_not_add_up_is_said():
+def test_a_residual_is_reported():
     gates, parts = planted()
     honest = (gates * parts).sum(axis=-1)
     off = contributions.contributions(honest + 1e-3, gates, parts)
@@ -75,27 +75,27 @@ def test_what_does_not_add_up_is_said():
 def test_usage_by_hand():
     gates = jnp.asarray([[1.0, 0.0], [0.5, 0.5], [0.0, 0.0]])
     parts = jnp.asarray([[3.0, 8.0], [2.0, -4.0], [5.0, 5.0]])
-    found = contributions.usage(gates, parts)
-    np.testing.assert_allclose(found.gate_share, [0.5, 1 / 6], rtol=1e-6)
+    result = contributions.usage(gates, parts)
+    np.testing.assert_allclose(result.gate_share, [0.5, 1 / 6], rtol=1e-6)
     # |3| + |1| and |-2|
-    np.testing.assert_allclose(found.value_share, [4 / 6, 2 / 6], rtol=1e-6)
-    np.testing.assert_allclose(found.entropy, [0, np.log(2), 0], atol=1e-6)
-    assert not found.dead.any()
+    np.testing.assert_allclose(result.value_share, [4 / 6, 2 / 6], rtol=1e-6)
+    np.testing.assert_allclose(result.entropy, [0, np.log(2), 0], atol=1e-6)
+    assert not result.dead.any()
 
 
-def test_states_with_all_gates_shut_say_nothing_of_how_many_are_in_use():
-    # two shards share one state of three, and are two all the same
+def test_states_with_all_gates_closed_do_not_change_the_number_in_use():
+    # two shards share one state of three, and two are in use
     gates = jnp.asarray([[0.5, 0.5], [0.0, 0.0], [0.0, 0.0]])
-    found = contributions.usage(gates, jnp.ones((3, 2)))
-    assert float(found.in_use) == pytest.approx(2, rel=1e-6)
+    result = contributions.usage(gates, jnp.ones((3, 2)))
+    assert float(result.in_use) == pytest.approx(2, rel=1e-6)
     assert float(contributions.usage(0 * gates, jnp.ones((3, 2))).in_use) == 0
     with pytest.raises(ValueError, match=r"gates: got -0\.5; allowed: at least 0"):
         contributions.usage(-gates, jnp.ones((3, 2)))
-    # where values can't be looked at it runs
+    # under jit values are not checked
     assert jax.jit(contributions.usage)(-gates, jnp.ones((3, 2))).dead.shape == (2,)
 
 
-def test_a_large_value_may_be_rounded_by_more():
+def test_the_tolerance_grows_with_the_value():
     each = jnp.asarray([[1e6, 1.0], [2.0, 3.0]])
     off = each.sum(axis=-1) + jnp.asarray([1.0, 0.0])
     assert contributions.contributions(off, jnp.ones((2, 2)), each).adds_up
@@ -107,17 +107,17 @@ def test_a_large_value_may_be_rounded_by_more():
     ).adds_up
 
 
-def test_no_gate_is_made_negative_to_keep_the_sum():
+def test_renormalising_makes_no_gate_negative():
     gates, parts = jnp.asarray([[0.2, 0.4], [0.5, 0.5]]), jnp.ones((2, 2))
     with pytest.raises(ValueError, match=r"to: got 0\.9; allowed: 0 to 0\.6"):
         contributions.clamp(gates, parts, 1, 0.9, renormalise=True)
     traced = jax.jit(lambda g: contributions.clamp(g, parts, 1, 0.9, renormalise=True))
     np.testing.assert_allclose(traced(gates).gates, [[0, 0.9], [0.1, 0.9]], atol=1e-6)
-    # a softmax that sums to 1 but for rounding may be clamped to 1
+    # a softmax whose sum is rounded below 1 may be clamped to 1
     near = jnp.asarray([[0.2, 0.8 - 1e-7]])
     held = contributions.clamp(near, parts[:1], 1, 1.0, renormalise=True)
     np.testing.assert_array_equal(held.gates, [[0, 1]])
-    # with nothing else open there is nothing to take from
+    # if all other gates are closed, nothing can be taken from them
     alone = contributions.clamp(
         jnp.asarray([[0.0, 0.3]]), parts[:1], 1, 0.5, renormalise=True
     )
@@ -126,15 +126,15 @@ def test_no_gate_is_made_negative_to_keep_the_sum():
 
 @pytest.mark.slow
 def test_the_dead_and_the_twins_are_found_and_no_others():
-    found = contributions.usage(*planted())
-    np.testing.assert_array_equal(found.dead, [False, False, True, False])
-    wanted = np.zeros((4, 4), bool)
-    wanted[0, 3] = wanted[3, 0] = True
-    np.testing.assert_array_equal(found.twins, wanted)
-    assert "1 dead, 1 pairs of twins" in found.summary()
+    result = contributions.usage(*planted())
+    np.testing.assert_array_equal(result.dead, [False, False, True, False])
+    expected = np.zeros((4, 4), bool)
+    expected[0, 3] = expected[3, 0] = True
+    np.testing.assert_array_equal(result.twins, expected)
+    assert "1 dead, 1 pairs of twins" in result.summary()
 
 
-def test_usage_is_the_same_in_any_order_and_between_one_and_all(key):
+def test_usage_ignores_order_and_in_use_is_between_one_and_k(key):
     gates, parts = planted()
     order = jnp.asarray([2, 0, 3, 1])
     a, b = (
@@ -151,7 +151,7 @@ def test_usage_is_the_same_in_any_order_and_between_one_and_all(key):
     )
 
 
-def test_a_value_of_zero_has_no_living_shard_and_one_shard_is_one():
+def test_a_value_of_zero_has_only_dead_shards():
     nothing = contributions.usage(jnp.full((3, 2), 0.5), jnp.zeros((3, 2)))
     assert nothing.dead.all()
     np.testing.assert_array_equal(nothing.value_share, 0)
@@ -167,32 +167,32 @@ def test_a_shuffled_head_is_matched_and_noise_is_not():
     each = rng.normal(size=(300, 4)).astype(np.float32)
     order = np.asarray([2, 0, 3, 1])
     noisy = 3 * each[:, order] + 0.1 * rng.normal(size=(300, 4)).astype(np.float32) + 7
-    found = contributions.match(each, noisy)
-    np.testing.assert_array_equal(order[found.partner], np.arange(4))
-    assert found.likeness.min() > 0.99
-    assert found.null < 0.2
+    result = contributions.match(each, noisy)
+    np.testing.assert_array_equal(order[result.partner], np.arange(4))
+    assert result.likeness.min() > 0.99
+    assert result.null < 0.2
     other = contributions.match(each, rng.normal(size=(300, 4)).astype(np.float32))
-    assert abs(other.likeness.mean() - found.null) < 0.1
-    assert "mean likeness 1.00" in found.summary()
+    assert abs(other.likeness.mean() - result.null) < 0.1
+    assert "mean likeness 1.00" in result.summary()
 
 
 def test_the_matching_is_the_best_of_all():
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=(2, 12, 4)).astype(np.float32)
-    found = contributions.match(a, b, shuffles=0)
-    assert np.isnan(found.null)
+    result = contributions.match(a, b, shuffles=0)
+    assert np.isnan(result.null)
     table = np.corrcoef(a.T, b.T)[:4, 4:]
-    np.testing.assert_allclose(found.table, table, atol=1e-5)
+    np.testing.assert_allclose(result.table, table, atol=1e-5)
     every = [table[range(4), list(p)].sum() for p in itertools.permutations(range(4))]
-    assert found.likeness.sum() == pytest.approx(max(every), abs=1e-4)
+    assert result.likeness.sum() == pytest.approx(max(every), abs=1e-4)
 
 
 def test_heads_of_different_size_and_constant_shards_match_as_documented():
     rng = np.random.default_rng(2)
     a = rng.normal(size=(50, 3)).astype(np.float32)
-    found = contributions.match(a, a[:, :1])
-    np.testing.assert_array_equal(found.partner, [0, -1, -1])
-    assert np.isnan(found.likeness[1:]).all()
+    result = contributions.match(a, a[:, :1])
+    np.testing.assert_array_equal(result.partner, [0, -1, -1])
+    assert np.isnan(result.likeness[1:]).all()
     wide = contributions.match(a[:, 2:], a)
     np.testing.assert_array_equal(wide.partner, [2])
     flat = contributions.match(np.ones_like(a), a)
@@ -210,12 +210,12 @@ def test_switching_off_and_clamping_by_hand():
     even = contributions.clamp(gates, parts, 1, 0.5, renormalise=True)
     np.testing.assert_allclose(even.gates, [[0.5, 0.5], [0.5, 0.5]])
     np.testing.assert_allclose(even.value, [6, 4])
-    # the sum of the gates of a state stays what it was, whatever it was
+    # the sum of the gates of each state stays the same
     short = contributions.clamp(
         jnp.asarray([[0.2, 0.4]]), parts[:1], 1, 0.5, renormalise=True
     )
     np.testing.assert_allclose(short.gates, [[0.1, 0.5]], atol=1e-6)
-    # nothing else is open: the rest stays shut
+    # all other gates are closed and stay closed
     alone = contributions.clamp(
         jnp.asarray([[0.0, 1.0]]), parts[:1], 1, 0.5, renormalise=True
     )
@@ -223,28 +223,28 @@ def test_switching_off_and_clamping_by_hand():
     assert "2 states" in off.summary()
 
 
-def test_removals_add_up_and_nothing_else_moves(key):
+def test_removals_add_up_and_other_contributions_stay(key):
     out = random_head(value.Sharded(num_shards=3), key)
     lost = 0
     for k in range(3):
-        off = contributions.switch_off(out.gates, out.parts, jnp.arange(3) != k)
+        off = contributions.switch_off(out.gates, out.shard_values, jnp.arange(3) != k)
         lost = lost + (out.value - off.value)
         np.testing.assert_array_equal(off.gates[:, k], 0)
         others = jnp.asarray([j for j in range(3) if j != k])
         np.testing.assert_array_equal(off.gates[:, others], out.gates[:, others])
     np.testing.assert_allclose(lost, out.value, atol=1e-5)
-    # clamped to where it stood, a constant gate changes nothing: the control
+    # control: a constant gate clamped to its own value changes nothing
     flat = jnp.full_like(out.gates, 0.5)
-    same = contributions.clamp(flat, out.parts, 1, 0.5)
-    np.testing.assert_array_equal(same.value, (flat * out.parts).sum(axis=-1))
+    same = contributions.clamp(flat, out.shard_values, 1, 0.5)
+    np.testing.assert_array_equal(same.value, (flat * out.shard_values).sum(axis=-1))
 
 
 @pytest.mark.parametrize("states", [2, 3, 17])
 def test_no_state_keeps_its_gates_when_they_are_shuffled(states, key):
     gates = jnp.stack([jnp.arange(1.0, states + 1), jnp.ones(states)], axis=-1)
-    found = contributions.shuffle_gates(gates, jnp.ones((states, 2)), key)
-    assert (np.asarray(found.gates[:, 0]) != np.asarray(gates[:, 0])).all()
-    np.testing.assert_array_equal(np.sort(found.gates[:, 0]), gates[:, 0])
+    result = contributions.shuffle_gates(gates, jnp.ones((states, 2)), key)
+    assert (np.asarray(result.gates[:, 0]) != np.asarray(gates[:, 0])).all()
+    np.testing.assert_array_equal(np.sort(result.gates[:, 0]), gates[:, 0])
     flat = jnp.full((states, 2), 0.3)
     same = contributions.shuffle_gates(flat, jnp.ones((states, 2)), key)
     np.testing.assert_array_equal(same.gates, flat)
@@ -277,9 +277,9 @@ def test_all_runs_compiled_over_seeds_in_both_precisions(key):
 def test_bad_input_is_named():
     gates, parts = planted(states=5)
     broken = parts.at[1, 1].set(jnp.nan)
-    with pytest.raises(ValueError, match=r"num_groups: got 1 numbers.*\(1, 1\)"):
+    with pytest.raises(ValueError, match=r"shard_values: got 1 numbers.*\(1, 1\)"):
         contributions.usage(gates, broken)
-    with pytest.raises(ValueError, match="num_groups: got shape"):
+    with pytest.raises(ValueError, match="shard_values: got shape"):
         contributions.usage(gates, parts[:2])
     with pytest.raises(ValueError, match="value: got shape"):
         contributions.contributions(jnp.zeros(3), gates, parts)

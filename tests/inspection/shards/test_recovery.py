@@ -1,4 +1,4 @@
-"""Planted shards are recovered; smooth modulation is not taken for them."""
+"""Planted shards are recovered; smooth modulation is not mistaken for shards."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import pytest
 from shardsim.agents import value
 from shardsim.inspection.shards import distillation, recovery
 
-# most of it is compiling
+# most of the time is compilation
 pytestmark = pytest.mark.slow
 
 ROWS, FEATURES, COUNTS = 3_000, 6, (1, 2, 3, 4)
@@ -32,57 +32,58 @@ def fitted():
 
 
 def test_three_planted_gates_are_found(fitted):
-    got = fitted["planted"]
-    assert got.knee == 3
-    assert got.found
-    assert got.shards.best[2] > got.shards.best[0] + 0.2
-    assert got.shards.best[2] > got.network.best[2] + 0.02
-    assert got.stability[2] > 0.95
-    assert got.gate_entropy[2] < 0.4 < 0.9 < got.usage_entropy[2]
-    assert got.gate_entropy[0] == 0
-    assert got.summary().startswith("shards recovered: knee at 3")
+    actual = fitted["planted"]
+    assert actual.knee == 3
+    assert actual.recovered
+    assert actual.shards.best[2] > actual.shards.best[0] + 0.2
+    assert actual.shards.best[2] > actual.network.best[2] + 0.02
+    assert actual.stability[2] > 0.95
+    assert actual.gate_entropy[2] < 0.4 < 0.9 < actual.usage_entropy[2]
+    assert actual.gate_entropy[0] == 0
+    assert actual.summary().startswith("shards recovered: knee at 3")
 
 
 def test_smooth_modulation_is_not_taken_for_shards(fitted):
-    """The control: shards fit it, no better than others and not the same ones twice."""
-    got = fitted["smooth"]
-    assert not got.found
-    assert got.stability[2] < fitted["planted"].stability[2] - 0.1
-    assert got.gate_entropy[2] > fitted["planted"].gate_entropy[2] + 0.2
-    assert got.summary().startswith("shards not recovered")
+    """Control: shards fit it no better than others, and differ between restarts."""
+    actual = fitted["smooth"]
+    assert not actual.recovered
+    assert actual.stability[2] < fitted["planted"].stability[2] - 0.1
+    assert actual.gate_entropy[2] > fitted["planted"].gate_entropy[2] + 0.2
+    assert actual.summary().startswith("shards not recovered")
 
 
-def test_the_parts_add_up_and_controls_are_no_smaller(fitted):
-    got = fitted["planted"]
+def test_shard_values_add_up_and_controls_are_not_smaller(fitted):
+    actual = fitted["planted"]
     np.testing.assert_allclose(
-        got.value, (got.gates * got.parts).sum(-1), rtol=1e-4, atol=1e-3
+        actual.value, (actual.gates * actual.shard_values).sum(-1), rtol=1e-4, atol=1e-3
     )
-    np.testing.assert_allclose(got.gates.sum(-1), 1, atol=1e-4)
+    np.testing.assert_allclose(actual.gates.sum(-1), 1, atol=1e-4)
     for size, count in enumerate(COUNTS):
-        assert not got.gates[size, :, count:].any()
-    shards = np.asarray(got.shards.parameters)
-    for control in (got.network, got.film):
-        assert (control.parameters >= got.shards.parameters).all()
+        assert not actual.gates[size, :, count:].any()
+    shards = np.asarray(actual.shards.parameters)
+    for control in (actual.network, actual.film):
+        assert (control.parameters >= actual.shards.parameters).all()
         assert (np.asarray(control.parameters) < 1.35 * shards).all()
-    y = table("planted")[1][np.asarray(got.tested)]
-    said = np.asarray(got.value)[2, np.asarray(got.tested)]
+    y = table("planted")[1][np.asarray(actual.tested)]
+    said = np.asarray(actual.value)[2, np.asarray(actual.tested)]
     r2 = 1 - np.mean((said - y) ** 2) / y.var()
-    assert got.shards.best[2] == pytest.approx(r2, abs=1e-3)
-    assert int(got.tested.sum()) == ROWS // 4
-    best = got.shards.train.argmax(1)
+    assert actual.shards.best[2] == pytest.approx(r2, abs=1e-3)
+    assert int(actual.tested.sum()) == ROWS // 4
+    best = actual.shards.train.argmax(1)
     np.testing.assert_allclose(
-        got.shards.best, got.shards.held_out[jnp.arange(4), best]
+        actual.shards.best, actual.shards.held_out[jnp.arange(4), best]
     )
     np.testing.assert_allclose(
-        got.advantage, got.shards.best - np.maximum(got.network.best, got.film.best)
+        actual.advantage,
+        actual.shards.best - np.maximum(actual.network.best, actual.film.best),
     )
 
 
 @pytest.mark.parametrize(
     "head", [value.Sharded(num_shards=3), value.MLP(), value.FiLM(rank=3)], ids=str
 )
-def test_what_a_smaller_model_lacks_never_comes_back(head, key):
-    """Trained for a while, the cut units and parts still say nothing."""
+def test_missing_units_and_shards_stay_missing(head, key):
+    """After some training the removed units and shards are still 0."""
     sizes = distillation.Sizes(
         head, 4, jnp.array([2, 4]), jnp.array([1, 3]), jnp.array([0, 0])
     )
@@ -90,7 +91,7 @@ def test_what_a_smaller_model_lacks_never_comes_back(head, key):
     y = (y - y.mean()) / y.std()
     graph, states = distillation.fit(key, sizes, x, y, 2, 20, 32, 0.1)
     if isinstance(head, value.Sharded):
-        gates = distillation.ask(graph, states, x[:50])[1].reshape(2, 2, 50, 3)
+        gates = distillation.predict_all(graph, states, x[:50])[1].reshape(2, 2, 50, 3)
         assert not gates[0, :, :, 1:].any()
         assert gates[1].all()
         return
@@ -105,20 +106,22 @@ def test_what_a_smaller_model_lacks_never_comes_back(head, key):
 
 
 def test_competition_by_hand():
-    """One part: half the squared error. Two: the better one is what counts."""
+    """One shard: half the squared error. Two shards: the better one dominates."""
     y, sd = jnp.float32([1.0]), jnp.float32(0.1)
-    one = distillation.apart(jnp.float32([[1]]), jnp.float32([[3]]), y, sd)
+    one = distillation.mixture_loss(jnp.float32([[1]]), jnp.float32([[3]]), y, sd)
     assert one == pytest.approx(2.0)
     gates, parts = jnp.float32([[0.5, 0.5]]), jnp.float32([[1, 9]])
-    two = distillation.apart(gates, parts, y, sd)
+    two = distillation.mixture_loss(gates, parts, y, sd)
     assert two == pytest.approx(0.01 * np.log(2), rel=1e-4)
-    shut = distillation.apart(jnp.float32([[1, 0]]), jnp.float32([[3, 1]]), y, sd)
+    shut = distillation.mixture_loss(
+        jnp.float32([[1, 0]]), jnp.float32([[3, 1]]), y, sd
+    )
     assert shut == pytest.approx(2.0)
-    slope = jax.grad(distillation.apart)(jnp.float32([[1, 0]]), parts, y, sd)
+    slope = jax.grad(distillation.mixture_loss)(jnp.float32([[1, 0]]), parts, y, sd)
     assert jnp.isfinite(slope).all()
 
 
-def test_matching_ignores_order_constants_and_dead_parts():
+def test_matching_ignores_order_constants_and_dead_shards():
     rows = np.random.default_rng(0).normal(size=(50, 3)) * [3, 1, 0]
     assert recovery.matched_correlation(
         rows, rows[:, [2, 0, 1]] + [1, 2, 3]

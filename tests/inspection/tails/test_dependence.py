@@ -10,7 +10,7 @@ from shardsim.inspection.tails import dependence
 
 @pytest.mark.slow
 def test_by_hand():
-    """Two equal parts: Var(sum) = 4 Var, of 2 Var. Two that cancel: 0."""
+    """Two equal parts: Var(sum) = 4 Var, sum Var = 2 Var. Two that cancel: 0."""
     x = jnp.asarray([1.0, -1.0, 2.0, -2.0])
     alike = dependence.measure(jnp.stack([x, x], axis=1))
     assert float(alike.variance_ratio) == pytest.approx(2)
@@ -31,36 +31,36 @@ def test_by_hand():
 def test_it_is_numpy_s():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 5)) @ rng.normal(size=(5, 5))
-    got = dependence.measure(jnp.asarray(x, jnp.float32))
+    result = dependence.measure(jnp.asarray(x, jnp.float32))
     corr = np.corrcoef(x.T)
-    want = -np.linalg.slogdet(corr)[1] / 2
-    assert float(got.total_correlation) == pytest.approx(want, rel=1e-3)
+    expected = -np.linalg.slogdet(corr)[1] / 2
+    assert float(result.total_correlation) == pytest.approx(expected, rel=1e-3)
     off = np.abs(corr[~np.eye(5, dtype=bool)]).mean()
-    assert float(got.correlation) == pytest.approx(off, rel=1e-4)
+    assert float(result.correlation) == pytest.approx(off, rel=1e-4)
     ratio = x.sum(axis=1).var() / x.var(axis=0).sum()
-    assert float(got.variance_ratio) == pytest.approx(ratio, rel=1e-4)
+    assert float(result.variance_ratio) == pytest.approx(ratio, rel=1e-4)
     half = jnp.asarray(np.arange(300) < 150, jnp.float32)
     masked = dependence.measure(jnp.asarray(x, jnp.float32), half)
     alone = dependence.measure(jnp.asarray(x[:150], jnp.float32))
     np.testing.assert_allclose(masked, alone, rtol=1e-3)
     with jax.enable_x64(True):
         double = dependence.measure(jnp.asarray(x))
-        assert float(double.total_correlation) == pytest.approx(want, rel=1e-9)
+        assert float(double.total_correlation) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.slow
-def test_independent_parts_look_as_chance_does():
+def test_independent_parts_are_at_chance():
     x = np.random.default_rng(1).normal(size=(2000, 8))
-    got = dependence.measure(jnp.asarray(x, jnp.float32))
-    assert float(got.variance_ratio) == pytest.approx(1, abs=0.1)
-    assert float(got.correlation) == pytest.approx(
-        float(got.chance_correlation), rel=0.3
+    result = dependence.measure(jnp.asarray(x, jnp.float32))
+    assert float(result.variance_ratio) == pytest.approx(1, abs=0.1)
+    assert float(result.correlation) == pytest.approx(
+        float(result.chance_correlation), rel=0.3
     )
-    assert float(got.total_correlation) == pytest.approx(
-        float(got.chance_total), rel=0.5
+    assert float(result.total_correlation) == pytest.approx(
+        float(result.chance_total), rel=0.5
     )
-    assert float(got.breadth) == pytest.approx(8, abs=0.1)
-    assert "Var(sum) / sum Var = " in got.summary()
+    assert float(result.breadth) == pytest.approx(8, abs=0.1)
+    assert "Var(sum) / sum Var = " in result.summary()
     shared = dependence.measure(jnp.asarray(x + 2 * x[:, :1], jnp.float32))
     assert float(shared.variance_ratio) > 3
     assert float(shared.total_correlation) > 20 * float(shared.chance_total)
@@ -79,15 +79,15 @@ def test_constants_and_few_samples():
     assert float(dependence.measure(jnp.asarray(few)).total_correlation) == np.inf
 
 
-def test_samples_left_out_set_no_scale():
-    """A part 1e9 times as large where it is left out varies all the same."""
+def test_excluded_samples_do_not_set_the_scale():
+    """A part that is 1e9 times as large in excluded samples still varies."""
     x = np.random.default_rng(3).normal(size=(40, 2))
-    far = np.concatenate([x, 1e9 * x])
+    outlying = np.concatenate([x, 1e9 * x])
     weights = jnp.asarray(np.arange(80) < 40, jnp.float32)
-    got = dependence.measure(jnp.asarray(far, jnp.float32), weights)
-    want = dependence.measure(jnp.asarray(x, jnp.float32))
-    assert float(got.variance_ratio) == pytest.approx(float(want.variance_ratio))
-    assert float(got.breadth) == pytest.approx(float(want.breadth))
+    result = dependence.measure(jnp.asarray(outlying, jnp.float32), weights)
+    expected = dependence.measure(jnp.asarray(x, jnp.float32))
+    assert float(result.variance_ratio) == pytest.approx(float(expected.variance_ratio))
+    assert float(result.breadth) == pytest.approx(float(expected.breadth))
 
 
 def test_bad_input_is_named():

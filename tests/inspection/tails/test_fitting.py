@@ -1,4 +1,4 @@
-"""Maximum likelihood, held against scipy's; densities and draws against each other."""
+"""Maximum likelihood against scipy's, and densities against draws."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import scipy.stats
 from shardsim.inspection import optimizers
 from shardsim.inspection.tails import families, fitting
 
-# most of it is compiling
+# mostly compile time
 pytestmark = pytest.mark.slow
 
 TWINS = {
@@ -37,8 +37,8 @@ def test_closed_forms_by_hand():
     np.testing.assert_allclose(fitting.normal(x), [2, np.sqrt(14 / 3)], rtol=1e-6)
     np.testing.assert_allclose(fitting.laplace(x), [1, 5 / 3], rtol=1e-6)
     even = jnp.asarray([0.0, 1.0, 2.0, 9.0])
-    assert float(fitting.median_of(even, jnp.ones(4))) == 1.5
-    assert float(fitting.median_of(even, jnp.asarray([0.0, 0, 0, 1]))) == 9
+    assert float(fitting.weighted_median(even, jnp.ones(4))) == 1.5
+    assert float(fitting.weighted_median(even, jnp.asarray([0.0, 0, 0, 1]))) == 9
 
 
 @pytest.mark.parametrize("draw", ["normal", "laplace", "standard_t", "exponential"])
@@ -46,16 +46,16 @@ def test_fits_are_scipy_s(draw):
     rng = np.random.default_rng(0)
     x = rng.standard_t(3, 400) if draw == "standard_t" else getattr(rng, draw)(size=400)
     for name, twin in TWINS.items():
-        got = getattr(fitting, name)(jnp.asarray(3 * x + 1, jnp.float32))
+        result = getattr(fitting, name)(jnp.asarray(3 * x + 1, jnp.float32))
         theirs = twin.fit(3 * x + 1)
-        want = twin.logpdf(3 * x + 1, *theirs).mean()
-        ours = float(got.log_density(jnp.asarray(3 * x + 1, jnp.float32)).mean())
-        assert ours > want - 1e-4, name
-        assert ours < want + 1e-3, name
+        expected = twin.logpdf(3 * x + 1, *theirs).mean()
+        ours = float(result.log_density(jnp.asarray(3 * x + 1, jnp.float32)).mean())
+        assert ours > expected - 1e-4, name
+        assert ours < expected + 1e-3, name
 
 
 @pytest.mark.parametrize("family", EXAMPLES, ids=lambda f: type(f).__name__)
-def test_density_cdf_and_draws_belong_together(family):
+def test_density_cdf_and_draws_agree(family):
     grid = jnp.linspace(-60.0, 60.0, 4001)
     density = np.exp(np.asarray(family.log_density(grid)))
     summed = scipy.integrate.cumulative_trapezoid(density, grid, initial=0)
@@ -72,14 +72,18 @@ def test_density_cdf_and_draws_belong_together(family):
 def test_log_densities_are_scipy_s():
     x = np.linspace(-9, 9, 50)
     normal, laplace, logistic, student, general, _ = EXAMPLES
-    got = [f.log_density(jnp.asarray(x)) for f in EXAMPLES]
+    result = [f.log_density(jnp.asarray(x)) for f in EXAMPLES]
     far = families.Student(normal.mean, normal.scale, jnp.asarray(400.0))
-    np.testing.assert_allclose(got[0], scipy.stats.norm.logpdf(x, 1, 2), rtol=1e-4)
-    np.testing.assert_allclose(got[1], scipy.stats.laplace.logpdf(x, 1, 2), rtol=1e-4)
-    np.testing.assert_allclose(got[2], scipy.stats.logistic.logpdf(x, 1, 2), rtol=1e-4)
-    np.testing.assert_allclose(got[3], scipy.stats.t.logpdf(x, 3, 1, 2), rtol=1e-4)
+    np.testing.assert_allclose(result[0], scipy.stats.norm.logpdf(x, 1, 2), rtol=1e-4)
     np.testing.assert_allclose(
-        got[4], scipy.stats.gennorm.logpdf(x, 1.5, 1, 2), rtol=1e-4
+        result[1], scipy.stats.laplace.logpdf(x, 1, 2), rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        result[2], scipy.stats.logistic.logpdf(x, 1, 2), rtol=1e-4
+    )
+    np.testing.assert_allclose(result[3], scipy.stats.t.logpdf(x, 3, 1, 2), rtol=1e-4)
+    np.testing.assert_allclose(
+        result[4], scipy.stats.gennorm.logpdf(x, 1.5, 1, 2), rtol=1e-4
     )
     np.testing.assert_allclose(
         far.log_density(jnp.asarray(x)), scipy.stats.t.logpdf(x, 400, 1, 2), rtol=1e-4
@@ -101,16 +105,16 @@ def test_weights_are_subsets_and_fits_move_with_the_numbers(name):
     assert float(moved.scale) == pytest.approx(5 * float(plain.scale), rel=1e-2)
 
 
-def test_mixtures_find_two_and_do_not_invent():
+def test_mixtures_recover_two_and_invent_none():
     rng = np.random.default_rng(2)
     x = np.r_[rng.normal(-3, 1, 300), rng.normal(3, 0.5, 100)]
     x = jnp.asarray(x, jnp.float32)
-    got = fitting.fit_mixture(x, 2)
-    np.testing.assert_allclose(got.share, [0.75, 0.25], atol=0.02)
-    np.testing.assert_allclose(got.mean, [-3, 3], atol=0.2)
-    np.testing.assert_allclose(got.scale, [1, 0.5], atol=0.15)
+    result = fitting.fit_mixture(x, 2)
+    np.testing.assert_allclose(result.share, [0.75, 0.25], atol=0.02)
+    np.testing.assert_allclose(result.mean, [-3, 3], atol=0.2)
+    np.testing.assert_allclose(result.scale, [1, 0.5], atol=0.15)
     two, three, four = fitting.fit_mixture_to(x, 4)
-    np.testing.assert_allclose(two.mean[:2], got.mean, atol=1e-3)
+    np.testing.assert_allclose(two.mean[:2], result.mean, atol=1e-3)
     np.testing.assert_array_equal(two.share[2:], 0)
     likelihood = [float(m.log_density(x).mean()) for m in (two, three, four)]
     assert likelihood[0] > float(fitting.normal(x).log_density(x).mean()) + 0.3
@@ -124,17 +128,17 @@ def test_mixtures_find_two_and_do_not_invent():
 def test_a_constant_has_the_least_scale():
     x = jnp.full(400, 3.0)
     for name in TWINS:
-        got = getattr(fitting, name)(x)
-        assert float(got[0]) == pytest.approx(3)
-        assert float(got.scale) == pytest.approx(3 * fitting.FLOOR, rel=1e-3)
-        assert np.isfinite(got.log_density(x)).all()
+        result = getattr(fitting, name)(x)
+        assert float(result[0]) == pytest.approx(3)
+        assert float(result.scale) == pytest.approx(3 * fitting.FLOOR, rel=1e-3)
+        assert np.isfinite(result.log_density(x)).all()
     assert np.isfinite(fitting.fit_mixture(x, 2).log_density(x)).all()
 
 
 def test_golden_section():
     low, high = jnp.asarray(-1.0), jnp.asarray(5.0)
-    got = optimizers.golden(lambda x: jnp.square(x - 2), low, high)
-    assert float(got) == pytest.approx(2, abs=2e-3)
+    result = optimizers.golden(lambda x: jnp.square(x - 2), low, high)
+    assert float(result) == pytest.approx(2, abs=2e-3)
     edge = optimizers.golden(lambda x: x, low, high)
     assert float(edge) == pytest.approx(-1, abs=1e-4)
 
@@ -142,9 +146,9 @@ def test_golden_section():
 def test_double():
     with jax.enable_x64(True):
         x = np.random.default_rng(3).standard_t(4, 300)
-        got = fitting.student(jnp.asarray(x))
-        assert got.degrees.dtype == jnp.float64
-        np.testing.assert_allclose(got.degrees, scipy.stats.t.fit(x)[0], rtol=1e-3)
+        result = fitting.student(jnp.asarray(x))
+        assert result.degrees.dtype == jnp.float64
+        np.testing.assert_allclose(result.degrees, scipy.stats.t.fit(x)[0], rtol=1e-3)
 
 
 def test_bad_input_is_named():

@@ -1,4 +1,4 @@
-"""Vuong by hand, goodness of fit at its level, held-out likelihood on planted draws."""
+"""Vuong by hand, goodness of fit at its level, held-out likelihood of planted draws."""
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +13,12 @@ from shardsim.inspection.tails import fitting, model_comparison
 def test_vuong_by_hand():
     """m = 1, 2, 3: sum 6, centred sum of squares 2, z = 6 / sqrt 2."""
     first, second = jnp.asarray([1.0, 2.0, 3.0]), jnp.zeros(3)
-    got = model_comparison.vuong(first, second)
-    assert float(got.z) == pytest.approx(6 / np.sqrt(2), rel=1e-5)
-    want = 2 * scipy.stats.t.sf(6 / np.sqrt(2), 2)
-    assert float(got.p) == pytest.approx(want, rel=1e-3)
+    result = model_comparison.vuong(first, second)
+    assert float(result.z) == pytest.approx(6 / np.sqrt(2), rel=1e-5)
+    expected = 2 * scipy.stats.t.sf(6 / np.sqrt(2), 2)
+    assert float(result.p) == pytest.approx(expected, rel=1e-3)
     assert float(model_comparison.vuong(second, first).z) == pytest.approx(
-        -float(got.z)
+        -float(result.z)
     )
     fined = model_comparison.vuong(first, second, (3, 1))
     assert float(fined.z) == pytest.approx((6 - np.log(3)) / np.sqrt(2), rel=1e-5)
@@ -27,36 +27,36 @@ def test_vuong_by_hand():
         first, second, cluster=jnp.asarray([0, 0, 1]), clusters=2
     )
     assert float(tied.z) == pytest.approx(6 / np.sqrt(2), rel=1e-5)
-    apart = model_comparison.vuong(
+    difference = model_comparison.vuong(
         first, second, cluster=jnp.asarray([0, 1, 1]), clusters=2
     )
-    assert float(apart.z) == pytest.approx(6 / np.sqrt(2), rel=1e-5)
+    assert float(difference.z) == pytest.approx(6 / np.sqrt(2), rel=1e-5)
     twice = model_comparison.vuong(
         jnp.repeat(first, 2), jnp.zeros(6), cluster=jnp.arange(6) // 2, clusters=3
     )
     assert float(twice.z) == pytest.approx(12 / np.sqrt(8), rel=1e-5)
     assert float(twice.p) == pytest.approx(2 * scipy.stats.t.sf(12 / 8**0.5, 2), 1e-3)
-    assert "the first" in got.summary()
+    assert "the first" in result.summary()
 
 
 @pytest.mark.slow
 def test_p_of_many_clusters_is_normal_s():
     rows = jnp.asarray(np.random.default_rng(0).normal(0.03, 1, (2, 1002)), jnp.float32)
     for n in (900, 1002):
-        got = model_comparison.vuong(rows[0, :n], rows[1, :n])
-        want = 2 * scipy.stats.norm.sf(abs(float(got.z)))
-        assert float(got.p) == pytest.approx(want, rel=0.02)
-    # clusters of which nothing counts don't count
+        result = model_comparison.vuong(rows[0, :n], rows[1, :n])
+        expected = 2 * scipy.stats.norm.sf(abs(float(result.z)))
+        assert float(result.p) == pytest.approx(expected, rel=0.02)
+    # clusters without a weighted sample do not count
     keep = (jnp.arange(20) < 4).astype(jnp.float32)
-    got = model_comparison.vuong(rows[0, :20], rows[1, :20], weights=keep)
-    want = 2 * scipy.stats.t.sf(abs(float(got.z)), 3)
-    assert float(got.p) == pytest.approx(want, rel=1e-3)
+    result = model_comparison.vuong(rows[0, :20], rows[1, :20], weights=keep)
+    expected = 2 * scipy.stats.t.sf(abs(float(result.z)), 3)
+    assert float(result.p) == pytest.approx(expected, rel=1e-3)
 
 
 def test_equal_densities_are_no_evidence():
     x = jnp.asarray([-1.0, -2.0, -3.0])
-    got = model_comparison.vuong(x, x)
-    assert (float(got.z), float(got.p)) == (0, 1)
+    result = model_comparison.vuong(x, x)
+    assert (float(result.z), float(result.p)) == (0, 1)
 
 
 def test_held_out_likelihood_names_the_family():
@@ -64,18 +64,18 @@ def test_held_out_likelihood_names_the_family():
     fold = jnp.arange(1000) % 2
     for drawn, best in ((rng.normal(size=1000), 0), (rng.laplace(size=1000), 1)):
         x = jnp.asarray(drawn, jnp.float32)
-        got = model_comparison.held_out(x, fold, count=3)
-        assert int(got.held_out.argmax()) == best
-        fit = model_comparison.fits(x, count=3)
+        result = model_comparison.held_out(x, fold, count=3)
+        assert int(result.held_out.argmax()) == best
+        fit = model_comparison.fit_families(x, count=3)
         np.testing.assert_allclose(
-            got.densities, model_comparison.densities(x, fit), rtol=1e-3, atol=1e-3
+            result.densities, model_comparison.densities(x, fit), rtol=1e-3, atol=1e-3
         )
-        z = model_comparison.vuong(got.densities[0], got.densities[1]).z
+        z = model_comparison.vuong(result.densities[0], result.densities[1]).z
         assert (float(z) > 2) == (best == 0)
         a, b = drawn[::2], drawn[1::2]
-        want = scipy.stats.norm.logpdf(b, a.mean(), a.std()).mean()
-        want = (want + scipy.stats.norm.logpdf(a, b.mean(), b.std()).mean()) / 2
-        assert float(got.held_out[0]) == pytest.approx(want, abs=1e-3)
+        expected = scipy.stats.norm.logpdf(b, a.mean(), a.std()).mean()
+        expected = (expected + scipy.stats.norm.logpdf(a, b.mean(), b.std()).mean()) / 2
+        assert float(result.held_out[0]) == pytest.approx(expected, abs=1e-3)
     empty = model_comparison.held_out(x, 0 * fold, count=3)
     assert np.isnan(empty.held_out).all()
 
@@ -96,20 +96,20 @@ def test_goodness_keeps_its_level_and_has_power():
 @pytest.mark.slow
 def test_the_statistic_is_scipy_s():
     x = np.random.default_rng(2).normal(3, 2, 60)
-    got = model_comparison.anderson_darling(
+    result = model_comparison.anderson_darling(
         jnp.asarray(x, jnp.float32), fitting.normal(jnp.asarray(x, jnp.float32)),
         jnp.ones(60),
     )  # fmt: skip
     theirs = scipy.stats.goodness_of_fit(
         scipy.stats.norm, x, statistic="ad", n_mc_samples=19, rng=0
     )
-    assert float(got) == pytest.approx(theirs.statistic, abs=0.02)
+    assert float(result) == pytest.approx(theirs.statistic, abs=0.02)
     padded = jnp.asarray(np.r_[x, 99, -99], jnp.float32)
     keep = jnp.asarray(np.r_[np.ones(60), 0, 0], jnp.float32)
     masked = model_comparison.anderson_darling(
         padded, fitting.normal(padded, keep), keep
     )
-    assert float(masked) == pytest.approx(float(got), abs=1e-3)
+    assert float(masked) == pytest.approx(float(result), abs=1e-3)
 
 
 def test_bad_input_is_named(key):
@@ -123,6 +123,6 @@ def test_bad_input_is_named(key):
     with pytest.raises(ValueError, match="fold: got shape"):
         model_comparison.held_out(x, jnp.zeros(3, int))
     with pytest.raises(ValueError, match="count: got 9"):
-        model_comparison.fits(x, count=9)
+        model_comparison.fit_families(x, count=9)
     with pytest.raises(ValueError, match="draws: got 5"):
         model_comparison.goodness(x, fitting.normal, key, draws=5)

@@ -1,4 +1,4 @@
-"""Heavy pooled and normal within contexts is a gate; everything else is told apart."""
+"""Heavy tails by_maze and normal within contexts mean a gate; other causes differ."""
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +8,7 @@ import scipy.stats
 
 from shardsim.inspection.tails import shapes, summary
 
-# most of it is compiling
+# mostly compile time
 pytestmark = pytest.mark.slow
 
 N, PARTS = 1200, 4
@@ -33,85 +33,85 @@ def rng():
 
 
 def test_many_small_independent_heuristics(rng):
-    got = run(rng.normal(size=(N, PARTS)))
-    assert got.reading() == "many small independent contributions"
-    assert not np.asarray(got.heavy).any()
-    assert float(got.shape_interval[0, 0]) < 2 < float(got.shape_interval[0, 1])
-    likelihood = np.asarray(got.total.log_likelihood)
+    result = run(rng.normal(size=(N, PARTS)))
+    assert result.reading() == "many small independent contributions"
+    assert not np.asarray(result.heavy).any()
+    assert float(result.shape_interval[0, 0]) < 2 < float(result.shape_interval[0, 1])
+    likelihood = np.asarray(result.total.log_likelihood)
     assert likelihood[0, 0] > likelihood[0, 1] + 0.01
-    assert float(got.vuong.z[0, 0]) > 2
-    assert float(got.goodness.p[0, 0]) > 0.02
-    assert float(got.goodness.p[0, 1]) < 0.05
-    assert got.parts.shape.shape == (PARTS, 4)
-    assert got.summary().startswith("many small independent contributions; shape")
+    assert float(result.vuong.z[0, 0]) > 2
+    assert float(result.goodness.p[0, 0]) > 0.02
+    assert float(result.goodness.p[0, 1]) < 0.05
+    assert result.parts.shape.shape == (PARTS, 4)
+    assert result.summary().startswith("many small independent contributions; shape")
 
 
 def test_a_gated_normal_is_heavy_pooled_and_normal_within(rng):
-    """The key test: exponential tails don't refute small heuristics."""
-    got = run(SCALE * rng.normal(size=(N, PARTS)))
-    assert got.reading() == "gated: heavy pooled, normal within contexts"
-    likelihood = np.asarray(got.total.log_likelihood)
+    """The key test: exponential tails do not refute small heuristics."""
+    result = run(SCALE * rng.normal(size=(N, PARTS)))
+    assert result.reading() == "gated: heavy by_maze, normal within contexts"
+    likelihood = np.asarray(result.total.log_likelihood)
     assert likelihood[0, 1] > likelihood[0, 0] + 0.05
     assert (likelihood[1:, 0] > likelihood[1:, 1]).all()
-    assert float(got.vuong.z[0, 0]) < -2 < 2 < float(got.vuong.z[1:, 0].min()) + 2
-    assert float(got.total.shape[0]) < 1.2
-    assert float(got.total.k_eff[0]) < 2
-    straight = np.asarray(got.total.straight)
+    assert float(result.vuong.z[0, 0]) < -2 < 2 < float(result.vuong.z[1:, 0].min()) + 2
+    assert float(result.total.shape[0]) < 1.2
+    assert float(result.total.k_eff[0]) < 2
+    straight = np.asarray(result.total.straightness)
     assert straight[0, 0] > straight[0, 1]
-    ratio = np.asarray(got.dependence.variance_ratio)
+    ratio = np.asarray(result.dependence.variance_ratio)
     np.testing.assert_allclose(ratio, 1, atol=0.25)
 
 
 def test_closed_gates_are_a_point_mass(rng):
     owner = np.arange(PARTS) % 3
     open_ = owner[None] == CONTEXT[:, None]
-    got = run(np.where(open_, SCALE * rng.normal(size=(N, PARTS)), 0.0))
-    zeros = np.asarray(got.parts.zeros)
+    result = run(np.where(open_, SCALE * rng.normal(size=(N, PARTS)), 0.0))
+    zeros = np.asarray(result.parts.zeros)
     np.testing.assert_allclose(zeros[:, 0], 2 / 3, atol=1e-6)
     np.testing.assert_array_equal(zeros[:, 1:], owner[:, None] != np.arange(3)[None])
-    assert float(got.parts.n[0, 0]) == N / 3
-    # of the rest each part is normal, pooled as well: it speaks in one context only
-    np.testing.assert_allclose(got.parts.shape[:, 0], 2, atol=0.8)
-    assert np.isnan(np.asarray(got.parts.shape[0, 2]))
-    assert got.reading() == "gated: heavy pooled, normal within contexts"
+    assert float(result.parts.n[0, 0]) == N / 3
+    # without zeros each part is normal, also by_maze: it is active in one context only
+    np.testing.assert_allclose(result.parts.shape[:, 0], 2, atol=0.8)
+    assert np.isnan(np.asarray(result.parts.shape[0, 2]))
+    assert result.reading() == "gated: heavy by_maze, normal within contexts"
 
 
 def test_few_big_features_are_heavy_within_too(rng):
     laplace = np.c_[rng.laplace(size=N), 0.01 * rng.normal(size=(N, PARTS - 1))]
-    got = run(laplace)
-    assert got.reading() == "heavy within contexts: few big features"
-    assert float(got.total.shape[0]) == pytest.approx(1, abs=0.2)
-    low, high = np.asarray(got.k_eff_interval[0])
+    result = run(laplace)
+    assert result.reading() == "heavy within contexts: few big features"
+    assert float(result.total.shape[0]) == pytest.approx(1, abs=0.2)
+    low, high = np.asarray(result.k_eff_interval[0])
     assert low < 1.2
     assert low < high < 4
 
 
 def test_k_laplace_terms_are_counted(rng):
-    """Excess kurtosis of a sum of K is 3 / K; the shape goes from 1 towards 2."""
-    found = []
+    """Excess kurtosis of a sum of K is 3 / K, and the shape goes from 1 towards 2."""
+    result = []
     for terms in (1, 3, 8):
         drawn = rng.laplace(size=(40_000, terms)).sum(axis=1)
         x, ones = jnp.asarray(drawn, jnp.float32), jnp.ones(40_000)
-        k_eff = shapes.terms(shapes.excess(x, ones))
+        k_eff = shapes.effective_terms(shapes.excess(x, ones))
         assert float(k_eff) == pytest.approx(terms, rel=0.35)
-        found.append(float(shapes.shape(x, jnp.zeros(()), ones)))
-    np.testing.assert_allclose(found, [1.0, 1.45, 1.75], atol=0.12)
+        result.append(float(shapes.shape(x, jnp.zeros(()), ones)))
+    np.testing.assert_allclose(result, [1.0, 1.45, 1.75], atol=0.12)
 
 
 def test_correlated_contributions_are_flagged(rng):
-    got = run(rng.normal(size=(N, PARTS)) + rng.normal(size=(N, 1)))
-    assert got.reading() == "correlated contributions"
+    result = run(rng.normal(size=(N, PARTS)) + rng.normal(size=(N, 1)))
+    assert result.reading() == "correlated contributions"
     against = rng.normal(size=(N, PARTS))
     against[:, 1::2] = -0.9 * against[:, ::2]
     assert run(against).reading() == "correlated contributions"
 
 
-def test_a_constant_says_nothing():
-    got = run(np.ones((N, PARTS)))
-    assert got.reading() == "nothing varies somewhere: no reading"
-    assert np.isnan(np.asarray(got.total.shape)).all()
-    assert np.isnan(np.asarray(got.total.k_eff)).all()
-    np.testing.assert_array_equal(got.vuong.p, 1)
+def test_a_constant_has_no_reading():
+    result = run(np.ones((N, PARTS)))
+    assert result.reading() == "no reading: a group does not vary"
+    assert np.isnan(np.asarray(result.total.shape)).all()
+    assert np.isnan(np.asarray(result.total.k_eff)).all()
+    np.testing.assert_array_equal(result.vuong.p, 1)
 
 
 def test_states_of_one_maze_widen_the_interval(rng):
@@ -121,8 +121,8 @@ def test_states_of_one_maze_widen_the_interval(rng):
     weights, key = jnp.ones((1, N)), jax.random.key(0)
     total = jnp.asarray(x[:, 0], jnp.float32)
     alone = shapes.intervals(total, weights, jnp.arange(N), N, key, 60)
-    whole = shapes.intervals(total, weights, jnp.asarray(maze), N // 24, key, 60)
-    assert float(jnp.ptp(whole[0])) > 1.1 * float(jnp.ptp(alone[0]))
+    by_maze = shapes.intervals(total, weights, jnp.asarray(maze), N // 24, key, 60)
+    assert float(jnp.ptp(by_maze[0])) > 1.1 * float(jnp.ptp(alone[0]))
     fold = summary._folds(CONTEXT, maze, N // 24)
     assert all(len(set(fold[maze == m])) == 1 for m in range(N // 24))
 
@@ -131,23 +131,23 @@ def test_excess_terms_and_lines_by_hand(rng):
     x = jnp.asarray([-1.0, 1.0, -1.0, 1.0])
     assert float(shapes.excess(x, jnp.ones(4))) == pytest.approx(-2)
     np.testing.assert_array_equal(
-        shapes.terms(jnp.asarray([3.0, 0.3, 0.0, -1.0])),
+        shapes.effective_terms(jnp.asarray([3.0, 0.3, 0.0, -1.0])),
         jnp.asarray([1.0, 3 / jnp.float32(0.3), jnp.inf, jnp.inf]),
     )
     drawn = rng.laplace(size=4000)
-    got = shapes.excess(jnp.asarray(drawn, jnp.float32), jnp.ones(4000))
-    assert float(got) == pytest.approx(scipy.stats.kurtosis(drawn), rel=1e-3)
+    result = shapes.excess(jnp.asarray(drawn, jnp.float32), jnp.ones(4000))
+    assert float(result) == pytest.approx(scipy.stats.kurtosis(drawn), rel=1e-3)
     for sample, best in ((drawn, 0), (rng.normal(size=4000), 1)):
-        line = shapes.straight(jnp.asarray(sample, jnp.float32), jnp.ones(4000))
+        line = shapes.straightness(jnp.asarray(sample, jnp.float32), jnp.ones(4000))
         assert int(line.argmax()) == best
         assert float(line.max()) > 0.97
-    assert np.isnan(shapes.straight(jnp.ones(10), jnp.ones(10))).all()
+    assert np.isnan(shapes.straightness(jnp.ones(10), jnp.ones(10))).all()
 
 
 def test_one_context_has_no_reading(rng):
-    got = run(rng.normal(size=(N, PARTS)))
-    alone = jax.tree.map(lambda field: field[:2], got._replace(parts=got.total))
-    assert alone.reading() == "one context: heavy tails can't be told from a gate"
+    result = run(rng.normal(size=(N, PARTS)))
+    alone = jax.tree.map(lambda field: field[:2], result._replace(parts=result.total))
+    assert alone.reading() == "one context: heavy tails and a gate look the same"
 
 
 def test_bad_input_is_named(key):
@@ -169,17 +169,17 @@ def test_bad_input_is_named(key):
 
 
 def test_a_context_of_one_cluster_has_no_reading():
-    """Its interval is not known: it is neither heavy nor normal."""
+    """Its interval is undefined: it is neither heavy nor normal."""
     shape = np.array([[1.8, 2.2], [1.8, 2.2], [np.nan, np.nan]])
     excess = np.array([[-0.2, 0.3], [-0.2, np.inf], [np.nan, np.nan]])
-    ratio, found = np.ones(3), np.zeros(3)
-    told = summary.reading(shape, excess, ratio, found)
-    assert told == "one cluster somewhere: no reading"
+    ratio, result = np.ones(3), np.zeros(3)
+    reading = summary.reading(shape, excess, ratio, result)
+    assert reading == "no reading: a group has only one cluster"
     excess[2] = shape[2] = 0.1, 0.4
-    told = summary.reading(shape, excess, ratio, found)
-    assert told == "many small independent contributions"
+    reading = summary.reading(shape, excess, ratio, result)
+    assert reading == "many small independent contributions"
     for unknown in ([1, 5, np.nan], [1, np.nan, np.nan]):
-        told = summary.reading(shape, excess, np.array(unknown), found)
-        assert told == "nothing varies somewhere: no reading"
-    told = summary.reading(shape, excess, ratio, np.array([0, 0, np.nan]))
-    assert told == "nothing varies somewhere: no reading"
+        reading = summary.reading(shape, excess, np.array(unknown), result)
+        assert reading == "no reading: a group does not vary"
+    reading = summary.reading(shape, excess, ratio, np.array([0, 0, np.nan]))
+    assert reading == "no reading: a group does not vary"

@@ -1,4 +1,4 @@
-"""Closed forms and clusters find what they must, and zeros where nothing is."""
+"""Closed forms and clusters recover a planted direction, and zeros without one."""
 
 import jax
 import jax.numpy as jnp
@@ -24,11 +24,11 @@ def cosine(found, concept):
     return abs(float(np.asarray(found) @ concept))
 
 
-def test_share_right_by_hand():
+def test_sign_accuracy_by_hand():
     score = jnp.asarray([1.0, -1.0, 2.0, 0.0])
     label = jnp.asarray([True, False, False, True])
-    assert float(baselines.share_right(score, label)) == 2.5 / 4
-    assert float(baselines.share_right(-score, label)) == 1.5 / 4
+    assert float(baselines.sign_accuracy(score, label)) == 2.5 / 4
+    assert float(baselines.sign_accuracy(-score, label)) == 1.5 / 4
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -36,10 +36,10 @@ def test_top_direction_is_numpy_s(seed):
     rng = np.random.default_rng(seed)
     a = rng.normal(size=(5, 5))
     for matrix, known in ((a + a.T, False), (a @ a.T, True), (-a @ a.T, False)):
-        want = np.linalg.eigh(matrix)[1][:, -1]
-        got = baselines.top_direction(jnp.asarray(matrix, jnp.float32), known)
-        assert cosine(got, want) > 1 - 1e-5
-        assert float(jnp.max(jnp.abs(got))) == float(jnp.max(got))
+        expected = np.linalg.eigh(matrix)[1][:, -1]
+        result = baselines.top_direction(jnp.asarray(matrix, jnp.float32), known)
+        assert cosine(result, expected) > 1 - 1e-5
+        assert float(jnp.max(jnp.abs(result))) == float(jnp.max(result))
 
 
 @pytest.mark.slow
@@ -53,8 +53,8 @@ def test_top_direction_of_ties_and_of_nothing():
 
 def test_principal_is_the_top_singular_direction(planted):
     x, _, concept = planted
-    want = np.linalg.svd(np.asarray(x))[2][0]
-    assert cosine(baselines.principal(x), want) > 1 - 1e-5
+    expected = np.linalg.svd(np.asarray(x))[2][0]
+    assert cosine(baselines.principal(x), expected) > 1 - 1e-5
     assert cosine(baselines.principal(x), concept) > 0.97
     # n < d
     assert cosine(baselines.principal(x[:1]), np.asarray(arrays.unit(x[0]))) > 1 - 1e-5
@@ -67,12 +67,12 @@ def test_vinc_with_one_template_is_principal():
     rng = np.random.default_rng(1)
     x, y = (jnp.asarray(rng.normal(size=(50, 1, 4)), jnp.float32) for _ in range(2))
     differences = (x - x.mean(axis=0)[None] - y + y.mean(axis=0)[None])[:, 0]
-    got = baselines.vinc(x, y, alpha=1.0, beta=1.0)
-    assert cosine(got, np.asarray(baselines.principal(differences))) > 1 - 1e-4
+    result = baselines.vinc(x, y, alpha=1.0, beta=1.0)
+    assert cosine(result, np.asarray(baselines.principal(differences))) > 1 - 1e-4
 
 
-def test_vinc_passes_over_what_changes_with_the_wording():
-    """Concept of size 1 along e0; wording noise of size 2 along e1, side along e2."""
+def test_vinc_ignores_what_changes_with_the_template():
+    """Concept of size 1 along e0, template noise of size 2 along e1, side along e2."""
     rng = np.random.default_rng(2)
     label = np.where(rng.random(400) < 0.5, 1.0, -1.0)
     x, y = 0.1 * rng.normal(size=(2, 400, 3, 3))
@@ -103,16 +103,16 @@ def test_logistic_agrees_with_scipy(planted):
     def cost(w):
         return np.logaddexp(0, -turned @ w).mean() + 1e-3 * w @ w / 2
 
-    want = scipy.optimize.minimize(cost, np.zeros(5)).x
-    got = baselines.logistic(x, label)
-    assert float(got @ (want / np.linalg.norm(want))) > 1 - 1e-4
+    expected = scipy.optimize.minimize(cost, np.zeros(5)).x
+    result = baselines.logistic(x, label)
+    assert float(result @ (expected / np.linalg.norm(expected))) > 1 - 1e-4
 
 
 def test_logistic_of_separable_and_of_one_class(planted):
     x, _, concept = planted
     label = x @ jnp.asarray(concept, jnp.float32) > 0
-    got = baselines.logistic(x, label)
-    assert float(baselines.share_right(x @ got, label)) > 0.98
+    result = baselines.logistic(x, label)
+    assert float(baselines.sign_accuracy(x @ result, label)) > 0.98
     centred = x - x.mean(axis=0)[None]
     one_class = baselines.logistic(centred, jnp.ones(300, bool))
     assert float(jnp.linalg.norm(one_class)) in (0.0, pytest.approx(1))
@@ -120,20 +120,20 @@ def test_logistic_of_separable_and_of_one_class(planted):
     np.testing.assert_array_equal(baselines.logistic(even, jnp.ones(600, bool)), 0)
 
 
-def test_random_directions_know_nothing(planted, key):
+def test_random_directions_are_at_chance(planted, key):
     x, label, _ = planted
     probes = baselines.random_directions(key, 200, 5)
     np.testing.assert_allclose(jnp.linalg.norm(probes, axis=1), 1, rtol=1e-5)
-    right = jax.vmap(lambda d: baselines.share_right(x @ d, label))(probes)
+    right = jax.vmap(lambda d: baselines.sign_accuracy(x @ d, label))(probes)
     assert abs(float(right.mean()) - 0.5) < 0.1
 
 
 def test_seeds_side_by_side(planted):
     x, label, _ = planted
     many = jnp.stack([x, -x, 2 * x])
-    got = jax.jit(jax.vmap(baselines.principal))(many)
-    np.testing.assert_allclose(got[0], got[2], atol=1e-5)
-    np.testing.assert_allclose(got[0], got[1], atol=1e-5)
+    result = jax.jit(jax.vmap(baselines.principal))(many)
+    np.testing.assert_allclose(result[0], result[2], atol=1e-5)
+    np.testing.assert_allclose(result[0], result[1], atol=1e-5)
     both = jax.vmap(baselines.logistic, in_axes=(0, None))(many, label)
     np.testing.assert_allclose(both[0], -both[1], atol=1e-4)
     np.testing.assert_allclose(both[0], both[2], atol=1e-4)
@@ -142,8 +142,8 @@ def test_seeds_side_by_side(planted):
 def test_double():
     with jax.enable_x64(True):
         x = jnp.asarray(np.random.default_rng(0).normal(size=(30, 3)))
-        want = np.linalg.svd(np.asarray(x))[2][0]
-        assert cosine(baselines.principal(x), want) > 1 - 1e-12
+        expected = np.linalg.svd(np.asarray(x))[2][0]
+        assert cosine(baselines.principal(x), expected) > 1 - 1e-12
         assert baselines.logistic(x, x[:, 0] > 0).dtype == jnp.float64
 
 
@@ -159,7 +159,7 @@ def test_bad_input_is_named(key):
         baselines.logistic(x, jnp.ones(3, bool))
     with pytest.raises(ValueError, match=r"label.dtype: got 'float32'"):
         baselines.logistic(x, jnp.ones(4))
-    with pytest.raises(ValueError, match="positive_control: got shape"):
+    with pytest.raises(ValueError, match="positive: got shape"):
         baselines.vinc(x, x)
     with pytest.raises(ValueError, match="1 - beta: got -1"):
         baselines.vinc(x[None], x[None], beta=2)

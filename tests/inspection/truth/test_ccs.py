@@ -1,4 +1,4 @@
-"""CCS: losses by hand, every sign vector of one-hot facts, what it finds and can't."""
+"""CCS: losses by hand, all sign vectors of independent facts, what it can find."""
 
 from itertools import product
 
@@ -14,7 +14,7 @@ SMALL = {"restarts": 4, "steps": 150}
 
 
 def planted(seed=0, n=200, d=8, noise=0.4, strength=1.0):
-    """x+- = +-(label) strength c + side + noise; noise is drawn for each side."""
+    """x+- = +-(label) strength c + side + noise, with separate noise for each side."""
     rng = np.random.default_rng(seed)
     label = rng.random(n) < 0.5
     concept, side = np.linalg.qr(rng.normal(size=(d, 2)))[0].T
@@ -35,22 +35,22 @@ def test_losses_by_hand():
 
 @pytest.mark.slow
 def test_batches_find_what_all_pairs_find():
-    """Losses are those of all pairs; a batch of all is no batch."""
+    """Losses use all pairs, and a batch of all pairs changes nothing."""
     x, y, _, concept, _ = planted(n=400)
     key, how = jax.random.key(0), {"restarts": 4, "steps": 150}
-    whole = ccs.fit(x, y, key, **how)
+    full = ccs.fit(x, y, key, **how)
     part = ccs.fit(x, y, key, batch=64, **how)
     assert abs(float(part.direction @ jnp.asarray(concept, x.dtype))) > 0.9
-    assert abs(float(part.direction @ whole.direction)) > 0.97
+    assert abs(float(part.direction @ full.direction)) > 0.97
     first, second = part.sides.apply(x, y)
-    said = first @ part.weight + part.bias, second @ part.weight + part.bias
-    np.testing.assert_allclose(part.loss, ccs.loss(*said), rtol=1e-4)
+    logits = first @ part.weight + part.bias, second @ part.weight + part.bias
+    np.testing.assert_allclose(part.loss, ccs.loss(*logits), rtol=1e-4)
     same = ccs.fit(x, y, key, batch=400, **how)
-    np.testing.assert_array_equal(same.losses, whole.losses)
+    np.testing.assert_array_equal(same.losses, full.losses)
 
 
-def test_guesses_that_know_nothing():
-    """p = 1/2 costs .25; no constant costs less than p = .4, which costs .20."""
+def test_constant_probes():
+    """p = 1/2 has loss .25; no constant has a lower loss than p = .4, with .20."""
     p = np.linspace(0.01, 0.99, 99)
     logit = jnp.asarray(np.log(p / (1 - p)))[:, None]
     costs = np.asarray(jax.vmap(ccs.loss)(logit, logit))
@@ -60,11 +60,11 @@ def test_guesses_that_know_nothing():
 
 
 @pytest.mark.parametrize("d", range(1, 9))
-def test_all_sign_vectors_of_one_hot_facts_have_the_same_loss(d):
+def test_all_sign_vectors_of_independent_facts_have_the_same_loss(d):
     """2^d features: consistency 0, confidence sigmoid(-a)^2; 2^d - 2 after centring."""
     with jax.enable_x64(True):
         signs = jnp.asarray(list(product([-1.0, 1.0], repeat=d)))
-        positive, negative = pairs.one_hot(d)
+        positive, negative = pairs.independent_facts(d)
         a = 3.0
         logits = a * signs @ positive.T, a * signs @ negative.T
         np.testing.assert_array_equal(jax.vmap(ccs.consistency_loss)(*logits), 0)
@@ -84,27 +84,30 @@ def test_all_sign_vectors_of_one_hot_facts_have_the_same_loss(d):
 
 
 def test_the_opposite_of_a_probe_has_another_loss():
-    """p = .4 costs .2 and 1 - p = .6 .2^2 + .6^2 = .4; sides apart cost the same."""
+    """p = .4 has loss .2, 1 - p = .6 has .2^2 + .6^2 = .4; also for unequal sides."""
     constant = jnp.full(1, jnp.log(0.4 / 0.6))
     np.testing.assert_allclose(ccs.loss(constant, constant), 0.2, rtol=1e-5)
     np.testing.assert_allclose(ccs.loss(-constant, -constant), 0.4, rtol=1e-5)
-    apart = jnp.asarray([3.0, -1.0])
+    difference = jnp.asarray([3.0, -1.0])
     np.testing.assert_allclose(
-        ccs.loss(apart, -apart), ccs.loss(-apart, apart), rtol=1e-6
+        ccs.loss(difference, -difference), ccs.loss(-difference, difference), rtol=1e-6
     )
 
 
-def test_what_is_anchored_keeps_the_losses_of_what_it_says(key):
+def test_anchoring_swaps_the_losses_of_both_signs(key):
     x, y, *_ = planted(noise=1.0)
-    got = ccs.fit(x, y, key, **SMALL)
-    flipped = got.anchored(x[0], y[0], got.probability(x, y)[0] < 0.5)
-    np.testing.assert_allclose(flipped.direction, -got.direction)
-    first, second = got.sides.apply(x, y)
-    said = first @ flipped.weight + flipped.bias, second @ flipped.weight + flipped.bias
-    np.testing.assert_allclose(flipped.consistency, ccs.consistency_loss(*said), 1e-4)
-    np.testing.assert_allclose(flipped.confidence, ccs.confidence_loss(*said), 1e-4)
-    np.testing.assert_allclose(flipped.loss, ccs.loss(*said), rtol=1e-4)
-    assert abs(float(flipped.loss - got.loss)) > 1e-3
+    result = ccs.fit(x, y, key, **SMALL)
+    flipped = result.anchored(x[0], y[0], result.probability(x, y)[0] < 0.5)
+    np.testing.assert_allclose(flipped.direction, -result.direction)
+    first, second = result.sides.apply(x, y)
+    logits = (
+        first @ flipped.weight + flipped.bias,
+        second @ flipped.weight + flipped.bias,
+    )
+    np.testing.assert_allclose(flipped.consistency, ccs.consistency_loss(*logits), 1e-4)
+    np.testing.assert_allclose(flipped.confidence, ccs.confidence_loss(*logits), 1e-4)
+    np.testing.assert_allclose(flipped.loss, ccs.loss(*logits), rtol=1e-4)
+    assert abs(float(flipped.loss - result.loss)) > 1e-3
 
 
 def test_gradients():
@@ -115,24 +118,26 @@ def test_gradients():
 @pytest.mark.slow
 def test_it_finds_a_planted_concept_and_not_the_side(key):
     x, y, label, concept, side = planted()
-    got = ccs.fit(x, y, key, **SMALL)
-    assert abs(float(got.direction @ concept)) > 0.9
-    assert abs(float(got.direction @ side)) < 0.3
-    assert float(got.loss) < 0.05
-    right = np.mean((np.asarray(got.probability(x, y)) > 0.5) == np.asarray(label))
+    result = ccs.fit(x, y, key, **SMALL)
+    assert abs(float(result.direction @ concept)) > 0.9
+    assert abs(float(result.direction @ side)) < 0.3
+    assert float(result.loss) < 0.05
+    right = np.mean((np.asarray(result.probability(x, y)) > 0.5) == np.asarray(label))
     assert max(right, 1 - right) > 0.98
-    assert float(got.loss) == float(got.losses.min())
-    assert float(got.consistency + got.confidence) == pytest.approx(float(got.loss))
-    np.testing.assert_allclose(jnp.linalg.norm(got.directions, axis=1), 1, rtol=1e-5)
-    assert "below the best constant guess" in got.summary()
+    assert float(result.loss) == float(result.losses.min())
+    assert float(result.consistency + result.confidence) == pytest.approx(
+        float(result.loss)
+    )
+    np.testing.assert_allclose(jnp.linalg.norm(result.directions, axis=1), 1, rtol=1e-5)
+    assert "below the best constant probe" in result.summary()
 
 
 def test_without_normalisation_the_side_wins(key):
-    """The control: which answer it is stands out most, and is worth nothing."""
+    """The control: the side is the most salient feature, and it is worthless."""
     x, y, label, _, side = planted()
-    got = ccs.fit(x, y, key, normalise="none", **SMALL)
-    assert abs(float(got.direction @ side)) > 0.9
-    right = np.mean((np.asarray(got.probability(x, y)) > 0.5) == np.asarray(label))
+    result = ccs.fit(x, y, key, normalise="none", **SMALL)
+    assert abs(float(result.direction @ side)) > 0.9
+    right = np.mean((np.asarray(result.probability(x, y)) > 0.5) == np.asarray(label))
     assert 0.35 < right < 0.65
 
 
@@ -143,23 +148,25 @@ def test_no_concept_no_low_loss(key):
 
 def test_one_labelled_pair_fixes_the_sign(key):
     x, y, label, *_ = planted()
-    got = ccs.fit(x, y, key, **SMALL)
+    result = ccs.fit(x, y, key, **SMALL)
     for known in (label[0], ~label[0]):
-        fixed = got.anchored(x[0], y[0], known)
+        fixed = result.anchored(x[0], y[0], known)
         assert bool(fixed.probability(x, y)[0] > 0.5) == bool(known)
-        assert abs(float(fixed.direction @ got.direction)) == pytest.approx(1, abs=1e-5)
-    flipped = got.anchored(x[0], y[0], got.probability(x, y)[0] < 0.5)
+        assert abs(float(fixed.direction @ result.direction)) == pytest.approx(
+            1, abs=1e-5
+        )
+    flipped = result.anchored(x[0], y[0], result.probability(x, y)[0] < 0.5)
     np.testing.assert_allclose(
-        flipped.probability(x, y), 1 - got.probability(x, y), atol=1e-5
+        flipped.probability(x, y), 1 - result.probability(x, y), atol=1e-5
     )
 
 
-def test_pairs_that_do_not_differ_cost_a_constant_guess(key):
+def test_equal_pairs_have_the_loss_of_a_constant_probe(key):
     same = jnp.ones((200, 8))
-    got = ccs.fit(same, same, key, **SMALL)
-    assert float(got.loss) == pytest.approx(ccs.BEST_CONSTANT, abs=2e-3)
-    assert "not below" in got.summary() or got.loss < ccs.BEST_CONSTANT
-    assert bool(jnp.isfinite(got.direction).all())
+    result = ccs.fit(same, same, key, **SMALL)
+    assert float(result.loss) == pytest.approx(ccs.BEST_CONSTANT, abs=2e-3)
+    assert "not below" in result.summary() or result.loss < ccs.BEST_CONSTANT
+    assert bool(jnp.isfinite(result.direction).all())
 
 
 @pytest.mark.slow
@@ -176,19 +183,21 @@ def test_seeds_side_by_side_are_seeds_one_by_one():
 def test_it_runs_in_double():
     with jax.enable_x64(True):
         x, y, _, concept, _ = planted()
-        got = ccs.fit(x, y, jax.random.key(0), **SMALL)
-        assert got.loss.dtype == jnp.float64
-        assert abs(float(got.direction @ concept)) > 0.9
+        result = ccs.fit(x, y, jax.random.key(0), **SMALL)
+        assert result.loss.dtype == jnp.float64
+        assert abs(float(result.direction @ concept)) > 0.9
 
 
 @pytest.mark.slow
 def test_rounds_are_orthogonal_and_get_worse(key):
     x, y, _, concept, _ = planted(strength=2.0)
-    got = ccs.recursive(x, y, key, 3, **SMALL)
-    np.testing.assert_allclose(got.directions @ got.directions.T, np.eye(3), atol=1e-5)
-    assert abs(float(got.directions[0] @ concept)) > 0.9
-    assert float(got.losses[0]) < 0.01 < float(got.losses[1])
-    assert "of 3 orthogonal probes" in got.summary()
+    result = ccs.recursive(x, y, key, 3, **SMALL)
+    np.testing.assert_allclose(
+        result.directions @ result.directions.T, np.eye(3), atol=1e-5
+    )
+    assert abs(float(result.directions[0] @ concept)) > 0.9
+    assert float(result.losses[0]) < 0.01 < float(result.losses[1])
+    assert "of 3 orthogonal probes" in result.summary()
 
 
 def test_bad_input_is_named(key):

@@ -1,5 +1,4 @@
-"""All methods on the same pairs; a random bit that stands out fools those without
-labels."""
+"""All methods on the same pairs; a salient random bit fools those without labels."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +11,7 @@ FAST = {"restarts": 3, "steps": 100}
 
 
 def draw(seed, strength=1.0, shared=False):
-    """200 pairs in 6 dimensions, a concept along e0, the side along e1."""
+    """200 pairs in 6 dimensions, the concept along e0, the side along e1."""
     rng = np.random.default_rng(seed)
     label = rng.random(200) < 0.5
     noise = 0.3 * rng.normal(size=(2, 200, 6))
@@ -36,8 +35,8 @@ def compared():
 
 def test_mean_difference_by_hand():
     x = jnp.asarray([[2.0, 1.0], [-4.0, 1.0]])
-    got = comparison.mean_difference(x, jnp.asarray([True, False]))
-    np.testing.assert_allclose(got, [1, 0])
+    result = comparison.mean_difference(x, jnp.asarray([True, False]))
+    np.testing.assert_allclose(result, [1, 0])
 
 
 def test_every_method_finds_a_planted_concept(compared):
@@ -50,16 +49,16 @@ def test_every_method_finds_a_planted_concept(compared):
     low, high = np.asarray(compared.random_band)
     assert 0.5 < (low + high) / 2 < 0.9
     assert 0.3 < float(compared.positive_share) < 0.7
-    assert compared.summary().startswith("right with the better sign: CCS ")
+    assert compared.summary().startswith("accuracy, better sign: CCS ")
 
 
-def test_nobody_finds_a_concept_that_is_not_there():
+def test_no_method_finds_an_absent_concept():
     none = comparison.compare(draw(0, 0.0), draw(1, 0.0), jax.random.key(0), **FAST)
     assert (np.asarray(none.either_sign) < 0.62).all()
 
 
 def test_shared_noise_makes_random_probes_perfect():
-    """Why the band is there: differences are then the concept and nothing else."""
+    """The reason for the band: the differences then contain only the concept."""
     same = comparison.compare(
         draw(0, shared=True), draw(1, shared=True), jax.random.key(0), **FAST
     )
@@ -67,18 +66,18 @@ def test_shared_noise_makes_random_probes_perfect():
 
 
 @pytest.mark.slow
-def test_a_random_bit_that_stands_out_is_followed():
-    got = comparison.distract(
+def test_a_salient_random_bit_is_followed():
+    result = comparison.distract(
         *draw(2), jax.random.key(1), jnp.asarray([0.0, 4.0]), **FAST
     )
-    fooled = np.asarray(got.fooled)
+    fooled = np.asarray(result.fooled)
     assert not fooled[0].any()
     assert fooled[1, : comparison.UNSUPERVISED].all()
     assert not fooled[1, comparison.UNSUPERVISED :].any()
-    assert (np.asarray(got.distractor)[1, : comparison.UNSUPERVISED] > 0.95).all()
-    said = got.summary()
-    assert "CCS from 4" in said
-    assert "logistic never" in said
+    assert (np.asarray(result.distractor)[1, : comparison.UNSUPERVISED] > 0.95).all()
+    summary = result.summary()
+    assert "CCS from 4" in summary
+    assert "logistic never" in summary
 
 
 def test_bad_input_is_named(key):

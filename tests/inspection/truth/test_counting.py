@@ -14,64 +14,64 @@ from shardsim.inspection.truth import counting, pairs
 
 def by_programming(x):
     """Sign vectors s for which s_i w . x_i >= 1 has a solution, by linear programs."""
-    found = set()
+    results = set()
     for signs in product([True, False], repeat=len(x)):
         signed = np.where(signs, 1, -1)[:, None] * x
-        got = scipy.optimize.linprog(
+        result = scipy.optimize.linprog(
             np.zeros(x.shape[1]), -signed, -np.ones(len(x)), bounds=(None, None)
         )
-        if got.status == 0:
-            found.add(signs)
-    return found
+        if result.status == 0:
+            results.add(signs)
+    return results
 
 
 def test_cover_by_hand():
-    assert counting.cover(5, 3) == 22
-    assert counting.cover(6, 3) == 32
-    assert counting.cover(5, 4) == 30
-    assert counting.cover(1, 7) == 2
-    assert counting.cover(7, 1) == 2
-    assert counting.cover(300, 300) == 2**300
+    assert counting.cover_count(5, 3) == 22
+    assert counting.cover_count(6, 3) == 32
+    assert counting.cover_count(5, 4) == 30
+    assert counting.cover_count(1, 7) == 2
+    assert counting.cover_count(7, 1) == 2
+    assert counting.cover_count(300, 300) == 2**300
 
 
 @given(st.integers(1, 40), st.integers(1, 12))
 def test_cover_grows_by_its_recursion(n, d):
-    """A further pair keeps each feature and splits those that can pass through it."""
-    split = counting.cover(n, d - 1) if d > 1 else 0
-    assert counting.cover(n + 1, d) == counting.cover(n, d) + split
-    assert counting.cover(n, d) <= 2**n
+    """One more pair keeps each feature, and splits those whose plane can contain it."""
+    split = counting.cover_count(n, d - 1) if d > 1 else 0
+    assert counting.cover_count(n + 1, d) == counting.cover_count(n, d) + split
+    assert counting.cover_count(n, d) <= 2**n
 
 
 @pytest.mark.parametrize("d", range(1, 9))
-def test_one_hot_facts(d):
-    positive, negative = (np.asarray(side) for side in pairs.one_hot(d))
-    got = counting.enumerate_features(positive - negative)
-    assert got.count() == counting.one_hot(d) == 2**d
-    assert got.bits() == d
-    np.testing.assert_allclose(got.margins, 2 / np.sqrt(d), rtol=1e-9)
-    assert len({tuple(signs) for signs in got.signs}) == 2**d
+def test_independent_facts(d):
+    positive, negative = (np.asarray(side) for side in pairs.independent_facts(d))
+    result = counting.enumerate_features(positive - negative)
+    assert result.count() == counting.independent_count(d) == 2**d
+    assert result.bits() == d
+    np.testing.assert_allclose(result.margins, 2 / np.sqrt(d), rtol=1e-9)
+    assert len({tuple(signs) for signs in result.signs}) == 2**d
     if d > 1:
-        sides = pairs.learn_sides(*pairs.one_hot(d))
-        centred = np.asarray(sides.differences(*pairs.one_hot(d)), np.float64)
-        got = counting.enumerate_features(centred)
-        assert got.count() == counting.one_hot(d, centred=True) == 2**d - 2
-        assert not (got.signs.all(axis=1) | (~got.signs).all(axis=1)).any()
+        sides = pairs.learn_sides(*pairs.independent_facts(d))
+        centred = np.asarray(sides.differences(*pairs.independent_facts(d)), np.float64)
+        result = counting.enumerate_features(centred)
+        assert result.count() == counting.independent_count(d, centred=True) == 2**d - 2
+        assert not (result.signs.all(axis=1) | (~result.signs).all(axis=1)).any()
 
 
 @pytest.mark.parametrize(("n", "d"), [(4, 2), (6, 3), (7, 4), (5, 7), (6, 1)])
 def test_enumeration_agrees_with_linear_programs_and_cover(n, d):
     x = np.random.default_rng(n * d).normal(size=(n, d))
-    got = counting.enumerate_features(x)
-    assert {tuple(signs) for signs in got.signs} == by_programming(x)
-    assert got.count() == counting.cover(n, d)
+    result = counting.enumerate_features(x)
+    assert {tuple(signs) for signs in result.signs} == by_programming(x)
+    assert result.count() == counting.cover_count(n, d)
 
 
-def test_pairs_that_lie_together_have_fewer():
-    """Not in general position: two pairs along one line share their sign."""
+def test_pairs_on_one_line_have_fewer_features():
+    """Not in general position: two pairs on one line share their sign."""
     x = np.array([[1.0, 0], [2, 0], [0, 1]])
-    got = counting.enumerate_features(x)
-    assert got.count() == len(by_programming(x)) == 4 < counting.cover(3, 2)
-    assert (got.signs[:, 0] == got.signs[:, 1]).all()
+    result = counting.enumerate_features(x)
+    assert result.count() == len(by_programming(x)) == 4 < counting.cover_count(3, 2)
+    assert (result.signs[:, 0] == result.signs[:, 1]).all()
     assert counting.enumerate_features(np.array([[1.0, 0], [-2, 0]])).count() == 2
 
 
@@ -88,7 +88,7 @@ def test_margins_are_reached_and_can_not_be_beaten(seed):
     if width > 0:
         assert np.linalg.norm(direction) == pytest.approx(1)
         assert (x @ direction).min() == pytest.approx(width)
-        # weak duality: the nearest point of the hull is as far away
+        # weak duality: the nearest point of the hull is at the same distance
         assert counting.margin(3 * x)[0] == pytest.approx(3 * width)
     else:
         assert best <= 1e-6
@@ -125,30 +125,30 @@ def test_margin_by_hand():
 def test_fewer_features_have_a_wide_margin():
     """Pairs (1, 0), (1, .2): apart they differ in .2 only."""
     x = np.array([[1.0, 0.0], [1.0, 0.2]])
-    got = counting.enumerate_features(x)
-    assert (got.count(), got.count(0.5), got.count(2.0)) == (4, 2, 0)
-    # at least, not above
-    assert got.count(float(got.margins.max())) == 2
-    assert got.bits(2.0) == -math.inf
+    result = counting.enumerate_features(x)
+    assert (result.count(), result.count(0.5), result.count(2.0)) == (4, 2, 0)
+    # the margin itself still counts
+    assert result.count(float(result.margins.max())) == 2
+    assert result.bits(2.0) == -math.inf
     thick = counting.enumerate_features(x, least_margin=0.5)
     assert thick.count() == 2
     assert (thick.signs[:, 0] == thick.signs[:, 1]).all()
-    apart = got.margins[got.signs[:, 0] != got.signs[:, 1]]
-    np.testing.assert_allclose(apart, 0.2 / 2 / np.sqrt(1 + 0.01), rtol=1e-6)
+    margins = result.margins[result.signs[:, 0] != result.signs[:, 1]]
+    np.testing.assert_allclose(margins, 0.2 / 2 / np.sqrt(1 + 0.01), rtol=1e-6)
 
 
 def test_a_pair_without_difference_has_no_feature():
-    got = counting.enumerate_features(np.array([[1.0, 0], [0, 0]]))
-    assert got.count() == 0
-    assert got.summary() == "no truth-like feature on 2 pairs"
+    result = counting.enumerate_features(np.array([[1.0, 0], [0, 0]]))
+    assert result.count() == 0
+    assert result.summary() == "no truth-like feature on 2 pairs"
     assert "4 truth-like" in counting.enumerate_features(np.eye(2)).summary()
 
 
 def test_features_come_with_their_opposites_and_directions():
     x = np.random.default_rng(3).normal(size=(6, 3))
-    got = counting.enumerate_features(x)
-    np.testing.assert_array_equal(got.directions @ x.T > 0, got.signs)
-    np.testing.assert_array_equal(got.signs[:16], ~got.signs[16:])
+    result = counting.enumerate_features(x)
+    np.testing.assert_array_equal(result.directions @ x.T > 0, result.signs)
+    np.testing.assert_array_equal(result.signs[:16], ~result.signs[16:])
 
 
 def test_a_few_mistakes_allow_many_more():
@@ -171,9 +171,9 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="least_margin: got -1"):
         counting.enumerate_features(np.eye(2), least_margin=-1)
     with pytest.raises(ValueError, match="pairs: got 0"):
-        counting.cover(0, 2)
+        counting.cover_count(0, 2)
     with pytest.raises(ValueError, match="d: got 0"):
-        counting.cover(2, 0)
+        counting.cover_count(2, 0)
     with pytest.raises(ValueError, match="mistakes: got 3"):
         counting.approximate(np.ones((1, 2), bool), 3)
     with pytest.raises(ValueError, match="label: got shape"):

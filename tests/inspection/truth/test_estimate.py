@@ -1,4 +1,4 @@
-"""Restarts are counted as species are: what was seen, and a bound on what was not."""
+"""Restarts are counted like species: those seen, and a bound on those that exist."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,63 +8,65 @@ from shardsim.inspection.truth import ccs, counting
 
 
 def sample(signs):
-    """Directions along sign vectors, losses all alike, and the facts themselves."""
+    """Directions along sign vectors, equal losses, and independent facts."""
     signs = np.asarray(signs, float)
     return signs, np.zeros(len(signs)), np.eye(signs.shape[1])
 
 
 def test_chao_by_hand():
-    """Answers seen 3, 2, 1, 1, 1 times: 5 + 3 * 2 / (2 * 2) = 6.5."""
+    """Results seen 3, 2, 1, 1, 1 times: 5 + 3 * 2 / (2 * 2) = 6.5."""
     a, b, c, d, e = [1, 1, 1], [1, 1, -1], [1, -1, 1], [1, -1, -1], [1, 1, 1]
     four = [a, a, a, b, b, c, d]
-    got = counting.estimate(*sample(four))
-    assert (got.seen, got.kept) == (4, 7)
-    assert got.counts.tolist() == [3, 2, 1, 1]
-    assert got.chao1 == 4 + 2 * 1 / (2 * 2)
-    assert got.coverage == pytest.approx(1 - 2 / 7)
-    assert got.bits == pytest.approx(np.log2(9))
-    assert "4 different answers among 7 good restarts" in got.summary()
+    result = counting.estimate(*sample(four))
+    assert (result.seen, result.num_good) == (4, 7)
+    assert result.counts.tolist() == [3, 2, 1, 1]
+    assert result.chao1 == 4 + 2 * 1 / (2 * 2)
+    assert result.coverage == pytest.approx(1 - 2 / 7)
+    assert result.bits == pytest.approx(np.log2(9))
+    assert "4 different results of 7 good restarts" in result.summary()
     assert counting.estimate(*sample([a, e])).seen == 1
 
 
-def test_opposites_are_one_answer():
-    got = counting.estimate(*sample([[1, -1], [-1, 1], [1, 1]]))
-    assert got.seen == 2
-    assert got.counts.tolist() == [2, 1]
-    assert got.signs[:, 0].all()
+def test_opposites_are_one_result():
+    result = counting.estimate(*sample([[1, -1], [-1, 1], [1, 1]]))
+    assert result.seen == 2
+    assert result.counts.tolist() == [2, 1]
+    assert result.signs[:, 0].all()
 
 
-def test_a_pair_without_a_difference_tells_nothing_apart():
+def test_a_pair_without_a_difference_separates_nothing():
     directions, losses, facts = sample([[1, 1, -1], [-1, -1, 1], [1, -1, 1]])
     facts[0] = 0
-    got = counting.estimate(directions, losses, facts)
-    assert got.counts.tolist() == [3]
-    assert got.signs.tolist() == [[False, True, False]]
+    result = counting.estimate(directions, losses, facts)
+    assert result.counts.tolist() == [3]
+    assert result.signs.tolist() == [[False, True, False]]
 
 
-def test_restarts_that_did_not_arrive_are_left_out():
+def test_restarts_with_a_high_loss_are_left_out():
     directions, losses, facts = sample([[1, 1], [1, -1], [1, 1]])
     losses[1] = 0.5
-    got = counting.estimate(directions, losses, facts)
-    assert (got.seen, got.kept) == (1, 2)
+    result = counting.estimate(directions, losses, facts)
+    assert (result.seen, result.num_good) == (1, 2)
     assert counting.estimate(directions, losses, facts, tolerance=1).seen == 2
 
 
 def test_the_bound_lies_below_the_truth_on_average():
-    """64 answers, drawn evenly and unevenly; seen <= Chao <= truth in the mean."""
+    """64 results, drawn evenly and unevenly; seen <= Chao <= truth on average."""
     rng = np.random.default_rng(0)
     every = 1 - 2 * ((np.arange(64)[:, None] >> np.arange(7)) & 1)
     every = np.c_[every[:, :6], np.ones(64)]
     for chance in (np.ones(64), np.r_[np.full(8, 10), np.ones(56)]):
-        got = [
+        result = [
             counting.estimate(
                 *sample(every[rng.choice(64, 60, p=chance / chance.sum())])
             )
             for _ in range(60)
         ]
-        seen, bound = (np.mean([getattr(e, f) for e in got]) for f in ("seen", "chao1"))
-        assert seen < bound < 70
-        assert bound > 1.3 * seen
+        num_seen, bound = (
+            np.mean([getattr(e, f) for e in result]) for f in ("seen", "chao1")
+        )
+        assert num_seen < bound < 70
+        assert bound > 1.3 * num_seen
 
 
 @pytest.mark.slow
@@ -72,9 +74,9 @@ def test_ccs_on_groups_of_facts_meets_many_and_on_one_concept_only_one(key):
     rng = np.random.default_rng(1)
     groups = np.repeat(np.eye(6), 10, axis=0)
     x, y = (s * groups + 0.05 * rng.normal(size=(60, 6)) for s in (1, -1))
-    got = ccs.fit(jnp.asarray(x), jnp.asarray(y), key, restarts=24, steps=100)
+    result = ccs.fit(jnp.asarray(x), jnp.asarray(y), key, restarts=24, steps=100)
     many = counting.estimate(
-        np.asarray(got.directions), np.asarray(got.losses), np.eye(6)
+        np.asarray(result.directions), np.asarray(result.losses), np.eye(6)
     )
     assert many.seen > 6
     assert many.chao1 <= 2**5 + 20
@@ -82,10 +84,10 @@ def test_ccs_on_groups_of_facts_meets_many_and_on_one_concept_only_one(key):
     x, y = (
         s * label * np.eye(6)[:1] + 0.05 * rng.normal(size=(60, 6)) for s in (1, -1)
     )
-    got = ccs.fit(jnp.asarray(x), jnp.asarray(y), key, restarts=24, steps=100)
-    differences = np.asarray(got.sides.differences(jnp.asarray(x), jnp.asarray(y)))
+    result = ccs.fit(jnp.asarray(x), jnp.asarray(y), key, restarts=24, steps=100)
+    differences = np.asarray(result.sides.differences(jnp.asarray(x), jnp.asarray(y)))
     one = counting.estimate(
-        np.asarray(got.directions), np.asarray(got.losses), differences
+        np.asarray(result.directions), np.asarray(result.losses), differences
     )
     assert one.seen == 1
     assert one.chao1 == 1

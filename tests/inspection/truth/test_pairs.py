@@ -1,4 +1,4 @@
-"""Contrast pairs are normalised side by side; V says which side is the true one."""
+"""Contrast pairs are normalised side by side, and V says which side is true."""
 
 import jax
 import jax.numpy as jnp
@@ -43,46 +43,46 @@ def test_a_side_without_spread_stays_finite_and_one_pair_is_refused():
 
 
 def test_v_labels_paired_states():
-    got = pairs.from_values(
+    result = pairs.from_values(
         jnp.zeros((4, 2)),
         jnp.ones((4, 2)),
         jnp.asarray([1.0, 0.0, 0.5, 0.52]),
         jnp.asarray([0.0, 1.0, 0.5, 0.5]),
         tie=0.05,
     )
-    assert got.label.tolist() == [True, False, False, True]
-    assert got.tied.tolist() == [False, False, True, True]
-    assert got.decided().label.tolist() == [True, False]
-    assert got.decided().positive.shape == (2, 2)
-    assert "4 pairs" in got.summary()
-    assert "ties 50%" in got.summary()
+    assert result.label.tolist() == [True, False, False, True]
+    assert result.tied.tolist() == [False, False, True, True]
+    assert result.decided().label.tolist() == [True, False]
+    assert result.decided().positive.shape == (2, 2)
+    assert "4 pairs" in result.summary()
+    assert "ties 50%" in result.summary()
 
 
-def test_swapped_sides_keep_what_they_mean(key):
-    """With cheese always beats without: one class, until the order is random."""
+def test_swapped_sides_keep_their_meaning(key):
+    """Cheese always beats no cheese: one class, until the order is random."""
     features = jax.random.normal(key, (200, 3))
     value = jnp.ones(200)
     one_class = pairs.from_values(features, -features, value, 0 * value)
     assert bool(one_class.label.all())
-    got = pairs.swap_sides(one_class, key)
-    assert 60 < int(got.label.sum()) < 140
-    better = jnp.where(got.label[:, None], got.positive, got.negative)
+    result = pairs.swap_sides(one_class, key)
+    assert 60 < int(result.label.sum()) < 140
+    better = jnp.where(result.label[:, None], result.positive, result.negative)
     np.testing.assert_array_equal(better, features)
-    np.testing.assert_array_equal(jnp.abs(got.gap), value)
-    np.testing.assert_array_equal(got.gap > 0, got.label)
+    np.testing.assert_array_equal(jnp.abs(result.gap), value)
+    np.testing.assert_array_equal(result.gap > 0, result.label)
     even = pairs.from_values(features, -features, value, value)
     assert not bool(pairs.swap_sides(even, key).label.any())
 
 
 def test_units_and_zeros():
-    got = arrays.unit(jnp.asarray([[3.0, 4.0], [0.0, 0.0]]))
-    np.testing.assert_allclose(got, [[0.6, 0.8], [0, 0]], rtol=1e-6)
+    result = arrays.unit(jnp.asarray([[3.0, 4.0], [0.0, 0.0]]))
+    np.testing.assert_allclose(result, [[0.6, 0.8], [0, 0]], rtol=1e-6)
 
 
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="negative: got shape"):
         pairs.learn_sides(POSITIVE, NEGATIVE[:, :1])
-    with pytest.raises(ValueError, match="positive_control: got 1 numbers"):
+    with pytest.raises(ValueError, match="positive: got 1 numbers"):
         pairs.learn_sides(POSITIVE.at[0, 0].set(jnp.nan), NEGATIVE)
     with pytest.raises(ValueError, match="normalise: got 'zip'; allowed: none, mean"):
         pairs.learn_sides(POSITIVE, NEGATIVE, "zip")
@@ -97,4 +97,4 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"label.dtype: got 'int32'"):
         pairs.check_pairs(POSITIVE, NEGATIVE, jnp.ones(2, jnp.int32))
     with pytest.raises(ValueError, match="d: got 0"):
-        pairs.one_hot(0)
+        pairs.independent_facts(0)

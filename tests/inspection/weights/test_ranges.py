@@ -1,4 +1,4 @@
-"""Numbers out of range and empty arrays are named, not met in the depths."""
+"""Numbers out of range and empty arrays are refused by name."""
 
 import jax
 import jax.numpy as jnp
@@ -69,12 +69,12 @@ def retarget(magnitudes):
         ),
         (lambda: weight_action.fit(EYE, EYE, change=np.nan), "change: got nan"),
         (
-            lambda: weight_action.fit(EYE, EYE, kill=-1),
-            "kill: got -1; allowed: 0 to 1",
+            lambda: weight_action.fit(EYE, EYE, remove=-1),
+            "remove: got -1; allowed: 0 to 1",
         ),
         (
-            lambda: weight_action.collisions(EYE, EYE, 1, null=1),
-            "null: got 1; allowed: 0 to less than 1",
+            lambda: weight_action.collisions(EYE, EYE, 1, threshold=1),
+            "threshold: got 1; allowed: 0 to less than 1",
         ),
         (lambda: agreement(1.5), r"discount: got 1\.5; allowed: 0 to 1"),
         (lambda: agreement(np.nan), "discount: got nan; allowed: 0 to 1"),
@@ -87,7 +87,7 @@ def retarget(magnitudes):
         (lambda: board_map([[1, 0], [-1, 0]]), "position: got -1; allowed: 0 to 1"),
         (
             lambda: owned(jnp.array([0.5, 1.0])),
-            "owners: got float32; allowed: whole numbers",
+            "hidden_shard: got float32; allowed: integers",
         ),
         (
             lambda: rlace.fit(EYE, np.array([0, 1]), KEY, decay=(1.0, np.nan)),
@@ -141,21 +141,21 @@ def test_what_is_allowed_passes():
     np.testing.assert_array_equal(
         reachability.slipped(HALF, jnp.asarray([0, 1.0])), HALF
     )
-    # a state that is left out may stand anywhere
+    # the position of a masked state is not checked
     assert board_map([[1, 2], [9, 9]], jnp.array([True, False])).states.sum() == 1
-    # under jit values can't be looked at
+    # under jit values are not checked
     assert jax.jit(board_map)(jnp.full((2, 2), 9)).states.shape == (2, 3)
 
 
 @pytest.mark.slow
-def test_whole_numbers_are_taken_for_floating_ones():
+def test_integers_are_converted_to_floats():
     stack = np.array([[2, 0, 0], [0, 3, 0], [4, 0, 0], [0, 5, 1]])
-    got = dictionary.fit(KEY, stack, (1, 2))
-    want = dictionary.fit(KEY, stack.astype(np.float32), (1, 2))
-    np.testing.assert_array_equal(got.lines, want.lines)
-    whole = clusters.fit(jnp.asarray(stack), 2, KEY)
+    result = dictionary.fit(KEY, stack, (1, 2))
+    expected = dictionary.fit(KEY, stack.astype(np.float32), (1, 2))
+    np.testing.assert_array_equal(result.lines, expected.lines)
+    integers = clusters.fit(jnp.asarray(stack), 2, KEY)
     real = clusters.fit(jnp.asarray(stack, jnp.float32), 2, KEY)
-    np.testing.assert_array_equal(whole.owners, real.owners)
+    np.testing.assert_array_equal(integers.unit_cluster, real.unit_cluster)
 
 
 def test_influence_takes_arrays_of_numpy():
@@ -164,9 +164,9 @@ def test_influence_takes_arrays_of_numpy():
             MODEL, inputs, "h", np.arange(2), lambda r: r.sites["h"], KEY
         )
 
-    got, want = run(np.asarray(EYE)), run(jnp.asarray(EYE))
-    np.testing.assert_array_equal(got.effect, want.effect)
-    assert got.changed.all()
+    result, expected = run(np.asarray(EYE)), run(jnp.asarray(EYE))
+    np.testing.assert_array_equal(result.effect, expected.effect)
+    assert result.changed.all()
 
 
 ROWS = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32)
@@ -206,15 +206,15 @@ ANY_SIZE = {"leace", "mean difference", "svd", "action"}
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "int32"])
 @pytest.mark.parametrize("name", TOOLS)
-def test_narrow_and_whole_numbers_are_answered_as_wide_ones(name, kind):
+def test_narrow_floats_and_integers_give_the_result_of_float32(name, kind):
     narrow = jnp.asarray(8 * ROWS, kind)
-    got, want = TOOLS[name](narrow), TOOLS[name](narrow.astype(jnp.float32))
-    jax.tree.map(np.testing.assert_array_equal, got, want)
+    result, expected = TOOLS[name](narrow), TOOLS[name](narrow.astype(jnp.float32))
+    jax.tree.map(np.testing.assert_array_equal, result, expected)
 
 
 @pytest.mark.parametrize("size", [1e-30, 1e30])
 @pytest.mark.parametrize("name", sorted(set(TOOLS) - ANY_SIZE))
-def test_sizes_that_have_no_squares_are_refused(name, size):
+def test_numbers_whose_squares_overflow_are_refused(name, size):
     with pytest.raises(ValueError, match="as its largest number; allowed: 7e-16"):
         TOOLS[name](ROWS * np.float32(size))
 
@@ -229,9 +229,11 @@ FREE = {
 
 @pytest.mark.parametrize("power", [-40, 40])
 @pytest.mark.parametrize("name", FREE)
-def test_numbers_without_a_unit_do_not_hang_on_that_of_the_input(name, power):
-    got, want = FREE[name](ROWS * np.float32(2.0**power)), FREE[name](ROWS)
-    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+def test_dimensionless_results_do_not_depend_on_the_unit(name, power):
+    result, expected = FREE[name](ROWS * np.float32(2.0**power)), FREE[name](ROWS)
+    for one, other in zip(
+        jax.tree.leaves(result), jax.tree.leaves(expected), strict=True
+    ):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
@@ -262,7 +264,7 @@ def test_successors_out_of_range_are_refused():
             reachability.occupancy(successor, HALF, never, 0, 0.9)
 
 
-def test_methods_are_not_scored_on_no_pairs():
+def test_an_empty_test_set_is_refused():
     none = ROWS[:0]
     with pytest.raises(ValueError, match="pairs of test: got 0; allowed: at least 1"):
         comparison.compare((ROWS, -ROWS, BITS), (none, none, BITS[:0]), KEY)

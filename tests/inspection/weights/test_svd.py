@@ -1,4 +1,4 @@
-"""Singular directions: named by what they write, told apart only where they can be."""
+"""Singular directions: what they write, and near ties as subspaces."""
 
 import jax
 import jax.numpy as jnp
@@ -23,26 +23,28 @@ def built(values, seed=0):
     return (turn(size, seed) * np.float32(values)) @ turn(size, seed + 1)
 
 
-def test_the_merging_matrix_keeps_one_direction_and_kills_the_other():
-    got = svd.fit(ROGER)
-    np.testing.assert_allclose(got.values, [1, 0], atol=1e-6)
-    np.testing.assert_allclose(got.reads[0], [0.5**0.5, 0.5**0.5], atol=1e-6)
+def test_the_merging_matrix_keeps_one_direction_and_removes_the_other():
+    result = svd.fit(ROGER)
+    np.testing.assert_allclose(result.values, [1, 0], atol=1e-6)
+    np.testing.assert_allclose(result.reads[0], [0.5**0.5, 0.5**0.5], atol=1e-6)
     np.testing.assert_allclose(
-        np.abs(np.asarray(got.reads[1]) @ [1, -1]), 2**0.5, atol=1e-6
+        np.abs(np.asarray(result.reads[1]) @ [1, -1]), 2**0.5, atol=1e-6
     )
-    np.testing.assert_allclose(got.gaps, [1, 1], atol=1e-6)
-    assert "2 singular directions, 2 with a gap of their own" in got.summary()
-    assert "100%" in got.summary()
+    np.testing.assert_allclose(result.gaps, [1, 1], atol=1e-6)
+    assert "2 singular directions, 2 of them not tied" in result.summary()
+    assert "100%" in result.summary()
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 3), (2, 3, 4)])
 def test_the_parts_make_the_matrix(shape):
     weight = random(*shape)
-    got = svd.fit(weight)
-    again = np.einsum("...r,...rm,...rd->...md", got.values, got.writes, got.reads)
+    result = svd.fit(weight)
+    again = np.einsum(
+        "...r,...rm,...rd->...md", result.values, result.writes, result.reads
+    )
     np.testing.assert_allclose(again, weight, atol=1e-5)
     np.testing.assert_allclose(
-        got.values, np.linalg.svd(weight, compute_uv=False), rtol=1e-4
+        result.values, np.linalg.svd(weight, compute_uv=False), rtol=1e-4
     )
 
 
@@ -71,13 +73,13 @@ def test_signs_are_fixed_by_the_largest_entry_and_ties_by_the_first():
 
 
 def test_gaps_and_blocks_by_hand():
-    got = svd.fit(np.diag(np.float32([10, 9.95, 9.9, 5, 0])), tie=0.01)
-    np.testing.assert_allclose(got.gaps, [0.005, 0.005, 0.005, 0.49, 0.5], atol=1e-5)
-    assert got.blocks.tolist() == [0, 0, 0, 1, 2]
+    result = svd.fit(np.diag(np.float32([10, 9.95, 9.9, 5, 0])), tie=0.01)
+    np.testing.assert_allclose(result.gaps, [0.005, 0.005, 0.005, 0.49, 0.5], atol=1e-5)
+    assert result.blocks.tolist() == [0, 0, 0, 1, 2]
     assert svd.fit(np.diag(np.float32([1, 1])), tie=0).blocks.tolist() == [0, 0]
 
 
-def test_what_a_wide_matrix_kills_is_a_neighbour():
+def test_the_null_space_of_a_wide_matrix_is_a_neighbour():
     wide = np.float32([[4, 0, 0], [0, 1, 0]])
     np.testing.assert_allclose(svd.fit(wide).gaps, [0.75, 0.25], atol=1e-6)
     zero = svd.fit(np.zeros((2, 2), np.float32))
@@ -85,52 +87,52 @@ def test_what_a_wide_matrix_kills_is_a_neighbour():
     assert zero.blocks.tolist() == [0, 0]
 
 
-def test_names_by_hand_are_centred_over_actions():
-    got = svd.fit(np.diag(np.float32([3, 1])))
+def test_logits_by_hand_are_centred_over_actions():
+    result = svd.fit(np.diag(np.float32([3, 1])))
     readout = np.float32([[1, 0], [0, 5], [2, 1]])
     np.testing.assert_allclose(
-        svd.action_logits(got, readout), [[0, -3, 3], [-2, 3, -1]], atol=1e-5
+        svd.action_logits(result, readout), [[0, -3, 3], [-2, 3, -1]], atol=1e-5
     )
-    shifted = svd.action_logits(got, readout + 7)
-    np.testing.assert_allclose(shifted, svd.action_logits(got, readout), atol=1e-4)
+    shifted = svd.action_logits(result, readout + 7)
+    np.testing.assert_allclose(shifted, svd.action_logits(result, readout), atol=1e-4)
     np.testing.assert_allclose(
-        svd.value_written(got, np.float32([2, -1])), [6, -1], atol=1e-5
+        svd.value_written(result, np.float32([2, -1])), [6, -1], atol=1e-5
     )
 
 
 def test_the_states_that_a_direction_reads_most():
-    got = svd.fit(np.diag(np.float32([3, 1])))
+    result = svd.fit(np.diag(np.float32([3, 1])))
     states = np.float32([[0, 1], [2, 0], [1, 5], [-9, 0]])
-    assert svd.top_states(got, states, 2).tolist() == [[1, 2], [2, 0]]
+    assert svd.top_states(result, states, 2).tolist() == [[1, 2], [2, 0]]
 
 
-def test_near_ties_turn_but_their_subspace_stays():
-    """The planted case and its control: a tie, and a gap."""
-    tied, apart = built([3, 1, 1, 0.2]), built([3, 1.6, 1, 0.2])
+def test_near_ties_rotate_but_their_subspace_is_stable():
+    """The planted case is a tie, its control a gap."""
+    tied, separated = built([3, 1, 1, 0.2]), built([3, 1.6, 1, 0.2])
     noise = 0.01 * random(4, 4, seed=9)
-    for weight, steady in ((tied, False), (apart, True)):
+    for weight, steady in ((tied, False), (separated, True)):
         first = svd.fit(weight, tie=0.02)
         reads, writes = svd.agreement(first, svd.fit(weight + noise))
-        for got in (reads, writes):
-            assert (got.blocks > 0.99).all()
-            assert (got.alone <= got.blocks + 1e-6).all()
-            assert bool((got.alone > 0.99).all()) == steady
-    assert "as subspaces of near-ties" in reads.summary()
+        for result in (reads, writes):
+            assert (result.blocks > 0.99).all()
+            assert (result.alone <= result.blocks + 1e-6).all()
+            assert bool((result.alone > 0.99).all()) == steady
+    assert "for subspaces of near ties" in reads.summary()
 
 
 @pytest.mark.slow
-def test_another_matrix_does_not_agree():
+def test_an_unrelated_matrix_does_not_agree():
     first, second = svd.fit(random(8, 8)), svd.fit(random(8, 8, seed=1))
     assert svd.agreement(first, second)[0].alone.mean() < 0.4
 
 
 @pytest.mark.slow
 def test_it_compiles_and_keeps_64_bits():
-    got = jax.jit(svd.fit)(ROGER)
-    np.testing.assert_allclose(got.values, [1, 0], atol=1e-6)
+    result = jax.jit(svd.fit)(ROGER)
+    np.testing.assert_allclose(result.values, [1, 0], atol=1e-6)
     with jax.enable_x64(True):
-        got = svd.fit(random(3, 3).astype(np.float64))
-        assert got.reads.dtype == got.gaps.dtype == np.float64
+        result = svd.fit(random(3, 3).astype(np.float64))
+        assert result.reads.dtype == result.gaps.dtype == np.float64
 
 
 def test_bad_input_is_named():

@@ -1,4 +1,4 @@
-"""What a matrix does to features: planted merges, splits, kills, turns, collisions."""
+"""What a matrix does to features: planted merges, splits, removals and collisions."""
 
 import jax
 import numpy as np
@@ -15,39 +15,39 @@ def random(*shape, seed=0):
 
 
 def test_the_merging_matrix_merges():
-    got = weight_action.fit(ROGER, AXES)
-    np.testing.assert_allclose(got.before, np.eye(2), atol=1e-6)
-    np.testing.assert_allclose(got.after, np.ones((2, 2)), atol=1e-6)
-    np.testing.assert_allclose(got.gain, [0.5**0.5] * 2, atol=1e-6)
-    assert got.merged.tolist() == [[False, True], [True, False]]
-    assert not got.split.any()
-    assert got.summary() == "2 features: 1 pairs merged, 0 split, 0 features killed"
+    result = weight_action.fit(ROGER, AXES)
+    np.testing.assert_allclose(result.before, np.eye(2), atol=1e-6)
+    np.testing.assert_allclose(result.after, np.ones((2, 2)), atol=1e-6)
+    np.testing.assert_allclose(result.gain, [0.5**0.5] * 2, atol=1e-6)
+    assert result.merged.tolist() == [[False, True], [True, False]]
+    assert not result.split.any()
+    assert result.summary() == "2 features: 1 pairs merged, 0 split, 0 features removed"
 
 
-def test_along_its_singular_directions_it_only_kills():
-    """The control: the same matrix seen through its own basis merges nothing."""
-    got = weight_action.fit(ROGER, np.float32([[1, 1], [1, -1]]))
-    assert got.killed.tolist() == [False, True]
-    assert not got.merged.any()
-    assert not got.split.any()
-    np.testing.assert_allclose(got.gain, [1, 0], atol=1e-6)
-    np.testing.assert_allclose(got.after, [[1, 0], [0, 0]], atol=1e-6)
+def test_along_its_singular_directions_it_only_removes():
+    """The control: along its own singular directions the matrix merges nothing."""
+    result = weight_action.fit(ROGER, np.float32([[1, 1], [1, -1]]))
+    assert result.removed.tolist() == [False, True]
+    assert not result.merged.any()
+    assert not result.split.any()
+    np.testing.assert_allclose(result.gain, [1, 0], atol=1e-6)
+    np.testing.assert_allclose(result.after, [[1, 0], [0, 0]], atol=1e-6)
 
 
 def test_the_inverse_of_a_merge_splits():
     merge = np.float32([[1, 0.9], [0.9, 1]])
     features = AXES @ merge.T
-    got = weight_action.fit(np.linalg.inv(merge), features)
-    assert got.split.tolist() == [[False, True], [True, False]]
-    assert not got.merged.any()
+    result = weight_action.fit(np.linalg.inv(merge), features)
+    assert result.split.tolist() == [[False, True], [True, False]]
+    assert not result.merged.any()
 
 
 @pytest.mark.parametrize("size", [3, 8])
-def test_a_turn_changes_no_cosine_and_no_length(size):
+def test_a_rotation_changes_no_cosine_and_no_length(size):
     turn = np.linalg.qr(random(size, size))[0]
-    got = weight_action.fit(3 * turn, random(5, size, seed=1))
-    np.testing.assert_allclose(got.after, got.before, atol=1e-5)
-    np.testing.assert_allclose(got.gain, 3, rtol=1e-5)
+    result = weight_action.fit(3 * turn, random(5, size, seed=1))
+    np.testing.assert_allclose(result.after, result.before, atol=1e-5)
+    np.testing.assert_allclose(result.gain, 3, rtol=1e-5)
 
 
 def test_a_stack_and_lengths_of_features():
@@ -87,41 +87,41 @@ def test_the_pair_that_is_merged_most():
 def test_the_collision_of_e1_and_e2():
     """k + n and k - n of the merging matrix are the axes: cosine 0 becomes 1."""
     white = np.float32([[1, 1], [1, -1], [-1, 1], [-1, -1]])
-    got = weight_action.collisions(ROGER, white, count=2)
+    result = weight_action.collisions(ROGER, white, count=2)
     half = 0.5**0.5
-    np.testing.assert_allclose(got.kept, [[half, half], [0, 0]], atol=1e-6)
-    np.testing.assert_allclose(got.lost, [[half, -half], [0, 0]], atol=1e-6)
-    np.testing.assert_allclose(got.before, np.zeros((2, 2)), atol=1e-6)
-    np.testing.assert_allclose(got.after, [[1, 0], [0, 0]], atol=1e-6)
-    assert got.summary().endswith("0.00 before, 1.00 after")
+    np.testing.assert_allclose(result.read, [[half, half], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(result.null, [[half, -half], [0, 0]], atol=1e-6)
+    np.testing.assert_allclose(result.before, np.zeros((2, 2)), atol=1e-6)
+    np.testing.assert_allclose(result.after, [[1, 0], [0, 0]], atol=1e-6)
+    assert result.summary().endswith("0.00 before, 1.00 after")
 
 
 def test_collisions_are_of_the_size_of_the_data():
     """sd 1 along k and 3 along n: cosine (1 - 9) / (1 + 9) before."""
     data = np.float32([[1, 3], [1, -3], [-1, 3], [-1, -3]]) + 5
-    got = weight_action.collisions(np.float32([[2, 0]]), data, count=1)
-    np.testing.assert_allclose(got.before, [[-0.8]], atol=1e-5)
-    np.testing.assert_allclose(got.after, [[1]], atol=1e-5)
-    np.testing.assert_allclose(np.abs(got.lost), [[0, 3]], atol=1e-5)
+    result = weight_action.collisions(np.float32([[2, 0]]), data, count=1)
+    np.testing.assert_allclose(result.before, [[-0.8]], atol=1e-5)
+    np.testing.assert_allclose(result.after, [[1]], atol=1e-5)
+    np.testing.assert_allclose(np.abs(result.null), [[0, 3]], atol=1e-5)
 
 
 def test_no_collision_without_a_null_space_or_without_data_in_it():
     white = random(50, 2)
     full = weight_action.collisions(np.diag(np.float32([2, 1])), white, count=2)
-    assert not full.lost.any()
+    assert not full.null.any()
     assert not full.after.any()
     flat = white * np.float32([1, 0])
     none = weight_action.collisions(np.diag(np.float32([1, 0])), flat, count=1)
-    assert not none.lost.any()
+    assert not none.null.any()
     assert not none.before.any()
 
 
 def test_near_null_is_a_fraction_of_the_largest():
     white, weight = random(200, 2), np.diag(np.float32([10, 0.4]))
-    got = weight_action.collisions(weight, white, count=1)
-    assert float((got.after - got.before).max()) > 0.9
-    strict = weight_action.collisions(weight, white, count=1, null=0.01)
-    assert not strict.lost.any()
+    result = weight_action.collisions(weight, white, count=1)
+    assert float((result.after - result.before).max()) > 0.9
+    strict = weight_action.collisions(weight, white, count=1, threshold=0.01)
+    assert not strict.null.any()
 
 
 @pytest.mark.slow
@@ -132,36 +132,36 @@ def test_collisions_of_a_stack_in_one_program():
     assert many.before.shape == (2, 4, 4)
     np.testing.assert_allclose(many.after[1], one.after, atol=1e-4)
     np.testing.assert_allclose(one.after[:3, :3], 1, atol=1e-4)
-    assert not one.kept[3].any()
+    assert not one.read[3].any()
 
 
-def test_two_features_on_one_line_stay_so_even_if_one_is_turned_round():
+def test_two_features_on_one_line_stay_so_even_if_one_is_reversed():
     """Cosine -.9 becomes 1 (no merge), and 0 becomes -1 (a merge)."""
     one = np.float32([[1, 0], [-0.9, 0.19**0.5]])
     line = np.float32([[1, 5]])
     assert not weight_action.fit(line, one).merged.any()
-    got = weight_action.fit(np.float32([[1, -1]]), AXES)
-    np.testing.assert_allclose(got.after[0, 1], -1, atol=1e-6)
-    assert got.merged[0, 1]
+    result = weight_action.fit(np.float32([[1, -1]]), AXES)
+    np.testing.assert_allclose(result.after[0, 1], -1, atol=1e-6)
+    assert result.merged[0, 1]
 
 
 @pytest.mark.slow
-def test_what_is_kept_is_ordered_by_what_it_does_on_the_data():
+def test_read_directions_are_ordered_by_their_effect_on_the_data():
     """Gains 9, 1 and sd 1, 2: the first writes 9, the second 2."""
     data = np.float32([[1, 2, 0], [1, -2, 0], [-1, 2, 0], [-1, -2, 0]])
     weight = np.float32([[9, 0, 0], [0, 1, 0]])
-    got = weight_action.collisions(weight, data, count=2)
-    np.testing.assert_allclose(got.kept, [[1, 0, 0], [0, 2, 0]], atol=1e-5)
+    result = weight_action.collisions(weight, data, count=2)
+    np.testing.assert_allclose(result.read, [[1, 0, 0], [0, 2, 0]], atol=1e-5)
 
 
 @pytest.mark.slow
 def test_it_keeps_64_bits():
     with jax.enable_x64(True):
-        got = weight_action.fit(ROGER.astype(float), AXES.astype(float))
-        assert got.after.dtype == np.float64
+        result = weight_action.fit(ROGER.astype(float), AXES.astype(float))
+        assert result.after.dtype == np.float64
         data = random(9, 2).astype(float)
         assert (
-            weight_action.collisions(ROGER.astype(float), data, 1).kept.dtype == float
+            weight_action.collisions(ROGER.astype(float), data, 1).read.dtype == float
         )
 
 

@@ -1,13 +1,13 @@
 // Data, elements, numbers as text, and colours.
 
-function decoded(tree) {
-  if (Array.isArray(tree)) return tree.map(decoded);
+// An array is stored as {"$": type, shape, data: base64}; everything else as it is.
+function decode(tree) {
+  if (Array.isArray(tree)) return tree.map(decode);
   if (tree === null || typeof tree !== "object") return tree;
-  if (tree.$ === undefined) {
-    const out = {};
-    for (const [key, inner] of Object.entries(tree)) out[key] = decoded(inner);
-    return out;
-  }
+  if (tree.$ === undefined)
+    return Object.fromEntries(
+      Object.entries(tree).map(([key, inner]) => [key, decode(inner)]),
+    );
   const bytes = Uint8Array.from(atob(tree.data), (c) => c.charCodeAt(0));
   const kinds = { f4: Float32Array, i4: Int32Array, u1: Uint8Array };
   const array = new kinds[tree.$](bytes.buffer);
@@ -15,44 +15,119 @@ function decoded(tree) {
   return array;
 }
 
-const BOOK = decoded(JSON.parse(document.getElementById("book").textContent));
-const SIDES = BOOK.sides;
+const DATA = decode(JSON.parse(document.getElementById("data").textContent));
+const SPECIFICATIONS = JSON.parse(document.getElementById("charts").textContent);
+const SIDES = DATA.sides;
 const LETTERS = ["A", "B"];
-const INKS = ["var(--a)", "var(--b)"];
-const NAMES = SIDES.map((side, s) =>
-  SIDES.length > 1 && SIDES[0].arm === SIDES[1].arm ? `${side.run}/${side.arm}` : side.arm);
+const NAMES = SIDES.map((side) =>
+  SIDES.length > 1 && SIDES[0].arm === SIDES[1].arm
+    ? `${side.run}/${side.arm}`
+    : side.arm,
+);
 
-// place of an index in a flat array
-function offset(array, ...index) {
-  let at = 0;
-  for (let i = 0; i < array.shape.length; i++) at = at * array.shape[i] + (index[i] ?? 0);
-  return at;
+// The numbers of a panel for side s, or null where it could not be computed.
+function panel(s, name) {
+  return SIDES[s].panels[name] ?? null;
+}
+// The sides for which a panel has numbers.
+function sidesWith(name) {
+  return SIDES.map((_, s) => s).filter((s) => panel(s, name) !== null);
 }
 
-function byId(id) { return document.getElementById(id); }
+// Position of an index in a flat array; indices left out are 0.
+function offset(array, ...index) {
+  return array.shape.reduce((at, size, i) => at * size + (index[i] ?? 0), 0);
+}
+function at(array, ...index) {
+  return array[offset(array, ...index)];
+}
+function range(n) {
+  return Array.from({ length: n }, (_, i) => i);
+}
+function mean(list) {
+  return list.reduce((a, b) => a + b, 0) / list.length;
+}
 
-// an element: text is always text, never HTML
+function byId(id) {
+  return document.getElementById(id);
+}
+// The element of a panel's section that its script fills.
+function body(name) {
+  return document.querySelector(`#${name} .body`);
+}
+function present(child) {
+  return child !== null && child !== undefined && child !== false;
+}
+// A new element. Children that are strings are text, never HTML.
 function el(tag, attributes = {}, ...children) {
-  const svg = ["svg", "path", "line", "rect", "circle", "text", "g", "polyline"].includes(tag);
-  const node = svg
-    ? document.createElementNS("http://www.w3.org/2000/svg", tag)
-    : document.createElement(tag);
+  const node = document.createElement(tag);
   for (const [key, value] of Object.entries(attributes)) {
     if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (value !== undefined && value !== null && value !== false)
-      node.setAttribute(key, value === true ? "" : value);
+    else if (present(value)) node.setAttribute(key, value === true ? "" : value);
   }
-  for (const child of children.flat(3))
-    if (child !== null && child !== undefined && child !== false) node.append(child);
+  node.append(...children.flat(3).filter(present));
   return node;
 }
-
 function fill(node, ...children) {
-  node.replaceChildren(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  node.replaceChildren(...children.flat(3).filter(present));
+}
+function letter(s) {
+  return el("em", { class: `side s${s}` }, LETTERS[s]);
+}
+function sideTitle(s, ...more) {
+  return el("h3", {}, letter(s), NAMES[s], el("small", {}, ...more));
+}
+function figure(name, explanation, ...inside) {
+  return el(
+    "figure",
+    {},
+    el("figcaption", {}, el("b", {}, name), el("small", {}, explanation)),
+    ...inside,
+  );
+}
+function table(className, head, rows, foot = []) {
+  const cells = (row) =>
+    row.map((cell) =>
+      cell instanceof HTMLTableCellElement ? cell : el("td", {}, cell),
+    );
+  return el(
+    "div",
+    { class: "scroll" },
+    el(
+      "table",
+      { class: className },
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          head.map((cell) =>
+            cell instanceof HTMLTableCellElement ? cell : el("th", {}, cell),
+          ),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        rows.map((row) => (row instanceof Element ? row : el("tr", {}, cells(row)))),
+      ),
+      foot.length
+        ? el(
+            "tfoot",
+            {},
+            foot.map((row) => el("tr", {}, cells(row))),
+          )
+        : null,
+    ),
+  );
+}
+function rowHead(...children) {
+  return el("th", { scope: "row" }, ...children);
 }
 
 function number(x, digits = 3) {
-  if (x === null || x === undefined || !Number.isFinite(x)) return "\u2013";
+  if (!present(x) || !Number.isFinite(x)) return "\u2013";
   if (x === 0) return "0";
   const size = Math.abs(x);
   if (size < 1e-3 || size >= 1e5) return x.toExponential(1).replaceAll("-", "\u2212");
@@ -63,44 +138,65 @@ function signed(x, digits = 3) {
   const text = number(x, digits);
   return x > 0 && text !== "\u2013" ? "+" + text : text;
 }
-function percent(x) { return Number.isFinite(x) && x !== null ? `${(100 * x).toFixed(1)}%` : "\u2013"; }
-function range(interval, show = number) {
-  if (!interval) return "\u2013";
-  const { estimate, low, high } = interval;
+function fixed(x) {
+  return Number.isFinite(x) ? x.toFixed(2).replace("-", "\u2212") : "\u2013";
+}
+function percent(x) {
+  return present(x) && Number.isFinite(x) ? `${(100 * x).toFixed(1)}%` : "\u2013";
+}
+// An estimate with its 95 % interval, where it has one.
+function interval(found, show = number) {
+  if (!found) return "\u2013";
+  const { estimate, low, high } = found;
   return low === null || low === high
-    ? show(estimate) : `${show(estimate)} [${show(low)}, ${show(high)}]`;
+    ? show(estimate)
+    : `${show(estimate)} [${show(low)}, ${show(high)}]`;
 }
-function words(name) { return String(name).replaceAll("_", " "); }
-function mean(list) { return list.reduce((a, b) => a + b, 0) / list.length; }
+function words(name) {
+  return String(name).replaceAll("_", " ");
+}
 
-function dark() {
-  const set = document.documentElement.dataset.theme;
-  return set ? set === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+function isDark() {
+  const theme = document.documentElement.dataset.theme;
+  return theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
 }
-function ink(name) { return getComputedStyle(document.documentElement).getPropertyValue(name).trim(); }
+// A colour of the palette in the page's current scheme.
+function ink(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
 
-// red to blue through the colour of the paper, told apart by colour-blind people too
-const RAMPS = {
-  light: ["#7f1d1d", "#b2332f", "#d6604d", "#f0a482", "#f9ddcd", "#f6f6f3", "#d3e5f0", "#92c5de", "#4393c3", "#2166ac", "#0b3a6f"],
-  dark: ["#ffb59c", "#f4845f", "#d0553a", "#96392b", "#56292a", "#23272e", "#1d3a55", "#205a8a", "#2f83bf", "#64b1e8", "#b5dcff"],
-  one: ["#440154", "#482878", "#3e4a89", "#31688e", "#26828e", "#1f9e89", "#35b779", "#6ece58", "#b5de2b", "#fde725"],
-};
-const TABLES = {};
-for (const [name, stops] of Object.entries(RAMPS)) {
-  const rgb = stops.map((hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
-  TABLES[name] = Array.from({ length: 256 }, (_, i) => {
-    const at = (i / 255) * (rgb.length - 1);
-    const low = Math.min(Math.floor(at), rgb.length - 2);
-    return rgb[low].map((c, j) => Math.round(c + (at - low) * (rgb[low + 1][j] - c)));
-  });
-}
-// colour of x: around 0 within +-most, or from 0 to most
-function colour(x, most, diverging) {
+const RAMPS = Object.fromEntries(
+  Object.entries(DATA.ramps).map(([name, stops]) => {
+    const rgb = stops.map((hex) =>
+      [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)),
+    );
+    const ramp = range(256).map((i) => {
+      const place = (i / 255) * (rgb.length - 1);
+      const low = Math.min(Math.floor(place), rgb.length - 2);
+      return rgb[low].map((c, j) =>
+        Math.round(c + (place - low) * (rgb[low + 1][j] - c)),
+      );
+    });
+    return [name, ramp];
+  }),
+);
+// Colour of x: from -limit to limit if diverging, else from 0 to limit.
+function colour(x, limit, diverging) {
   if (!Number.isFinite(x)) return null;
-  const part = most > 0 ? x / most : 0;
-  const at = diverging ? (part + 1) / 2 : part;
-  const table = TABLES[diverging ? (dark() ? "dark" : "light") : "one"];
-  return table[Math.max(0, Math.min(255, Math.round(at * 255)))];
+  const part = limit > 0 ? x / limit : 0;
+  const place = diverging ? (part + 1) / 2 : part;
+  const ramp = RAMPS[diverging ? (isDark() ? "dark" : "light") : "sequential"];
+  return ramp[Math.max(0, Math.min(255, Math.round(place * 255)))];
 }
-function css(rgb) { return `rgb(${rgb[0]},${rgb[1]},${rgb[2]})`; }
-function bright(rgb) { return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] > 140; }
+function css(rgb) {
+  return `rgb(${rgb[0]},${rgb[1]},${rgb[2]})`;
+}
+function isBright(rgb) {
+  return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2] > 140;
+}
+// A number on its colour.
+function tinted(x, limit, text) {
+  const rgb = colour(x, limit, true) ?? [120, 120, 120];
+  const style = `background:${css(rgb)};color:${isBright(rgb) ? "#111" : "#fff"}`;
+  return el("span", { class: "amount", title: x, style }, text);
+}

@@ -1,135 +1,168 @@
-// What the heads say in a maze, with shards switched off or not: V, Q, the policy.
+// What each network outputs in a maze, with some shards switched off: V, Q, policy.
 
-const WORLD = BOOK.world;
-const BOARDS = BOOK.boards;
-const [MAZES, ROWS, COLUMNS] = BOARDS.cell.shape;
-const ACTIONS = WORLD.actions;
+const ENV = DATA.env;
+const BOARDS = DATA.boards;
+const [MAZES, ROWS, COLUMNS] = BOARDS.state_at.shape;
+const STATES = BOARDS.position.shape[1];
+const ACTIONS = ENV.num_actions;
 const STEPS = [...new Set(SIDES.flatMap((side) => side.updates))].sort((a, b) => a - b);
-const SEEDS = Math.max(...SIDES.map((side) => side.seeds));
+const SEEDS = Math.max(...SIDES.map((side) => side.num_seeds));
 
+// Quantities that a board can show; panels add to them.
 const QUANTITIES = {
-  value: { name: "V", long: "value V", diverging: true },
-  exact: { name: "V*", long: "exact value V*", diverging: true },
-  error: { name: "V \u2212 V*", long: "error V \u2212 V*", diverging: true },
-  advantage: { name: "advantage", long: "Q of the policy's best action less V", diverging: true },
-  contribution: { name: "contribution", long: "contribution g\u00b7v of one shard", diverging: true, shard: true },
-  gate: { name: "gate", long: "gate g of one shard", diverging: false, shard: true },
-  reach: { name: "reach", long: "chance to reach what pays most", diverging: false },
-  path: { name: "path", long: "path probability a step, along shortest ways", diverging: false },
+  value: { long: "value V", diverging: true },
+  exact: { long: "exact value V*", diverging: true },
+  error: { long: "error V \u2212 V*", diverging: true },
+  advantage: {
+    long: "advantage: Q of the most likely action \u2212 V",
+    diverging: true,
+  },
+  contribution: {
+    long: "contribution g \u00b7 v of one shard",
+    diverging: true,
+    perShard: true,
+  },
+  gate: { long: "gate g of one shard", diverging: false, perShard: true },
 };
-if (!SIDES[0].read.reach) { delete QUANTITIES.reach; delete QUANTITIES.path; }
 
-// the checkpoint of a side at a step of the slider: the last one not after it
+// Checkpoint of side s at a step of the slider: the last one that is not later.
 function checkpoint(s, step) {
-  const found = SIDES[s].updates.filter((u) => u <= STEPS[step]).length - 1;
-  return Math.max(found, 0);
+  const count = SIDES[s].updates.filter((update) => update <= STEPS[step]).length;
+  return Math.max(count - 1, 0);
+}
+function seedOf(s) {
+  return Math.min(STATE.seed, SIDES[s].num_seeds - 1);
 }
 
-// one side at a checkpoint, a seed, a maze, with some shards off
+// One side at one checkpoint, seed and maze, with some shards switched off.
 class View {
-  constructor(s, step, seed, maze, off, fit = new Set()) {
+  constructor(s, step, seed, maze, shardsOff, expertsOff = new Set()) {
     this.side = SIDES[s];
     this.s = s;
     this.maze = maze;
-    this.off = off;
-    this.index = [checkpoint(s, step), Math.min(seed, this.side.seeds - 1), maze];
-    this.parts = this.side.parts;
-    // experts were fitted to one checkpoint of one seed: elsewhere there are none
-    const fitted = this.side.fitted.gates && this.index[0] === this.side.updates.length - 1 && this.index[1] === 0;
-    this.fit = fitted ? fit : new Set();
-    this.states = BOARDS.position.shape[1];
-    const read = this.side.read;
-    this.base = offset(read.value, ...this.index, 0);
-    this.kept = Array.from({ length: this.states }, (_, x) => this.valueOf(x));
+    this.shardsOff = shardsOff;
+    this.index = [checkpoint(s, step), Math.min(seed, this.side.num_seeds - 1), maze];
+    this.shards = this.side.num_shards;
+    // experts are fitted to the last checkpoint of the first seed only
+    this.expertsOff = hasExperts(s, ...this.index) ? expertsOff : new Set();
+    const outputs = this.side.outputs;
+    this.base = offset(outputs.value, ...this.index, 0);
+    this.values = range(STATES).map((x) => this.valueWithout(x));
   }
-  gate(x, k) { return this.side.read.gates[(this.base + x) * this.parts + k]; }
-  part(x, k) { return this.side.read.parts[(this.base + x) * this.parts + k]; }
-  contribution(x, k) { return this.gate(x, k) * this.part(x, k); }
-  whole(x) { return this.side.read.value[this.base + x]; }
+  gate(x, k) {
+    return this.side.outputs.gates[(this.base + x) * this.shards + k];
+  }
+  shardValue(x, k) {
+    return this.side.outputs.shard_values[(this.base + x) * this.shards + k];
+  }
+  contribution(x, k) {
+    return this.gate(x, k) * this.shardValue(x, k);
+  }
+  fullValue(x) {
+    return this.side.outputs.value[this.base + x];
+  }
   residual(x) {
-    let left = this.whole(x);
-    for (let k = 0; k < this.parts; k++) left -= this.contribution(x, k);
+    let left = this.fullValue(x);
+    for (let k = 0; k < this.shards; k++) left -= this.contribution(x, k);
     return left;
   }
-  valueOf(x) {
-    let v = this.whole(x);
-    for (const k of this.off) if (k < this.parts) v -= this.contribution(x, k);
-    for (const k of this.fit) v -= expert(this.s, this.maze, x, k);
+  valueWithout(x) {
+    let v = this.fullValue(x);
+    for (const k of this.shardsOff) if (k < this.shards) v -= this.contribution(x, k);
+    for (const k of this.expertsOff) v -= expertContribution(this.s, this.maze, x, k);
     return v;
   }
-  value(x) { return this.kept[x]; }
-  exact(x) { return BOARDS.optimal[this.maze * this.states + x]; }
-  prior(x) {
-    const at = (this.base + x) * ACTIONS;
-    return Array.from(this.side.read.prior.subarray(at, at + ACTIONS));
+  value(x) {
+    return this.values[x];
+  }
+  exact(x) {
+    return BOARDS.optimal[this.maze * STATES + x];
+  }
+  logDecoder(x) {
+    const start = (this.base + x) * ACTIONS;
+    const log = this.side.outputs.log_decoder;
+    return Array.from(log.subarray(start, start + ACTIONS));
   }
   q(x) {
-    const at = (this.maze * this.states + x) * ACTIONS;
-    return Array.from({ length: ACTIONS }, (_, a) => BOARDS.reward[at + a] +
-      (BOARDS.terminated[at + a] ? 0 : WORLD.discount * this.value(BOARDS.successor[at + a])));
+    const start = (this.maze * STATES + x) * ACTIONS;
+    return range(ACTIONS).map((a) => {
+      const next = BOARDS.terminated[start + a]
+        ? 0
+        : ENV.discount * this.value(BOARDS.successor[start + a]);
+      return BOARDS.reward[start + a] + next;
+    });
   }
   policy(x) {
-    const prior = this.prior(x), q = this.q(x);
-    const logits = q.map((b, a) => (WORLD["prior acts"] ? prior[a] : 0) +
-      (WORLD.temperature === null ? 0 : b / WORLD.temperature));
+    const log = this.logDecoder(x);
+    const logits = this.q(x).map(
+      (q, a) =>
+        (ENV.use_decoder ? log[a] : 0) +
+        (ENV.temperature === null ? 0 : q / ENV.temperature),
+    );
     const top = Math.max(...logits);
-    const weights = logits.map((l) => Math.exp(l - top));
+    const weights = logits.map((logit) => Math.exp(logit - top));
     const sum = weights.reduce((a, b) => a + b, 0);
     return weights.map((w) => w / sum);
   }
-  // whether D's best action is not among the best by V
-  parted(x) {
-    const q = this.q(x), prior = this.prior(x);
-    return q[prior.indexOf(Math.max(...prior))] < Math.max(...q) - WORLD.tie;
-  }
-  entropy(x) {
-    let sum = 0, h = 0;
-    for (let k = 0; k < this.parts; k++) sum += this.gate(x, k);
-    for (let k = 0; k < this.parts; k++) {
-      const p = sum > 0 ? this.gate(x, k) / sum : 0;
-      if (p > 0) h -= p * Math.log(p);
-    }
-    return h;
+  // Whether D's most likely action is not among the best by V.
+  disagrees(x) {
+    const q = this.q(x),
+      log = this.logDecoder(x);
+    return q[log.indexOf(Math.max(...log))] < Math.max(...q) - ENV.tie;
   }
   quantity(name, x, shard) {
-    const k = Math.min(shard, this.parts - 1);
+    const k = Math.min(shard, this.shards - 1);
     switch (name) {
-      case "value": return this.value(x);
-      case "exact": return this.exact(x);
-      case "error": return this.value(x) - this.exact(x);
+      case "value":
+        return this.value(x);
+      case "exact":
+        return this.exact(x);
+      case "error":
+        return this.value(x) - this.exact(x);
       case "advantage": {
-        const chosen = this.policy(x);
-        return this.q(x)[chosen.indexOf(Math.max(...chosen))] - this.value(x);
+        const policy = this.policy(x);
+        return this.q(x)[policy.indexOf(Math.max(...policy))] - this.value(x);
       }
-      case "contribution": return this.off.has(k) ? 0 : this.contribution(x, k);
-      case "gate": return this.off.has(k) ? 0 : this.gate(x, k);
-      // of the whole head: a step of the browser can't follow episodes to their end
-      default: return this.side.read[name][this.base + x];
+      case "contribution":
+        return this.shardsOff.has(k) ? 0 : this.contribution(x, k);
+      case "gate":
+        return this.shardsOff.has(k) ? 0 : this.gate(x, k);
+      default:
+        // computed with all shards: a browser cannot follow episodes to their end
+        return QUANTITIES[name].of(this, x);
     }
   }
 }
 
-// what an expert adds to the fit of V
-function expert(s, maze, x, k) {
-  const f = SIDES[s].fitted, at = offset(f.gates, maze, x, k);
-  return f.gates[at] * f.parts[at];
-}
-
+// Rows and columns by which action a moves the agent from state x.
 function move(maze, x, a) {
-  const states = BOARDS.position.shape[1];
-  const to = BOARDS.successor[(maze * states + x) * ACTIONS + a];
-  const at = (i) => [0, 1].map((d) => BOARDS.position[(maze * states + i) * 2 + d]);
-  const [from, there] = [at(x), at(to)];
-  return [there[0] - from[0], there[1] - from[1]];
+  const next = BOARDS.successor[(maze * STATES + x) * ACTIONS + a];
+  const place = (state) => [0, 1].map((d) => at(BOARDS.position, maze, state, d));
+  const [from, to] = [place(x), place(next)];
+  return [to[0] - from[0], to[1] - from[1]];
 }
 function stateAt(maze, row, column) {
   if (row < 0 || column < 0 || row >= ROWS || column >= COLUMNS) return -1;
-  return BOARDS.cell[(maze * ROWS + row) * COLUMNS + column];
+  return at(BOARDS.state_at, maze, row, column);
 }
-function wallAt(maze, row, column) { return BOARDS.walls[(maze * ROWS + row) * COLUMNS + column] > 0; }
+function wallAt(maze, row, column) {
+  return at(BOARDS.walls, maze, row, column) > 0;
+}
+// [row, column, state] of every cell on which the agent may stand.
 function cells(maze) {
-  const out = [];
-  for (let r = 0; r < ROWS; r++) for (let c = 0; c < COLUMNS; c++)
-    if (stateAt(maze, r, c) >= 0) out.push([r, c, stateAt(maze, r, c)]);
-  return out;
+  return range(ROWS)
+    .flatMap((r) => range(COLUMNS).map((c) => [r, c, stateAt(maze, r, c)]))
+    .filter(([, , x]) => x >= 0);
+}
+// The largest size of a number over the cells of a maze.
+function largest(maze, numbers) {
+  return Math.max(
+    0,
+    ...cells(maze)
+      .map(([, , x]) => Math.abs(numbers(x)))
+      .filter(Number.isFinite),
+  );
+}
+function rms(maze, numbers) {
+  return Math.sqrt(mean(cells(maze).map(([, , x]) => numbers(x) ** 2)));
 }

@@ -1,104 +1,196 @@
-// Shards one by one: gate, value and contribution in this maze; a click switches off.
-
-function small(maze, numbers, most, diverging, label) {
-  const side = 14;
-  const [node, pen] = canvas(COLUMNS, ROWS, side);
-  paint(pen, side, maze, numbers, most, diverging, { small: true, lines: false });
-  node.title = label;
-  node.setAttribute("role", "img");
-  node.setAttribute("aria-label", label);
-  return node;
-}
+// Each shard by itself: gate, value and contribution in this maze; a click switches it
+// off. Below: what the expected return loses without it.
 
 function share(x, s) {
-  return el("span", { class: "share", title: percent(x) }, el("i", { class: `s${s}`, style: `width:${Math.min(100, 100 * x).toFixed(1)}%` }), el("b", {}, percent(x)));
+  return el(
+    "span",
+    { class: "share", title: percent(x) },
+    el("i", { class: `s${s}`, style: `width:${Math.min(100, 100 * x).toFixed(1)}%` }),
+    el("b", {}, percent(x)),
+  );
+}
+// A button that switches a shard or an expert off and on.
+function switchButton(s, isOn, text, attributes) {
+  return el(
+    "button",
+    { class: `switch s${s}`, "aria-pressed": String(isOn), ...attributes },
+    el("i"),
+    text,
+  );
 }
 
-function shardRow(s, v, k, tops) {
-  const side = SIDES[s], n = v.index[1], kUse = side.parts;
-  const at = n * kUse + k;
-  const off = v.off.has(k), dead = side.usage.dead[n][k];
-  const twins = side.usage.twins[n][k].flatMap((is, j) => (is ? [j] : []));
-  const partners = side.roles.partner.map((list, m) => [m, list[side.roles.partner[n].indexOf(k)]]);
-  const role = side.roles.partner[n].indexOf(k);
-  const like = role >= 0 ? side.roles.likeness[n * kUse + role] : NaN;
-  return el("tr", { class: off ? "off" : "" },
-    el("th", { scope: "row" }, el("button", {
-      class: `switch s${s}`, "aria-pressed": String(!off), "data-switch": `${LETTERS[s]}${k}`,
-      title: off ? "switch on" : "switch off: V without it is V less its contribution",
-      onclick: () => toggle(s, k),
-    }, el("i"), kUse > 1 ? `shard ${k}` : "V"),
-    el("small", {}, [dead ? "dead" : "", twins.length ? `twin of ${twins.join(", ")}` : "", off ? "off" : ""].filter(Boolean).join(" \u00b7 "))),
-    el("td", {}, small(v.maze, (x) => v.gate(x, k), tops.gate, false, `gate of shard ${k}`)),
-    el("td", {}, small(v.maze, (x) => v.part(x, k), tops.part, true, `value of shard ${k}`)),
-    el("td", {}, small(v.maze, (x) => v.contribution(x, k), tops.each, true, `contribution of shard ${k}`)),
-    el("td", {}, share(side.usage["value share"][at], s), el("small", {}, "of |V|"),
-      share(side.usage["gate share"][at], s), el("small", {}, "of the gates")),
-    el("td", { class: "role" }, n === 0 || kUse === 1 ? el("small", {}, kUse > 1 ? `role ${k}` : "")
-      : [el("b", {}, `role ${role}`), el("small", {}, `like shard ${role} of seed 0: r ${number(like, 2)}`)]));
+function shardRow(s, v, k, limits) {
+  const found = panel(s, "shards");
+  const n = v.index[1];
+  const isOff = v.shardsOff.has(k);
+  const notes = [];
+  if (at(found.dead, n, k)) notes.push("unused");
+  const twins = range(v.shards).filter((j) => at(found.twins, n, k, j));
+  if (twins.length) notes.push(`same as shard ${twins.join(", ")}`);
+  if (isOff) notes.push("off");
+  const role = range(v.shards).findIndex((r) => at(found.partner, n, r) === k);
+  const match =
+    n === 0
+      ? el("small", {}, `role ${k}`)
+      : [
+          el("b", {}, `role ${role}`),
+          el(
+            "small",
+            {},
+            `like shard ${role} of seed 0: r ${number(role >= 0 ? at(found.similarity, n, role) : NaN, 2)}`,
+          ),
+        ];
+  const name = v.shards > 1 ? `shard ${k}` : "V";
+  return el(
+    "tr",
+    { class: isOff ? "off" : "" },
+    rowHead(
+      switchButton(s, !isOff, name, {
+        "data-switch": `${LETTERS[s]}${k}`,
+        title: isOff ? "switch on" : "switch off: V minus this contribution",
+        onclick: () => toggle("shardsOff", s, k),
+      }),
+      el("small", {}, notes.join(" \u00b7 ")),
+    ),
+    el(
+      "td",
+      {},
+      thumbnail(v.maze, (x) => v.gate(x, k), limits[0], false, `gate of ${name}`),
+    ),
+    el(
+      "td",
+      {},
+      thumbnail(v.maze, (x) => v.shardValue(x, k), limits[1], true, `value of ${name}`),
+    ),
+    el(
+      "td",
+      {},
+      thumbnail(
+        v.maze,
+        (x) => v.contribution(x, k),
+        limits[2],
+        true,
+        `contribution of ${name}`,
+      ),
+    ),
+    el(
+      "td",
+      {},
+      share(at(found.value_share, n, k), s),
+      el("small", {}, "of |V|"),
+      share(at(found.gate_share, n, k), s),
+      el("small", {}, "of the gates"),
+    ),
+    el("td", { class: "role" }, v.shards > 1 ? match : null),
+  );
+}
+
+function scaleRow(limits, more) {
+  return [
+    el("th", {}, "scale"),
+    ...limits.map((limit, i) => el("td", {}, colourBar(limit, i > 0))),
+    ...range(more).map(() => el("td")),
+  ];
 }
 
 function shardBlock(s) {
-  const v = view(s), side = SIDES[s];
-  const tops = { gate: 0, part: 0, each: 0 };
-  for (const [, , x] of cells(v.maze)) for (let k = 0; k < v.parts; k++) {
-    tops.gate = Math.max(tops.gate, v.gate(x, k));
-    tops.part = Math.max(tops.part, Math.abs(v.part(x, k)));
-    tops.each = Math.max(tops.each, Math.abs(v.contribution(x, k)));
-  }
-  tops.gate = Math.max(1, tops.gate);
-  const ks = Array.from({ length: v.parts }, (_, k) => k);
-  const null_ = side.roles.null[v.index[1]];
-  return el("div", { class: "block" },
-    el("h3", {}, el("em", { class: `side s${s}` }, LETTERS[s]), NAMES[s],
-      el("small", {}, v.parts > 1 ? `${v.parts} shards` : "one part")),
-    el("div", { class: "scroll" }, el("table", { class: "shards" },
-      el("thead", {}, el("tr", {}, ["", "gate g", "value v", "g \u00b7 v", "share, last checkpoint", v.parts > 1 ? "role" : ""].map((t) => el("th", {}, t)))),
-      el("tbody", {}, ks.map((k) => shardRow(s, v, k, tops))),
-      el("tfoot", {}, el("tr", {}, el("th", {}, "scale"), el("td", {}, bar(tops.gate, false)),
-        el("td", {}, bar(tops.part, true)), el("td", {}, bar(tops.each, true)), el("td"), el("td"))))),
-    el("p", { class: "note" },
-      `Contributions add up to V within ${number(side.usage["largest residual"])} in every state (allowed: ${number(side.usage.tolerance)}).`,
-      v.parts > 1 && v.index[1] > 0 ? ` Matched by contributions; shuffled states give r ${number(null_, 2)}.` : ""));
+  const v = view(s);
+  const found = panel(s, "shards");
+  const n = v.index[1];
+  const most = (numbers) =>
+    Math.max(...range(v.shards).map((k) => largest(v.maze, (x) => numbers(x, k))));
+  const limits = [
+    Math.max(
+      1,
+      most((x, k) => v.gate(x, k)),
+    ),
+    most((x, k) => v.shardValue(x, k)),
+    most((x, k) => v.contribution(x, k)),
+  ];
+  const head = ["", "gate g", "value v", "g \u00b7 v", "share, last checkpoint", ""];
+  if (v.shards > 1) head[5] = "role";
+  return el(
+    "div",
+    { class: "block" },
+    sideTitle(s, v.shards > 1 ? `${v.shards} shards` : "one network, no shards"),
+    table(
+      "shards",
+      head,
+      range(v.shards).map((k) => shardRow(s, v, k, limits)),
+      [scaleRow(limits, 2)],
+    ),
+    el(
+      "p",
+      { class: "note" },
+      `In every state the contributions add up to V within ${number(found.residual)} (tolerance ${number(found.tolerance)}).`,
+      v.shards > 1 && n > 0
+        ? ` Shards of this seed are matched to those of seed 0 by the correlation r of their contributions; shuffled states give r = ${number(found.shuffled_similarity[n], 2)}.`
+        : "",
+    ),
+  );
 }
 
-function buildShards() {
-  const root = byId("shards");
-  const body = el("div", { class: "blocks" });
-  root.append(el("div", { class: "top" }, el("h2", {}, "Shards"),
-    el("p", { class: "note" }, "Click a shard to switch it off: V, arrows and rings above follow at once. Keys 1\u20139 do the same for B.")), body);
-  LISTENERS.push(once(() => fill(body, SIDES.map((_, s) => el("div", { class: "block" }, shardBlock(s), expertBlock(s))))));
+function effectRows(s, source) {
+  const { effect, control } = panel(s, "shards").ablation;
+  return range(SIDES[s].num_shards).flatMap((k) =>
+    [
+      ["ablated", effect],
+      ["control", control],
+    ].map(([kind, list]) => {
+      const found = list[k][source];
+      return {
+        shard: `role ${k}`,
+        kind,
+        ...found,
+        low: found.low ?? found.estimate,
+        high: found.high ?? found.estimate,
+        text: `role ${k}, ${kind === "ablated" ? "switched off" : "control"}: ${interval(found, signed)}`,
+      };
+    }),
+  );
 }
 
-function buildWants() {
-  const root = byId("wants"), some = SIDES.some((side) => side.parts > 1);
-  if (!some) { root.remove(); return; }
-  root.append(el("div", { class: "top" }, el("h2", {}, "Which shard wants what"),
-    el("p", { class: "note" }, "Change of the expected return from each source when a shard is switched off, last checkpoint, mean over seeds matched by role. Grey: as much of |V| taken away evenly. Exact expectations, no sampling.")));
-  const blocks = el("div", { class: "blocks" });
-  SIDES.forEach((side, s) => {
-    if (side.parts < 2) return;
-    const w = side.wants;
-    const all = w["mean effect"].flat().concat(w["mean control"].flat());
-    const most = Math.max(1e-6, ...all.map((i) => Math.max(Math.abs(i.estimate), Math.abs(i.low ?? 0), Math.abs(i.high ?? 0))));
-    const base = w.sources.map((_, r) => mean(Array.from({ length: side.seeds }, (_, n) => w.return[n * w.sources.length + r])));
-    blocks.append(el("div", { class: "block" },
-      el("h3", {}, el("em", { class: `side s${s}` }, LETTERS[s]), NAMES[s]),
-      el("div", { class: "scroll" }, el("table", { class: "wants" },
-        el("thead", {}, el("tr", {}, el("th", {}, "without"), w.sources.map((name, r) => el("th", {}, SPRITES[name] ? el("img", { src: SPRITES[name].src, alt: "" }) : null, name, el("small", {}, ` ${number(base[r])} with all`))))),
-        el("tbody", {}, w["mean effect"].map((row, k) => el("tr", {}, el("th", {}, `role ${k}`),
-          row.map((i, r) => el("td", {}, whisker(i, w["mean control"][k][r], most), el("span", {}, range(i, signed)))))))))));
+function effectsBlock(s) {
+  const { sources, full_return } = panel(s, "shards").ablation;
+  const figures = sources.map((source, r) => {
+    const seeds = range(SIDES[s].num_seeds).map((n) => at(full_return, n, r));
+    const image = SPRITES[source]
+      ? el("img", { src: SPRITES[source].src, alt: "" })
+      : null;
+    const rows = effectRows(s, r);
+    return el(
+      "figure",
+      {},
+      el(
+        "figcaption",
+        {},
+        el("b", {}, image, source),
+        el("small", {}, `expected return with all shards: ${number(mean(seeds))}`),
+      ),
+      chart("shards", `shards ${s} ${r}`, {
+        label: `change of the return from ${source} without each shard`,
+        rows: () => ({ rows: rows.filter((row) => Number.isFinite(row.estimate)) }),
+      }),
+    );
   });
-  root.append(blocks);
+  return el(
+    "div",
+    { class: "block effects", "data-effects": LETTERS[s] },
+    sideTitle(s, "change of the expected return when a shard is switched off"),
+    el("div", { class: "charts" }, figures),
+  );
 }
 
-function whisker(interval, control, most) {
-  const at = (x) => 80 + 74 * (x / most);
-  const line = (i, y, style) => i.low === null
-    ? [el("circle", { cx: at(i.estimate), cy: y, r: 3, style: `fill:${style}` })]
-    : [el("line", { x1: at(i.low), x2: at(i.high), y1: y, y2: y, style: `stroke:${style};stroke-width:2` }),
-      el("circle", { cx: at(i.estimate), cy: y, r: 3, style: `fill:${style}` })];
-  return el("svg", { viewBox: "0 0 160 22", class: "whisker" },
-    el("line", { x1: 80, x2: 80, y1: 1, y2: 21, style: "stroke:var(--line)" }),
-    line(control, 16, "var(--soft)"), line(interval, 7, "var(--accent)"));
-}
+PANELS.shards = (root) => {
+  const blocks = el("div", { class: "blocks" });
+  root.append(blocks);
+  onChange(() =>
+    fill(
+      blocks,
+      SIDES.map((_, s) => shardBlock(s)),
+    ),
+  );
+  const sharded = SIDES.map((_, s) => s).filter((s) => SIDES[s].num_shards > 1);
+  if (!sharded.length) return byId("shard-effects").remove();
+  fill(byId("shard-effects").querySelector(".blocks"), sharded.map(effectsBlock));
+};

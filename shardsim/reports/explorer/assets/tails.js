@@ -1,55 +1,129 @@
-// The tails: how V's contributions are distributed, pooled and per context.
+// How V is distributed over states, pooled and within each context.
 
-function density(drawn) {
-  const top = Math.max(...drawn.density, 0.45);
-  const { node, px, py } = frame([-4, 4], [0, top], { label: "histogram", xlabel: "(V \u2212 mean) / sd" });
-  drawn.density.forEach((y, i) => y > 0 && node.append(el("rect", { x: px(drawn.edges[i]) + 0.5, width: Math.max(0.5, px(drawn.edges[i + 1]) - px(drawn.edges[i]) - 1), y: py(y), height: py(0) - py(y), class: "hist" })));
-  families(drawn, node, px, (y) => py(Math.min(y, top)));
-  return node;
+CHOICES.tails = ["pooled", "context"];
+const GRID = range(161).map((i) => i / 20 - 4);
+function normalDensity(x) {
+  return Math.exp((-x * x) / 2) / Math.sqrt(2 * Math.PI);
 }
-const NORMAL = (x) => Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
-const LAPLACE = (x, d) => Math.exp(-Math.abs(x - d.middle) / d["laplace scale"]) / (2 * d["laplace scale"]);
-function families(drawn, node, px, py) {
-  const xs = Array.from({ length: 161 }, (_, i) => -4 + i / 20);
-  node.append(el("path", { d: path(xs.map((x) => [px(x), py(NORMAL(x))])), class: "fit normal" }),
-    el("path", { d: path(xs.map((x) => [px(x), py(LAPLACE(x, drawn))])), class: "fit laplace" }));
-}
-function logDensity(drawn) {
-  const low = -3.2, { node, px, py } = frame([-4, 4], [low, 0.3], { label: "log density", xlabel: "straight flanks: exponential; a parabola: normal" });
-  families(drawn, node, px, (y) => py(Math.max(low, Math.log10(Math.max(y, 1e-9)))));
-  drawn.density.forEach((y, i) => y > 0 && node.append(el("circle", { cx: px((drawn.edges[i] + drawn.edges[i + 1]) / 2), cy: py(Math.max(low, Math.log10(y))), r: 2.6, class: "hist" })));
-  return node;
-}
-function qq(drawn) {
-  const { node, px, py } = frame([-3.5, 3.5], [-3.5, 3.5], { label: "quantiles", xlabel: "quantile of the family" });
-  node.append(el("line", { x1: px(-3.5), x2: px(3.5), y1: py(-3.5), y2: py(3.5), class: "rule" }));
-  const clip = (x) => Math.max(-3.5, Math.min(3.5, x));
-  for (const name of ["normal", "laplace"]) node.append(el("path", { d: path(Array.from(drawn[name], (x, i) => [px(clip(x)), py(clip(drawn.quantiles[i]))])), class: `fit ${name}` }));
-  return node;
+function laplaceDensity(x, { laplace_mean, laplace_scale }) {
+  return Math.exp(-Math.abs(x - laplace_mean) / laplace_scale) / (2 * laplace_scale);
 }
 
-function buildTails() {
-  const some = SIDES.map((_, s) => s).filter((s) => SIDES[s].tails.groups);
-  if (!some.length) return;
-  const body = el("div", { class: "blocks" });
-  byId("tails").append(el("div", { class: "top" }, el("h2", {}, "Distribution of V"),
-    el("p", { class: "note" }, "Sum of the contributions less their mean, over states. Pooling contexts of different spread makes a normal look exponential: read within contexts first. Last checkpoint, the seed that is chosen above."),
-    choice("contexts", [["pooled", "pooled"], ["context", "per context"]], () => STATE.tail || "pooled", (tail) => set({ tail }))), body);
-  LISTENERS.push(once(() => {
-    fill(body, some.map((s) => {
-      const about = SIDES[s].tails, pooled = (STATE.tail || "pooled") === "pooled", n = seedOf(s), G = about.groups.length;
-      const shown = about.groups.map((name, g) => [name, g]).filter(([, g]) => (g === 0) === pooled);
-      return el("div", { class: "block", "data-tails": LETTERS[s] }, el("h3", {}, sideName(s), el("small", {}, `seed ${n}: ${about.reading[n]}`)),
-        (shown.length ? shown : [[about.groups[0], 0]]).map(([name, g]) => [
-          el("p", { class: "note" }, el("b", {}, name), ` \u00b7 shape \u03b2 ${triple(about.shape[n * G + g], about["shape interval"], n * G + g)} (2 normal, 1 Laplace); over seeds ${range(about["shape over seeds"][g])} \u00b7 K_eff ${triple(about.terms[n * G + g], about["terms interval"], n * G + g)} \u00b7 Vuong z ${number(about.vuong[n * G + g], 2)} \u00b7 Var(sum)/sum Var ${number(about["variance ratio"][n * G + g], 2)} \u00b7 n = ${about.n[n * G + g]}, ${about.clusters} levels are the clusters`),
-          about.drawn[n].length ? el("div", { class: "charts three" }, density(about.drawn[n][g]), logDensity(about.drawn[n][g]), qq(about.drawn[n][g]))
-            : el("p", { class: "note" }, "V is the same in all states, or is no number.")]));
-    }), el("p", { class: "legend" }, el("span", {}, el("i", { class: "key normal" }), "normal"), el("span", {}, el("i", { class: "key laplace" }), "Laplace")));
-  }));
-}
-function triple(x, intervals, g) {
-  const show = (y) => (Number.isNaN(y) ? "\u2013" : Number.isFinite(y) ? number(y, 2) : "\u221e");
-  return `${show(x)} [${show(intervals[2 * g])}, ${show(intervals[2 * g + 1])}]`;
+function densityRows(histogram) {
+  const bars = Array.from(histogram.density, (density, i) => ({
+    x: histogram.edges[i],
+    x2: histogram.edges[i + 1],
+    density,
+    text: `${number(histogram.edges[i], 2)} to ${number(histogram.edges[i + 1], 2)} SD: density ${number(density)}`,
+  })).filter(({ density }) => density > 0);
+  const fits = GRID.flatMap((x) => [
+    { x, density: normalDensity(x), family: "normal" },
+    { x, density: laplaceDensity(x, histogram), family: "Laplace" },
+  ]);
+  return [bars, fits];
 }
 
-MORE.push(buildTails);
+function tailCharts(s, n, group, histogram) {
+  const [bars, fits] = densityRows(histogram);
+  const log = (row) => ({ ...row, log: Math.log10(Math.max(row.density, 1e-9)) });
+  const key = (name) => `tails.${name} ${s} ${group}`;
+  const draw = (name, label, rows) =>
+    chart(`tails.${name}`, key(name), { label, rows, version: n });
+  return [
+    draw("density", "histogram of V with both fits", () => ({ rows: bars, fits })),
+    draw("log_density", "logarithm of the density of V with both fits", () => ({
+      rows: bars.map((row) => log({ ...row, x: (row.x + row.x2) / 2 })),
+      fits: fits.map(log),
+    })),
+    draw("quantiles", "quantiles of V over those of both fits", () => ({
+      rows: ["normal", "laplace"].flatMap((family) =>
+        Array.from(histogram[family], (fitted, i) => ({
+          fitted,
+          observed: histogram.quantiles[i],
+          family: family === "normal" ? "normal" : "Laplace",
+        })),
+      ),
+    })),
+  ];
+}
+
+function tailInterval(x, ends, ...index) {
+  const show = (y) =>
+    Number.isNaN(y) ? "\u2013" : Number.isFinite(y) ? number(y, 2) : "\u221e";
+  return `${show(x)} [${show(at(ends, ...index, 0))}, ${show(at(ends, ...index, 1))}]`;
+}
+// A statistic whose meaning is shown on hover, and in the legend of the panel.
+function statistic(name, meaning, value) {
+  return el("span", {}, el("abbr", { title: meaning }, name), ` ${value}`);
+}
+
+function tailGroup(s, n, name, g) {
+  const found = panel(s, "tails");
+  const histogram = found.histograms[n]?.[g];
+  const shape = tailInterval(at(found.shape, n, g), found.shape_interval, n, g);
+  const terms = tailInterval(at(found.terms, n, g), found.terms_interval, n, g);
+  return [
+    el(
+      "p",
+      { class: "note" },
+      el("b", {}, name),
+      ` \u00b7 ${number(at(found.num_states, n, g))} states, ${found.num_levels} levels`,
+    ),
+    el(
+      "p",
+      { class: "statistics" },
+      statistic(
+        "shape \u03b2",
+        "shape of the generalised normal distribution: 2 is a normal, 1 a Laplace distribution",
+        `${shape}, over seeds ${interval(found.shape_over_seeds[g])}`,
+      ),
+      statistic(
+        "K_eff",
+        "effective number of equal independent Laplace terms whose sum has these tails: 1 is one term, \u221e a normal distribution",
+        terms,
+      ),
+      statistic(
+        "Vuong z",
+        "Vuong\u2019s test of two fits: above 2 the normal fits better, below \u22122 the Laplace",
+        number(at(found.vuong, n, g), 2),
+      ),
+      statistic(
+        "Var(sum) / sum Var",
+        "variance of V over the sum of the variances of its shards\u2019 contributions: 1 if they are uncorrelated",
+        number(at(found.variance_ratio, n, g), 2),
+      ),
+    ),
+    histogram
+      ? el("div", { class: "charts three" }, tailCharts(s, n, g, histogram))
+      : el("p", { class: "note" }, "V is constant, or is not a number."),
+  ];
+}
+
+function tailsBlock(s) {
+  const found = panel(s, "tails");
+  const n = seedOf(s);
+  const isPooled = STATE.tails === "pooled";
+  const groups = found.groups
+    .map((name, g) => [name, g])
+    .filter(([, g]) => (g === 0) === isPooled);
+  const shown = groups.length ? groups : [[found.groups[0], 0]];
+  return el(
+    "div",
+    { class: "block", "data-tails": LETTERS[s] },
+    sideTitle(s, `seed ${n}, last checkpoint: ${found.summary[n]}`),
+    shown.map(([name, g]) => tailGroup(s, n, name, g)),
+  );
+}
+
+PANELS.tails = (root) => {
+  const sides = sidesWith("tails");
+  const blocks = el("div", { class: "blocks" });
+  root.append(
+    stateChoice("tails", [
+      ["pooled", "all contexts", "the states of all contexts together"],
+      ["context", "by context", "the states of each context by themselves"],
+    ]),
+    blocks,
+  );
+  onChange(() => fill(blocks, sides.map(tailsBlock)));
+};

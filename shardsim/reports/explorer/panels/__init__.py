@@ -1,1 +1,79 @@
-"""The panels of the explorer page, one a file."""
+"""The panels of the page, in order. A new one is a file here, a script, an entry."""
+
+from shardsim.reports.charts import concepts as concept_charts
+from shardsim.reports.charts import curves as curve_charts
+from shardsim.reports.charts import retargeting as retargeting_charts
+from shardsim.reports.charts import shards as shard_charts
+from shardsim.reports.charts import tails as tail_charts
+from shardsim.reports.charts import truth as truth_charts
+from shardsim.reports.charts import weights as weight_charts
+from shardsim.reports.explorer.panels import (
+    concepts,
+    curves,
+    distillation,
+    interventions,
+    reachability,
+    retargeting,
+    shapley,
+    shards,
+    tails,
+    truth,
+    weights,
+)
+from shardsim.reports.explorer.panels.base import Panel
+
+PANELS = (
+    Panel("reachability", reachability.compute, in_quick=True),
+    Panel(
+        "shards",
+        shards.compute,
+        in_quick=True,
+        charts={"shards": shard_charts.effects},
+    ),
+    Panel("distillation", distillation.compute),
+    Panel("shapley", shapley.compute),
+    Panel("interventions", interventions.compute, in_background=True),
+    Panel(
+        "retargeting",
+        retargeting.compute,
+        in_background=True,
+        charts={"retargeting": retargeting_charts.reach},
+    ),
+    Panel(
+        "concepts",
+        concepts.compute,
+        in_background=True,
+        charts={
+            "concepts.agreement": concept_charts.agreement,
+            "concepts.by_seed": concept_charts.by_seed,
+            "concepts.convergence": concept_charts.convergence,
+        },
+    ),
+    Panel(
+        "weights",
+        weights.compute,
+        in_background=True,
+        charts={"weights": weight_charts.spectrum},
+    ),
+    Panel(
+        "truth",
+        truth.compute,
+        in_background=True,
+        charts={"truth": truth_charts.restarts},
+    ),
+    Panel(
+        "tails",
+        tails.compute,
+        charts={
+            "tails.density": tail_charts.density,
+            "tails.log_density": tail_charts.log_density,
+            "tails.quantiles": tail_charts.quantiles,
+        },
+    ),
+    Panel(
+        "curves",
+        curves.compute,
+        in_quick=True,
+        charts={"curves": curve_charts.metric},
+    ),
+)

@@ -1,25 +1,24 @@
-"""A head of one part described by a few gated experts: fitted, not built in.
+"""A head without shards described by a few gated experts: fitted, not built in.
 
-V of the last checkpoint of the first seed is distilled from E's features into softmax-
-gated shards, on the levels of the curves; a quarter of these levels is held out.
-`inspection.recovery` asks the whole question, over K and beside controls of equal size.
+V of the first seed at the last checkpoint is distilled from E's features into softmax-
+gated experts, on the levels of the curves; a quarter of these levels is held out.
+`inspection.shards.recovery` asks the whole question, over K and beside controls.
 
 Symbols: n states, L levels, D features, K experts, M mazes, X states of a maze.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from shardsim.core import jit
-from shardsim.evaluation import battery
 from shardsim.inspection.shards import distillation
 from shardsim.reports.explorer import activations
-from shardsim.reports.explorer.activations import Inside
-from shardsim.reports.explorer.forward import Boards, Whole
+from shardsim.reports.explorer.panels import base
 
 EXPERTS = 4
 WIDTH = 2
@@ -32,82 +31,93 @@ FEWEST = 20
 """States to learn from."""
 
 
-def fitted(
-    inner: Inside,
-    whole: Whole,
-    condition: battery.Condition,
-    boards: Boards,
-) -> dict[str, Any]:
-    """Gates and values of the experts in the mazes, with R^2 on levels not learnt from.
+@dataclasses.dataclass(frozen=True)
+class Distillation:
+    """Gates and values of the experts in the mazes, and how well they fit V."""
 
-    {} for a head with parts of its own, and where there is nothing to learn.
-    """
-    count = len(boards.kept)
-    mask = condition.reachable[count:]
+    num_experts: int
+    gates: Float[np.ndarray, "M X K"]
+    expert_values: Float[np.ndarray, "M X K"]
+    share: Float[np.ndarray, " K"]
+    """Of the mean |contribution|."""
+    train_r2: float
+    test_r2: float
+    """On the held-out levels."""
+    restarts_r2: Float[np.ndarray, " R"]
+    """The same for every restart."""
+    num_parameters: int
+    train_states: int
+    train_levels: int
+    test_levels: int
+
+
+def compute(context: base.PanelContext) -> Distillation | None:
+    """None for a head with shards of its own, and where there is nothing to learn."""
+    mazes, predictions = context.num_mazes, context.predictions
+    mask = context.condition.reachable[mazes:]
     levels = len(mask)
-    if (
-        whole.gates.shape[-1] > 1
-        or levels < 2
-        or not np.isfinite(whole.value[-1, 0]).all()
-    ):
-        return {}
-    features = inner.features[0]
-    value = whole.value[-1, 0]
-    held = np.arange(levels) >= levels - max(1, levels // 4)
-    learnt, tested = (mask & side_of[:, None] for side_of in (~held, held))
-    y, x = value[count:], features[count:]
-    if learnt.sum() < FEWEST or min(np.ptp(y[learnt]), np.ptp(y[tested])) == 0:
-        return {}
-    middle, spread = x[learnt].mean(axis=0), x[learnt].std(axis=0)
-    mean, sd = y[learnt].mean(), y[learnt].std()
+    value = predictions.value[-1, 0]
+    if predictions.gates.shape[-1] > 1 or levels < 2 or not np.isfinite(value).all():
+        return None
+    features = context.activations.features[0]
+    is_test = np.arange(levels) >= levels - max(1, levels // 4)
+    train, test = (mask & chosen[:, None] for chosen in (~is_test, is_test))
+    y, x = value[mazes:], features[mazes:]
+    if train.sum() < FEWEST or min(np.ptp(y[train]), np.ptp(y[test])) == 0:
+        return None
+    centre, spread = x[train].mean(axis=0), x[train].std(axis=0)
+    mean, sd = y[train].mean(), y[train].std()
 
-    shown = activations.shown(features[:count], boards, 0)
+    drawn = activations.in_mazes(features[:mazes], context.mazes, 0)
     rows = [
-        (part - middle) / np.where(spread > 0, spread, 1)
-        for part in (x[learnt], x[tested], shown.reshape(-1, shown.shape[-1]))
+        (part - centre) / np.where(spread > 0, spread, 1)
+        for part in (x[train], x[test], drawn.reshape(-1, drawn.shape[-1]))
     ]
-    size, said, gates, parts = _distilled(rows, (y[learnt] - mean) / sd)
-    ends = np.cumsum([learnt.sum(), tested.sum()])
-    train = _explained(mean + sd * said[:, : ends[0]], y[learnt])
-    held_out = _explained(mean + sd * said[:, ends[0] : ends[1]], y[tested])
-    # chosen by what it learnt from, never by what it is judged by
-    best = int(np.argmax(train))
-    shape = (*shown.shape[:2], EXPERTS)
-    each = np.abs(gates[best] * (mean + sd * parts[best]))[: ends[1]].sum(axis=0)
-    return {
-        "experts": EXPERTS,
-        "gates": gates[best, ends[1] :].reshape(shape),
-        "parts": (mean + sd * parts[best, ends[1] :]).reshape(shape),
-        "share": each / max(float(each.sum()), 1e-12),
-        "train R2": float(train[best]),
-        "held-out R2": float(held_out[best]),
-        "restarts": held_out,
-        "parameters": size,
-        "states": int(learnt.sum()),
-        "levels": int((~held).sum()),
-        "levels held out": int(held.sum()),
-    }
+    size, fits, gates, values = _distill(rows, (y[train] - mean) / sd)
+    ends = np.cumsum([train.sum(), test.sum()])
+    train_r2 = _r2(mean + sd * fits[:, : ends[0]], y[train])
+    test_r2 = _r2(mean + sd * fits[:, ends[0] : ends[1]], y[test])
+    # chosen by the fit to the training levels, never by the held-out ones
+    best = int(np.argmax(train_r2))
+    shape = (*drawn.shape[:2], EXPERTS)
+    each = np.abs(gates[best] * (mean + sd * values[best]))[: ends[1]].sum(axis=0)
+    return Distillation(
+        num_experts=EXPERTS,
+        gates=gates[best, ends[1] :].reshape(shape),
+        expert_values=(mean + sd * values[best, ends[1] :]).reshape(shape),
+        share=each / max(float(each.sum()), 1e-12),
+        train_r2=float(train_r2[best]),
+        test_r2=float(test_r2[best]),
+        restarts_r2=test_r2,
+        num_parameters=size,
+        train_states=int(train.sum()),
+        train_levels=int((~is_test).sum()),
+        test_levels=int(is_test.sum()),
+    )
 
 
-def _distilled(
+def _distill(
     rows: list[np.ndarray], targets: np.ndarray
 ) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """Parameters, and value, gates and parts in all rows; the first are learnt from."""
+    """Number of parameters; value, gates and expert values in all rows.
+
+    The fit is to the first rows.
+    """
     sizes = distillation.shard_sizes(rows[0].shape[-1], (EXPERTS,), WIDTH)
 
-    def learnt(key: Array, x: Array, y: Array) -> Any:
+    def fit(key: Array, x: Array, y: Array) -> Any:
         return distillation.fit(key, sizes, x, y, RESTARTS, STEPS, BATCH, RATE)
 
     # one program: drawing the weights by itself compiles many small ones
-    graph, states = jit.jit(learnt)(
+    graph, states = jit.jit(fit)(
         jax.random.key(0), jnp.asarray(rows[0]), jnp.asarray(targets)
     )
-    said = distillation.ask(graph, states, jnp.asarray(np.concatenate(rows)))
-    value, gates, parts = map(np.asarray, said)
-    return int(sizes.parameters[0]), value, gates, parts
+    outputs = distillation.predict_all(graph, states, jnp.asarray(np.concatenate(rows)))
+    value, gates, values = map(np.asarray, outputs)
+    return int(sizes.parameters[0]), value, gates, values
 
 
-def _explained(said: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _r2(fits: np.ndarray, y: np.ndarray) -> np.ndarray:
     """R^2 of each restart."""
-    left = np.square(said - y[None]).mean(axis=1)
-    return (1 - left / y.var()).astype(np.float32)
+    error = np.square(fits - y[None]).mean(axis=1)
+    return (1 - error / y.var()).astype(np.float32)

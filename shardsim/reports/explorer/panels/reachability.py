@@ -1,58 +1,67 @@
-"""Ways to what pays most: the chance to get there, and along a shortest path.
+"""Does the agent get to the best reward, and along a shortest path?
 
-Symbols: C checkpoints, N seeds, M mazes, X states of a maze.
+Symbols: C checkpoints, N seeds, M mazes, X states of a maze, S states.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Bool, Float
 
 from shardsim.core import jit
-from shardsim.evaluation import battery
 from shardsim.inspection.fields import reachability
 from shardsim.reports.explorer import forward
-from shardsim.reports.explorer.forward import Boards, Whole
-from shardsim.reports.explorer.load import Gathered
+from shardsim.reports.explorer.forward import Predictions
+from shardsim.reports.explorer.panels import base
 
-MOST_SOLVED = 600
-"""States of a level up to which ways to the goal are solved for exactly."""
+MOST_STATES = 600
+"""Largest level for which reaching the goal is solved exactly."""
 
 
-def chances(
-    gathered: Gathered, whole: Whole, condition: battery.Condition, boards: Boards
-) -> dict[str, np.ndarray]:
-    """Chance to get to what pays most, and along a shortest path a step."""
-    states = condition.optimal.shape[1]
-    if states > MOST_SOLVED:
-        return {}
-    count = len(gathered.mazes)
-    mazes = forward.some(condition, 0, count)
-    mazed = Whole(*(leaf[:, :, :count] for leaf in whole))
-    chosen = forward.policy(mazed, mazes, gathered.how)
+@dataclasses.dataclass(frozen=True)
+class Reachability:
+    """From every state of the mazes; NaN where V is not finite."""
+
+    reach: Float[np.ndarray, "C N M X"]
+    """Probability to reach the best reward."""
+    path: Float[np.ndarray, "C N M X"]
+    """Geometric mean of the probability per step along shortest paths to it."""
+
+
+def compute(context: base.PanelContext) -> Reachability | None:
+    """None for levels that are too large."""
+    if context.condition.optimal.shape[1] > MOST_STATES:
+        return None
+    count = context.num_mazes
+    condition = forward.select_levels(context.condition, 0, count)
+    predictions = Predictions(*(leaf[:, :, :count] for leaf in context.predictions))
+    policies = forward.policy(predictions, condition, context.inputs.acting)
     reach, path = [], []
     for m in range(count):
-        table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf[m]), mazes.table)
-        there = goal(table, mazes.reachable[m])
-        raw = chosen[:, :, m].astype(np.float64)
-        # where V is no number nobody goes anywhere, and the page says so
-        lost = np.asarray(~np.isfinite(raw).all(axis=(-2, -1)))[..., None]
-        policy = np.where(lost[..., None], 0, raw)
-        kept = np.maximum(boards.kept[m], 0)
-        found = reachability.reach_probability(
-            table.successor, policy, table.terminated, there
+        table = jax.tree.map(lambda leaf, m=m: np.asarray(leaf[m]), condition.table)
+        goal = best_ends(table, condition.reachable[m])
+        raw = policies[:, :, m].astype(np.float64)
+        # where V is not finite there is no policy, and the page shows a dash
+        is_lost = np.asarray(~np.isfinite(raw).all(axis=(-2, -1)))[..., None]
+        policy = np.where(is_lost[..., None], 0, raw)
+        states = np.maximum(context.mazes.states[m], 0)
+        reached = reachability.reach_probability(
+            table.successor, policy, table.terminated, goal
         )
-        reach.append(np.where(lost, np.nan, found.probability[..., kept]))
-        path.append(np.where(lost, np.nan, _paths(table, policy, there)[..., kept]))
-    return {
-        "reach": np.stack(reach, axis=2).astype(np.float32),
-        "path": np.stack(path, axis=2).astype(np.float32),
-    }
+        paths = _path_probability(table, policy, goal)
+        reach.append(np.where(is_lost, np.nan, reached.probability[..., states]))
+        path.append(np.where(is_lost, np.nan, paths[..., states]))
+    return Reachability(
+        np.stack(reach, axis=2).astype(np.float32),
+        np.stack(path, axis=2).astype(np.float32),
+    )
 
 
-def goal(table: Any, reachable: np.ndarray) -> np.ndarray:
-    """States in which an episode ends with the most that an end pays."""
+def best_ends(table: Any, reachable: Bool[np.ndarray, " S"]) -> Bool[np.ndarray, " S"]:
+    """States in which an episode ends with the largest final reward."""
     ends = np.where(table.terminated & reachable[:, None], table.reward, -np.inf)
     best = np.where(ends >= max(ends.max(), 1e-6) - 1e-6)
     goal = np.zeros(len(reachable), bool)
@@ -61,7 +70,7 @@ def goal(table: Any, reachable: np.ndarray) -> np.ndarray:
 
 
 @jit.jit
-def _walked(successor: Any, policy: Any, terminated: Any, goal: Any) -> Any:
+def _geometric_means(successor: Any, policy: Any, terminated: Any, goal: Any) -> Any:
     def one(policy: Any) -> Any:
         return reachability.path_probability(
             successor, policy, terminated, goal
@@ -70,6 +79,6 @@ def _walked(successor: Any, policy: Any, terminated: Any, goal: Any) -> Any:
     return jax.vmap(jax.vmap(one))(policy)
 
 
-def _paths(table: Any, policy: np.ndarray, goal: np.ndarray) -> np.ndarray:
+def _path_probability(table: Any, policy: np.ndarray, goal: np.ndarray) -> np.ndarray:
     arrays = (table.successor, policy.astype(np.float32), table.terminated, goal)
-    return np.asarray(_walked(*map(jnp.asarray, arrays)))
+    return np.asarray(_geometric_means(*map(jnp.asarray, arrays)))

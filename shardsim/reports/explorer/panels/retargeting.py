@@ -1,13 +1,16 @@
-"""Retargeting: clamp the features that say where the goal is, and see where V points.
+"""Clamp the features that encode the goal elsewhere: does the agent go there?
 
-The thing that pays most is put on a free cell far from where it stands. The features
-that rise most by that, in their own standard deviations, are then clamped in every
-state of the maze as it is: does the agent go where nothing is? The control clamps as
-many other features to the same magnitudes. `inspection.retargeting` does the same at
-any site and for any score. Last checkpoint, every seed. Symbols: N seeds, Q
-magnitudes, M mazes, S states, X of them on the page, D features, A actions.
+The object with the best reward is moved to a free cell far away. The features that
+rise most, in their own standard deviations, are then clamped in every state of the
+original maze. The control clamps as many other features to the same magnitudes.
+`inspection.interventions.retargeting` does the same at any site and for any score.
+Every seed, last checkpoint.
+
+Symbols: N seeds, Q magnitudes, M mazes, S states, X of them on the page, D features,
+A actions.
 """
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -18,51 +21,91 @@ from jaxtyping import Bool, Float
 from shardsim.evaluation import battery
 from shardsim.inspection.fields import reachability
 from shardsim.reports.explorer import activations, forward
-from shardsim.reports.explorer.activations import Inside, Sample
-from shardsim.reports.explorer.forward import Boards
-from shardsim.reports.explorer.load import Gathered
+from shardsim.reports.explorer.activations import Activations, Sample
+from shardsim.reports.explorer.forward import Mazes
+from shardsim.reports.explorer.panels import base, shapley
 from shardsim.reports.explorer.panels import reachability as reachability_panel
-from shardsim.reports.explorer.panels import shapley
 
 UNITS = 12
 """Features that are clamped."""
 MAGNITUDES = (0.0, 1.0, 2.0, 4.0, 8.0)
-"""Times the mean of the clamped features with the thing in its new place."""
+"""Times the mean of the clamped features after the move."""
 
 
 class Goal(NamedTuple):
-    """What is moved in one maze, and to where."""
+    """The object that is moved in one maze, and where to."""
 
-    thing: str
+    name: str
     cell: tuple[int, int]
     level: Any
-    """With the thing in its new place."""
+    """After the move."""
     states: Bool[np.ndarray, " S"]
-    """The agent stands on the cell."""
+    """Whether the agent is on the cell."""
 
 
 class Plan(NamedTuple):
-    """Clamped features, and what is needed to judge them."""
+    """Features after the move and with clamps."""
 
     goals: tuple[Goal, ...]
-    placed: Float[np.ndarray, "N M S D"]
+    moved: Float[np.ndarray, "N M S D"]
     clamped: Float[np.ndarray, "N B M S D"]
     """B = 2 Q: the chosen features, then the control's."""
     magnitudes: Float[np.ndarray, "N M Q"]
 
 
-def plan(
-    gathered: Gathered,
-    condition: battery.Condition,
-    boards: Boards,
-    inner: Inside,
-    sample: Sample,
-) -> Plan | None:
-    """None for a world without a board, or where no thing ends the episode."""
-    count = len(gathered.mazes)
-    if condition.optimal.shape[1] > reachability_panel.MOST_SOLVED:
+@dataclasses.dataclass(frozen=True)
+class Retargeting:
+    """V and behaviour under the clamps; NaN for a seed whose V is not finite.
+
+    `reach` is the probability to reach the marked cell: mean over the start cells of
+    the original maze. From the start alone most would be 0 or 1, as the real goal is
+    often nearer.
+    """
+
+    objects: list[str]
+    cells: list[list[int]]
+    """Marked cell of each maze."""
+    num_units: int
+    """Features that are clamped."""
+    times: list[float]
+    magnitudes: Float[np.ndarray, "N M Q"]
+    clamped_reach: Float[np.ndarray, "N M Q"]
+    control_reach: Float[np.ndarray, "N M Q"]
+    original_reach: Float[np.ndarray, "N M"]
+    """Features untouched."""
+    moved_reach: Float[np.ndarray, "N M"]
+    """With the object really moved."""
+    share: Float[np.ndarray, "N M Q"]
+    """Part of the effect of moving the object that the clamp achieves."""
+    clamped_value: Float[np.ndarray, "N Q M X"]
+    control_value: Float[np.ndarray, "N Q M X"]
+    moved_value: Float[np.ndarray, "N M X"]
+
+
+def compute(context: base.PanelContext) -> Retargeting | None:
+    """None where `plan` is."""
+    planned = plan(context)
+    if planned is None:
         return None
-    goals = [goal(gathered.world, condition, boards, m) for m in range(count)]
+    states = context.mazes.states.shape[1]
+    values = []
+    for seed in range(context.side.num_seeds):
+        features, shown = cut(planned, context.activations, seed, states)
+        values.append(activations.values(context.activations, seed, features, shown))
+    return summarise(planned, context, np.stack(values))
+
+
+def plan(context: base.PanelContext) -> Plan | None:
+    """The move of each maze, and clamped features.
+
+    None for an environment without a board, for levels that are too large, and where
+    no object ends the episode.
+    """
+    count, condition = context.num_mazes, context.condition
+    if condition.optimal.shape[1] > reachability_panel.MOST_STATES:
+        return None
+    env = context.inputs.env
+    goals = [goal(env, condition, context.mazes, m) for m in range(count)]
     if any(one is None for one in goals):
         return None
     chosen = tuple(one for one in goals if one is not None)
@@ -71,30 +114,30 @@ def plan(
         condition.levels,
         *(one.level for one in chosen),
     )
-    found, _ = activations.encoded(gathered.world, inner.networks, levels)
-    placed = np.nan_to_num(np.asarray(found)[:, :count])
-    base = inner.features[:, :count]
-    clamped, magnitudes = _clamped(base, placed, condition.reachable[:count], sample)
-    return Plan(chosen, placed, clamped, magnitudes)
+    inner = context.activations
+    encoded, _ = activations.encode(env, inner.networks, levels)
+    moved = np.nan_to_num(np.asarray(encoded)[:, :count])
+    clamped, magnitudes = clamp(
+        inner.features[:, :count], moved, condition.reachable[:count], context.sample
+    )
+    return Plan(chosen, moved, clamped, magnitudes)
 
 
-def goal(
-    world: Any, condition: battery.Condition, boards: Boards, m: int
-) -> Goal | None:
-    """Moves the thing in the cell that pays most to the free cell farthest from it."""
+def goal(env: Any, condition: battery.Condition, mazes: Mazes, m: int) -> Goal | None:
+    """Moves the object with the best reward to the free cell farthest from it."""
     level = jax.tree.map(lambda leaf: np.asarray(leaf)[m], condition.levels)
     table = jax.tree.map(lambda leaf: np.asarray(leaf)[m], condition.table)
-    things = shapley.on_board(world, level)
-    ends = np.flatnonzero(reachability_panel.goal(table, condition.reachable[m]))
-    position = np.asarray(battery.positions(world, condition.levels))[m]
-    there = {tuple(cell) for cell in position[ends].tolist()}
-    chosen = next((n for n, (r, c, _) in things.items() if (r, c) in there), None)
+    objects = shapley.objects_of(env, level)
+    ends = np.flatnonzero(reachability_panel.best_ends(table, condition.reachable[m]))
+    position = np.asarray(battery.positions(env, condition.levels))[m]
+    best = {tuple(cell) for cell in position[ends].tolist()}
+    chosen = next((n for n, (r, c, _) in objects.items() if (r, c) in best), None)
     if chosen is None:
         return None
-    row, column, plane = things[chosen]
-    taken = {(r, c) for r, c, _ in things.values()} | there
+    row, column, plane = objects[chosen]
+    taken = {(r, c) for r, c, _ in objects.values()} | best
     taken.add(tuple(position[int(table.start)].tolist()))
-    cells = [(r, c) for r, c in np.argwhere(boards.cell[m] >= 0).tolist()]
+    cells = [(r, c) for r, c in np.argwhere(mazes.state_at[m] >= 0).tolist()]
     free = [cell for cell in cells if cell not in taken]
     if not free:
         return None
@@ -106,21 +149,24 @@ def goal(
     return Goal(chosen, far, moved, (position == np.asarray(far)).all(axis=-1))
 
 
-def _clamped(
-    base: Float[np.ndarray, "N M S D"],
-    placed: Float[np.ndarray, "N M S D"],
+def clamp(
+    original: Float[np.ndarray, "N M S D"],
+    moved: Float[np.ndarray, "N M S D"],
     mask: Bool[np.ndarray, "M S"],
     sample: Sample,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Features with the units of each maze at each magnitude, and the magnitudes."""
+    """Features with some clamped to each magnitude, and the magnitudes.
+
+    Chosen are the features that rise most when the object is moved.
+    """
     spread = sample.x.std(axis=1)
     spread = np.where(spread > 0, spread, np.inf)
     rng = np.random.default_rng(5)
-    out = np.repeat(base[:, None], 2 * len(MAGNITUDES), axis=1)
-    sizes = np.zeros((*base.shape[:2], len(MAGNITUDES)), np.float32)
-    units = min(UNITS, base.shape[-1] // 2)
-    for seed, m in np.ndindex(base.shape[:2]):
-        before, after = (x[seed, m, mask[m]].mean(axis=0) for x in (base, placed))
+    out = np.repeat(original[:, None], 2 * len(MAGNITUDES), axis=1)
+    sizes = np.zeros((*original.shape[:2], len(MAGNITUDES)), np.float32)
+    units = min(UNITS, original.shape[-1] // 2)
+    for seed, m in np.ndindex(original.shape[:2]):
+        before, after = (x[seed, m, mask[m]].mean(axis=0) for x in (original, moved))
         order = np.argsort(-(after - before) / spread[seed], kind="stable")
         unit, other = order[:units], rng.choice(order[units:], units, replace=False)
         sizes[seed, m] = np.asarray(MAGNITUDES) * np.abs(after[unit]).mean()
@@ -130,106 +176,104 @@ def _clamped(
     return out, sizes
 
 
-def pieces(
-    planned: Plan, inner: Inside, seed: int, states: int
+def cut(
+    planned: Plan, inner: Activations, seed: int, states: int
 ) -> tuple[Float[np.ndarray, "B M X D"], Float[np.ndarray, "B M X C"]]:
-    """All states of one seed, cut into pieces of as many as a page holds of a maze.
+    """All features of one seed, in pieces of as many states as a page stores of a maze.
 
-    Clamped, as they are, and with the thing in its new place: V is asked of all.
+    Clamped, untouched, and after the move; with the context input.
     """
     count = len(planned.goals)
     base, context = inner.features[seed, :count], inner.context[:count]
     every = np.concatenate(
-        [planned.clamped[seed], base[None], planned.placed[seed, None]]
+        [planned.clamped[seed], base[None], planned.moved[seed, None]]
     )
-    around = np.broadcast_to(context, (len(every), *context.shape))
-    return _cut(every, states), _cut(around, states)
+    shown = np.broadcast_to(context, (len(every), *context.shape))
+    return _pieces(every, states), _pieces(shown, states)
 
 
-def _cut(x: Float[np.ndarray, "B M S D"], states: int) -> np.ndarray:
-    """[B, M, S, D] to [pieces B, M, X, D]; the last states are filled up with 0."""
+def _pieces(x: Float[np.ndarray, "B M S D"], states: int) -> np.ndarray:
+    """[B, M, S, D] to [pieces B, M, X, D], padded with 0."""
     many = -(-x.shape[2] // states)
     full = np.pad(x, [(0, 0), (0, 0), (0, many * states - x.shape[2]), (0, 0)])
     parts = full.reshape(*x.shape[:2], many, states, x.shape[3])
     return np.moveaxis(parts, 2, 0).reshape(-1, x.shape[1], states, x.shape[3])
 
 
-def _joined(said: Float[np.ndarray, "N B M X"], states: int) -> np.ndarray:
-    """The other way round: [N, pieces B, M, X] to [N, B, M, S]."""
-    seeds, rows, mazes, some = said.shape
+def _joined(values: Float[np.ndarray, "N B M X"], states: int) -> np.ndarray:
+    """The inverse: [N, pieces B, M, X] to [N, B, M, S]."""
+    seeds, rows, mazes, some = values.shape
     many = -(-states // some)
-    parts = said.reshape(seeds, many, rows // many, mazes, some)
+    parts = values.reshape(seeds, many, rows // many, mazes, some)
     whole = np.moveaxis(parts, 1, 3).reshape(seeds, rows // many, mazes, -1)
     return whole[..., :states]
 
 
-def told(
+def summarise(
     planned: Plan,
-    inner: Inside,
-    condition: battery.Condition,
-    boards: Boards,
-    how: battery.ActingRule,
-    said: Float[np.ndarray, "N B M X"],
-) -> dict[str, Any]:
-    """V under the clamps, and the chance that the agent comes to the target."""
+    context: base.PanelContext,
+    pieces: Float[np.ndarray, "N B M X"],
+) -> Retargeting:
+    """V under the clamps, and the probability to reach the marked cell."""
     count, mazes = len(MAGNITUDES), len(planned.goals)
-    value = _joined(said, condition.optimal.shape[1])
-    base = inner.features[:, None, :mazes]
-    every = np.concatenate([planned.clamped, base, planned.placed[:, None]], axis=1)
-    said_by_d = activations.logits(inner.networks.decoder, jnp.asarray(every))
-    logits = np.nan_to_num(np.asarray(said_by_d))
-    prior = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
-    level = forward.some(condition, 0, mazes)
-    chosen = battery.policy(np.nan_to_num(value), prior, level, how)
-    scores = np.stack(
+    inner, condition = context.activations, context.condition
+    value = _joined(pieces, condition.optimal.shape[1])
+    original = inner.features[:, None, :mazes]
+    every = np.concatenate([planned.clamped, original, planned.moved[:, None]], axis=1)
+    logits = activations.logits(inner.networks.decoder, jnp.asarray(every))
+    logits = np.nan_to_num(np.asarray(logits))
+    log_decoder = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    level = forward.select_levels(condition, 0, mazes)
+    policy = battery.policy(
+        np.nan_to_num(value), log_decoder, level, context.inputs.acting
+    )
+    reach = np.stack(
         [
-            _arrives(chosen[:, :, m], condition, boards, m, one.states)
+            _reach(policy[:, :, m], condition, context.mazes, m, one.states)
             for m, one in enumerate(planned.goals)
         ],
         axis=-1,
     ).astype(np.float32)
-    scores[~np.isfinite(value).all(axis=(1, 2, 3))] = np.nan
-    absent, there = scores[:, -2], scores[:, -1]
-    shown = activations.shown(value, boards, 2)
-    return {
-        "things": [one.thing for one in planned.goals],
-        "cells": [list(one.cell) for one in planned.goals],
-        "units": min(UNITS, base.shape[-1] // 2),
-        "times": list(MAGNITUDES),
-        "magnitudes": planned.magnitudes,
-        "scores": np.moveaxis(scores[:, :count], 1, -1),
-        "random scores": np.moveaxis(scores[:, count:-2], 1, -1),
-        "absent": absent,
-        "placed": there,
-        "share": _share(scores[:, :count], absent, there).astype(np.float32),
-        "clamped": shown[:, :count],
-        "random clamped": shown[:, count : 2 * count],
-        "placed value": shown[:, -1],
-    }
+    reach[~np.isfinite(value).all(axis=(1, 2, 3))] = np.nan
+    clamped, control = reach[:, :count], reach[:, count:-2]
+    without, moved = reach[:, -2], reach[:, -1]
+    shown = activations.in_mazes(value, context.mazes, 2)
+    return Retargeting(
+        objects=[one.name for one in planned.goals],
+        cells=[list(one.cell) for one in planned.goals],
+        num_units=min(UNITS, original.shape[-1] // 2),
+        times=list(MAGNITUDES),
+        magnitudes=planned.magnitudes,
+        clamped_reach=np.moveaxis(clamped, 1, -1),
+        control_reach=np.moveaxis(control, 1, -1),
+        original_reach=without,
+        moved_reach=moved,
+        share=_share(clamped, without, moved).astype(np.float32),
+        clamped_value=shown[:, :count],
+        control_value=shown[:, count : 2 * count],
+        moved_value=shown[:, -1],
+    )
 
 
-def _share(scores: np.ndarray, absent: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """(score - absent) / (placed - absent), [N, M, Q]; NaN where it makes no odds."""
-    room = there - absent
-    room = np.where(np.abs(room) < 1e-6, np.nan, room)
-    return np.moveaxis((scores - absent[:, None]) / room[:, None], 1, -1)
+def _share(reach: np.ndarray, without: np.ndarray, moved: np.ndarray) -> np.ndarray:
+    """(reach - without) / (moved - without), [N, M, Q]; NaN if moving does nothing."""
+    effect = moved - without
+    effect = np.where(np.abs(effect) < 1e-6, np.nan, effect)
+    return np.moveaxis((reach - without[:, None]) / effect[:, None], 1, -1)
 
 
-def _arrives(
+def _reach(
     policy: Float[np.ndarray, "N B S A"],
     condition: battery.Condition,
-    boards: Boards,
+    mazes: Mazes,
     m: int,
-    states: Bool[np.ndarray, " S"],
+    target: Bool[np.ndarray, " S"],
 ) -> Float[np.ndarray, "N B"]:
-    """Chance to come to the target, mean over the cells of the maze as it is.
-
-    From the start alone most chances would be 0 or 1: what pays is often nearer.
-    """
+    """Probability to reach the target, mean over the cells of the original maze."""
     table = jax.tree.map(lambda leaf: np.asarray(leaf)[m], condition.table)
-    found = reachability.reach_probability(
-        table.successor, policy, table.terminated, states
+    reached = reachability.reach_probability(
+        table.successor, policy, table.terminated, target
     )
-    drawn = boards.kept[m][boards.cell[m][boards.cell[m] >= 0]]
-    drawn = drawn[~states[drawn]]
-    return np.asarray(found.probability)[..., drawn].mean(axis=-1)
+    drawn = mazes.states[m][mazes.state_at[m][mazes.state_at[m] >= 0]]
+    drawn = drawn[~target[drawn]]
+    return np.asarray(reached.probability)[..., drawn].mean(axis=-1)

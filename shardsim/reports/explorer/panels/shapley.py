@@ -1,11 +1,10 @@
-"""What the things of a maze are worth to V at the start, for V and for each shard.
+"""How much each object of a maze adds to V at the start, for V and for each shard.
 
-A thing is taken off by setting its place in its own plane of the board to 0. The agent
-stays. One seed, the first, in the last checkpoint.
-
-Symbols: n things, K parts, P planes.
+An object is removed by setting its cell to 0 in its own plane of the board; the agent
+stays. First seed, last checkpoint. Symbols: n objects, K shards, P planes, M mazes.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -16,87 +15,110 @@ from jaxtyping import Array, Bool, Float
 
 from shardsim.core import jit
 from shardsim.inspection.interventions import shapley
-from shardsim.reports.explorer.load import Gathered, Side
+from shardsim.reports.explorer.panels import base
 
 MOST = 6
-"""Things of a maze that are shared among; all 2^n boards are looked at."""
+"""Largest number of objects of a maze: all 2^n boards are evaluated."""
 
 
-def shares(gathered: Gathered, side: Side, levels: Any) -> list[dict[str, Any]]:
-    """Exact Shapley values of the things of every maze; {} where there are too many.
+@dataclasses.dataclass(frozen=True)
+class MazeShapley:
+    """Exact Shapley values of the objects of one maze."""
 
-    The values of V add up to V with all things less V with none, and for each shard its
-    contributions do.
-    """
-    one = jax.tree.map(lambda leaf: np.asarray(leaf)[-side.seeds], side.networks)
-    found: list[dict[str, Any]] = []
-    for m in range(len(gathered.mazes)):
-        level = jax.tree.map(lambda leaf, m=m: np.asarray(leaf)[m], levels)
-        things = on_board(gathered.world, level)
-        if not 1 <= len(things) <= MOST:
-            found.append({})
-            continue
-        masks = np.zeros((len(things), *level.board.shape), bool)
-        for i, (row, column, plane) in enumerate(things.values()):
-            masks[i, row, column, plane] = True
-        there = jnp.asarray(shapley.coalitions(len(things)))
-        heads = (one.encoder, one.value)
-        params = gathered.first.params
-        said = _worths(gathered.world, heads, level, params, jnp.asarray(masks), there)
-        found.append(_told(list(things), np.asarray(said, np.float64)))
-    return found
+    names: list[str]
+    value: Float[np.ndarray, " n"]
+    """They add up to V with all objects minus V with none."""
+    shards: Float[np.ndarray, "n K"]
+    """The same for the contribution of each shard."""
+    full: Float[np.ndarray, " K_1"]
+    """V, then each contribution, with all objects."""
+    empty: Float[np.ndarray, " K_1"]
+    """With none."""
+    residual: float
+    """Largest error of the sums."""
 
 
-def on_board(world: Any, level: Any) -> dict[str, tuple[int, int, int]]:
-    """Row, column and plane of each thing, by the name that the page has for it."""
-    if not (hasattr(world, "things") and hasattr(level, "board")):
+@dataclasses.dataclass(frozen=True)
+class Shapley:
+    """One entry per maze; None where it has no or too many objects."""
+
+    mazes: list[MazeShapley | None]
+
+
+def compute(context: base.PanelContext) -> Shapley | None:
+    """None if it applies to no maze."""
+    first = jax.tree.map(
+        lambda leaf: np.asarray(leaf)[-context.side.num_seeds], context.side.networks
+    )
+    heads = (first.encoder, first.value)
+    mazes = [
+        _maze(context, heads, context.maze_level(m)) for m in range(context.num_mazes)
+    ]
+    return Shapley(mazes) if any(mazes) else None
+
+
+def _maze(
+    context: base.PanelContext, heads: tuple[Any, Any], level: Any
+) -> MazeShapley | None:
+    env = context.inputs.env
+    objects = objects_of(env, level)
+    if not 1 <= len(objects) <= MOST:
+        return None
+    masks = np.zeros((len(objects), *level.board.shape), bool)
+    for i, (row, column, plane) in enumerate(objects.values()):
+        masks[i, row, column, plane] = True
+    coalitions = jnp.asarray(shapley.coalitions(len(objects)))
+    params = context.inputs.first.params
+    worths = np.asarray(
+        _worths(env, heads, level, params, jnp.asarray(masks), coalitions)
+    )
+    exact = _exact(worths)
+    values = np.asarray(exact.values)
+    return MazeShapley(
+        names=list(objects),
+        value=values[:, 0],
+        shards=values[:, 1:],
+        full=worths[-1],
+        empty=worths[0],
+        residual=float(np.abs(np.asarray(exact.residual)).max()),
+    )
+
+
+def objects_of(env: Any, level: Any) -> dict[str, tuple[int, int, int]]:
+    """Row, column and plane of each object, by the name that the page gives it."""
+    if not (hasattr(env, "things") and hasattr(level, "board")):
         return {}
-    found = {}
-    for kind in world.things:
-        plane = world.plane(kind)
+    objects = {}
+    for kind in env.things:
+        plane = env.plane(kind)
         cells = np.argwhere(np.asarray(level.board[..., plane]) > 0).tolist()
         for number, (row, column) in enumerate(cells):
             name = kind if len(cells) == 1 else f"{kind} {number}"
-            found[name] = (row, column, plane)
-    return found
+            objects[name] = (row, column, plane)
+    return objects
 
 
 @functools.partial(jit.jit, static_argnums=0)
 def _worths(
-    world: Any,
+    env: Any,
     heads: tuple[Any, Any],
     level: Any,
     params: Any,
     masks: Bool[Array, "n H W P"],
-    there: Bool[Array, "coalitions n"],
+    coalitions: Bool[Array, "coalitions n"],
 ) -> Float[Array, "coalitions K_1"]:
     """V, then each contribution, at the start of each board."""
     encoder, value = heads
 
     def one(present: Array) -> Array:
-        gone = jnp.any(masks & ~present[:, None, None, None], axis=0)
-        board = jnp.where(gone, jnp.zeros_like(level.board), level.board)
-        seen, state = world.reset_to(level._replace(board=board), params)
-        said = value(encoder(seen), world.context(state))
-        return jnp.concatenate([said.value[None], said.gates * said.shard_values])
+        removed = jnp.any(masks & ~present[:, None, None, None], axis=0)
+        board = jnp.where(removed, jnp.zeros_like(level.board), level.board)
+        observation, state = env.reset_to(level._replace(board=board), params)
+        output = value(encoder(observation), env.context(state))
+        return jnp.concatenate([output.value[None], output.gates * output.shard_values])
 
-    return jax.vmap(one)(there)
+    return jax.vmap(one)(coalitions)
 
 
 _exact = jit.jit(shapley.exact)
 """One program instead of many small ones."""
-
-
-def _told(
-    names: list[str], worths: Float[np.ndarray, "coalitions K_1"]
-) -> dict[str, Any]:
-    found = _exact(worths.astype(np.float32))
-    values = np.asarray(found.values)
-    return {
-        "names": names,
-        "value": values[:, 0],
-        "parts": values[:, 1:],
-        "whole": worths[-1].astype(np.float32),
-        "empty": worths[0].astype(np.float32),
-        "residual": float(np.abs(np.asarray(found.residual)).max()),
-    }

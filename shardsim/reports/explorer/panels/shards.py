@@ -1,122 +1,165 @@
-"""The shard cards: who is used, who plays which role, and who wants what.
+"""Each shard by itself: how much it is used, its role, and what it is needed for.
 
-Symbols: N seeds, L levels, S states, K parts, R reward sources.
+Symbols: N seeds, L levels, S states, K shards, R reward sources.
 """
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from shardsim.core import jit
 from shardsim.evaluation import battery
 from shardsim.inspection.shards import contributions
 from shardsim.reports.explorer import forward
-from shardsim.reports.explorer.forward import Whole
-from shardsim.reports.explorer.panels import curves
+from shardsim.reports.explorer.forward import Predictions
+from shardsim.reports.explorer.panels import base
 
 
-def usage(whole: Whole, mask: np.ndarray) -> dict[str, Any]:
-    """Shares, dead and twin shards of every seed in the last checkpoint."""
-    gates = jnp.asarray(whole.gates[-1][:, mask])
-    parts = jnp.asarray(whole.parts[-1][:, mask])
-    found = jit.jit(jax.vmap(contributions.usage))(gates, parts)
-    value = jnp.asarray(whole.value[-1][:, mask])
-    added = jit.jit(jax.vmap(contributions.contributions))(value, gates, parts)
-    return {
-        "gate share": np.asarray(found.gate_share),
-        "value share": np.asarray(found.value_share),
-        "dead": np.asarray(found.dead).tolist(),
-        "twins": np.asarray(found.twins).tolist(),
-        "mean entropy": np.asarray(found.mean_entropy),
-        "largest residual": float(jnp.abs(added.residual).max()),
-        "tolerance": contributions.TOLERANCE,
-    }
+@dataclasses.dataclass(frozen=True)
+class Ablation:
+    """Change of the expected return from each source without each shard.
 
-
-def roles(whole: Whole, mask: np.ndarray) -> dict[str, Any]:
-    """Which shard of the first seed each seed's shards are most like."""
-    # a seed without numbers is like no other: 0 everywhere
-    each = np.nan_to_num((whole.gates[-1] * whole.parts[-1])[:, mask])
-    found = [contributions.match(each[0], other) for other in each]
-    return {
-        "partner": [one.partner.tolist() for one in found],
-        "likeness": np.stack([one.likeness for one in found]),
-        "null": [one.null for one in found],
-    }
-
-
-def wants(
-    world: Any,
-    whole: Whole,
-    condition: battery.Condition,
-    how: battery.ActingRule,
-    partner: list[list[int]],
-) -> dict[str, Any]:
-    """Expected reward by source with each shard switched off.
-
-    effect[n, k, r] = (return from source r without shard k) - (with all). The shards of
-    each seed stand in the order of the first seed's, so that roles can be averaged. The
-    control takes as much of |V| away evenly: V is scaled by 1 - (share of shard k).
+    The shards of each seed stand in the order of the first seed's. The control removes
+    as much of |V| evenly: V is scaled by 1 - (share of shard k).
     """
-    order = np.maximum(np.asarray(partner), 0)
-    value, prior = whole.value[-1], whole.prior[-1]
-    each = whole.gates[-1] * whole.parts[-1]
+
+    sources: list[str]
+    full_return: Float[np.ndarray, "N R"]
+    """With all shards."""
+    seed_effect: Float[np.ndarray, "N K R"]
+    seed_control: Float[np.ndarray, "N K R"]
+    removed_share: Float[np.ndarray, "N K"]
+    """Share of each shard in |V|."""
+    effect: list[list[base.Estimate]]
+    """[K][R], over seeds."""
+    control: list[list[base.Estimate]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shards:
+    """Use and role of every shard at the last checkpoint."""
+
+    gate_share: Float[np.ndarray, "N K"]
+    value_share: Float[np.ndarray, "N K"]
+    """Of the mean |contribution|."""
+    dead: Bool[np.ndarray, "N K"]
+    twins: Bool[np.ndarray, "N K K"]
+    residual: float
+    """Largest |V - sum of contributions|."""
+    tolerance: float
+    partner: Int[np.ndarray, "N K"]
+    """Shard that is most like shard k of the first seed; -1 if there is none."""
+    similarity: Float[np.ndarray, "N K"]
+    """Correlation of their contributions."""
+    shuffled_similarity: list[float]
+    """The same with states shuffled, by seed."""
+    ablation: Ablation
+
+
+def compute(context: base.PanelContext) -> Shards:
+    """Use, roles and ablation on the levels of the curves."""
+    condition, predictions = context.curve_condition, context.curve_predictions
+    mask = condition.reachable
+    value, gates, parts = (
+        jnp.asarray(leaf[-1][:, mask])
+        for leaf in (predictions.value, predictions.gates, predictions.shard_values)
+    )
+    usage = jit.jit(jax.vmap(contributions.usage))(gates, parts)
+    sums = jit.jit(jax.vmap(contributions.contributions))(value, gates, parts)
+    matches = _matches(predictions, mask)
+    partner = np.stack([np.asarray(one.partner) for one in matches])
+    return Shards(
+        gate_share=np.asarray(usage.gate_share),
+        value_share=np.asarray(usage.value_share),
+        dead=np.asarray(usage.dead),
+        twins=np.asarray(usage.twins),
+        residual=float(jnp.abs(sums.residual).max()),
+        tolerance=contributions.TOLERANCE,
+        partner=partner,
+        similarity=np.stack([one.likeness for one in matches]),
+        shuffled_similarity=[float(one.null) for one in matches],
+        ablation=ablate(
+            context.inputs.env, predictions, condition, context.inputs.acting, partner
+        ),
+    )
+
+
+def _matches(predictions: Predictions, mask: np.ndarray) -> list[Any]:
+    """The shards of each seed matched to those of the first."""
+    # a seed that is not finite is like no other: 0 everywhere
+    each = predictions.gates[-1] * predictions.shard_values[-1]
+    each = np.nan_to_num(each[:, mask])
+    return [contributions.match(each[0], other) for other in each]
+
+
+def ablate(
+    env: Any,
+    predictions: Predictions,
+    condition: battery.Condition,
+    acting: battery.ActingRule,
+    partner: Int[np.ndarray, "N K"],
+) -> Ablation:
+    """Expected return by source with each shard switched off, beside its control."""
+    order = np.maximum(partner, 0)
+    value, log_decoder = predictions.value[-1], predictions.log_decoder[-1]
+    each = predictions.gates[-1] * predictions.shard_values[-1]
     each = np.take_along_axis(each, order[:, None, None, :], axis=-1)
     size = np.abs(each[:, condition.reachable]).sum(axis=1)
     share = size / np.maximum(size.sum(axis=-1, keepdims=True), 1e-12)
-    off = np.moveaxis(value[..., None] - each, -1, 1)
-    even = value[:, None] * (1 - share)[..., None, None]
-    changed = np.concatenate([value[:, None], off, even], axis=1)
-    returns = _by_source(world, changed, prior, condition, how)
+    ablated = np.moveaxis(value[..., None] - each, -1, 1)
+    scaled = value[:, None] * (1 - share)[..., None, None]
+    changed = np.concatenate([value[:, None], ablated, scaled], axis=1)
+    returns = _by_source(env, changed, log_decoder, condition, acting)
     count = each.shape[-1]
-    whole_return = returns[:, :1]
-    effect = returns[:, 1 : count + 1] - whole_return
-    control = returns[:, count + 1 :] - whole_return
-    return {
-        "sources": list(world.reward_sources),
-        "return": returns[:, 0],
-        "effect": effect,
-        "control": control,
-        "share": share,
-        "mean effect": _intervals(effect),
-        "mean control": _intervals(control),
-    }
+    full = returns[:, :1]
+    effect = returns[:, 1 : count + 1] - full
+    control = returns[:, count + 1 :] - full
+    return Ablation(
+        sources=list(env.reward_sources),
+        full_return=returns[:, 0],
+        seed_effect=effect,
+        seed_control=control,
+        removed_share=share,
+        effect=_estimates(effect),
+        control=_estimates(control),
+    )
 
 
 def _by_source(
-    world: Any,
+    env: Any,
     value: Float[np.ndarray, "N V L S"],
-    prior: Float[np.ndarray, "N L S A"],
+    log_decoder: Float[np.ndarray, "N L S A"],
     condition: battery.Condition,
-    how: battery.ActingRule,
+    acting: battery.ActingRule,
 ) -> Float[np.ndarray, "N V R"]:
-    wide = np.broadcast_to(prior[:, None], (*value.shape, prior.shape[-1]))
-    chosen = battery.policy(value, wide, condition, how)
-    flat = chosen.reshape(-1, *chosen.shape[2:])
-    paid = np.stack(
+    wide = np.broadcast_to(log_decoder[:, None], (*value.shape, log_decoder.shape[-1]))
+    policy = battery.policy(value, wide, condition, acting)
+    flat = policy.reshape(-1, *policy.shape[2:])
+    rewards = np.stack(
         [
             forward.rewards_by_source(
-                world,
+                env,
                 jax.tree.map(lambda leaf, i=i: leaf[i], condition.levels),
                 condition.params,
             )
             for i in range(len(condition.optimal))
         ]
     )
-    found = []
-    for source in range(paid.shape[-1]):
-        table = condition.table._replace(reward=jnp.asarray(paid[..., source]))
+    returns = []
+    for source in range(rewards.shape[-1]):
+        table = condition.table._replace(reward=jnp.asarray(rewards[..., source]))
         one = condition._replace(table=table)
-        got = battery.expected_return(flat, one, how.discount, how.max_steps)
-        found.append(got.mean(axis=1).reshape(value.shape[:2]))
-    return np.stack(found, axis=-1)
+        each = battery.expected_return(flat, one, acting.discount, acting.max_steps)
+        returns.append(each.mean(axis=1).reshape(value.shape[:2]))
+    return np.stack(returns, axis=-1)
 
 
-def _intervals(x: Float[np.ndarray, "N K R"]) -> list[list[dict[str, float]]]:
+def _estimates(x: Float[np.ndarray, "N K R"]) -> list[list[base.Estimate]]:
     return [
-        [curves.interval(x[:, k, r]) for r in range(x.shape[2])]
+        [base.estimate(x[:, k, r]) for r in range(x.shape[2])]
         for k in range(x.shape[1])
     ]

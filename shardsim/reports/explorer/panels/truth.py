@@ -1,13 +1,13 @@
-"""Truth-like directions: what CCS finds in pairs of states, restart by restart.
+"""What CCS finds in pairs of states without labels, restart by restart.
 
-A pair is two states of one level in an order that knows nothing; the true side is the
-one of higher exact V. CCS sees no label. Its sign is free, so that accuracies are
-those of the better sign, for random probes too. Every seed, last checkpoint.
+A pair is two states of one level in random order; the true side is the one with the
+higher V*. CCS sees no label and its sign is arbitrary, so that accuracies are those of
+the better sign, for random directions too. Every seed, last checkpoint.
 
-Symbols: N seeds, R restarts, n pairs to learn from, m held out, D features.
+Symbols: N seeds, R restarts, n training pairs, m test pairs, D features.
 """
 
-from typing import Any
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -16,60 +16,94 @@ from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
 from shardsim.inspection.truth import baselines, ccs, comparison, counting
-from shardsim.reports.explorer.activations import Inside, Sample
+from shardsim.reports.explorer.activations import Activations, Sample
+from shardsim.reports.explorer.panels import base
 
 RESTARTS = 12
 STEPS = 200
 RANDOM = 100
-"""Random probes, for the band."""
+"""Random directions."""
 MOST_PAIRS = 192
 FEWEST = 8
 TIE = 1e-6
-"""Exact values nearer than that are no pair."""
+"""States whose V* differ by less make no pair."""
 
 
-def card(inner: Inside, sample: Sample) -> dict[str, Any]:
-    """Loss and accuracy of every restart; {} where there are too few pairs."""
-    learnt, held = pairs(sample)
-    if min(len(learnt), len(held)) < FEWEST:
-        return {}
-    sides = [jnp.asarray(sample.x[:, which.T]) for which in (learnt, held)]
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """How many different directions the restarts of a seed end at."""
+
+    num_distinct: int
+    num_good: int
+    """Restarts that reached a low loss."""
+    at_least: float
+    """Estimated number of directions that exist (Chao 1)."""
+    coverage: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """Loss and accuracy of every restart; NaN for a seed that is not finite."""
+
+    num_pairs: int
+    num_test_pairs: int
+    num_restarts: int
+    constant: float
+    """Loss of the best constant answer."""
+    losses: Float[np.ndarray, "N R"]
+    accuracy: Float[np.ndarray, "N R"]
+    random: Float[np.ndarray, "N 2"]
+    """Accuracy of random directions: mean - 2 SD and mean + 2 SD."""
+    labelled: Float[np.ndarray, " N"]
+    """Accuracy of the mean difference, which uses labels."""
+    answers: list[Answers | None]
+
+
+def compute(context: base.PanelContext) -> Truth | None:
+    """None where there are too few pairs of states."""
+    return summarise(context.activations, context.sample)
+
+
+def summarise(activations: Activations, sample: Sample) -> Truth | None:
+    """The same of features and a sample of states."""
+    train, test = pairs(sample)
+    if min(len(train), len(test)) < FEWEST:
+        return None
+    sides = [jnp.asarray(sample.x[:, which.T]) for which in (train, test)]
     labels = [
         jnp.asarray(sample.optimal[which[:, 0]] > sample.optimal[which[:, 1]])
-        for which in (learnt, held)
+        for which in (train, test)
     ]
     if len(np.unique(np.asarray(labels[1]))) < 2:
-        return {}
+        return None
     keys = jax.random.split(jax.random.key(0), len(sample.x))
-    losses, directions, differences, right, chance, told = map(
-        np.asarray, _searched(*sides, *labels, keys)
+    losses, directions, differences, accuracy, random, labelled = map(
+        np.asarray, _search(*sides, *labels, keys)
     )
-    fine = inner.finite
-    band = np.stack(
-        [
-            chance.mean(axis=1) - 2 * chance.std(axis=1),
-            chance.mean(axis=1) + 2 * chance.std(axis=1),
+    is_finite = activations.finite
+    mean, sd = random.mean(axis=1), random.std(axis=1)
+    band = np.stack([mean - 2 * sd, mean + 2 * sd], axis=1)
+    return Truth(
+        num_pairs=len(train),
+        num_test_pairs=len(test),
+        num_restarts=RESTARTS,
+        constant=ccs.BEST_CONSTANT,
+        losses=np.where(is_finite[:, None], losses, np.nan),
+        accuracy=np.where(is_finite[:, None], accuracy, np.nan),
+        random=np.where(is_finite[:, None], band, np.nan),
+        labelled=np.where(is_finite, labelled, np.nan),
+        answers=[
+            _answers(*one) if ok else None
+            for ok, *one in zip(is_finite, directions, losses, differences, strict=True)
         ],
-        axis=1,
     )
-    return {
-        "pairs": len(learnt),
-        "held out": len(held),
-        "restarts": RESTARTS,
-        "constant": ccs.BEST_CONSTANT,
-        "losses": np.where(fine[:, None], losses, np.nan),
-        "accuracy": np.where(fine[:, None], right, np.nan),
-        "random": np.where(fine[:, None], band, np.nan),
-        "labelled": np.where(fine, told, np.nan),
-        "answers": [
-            _counted(*one) if ok else {}
-            for ok, *one in zip(fine, directions, losses, differences, strict=True)
-        ],
-    }
 
 
 def pairs(sample: Sample) -> tuple[Int[np.ndarray, "n 2"], Int[np.ndarray, "m 2"]]:
-    """Places of two states of one level each; levels of one half, then of the other."""
+    """Indices of two states of one level each: training pairs, then test pairs.
+
+    Every other level is for testing.
+    """
     rng = np.random.default_rng(4)
     names = np.unique(sample.level)
     halves = []
@@ -77,63 +111,66 @@ def pairs(sample: Sample) -> tuple[Int[np.ndarray, "n 2"], Int[np.ndarray, "m 2"
         rows = []
         for name in chosen:
             own = rng.permutation(np.flatnonzero(sample.level == name))
-            both = [np.stack([own, np.roll(own, by)], axis=1) for by in (1, 2)]
-            rows.append(np.concatenate(both))
-        found = np.concatenate(rows) if rows else np.zeros((0, 2), int)
-        gap = sample.optimal[found[:, 0]] - sample.optimal[found[:, 1]]
-        found = rng.permutation(found[np.abs(gap) > TIE])[:MOST_PAIRS]
-        turned = rng.random(len(found)) < 0.5
-        halves.append(np.where(turned[:, None], found[:, ::-1], found))
+            neighbours = [np.stack([own, np.roll(own, by)], axis=1) for by in (1, 2)]
+            rows.append(np.concatenate(neighbours))
+        both = np.concatenate(rows) if rows else np.zeros((0, 2), int)
+        gap = sample.optimal[both[:, 0]] - sample.optimal[both[:, 1]]
+        both = rng.permutation(both[np.abs(gap) > TIE])[:MOST_PAIRS]
+        is_swapped = rng.random(len(both)) < 0.5
+        halves.append(np.where(is_swapped[:, None], both[:, ::-1], both))
     return halves[0], halves[1]
 
 
 @jit.jit
-def _searched(
-    learnt: Float[Array, "N 2 n D"],
-    held: Float[Array, "N 2 m D"],
+def _search(
+    train: Float[Array, "N 2 n D"],
+    test: Float[Array, "N 2 m D"],
     label: Bool[Array, " n"],
-    held_label: Bool[Array, " m"],
+    test_label: Bool[Array, " m"],
     keys: Array,
 ) -> tuple[Array, ...]:
-    """Losses and directions of all restarts, differences of the pairs held out, and
-    accuracies there: of restarts, of random probes, of what labels find."""
+    """Search of every seed.
+
+    Returns:
+      Losses and directions of all restarts, differences of the test pairs, and
+      accuracies on them: of restarts, of random directions, of the labelled one.
+    """
 
     def seed(one: tuple[Array, Array, Array]) -> tuple[Array, ...]:
-        learnt, held, key = one
+        train, test, key = one
         search, draw = jax.random.split(key)
-        found = ccs.fit(learnt[0], learnt[1], search, restarts=RESTARTS, steps=STEPS)
-        differences = found.sides.differences(*held)
-        random = baselines.random_directions(draw, RANDOM, learnt.shape[-1])
-        labelled = comparison.mean_difference(found.sides.differences(*learnt), label)
+        fit = ccs.fit(train[0], train[1], search, restarts=RESTARTS, steps=STEPS)
+        differences = fit.sides.differences(*test)
+        random = baselines.random_directions(draw, RANDOM, train.shape[-1])
+        labelled = comparison.mean_difference(fit.sides.differences(*train), label)
         probes = jnp.concatenate(
-            [found.directions, random.astype(learnt.dtype), labelled[None]]
+            [fit.directions, random.astype(train.dtype), labelled[None]]
         )
-        right = comparison.accuracies(probes, differences, held_label)
-        either = jnp.maximum(right, 1 - right)
+        accuracy = comparison.accuracies(probes, differences, test_label)
+        better = jnp.maximum(accuracy, 1 - accuracy)
         return (
-            found.losses,
-            found.directions,
+            fit.losses,
+            fit.directions,
             differences,
-            either[:RESTARTS],
-            either[RESTARTS:-1],
-            right[-1],
+            better[:RESTARTS],
+            better[RESTARTS:-1],
+            accuracy[-1],
         )
 
-    return jax.lax.map(seed, (learnt, held, keys))
+    return jax.lax.map(seed, (train, test, keys))
 
 
-def _counted(
+def _answers(
     directions: Float[np.ndarray, "R D"],
     losses: Float[np.ndarray, " R"],
     differences: Float[np.ndarray, "m D"],
-) -> dict[str, Any]:
-    """How many different answers the good restarts of a seed ended at."""
+) -> Answers | None:
     if not (np.isfinite(directions).all() and np.isfinite(losses).all()):
-        return {}
-    found = counting.estimate(directions, losses, differences)
-    return {
-        "seen": found.seen,
-        "kept": found.kept,
-        "at least": float(found.chao1),
-        "coverage": float(found.coverage),
-    }
+        return None
+    estimate = counting.estimate(directions, losses, differences)
+    return Answers(
+        num_distinct=estimate.seen,
+        num_good=estimate.num_good,
+        at_least=float(estimate.chao1),
+        coverage=float(estimate.coverage),
+    )

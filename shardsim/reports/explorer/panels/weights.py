@@ -1,11 +1,13 @@
-"""What weights do to features: spectra, action logits, and pairs that collide.
+"""What weights do to features: spectra, action logits, and collisions.
 
-D's first weights read E's features; the rest of D is folded into a read-out by its mean
-Jacobian, so that all here is of first order. Last checkpoint, every seed. Symbols: N
-seeds, n states, D features, A actions, m hidden units, r singular directions, T of
-them, M mazes, X states of a maze, c directions, p pairs of states.
+D's first weights read E's features; the rest of D is replaced by its mean Jacobian, so
+that everything here is a first-order approximation. Last checkpoint, every seed.
+
+Symbols: N seeds, n states, D features, A actions, m hidden units, r singular
+directions, T of them, M mazes, X states of a maze, c directions, p pairs of states.
 """
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -17,75 +19,135 @@ from jaxtyping import Array, Float, Int
 from shardsim.agents import chain, layers
 from shardsim.core import jit
 from shardsim.inspection.weights import svd, weight_action
-from shardsim.reports.explorer.activations import Inside, Sample
-from shardsim.reports.explorer.forward import Boards
+from shardsim.reports.explorer.activations import Activations, Sample
+from shardsim.reports.explorer.forward import Mazes
+from shardsim.reports.explorer.panels import base
 
 TOP = 5
 """Singular directions whose logits are shown."""
 MOST_VALUES = 48
 """Singular values that are shown."""
 STATES = 128
-"""At which D's slopes are taken."""
+"""States at which D's Jacobian is taken."""
 COLLIDING = 3
-"""Directions that are kept, and that are lost."""
+"""Directions of either kind: those that D reads most, and those it ignores."""
 PAIRS = 6
 """Pairs of states of a maze that are shown."""
-LOOKED = 200
-"""Pairs among which they are looked for: some are of states that are not drawn."""
+CANDIDATES = 200
+"""Pairs that are searched: some are of states that are not drawn."""
 
-_spectrum = jit.jit(svd.fit)
+_decompose = jit.jit(svd.fit)
 
 
-class Through(NamedTuple):
-    """D, to first order."""
+class LinearDecoder(NamedTuple):
+    """D to first order."""
 
     directions: svd.SingularDirections
     logits: Float[Array, "N r A"]
-    """That a unit step along each direction writes, centred over actions."""
+    """Change by a unit step along each direction, centred over actions."""
     jacobian: Float[Array, "N A D"]
-    """Mean slope of the logits, centred over actions."""
+    """Mean Jacobian of the logits, centred over actions."""
 
 
-def card(
-    inner: Inside, sample: Sample, shown: Float[np.ndarray, "N M X D"], boards: Boards
-) -> dict[str, Any]:
-    """Spectra of V and of D, logits of D's directions, and collisions."""
-    head = inner.networks.value
+@dataclasses.dataclass(frozen=True)
+class Spectrum:
+    """Singular values of the weights that read E's features."""
+
+    values: Float[np.ndarray, "N r"]
+    gaps: Float[np.ndarray, "N r"]
+    """To the next value, as a fraction of the largest."""
+    blocks: Int[np.ndarray, "N r"]
+    """Values of one number are nearly equal: their directions are not determined."""
+    size: int
+    """How many there are."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Merged:
+    """Two states whose features differ and move D's logits alike."""
+
+    states: list[int]
+    before: float
+    """Cosine of their features."""
+    after: float
+    """Cosine of their logits."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Spectra of V and D; the rest is None if D is not an MLP."""
+
+    value: Spectrum
+    decoder: Spectrum | None = None
+    logits: Float[np.ndarray, "N T A"] | None = None
+    """By a step of one SD of the features along each direction."""
+    projections: Float[np.ndarray, "N T M X"] | None = None
+    """Of the features of every cell, less their mean, on each direction."""
+    cosine_before: Float[np.ndarray, "N c c"] | None = None
+    """Of k + n and k - n; D reads k most and ignores n."""
+    cosine_after: Float[np.ndarray, "N c c"] | None = None
+    """Of the logits that they cause."""
+    merged: list[list[list[Merged]]] | None = None
+    """By seed and maze."""
+
+
+def compute(context: base.PanelContext) -> Weights:
+    """Spectra, logits of D's singular directions, and collisions."""
+    return summarise(
+        context.activations, context.sample, context.maze_features, context.mazes
+    )
+
+
+def summarise(
+    activations: Activations,
+    sample: Sample,
+    features: Float[np.ndarray, "N M X D"],
+    mazes: Mazes,
+) -> Weights:
+    """The same of arrays.
+
+    Args:
+      features: in the states of the mazes.
+    """
+    head = activations.networks.value
     kernel = getattr(head, "hidden", head).kernel[...]
-    told: dict[str, Any] = {"of V": _values(_spectrum(_finite(kernel)))}
-    if not hasattr(inner.networks.decoder, "readout"):
-        return told
-    decoder = jax.tree.map(_finite, inner.networks.decoder)
-    through = _through(decoder, jnp.asarray(sample.x[:, :STATES]))
-    count = min(TOP, through.logits.shape[1])
-    reads = np.asarray(through.directions.reads)[:, :count]
+    value = _spectrum(_decompose(_finite(kernel)))
+    if not hasattr(activations.networks.decoder, "readout"):
+        return Weights(value)
+    decoder = jax.tree.map(_finite, activations.networks.decoder)
+    linear = _linearise(decoder, jnp.asarray(sample.x[:, :STATES]))
+    count = min(TOP, linear.logits.shape[1])
+    reads = np.asarray(linear.directions.reads)[:, :count]
     spread = np.std(np.einsum("nsd,ntd->nts", sample.x, reads), axis=-1)
     mean = sample.x.mean(axis=1)
-    told["of D"] = _values(through.directions)
     # a step is one standard deviation of the features along the direction
-    told["logits"] = np.asarray(through.logits)[:, :count] * spread[..., None]
-    away = shown - mean[:, None, None]
-    told["read"] = np.einsum("nmxd,ntd->ntmx", away, reads).astype(np.float32)
-    return told | _collisions(through, sample, away, boards)
+    logits = np.asarray(linear.logits)[:, :count] * spread[..., None]
+    centred = features - mean[:, None, None]
+    return Weights(
+        value,
+        _spectrum(linear.directions),
+        logits,
+        np.einsum("nmxd,ntd->ntmx", centred, reads).astype(np.float32),
+        *_collisions(linear, sample, centred, mazes),
+    )
 
 
 def _finite(leaf: Any) -> np.ndarray:
-    """Numbers as they are; 0 for what is none, so that a matrix can be decomposed."""
+    """The leaf with 0 for numbers that are not finite, so that it can be decomposed."""
     return np.nan_to_num(np.asarray(leaf), posinf=0.0, neginf=0.0)
 
 
-def _values(directions: svd.SingularDirections) -> dict[str, Any]:
-    """Singular values [N, r], the gap beside each, and near-ties by number."""
-    return {
-        "values": np.asarray(directions.values)[:, :MOST_VALUES],
-        "gaps": np.asarray(directions.gaps)[:, :MOST_VALUES],
-        "blocks": np.asarray(directions.blocks)[:, :MOST_VALUES],
-        "all": directions.values.shape[-1],
-    }
+def _spectrum(directions: svd.SingularDirections) -> Spectrum:
+    return Spectrum(
+        np.asarray(directions.values)[:, :MOST_VALUES],
+        np.asarray(directions.gaps)[:, :MOST_VALUES],
+        np.asarray(directions.blocks)[:, :MOST_VALUES],
+        directions.values.shape[-1],
+    )
 
 
 @jit.jit
-def _through(decoders: Any, x: Float[Array, "N n D"]) -> Through:
+def _linearise(decoders: Any, x: Float[Array, "N n D"]) -> LinearDecoder:
     def seed(pair: tuple[Any, Array]) -> tuple[Array, Array]:
         decoder, x = pair
         first, act = decoder.hidden_layers[0], layers.ACTIVATIONS[decoder.activation]
@@ -100,7 +162,7 @@ def _through(decoders: Any, x: Float[Array, "N n D"]) -> Through:
     weight, readout = (part.astype(jnp.float32) for part in (weight, readout))
     directions = svd.fit(weight)
     jacobian = jnp.einsum("nam,nmd->nad", readout, weight)
-    return Through(
+    return LinearDecoder(
         directions,
         svd.action_logits(directions, readout),
         jacobian - jacobian.mean(axis=1, keepdims=True),
@@ -108,75 +170,74 @@ def _through(decoders: Any, x: Float[Array, "N n D"]) -> Through:
 
 
 def _collisions(
-    through: Through,
+    linear: LinearDecoder,
     sample: Sample,
-    away: Float[np.ndarray, "N M X D"],
-    boards: Boards,
-) -> dict[str, Any]:
-    """Steps k + n and k - n, and states of a maze, that D hardly tells apart."""
-    states = away.shape[2]
-    looked = min(LOOKED, states * (states - 1) // 2)
-    count = min(COLLIDING, away.shape[-1])
-    if looked < 1:
-        return {}
-    found = _collided(
-        through.jacobian,
+    centred: Float[np.ndarray, "N M X D"],
+    mazes: Mazes,
+) -> tuple[np.ndarray, np.ndarray, list[list[list[Merged]]]] | tuple[None, None, None]:
+    """Cosines before and after D, and the states of each maze that D merges."""
+    states = centred.shape[2]
+    candidates = min(CANDIDATES, states * (states - 1) // 2)
+    count = min(COLLIDING, centred.shape[-1])
+    if candidates < 1:
+        return None, None, None
+    found = _search(
+        linear.jacobian,
         jnp.asarray(sample.x),
-        jnp.asarray(away),
+        jnp.asarray(centred),
         count,
-        looked,
+        candidates,
     )
-    before, after, places, was, now = map(np.asarray, found)
-    cells = np.zeros(boards.kept.shape, bool)
-    for m, cell in enumerate(boards.cell):
-        cells[m, cell[cell >= 0]] = True
-    return {
-        "before": before,
-        "after": after,
-        "merged": [
-            [
-                _merged(cells[m], places[seed, m], was[seed, m], now[seed, m])
-                for m in range(len(cells))
-            ]
-            for seed in range(len(places))
-        ],
-    }
+    before, after, pairs, pair_before, pair_after = map(np.asarray, found)
+    is_drawn = np.zeros(mazes.states.shape, bool)
+    for m, states_at in enumerate(mazes.state_at):
+        is_drawn[m, states_at[states_at >= 0]] = True
+    merged = [
+        [
+            _merged(
+                is_drawn[m], pairs[seed, m], pair_before[seed, m], pair_after[seed, m]
+            )
+            for m in range(len(is_drawn))
+        ]
+        for seed in range(len(pairs))
+    ]
+    return before, after, merged
 
 
 def _merged(
-    drawn: np.ndarray,
-    places: Int[np.ndarray, "p 2"],
-    was: Float[np.ndarray, " p"],
-    now: Float[np.ndarray, " p"],
-) -> list[dict[str, Any]]:
+    is_drawn: np.ndarray,
+    pairs: Int[np.ndarray, "p 2"],
+    before: Float[np.ndarray, " p"],
+    after: Float[np.ndarray, " p"],
+) -> list[Merged]:
     """The pairs of drawn states whose cosine rises most, towards one effect."""
-    good = drawn[places].all(axis=1) & (now > np.abs(was))
+    is_shown = is_drawn[pairs].all(axis=1) & (after > np.abs(before))
     return [
-        {"states": places[i].tolist(), "before": float(was[i]), "after": float(now[i])}
-        for i in np.flatnonzero(good)[:PAIRS]
+        Merged(pairs[i].tolist(), float(before[i]), float(after[i]))
+        for i in np.flatnonzero(is_shown)[:PAIRS]
     ]
 
 
-@functools.partial(jit.jit, static_argnames=("count", "looked"))
-def _collided(
+@functools.partial(jit.jit, static_argnames=("count", "candidates"))
+def _search(
     jacobian: Float[Array, "N A D"],
     x: Float[Array, "N n D"],
-    away: Float[Array, "N M X D"],
+    centred: Float[Array, "N M X D"],
     count: int,
-    looked: int,
+    candidates: int,
 ) -> tuple[Array, ...]:
     """Cosines of k_i + n_j and k_i - n_j; pairs of states, their cosines."""
 
     def maze(weight: Array, features: Array) -> tuple[Array, ...]:
         action = weight_action.fit(weight, features)
-        pairs, _ = weight_action.top_merges(action, looked)
+        pairs, _ = weight_action.top_merges(action, candidates)
         low, high = pairs[:, 0], pairs[:, 1]
         return pairs, action.before[low, high], action.after[low, high]
 
     def seed(one: tuple[Array, Array, Array]) -> tuple[Array, ...]:
-        weight, x, away = one
+        weight, x, centred = one
         found = weight_action.collisions(weight, x, count)
-        pairs = jax.lax.map(lambda features: maze(weight, features), away)
+        pairs = jax.lax.map(lambda features: maze(weight, features), centred)
         return found.before, found.after, *pairs
 
-    return jax.lax.map(seed, (jacobian, x, away))
+    return jax.lax.map(seed, (jacobian, x, centred))

@@ -1,0 +1,54 @@
+// How much each object of the maze adds to V at the start.
+
+function shapleyBlock(s) {
+  const found = panel(s, "shapley").mazes[STATE.maze];
+  if (!found) return null;
+  const shards = SIDES[s].num_shards > 1 ? range(SIDES[s].num_shards) : [];
+  const all = [...found.value, ...found.shards].map(Math.abs);
+  const limit = Math.max(...all);
+  const cell = (x) => el("td", {}, tinted(x, limit, signed(x)));
+  const row = (name, value, own) => [
+    rowHead(
+      SPRITES[name] ? el("img", { src: SPRITES[name].src, alt: "" }) : null,
+      name,
+    ),
+    cell(value),
+    ...own.map(cell),
+  ];
+  const ends = (name, list) =>
+    row(
+      name,
+      list[0],
+      shards.map((k) => list[1 + k]),
+    );
+  return el(
+    "div",
+    { class: "block", "data-shapley": LETTERS[s] },
+    sideTitle(s, "share of each object in V at the start"),
+    table(
+      "numbers",
+      ["object", "V", ...shards.map((k) => `shard ${k}`)],
+      [
+        ...found.names.map((name, i) =>
+          row(
+            name,
+            found.value[i],
+            shards.map((k) => at(found.shards, i, k)),
+          ),
+        ),
+        ends("no object", found.empty),
+      ],
+      [ends("all objects", found.full)],
+    ),
+    el(
+      "p",
+      { class: "note" },
+      `Exact Shapley values over all ${2 ** found.names.length} boards with some objects removed; each column adds up to its last row within ${number(found.residual)}. The agent may never have seen a board without objects. Seed 0, last checkpoint.`,
+    ),
+  );
+}
+
+PANELS.shapley = (root) => {
+  const sides = sidesWith("shapley");
+  onChange(() => fill(root, el("div", { class: "blocks" }, sides.map(shapleyBlock))));
+};

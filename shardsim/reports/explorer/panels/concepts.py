@@ -1,0 +1,238 @@
+"""Directions of a concept in E's features, and how well methods agree on them.
+
+Every seed has features of its own: methods are compared within a seed, over resampled
+sets of states. Last checkpoint.
+
+Symbols: N seeds, B samples, n states, m pairs, D features, P methods, R = P B runs of a
+seed.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from shardsim.core import jit
+from shardsim.inspection.concepts import concept as labelled
+from shardsim.inspection.concepts import consistency, leace, methods
+from shardsim.reports.explorer.activations import Activations, Sample
+from shardsim.reports.explorer.panels import base
+
+METHODS = ("mean_difference", "logistic", "inlp", "rlace", "leace", "cde")
+LINEAR: tuple[methods.Method, ...] = (
+    methods.MeanDifference(),
+    methods.Logistic(),
+    methods.Inlp(),
+    methods.Rlace(steps=20),
+    methods.Random(),
+)
+"""All but LEACE and CDE, which have other inputs."""
+CDE = methods.Cde(steps=200, batch=64)
+MANY_SEEDS = 4
+"""With more seeds there are two samples of states, not three."""
+MOST_PAIRS = 256
+CONVERGED = 0.99
+"""|cos| to the mean difference from which RLACE counts as converged."""
+
+
+class Runs(NamedTuple):
+    """Directions towards the concept: those of METHODS, then a random one."""
+
+    write: Float[np.ndarray, "N P B D"]
+    read: Float[np.ndarray, "N P B D"]
+    losses: Float[np.ndarray, "N P B"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Concepts:
+    """Agreement of methods and samples, and convergence of RLACE, in every seed."""
+
+    concept: str
+    num_states: int
+    num_features: int
+    methods: list[str]
+    """The last is random."""
+    num_samples: int
+    agreement: Float[np.ndarray, "N R R"]
+    """|cosine| of every pair of runs."""
+    own: Float[np.ndarray, "N P"]
+    """Mean |cosine| of a method between samples."""
+    own_over_seeds: list[base.Estimate]
+    losses: Float[np.ndarray, "N P B"]
+    chance: float
+    """Expected |cosine| of random directions."""
+    convergence: Float[np.ndarray, "N B"]
+    """|cosine| of RLACE to the mean difference of the same sample: its optimum."""
+    convergence_over_seeds: base.Estimate
+    converged: float
+    """Threshold of `convergence`."""
+
+
+def compute(context: base.PanelContext) -> Concepts | None:
+    """None where the concept is the same in all states."""
+    runs = context.once(search)
+    if runs is None:
+        return None
+    return summarise(runs, context.activations, context.sample)
+
+
+def search(context: base.PanelContext) -> Runs | None:
+    """The directions of one side."""
+    return find(context.activations, context.sample)
+
+
+def find(activations: Activations, sample: Sample) -> Runs | None:
+    """The direction of each method in every seed and sample.
+
+    None where the concept is the same in all states.
+    """
+    if len(np.unique(sample.labels)) < 2:
+        return None
+    samples = 3 if len(activations.finite) <= MANY_SEEDS else 2
+    states, pairs = _resample(sample.labels, samples)
+    x = sample.x[:, states]
+    z = np.eye(2, dtype=np.float32)[sample.labels[states]]
+    seeds, samples, n, d = x.shape
+    keys = jax.random.split(jax.random.key(0), (seeds, samples))
+    wide = np.broadcast_to(z[None], (seeds, *z.shape))
+    linear = _linear(
+        jnp.asarray(x.reshape(-1, n, d)),
+        jnp.asarray(wide.reshape(-1, n, 2)),
+        keys.reshape(-1),
+    )
+    a, b = (jnp.asarray(sample.x[:, side]) for side in (pairs[0], pairs[1]))
+    # only a head that is given the context reads it; it is held at the mean
+    fixed = jnp.asarray(sample.context.mean(axis=0))
+    swapped = _swapped(activations.networks.value, a, b, fixed, keys)
+    joined = []
+    for first, second in zip(linear, swapped, strict=True):
+        many = np.asarray(first).reshape(seeds, samples, *first.shape[1:])
+        one = np.asarray(second)[:, :, None]
+        joined.append(np.concatenate([many[:, :, :-1], one, many[:, :, -1:]], axis=2))
+    write, read, losses = (np.swapaxes(part, 1, 2) for part in joined)
+    towards = _mean_difference(sample)
+    sign = np.where(np.einsum("npbd,nd->npb", write, towards) < 0, -1, 1)[..., None]
+    return Runs(sign * write, sign * read, losses)
+
+
+def _mean_difference(sample: Sample) -> Float[np.ndarray, "N D"]:
+    """From the mean features without the concept to those with it."""
+    off, on = (sample.x[:, sample.labels == label].mean(axis=1) for label in (0, 1))
+    return on - off
+
+
+def _resample(
+    labels: Int[np.ndarray, " n"], samples: int
+) -> tuple[Int[np.ndarray, "B n"], Int[np.ndarray, "2 B m"]]:
+    """States of each sample, resampled within their class, and pairs of both classes.
+
+    The first sample holds every state once.
+    """
+    rng = np.random.default_rng(1)
+    off, on = (np.flatnonzero(labels == label) for label in (0, 1))
+    count = min(MOST_PAIRS, 4 * min(len(off), len(on)))
+    states, pairs = [], []
+    for number in range(samples):
+        sample = np.arange(len(labels))
+        if number:
+            for own in (off, on):
+                sample[own] = rng.choice(own, len(own))
+        states.append(sample)
+        pairs.append([rng.choice(off, count), rng.choice(on, count)])
+    return np.stack(states), np.swapaxes(np.stack(pairs), 0, 1)
+
+
+@jit.jit
+def _linear(
+    x: Float[Array, "R n D"], z: Float[Array, "R n 2"], keys: Array
+) -> tuple[Array, Array, Array]:
+    """Methods that read features alone.
+
+    One run after the other, because batched decompositions of matrices can deadlock.
+    """
+
+    def one(run: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        x, z, key = run
+        concept = labelled.Concept(x, z)
+        rows = []
+        for number, method in enumerate(LINEAR):
+            fit = methods.find(method, concept, jax.random.fold_in(key, number))
+            rows.append((fit.write[0], fit.read[0], fit.loss))
+        eraser = leace.fit(x, z[:, :1])
+        write, read = eraser.write[:, 0], eraser.read[:, 0]
+        size = jnp.linalg.norm(write)
+        unit = write / jnp.where(size > 0, size, 1)
+        rows.insert(-1, (unit, read * size, jnp.full((), jnp.nan, x.dtype)))
+        return tuple(jnp.stack(part) for part in zip(*rows, strict=True))  # type: ignore[return-value]
+
+    return jax.lax.map(one, (x, z, keys))
+
+
+@jit.jit
+def _swapped(
+    value: Any,
+    a: Float[Array, "N B m D"],
+    b: Float[Array, "N B m D"],
+    context: Float[Array, " C"],
+    keys: Array,
+) -> tuple[Array, Array, Array]:
+    """CDE: directions that swap V between the states of a pair."""
+
+    def one(run: tuple[Any, Array, Array, Array]) -> tuple[Array, Array, Array]:
+        value, a, b, keys = run
+
+        def read_out(h: Array) -> Array:
+            return value(h, context).value
+
+        def sample(run: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            a, b, key = run
+            fit = CDE(labelled.Concept(a, None, a, b, read_out), key)
+            return fit.write[0], fit.read[0], fit.loss
+
+        return jax.lax.map(sample, (a, b, keys))
+
+    return jax.lax.map(one, (value, a, b, keys))
+
+
+def summarise(runs: Runs, activations: Activations, sample: Sample) -> Concepts:
+    """Agreement of all runs; NaN for a seed whose features are not finite."""
+    seeds, count, samples, d = runs.write.shape
+    rows = runs.write.reshape(seeds, count * samples, d)
+    is_finite = activations.finite & np.isfinite(rows).all(axis=(1, 2))
+    pairs = np.stack(
+        [consistency.pairwise_agreement(np.nan_to_num(one)[:, None]) for one in rows]
+    )
+    pairs = np.where(is_finite[:, None, None], pairs, np.nan)
+    blocks = pairs.reshape(seeds, count, samples, count, samples)
+    is_pair = ~np.eye(samples, dtype=bool)
+    own = np.stack(
+        [blocks[:, i, :, i][:, is_pair].mean(axis=1) for i in range(count)], axis=1
+    )
+    # a run is compared with the mean difference of its own sample
+    convergence = np.stack(
+        [blocks[:, METHODS.index("rlace"), b, 0, b] for b in range(samples)], axis=1
+    )
+    return Concepts(
+        concept=sample.concept,
+        num_states=len(sample.labels),
+        num_features=d,
+        methods=[*METHODS, "random"],
+        num_samples=samples,
+        agreement=pairs.astype(np.float32),
+        own=own.astype(np.float32),
+        own_over_seeds=[_over_seeds(own[:, i]) for i in range(count)],
+        losses=runs.losses,
+        chance=consistency.chance_agreement(1, d),
+        convergence=convergence.astype(np.float32),
+        convergence_over_seeds=_over_seeds(convergence.min(axis=1)),
+        converged=CONVERGED,
+    )
+
+
+def _over_seeds(x: Float[np.ndarray, " N"]) -> base.Estimate:
+    """Mean and interval over the seeds that have numbers."""
+    finite = x[np.isfinite(x)]
+    return base.estimate(finite if len(finite) else x)

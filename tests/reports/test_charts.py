@@ -1,0 +1,319 @@
+"""Charts hold the numbers that they are given, whatever names a config may hold."""
+
+import json
+import re
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from shardsim.reports.charts import boards, curves, render, theme, verdicts
+from shardsim.reports.explorer.panels import PANELS
+
+
+def interval(estimate, low=None, high=None):
+    return SimpleNamespace(estimate=estimate, low=low, high=high)
+
+
+def prediction(**fields):
+    entry = SimpleNamespace(
+        rule=SimpleNamespace(direction="greater", margin=0.1),
+        effect=interval(0.1),
+        is_valid=True,
+        sensitivity=None,
+        values={"mlp": [0.1]},
+        means={"mlp": interval(0.1)},
+        judged_seeds=None,
+        num_seeds=1,
+    )
+    vars(entry).update(fields)
+    return entry
+
+
+def text_of(svg):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+@pytest.mark.parametrize("name", ["cost $\\frac{$", 'it\'s "P1" & <b>', "\\', 1, [0]"])
+def test_names_are_written_as_they_are(name):
+    asked = {name: prediction()}
+    for chart in (verdicts.effects({name: asked}), verdicts.seeds(asked, ["mlp"])):
+        svg = render.svg(chart)["light"]
+        words = [w.replace("&amp;", "&").replace("&lt;", "<") for w in text_of(svg)]
+        assert any(name in word.replace("&gt;", ">") for word in words)
+
+
+@pytest.mark.parametrize("direction", ["greater", "less"])
+def test_effects_are_in_units_of_the_margin_and_shard_is_to_the_right(direction):
+    entry = prediction(
+        rule=SimpleNamespace(direction=direction, margin=0.5),
+        effect=interval(-0.5, -1.0, 0.25),
+    )
+    oracle = SimpleNamespace(effect=interval(1.0, 0.5, 1.5))
+    both = {"P1": entry, "P2": prediction(**{**vars(entry), "sensitivity": oracle})}
+    rows = verdicts.effect_rows(both)
+    sign = 1 if direction == "greater" else -1
+    learned = {"low": -2.0 * sign, "effect": -1.0 * sign, "high": 0.5 * sign}
+    for row in rows[:2]:
+        assert {key: row[key] for key in learned} == learned
+    assert [row["kind"] for row in rows] == ["learned", "learned", "true context"]
+    assert [rows[2][key] * sign for key in learned] == [1.0, 2.0, 3.0]
+    # the oracle is below the learned effect of its own prediction
+    assert [row["row"] for row in rows[:2]] == [0, 1]
+    assert 1 < rows[2]["row"] < 1.5
+    (invalid,) = verdicts.effect_rows({"P": prediction(is_valid=False)})
+    assert invalid["kind"] == "no claim"
+
+
+def test_seeds_that_are_not_judged_are_marked():
+    values = {"mlp": [0.1, 0.2, 0.3], "exact": [1.0]}
+    entry = prediction(values=values, num_seeds=3, judged_seeds=[0, 2])
+    rows = verdicts.seed_rows(entry)
+    assert [(row["value"], row["judged"]) for row in rows] == [
+        (0.1, True),
+        (0.2, False),
+        (0.3, True),
+        (1.0, True),  # V* is no seed
+    ]
+    everyone = verdicts.seed_rows(prediction(values=values, num_seeds=3))
+    assert all(row["judged"] for row in everyone)
+    # seeds of one arm are spread around its row, in order
+    places = [row["row"] for row in rows[:3]]
+    assert places == sorted(places)
+    assert sum(places) == pytest.approx(0)
+
+
+def curve(**fields):
+    return SimpleNamespace(
+        **{
+            "update": [3, 5],
+            "return_fraction": [[0.5, 0.7]] * 2,
+            "value_error": [[1.0, 2.0]] * 2,
+            "shards_in_use": [[1.0, 1.0]] * 2,
+            **fields,
+        }
+    )
+
+
+def data_of(chart):
+    """All rows of a chart, from all of its layers."""
+    spec, rows = chart.to_dict(), []
+
+    def walk(tree):
+        if isinstance(tree, dict):
+            if isinstance(tree.get("data"), dict):
+                rows.extend(tree["data"].get("values", []))
+            for inner in tree.values():
+                walk(inner)
+        elif isinstance(tree, list):
+            for inner in tree:
+                walk(inner)
+
+    walk(spec)
+    for values in spec.get("datasets", {}).values():
+        rows.extend(values)
+    return rows
+
+
+def test_curves_are_means_and_ranges_of_seeds_after_the_first_snapshot():
+    still = curve(update=[5], return_fraction=[[0.2, 0.4]], value_error=[[3.0, 5.0]])
+    chart = curves.training({"mlp": curve(), "still": still}, 0.9, {})
+    rows = data_of(chart)
+    trained = [row for row in rows if row.get("arm") == "mlp" and "low" in row]
+    assert {"arm": "mlp", "update": 0, "mean": 0.6, "low": 0.5, "high": 0.7} in [
+        {k: round(v, 9) if isinstance(v, float) else v for k, v in row.items()}
+        for row in trained
+    ]
+    assert {row["update"] for row in trained} == {0, 2}
+    flat = [row for row in rows if row.get("arm") == "still"]
+    assert all("update" not in row for row in flat)
+    assert any(row["mean"] == pytest.approx(0.3) for row in flat)
+    lost = curve(return_fraction=[[None, 0.5]] * 2)
+    missing = data_of(curves.training({"mlp": lost}, 0.9, {}))
+    assert None in [row.get("mean") for row in missing]
+
+
+def test_shards_in_use_are_one_line_per_seed_where_there_are_shards():
+    some = curve(shards_in_use=[[2.0, 2.0], [1.0, None]])
+    late = curve(shards_in_use=[[None, None], [2.0, 2.0]])
+    arms = {"sharded": some, "mlp": curve(), "late": late}
+    lines = [r for r in data_of(curves.training(arms, 0.9, {})) if "shards" in r]
+    assert {row["arm"] for row in lines} == {"sharded", "late"}
+    first = [r["shards"] for r in lines if r["seed"] == "sharded 0"]
+    second = [r["shards"] for r in lines if r["seed"] == "sharded 1"]
+    assert (first, second) == ([2.0, 1.0], [2.0, None])
+    lost = curve(shards_in_use=[[None, None]] * 2)
+    chart = curves.training({"mlp": curve(), "lost": lost}, 0.9, {})
+    assert not [row for row in data_of(chart) if "shards" in row]
+
+
+def test_one_two_and_four_shards_in_use_are_labelled():
+    """Also where all numbers are between two of them."""
+    some = curve(shards_in_use=[[3.1, 2.2], [2.9, 2.4]])
+    svg = render.svg(curves.training({"sharded": some}, 0.9, {}))["light"]
+    end = text_of(svg)[text_of(svg).index("updates after update 3") :]
+    assert {"1", "2", "4"} <= set(end)
+
+
+def test_a_line_marks_where_each_phase_begins():
+    phases = {"look": 3, "earn": 10, "rest": 20}
+    chart = curves.training({"mlp": curve(update=[3, 20])}, 0.9, phases)
+    borders = [row for row in data_of(chart) if "phase" in row]
+    # the first phase ends where the axis begins
+    assert {(row["update"], row["phase"]) for row in borders} == {(7, "rest")}
+
+
+def level_of(optimal, walls, reachable, move, **arms):
+    """A level whose arms all move in one way."""
+    shape = np.shape(optimal)
+    return SimpleNamespace(
+        scene=SimpleNamespace(condition="c", level=0, context=(), glyphs={}),
+        optimal=optimal,
+        walls=walls,
+        reachable=reachable,
+        arms={
+            arm: SimpleNamespace(value=np.broadcast_to(value, shape), move=move)
+            for arm, value in {"exact": 0.0, **arms}.items()
+        },
+    )
+
+
+def test_what_is_below_zero_is_drawn(monkeypatch):
+    """Where steps cost, values and returns are negative too."""
+    value = np.array([[-2.0, -1.0]])
+    free, move = np.ones((1, 2), bool), np.zeros((1, 2, 2))
+    scales, scale = [], boards.Scale
+
+    def noted(*ends):
+        scales.append(ends)
+        return scale(*ends)
+
+    monkeypatch.setattr(boards, "Scale", noted)
+    boards.values([level_of(value, ~free, free, move, mlp=value)], ["mlp"])
+    assert [ends[:2] for ends in scales] == [(-2.0, -1.0)]
+
+
+def test_walls_are_black_and_cells_without_v_are_grey_and_arrows_are_in_their_cells():
+    value = np.array([[0.0, 0.5, 1.0], [0.25, 0.75, 2.0]])
+    walls = np.array([[False, True, False], [False, False, False]])
+    reachable = np.array([[True, True, True], [True, False, True]])
+    move = np.zeros((2, 3, 2))
+    move[1, 2] = (0.25, -0.25)  # down and to the left
+    level = level_of(value, walls, reachable, move, mlp=value / 2)
+    scale = boards.Scale(0.0, 2.0, ("#000000", "#ff0000"))
+    board = boards.Board(0, 0, level, value, scale, move)
+    pixels = boards.painted(board)
+    assert pixels[0, 1].tolist() == [0, 0, 0]
+    assert pixels[1, 1].tolist() == [0xBB] * 3
+    assert pixels[0, 2].tolist() == [128, 0, 0]
+    assert pixels[1, 2].tolist() == [255, 0, 0]
+    arrows = boards.arrows(board)
+    assert {(a["row"], a["column"]) for a in arrows} == {(0, 0), (0, 2), (1, 0), (1, 2)}
+    (moved,) = [a for a in arrows if a["length"] > 0]
+    assert (moved["row"], moved["column"], moved["angle"]) == (1, 2, 135.0)
+    assert moved["length"] == pytest.approx(0.25 * 2**0.5)
+    # and on the sheet: the second row of boards is one side further down
+    rows = data_of(boards.values([level], ["mlp"]))
+    side = 3 * (1 + boards.GAP)
+    corner = ((side - 3) / 2, (side - 2) / 2)
+    images = [(row["x"], row["y"]) for row in rows if "url" in row]
+    assert images == [corner, (corner[0], corner[1] + side)]
+    at = [(row["x"], row["y"]) for row in rows if row.get("size", 0) > 0]
+    first = (corner[0] + 2.5, corner[1] + 1.5)
+    assert at == [first, (first[0], first[1] + side)]
+
+
+def test_an_image_of_a_board_has_sharp_cells():
+    stops = ("#000000", "#ffffff")
+    values = np.array([[0.0, 1.0]])
+    free = np.ones((1, 2), bool)
+    level = level_of(values, ~free, free, np.zeros((1, 2, 2)))
+    board = boards.Board(0, 0, level, values, boards.Scale(0.0, 1.0, stops))
+    assert boards.painted(board).tolist() == [[[0] * 3, [255] * 3]]
+    assert boards._png(boards.painted(board)).startswith("data:image/png;base64,")
+
+
+def test_static_charts_hold_no_name_of_a_colour_and_ask_nobody():
+    chart = verdicts.effects({"": {"P": prediction()}})
+    light, dark = (render.svg(chart)[scheme] for scheme in theme.SCHEMES)
+    assert "var(--" not in light + dark
+    assert theme.ARMS["light"][0] in light
+    assert theme.ARMS["dark"][0] in dark
+    assert set(re.findall(r"https?://([\w.]+)", light)) <= {"www.w3.org"}
+    assert light == render.svg(chart)["light"]
+
+
+def test_the_same_boards_give_the_same_text():
+    """Colour bars have identifiers, which the library numbers on and on."""
+    value, free = np.array([[0.0, 1.0]]), np.ones((1, 2), bool)
+    level = level_of(value, ~free, free, np.zeros((1, 2, 2)), mlp=value)
+    first, second = (render.svg(boards.values([level], ["mlp"])) for _ in range(2))
+    assert first == second
+    assert re.search(r' id="\w*0"', first["light"])
+
+
+def test_the_palettes_have_the_same_colours():
+    light, dark = (theme.variables(scheme) for scheme in theme.SCHEMES)
+    assert light.keys() == dark.keys()
+    assert len(set(theme.ARMS["light"])) == len(theme.ARMS["light"])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "start"),
+    [(".svg", b"<svg"), (".png", b"\x89PNG"), (".pdf", b"%PDF"), (".json", b"{")],
+)
+def test_a_chart_is_saved_without_a_browser(tmp_path, suffix, start):
+    path = tmp_path / f"chart{suffix}"
+    render.save(verdicts.effects({"": {"P": prediction()}}), path)
+    assert path.read_bytes().startswith(start)
+
+
+def test_other_formats_are_refused(tmp_path):
+    chart = verdicts.effects({"": {"P": prediction()}})
+    with pytest.raises(ValueError, match=r"path: got .*chart\.gif; allowed: a name in"):
+        render.save(chart, tmp_path / "chart.gif")
+
+
+CHARTS = {name: chart for panel in PANELS for name, chart in panel.charts.items()}
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_of_the_page_takes_the_rows_and_parameters_that_it_describes(name):
+    made = CHARTS[name]()
+    spec = render.compiled(made)
+    assert spec["$schema"].startswith("https://vega.github.io/schema/vega/")
+    described = CHARTS[name].__doc__
+    sources = {
+        s["name"] for s in spec["data"] if "source" not in s and "values" not in s
+    }
+    assert sources, "it has no rows"
+    for source in sources:
+        assert f"`{source}`" in described
+    for param in made.to_dict().get("params", []):
+        assert f"`{param['name']}`" in described
+    # colours are left to the page
+    colours = re.findall(r"#[0-9a-fA-F]{6}\b", json.dumps(spec))
+    assert set(colours) <= set(theme.SEQUENTIAL)
+
+
+def test_training_imports_no_plotting_library():
+    modules = ("commands.run", "commands.tables", "training.standalone")
+    code = (
+        f"import sys, {', '.join(f'shardsim.{name}' for name in modules)}\n"
+        "print({'altair', 'vl_convert', 'matplotlib'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
+def test_a_chart_is_shown_in_a_notebook_as_it_is_saved():
+    """Jupyter asks for a bundle: names of colours must not be in it."""
+    chart = verdicts.effects({"": {"P": prediction()}})
+    shown = render.displayable(chart)
+    spec = shown.to_dict()
+    assert "var(--" not in json.dumps(spec)
+    assert spec["config"]["axis"]["labelColor"] == theme.PALETTES["light"]["soft"]

@@ -1,0 +1,52 @@
+"""A panel has one name on every floor."""
+
+import dataclasses
+import importlib.resources
+import pkgutil
+
+import pytest
+
+from shardsim import inspection
+from shardsim.reports.explorer import html
+from shardsim.reports.explorer.panels import PANELS
+
+ASSETS = importlib.resources.files("shardsim.reports.explorer") / "assets"
+NOT_INSPECTED = {"curves"}
+"""What training leaves behind: its tools are those of the evaluation."""
+
+
+def subjects():
+    """Packages of `inspection`, and the modules in them."""
+    found = set()
+    for package in pkgutil.iter_modules(inspection.__path__):
+        found.add(package.name)
+        if package.ispkg:
+            place = importlib.resources.files(f"shardsim.inspection.{package.name}")
+            found |= {path.stem for path in place.iterdir() if path.suffix == ".py"}
+    return found
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+def test_a_panel_has_one_name_in_inspection_panels_data_and_assets(panel):
+    module = f"shardsim.reports.explorer.panels.{panel.name}"
+    assert panel.compute.__module__ == module
+    assert panel.name in subjects() | NOT_INSPECTED
+    script = (ASSETS / f"{panel.name}.js").read_text()
+    assert f'panel(s, "{panel.name}")' in script or f'"{panel.name}")' in script
+    assert (ASSETS / f"{panel.name}.html").is_file()
+    for chart in panel.charts:
+        assert chart.partition(".")[0] == panel.name
+        assert f'"{chart}"' in script or f"`{panel.name}.$" in script
+
+
+def test_panels_are_frozen_records_with_names_of_their_own():
+    assert len({panel.name for panel in PANELS}) == len(PANELS)
+    scripts = {*html.BEFORE_PANELS, *html.AFTER_PANELS, *(p.name for p in PANELS)}
+    files = {path.name for path in ASSETS.iterdir() if path.name.endswith(".js")}
+    assert files == {f"{name}.js" for name in scripts}
+    for panel in PANELS:
+        returned = panel.compute.__annotations__["return"]
+        (record,) = set(getattr(returned, "__args__", (returned,))) - {type(None)}
+        assert dataclasses.is_dataclass(record)
+        assert record.__dataclass_params__.frozen
+        assert record.__name__.lower() == panel.name
