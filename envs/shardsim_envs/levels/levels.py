@@ -9,7 +9,7 @@ import functools
 import json
 import typing
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,7 +178,7 @@ def save(path: Path | str, level_set: LevelSet) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def load(path: Path | str, worlds: typing.Iterable[type[GridWorld]]) -> LevelSet:
+def load(path: Path | str, worlds: Iterable[type[GridWorld]]) -> LevelSet:
     """Read levels that `save` wrote, and check every one.
 
     Args:
