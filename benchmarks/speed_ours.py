@@ -58,14 +58,14 @@ def compiled(task: Task) -> Program:
     """Trace and compile a training; what was compiled before is forgotten."""
     jax.clear_caches()
     config, phase = task.config, task.config.phases[0]
-    recipe = schedule.recipe(config, task.agent, task.world)
+    recipe = schedule.init_config(config, task.agent, task.world)
     params = phases.params_of(task.world, phase)
     source = update_step.PhaseInputs(params)
-    setting = schedule.setting(config, task.world, (task.head,), phase)
+    setting = schedule.update_config(config, task.world, (task.head,), phase)
     keys, hyper = spread(
         (
             population.seed_keys(config.seed, config.num_seeds),
-            schedule.hyper(config, task.head),
+            schedule.hyperparameters(config, task.head),
         ),
         config.devices,
     )
@@ -193,9 +193,9 @@ def flops(task: Task) -> float:
 def _ingredients(task: Task, num_seeds: int = 1) -> tuple[Any, ...]:
     """Of fresh agents on one device, as `population.init` takes them."""
     one = dataclasses.replace(task.config, num_seeds=num_seeds, devices=1)
-    recipe = schedule.recipe(one, task.agent, task.world)
+    recipe = schedule.init_config(one, task.agent, task.world)
     keys = population.seed_keys(0, num_seeds)
-    hyper = schedule.hyper(one, task.head)
+    hyper = schedule.hyperparameters(one, task.head)
     params = task.world.params()
     return recipe, task.head, task.width, params, keys, hyper
 
@@ -231,7 +231,7 @@ def searching(simulations: int, num_envs: int, num_steps: int) -> Callable[[], A
     )
     agent = agents.AgentConfig(encoders.MLPEncoder(widths=(64,)), decoder_hidden=(64,))
     task = task._replace(world=world, agent=agent, config=config, width=64)
-    setting = schedule.setting(config, world, (task.head,), config.phases[0])
+    setting = schedule.update_config(config, world, (task.head,), config.phases[0])
     source = update_step.PhaseInputs(world.params())
     carry = spread(population.init(*_ingredients(task, seeds)), seeds)
 

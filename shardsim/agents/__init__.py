@@ -1,1 +1,1 @@
-"""E, D, V and how they choose an action."""
+"""The agent: encoder E, decoder D, value V, and how they select an action."""

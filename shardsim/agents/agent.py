@@ -1,4 +1,7 @@
-"""The agent: E, D and V, and auxiliary decoders that train E."""
+"""The agent: E, D, V, and the auxiliary decoders that train E.
+
+Symbols: D features, A actions, C contexts.
+"""
 
 from typing import Literal, NamedTuple
 
@@ -32,9 +35,10 @@ class AgentConfig:
 
 
 class AgentOutput(NamedTuple):
-    """What E, D and V make of one state."""
+    """Outputs of E, D and V in one state."""
 
     features: Float[Array, " D"]
+    """Of E."""
     policy_logits: Float[Array, " A"]
     """Log-probabilities of D."""
     value: value.ValueOutput
@@ -43,7 +47,7 @@ class AgentOutput(NamedTuple):
 class Agent(nnx.Module):
     """E, D, V and the auxiliary decoders.
 
-    A population is the same class with a leading axis on every leaf.
+    A population of N agents is the same class with a leading axis N on every leaf.
     """
 
     def __init__(
@@ -59,10 +63,13 @@ class Agent(nnx.Module):
         self.auxiliary = auxiliary
 
     def __call__(self, observation: Array, context: Float[Array, " C"]) -> AgentOutput:
-        """E, D and V in one state; what is not read costs nothing when compiled.
+        """Outputs of E, D and V in one state.
+
+        Inside `jax.jit`, outputs that are not used cost nothing.
 
         Args:
-          context: the truth, which only a planted head reads.
+          observation: of one state, of the environment's shape.
+          context: true context, which only an oracle-gated head may read.
         """
         features = self.encoder(observation)
         policy_logits = jax.nn.log_softmax(self.decoder(features))
@@ -76,7 +83,12 @@ def build_head(
     env: Trainable,
     key: Key[Array, ""],
 ) -> value.ValueHead:
-    """V by itself: the same as in an agent built from the same key."""
+    """Build V by itself: bit for bit the V of `build` from the same key.
+
+    Args:
+      head: config of the value head.
+      width: hidden units of the head (of each shard).
+    """
     rngs = nnx.Rngs(jax.random.split(key, len(PARTS))[PARTS.index("value")])
     return head.build(config.encoder.features, env.num_contexts, width, rngs)
 
@@ -89,12 +101,15 @@ def build(
     key: Key[Array, ""],
     objectives: tuple[str, ...] = (),
 ) -> Agent:
-    """An agent with V(s) = 0 everywhere and a uniform D.
+    """Build an agent with V(s) = 0 everywhere and a uniform D.
 
-    E, D and the auxiliary decoders draw from keys of their own, so that they are
-    bit for bit the same under every head.
+    E, D and the auxiliary decoders are drawn from keys of their own, so that they are
+    bit for bit the same with every value head.
 
     Args:
+      head: config of the value head.
+      width: hidden units of the head (of each shard).
+      env: gives the shapes of observations, actions and contexts.
       objectives: self-supervised losses that need an auxiliary decoder.
     """
     keys = dict(zip(PARTS, jax.random.split(key, len(PARTS)), strict=True))
@@ -122,10 +137,10 @@ def build(
 
 
 def in_type(agent: Agent, precision: Literal["float32", "bfloat16"]) -> Agent:
-    """The same agent with E, D and the auxiliary decoders computing in a type.
+    """The same agent with E, D and the auxiliary decoders in another precision.
 
-    V stays in float32: it is differences of values that decide how an agent acts, and
-    they are far smaller than values.
+    V stays in float32: actions depend on differences of values, which are far smaller
+    than the values.
     """
     if precision == "float32":
         return agent

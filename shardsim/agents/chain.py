@@ -1,8 +1,8 @@
 """Networks as chains of stages, whose activations can be read and replaced.
 
-Activation i is stage i of activation i - 1; stage 0 reads the input, and the last
-activation is what the network returns. E, D and the way from features to the hidden
-units of V are such chains: their forward pass stands in `stages()` alone.
+Activation i is stage i applied to activation i - 1. Stage 0 reads the input; the last
+activation is the output of the network. E, D and the hidden layers of V are such
+chains: `stages()` is the only definition of their forward pass.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,36 +15,40 @@ Stage: TypeAlias = Callable[[Array], Array]
 
 @runtime_checkable
 class Chain(Protocol):
-    """A network whose forward pass is its stages, one after the other."""
+    """A network whose forward pass is a sequence of stages."""
 
     def stages(self) -> tuple[Stage, ...]:
-        """At least one; the last one gives what the network returns."""
+        """At least one stage; the last one computes the output of the network."""
         ...
 
 
 def joined(first: Stage, second: Stage) -> Stage:
-    """One stage in place of two."""
+    """The composition second(first(x)), as one stage."""
     return lambda x: second(first(x))
 
 
 def run(stages: Sequence[Stage], x: Array) -> Array:
-    """The last activation."""
+    """The last activation, f_n(... f_0(x))."""
     for stage in stages:
         x = stage(x)
     return x
 
 
 def activations(stages: Sequence[Stage], x: Array) -> tuple[Array, ...]:
-    """z_i = f_i(z_{i-1}) for every stage i, from z_{-1} = x."""
-    found = []
+    """All activations: z_i = f_i(z_{i-1}) for every stage i, with z_{-1} = x."""
+    outputs = []
     for stage in stages:
         x = stage(x)
-        found.append(x)
-    return tuple(found)
+        outputs.append(x)
+    return tuple(outputs)
 
 
 def run_from(stages: Sequence[Stage], activation: Array, number: int) -> Array:
-    """The last activation if activation `number` were the one given.
+    """The last activation, computed from a given activation `number`.
+
+    Args:
+      activation: replaces the output of stage `number`.
+      number: in [0, number of stages).
 
     Raises:
       ValueError: there is no stage of that number.

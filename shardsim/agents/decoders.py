@@ -1,7 +1,7 @@
-"""Decoders on E: D predicts actions, auxiliary ones what trains E by itself.
+"""Decoders of the features: D predicts actions; auxiliary decoders help to train E.
 
-They compute in the type of their weights and answer in float32.
-Symbols: D features, A actions, H, W, P board and planes.
+They compute in the type of their weights and return float32.
+Symbols: D features; A actions; H, W, P height, width and planes of the board.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from shardsim.agents import chain, layers
 
 
 class ActionDecoder(nnx.Module):
-    """Logits of the next action; uniform at initialisation."""
+    """D: logits of the next action. The policy is uniform at initialisation."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class ActionDecoder(nnx.Module):
     ) -> None:
         self.activation = activation
         sizes = (features, *hidden[:-1])
-        # drawn first: D's last layer does not depend on how many lie before it
+        # drawn first, so that the last layer does not depend on the number of layers
         self.hidden = layers.Linear(sizes[-1], hidden[-1], rngs=rngs)
         self.readout = layers.Linear(
             hidden[-1], actions, kernel_init=nnx.initializers.zeros, rngs=rngs
@@ -39,11 +39,11 @@ class ActionDecoder(nnx.Module):
 
     @property
     def hidden_layers(self) -> tuple[nnx.Linear, ...]:
-        """In the order in which they are computed."""
+        """Hidden layers in the order of the forward pass."""
         return (*self.before, self.hidden)
 
     def stages(self) -> tuple[chain.Stage, ...]:
-        """Hidden units of each layer, after its activation; then the logits."""
+        """Hidden units of each layer after the nonlinearity, then the logits."""
         dtype = self.hidden.kernel.dtype
         stages = layers.hidden_stages(self.hidden_layers, self.activation)
         stages[0] = chain.joined(lambda x: x.astype(dtype), stages[0])
@@ -54,7 +54,7 @@ class ActionDecoder(nnx.Module):
 
 
 class ObservationDecoder(nnx.Module):
-    """Logits of every cell of the next observation, given features and action."""
+    """Logits of the next observation, from the features and the action."""
 
     def __init__(
         self,
@@ -72,13 +72,13 @@ class ObservationDecoder(nnx.Module):
     def __call__(
         self, features: Float[Array, " D"], action: Int[Array, ""]
     ) -> Float[Array, "H W P"]:
-        choice = jax.nn.one_hot(action, self.actions)
-        seen = _layers(self.hidden, self.readout, features, choice)
-        return seen.reshape(self.shape)
+        one_hot = jax.nn.one_hot(action, self.actions)
+        logits = _forward(self.hidden, self.readout, features, one_hot)
+        return logits.reshape(self.shape)
 
 
 class InverseDecoder(nnx.Module):
-    """Logits of the action, given the features before and after it."""
+    """Logits of the action, from the features before and after it."""
 
     def __init__(self, features: int, actions: int, width: int, rngs: nnx.Rngs) -> None:
         self.hidden = layers.Linear(2 * features, width, rngs=rngs)
@@ -87,11 +87,11 @@ class InverseDecoder(nnx.Module):
     def __call__(
         self, before: Float[Array, " D"], after: Float[Array, " D"]
     ) -> Float[Array, " A"]:
-        return _layers(self.hidden, self.readout, before, after)
+        return _forward(self.hidden, self.readout, before, after)
 
 
 class MaskedDecoder(nnx.Module):
-    """Logits of every cell, given the features of an observation with some hidden."""
+    """Logits of an observation, from the features of it with some cells hidden."""
 
     def __init__(
         self,
@@ -105,11 +105,11 @@ class MaskedDecoder(nnx.Module):
         self.readout = layers.Linear(width, math.prod(observation_shape), rngs=rngs)
 
     def __call__(self, features: Float[Array, " D"]) -> Float[Array, "H W P"]:
-        return _layers(self.hidden, self.readout, features).reshape(self.shape)
+        return _forward(self.hidden, self.readout, features).reshape(self.shape)
 
 
 class Auxiliary(nnx.Module):
-    """The decoders of the self-supervised objectives in use; none, where none is."""
+    """The decoders of the self-supervised losses in use; empty if none is in use."""
 
     def __init__(
         self,
@@ -120,7 +120,7 @@ class Auxiliary(nnx.Module):
         width: int,
         key: Key[Array, ""],
     ) -> None:
-        # each draws from a key of its own: one more changes nothing of the others
+        # each has a key of its own: adding one does not change the others
         inverse_key, masked_key = (jax.random.fold_in(key, n) for n in (1, 2))
         if "observation" in objectives:
             self.observation = ObservationDecoder(
@@ -134,9 +134,9 @@ class Auxiliary(nnx.Module):
             self.masked = MaskedDecoder(features, shape, width, nnx.Rngs(masked_key))
 
 
-def _layers(hidden: nnx.Linear, readout: nnx.Linear, *inputs: Array) -> Array:
-    """One hidden layer of ReLU units over what is put side by side."""
+def _forward(hidden: nnx.Linear, readout: nnx.Linear, *inputs: Array) -> Array:
+    """A network with one hidden ReLU layer, applied to the concatenated inputs."""
     dtype = hidden.kernel[...].dtype
-    joined = jnp.concatenate([x.astype(dtype) for x in inputs])
-    out: Array = readout(jax.nn.relu(hidden(joined)))
+    concatenated = jnp.concatenate([x.astype(dtype) for x in inputs])
+    out: Array = readout(jax.nn.relu(hidden(concatenated)))
     return out.astype(jnp.float32)

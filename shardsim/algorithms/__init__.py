@@ -1,7 +1,7 @@
-"""What an agent learns from its own acting: the rule that trains D, and what V aims at.
+"""Learning algorithms: the rule that trains D, and the targets that V is fitted to.
 
-V aims at the lambda-return under every rule. Symbols: A actions, T steps, B
-environments.
+V is fitted to the lambda-return under every algorithm; they differ in how D is trained.
+Symbols: A actions, n samples.
 """
 
 from typing import TypeAlias
@@ -30,20 +30,28 @@ __all__ = [
 
 
 def policy_loss(
-    learn: Algorithm,
+    algorithm: Algorithm,
     hyper: Hyperparameters,
     logits: Float[Array, "n A"],
-    sample: PolicyBatch,
+    batch: PolicyBatch,
 ) -> tuple[Float[Array, ""], dict[str, Array]]:
-    """The rule's own loss of D, mean over n samples, and what to note of it.
+    """The policy loss of an algorithm, mean over n samples, and its metrics.
+
+    Args:
+      hyper: hyperparameters of one seed; the weight of the entropy bonus is used.
+      logits: logits of D in n states.
+      batch: actions, behaviour logits and targets of the same n steps.
+
+    Returns:
+      The loss, and scalars to log by name.
 
     Raises:
-      ValueError: a rule that leaves D alone.
+      ValueError: the algorithm is TD, which does not train D.
     """
-    match learn:
+    match algorithm:
         case ExpertIteration():
-            return learn.policy_loss(logits, sample)
+            return algorithm.policy_loss(logits, batch)
         case PPO() | Reinforce():
-            return learn.policy_loss(hyper, logits, sample)
+            return algorithm.policy_loss(hyper, logits, batch)
         case TD():
-            raise ValueError("algorithm: got 'td', which has no loss of D")
+            raise ValueError("algorithm: got 'td', which has no policy loss")

@@ -1,8 +1,8 @@
-"""A pool of ready starts: what an episode's end is followed by.
+"""A pool of initial states, from which finished environments restart.
 
-A reset under vmap is computed for every environment at every step and thrown away
-almost always. A pool is filled once for many steps; a reset is then a look-up.
-Symbols: Q starts in the pool.
+Under vmap, a reset is computed for every environment at every step and almost always
+thrown away. The pool is made once for many steps, so that a reset is a look-up.
+Symbols: Q states in the pool, B environments.
 """
 
 from typing import Any, NamedTuple
@@ -15,14 +15,14 @@ from shardsim.core.types import Params, State, Trainable
 
 
 class ResetPool(NamedTuple):
-    """Ready starts; memory is Q times one state."""
+    """Initial states; takes the memory of Q environment states."""
 
     states: PyTree
-    """States with a leading axis Q."""
+    """Environment states, leaves [Q, ...]."""
 
     @property
     def size(self) -> int:
-        """Q."""
+        """Q, the number of states in the pool."""
         leaves: list[Array] = jax.tree.leaves(self.states)
         return leaves[0].shape[0]
 
@@ -30,7 +30,12 @@ class ResetPool(NamedTuple):
 def make_pool(
     env: Trainable, key: Key[Array, ""], params: Params, size: int
 ) -> ResetPool:
-    """Q fresh levels, each at its start."""
+    """Sample Q levels, each in its initial state.
+
+    Args:
+      params: parameters of the environment.
+      size: Q, at least 1.
+    """
     keys = jax.random.split(key, size)
     return ResetPool(jax.vmap(lambda k: env.reset(k, params)[1])(keys))
 
@@ -41,54 +46,59 @@ def reset_done(
     states: State,
     done: Bool[Array, " B"],
 ) -> State:
-    """Where B environments go on: from a start of the pool where an episode ended.
+    """Replace the state of every finished environment by a fresh one from the pool.
 
-    Where none ended, nothing is looked up: a step of all costs a third of what it costs
-    with a look-up at every step. Under `jax.vmap` this stays one decision for all.
+    The gather is skipped when no episode ended (`lax.cond`), which makes an average
+    step three times faster. A custom vmap rule keeps it one branch for all seeds.
 
     Args:
-      starts: which start would be next, in [0, Q). Drawn by the caller, for all steps
-        at once.
-      states: after the step, leaves [B, ...].
+      pool: Q initial states.
+      pool_index: [B] initial state to use if environment b is done, in [0, Q). The
+        caller draws them for all steps at once.
+      states: states after the step, leaves [B, ...].
+      done: [B] terminated or truncated.
+
+    Returns:
+      States for the next step, leaves [B, ...].
     """
-    return _onward(pool.states, pool_index, states, done)
+    return _reset_done(pool.states, pool_index, states, done)
 
 
 @jax.custom_batching.custom_vmap
-def _onward(pool: State, starts: Array, states: State, ended: Array) -> State:
-    def look_up() -> State:
-        def one(fresh: Array, old: Array) -> Array:
-            there = ended.reshape(-1, *(1,) * (old.ndim - 1))
-            return jnp.where(there, fresh[starts], old)
+def _reset_done(pool: State, pool_index: Array, states: State, done: Array) -> State:
+    def reset() -> State:
+        def select(initial: Array, current: Array) -> Array:
+            is_done = done.reshape(-1, *(1,) * (current.ndim - 1))
+            return jnp.where(is_done, initial[pool_index], current)
 
-        return jax.tree.map(one, pool, states)
+        return jax.tree.map(select, pool, states)
 
-    return jax.lax.cond(ended.any(), look_up, lambda: states)
+    return jax.lax.cond(done.any(), reset, lambda: states)
 
 
-@_onward.def_vmap
-def _onward_of_many(
-    size: int, which: Any, pool: State, starts: Array, states: State, ended: Array
+@_reset_done.def_vmap
+def _reset_done_vmap(
+    size: int, mapped: Any, pool: State, pool_index: Array, states: State, done: Array
 ) -> tuple[State, Any]:
-    """Of N pools and N batches one pool and one batch are made."""
+    """Merge N pools and N batches into one pool and one batch, and reset that batch."""
 
-    def all_mapped(tree: Any, mapped: Any) -> Any:
+    def broadcast(tree: Any, is_mapped: Any) -> Any:
         return jax.tree.map(
-            lambda leaf, there: (
-                leaf if there else jnp.broadcast_to(leaf[None], (size, *leaf.shape))
+            lambda leaf, has_axis: (
+                leaf if has_axis else jnp.broadcast_to(leaf[None], (size, *leaf.shape))
             ),
             tree,
-            mapped,
+            is_mapped,
         )
 
-    def merged(tree: Any) -> Any:
+    def merge(tree: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
 
-    trees = (pool, starts, states, ended)
-    pool, starts, states, ended = map(all_mapped, trees, which)
+    trees = (pool, pool_index, states, done)
+    pool, pool_index, states, done = map(broadcast, trees, mapped)
     pool_size = jax.tree.leaves(pool)[0].shape[1]
-    first = pool_size * jnp.arange(size, dtype=starts.dtype)
-    merged_starts = merged(starts + first[:, None])
-    out = _onward(merged(pool), merged_starts, merged(states), merged(ended))
-    apart = jax.tree.map(lambda leaf: leaf.reshape(size, -1, *leaf.shape[1:]), out)
-    return apart, jax.tree.map(lambda _: True, apart)
+    offset = pool_size * jnp.arange(size, dtype=pool_index.dtype)
+    merged_index = merge(pool_index + offset[:, None])
+    merged = _reset_done(merge(pool), merged_index, merge(states), merge(done))
+    out = jax.tree.map(lambda leaf: leaf.reshape(size, -1, *leaf.shape[1:]), merged)
+    return out, jax.tree.map(lambda _: True, out)

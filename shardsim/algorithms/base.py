@@ -1,4 +1,4 @@
-"""What a trajectory teaches, whatever the rule.
+"""Records and functions that all learning algorithms share.
 
 Symbols: T steps, B environments, n samples, A actions.
 """
@@ -10,34 +10,44 @@ from jaxtyping import Array, Bool, Float, Int
 
 
 class Targets(NamedTuple):
-    """Of every step of a trajectory; zeros where no loss in use reads them."""
+    """Training targets of every step of a trajectory.
+
+    A field that no loss in use reads is filled with zeros (`label`: with -1).
+    """
 
     target: Float[Array, "T B"]
-    """G, the lambda-return: what V is to say."""
+    """G, the lambda-return that V is fitted to, in units of reward."""
     value: Float[Array, "T B"]
-    """V when the lesson was made; G less V is the advantage of the action."""
+    """V before the update, in units of reward. G - V is the advantage of the action."""
     label: Int[Array, "T B"]
-    """The expert that a step belongs to; -1 where that is not known."""
+    """The expert (shard) that a step is labelled with; -1 if the label is unknown."""
 
 
 class PolicyBatch(NamedTuple):
-    """What a rule reads of n steps."""
+    """What a policy loss reads of n steps."""
 
     action: Int[Array, " n"]
     logits: Float[Array, "n A"]
-    """Log-probabilities by which the step was taken; with a search, its policy."""
+    """Log-probabilities of the policy that acted; with search, its improved policy."""
     target: Float[Array, " n"]
+    """G, the lambda-return."""
     value: Float[Array, " n"]
+    """V before the update."""
 
 
 def standardise(x: Float[Array, " n"]) -> Float[Array, " n"]:
-    """Mean 0 and standard deviation 1 within the batch."""
+    """(x - mean) / (sd + 1e-8): mean 0 and standard deviation 1 within the batch."""
     return (x - x.mean()) / (x.std() + 1e-8)
 
 
 def log_prob_of(
     logits: Float[Array, "n A"], action: Int[Array, " n"]
 ) -> Float[Array, " n"]:
-    """Log-probability of the action of each sample, without a look-up."""
+    """log pi(a|s) of the action of each sample, by a masked sum instead of a gather.
+
+    Args:
+      logits: log-probabilities of all actions.
+      action: in [0, A).
+    """
     taken: Bool[Array, "n A"] = action[:, None] == jnp.arange(logits.shape[-1])[None]
     return jnp.sum(jnp.where(taken, logits, 0.0), axis=-1)

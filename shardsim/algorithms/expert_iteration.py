@@ -1,4 +1,4 @@
-"""D learns what a search that uses D and V found: AlphaGo Zero's rule."""
+"""Expert iteration: D imitates a tree search that uses D and V (AlphaGo Zero)."""
 
 from typing import ClassVar, Literal
 
@@ -12,20 +12,21 @@ from shardsim.core import fields
 
 @fields.record
 class ExpertIteration:
-    """Cross-entropy of D with the improved policy of the search that acted.
+    """Cross-entropy between D and the improved policy of the search that acted.
 
     Reference: Silver et al., Mastering the game of Go without human knowledge, 2017.
     """
 
     HYPER: ClassVar[tuple[str, ...]] = ()
+    """Fields that a sweep may vary."""
 
     kind: Literal["expert_iteration"] = "expert_iteration"
 
     def policy_loss(
-        self, logits: Float[Array, "n A"], sample: PolicyBatch
+        self, logits: Float[Array, "n A"], batch: PolicyBatch
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """-sum_a w(a) log D(a|s), w the search's policy; mean over samples."""
-        cross = -jnp.sum(
-            jnp.exp(sample.logits) * jax.nn.log_softmax(logits), axis=-1
+        """-sum_a w(a) log D(a|s), mean over samples; w is the policy of the search."""
+        cross_entropy = -jnp.sum(
+            jnp.exp(batch.logits) * jax.nn.log_softmax(logits), axis=-1
         ).mean()
-        return cross, {"policy_loss": cross}
+        return cross_entropy, {"policy_loss": cross_entropy}

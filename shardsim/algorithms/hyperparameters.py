@@ -1,4 +1,4 @@
-"""Continuous hyper-parameters: numbers that are data, so that a grid is one program."""
+"""Continuous hyperparameters, held as arrays: a sweep is one compiled program."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,19 @@ from jaxtyping import Array, Float
 
 
 class Hyperparameters(NamedTuple):
-    """Of one seed. They ride along with it, a mapped axis like the seed itself."""
+    """Hyperparameters of one seed.
+
+    They are data and not constants of the program, so `jax.vmap` maps them with the
+    seeds. A population has leaves [N].
+    """
 
     learning_rate: Float[Array, ""]
+    """Step size at the peak of the schedule."""
     td_lambda: Float[Array, ""]
-    """lambda of the lambda-return, and of generalised advantages."""
+    """lambda of the lambda-return and of generalised advantages, in [0, 1]."""
     temperature: Float[Array, ""]
-    """tau of acting by V; 1 where V does not act."""
+    """tau of the action selection, in units of reward; 1 where V does not act."""
     entropy: Float[Array, ""]
-    """Weight of the entropy of D; 0 where the rule has none."""
+    """Weight of the entropy bonus of D; 0 if the algorithm has none."""
     load_balance: Float[Array, ""]
-    """Cost of gates that are used unevenly; 0 where the head has none."""
+    """Loss weight of uneven use of the shards; 0 if the head has none."""

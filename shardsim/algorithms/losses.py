@@ -1,6 +1,6 @@
-"""Losses of one sample, and the table of which loss moves which part.
+"""Losses of one sample, and their weights in the gradient of each part of the agent.
 
-Symbols: D features, K parts, A actions, H, W, P board and planes.
+Symbols: K shards; A actions; H, W, P height, width and planes of the board.
 """
 
 import dataclasses
@@ -29,7 +29,7 @@ class GradientScales:
 
     @property
     def any(self) -> bool:
-        """Whether the loss moves anything; one that doesn't is not computed."""
+        """Whether the loss trains some part; otherwise it is not computed."""
         return any(dataclasses.astuple(self))
 
 
@@ -58,7 +58,7 @@ class LossWeights:
     """TD(lambda) error of V, plus the costs of its gates; trains V through E."""
 
     def __post_init__(self) -> None:
-        through = {
+        own_part = {
             "action": "decoder",
             "observation": "auxiliary",
             "inverse": "auxiliary",
@@ -66,28 +66,23 @@ class LossWeights:
             "policy": "decoder",
             "value": "value",
         }
-        columns = ("decoder", "value", "auxiliary")
-        off = {
-            loss: [part for part in columns if part != own]
-            for loss, own in through.items()
-        }
-        for loss, parts in off.items():
-            for part in parts:
-                got = getattr(getattr(self, loss), part)
-                if got != 0:
+        for loss, own in own_part.items():
+            for part in ("decoder", "value", "auxiliary"):
+                weight = getattr(getattr(self, loss), part)
+                if part != own and weight != 0:
                     raise ValueError(
-                        f"{loss}.{part}: got {got}; allowed: 0, for the {loss} loss "
-                        f"does not pass through the {part}"
+                        f"{loss}.{part}: got {weight}; allowed: 0, because the {loss} "
+                        f"loss does not pass through the {part}"
                     )
 
     @property
     def rows(self) -> tuple[GradientScales, ...]:
-        """Every loss's."""
+        """The gradient scales of every loss, in the order of the fields."""
         return tuple(getattr(self, field.name) for field in dataclasses.fields(self))
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """Losses in use that have a decoder of their own in the auxiliary part."""
+        """Losses in use that need a decoder of their own in the auxiliary part."""
         return tuple(name for name in OBJECTIVES if getattr(self, name).any)
 
 
@@ -97,7 +92,7 @@ OBJECTIVES = ("observation", "inverse", "masked")
 
 @jax.custom_vjp
 def scale_gradient(x: Array, weight: Float[Array, ""]) -> Array:
-    """x going forward, `weight` times the gradient going back."""
+    """The identity, whose gradient is multiplied by `weight`."""
     del weight
     return x
 
@@ -114,14 +109,19 @@ scale_gradient.defvjp(_scale_forward, _scale_backward)
 
 
 def action_loss(logits: Float[Array, " A"], action: Int[Array, ""]) -> Float[Array, ""]:
-    """-log softmax(logits)[action]."""
+    """Cross-entropy of an action, -log softmax(logits)[action], in nats."""
     return -jax.nn.log_softmax(logits)[action]
 
 
 def observation_loss(
     logits: Float[Array, "H W P"], observation: UInt8[Array, "H W P"]
 ) -> Float[Array, ""]:
-    """Mean over cells of log(1 + exp(x)) - x y."""
+    """Bernoulli cross-entropy log(1 + exp(x)) - x y, mean over cells and planes.
+
+    Args:
+      logits: x.
+      observation: y, planes of 0 and 1.
+    """
     return jnp.mean(_bernoulli(logits, observation))
 
 
@@ -130,9 +130,15 @@ def masked_loss(
     observation: UInt8[Array, "H W P"],
     hidden: Bool[Array, "H W"],
 ) -> Float[Array, ""]:
-    """Mean of log(1 + exp(x)) - x y over the cells that were hidden; 0 if none was."""
-    each = _bernoulli(logits, observation).mean(axis=-1)
-    total = jnp.sum(jnp.where(hidden, each, 0.0))
+    """Mean of log(1 + exp(x)) - x y over the hidden cells; 0 if no cell is hidden.
+
+    Args:
+      logits: x.
+      observation: y, planes of 0 and 1, before cells were hidden.
+      hidden: True for cells that the encoder did not see.
+    """
+    cell_loss = _bernoulli(logits, observation).mean(axis=-1)
+    total = jnp.sum(jnp.where(hidden, cell_loss, 0.0))
     return total / jnp.maximum(hidden.sum(dtype=jnp.float32), 1.0)
 
 
@@ -147,37 +153,46 @@ def value_loss(
     old: Float[Array, ""] | None = None,
     clip: float | None = None,
 ) -> Float[Array, ""]:
-    """Half the squared TD error, of the whole V or shard by shard.
+    """Half the squared TD error, of the whole V or of each shard.
 
-    joint: (G - sum_k g_k v_k)^2 / 2. per_shard: sum_k w_k (G - v_k)^2 / 2 with
-    w = g / sum g, in which every shard answers for the whole return where its gate is
-    open. G is the same target in both.
+      joint:     (G - sum_k g_k v_k)^2 / 2
+      per_shard: sum_k w_k (G - v_k)^2 / 2,  w = g / sum_k g_k
+
+    The target G is the same in both. With `per_shard`, every shard predicts the whole
+    return where its gate is open.
 
     Args:
-      old: V of the state when the data were collected.
-      clip: how far a joint V may move from `old` to gain by it: the larger of the
-        squared errors of V and of old + clip(V - old, -clip, clip) is taken.
+      output: V of one state.
+      target: G, the lambda-return.
+      head: config of the head; a sharded one chooses between the two forms.
+      old: V of the state before the update, for the clip.
+      clip: how far V may usefully move from `old`, in units of reward: the loss is the
+        larger of those of V and of old + clip(V - old, -clip, clip). For `joint` alone;
+        None does not clip.
 
-    Reference: the second form is that of Jacobs et al., Adaptive Mixtures of Local
-    Experts, 1991; the clip that of PPO's authors.
+    Reference: `per_shard` is the loss of Jacobs et al., Adaptive Mixtures of Local
+    Experts, 1991; the clip is that of the authors' implementation of PPO.
     """
     if isinstance(head, Sharded) and head.td_error == "per_shard":
         share = shares(output.gates)
         return 0.5 * jnp.sum(share * jnp.square(target - output.shard_values))
-    plain = 0.5 * jnp.square(target - output.value)
+    unclipped = 0.5 * jnp.square(target - output.value)
     if clip is None or old is None:
-        return plain
-    near = old + jnp.clip(output.value - old, -clip, clip)
-    return jnp.maximum(plain, 0.5 * jnp.square(target - near))
+        return unclipped
+    clipped = old + jnp.clip(output.value - old, -clip, clip)
+    return jnp.maximum(unclipped, 0.5 * jnp.square(target - clipped))
 
 
 def shares(gates: Float[Array, "*n K"]) -> Float[Array, "*n K"]:
-    """Gates divided by their sum; 0 where all are shut."""
+    """g / sum_k g_k, the share of each shard; 0 if all gates are closed."""
     return gates / jnp.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
 
 
 def balance_cost(gates: Float[Array, "n K"]) -> Float[Array, ""]:
-    """K sum_k m_k^2 - 1, m_k the mean share of shard k over n; 0 if used alike."""
+    """K sum_k m_k^2 - 1, where m_k is the mean share of shard k over n samples.
+
+    0 if all shards are used equally, K - 1 if only one is used.
+    """
     mean = shares(gates).mean(axis=0)
     return gates.shape[-1] * jnp.sum(jnp.square(mean)) - 1.0
 
@@ -185,18 +200,27 @@ def balance_cost(gates: Float[Array, "n K"]) -> Float[Array, ""]:
 def routed_loss(
     output: ValueOutput, target: Float[Array, ""], label: Int[Array, ""]
 ) -> Float[Array, ""]:
-    """sum_k w_k (G - v_k)^2 / 2, with all weight on the expert that the label names.
+    """Value loss of gradient routing: sum_k w_k (G - v_k)^2 / 2.
 
-    Where the label is not known w are the shares of the gates. Gates learn from labels
-    alone (`gate_loss`); no error of V moves them. In a state a share q of whose steps
-    has labels, each expert k of which p_k times, the gates come to p_k and v_k to
-    q G_k + (1 - q) G_u, the mean returns of steps that it is named by and of those
-    without a label. So sum_k g_k v_k is the mean of G, whichever labels are missing.
+    With a label, w is 1 for the labelled expert and 0 for all others. Without a label,
+    w are the shares of the gates. The gates learn from the labels alone (`gate_loss`);
+    no error of V reaches them.
 
-    In the reference, whose experts make one policy, the error is that of what all
-    experts say together. An expert of V can't learn by that: where one state has
-    events of several labels, or labelled and unlabelled ones, the error of V is 0 for
-    none of them, and they drift apart without end.
+    Fixed point: suppose a fraction q of the steps in a state have labels, and expert k
+    has a fraction p_k of these. Then the gates converge to p_k and v_k to
+    q G_k + (1 - q) G_u, where G_k is the mean return of the steps labelled k and G_u
+    that of unlabelled steps. So sum_k g_k v_k is the mean of G, whichever labels are
+    missing.
+
+    The paper, whose experts form one policy, uses the error of all experts together.
+    Experts of V cannot learn from that: if a state has events of several labels, or
+    labelled and unlabelled ones, no expert ever has an error of 0, and the experts
+    diverge.
+
+    Args:
+      output: V of one state.
+      target: G, the lambda-return.
+      label: expert in [0, K); -1 if unknown.
 
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
@@ -208,8 +232,9 @@ def routed_loss(
 
 
 def gate_loss(gates: Float[Array, " K"], label: Int[Array, ""]) -> Float[Array, ""]:
-    """-log of the share of the gates that the labelled expert has; 0 without label."""
+    """-log(share of the labelled expert in the gates), in nats; 0 without a label."""
     share = shares(gates)
     own = jnp.sum(jnp.where(jnp.arange(gates.shape[0]) == label, share, 0.0))
-    least = jnp.finfo(own.dtype).tiny  # a gate that is nearly shut has a slope too
-    return jnp.where(label >= 0, -jnp.log(jnp.maximum(own, least)), 0.0)
+    # the smallest normal number: a gate that is nearly closed still has a gradient
+    smallest = jnp.finfo(own.dtype).tiny
+    return jnp.where(label >= 0, -jnp.log(jnp.maximum(own, smallest)), 0.0)

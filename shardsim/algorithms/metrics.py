@@ -1,7 +1,8 @@
-"""Numbers with names, held as one vector: one array to carry, to add and to average.
+"""Named metrics, held in one vector.
 
-A dozen scalars in a loop are a dozen small operations each time one is stacked, added
-or averaged, and each of them is compiled.
+A dozen separate scalars would need a dozen small operations whenever a loop stacks,
+adds or averages them, each compiled by itself. One vector needs one.
+Symbols: M numbers, N seeds.
 """
 
 import dataclasses
@@ -23,59 +24,66 @@ COUNTED = ("reward", "episodes", "truncated", "rewards")
 )
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-    """Scalars and short vectors; loops may put axes in front of them."""
+    """Named scalars and short vectors; loops may add leading axes."""
 
     values: Float[Array, "... M"]
+    """All numbers, one after another."""
     sizes: tuple[tuple[str, int | None], ...]
-    """Name and length of each, in their order; None for a scalar."""
+    """Name and length of each metric, in order; a length of None marks a scalar."""
 
     def by_name(self) -> dict[str, Any]:
-        """Each by its name: [...] of a scalar, [..., length] of a vector."""
-        found, start = {}, 0
+        """The metrics by name: scalars [...], vectors [..., length]."""
+        named, start = {}, 0
         for name, size in self.sizes:
             end = start + (size or 1)
-            part = self.values[..., start:end]
-            found[name] = part[..., 0] if size is None else part
+            numbers = self.values[..., start:end]
+            named[name] = numbers[..., 0] if size is None else numbers
             start = end
-        return found
+        return named
 
 
 def pack(named: Mapping[str, Float[Array, "..."]]) -> Metrics:
-    """One vector of them all."""
+    """Concatenate named scalars and vectors."""
     sizes = tuple((name, x.size if x.ndim else None) for name, x in named.items())
     return Metrics(jnp.concatenate([x.reshape(-1) for x in named.values()]), sizes)
 
 
 def rates(metrics: Metrics, updates: int, steps: int) -> dict[str, list[Any]]:
-    """Sums over updates as what a line of metrics says: a number for each seed.
+    """Turn sums over updates into rates, one for each seed.
 
-    What is counted is told by the step, the rest by the update. None for what is not
-    finite, and for the reward per episode of a seed none of whose episodes ended.
+    The metrics in `COUNTED` are divided by the number of steps, the others by the
+    number of updates. The result also has `reward_per_episode`.
 
     Args:
-      metrics: [N, M], on the host.
-      steps: environment steps of a seed in all these updates.
+      metrics: [N, M] sums over updates, on the host.
+      updates: number of updates.
+      steps: environment steps of one seed in all these updates.
+
+    Returns:
+      Nested lists by name, [N] or [N, length]. None for numbers that are not finite,
+      and for the reward per episode of a seed in which no episode ended.
     """
     named = metrics.by_name()
-    found: dict[str, list[Any]] = {
-        name: _told(total / (steps if name in COUNTED else updates))
+    rate: dict[str, list[Any]] = {
+        name: _finite_or_none(total / (steps if name in COUNTED else updates))
         for name, total in named.items()
     }
-    found["reward_per_episode"] = [
-        float(reward / ended) if ended else None
-        for reward, ended in zip(named["reward"], named["episodes"], strict=True)
+    rate["reward_per_episode"] = [
+        float(reward / episodes) if episodes else None
+        for reward, episodes in zip(named["reward"], named["episodes"], strict=True)
     ]
-    return found
+    return rate
 
 
-def _told(numbers: Float[np.ndarray, "..."]) -> list[Any]:
-    found = numbers.astype(object)
-    found[~np.isfinite(numbers)] = None  # JSON has no such numbers
-    told: list[Any] = found.tolist()
-    return told
+def _finite_or_none(numbers: Float[np.ndarray, "..."]) -> list[Any]:
+    """Nested lists with None in place of NaN and infinity, which JSON does not have."""
+    objects = numbers.astype(object)
+    objects[~np.isfinite(numbers)] = None
+    nested: list[Any] = objects.tolist()
+    return nested
 
 
 def means(metrics: Metrics) -> dict[str, Float[Array, "..."]]:
-    """The mean of each by its name, over all axes in front."""
+    """The mean of each metric over all leading axes, by name."""
     mean = metrics.values.reshape(-1, metrics.values.shape[-1]).mean(axis=0)
     return Metrics(mean, metrics.sizes).by_name()

@@ -1,6 +1,6 @@
-"""The sum that a gradient step goes down: every loss in use, as the table weighs it.
+"""The training objective: the sum of all losses in use.
 
-All functions are for one seed. Symbols: n samples, K parts, H, W, P board, planes.
+All functions are for one seed. Symbols: n samples, K shards.
 """
 
 from typing import Literal, NamedTuple
@@ -18,20 +18,22 @@ from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core.types import Trajectory
 
 Loss = tuple[Float[Array, ""], dict[str, Array]]
-"""A loss, and what to note beside it."""
+"""A loss, and metrics by name."""
 
 
 class Terms(NamedTuple):
-    """What is minimised; static."""
+    """The static part of the objective: one compiled program for each."""
 
-    table: losses.LossWeights
-    learn: algorithms.Algorithm
+    weights: losses.LossWeights
+    """Weights of every loss in the gradient of each part."""
+    algorithm: algorithms.Algorithm
     head: value.Head
     balanced: bool
-    """Whether uneven gates cost something."""
+    """Whether uneven use of the shards adds to the loss."""
     mask_fraction: float
-    """Chance that a cell is hidden from E where `masked` is in use."""
+    """Probability that a cell is hidden from E for the `masked` loss, in (0, 1)."""
     precision: Literal["float32", "bfloat16"]
+    """Type in which E and the decoders compute."""
 
 
 def loss(
@@ -39,43 +41,55 @@ def loss(
     hyper: Hyperparameters,
     agent: Agent,
     batch: Trajectory,
-    lesson: Targets,
+    targets: Targets,
     key: Key[Array, ""],
 ) -> Loss:
-    """The sum of all losses, each scaled on its way into each part by the table.
+    """The sum of all losses in use, mean over n samples.
 
-    The gradient that loss L sends into part p is `table[L][p]` dL/dp, exactly.
+    The gradient of loss L in part p is scaled by `weights[L][p]`, exactly; the value of
+    the sum is not scaled.
+
+    Args:
+      terms: which losses are in use, and their weights.
+      hyper: hyperparameters of one seed.
+      agent: E, D, V and the auxiliary decoders.
+      batch: n steps, leaves [n, ...].
+      targets: of the same steps, leaves [n].
+      key: draws the cells that the `masked` loss hides.
+
+    Returns:
+      The sum, and metrics by name; the sum itself is `loss`.
     """
-    table = terms.table
+    weights = terms.weights
     agent = agents.in_type(agent, terms.precision)
     features = jax.vmap(agent.encoder)(batch.observation)
-    found: list[Loss] = []
-    if table.action.any:
-        found.append(_action(table.action, agent, features, batch))
-    if table.policy.any:
-        found.append(_policy(terms, hyper, agent, features, batch, lesson))
-    if table.observation.any:
-        found.append(_observation(table.observation, agent, features, batch))
-    if table.inverse.any:
-        found.append(_inverse(table.inverse, agent, features, batch))
-    if table.masked.any:
-        found.append(_masked(terms, agent, batch, key))
-    if table.value.any:
-        found.append(_value(terms, hyper, agent, features, batch, lesson))
+    results: list[Loss] = []
+    if weights.action.any:
+        results.append(_action(weights.action, agent, features, batch))
+    if weights.policy.any:
+        results.append(_policy(terms, hyper, agent, features, batch, targets))
+    if weights.observation.any:
+        results.append(_observation(weights.observation, agent, features, batch))
+    if weights.inverse.any:
+        results.append(_inverse(weights.inverse, agent, features, batch))
+    if weights.masked.any:
+        results.append(_masked(terms, agent, batch, key))
+    if weights.value.any:
+        results.append(_value(terms, hyper, agent, features, batch, targets))
     total = jnp.zeros(())
     metrics: dict[str, Array] = {}
-    for term, noted in found:
+    for term, term_metrics in results:
         total = total + term
-        metrics |= noted
+        metrics |= term_metrics
     metrics["loss"] = total
     return total, metrics
 
 
 def _action(
-    moves: losses.GradientScales, agent: Agent, features: Array, batch: Trajectory
+    scales: losses.GradientScales, agent: Agent, features: Array, batch: Trajectory
 ) -> Loss:
-    decoder = _scaled(agent.decoder, moves.decoder)
-    logits = jax.vmap(decoder)(_scaled(features, moves.encoder))
+    decoder = _scaled(agent.decoder, scales.decoder)
+    logits = jax.vmap(decoder)(_scaled(features, scales.encoder))
     term = jnp.mean(jax.vmap(losses.action_loss)(logits, batch.action))
     return term, {"action_loss": term}
 
@@ -86,44 +100,45 @@ def _policy(
     agent: Agent,
     features: Array,
     batch: Trajectory,
-    lesson: Targets,
+    targets: Targets,
 ) -> Loss:
-    moves = terms.table.policy
-    decoder = _scaled(agent.decoder, moves.decoder)
-    logits = jax.vmap(decoder)(_scaled(features, moves.encoder))
-    sample = PolicyBatch(batch.action, batch.logits, lesson.target, lesson.value)
-    return algorithms.policy_loss(terms.learn, hyper, logits, sample)
+    scales = terms.weights.policy
+    decoder = _scaled(agent.decoder, scales.decoder)
+    logits = jax.vmap(decoder)(_scaled(features, scales.encoder))
+    policy_batch = PolicyBatch(
+        batch.action, batch.logits, targets.target, targets.value
+    )
+    return algorithms.policy_loss(terms.algorithm, hyper, logits, policy_batch)
 
 
 def _observation(
-    moves: losses.GradientScales, agent: Agent, features: Array, batch: Trajectory
+    scales: losses.GradientScales, agent: Agent, features: Array, batch: Trajectory
 ) -> Loss:
-    decoder = _scaled(agent.auxiliary.observation, moves.auxiliary)
-    logits = jax.vmap(decoder)(_scaled(features, moves.encoder), batch.action)
-    each = jax.vmap(losses.observation_loss)(logits, batch.next_observation)
-    term = jnp.mean(each)
+    decoder = _scaled(agent.auxiliary.observation, scales.auxiliary)
+    logits = jax.vmap(decoder)(_scaled(features, scales.encoder), batch.action)
+    term = jnp.mean(jax.vmap(losses.observation_loss)(logits, batch.next_observation))
     return term, {"observation_loss": term}
 
 
 def _inverse(
-    moves: losses.GradientScales, agent: Agent, features: Array, batch: Trajectory
+    scales: losses.GradientScales, agent: Agent, features: Array, batch: Trajectory
 ) -> Loss:
-    decoder = _scaled(agent.auxiliary.inverse, moves.auxiliary)
+    decoder = _scaled(agent.auxiliary.inverse, scales.auxiliary)
     after = jax.vmap(agent.encoder)(batch.next_observation)
-    both = (_scaled(seen, moves.encoder) for seen in (features, after))
-    logits = jax.vmap(decoder)(*both)
+    pair = (_scaled(z, scales.encoder) for z in (features, after))
+    logits = jax.vmap(decoder)(*pair)
     term = jnp.mean(jax.vmap(losses.action_loss)(logits, batch.action))
     return term, {"inverse_loss": term}
 
 
 def _masked(terms: Terms, agent: Agent, batch: Trajectory, key: Key[Array, ""]) -> Loss:
-    moves, seen = terms.table.masked, batch.observation
-    hidden = jax.random.bernoulli(key, terms.mask_fraction, seen.shape[:-1])
-    shown = jnp.where(hidden[..., None], jnp.zeros_like(seen), seen)
-    decoder = _scaled(agent.auxiliary.masked, moves.auxiliary)
-    features = _scaled(jax.vmap(agent.encoder)(shown), moves.encoder)
+    scales, observation = terms.weights.masked, batch.observation
+    hidden = jax.random.bernoulli(key, terms.mask_fraction, observation.shape[:-1])
+    visible = jnp.where(hidden[..., None], jnp.zeros_like(observation), observation)
+    decoder = _scaled(agent.auxiliary.masked, scales.auxiliary)
+    features = _scaled(jax.vmap(agent.encoder)(visible), scales.encoder)
     logits = jax.vmap(decoder)(features)
-    term = jnp.mean(jax.vmap(losses.masked_loss)(logits, seen, hidden))
+    term = jnp.mean(jax.vmap(losses.masked_loss)(logits, observation, hidden))
     return term, {"masked_loss": term}
 
 
@@ -133,20 +148,21 @@ def _value(
     agent: Agent,
     features: Array,
     batch: Trajectory,
-    lesson: Targets,
+    targets: Targets,
 ) -> Loss:
-    moves, head = terms.table.value, terms.head
+    scales, head = terms.weights.value, terms.head
     routing = head.routing if isinstance(head, value.Sharded) else None
-    clip = terms.learn.value_clip if isinstance(terms.learn, algorithms.PPO) else None
-    critic = _scaled(agent.value, moves.value)
-    output = jax.vmap(critic)(_scaled(features, moves.encoder), batch.context)
+    algorithm = terms.algorithm
+    clip = algorithm.value_clip if isinstance(algorithm, algorithms.PPO) else None
+    critic = _scaled(agent.value, scales.value)
+    output = jax.vmap(critic)(_scaled(features, scales.encoder), batch.context)
 
-    def each(output: value.ValueOutput, taught: Targets) -> Array:
+    def sample_loss(output: value.ValueOutput, sample: Targets) -> Array:
         if routing is not None:
-            return losses.routed_loss(output, taught.target, taught.label)
-        return losses.value_loss(output, taught.target, head, taught.value, clip)
+            return losses.routed_loss(output, sample.target, sample.label)
+        return losses.value_loss(output, sample.target, head, sample.value, clip)
 
-    term = jnp.mean(jax.vmap(each)(output, lesson))
+    term = jnp.mean(jax.vmap(sample_loss)(output, targets))
     metrics = {
         "value_loss": term,
         "gate_entropy": jnp.mean(gate_entropy(output.gates)),
@@ -155,13 +171,14 @@ def _value(
     if terms.balanced:
         total = total + hyper.load_balance * losses.balance_cost(output.gates)
     if routing:
-        named = jnp.mean(jax.vmap(losses.gate_loss)(output.gates, lesson.label))
-        total = total + routing.gate_weight * named
-        metrics["gate_loss"] = named
+        gate_term = jnp.mean(jax.vmap(losses.gate_loss)(output.gates, targets.label))
+        total = total + routing.gate_weight * gate_term
+        metrics["gate_loss"] = gate_term
     return total, metrics
 
 
 def _scaled(tree: PyTree, weight: float) -> PyTree:
+    """The same tree, with its gradient multiplied by the weight."""
     if weight == 1.0:
         return tree
     if weight == 0.0:
@@ -172,7 +189,7 @@ def _scaled(tree: PyTree, weight: float) -> PyTree:
 
 
 def gate_entropy(gates: Float[Array, "n K"]) -> Float[Array, " n"]:
-    """Entropy of the normalised gates over log K, in [0, 1]; 0 for one part."""
+    """Entropy of the shares of the gates divided by log K, in [0, 1]; 0 for K = 1."""
     share = losses.shares(gates)
     nats = -jnp.sum(share * jnp.log(jnp.maximum(share, 1e-12)), axis=-1)
     return nats / jnp.log(max(gates.shape[-1], 2))

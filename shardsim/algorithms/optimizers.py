@@ -1,4 +1,4 @@
-"""One optimiser for each part of the agent, by optax."""
+"""Optimizers (optax): each part of the agent has a state of its own."""
 
 from typing import Any, Literal, TypeAlias
 
@@ -83,7 +83,11 @@ class OptimizerConfig:
 
 
 def _transform(config: OptimizerConfig) -> optax.GradientTransformation:
-    """Directions; the learning rate is data and multiplies them afterwards."""
+    """The update rule without its step size.
+
+    The learning rate is data, so that a sweep is one program, and multiplies the
+    result afterwards.
+    """
     clip = (
         optax.clip_by_global_norm(config.clip_norm)
         if config.clip_scope == "part"
@@ -107,31 +111,37 @@ def rate(
     update: Int[Array, ""],
     total: int,
 ) -> Float[Array, ""]:
-    """The learning rate of an update, of `total` in the run."""
-    plan = config.schedule
-    if plan.kind == "constant" and plan.warmup == 0:
+    """The learning rate of an update: `learning_rate` times the schedule.
+
+    Args:
+      learning_rate: at the peak of the schedule.
+      update: number of the update, from 0.
+      total: updates of the run.
+    """
+    schedule = config.schedule
+    if schedule.kind == "constant" and schedule.warmup == 0:
         return learning_rate
-    down = max(total - plan.warmup, 1)
-    match plan.kind:
+    decay_updates = max(total - schedule.warmup, 1)
+    match schedule.kind:
         case "constant":
-            after = optax.constant_schedule(1.0)
+            decay = optax.constant_schedule(1.0)
         case "linear":
-            after = optax.linear_schedule(1.0, plan.final, down)
+            decay = optax.linear_schedule(1.0, schedule.final, decay_updates)
         case "cosine":
-            after = optax.cosine_decay_schedule(1.0, down, plan.final)
+            decay = optax.cosine_decay_schedule(1.0, decay_updates, schedule.final)
     with jax.numpy_dtype_promotion("standard"):
-        rise = jnp.minimum((update + 1) / (plan.warmup + 1), 1.0)
-        factor = rise * after(jnp.maximum(update - plan.warmup, 0))
+        warmup = jnp.minimum((update + 1) / (schedule.warmup + 1), 1.0)
+        factor = warmup * decay(jnp.maximum(update - schedule.warmup, 0))
     return learning_rate * jnp.asarray(factor, jnp.float32)
 
 
 def init(config: OptimizerConfig, agent: Agent) -> dict[str, PyTree]:
-    """Optimiser state by part, so that parts can be frozen or handed on apart."""
+    """Optimizer state by part, so that each part can be frozen or copied by itself."""
     return {part: init_part(config, getattr(agent, part)) for part in PARTS}
 
 
 def init_part(config: OptimizerConfig, part: Any) -> PyTree:
-    """Optimiser state of one part; nothing, where it has no parameters."""
+    """Optimizer state of one part of the agent; () if it has no parameters."""
     arrays = nnx.split(part)[1]
     if not jax.tree.leaves(arrays):
         return ()
@@ -139,10 +149,11 @@ def init_part(config: OptimizerConfig, part: Any) -> PyTree:
 
 
 def by_part(gradients: Agent) -> dict[str, Float[Array, " P"]]:
-    """All leaves of each part that has any as one vector, of its P parameters.
+    """The gradient of each part as one vector over its P parameters.
 
-    A step is then a few long operations and not a few for each leaf, which is faster to
-    compile and, where leaves are small, to run.
+    A step then takes a few long operations in place of a few for each leaf. That is
+    faster to compile and, where leaves are small, to run. Parts without parameters are
+    left out.
     """
     parts = nnx.split(gradients)[1]
     return {str(name): ravel_pytree(part)[0] for name, part in parts.items()}
@@ -153,32 +164,40 @@ def apply(
     agent: Agent,
     gradients: dict[str, Float[Array, " P"]],
     state: dict[str, PyTree],
-    moved: frozenset[str],
-    step: Float[Array, ""],
+    trained: frozenset[str],
+    learning_rate: Float[Array, ""],
 ) -> tuple[Agent, dict[str, PyTree]]:
-    """One step of every part in `moved`; the others stay as they are, bit for bit.
+    """One gradient step on every part in `trained`.
+
+    The other parts stay as they are, bit for bit.
 
     Args:
-      gradients: as `by_part` makes them.
-      step: the learning rate.
+      gradients: [P] by part, as `by_part` returns them.
+      state: optimizer state by part, as `init` returns it.
+      trained: names of the parts to update.
+      learning_rate: step size of this update.
+
+    Returns:
+      The agent and the optimizer state after the step.
     """
     optimizer = _transform(config)
     graphdef, arrays = nnx.split(agent)
     new, new_state = dict(arrays), dict(state)
-    slopes = {part: gradients[part] for part in sorted(moved & set(new))}
+    used = {part: gradients[part] for part in sorted(trained & set(new))}
     if config.clip_scope == "agent":
-        shrink = config.clip_norm / jnp.maximum(global_norm(slopes), config.clip_norm)
-        slopes = jax.tree.map(lambda leaf: leaf * shrink, slopes)
-    for part, slope in slopes.items():
+        scale = config.clip_norm / jnp.maximum(global_norm(used), config.clip_norm)
+        used = jax.tree.map(lambda leaf: leaf * scale, used)
+    for part, gradient in used.items():
         flat, unravel = ravel_pytree(arrays[part])
-        # optax mixes Python and array numbers: fails under strict promotion
+        # optax mixes Python numbers and arrays, which strict promotion refuses
         with jax.numpy_dtype_promotion("standard"):
-            updates, new_state[part] = optimizer.update(slope, state[part], flat)
-            new[part] = optax.apply_updates(arrays[part], unravel(updates * -step))
+            updates, new_state[part] = optimizer.update(gradient, state[part], flat)
+            steps = unravel(updates * -learning_rate)
+            new[part] = optax.apply_updates(arrays[part], steps)
     return nnx.merge(graphdef, nnx.State(new)), new_state
 
 
 def global_norm(tree: PyTree) -> Any:
-    """Square root of the sum of squares over all leaves."""
+    """Euclidean norm: the square root of the sum of squares over all leaves."""
     leaves = jax.tree.leaves(tree)
     return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in leaves))

@@ -1,4 +1,4 @@
-"""Proximal policy optimisation: the baseline in which V is only a baseline.
+"""Proximal policy optimisation: V is the baseline of the policy gradient, and no more.
 
 Reference: Schulman et al., Proximal Policy Optimization Algorithms, 2017; Schulman et
 al., High-Dimensional Continuous Control Using Generalized Advantage Estimation, 2016.
@@ -21,6 +21,7 @@ class PPO:
     """Clipped policy gradient with generalised advantages (lambda: `td_lambda`)."""
 
     HYPER: ClassVar[tuple[str, ...]] = ("entropy",)
+    """Fields that a sweep may vary."""
 
     kind: Literal["ppo"] = "ppo"
     clip: PositiveFloat = 0.2
@@ -34,26 +35,35 @@ class PPO:
     """Whether advantages are standardised in every minibatch."""
 
     def policy_loss(
-        self, hyper: Hyperparameters, logits: Float[Array, "n A"], sample: PolicyBatch
+        self, hyper: Hyperparameters, logits: Float[Array, "n A"], batch: PolicyBatch
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
         """-mean min(r A, clip(r, 1 - c, 1 + c) A) - entropy * H(D).
 
-        r = D(a|s) / D_old(a|s); A = G - V_old.
+        r = D(a|s) / D_old(a|s); A = G - V_old, standardised if `normalise`; c is
+        `clip`.
+
+        Args:
+          hyper: hyperparameters; its `entropy` is used.
+          logits: of D.
+          batch: of the same n steps.
+
+        Returns:
+          The loss, and `policy_loss`, `entropy` and the fraction of clipped samples.
         """
-        log_d = jax.nn.log_softmax(logits)
+        log_policy = jax.nn.log_softmax(logits)
         ratio = jnp.exp(
-            log_prob_of(log_d, sample.action)
-            - log_prob_of(sample.logits, sample.action)
+            log_prob_of(log_policy, batch.action)
+            - log_prob_of(batch.logits, batch.action)
         )
-        advantage = sample.target - sample.value
+        advantage = batch.target - batch.value
         if self.normalise:
             advantage = standardise(advantage)
         clipped = jnp.clip(ratio, 1.0 - self.clip, 1.0 + self.clip)
-        gain = jnp.minimum(ratio * advantage, clipped * advantage).mean()
-        entropy = -jnp.sum(jnp.exp(log_d) * log_d, axis=-1).mean()
+        surrogate = jnp.minimum(ratio * advantage, clipped * advantage).mean()
+        entropy = -jnp.sum(jnp.exp(log_policy) * log_policy, axis=-1).mean()
         metrics = {
-            "policy_loss": -gain,
+            "policy_loss": -surrogate,
             "entropy": entropy,
             "clipped": jnp.mean(jnp.abs(ratio - 1.0) > self.clip, dtype=jnp.float32),
         }
-        return -gain - hyper.entropy * entropy, metrics
+        return -surrogate - hyper.entropy * entropy, metrics

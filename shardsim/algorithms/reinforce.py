@@ -1,4 +1,4 @@
-"""The plain policy gradient, with V as its baseline or with none.
+"""REINFORCE: the policy gradient with V as its baseline, or without a baseline.
 
 Reference: Williams, Simple statistical gradient-following algorithms, 1992.
 """
@@ -19,10 +19,11 @@ from shardsim.core import fields
 class Reinforce:
     """REINFORCE: policy gradient on returns, with one pass over the data.
 
-    Loss of D: -mean (G - V) log D(a|s) - entropy * H(D).
+    Loss of D: -mean (G - V) log D(a|s) - entropy * H(D); without a baseline, V is 0.
     """
 
     HYPER: ClassVar[tuple[str, ...]] = ("entropy",)
+    """Fields that a sweep may vary."""
 
     kind: Literal["reinforce"] = "reinforce"
     entropy: NonNegativeFloat = 0.01
@@ -31,12 +32,18 @@ class Reinforce:
     """Whether V is subtracted from the return; V is trained in either case."""
 
     def policy_loss(
-        self, hyper: Hyperparameters, logits: Float[Array, "n A"], sample: PolicyBatch
+        self, hyper: Hyperparameters, logits: Float[Array, "n A"], batch: PolicyBatch
     ) -> tuple[Float[Array, ""], dict[str, Array]]:
-        """The formula above, mean over samples."""
-        log_d = jax.nn.log_softmax(logits)
-        weight = sample.target - sample.value if self.baseline else sample.target
-        gain = jnp.mean(weight * log_prob_of(log_d, sample.action))
-        entropy = -jnp.sum(jnp.exp(log_d) * log_d, axis=-1).mean()
-        metrics = {"policy_loss": -gain, "entropy": entropy}
-        return -gain - hyper.entropy * entropy, metrics
+        """The loss of D, and `policy_loss` and `entropy` as metrics.
+
+        Args:
+          hyper: hyperparameters; its `entropy` is used.
+          logits: of D.
+          batch: of the same n steps.
+        """
+        log_policy = jax.nn.log_softmax(logits)
+        weight = batch.target - batch.value if self.baseline else batch.target
+        objective = jnp.mean(weight * log_prob_of(log_policy, batch.action))
+        entropy = -jnp.sum(jnp.exp(log_policy) * log_policy, axis=-1).mean()
+        metrics = {"policy_loss": -objective, "entropy": entropy}
+        return -objective - hyper.entropy * entropy, metrics

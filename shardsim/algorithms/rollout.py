@@ -1,4 +1,4 @@
-"""Collecting data: the agent's own acting, or a walker that knows no reward.
+"""Rollouts: trajectories of the agent, of a random walker, or from a dataset.
 
 Symbols: B environments of one agent, T steps, A actions.
 """
@@ -19,10 +19,10 @@ from shardsim.core.types import Environment, Params, State, Trainable, Trajector
 Policy: TypeAlias = Callable[
     [Any, Array, State, Array, Array, Array], action_selection.ActionSample
 ]
-"""(plan, t, states, observations, noise, key) -> what is done, in B environments.
+"""(plan, t, states, observations, noise, key) -> actions in B environments.
 
-The plan, states, observations and noise have a leading axis B; `noise` [B, A] is
-standard Gumbel, the largest of logits + noise is taken."""
+The plan, states, observations and noise have a leading axis B. `noise` [B, A] is
+standard Gumbel: argmax(logits + noise) samples from softmax(logits)."""
 
 
 @fields.record
@@ -45,76 +45,98 @@ def collect(
     num_steps: int,
     pool: autoreset.ResetPool,
 ) -> tuple[Trajectory, State]:
-    """T steps of B environments, and where the environments stand after them.
+    """Run a policy for T steps in B environments.
 
     Args:
-      plan: what the policy keeps for each environment, leaves [B, ...].
-      states: where the environments stand, leaves [B, ...].
-      pool: starts that follow the end of an episode.
+      params: parameters of the environment.
+      policy: selects the actions.
+      plan: what the policy stores for each environment, leaves [B, ...].
+      states: environment states before the first step, leaves [B, ...].
+      key: for the actions, the environments and the choice of initial states.
+      num_steps: T.
+      pool: initial states for the episodes that follow finished ones.
+
+    Returns:
+      The trajectory, leaves [T, B, ...], and the environment states after it.
     """
-    count = jax.tree.leaves(states)[0].shape[0]
-    shape = (num_steps, count)
-    # all that is random is drawn at once: one generator to compile, not one a use
-    noise_key, start_key, world_key = jax.random.split(key, 3)
+    num_envs = jax.tree.leaves(states)[0].shape[0]
+    shape = (num_steps, num_envs)
+    # all random numbers are drawn at once, so that each generator is compiled once
+    noise_key, pool_key, env_key = jax.random.split(key, 3)
     draws = (
         jax.random.gumbel(noise_key, (*shape, env.num_actions)),
-        jax.random.randint(start_key, shape, 0, pool.size),
-        jax.random.split(world_key, shape),
+        jax.random.randint(pool_key, shape, 0, pool.size),
+        jax.random.split(env_key, shape),
     )
 
-    def one(
-        state: State, seen: Array, move: action_selection.ActionSample, key: Array
+    def step_one(
+        state: State,
+        observation: Array,
+        sample: action_selection.ActionSample,
+        key: Array,
     ) -> tuple[State, Trajectory]:
-        out = env.step(key, state, move.action, params)
+        out = env.step(key, state, sample.action, params)
         return out.state, Trajectory(
-            observation=seen,
+            observation=observation,
             context=env.context(state),
-            action=move.action,
+            action=sample.action,
             reward=out.reward,
             terminated=out.terminated,
             truncated=out.truncated,
             next_observation=out.observation,
             next_context=env.context(out.state),
             rewards=out.info["rewards"],
-            logits=move.logits,
+            logits=sample.logits,
         )
 
     def step(
-        states: State, each: tuple[Array, tuple[Array, Array, Array]]
+        states: State, inputs: tuple[Array, tuple[Array, Array, Array]]
     ) -> tuple[State, Trajectory]:
-        t, (noise, starts, keys) = each
-        seen = jax.vmap(env.observe)(states)
-        own_key = jax.random.fold_in(noise_key, t)
-        move = policy(plan, t, states, seen, noise, own_key)
-        after, taken = jax.vmap(one)(states, seen, move, keys)
-        ended = taken.terminated | taken.truncated
-        return autoreset.reset_done(pool, starts, after, ended), taken
+        t, (noise, pool_index, keys) = inputs
+        observations = jax.vmap(env.observe)(states)
+        policy_key = jax.random.fold_in(noise_key, t)
+        sample = policy(plan, t, states, observations, noise, policy_key)
+        states, steps = jax.vmap(step_one)(states, observations, sample, keys)
+        done = steps.terminated | steps.truncated
+        return autoreset.reset_done(pool, pool_index, states, done), steps
 
     states, trajectory = jax.lax.scan(step, states, (jnp.arange(num_steps), draws))
     return trajectory, states
 
 
 def agent_policy(
-    choice: action_selection.ActionSelection,
+    selection: action_selection.ActionSelection,
     agent: Agent,
     env: Trainable,
     params: Params,
     discount: float,
     temperature: Float[Array, ""],
 ) -> Policy:
-    """The agent's own acting, as `collect` wants it."""
+    """The policy of an agent; it needs no plan.
+
+    Args:
+      selection: how D and V select an action.
+      params: parameters of the environment, for the lookahead.
+      discount: gamma in [0, 1).
+      temperature: tau, in units of reward.
+    """
 
     def policy(
-        plan: Any, t: Array, states: State, seen: Array, noise: Array, key: Array
+        plan: Any,
+        t: Array,
+        states: State,
+        observations: Array,
+        noise: Array,
+        key: Array,
     ) -> action_selection.ActionSample:
         del plan, t
         return action_selection.act(
-            choice,
+            selection,
             agent,
             env,
             params,
             states,
-            seen,
+            observations,
             discount,
             temperature,
             noise,
@@ -127,25 +149,36 @@ def agent_policy(
 def walker_plan(
     walker: RandomWalker, env: Environment, states: State, key: Key[Array, ""]
 ) -> dict[str, Array]:
-    """A goal for each of B environments, and whether it is pursued."""
-    count = jax.tree.leaves(states)[0].shape[0]
-    goal_key, choice_key = jax.random.split(key)
-    fields = jax.vmap(env.goal_field)(jax.random.split(goal_key, count), states)
-    heading = jax.random.bernoulli(choice_key, walker.goal_probability, (count,))
-    return {"field": fields, "heading": heading, "began": states.time}
+    """The plan of the random walker: a random goal cell in each of B environments.
+
+    Returns:
+      `field`: distances to the goal, as `Environment.goal_field` returns them.
+      `heading`: [B], whether the walker heads for its goal.
+      `start_time`: [B], time of the episode at the start of the rollout.
+    """
+    num_envs = jax.tree.leaves(states)[0].shape[0]
+    goal_key, heading_key = jax.random.split(key)
+    goal_fields = jax.vmap(env.goal_field)(jax.random.split(goal_key, num_envs), states)
+    heading = jax.random.bernoulli(heading_key, walker.goal_probability, (num_envs,))
+    return {"field": goal_fields, "heading": heading, "start_time": states.time}
 
 
 def walker_policy(env: Environment) -> Policy:
-    """The goal-agnostic walker, as `collect` wants it."""
+    """The policy of the random walker, which does not depend on reward."""
 
     def policy(
-        plan: Any, t: Array, states: State, seen: Array, noise: Array, key: Array
+        plan: Any,
+        t: Array,
+        states: State,
+        observations: Array,
+        noise: Array,
+        key: Array,
     ) -> action_selection.ActionSample:
-        del seen, key
+        del observations, key
 
         def one(plan: Any, state: State, noise: Array) -> action_selection.ActionSample:
-            # another time than t steps after the start of the plan: another episode
-            heading = plan["heading"] & (state.time == plan["began"] + t)
+            # the times differ once a new episode has begun: its steps are random
+            heading = plan["heading"] & (state.time == plan["start_time"] + t)
             logits = env.walk_logits(plan["field"], state)
             logits = jnp.where(heading, logits, 0.0)
             return action_selection.ActionSample(
@@ -158,12 +191,24 @@ def walker_policy(env: Environment) -> Policy:
 
 
 def draw(
-    kept: Trajectory, num_steps: int, num_envs: int, key: Key[Array, ""]
+    dataset: Trajectory, num_steps: int, num_envs: int, key: Key[Array, ""]
 ) -> Trajectory:
-    """A stretch of `num_steps` steps of each of `num_envs` environments, at random."""
-    steps, envs = kept.reward.shape
-    first_key, which_key = jax.random.split(key)
+    """Sample a batch of trajectories from a dataset.
+
+    Each of the B trajectories is a random window of T consecutive steps of a random
+    environment of the dataset, with replacement.
+
+    Args:
+      dataset: leaves [steps, environments, ...], at least T steps.
+      num_steps: T.
+      num_envs: B.
+
+    Returns:
+      Leaves [T, B, ...].
+    """
+    steps, envs = dataset.reward.shape
+    first_key, env_key = jax.random.split(key)
     first = jax.random.randint(first_key, (num_envs,), 0, steps - num_steps + 1)
-    which = jax.random.randint(which_key, (num_envs,), 0, envs)
+    env_index = jax.random.randint(env_key, (num_envs,), 0, envs)
     times = first[None] + jnp.arange(num_steps)[:, None]
-    return jax.tree.map(lambda leaf: leaf[times, which[None]], kept)
+    return jax.tree.map(lambda leaf: leaf[times, env_index[None]], dataset)

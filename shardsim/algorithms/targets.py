@@ -1,4 +1,4 @@
-"""What a trajectory teaches: targets of V, and which expert an event belongs to.
+"""Training targets from a trajectory: lambda-returns for V, and labels of experts.
 
 All functions are for one seed. Symbols: T steps, B environments, R reward sources.
 """
@@ -17,61 +17,78 @@ from shardsim.core import returns
 from shardsim.core.types import Trajectory
 
 UNKNOWN = -1
-"""The label of a step whose expert is not known."""
+"""The label of a step whose expert is unknown."""
 
 
 class RequiredTargets(NamedTuple):
-    """What the losses in use will read; the rest is not computed. Static."""
+    """Which targets the losses in use read; the others are not computed. Static."""
 
     target: bool
+    """Whether lambda-returns are read."""
     value: bool
+    """Whether V before the update is read."""
     routing: value.Routing | None
+    """Gradient routing, which reads labels; None: labels are not read."""
 
 
 def compute_targets(
-    wanted: RequiredTargets,
+    required: RequiredTargets,
     agent: Agent,
     trajectory: Trajectory,
     discount: float,
     hyper: Hyperparameters,
     key: Key[Array, ""],
 ) -> Targets:
-    """Targets from the agent's own V, as it stands before it learns from them."""
-    zero = jnp.zeros_like(trajectory.reward)
-    target = (
-        value_targets(agent, trajectory, discount, hyper) if wanted.target else zero
-    )
-    said = (
-        values(agent, trajectory.observation, trajectory.context)
-        if wanted.value
-        else zero
-    )
-    label = jnp.full(zero.shape, UNKNOWN, jnp.int32)
-    if wanted.routing is not None:
-        label = labels(wanted.routing, trajectory, key)
-    return Targets(target, said, label)
+    """The training targets of a trajectory, from the agent's V before the update.
+
+    Args:
+      trajectory: leaves [T, B, ...].
+      discount: gamma in [0, 1).
+      hyper: hyperparameters; its `td_lambda` is used.
+      key: draws which rewards are labelled.
+    """
+    target = v = jnp.zeros_like(trajectory.reward)
+    label = jnp.full(target.shape, UNKNOWN, jnp.int32)
+    if required.target:
+        target = value_targets(agent, trajectory, discount, hyper)
+    if required.value:
+        v = values(agent, trajectory.observation, trajectory.context)
+    if required.routing is not None:
+        label = labels(required.routing, trajectory, key)
+    return Targets(target, v, label)
 
 
-def values(agent: Agent, seen: Array, context: Array) -> Float[Array, "T B"]:
-    """V of T x B observations."""
+def values(agent: Agent, observation: Array, context: Array) -> Float[Array, "T B"]:
+    """V of T x B observations.
 
-    def one(seen: Array, context: Array) -> Array:
-        return agent.value(agent.encoder(seen), context).value
+    Args:
+      observation: [T, B, ...].
+      context: [T, B, C], the true context.
+    """
 
-    return jax.vmap(jax.vmap(one))(seen, context)
+    def one(observation: Array, context: Array) -> Array:
+        return agent.value(agent.encoder(observation), context).value
+
+    return jax.vmap(jax.vmap(one))(observation, context)
 
 
 def value_targets(
     agent: Agent, trajectory: Trajectory, discount: float, hyper: Hyperparameters
 ) -> Float[Array, "T B"]:
-    """The lambda-return of every step, bootstrapped from the agent's own V."""
-    beyond = values(agent, trajectory.next_observation, trajectory.next_context)
-    back = jax.vmap(
+    """The lambda-return of every step, bootstrapped from the agent's own V.
+
+    Args:
+      trajectory: leaves [T, B, ...].
+      discount: gamma in [0, 1).
+      hyper: hyperparameters; its `td_lambda` is used.
+    """
+    next_value = values(agent, trajectory.next_observation, trajectory.next_context)
+    lambda_returns = jax.vmap(
         returns.lambda_returns, in_axes=(1, 1, 1, 1, None, None), out_axes=1
     )
-    return back(
+    return lambda_returns(
         trajectory.reward,
-        beyond,
+        next_value,
         trajectory.terminated,
         trajectory.truncated,
         discount,
@@ -82,28 +99,39 @@ def value_targets(
 def labels(
     routing: value.Routing, trajectory: Trajectory, key: Key[Array, ""]
 ) -> Int[Array, "T B"]:
-    """The source of the next event of each step's episode, where it is known.
+    """The label of each step: the reward source of the next event of its episode.
 
-    An event is a step with a reward of some source; the largest in size names it.
-    Whether it is labelled is drawn once an event, and where `overseen` is asked for,
-    that context has to be there after it.
+    An event is a step with a non-zero reward of some source. Its label is the source of
+    the largest absolute reward. Each event is labelled with probability
+    `label_fraction`; with an `oversight_context`, only if that context holds after the
+    event.
+
+    Args:
+      routing: config of gradient routing.
+      trajectory: leaves [T, B, ...]; rewards [T, B, R].
+      key: draws which events are labelled.
+
+    Returns:
+      Source in [0, R), or -1 (`UNKNOWN`) if the next event is unlabelled or no event
+      follows in the episode.
     """
     size = jnp.abs(trajectory.rewards)
     event = size.max(axis=-1) > 0
     source = jnp.argmax(size, axis=-1).astype(jnp.int32)
-    told = jax.random.uniform(key, event.shape) < routing.label_fraction
+    is_labelled = jax.random.uniform(key, event.shape) < routing.label_fraction
     if routing.oversight_context is not None:
-        told &= trajectory.next_context[..., routing.oversight_context] > 0
-    named = jnp.where(told, source, UNKNOWN)
-    ended = trajectory.terminated | trajectory.truncated
+        is_labelled &= trajectory.next_context[..., routing.oversight_context] > 0
+    event_label = jnp.where(is_labelled, source, UNKNOWN)
+    done = trajectory.terminated | trajectory.truncated
 
-    def back(
-        later: Int[Array, " B"], step: tuple[Bool[Array, " B"], ...]
+    def backward(
+        next_label: Int[Array, " B"], step: tuple[Bool[Array, " B"], ...]
     ) -> tuple[Array, Array]:
-        event, named, ended = step
-        label = jnp.where(event, named, jnp.where(ended, UNKNOWN, later))
+        event, event_label, done = step
+        label = jnp.where(event, event_label, jnp.where(done, UNKNOWN, next_label))
         return label, label
 
-    start = jnp.full(event.shape[1:], UNKNOWN, jnp.int32)
-    _, found = jax.lax.scan(back, start, (event, named, ended), reverse=True)
-    return found
+    last = jnp.full(event.shape[1:], UNKNOWN, jnp.int32)
+    steps = (event, event_label, done)
+    _, label = jax.lax.scan(backward, last, steps, reverse=True)
+    return label

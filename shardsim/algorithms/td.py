@@ -1,4 +1,4 @@
-"""V alone learns from reward; D learns by self-supervision if at all."""
+"""TD(lambda): V alone learns from reward. Self-supervised losses may train D."""
 
 from typing import ClassVar, Literal
 
@@ -10,5 +10,6 @@ class TD:
     """TD(lambda) of V on the agent's own behaviour; D is not trained by reward."""
 
     HYPER: ClassVar[tuple[str, ...]] = ()
+    """Fields that a sweep may vary."""
 
     kind: Literal["td"] = "td"

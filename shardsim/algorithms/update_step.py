@@ -1,7 +1,7 @@
-"""One update of every arm: gather, find targets, descend. The only training loop.
+"""One update of every arm: collect data, compute targets, take gradient steps.
 
-All functions are for one seed; `population` maps them. Symbols: T steps, B
-environments, n = T * B samples, K parts.
+All functions are for one seed; `training.population` maps them over seeds.
+Symbols: T steps, B environments, n = T * B samples.
 """
 
 import functools
@@ -22,26 +22,24 @@ from shardsim.algorithms import (
     losses,
     metrics,
     objective,
+    optimizers,
     rollout,
     targets,
-)
-from shardsim.algorithms import (
-    optimizers as optimize,
 )
 from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core.types import Environment, Params, State, Trainable, Trajectory
 
 
 class UpdateConfig(NamedTuple):
-    """What is fixed while a phase runs; static, so one program each."""
+    """What is fixed during a phase. Static: one compiled program for each."""
 
     env: Trainable
     heads: tuple[value.Head, ...]
-    """Head of each arm that is trained together."""
+    """Value head of each arm in the group."""
     action_selection: action_selection.ActionSelection
     algorithm: algorithms.Algorithm
     random_walker: rollout.RandomWalker
-    optimizer: optimize.OptimizerConfig
+    optimizer: optimizers.OptimizerConfig
     losses: losses.LossWeights
     collect: Literal["random_walker", "agent", "dataset"]
     num_envs: int
@@ -51,102 +49,126 @@ class UpdateConfig(NamedTuple):
     num_reset_states: int
     discount: float
     total_updates: int
-    """Of the run: what the learning rate's schedule goes by."""
+    """Updates of the whole run, for the schedule of the learning rate."""
     mask_fraction: float
     precision: Literal["float32", "bfloat16"]
     devices: int = 1
-    """Devices over which the seeds are spread."""
+    """Devices that the seeds are spread over."""
     balanced: bool = False
-    """Whether uneven gates cost something in some seed."""
+    """Whether uneven use of the shards adds to the loss in some seed."""
 
 
 class Learner(NamedTuple):
-    """What learns in one arm."""
+    """The trained part of one arm."""
 
     agent: Agent
     optimizer: dict[str, PyTree]
+    """Optimizer state by part of the agent."""
     hyper: Hyperparameters
 
 
 class TrainState(NamedTuple):
-    """All that changes, for one seed."""
+    """Everything that training changes, for one seed. A population: leaves [N, ...]."""
 
     learners: tuple[Learner, ...]
-    """One for each arm; the first one acts."""
+    """One for each arm of the group; the first one acts."""
     states: State
-    """Environments, leaves [B, ...]."""
+    """Environment states, leaves [B, ...]."""
     key: Key[Array, ""]
-    """Root of the seed; every update folds its number in."""
+    """Root key of the seed; the key of an update is folded from it and its number."""
     update: Int[Array, ""]
+    """Number of updates so far."""
     failed: Int[Array, " arms"]
-    """The update at which a loss or its slope was first not finite, or -1."""
+    """The first update with a loss or gradient that was not finite; -1 if there is
+    none."""
 
 
 class PhaseInputs(NamedTuple):
-    """What a phase draws its data from, the same for all seeds."""
+    """What the data of a phase come from, the same for all seeds."""
 
     params: Params
-    """Of the world."""
-    kept: Trajectory | None = None
-    """Stored trajectories, for phases that learn from them."""
+    """Parameters of the environment."""
+    dataset: Trajectory | None = None
+    """Trajectories of the dataset file, for phases that learn from it."""
 
 
 def collect(
-    setting: UpdateConfig, carry: TrainState, source: PhaseInputs
+    config: UpdateConfig, state: TrainState, inputs: PhaseInputs
 ) -> tuple[TrainState, Trajectory]:
-    """The T x B steps of an update, and the worlds as they stand after them."""
-    key = data_key(carry.key, carry.update)
-    if setting.collect == "dataset":
-        kept = typing.cast(Trajectory, source.kept)  # `schedule.kept` loads it
-        return carry, rollout.draw(kept, setting.num_steps, setting.num_envs, key)
+    """Collect the T x B steps of an update.
+
+    Returns:
+      The state with the environments after these steps, and the trajectory.
+    """
+    key = data_key(state.key, state.update)
+    if config.collect == "dataset":
+        # `schedule.load_dataset` has loaded it
+        dataset = typing.cast(Trajectory, inputs.dataset)
+        return state, rollout.draw(dataset, config.num_steps, config.num_envs, key)
     trajectory, states = collect_rollout(
-        setting, carry.learners[0], carry.states, key, source
+        config, state.learners[0], state.states, key, inputs
     )
-    return carry._replace(states=states), trajectory
+    return state._replace(states=states), trajectory
 
 
 class UpdateResult(NamedTuple):
-    """What an update changes in the arms, for one seed."""
+    """The arms after an update, for one seed; one entry for each arm."""
 
     agents: tuple[Agent, ...]
     optimizers: tuple[dict[str, PyTree], ...]
+    """Optimizer state by part of the agent."""
     failed: Int[Array, " arms"]
+    """As in `TrainState`."""
     metrics: tuple[metrics.Metrics, ...]
-    """Of this update, for each arm."""
+    """Metrics of this update."""
 
 
 def update_arms(
-    setting: UpdateConfig, carry: TrainState, trajectory: Trajectory
+    config: UpdateConfig, state: TrainState, trajectory: Trajectory
 ) -> UpdateResult:
-    """Let every arm learn from T x B steps, wherever they come from.
+    """Train every arm on the same T x B steps, wherever they come from.
 
-    An arm whose loss or gradient is not finite keeps what it had before, for good; from
-    the next update on so do those for which it acts. The carry's worlds are not read.
+    An arm whose loss or gradient is not finite keeps its parameters from before the
+    update, for the rest of the run. If that arm acts for others, they keep theirs from
+    the next update on. The environment states are not read.
     """
-    _, order_key = _keys(carry.key, carry.update)
-    shared = _episodes(trajectory)
-    kept, noted, failed = [], [], []
+    _, order_key = _keys(state.key, state.update)
+    episode_metrics = _episode_sums(trajectory)
+    results, arm_metrics, failed = [], [], []
     for index, (head, learner) in enumerate(
-        zip(setting.heads, carry.learners, strict=True)
+        zip(config.heads, state.learners, strict=True)
     ):
         new, measured = update_arm(
-            setting, head, learner, trajectory, carry.update, order_key
+            config, head, learner, trajectory, state.update, order_key
         )
-        sound = carry.failed[index] < 0
-        fine = sound & jnp.isfinite(measured["loss"] + measured["gradient_norm"])
-        both = (new.agent, new.optimizer), (learner.agent, learner.optimizer)
-        kept.append(jax.tree.map(lambda a, b, ok=fine: jnp.where(ok, a, b), *both))
-        failed.append(jnp.where(sound & ~fine, carry.update, carry.failed[index]))
-        noted.append(metrics.pack({**shared, **measured}))
-    if setting.collect == "agent" and len(failed) > 1:
+        was_finite = state.failed[index] < 0
+        is_finite = was_finite & jnp.isfinite(
+            measured["loss"] + measured["gradient_norm"]
+        )
+        pair = (new.agent, new.optimizer), (learner.agent, learner.optimizer)
+        results.append(
+            jax.tree.map(lambda a, b, ok=is_finite: jnp.where(ok, a, b), *pair)
+        )
+        failed.append(
+            jnp.where(was_finite & ~is_finite, state.update, state.failed[index])
+        )
+        arm_metrics.append(metrics.pack({**episode_metrics, **measured}))
+    if config.collect == "agent" and len(failed) > 1:
         actor = failed[0]
         failed = [jnp.where((f < 0) & (actor >= 0), actor, f) for f in failed]
-    trained, optimizers = zip(*kept, strict=True)
-    return UpdateResult(trained, optimizers, jnp.stack(failed), tuple(noted))
+    trained, optimizer_states = zip(*results, strict=True)
+    return UpdateResult(
+        trained, optimizer_states, jnp.stack(failed), tuple(arm_metrics)
+    )
 
 
 def data_key(root: Key[Array, ""], update: Int[Array, ""]) -> Key[Array, ""]:
-    """The key with which the data of an update are collected."""
+    """The key that the data of an update are collected with.
+
+    Args:
+      root: root key of the seed.
+      update: number of the update, from 0.
+    """
     return _keys(root, update)[0]
 
 
@@ -156,134 +178,161 @@ def _keys(root: Key[Array, ""], update: Int[Array, ""]) -> tuple[Array, Array]:
 
 
 def collect_rollout(
-    setting: UpdateConfig,
+    config: UpdateConfig,
     actor: Learner,
     states: State,
     key: Key[Array, ""],
-    source: PhaseInputs,
+    inputs: PhaseInputs,
 ) -> tuple[Trajectory, State]:
-    """T x B steps of whoever acts in this phase, and where the worlds stand then."""
-    env, params = setting.env, source.params
-    pool_key, goal_key, act_key = jax.random.split(key, 3)
-    pool = autoreset.make_pool(env, pool_key, params, setting.num_reset_states)
-    if setting.collect == "random_walker":
-        board = typing.cast(Environment, env)  # a walker walks on boards only
-        policy = rollout.walker_policy(board)
-        plan: Any = rollout.walker_plan(setting.random_walker, board, states, goal_key)
+    """T x B steps of the random walker or the agent, whichever acts in this phase.
+
+    Returns:
+      The trajectory, leaves [T, B, ...], and the environment states after it.
+    """
+    env, params = config.env, inputs.params
+    pool_key, goal_key, rollout_key = jax.random.split(key, 3)
+    pool = autoreset.make_pool(env, pool_key, params, config.num_reset_states)
+    if config.collect == "random_walker":
+        # a config with a random walker has an environment with a board
+        board_env = typing.cast(Environment, env)
+        policy = rollout.walker_policy(board_env)
+        plan: Any = rollout.walker_plan(
+            config.random_walker, board_env, states, goal_key
+        )
     else:
         policy = rollout.agent_policy(
-            setting.action_selection,
-            agents.in_type(actor.agent, setting.precision),
+            config.action_selection,
+            agents.in_type(actor.agent, config.precision),
             env,
             params,
-            setting.discount,
+            config.discount,
             actor.hyper.temperature,
         )
         plan = None
     return rollout.collect(
-        env, params, policy, plan, states, act_key, setting.num_steps, pool
+        env, params, policy, plan, states, rollout_key, config.num_steps, pool
     )
 
 
 def update_arm(
-    setting: UpdateConfig,
+    config: UpdateConfig,
     head: value.Head,
     learner: Learner,
     trajectory: Trajectory,
     update: Int[Array, ""],
     key: Key[Array, ""],
 ) -> tuple[Learner, dict[str, Array]]:
-    """Epochs of minibatches over one trajectory.
+    """Train one arm on one trajectory, for some epochs of minibatches.
 
-    A minibatch is some of the T steps, drawn anew in each epoch, of all B environments:
-    whole rows lie together in memory, and even few environments mix.
+    A minibatch is a random subset of the T steps, drawn anew in each epoch, of all B
+    environments. So whole rows are contiguous in memory, and minibatches mix steps even
+    if there are few environments.
+
+    Args:
+      head: config of the arm's value head.
+      learner: the arm before the update.
+      trajectory: leaves [T, B, ...].
+      update: number of the update, from 0.
+      key: for the order of the steps, the labels and the hidden cells.
+
+    Returns:
+      The arm after the update, and metrics by name, means over all gradient steps.
     """
     hyper = learner.hyper
-    terms = _terms(setting, head)
-    lesson = targets.compute_targets(
-        _wanted(terms),
-        agents.in_type(learner.agent, setting.precision),
+    terms = _terms(config, head)
+    step_targets = targets.compute_targets(
+        _required_targets(terms),
+        agents.in_type(learner.agent, config.precision),
         trajectory,
-        setting.discount,
+        config.discount,
         hyper,
-        jax.random.fold_in(key, setting.epochs),
+        jax.random.fold_in(key, config.epochs),
     )
-    step = optimize.rate(
-        setting.optimizer, hyper.learning_rate, update, setting.total_updates
+    learning_rate = optimizers.rate(
+        config.optimizer, hyper.learning_rate, update, config.total_updates
     )
-    minibatch = functools.partial(_minibatch, setting, terms, step)
+    minibatch = functools.partial(_minibatch, config, terms, learning_rate)
 
     def epoch(learner: Learner, key: Array) -> tuple[Learner, metrics.Metrics]:
-        whole = (trajectory, lesson)
-        if setting.minibatches == 1:  # one batch has no order
-            return minibatch(learner, whole, key)
-        order = jax.random.permutation(key, setting.num_steps)
-        rows = order.reshape(setting.minibatches, -1)
-        keys = jax.random.split(jax.random.fold_in(key, 0), setting.minibatches)
+        samples = (trajectory, step_targets)
+        if config.minibatches == 1:  # the order of the steps does not matter
+            return minibatch(learner, samples, key)
+        order = jax.random.permutation(key, config.num_steps)
+        rows = order.reshape(config.minibatches, -1)
+        keys = jax.random.split(jax.random.fold_in(key, 0), config.minibatches)
         return jax.lax.scan(
-            lambda learner, each: minibatch(
-                learner, jax.tree.map(lambda x: x[each[0]], whole), each[1]
+            lambda learner, inputs: minibatch(
+                learner, jax.tree.map(lambda x: x[inputs[0]], samples), inputs[1]
             ),
             learner,
             (rows, keys),
         )
 
     learner, measured = jax.lax.scan(
-        epoch, learner, jax.random.split(key, setting.epochs)
+        epoch, learner, jax.random.split(key, config.epochs)
     )
     return learner, metrics.means(measured)
 
 
 def _minibatch(
-    setting: UpdateConfig,
+    config: UpdateConfig,
     terms: objective.Terms,
-    step: Float[Array, ""],
+    learning_rate: Float[Array, ""],
     learner: Learner,
-    part: tuple[Trajectory, Targets],
+    samples: tuple[Trajectory, Targets],
     key: Key[Array, ""],
 ) -> tuple[Learner, metrics.Metrics]:
-    """One gradient step on some of the samples, leaves [T, b, ...]."""
-    batch, lesson = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), part)
-    slope = jax.grad(objective.loss, argnums=2, has_aux=True)
-    by_leaf, measured = slope(terms, learner.hyper, learner.agent, batch, lesson, key)
-    gradients = optimize.by_part(by_leaf)
-    measured["gradient_norm"] = optimize.global_norm(gradients)
-    rows = setting.losses.rows
-    moved = frozenset(p for p in PARTS if any(getattr(row, p) > 0 for row in rows))
-    agent, state = optimize.apply(
-        setting.optimizer, learner.agent, gradients, learner.optimizer, moved, step
+    """One gradient step on some of the T steps; leaves of `samples` [T', B, ...]."""
+    batch, batch_targets = jax.tree.map(
+        lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), samples
     )
-    return Learner(agent, state, learner.hyper), metrics.pack(measured)
+    gradient = jax.grad(objective.loss, argnums=2, has_aux=True)
+    agent_gradient, measured = gradient(
+        terms, learner.hyper, learner.agent, batch, batch_targets, key
+    )
+    gradients = optimizers.by_part(agent_gradient)
+    measured["gradient_norm"] = optimizers.global_norm(gradients)
+    rows = config.losses.rows
+    trained = frozenset(p for p in PARTS if any(getattr(row, p) > 0 for row in rows))
+    agent, optimizer_state = optimizers.apply(
+        config.optimizer,
+        learner.agent,
+        gradients,
+        learner.optimizer,
+        trained,
+        learning_rate,
+    )
+    return Learner(agent, optimizer_state, learner.hyper), metrics.pack(measured)
 
 
-def _terms(setting: UpdateConfig, head: value.Head) -> objective.Terms:
+def _terms(config: UpdateConfig, head: value.Head) -> objective.Terms:
     return objective.Terms(
-        setting.losses,
-        setting.algorithm,
+        config.losses,
+        config.algorithm,
         head,
-        setting.balanced and isinstance(head, value.Sharded),
-        setting.mask_fraction,
-        setting.precision,
+        config.balanced and isinstance(head, value.Sharded),
+        config.mask_fraction,
+        config.precision,
     )
 
 
-def _wanted(terms: objective.Terms) -> targets.RequiredTargets:
-    """What the losses in use read of a lesson."""
-    table, head = terms.table, terms.head
-    by_gain = isinstance(terms.learn, algorithms.PPO | algorithms.Reinforce)
+def _required_targets(terms: objective.Terms) -> targets.RequiredTargets:
+    """Which targets the losses in use read."""
+    weights, head = terms.weights, terms.head
+    uses_advantage = isinstance(terms.algorithm, algorithms.PPO | algorithms.Reinforce)
     return targets.RequiredTargets(
-        target=table.value.any or (table.policy.any and by_gain),
-        value=by_gain and (table.value.any or table.policy.any),
+        target=weights.value.any or (weights.policy.any and uses_advantage),
+        value=uses_advantage and (weights.value.any or weights.policy.any),
         routing=head.routing if isinstance(head, value.Sharded) else None,
     )
 
 
-def _episodes(trajectory: Trajectory) -> dict[str, Array]:
-    """Sums over the trajectory; means would hide how many episodes they rest on."""
-    ended = trajectory.terminated | trajectory.truncated
+def _episode_sums(trajectory: Trajectory) -> dict[str, Array]:
+    """Sums over the trajectory; means would hide the number of episodes behind them."""
+    done = trajectory.terminated | trajectory.truncated
     return {
         "reward": trajectory.reward.sum(),
-        "episodes": ended.sum().astype(jnp.float32),
+        "episodes": done.sum().astype(jnp.float32),
         "truncated": trajectory.truncated.sum().astype(jnp.float32),
         "rewards": trajectory.rewards.sum(axis=(0, 1)),
     }

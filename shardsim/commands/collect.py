@@ -89,7 +89,7 @@ def collect(
         raise configs.ConfigError(
             "train.phases.0.collect: got 'dataset'; allowed: 'random_walker' or 'agent'"
         )
-    update_config = schedule.setting(
+    update_config = schedule.update_config(
         config.train, config.env, (trained[name].head,), phase
     )
     inputs = update_step.PhaseInputs(phases.params_of(config.env, phase))
@@ -138,12 +138,12 @@ def _initial_state(
 ) -> update_step.TrainState:
     """Fresh agents and environments of all seeds at the first points of a sweep."""
     train = config.train
-    recipe = schedule.recipe(train, config.agent, config.env)
+    init_config = schedule.init_config(train, config.agent, config.env)
     keys = population.seed_keys(train.seed, train.num_seeds, points)
     hyper = jax.tree.map(
-        lambda leaf: leaf[: len(keys)], schedule.hyper(train, arm.head)
+        lambda leaf: leaf[: len(keys)], schedule.hyperparameters(train, arm.head)
     )
-    return population.init(recipe, arm.head, arm.width, inputs.params, keys, hyper)
+    return population.init(init_config, arm.head, arm.width, inputs.params, keys, hyper)
 
 
 def _with_weights(state: update_step.TrainState, path: Path) -> update_step.TrainState:

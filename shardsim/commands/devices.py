@@ -64,7 +64,7 @@ def check_available(config: HasTraining) -> None:
         raise configs.ConfigError(
             f"train.devices: got {config.train.devices}; allowed: 1 to {available}"
         )
-    schedule.kept(config.train, config.env)
+    schedule.load_dataset(config.train, config.env)
 
 
 def check_new(config: HasTraining) -> None:

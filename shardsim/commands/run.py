@@ -82,7 +82,7 @@ def run(
         folder,
         _snapshot_hook(experiment, conditions),
         progress,
-        schedule.kept(experiment.train, experiment.env),
+        schedule.load_dataset(experiment.train, experiment.env),
     )
     populations = loop.run(job)
     trained_time = time.perf_counter()

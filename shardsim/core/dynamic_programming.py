@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import returns
-from shardsim.core.types import Environment, Level, Params
+from shardsim.core.types import Environment, Level, Params, Scalar
 
 MAX_STATES = 2_000_000
 """Largest number of states of a level for which a table is made."""
@@ -117,7 +117,7 @@ def check_enumerable(env: Environment) -> None:
 
 
 def q_values(
-    table: TransitionTable, value: Float[Array, " S"], discount: float
+    table: TransitionTable, value: Float[Array, " S"], discount: Scalar
 ) -> Float[Array, "S A"]:
     """Q of one step, bootstrapped from V and averaged over slips and coins.
 
@@ -148,7 +148,7 @@ def q_values(
 
 
 def optimal_value(
-    table: TransitionTable, discount: float, steps: int
+    table: TransitionTable, discount: Scalar, steps: int | Int[Array, ""]
 ) -> Float[Array, " S"]:
     """The optimal discounted return within `steps` steps, from every state.
 
@@ -196,7 +196,10 @@ def horizon(env: Environment, discount: float) -> int:
 
 
 def policy_value(
-    table: TransitionTable, policy: Float[Array, "S A"], discount: float, steps: int
+    table: TransitionTable,
+    policy: Float[Array, "S A"],
+    discount: Scalar,
+    steps: int | Int[Array, ""],
 ) -> Float[Array, " S"]:
     """Expected discounted return of a policy within `steps` steps, from every state.
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
+from shardsim.core.types import Scalar
+
 Numbers = TypeVar("Numbers", Array, np.ndarray)
 """Arrays on the device or on the host."""
 
@@ -20,7 +22,7 @@ def one_step_return(
     reward: Float[Numbers, "..."],
     terminated: Bool[Numbers, "..."],
     next_value: Float[Numbers, "..."],
-    discount: float,
+    discount: Scalar,
 ) -> Float[Numbers, "..."]:
     """Return of one step, bootstrapped from V; it is Q(s, a) if V is exact.
 
@@ -45,8 +47,8 @@ def lambda_returns(
     v_t: Float[Array, " T"],
     terminated_t: Bool[Array, " T"],
     truncated_t: Bool[Array, " T"],
-    discount: float,
-    lambda_: float | Float[Array, ""],
+    discount: Scalar,
+    lambda_: Scalar,
 ) -> Float[Array, " T"]:
     """TD(lambda) target of the state before each step.
 
@@ -77,6 +79,6 @@ def lambda_returns(
     return g_t
 
 
-def discounted_return(r_t: Float[Array, " T"], discount: float) -> Float[Array, ""]:
+def discounted_return(r_t: Float[Array, " T"], discount: Scalar) -> Float[Array, ""]:
     """sum_t gamma^t r_t, for a discount gamma in [0, 1]."""
     return jnp.sum(r_t * discount ** jnp.arange(r_t.shape[0], dtype=r_t.dtype))

@@ -6,7 +6,7 @@ The training seed is the unit of analysis. Functions that resample or permute ta
 
 import functools
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple, TypeAlias
+from typing import Annotated, NamedTuple, TypeAlias
 
 import numpy as np
 import scipy.spatial.distance
@@ -166,7 +166,7 @@ def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, floa
 def mean_test(
     x: Annotated[Numbers, "N"],
     threshold: float,
-    side: Literal["greater", "less"],
+    side: str,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> float:

@@ -9,8 +9,11 @@ Symbols in shapes, used in every file:
 
 from typing import ClassVar, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
 
+Scalar: TypeAlias = float | np.floating | Float[Array, ""]
+"""One number, of Python, NumPy or JAX; it may be traced."""
 State: TypeAlias = PyTree
 Level: TypeAlias = PyTree
 Params: TypeAlias = PyTree

@@ -102,10 +102,15 @@ def evaluate(
 
 
 def _with_unitary(prediction: Prediction, values: dict[str, np.ndarray]) -> rules.Rule:
-    """The rule, with `unitary` as the interval of `unitary_margin` around V*."""
+    """The rule, with `unitary` as the interval of `unitary_margin` around V*.
+
+    The rule itself if the statistic of V* does not exist, as in a very short run.
+    """
     if prediction.unitary_margin is None:
         return prediction.rule
     exact = float(values[measures.EXACT].mean())
+    if not np.isfinite(exact):
+        return prediction.rule
     margin = prediction.unitary_margin
     unitary = (exact - margin, exact + margin)
     return dataclasses.replace(prediction.rule, unitary=unitary)

@@ -1,1 +1,1 @@
-"""What is on disk: run folders, weights, snapshots, checkpoints, datasets."""
+"""Files: run folders, records, weights, snapshots, checkpoints and datasets."""

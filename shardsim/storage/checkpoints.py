@@ -1,7 +1,7 @@
-"""Training state on disk, by orbax: saved between chunks, restored bit for bit.
+"""Checkpoints of the training state, by orbax: restored bit for bit.
 
-Every checkpoint holds two digests: of the run and the update it belongs to, and of its
-own arrays, for a file may come from elsewhere, and bits may flip.
+Every checkpoint holds two digests: one of the run and the update it belongs to, and one
+of its own arrays. They detect files of other runs and damaged files.
 """
 
 import hashlib
@@ -20,40 +20,46 @@ from jaxtyping import PyTree
 from shardsim.storage.run_folder import RunError
 
 RUN_DIGEST, CONTENT_DIGEST = "owner", "seal"
-"""Names of the digests among the arrays."""
+"""Names of the two digests among the arrays of a checkpoint."""
 MAX_TO_KEEP = 2
-"""Checkpoints kept for an arm: a torn newest one leaves the one before it."""
+"""Checkpoints on disk for each arm. If the newest is damaged, the older one is used."""
 
 
-def _not_theirs(record: logging.LogRecord) -> bool:
-    """What goes wrong is told in one line. Orbax tells it besides, and what it leaves
-    behind tells it again, with a traceback, whenever that is collected."""
-    said = record.pathname + record.getMessage()
-    return not any(name in said for name in ("orbax", "tensorstore"))
+def _not_from_orbax(record: logging.LogRecord) -> bool:
+    """Whether a log record does not come from orbax or tensorstore.
+
+    This module reports every error in one line. Orbax logs the same error itself, and
+    once more with a traceback when its leftover tasks are garbage-collected.
+    """
+    text = record.pathname + record.getMessage()
+    return not any(name in text for name in ("orbax", "tensorstore"))
 
 
 for _name in ("absl", "asyncio"):
-    logging.getLogger(_name).addFilter(_not_theirs)
+    logging.getLogger(_name).addFilter(_not_from_orbax)
 
 
-def save(folder: Path, update: int, carry: PyTree, run: str) -> None:
-    """Keep `carry` as it stands after `update` updates; one that is there stays.
+def save(folder: Path, update: int, state: PyTree, run: str) -> None:
+    """Save the training state; an existing checkpoint of the update is not replaced.
 
     Args:
-      run: digest of all that the carry depends on.
+      folder: holds the checkpoints of one arm.
+      update: number of updates so far.
+      state: any pytree of arrays.
+      run: digest of everything that the state depends on.
 
     Raises:
-      OSError: it could not be written whole; those before it are untouched.
+      OSError: it could not be written completely; older checkpoints are not affected.
     """
-    named = _named(carry)
-    sealed = {
+    named = _named(state)
+    arrays = {
         **named,
         RUN_DIGEST: _run_digest(run, update),
         CONTENT_DIGEST: _content_digest(named),
     }
     try:
         with _manager(folder) as manager:
-            manager.save(update, args=ocp.args.StandardSave(sealed))
+            manager.save(update, args=ocp.args.StandardSave(arrays))
             manager.wait_until_finished()
     except Exception as error:
         line = " ".join(str(error).split())[:150]
@@ -61,7 +67,7 @@ def save(folder: Path, update: int, carry: PyTree, run: str) -> None:
 
 
 def latest(folder: Path) -> int | None:
-    """The update of the newest checkpoint; None if there is none."""
+    """The number of updates at the newest checkpoint; None if there is none."""
     if not folder.is_dir():
         return None
     with _manager(folder) as manager:
@@ -69,22 +75,28 @@ def latest(folder: Path) -> int | None:
 
 
 class Restored(NamedTuple):
-    """The newest checkpoint that can be used."""
+    """The newest valid checkpoint."""
 
     update: int
-    carry: PyTree
+    """Number of updates at the checkpoint."""
+    state: PyTree
+    """The training state."""
     refused: tuple[str, ...]
-    """What was wrong with those that are newer."""
+    """For each newer checkpoint, why it is not valid."""
 
 
 def newest(folder: Path, like: PyTree, run: str) -> Restored | None:
-    """The newest checkpoint that can be used; None if there is none at all.
+    """Restore the newest valid checkpoint; None if there is no checkpoint.
 
-    One that is torn, or of another run or update, is put aside (its folder gets a name
-    that ends in `refused`), and the one before it is taken.
+    A checkpoint that is damaged, or of another run or update, is moved aside (to a
+    folder whose name ends in `refused`), and the one before it is tried.
+
+    Args:
+      like: a state of the same structure; gives shapes, types and devices.
+      run: digest that was passed to `save`.
 
     Raises:
-      RunError: there were some, and none of them can be used.
+      RunError: there are checkpoints, but none is valid.
     """
     refused: list[str] = []
     while (update := latest(folder)) is not None:
@@ -97,60 +109,62 @@ def newest(folder: Path, like: PyTree, run: str) -> Restored | None:
             (folder / str(update)).rename(aside)
     if refused:
         raise RunError(
-            f"{'; '.join(refused)}; none is left: to resume once more begins anew"
+            f"{'; '.join(refused)}; none is left; resuming again starts from update 0"
         )
     return None
 
 
 def restore(folder: Path, update: int, like: PyTree, run: str) -> PyTree:
-    """The carry of a checkpoint.
+    """Restore the training state from the checkpoint of an update.
 
     Args:
-      like: a carry of the same shapes; its leaves say type and place.
-      run: as `save` was told.
+      like: a state of the same structure; gives shapes, types and devices.
+      run: digest that was passed to `save`.
 
     Raises:
-      RunError: the checkpoint is torn, or belongs to another run or update.
+      RunError: the checkpoint is damaged, or belongs to another config, run or update.
     """
-    named, owner = _named(like), _run_digest(run, update)
-    sealed = {**named, RUN_DIGEST: owner, CONTENT_DIGEST: owner}
-    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, sealed)
+    named, digest = _named(like), _run_digest(run, update)
+    expected = {**named, RUN_DIGEST: digest, CONTENT_DIGEST: digest}
+    target = jax.tree.map(ocp.utils.to_shape_dtype_struct, expected)
     try:
         with _manager(folder) as manager:
-            _check(folder / str(update), manager.item_metadata(update), sealed)
-            found = manager.restore(update, args=ocp.args.StandardRestore(target))
+            _check_shapes(folder / str(update), manager.item_metadata(update), expected)
+            arrays = manager.restore(update, args=ocp.args.StandardRestore(target))
     except RunError:
         raise
     except Exception as error:
         line = " ".join(str(error).split())[:300]
-        raise RunError(f"{folder}/{update}: torn ({line})") from error
-    if not np.array_equal(found.pop(RUN_DIGEST), owner):
+        raise RunError(f"{folder}/{update}: damaged ({line})") from error
+    if not np.array_equal(arrays.pop(RUN_DIGEST), digest):
         raise RunError(f"{folder}/{update}: of another run or another update")
-    if not np.array_equal(found.pop(CONTENT_DIGEST), _content_digest(found)):
-        raise RunError(f"{folder}/{update}: torn (arrays are not what was saved)")
-    return jax.tree.unflatten(jax.tree.structure(like), [found[n] for n in named])
+    if not np.array_equal(arrays.pop(CONTENT_DIGEST), _content_digest(arrays)):
+        raise RunError(
+            f"{folder}/{update}: damaged (arrays are not those that were saved)"
+        )
+    return jax.tree.unflatten(jax.tree.structure(like), [arrays[n] for n in named])
 
 
-def _check(place: Path, saved: Any, named: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint whose arrays are not those that are wanted."""
-    there = {name: tuple(leaf.shape) for name, leaf in saved.items()}
-    wanted = {name: _raw(leaf).shape for name, leaf in named.items()}
-    for name in sorted(there | wanted):
-        if there.get(name) != wanted.get(name):
+def _check_shapes(path: Path, saved: Any, expected: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint whose arrays have other names or shapes than expected."""
+    saved_shapes = {name: tuple(leaf.shape) for name, leaf in saved.items()}
+    shapes = {name: _raw(leaf).shape for name, leaf in expected.items()}
+    for name in sorted(saved_shapes | shapes):
+        if saved_shapes.get(name) != shapes.get(name):
             raise RunError(
-                f"{place}: of another config ({name} is {there.get(name)} there, "
-                f"{wanted.get(name)} here)"
+                f"{path}: of another config (shape of {name}: got "
+                f"{saved_shapes.get(name)}; allowed: {shapes.get(name)})"
             )
 
 
 def _run_digest(run: str, update: int) -> np.ndarray:
-    """[32]: whose checkpoint it is."""
+    """[32] SHA-256 of the run and the update that a checkpoint belongs to."""
     text = f"{run} {update}"
     return np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
 
 
 def _content_digest(named: dict[str, jax.Array]) -> np.ndarray:
-    """[32]: digest of all arrays, with their names."""
+    """[32] SHA-256 of all arrays and their names."""
     digest = hashlib.sha256()
     for name in sorted(named):
         digest.update(name.encode())
@@ -159,7 +173,7 @@ def _content_digest(named: dict[str, jax.Array]) -> np.ndarray:
 
 
 def _raw(leaf: Any) -> Any:
-    """A leaf as it lies in the file, where keys are numbers."""
+    """A leaf as it is stored: random keys become arrays of integers."""
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf
 
@@ -174,7 +188,7 @@ def _manager(folder: Path) -> ocp.CheckpointManager:
     )
 
 
-def _named(carry: PyTree) -> dict[str, jax.Array]:
-    """Leaves by their place in the tree: no type of ours gets into the file."""
-    paths = jax.tree_util.tree_flatten_with_path(carry)[0]
+def _named(state: PyTree) -> dict[str, jax.Array]:
+    """Leaves by their path in the tree: the files contain no type of this project."""
+    paths = jax.tree_util.tree_flatten_with_path(state)[0]
     return {f"{i:04d}{jax.tree_util.keystr(p)}": x for i, (p, x) in enumerate(paths)}

@@ -1,10 +1,10 @@
-"""Trajectories on disk: data to learn from that nobody has to collect again.
+"""Datasets: trajectories in a file, for training without collecting data.
 
-An npz file holds the fields of a `Trajectory`, leaves [T, M, ...]: T steps of M
-environments; and `world`, the config of the world in which they were made, as JSON. A
-file without it is judged by its shapes alone.
+An npz file holds the fields of a `Trajectory`, leaves [T, M, ...], and `env`, the
+config of the environment they were collected in, as JSON. If `env` is missing, only the
+shapes and types are checked.
 
-Symbols: T steps kept, M environments kept.
+Symbols: T steps, M environments of the dataset.
 """
 
 import json
@@ -19,88 +19,105 @@ from shardsim.storage import run_folder
 
 
 def save(path: Path, trajectory: Trajectory, env: Trainable) -> None:
-    """Write a file that `load` reads, whole or not at all."""
+    """Write a dataset file, completely or not at all.
+
+    Args:
+      trajectory: leaves [T, M, ...].
+      env: config of the environment that the trajectories were collected in.
+    """
     arrays = {k: np.asarray(v) for k, v in trajectory._asdict().items()}
-    world = np.asarray(json.dumps(configs.to_dict(env)))
-    run_folder.write_arrays(path, {**arrays, WORLD: world})
+    env_config = np.asarray(json.dumps(configs.to_dict(env)))
+    run_folder.write_arrays(path, {**arrays, ENV: env_config})
 
 
 def load(path: Path, env: Trainable, num_steps: int) -> Trajectory:
-    """The trajectories of a file.
+    """Read and check a dataset file.
+
+    Args:
+      env: config of the environment to train in. It may differ from that of the dataset
+        only in fields that a phase may change.
+      num_steps: the smallest number of steps T that is allowed.
+
+    Returns:
+      The trajectories, leaves [T, M, ...].
 
     Raises:
-      RunError: no such file, a torn one, or data of another world or of no world.
+      RunError: the file is missing or damaged, does not hold trajectories, or holds
+        trajectories of another environment.
     """
-    found = run_folder.read_arrays(path)
-    _check_world(path, found, env)
-    missing = [name for name in Trajectory._fields if name not in found]
+    arrays = run_folder.read_arrays(path)
+    _check_env(path, arrays, env)
+    missing = [name for name in Trajectory._fields if name not in arrays]
     if missing:
         raise run_folder.RunError(
             f"{path}: no trajectories ({', '.join(missing)} missing)"
         )
-    leading = found["reward"].shape
+    leading = arrays["reward"].shape
     if len(leading) != 2 or 0 in leading:
         raise run_folder.RunError(
-            f"{path}: reward is {leading}; allowed: (steps, environments), 1 or more"
+            f"{path}: shape of reward: got {leading}; allowed: (steps, environments), "
+            "each at least 1"
         )
-    for name, (shape, kinds) in _wanted(env).items():
-        got = found[name]
-        if got.shape != (*leading, *shape):
+    for name, (shape, kinds) in _specification(env).items():
+        array = arrays[name]
+        if array.shape != (*leading, *shape):
             raise run_folder.RunError(
-                f"{path}: {name} is {got.shape}; allowed in this world: "
-                f"{(*leading, *shape)}"
+                f"{path}: shape of {name}: got {array.shape}; allowed in this "
+                f"environment: {(*leading, *shape)}"
             )
-        if got.dtype.kind not in kinds:
+        if array.dtype.kind not in kinds:
             raise run_folder.RunError(
-                f"{path}: {name} holds {got.dtype}; allowed: {KINDS[kinds]}"
+                f"{path}: {name} holds {array.dtype}; allowed: {KINDS[kinds]}"
             )
-        if got.dtype.kind == "f" and not np.isfinite(got).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise run_folder.RunError(f"{path}: {name} is not finite everywhere")
-    action = found["action"]
+    action = arrays["action"]
     if action.min() < 0 or action.max() >= env.num_actions:
         raise run_folder.RunError(
-            f"{path}: action is {action.min()} to {action.max()}; allowed in this "
-            f"world: 0 to {env.num_actions - 1}"
+            f"{path}: action: got {action.min()} to {action.max()}; allowed in this "
+            f"environment: 0 to {env.num_actions - 1}"
         )
     if leading[0] < num_steps:
         raise run_folder.RunError(
             f"{path}: holds {leading[0]} steps of each environment; allowed: at least "
             f"train.num_steps, {num_steps}"
         )
-    return Trajectory(**{name: jnp.asarray(found[name]) for name in Trajectory._fields})
+    return Trajectory(
+        **{name: jnp.asarray(arrays[name]) for name in Trajectory._fields}
+    )
 
 
-def _check_world(path: Path, found: dict[str, np.ndarray], env: Trainable) -> None:
-    """Refuse data of a world that differs in more than a phase may change."""
-    if WORLD not in found:
+def _check_env(path: Path, arrays: dict[str, np.ndarray], env: Trainable) -> None:
+    """Refuse an environment that differs in fields that no phase may change."""
+    if ENV not in arrays:
         return
     try:
-        there = json.loads(str(found[WORLD]))
+        recorded = json.loads(str(arrays[ENV]))
     except ValueError:
         raise run_folder.RunError(
-            f"{path}: {WORLD} is no JSON; allowed: a world"
+            f"{path}: {ENV} is no JSON; allowed: the config of an environment"
         ) from None
-    differ = configs.diff(there, configs.to_dict(env))
-    for field, (made_in, here) in differ.items():
+    differences = configs.diff(recorded, configs.to_dict(env))
+    for field, (recorded_value, value) in differences.items():
         if field.split(".")[0] not in env.SCHEDULED:
             raise run_folder.RunError(
-                f"{path}: of another world, env.{field} is {made_in!r}; allowed: "
-                f"{here!r}, as in this one"
+                f"{path}: of another environment, env.{field} is {recorded_value!r}; "
+                f"allowed: {value!r}, as in this config"
             )
 
 
-WORLD = "env"
-"""Name of the array that holds the world's config."""
+ENV = "env"
+"""Name of the array that holds the config of the environment."""
 KINDS = {"b": "bool", "iu": "whole numbers", "iuf": "numbers", "biuf": "numbers"}
-"""Kinds of number, by numpy's letters, and how they are told."""
+"""NumPy's letters for kinds of numbers, and their names in error texts."""
 
 
-def _wanted(env: Trainable) -> dict[str, tuple[tuple[int, ...], str]]:
-    """The shape of each field beyond [T, M] in a world, and its kind of number."""
-    seen, contexts = env.observation_shape, (env.num_contexts,)
+def _specification(env: Trainable) -> dict[str, tuple[tuple[int, ...], str]]:
+    """The shape of each field after [T, M], and the kinds of numbers it may hold."""
+    observation, contexts = env.observation_shape, (env.num_contexts,)
     return {
-        "observation": (seen, "biuf"),
-        "next_observation": (seen, "biuf"),
+        "observation": (observation, "biuf"),
+        "next_observation": (observation, "biuf"),
         "context": (contexts, "iuf"),
         "next_context": (contexts, "iuf"),
         "logits": ((env.num_actions,), "iuf"),

@@ -1,4 +1,4 @@
-"""Where numbers come from: what they may depend on besides the config."""
+"""Provenance: what the numbers of a run may depend on besides its config."""
 
 import dataclasses
 import importlib.metadata
@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 
 PACKAGES = ("shardsim", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
+"""Packages whose versions are recorded."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,15 +27,15 @@ class Provenance:
     devices: tuple[str, ...]
     """Devices that JAX sees."""
     cpus: int | None
-    """CPU cores the process may use; None where the system does not tell."""
+    """CPU cores that the process may use; None on systems other than Linux."""
     environment: dict[str, str]
     """Environment variables of JAX and XLA."""
     revision: str | None
-    """Git revision of the source, marked if it was changed; None outside of git."""
+    """Git revision of the source, with `-dirty` if it has changes; None outside Git."""
 
 
 def collect() -> Provenance:
-    """The provenance of a run of this process."""
+    """Collect the provenance of this process."""
     return Provenance(
         versions={name: version(name) for name in PACKAGES},
         python=platform.python_version(),
@@ -51,7 +52,7 @@ def collect() -> Provenance:
 
 
 def version(name: str) -> str:
-    """The installed version of a package."""
+    """The installed version of a package, or "not installed"."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -59,11 +60,11 @@ def version(name: str) -> str:
 
 
 def _revision() -> str | None:
-    """The source's git revision, with a mark if it was changed; None outside git."""
-    here = Path(__file__).parent
+    """The Git revision of the source, with `-dirty` if it has changes, or None."""
+    folder = Path(__file__).parent
     try:
-        words = ["git", "-C", str(here), "describe", "--always", "--dirty"]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=10)
+        command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() or None
+    return result.stdout.strip() or None

@@ -1,7 +1,7 @@
-"""Files that are records: dataclass trees written as JSON and read back into them.
+"""Records: trees of dataclasses, written as JSON and read back.
 
-A key in a file is the name of a field. JSON has no NaN and no infinity: a number that
-is not finite is None in the record and null in the file.
+The keys in a file are the names of the fields. JSON has no NaN and no infinity: a
+number that is not finite is None in the record and null in the file.
 """
 
 from collections.abc import Iterator
@@ -16,32 +16,32 @@ from shardsim.storage import run_folder
 T = TypeVar("T")
 
 Number: TypeAlias = float | None
-"""A finite number; None where there is none."""
+"""A finite number, or None."""
 SeedNumbers: TypeAlias = tuple[Number, ...]
-"""One number for each seed, in the order of the seeds."""
+"""[N] one number for each seed, in the order of the seeds."""
 
 
 def number(x: Any) -> Number:
-    """A number as a record holds it: None where it is not finite."""
+    """Convert a number for a record: None if it is None or not finite."""
     return float(x) if x is not None and np.isfinite(x) else None
 
 
 def numbers(x: Any) -> Any:
-    """Nested numbers as tuples: None for each that is not finite."""
+    """Convert nested numbers to tuples, with None for numbers that are not finite."""
     if isinstance(x, np.ndarray):
         x = x.tolist()
     if isinstance(x, list | tuple):
-        return tuple(numbers(each) for each in x)
+        return tuple(numbers(item) for item in x)
     return x if isinstance(x, int) else number(x)
 
 
 def write(path: Path, record: Any) -> None:
-    """Write a record, or a list of records, as a JSON file: whole or not at all."""
+    """Write a record or a list of records as JSON, completely or not at all."""
     run_folder.write_json(path, config.to_dict(record))
 
 
 def read(path: Path, cls: type[T]) -> T:
-    """The record that a JSON file holds.
+    """Read a record from a JSON file.
 
     Raises:
       RunError: the file is missing or is not JSON, or a field of it is missing,
@@ -51,10 +51,14 @@ def read(path: Path, cls: type[T]) -> T:
 
 
 def build(path: Path, cls: type[T], data: Any) -> T:
-    """The record that the data of a file describe.
+    """Build a record from the data of a file.
+
+    Args:
+      path: named in error texts.
 
     Raises:
-      RunError: as `read`; its text names the file and the field.
+      RunError: a field is missing, unknown or has another type; the text names the
+        file and the field.
     """
     if not isinstance(data, dict):
         raise run_folder.RunError(f"{path}: got no fields; allowed: {cls.__name__}")
@@ -67,28 +71,29 @@ def build(path: Path, cls: type[T], data: Any) -> T:
     return record
 
 
-def _unknown(data: Any, known: Any, place: str) -> Iterator[str]:
-    """Dotted keys of the data that no record has."""
+def _unknown(data: Any, known: Any, prefix: str) -> Iterator[str]:
+    """Dotted keys of the data that the record does not have."""
     pairs: list[tuple[str, Any, Any]] = []
     if isinstance(data, dict) and isinstance(known, dict):
-        yield from (f"{place}{key}" for key in data if key not in known)
+        yield from (f"{prefix}{key}" for key in data if key not in known)
         pairs = [(key, data[key], known[key]) for key in data if key in known]
     elif isinstance(data, list) and isinstance(known, list):
-        both = zip(data, known, strict=False)
-        pairs = [(str(index), *each) for index, each in enumerate(both)]
-    for key, got, own in pairs:
-        yield from _unknown(got, own, f"{place}{key}.")
+        items = zip(data, known, strict=False)
+        pairs = [(str(index), *pair) for index, pair in enumerate(items)]
+    for key, value, known_value in pairs:
+        yield from _unknown(value, known_value, f"{prefix}{key}.")
 
 
 def append(path: Path, record: Any) -> None:
-    """Add a record to a file of JSON lines."""
+    """Append a record to a JSON-lines file."""
     run_folder.append_line(path, config.to_dict(record))
 
 
 def lines(path: Path, cls: type[T]) -> Iterator[T]:
-    """The records of a file of JSON lines whose kind is that of a class.
+    """The records of one class in a JSON-lines file, in order.
 
-    A line that a crash left torn is skipped.
+    A line belongs to the class if it has the same `kind`. Incomplete lines, which a
+    crash may leave, are skipped.
 
     Raises:
       RunError: a field of a line is missing, unknown or has another type.

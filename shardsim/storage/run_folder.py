@@ -1,17 +1,17 @@
-"""Run folders: everything a run needs and leaves, readable without the script.
+"""Run folders: all inputs and outputs of a run, and safe ways to write them.
 
-shardsim_run.json  number of the folder's format, and the version that wrote it
-config.yaml        the resolved config: build it again from here
+shardsim_run.json  number of the format, and the version of shardsim that wrote it
+config.yaml        the resolved config, from which the run can be repeated
 provenance.json    versions, devices, flags, source revision
-metrics.jsonl      a line a chunk and arm, while training
-metrics.npz        the same as arrays, at the end
+metrics.jsonl      one line for each chunk and arm, written during training
+metrics.npz        the same as arrays, written at the end
 checkpoints/ARM/   training state (orbax), the newest two
 snapshots/ARM/     UPDATE.npz: E, D and V at log-spaced updates, by dotted name
 weights/ARM.npz    E, D and V at the end, by dotted name
 results.json       every number of the report
-maps.npz, .json    V, policy, gates and parts on the boards that the report draws
+maps.npz, .json    V, policy, gates and shard values on the boards that the report draws
 report.html, figures/
-timing.json        wall time; kept apart, for the rest is the same every time
+timing.json        wall time; in a file of its own, because all else is reproducible
 """
 
 import contextlib
@@ -30,44 +30,49 @@ from shardsim.storage import provenance
 
 try:
     import fcntl
-except ImportError:  # no Unix: two processes in one folder are not told apart
+except ImportError:  # not Unix: a second process in the folder is not detected
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
-"""Number of the format of run folders: names and fields of their files."""
+"""Version of the format of run folders: the names and fields of their files."""
 FORMAT_FILE = "shardsim_run.json"
-"""Holds the format of a run folder and the version of shardsim that wrote it."""
+"""The file with the format of the folder and the version of shardsim that wrote it."""
 CONFIG_FILE = "config.yaml"
-"""The file by which a folder is known as a run."""
+"""The file that marks a folder as a run."""
 PARTIAL_PREFIX = ".half-"
-"""How the names of files begin that are not written whole yet."""
-
+"""Prefix of the names of files that are not complete yet."""
 
 RESERVED_NAMES = (
     *("checkpoints", "config.yaml", "figures", "maps.json", "maps.npz"),
     *("metrics.jsonl", "metrics.npz", "provenance.json", "report.html"),
     *("results.json", FORMAT_FILE, "snapshots", "timing.json", "weights"),
 )
-"""Names in a run folder, that nothing else is to be written over."""
+"""Names of files and folders of a run, which other outputs must not overwrite."""
 
 
 class RunError(ValueError):
-    """A run folder that can't be made or read; its text is one line for the user."""
+    """A run folder cannot be created or read. The text is one line for the user."""
 
 
 def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
-    """A new run folder holding its config and where it comes from.
+    """Create a run folder with its config and provenance.
+
+    Args:
+      config_yaml: the resolved config.
+      overwrite: whether an existing run is deleted.
 
     Raises:
-      RunError: the folder exists and is not to be overwritten, or is no run, or
-        another process works there.
+      RunError: the folder exists and `overwrite` is False, or it is not a run, or
+        another process is using it.
     """
     try:
-        if path.exists() and (not path.is_dir() or any(map(_is_whole, path.iterdir()))):
+        if path.exists() and (
+            not path.is_dir() or any(map(_is_complete, path.iterdir()))
+        ):
             _clear(path, overwrite)
         path.mkdir(parents=True, exist_ok=True)
-        mark = {"format": FORMAT, "version": provenance.version("shardsim")}
-        write_json(path / FORMAT_FILE, mark)
+        format_record = {"format": FORMAT, "version": provenance.version("shardsim")}
+        write_json(path / FORMAT_FILE, format_record)
         write_text(path / CONFIG_FILE, config_yaml)
     except OSError as error:
         raise RunError(f"out: {path}: {error.strerror}") from None
@@ -76,37 +81,42 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
 
 
 def write_provenance(path: Path) -> None:
-    """Write where a run comes from, which one that was killed may not have come to."""
+    """Write provenance.json, unless it exists.
+
+    A resumed run calls this too, because it may have been killed before the first call.
+    """
     if not (path / "provenance.json").exists():
-        origin = dataclasses.asdict(provenance.collect())
-        write_json(path / "provenance.json", origin)
+        record = dataclasses.asdict(provenance.collect())
+        write_json(path / "provenance.json", record)
 
 
 def _clear(path: Path, overwrite: bool) -> None:
-    """Empty a run folder; the folder stays, which may be a link, or where we are."""
+    """Delete the contents of a run folder.
+
+    The folder itself stays: it may be a link, or the working directory.
+    """
     if not overwrite:
         raise RunError(f"out: {path} exists; allowed: a new folder, or --overwrite")
     marks = (FORMAT_FILE, CONFIG_FILE)
     if not any((path / mark).is_file() for mark in marks):
         raise RunError(f"out: {path} holds no run; allowed: a folder of a run")
-    # a run that was killed between its two marks has no config yet to be locked
+    # a run that was killed at the start may have no config file to lock
     locked = lock(path) if (path / CONFIG_FILE).is_file() else contextlib.nullcontext()
     with locked:
-        # the marks last: what is left half-emptied is still known as a run
-        for old in sorted(path.iterdir(), key=lambda each: each.name in marks):
-            if old.is_dir() and not old.is_symlink():
-                shutil.rmtree(old)
+        # the marks last, so that a partly deleted folder is still known as a run
+        for item in sorted(path.iterdir(), key=lambda item: item.name in marks):
+            if item.is_dir() and not item.is_symlink():
+                shutil.rmtree(item)
             else:
-                old.unlink()
+                item.unlink()
 
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Work in a run folder that no other process works in; what one left half-written
-    is swept away.
+    """Lock a run folder against other processes, and delete incomplete files.
 
     Raises:
-      RunError: another process is at work there.
+      RunError: another process holds the lock.
     """
     with (folder / CONFIG_FILE).open("r+") as file:
         if fcntl is not None:
@@ -116,20 +126,20 @@ def lock(folder: Path) -> Iterator[None]:
                 raise RunError(
                     f"{folder}: another process is at work here; allowed: one at a time"
                 ) from None
-        for left in folder.rglob(f"{PARTIAL_PREFIX}*"):
-            left.unlink(missing_ok=True)
+        for partial in folder.rglob(f"{PARTIAL_PREFIX}*"):
+            partial.unlink(missing_ok=True)
         yield
 
 
-def _is_whole(path: Path) -> bool:
+def _is_complete(path: Path) -> bool:
     return not path.name.startswith(PARTIAL_PREFIX)
 
 
 def open_run(path: Path) -> Path:
-    """A run folder that exists and has the format of this version.
+    """Check that a folder is a run in the format of this version, and return it.
 
     Raises:
-      RunError: there is none, or it has another format.
+      RunError: it is not a run, or it has another format.
     """
     if not (path / CONFIG_FILE).is_file():
         raise RunError(f"{path}: no run here; allowed: a folder with a {CONFIG_FILE}")
@@ -138,24 +148,26 @@ def open_run(path: Path) -> Path:
 
 
 def check_format(path: Path) -> None:
-    """Refuse a run folder of another format than this version reads and writes.
+    """Check that a run folder has the format that this version reads and writes.
 
     Raises:
-      RunError: the folder has another format or none, or its mark is damaged; the text
-        names the version of shardsim that wrote it, where the folder tells.
+      RunError: the folder has another format or none, or its format file is damaged.
+        The text names the version of shardsim that wrote the folder, if known.
     """
     allowed = f"format {FORMAT}, which shardsim {provenance.version('shardsim')} writes"
-    mark = path / FORMAT_FILE
-    if not mark.exists():
+    format_file = path / FORMAT_FILE
+    if not format_file.exists():
         raise RunError(
             f"{path}: got a run without a format number, written by shardsim "
-            f"{_version_before_marks(path)}; allowed: {allowed}"
+            f"{_version_without_format(path)}; allowed: {allowed}"
         )
-    found = read_json(mark)
-    fields = found if isinstance(found, dict) else {}
+    record = read_json(format_file)
+    fields = record if isinstance(record, dict) else {}
     number, version = fields.get("format"), fields.get("version")
     if type(number) is not int or not isinstance(version, str):
-        raise RunError(f"{mark}: damaged, holds no format number; allowed: {allowed}")
+        raise RunError(
+            f"{format_file}: damaged, holds no format number; allowed: {allowed}"
+        )
     if number != FORMAT:
         raise RunError(
             f"{path}: got a run of format {number}, written by shardsim {version}; "
@@ -163,26 +175,34 @@ def check_format(path: Path) -> None:
         )
 
 
-def _version_before_marks(path: Path) -> str:
-    """The version that provenance.json names; folders had no mark before 0.2.0."""
+def _version_without_format(path: Path) -> str:
+    """The version in provenance.json; before 0.2.0 folders had no format file."""
     with contextlib.suppress(RunError, LookupError, TypeError):
         return str(read_json(path / "provenance.json")["versions"]["shardsim"])
     return "of an unknown version"
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a full disk leaves the old one."""
+    """Write a text file, completely or not at all: a full disk keeps the old file."""
     with _replacing(path) as file:
         file.write(text.encode())
 
 
 def write_json(path: Path, data: Any) -> None:
-    """A JSON file; NaN is refused, for JSON has none."""
+    """Write a JSON file, completely or not at all.
+
+    Raises:
+      ValueError: the data contain NaN or infinity, which JSON does not have.
+    """
     write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Raises RunError where the file is missing, torn or holds NaN."""
+    """Read a JSON file.
+
+    Raises:
+      RunError: the file is missing or damaged, or contains NaN or infinity.
+    """
     try:
         return json.loads(path.read_text(), parse_constant=_refuse)
     except OSError as error:
@@ -192,29 +212,33 @@ def read_json(path: Path) -> Any:
 
 
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number of JSON")
+    raise ValueError(f"{constant} is not a number in JSON")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """An npz file, whole or not at all."""
+    """Write an npz file, completely or not at all."""
     with _replacing(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Raises RunError where the file is missing or torn."""
+    """Read the arrays of an npz file by name.
+
+    Raises:
+      RunError: the file is missing or damaged.
+    """
     try:
         with path.open("rb") as file, np.load(file) as arrays:
             return dict(arrays)
     except OSError as error:
         raise RunError(f"{path}: {error.strerror or error}") from None
-    except Exception as error:  # what is torn may raise anything
-        raise RunError(f"{path}: torn ({error})") from None
+    except Exception as error:  # a damaged file may raise anything
+        raise RunError(f"{path}: damaged ({error})") from None
 
 
 @contextlib.contextmanager
 def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file to write that takes the place of `path` when all went well."""
+    """Open a temporary file that replaces `path` if the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(
         dir=path.parent, prefix=PARTIAL_PREFIX, delete=False
@@ -233,7 +257,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
-    """One JSON line more, on a line of its own where the last one was torn."""
+    """Append a line to a JSON-lines file; after an incomplete line, start a new one."""
     line = json.dumps(row) + "\n"
     try:
         with path.open("ab+") as file:
@@ -242,14 +266,14 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
                 line = line if file.read(1) == b"\n" else f"\n{line}"
             file.write(line.encode())
             file.flush()
-            os.fsync(file.fileno())  # there before a checkpoint that counts on it
-    except OSError as error:  # a full disk does not say of which file it speaks
+            os.fsync(file.fileno())  # on disk before a checkpoint that relies on it
+    except OSError as error:  # the error of a full disk does not name the file
         error.filename = str(path)
         raise
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a JSON-lines file; none if there is no file."""
+    """All complete lines of a JSON-lines file; none if there is no file."""
     rows = []
     for line in _text(path).splitlines() if path.exists() else []:
         try:
@@ -261,14 +285,17 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def keep_lines(path: Path, stays: Callable[[dict[str, Any]], bool]) -> None:
-    """Leave only some whole lines of a JSON-lines file; torn ones go in any case."""
-    rows = [row for row in read_lines(path) if stays(row)]
+def keep_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
+    """Delete the lines of a JSON-lines file for which `keep` is False.
+
+    Incomplete lines are deleted as well.
+    """
+    rows = [row for row in read_lines(path) if keep(row)]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     if path.exists() and _text(path) != text:
         write_text(path, text)
 
 
 def _text(path: Path) -> str:
-    """A text that may be torn."""
+    """The text of a file that may contain an incomplete character."""
     return path.read_text(errors="replace")

@@ -1,4 +1,4 @@
-"""E, D and V of all seeds as they stood at an update: files of a run folder.
+"""Snapshots: E, D and V of all seeds at one update of the training.
 
 Symbols: N seeds.
 """
@@ -17,15 +17,18 @@ from shardsim.storage import run_folder, weights
 
 
 def place(folder: Path, arm: str, update: int) -> Path:
-    """The file of an arm of a run, by the updates of the run until then."""
+    """The snapshot file of an arm after `update` updates of the run."""
     return folder / "snapshots" / arm / f"{update:07d}.npz"
 
 
 def write(folder: Path, arm: str, update: int, population: agents.Agent) -> None:
-    """Keep a population, leaves [N, ...]; the auxiliary decoder is left out."""
-    arrays = weights.flatten_params(population)
-    kept = {name: leaf for name, leaf in arrays.items() if not name.startswith("aux")}
-    run_folder.write_arrays(place(folder, arm, update), kept)
+    """Write a population, leaves [N, ...], without the auxiliary decoders."""
+    arrays = {
+        name: leaf
+        for name, leaf in weights.flatten_params(population).items()
+        if not name.startswith("aux")
+    }
+    run_folder.write_arrays(place(folder, arm, update), arrays)
 
 
 def population(
@@ -35,10 +38,16 @@ def population(
     env: Trainable,
     arrays: Mapping[str, np.ndarray],
 ) -> agents.Agent:
-    """The agents that were kept, leaves as in the file; without auxiliary decoder.
+    """Build the agents of a snapshot, without auxiliary decoders.
+
+    Args:
+      head: config of the arm's value head.
+      width: hidden units of the head (of each shard).
+      env: gives the shapes of observations, actions and contexts.
+      arrays: contents of the file; leading axes become those of the agents.
 
     Raises:
-      RunError: a parameter that is not there.
+      RunError: a parameter is missing.
     """
     key = jax.random.key(0)
     agent = nnx.eval_shape(lambda: agents.build(config, head, width, env, key))

@@ -1,4 +1,4 @@
-"""Parameters of a module as flat arrays by dotted name, and back."""
+"""Parameters of a module as arrays by dotted name, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +12,7 @@ from shardsim.storage import run_folder
 
 
 def flatten_params(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
-    """Parameters by dotted name, for people without JAX."""
+    """The parameters as NumPy arrays by dotted name, readable without JAX."""
     flat: dict[str, np.ndarray] = {}
 
     def walk(tree: Any, name: str) -> None:
@@ -29,15 +29,15 @@ def flatten_params(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
 def restore_params(
     module: Any, arrays: Mapping[str, np.ndarray], name: str = ""
 ) -> Any:
-    """The inverse of `dotted`: the module with the parameters of a file.
+    """The inverse of `flatten_params`: a module with the parameters of a file.
 
     Args:
-      module: says types and names; its own parameters are not looked at.
-      arrays: by dotted name; leading axes beyond the module's are kept.
-      name: where the module stands in what was written; "" is all of it.
+      module: gives the structure and the names; its parameters are not read.
+      arrays: by dotted name; they may have more leading axes than the module.
+      name: dotted name of the module within the file; "" is the whole file.
 
     Raises:
-      RunError: a parameter that is not there.
+      RunError: a parameter is missing.
     """
     graph, state = nnx.split(module)
     flat = []

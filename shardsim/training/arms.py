@@ -1,4 +1,4 @@
-"""Arms: the architectures of a comparison, their widths, and what suits them not."""
+"""Arms: the architectures of a comparison, their widths, and checks of configs."""
 
 import dataclasses
 
@@ -11,17 +11,19 @@ from shardsim.core.types import Trainable
 from shardsim.training.config import TrainConfig
 
 SHARED_PHASES = "shared"
-"""In the place of an arm, for the phases that all arms share."""
+"""Name used in place of an arm for the phases that all arms share."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
-    """One architecture of the comparison."""
+    """One architecture of the comparison, with its size."""
 
     name: str
     head: value.Head
     width: int
+    """Hidden units of the head (of each shard)."""
     trained: bool
+    """False: the head stays as it was initialised."""
 
 
 @fields.record
@@ -38,22 +40,27 @@ class ArmConfig:
 
 
 def size_arms(
-    arms: dict[str, ArmConfig], agent: agents.AgentConfig, world: Trainable
+    arms: dict[str, ArmConfig], agent: agents.AgentConfig, env: Trainable
 ) -> tuple[Arm, ...]:
-    """Every arm with the width at which it meets the budget, or comes nearest to it.
+    """Solve the width of every arm from the parameter budget of V.
+
+    Args:
+      arms: config of each arm, by name.
+      agent: gives the encoder and the budget `value_params`.
+      env: gives the shapes of observations and contexts.
 
     Raises:
-      ConfigError: a head that can't meet it, or an encoder that can't be built for
-        what this world shows.
+      ConfigError: a head cannot meet the budget, or the encoder cannot be built for
+        the observations of this environment.
     """
     try:
-        encoders.count_parameters(agent.encoder, world.observation_shape)
+        encoders.count_parameters(agent.encoder, env.observation_shape)
     except ValueError as error:
         raise configs.ConfigError(f"agent.encoder.{error}") from None
     sized = []
     for name, arm in arms.items():
         solve = value.solve_width if arm.match_params else value.nearest_width
-        features, contexts = agent.encoder.features, world.num_contexts
+        features, contexts = agent.encoder.features, env.num_contexts
         try:
             width = solve(arm.head, features, contexts, agent.value_params)
         except ValueError as error:
@@ -62,45 +69,49 @@ def size_arms(
     return tuple(sized)
 
 
-def check_arms(
-    arms: dict[str, ArmConfig], world: Trainable, train: TrainConfig
-) -> None:
-    """Refuse names, and heads that don't suit the world or the rule."""
+def check_arms(arms: dict[str, ArmConfig], env: Trainable, train: TrainConfig) -> None:
+    """Check the names of arms, and that heads suit the environment and the training.
+
+    Raises:
+      ValueError: a field that is not allowed; the text names it.
+    """
     for name in arms:
         if name == SHARED_PHASES:
-            raise ValueError(f"arms: got {name!r}; allowed: names but this one")
+            raise ValueError(f"arms: got {name!r}; allowed: names other than this one")
     trained = [name for name, arm in arms.items() if arm.trained]
     if not trained:
         raise ValueError("arms: got none that is trained; allowed: one or more")
-    together = len("+".join(trained))
-    if train.data == "tandem" and together > 200:
+    length = len("+".join(trained))
+    if train.data == "tandem" and length > 200:
         raise ValueError(
-            f"arms: got names of {together} letters; allowed with data 'tandem', whose "
-            "checkpoints have the name of all: 200"
+            f"arms: got names of {length} letters together; allowed with data "
+            "'tandem', whose checkpoints are named by all arms: 200"
         )
     if train.behaviour_arm is not None and train.behaviour_arm not in trained:
         raise ValueError(
-            f"train.behaviour_arm: got {train.behaviour_arm!r}; allowed: {', '.join(trained)}"
+            f"train.behaviour_arm: got {train.behaviour_arm!r}; allowed: "
+            f"{', '.join(trained)}"
         )
     if train.behaviour_arm is not None and train.data == "own":
         raise ValueError(
-            f"train.behaviour_arm: got {train.behaviour_arm!r}; allowed with data 'own', where "
-            "each arm acts for itself: null"
+            f"train.behaviour_arm: got {train.behaviour_arm!r}; allowed with data "
+            "'own', where each arm acts for itself: null"
         )
     on_policy = isinstance(train.algorithm, algorithms.PPO | algorithms.Reinforce)
     if train.data == "tandem" and on_policy and len(trained) > 1:
         raise ValueError(
-            f"train.data: got 'tandem'; allowed with algorithm {train.algorithm.kind!r}: "
-            "'own', for it improves the policy that acted"
+            "train.data: got 'tandem'; allowed with algorithm "
+            f"{train.algorithm.kind!r}: 'own', because it is on-policy"
         )
-    _check_heads(arms, world, train)
+    _check_heads(arms, env, train)
 
 
 def _check_heads(
-    arms: dict[str, ArmConfig], world: Trainable, train: TrainConfig
+    arms: dict[str, ArmConfig], env: Trainable, train: TrainConfig
 ) -> None:
-    clipped = isinstance(train.algorithm, algorithms.PPO) and train.algorithm.value_clip
-    sources = len(world.reward_sources)
+    algorithm = train.algorithm
+    clipped = isinstance(algorithm, algorithms.PPO) and algorithm.value_clip
+    sources = len(env.reward_sources)
     for name, arm in arms.items():
         head, place = arm.head, f"arms.{name}.head"
         if not isinstance(head, value.Sharded):
@@ -108,28 +119,28 @@ def _check_heads(
         if "load_balance" in train.sweep and not head.shares_move:
             raise ValueError(
                 f"train.sweep.load_balance: got values; allowed: none with arm {name}, "
-                "no share of whose gates can be moved"
+                "because the shares of its gates have no gradient"
             )
         if "load_balance" in train.sweep and head.routing is not None:
             raise ValueError(
                 f"train.sweep.load_balance: got values; allowed: none with arm {name}, "
-                "whose gates learn from labels alone"
+                "because its gates learn from labels alone"
             )
         if clipped and head.td_error == "per_shard":
             raise ValueError(
-                f"{place}.td_error: got 'per_shard'; allowed with a value clip: 'joint', or "
-                "train.algorithm.value_clip: null"
+                f"{place}.td_error: got 'per_shard'; allowed with a value clip: "
+                "'joint', or train.algorithm.value_clip: null"
             )
         if head.routing is None:
             continue
         if head.num_shards < sources:
             raise ValueError(
-                f"{place}.num_shards: got {head.num_shards}; allowed with routing: at least "
-                f"one for each reward source ({', '.join(world.reward_sources)})"
+                f"{place}.num_shards: got {head.num_shards}; allowed with routing: at "
+                f"least one for each reward source ({', '.join(env.reward_sources)})"
             )
-        seen = head.routing.oversight_context
-        if seen is not None and seen >= world.num_contexts:
+        context = head.routing.oversight_context
+        if context is not None and context >= env.num_contexts:
             raise ValueError(
-                f"{place}.routing.oversight_context: got {seen}; allowed: 0 to "
-                f"{world.num_contexts - 1}"
+                f"{place}.routing.oversight_context: got {context}; allowed: 0 to "
+                f"{env.num_contexts - 1}"
             )

@@ -1,4 +1,4 @@
-"""The `train` block of a config: sizes, phases and how agents learn."""
+"""The `train` block of a config: phases, batch sizes, algorithm and optimizer."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -74,12 +74,12 @@ class TrainConfig:
             _refuse(self, "minibatches", f"a divisor of num_steps, {self.num_steps}")
         sweep.check(self.sweep, self.algorithm, self.action_selection)
         if self.population % self.devices:
-            many = "num_seeds times the sweep" if self.sweep else "num_seeds"
-            _refuse(self, "devices", f"a divisor of {many}, {self.population}")
+            total = "num_seeds times the sweep" if self.sweep else "num_seeds"
+            _refuse(self, "devices", f"a divisor of {total}, {self.population}")
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
             raise ValueError(f"phases: got names {names}; allowed: different names")
-        if self.total_updates >= 2**31:  # they are counted in 32 bits
+        if self.total_updates >= 2**31:  # the counter is an int32
             raise ValueError(
                 f"phases: got {self.total_updates} updates; allowed: fewer than 2**31"
             )
@@ -89,51 +89,54 @@ class TrainConfig:
                 f"optimizer.schedule.warmup: got {warmup}; allowed: less than the "
                 f"updates of all phases, {self.total_updates}"
             )
-        _check_learning(self)
+        _check_algorithm(self)
 
     @property
     def total_updates(self) -> int:
+        """Updates of all phases."""
         return sum(phase.updates for phase in self.phases)
 
     @property
     def population(self) -> int:
-        """N: seeds, times the points of the grid."""
+        """N, the number of seeds times the points of the sweep."""
         return self.num_seeds * sweep.size(self.sweep)
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """Self-supervised losses that some phase uses."""
+        """Self-supervised losses that at least one phase uses."""
         used = {name for phase in self.phases for name in phase.losses.objectives}
         return tuple(name for name in OBJECTIVES if name in used)
 
 
-def _check_learning(config: TrainConfig) -> None:
-    """Rules that learn D ask for an acting and data that suit them."""
+def _check_algorithm(config: TrainConfig) -> None:
+    """Check that action selection, batches and phases suit the algorithm."""
     kind = config.algorithm.kind
-    wanted = {
+    required = {
         "expert_iteration": "search",
         "ppo": "policy_only",
         "reinforce": "policy_only",
     }
-    if kind in wanted and config.action_selection.kind != wanted[kind]:
+    selection = config.action_selection.kind
+    if kind in required and selection != required[kind]:
         raise ValueError(
-            f"action_selection.kind: got {config.action_selection.kind!r}; allowed with algorithm {kind!r}: "
-            f"{wanted[kind]!r}"
+            f"action_selection.kind: got {selection!r}; allowed with algorithm "
+            f"{kind!r}: {required[kind]!r}"
         )
     samples = config.num_steps * config.num_envs // config.minibatches
-    alike = isinstance(config.algorithm, algorithms.PPO) and config.algorithm.normalise
-    if alike and samples < 2:
-        few = "so few that each has two samples, else normalised advantages are all 0"
-        _refuse(config, "minibatches", few)
+    algorithm = config.algorithm
+    standardised = isinstance(algorithm, algorithms.PPO) and algorithm.normalise
+    if standardised and samples < 2:
+        allowed = "so few that each has two samples, else normalised advantages are 0"
+        _refuse(config, "minibatches", allowed)
     if kind == "reinforce" and config.epochs > 1:
         _refuse(config, "epochs", "1 with algorithm 'reinforce', which uses data once")
     for index, phase in enumerate(config.phases):
         place = f"phases.{index}"
         if phase.losses.policy.any and (kind == "td" or phase.collect != "agent"):
             raise ValueError(
-                f"{place}.losses.policy: got weights with algorithm {kind!r} and collect "
-                f"{phase.collect!r}; allowed: none, or a rule that trains D (ppo, "
-                "reinforce, expert_iteration) on collect 'agent'"
+                f"{place}.losses.policy: got weights with algorithm {kind!r} and "
+                f"collect {phase.collect!r}; allowed: none, or an algorithm that "
+                "trains D (ppo, reinforce, expert_iteration) with collect 'agent'"
             )
         if phase.collect == "dataset" and not config.dataset:
             raise ValueError(
@@ -141,8 +144,8 @@ def _check_learning(config: TrainConfig) -> None:
             )
     if kind != "td" and not any(p.losses.policy.any for p in config.phases):
         raise ValueError(
-            f"algorithm.kind: got {kind!r}; allowed: 'td', or weights in the `policy` row "
-            "of some phase's losses"
+            f"algorithm.kind: got {kind!r}; allowed: 'td', or weights in the `policy` "
+            "row of some phase's losses"
         )
 
 

@@ -1,8 +1,11 @@
-"""What becomes of a population when the loss of one of its elements is not finite.
+"""Divergence: what happens when the loss of an element of a population is not finite.
 
-An element stays as it was before that update. Without a grid the run ends there, for
-seeds that are left out would bias a comparison; with one the other elements go on, as a
-learning rate that is too large for one point says nothing of the others.
+The element keeps its parameters from before that update. Without a sweep the run then
+stops, because a comparison without some of its seeds would be biased. With a sweep the
+other elements continue, because a learning rate that is too large at one point of the
+sweep says nothing about the others.
+
+Symbols: N elements, the seeds at each point of the sweep.
 """
 
 from collections.abc import Sequence
@@ -14,13 +17,21 @@ from shardsim.training import sweep
 
 
 class Diverged(Exception):
-    """A loss was not finite; its text names the arm, the seed and the update."""
+    """A loss was not finite. The text names the arm, the seed and the update."""
 
 
 def is_fatal(grid: sweep.Grid, failed: Int[np.ndarray, "N arms"]) -> bool:
-    """Whether nothing can come of some arm any more."""
-    lost = failed >= 0
-    return bool(lost.all(axis=0).any() if grid else lost.any())
+    """Whether the run must stop.
+
+    Without a sweep, one diverged element is enough; with a sweep, all elements of some
+    arm must have diverged.
+
+    Args:
+      grid: values of the sweep; empty: no sweep.
+      failed: update at which the loss of an element was first not finite; -1: never.
+    """
+    diverged = failed >= 0
+    return bool(diverged.all(axis=0).any() if grid else diverged.any())
 
 
 def raise_if_fatal(
@@ -29,40 +40,47 @@ def raise_if_fatal(
     names: Sequence[str],
     failed: Int[np.ndarray, "N arms"],
 ) -> None:
-    """Go on, or raise where nothing can come of it.
+    """Raise an error if the run must stop.
 
     Args:
-      failed: the update in which an element's loss stopped to be finite; -1: it is.
+      grid: values of the sweep; empty: no sweep.
+      names: of the arms.
+      failed: update at which the loss of an element was first not finite; -1: never.
 
     Raises:
-      Diverged: an element of a run without a grid, or all elements of an arm.
+      Diverged: as `is_fatal` decides.
     """
-    for name, when in zip(names, failed.T, strict=True):
-        if is_fatal(grid, when[:, None]):
+    for name, updates in zip(names, failed.T, strict=True):
+        if is_fatal(grid, updates[:, None]):
             raise Diverged(
-                f"loss not finite: arm {name}, {_first(grid, num_seeds, when)}; "
-                "what was learnt before it is on disk"
+                f"loss not finite: arm {name}, {_first(grid, num_seeds, updates)}; "
+                "the training up to this update is on disk"
             )
 
 
 def as_metrics(failed: Int[np.ndarray, " N"]) -> tuple[int | None, ...] | None:
-    """What a line of metrics says of it; None while all losses are finite."""
+    """The field `diverged` of a line of metrics; None while all losses are finite."""
     if (failed < 0).all():
         return None
-    return tuple(int(when) if when >= 0 else None for when in failed)
+    return tuple(int(update) if update >= 0 else None for update in failed)
 
 
 def describe(grid: sweep.Grid, num_seeds: int, diverged: Sequence[int | None]) -> str:
-    """One line of how many of an arm's elements diverged, and which was the first."""
-    when = np.asarray([-1 if update is None else update for update in diverged])
-    lost = int((when >= 0).sum())
+    """One line on how many elements of an arm diverged, and which was the first.
+
+    Args:
+      diverged: [N] the update at which each element diverged; None: it did not.
+    """
+    failed = np.asarray([-1 if update is None else update for update in diverged])
+    count = int((failed >= 0).sum())
     return (
-        f"{lost} of {len(when)} diverged and stay as they were, the first of them "
-        f"{_first(grid, num_seeds, when)}"
+        f"{count} of {len(failed)} diverged and are not trained further, first "
+        f"{_first(grid, num_seeds, failed)}"
     )
 
 
-def _first(grid: sweep.Grid, num_seeds: int, when: Int[np.ndarray, " N"]) -> str:
-    lost = np.flatnonzero(when >= 0)
-    first = int(lost[np.argmin(when[lost])])
-    return f"{sweep.element(grid, num_seeds, first)}, update {when[first]}"
+def _first(grid: sweep.Grid, num_seeds: int, failed: Int[np.ndarray, " N"]) -> str:
+    """The element that diverged first, and the update."""
+    diverged = np.flatnonzero(failed >= 0)
+    first = int(diverged[np.argmin(failed[diverged])])
+    return f"{sweep.element(grid, num_seeds, first)}, update {failed[first]}"

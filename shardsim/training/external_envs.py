@@ -1,7 +1,9 @@
-"""Worlds of others: any gymnax environment, any ordinary Gymnasium one.
+"""External environments: gymnax environments, and ordinary Gymnasium environments.
 
-They are trained by the same update as ours. What a comparison needs besides (exact
-values, listed states, a board) they do not have.
+They are trained by the same update as the environments of this project. They lack what
+a comparison needs in addition: exact values, a list of all states, and a board.
+
+Symbols: C contexts.
 """
 
 import contextlib
@@ -19,12 +21,14 @@ from shardsim.core import fields
 from shardsim.core.types import Params, TimeStep
 
 SUPPORTED = "discrete actions and observations that are one array"
+"""What an environment must have, for error texts."""
 
 
 class ExternalState(NamedTuple):
-    """A state of somebody else's world with what is seen in it."""
+    """A state of an external environment, with its observation."""
 
     inner: PyTree
+    """State in the environment's own type; () for Gymnasium."""
     observation: Array
 
 
@@ -40,11 +44,11 @@ class Gymnax:
 
     def __post_init__(self) -> None:
         env, params = _gymnax(self.id)
-        actions, seen = env.action_space(params), env.observation_space(params)
+        actions, observation = env.action_space(params), env.observation_space(params)
         if not hasattr(actions, "n"):
             _refuse(self.id, f"actions of {type(actions).__name__}")
-        if not getattr(seen, "shape", None):
-            _refuse(self.id, f"observations of {type(seen).__name__}")
+        if not getattr(observation, "shape", None):
+            _refuse(self.id, f"observations of {type(observation).__name__}")
         if not hasattr(env, "step_env"):
             raise ValueError(
                 f"id: got {self.id!r}, which has no step_env; allowed: environments "
@@ -80,8 +84,8 @@ class Gymnax:
     def reset(self, key: Key[Array, ""], params: Params) -> tuple[Array, ExternalState]:
         env, _ = _gymnax(self.id)
         with _standard_promotion():
-            seen, inner = env.reset_env(key, params)
-        return seen, ExternalState(inner, seen)
+            observation, inner = env.reset_env(key, params)
+        return observation, ExternalState(inner, observation)
 
     def step(
         self,
@@ -90,29 +94,30 @@ class Gymnax:
         action: Array,
         params: Params,
     ) -> TimeStep:
-        """One step without a reset.
+        """One step, without a reset at the end of an episode.
 
-        Without a key chance is not left out, for nobody can: it falls as it does with
-        one key that is always the same.
+        Without a key, the step cannot be made free of chance as in the environments of
+        this project; it uses one fixed key.
 
-        An old environment tells only that it is done. That is taken for its end, at
-        the time limit as well: were it taken for a cut there, an agent would learn to
-        win in the last step, after which value would seem to go on.
+        Environments without `is_truncated` report only that an episode is done. This
+        counts as terminated, also at the time limit. If it counted as truncated, the
+        agent would bootstrap from the state after a win in the last step, as if the
+        episode went on.
         """
         env, _ = _gymnax(self.id)
         key = jax.random.key(0) if key is None else key
         with _standard_promotion():
-            seen, inner, reward, ended, _ = env.step_env(
+            observation, inner, reward, done, _ = env.step_env(
                 key, state.inner, action, params
             )
             truncated = jnp.bool_(False)
             if hasattr(env, "is_truncated"):
                 truncated = jnp.asarray(env.is_truncated(inner, params), bool)
-        ended = jnp.asarray(ended, bool)
+        done = jnp.asarray(done, bool)
         reward = jnp.asarray(reward, jnp.float32)
         info = {"rewards": reward[None], "proxy_rewards": jnp.zeros((0,))}
-        held = ExternalState(inner, seen)
-        return TimeStep(seen, held, reward, ended, truncated & ~ended, info)
+        next_state = ExternalState(inner, observation)
+        return TimeStep(observation, next_state, reward, done, truncated & ~done, info)
 
     def observe(self, state: ExternalState) -> Array:
         return state.observation
@@ -135,13 +140,13 @@ class Gymnasium:
     """Key of the array to use if observations are a dictionary."""
 
     def __post_init__(self) -> None:
-        seen, actions = _spaces(self.id)
+        observation, actions = _spaces(self.id)
         if not isinstance(actions, gymnasium.spaces.Discrete):
             _refuse(self.id, f"actions {actions}")
-        if isinstance(seen, gymnasium.spaces.Dict):
+        if isinstance(observation, gymnasium.spaces.Dict):
             arrays = [
                 name
-                for name, space in seen.items()
+                for name, space in observation.items()
                 if isinstance(space, gymnasium.spaces.Box)
             ]
             if self.part not in arrays:
@@ -150,8 +155,8 @@ class Gymnasium:
                     f"observations in a dictionary and part {self.part!r}",
                     f", or one array of a dictionary: part: {', '.join(arrays)}",
                 )
-        elif not isinstance(seen, gymnasium.spaces.Box) or self.part:
-            _refuse(self.id, f"observations {seen} and part {self.part!r}")
+        elif not isinstance(observation, gymnasium.spaces.Box) or self.part:
+            _refuse(self.id, f"observations {observation} and part {self.part!r}")
 
     @property
     def num_actions(self) -> int:
@@ -163,14 +168,14 @@ class Gymnasium:
 
     @property
     def first_action(self) -> int:
-        """The number that the world gives to its first action; ours is 0."""
+        """The environment's number of its first action; the agent counts from 0."""
         return int(_spaces(self.id)[1].start)
 
     @property
     def space(self) -> gymnasium.spaces.Box:
-        """Of the array that the agent sees."""
-        seen, _ = _spaces(self.id)
-        return seen[self.part] if self.part else seen
+        """The space of the array that the agent observes."""
+        observation, _ = _spaces(self.id)
+        return observation[self.part] if self.part else observation
 
     @property
     def observation_shape(self) -> tuple[int, ...]:
@@ -182,18 +187,22 @@ class Gymnasium:
 
     @property
     def max_steps(self) -> int:
-        name = self.id.rpartition(":")[2]  # the module before it is imported by now
+        # `module:id` has imported the module already
+        name = self.id.rpartition(":")[2]
         return gymnasium.spec(name).max_episode_steps or 2**31 - 1
 
     def params(self) -> Params:
         return ()
 
     def reset(self, key: Key[Array, ""], params: Params) -> tuple[Array, ExternalState]:
-        """Nothing: the world lies on the host. For the shapes of a fresh carry."""
+        """A state of zeros, which gives the shapes of a new TrainState.
+
+        The true state is on the host.
+        """
         del key, params
-        kind = jax.dtypes.canonicalize_dtype(self.space.dtype)  # 32 bits at most
-        seen = jnp.zeros(self.observation_shape, kind)
-        return seen, ExternalState((), seen)
+        dtype = jax.dtypes.canonicalize_dtype(self.space.dtype)  # at most 32 bits
+        observation = jnp.zeros(self.observation_shape, dtype)
+        return observation, ExternalState((), observation)
 
     def step(
         self,
@@ -202,7 +211,8 @@ class Gymnasium:
         action: Array,
         params: Params,
     ) -> TimeStep:
-        raise TypeError(f"{self.id}: stepped on the host; no look ahead is possible")
+        """Raises TypeError: the environment is stepped on the host."""
+        raise TypeError(f"{self.id}: stepped on the host; lookahead is not possible")
 
     def observe(self, state: ExternalState) -> Array:
         return state.observation
@@ -214,24 +224,26 @@ class Gymnasium:
 
 @contextlib.contextmanager
 def _standard_promotion() -> Iterator[None]:
-    """Environments of others promote dtypes and ranks as NumPy does."""
+    """Allow the type and rank promotion of NumPy, which external environments use."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 
 
-def _refuse(id: str, got: str, more: str = "") -> None:
-    raise ValueError(f"id: got {id!r} with {got}; allowed: {SUPPORTED}{more}")
+def _refuse(id: str, problem: str, also_allowed: str = "") -> None:
+    raise ValueError(
+        f"id: got {id!r} with {problem}; allowed: {SUPPORTED}{also_allowed}"
+    )
 
 
 @functools.cache
 def _gymnax(id: str) -> tuple[Any, Any]:
-    """The environment and its default parameters."""
+    """The gymnax environment and its default parameters."""
     module, _, name = id.partition(":")
     if name:
         try:
             env = getattr(importlib.import_module(module), name)()
             return env, env.default_params
-        except Exception as error:  # somebody else's module may raise anything
+        except Exception as error:  # external code may raise anything
             raise ValueError(
                 f"id: got {id!r}; allowed: module:name of a gymnax environment "
                 f"({type(error).__name__}: {error})"
@@ -248,7 +260,7 @@ def _gymnax(id: str) -> tuple[Any, Any]:
         raise ValueError(f"id: got {id!r}; allowed: {allowed}")
     try:
         env, params = gymnax.make(id)
-    except Exception as error:  # somebody else's environment may raise anything
+    except Exception as error:  # external code may raise anything
         line = " ".join(str(error).split())
         raise ValueError(
             f"id: got {id!r}; allowed: an environment that can be made "
@@ -259,10 +271,10 @@ def _gymnax(id: str) -> tuple[Any, Any]:
 
 @functools.cache
 def _spaces(id: str) -> tuple[Any, Any]:
-    """What is seen and what can be done; the environment is made and closed."""
+    """The spaces of observations and actions; makes the environment and closes it."""
     try:
         env = gymnasium.make(id)
-    except Exception as error:  # somebody else's environment may raise anything
+    except Exception as error:  # external code may raise anything
         line = " ".join(str(error).split())
         raise ValueError(
             f"id: got {id!r}; allowed: an id of Gymnasium or module:id ({line})"

@@ -1,11 +1,12 @@
-"""Training on the host's worlds: collect there, update here, the same update as ever.
+"""Training in Gymnasium environments, which run on the host.
 
-The agent acts by D alone (there is no model to look ahead in), all seeds in one
-compiled call a step; every seed has environments of its own. Where an episode ends the
-next one begins in the same step. A run that is resumed goes on with fresh episodes:
-what lies inside somebody else's environment can't be kept.
+Data are collected on the host; the update is the same compiled update as elsewhere. The
+agent acts by D alone, because there is no model for a lookahead. One compiled call for
+each step computes the actions of all seeds. Every seed has environments of its own, and
+a finished episode is followed by the next one in the same step. A resumed run starts
+new episodes, because the state of an external environment cannot be saved.
 
-Symbols: N seeds, T steps, B environments.
+Symbols: N seeds (times the points of a sweep), T steps, B environments.
 """
 
 from typing import Any
@@ -15,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from gymnasium.vector import AutoresetMode
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Int, Key, PyTree, Shaped
 
 from shardsim.agents import action_selection
 from shardsim.agents import agent as agents
@@ -26,22 +27,28 @@ from shardsim.training import population
 from shardsim.training.external_envs import Gymnasium
 
 SEED_STEP = 1_000_003
-"""Seeds of the environments of two training seeds never overlap."""
+"""Distance between the environment seeds of training seeds, so that none overlap."""
 
 
 class Host:
-    """The environments of N seeds: what lies outside of any compiled program."""
+    """The Gymnasium environments of N seeds."""
 
     def __init__(
-        self, world: Gymnasium, seed: int, seeds: int, envs: int, points: int = 1
+        self, env: Gymnasium, seed: int, seeds: int, envs: int, points: int = 1
     ) -> None:
-        """Element g * seeds + n has the environments of seed n at each of the points
-        of a grid."""
-        self.world = world
-        make = gymnasium.make_vec
-        self.many = [
-            make(
-                world.id,
+        """Make N = seeds * points vectors of environments.
+
+        Element g * seeds + n has the environments of seed n, at every point g of a
+        sweep.
+
+        Args:
+          seed: root of all environment seeds.
+          envs: B.
+        """
+        self.env = env
+        self.vector_envs = [
+            gymnasium.make_vec(
+                env.id,
                 envs,
                 vectorization_mode="sync",
                 vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
@@ -50,42 +57,43 @@ class Host:
         ]
         first = [
             env.reset(seed=(seed * seeds + n % seeds) * SEED_STEP % 2**31)[0]
-            for n, env in enumerate(self.many)
+            for n, env in enumerate(self.vector_envs)
         ]
-        self.seen = np.stack([self._array(seen) for seen in first])
+        self.observation = np.stack([self._array(seen) for seen in first])
 
     def close(self) -> None:
-        for env in self.many:
+        """Close all environments."""
+        for env in self.vector_envs:
             env.close()
 
     def chunk(
         self,
-        setting: update_step.UpdateConfig,
-        carry: update_step.TrainState,
-        source: update_step.PhaseInputs,
+        config: update_step.UpdateConfig,
+        state: update_step.TrainState,
+        inputs: update_step.PhaseInputs,
         updates: Int[Array, ""],
     ) -> tuple[update_step.TrainState, PyTree]:
-        """What `population.chunk` does, with worlds of the host."""
-        if setting.collect == "dataset":  # no world is stepped
-            return population.chunk(setting, carry, source, updates)
+        """`population.chunk`, with environments on the host."""
+        if config.collect == "dataset":  # no environment is stepped
+            return population.chunk(config, state, inputs, updates)
         total = None
         for _ in range(int(updates)):
-            trajectory = self._collect(setting, carry)
-            carry, metrics = population.update_arms(setting, carry, trajectory)
+            trajectory = self._collect(config, state)
+            state, metrics = population.update_arms(config, state, trajectory)
             total = metrics if total is None else jax.tree.map(jnp.add, total, metrics)
-        return carry, total
+        return state, total
 
     def _collect(
-        self, setting: update_step.UpdateConfig, carry: update_step.TrainState
+        self, config: update_step.UpdateConfig, state: update_step.TrainState
     ) -> Trajectory:
         """T steps of every environment, leaves [N, T, B, ...]."""
-        shape = (len(self.many), setting.num_steps, setting.num_envs)
-        agent = agents.in_type(carry.learners[0].agent, setting.precision)
+        shape = (len(self.vector_envs), config.num_steps, config.num_envs)
+        agent = agents.in_type(state.learners[0].agent, config.precision)
         rows = []
-        for t in range(setting.num_steps):
-            move = _act(agent, carry.key, carry.update, np.int32(t), self.seen)
-            row = self._step(np.asarray(move.action))
-            rows.append({**row, "logits": np.asarray(move.logits)})
+        for t in range(config.num_steps):
+            sample = _act(agent, state.key, state.update, np.int32(t), self.observation)
+            row = self._step(np.asarray(sample.action))
+            rows.append({**row, "logits": np.asarray(sample.logits)})
         stacked = {
             name: np.stack([row[name] for row in rows], axis=1) for name in rows[0]
         }
@@ -96,50 +104,61 @@ class Host:
         return Trajectory(**arrays)
 
     def _step(self, actions: Int[np.ndarray, "N B"]) -> dict[str, np.ndarray]:
-        """One step of everything; `next_observation` is taken before any reset."""
-        found: dict[str, list[np.ndarray]] = {}
-        theirs = actions + self.world.first_action
-        for env, chosen in zip(self.many, theirs, strict=True):
-            seen, reward, terminated, truncated, info = env.step(chosen)
-            fresh = self._array(seen)
-            last = fresh.copy()
+        """One step of all environments, leaves [N, B, ...].
+
+        `next_observation` is that before a reset.
+        """
+        columns: dict[str, list[np.ndarray]] = {}
+        env_actions = actions + self.env.first_action
+        for env, action in zip(self.vector_envs, env_actions, strict=True):
+            raw, reward, terminated, truncated, info = env.step(action)
+            after_reset = self._array(raw)
+            before_reset = after_reset.copy()
             for n in np.flatnonzero(info.get("_final_obs", ())):
-                last[n] = self._array(info["final_obs"][n])
+                before_reset[n] = self._array(info["final_obs"][n])
             row = {
-                "observation": fresh,
+                "observation": after_reset,
                 "reward": np.asarray(reward, np.float32),
                 "terminated": np.asarray(terminated),
-                # one thing or the other: what ends for good is not cut
+                # a terminated episode does not count as truncated
                 "truncated": np.asarray(truncated) & ~np.asarray(terminated),
-                "next_observation": last,
+                "next_observation": before_reset,
             }
             for name, value in row.items():
-                found.setdefault(name, []).append(value)
-        after = {name: np.stack(value) for name, value in found.items()}
-        before, self.seen = self.seen, after["observation"]
-        return {**after, "observation": before, "action": actions}
+                columns.setdefault(name, []).append(value)
+        arrays = {name: np.stack(value) for name, value in columns.items()}
+        previous, self.observation = self.observation, arrays["observation"]
+        return {**arrays, "observation": previous, "action": actions}
 
-    def _array(self, seen: Any) -> np.ndarray:
-        return np.asarray(seen[self.world.part] if self.world.part else seen)
+    def _array(self, raw: Any) -> np.ndarray:
+        """The array that the agent observes, from an observation of the environment."""
+        return np.asarray(raw[self.env.part] if self.env.part else raw)
 
 
 @jax.jit
 def _act(
-    members: Agent,
-    keys: Array,
+    agents: Agent,
+    keys: Key[Array, " N"],
     updates: Int[Array, " N"],
     t: Int[Array, ""],
-    seen: Float[Array, "N B ..."],
+    observations: Shaped[Array, "N B ..."],
 ) -> action_selection.ActionSample:
-    """Actions drawn from D, leaves [N, B, ...]."""
+    """Sample actions from D, leaves [N, B, ...].
+
+    Args:
+      agents: leaves [N, ...].
+      keys: root keys of the seeds.
+      updates: number of the update of each seed.
+      t: step within the rollout.
+    """
 
     def one(
-        agent: Agent, key: Array, update: Array, seen: Array
+        agent: Agent, key: Array, update: Array, observation: Array
     ) -> action_selection.ActionSample:
         key = update_step.data_key(key, update)
-        logits = jax.vmap(lambda x: agent.decoder(agent.encoder(x)))(seen)
+        logits = jax.vmap(lambda x: agent.decoder(agent.encoder(x)))(observation)
         noise = jax.random.gumbel(jax.random.fold_in(key, t), logits.shape)
         action = jnp.argmax(logits + noise, axis=-1)
         return action_selection.ActionSample(action, jax.nn.log_softmax(logits))
 
-    return jax.vmap(one)(members, keys, updates, seen)
+    return jax.vmap(one)(agents, keys, updates, observations)

@@ -1,7 +1,7 @@
-"""The host loop: compiled chunks, and between them what only a host can do.
+"""The training loop on the host: it runs compiled chunks of updates.
 
-Between two chunks metrics go to disk, the progress bar moves, snapshots and
-checkpoints are made and a signal is heeded. Symbols: N seeds.
+Between two chunks it writes metrics, snapshots and checkpoints, moves the progress bar
+and handles signals. Symbols: N seeds (times the points of a sweep).
 """
 
 import contextlib
@@ -40,68 +40,78 @@ from shardsim.training import (
 from shardsim.training.config import TrainConfig
 
 CHECKPOINT_SECONDS = 60.0
-"""At most this much work, and a chunk, is lost by a power cut; none by a signal."""
+"""Time between checkpoints. A crash loses at most this time and a chunk; a signal loses
+nothing."""
 
 
 class Interrupted(Exception):
-    """Ctrl-C or SIGTERM: all that was learnt is on disk."""
+    """Ctrl-C or SIGTERM stopped the training. The state so far is on disk."""
 
 
-Chunks = Callable[..., tuple[update_step.TrainState, Any]]
-"""(setting, carry, source, updates) -> the carry after a chunk, and its metrics."""
+ChunkFunction = Callable[..., tuple[update_step.TrainState, Any]]
+"""(config, state, inputs, updates) -> the state after a chunk, and its metrics."""
 SnapshotHook = Callable[[str, int, agents.Agent], metric_records.SnapshotMetrics]
-"""(arm, update, population) -> the line of metrics of a snapshot."""
+"""(arm, update, population) -> the metrics of a snapshot."""
 Progress = Callable[[metric_records.ChunkMetrics, float], None]
 """(metrics of the chunk, environment steps per second): moves the progress bar."""
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingJob:
-    """What the loop needs to know, and whom it tells."""
+    """The inputs and the hooks of the training loop."""
 
     env: Trainable
     agent: agents.AgentConfig
     train: TrainConfig
     arms: tuple[arms.Arm, ...]
     folder: Path
+    """The run folder."""
     report: SnapshotHook
+    """Called for every snapshot."""
     progress: Progress
-    kept: Trajectory | None = None
-    """Stored trajectories, for phases that learn from them."""
+    """Called after every chunk."""
+    dataset: Trajectory | None = None
+    """Trajectories of the dataset file, for phases that learn from it."""
 
 
 def run(job: TrainingJob) -> dict[str, agents.Agent]:
-    """Train every arm; populations by arm, leaves [N, ...].
+    """Train every arm, from checkpoints in the run folder if there are any.
+
+    Returns:
+      The trained population of each arm, leaves [N, ...].
 
     Raises:
-      Interrupted, Diverged: with everything until then on disk.
+      Interrupted: a signal stopped the training; the state so far is on disk.
+      Diverged: a loss was not finite; the training before it is on disk.
     """
     config = job.train
     trained = tuple(arm for arm in job.arms if arm.trained)
     groups = [trained] if config.data == "tandem" else [(arm,) for arm in trained]
     if config.data == "tandem" and config.behaviour_arm is not None:
         groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour_arm))]
-    recipe = schedule.recipe(config, job.agent, job.env)
+    init_config = schedule.init_config(config, job.agent, job.env)
     keys = _keys(config)
 
-    def fresh(group: tuple[arms.Arm, ...]) -> update_step.TrainState:
-        kinds = tuple(arm.head for arm in group)
+    def initial_state(group: tuple[arms.Arm, ...]) -> update_step.TrainState:
+        heads = tuple(arm.head for arm in group)
         widths = tuple(arm.width for arm in group)
-        made = population.heads(recipe, kinds, widths, keys)
-        hypers = tuple(_spread(config, schedule.hyper(config, kind)) for kind in kinds)
-        return population.with_fresh_heads(stem, made, hypers)
+        fresh = population.heads(init_config, heads, widths, keys)
+        hypers = tuple(
+            _spread(config, schedule.hyperparameters(config, head)) for head in heads
+        )
+        return population.with_fresh_heads(shared_state, fresh, hypers)
 
     result = {}
     with interrupts.defer_signals() as stopped:
-        stem = _shared_prefix(job, recipe, keys, trained[0], stopped)
+        shared_state = _shared_prefix(job, init_config, keys, trained[0], stopped)
         for arm in job.arms:
             if not arm.trained:
-                result[arm.name] = fresh((arm,)).learners[0].agent
+                result[arm.name] = initial_state((arm,)).learners[0].agent
                 _rewind(job.folder, (arm.name,), -1)
-                _snapshot(job, arm, int(stem.update[0]), result[arm.name])
+                _snapshot(job, arm, int(shared_state.update[0]), result[arm.name])
         for group in groups:
-            carry = _advance(job, group, fresh(group), stopped)
-            for arm, learner in zip(group, carry.learners, strict=True):
+            state = _advance(job, group, initial_state(group), stopped)
+            for arm, learner in zip(group, state.learners, strict=True):
                 result[arm.name] = learner.agent
         if stopped:
             raise Interrupted(f"stopped by signal {stopped[0]} after the last update")
@@ -112,25 +122,26 @@ def run(job: TrainingJob) -> dict[str, agents.Agent]:
     return {arm.name: result[arm.name] for arm in job.arms}
 
 
-def _rewind(folder: Path, arms: tuple[str, ...], reached: int) -> None:
-    """Drop the metrics of some arms that are newer than an update: they come again.
+def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
+    """Delete the metrics of some arms after update `last`; they will be written again.
 
-    Of arms that begin anew, at -1, snapshots go too: they may be of another config.
+    If `last` is -1, the arms start anew, and their snapshots are deleted too, because
+    they may be of another config.
     """
 
-    def stays(row: dict[str, Any]) -> bool:
-        when = row.get("update")
-        if "arm" not in row or not isinstance(when, int):  # bits flipped
+    def keep(row: dict[str, Any]) -> bool:
+        update = row.get("update")
+        if "arm" not in row or not isinstance(update, int):  # a damaged line
             return False
-        return row["arm"] not in arms or when <= reached
+        return row["arm"] not in names or update <= last
 
-    run_folder.keep_lines(folder / metric_records.FILE, stays)
-    for arm in arms if reached < 0 else ():
+    run_folder.keep_lines(folder / metric_records.FILE, keep)
+    for arm in names if last < 0 else ():
         shutil.rmtree(folder / "snapshots" / arm, ignore_errors=True)
 
 
 def _keys(config: TrainConfig) -> jax.Array:
-    """The keys of the seeds, spread over the devices; all else follows them."""
+    """The keys of the seeds, spread over the devices; all other arrays follow them."""
     points = sweep.size(config.sweep)
     return _spread(config, population.seed_keys(config.seed, config.num_seeds, points))
 
@@ -145,124 +156,149 @@ def _spread(config: TrainConfig, tree: Any) -> Any:
 
 def _shared_prefix(
     job: TrainingJob,
-    recipe: population.InitConfig,
+    init_config: population.InitConfig,
     keys: jax.Array,
     arm: arms.Arm,
     stopped: list[int],
 ) -> update_step.TrainState:
-    """The phases in which no head takes part, run once for all arms."""
+    """Run the phases that do not involve V, once for all arms.
+
+    Args:
+      arm: any trained arm; its head is not trained here.
+      stopped: signals so far; the loop stops after the first.
+    """
     params = phases.params_of(job.env, job.train.phases[0])
-    hyper = _spread(job.train, schedule.hyper(job.train, arm.head))
-    carry = population.init(recipe, arm.head, arm.width, params, keys, hyper)
-    shared = schedule.shared_phases(job.train)
-    end = sum(phase.updates for phase in job.train.phases[:shared])
-    stem = dataclasses.replace(arm, name=arms.SHARED_PHASES)
-    return _advance(job, (stem,), carry, stopped, end) if end else carry
+    hyper = _spread(job.train, schedule.hyperparameters(job.train, arm.head))
+    state = population.init(init_config, arm.head, arm.width, params, keys, hyper)
+    num_shared = schedule.shared_phases(job.train)
+    end = sum(phase.updates for phase in job.train.phases[:num_shared])
+    shared_arm = dataclasses.replace(arm, name=arms.SHARED_PHASES)
+    return _advance(job, (shared_arm,), state, stopped, end) if end else state
 
 
 def _advance(
     job: TrainingJob,
     group: tuple[arms.Arm, ...],
-    carry: update_step.TrainState,
+    state: update_step.TrainState,
     stopped: list[int],
     end: int | None = None,
 ) -> update_step.TrainState:
-    """Run a group of arms up to an update, from a checkpoint if there is one."""
+    """Train a group of arms up to an update, from a checkpoint if there is one.
+
+    Args:
+      group: arms that are trained on the same data; the first one acts.
+      state: initial state, if there is no checkpoint.
+      stopped: signals so far; the loop stops after the first.
+      end: number of updates to reach in a shared phase, for which no snapshots are
+        written; None: all updates of the run.
+    """
     config = job.train
     names = tuple(arm.name for arm in group)
     name = "+".join(names)
-    go_on = functools.partial(
+    raise_if_fatal = functools.partial(
         divergence.raise_if_fatal, config.sweep, config.num_seeds, names
     )
     folder = job.folder / "checkpoints" / name
-    owner = _owner(config, job, group)
-    found = checkpoints.newest(folder, carry, owner)
-    if found is not None:
-        carry = found.carry
-        for text in found.refused:
+    digest = _run_digest(config, job, group)
+    checkpoint = checkpoints.newest(folder, state, digest)
+    if checkpoint is not None:
+        state = checkpoint.state
+        for text in checkpoint.refused:
             print(f"shardsim: {text}; refused", file=sys.stderr)
-        go_on(np.asarray(carry.failed))
-    _rewind(job.folder, names, -1 if found is None else found.update)
+        raise_if_fatal(np.asarray(state.failed))
+    _rewind(job.folder, names, -1 if checkpoint is None else checkpoint.update)
     shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
-    stops, kept = schedule.boundaries(config, shared)
+    stops, snapshot_updates = schedule.boundaries(config, shared)
     last = config.total_updates if end is None else end
-    done = int(np.asarray(carry.update)[0])
-    if done in kept and end is None and found is None:
-        for arm, learner in zip(group, carry.learners, strict=True):
+    done = int(np.asarray(state.update)[0])
+    if done in snapshot_updates and end is None and checkpoint is None:
+        for arm, learner in zip(group, state.learners, strict=True):
             _snapshot(job, arm, done, learner.agent)
-    carry = _spread(config, carry)
+    state = _spread(config, state)
     saved = time.monotonic()
-    with _chunks(job) as chunk:
+    with _chunk_function(job) as chunk:
         for stop in (s for s in stops if done < s <= last):
-            carry = _chunk(job, chunk, group, carry, stop - done, done)
+            state = _chunk(job, chunk, group, state, stop - done, done)
             done = stop
-            failed = np.asarray(carry.failed)
-            broken = divergence.is_fatal(config.sweep, failed)
-            # what is noted before the checkpoint is made again if the checkpoint is not
-            # reached; the other way round it would be missed
-            if end is None and done in kept and not broken:
-                for arm, learner in zip(group, carry.learners, strict=True):
+            failed = np.asarray(state.failed)
+            is_fatal = divergence.is_fatal(config.sweep, failed)
+            # snapshots come before the checkpoint: after a crash in between they are
+            # written again, whereas in the other order they would be missing
+            if end is None and done in snapshot_updates and not is_fatal:
+                for arm, learner in zip(group, state.learners, strict=True):
                     _snapshot(job, arm, done, learner.agent)
             overdue = time.monotonic() - saved > CHECKPOINT_SECONDS
-            if done == last or stopped or overdue or broken:
-                checkpoints.save(folder, done, carry, owner)
+            if done == last or stopped or overdue or is_fatal:
+                checkpoints.save(folder, done, state, digest)
                 saved = time.monotonic()
-            go_on(failed)
+            raise_if_fatal(failed)
             if stopped:
                 raise Interrupted(
                     f"stopped by signal {stopped[0]} after update {done} of {name}"
                 )
-    return carry
+    return state
 
 
-def _owner(config: TrainConfig, job: TrainingJob, group: tuple[arms.Arm, ...]) -> str:
-    """Digest of what a carry depends on: not of how it is come by."""
-    same = dataclasses.replace(config, devices=1, updates_per_call=1, num_snapshots=1)
-    parts = {"env": job.env, "agent": job.agent, "train": same, "arms": list(group)}
-    if job.kept is not None:
-        leaves = (np.ascontiguousarray(leaf) for leaf in job.kept)  # read, not copied
-        parts["kept"] = [hashlib.sha256(leaf.data).hexdigest() for leaf in leaves]
+def _run_digest(
+    config: TrainConfig, job: TrainingJob, group: tuple[arms.Arm, ...]
+) -> str:
+    """Digest of everything that the training state depends on.
+
+    Devices, chunks and snapshots are left out, because they do not change the state.
+    """
+    train = dataclasses.replace(config, devices=1, updates_per_call=1, num_snapshots=1)
+    parts = {"env": job.env, "agent": job.agent, "train": train, "arms": list(group)}
+    if job.dataset is not None:
+        leaves = (np.ascontiguousarray(leaf) for leaf in job.dataset)  # not copied
+        parts["dataset"] = [hashlib.sha256(leaf.data).hexdigest() for leaf in leaves]
     return configs.digest(parts)
 
 
 @contextlib.contextmanager
-def _chunks(job: TrainingJob) -> Iterator[Chunks]:
-    """How a chunk is run: in one program, or with worlds that lie on the host."""
+def _chunk_function(job: TrainingJob) -> Iterator[ChunkFunction]:
+    """The function that runs a chunk: compiled, or with environments on the host."""
     if not isinstance(job.env, external_envs.Gymnasium):
         yield population.chunk
         return
     config = job.train
     points = sweep.size(config.sweep)
-    many = host_envs.Host(
+    host = host_envs.Host(
         job.env, config.seed, config.num_seeds, config.num_envs, points
     )
-    with contextlib.closing(many):
-        yield many.chunk
+    with contextlib.closing(host):
+        yield host.chunk
 
 
 def _chunk(
     job: TrainingJob,
-    chunk: Chunks,
+    chunk: ChunkFunction,
     group: tuple[arms.Arm, ...],
-    carry: update_step.TrainState,
+    state: update_step.TrainState,
     updates: int,
     done: int,
 ) -> update_step.TrainState:
+    """Run one chunk after `done` updates, and write its metrics."""
     config = job.train
     phase, since = schedule.phase_at(config, done)
     heads = tuple(arm.head for arm in group)
-    static = schedule.setting(config, job.env, heads, phase)
-    source = update_step.PhaseInputs(phases.params_of(job.env, phase), job.kept)
-    began = time.perf_counter()
+    update_config = schedule.update_config(config, job.env, heads, phase)
+    inputs = update_step.PhaseInputs(phases.params_of(job.env, phase), job.dataset)
+    start = time.perf_counter()
     if phase.reset_envs and since == 0:
-        where = (job.env, config.num_envs, config.devices, source.params)
-        states = population.restart(*where, carry.key, carry.update)
-        carry = carry._replace(states=states)
-    carry, noted = chunk(static, carry, source, jnp.int32(updates))
-    summed = jax.device_get(noted)
-    seconds = time.perf_counter() - began
+        states = population.restart(
+            job.env,
+            config.num_envs,
+            config.devices,
+            inputs.params,
+            state.key,
+            state.update,
+        )
+        state = state._replace(states=states)
+    state, summed = chunk(update_config, state, inputs, jnp.int32(updates))
+    summed = jax.device_get(summed)
+    seconds = time.perf_counter() - start
     steps = updates * config.num_envs * config.num_steps
-    failed = np.asarray(carry.failed)
+    failed = np.asarray(state.failed)
     for index, (arm, totals) in enumerate(zip(group, summed, strict=True)):
         line = metric_records.chunk(
             arm.name,
@@ -273,13 +309,13 @@ def _chunk(
         )
         records.append(job.folder / metric_records.FILE, line)
         job.progress(line, steps * config.population / seconds)
-    return carry
+    return state
 
 
 def _snapshot(
     job: TrainingJob, arm: arms.Arm, update: int, agent: agents.Agent
 ) -> None:
-    """Write E, D and V, and what the report measures of them."""
+    """Write a snapshot of E, D and V, and its metrics."""
     snapshots.write(job.folder, arm.name, update, agent)
     line = job.report(arm.name, update, agent)
     records.append(job.folder / metric_records.FILE, line)

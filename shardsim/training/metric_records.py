@@ -1,4 +1,4 @@
-"""The lines of metrics.jsonl, one record for each kind of line.
+"""The lines of metrics.jsonl: one record class for each kind of line.
 
 A `ChunkMetrics` is written after every compiled chunk of updates, a `SnapshotMetrics`
 with every snapshot. Symbols: N seeds (times the points of a sweep), R reward sources.
@@ -19,20 +19,21 @@ ARRAYS = "metrics.npz"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ChunkMetrics:
-    """What one arm did in a chunk of updates, as means over the chunk."""
+    """Metrics of one arm in a chunk of updates, as means over the chunk."""
 
     kind: Literal["chunk"] = "chunk"
     arm: str
-    """`shared` in the phases in which no head takes part."""
+    """Name of the arm; `shared` in the phases that all arms share."""
     phase: str
+    """Name of the phase."""
     update: int
-    """Updates of the run until the end of the chunk."""
+    """Number of updates of the run at the end of the chunk."""
     reward: records.SeedNumbers
     """[N], reward per environment step."""
     episodes: records.SeedNumbers
     """[N], episodes that ended per environment step."""
     truncated: records.SeedNumbers
-    """[N], episodes that the time limit ended, per environment step."""
+    """[N], episodes that ended at the time limit, per environment step."""
     rewards: tuple[records.SeedNumbers, ...]
     """[N, R], reward of each source per environment step."""
     reward_per_episode: records.SeedNumbers
@@ -45,21 +46,21 @@ class ChunkMetrics:
     """Name of a loss term or another quantity of the algorithm -> [N], its mean over
     updates, in its own unit."""
     diverged: tuple[int | None, ...] | None = None
-    """[N], the update in which the loss stopped to be finite; None where it is finite,
-    and None instead of the list while all are."""
+    """[N], the update at which the loss was first not finite; None for a seed that has
+    not diverged, and None in place of the list while no seed has."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SnapshotMetrics:
-    """What the evaluation measures of a snapshot, in the first condition.
+    """Measures of a snapshot in the first condition of the evaluation.
 
-    `shardsim train` does not evaluate: its lines hold None.
+    `shardsim train` does not evaluate, so its lines hold None.
     """
 
     kind: Literal["snapshot"] = "snapshot"
     arm: str
     update: int
-    """Updates of the run until the snapshot."""
+    """Number of updates of the run at the snapshot."""
     return_fraction: records.SeedNumbers | None = None
     """[N], exact expected return as a fraction of the exact optimal return."""
     value_error: records.SeedNumbers | None = None
@@ -75,10 +76,15 @@ def chunk(
     rates: Mapping[str, Any],
     diverged: tuple[int | None, ...] | None,
 ) -> ChunkMetrics:
-    """The line of a chunk.
+    """The line of metrics of a chunk.
 
     Args:
-      rates: as `algorithms.metrics.rates` returns them; what is no field is a term.
+      arm: name of the arm.
+      phase: name of the phase.
+      update: number of updates of the run at the end of the chunk.
+      rates: as `algorithms.metrics.rates` returns them. Those that are not fields of
+        `ChunkMetrics` go to `terms`.
+      diverged: as `divergence.as_metrics` returns it.
     """
     fields = {field.name for field in dataclasses.fields(ChunkMetrics)}
     named = {name: records.numbers(rate) for name, rate in rates.items()}
@@ -98,14 +104,14 @@ def chunks(folder: Path) -> list[ChunkMetrics]:
 
 
 def snapshots(folder: Path) -> list[SnapshotMetrics]:
-    """The metrics of all snapshots of a run, in the order they were written in."""
+    """The metrics of all snapshots of a run, in the order in which they were made."""
     return list(records.lines(folder / FILE, SnapshotMetrics))
 
 
 def write_arrays(folder: Path) -> None:
-    """metrics.npz: the lines of metrics.jsonl as arrays, named `ARM/KIND/FIELD`.
+    """Write metrics.npz: metrics.jsonl as arrays with the names `ARM/KIND/FIELD`.
 
-    A term of a chunk is named `ARM/chunk/terms/TERM`. The first axis is that of lines.
+    Terms of a chunk have the names `ARM/chunk/terms/TERM`. The first axis is the line.
     """
     columns: dict[str, list[np.ndarray]] = {}
     lines: list[ChunkMetrics | SnapshotMetrics] = [*chunks(folder), *snapshots(folder)]
@@ -117,7 +123,7 @@ def write_arrays(folder: Path) -> None:
 
 
 def _columns(line: ChunkMetrics | SnapshotMetrics) -> dict[str, np.ndarray]:
-    """The numbers of a line by name; NaN where there is none."""
+    """The numbers of a line by name; None becomes NaN."""
     fields = {
         field.name: getattr(line, field.name)
         for field in dataclasses.fields(line)
@@ -133,11 +139,11 @@ def _columns(line: ChunkMetrics | SnapshotMetrics) -> dict[str, np.ndarray]:
 
 
 def _stacked(rows: list[np.ndarray]) -> np.ndarray:
-    """An array of rows; rows of different widths are padded with NaN."""
+    """Stack rows; rows of different widths are flattened and padded with NaN."""
     if len({row.shape for row in rows}) == 1:
         return np.stack(rows)
     width = max(row.size for row in rows)
     flat = [np.ravel(row).astype(float) for row in rows]
     return np.stack(
-        [np.pad(f, (0, width - f.size), constant_values=np.nan) for f in flat]
+        [np.pad(r, (0, width - r.size), constant_values=np.nan) for r in flat]
     )

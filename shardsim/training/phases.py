@@ -1,4 +1,4 @@
-"""A phase of a schedule: its world, its data, and what learns."""
+"""A phase of training: its environment, its data, and its losses."""
 
 import dataclasses
 from typing import Any, Literal
@@ -34,22 +34,31 @@ class Phase:
         if self.collect == "dataset" and (self.env or self.reset_envs):
             field = "env" if self.env else "reset_envs"
             raise ValueError(
-                f"{field}: got {getattr(self, field)!r}; allowed with collect 'dataset': "
-                "nothing, for no world is played"
+                f"{field}: got {getattr(self, field)!r}; allowed with collect "
+                "'dataset': none, because no environment is stepped"
             )
 
 
 def params_of(env: Trainable, phase: Phase) -> Params:
-    """The world of a phase.
+    """The parameters of the environment in a phase.
 
     Raises:
-      ValueError: a field that no phase may change, or that the world refuses.
+      ValueError: the phase changes a field that no phase may change, or to a value that
+        is not allowed.
     """
     return altered(env, phase.env).params()
 
 
 def altered(env: Trainable, changes: dict[str, Any]) -> Trainable:
-    """The world with some of its scheduled fields changed."""
+    """The environment with some of its fields changed.
+
+    Args:
+      changes: new value by field; only fields in `env.SCHEDULED` may change.
+
+    Raises:
+      ValueError: a field may not change or its value is not allowed, or the changes
+        alter the shape of the observation.
+    """
     for field in changes:
         if field not in env.SCHEDULED:
             allowed = field_errors.one_of(env.SCHEDULED, field) or "none in this env"
@@ -62,6 +71,7 @@ def altered(env: Trainable, changes: dict[str, Any]) -> Trainable:
         raise ValueError(f"env.{error}") from None
     if other.observation_shape != env.observation_shape:
         raise ValueError(
-            f"env: got {changes!r}; allowed: what leaves the observation as it is"
+            f"env: got {changes!r}; allowed: changes that keep the shape of the "
+            "observation"
         )
     return other

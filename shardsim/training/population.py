@@ -1,12 +1,13 @@
-"""N seeds at once: the seed is a mapped axis, a chunk of updates one compiled call.
+"""A population of N seeds, trained together: the seed is a mapped axis of the update.
 
-All seeds of a device act together. On CPUs they learn in blocks, one after another, so
-that what a minibatch leaves behind stays in the cache: 64 seeds of 2048 samples learn
-1.5 times as fast by ones as together. Elsewhere a block is all there are.
+A chunk of updates is one compiled call. All seeds of a device collect data together. On
+CPUs they are updated in blocks, one block after another, so that the activations of a
+minibatch stay in the cache: with 2048 samples each, 64 seeds train 1.5 times as fast
+one by one as together. On other devices a block is all seeds.
 
-Memory: N times (4 bytes x parameters x 3 for Adam, and one trajectory of T x B
-observations); twice a trajectory and the activations of a minibatch for each seed of a
-block. Symbols: N seeds, B environments.
+Memory: for each seed, 4 bytes x parameters x 3 (with Adam) and one trajectory of T x B
+observations; for each seed of a block, two more trajectories and the activations of a
+minibatch. Symbols: N seeds (times the points of a sweep), T steps, B environments.
 """
 
 import functools
@@ -26,21 +27,29 @@ from shardsim.core.jit import jit
 from shardsim.core.types import Params, Trainable, Trajectory
 
 CACHED = 2048
-"""Samples of the minibatches that a block of seeds learns from at a time, on CPUs."""
+"""Samples in the minibatches of a block of seeds together, on CPUs."""
 RESET_SALT = 2**31 - 1
-"""What is folded into the key of an update's data for levels that begin a phase: far
-from the numbers of the keys that the data themselves are split into."""
+"""Folded into the data key of an update to draw the levels at the start of a phase.
+
+It is far from the numbers of the keys that the data key is split into.
+"""
 
 
 def seed_keys(seed: int, num_seeds: int, points: int = 1) -> Array:
-    """A key for each seed; the same for every arm and every point of a grid."""
+    """[N] the root key of each seed; the same for every arm and point of a sweep.
+
+    Args:
+      seed: root of all keys of training.
+      num_seeds: number of seeds at each point.
+      points: number of points of the sweep.
+    """
     root = jax.random.key(seed)
     seeds = jnp.tile(jnp.arange(num_seeds), points)
     return jax.vmap(lambda n: jax.random.fold_in(root, n))(seeds)
 
 
 class InitConfig(NamedTuple):
-    """What a fresh population depends on besides its keys; static."""
+    """What a new population depends on in addition to its keys. Static."""
 
     agent: agents.AgentConfig
     optimizer: optimizers.OptimizerConfig
@@ -49,129 +58,169 @@ class InitConfig(NamedTuple):
     objectives: tuple[str, ...] = ()
     """Self-supervised losses that need an auxiliary decoder."""
     devices: int = 1
-    """Devices over which the seeds are spread."""
+    """Devices that the seeds are spread over."""
 
 
 @functools.partial(jit, static_argnums=(0, 1, 2))
 def init(
-    recipe: InitConfig,
+    config: InitConfig,
     head: value.Head,
     width: int,
     params: Params,
     keys: Key[Array, " N"],
     hyper: Hyperparameters,
 ) -> update_step.TrainState:
-    """Fresh agents of one arm and their environments, leaves [N, ...].
+    """New agents of one arm and their environments, leaves [N, ...].
 
-    They are made one by one: that is half as long to compile, and the same bits.
+    The seeds are initialised one after another, which halves the compile time and gives
+    the same bits.
+
+    Args:
+      head: config of the arm's value head.
+      width: hidden units of the head (of each shard).
+      params: parameters of the environment in the first phase.
+      keys: root keys of the seeds.
+      hyper: hyperparameters, leaves [N].
     """
 
     def one(
-        params: Params, each: tuple[Array, Hyperparameters]
+        params: Params, inputs: tuple[Array, Hyperparameters]
     ) -> update_step.TrainState:
-        key, hyper = each
-        agent_key, world_key, run_key = jax.random.split(key, 3)
+        key, hyper = inputs
+        agent_key, env_key, run_key = jax.random.split(key, 3)
         agent = agents.build(
-            recipe.agent, head, width, recipe.env, agent_key, recipe.objectives
+            config.agent, head, width, config.env, agent_key, config.objectives
         )
-        state = optimizers.init(recipe.optimizer, agent)
-        learner = update_step.Learner(agent, state, hyper)
-        pool = autoreset.make_pool(recipe.env, world_key, params, recipe.num_envs)
+        optimizer_state = optimizers.init(config.optimizer, agent)
+        learner = update_step.Learner(agent, optimizer_state, hyper)
+        pool = autoreset.make_pool(config.env, env_key, params, config.num_envs)
         failed = jnp.full((1,), -1, jnp.int32)
         return update_step.TrainState(
             (learner,), pool.states, run_key, jnp.int32(0), failed
         )
 
-    def all_of_it(
-        each: tuple[Array, Hyperparameters], params: Params
+    def init_all(
+        inputs: tuple[Array, Hyperparameters], params: Params
     ) -> update_step.TrainState:
-        return jax.lax.map(functools.partial(one, params), each)
+        return jax.lax.map(functools.partial(one, params), inputs)
 
-    return _over_devices(all_of_it, recipe.devices, 1)((keys, hyper), params)
+    return _over_devices(init_all, config.devices, 1)((keys, hyper), params)
 
 
 @functools.partial(jit, static_argnums=(0, 1, 2))
 def heads(
-    recipe: InitConfig,
+    config: InitConfig,
     kinds: tuple[value.Head, ...],
     widths: tuple[int, ...],
     keys: Key[Array, " N"],
 ) -> tuple[tuple[value.ValueHead, PyTree], ...]:
-    """The fresh V of each arm and its optimiser state, the same as `init` makes."""
+    """A new V of each arm and its optimizer state, bit for bit those of `init`.
+
+    Args:
+      kinds: config of the value head of each arm.
+      widths: hidden units of each head (of each shard).
+      keys: root keys of the seeds.
+    """
 
     def one(key: Array) -> tuple[tuple[value.ValueHead, PyTree], ...]:
         agent_key, *_ = jax.random.split(key, 3)
-        made = []
+        heads = []
         for head, width in zip(kinds, widths, strict=True):
-            module = agents.build_head(recipe.agent, head, width, recipe.env, agent_key)
-            made.append((module, optimizers.init_part(recipe.optimizer, module)))
-        return tuple(made)
+            module = agents.build_head(config.agent, head, width, config.env, agent_key)
+            heads.append((module, optimizers.init_part(config.optimizer, module)))
+        return tuple(heads)
 
-    return _over_devices(functools.partial(jax.lax.map, one), recipe.devices, 0)(keys)
+    return _over_devices(functools.partial(jax.lax.map, one), config.devices, 0)(keys)
 
 
 def with_fresh_heads(
-    stem: update_step.TrainState,
+    shared: update_step.TrainState,
     fresh: tuple[tuple[value.ValueHead, PyTree], ...],
     hypers: tuple[Hyperparameters, ...],
 ) -> update_step.TrainState:
-    """Fresh heads on the E, D, optimiser and worlds of another carry, all copied."""
-    source = stem.learners[0]
+    """The state of a group of arms after the shared phases.
+
+    Every arm gets a copy of the shared E, D, optimizer state and environments, and its
+    own new head.
+
+    Args:
+      shared: state at the end of the shared phases, of a single arm.
+      fresh: head and optimizer state of each arm, as `heads` returns them.
+      hypers: hyperparameters of each arm, leaves [N].
+    """
+    learner = shared.learners[0]
     learners = []
-    for (module, state), hyper in zip(fresh, hypers, strict=True):
+    for (module, head_state), hyper in zip(fresh, hypers, strict=True):
         agent = agents.Agent(
-            source.agent.encoder, source.agent.decoder, module, source.agent.auxiliary
+            learner.agent.encoder,
+            learner.agent.decoder,
+            module,
+            learner.agent.auxiliary,
         )
-        optimizer = {**source.optimizer, "value": state}
+        optimizer = {**learner.optimizer, "value": head_state}
         learners.append(update_step.Learner(agent, optimizer, hyper))
-    failed = jnp.tile(stem.failed, (1, len(fresh)))  # all arms go on from one E
-    carry = stem._replace(learners=tuple(learners), failed=failed)
-    # a chunk gives its input's memory away: no two arms may share an array
-    return jax.tree.map(jnp.copy, carry)
+    # a seed whose E diverged in the shared phases has diverged in every arm
+    failed = jnp.tile(shared.failed, (1, len(fresh)))
+    state = shared._replace(learners=tuple(learners), failed=failed)
+    # a chunk donates its input buffers, so no two arms may share an array
+    return jax.tree.map(jnp.copy, state)
 
 
 @functools.partial(jit, static_argnums=0, donate_argnums=1)
 def update_arms(
-    setting: update_step.UpdateConfig,
-    carry: update_step.TrainState,
+    config: update_step.UpdateConfig,
+    state: update_step.TrainState,
     trajectory: Trajectory,
 ) -> tuple[update_step.TrainState, PyTree]:
-    """One update of all seeds from trajectories collected elsewhere, [N, T, B, ...]."""
-    return _absorb(setting, carry, trajectory)
+    """One update of all seeds on given trajectories, leaves [N, T, B, ...].
+
+    Returns:
+      The new state, and for each arm the metrics [N, M].
+    """
+    return _update_arms(config, state, trajectory)
 
 
 @functools.partial(jit, static_argnums=0, donate_argnums=1)
 def chunk(
-    setting: update_step.UpdateConfig,
-    carry: update_step.TrainState,
-    source: update_step.PhaseInputs,
+    config: update_step.UpdateConfig,
+    state: update_step.TrainState,
+    inputs: update_step.PhaseInputs,
     updates: Int[Array, ""],
 ) -> tuple[update_step.TrainState, PyTree]:
-    """`updates` updates of all seeds, in one program for any number of them.
+    """Run some updates of all seeds, in one program for any number of updates.
 
-    With several devices each runs its share of the seeds and hears of no other.
+    With several devices, each runs its share of the seeds without communication.
+
+    Args:
+      config: what is fixed during the phase.
+      state: leaves [N, ...]; its buffers are donated.
+      inputs: parameters of the environment, and the dataset.
+      updates: number of updates.
 
     Returns:
-      The new carry, and for each arm the metrics [N, M] summed over updates.
+      The new state, and for each arm the metrics [N, M] summed over updates.
     """
-    run = _over_devices(functools.partial(_run, setting), setting.devices, 2)
-    return run(carry, source, updates)
+    run = _over_devices(functools.partial(_run, config), config.devices, 2)
+    return run(state, inputs, updates)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def collect(
-    setting: update_step.UpdateConfig,
-    carry: update_step.TrainState,
-    source: update_step.PhaseInputs,
+    config: update_step.UpdateConfig,
+    state: update_step.TrainState,
+    inputs: update_step.PhaseInputs,
 ) -> tuple[update_step.TrainState, Trajectory]:
-    """The data of one update of all seeds, leaves [N, T, B, ...]; nothing is learnt.
+    """Collect the data of one update of all seeds, without training.
 
-    Short to compile and called often: at the compiler's own level a search is 3 %
-    faster.
+    It uses `jax.jit` with the default optimization level, because it compiles quickly
+    and is called often: tree search is 3 % faster than with `core.jit`.
+
+    Returns:
+      The state with the environments after the data, and the trajectories, leaves
+      [N, T, B, ...].
     """
-    return _over_devices(functools.partial(_gather, setting), setting.devices, 1)(
-        carry, source
-    )
+    collect_all = functools.partial(_collect, config)
+    return _over_devices(collect_all, config.devices, 1)(state, inputs)
 
 
 @functools.partial(jit, static_argnums=(0, 1, 2))
@@ -183,119 +232,128 @@ def restart(
     keys: Key[Array, " N"],
     update: Int[Array, " N"],
 ) -> PyTree:
-    """Environments [N, B, ...] at the start of new levels, the same for every arm.
+    """Environment states [N, B, ...] at the start of new levels, for any arm.
 
     Args:
-      keys, update: those of the carry.
+      params: parameters of the environment.
+      keys: root keys of the seeds, as in `TrainState`.
+      update: number of updates so far, as in `TrainState`.
     """
 
     def one(root: Array, update: Array) -> PyTree:
         key = jax.random.fold_in(update_step.data_key(root, update), RESET_SALT)
         return autoreset.make_pool(env, key, params, num_envs).states
 
-    def all_of_it(roots: tuple[Array, Array], params: Params) -> PyTree:
+    def restart_all(roots: tuple[Array, Array], params: Params) -> PyTree:
         return jax.vmap(one)(*roots)
 
-    return _over_devices(all_of_it, devices, 1)((keys, update), params)
+    return _over_devices(restart_all, devices, 1)((keys, update), params)
 
 
 def _over_devices(run: Callable[..., Any], devices: int, shared: int) -> Callable:
-    """`run` of a share of the seeds on each device, with `shared` arguments besides."""
+    """Run a function on each device, for its share of the seeds.
+
+    Args:
+      run: its first argument and its results have leaves [N, ...].
+      shared: number of further arguments, which are the same for all devices.
+    """
     if devices == 1:
         return run
-    seeds, all_of_it = PartitionSpec("seed"), PartitionSpec()
+    seeds, replicated = PartitionSpec("seed"), PartitionSpec()
     return jax.shard_map(
         run,
         mesh=mesh(devices),
-        in_specs=(seeds, *(all_of_it,) * shared),
+        in_specs=(seeds, *(replicated,) * shared),
         out_specs=seeds,
         check_vma=False,
     )
 
 
 def mesh(devices: int) -> Mesh:
-    """The devices that seeds are spread over."""
+    """A mesh of devices with one axis, `seed`."""
     return jax.make_mesh((devices,), ("seed",), axis_types=(AxisType.Auto,))
 
 
 def _run(
-    setting: update_step.UpdateConfig,
-    carry: update_step.TrainState,
-    source: update_step.PhaseInputs,
+    config: update_step.UpdateConfig,
+    state: update_step.TrainState,
+    inputs: update_step.PhaseInputs,
     updates: Int[Array, ""],
 ) -> tuple[update_step.TrainState, PyTree]:
     # traced once, for the shapes of the metrics and for the loop
-    step = jax.jit(functools.partial(_update, setting), inline=True)
-    _, shapes = jax.eval_shape(step, carry, source)
+    step = jax.jit(functools.partial(_update, config), inline=True)
+    _, shapes = jax.eval_shape(step, state, inputs)
     zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
     def body(
-        _: Array, both: tuple[update_step.TrainState, PyTree]
+        _: Array, loop: tuple[update_step.TrainState, PyTree]
     ) -> tuple[update_step.TrainState, PyTree]:
-        carry, total = both
-        carry, metrics = step(carry, source)
-        return carry, jax.tree.map(jnp.add, total, metrics)
+        state, total = loop
+        state, metrics = step(state, inputs)
+        return state, jax.tree.map(jnp.add, total, metrics)
 
-    return jax.lax.fori_loop(0, updates, body, (carry, zero))
+    return jax.lax.fori_loop(0, updates, body, (state, zero))
 
 
 def _update(
-    setting: update_step.UpdateConfig,
-    carry: update_step.TrainState,
-    source: update_step.PhaseInputs,
+    config: update_step.UpdateConfig,
+    state: update_step.TrainState,
+    inputs: update_step.PhaseInputs,
 ) -> tuple[update_step.TrainState, PyTree]:
-    return _absorb(setting, *_gather(setting, carry, source))
+    return _update_arms(config, *_collect(config, state, inputs))
 
 
-def _gather(
-    setting: update_step.UpdateConfig,
-    carry: update_step.TrainState,
-    source: update_step.PhaseInputs,
+def _collect(
+    config: update_step.UpdateConfig,
+    state: update_step.TrainState,
+    inputs: update_step.PhaseInputs,
 ) -> tuple[update_step.TrainState, Trajectory]:
-    one = functools.partial(update_step.collect, setting)
-    return jax.vmap(one, in_axes=(0, None))(carry, source)
+    one = functools.partial(update_step.collect, config)
+    return jax.vmap(one, in_axes=(0, None))(state, inputs)
 
 
-def _absorb(
-    setting: update_step.UpdateConfig,
-    carry: update_step.TrainState,
+def _update_arms(
+    config: update_step.UpdateConfig,
+    state: update_step.TrainState,
     trajectory: Trajectory,
 ) -> tuple[update_step.TrainState, PyTree]:
-    """`update_step.absorb` of all seeds, block by block."""
-    seeds = len(carry.update)
-    size = block(setting, seeds)
-    learn = functools.partial(update_step.update_arms, setting)
-    # no worlds: every array that goes through a loop is an operation of it
-    read = (carry._replace(states=()), trajectory)
+    """`update_step.update_arms` of all seeds, block by block."""
+    seeds = len(state.update)
+    size = block(config, seeds)
+    update = functools.partial(update_step.update_arms, config)
+    # without environment states: each array in a loop costs an operation
+    inputs = (state._replace(states=()), trajectory)
     if size == seeds:
-        learnt = jax.vmap(learn)(*read)
+        result = jax.vmap(update)(*inputs)
     else:
-        learnt = jax.lax.map(lambda each: learn(*each), read, batch_size=size)
+        result = jax.lax.map(lambda seed: update(*seed), inputs, batch_size=size)
     learners = tuple(
-        update_step.Learner(agent, optimizer, before.hyper)
-        for agent, optimizer, before in zip(
-            learnt.agents, learnt.optimizers, carry.learners, strict=True
+        update_step.Learner(agent, optimizer, learner.hyper)
+        for agent, optimizer, learner in zip(
+            result.agents, result.optimizers, state.learners, strict=True
         )
     )
-    carry = carry._replace(
-        learners=learners, update=carry.update + 1, failed=learnt.failed
+    state = state._replace(
+        learners=learners, update=state.update + 1, failed=result.failed
     )
-    return carry, learnt.metrics
+    return state, result.metrics
 
 
 def block(
-    setting: update_step.UpdateConfig, seeds: int, backend: str | None = None
+    config: update_step.UpdateConfig, seeds: int, backend: str | None = None
 ) -> int:
-    """How many of a device's seeds learn together: a divisor of their number.
+    """The number of seeds that are updated together on a device.
 
-    That whose minibatches, side by side, come nearest to CACHED samples by their ratio.
+    It is the divisor of `seeds` for which the samples in the minibatches of a block
+    come nearest to `CACHED`, by their ratio.
 
     Args:
-      backend: as `jax.default_backend()` names it; None asks it.
+      seeds: number of seeds of the device.
+      backend: "cpu", "gpu" or "tpu"; None: `jax.default_backend()`.
     """
     if (backend or jax.default_backend()) != "cpu":
         return seeds
-    samples = setting.num_steps * setting.num_envs // setting.minibatches
-    wanted = CACHED / samples
+    samples = config.num_steps * config.num_envs // config.minibatches
+    ideal = CACHED / samples
     divisors = (n for n in range(1, seeds + 1) if seeds % n == 0)
-    return min(divisors, key=lambda n: max(n / wanted, wanted / n))
+    return min(divisors, key=lambda n: max(n / ideal, ideal / n))

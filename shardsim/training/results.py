@@ -1,6 +1,6 @@
-"""results.json of `shardsim train`: how every arm did in the end.
+"""results.json of `shardsim train`: the reward of every arm at the end of training.
 
-Symbols: N = points of the sweep x seeds, the seeds of a point beside each other.
+Symbols: N = points of the sweep x seeds; the seeds of a point are adjacent.
 """
 
 import dataclasses
@@ -16,19 +16,20 @@ class TrainedArm:
     """One arm at the end of training."""
 
     reward_per_episode: records.SeedNumbers
-    """[N], reward per episode in the last chunk; None where no episode ended in it, or
+    """[N], reward per episode in the last chunk; None if no episode ended in it, or if
     the element diverged."""
     mean_reward_per_episode: records.Number
-    """Mean of those numbers; None where there are none."""
+    """Mean of these numbers without None; None if there are none."""
     point_mean_reward_per_episode: records.SeedNumbers
     """For each point of the sweep, the mean over its seeds."""
     diverged: tuple[int | None, ...]
-    """[N], the update in which the loss stopped to be finite; None where it did not."""
+    """[N], the update at which the loss was first not finite; None if it always was
+    finite."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """Everything that a training without evaluation ends with."""
+    """The results of a training without evaluation."""
 
     kind: Literal["training"] = "training"
     name: str
@@ -36,15 +37,15 @@ class TrainingResult:
     """Digest of the config."""
     num_seeds: int
     sweep: tuple[dict[str, float], ...]
-    """The points of the sweep, each as hyper-parameter -> value; one without any for a
-    training that sweeps nothing."""
+    """The points of the sweep, each as hyperparameter -> value; a single empty point
+    without a sweep."""
     arms: dict[str, TrainedArm]
 
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """timing.json: wall time of the last process that worked on the run, in seconds."""
+    """timing.json: wall time of the last process of the run, in seconds."""
 
     training_seconds: float
     evaluation_seconds: float | None = None
-    """Evaluation, judgement and report; None for a training."""
+    """Evaluation, verdicts and report; None for a training without evaluation."""

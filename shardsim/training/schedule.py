@@ -1,4 +1,4 @@
-"""How arms are trained: sizes, phases, and the boundaries between compiled calls."""
+"""The schedule of training: static configs, phases, and the ends of compiled calls."""
 
 from pathlib import Path
 
@@ -17,32 +17,34 @@ from shardsim.training.phases import Phase
 from shardsim.training.population import InitConfig
 
 
-def hyper(config: TrainConfig, head: value.Head) -> Hyperparameters:
-    """The hyper-parameters of N elements of an arm, leaves [N].
+def hyperparameters(config: TrainConfig, head: value.Head) -> Hyperparameters:
+    """The hyperparameters of the N elements of an arm, leaves [N].
 
-    Element g * num_seeds + s is seed s at point g of the grid.
+    Element g * num_seeds + s is seed s at point g of the sweep.
     """
-    plain = {
+    defaults = {
         "learning_rate": config.optimizer.learning_rate,
         "td_lambda": config.td_lambda,
         "temperature": getattr(config.action_selection, "temperature", 1.0),
         "entropy": getattr(config.algorithm, "entropy", 0.0),
         "load_balance": sweep.own_balance(head),
     }
-    rows = [{**plain, **point} for point in sweep.points(config.sweep)]
+    rows = [{**defaults, **point} for point in sweep.points(config.sweep)]
     columns = {
-        name: np.repeat([row[name] for row in rows], config.num_seeds) for name in plain
+        name: np.repeat([row[name] for row in rows], config.num_seeds)
+        for name in defaults
     }
     return Hyperparameters(
         **{name: jnp.asarray(x, jnp.float32) for name, x in columns.items()}
     )
 
 
-def kept(config: TrainConfig, env: Trainable) -> Trajectory | None:
-    """The stored trajectories that some phase learns from.
+def load_dataset(config: TrainConfig, env: Trainable) -> Trajectory | None:
+    """Load the dataset file; None if no phase learns from it.
 
     Raises:
-      RunError: no file of trajectories of this world.
+      RunError: the file is missing or damaged, or its trajectories are of another
+        environment.
     """
     if all(phase.collect != "dataset" for phase in config.phases):
         return None
@@ -52,20 +54,24 @@ def kept(config: TrainConfig, env: Trainable) -> Trajectory | None:
         raise run_folder.RunError(f"train.dataset: {error}") from None
 
 
-def recipe(config: TrainConfig, agent: AgentConfig, env: Trainable) -> InitConfig:
-    """What fresh agents depend on besides their keys."""
+def init_config(config: TrainConfig, agent: AgentConfig, env: Trainable) -> InitConfig:
+    """The static config of new populations."""
     return InitConfig(
         agent, config.optimizer, env, config.num_envs, config.objectives, config.devices
     )
 
 
-def setting(
+def update_config(
     config: TrainConfig,
     env: Trainable,
     heads: tuple[value.Head, ...],
     phase: Phase,
 ) -> update_step.UpdateConfig:
-    """What is static while a phase runs."""
+    """The static config of the updates of a phase.
+
+    Args:
+      heads: value head of each arm in the group.
+    """
     return update_step.UpdateConfig(
         env=env,
         heads=heads,
@@ -91,7 +97,11 @@ def setting(
 
 
 def phase_at(config: TrainConfig, done: int) -> tuple[Phase, int]:
-    """The phase after `done` updates of the run, and how many of them are its own."""
+    """The phase of the next update after `done`, and how many updates it has done.
+
+    Raises:
+      ValueError: all phases are done.
+    """
     since = done
     for phase in config.phases:
         if since < phase.updates:
@@ -101,10 +111,10 @@ def phase_at(config: TrainConfig, done: int) -> tuple[Phase, int]:
 
 
 def shared_phases(config: TrainConfig) -> int:
-    """How many phases at the start no head takes part in: run once for all arms.
+    """The number of initial phases that do not involve V, and run once for all arms.
 
-    In them neither the data nor any loss depends on V, and E, D and the auxiliary
-    decoder start the same in every arm, so that they stay the same, bit for bit.
+    In these phases neither the data nor any loss depends on V. E, D and the auxiliary
+    decoders start equal in every arm, and so they stay equal, bit for bit.
     """
     count = 0
     for phase in config.phases:
@@ -115,26 +125,29 @@ def shared_phases(config: TrainConfig) -> int:
 
 
 def ends(config: TrainConfig) -> dict[str, int]:
-    """Updates of the run at the end of each phase, by its name."""
+    """The number of updates of the run at the end of each phase, by name."""
     done = np.cumsum([phase.updates for phase in config.phases]).tolist()
     return dict(zip((phase.name for phase in config.phases), done, strict=True))
 
 
 def boundaries(config: TrainConfig, start: int) -> tuple[list[int], set[int]]:
-    """Updates after which the host gets a turn, and those among them that are kept.
+    """The updates at which compiled calls end, and those with a snapshot.
 
-    Log-spaced from `start` (the end of the shared phases), so that the early, fast part
-    of value formation is seen; every end of a phase is kept as well.
+    Snapshots are log-spaced from `start` on, because V changes fastest early in
+    training. Every end of a phase has a snapshot too.
+
+    Args:
+      start: number of updates at the end of the shared phases.
     """
-    total, ended = config.total_updates, ends(config).values()
+    total, phase_ends = config.total_updates, ends(config).values()
     spaced = np.geomspace(1, max(total - start, 1), config.num_snapshots).round()
-    kept = {start, *(start + int(u) for u in spaced), *(e for e in ended if e >= start)}
-    kept = {u for u in kept if u <= total}
-    stops = sorted(kept | set(ended))
-    filled: list[int] = []
+    snapshots = {start, *(start + int(u) for u in spaced)}
+    snapshots |= {end for end in phase_ends if end >= start}
+    snapshots = {update for update in snapshots if update <= total}
+    calls: list[int] = []
     last = 0
-    for stop in stops:
-        filled += range(last + config.updates_per_call, stop, config.updates_per_call)
-        filled.append(stop)
+    for stop in sorted(snapshots | set(phase_ends)):
+        calls += range(last + config.updates_per_call, stop, config.updates_per_call)
+        calls.append(stop)
         last = stop
-    return [u for u in filled if u > 0], kept
+    return [update for update in calls if update > 0], snapshots

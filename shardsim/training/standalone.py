@@ -1,7 +1,7 @@
-"""Training alone: any world, any heads, no exact values and no verdict.
+"""Training without evaluation: any environment, any heads, no exact values or verdicts.
 
-What `shardsim train` reads. A run folder holds the metrics of every chunk, the weights
-and how every arm did in the end.
+This is the config and the run of `shardsim train`. The run folder holds the metrics of
+every chunk, the weights, and the results of every arm.
 """
 
 import time
@@ -30,7 +30,8 @@ from shardsim.training.arms import Arm, ArmConfig, check_arms, size_arms
 from shardsim.training.config import TrainConfig
 from shardsim_envs import World
 
-AnyWorld: TypeAlias = World | external_envs.Gymnax | external_envs.Gymnasium
+AnyEnv: TypeAlias = World | external_envs.Gymnax | external_envs.Gymnasium
+"""Every environment that can be trained in."""
 
 
 @fields.record
@@ -39,7 +40,7 @@ class Training:
 
     name: fields.Name
     """Name of the training and of its default run folder."""
-    env: AnyWorld
+    env: AnyEnv
     """The environment, one of this project or an external one."""
     arms: dict[fields.Name, ArmConfig]
     """The architectures that are trained, by name."""
@@ -64,28 +65,27 @@ class Training:
                 continue
             if phase.reset_envs and isinstance(self.env, external_envs.Gymnasium):
                 raise ValueError(
-                    f"{place}.reset_envs: got True; allowed where a world is stepped on the "
+                    f"{place}.reset_envs: got True; allowed with an environment on the "
                     "host: False"
                 )
             if phase.collect == "random_walker":
                 raise ValueError(
-                    f"{place}.collect: got 'random_walker'; allowed in worlds without a board: "
-                    "'agent'"
+                    f"{place}.collect: got 'random_walker'; allowed in environments "
+                    "without a board: 'agent'"
                 )
             for name in ("observation", "masked"):
                 if getattr(phase.losses, name).any:
                     raise ValueError(
-                        f"{place}.losses.{name}: got weights; allowed in worlds "
-                        "whose observations are not planes: none"
+                        f"{place}.losses.{name}: got weights; allowed in "
+                        "environments whose observations are not planes: none"
                     )
         check_arms(self.arms, self.env, self.train)
-        steers = not isinstance(
-            self.train.action_selection, action_selection.PolicyOnly
-        )
-        if isinstance(self.env, external_envs.Gymnasium) and steers:
+        selection = self.train.action_selection
+        uses_value = not isinstance(selection, action_selection.PolicyOnly)
+        if isinstance(self.env, external_envs.Gymnasium) and uses_value:
             raise ValueError(
-                f"train.action_selection: got {self.train.action_selection.kind!r}; "
-                "allowed where a world can't be looked ahead in: 'policy_only'"
+                f"train.action_selection: got {selection.kind!r}; allowed with an "
+                "environment on the host, which has no lookahead: 'policy_only'"
             )
 
     def sized_arms(self) -> tuple[Arm, ...]:
@@ -96,14 +96,22 @@ class Training:
 def run(
     training: Training, folder: Path, progress: loop.Progress
 ) -> results.TrainingResult:
-    """Train every arm into a run folder that has been created.
+    """Train every arm and write the results to a run folder.
+
+    Args:
+      folder: an existing run folder.
+      progress: called after every chunk.
 
     Returns:
       The result, as written to results.json.
-    """
-    began = time.perf_counter()
 
-    def line(
+    Raises:
+      RunError: the dataset file cannot be used.
+      Interrupted, Diverged: as `loop.run`.
+    """
+    start = time.perf_counter()
+
+    def snapshot_metrics(
         arm: str, update: int, population: agents.Agent
     ) -> metric_records.SnapshotMetrics:
         del population
@@ -115,9 +123,9 @@ def run(
         training.train,
         training.sized_arms(),
         folder,
-        line,
+        snapshot_metrics,
         progress,
-        schedule.kept(training.train, training.env),
+        schedule.load_dataset(training.train, training.env),
     )
     loop.run(job)
     last = {chunk.arm: chunk for chunk in metric_records.chunks(folder)}
@@ -127,30 +135,29 @@ def run(
         num_seeds=training.train.num_seeds,
         sweep=tuple(sweep.points(training.train.sweep)),
         arms={
-            name: _reached(training.train, last[name])
+            name: _trained_arm(training.train, last[name])
             for name in training.arms
             if name in last
         },
     )
     records.write(folder / results.FILE, result)
-    timing = results.Timing(training_seconds=time.perf_counter() - began)
+    timing = results.Timing(training_seconds=time.perf_counter() - start)
     records.write(folder / "timing.json", timing)
     return result
 
 
-def _reached(
+def _trained_arm(
     train: TrainConfig, chunk: metric_records.ChunkMetrics
 ) -> results.TrainedArm:
-    """How an arm did in its last chunk.
+    """The results of an arm, from its last chunk.
 
-    Means are of the elements in which an episode ended, and which did not diverge; None
-    where there are none.
+    The means are over the elements that did not diverge and in which an episode ended.
     """
-    step = train.num_seeds
+    num_seeds = train.num_seeds
     diverged = chunk.diverged or (None,) * train.population
     pairs = zip(chunk.reward_per_episode, diverged, strict=True)
-    reward = tuple(got if lost is None else None for got, lost in pairs)
-    points = [reward[n : n + step] for n in range(0, len(reward), step)]
+    reward = tuple(number if update is None else None for number, update in pairs)
+    points = [reward[n : n + num_seeds] for n in range(0, len(reward), num_seeds)]
     return results.TrainedArm(
         reward_per_episode=reward,
         mean_reward_per_episode=mean_of(reward),
@@ -160,16 +167,16 @@ def _reached(
 
 
 def describe_arm(train: TrainConfig, name: str, arm: results.TrainedArm) -> str:
-    """A line on how an arm did."""
-    mean, lost = arm.mean_reward_per_episode, arm.diverged
-    said = "no episode ended" if mean is None else f"{mean:.3f} reward per episode"
-    said = f"{name}: {said} in the last chunk"
-    if all(update is None for update in lost):
-        return said
-    return f"{said}; {divergence.describe(train.sweep, train.num_seeds, lost)}"
+    """One line on the reward of an arm, and on the elements that diverged."""
+    mean, diverged = arm.mean_reward_per_episode, arm.diverged
+    reward = "no episode ended" if mean is None else f"{mean:.3f} reward per episode"
+    line = f"{name}: {reward} in the last chunk"
+    if all(update is None for update in diverged):
+        return line
+    return f"{line}; {divergence.describe(train.sweep, train.num_seeds, diverged)}"
 
 
 def mean_of(reward: Sequence[float | None]) -> float | None:
-    """The mean of what is there; None where nothing is."""
-    there = [x for x in reward if x is not None]
-    return float(np.mean(there)) if there else None
+    """The mean of the numbers that are not None; None if there are none."""
+    numbers = [x for x in reward if x is not None]
+    return float(np.mean(numbers)) if numbers else None

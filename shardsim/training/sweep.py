@@ -1,7 +1,7 @@
-"""Grids of continuous hyper-parameters: points of one program, like its seeds.
+"""Sweeps: grids of continuous hyperparameters, trained together in one program.
 
-Symbols: G points, N = G * seeds. Element g * seeds + s is seed s at point g, with the
-same keys at every point.
+Symbols: G points, N = G * seeds. Element g * seeds + s is seed s at point g; a seed has
+the same random keys at every point.
 """
 
 import itertools
@@ -18,8 +18,9 @@ from shardsim.core import field_errors, fields
 Name: TypeAlias = Literal[
     "learning_rate", "td_lambda", "temperature", "entropy", "load_balance"
 ]
-"""Hyper-parameters that may differ within one program."""
+"""Hyperparameters that may differ within one program."""
 Grid: TypeAlias = dict[Name, Annotated[tuple[float, ...], Field(min_length=1)]]
+"""Values of each hyperparameter; empty: no sweep."""
 TYPES: Mapping[str, Any] = {
     "learning_rate": PositiveFloat,
     "td_lambda": fields.Fraction,
@@ -27,26 +28,37 @@ TYPES: Mapping[str, Any] = {
     "entropy": NonNegativeFloat,
     "load_balance": NonNegativeFloat,
 }
-"""Their ranges, those of the fields that they stand for."""
+"""Range of each hyperparameter: that of the config field it replaces."""
 
 
 def check(
-    grid: Grid, learn: algorithms.Algorithm, act: action_selection.ActionSelection
+    grid: Grid,
+    algorithm: algorithms.Algorithm,
+    selection: action_selection.ActionSelection,
 ) -> None:
-    """Refuse values that a hyper-parameter can't have."""
+    """Check that the values are in range and have an effect.
+
+    Args:
+      algorithm: lists the hyperparameters that it has.
+      selection: has a temperature, unless it is `policy_only`.
+
+    Raises:
+      ValueError: a value that is repeated or out of range, or a hyperparameter without
+        effect.
+    """
     for name, values in grid.items():
         if len(set(values)) < len(values):
             raise ValueError(f"sweep.{name}: got {values}; allowed: different values")
-        for got in values:
-            if not fields.admits(TYPES[name], got):
+        for number in values:
+            if not fields.admits(TYPES[name], number):
                 allowed = field_errors.range_of(TYPES[name])
-                raise ValueError(f"sweep.{name}: got {got}; allowed: {allowed}")
-    if "entropy" in grid and "entropy" not in learn.HYPER:
+                raise ValueError(f"sweep.{name}: got {number}; allowed: {allowed}")
+    if "entropy" in grid and "entropy" not in algorithm.HYPER:
         raise ValueError(
-            f"sweep.entropy: got values; allowed with a rule that has one, not with "
-            f"algorithm {learn.kind!r}"
+            "sweep.entropy: got values; allowed with an algorithm that has an entropy "
+            f"bonus, not with {algorithm.kind!r}"
         )
-    if "temperature" in grid and isinstance(act, action_selection.PolicyOnly):
+    if "temperature" in grid and isinstance(selection, action_selection.PolicyOnly):
         raise ValueError(
             "sweep.temperature: got values; allowed where V acts, not with "
             "action_selection 'policy_only'"
@@ -54,12 +66,12 @@ def check(
 
 
 def size(grid: Grid) -> int:
-    """G."""
+    """G, the number of points; 1 without a sweep."""
     return math.prod(len(values) for values in grid.values())
 
 
 def points(grid: Grid) -> list[dict[str, float]]:
-    """Every combination, the last name varying fastest."""
+    """All G combinations of values; the last hyperparameter varies fastest."""
     return [
         dict(zip(grid, values, strict=True))
         for values in itertools.product(*grid.values())
@@ -67,12 +79,16 @@ def points(grid: Grid) -> list[dict[str, float]]:
 
 
 def element(grid: Grid, num_seeds: int, number: int) -> str:
-    """Which seed an element is and, where there is a grid, at which point."""
+    """Describe an element, e.g. "seed 3 at learning_rate 0.01 and entropy 0".
+
+    Args:
+      number: of the element, in [0, N).
+    """
     point, seed = divmod(number, num_seeds)
-    at = [f"{name} {value:g}" for name, value in points(grid)[point].items()]
-    return f"seed {seed} at {' and '.join(at)}" if at else f"seed {seed}"
+    values = [f"{name} {value:g}" for name, value in points(grid)[point].items()]
+    return f"seed {seed} at {' and '.join(values)}" if values else f"seed {seed}"
 
 
 def own_balance(head: value.Head) -> float:
-    """The cost of uneven gates that a head's config asks for."""
+    """The load-balance weight in the config of a head; 0 for heads without gates."""
     return head.load_balance if isinstance(head, value.Sharded) else 0.0

@@ -143,7 +143,7 @@ def test_what_needs_no_slope_costs_none(key):
     ],
 )
 def test_the_form_is_chosen_by_backend(form, backend, want):
-    assert convolution_ops.chosen(form, backend) == want
+    assert convolution_ops.resolve(form, backend) == want
 
 
 def test_elsewhere_than_on_a_cpu_it_is_the_plain_one(key, monkeypatch):

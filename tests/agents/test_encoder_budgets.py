@@ -82,21 +82,21 @@ def test_its_own_size_is_a_budget_that_changes_nothing():
             (13, 13, 6),
             "budget: got 20000, which an encoder of kind 'mlp' can't meet for "
             "observations of shape (13, 13, 6) (nearest: 19559); allowed: within 2% "
-            "of what it can",
+            "of what it can meet",
         ),
         (
             encoders.MLPEncoder(widths=(8,), budget=1_000),
             (4,),
             "budget: got 1000, which an encoder of kind 'mlp' can't meet for "
             "observations of shape (4,) (nearest: 40); allowed: within 2% of what it "
-            "can",
+            "can meet",
         ),
         (
             encoders.ConvEncoder(budget=100),
             (5, 5, 1),
             "budget: got 100, which an encoder of kind 'conv' can't meet for "
             "observations of shape (5, 5, 1) (nearest: 302); allowed: within 2% of "
-            "what it can",
+            "what it can meet",
         ),
     ],
 )
@@ -139,7 +139,8 @@ def test_what_is_no_board_is_refused(encoder, shape):
         ),
         (
             {"kind": "resnet"},
-            "encoder.kind: got 'resnet'; allowed: mlp, conv, impala, attention, identity",
+            "encoder.kind: got 'resnet'; allowed: mlp, conv, impala, attention, "
+            "identity",
         ),
         (
             {"kind": "conv", "widths": [3]},

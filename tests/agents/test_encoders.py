@@ -249,7 +249,7 @@ def test_attention_that_sees_alike_averages(key):
     tokens = jax.random.normal(key, (20, 4))
     mean = block.value(block.before(tokens)).mean(axis=0)
     np.testing.assert_allclose(
-        block.attend(tokens), tokens + block.out(mean)[None], rtol=1e-4, atol=1e-5
+        block.attention(tokens), tokens + block.out(mean)[None], rtol=1e-4, atol=1e-5
     )
 
 

@@ -267,7 +267,7 @@ def test_only_the_oracle_gated_head_sees_the_context(key):
                 td_error="per_shard",
                 routing=value.Routing(),
             ),
-            "^routing: got values; allowed: null, for with gate 'top_k'",
+            "^routing: got values; allowed: null, because with gate 'top_k'",
         ),
         (
             functools.partial(value.Sharded, routing=value.Routing()),

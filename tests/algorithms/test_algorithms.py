@@ -82,7 +82,7 @@ def test_expert_iteration_by_hand():
 
 
 def test_td_has_no_loss_of_d():
-    with pytest.raises(ValueError, match="learn: got 'td'"):
+    with pytest.raises(ValueError, match="algorithm: got 'td'"):
         algorithms.policy_loss(
             algorithms.TD(), HYPER, jnp.zeros((1, 2)), sample([[0.5, 0.5]], [0], [0.0])
         )

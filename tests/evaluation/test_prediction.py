@@ -50,6 +50,15 @@ def test_v_star_has_no_seeds_to_be_chosen_by():
         dataclasses.replace(asked, rule=rule)
 
 
+def test_where_v_star_has_no_number_nothing_is_unitary():
+    levels = {"mlp": 0.0, "a": 0.05, measures.EXACT: np.nan}
+    (entry,) = prediction.evaluate(
+        {"P": question(Level(asked=[]), "a")}, levels
+    ).values()
+    assert entry.rule.unitary is None
+    assert entry.verdict == "no difference"
+
+
 def test_what_several_measure_alike_is_measured_once():
     asked = []
     same, other = Level(asked=asked), Level(shift=0.5, asked=asked)
@@ -70,3 +79,11 @@ def test_what_several_measure_alike_is_measured_once():
     ]
     assert found["P3"].means["mlp"].estimate == 0.5
     assert found["P1"].values == found["P2"].values
+
+
+def test_where_v_star_has_no_number_nothing_is_unitary():
+    """In a maze of few squares the statistic does not exist: no range either."""
+    levels = {"mlp": 0.0, "a": 0.05, measures.EXACT: np.nan}
+    entry = prediction.evaluate({"P1": question(Level(), "a")}, levels)["P1"]
+    assert entry.rule.unitary is None
+    assert entry.verdict != "unitary"

@@ -75,25 +75,33 @@ def test_a_file_comes_back_as_it_was(tmp_path):
 
 
 WRONG = {
-    "action is (5, 2)": {"action": np.zeros((STEPS, 2), np.int32)},
-    "terminated is (5, 3, 1)": {"terminated": np.zeros((STEPS, ENVS, 1), bool)},
-    "truncated is (4, 3)": {"truncated": np.zeros((4, ENVS), bool)},
-    "next_context is (5, 3, 9)": {"next_context": np.zeros((STEPS, ENVS, 9))},
-    "next_observation is (5, 3)": {"next_observation": np.zeros((STEPS, ENVS))},
-    "logits is (5, 3, 9)": {"logits": np.zeros((STEPS, ENVS, 9))},
-    "rewards is (5, 3, 9)": {"rewards": np.zeros((STEPS, ENVS, 9))},
+    "shape of action: got (5, 2)": {"action": np.zeros((STEPS, 2), np.int32)},
+    "shape of terminated: got (5, 3, 1)": {
+        "terminated": np.zeros((STEPS, ENVS, 1), bool)
+    },
+    "shape of truncated: got (4, 3)": {"truncated": np.zeros((4, ENVS), bool)},
+    "shape of next_context: got (5, 3, 9)": {
+        "next_context": np.zeros((STEPS, ENVS, 9))
+    },
+    "shape of next_observation: got (5, 3)": {
+        "next_observation": np.zeros((STEPS, ENVS))
+    },
+    "shape of logits: got (5, 3, 9)": {"logits": np.zeros((STEPS, ENVS, 9))},
+    "shape of rewards: got (5, 3, 9)": {"rewards": np.zeros((STEPS, ENVS, 9))},
     "action holds float64; allowed: whole numbers": {"action": np.zeros((STEPS, ENVS))},
     "terminated holds int64; allowed: bool": {
         "terminated": np.zeros((STEPS, ENVS), np.int64)
     },
-    "action is 4 to 4; allowed in this world: 0 to 3": {
+    "action: got 4 to 4; allowed in this environment: 0 to 3": {
         "action": np.full((STEPS, ENVS), 4)
     },
-    "action is -1 to -1": {"action": np.full((STEPS, ENVS), -1)},
+    "action: got -1 to -1": {"action": np.full((STEPS, ENVS), -1)},
     "reward is not finite": {"reward": np.full((STEPS, ENVS), np.nan)},
-    "reward is (5,); allowed: (steps, environments)": {"reward": np.zeros(STEPS)},
-    "reward is (5, 0)": {"reward": np.zeros((STEPS, 0))},
-    "reward is ()": {"reward": np.zeros(())},
+    "shape of reward: got (5,); allowed: (steps, environments)": {
+        "reward": np.zeros(STEPS)
+    },
+    "shape of reward: got (5, 0)": {"reward": np.zeros((STEPS, 0))},
+    "shape of reward: got ()": {"reward": np.zeros(())},
 }
 
 

@@ -93,7 +93,7 @@ def test_a_damaged_record_is_named_by_file_and_field(tmp_path, change, line):
         (None, "No such file"),
         ("{", "no JSON"),
         ("[]", "got no fields"),
-        ('{"name": NaN}', "NaN is no number of JSON"),
+        ('{"name": NaN}', "NaN is not a number in JSON"),
         ("[" * 100_000, "no JSON"),
     ],
 )

@@ -71,7 +71,7 @@ def test_whatever_tears_an_array_file_it_is_named(tmp_path, wreck):
         at, bit = flipped.get(wreck, (0, 0))
         torn = whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :]
         path.write_bytes(b"" if wreck == "empty" else torn)
-    with pytest.raises(run_folder.RunError, match=r"a\.npz: torn"):
+    with pytest.raises(run_folder.RunError, match=r"a\.npz: damaged"):
         run_folder.read_arrays(path)
 
 
@@ -124,7 +124,7 @@ def test_a_torn_checkpoint_is_named(tmp_path):
     checkpoints.save(folder, 1, carry(1), "mine")
     for part in folder.glob("1/**/d/*"):
         part.write_bytes(b"")
-    with pytest.raises(run_folder.RunError, match="arm/1: torn"):
+    with pytest.raises(run_folder.RunError, match="arm/1: damaged"):
         checkpoints.restore(folder, 1, carry(0), "mine")
     gc.collect()
 
@@ -139,9 +139,9 @@ def test_the_checkpoint_before_a_torn_one_is_used(tmp_path):
         part.write_bytes(b"")
     found = checkpoints.newest(folder, carry(0), "mine")
     assert found.update == 1
-    np.testing.assert_array_equal(found.carry["weights"], carry(1)["weights"])
+    np.testing.assert_array_equal(found.state["weights"], carry(1)["weights"])
     (text,) = found.refused
-    assert "arm/2: torn" in text
+    assert "arm/2: damaged" in text
     assert (tmp_path / "arm.2.refused").is_dir()  # put aside, not deleted
     # what was refused is not met again, and a newer one can be saved in its place
     assert checkpoints.newest(folder, carry(0), "mine").refused == ()
@@ -172,7 +172,7 @@ def test_bits_that_flipped_are_found(tmp_path):
     part.write_bytes(bytes(data))
     found = checkpoints.newest(folder, big(0), "mine")
     assert found.update == 1
-    assert "arm/2: torn" in found.refused[0]
+    assert "arm/2: damaged" in found.refused[0]
 
 
 def big(scale):

@@ -59,7 +59,7 @@ def test_what_diverges_in_a_grid_is_named_and_the_others_go_on(
         assert cli.main(["train", str(path), "--out", str(tmp_path / name)]) == 0
         weights.append(run_folder.read_arrays(tmp_path / name / "weights" / "mlp.npz"))
     said = capsys.readouterr().out
-    assert "4 of 8 diverged and stay as they were, the first of them seed 0 at " in said
+    assert "4 of 8 diverged and are not trained further, first seed 0 at " in said
     assert said.count("diverged") == 2  # of either arm
     for leaf, sound in zip(*(tree.values() for tree in weights), strict=True):
         np.testing.assert_allclose(leaf[:4], sound, rtol=1e-5, atol=1e-8)

@@ -13,7 +13,8 @@ from shardsim import cli
 
 KILLED = """
 import sys
-from shardsim import checkpoints, cli, loop
+from shardsim import cli
+from shardsim.training import loop
 loop.CHECKPOINT_SECONDS = 0.0
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -26,7 +27,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(
 ):
     """SIGKILL at some moment after the first line of metrics, then resume."""
     phases = [{"name": "earn", "updates": 60, "losses": {"value": {"value": 1}}}]
-    path = training_yaml(phases=phases, chunk_updates=2)
+    path = training_yaml(phases=phases, updates_per_call=2)
     assert cli.main(["train", str(path), "--out", str(tmp_path / "whole")]) == 0
     out = tmp_path / "run"
     words = [sys.executable, "-c", KILLED, "train", str(path), "--out", str(out)]
@@ -46,47 +47,48 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(
 @pytest.mark.slow
 def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
     """The same numbers to 1e-5, and no collective in the compiled program."""
-    told = textwrap.dedent(
+    script = textwrap.dedent(
         """
         import sys
         import jax, jax.numpy as jnp, numpy as np, yaml
         jax.config.update("jax_num_cpu_devices", 4)
-        from shardsim import config, loop, phases, population, schedule, train
-        from shardsim import training
+        from shardsim.algorithms import update_step
+        from shardsim.core import config as configs
+        from shardsim.training import loop, phases, population, schedule, standalone
         ends = []
         for devices in (1, 4):
             data = yaml.safe_load(open(sys.argv[1]))
             data["train"].update(num_seeds=4, devices=devices)
-            found = config.build(training.Training, data)
-            plan, arm = found.train, found.sized()[1]
+            training = configs.build(standalone.Training, data)
+            plan, arm = training.train, training.sized_arms()[1]
             phase = plan.phases[0]
-            source = train.Source(phases.params_of(found.world, phase))
-            recipe = schedule.recipe(plan, found.agent, found.world)
+            inputs = update_step.PhaseInputs(phases.params_of(training.env, phase))
+            init_config = schedule.init_config(plan, training.agent, training.env)
             keys = loop._keys(plan)
-            hyper = loop._spread(plan, schedule.hyper(plan, arm.head))
-            fresh = population.init.ahead(
-                recipe, arm.head, arm.width, source.params, keys, hyper
+            hyper = loop._spread(plan, schedule.hyperparameters(plan, arm.head))
+            init = population.init.lower_and_compile(
+                init_config, arm.head, arm.width, inputs.params, keys, hyper
             )
-            carry = loop._spread(plan, fresh(source.params, keys, hyper))
-            setting = schedule.setting(plan, found.world, (arm.head,), phase)
+            state = loop._spread(plan, init(inputs.params, keys, hyper))
+            config = schedule.update_config(plan, training.env, (arm.head,), phase)
             four = jnp.int32(4)
             chunk = population.chunk.compiled
-            made = chunk.lower(setting, carry, source, four).compile()
-            text = fresh.as_text() + made.as_text()
+            compiled = chunk.lower(config, state, inputs, four).compile()
+            text = init.as_text() + compiled.as_text()
             for word in ("all-reduce", "all-gather", "all-to-all", "collective"):
                 assert word not in text, word
-            carry, _ = population.chunk(setting, carry, source, four)
+            state, _ = population.chunk(config, state, inputs, four)
             again = chunk._cache_size()
-            carry, _ = population.chunk(setting, carry, source, four)
+            state, _ = population.chunk(config, state, inputs, four)
             assert chunk._cache_size() == again, "compiled twice"
-            ends.append(jax.device_get(carry.learners[0].agent))
+            ends.append(jax.device_get(state.learners[0].agent))
         for a, b in zip(*map(jax.tree.leaves, ends), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
         """
     )
     path = training_yaml()
     done = subprocess.run(
-        [sys.executable, "-c", told, str(path)],
+        [sys.executable, "-c", script, str(path)],
         capture_output=True,
         text=True,
         env={**os.environ, "XLA_FLAGS": ""},

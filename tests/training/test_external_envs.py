@@ -172,7 +172,7 @@ def test_what_cannot_work_is_refused_with_what_can(world, says, tmp_path, capsys
         ),
         (
             "--train.phases.0.collect=walker",
-            "train.phases.0.collect: got 'walker'; allowed",
+            "train.phases.0.collect: got 'random_walker'; allowed",
         ),
         (
             "--train.phases.0.losses.observation.encoder=1.0",

@@ -108,7 +108,7 @@ def read_value(run):
     )
     (arm,) = found.sized_arms()
     keys = population.seed_keys(config.seed, config.num_seeds)
-    hyper = schedule.hyper(config, arm.head)
+    hyper = schedule.hyperparameters(config, arm.head)
     carry = population.init(recipe, arm.head, arm.width, (), keys, hyper)
     agents = carry.learners[0].agent
     with np.load(run / "weights" / "mlp.npz") as file:
@@ -235,7 +235,7 @@ def test_stored_data_are_learnt_from_and_not_what_the_host_would_give(tmp_path):
     path = written(tmp_path, {"kind": "gymnasium", "id": "Chain-v0"})
     flags = [
         f"--train.dataset={tmp_path / 'kept.npz'}",
-        "--train.phases.0.collect=stored",
+        "--train.phases.0.collect=dataset",
     ]
     flags += ["--train.phases.0.updates=2", "--out", str(run)]
     assert cli.main(["train", path, *flags]) == 0

@@ -91,7 +91,7 @@ def test_a_run_that_begins_anew_keeps_no_snapshot_of_another_config(run, capsys)
     data["train"]["phases"][0]["updates"] = 4
     (run / run_folder.CONFIG_FILE).write_text(yaml.safe_dump(data))
     assert cli.main(["resume", str(run)]) == 2
-    assert "to resume once more begins anew" in capsys.readouterr().err
+    assert "resuming again starts from update 0" in capsys.readouterr().err
     assert cli.main(["resume", str(run)]) == 0
     kept = {path.name for path in (run / "snapshots" / "mlp").iterdir()}
     assert kept == {f"{update:07d}.npz" for update in (0, 1, 2, 4)}

@@ -25,7 +25,7 @@ def config(*phases, **changes):
 
 def test_stops_fall_on_every_end_and_are_never_too_far_apart():
     plan = config(
-        Phase("a", 30, collect="walker", losses=LOOK),
+        Phase("a", 30, collect="random_walker", losses=LOOK),
         Phase("b", 100, losses=EARN),
         Phase("c", 7, losses=EARN),
         num_snapshots=5,
@@ -41,8 +41,8 @@ def test_stops_fall_on_every_end_and_are_never_too_far_apart():
 
 
 def test_only_phases_without_v_are_shared():
-    look = Phase("look", 1, collect="walker", losses=LOOK)
-    value_too = Phase("both", 1, collect="walker", losses=EARN)
+    look = Phase("look", 1, collect="random_walker", losses=LOOK)
+    value_too = Phase("both", 1, collect="random_walker", losses=EARN)
     own = Phase("own", 1, losses=LOOK)
     assert schedule.shared_phases(config(look, own)) == 1
     assert schedule.shared_phases(config(look, value_too)) == 1
@@ -83,8 +83,8 @@ def test_fields_of_a_phase_s_world_are_read_like_those_of_the_world(fields, told
     "field", [{"env": {"contexts_shown": [[0]]}}, {"reset_envs": True}]
 )
 def test_stored_data_have_no_world_to_change(field):
-    with pytest.raises(ValueError, match=f"^{next(iter(field))}: got .*'stored'"):
-        Phase("a", 1, collect="stored", **field)
+    with pytest.raises(ValueError, match=f"^{next(iter(field))}: got .*'dataset'"):
+        Phase("a", 1, collect="dataset", **field)
 
 
 def test_a_phase_knows_how_far_it_is():
@@ -98,7 +98,7 @@ def test_a_phase_knows_how_far_it_is():
 
 def learn(carry, head, plan, phase):
     """Run one phase to its end."""
-    static = schedule.setting(plan, ENV, (head,), phase)
+    static = schedule.update_config(plan, ENV, (head,), phase)
     source = update_step.PhaseInputs(phases.params_of(ENV, phase))
     carry, _ = population.chunk(static, carry, source, jnp.int32(phase.updates))
     return carry
@@ -150,7 +150,7 @@ def test_acquisition_in_turn_extinction_and_renewal():
     head = value.OracleGated()
     recipe = population.InitConfig(small, plan.optimizer, ENV, plan.num_envs)
     params = phases.params_of(ENV, plan.phases[0])
-    keys, hyper = population.seed_keys(0, 2), schedule.hyper(plan, head)
+    keys, hyper = population.seed_keys(0, 2), schedule.hyperparameters(plan, head)
     carry = population.init(recipe, head, 16, params, keys, hyper)
     found = []
     for phase in plan.phases:

@@ -38,7 +38,7 @@ def test_where_no_episode_ended_there_is_no_reward_per_episode(
     """One update of four steps, where an episode has a hundred."""
     plan = [{"name": "look", "updates": 1, "losses": {"value": {"value": 1}}}]
     path = training_yaml(phases=plan)
-    found = ran(path, tmp_path / "run", "--world={kind: boat_race}")
+    found = ran(path, tmp_path / "run", "--env={kind: boat_race}")
     chunk = metric_records.chunks(tmp_path / "run")[0]
     assert chunk.episodes == (0.0, 0.0)
     assert chunk.reward_per_episode == (None, None)
@@ -107,7 +107,9 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     ran(kept, tmp_path / "run")
     assert "inverse_loss" in metric_records.chunks(tmp_path / "run")[0].terms
     line = refused(kept, tmp_path, capsys, "--world.size", "5")
-    assert "of another world, world.size is 3; allowed: 5, as in this one" in line
+    assert (
+        "of another environment, env.size is 3; allowed: 5, as in this config" in line
+    )
     assert "train.num_steps, 9" in refused(
         kept, tmp_path, capsys, "--train.num-steps", "9"
     )
@@ -118,9 +120,9 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     assert run_folder.read_arrays(more)["reward"].shape == (4, 2 * 4)
     other = str(tmp_path / "other.npz")
     assert cli.main(["collect", str(kept), "--out", other]) == 2
-    assert "train.phases.0.collect: got 'stored'" in capsys.readouterr().err
+    assert "train.phases.0.collect: got 'dataset'" in capsys.readouterr().err
     line = refused(kept, tmp_path, capsys, "--env.max-steps", "9")
-    assert "of another world, world.max_steps is " in line
+    assert "of another environment, env.max_steps is " in line
     assert "allowed: 9, as in this one" in line
 
 
@@ -198,7 +200,7 @@ def test_the_grid_s_order_is_points_then_seeds():
         num_seeds=2,
         sweep={"learning_rate": (0.1, 0.2), "td_lambda": (0.5,)},
     )
-    found = schedule.hyper(plan, value.Sharded(load_balance=0.3))
+    found = schedule.hyperparameters(plan, value.Sharded(load_balance=0.3))
     np.testing.assert_allclose(found.learning_rate, [0.1, 0.1, 0.2, 0.2])
     np.testing.assert_allclose(found.load_balance, 0.3)
     assert plan.population == 4

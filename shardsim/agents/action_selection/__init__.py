@@ -1,6 +1,7 @@
-"""How D and V choose an action. V has to steer, else its shape can't matter.
+"""Action selection: how D and V together choose an action.
 
-Symbols: B environments, A actions.
+The structure of V can matter only if V has an effect on the actions.
+Symbols: B environments; A actions; H, W, P height, width and planes of the board.
 """
 
 from typing import Literal, TypeAlias
@@ -69,7 +70,7 @@ ActionSelection: TypeAlias = PolicyOnly | Lookahead | ValueOnly | Search
 
 
 def choose(
-    acting: PolicyOnly | Lookahead | ValueOnly,
+    selection: PolicyOnly | Lookahead | ValueOnly,
     agent: Agent,
     env: Trainable,
     params: Params,
@@ -81,10 +82,13 @@ def choose(
     """Logits of the next action in one state.
 
     Args:
-      temperature: tau, in place of the config's own.
+      selection: how D and V are combined.
+      params: parameters of the environment.
+      discount: gamma in [0, 1).
+      temperature: tau, in units of reward; used in place of `selection.temperature`.
     """
     prior = jax.nn.log_softmax(agent.decoder(agent.encoder(observation)))
-    match acting:
+    match selection:
         case PolicyOnly():
             return ActionLogits(prior, prior)
         case Lookahead():
@@ -96,7 +100,7 @@ def choose(
 
 
 def act(
-    acting: ActionSelection,
+    selection: ActionSelection,
     agent: Agent,
     env: Trainable,
     params: Params,
@@ -107,21 +111,36 @@ def act(
     noise: Float[Array, "B A"],
     key: Key[Array, ""],
 ) -> ActionSample:
-    """The next action in each of B states.
+    """Sample the next action in each of B states.
 
     Args:
-      noise: standard Gumbel; the action is the largest of logits + noise.
-      key: of a search's own noise.
+      selection: how D and V are combined.
+      params: parameters of the environment.
+      states: environment states, leaves [B, ...].
+      discount: gamma in [0, 1).
+      temperature: tau, in units of reward; used in place of `selection.temperature`.
+      noise: standard Gumbel; the action is argmax(logits + noise).
+      key: for the noise of a tree search, which does not use `noise`.
     """
-    if isinstance(acting, Search):
-        found = search(
-            acting, agent, env, params, states, observations, discount, temperature, key
+    if isinstance(selection, Search):
+        result = search(
+            selection,
+            agent,
+            env,
+            params,
+            states,
+            observations,
+            discount,
+            temperature,
+            key,
         )
-        return ActionSample(found.action, found.logits)
+        return ActionSample(result.action, result.logits)
 
-    def one(state: State, seen: Array, noise: Array) -> ActionSample:
-        found = choose(acting, agent, env, params, state, seen, discount, temperature)
-        action = jnp.argmax(found.logits + noise)
-        return ActionSample(action, jax.nn.log_softmax(found.logits))
+    def one(state: State, observation: Array, noise: Array) -> ActionSample:
+        logits = choose(
+            selection, agent, env, params, state, observation, discount, temperature
+        ).logits
+        action = jnp.argmax(logits + noise)
+        return ActionSample(action, jax.nn.log_softmax(logits))
 
     return jax.vmap(one)(states, observations, noise)

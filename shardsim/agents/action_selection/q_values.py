@@ -1,6 +1,7 @@
-"""What acting returns, and Q of V through the world's own step.
+"""One-step Q-values of V, computed with the step function of the environment.
 
-Symbols: A actions, K parts of V.
+Also the records that action selection returns. Symbols: A actions, K shards,
+B environments.
 """
 
 from typing import NamedTuple
@@ -16,33 +17,35 @@ from shardsim.core.types import Params, State, Trainable
 
 
 class ActionValues(NamedTuple):
-    """What every part of V wants in one state.
+    """Q_V(s, a) in one state, and what each shard contributes to it.
 
-    q[a] = reward[a] + sum_k bids[a, k].
+    q[a] = reward[a] + sum_k shard_q[a, k]
     """
 
     q: Float[Array, " A"]
+    """Q_V(s, a), in units of reward."""
     reward: Float[Array, " A"]
-    """Reward of the step itself, which no part owns."""
+    """Expected reward of the step, which belongs to no shard."""
     shard_q: Float[Array, "A K"]
     """gamma (1 - terminated) g_k(s') v_k(s')."""
 
 
 class ActionLogits(NamedTuple):
-    """How an agent chooses in one state."""
+    """The policy of an agent in one state."""
 
     logits: Float[Array, " A"]
-    """Of the action that is taken."""
+    """Logits that the action is sampled from; not normalised."""
     prior: Float[Array, " A"]
     """Log-probabilities of D alone."""
 
 
 class ActionSample(NamedTuple):
-    """What is done in each of B states."""
+    """An action in each of B states; of one state, without the axis B."""
 
-    action: Int[Array, " B"]
-    logits: Float[Array, "B A"]
-    """Log-probabilities by which it was chosen; with a search, its improved policy."""
+    action: Int[Array, "*B"]
+    """In [0, A)."""
+    logits: Float[Array, "*B A"]
+    """Log-probabilities of the policy that acted; with search, its improved policy."""
 
 
 def combine(
@@ -50,7 +53,13 @@ def combine(
     q: Float[Numbers, "..."],
     temperature: float | Float[Array, ""],
 ) -> Float[Numbers, "..."]:
-    """log D(a|s) + Q(s, a) / tau."""
+    """Logits of the policy D(a|s) exp(Q(s, a) / tau): log D(a|s) + Q(s, a) / tau.
+
+    Args:
+      prior: log D(a|s); 0 leaves D out.
+      q: Q(s, a), of the same shape.
+      temperature: tau > 0, in the unit of q.
+    """
     logits: Numbers = prior + q / temperature
     return logits
 
@@ -58,10 +67,15 @@ def combine(
 def action_values(
     agent: Agent, env: Trainable, params: Params, state: State, discount: float
 ) -> ActionValues:
-    """Q_V(s, a) = r + gamma (1 - terminated) V(s') over the world's own step.
+    """Q_V(s, a) = r + gamma (1 - terminated) V(s'), one step ahead for every action.
 
-    The world's chance is left out of the look ahead: it sees expected rewards and the
-    state before any coin falls.
+    The lookahead is without chance: r is the expected reward, and s' is the next state
+    before any random event.
+
+    Args:
+      params: parameters of the environment.
+      state: one environment state.
+      discount: gamma in [0, 1).
     """
 
     def after(action: Array) -> tuple[Array, Bool[Array, ""], Array, Array]:
@@ -79,7 +93,7 @@ def action_values(
     features = jax.vmap(agent.encoder)(observation)
     output = jax.vmap(agent.value)(features, context)
     q = returns.one_step_return(reward, terminated, output.value, discount)
-    each = returns.one_step_return(
+    shard_q = returns.one_step_return(
         jnp.zeros(()), terminated[:, None], output.gates * output.shard_values, discount
     )
-    return ActionValues(q, reward, each)
+    return ActionValues(q, reward, shard_q)

@@ -1,10 +1,10 @@
-"""Tree search over the world's own step: D proposes, V judges the leaves.
+"""Tree search with the environment as its model: D proposes actions, V values leaves.
 
-Gumbel MuZero's policy (of the library mctx) with the world as its model: AlphaZero's
-agent on toy worlds. Symbols: B environments, A actions.
+The policy is Gumbel MuZero's, by mctx, with the true environment in place of a learned
+model; so it is AlphaZero's agent on small environments. Memory: B * (simulations + 1)
+environment states. Time grows faster than linearly in the number of simulations.
 
-Memory: B * (simulations + 1) states of the world. Time grows faster than
-linearly in simulations.
+Symbols: B environments, A actions.
 """
 
 import functools
@@ -21,15 +21,16 @@ from shardsim.core import fields
 from shardsim.core.types import Params, State, Trainable
 
 VISITS = 50.0
-"""Visits after which a Q counts twice as much as at first (mctx's maxvisit_init)."""
+"""Number of visits at which the weight of Q has doubled (mctx's `maxvisit_init`)."""
 
 
 @fields.record
 class Search:
     """pi'(a|s) proportional to D(a|s) exp((1 + n / 50) Q(s, a) / tau), n visits.
 
-    Q is the search's; of actions that were not tried it is the mixed value of the
-    root. Q is not rescaled: at V = 0 and far from reward pi' is D, and not noise.
+    Q comes from the search; for actions that it did not visit, Q is the mixed value of
+    the root. Q is not rescaled: with V = 0 and far from any reward, pi' is D and not
+    noise.
 
     Reference: Danihelka et al., Policy improvement by planning with Gumbel, 2022.
     """
@@ -45,14 +46,15 @@ class Search:
     """Scale of the Gumbel noise of the action choice; 0 takes the best action."""
 
 
-class Found(NamedTuple):
-    """What a search makes of B states."""
+class SearchResult(NamedTuple):
+    """The result of a search from each of B states."""
 
     action: Int[Array, " B"]
+    """The action to take, in [0, A)."""
     logits: Float[Array, "B A"]
     """Log-probabilities of the improved policy."""
     value: Float[Array, " B"]
-    """Of the root, after the search."""
+    """Value of the root after the search, in units of reward."""
 
 
 def search(
@@ -65,15 +67,26 @@ def search(
     discount: float,
     temperature: Float[Array, ""],
     key: Key[Array, ""],
-) -> Found:
-    """Search from each of B states at once.
+) -> SearchResult:
+    """Search from each of B states.
 
-    The world's chance is left out: expected rewards, and the state before any coin
-    falls. No value lies beyond an end; beyond the time limit it does.
+    The model is without chance: rewards are expected rewards, and the next state is the
+    one before any random event. A terminal state has value 0; a state at the time limit
+    keeps its value.
+
+    Args:
+      params: parameters of the environment.
+      states: environment states, leaves [B, ...].
+      observations: of these states, [B, ...].
+      discount: gamma in [0, 1).
+      temperature: tau, in units of reward; used in place of `config.temperature`.
+      key: for the Gumbel noise.
+
+    Reference: Danihelka et al., Policy improvement by planning with Gumbel, 2022.
     """
 
-    def judge(seen: Array, context: Array) -> tuple[Array, Array]:
-        out = agent(seen, context)
+    def evaluate(observation: Array, context: Array) -> tuple[Array, Array]:
+        out = agent(observation, context)
         return out.policy_logits, out.value.value
 
     def recurrent(
@@ -81,16 +94,16 @@ def search(
     ) -> tuple[mctx.RecurrentFnOutput, State]:
         del key
         out = jax.vmap(lambda s, a: env.step(None, s, a, params))(node, action)
-        prior, value = jax.vmap(judge)(
+        prior, value = jax.vmap(evaluate)(
             out.observation, jax.vmap(env.context)(out.state)
         )
-        weight = jnp.where(out.terminated, 0.0, discount)
-        told = mctx.RecurrentFnOutput(
-            reward=out.reward, discount=weight, prior_logits=prior, value=value
+        step_discount = jnp.where(out.terminated, 0.0, discount)
+        model_output = mctx.RecurrentFnOutput(
+            reward=out.reward, discount=step_discount, prior_logits=prior, value=value
         )
-        return told, out.state
+        return model_output, out.state
 
-    prior, value = jax.vmap(judge)(observations, jax.vmap(env.context)(states))
+    prior, value = jax.vmap(evaluate)(observations, jax.vmap(env.context)(states))
     transform = functools.partial(
         mctx.qtransform_completed_by_mix_value,
         value_scale=1.0 / (VISITS * temperature),
@@ -109,6 +122,6 @@ def search(
             max_num_considered_actions=env.num_actions,
             gumbel_scale=config.noise,
         )
-    weights = jnp.maximum(out.action_weights, 1e-30)
-    root = out.search_tree.node_values[:, 0]
-    return Found(out.action.astype(jnp.int32), jnp.log(weights), root)
+    policy = jnp.maximum(out.action_weights, 1e-30)
+    root_value = out.search_tree.node_values[:, 0]
+    return SearchResult(out.action.astype(jnp.int32), jnp.log(policy), root_value)

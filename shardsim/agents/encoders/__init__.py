@@ -1,8 +1,8 @@
-"""Encoders. The union is the only list; each file says which machine its kind suits.
+"""Encoders. `EncoderConfig` lists all kinds.
 
-`mlp` on CPUs; `conv` and `impala` where space matters and on GPUs; `attention` where
-what is far apart belongs together. An encoder takes one observation; the caller maps
-over batches and seeds.
+`mlp` suits CPUs. `conv` and `impala` suit GPUs, and tasks with spatial structure.
+`attention` suits tasks that relate distant cells. An encoder takes one observation; the
+caller maps it over batches and seeds.
 """
 
 from typing import TypeAlias
@@ -32,9 +32,13 @@ __all__ = [
 
 
 def count_parameters(config: EncoderConfig, observation_shape: tuple[int, ...]) -> int:
-    """Parameters of E for such observations, without making it.
+    """Number of parameters of E, without allocating it.
+
+    Args:
+      observation_shape: shape of one observation.
 
     Raises:
-      ValueError: an encoder that can't be built for them; names `kind` or `budget`.
+      ValueError: the encoder cannot be built for this shape; the text names the field,
+        `kind`, `features` or `budget`.
     """
     return to_budget(config, observation_shape).parameters(observation_shape)

@@ -1,6 +1,7 @@
-"""E reads the cells of the board as tokens that attend to each other.
+"""Attention encoder: the cells of the board are tokens that attend to each other.
 
-Symbols: H, W, P board and planes; n = H W tokens; h heads; D features.
+Symbols: H, W, P height, width and planes of the board; n = H W tokens; h heads;
+D features.
 """
 
 import dataclasses
@@ -19,10 +20,10 @@ from shardsim.core import fields
 
 @fields.record
 class AttentionEncoder:
-    """Blocks of self-attention over cells, pooled by learned queries; a dense layer.
+    """Blocks of self-attention over cells, pooling by learned queries, a dense layer.
 
-    Costs n^2 a sample: for small boards, or for GPUs. Matrix products only:
-    nothing that XLA for CPUs treats differently inside loops.
+    The cost is n^2 for each sample, so it suits small boards or GPUs. It consists of
+    matrix products alone, which XLA compiles equally well inside and outside loops.
 
     Reference: Vaswani et al. 2017, Attention is all you need, arXiv:1706.03762, with
     norms before the layers (Xiong et al. 2020, arXiv:2002.04745).
@@ -55,12 +56,14 @@ class AttentionEncoder:
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
         height, side, planes = base.board_of(self.kind, observation_shape)
         width, inner = self.width, self.heads * self.head_width
-        attends = 3 * (width + 1) * inner + (inner + 1) * width
-        thinks = (width + 1) * self.hidden + (self.hidden + 1) * width
+        attention = 3 * (width + 1) * inner + (inner + 1) * width
+        mlp = (width + 1) * self.hidden + (self.hidden + 1) * width
         tokens = (planes + 1 + height * side) * width
-        pooled = (2 + self.heads) * width
-        last = (self.heads * width + 1) * self.features
-        return tokens + self.blocks * (attends + thinks + 4 * width) + pooled + last
+        pooling = (2 + self.heads) * width
+        readout = (self.heads * width + 1) * self.features
+        norms = 4 * width
+        blocks = self.blocks * (attention + mlp + norms)
+        return tokens + blocks + pooling + readout
 
     def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Attention":
         shape = base.board_of(self.kind, observation_shape)
@@ -68,9 +71,9 @@ class AttentionEncoder:
 
 
 class Block(nnx.Module):
-    """y = x + O A(norm x), z = y + W_2 relu(W_1 norm y); A attends with h heads.
+    """y = x + O A(norm x), z = y + W_2 relu(W_1 norm y).
 
-    A = softmax(Q K^T / sqrt(d)) V for each head, of d numbers.
+    A = softmax(Q K^T / sqrt(d)) V in each of h heads of width d.
     """
 
     def __init__(self, config: AttentionEncoder, rngs: nnx.Rngs) -> None:
@@ -86,7 +89,7 @@ class Block(nnx.Module):
         self.widen = layers.Linear(width, config.hidden, rngs=rngs)
         self.narrow = layers.Linear(config.hidden, width, rngs=rngs)
 
-    def attend(self, tokens: Float[Array, "n width"]) -> Float[Array, "n width"]:
+    def attention(self, tokens: Float[Array, "n width"]) -> Float[Array, "n width"]:
         normed = _normed(self.before, tokens)
         query, key, value = (
             layer(normed).reshape(-1, *self.shape)
@@ -97,16 +100,16 @@ class Block(nnx.Module):
         mixed = jnp.einsum("hqk,khd->qhd", weights, value)
         return tokens + self.out(mixed.reshape(len(tokens), -1))
 
-    def think(self, tokens: Float[Array, "n width"]) -> Float[Array, "n width"]:
+    def mlp(self, tokens: Float[Array, "n width"]) -> Float[Array, "n width"]:
         hidden = jax.nn.relu(self.widen(_normed(self.between, tokens)))
         return tokens + self.narrow(hidden)
 
 
 class Attention(nnx.Module):
-    """Tokens W x + position; blocks; pooled p = softmax_n(norm(z) q)^T norm(z) [h].
+    """Tokens W x + position; blocks; pooling p = softmax_n(norm(z) q)^T norm(z).
 
-    features = relu(W p + b). Layers: the tokens [n, width]; of each block the tokens
-    after its attention and after its perceptron; p [h, width]; the features [D].
+    features = relu(W p + b). Activations: the tokens [n, width]; for each block, the
+    tokens after its attention and after its MLP; p [h, width]; the features [D].
     """
 
     def __init__(
@@ -114,15 +117,15 @@ class Attention(nnx.Module):
     ) -> None:
         height, side, planes = board
         width, heads = config.width, config.heads
-        draw = nnx.initializers.lecun_normal()
+        initializer = nnx.initializers.lecun_normal()
         self.embed = layers.Linear(planes, width, rngs=rngs)
-        # unit-sized positions: cells with nothing on them are told apart at once
+        # positions of unit variance distinguish empty cells from the start
         self.position = nnx.Param(
             nnx.initializers.normal(1.0)(rngs.params(), (height * side, width))
         )
         self.blocks = nnx.List([Block(config, rngs) for _ in range(config.blocks)])
         self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.queries = nnx.Param(draw(rngs.params(), (width, heads)))
+        self.queries = nnx.Param(initializer(rngs.params(), (width, heads)))
         self.readout = layers.Linear(heads * width, config.features, rngs=rngs)
 
     def _tokens(self, board: Array) -> Float[Array, "n width"]:
@@ -136,7 +139,7 @@ class Attention(nnx.Module):
         return weights.T @ normed
 
     def stages(self) -> tuple[chain.Stage, ...]:
-        inner = (half for block in self.blocks for half in (block.attend, block.think))
+        inner = (half for block in self.blocks for half in (block.attention, block.mlp))
 
         def read(pooled: Array) -> Array:
             features = jax.nn.relu(self.readout(pooled.reshape(-1)))
@@ -149,7 +152,7 @@ class Attention(nnx.Module):
 
 
 def _normed(norm: nnx.LayerNorm, tokens: Float[Array, "n width"]) -> Array:
-    # it takes its means in float32, to which strict promotion lets no bfloat16
+    # its means are float32, and strict promotion does not mix them with bfloat16
     with jax.numpy_dtype_promotion("standard"):
         out: Array = norm(tokens)
     return out

@@ -1,63 +1,68 @@
-"""What an encoder offers, and how its sizes are solved from a budget.
+"""The interface of encoders, and the solution of their sizes from a parameter budget.
 
 An encoder is a `chain` of stages: the first one reads the observation, the last one
-gives the features. Symbols: H, W, P board and planes; D features.
+returns the features. Symbols: H, W, P height, width and planes of the board;
+D features.
 """
 
 from collections.abc import Callable
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Array, Float
 
 from shardsim.agents import chain
 
 TOLERANCE = 0.02
-"""How far an encoder may be from its budget, as a fraction of it."""
+"""Largest relative difference between the parameters of an encoder and its budget."""
 
 
 @runtime_checkable
 class Encoder(chain.Chain, Protocol):
-    """E: a pure function of one observation, with its insides as data.
+    """E: a pure function of one observation, whose activations can be read.
 
     Stages compute in the type of the weights; the features are float32.
     """
 
     def __call__(self, observation: Array) -> Float[Array, " D"]:
-        """The last activation."""
+        """The features, which are the last activation."""
         ...
+
+
+T = TypeVar("T", bound="Sizable")
 
 
 class Sizable(Protocol):
-    """A config of an encoder: frozen, hashable."""
+    """The config of an encoder: frozen and hashable."""
 
     @property
-    def kind(self) -> str: ...
+    def kind(self) -> str:
+        """Name of the kind of encoder."""
+        ...
 
     @property
-    def budget(self) -> int | None: ...
+    def budget(self) -> int | None:
+        """Number of parameters to reach; None: the sizes are as given."""
+        ...
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The inner sizes that a budget scales; never D."""
+        """The inner sizes that a budget scales; D is not among them."""
         ...
 
-    def resized(self, sizes: tuple[int, ...]) -> Self:
-        """The same with other inner sizes and no budget."""
+    def resized(self: T, sizes: tuple[int, ...]) -> T:
+        """The config with other inner sizes and without a budget."""
         ...
 
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
-        """How many there are at these sizes, whatever the budget."""
+        """Number of parameters at these sizes, regardless of the budget."""
         ...
 
 
-T = TypeVar("T", bound=Sizable)
-
-
 def board_of(kind: str, observation_shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """H, W, P of the observations, for the encoders that read boards.
+    """H, W and P of the observations, for encoders that read boards.
 
     Raises:
-      ValueError: observations that are no board.
+      ValueError: the observations are not boards [H, W, P].
     """
     if len(observation_shape) != 3:
         raise ValueError(
@@ -69,68 +74,76 @@ def board_of(kind: str, observation_shape: tuple[int, ...]) -> tuple[int, int, i
 
 
 def to_budget(config: T, observation_shape: tuple[int, ...]) -> T:
-    """The config with the inner sizes at which its parameters are its budget.
+    """Solve the inner sizes of an encoder from its parameter budget.
 
-    All sizes are scaled by one factor, as far as the budget lasts; what is left over
-    goes to single sizes, those that cost most per unit first.
+    All sizes are scaled by the largest common factor that the budget allows. The rest
+    of the budget enlarges single sizes, those with the most parameters per unit first.
+
+    Args:
+      config: without a budget, it is returned as it is.
+      observation_shape: shape of one observation.
 
     Raises:
       ValueError: no sizes come within `TOLERANCE` of the budget.
     """
     if config.budget is None:
         return config
-    budget, given = config.budget, config.sizes
+    budget, initial = config.budget, config.sizes
 
     def count(sizes: tuple[int, ...]) -> int:
         return config.resized(sizes).parameters(observation_shape)
 
     def scaled(unit: int) -> tuple[int, ...]:
-        return tuple(max(1, round(unit * size / given[0])) for size in given)
+        return tuple(max(1, round(unit * size / initial[0])) for size in initial)
 
-    sizes = tuple(1 for _ in given)
+    smallest = tuple(1 for _ in initial)
+    sizes = smallest
     if sizes and count(sizes) < budget:
-        sizes = scaled(_most(lambda unit: count(scaled(unit)), 1, budget))
-        # rounding up a ratio may cost more than the least that there is
-        sizes = sizes if count(sizes) <= budget else tuple(1 for _ in given)
-        sizes = _filled(count, sizes, budget)
-    met = count(sizes)
-    if abs(met - budget) > TOLERANCE * budget:
+        sizes = scaled(_largest(lambda unit: count(scaled(unit)), 1, budget))
+        # the ratio is rounded up, which may exceed the budget even for the first unit
+        sizes = sizes if count(sizes) <= budget else smallest
+        sizes = _spend_rest(count, sizes, budget)
+    nearest = count(sizes)
+    if abs(nearest - budget) > TOLERANCE * budget:
         raise ValueError(
             f"budget: got {budget}, which an encoder of kind {config.kind!r} can't "
-            f"meet for observations of shape {observation_shape} (nearest: {met}); "
-            f"allowed: within {TOLERANCE:.0%} of what it can"
+            f"meet for observations of shape {observation_shape} (nearest: {nearest}); "
+            f"allowed: within {TOLERANCE:.0%} of what it can meet"
         )
     return config.resized(sizes)
 
 
-def _most(count: Callable[[int], int], least: int, budget: int) -> int:
-    """The largest number >= least whose count is within the budget, or least."""
+def _largest(count: Callable[[int], int], start: int, budget: int) -> int:
+    """The largest size >= start whose count is within the budget; else start."""
     step = 1
-    while count(least + step) <= budget:
+    while count(start + step) <= budget:
         step *= 2
-    low, high = least + step // 2, least + step
+    low, high = start + step // 2, start + step
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle) <= budget else (low, middle)
     return low
 
 
-def _filled(
+def _spend_rest(
     count: Callable[[tuple[int, ...]], int], sizes: tuple[int, ...], budget: int
 ) -> tuple[int, ...]:
-    """Sizes grown one after another, the dearest first; the last one to the nearest."""
+    """Enlarge one size after another, the one with the most parameters per unit first.
 
-    def grown(index: int, size: int) -> tuple[int, ...]:
+    The last one gets one unit more if that comes nearer to the budget.
+    """
+
+    def with_size(index: int, size: int) -> tuple[int, ...]:
         return (*sizes[:index], size, *sizes[index + 1 :])
 
-    cost = [count(grown(i, size + 1)) for i, size in enumerate(sizes)]
+    cost = [count(with_size(i, size + 1)) for i, size in enumerate(sizes)]
     order = sorted(range(len(sizes)), key=lambda i: -cost[i])
     for index in order:
 
-        def along(size: int, index: int = index) -> int:
-            return count(grown(index, size))
+        def count_at(size: int, index: int = index) -> int:
+            return count(with_size(index, size))
 
-        sizes = grown(index, _most(along, sizes[index], budget))
+        sizes = with_size(index, _largest(count_at, sizes[index], budget))
     last = order[-1]
-    more = grown(last, sizes[last] + 1)
-    return more if count(more) - budget < budget - count(sizes) else sizes
+    larger = with_size(last, sizes[last] + 1)
+    return larger if count(larger) - budget < budget - count(sizes) else sizes

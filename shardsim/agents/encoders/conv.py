@@ -1,6 +1,6 @@
-"""E is a convolutional network: what holds at one place of the board holds at all.
+"""Convolutional encoder, whose weights are the same at every cell of the board.
 
-Symbols: H, W, P board and planes; C channels; D features.
+Symbols: H, W, P height, width and planes of the board; C channels; D features.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from shardsim.core import fields
 class ConvEncoder:
     """3x3 convolutions that keep the size of the board, then two dense layers.
 
-    For GPUs, and for CPUs where few samples count more than many steps.
+    It suits GPUs, and CPUs if sample efficiency matters more than steps per second.
     """
 
     kind: Literal["conv"] = "conv"
@@ -52,9 +52,11 @@ class ConvEncoder:
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
         height, width, planes = base.board_of(self.kind, observation_shape)
         sizes = (planes, *self.channels)
-        convolved = sum((9 * a + 1) * b for a, b in itertools.pairwise(sizes))
+        convolutions = sum((9 * a + 1) * b for a, b in itertools.pairwise(sizes))
         flat = height * width * self.channels[-1]
-        return convolved + (flat + 1) * self.hidden + (self.hidden + 1) * self.features
+        return (
+            convolutions + (flat + 1) * self.hidden + (self.hidden + 1) * self.features
+        )
 
     def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Conv":
         shape = base.board_of(self.kind, observation_shape)
@@ -62,8 +64,9 @@ class ConvEncoder:
 
 
 class Conv(nnx.Module):
-    """z_{i+1} = relu(kernel_i * z_i + b_i), z_0 = x; h = relu(W z_n + b), D alike of h.
+    """z_{i+1} = relu(kernel_i * z_i + b_i), z_0 = x; h = relu(W z_n + b).
 
+    features = relu(W' h + b').
     Activations: the boards z_1, ..., z_n [H, W, C]; h [hidden]; the features [D].
     """
 
@@ -82,11 +85,11 @@ class Conv(nnx.Module):
         self.readout = layers.Linear(config.hidden, config.features, rngs=rngs)
 
     def stages(self) -> tuple[chain.Stage, ...]:
-        convolved = [
+        convolutions = [
             lambda z, layer=layer: jax.nn.relu(layer(z)) for layer in self.convolutions
         ]
         return (
-            *convolved,
+            *convolutions,
             lambda z: jax.nn.relu(self.hidden(z.reshape(-1))),
             lambda h: jax.nn.relu(self.readout(h)).astype(jnp.float32),
         )

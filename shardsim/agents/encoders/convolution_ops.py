@@ -1,16 +1,18 @@
-"""Convolutions in forms that give the same numbers, and pooling.
+"""Convolution, in several implementations with the same result, and max-pooling.
 
-XLA for CPUs calls its fast convolution only for one order of axes: NHWC boards, HWIO
-kernels. It reorders what it finds into that order, but not inside loops (`lax.scan`,
-`lax.fori_loop`), where all training happens: there the gradients of a convolution, as
-JAX writes them, run ten times slower than outside. Two forms stay fast:
+On CPUs, XLA has a fast convolution for one order of axes only: NHWC boards and HWIO
+kernels. It brings other convolutions into that order, but not inside loops (`lax.scan`,
+`lax.fori_loop`), where all training happens. There JAX's own gradients of a convolution
+run ten times slower than outside. Two implementations are fast inside loops:
 
-    conv     a real convolution whose derivatives are written so that each gradient
-             comes out in the fast order. Best for kernels that nothing is mapped over.
-    patches  neighbourhoods side by side, times the kernel as a matrix. Best for kernels
-             with a mapped axis (a population): a mapped convolution is a grouped one.
+    conv     a convolution with derivatives such that each gradient has the fast order.
+             Best for kernels without a mapped axis.
+    patches  the neighbourhood of each cell, times the kernel as a matrix. Best for
+             kernels with a mapped axis (a population), because a mapped convolution
+             becomes a grouped convolution.
 
-Symbols: H, W board; P planes in; C planes out; k side of the kernel.
+Symbols: H, W height and width of the board; P input planes; C output planes; k side of
+the kernel.
 """
 
 from typing import Literal, TypeAlias
@@ -25,11 +27,11 @@ from jaxtyping import Array, Float
 Form: TypeAlias = Literal["auto", "conv", "patches"]
 
 
-def chosen(form: Form, backend: str | None = None) -> Form:
-    """`auto` as one of the forms: patches on CPUs, convolutions elsewhere.
+def resolve(form: Form, backend: str | None = None) -> Form:
+    """Resolve `auto`: patches on CPUs, convolutions elsewhere.
 
     Args:
-      backend: as `jax.default_backend()` names it; None asks it.
+      backend: "cpu", "gpu" or "tpu"; None: `jax.default_backend()`.
     """
     if form != "auto":
         return form
@@ -39,13 +41,16 @@ def chosen(form: Form, backend: str | None = None) -> Form:
 def convolve(
     board: Float[Array, "H W P"], kernel: Float[Array, "k k P C"], form: Form = "auto"
 ) -> Float[Array, "H W C"]:
-    """y[u, v] = sum_{i, j} x[u + i - k // 2, v + j - k // 2] kernel[i, j]; 0 outside.
+    """Convolve a board with a kernel, padding with 0.
+
+    y[u, v] = sum_{i, j} x[u + i - k // 2, v + j - k // 2] kernel[i, j]
 
     Args:
-      kernel: of odd side.
-      form: how it is computed; the numbers are the same to rounding.
+      board: x.
+      kernel: of odd side k.
+      form: implementation; the results are equal up to rounding.
     """
-    if chosen(form) == "patches":
+    if resolve(form) == "patches":
         return _patches(board, kernel)
     if jax.default_backend() == "cpu":
         return ordered(board, kernel)
@@ -56,10 +61,10 @@ def plain(
     board: Float[Array, "H W P"], kernel: Float[Array, "k k P C"]
 ) -> Float[Array, "H W C"]:
     """The convolution with JAX's own derivatives."""
-    return _convolved(board[None], kernel, ("NHWC", "HWIO", "NHWC"))[0]
+    return _convolve(board[None], kernel, ("NHWC", "HWIO", "NHWC"))[0]
 
 
-def _convolved(left: Array, right: Array, order: tuple[str, str, str]) -> Array:
+def _convolve(left: Array, right: Array, order: tuple[str, str, str]) -> Array:
     return lax.conv_general_dilated(
         left, right, (1, 1), "SAME", dimension_numbers=order
     )
@@ -69,7 +74,7 @@ def _convolved(left: Array, right: Array, order: tuple[str, str, str]) -> Array:
 def ordered(
     board: Float[Array, "H W P"], kernel: Float[Array, "k k P C"]
 ) -> Float[Array, "H W C"]:
-    """The convolution with derivatives whose transposes have the fast order of axes."""
+    """The convolution with derivatives whose gradients have the fast order of axes."""
     return plain(board, kernel)
 
 
@@ -77,18 +82,20 @@ def _ordered_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     board, kernel = primals
-    move, turn = tangents
+    board_tangent, kernel_tangent = tangents
     out = ordered(board, kernel)
-    slope = jnp.zeros_like(out)
+    tangent = jnp.zeros_like(out)
     # dimension numbers such that the gradient, which swaps them, is NHWC and HWIO
-    if not isinstance(move, SymbolicZero):
+    if not isinstance(board_tangent, SymbolicZero):
         swapped = kernel.transpose(0, 1, 3, 2)
-        slope += _convolved(move[None], swapped, ("NHWC", "HWOI", "NHWC"))[0]
-    if not isinstance(turn, SymbolicZero):
+        order = ("NHWC", "HWOI", "NHWC")
+        tangent += _convolve(board_tangent[None], swapped, order)[0]
+    if not isinstance(kernel_tangent, SymbolicZero):
         planes = board.transpose(2, 0, 1)[..., None]
-        turned = turn.transpose(2, 0, 1, 3)
-        slope += _convolved(planes, turned, ("CHWN", "IHWO", "HWNC"))[:, :, 0]
-    return out, slope
+        swapped = kernel_tangent.transpose(2, 0, 1, 3)
+        order = ("CHWN", "IHWO", "HWNC")
+        tangent += _convolve(planes, swapped, order)[:, :, 0]
+    return out, tangent
 
 
 ordered.defjvp(_ordered_jvp, symbolic_zeros=True)
@@ -99,26 +106,26 @@ def _patches(
 ) -> Float[Array, "H W C"]:
     side, planes, out = kernel.shape[0], *kernel.shape[2:]
     height, width, _ = board.shape
-    edge = side // 2
-    padded = jnp.pad(board, ((edge, edge), (edge, edge), (0, 0)))
-    beside = [
+    margin = side // 2
+    padded = jnp.pad(board, ((margin, margin), (margin, margin), (0, 0)))
+    shifted = [
         padded[i : i + height, j : j + width] for i in range(side) for j in range(side)
     ]
-    rows = jnp.concatenate(beside, axis=-1).reshape(height * width, -1)
+    rows = jnp.concatenate(shifted, axis=-1).reshape(height * width, -1)
     flat = rows @ kernel.reshape(side * side * planes, out)
     return flat.reshape(height, width, out)
 
 
 def pool(board: Float[Array, "H W C"]) -> Float[Array, "half_H half_W C"]:
-    """y[u, v] = max of x over the 3x3 cells round (2u, 2v); half the size, rounded up.
+    """Max-pooling: y[u, v] is the maximum of x over the 3x3 cells around (2u, 2v).
 
-    As maxima of slices, so that no window has to be differentiated. Where cells tie,
-    the gradient is shared.
+    Each side is halved and rounded up. It is computed as the maximum of slices, which
+    avoids the gradient of a window reduction. Tied cells share the gradient.
     """
     for axis in (0, 1):
         size = board.shape[axis]
-        edges = [(1, 1) if axis == each else (0, 0) for each in range(3)]
-        padded = jnp.pad(board, edges, constant_values=-jnp.inf)
+        padding = [(1, 1) if axis == other else (0, 0) for other in range(3)]
+        padded = jnp.pad(board, padding, constant_values=-jnp.inf)
         first, middle, last = (
             lax.slice_in_dim(padded, start, start + size, 2, axis) for start in range(3)
         )
@@ -127,14 +134,17 @@ def pool(board: Float[Array, "H W C"]) -> Float[Array, "half_H half_W C"]:
 
 
 class Convolution(nnx.Module):
-    """y = x * kernel + bias on a board that keeps its size; He's initialiser."""
+    """y = x * kernel + bias, on a board of the same size.
+
+    Kernels are initialised by He et al. 2015 (`he_normal`), biases by 0.
+    """
 
     def __init__(
         self, planes: int, out: int, form: Form, rngs: nnx.Rngs, side: int = 3
     ) -> None:
         self.form = form
-        draw = nnx.initializers.he_normal()
-        self.kernel = nnx.Param(draw(rngs.params(), (side, side, planes, out)))
+        initializer = nnx.initializers.he_normal()
+        self.kernel = nnx.Param(initializer(rngs.params(), (side, side, planes, out)))
         self.bias = nnx.Param(jnp.zeros((out,)))
 
     def __call__(self, board: Float[Array, "H W P"]) -> Float[Array, "H W C"]:

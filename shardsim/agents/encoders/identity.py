@@ -1,7 +1,7 @@
-"""E is nothing: D and V read what is seen, and have no layer in common.
+"""Identity encoder: D and V read the observation and share no layer.
 
-The actor and the critic of the policy-gradient literature, which share no weights.
-Symbols: D features.
+This is the actor and the critic without shared weights of the policy-gradient
+literature. Symbols: H, W, P height, width and planes of the board; D features.
 """
 
 import math
@@ -40,7 +40,7 @@ class FlatEncoder:
         size = math.prod(observation_shape)
         if size != self.features:
             raise ValueError(
-                f"features: got {self.features}; allowed with kind 'flat' for "
+                f"features: got {self.features}; allowed with kind 'identity' for "
                 f"observations of shape {observation_shape}: {size}"
             )
         return 0
@@ -52,7 +52,7 @@ class FlatEncoder:
 
 
 class Identity(nnx.Module):
-    """z = x. One activation: the features."""
+    """features = x, flattened. The features are the only activation."""
 
     def stages(self) -> tuple[chain.Stage, ...]:
         return (lambda x: x.reshape(-1).astype(jnp.float32),)

@@ -1,6 +1,6 @@
-"""E is a residual network of the IMPALA family, sized for boards of 5x5 to 25x25.
+"""IMPALA encoder: a residual network, sized for boards of 5x5 to 25x25 cells.
 
-Symbols: H, W, P board and planes; C channels; D features.
+Symbols: H, W, P height, width and planes of the board; C channels; D features.
 """
 
 import dataclasses
@@ -23,7 +23,8 @@ from shardsim.core import fields
 class ImpalaEncoder:
     """Stages of convolution, max-pooling and residual blocks; then a dense layer.
 
-    Each stage halves the board. For GPUs: it has the most convolutions of all kinds.
+    Each stage halves the board. It suits GPUs, because it has the most convolutions of
+    all kinds.
 
     Reference: Espeholt et al. 2018, IMPALA, arXiv:1802.01561 (figure 3, right).
     """
@@ -51,10 +52,10 @@ class ImpalaEncoder:
     def parameters(self, observation_shape: tuple[int, ...]) -> int:
         *sides, planes = base.board_of(self.kind, observation_shape)
         sizes = (planes, *self.channels)
-        entries = sum((9 * a + 1) * b for a, b in itertools.pairwise(sizes))
-        inner = sum(2 * self.blocks * (9 * c + 1) * c for c in self.channels)
+        entry = sum((9 * a + 1) * b for a, b in itertools.pairwise(sizes))
+        residual = sum(2 * self.blocks * (9 * c + 1) * c for c in self.channels)
         flat = _cells(sides, len(self.channels)) * self.channels[-1]
-        return entries + inner + (flat + 1) * self.features
+        return entry + residual + (flat + 1) * self.features
 
     def build(self, observation_shape: tuple[int, ...], rngs: nnx.Rngs) -> "Impala":
         shape = base.board_of(self.kind, observation_shape)
@@ -62,7 +63,7 @@ class ImpalaEncoder:
 
 
 def _cells(sides: list[int], stages: int) -> int:
-    """Cells of a board after some halvings, each rounded up."""
+    """Number of cells after each stage has halved the sides, rounding up."""
     return math.prod(-(-side // 2**stages) for side in sides)
 
 
@@ -81,7 +82,7 @@ class Residual(nnx.Module):
 
 
 class Group(nnx.Module):
-    """Convolution and pooling, then residual blocks."""
+    """One stage: a convolution, max-pooling, then residual blocks."""
 
     def __init__(
         self, planes: int, channels: int, config: ImpalaEncoder, rngs: nnx.Rngs
@@ -103,8 +104,8 @@ class Group(nnx.Module):
 class Impala(nnx.Module):
     """Groups of layers, then features = relu(W relu(z) + b).
 
-    Activations: of each group the pooled board and the board after each residual block,
-    [H, W, C] of that group; last the features [D].
+    Activations: for each group, the pooled board and the board after each residual
+    block [H, W, C]; last the features [D].
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""E is a multilayer perceptron: the fastest there is on a CPU, on any observation.
+"""MLP encoder: the fastest encoder on CPUs, for observations of any shape.
 
-Symbols: H, W, P board and planes; D features.
+Symbols: H, W, P height, width and planes of the board; D features.
 """
 
 import dataclasses
@@ -20,9 +20,9 @@ from shardsim.core import fields
 
 @fields.record
 class MLPEncoder:
-    """Layers of units over the flattened observation; boards or vectors.
+    """Dense layers on the flattened observation, which may be a board or a vector.
 
-    The choice for CPUs: matrix products alone, and few of them.
+    It suits CPUs, because it consists of a few matrix products.
     """
 
     kind: Literal["mlp"] = "mlp"
@@ -35,7 +35,7 @@ class MLPEncoder:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the number of features."""
         return self.widths[-1]
 
     @property
@@ -57,7 +57,7 @@ class MLPEncoder:
 class MLP(nnx.Module):
     """z_0 = x, z_{i+1} = f(W_i z_i + b_i), f = relu or tanh.
 
-    Activations: z_1, ..., z_n, each of its own width.
+    Activations: z_1, ..., z_n, each of its own width; z_n are the features.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Value heads. The union is the only list; `solve_width` makes them equal in size."""
+"""Value heads. `Head` lists all kinds; `solve_width` gives them equal sizes."""
 
 import functools
 from typing import TypeAlias
@@ -33,12 +33,18 @@ __all__ = [
 ]
 
 TOLERANCE = 0.02
-"""How far a head may be from the budget, as a fraction of it."""
+"""Largest relative difference between the parameters of a head and the budget."""
 
 
 @functools.cache
 def count_parameters(head: Head, features: int, contexts: int, width: int) -> int:
-    """Parameters of a head, without making it."""
+    """Number of parameters of a head, without allocating it.
+
+    Args:
+      features: D, the number of features of E.
+      contexts: C, the number of contexts of the environment.
+      width: hidden units (of each shard).
+    """
     abstract = nnx.eval_shape(
         lambda: head.build(features, contexts, width, nnx.Rngs(0))
     )
@@ -47,9 +53,10 @@ def count_parameters(head: Head, features: int, contexts: int, width: int) -> in
 
 
 def nearest_width(head: Head, features: int, contexts: int, budget: int) -> int:
-    """The width at which a head's parameters come nearest to the budget.
+    """The width at which the number of parameters is nearest to the budget.
 
-    Every head's count is linear in its width, so two counts give the line.
+    The number of parameters of every head is linear in its width, so two counts
+    determine the line. Args: as `count_parameters`.
     """
     one, two = (count_parameters(head, features, contexts, w) for w in (1, 2))
     return max(1, round(1 + (budget - one) / (two - one))) if two > one else 1
@@ -58,6 +65,8 @@ def nearest_width(head: Head, features: int, contexts: int, budget: int) -> int:
 def solve_width(head: Head, features: int, contexts: int, budget: int) -> int:
     """The width at which a head has as many parameters as the budget.
 
+    Args: as `count_parameters`.
+
     Raises:
       ValueError: no width comes within `TOLERANCE` of the budget.
     """
@@ -65,8 +74,8 @@ def solve_width(head: Head, features: int, contexts: int, budget: int) -> int:
     count = count_parameters(head, features, contexts, width)
     if abs(count - budget) > TOLERANCE * budget:
         raise ValueError(
-            f"value_params: got {budget}, which a head of kind {head.kind!r} can't meet "
-            f"(nearest: {count}); allowed: within {TOLERANCE:.0%} of what it can, or "
-            "`match_params: false` for that arm"
+            f"value_params: got {budget}, which a head of kind {head.kind!r} can't "
+            f"meet (nearest: {count}); allowed: within {TOLERANCE:.0%} of what it "
+            "can meet, or `match_params: false` for that arm"
         )
     return width

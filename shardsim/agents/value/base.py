@@ -1,4 +1,7 @@
-"""What a value head returns. Symbols: D features, C contexts, K parts, U units."""
+"""The interface of value heads, and the forward pass that they share.
+
+Symbols: D features, C contexts, K shards, U units. A head without shards has K = 1.
+"""
 
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -11,41 +14,46 @@ from shardsim.agents import chain
 
 
 class ValueOutput(NamedTuple):
-    """V of one state and how it came about: two exact decompositions.
+    """V of one state and two exact decompositions of it.
 
-    value = sum_k gates[k] * parts[k] = sum_u units[u], each to 1e-6.
+    value = sum_k gates[k] * shard_values[k] = sum_u units[u], each to 1e-6.
     """
 
     value: Float[Array, ""]
+    """V, in units of reward."""
     shard_values: Float[Array, " K"]
-    """What each part says by itself."""
+    """v_k, the value of each shard without its gate."""
     gates: Float[Array, " K"]
-    """How much each part counts in this state, after aggregation."""
+    """g_k, the gate of each shard in this state, after aggregation."""
     units: Float[Array, " U"]
-    """What each last-layer unit adds to the value, gate included."""
+    """Contribution of each last-layer unit to V, including the gate."""
 
 
 @runtime_checkable
 class ValueHead(Protocol):
-    """V on top of E: a pure function of features, with its insides as data."""
+    """V: a pure function of the features, which returns its internal values as well."""
 
     @property
     def unit_shard(self) -> Int[Array, " U"]:
-        """The part, in [0, K), that each unit belongs to."""
+        """The shard, in [0, K), that each unit belongs to."""
         ...
 
     def __call__(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> ValueOutput:
-        """V and its parts. `context` is the truth: only `planted` may read it."""
+        """V and its decompositions.
+
+        Args:
+          context: true context, which only the `oracle_gated` head may read.
+        """
         ...
 
 
 @runtime_checkable
 class GatedHead(chain.Chain, Protocol):
-    """A head that `evaluate` reads out of hidden units: what can be patched inside.
+    """A head whose hidden units can be read and patched; `evaluate` computes its V.
 
-    Its stages lead from features [D] to the hidden units of each part [K width].
+    The stages lead from the features [D] to the hidden units of each shard [K, width].
     """
 
     kernel: nnx.Param[Array]
@@ -54,19 +62,19 @@ class GatedHead(chain.Chain, Protocol):
     def gates(
         self, features: Float[Array, " D"], context: Float[Array, " C"]
     ) -> Float[Array, " K"]:
-        """How much each part counts, after aggregation."""
+        """The gate of each shard, after aggregation."""
         ...
 
 
-def unit_shards(parts: int, width: int) -> Int[Array, " U"]:
-    """The part of each unit: `width` hidden units and a bias for each part."""
-    return jnp.repeat(jnp.arange(parts), width + 1)
+def unit_shards(num_shards: int, width: int) -> Int[Array, " U"]:
+    """The shard of each unit: every shard has `width` hidden units and a bias."""
+    return jnp.repeat(jnp.arange(num_shards), width + 1)
 
 
 def always_open(
     features: Float[Array, " D"], context: Float[Array, " C"]
 ) -> Float[Array, " 1"]:
-    """The gate of a head that has but one part."""
+    """The gate of a head without shards: always 1."""
     del features, context
     return jnp.ones((1,))
 
@@ -74,7 +82,11 @@ def always_open(
 def evaluate(
     head: GatedHead, features: Float[Array, " D"], context: Float[Array, " C"]
 ) -> ValueOutput:
-    """V of one state: the one forward pass of all heads that have stages."""
+    """V of one state: the forward pass of every head that has stages.
+
+    Args:
+      context: true context, for the gates of the `oracle_gated` head.
+    """
     gates = head.gates(features, context)
     hidden = chain.run(head.stages(), features)
     return assemble(hidden, head.kernel[...], head.bias[...], gates)
@@ -86,32 +98,36 @@ def assemble(
     bias: Float[Array, " K"],
     gates: Float[Array, " K"],
 ) -> ValueOutput:
-    """Read K parts out of their hidden units and add them up under the gates.
+    """V from the hidden units of K shards.
 
-    parts[k] = hidden[k] . kernel[k] + bias[k]; the bias of a part is its last unit.
+    v_k = hidden[k] . kernel[k] + bias[k],  V = sum_k g_k v_k
+
+    The bias of a shard counts as its last unit.
     """
-    parts = jnp.sum(hidden * kernel, axis=-1) + bias
-    each = jnp.concatenate([hidden * kernel, bias[:, None]], axis=-1)
-    units = (each * gates[:, None]).reshape(-1)
-    return ValueOutput(jnp.sum(gates * parts), parts, gates, units)
+    shard_values = jnp.sum(hidden * kernel, axis=-1) + bias
+    ungated = jnp.concatenate([hidden * kernel, bias[:, None]], axis=-1)
+    units = (ungated * gates[:, None]).reshape(-1)
+    return ValueOutput(jnp.sum(gates * shard_values), shard_values, gates, units)
 
 
 def mask_units(
-    output: ValueOutput, owners: Int[Array, " U"], keep: Float[Array, " U"]
+    output: ValueOutput, unit_shard: Int[Array, " U"], keep: Float[Array, " U"]
 ) -> ValueOutput:
-    """The same output with some units switched off: the one ablation of all heads.
+    """The output with some units ablated, for any head.
 
-    Gates stay as they were; a part keeps what its remaining units say, so that the
-    decompositions still hold.
+    The gates do not change. The value of a shard becomes that of its remaining units,
+    so that both decompositions still hold; a shard with a closed gate has value 0.
 
     Args:
-      output: of the whole head.
-      owners: the part of each unit.
-      keep: 1 keeps a unit, 0 switches it off.
+      output: of the intact head.
+      unit_shard: the shard of each unit, in [0, K).
+      keep: 1 keeps a unit, 0 ablates it; numbers between scale it.
     """
     units = output.units * keep
-    count = output.shard_values.shape[0]
-    said = jax.ops.segment_sum(units, owners, count)
+    num_shards = output.shard_values.shape[0]
+    gated_values = jax.ops.segment_sum(units, unit_shard, num_shards)
     closed = output.gates == 0
-    parts = jnp.where(closed, 0.0, said / jnp.where(closed, 1.0, output.gates))
-    return ValueOutput(jnp.sum(units), parts, output.gates, units)
+    shard_values = jnp.where(
+        closed, 0.0, gated_values / jnp.where(closed, 1.0, output.gates)
+    )
+    return ValueOutput(jnp.sum(units), shard_values, output.gates, units)

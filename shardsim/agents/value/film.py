@@ -1,7 +1,8 @@
-"""V is contextual but not sparse: every unit is modulated smoothly.
+"""FiLM head: V depends on context, but not sparsely. Every unit is modulated smoothly.
 
-The decisive negative control. Whatever tells shards from a network has to tell them
-from this head too, else it has found context dependence and not sharding.
+This is the decisive negative control. A measure that tells shards from a network has to
+tell them from this head too; otherwise it detects context dependence, not sharding.
+Symbols: D features, C contexts, K = 1 shard, U units.
 """
 
 from typing import Literal
@@ -55,7 +56,7 @@ class FiLMHead(nnx.Module):
     def stages(self) -> tuple[chain.Stage, ...]:
         return (self._modulated,)
 
-    def _modulated(self, features: Float[Array, " D"]) -> Float[Array, "K width"]:
+    def _modulated(self, features: Float[Array, " D"]) -> Float[Array, "1 width"]:
         code = jnp.tanh(self.code(features))
         linear = (1.0 + self.scale(code)) * self.hidden(features) + self.shift(code)
         return jax.nn.relu(linear)[None]

@@ -1,4 +1,4 @@
-"""V is a linear function of the features: the smallest head."""
+"""Linear head: V is a linear function of the features, the smallest head."""
 
 from typing import Literal
 
@@ -25,7 +25,7 @@ class Linear:
 
 
 class LinearHead(nnx.Module):
-    """V = w . z + c; a unit is a feature of E."""
+    """V = w . z + c; the units are the features of E, and the bias c."""
 
     def __init__(self, features: int) -> None:
         self.features = features

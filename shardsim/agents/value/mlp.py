@@ -1,4 +1,4 @@
-"""V is a neural network: one part."""
+"""MLP head: V is one network without shards."""
 
 import itertools
 from typing import Literal
@@ -31,7 +31,7 @@ class MLP:
 
 
 class MLPHead(nnx.Module):
-    """V = w . f(W z + b) + c; with layers before, z goes through them first."""
+    """V = w . f(W z + b) + c, where z are the features after the layers of `hidden`."""
 
     def __init__(self, config: MLP, features: int, width: int, rngs: nnx.Rngs) -> None:
         self.width = width

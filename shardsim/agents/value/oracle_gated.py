@@ -1,4 +1,4 @@
-"""V with one shard for each true context, opened by hand: the positive control."""
+"""Oracle-gated head: one shard for each true context. This is the positive control."""
 
 from typing import Literal
 

@@ -1,4 +1,7 @@
-"""V is a bunch of gated shards: K small networks under gates read from E."""
+"""Sharded head: V is a sum of K small networks, gated by functions of the features.
+
+Symbols: D features, C contexts, K shards, U units.
+"""
 
 from typing import Literal
 
@@ -17,11 +20,11 @@ from shardsim.core import fields
 class Routing:
     """Gradient routing: the gradient of a labelled reward reaches only its own shard.
 
-    An event is a reward; its label is its source, in the order of the world's
-    `reward_sources`, and shard r is the expert of source r. All steps of the episode
-    that lead to the event carry its label. Where it is known, that expert alone learns
-    what V is to be; the gates learn how likely each label is, and nothing else
-    (`losses.routed_loss`).
+    The label of a reward is its source, in the order of the environment's
+    `reward_sources`; shard r is the expert of source r. All steps of the episode that
+    lead to the reward carry its label. Where the label is known, only that expert is
+    trained on the return. The gates learn the probability of each label, and nothing
+    else (`losses.routed_loss`).
 
     Reference: Cloud et al., Gradient routing, 2024 (arXiv 2410.04332).
     """
@@ -70,19 +73,19 @@ class Sharded:
             )
         if self.top_k != 1 and self.gate != "top_k":
             raise ValueError(
-                f"top_k: got {self.top_k}; allowed with gate {self.gate!r}, which leaves "
-                "all shards open: 1"
+                f"top_k: got {self.top_k}; allowed with gate {self.gate!r}, which "
+                "leaves all shards open: 1"
             )
         if self.td_error == "per_shard" and not self.gates_sum_to_one:
             raise ValueError(
-                f"aggregation: got 'sum' with gate {self.gate!r} and td_error 'per_shard'; "
-                "allowed: 'convex' or 'winner', for K shards that are each worth the "
-                "whole return can't be added up under gates that don't sum to 1"
+                f"aggregation: got 'sum' with gate {self.gate!r} and td_error "
+                "'per_shard'; allowed: 'convex' or 'winner', because each shard "
+                "predicts the whole return and the gates must sum to 1"
             )
         if self.load_balance > 0 and not self.shares_move:
             raise ValueError(
-                f"load_balance: got a weight; allowed: 0, for with {self._gating} no "
-                "share of the gates can be moved"
+                f"load_balance: got {self.load_balance}; allowed: 0, because with "
+                f"{self._describe_gates} the shares of the gates have no gradient"
             )
         if self.routing is not None:
             self._check_routing()
@@ -92,22 +95,22 @@ class Sharded:
             raise ValueError("num_shards: got 1; allowed with routing: at least 2")
         if self.gate == "top_k" or not self.shares_move:
             raise ValueError(
-                f"routing: got values; allowed: null, for with {self._gating} labels "
-                "can't teach all gates"
+                f"routing: got values; allowed: null, because with "
+                f"{self._describe_gates} labels cannot train all gates"
             )
         if self.load_balance > 0:
             raise ValueError(
-                f"load_balance: got {self.load_balance}; allowed with routing, whose "
-                "gates learn from labels alone: 0"
+                f"load_balance: got {self.load_balance}; allowed with routing, where "
+                "the gates learn from labels alone: 0"
             )
         if self.td_error == "joint":
             raise ValueError(
-                "td_error: got 'joint'; allowed with routing: 'per_shard', for the error of "
-                "a sum gives a shard that no label names nothing to settle on"
+                "td_error: got 'joint'; allowed with routing: 'per_shard', because a "
+                "shard that no label names does not converge with a joint error"
             )
 
     @property
-    def _gating(self) -> str:
+    def _describe_gates(self) -> str:
         return (
             f"gate {self.gate!r} (top {self.top_k} of {self.num_shards}), aggregation "
             f"{self.aggregation!r} and stop_gate_gradient {self.stop_gate_gradient}"
@@ -115,15 +118,15 @@ class Sharded:
 
     @property
     def gates_sum_to_one(self) -> bool:
-        """Whether they do in every state."""
-        some = self.gate == "top_k" and self.top_k < self.num_shards
-        return self.aggregation != "sum" or not (self.gate == "sigmoid" or some)
+        """Whether the gates sum to 1 in every state."""
+        some_closed = self.gate == "top_k" and self.top_k < self.num_shards
+        return self.aggregation != "sum" or not (self.gate == "sigmoid" or some_closed)
 
     @property
     def shares_move(self) -> bool:
-        """Whether a cost of the gates' shares has a gradient.
+        """Whether a loss on the shares of the gates has a gradient.
 
-        The share of the one shard that is open is always 1.
+        It has none if one shard alone is open, because its share is always 1.
         """
         one_open = self.num_shards == 1 or (self.gate == "top_k" and self.top_k == 1)
         winner = self.aggregation == "winner"
@@ -170,19 +173,24 @@ class ShardedHead(nnx.Module):
 
 
 def gate(logits: Float[Array, " K"], config: Sharded) -> Float[Array, " K"]:
-    """The gates that a shard's value is multiplied by, in [0, 1].
+    """The gates g_k in [0, 1] that multiply the values of the shards.
 
-    The winner's gate is 1 and the others 0; its gradient is that of its logarithm,
-    so that gradients can pass. Ties of the largest gate go to the first shard.
+    With aggregation `winner`, the largest gate becomes 1 and the others 0. Its gradient
+    is that of the logarithm of the gate, so that the gates can be trained. Ties go to
+    the first shard.
+
+    Args:
+      logits: one for each shard.
+      config: gate and aggregation.
     """
     sigmoid = config.gate == "sigmoid"
-    logs = jax.nn.log_sigmoid(logits) if sigmoid else jax.nn.log_softmax(logits)
+    log_gates = jax.nn.log_sigmoid(logits) if sigmoid else jax.nn.log_softmax(logits)
     if config.aggregation == "winner":
-        # by logits and logarithms: gates themselves round to 0 and to 1, and tie there
-        first = jax.nn.one_hot(jnp.argmax(logits), config.num_shards)
-        gates = first * jnp.exp(logs - jax.lax.stop_gradient(logs))
+        # compare logits: the gates themselves round to 0 and 1, which makes ties
+        winner = jax.nn.one_hot(jnp.argmax(logits), config.num_shards)
+        gates = winner * jnp.exp(log_gates - jax.lax.stop_gradient(log_gates))
     elif sigmoid and config.aggregation == "convex":
-        gates = jax.nn.softmax(logs)  # a ratio, also where all gates are nearly shut
+        gates = jax.nn.softmax(log_gates)  # exact, even if all gates are nearly closed
     else:
         gates = jax.nn.sigmoid(logits) if sigmoid else jax.nn.softmax(logits)
     if config.gate == "top_k":

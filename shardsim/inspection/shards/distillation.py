@@ -203,7 +203,7 @@ def train(
     y: Float[Array, " n"],
     steps: int,
     batch: int,
-    rate: float,
+    rate: float | Float[Array, ""],
 ) -> PyTree:
     """Train all models by Adam on mini-batches; every model sees the same rows.
 

@@ -118,8 +118,7 @@ def learn_sides(
     """Mean and scale of each side.
 
       none:        x
-      mean:        x - mean of the side, so that no linear probe can tell the sides
-        apart
+      mean:        x - mean of the side, so a linear probe cannot separate the sides
       mean+scale:  the same, divided by the side's root mean square over pairs and
         features
 

@@ -35,7 +35,7 @@ class Ablation:
     removed_share: Float[np.ndarray, "N K"]
     """Share of each shard in |V|."""
     effect: list[list[base.Estimate]]
-    """[K][R], over seeds."""
+    """[K, R], over seeds."""
     control: list[list[base.Estimate]]
 
 
