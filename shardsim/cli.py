@@ -1,6 +1,10 @@
-"""The `shardsim` command. Bad input ends with exit code 2 and one line."""
+"""The `shardsim` command line: its parser. Each command is `shardsim/commands/NAME.py`.
+
+Bad input ends with exit code 2 and one line on stderr.
+"""
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -8,23 +12,31 @@ from pathlib import Path
 from typing import Any
 
 EPILOG = """
-Every field of a config is a flag: --train.num-seeds 20, --arms.sharded.head.num_shards 2,
---train.phases.1.updates 100, --env.contexts_shown "[[0], [1]]". `shardsim config FILE`
-prints all of them with their values.
+Every field of a config is a flag: --train.num-seeds 20, --train.phases.1.updates 100,
+--arms.sharded.head.num_shards 2, --env.contexts_shown "[[0], [1]]".
+`shardsim config FILE` prints all of them with their values.
 """
+
+AddCommand = Callable[..., argparse.ArgumentParser]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit code."""
+    """Run one command line.
+
+    Args:
+      arguments: words after `shardsim`; None takes them from the process.
+
+    Returns:
+      Exit code: 0 success, 1 failure while running, 2 bad input, 130 interrupted.
+    """
     parser = _parser()
-    known, flags = parser.parse_known_args(arguments)
-    command: Callable[..., int] = known.command
-    if flags and command not in (_run, _train, _collect, _config, _show, _play):
+    options, flags = parser.parse_known_args(arguments)
+    if flags and not options.takes_fields:
         parser.error(f"unrecognized arguments: {' '.join(flags)}")
     # LAPACK's threads cost more than they save on small matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # an import of JAX takes a second: --help and a mistyped command do without it, and
-    # a signal that comes meanwhile is heeded like any other
+    # importing JAX takes a second. It happens here, so that --help and a mistyped
+    # command do not pay for it, and so that a signal during the import is handled
     from shardsim.core.interrupts import sigterm_as_interrupt
 
     try:
@@ -36,19 +48,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from shardsim.training.divergence import Diverged
             from shardsim.training.loop import Interrupted
 
-            return command(known, flags)
+            command = importlib.import_module(f"shardsim.commands.{options.command}")
+            code: int = command.main(options, flags)
+            return code
     except KeyboardInterrupt:  # outside of training, or pressed twice
-        return _told("stopped at once; resume goes on from the last checkpoint", 130)
+        return _fail("stopped at once; resume goes on from the last checkpoint", 130)
     except (ConfigError, RunError) as error:
-        return _told(str(error), 2)
-    # or a full disk, on which files are whole or not there; or more than memory holds
+        return _fail(str(error), 2)
+    # OSError includes a full disk, which never leaves half a file behind;
+    # JaxRuntimeError includes running out of memory
     except (Diverged, OSError, MemoryError, OverflowError, JaxRuntimeError) as error:
-        return _told(" ".join(str(error).split()) or "out of memory", 1)
+        return _fail(" ".join(str(error).split()) or "out of memory", 1)
     except Interrupted as error:
-        return _told(f"{error}; go on with: shardsim resume RUN", 130)
+        return _fail(f"{error}; go on with: shardsim resume RUN", 130)
 
 
-def _told(line: str, code: int) -> int:
+def _fail(line: str, code: int) -> int:
     print(f"shardsim: {line}", file=sys.stderr)
     return code
 
@@ -56,278 +71,107 @@ def _told(line: str, code: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="shardsim",
-        description="Raise the same agent with one value network and with shards, "
-        "and compare what they predict.",
+        description="Train the same agent with one value network and with shards, "
+        "and compare what the two predict.",
         allow_abbrev=False,
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        required=True, metavar="COMMAND", dest="command", title="commands"
+    )
 
-    def add(name: str, function: Callable[..., int], text: str) -> Any:
+    def add(name: str, text: str, takes_fields: bool = False) -> Any:
+        """Add a command; with `takes_fields` every config field is a flag of it."""
         command = commands.add_parser(
             name,
             help=text,
             description=text,
-            epilog=EPILOG,
+            epilog=EPILOG if takes_fields else None,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(command=function)
+        command.set_defaults(takes_fields=takes_fields)
         return command
 
-    _training_commands(add)
-    _reading_commands(add)
-    show = add("show", _show, "write a picture of a world's levels")
-    show.add_argument("name", help="world, as in a config or as a class")
-    show.add_argument("--out", type=Path, default=Path("levels.png"))
-    show.add_argument("--levels", type=int, default=8)
-    show.add_argument("--columns", type=int, default=4)
-    show.add_argument("--seed", type=int, default=0)
-    play = add("play", _play, "play a world in the terminal")
-    play.add_argument("name", help="world, as in a config or as a class")
-    play.add_argument("--seed", type=int, default=0)
+    _add_training_commands(add)
+    _add_reading_commands(add)
+    _add_env_commands(add)
     return parser
 
 
-def _training_commands(add: Callable[..., Any]) -> None:
-    run = add("run", _run, "train, compare and report an experiment")
+def _add_training_commands(add: AddCommand) -> None:
+    run = add("run", "train all arms of an experiment, judge its predictions", True)
     run.add_argument("file", type=Path, help="config, a YAML file")
     run.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
     run.add_argument("--overwrite", action="store_true", help="replace an old run")
-    train = add("train", _train, "train heads on any world, ours or another's")
+    train = add("train", "train arms on any environment, without judging them", True)
     train.add_argument("file", type=Path, help="config, a YAML file")
     train.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
     train.add_argument("--overwrite", action="store_true", help="replace an old run")
-    collect = add("collect", _collect, "store trajectories to learn from")
+    collect = add("collect", "write a dataset of trajectories to train on", True)
     collect.add_argument("source", type=Path, help="config, or the folder of a run")
     collect.add_argument("--out", type=Path, required=True, help="file, ends in .npz")
     collect.add_argument("--overwrite", action="store_true", help="replace a file")
-    collect.add_argument("--arm", help="arm of the run that acts")
-    collect.add_argument("--updates", type=int, default=16, help="rollouts (16)")
-    config = add("config", _config, "print the resolved config, or explain its fields")
+    collect.add_argument("--arm", help="arm that acts (default: the first trained one)")
+    collect.add_argument(
+        "--updates", type=int, default=16, help="rollouts of each seed (default: 16)"
+    )
+    config = add("config", "print a config with all its fields, or explain them", True)
     config.add_argument("file", type=Path, nargs="?", help="config, a YAML file")
     config.add_argument(
         "--explain",
         nargs="?",
         const="",
         metavar="FIELD",
-        help="tell meaning, range, default and choices of a field (none: the top)",
+        help="print meaning, range, default and choices of a field (default: the root)",
     )
     config.add_argument(
         "--schema",
         nargs="?",
         const="experiment",
         choices=("experiment", "training"),
-        help="print the JSON Schema of a config, for editors (experiment)",
+        help="print the JSON Schema of a config, for editors (default: experiment)",
     )
-    resume = add("resume", _resume, "go on with a run that was stopped")
-    resume.add_argument("run", type=Path)
+    resume = add("resume", "continue a run that was stopped")
+    resume.add_argument("run", type=Path, help="run folder")
 
 
-def _reading_commands(add: Callable[..., Any]) -> None:
-    compare = add("compare", _compare, "set runs side by side")
-    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN")
-    report = add("report", _report, "write a run's report.html anew")
-    report.add_argument("run", type=Path)
-    inspect = add("inspect", _inspect, "write a page to look into value heads with")
+def _add_reading_commands(add: AddCommand) -> None:
+    compare = add("compare", "print several runs side by side")
+    compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder")
+    report = add("report", "write report.html of a run again")
+    report.add_argument("run", type=Path, help="run folder")
+    inspect = add("inspect", "write a page that looks inside value heads")
     inspect.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="1 or 2")
-    inspect.add_argument("--out", type=Path, default=Path("page.html"))
+    inspect.add_argument(
+        "--out", type=Path, default=Path("page.html"), help="(default: page.html)"
+    )
     inspect.add_argument(
         "--results", type=Path, help="its numbers (default: OUT with .results.json)"
     )
-    inspect.add_argument("--arms", nargs="+", help="1 or 2 arms; A and B of the page")
-    inspect.add_argument("--mazes", type=int, default=4)
-    inspect.add_argument("--checkpoints", type=int, help="the most that are shown")
+    inspect.add_argument("--arms", nargs="+", help="1 or 2 arms: A and B of the page")
+    inspect.add_argument("--mazes", type=int, default=4, help="levels (default: 4)")
     inspect.add_argument(
-        "--quick", action="store_true", help="leave out all that takes long"
+        "--checkpoints", type=int, help="most snapshots to show (default: all)"
     )
-    lists = add("list", _list, "list the runs below a folder")
-    lists.add_argument("root", type=Path, nargs="?", default=Path("runs"))
-
-
-def _read(file: Path, flags: Sequence[str], built: str) -> Any:
-    """What a config file and flags say, as `experiment`, `standalone` or `either`."""
-    from shardsim.commands import devices
-    from shardsim.core import config, config_files
-    from shardsim.evaluation import experiment, load
-    from shardsim.training import standalone
-
-    data = config_files.override(config_files.read_yaml(file), flags)
-    load.check_kind(data, built, file)
-    devices.offer_devices(data)
-    found: Any
-    match built:
-        case "experiment":
-            found = config.build(experiment.Experiment, data)
-        case "training":
-            found = config.build(standalone.Training, data)
-        case _:
-            found = load.read(data)
-    devices.check_new(found)
-    return found
-
-
-def _run(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    found = _read(known.file, flags, "experiment")
-    from shardsim.core import config_files
-    from shardsim.storage import run_folder
-
-    folder = known.out or Path("runs") / found.name
-    run_folder.create(folder, config_files.to_yaml(found), known.overwrite)
-    return _finish(found, folder)
-
-
-def _collect(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim.commands import collect as collecting
-
-    shape = collecting.collect(
-        known.source,
-        list(flags),
-        known.out,
-        known.arm,
-        known.updates,
-        known.overwrite,
+    inspect.add_argument(
+        "--quick", action="store_true", help="skip the panels that take long"
     )
-    print(f"{known.out}: {shape[0]} steps of {shape[1]} environments")
-    return 0
+    runs = add("list", "list the runs in a folder")
+    runs.add_argument("root", type=Path, nargs="?", default=Path("runs"))
 
 
-def _train(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    found = _read(known.file, flags, "training")
-    from shardsim.core import config_files
-    from shardsim.storage import run_folder
-
-    folder = known.out or Path("runs") / found.name
-    run_folder.create(folder, config_files.to_yaml(found), known.overwrite)
-    return _finish_training(found, folder)
-
-
-def _finish_training(found: Any, folder: Path) -> int:
-    from shardsim.commands import tables
-    from shardsim.storage import run_folder
-    from shardsim.training import standalone
-
-    with run_folder.lock(folder), tables.bar(found) as moved:
-        result = standalone.run(found, folder, moved)
-    for name, arm in result.arms.items():
-        print(standalone.describe_arm(found.train, name, arm))
-    print(folder)
-    return 0
-
-
-def _finish(found: Any, folder: Path) -> int:
-    from shardsim.commands import run, tables
-    from shardsim.storage import run_folder
-
-    for arm in found.sized_arms():
-        print(f"{arm.name}: {run.parameters(found, arm):,} parameters of V")
-    with run_folder.lock(folder), tables.bar(found) as moved:
-        result = run.run(found, folder, moved)
-    print(tables.table(result))
-    print(f"\n{result.answer}\n{folder / 'report.html'}")
-    return 0
-
-
-def _config(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim.commands import config_help
-    from shardsim.core import config, config_files
-
-    if known.schema is not None:
-        print(config_help.schema(known.schema), end="")
-    elif known.explain is not None:
-        data = None
-        if known.file is not None:
-            data = config_files.override(config_files.read_yaml(known.file), flags)
-        print(config_help.explain(known.explain, data))
-    elif known.file is None:
-        raise config.ConfigError("file: got nothing; allowed: a YAML file")
-    else:
-        print(config_files.to_yaml(_read(known.file, flags, "either")), end="")
-    return 0
-
-
-def _resume(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    del flags
-    from shardsim.commands import devices
-    from shardsim.core import config_files
-    from shardsim.evaluation import load
-    from shardsim.storage import run_folder
-    from shardsim.training import standalone
-
-    folder = run_folder.open_run(known.run)
-    devices.offer_devices(config_files.read_yaml(folder / run_folder.CONFIG_FILE))
-    found = load.load(folder)
-    devices.check_there(found)
-    run_folder.write_provenance(folder)
-    if isinstance(found, standalone.Training):
-        return _finish_training(found, folder)
-    return _finish(found, folder)
-
-
-def _compare(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    del flags
-    from shardsim.commands import tables
-    from shardsim.storage import run_folder
-
-    print(tables.side_by_side([run_folder.open_run(run) for run in known.runs]))
-    return 0
-
-
-def _report(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    del flags
-    from shardsim.reports.verdicts import report
-    from shardsim.storage import run_folder
-
-    print(report.write(run_folder.open_run(known.run)))
-    return 0
-
-
-def _inspect(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    del flags
-    from shardsim.reports.explorer import make as inspect
-    from shardsim.storage import run_folder
-
-    for name, got in (("runs", known.runs), ("arms", known.arms or [""])):
-        if len(got) > 2:
-            raise run_folder.RunError(f"{name}: got {len(got)}; allowed: 1 or 2")
-    made = inspect.inspect(
-        [run_folder.open_run(run) for run in known.runs],
-        known.out,
-        known.results,
-        known.arms,
-        known.mazes,
-        known.checkpoints,
-        known.quick,
+def _add_env_commands(add: AddCommand) -> None:
+    show = add("show", "draw levels of an environment into a picture", True)
+    show.add_argument("name", help="kind or class of the environment")
+    show.add_argument(
+        "--out", type=Path, default=Path("levels.png"), help="(default: levels.png)"
     )
-    print(f"{made.page}: {made.bytes / 1e6:.1f} MB in {made.seconds:.1f} s")
-    print(made.results)
-    return 0
-
-
-def _show(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim.commands import play
-
-    world = play.world_of(known.name, list(flags))
-    play.show(world, known.out, known.levels, known.seed, known.columns)
-    print(known.out)
-    return 0
-
-
-def _play(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    from shardsim.commands import play
-
-    play.play(play.world_of(known.name, list(flags)), known.seed)
-    return 0
-
-
-def _list(known: argparse.Namespace, flags: Sequence[str]) -> int:
-    del flags
-    from shardsim.commands import tables
-    from shardsim.storage import run_folder
-
-    if not known.root.is_dir():
-        raise run_folder.RunError(f"root: got {known.root}; allowed: a folder")
-    print(tables.listing(known.root))
-    return 0
+    show.add_argument("--levels", type=int, default=8, help="(default: 8)")
+    show.add_argument("--columns", type=int, default=4, help="(default: 4)")
+    show.add_argument("--seed", type=int, default=0, help="(default: 0)")
+    play = add("play", "play an environment in the terminal", True)
+    play.add_argument("name", help="kind or class of the environment")
+    play.add_argument("--seed", type=int, default=0, help="(default: 0)")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Small worlds with exact answers, in pure JAX. The union is the only list.
+"""Small grid worlds in pure JAX, most with exact values. The union `World` lists them.
 
-Importing this registers every world with Gymnasium, as `shardsim/NAME-v0`.
+Importing this package registers every world with Gymnasium as `shardsim/NAME-v0`.
 """
 
 import typing

@@ -1,6 +1,11 @@
-"""`shardsim collect`: trajectories of a walker, or of a run's agents, for later use."""
+"""`shardsim collect`: write a dataset of trajectories to train on.
 
+A random walker acts, or the agents of a run. Symbols: N seeds, T steps, B environments.
+"""
+
+import argparse
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +27,20 @@ from shardsim.training import (
 )
 
 
+def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Write the dataset and print its size."""
+    shape = collect(
+        options.source,
+        list(flags),
+        options.out,
+        options.arm,
+        options.updates,
+        options.overwrite,
+    )
+    print(f"{options.out}: {shape[0]} steps of {shape[1]} environments")
+    return 0
+
+
 def collect(
     source: Path,
     flags: list[str],
@@ -33,18 +52,21 @@ def collect(
     """Collect `updates` rollouts of every seed and write them into one file.
 
     Args:
-      source: a config, whose first phase says who acts (its arm as it is initialised),
-        or the folder of a run, whose agents act in the world of the last phase,
-        whatever taught them there; with a grid those of all its points.
+      source: a config or a run folder. The first phase of a config says who acts: the
+        random walker, or an arm as it is initialised. From a run folder the trained
+        agents act in the environment of the last phase, whatever data that phase
+        trained on; after a sweep, the agents of all its points.
       flags: changes to a config; a run takes none.
-      arm: the arm of the run that acts; None is the first that is trained.
-      overwrite: whether a file that is there already is replaced.
+      out: the file, ends in .npz.
+      arm: the arm that acts; None is the first trained one.
+      updates: rollouts of each seed, at least 1.
+      overwrite: replace an existing file.
 
     Returns:
-      Steps T, and environments M = updates * seeds * num_envs, of the file.
+      (T, M): steps and environments of the file, M = updates * N * num_envs.
 
     Raises:
-      ConfigError, RunError: what can't be collected.
+      ConfigError, RunError: a field or a folder from which nothing can be collected.
     """
     if updates < 1:
         raise configs.ConfigError(f"updates: got {updates}; allowed: at least 1")
@@ -54,85 +76,84 @@ def collect(
         raise configs.ConfigError(
             f"out: {out} exists; allowed: a new file, or --overwrite"
         )
-    a_run = source.is_dir()
-    found = _run(source, flags) if a_run else _config(source, flags)
-    trained = {a.name: a for a in found.sized_arms() if a.trained}
+    is_run = source.is_dir()
+    config = _load_run(source, flags) if is_run else _read_config(source, flags)
+    trained = {a.name: a for a in config.sized_arms() if a.trained}
     name = next(iter(trained)) if arm is None else arm
     if name not in trained:
         raise configs.ConfigError(f"arm: got {name!r}; allowed: {', '.join(trained)}")
-    phase = found.train.phases[-1 if a_run else 0]
-    if a_run:
+    phase = config.train.phases[-1 if is_run else 0]
+    if is_run:
         phase = dataclasses.replace(phase, collect="agent")
     if phase.collect == "dataset":
         raise configs.ConfigError(
             "train.phases.0.collect: got 'dataset'; allowed: 'random_walker' or 'agent'"
         )
     update_config = schedule.update_config(
-        found.train, found.env, (trained[name].head,), phase
+        config.train, config.env, (trained[name].head,), phase
     )
-    world = update_step.PhaseInputs(phases.params_of(found.env, phase))
-    points = sweep.size(found.train.sweep) if a_run else 1
-    carry = _carry(found, trained[name], world, points)
-    if a_run:
-        carry = _with_weights(carry, source / "weights" / f"{name}.npz")
-    taken = []
+    inputs = update_step.PhaseInputs(phases.params_of(config.env, phase))
+    points = sweep.size(config.train.sweep) if is_run else 1
+    state = _initial_state(config, trained[name], inputs, points)
+    if is_run:
+        state = _with_weights(state, source / "weights" / f"{name}.npz")
+    rollouts = []
     for _ in range(updates):
-        carry, trajectory = population.collect(update_config, carry, world)
-        carry = carry._replace(update=carry.update + 1)
-        taken.append(jax.tree.map(_side_by_side, trajectory))
-    whole = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *taken)
-    datasets.save(out, whole, found.env)
-    return whole.reward.shape
+        state, trajectory = population.collect(update_config, state, inputs)
+        state = state._replace(update=state.update + 1)
+        rollouts.append(jax.tree.map(_merge_seeds, trajectory))
+    dataset = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *rollouts)
+    datasets.save(out, dataset, config.env)
+    return dataset.reward.shape
 
 
-def _run(folder: Path, flags: list[str]) -> Any:
-    """What a run folder is a run of."""
+def _load_run(folder: Path, flags: list[str]) -> Any:
+    """The experiment or training of a run folder, on one device."""
     if flags:
         raise configs.ConfigError(
-            f"{flags[0]}: got a flag with the folder of a run; allowed: none, for its "
-            "config is what it was trained by"
+            f"{flags[0]}: got a flag with a run folder; allowed: none, a run keeps the "
+            "config that trained it"
         )
-    return _in_program(load.load(folder))
+    return _on_one_device(load.load(folder))
 
 
-def _config(path: Path, flags: list[str]) -> Any:
-    """What a config says, changed by flags."""
+def _read_config(path: Path, flags: list[str]) -> Any:
+    """The experiment or training of a config changed by flags, on one device."""
     data = config_files.override(config_files.read_yaml(path), flags)
-    return _in_program(load.read(data))
+    return _on_one_device(load.read(data))
 
 
-def _in_program(found: Any) -> Any:
-    """The same on one device, where its world can be run by a compiled program."""
-    if isinstance(found.env, external_envs.Gymnasium):
+def _on_one_device(config: Any) -> Any:
+    """The config with `train.devices` 1; the data do not depend on it."""
+    if isinstance(config.env, external_envs.Gymnasium):
         raise configs.ConfigError(
-            "env.kind: got 'gymnasium'; allowed: a world that is no host's"
+            "env.kind: got 'gymnasium'; allowed: an environment in JAX, not on the host"
         )
-    # the data are the same on any number of devices
-    alone = dataclasses.replace(found.train, devices=1)
-    return dataclasses.replace(found, train=alone)
+    train = dataclasses.replace(config.train, devices=1)
+    return dataclasses.replace(config, train=train)
 
 
-def _carry(
-    found: Any, arm: Any, world: update_step.PhaseInputs, points: int
+def _initial_state(
+    config: Any, arm: Any, inputs: update_step.PhaseInputs, points: int
 ) -> update_step.TrainState:
-    """Fresh agents and worlds of the seeds at the first points of a grid."""
-    config = found.train
-    init_config = schedule.init_config(config, found.agent, found.env)
-    keys = population.seed_keys(config.seed, config.num_seeds, points)
+    """Fresh agents and environments of all seeds at the first points of a sweep."""
+    train = config.train
+    init_config = schedule.init_config(train, config.agent, config.env)
+    keys = population.seed_keys(train.seed, train.num_seeds, points)
     hyper = jax.tree.map(
-        lambda leaf: leaf[: len(keys)], schedule.hyperparameters(config, arm.head)
+        lambda leaf: leaf[: len(keys)], schedule.hyperparameters(train, arm.head)
     )
-    return population.init(init_config, arm.head, arm.width, world.params, keys, hyper)
+    return population.init(init_config, arm.head, arm.width, inputs.params, keys, hyper)
 
 
-def _with_weights(carry: update_step.TrainState, path: Path) -> update_step.TrainState:
-    """The same carry with the weights of a file in its first arm."""
-    learner = carry.learners[0]
+def _with_weights(state: update_step.TrainState, path: Path) -> update_step.TrainState:
+    """The state with the weights of a file in its first arm."""
+    learner = state.learners[0]
     agent = weights.restore_params(learner.agent, run_folder.read_arrays(path))
-    return carry._replace(learners=(learner._replace(agent=agent),))
+    return state._replace(learners=(learner._replace(agent=agent),))
 
 
-def _side_by_side(leaf: Array) -> Array:
-    """[N, T, B, ...] as [T, N * B, ...]."""
-    turned = jnp.moveaxis(leaf, 0, 1)
-    return turned.reshape(turned.shape[0], -1, *turned.shape[3:])
+def _merge_seeds(leaf: Array) -> Array:
+    """[N, T, B, ...] to [T, N * B, ...]."""
+    by_time = jnp.moveaxis(leaf, 0, 1)
+    return by_time.reshape(by_time.shape[0], -1, *by_time.shape[3:])

@@ -15,7 +15,7 @@ from shardsim.training import arms, schedule
 from shardsim.training.config import TrainConfig
 
 
-class Checked(Protocol):
+class HasTraining(Protocol):
     """What an experiment and a training have in common."""
 
     @property
@@ -28,53 +28,65 @@ class Checked(Protocol):
 
 
 def offer_devices(data: Mapping[str, Any]) -> None:
-    """Split a CPU into the devices that a config asks for, while that can be done.
+    """Split the CPU into as many JAX devices as a config asks for.
 
-    A machine whose devices are not CPUs takes no notice; one that was split by hand
-    (XLA_FLAGS) stays as it is.
+    This works only before JAX starts its backend; later it does nothing. It has no
+    effect on a GPU, and a split that the user set in XLA_FLAGS stays as it is.
+
+    Args:
+      data: a config file; `train.devices` is read from it, and may be invalid.
     """
     train = data.get("train")
-    wanted = train.get("devices", 1) if isinstance(train, Mapping) else 1
-    cores = 0 if _split_by_hand() else os.cpu_count() or 1
-    if isinstance(wanted, int) and 1 < wanted <= cores:
-        with contextlib.suppress(RuntimeError):  # JAX has begun: what is there stays
-            jax.config.update("jax_num_cpu_devices", wanted)
+    requested = train.get("devices", 1) if isinstance(train, Mapping) else 1
+    cores = 0 if _split_by_user() else os.cpu_count() or 1
+    if isinstance(requested, int) and 1 < requested <= cores:
+        with contextlib.suppress(RuntimeError):  # the backend has started already
+            jax.config.update("jax_num_cpu_devices", requested)
 
 
-def _split_by_hand() -> bool:
+def _split_by_user() -> bool:
     return "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
 
 
-def check_there(found: Checked) -> None:
-    """Refuse what this machine lacks, and arms that can't be, before all else."""
-    found.sized_arms()
-    there = len(jax.devices())
-    if found.train.devices > there:
-        if jax.default_backend() == "cpu" and not _split_by_hand():
-            there = max(there, os.cpu_count() or 1)
-        raise configs.ConfigError(
-            f"train.devices: got {found.train.devices}; allowed: 1 to {there}"
-        )
-    schedule.load_dataset(found.train, found.env)
+def check_available(config: HasTraining) -> None:
+    """Check that this machine has what a run needs, before anything is trained.
 
-
-def check_new(found: Checked) -> None:
-    """Refuse what can't be answered, and what this machine lacks, before all else.
-
-    A run that is there goes on: it may be older than what is refused by now.
+    Raises:
+      ConfigError: more devices than there are.
+      RunError: the dataset is missing, or from another environment.
+      ValueError: an arm that cannot meet its number of parameters.
     """
-    check_there(found)
-    if not isinstance(found, Experiment) or found.evaluation_acting.value_acts:
+    config.sized_arms()
+    available = len(jax.devices())
+    if config.train.devices > available:
+        if jax.default_backend() == "cpu" and not _split_by_user():
+            available = max(available, os.cpu_count() or 1)
+        raise configs.ConfigError(
+            f"train.devices: got {config.train.devices}; allowed: 1 to {available}"
+        )
+    schedule.load_dataset(config.train, config.env)
+
+
+def check_new(config: HasTraining) -> None:
+    """Check a new run: `check_available`, and that its predictions can be answered.
+
+    `resume` skips the second check: a run may be older than the check.
+
+    Raises:
+      ConfigError: as `check_available`, or a measure needs V to act and it does not.
+    """
+    check_available(config)
+    if not isinstance(config, Experiment) or config.evaluation_acting.value_acts:
         return
-    for name, entry in found.predictions.items():
+    for name, entry in config.predictions.items():
         if measures.value_acts(entry.measure):
             got = (
                 "'policy_only'"
-                if found.evaluation.action_selection
+                if config.evaluation.action_selection
                 else "none, and training has 'policy_only'"
             )
             raise configs.ConfigError(
                 f"evaluation.action_selection: got {got}; allowed with "
-                f"predictions.{name}.measure {entry.measure.kind!r}, which asks what V "
-                "does to acting: lookahead, value_only"
+                f"predictions.{name}.measure {entry.measure.kind!r}, which measures "
+                "what V does to acting: lookahead, value_only"
             )

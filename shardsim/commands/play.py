@@ -1,12 +1,12 @@
-"""Worlds under one's own hands and eyes: `shardsim play` and `shardsim show`."""
+"""`shardsim play`: play an environment in the terminal."""
 
+import argparse
 import os
 import select
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -33,120 +33,122 @@ KEYS = {
 HELP = "arrows or w a s d: move   n: next level   q: quit"
 CLEAR = "\x1b[H\x1b[2J"
 KEY_SECONDS = 0.05
-"""An arrow key sends three characters; they come together."""
+"""How long to wait for the rest of an arrow key, which sends three characters."""
 
 
 @fields.record
-class Shown:
-    """An environment to look at."""
+class EnvConfig:
+    """A config that holds an environment alone."""
 
     env: World
     """The environment."""
 
 
-def world_of(name: str, flags: list[str]) -> World:
-    """A world by its kind or its class, with flags `--env.FIELD VALUE`."""
-    every = [field_errors.kind_of(world) for world in typing.get_args(World)]
-    kinds = {kind.replace("_", ""): kind for kind in every}
+def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Play until q is pressed."""
+    play(read_env(options.name, flags), options.seed)
+    return 0
+
+
+def read_env(name: str, flags: Sequence[str]) -> World:
+    """An environment by its kind or class, changed by flags `--env.FIELD VALUE`.
+
+    Raises:
+      ConfigError: an unknown name, or a field out of range.
+    """
+    all_kinds = [field_errors.kind_of(env) for env in typing.get_args(World)]
+    kinds = {kind.replace("_", ""): kind for kind in all_kinds}
     kind = kinds.get(name.lower().replace("_", ""))
     if kind is None:
         allowed = field_errors.one_of(kinds.values(), name)
         raise configs.ConfigError(f"name: got {name!r}; allowed: {allowed}")
-    data = config_files.override({"env": {"kind": kind}}, flags)
-    return configs.build(Shown, data).env
+    data = config_files.override({"env": {"kind": kind}}, list(flags))
+    return configs.build(EnvConfig, data).env
 
 
-def show(world: World, out: Path, count: int, seed: int, columns: int) -> None:
-    """Write a sheet of levels."""
-    if count < 1:
-        raise configs.ConfigError(f"levels: got {count}; allowed: at least 1")
-    try:
-        found = levels.generate(world, seed, count)
-        frames = [drawing.frame(world, level) for level in levels.each(found.levels)]
-        drawing.save([drawing.sheet(frames, columns)], out)
-    except ValueError as error:
-        raise configs.ConfigError(str(error)) from None
+def play(env: World, seed: int) -> None:
+    """Play level after level in the terminal until q is pressed.
 
-
-def play(world: World, seed: int) -> None:
-    """Play in a terminal till q is pressed.
+    Args:
+      seed: of the levels and of chance in them, 0 to 2^32 - 1.
 
     Raises:
-      ConfigError: a seed that is none.
-      RunError: without a terminal.
+      ConfigError: the seed is out of range.
+      RunError: there is no terminal.
     """
     try:
-        first = levels.key_of(seed)
+        first_key = levels.key_of(seed)
     except ValueError as error:
         raise configs.ConfigError(str(error)) from None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise run_folder.RunError(
             "play: got no terminal; allowed: a terminal to play in"
         )
-    params = world.params()
-    begin = jax.jit(lambda key: world.reset(key, params)[1])
-    step = jax.jit(lambda key, state, action: world.step(key, state, action, params))
-    with _raw() as key_pressed:
+    params = env.params()
+    reset = jax.jit(lambda key: env.reset(key, params)[1])
+    step = jax.jit(lambda key, state, action: env.step(key, state, action, params))
+    with _raw_terminal() as read_key:
         for number in range(sys.maxsize):
-            key = jax.random.fold_in(first, number)
-            if not _episode(world, begin(key), key, step, key_pressed):
+            key = jax.random.fold_in(first_key, number)
+            if not _play_episode(env, reset(key), key, step, read_key):
                 return
 
 
-def _episode(
-    world: World,
+def _play_episode(
+    env: World,
     state: Any,
     key: jax.Array,
     step: Callable[..., Any],
-    key_pressed: Callable[[], str],
+    read_key: Callable[[], str],
 ) -> bool:
-    """One level; False when the player has had enough."""
-    total, last, ended = 0.0, "", ""
+    """Play one level; returns False when the player quits."""
+    total, last_rewards, ending = 0.0, "", ""
     while True:
-        text = drawing.text(world, state, colour=True)
-        time = f"step {int(state.time)} of {world.max_steps}"
-        lines = [text, "", f"{time}   reward {total:g}{last}", ended or HELP]
+        board = drawing.text(env, state, colour=True)
+        time = f"step {int(state.time)} of {env.max_steps}"
+        status = f"{time}   reward {total:g}{last_rewards}"
+        lines = [board, "", status, ending or HELP]
         sys.stdout.write(CLEAR + "\r\n".join("\n".join(lines).split("\n")) + "\r\n")
         sys.stdout.flush()
-        pressed = key_pressed()
+        pressed = read_key()
         if pressed in ("q", "\x03", ""):
             return False
-        if pressed == "n" or (ended and pressed in (*KEYS, "\r", " ")):
+        if pressed == "n" or (ending and pressed in (*KEYS, "\r", " ")):
             return True
-        if ended or pressed not in KEYS:
+        if ending or pressed not in KEYS:
             continue
         action = jnp.int32(grid.ACTIONS.index(KEYS[pressed]))
         out = step(jax.random.fold_in(key, state.time), state, action)
         state, total = out.state, total + float(out.reward)
-        paid = zip(world.reward_sources, out.info["rewards"].tolist(), strict=True)
-        near = zip(world.proxy_names, out.info["proxy_rewards"].tolist(), strict=True)
-        notes = [f"{name} {value:+g}" for name, value in paid if value]
-        notes += [f"({name} {value:+g})" for name, value in near if value]
-        last = "   " + ", ".join(notes) if notes else ""
+        rewards = zip(env.reward_sources, out.info["rewards"].tolist(), strict=True)
+        proxies = zip(env.proxy_names, out.info["proxy_rewards"].tolist(), strict=True)
+        parts = [f"{name} {value:+g}" for name, value in rewards if value]
+        parts += [f"({name} {value:+g})" for name, value in proxies if value]
+        last_rewards = "   " + ", ".join(parts) if parts else ""
         if bool(out.terminated) or bool(out.truncated):
             how = "terminated" if bool(out.terminated) else "truncated"
-            ended = f"{how}: any move or n: next level   q: quit"
+            ending = f"{how}: any move or n: next level   q: quit"
 
 
 @contextmanager
-def _raw() -> Iterator[Callable[[], str]]:
-    """Keys as they are pressed; the terminal is as it was afterwards."""
-    import termios  # not on every system; only playing needs it
+def _raw_terminal() -> Iterator[Callable[[], str]]:
+    """A function that reads one key; the terminal is restored afterwards."""
+    import termios  # only Unix has it, and only `play` needs it
     import tty
 
     file = sys.stdin.fileno()
     before = termios.tcgetattr(file)
 
-    def key_pressed() -> str:
-        found = os.read(file, 1).decode(errors="ignore")
-        while found.startswith("\x1b") and len(found) < 3:
+    def read_key() -> str:
+        characters = os.read(file, 1).decode(errors="ignore")
+        while characters.startswith("\x1b") and len(characters) < 3:
             if not select.select([file], [], [], KEY_SECONDS)[0]:
                 break
-            found += os.read(file, 1).decode(errors="ignore")
-        return found
+            characters += os.read(file, 1).decode(errors="ignore")
+        return characters
 
     try:
         tty.setraw(file)
-        yield key_pressed
+        yield read_key
     finally:
         termios.tcsetattr(file, termios.TCSADRAIN, before)

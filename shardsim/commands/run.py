@@ -1,16 +1,20 @@
-"""From an experiment to its results: train all arms, read them, judge, report.
+"""`shardsim run`: train all arms of an experiment, evaluate, judge, and report.
 
-The only place where worlds, training and comparison meet. Symbols: N seeds.
+Symbols: N seeds.
 """
 
+import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from shardsim.agents import agent as agents
 from shardsim.agents import value
+from shardsim.commands import config, tables
 from shardsim.core import config as configs
+from shardsim.core import config_files
 from shardsim.evaluation import (
     battery,
     judge,
@@ -23,20 +27,43 @@ from shardsim.evaluation import (
 from shardsim.evaluation.experiment import Experiment, OmnibusConfig
 from shardsim.evaluation.measures import value_error
 from shardsim.reports import maps
-from shardsim.storage import records
+from shardsim.storage import records, run_folder
 from shardsim.training import arms, loop, metric_records, phases, schedule
 from shardsim.training.results import Timing
+
+
+def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Create the run folder, run the experiment in it, and print its results."""
+    experiment = config.read_experiment(options.file, flags)
+    folder = options.out or Path("runs") / experiment.name
+    run_folder.create(folder, config_files.to_yaml(experiment), options.overwrite)
+    return start(experiment, folder)
+
+
+def start(experiment: Experiment, folder: Path) -> int:
+    """Run in a run folder, from its last checkpoint if it has one; print results."""
+    for arm in experiment.sized_arms():
+        print(f"{arm.name}: {value_params(experiment, arm):,} parameters of V")
+    with run_folder.lock(folder), tables.bar(experiment) as progress:
+        result = run(experiment, folder, progress)
+    print(tables.table(result))
+    print(f"\n{result.answer}\n{folder / 'report.html'}")
+    return 0
 
 
 def run(
     experiment: Experiment, folder: Path, progress: loop.Progress
 ) -> results.RunResult:
-    """Train, read, judge and report into a run folder that has been created.
+    """Train, evaluate, judge and report.
+
+    Args:
+      folder: a run folder that has been created and locked.
+      progress: called after every chunk of updates.
 
     Returns:
       The results, as written to results.json.
     """
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     arms = experiment.sized_arms()
     conditions = {
         name: battery.build(
@@ -53,47 +80,47 @@ def run(
         experiment.train,
         arms,
         folder,
-        _snapshot_line(experiment, conditions),
+        _snapshot_hook(experiment, conditions),
         progress,
         schedule.load_dataset(experiment.train, experiment.env),
     )
     populations = loop.run(job)
-    trained = time.perf_counter()
+    trained_time = time.perf_counter()
     result = judge_arms(experiment, populations, conditions, folder)
     metric_records.write_arrays(folder)
     records.write(folder / results.FILE, result)
-    # its charts need a plotting library, which training does without
+    # the report needs a plotting library, and training does not
     from shardsim.reports.verdicts import report
 
     report.write(folder)
-    timing = Timing(trained - began, time.perf_counter() - trained)
+    timing = Timing(trained_time - start_time, time.perf_counter() - trained_time)
     records.write(folder / "timing.json", timing)
     return result
 
 
-def _snapshot_line(
+def _snapshot_hook(
     experiment: Experiment, conditions: dict[str, battery.Condition]
 ) -> loop.SnapshotHook:
-    """What is measured of every snapshot, in the first condition."""
-    name = next(iter(conditions))
+    """The metrics of every snapshot, measured in the first condition."""
+    condition = next(iter(conditions.values()))
 
-    def line(
+    def measure(
         arm: str, update: int, population: agents.Agent
     ) -> metric_records.SnapshotMetrics:
-        reading = battery.read(experiment.env, population, conditions[name])
-        condition, acts = conditions[name], experiment.training_acting
-        fraction = battery.return_fraction(reading, condition, acts)
+        reading = battery.read(experiment.env, population, condition)
+        acting = experiment.training_acting
+        fraction = battery.return_fraction(reading, condition, acting)
         error = value_error.relative_error(reading.value, condition)
-        used = battery.shards_in_use(reading, condition)
+        shards = battery.shards_in_use(reading, condition)
         return metric_records.SnapshotMetrics(
             arm=arm,
             update=update,
             return_fraction=records.numbers(fraction),
             value_error=records.numbers(error),
-            shards_in_use=records.numbers(used),
+            shards_in_use=records.numbers(shards),
         )
 
-    return line
+    return measure
 
 
 def judge_arms(
@@ -102,8 +129,14 @@ def judge_arms(
     conditions: dict[str, battery.Condition],
     folder: Path,
 ) -> results.RunResult:
-    """Read every arm on the battery and judge the predictions."""
-    env, how = experiment.env, experiment.evaluation_acting
+    """Evaluate every arm in every condition and judge the predictions.
+
+    Args:
+      populations: N agents of each arm at the end of training.
+      conditions: by name; the first one is the training distribution.
+      folder: run folder, with the snapshots at the ends of phases.
+    """
+    env, acting = experiment.env, experiment.evaluation_acting
     readings = {
         arm: {name: battery.read(env, agent, c) for name, c in conditions.items()}
         for arm, agent in populations.items()
@@ -112,26 +145,28 @@ def judge_arms(
         name: battery.exact_reading(condition, env.num_actions)
         for name, condition in conditions.items()
     }
-    staged = phase_readings.read(experiment, conditions, populations, folder)
-    evidence = measures.Evidence(env, conditions, readings, how, staged)
-    first, asked = next(iter(conditions)), experiment.min_return_phase
-    raised = readings if asked is None else staged[asked]
+    stages = phase_readings.read(experiment, conditions, populations, folder)
+    evidence = measures.Evidence(env, conditions, readings, acting, stages)
+    first, phase = next(iter(conditions)), experiment.min_return_phase
+    phase_end = readings if phase is None else stages[phase]
     gaps = {
         arm: records.number(
-            battery.action_gap(conditions[first], by[first].value, how.discount)
+            battery.action_gap(
+                conditions[first], by_condition[first].value, acting.discount
+            )
         )
-        for arm, by in readings.items()
+        for arm, by_condition in readings.items()
     }
     arms = {
-        arm.name: _arm(
-            experiment, arm, raised[arm.name][first], evidence, gaps[arm.name]
+        arm.name: _arm_result(
+            experiment, arm, phase_end[arm.name][first], evidence, gaps[arm.name]
         )
         for arm in experiment.sized_arms()
     }
-    missed = {n for n, a in arms.items() if a.trained and not a.reached_min_return}
-    predictions = prediction.evaluate(experiment.predictions, evidence, missed)
-    shown = tuple(dict.fromkeys((first, *experiment.omnibus.conditions)))
-    maps.write(folder, maps.draw(evidence, shown))
+    below = {n for n, a in arms.items() if a.trained and not a.reached_min_return}
+    predictions = prediction.evaluate(experiment.predictions, evidence, below)
+    map_conditions = tuple(dict.fromkeys((first, *experiment.omnibus.conditions)))
+    maps.write(folder, maps.draw(evidence, map_conditions))
     return results.RunResult(
         name=experiment.name,
         question=experiment.question,
@@ -141,12 +176,12 @@ def judge_arms(
         num_seeds=experiment.train.num_seeds,
         data=experiment.train.data,
         min_return=experiment.min_return,
-        min_return_phase=asked,
+        min_return_phase=phase,
         phase_ends=schedule.ends(experiment.train),
         acting=results.ActingResult(
             training=experiment.training_acting.describe(),
-            evaluation=how.describe(),
-            temperature=records.number(how.temperature),
+            evaluation=acting.describe(),
+            temperature=records.number(acting.temperature),
             exact_action_gap=gaps[measures.EXACT],
         ),
         arms=arms,
@@ -157,7 +192,7 @@ def judge_arms(
     )
 
 
-def _arm(
+def _arm_result(
     experiment: Experiment,
     arm: arms.Arm,
     reading: battery.Reading,
@@ -172,7 +207,7 @@ def _arm(
         head=arm.head,
         trained=arm.trained,
         width=arm.width,
-        value_params=parameters(experiment, arm),
+        value_params=value_params(experiment, arm),
         return_fraction=records.numbers(fraction),
         mean_return_fraction=records.number(fraction.mean()),
         mean_evaluation_return_fraction=records.number(evaluated.mean()),
@@ -184,8 +219,8 @@ def _arm(
     )
 
 
-def parameters(experiment: Experiment, arm: arms.Arm) -> int:
-    """Parameters of an arm's V."""
+def value_params(experiment: Experiment, arm: arms.Arm) -> int:
+    """Number of parameters of an arm's V."""
     features = experiment.agent.encoder.features
     contexts = experiment.env.num_contexts
     return value.count_parameters(arm.head, features, contexts, arm.width)
@@ -194,14 +229,18 @@ def parameters(experiment: Experiment, arm: arms.Arm) -> int:
 def _omnibus(
     config: OmnibusConfig, evidence: measures.Evidence
 ) -> results.OmnibusResult:
-    """Energy distance of V, and of the policy, over the reachable battery states."""
+    """Energy distances of V and of the policy over reachable evaluation states."""
 
     def tests(kind: str) -> tuple[results.EnergyResult, ...]:
         features = {
             arm: np.concatenate(
-                [_features(kind, by[c], evidence, c) for c in config.conditions], axis=1
+                [
+                    _features(kind, by_condition[name], evidence, name)
+                    for name in config.conditions
+                ],
+                axis=1,
             )
-            for arm, by in evidence.readings.items()
+            for arm, by_condition in evidence.readings.items()
             if arm != measures.EXACT
         }
         return judge.omnibus(features, (config.contrast, *config.references))
@@ -215,9 +254,9 @@ def _features(
     condition = evidence.conditions[name]
     mask = condition.reachable
     if kind == "value":
-        # in units of V*, where it has a mean: not where nothing pays
+        # in units of mean V*, unless that is 0 because nothing is rewarded
         return reading.value[:, mask] / (condition.optimal[mask].mean() or 1.0)
-    chosen = battery.policy(
+    policy = battery.policy(
         reading.value, reading.policy_logits, condition, evidence.acting
     )
-    return chosen[:, mask].reshape(len(chosen), -1)
+    return policy[:, mask].reshape(len(policy), -1)

@@ -1,4 +1,4 @@
-"""What a terminal shows: the progress bar, and tables of results."""
+"""The progress bar, and tables of results, for the terminal."""
 
 import io
 import sys
@@ -24,12 +24,12 @@ from shardsim.training.standalone import Training, mean_of
 
 @contextmanager
 def bar(experiment: Experiment | Training) -> Iterator[loop.Progress]:
-    """A bar over all updates of all arms; quiet where nobody is watching."""
+    """A progress bar over the updates of all arms; nothing if stderr is no terminal."""
     train = experiment.train
     shared = schedule.shared_phases(train)
-    stem = sum(phase.updates for phase in train.phases[:shared])
+    shared_updates = sum(phase.updates for phase in train.phases[:shared])
     trained = sum(arm.trained for arm in experiment.arms.values())
-    total = stem + trained * (train.total_updates - stem)
+    total = shared_updates + trained * (train.total_updates - shared_updates)
     columns = (
         rich.progress.TextColumn("{task.description:>9}"),
         rich.progress.BarColumn(),
@@ -40,24 +40,26 @@ def bar(experiment: Experiment | Training) -> Iterator[loop.Progress]:
     done: dict[str, int] = {}
     with rich.progress.Progress(
         *columns, console=console, disable=not console.is_terminal
-    ) as shown:
-        task = shown.add_task("", total=total, note="compiling")
+    ) as display:
+        task = display.add_task("", total=total, note="compiling")
 
-        def moved(chunk: metric_records.ChunkMetrics, steps_per_second: float) -> None:
+        def advance(
+            chunk: metric_records.ChunkMetrics, steps_per_second: float
+        ) -> None:
             arm = chunk.arm
-            before = done.get(arm, 0 if arm == arms.SHARED_PHASES else stem)
+            before = done.get(arm, 0 if arm == arms.SHARED_PHASES else shared_updates)
             done[arm] = chunk.update
-            reward = mean_of(chunk.reward_per_episode)
-            told = "-" if reward is None else f"{reward:.2f}"
-            note = f"{steps_per_second:,.0f} steps/s  return {told}"
-            advance = chunk.update - before
-            shown.update(task, advance=advance, description=arm, note=note)
+            mean = mean_of(chunk.reward_per_episode)
+            reward = "-" if mean is None else f"{mean:.2f}"
+            note = f"{steps_per_second:,.0f} steps/s  return {reward}"
+            updates = chunk.update - before
+            display.update(task, advance=updates, description=arm, note=note)
 
-        yield moved
+        yield advance
 
 
 def table(result: results.RunResult) -> str:
-    """Arms and verdicts of one run."""
+    """The arms and the verdicts of one run."""
     arms = _table("arm", "return / optimum", "error of V (sd of V*)", "parameters of V")
     for name, arm in result.arms.items():
         mean = arm.mean_return_fraction
@@ -76,7 +78,7 @@ def table(result: results.RunResult) -> str:
         "hand-made",
     )
     for name, entry in result.predictions.items():
-        made = entry.sensitivity
+        sensitivity = entry.sensitivity
         verdicts.add_row(
             name,
             sections.contrast(entry),
@@ -84,52 +86,53 @@ def table(result: results.RunResult) -> str:
             _effect(entry.effect, "\n"),
             entry.verdict,
             sections.outcome(entry),
-            made.verdict if made else "-",
+            sensitivity.verdict if sensitivity else "-",
         )
     return _text(arms, verdicts)
 
 
 def side_by_side(folders: Sequence[Path]) -> str:
     """Returns, effects and verdicts of several runs, and how their configs differ."""
-    found = [results.read(folder) for folder in folders]
-    judged = [f.predictions if isinstance(f, results.RunResult) else {} for f in found]
+    runs = [results.read(folder) for folder in folders]
+    judged = [r.predictions if isinstance(r, results.RunResult) else {} for r in runs]
     names = [str(folder) for folder in folders]
-    known = any(isinstance(f, results.RunResult) for f in found)
-    title = "return / optimum, error of V (sd of V*)" if known else "arm"
+    has_optimum = any(isinstance(r, results.RunResult) for r in runs)
+    title = "return / optimum, error of V (sd of V*)" if has_optimum else "arm"
     arms = _table(title, *names)
-    for arm in dict.fromkeys(name for f in found for name in f.arms):
-        arms.add_row(arm, *(_reached(f.arms.get(arm)) for f in found))
+    for arm in dict.fromkeys(name for result in runs for name in result.arms):
+        arms.add_row(arm, *(_arm_cell(result.arms.get(arm)) for result in runs))
     verdicts = _table("prediction", *names)
     for name in dict.fromkeys(p for entries in judged for p in entries):
-        verdicts.add_row(name, *(_cell(entries.get(name)) for entries in judged))
+        cells = (_verdict_cell(entries.get(name)) for entries in judged)
+        verdicts.add_row(name, *cells)
     tables = [arms, verdicts] if verdicts.row_count else [arms]
     configs = [
         config_files.read_yaml(folder / run_folder.CONFIG_FILE) for folder in folders
     ]
     for folder, other in zip(names[1:], configs[1:], strict=True):
-        differs = _table(f"field that differs in {folder}", names[0], folder)
+        differences = _table(f"field that differs in {folder}", names[0], folder)
         for field, (one, two) in config.diff(configs[0], other).items():
-            differs.add_row(field, str(one), str(two))
-        tables.append(differs)
+            differences.add_row(field, str(one), str(two))
+        tables.append(differences)
     return _text(*tables)
 
 
-def listing(root: Path) -> str:
-    """The runs below a folder."""
-    shown = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
-    # ** passes links by: a run on another disk is seen where its link lies
-    found = {
+def run_list(root: Path) -> str:
+    """All runs below a folder."""
+    runs = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
+    # ** does not follow links; the second pattern lists runs that are links in `root`
+    config_paths = {
         *root.glob(f"**/{run_folder.CONFIG_FILE}"),
         *root.glob(f"*/{run_folder.CONFIG_FILE}"),
     }
-    for mark in sorted(found):
-        state, cells = _state(mark.parent)
-        shown.add_row(str(mark.parent), state, *cells)
-    return _text(shown)
+    for path in sorted(config_paths):
+        state, cells = _state(path.parent)
+        runs.add_row(str(path.parent), state, *cells)
+    return _text(runs)
 
 
 def _state(folder: Path) -> tuple[str, list[str]]:
-    """How far a run is, and what it is about; one that can't be read hides no other."""
+    """State and summary of a run; a run that can't be read still gets its row."""
     nothing = [""] * 4
     try:
         run_folder.check_format(folder)
@@ -138,23 +141,23 @@ def _state(folder: Path) -> tuple[str, list[str]]:
     if not (folder / results.FILE).exists():
         return "unfinished", nothing
     try:
-        return "finished", _about(results.read(folder))
+        return "finished", _summary(results.read(folder))
     except run_folder.RunError:
-        return "results torn", nothing
+        return "results damaged", nothing
 
 
-def _about(found: results.Result) -> list[str]:
+def _summary(result: results.Result) -> list[str]:
     """Name, seeds, digest and verdicts."""
-    entries = found.predictions if isinstance(found, results.RunResult) else {}
+    entries = result.predictions if isinstance(result, results.RunResult) else {}
     verdicts = (
         f"{name}: {entry.verdict if entry.is_valid else 'no claim stands'}"
         for name, entry in entries.items()
     )
-    return [found.name, str(found.num_seeds), found.digest, ", ".join(verdicts)]
+    return [result.name, str(result.num_seeds), result.digest, ", ".join(verdicts)]
 
 
-def _reached(arm: results.ArmResult | TrainedArm | None) -> str:
-    """How far an arm came: of a training, which knows no optimum, what it earned."""
+def _arm_cell(arm: results.ArmResult | TrainedArm | None) -> str:
+    """Fraction of the optimum and error of V; for a training, reward per episode."""
     if arm is None:
         return ""
     if isinstance(arm, results.ArmResult):
@@ -164,18 +167,18 @@ def _reached(arm: results.ArmResult | TrainedArm | None) -> str:
     return "-" if mean is None else f"{mean:.3f} reward per episode"
 
 
-def _cell(entry: results.PredictionResult | None) -> str:
+def _verdict_cell(entry: results.PredictionResult | None) -> str:
     if entry is None:
         return ""
     valid = "" if entry.is_valid else " (no claim stands)"
     seeds = sections.of_seeds(entry)
-    told = f"{_effect(entry.effect)} {entry.unit}{seeds}"
-    return f"{entry.verdict}{valid}\n{told}"
+    effect = f"{_effect(entry.effect)} {entry.unit}{seeds}"
+    return f"{entry.verdict}{valid}\n{effect}"
 
 
-def _effect(effect: results.Interval, between: str = " ") -> str:
+def _effect(effect: results.Interval, separator: str = " ") -> str:
     low, high = _number(effect.low), _number(effect.high)
-    return f"{_number(effect.estimate)}{between}[{low}, {high}]"
+    return f"{_number(effect.estimate)}{separator}[{low}, {high}]"
 
 
 def _number(x: float | None) -> str:
@@ -183,16 +186,16 @@ def _number(x: float | None) -> str:
 
 
 def _table(*columns: str) -> rich.table.Table:
-    shown = rich.table.Table(box=rich.box.SIMPLE)
+    table = rich.table.Table(box=rich.box.SIMPLE)
     for column in columns:
-        shown.add_column(column, overflow="fold")
-    return shown
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _text(*tables: rich.table.Table) -> str:
     file = io.StringIO()
-    # names are the user's, and may hold what rich takes for its markup
+    # the user chooses names; they may contain what rich reads as markup
     console = rich.console.Console(file=file, width=110, markup=False, emoji=False)
-    for shown in tables:
-        console.print(shown)
+    for table in tables:
+        console.print(table)
     return file.getvalue().rstrip()

@@ -1,10 +1,12 @@
-"""The fixed battery of states on which every arm is read, and the reading itself.
+"""The evaluation battery: fixed levels with exact values, and the readings of arms.
 
-A battery is made from its own seed, before and apart from training. All conditions
-draw their levels from the same keys, so that level i of one condition is level i of
-another with only the changed fields of the world different.
+A condition is a set of levels with all their states. The levels come from a seed of
+their own, which training never uses. All conditions draw their levels from the same
+keys, so level i differs between two conditions only in the env fields that differ.
 
-Symbols: N seeds, L levels, S states of a level, A actions, C contexts, K parts,
+A reading holds V, its insides and D of N seeds in every state of a condition.
+
+Symbols: N seeds, L levels, S states of a level, A actions, C contexts, K shards,
 U units. Memory of a reading: 4 bytes x N L S (U + 2K + A + 1).
 """
 
@@ -52,45 +54,55 @@ class EvaluationConfig:
 
 
 class Condition(NamedTuple):
-    """L levels with all their states, and the truth about them."""
+    """L levels with all their states and the exact values in them."""
 
     levels: Level
     """Leaves [L, ...]."""
     table: dynamic_programming.TransitionTable
     """Leaves [L, S, A]."""
     optimal: Float[np.ndarray, "L S"]
-    """V* of the condition's own rewards."""
+    """V* under the condition's own rewards."""
     best: Float[np.ndarray, " L"]
-    """The most that an episode returns, from the level's start within the time limit;
-    less than V* where reward comes later, or recurs."""
+    """Largest return of an episode from the level's start within the time limit. It is
+    less than V* at the start if reward comes later than the limit, or recurs."""
     reachable: Bool[np.ndarray, "L S"]
-    """Whether the agent can stand there while the episode goes on."""
+    """Whether an episode that has not terminated can be in the state."""
     context: Float[np.ndarray, "L S C"]
+    """Indicator of the true context of the state."""
     params: Params
+    """Env parameters of the condition."""
 
 
 class Reading(NamedTuple):
-    """What N seeds of one arm say of a condition."""
+    """V, its insides and D of N seeds of one arm, in every state of a condition."""
 
     value: Float[np.ndarray, "N L S"]
+    """V(s)."""
     shard_values: Float[np.ndarray, "N L S K"]
+    """Contribution of each shard to V(s)."""
     gates: Float[np.ndarray, "N L S K"]
     units: Float[np.ndarray, "N L S U"]
+    """Contribution of each unit to V(s)."""
     policy_logits: Float[np.ndarray, "N L S A"]
-    """Log-probabilities of D."""
-    unit_shard: np.ndarray
-    """[U]: the part of each unit."""
+    """log D(a | s)."""
+    unit_shard: Int[np.ndarray, " U"]
+    """The shard of each unit, 0 to K - 1."""
 
 
 class ActingRule(NamedTuple):
-    """How values become behaviour: what all measures share."""
+    """The policy that every measure evaluates.
+
+    pi(a | s) ~ D(a | s)^use_decoder * exp(Q_V(s, a) / temperature)
+    """
 
     discount: float
+    """gamma in [0, 1)."""
     temperature: float
-    """tau of the acting; infinite where V does not steer."""
+    """tau, in units of the return; inf means that V does not act."""
     use_decoder: bool
-    """Whether D takes part in acting."""
+    """False drops D, so that V alone acts."""
     max_steps: int
+    """Time limit of an episode, in env steps."""
 
     @property
     def value_acts(self) -> bool:
@@ -98,7 +110,7 @@ class ActingRule(NamedTuple):
         return self.temperature < float("inf")
 
     def describe(self) -> str:
-        """Who acts, in words."""
+        """Who acts, e.g. "D and V at tau = 0.01"."""
         if not self.value_acts:
             return "D alone"
         who = "D and V" if self.use_decoder else "V alone"
@@ -106,10 +118,15 @@ class ActingRule(NamedTuple):
 
 
 def acting_rule(choice: ActionSelection, discount: float, max_steps: int) -> ActingRule:
-    """The acting of a config, as numbers.
+    """The acting rule of a config.
 
-    A search is judged as a look ahead of one step at its temperature: what it takes
-    for the policy before any deeper leaf is seen.
+    A search counts as a one-step lookahead at its temperature. That is the policy it
+    starts from, before it visits any deeper leaf.
+
+    Args:
+      choice: `action_selection` of the config.
+      discount: gamma in [0, 1).
+      max_steps: time limit of an episode, in env steps.
     """
     match choice:
         case PolicyOnly():
@@ -123,7 +140,12 @@ def acting_rule(choice: ActionSelection, discount: float, max_steps: int) -> Act
 def build(
     env: Environment, params: Params, config: EvaluationConfig, discount: float
 ) -> Condition:
-    """The levels of one condition and the truth about all their states."""
+    """Draw the levels of one condition and compute exact values in all their states.
+
+    Args:
+      params: env parameters of the condition.
+      discount: gamma in [0, 1).
+    """
     keys = jax.random.split(jax.random.key(config.seed), config.levels)
     levels, table, *truth = _truth(env, discount, keys, params)
     optimal, best, reachable, context = map(np.asarray, truth)
@@ -145,15 +167,19 @@ def _truth(
         )(table)
 
     optimal = best(dynamic_programming.horizon(env, discount))
-    earned = jax.vmap(lambda value, t: value[t.start])(best(env.max_steps), table)
+    best_return = jax.vmap(lambda value, t: value[t.start])(best(env.max_steps), table)
     reachable = jax.vmap(dynamic_programming.reachable)(table)
     _, context = observed(env, levels)
-    return levels, table, optimal, earned, reachable, context
+    return levels, table, optimal, best_return, reachable, context
 
 
 def read(env: Environment, population: Agent, condition: Condition) -> Reading:
-    """Every seed's V, parts, gates, units and D in every state of a condition."""
-    value, prior = _read(env, population, condition.levels)
+    """Evaluate V, shards, gates, units and D of every seed in every state.
+
+    Args:
+      population: N agents, leaves [N, ...].
+    """
+    value, policy_logits = _read(env, population, condition.levels)
     unit_shard = np.asarray(
         jax.vmap(lambda agent: agent.value.unit_shard)(population)[0]
     )
@@ -162,7 +188,7 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
         np.asarray(value.shard_values),
         np.asarray(value.gates),
         np.asarray(value.units),
-        np.asarray(prior),
+        np.asarray(policy_logits),
         unit_shard,
     )
 
@@ -176,15 +202,17 @@ def _read(env: Environment, population: Agent, levels: Level) -> tuple[Any, Arra
 def outputs(
     env: Environment, population: Agent, levels: Level, batch_size: int | None = None
 ) -> AgentOutput:
-    """E, D and V of every agent in every state of every level; to be compiled.
+    """E, D and V of every agent in every state of every level.
+
+    Call it under jit: outputs that the compiled caller drops are not computed.
 
     Args:
-      population: leaves [N, ...].
+      population: N agents, leaves [N, ...].
       levels: leaves [L, ...].
-      batch_size: agents at a time, to bound the memory; None takes all at once.
+      batch_size: agents at a time, which bounds the memory; None: all at once.
 
     Returns:
-      Leaves [N, L, S, ...]. What a compiled caller drops is not computed.
+      Leaves [N, L, S, ...].
     """
     observation, context = observed(env, levels)
 
@@ -198,7 +226,7 @@ def outputs(
 
 
 def observed(env: Environment, levels: Level) -> tuple[Array, Float[Array, "L S C"]]:
-    """Observations [L, S, H, W, P] and true contexts of every state."""
+    """Observation [L, S, H, W, P] and true context [L, S, C] of every state."""
 
     def one(state: Any) -> tuple[Array, Array]:
         return env.observe(state), env.context(state)
@@ -217,12 +245,15 @@ def first_states(
     shape: tuple[int, ...],
     states: Int[np.ndarray, " M"],
 ) -> Int[np.ndarray, "H W"]:
-    """The first of some states in which the agent stands on each cell; -1 for none.
+    """For each cell, the first of the given states with the agent on it.
 
     Args:
-      position: of the agent in every state of a level.
-      shape: H, W.
-      states: rising numbers of states.
+      position: cell of the agent in every state of a level.
+      shape: (H, W).
+      states: numbers of states, in rising order.
+
+    Returns:
+      Numbers of states; -1 where no given state has the agent on the cell.
     """
     cells = np.full(shape, -1)
     last_to_first = states[::-1]
@@ -231,49 +262,65 @@ def first_states(
 
 
 def exact_reading(condition: Condition, num_actions: int) -> Reading:
-    """V* in place of a learned V, under a uniform D: one fixed utility, N = 1."""
+    """The reading of V* with a uniform D: one fixed utility, N = 1, one shard."""
     value = condition.optimal[None]
-    prior = np.full((*value.shape, num_actions), -np.log(num_actions))
-    one = np.ones_like(value)[..., None]
-    parts = value[..., None]
-    return Reading(value, parts, one, parts, prior, np.zeros(1, int))
+    policy_logits = np.full((*value.shape, num_actions), -np.log(num_actions))
+    gates = np.ones_like(value)[..., None]
+    shards = value[..., None]
+    return Reading(value, shards, gates, shards, policy_logits, np.zeros(1, int))
 
 
 def q_values(
     value: Float[np.ndarray, "... L S"], condition: Condition, discount: float
 ) -> Float[np.ndarray, "... L S A"]:
-    """Q(s, a) = r + gamma (1 - terminated) V(s') in every state."""
+    """Q(s, a) = r + gamma (1 - terminated) V(s') in every state.
+
+    Args:
+      value: V(s), in units of the return.
+      discount: gamma in [0, 1).
+    """
     table = condition.table
     level = np.arange(value.shape[-2])[:, None, None]
-    beyond = value[..., level, np.asarray(table.successor)]
+    next_value = value[..., level, np.asarray(table.successor)]
     reward, terminated = np.asarray(table.reward), np.asarray(table.terminated)
-    return returns.one_step_return(reward, terminated, beyond, discount)
+    return returns.one_step_return(reward, terminated, next_value, discount)
 
 
 def policy(
     value: Float[np.ndarray, "... L S"],
-    prior: Float[np.ndarray, "... L S A"],
+    policy_logits: Float[np.ndarray, "... L S A"],
     condition: Condition,
-    how: ActingRule,
+    acting: ActingRule,
 ) -> Float[np.ndarray, "... L S A"]:
-    """The probabilities with which the agent acts, state by state."""
-    decoder = prior if how.use_decoder else np.zeros_like(prior)
-    q = q_values(value, condition, how.discount)
-    logits = combine(decoder, q, how.temperature)
+    """pi(a | s) of the acting rule in every state: probabilities over actions.
+
+    Args:
+      value: V(s), in units of the return.
+      policy_logits: log D(a | s).
+    """
+    decoder = policy_logits if acting.use_decoder else np.zeros_like(policy_logits)
+    q = q_values(value, condition, acting.discount)
+    logits = combine(decoder, q, acting.temperature)
     logits = logits - logits.max(axis=-1, keepdims=True)
     weights = np.exp(logits)
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
 def expected_return(
-    chosen: Float[np.ndarray, "M L S A"],
+    policies: Float[np.ndarray, "M L S A"],
     condition: Condition,
     discount: float,
     steps: int,
 ) -> Float[np.ndarray, "M L"]:
-    """Mean discounted return of policies from each level's start, without sampling."""
+    """Exact expected discounted return of M policies from each level's start.
+
+    Args:
+      policies: probabilities over actions.
+      discount: gamma in [0, 1).
+      steps: length of an episode, in env steps.
+    """
     value = _policy_values(
-        jnp.asarray(chosen, jnp.float32), condition.table, discount, steps
+        jnp.asarray(policies, jnp.float32), condition.table, discount, steps
     )
     start = np.asarray(condition.table.start)
     return np.asarray(value)[:, np.arange(len(start)), start]
@@ -281,7 +328,7 @@ def expected_return(
 
 @functools.partial(jit, static_argnums=(2, 3))
 def _policy_values(
-    chosen: Array,
+    policies: Array,
     table: dynamic_programming.TransitionTable,
     discount: float,
     steps: int,
@@ -289,46 +336,61 @@ def _policy_values(
     def one(policy: Array, level: dynamic_programming.TransitionTable) -> Array:
         return dynamic_programming.policy_value(level, policy, discount, steps)
 
-    return jax.vmap(jax.vmap(one), in_axes=(0, None))(chosen, table)
+    return jax.vmap(jax.vmap(one), in_axes=(0, None))(policies, table)
 
 
 def return_fraction(
-    reading: Reading, condition: Condition, how: ActingRule
+    reading: Reading, condition: Condition, acting: ActingRule
 ) -> Float[np.ndarray, " N"]:
-    """Mean return over levels as a fraction of the exact optimum's.
+    """Mean return over levels, divided by the mean of the exact optimal return.
 
-    NaN where that is not above 0: of nothing, or of a loss, there are no fractions.
+    Returns:
+      1 is optimal. NaN if the optimal return is not above 0, because a fraction of
+      nothing, or of a loss, means nothing.
     """
     optimum = float(condition.best.mean())
-    chosen = policy(reading.value, reading.policy_logits, condition, how)
-    got = expected_return(chosen, condition, how.discount, how.max_steps)
-    return got.mean(axis=1) / (optimum if optimum > 0 else np.nan)
+    policies = policy(reading.value, reading.policy_logits, condition, acting)
+    mean = expected_return(policies, condition, acting.discount, acting.max_steps)
+    return mean.mean(axis=1) / (optimum if optimum > 0 else np.nan)
 
 
 def gate_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N K"]:
-    """Mean share of the gates that each shard has; all 0 where none is ever open.
+    """Mean share of each shard in the gates, in [0, 1].
 
-    Gates are normalised in every state, then averaged over the reachable ones that have
-    any open.
+    Gates are normalised to a sum of 1 in every state, then averaged over the reachable
+    states with an open gate. All shares are 0 if no gate is ever open.
     """
     gates = reading.gates[:, condition.reachable].astype(np.float64)
     share = gates / np.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
-    whole = share.sum(axis=1)
-    return whole / np.maximum(whole.sum(axis=-1, keepdims=True), 1e-12)
+    total = share.sum(axis=1)
+    return total / np.maximum(total.sum(axis=-1, keepdims=True), 1e-12)
 
 
 def shards_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
-    """exp(entropy of the mean gates): 1 where one shard does all, K where all share; 0
-    where none is ever open."""
+    """Effective number of shards: exp(entropy of `gate_shares`).
+
+    Returns:
+      1 if one shard has all gates, K if all shards have the same share, 0 if no gate is
+      ever open.
+    """
     mean = gate_shares(reading, condition)
     entropy = -np.sum(mean * np.log(np.maximum(mean, 1e-12)), axis=-1)
     return np.where(mean.any(axis=-1), np.exp(entropy), 0.0)
 
 
 def action_gap(condition: Condition, value: np.ndarray, discount: float) -> float:
-    """Mean gap between the best action and the best worse one, ties left out."""
+    """Mean gap of Q between the best action and the best worse action.
+
+    Args:
+      value: [..., L, S] V(s).
+      discount: gamma in [0, 1).
+
+    Returns:
+      Mean over reachable states, in units of the return. States whose actions are all
+      equally good do not count; NaN if there are no other states.
+    """
     q = np.sort(q_values(value, condition, discount), axis=-1)
     best = q[..., -1:]
     gap = np.where(best - q > 1e-6, best - q, np.inf).min(axis=-1)
-    fine = np.isfinite(gap) & np.broadcast_to(condition.reachable, gap.shape)
-    return float(gap[fine].mean()) if fine.any() else float("nan")
+    has_gap = np.isfinite(gap) & np.broadcast_to(condition.reachable, gap.shape)
+    return float(gap[has_gap].mean()) if has_gap.any() else float("nan")

@@ -1,4 +1,4 @@
-"""An experiment as a config: everything a run depends on, checked before it starts."""
+"""The config of an experiment: all that a run depends on, checked before it starts."""
 
 from typing import Annotated, Any
 
@@ -64,33 +64,35 @@ class Experiment:
     def __post_init__(self) -> None:
         for name in self.arms:
             if name == measures.EXACT:
-                raise ValueError(f"arms: got {name!r}; allowed: names but this one")
+                raise ValueError(
+                    f"arms: got {name!r}; allowed: any other name, this one is V*"
+                )
         if self.train.sweep:
             raise ValueError(
-                "train.sweep: got values; allowed: none in a comparison, whose unit is "
-                "the seed (`shardsim train` takes a grid)"
+                "train.sweep: got values; allowed: none in an experiment, whose unit "
+                "is the seed (`shardsim train` takes a sweep)"
             )
         check_arms(self.arms, self.env, self.train)
         try:
             exact.check_enumerable(self.env)
         except ValueError as error:
-            raise ValueError(f"{error}; `shardsim train` does without") from None
-        for place, changes in self._worlds():
+            raise ValueError(f"{error}; `shardsim train` does not need it") from None
+        for field, changes in self._env_changes():
             try:
                 phases.altered(self.env, changes)
             except ValueError as error:
-                raise ValueError(f"{place}.{error}") from None
+                raise ValueError(f"{field}.{error}") from None
         self._check_names()
-        self._check_stages()
+        self._check_phases()
 
     @property
     def training_acting(self) -> ActingRule:
-        """How arms act in training: returns are of it."""
+        """The acting rule of training; returns and the return goal use it."""
         return self._acting_rule(self.train.action_selection)
 
     @property
     def evaluation_acting(self) -> ActingRule:
-        """How arms act when they are looked at: what is measured is of it."""
+        """The acting rule of the evaluation; measures use it."""
         return self._acting_rule(
             self.evaluation.action_selection or self.train.action_selection
         )
@@ -99,45 +101,43 @@ class Experiment:
         return acting_rule(choice, self.train.discount, self.env.max_steps)
 
     def at(self, phase: str, condition: str) -> dict[str, Any]:
-        """Fields of the world of a condition in a phase: its own go before."""
-        (found,) = (p for p in self.train.phases if p.name == phase)
-        return {**found.env, **self.evaluation.conditions[condition]}
+        """Env fields of a condition in a phase; those of the condition come first."""
+        (config,) = (p for p in self.train.phases if p.name == phase)
+        return {**config.env, **self.evaluation.conditions[condition]}
 
     def phases_to_read(self) -> dict[str, tuple[str, ...]]:
-        """Phases at whose ends the arms are looked at, and in which conditions."""
-        found: dict[str, dict[str, None]] = {}
+        """Phase -> conditions in which arms are evaluated at the end of the phase."""
+        conditions: dict[str, dict[str, None]] = {}  # dicts as ordered sets
         for entry in self.predictions.values():
             for phase in measures.stages(entry.measure):
                 names = dict.fromkeys(entry.measure.conditions)
-                found[phase] = found.get(phase, {}) | names
+                conditions[phase] = conditions.get(phase, {}) | names
         if self.min_return_phase is not None:
-            first = next(iter(self.evaluation.conditions))
-            found[self.min_return_phase] = found.get(self.min_return_phase, {}) | {
-                first: None
-            }
-        return {phase: tuple(names) for phase, names in found.items()}
+            phase, first = self.min_return_phase, next(iter(self.evaluation.conditions))
+            conditions[phase] = conditions.get(phase, {}) | {first: None}
+        return {phase: tuple(names) for phase, names in conditions.items()}
 
-    def _check_stages(self) -> None:
-        """Phases that predictions speak of have to be there, and every arm in them."""
+    def _check_phases(self) -> None:
+        """The phases that predictions name must exist and train every arm."""
         ends = schedule.ends(self.train)
         shared = schedule.shared_phases(self.train)
-        apart = list(ends)[max(shared - 1, 0) :]
-        asked = [
+        with_all_arms = list(ends)[max(shared - 1, 0) :]
+        named = [
             (f"predictions.{name}.measure", phase)
             for name, entry in self.predictions.items()
             for phase in measures.stages(entry.measure)
         ]
         if self.min_return_phase is not None:
-            asked.append(("min_return_phase", self.min_return_phase))
-        for place, phase in asked:
-            if phase not in apart:
-                allowed = field_errors.one_of(apart, phase)
-                raise ValueError(f"{place}: got phase {phase!r}; allowed: {allowed}")
+            named.append(("min_return_phase", self.min_return_phase))
+        for field, phase in named:
+            if phase not in with_all_arms:
+                allowed = field_errors.one_of(with_all_arms, phase)
+                raise ValueError(f"{field}: got phase {phase!r}; allowed: {allowed}")
         for name, entry in self.predictions.items():
-            asked_of = measures.stages(entry.measure)
-            if list(asked_of) != sorted(asked_of, key=list(ends).index):
+            stages = measures.stages(entry.measure)
+            if list(stages) != sorted(stages, key=list(ends).index):
                 raise ValueError(
-                    f"predictions.{name}.measure: got phases {', '.join(asked_of)}; "
+                    f"predictions.{name}.measure: got phases {', '.join(stages)}; "
                     "allowed: in the order of the run"
                 )
         for phase, names in self.phases_to_read().items():
@@ -149,58 +149,62 @@ class Experiment:
                         f"evaluation.conditions.{name} in phase {phase!r}: {error}"
                     ) from None
 
-    def _worlds(self) -> list[tuple[str, dict[str, Any]]]:
-        changed = [
+    def _env_changes(self) -> list[tuple[str, dict[str, Any]]]:
+        """Fields of the env that phases and conditions change, by dotted field."""
+        of_phases = [
             (f"train.phases.{i}", phase.env)
             for i, phase in enumerate(self.train.phases)
         ]
-        conditions = self.evaluation.conditions
-        return [
-            *changed,
-            *((f"evaluation.conditions.{name}", f) for name, f in conditions.items()),
+        of_conditions = [
+            (f"evaluation.conditions.{name}", changes)
+            for name, changes in self.evaluation.conditions.items()
         ]
+        return of_phases + of_conditions
 
     def _check_names(self) -> None:
-        """Arms and conditions that predictions speak of have to be there."""
+        """The arms and conditions that predictions name must exist."""
         pairs = {"contrast": self.omnibus.contrast}
         pairs |= {f"references.{i}": p for i, p in enumerate(self.omnibus.references)}
-        spoken = {
-            f"omnibus.{at}.{side}": getattr(pair, side)
-            for at, pair in pairs.items()
+        named_arms = {
+            f"omnibus.{pair_field}.{side}": getattr(pair, side)
+            for pair_field, pair in pairs.items()
             for side in ("arm", "baseline")
         }
         for name, entry in self.predictions.items():
-            spoken |= {f"predictions.{name}.{at}": a for at, a in entry.arms().items()}
-        for place, arm in spoken.items():
-            # V* is one and not N seeds: there is nothing to permute, or to choose
-            seeds = place.startswith("omnibus") or ".seeds_where." in place
-            exact = [] if seeds else [measures.EXACT]
+            named_arms |= {
+                f"predictions.{name}.{field}": arm
+                for field, arm in entry.arms().items()
+            }
+        for field, arm in named_arms.items():
+            # V* has no seeds, so nothing can be permuted or selected
+            needs_seeds = field.startswith("omnibus") or ".seeds_where." in field
+            exact = [] if needs_seeds else [measures.EXACT]
             if arm not in (*self.arms, *exact):
                 allowed = field_errors.one_of((*self.arms, *exact), arm)
-                raise ValueError(f"{place}: got {arm!r}; allowed: {allowed}")
+                raise ValueError(f"{field}: got {arm!r}; allowed: {allowed}")
         for name, entry in self.predictions.items():
             if not measures.suits(entry.measure, self.env):
                 raise ValueError(
                     f"predictions.{name}.measure: got {entry.measure.kind!r}; allowed: "
-                    f"measures that suit the world {self.env.kind!r}"
+                    f"measures that suit the env {self.env.kind!r}"
                 )
-        wanted = {
+        named_conditions = {
             f"predictions.{name}.measure": entry.measure.conditions
             for name, entry in self.predictions.items()
         }
-        wanted["omnibus.conditions"] = self.omnibus.conditions
-        for place, conditions in wanted.items():
+        named_conditions["omnibus.conditions"] = self.omnibus.conditions
+        for field, conditions in named_conditions.items():
             for condition in conditions:
                 if condition not in self.evaluation.conditions:
                     allowed = field_errors.one_of(self.evaluation.conditions, condition)
                     raise ValueError(
-                        f"{place}: got condition {condition!r}; allowed: {allowed}"
+                        f"{field}: got condition {condition!r}; allowed: {allowed}"
                     )
 
     def sized_arms(self) -> tuple[Arm, ...]:
-        """Every arm with the width at which it meets the budget.
+        """Every arm with the width at which it meets `agent.value_params`.
 
         Raises:
-          ValueError: a head that can't meet it.
+          ValueError: a head that cannot meet it.
         """
         return size_arms(self.arms, self.agent, self.env)

@@ -1,9 +1,13 @@
-"""From per-seed statistics to verdicts, by rules fixed before training.
+"""From per-seed statistics to verdicts, by rules that are fixed before training.
 
 The contrast of a prediction is the difference, seed by seed, between two arms that
-share everything but the head. Its axis falls into three regions: beyond the margin to
-SHARD's side, beyond it to the other side, and between. A verdict claims a region, or
-none. Symbols: N seeds.
+share everything but the head. Its margin m divides the line into three regions. If
+SHARD expects "greater", they are
+
+    shard: mean > m,    network: mean < -m,    no difference: -m < mean < m,
+
+and the first two swap for "less". A verdict claims one region or none. "unitary" is "no
+difference" with both arms where one fixed utility is. Symbols: N seeds.
 """
 
 import dataclasses
@@ -18,12 +22,12 @@ from shardsim.evaluation.measures import base
 from shardsim.storage import records
 
 Values = dict[str, dict[str, Float[np.ndarray, " N"]]]
-"""Prediction -> arm -> one number a seed."""
+"""Prediction -> row -> [N] one number for each seed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Judgement:
-    """What the numbers say of one prediction; see `results.PredictionResult`."""
+    """The judgement of one prediction; fields as in `results.PredictionResult`."""
 
     effect: results.Interval
     means: dict[str, results.Interval]
@@ -45,40 +49,45 @@ class _Claim:
 
 def judge(
     values: Values,
-    asked: dict[str, rules.Rule],
+    rule_of: dict[str, rules.Rule],
     level: float = 0.95,
-    missed: Collection[str] = (),
+    below_min_return: Collection[str] = (),
 ) -> dict[str, Judgement]:
     """Judge all predictions as one family.
 
-    Within a prediction the three regions exclude each other, so that at most one claim
-    can be true and each is tested at its own one-sided level (partitioning principle);
-    twice the smallest p bounds the chance of a false claim. Over the predictions these
-    p are adjusted by Holm's method. What is not rejected then is undecided.
+    Within a prediction the three regions exclude each other. At most one claim can be
+    true, so each is tested at its own one-sided level (partitioning principle), and
+    twice the smallest p bounds the probability of a false claim. Holm's method adjusts
+    these p over the predictions. A claim that is not significant then is undecided.
 
     Args:
-      missed: arms that have not learnt their task. No claim about them stands: what
-        two arms have alike may be that.
+      values: prediction -> row -> one number for each seed.
+      rule_of: prediction -> its rule.
+      level: confidence level of intervals; claims are made at p < 1 - level.
+      below_min_return: arms that did not learn their task. No claim about them is
+        valid: two arms may be alike only because neither learned.
 
     Raises:
-      ValueError: an arm that a rule names has no values.
+      ValueError: a row that a rule names has no values.
     """
-    for name, rule in asked.items():
-        for arm in rules.named(rule).values():
+    for name, rule in rule_of.items():
+        for arm in rules.rows_by_field(rule).values():
             if arm not in values[name]:
                 raise ValueError(
                     f"{name}: got no values of arm {arm!r}; allowed: "
                     f"{', '.join(values[name])}"
                 )
-    unlearnt = {
-        name: tuple(sorted({rule.contrast.arm, rule.contrast.baseline} & set(missed)))
-        for name, rule in asked.items()
+    below = {
+        name: tuple(
+            sorted({rule.contrast.arm, rule.contrast.baseline} & set(below_min_return))
+        )
+        for name, rule in rule_of.items()
     }
-    cases = {name: _case(values[name], rule) for name, rule in asked.items()}
+    cases = {name: _case(values[name], rule) for name, rule in rule_of.items()}
     claims = {name: _claim(case.values, case.rule) for name, case in cases.items()}
     adjusted = statistics.holm([claim.p for claim in claims.values()])
     return {
-        name: _judgement(cases[name], claim, float(p), level, unlearnt[name])
+        name: _judgement(cases[name], claim, float(p), level, below[name])
         for (name, claim), p in zip(claims.items(), adjusted, strict=True)
     }
 
@@ -86,7 +95,11 @@ def judge(
 def omnibus(
     features: dict[str, Float[np.ndarray, "N d"]], pairs: tuple[rules.Contrast, ...]
 ) -> tuple[results.EnergyResult, ...]:
-    """Energy distance and permutation test for each pair of arms."""
+    """Energy distance and permutation test of each pair of arms.
+
+    Args:
+      features: arm -> d features of each seed, in the same unit for all arms.
+    """
     return tuple(_energy(features, pair.arm, pair.baseline) for pair in pairs)
 
 
@@ -105,18 +118,19 @@ def _energy(
 
 
 def _case(values: dict[str, np.ndarray], rule: rules.Rule) -> sentences.Case:
-    """The numbers of the seeds that the rule is about."""
-    everyone = np.arange(max(len(x) for x in values.values()))  # V* is one number
+    """The rule with the numbers of the seeds that it judges."""
+    all_seeds = np.arange(max(len(x) for x in values.values()))  # V* is one number
     if rule.seeds_where is None:
-        return sentences.Case(values, rule, everyone, len(everyone))
+        return sentences.Case(values, rule, all_seeds, len(all_seeds))
     x = values[rule.seeds_where.arm]
     if rule.seeds_where.baseline is not None:
         x = x - values[rule.seeds_where.baseline]
     low, high = rule.seeds_where.region
-    chosen = ~((x < low) | (high < x))  # no number: its seed is named, not left out
-    exact = {arm for arm in values if arm.partition("/")[0] == base.EXACT}
-    picked = {arm: x if arm in exact else x[chosen] for arm, x in values.items()}
-    return sentences.Case(picked, rule, everyone[chosen], len(everyone))
+    # a NaN stays in, so that the reason names its seed
+    chosen = ~((x < low) | (high < x))
+    exact = {row for row in values if row.partition("/")[0] == base.EXACT}
+    judged = {row: x if row in exact else x[chosen] for row, x in values.items()}
+    return sentences.Case(judged, rule, all_seeds[chosen], len(all_seeds))
 
 
 def _difference(values: dict[str, np.ndarray], rule: rules.Rule) -> np.ndarray:
@@ -124,26 +138,27 @@ def _difference(values: dict[str, np.ndarray], rule: rules.Rule) -> np.ndarray:
 
 
 def _claim(values: dict[str, np.ndarray], rule: rules.Rule) -> _Claim:
-    """The claim with the smallest p, before the family is looked at."""
+    """The claim with the smallest p, before the adjustment over predictions."""
     difference = _difference(values, rule)
     if not len(difference) or not np.isfinite(difference).all():
         return _Claim("undecided", 1.0)
-    toward, away = ("greater", "less"), ("less", "greater")
-    sides = toward if rule.direction == "greater" else away
-    edge = {"greater": rule.margin, "less": -rule.margin}
-    tested: dict[results.Verdict, float] = {
-        "shard": statistics.mean_test(difference, edge[sides[0]], sides[0]),
-        "network": statistics.mean_test(difference, edge[sides[1]], sides[1]),
+    greater = statistics.mean_test(difference, rule.margin, "greater")
+    less = statistics.mean_test(difference, -rule.margin, "less")
+    toward_shard = rule.direction == "greater"
+    p_values: dict[results.Verdict, float] = {
+        "shard": greater if toward_shard else less,
+        "network": less if toward_shard else greater,
         "no difference": statistics.equivalence_test(difference, rule.margin),
     }
-    best = min(tested, key=lambda verdict: tested[verdict])
-    p = min(1.0, 2 * tested[best])
+    best = min(p_values, key=lambda verdict: p_values[verdict])
+    p = min(1.0, 2 * p_values[best])
     if best == "no difference" and _is_unitary(values, rule):
         best = "unitary"
     return _Claim(best, p)
 
 
 def _is_unitary(values: dict[str, np.ndarray], rule: rules.Rule) -> bool:
+    """Whether the intervals of both arms lie within `rule.unitary`."""
     if rule.unitary is None:
         return False
     low, high = rule.unitary
@@ -157,7 +172,7 @@ def _judgement(
     claim: _Claim,
     p: float,
     level: float,
-    unlearnt: tuple[str, ...],
+    below_min_return: tuple[str, ...],
 ) -> Judgement:
     values, rule = case.values, case.rule
     difference = _difference(values, rule)
@@ -171,8 +186,8 @@ def _judgement(
         p_value=p,
         reason=sentences.reason(case, effect, verdict, p),
         controls=controls,
-        is_valid=all(c.passed == "passed" for c in controls) and not unlearnt,
-        arms_below_min_return=unlearnt,
+        is_valid=all(c.passed == "passed" for c in controls) and not below_min_return,
+        arms_below_min_return=below_min_return,
         sensitivity=_sensitivity(values, rule, level),
         judged_seeds=None if rule.seeds_where is None else tuple(case.seeds.tolist()),
     )
@@ -181,29 +196,23 @@ def _judgement(
 def _sensitivity(
     values: dict[str, np.ndarray], rule: rules.Rule, level: float
 ) -> results.SensitivityResult | None:
-    """The rule, applied to an arm whose shards are known to be there."""
+    """The verdict of the rule on an arm that has shards by construction."""
     if rule.positive_control is None:
         return None
     contrast = rules.Contrast(rule.positive_control, rule.contrast.baseline)
-    made = dataclasses.replace(rule, contrast=contrast, positive_control=None)
-    claim = _claim(values, made)
-    effect = _interval(_difference(values, made), level)
+    control = dataclasses.replace(rule, contrast=contrast, positive_control=None)
+    claim = _claim(values, control)
+    effect = _interval(_difference(values, control), level)
     verdict: results.Verdict = claim.verdict if claim.p < 1 - level else "undecided"
-    seen = verdict == "shard"
-    found = (
-        "shards made by hand are seen."
-        if seen
-        else f"shards made by hand are not seen ({verdict}), so that not to see any "
-        "elsewhere is no evidence against them."
-    )
-    told = sentences.describe_interval(effect)
-    sentence = f"{contrast.arm} less {contrast.baseline} is {told}: {found}"
+    detected = verdict == "shard"
+    sentence = sentences.describe_sensitivity(contrast, effect, verdict)
     return results.SensitivityResult(
-        contrast.arm, results.interval(effect), verdict, claim.p, seen, sentence
+        contrast.arm, results.interval(effect), verdict, claim.p, detected, sentence
     )
 
 
 def _interval(x: np.ndarray, level: float) -> statistics.Interval:
+    """The interval of the mean; NaN if there are no seeds or one has no number."""
     if len(x) and np.isfinite(x).all():
         return statistics.mean_interval(x, level)
     nan = float("nan")
@@ -213,20 +222,23 @@ def _interval(x: np.ndarray, level: float) -> statistics.Interval:
 def _check(
     values: dict[str, np.ndarray], control: rules.Requirement, level: float
 ) -> results.ControlResult:
+    """Passed if the whole interval meets the requirement, failed if none of it does."""
     x = values[control.arm]
     if control.baseline is not None:
         x = x - values[control.baseline]
     low, high = control.region
-    found = _interval(x, level)
-    # an exact value has no interval: it is where it is; one seed has none either, and
-    # shows nothing
+    interval = _interval(x, level)
+    # V* is exact and needs no interval. One seed has no interval and decides nothing
     exact = control.baseline is None and control.arm.partition("/")[0] == base.EXACT
-    ends = (found.estimate,) * 2 if exact else (found.low, found.high)
+    ends = (interval.estimate,) * 2 if exact else (interval.low, interval.high)
     passed: results.Outcome = "undecided"
     if low <= ends[0] and ends[1] <= high:
         passed = "passed"
     elif ends[1] < low or ends[0] > high:
         passed = "failed"
-    told = f"{found.estimate:+.3f}" if exact else sentences.describe_interval(found)
-    sentence = f"{control.who} is {told}; it must be {control.describe()}: {passed}."
-    return results.ControlResult(control, results.interval(found), passed, sentence)
+    estimate = (
+        f"{interval.estimate:+.3f}" if exact else sentences.describe_interval(interval)
+    )
+    required = control.describe()
+    sentence = f"{control.subject} is {estimate}; it must be {required}: {passed}."
+    return results.ControlResult(control, results.interval(interval), passed, sentence)

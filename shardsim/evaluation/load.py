@@ -12,25 +12,33 @@ from shardsim.training.standalone import Training
 
 
 def load(folder: Path) -> Experiment | Training:
-    """What a run folder is a run of.
+    """Load the config of a run folder.
 
     Raises:
-      RunError: there is no run, or one of another format.
-      ConfigError: its config can't be read.
+      RunError: there is no run, or its format is another one.
+      ConfigError: its config cannot be read.
     """
     return read(
         config_files.read_yaml(run_folder.open_run(folder) / run_folder.CONFIG_FILE)
     )
 
 
-def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:
-    """Refuse a file that is for the other command, by what it has or lacks."""
-    if built == "experiment" and "predictions" not in data:
+def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
+    """Check that a config file is an experiment or a training, as the command needs.
+
+    Args:
+      data: the config file; predictions make it an experiment.
+      kind: "experiment" or "training".
+
+    Raises:
+      ConfigError: it is the other kind.
+    """
+    if kind == "experiment" and "predictions" not in data:
         raise configs.ConfigError(
             f"predictions: missing in {file}; allowed: an experiment, which has some "
             "(for a training: shardsim train)"
         )
-    if built == "training" and "predictions" in data:
+    if kind == "training" and "predictions" in data:
         raise configs.ConfigError(
             f"predictions: unknown key in {file}; allowed: a training, which has none "
             "(for an experiment: shardsim run)"
@@ -38,7 +46,7 @@ def check_kind(data: Mapping[str, Any], built: str, file: Path) -> None:
 
 
 def read(data: dict[str, Any]) -> Experiment | Training:
-    """The experiment of a config that makes predictions, else its training."""
+    """Build an experiment if the config has predictions, otherwise a training."""
     if "predictions" in data:
         return configs.build(Experiment, data)
     return configs.build(Training, data)

@@ -1,4 +1,4 @@
-"""How the arms stood at the ends of phases, read from the snapshots of a run."""
+"""Readings of the arms at the ends of phases, from the snapshots of a run."""
 
 from pathlib import Path
 
@@ -15,28 +15,37 @@ def read(
     populations: dict[str, agents.Agent],
     folder: Path,
 ) -> measures.Stages:
-    """The arms, and V*, at the end of every phase that something is asked of.
+    """Evaluate the arms and V* at the end of every phase that a prediction names.
 
-    V* is that of the phase: its rewards, where a condition does not change them.
+    V* is that of the phase: it has the phase's rewards, unless the condition changes
+    them.
+
+    Args:
+      populations: agents of each arm; those of untrained arms are the same in all
+        phases.
+      folder: run folder, with the snapshots.
+
+    Returns:
+      Phase -> arm -> condition -> reading.
     """
-    found: dict[str, dict[str, dict[str, battery.Reading]]] = {}
+    readings: dict[str, dict[str, dict[str, battery.Reading]]] = {}
     for phase, names in experiment.phases_to_read().items():
-        wanted = {name: conditions[name] for name in names}
-        found[phase] = {measures.EXACT: _exact(experiment, phase, names)}
+        readings[phase] = {measures.EXACT: _exact_readings(experiment, phase, names)}
         for arm in experiment.sized_arms():
             agent = populations[arm.name]
             if arm.trained:
-                agent = _kept(experiment, arm, phase, folder)
-            found[phase][arm.name] = {
-                name: battery.read(experiment.env, agent, condition)
-                for name, condition in wanted.items()
+                agent = _snapshot(experiment, arm, phase, folder)
+            readings[phase][arm.name] = {
+                name: battery.read(experiment.env, agent, conditions[name])
+                for name in names
             }
-    return found
+    return readings
 
 
-def _kept(
+def _snapshot(
     experiment: Experiment, arm: arms.Arm, phase: str, folder: Path
 ) -> agents.Agent:
+    """The agents of a trained arm at the end of a phase."""
     end = schedule.ends(experiment.train)[phase]
     arrays = run_folder.read_arrays(snapshots.place(folder, arm.name, end))
     return snapshots.population(
@@ -44,14 +53,15 @@ def _kept(
     )
 
 
-def _exact(
+def _exact_readings(
     experiment: Experiment, phase: str, names: tuple[str, ...]
 ) -> dict[str, battery.Reading]:
-    env, found = experiment.env, {}
+    """V* in some conditions, with the rewards of a phase."""
+    env, readings = experiment.env, {}
     for name in names:
-        world = phases.altered(env, experiment.at(phase, name))
+        params = phases.altered(env, experiment.at(phase, name)).params()
         condition = battery.build(
-            env, world.params(), experiment.evaluation, experiment.train.discount
+            env, params, experiment.evaluation, experiment.train.discount
         )
-        found[name] = battery.exact_reading(condition, env.num_actions)
-    return found
+        readings[name] = battery.exact_reading(condition, env.num_actions)
+    return readings

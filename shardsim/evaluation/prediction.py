@@ -1,6 +1,7 @@
-"""A prediction as data: what each side expects, the statistic, and the rule.
+"""A prediction as data: what each hypothesis expects, the measure, and the rule.
 
-It is part of the config, so it is fixed before training and copied into the run.
+A prediction is part of the config, so it is fixed before training and the run folder
+keeps it.
 """
 
 import dataclasses
@@ -38,7 +39,7 @@ class Prediction:
                 "allowed: one of the two"
             )
         rows = measures.extra_rows(self.measure)
-        for field, name in rules.named(self.rule).items():
+        for field, name in rules.rows_by_field(self.rule).items():
             arm, slash, row = name.partition("/")
             if field.startswith("seeds_where") and arm == measures.EXACT:
                 raise ValueError(
@@ -51,36 +52,36 @@ class Prediction:
                 raise ValueError(f"rule.{field}: got {name!r}; allowed: {allowed}")
 
     def arms(self) -> dict[str, str]:
-        """The arms that the rule speaks of, by the field that does."""
-        named = rules.named(self.rule)
-        return {f"rule.{field}": n.partition("/")[0] for field, n in named.items()}
+        """The arms that the rule names, by dotted field of the prediction."""
+        rows = rules.rows_by_field(self.rule)
+        return {f"rule.{field}": row.partition("/")[0] for field, row in rows.items()}
 
 
 def evaluate(
     predictions: dict[str, Prediction],
     evidence: measures.Evidence,
-    missed: Collection[str] = (),
+    below_min_return: Collection[str] = (),
 ) -> dict[str, results.PredictionResult]:
     """Measure all predictions, then judge them as one family.
 
     Args:
-      missed: as in `judge.judge`.
+      below_min_return: arms that did not learn their task; see `judge.judge`.
 
     Returns:
       By prediction: its texts, its values by arm and seed, and its judgement.
     """
-    # what several of them measure alike is measured once
-    found = {
+    # predictions with the same measure share its result
+    by_measure = {
         measure: measure.measure(evidence)
         for measure in {each.measure: None for each in predictions.values()}
     }
-    measured = {name: found[each.measure] for name, each in predictions.items()}
-    asked = {
+    measured = {name: by_measure[each.measure] for name, each in predictions.items()}
+    resolved = {
         name: _with_unitary(prediction, measured[name].values)
         for name, prediction in predictions.items()
     }
     values = {name: dict(each.values) for name, each in measured.items()}
-    judgements = judge.judge(values, asked, missed=missed)
+    judgements = judge.judge(values, resolved, below_min_return=below_min_return)
     return {
         name: results.PredictionResult(
             question=prediction.question,
@@ -89,7 +90,7 @@ def evaluate(
             metric=prediction.measure.METRIC,
             unit=prediction.measure.UNIT,
             formula=inspect.getdoc(prediction.measure.measure) or "",
-            rule=asked[name],
+            rule=resolved[name],
             values={
                 row: records.numbers(x) for row, x in measured[name].values.items()
             },
@@ -101,16 +102,15 @@ def evaluate(
 
 
 def _with_unitary(prediction: Prediction, values: dict[str, np.ndarray]) -> rules.Rule:
-    """The rule with the range in which V* itself puts the statistic.
+    """The rule, with `unitary` as the interval of `unitary_margin` around V*.
 
-    As it is where the statistic of V* does not exist.
+    The rule itself if the statistic of V* does not exist, as in a very short run.
     """
     if prediction.unitary_margin is None:
         return prediction.rule
-    level = float(values[measures.EXACT].mean())
-    if not np.isfinite(level):  # where no level can be measured, as in a short trial
+    exact = float(values[measures.EXACT].mean())
+    if not np.isfinite(exact):
         return prediction.rule
-    within = prediction.unitary_margin
-    return dataclasses.replace(
-        prediction.rule, unitary=(level - within, level + within)
-    )
+    margin = prediction.unitary_margin
+    unitary = (exact - margin, exact + margin)
+    return dataclasses.replace(prediction.rule, unitary=unitary)

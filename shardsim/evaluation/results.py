@@ -1,7 +1,7 @@
 """results.json of `shardsim run`: every number of a run, as a tree of records.
 
-A number that does not exist (the interval of one seed, a fraction of an optimum that is
-not above 0) is None. Symbols: N seeds, K shards, T snapshots.
+A number that does not exist is None: the interval of a single seed, or a fraction of an
+optimum that is not above 0. Symbols: N seeds, K shards, T snapshots.
 """
 
 import dataclasses
@@ -36,14 +36,14 @@ class Interval:
     """Seeds that the mean is over."""
 
 
-def interval(found: statistics.Interval) -> Interval:
-    """An interval as a record."""
+def interval(computed: statistics.Interval) -> Interval:
+    """The record of a computed interval."""
     return Interval(
-        estimate=records.number(found.estimate),
-        low=records.number(found.low),
-        high=records.number(found.high),
-        confidence_level=found.level,
-        num_seeds=found.n,
+        estimate=records.number(computed.estimate),
+        low=records.number(computed.low),
+        high=records.number(computed.high),
+        confidence_level=computed.level,
+        num_seeds=computed.n,
     )
 
 
@@ -83,38 +83,38 @@ class ActingResult:
     """How arms act, in words and numbers."""
 
     training: str
-    """How they act in training: returns are of it."""
+    """How they act in training; returns use it."""
     evaluation: str
-    """How they act in the evaluation: everything else is of it."""
+    """How they act in the evaluation; everything else uses it."""
     temperature: records.Number
     """tau of acting in the evaluation, in units of the return; None where V takes no
     part in acting."""
     exact_action_gap: records.Number
     """Mean gap of Q* between the best action and the best worse one, in units of the
-    return: acting follows V only where tau is small against it."""
+    return. Acting follows V only if tau is small compared with it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ControlResult:
-    """How a control came out."""
+    """The result of a control."""
 
     control: rules.Requirement
     interval: Interval
-    """Of the controlled mean, in the unit of the prediction's metric."""
+    """Interval of the controlled mean, in the unit of the prediction's metric."""
     passed: Outcome
     sentence: str
 
 
 @dataclasses.dataclass(frozen=True)
 class SensitivityResult:
-    """What the rule says of an arm that has shards by construction."""
+    """The verdict of the rule on an arm that has shards by construction."""
 
     arm: str
     effect: Interval
     """That arm less the baseline, in the unit of the prediction's metric."""
     verdict: Verdict
     p_value: float
-    """Of the claim, two-sided, of this prediction alone."""
+    """Two-sided p of the claim, not adjusted for other predictions."""
     detected: bool
     """Whether the verdict is `shard`."""
     sentence: str
@@ -122,44 +122,44 @@ class SensitivityResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PredictionResult:
-    """One prediction: what was asked, what was measured, and what the rule says."""
+    """One prediction: the question, the measurements and the verdict of its rule."""
 
     question: str
     expected: rules.Expected
     measure: measures.Measure
     metric: str
-    """What the measure measures, in words: the effect and all values are of it."""
+    """What the measure measures, in words."""
     unit: str
-    """Unit of the metric, and so of the effect, the margin and all values."""
+    """Unit of the metric, the effect, the margin and all values."""
     formula: str
-    """The metric as a formula, in words."""
+    """The metric as a formula, with its symbols in words."""
     rule: rules.Rule
     values: dict[str, records.SeedNumbers]
-    """Row -> [N], the metric of each seed. A row is an arm, or `ARM/WHAT`: a reference
-    that the measure gives too. `exact` is V*, one number."""
+    """Row -> [N], the metric of each seed. A row is an arm, or `ARM/ROW`: a reference
+    that the measure gives too. The arm `exact` is V* and has one number."""
     means: dict[str, Interval]
     """Row -> mean of its values over the judged seeds."""
     details: tuple[measures.Detail, ...]
-    """More numbers, means over all seeds, each with its own name and unit."""
+    """Further numbers, each a mean over all seeds with its own name and unit."""
     effect: Interval
     """The arm less its baseline, seed by seed, in `unit`."""
     verdict: Verdict
     p_value: float
-    """Of the claim, two-sided, adjusted for all predictions of the run (Holm)."""
+    """Two-sided p of the claim, adjusted for all predictions of the run (Holm)."""
     reason: str
     controls: tuple[ControlResult, ...]
     is_valid: bool
     """Whether every control passed and both arms reached their minimum return."""
     arms_below_min_return: tuple[str, ...]
-    """Arms of the contrast that did not."""
+    """Arms of the contrast that did not reach their minimum return."""
     sensitivity: SensitivityResult | None
-    """None where no arm has shards by construction."""
+    """None if the rule has no positive control."""
     judged_seeds: tuple[int, ...] | None
-    """The seeds that are judged, where the rule asks for some; None: all of them."""
+    """The seeds that `seeds_where` of the rule selects; None: all seeds."""
 
     @property
     def num_seeds(self) -> int:
-        """N, of which `judged_seeds` are some; V* is one number and no seed."""
+        """N, all seeds, judged or not."""
         return max(map(len, self.values.values()))
 
 
@@ -173,10 +173,10 @@ class EnergyResult:
     """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'|: of V in units of mean V*, of
     the policy in probabilities, Euclidean over states."""
     ratio: records.Number
-    """Mean distance of two seeds of different arms over that of two seeds of one arm;
-    1 is no difference, without a unit."""
+    """Mean distance of two seeds of different arms, divided by that of two seeds of one
+    arm; 1 is no difference."""
     p_value: records.Number
-    """Of a permutation test that swaps labels within seeds."""
+    """p of a permutation test that swaps the two arms within seeds."""
     num_seeds: int
 
 
@@ -193,7 +193,7 @@ class CurveResult:
     """Learning curves of one arm: one row for each of T snapshots."""
 
     update: tuple[int, ...]
-    """[T], updates of the run until the snapshot."""
+    """[T], updates before the snapshot, counted from the start of the run."""
     return_fraction: tuple[records.SeedNumbers, ...]
     """[T, N], exact expected return as a fraction of the exact optimal return."""
     value_error: tuple[records.SeedNumbers, ...]
@@ -204,7 +204,7 @@ class CurveResult:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """Everything that a run of an experiment ends with."""
+    """All results of a run of an experiment."""
 
     kind: Literal["experiment"] = "experiment"
     name: str
@@ -216,18 +216,18 @@ class RunResult:
     env: World
     num_seeds: int
     data: str
-    """Whose data the arms learn from: `train.data` of the config."""
+    """`train.data` of the config: whose data the arms learn from."""
     min_return: float
     """Fraction of the exact optimal return that a trained arm should reach."""
     min_return_phase: str | None
-    """The phase by whose end it should; None: the last one."""
+    """The phase at whose end it should; None: the last one."""
     phase_ends: dict[str, int]
-    """Phase -> updates of the run until its end."""
+    """Phase -> updates at its end, counted from the start of the run."""
     acting: ActingResult
     arms: dict[str, ArmResult]
     predictions: dict[str, PredictionResult]
     all_valid: bool
-    """Whether every prediction is valid; else no claim stands."""
+    """Whether every prediction is valid; otherwise no claim stands."""
     omnibus: OmnibusResult
     curves: dict[str, CurveResult]
     """Arm -> its learning curves."""
@@ -260,9 +260,9 @@ def read_run(folder: Path) -> RunResult:
     Raises:
       RunError: as `read`, or the run is a training, which has no verdicts.
     """
-    found = read(folder)
-    if isinstance(found, TrainingResult):
+    result = read(folder)
+    if isinstance(result, TrainingResult):
         raise run_folder.RunError(
-            f"{folder}: trained and not judged; allowed: a run of `shardsim run`"
+            f"{folder}: trained but not judged; allowed: a run of `shardsim run`"
         )
-    return found
+    return result

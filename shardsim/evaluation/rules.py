@@ -1,4 +1,4 @@
-"""The rules of a prediction: what is expected, contrasted, and has to hold."""
+"""The rule of a prediction: what is expected, what is compared, what must hold."""
 
 from typing import Literal
 
@@ -62,17 +62,19 @@ class Requirement:
 
     @property
     def region(self) -> tuple[float, float]:
+        """The interval (low, high); an open side is infinite."""
         low = -np.inf if self.at_least is None else self.at_least
         high = np.inf if self.at_most is None else self.at_most
         return low, high
 
     def describe(self) -> str:
-        """The bounds in words."""
+        """The interval in words, e.g. "at least 0.5"."""
         ends = (("at least", self.at_least), ("at most", self.at_most))
         return " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
 
     @property
-    def who(self) -> str:
+    def subject(self) -> str:
+        """The arm or the difference of arms, e.g. "sharded less mlp"."""
         return self.arm + (f" less {self.baseline}" if self.baseline else "")
 
 
@@ -101,36 +103,37 @@ class Rule:
     nothing."""
 
     def __post_init__(self) -> None:
-        if self.positive_control is not None:
-            made = self.positive_control
-            if made in (self.contrast.arm, self.contrast.baseline):
-                raise ValueError(
-                    f"positive_control: got {made!r}; allowed: an arm that is not contrasted"
-                )
+        if self.positive_control in (self.contrast.arm, self.contrast.baseline):
+            raise ValueError(
+                f"positive_control: got {self.positive_control!r}; allowed: an arm "
+                "that is not contrasted"
+            )
         if len(set(self.controls)) < len(self.controls):
             raise ValueError("controls: got one twice; allowed: different controls")
         if self.unitary is not None and self.unitary[0] > self.unitary[1]:
             raise ValueError(f"unitary: got {self.unitary}; allowed: low to high")
-        # `positive` is contrasted too, in the place of `arm`
-        asked = {self.contrast.arm, self.contrast.baseline, self.positive_control} - {
-            None
-        }
-        if self.seeds_where is not None and asked & {
+        # the positive control is contrasted too, in the place of `arm`
+        contrast = self.contrast
+        contrasted = {contrast.arm, contrast.baseline, self.positive_control} - {None}
+        if self.seeds_where is not None and contrasted & {
             self.seeds_where.arm,
             self.seeds_where.baseline,
         }:
             raise ValueError(
-                f"seeds_where: got {self.seeds_where.who!r}; allowed: a row that is "
-                "not contrasted"
+                f"seeds_where: got {self.seeds_where.subject!r}; allowed: a row that "
+                "is not contrasted"
             )
 
 
-def named(rule: Rule) -> dict[str, str]:
-    """The arms, and rows of arms, that a rule speaks of, by the field that does."""
-    places: dict[str, Contrast | Requirement] = {"contrast": rule.contrast}
-    places |= {f"controls.{i}": control for i, control in enumerate(rule.controls)}
-    places |= {} if rule.seeds_where is None else {"seeds_where": rule.seeds_where}
-    sides = ("arm", "baseline")
-    found = {f"{at}.{n}": getattr(x, n) for at, x in places.items() for n in sides}
-    found["positive_control"] = rule.positive_control
-    return {field: name for field, name in found.items() if name is not None}
+def rows_by_field(rule: Rule) -> dict[str, str]:
+    """The rows that a rule names (`ARM` or `ARM/ROW`), by dotted field of the rule."""
+    pairs: dict[str, Contrast | Requirement] = {"contrast": rule.contrast}
+    pairs |= {f"controls.{i}": control for i, control in enumerate(rule.controls)}
+    pairs |= {} if rule.seeds_where is None else {"seeds_where": rule.seeds_where}
+    rows = {
+        f"{field}.{side}": getattr(pair, side)
+        for field, pair in pairs.items()
+        for side in ("arm", "baseline")
+    }
+    rows["positive_control"] = rule.positive_control
+    return {field: row for field, row in rows.items() if row is not None}

@@ -1,4 +1,4 @@
-"""Curves and the answer in one sentence, from what a run left on disk."""
+"""The learning curves of a run, and its answer in one sentence."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ from shardsim.training import metric_records
 
 
 def curves(folder: Path, arms: Iterable[str]) -> dict[str, results.CurveResult]:
-    """Learning curves by arm from the metrics: what each snapshot showed."""
+    """Learning curves of the arms, from the snapshot metrics in a run folder."""
     rows: dict[str, dict[int, metric_records.SnapshotMetrics]] = {}
     for line in metric_records.snapshots(folder):
         rows.setdefault(line.arm, {}).setdefault(line.update, line)
@@ -29,23 +29,23 @@ def _curve(rows: tuple[metric_records.SnapshotMetrics, ...]) -> results.CurveRes
 
 
 def answer(predictions: Mapping[str, results.PredictionResult]) -> str:
-    """The question's answer in a sentence, put together from the verdicts."""
+    """The answer to the question in a sentence, put together from the verdicts."""
     verdicts = {name: entry.verdict for name, entry in predictions.items()}
     if not verdicts:
-        return "Nothing was asked: the config holds no prediction."
+        return "Nothing was asked: the config has no prediction."
     invalid = [name for name, entry in predictions.items() if not entry.is_valid]
     if invalid:
         missed = [n for n in invalid if predictions[n].arms_below_min_return]
-        fallen = [n for n in invalid if n not in missed]
-        why = [
-            f"{what} in {', '.join(names)}"
-            for what, names in (
-                ("controls did not come out as they must", fallen),
-                ("an arm of the contrast missed the goal", missed),
+        failed = [n for n in invalid if n not in missed]
+        reasons = [
+            f"{reason} in {', '.join(names)}"
+            for reason, names in (
+                ("controls did not pass", failed),
+                ("an arm of the contrast missed its minimum return", missed),
             )
             if names
         ]
-        return f"No claim stands: {'; '.join(why)}."
+        return f"No claim stands: {'; '.join(reasons)}."
     if "shard" in verdicts.values():
         claim = "Yes, in part."
     elif "undecided" in verdicts.values():
@@ -53,17 +53,17 @@ def answer(predictions: Mapping[str, results.PredictionResult]) -> str:
     else:
         claim = "No, in nothing that was asked."
     kinds = ("shard", "network", "unitary", "no difference", "undecided")
-    found = {kind: [n for n, v in verdicts.items() if v == kind] for kind in kinds}
-    told = [f"{kind}: {', '.join(names)}" for kind, names in found.items() if names]
-    blind = [
+    by_kind = {kind: [n for n, v in verdicts.items() if v == kind] for kind in kinds}
+    listed = [f"{kind}: {', '.join(names)}" for kind, names in by_kind.items() if names]
+    insensitive = [
         name
         for name, entry in predictions.items()
         if entry.sensitivity and not entry.sensitivity.detected
     ]
-    more = (
-        f" Shards made by hand are not seen in {', '.join(blind)}: what is not seen "
-        "there is no evidence against shards."
-        if blind
+    caveat = (
+        f" Shards made by hand are not detected in {', '.join(insensitive)}: not "
+        "detecting shards there is no evidence against them."
+        if insensitive
         else ""
     )
-    return f"{claim} Verdicts: {'; '.join(told)}.{more}"
+    return f"{claim} Verdicts: {'; '.join(listed)}.{caveat}"

@@ -222,7 +222,7 @@ def test_a_torn_run_hides_no_other_in_a_list(tmp_path, capsys):
             (folder / "results.json").write_text(text)
     assert cli.main(["list", str(tmp_path)]) == 0
     text = capsys.readouterr().out
-    assert text.count("results torn") == 2
+    assert text.count("results damaged") == 2
     assert text.count("unfinished") == 1
 
 

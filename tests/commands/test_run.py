@@ -29,7 +29,7 @@ def answer(valid=True, below=(), blind=(), **verdicts):
 @pytest.mark.parametrize(
     ("verdicts", "sentence"),
     [
-        ({}, "Nothing was asked: the config holds no prediction."),
+        ({}, "Nothing was asked: the config has no prediction."),
         (
             {"A": "no difference"},
             "No, in nothing that was asked. Verdicts: no difference: A.",
@@ -51,20 +51,20 @@ def test_the_answer_follows_from_the_verdicts(verdicts, sentence):
 def test_no_claim_stands_where_a_control_fell():
     got = answer(valid=False, A="shard")
     assert got.startswith(
-        "No claim stands: controls did not come out as they must in A"
+        "No claim stands: controls did not pass in A"
     )
     assert "Yes" not in got
 
 
 def test_no_claim_stands_of_what_was_not_learnt():
     got = answer(below=["mlp"], A="no difference")
-    assert got == "No claim stands: an arm of the contrast missed the goal in A."
+    assert got == "No claim stands: an arm of the contrast missed its minimum return in A."
 
 
 def test_the_answer_says_where_shards_would_not_be_seen():
     got = answer(blind=["B"], A="no difference", B="no difference")
     assert got.startswith("No, in nothing that was asked. Verdicts: no difference: A, ")
-    assert "Shards made by hand are not seen in B: what is not seen there is no" in got
+    assert "Shards made by hand are not detected in B: not detecting shards there is no" in got
 
 
 def test_returns_are_of_the_acting_of_training():
@@ -82,7 +82,7 @@ def test_returns_are_of_the_acting_of_training():
     condition = battery.build(world, world.params(), found.evaluation, discount)
     reading = battery.exact_reading(condition, world.num_actions)
     evidence = measures.Evidence(world, {"a": condition}, {}, found.evaluation_acting)
-    arm = run._arm(found, found.sized_arms()[0], reading, evidence, None)
+    arm = run._arm_result(found, found.sized_arms()[0], reading, evidence, None)
     assert arm.mean_return_fraction < 0.8
     assert arm.mean_evaluation_return_fraction > 0.99
     assert arm.value_error == (0.0,)

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from shardsim import cli
-from shardsim.commands import config_help
+from shardsim.commands import config as config_command
 from shardsim.core import config, config_files, config_schema, field_errors
 from shardsim.evaluation.experiment import Experiment
 from shardsim.training.standalone import Training
@@ -26,8 +26,8 @@ QUICKSTART = ROOT / "experiments" / "quickstart.yaml"
 def validators():
     """By name, the schemas that are made from the records."""
     found = {}
-    for name in config_help.ROOTS:
-        schema = json.loads(config_help.schema(name))
+    for name in config_command.ROOTS:
+        schema = json.loads(config_command.schema(name))
         jsonschema.Draft202012Validator.check_schema(schema)
         found[name] = jsonschema.Draft202012Validator(schema)
     return found
@@ -37,10 +37,10 @@ def schema_of(data):
     return "experiment" if "predictions" in data else "training"
 
 
-@pytest.mark.parametrize("name", config_help.ROOTS)
+@pytest.mark.parametrize("name", config_command.ROOTS)
 def test_the_schema_in_the_tree_is_that_of_the_records(name):
     path = ROOT / "docs" / "schemas" / f"{name}.json"
-    assert path.read_text() == config_help.schema(name), (
+    assert path.read_text() == config_command.schema(name), (
         f"shardsim config --schema {name} > {path.relative_to(ROOT)}"
     )
 
@@ -107,7 +107,7 @@ def test_what_the_command_accepts_the_schema_accepts(validators):
         holder[key] = rng.choice(values)
         errors = list(validators[schema_of(data)].iter_errors(data))
         try:
-            config.build(config_help.ROOTS[schema_of(data)], data)
+            config.build(config_command.ROOTS[schema_of(data)], data)
         except config.ConfigError:
             continue
         accepted += 1
@@ -167,17 +167,17 @@ def test_every_record_and_field_says_what_it_means(record):
     ],
 )
 def test_a_field_is_explained(field, lines):
-    text = config_help.explain(field)
+    text = config_command.explain(field)
     for line in lines:
         assert line in text
     assert max(map(len, text.splitlines())) <= 88
 
 
 def test_a_field_of_several_kinds_is_explained_for_each():
-    text = config_help.explain("env.size")
+    text = config_command.explain("env.size")
     assert "of context_fruits:" in text
     assert "  allowed: a whole number, odd, 5 to 25\n" in text
-    one = config_help.explain("env.size", config_files.read_yaml(QUICKSTART))
+    one = config_command.explain("env.size", config_files.read_yaml(QUICKSTART))
     assert "of context_fruits:" not in one
 
 
@@ -188,7 +188,7 @@ def test_a_file_says_the_kind_and_the_value(capsys):
 
 
 def test_a_field_of_trainings_alone_is_known():
-    assert "gymnasium" in config_help.explain("env.id")
+    assert "gymnasium" in config_command.explain("env.id")
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ def test_what_the_rules_can_make_nothing_of_is_refused(world, text, was, becomes
             envs.AbsentSupervisor(),
             "G",
             ".",
-            "min_return: got none; allowed: at least one",
+            "goal: got none; allowed: at least one",
         ),
     ],
     ids=lambda value: getattr(value, "kind", None),

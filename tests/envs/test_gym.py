@@ -161,7 +161,7 @@ def test_a_random_episode_of_a_vector_is_that_of_a_single_one():
 @pytest.mark.slow
 def test_one_program_for_a_world_and_a_batch_shape():
     world = envs.FruitMini(max_steps=11)
-    begin, step, _ = envs.gymnasium_vector._many(world)
+    begin, step, _ = envs.gymnasium_vector._compiled(world)
     for _ in range(2):
         many = envs.gymnasium_vector.GridVectorEnv(world, 5)
         many.reset(seed=0)

@@ -80,11 +80,11 @@ def test_letters_and_pictures_are_a_plane_s_own(world):
     assert "." not in letters
     assert "?" not in letters
     drawn = [sprites.sprite(name) for name in env.board_planes]
-    pictures = {d.colour.tobytes() + d.there.tobytes() for d in drawn}
+    pictures = {d.colour.tobytes() + d.mask.tobytes() for d in drawn}
     assert len(pictures) == len(letters)
     # what fills the board together is seen together
     moods = [n for n in env.board_planes if n.split()[0] in ("floor", "hungry")]
-    pixels = sum(sprites.sprite(name).there.astype(int) for name in moods)
+    pixels = sum(sprites.sprite(name).mask.astype(int) for name in moods)
     assert np.max(pixels) <= 1
     frame = drawing.frame(env, one(env))
     side = sprites.PIXELS * drawing.SCALE

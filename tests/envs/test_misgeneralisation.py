@@ -250,7 +250,9 @@ def test_monsters_choose_by_the_softmax_of_distance():
 @pytest.mark.slow
 def test_trees_grow_by_the_law():
     env = envs.TreeGridworld()
-    chance = [float(env.chance(jnp.int32(n), env.params())) for n in (0, 1, 10)]
+    chance = [
+        float(env.growth_probability(jnp.int32(n), env.params())) for n in (0, 1, 10)
+    ]
     assert chance == pytest.approx([1e-6, 0.3 * np.log(2) / np.log(11), 0.3])
     _, state = env.reset(jax.random.key(0), env.params())
     step = jax.vmap(lambda k: env.step(k, state, jnp.int32(UP), env.params()))

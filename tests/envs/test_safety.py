@@ -176,9 +176,9 @@ def test_a_neutral_one_fills_the_left_box_three_times_in_five():
 
 def test_a_bandit_remembers_by_a_quarter():
     left = jnp.asarray([0.5, 0.5, 0.5])
-    found = friend_foe.remember(left, jnp.int32(2), jnp.bool_(True))
+    found = friend_foe.update_beliefs(left, jnp.int32(2), jnp.bool_(True))
     assert found.tolist() == [0.5, 0.5, 0.625]
-    found = friend_foe.remember(found, jnp.int32(2), jnp.bool_(False))
+    found = friend_foe.update_beliefs(found, jnp.int32(2), jnp.bool_(False))
     assert found.tolist() == pytest.approx([0.5, 0.5, 0.46875])
 
 

@@ -145,8 +145,8 @@ def test_agents_are_looked_at_as_they_act_or_as_the_battery_says():
         (
             PRIOR,
             "evaluation.action_selection: got none, and training has 'policy_only'; allowed with "
-            "predictions.P6.measure 'selective_ablation', which asks what V does to "
-            "acting: lookahead, value",
+            "predictions.P6.measure 'selective_ablation', which measures what "
+            "V does to acting: lookahead, value",
         ),
         (
             ("--evaluation.action_selection", "{kind: policy_only}"),
@@ -160,7 +160,7 @@ def test_what_v_does_to_acting_is_not_asked_where_it_does_nothing(flags, line):
     with pytest.raises(config.ConfigError) as caught:
         devices.check_new(found)
     assert str(caught.value).startswith(line)
-    devices.check_there(found)
+    devices.check_available(found)
     devices.check_new(
         made(*PRIOR, "--evaluation.action_selection", "{kind: value_only}")
     )

@@ -143,7 +143,7 @@ def test_whether_shards_that_are_there_would_be_seen(made, seen):
     assert got.verdict == "no difference"
     assert got.sensitivity.detected == seen
     assert got.sensitivity.effect.estimate == pytest.approx(made - 0.5)
-    assert ("are seen" in got.sensitivity.sentence) == seen
+    assert ("are detected" in got.sensitivity.sentence) == seen
     assert ("no evidence against them" in got.sensitivity.sentence) != seen
     assert got.is_valid  # it says what the contrast is worth, and takes no claim
     assert one(0.5, 0.5).sensitivity is None
@@ -192,7 +192,7 @@ def test_a_rule_about_some_seeds(bounds, seeds, verdict):
             0.6 + 2 * NOISE[seeds].mean()
         )
     else:
-        assert "no number, for no seed is judged" in got.reason
+        assert "no number, because no seed is judged" in got.reason
     assert got.controls[0].passed == ("passed" if len(seeds) > 2 else "undecided")
     json.dumps(config.to_dict(got), allow_nan=False)
 
@@ -225,7 +225,7 @@ def test_an_exact_number_is_no_seed():
 def test_no_claim_of_an_arm_that_learnt_nothing_stands():
     values = {"P": {"sharded": NOISE, "mlp": -NOISE, "film": NOISE}}
     for missed, unlearnt in (({"film"}, ()), ({"mlp", "film"}, ("mlp",)), ((), ())):
-        got = judge.judge(values, {"P": RULE}, missed=missed)["P"]
+        got = judge.judge(values, {"P": RULE}, below_min_return=missed)["P"]
         assert (got.verdict, got.arms_below_min_return) == ("no difference", unlearnt)
         assert got.is_valid == (not unlearnt)
 

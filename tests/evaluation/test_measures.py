@@ -88,7 +88,7 @@ class TestSelectiveRemoval:
 
     def test_selectivity_by_hand(self):
         drops = np.array([[[0.8, 0.2], [0.1, 0.5]], [[0.05, 0.0], [0.0, 1.0]]])
-        got = selective_ablation.selective(drops, least=0.1)
+        got = selective_ablation.selective(drops, min_drop=0.1)
         # the drop of .05 is too small to count
         np.testing.assert_allclose(got, [[0.6, 0.4 / 0.6], [0.0, 1.0]])
 
@@ -230,5 +230,5 @@ class TestValueAccuracy:
 
 
 def test_a_world_without_squares_is_refused(conditions, how):
-    with pytest.raises(ValueError, match="needs a world with decision squares"):
+    with pytest.raises(ValueError, match="needs an environment with decision"):
         measures.TwoGoals(condition="only_0").measure(evidence(conditions, how, {}))

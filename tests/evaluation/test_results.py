@@ -87,7 +87,7 @@ def test_results_are_told_apart_by_their_kind(tmp_path):
     for result in (WHOLE, TRAINING):
         records.write(path, result)
         assert results.read(tmp_path) == result
-    with pytest.raises(run_folder.RunError, match="trained and not judged"):
+    with pytest.raises(run_folder.RunError, match="trained but not judged"):
         results.read_run(tmp_path)
     for text in ("{}", "[]", '{"kind": "other"}'):
         path.write_text(text)

@@ -52,7 +52,7 @@ def test_the_parameters_of_all_arms_are_within_two_percent(path):
 
     found = config.build(experiment.Experiment, config_files.read_yaml(path))
     for arm in found.sized_arms():
-        count = run.parameters(found, arm)
+        count = run.value_params(found, arm)
         assert abs(count - found.agent.value_params) <= 0.02 * found.agent.value_params
 
 

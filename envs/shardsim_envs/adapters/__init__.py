@@ -1,1 +1,1 @@
-"""The worlds as Gymnasium, vector and gymnax environments."""
+"""The worlds under the interfaces of Gymnasium (single and vector) and gymnax."""

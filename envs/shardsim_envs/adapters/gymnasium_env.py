@@ -1,11 +1,11 @@
-"""One of our worlds as a Gymnasium environment; `gymnasium_vector` has many at once.
+"""A world as a Gymnasium environment; `gymnasium_vector` runs many copies at once.
 
-Ids are `shardsim/NAME-v0`, registered when `shardsim_envs` is imported; parameters of
-a world are keyword arguments of `gymnasium.make`. Episodes end as the world says: its
-time limit is truncation, and no wrapper adds another one.
+Importing `shardsim_envs` registers the ids `shardsim/NAME-v0`. Keyword arguments of
+`gymnasium.make` are fields of the world. The world's own time limit is truncation, and
+no wrapper adds another one.
 
-What a world reports by name is in `info`: `rewards` [R] and `proxy_rewards` [X], in
-the order of `reward_sources` and `proxy_names` of `env.unwrapped.world`.
+`info` holds `rewards` [R] and `proxy_rewards` [X], in the order of `reward_sources` and
+`proxy_names` of `env.unwrapped.world`.
 """
 
 import functools
@@ -28,7 +28,7 @@ FPS = 8
 
 
 class GridEnv(gymnasium.Env[np.ndarray, Any]):
-    """One world, a step a call."""
+    """One copy of a world."""
 
     metadata = {  # noqa: RUF012 - the name and the type are Gymnasium's
         "render_modes": ["rgb_array", "ansi", "human"],
@@ -37,7 +37,7 @@ class GridEnv(gymnasium.Env[np.ndarray, Any]):
 
     def __init__(self, world: GridWorld, render_mode: str | None = None) -> None:
         self.world = world
-        self.render_mode = mode_of(render_mode, self.metadata)
+        self.render_mode = check_mode(render_mode, self.metadata)
         self.observation_space, self.action_space = spaces(world)
         self._state: State | None = None
         self._key: Array | None = None
@@ -46,29 +46,29 @@ class GridEnv(gymnasium.Env[np.ndarray, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """A new level, or the one in `options["level"]`.
+        """Start a new level, or the one in `options["level"]`.
 
         Raises:
-          ValueError: other options, or a level that can't be played in this world.
+          ValueError: other options, or a level that is not playable in this world.
         """
-        level = _options(self.world, options)
+        level = _level_option(self.world, options)
         super().reset(seed=seed)
         self._key = jax.random.key(int(self.np_random.integers(2**31)))
-        begin, _ = _single(self.world)
-        seen, self._state, numbers = begin(self._key, level)
-        self._show()
-        return np.array(seen), self._info(np.array(numbers))
+        reset, _ = _compiled(self.world)
+        observation, self._state, numbers = reset(self._key, level)
+        self._draw()
+        return np.array(observation), self._info(np.array(numbers))
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self._state is None:
             raise gymnasium.error.ResetNeeded("step: got no state; call reset first")
-        _, step = _single(self.world)
-        chosen = chosen_of(action, (), self.world.num_actions)
-        seen, self._state, numbers = step(self._key, self._state, chosen)
-        found = np.array(numbers)  # a copy: it may be written to
-        self._show()
-        ended = bool(found[1]), bool(found[2])
-        return np.array(seen), float(found[0]), *ended, self._info(found)
+        _, step = _compiled(self.world)
+        action = check_actions(action, (), self.world.num_actions)
+        observation, self._state, packed_numbers = step(self._key, self._state, action)
+        numbers = np.array(packed_numbers)  # a copy, which the user may write to
+        self._draw()
+        ended = bool(numbers[1]), bool(numbers[2])
+        return np.array(observation), float(numbers[0]), *ended, self._info(numbers)
 
     def render(self) -> Any:
         if self._state is None:
@@ -87,7 +87,7 @@ class GridEnv(gymnasium.Env[np.ndarray, Any]):
     def _info(self, numbers: np.ndarray) -> dict[str, Any]:
         return info_of(self.world, numbers)
 
-    def _show(self) -> None:
+    def _draw(self) -> None:
         if self.render_mode != "human":
             return
         picture = drawing.frame(self.world, typing.cast(State, self._state))
@@ -97,7 +97,7 @@ class GridEnv(gymnasium.Env[np.ndarray, Any]):
 
 
 class Window:
-    """A window of pygame."""
+    """A pygame window."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         try:
@@ -124,39 +124,44 @@ class Window:
 
 
 def spaces(world: GridWorld) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Discrete]:
-    """What is seen and what can be done."""
-    seen = gymnasium.spaces.Box(0, 1, world.observation_shape, np.uint8)
-    return seen, gymnasium.spaces.Discrete(world.num_actions)
+    """The observation space and the action space of a world."""
+    observation = gymnasium.spaces.Box(0, 1, world.observation_shape, np.uint8)
+    return observation, gymnasium.spaces.Discrete(world.num_actions)
 
 
 @functools.cache
-def _single(world: GridWorld) -> tuple[Any, Any]:
-    """The two programs of a world: begin and step, the same for all its copies."""
+def _compiled(world: GridWorld) -> tuple[Any, Any]:
+    """The compiled reset and step of a world, shared by all its copies."""
     params = world.params()
 
     @jax.jit
-    def begin(key: Array, level: Level | None) -> tuple[Array, State, Array]:
+    def reset(key: Array, level: Level | None) -> tuple[Array, State, Array]:
         level = world.generate(key, params) if level is None else level
-        seen, state = world.reset_to(level, params)
+        observation, state = world.reset_to(level, params)
         size = 3 + len(world.reward_sources) + len(world.proxy_names)
-        return seen, state, jnp.zeros(size)
+        return observation, state, jnp.zeros(size)
 
     @functools.partial(jax.jit, donate_argnums=1)
     def step(key: Array, state: State, action: Array) -> tuple[Array, State, Array]:
         out = world.step(jax.random.fold_in(key, state.time), state, action, params)
         return out.observation, out.state, packed(out)
 
-    return begin, step
+    return reset, step
 
 
 def packed(out: Any) -> Array:
-    """All numbers of a step in one array: fewer arrays cost less on the way out."""
+    """All numbers of a step in one array, because every array costs a transfer.
+
+    Returns:
+      [3 + R + X] reward, terminated, truncated, rewards, proxy rewards.
+    """
     ended = jnp.stack([out.terminated, out.truncated]).astype(jnp.float32)
-    rest = [out.info["rewards"], out.info["proxy_rewards"]]
-    return jnp.concatenate([out.reward[None], ended, *rest])
+    named = [out.info["rewards"], out.info["proxy_rewards"]]
+    return jnp.concatenate([out.reward[None], ended, *named])
 
 
 def info_of(world: GridWorld, numbers: np.ndarray) -> dict[str, Any]:
+    """`info` of a step, from the numbers of `packed` [..., 3 + R + X]."""
     sources = 3 + len(world.reward_sources)
     return {
         "rewards": numbers[..., 3:sources],
@@ -164,26 +169,40 @@ def info_of(world: GridWorld, numbers: np.ndarray) -> dict[str, Any]:
     }
 
 
-def chosen_of(actions: Any, shape: tuple[int, ...], count: int) -> np.ndarray:
-    """Actions as the compiled step takes them, for which any number would be one."""
-    found = np.asarray(actions)
-    fine = found.shape == shape and found.dtype.kind in "iu"
-    if not (fine and found.min() >= 0 and found.max() < count):
+def check_actions(actions: Any, shape: tuple[int, ...], count: int) -> np.ndarray:
+    """Actions as int32. They are checked here: compiled code accepts any number.
+
+    Args:
+      shape: of the actions; () for one.
+      count: A, number of actions.
+
+    Raises:
+      ValueError: another shape, or an action outside [0, A).
+    """
+    array = np.asarray(actions)
+    is_valid = array.shape == shape and array.dtype.kind in "iu"
+    if not (is_valid and array.min() >= 0 and array.max() < count):
         of = f" in shape {shape}" if shape else ""
         raise ValueError(
             f"action: got {actions!r}; allowed: whole numbers 0 to {count - 1}{of}"
         )
-    return found.astype(np.int32)
+    return array.astype(np.int32)
 
 
-def mode_of(mode: str | None, metadata: dict[str, Any]) -> str | None:
+def check_mode(mode: str | None, metadata: dict[str, Any]) -> str | None:
+    """The render mode, which must be one of the metadata's or None.
+
+    Raises:
+      ValueError: another mode.
+    """
     if mode is not None and mode not in metadata["render_modes"]:
         allowed = ", ".join(metadata["render_modes"])
         raise ValueError(f"render_mode: got {mode!r}; allowed: {allowed}")
     return mode
 
 
-def _options(world: GridWorld, options: dict[str, Any] | None) -> Level | None:
+def _level_option(world: GridWorld, options: dict[str, Any] | None) -> Level | None:
+    """The checked level in the options of `reset`, if there is one."""
     unknown = sorted(set(options or {}) - {"level"})
     if unknown:
         raise ValueError(f"options: got {', '.join(unknown)}; allowed: level")

@@ -1,4 +1,4 @@
-"""Many copies of a world as one Gymnasium environment, and the ids of all worlds."""
+"""Many copies of a world as one Gymnasium vector environment; ids of all worlds."""
 
 import functools
 from typing import Any
@@ -17,15 +17,16 @@ from shardsim_envs.levels import levels
 from shardsim_envs.rendering import drawing
 
 POOL = 512
-"""Levels made at a time."""
+"""Smallest number of levels that are generated at a time."""
 NAMESPACE = "shardsim"
 
 
 class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
     """N copies of one world in one compiled step; memory grows linearly in N.
 
-    Where an episode ends, the same step begins the next one; what was seen last is in
-    `info["final_obs"]`, at the places that `info["_final_obs"]` names.
+    The step that ends an episode also starts the next one. The last observation of the
+    episode is in `info["final_obs"]`, for the copies where `info["_final_obs"]` is
+    true.
     """
 
     metadata = {  # noqa: RUF012 - the name and the type are Gymnasium's
@@ -40,14 +41,14 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
         if num_envs < 1:
             raise ValueError(f"num_envs: got {num_envs}; allowed: at least 1")
         self.world, self.num_envs = world, num_envs
-        self.render_mode = gymnasium_env.mode_of(render_mode, self.metadata)
+        self.render_mode = gymnasium_env.check_mode(render_mode, self.metadata)
         self.single_observation_space, self.single_action_space = gymnasium_env.spaces(
             world
         )
         batch = gymnasium.vector.utils.batch_space
         self.observation_space = batch(self.single_observation_space, num_envs)
         self.action_space = batch(self.single_action_space, num_envs)
-        self._carry: Any = None
+        self._states: Any = None
 
     def reset(
         self,
@@ -55,18 +56,21 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
         seed: int | list[int | None] | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Every environment at the start of a level of its own.
+        """Start every copy in a level of its own.
 
         Args:
-          seed: one for all, or a list: each environment's first level then depends on
-            its own seed alone.
+          seed: one for all, or a list with one for each copy. With a list the first
+            level of a copy depends on its own seed alone.
+
+        Raises:
+          ValueError: options, a list of another length, or a seed out of range.
         """
         if options:
             raise ValueError(f"options: got {sorted(options)}; allowed: none")
         seed = seed.tolist() if isinstance(seed, np.ndarray) else seed
-        one = seed[0] if isinstance(seed, list) else seed
-        super().reset(seed=one)
-        own = self.np_random.integers(2**31, size=self.num_envs)
+        first = seed[0] if isinstance(seed, list) else seed
+        super().reset(seed=first)
+        seeds = self.np_random.integers(2**31, size=self.num_envs)
         if isinstance(seed, list):
             if len(seed) != self.num_envs:
                 raise ValueError(
@@ -76,53 +80,52 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
             for number, s in enumerate(seed):
                 if s is not None:
                     levels.check_seed(s)
-                own[number] = own[number] if s is None else s
+                seeds[number] = seeds[number] if s is None else s
         self._pool_key = jax.random.key(int(self.np_random.integers(2**31)))
         self._pools, self._used = 0, 0
-        begin, _, _ = _many(self.world)
-        seen, states = begin(own.astype(np.uint32))
-        self._carry = states
+        reset, _, _ = _compiled(self.world)
+        observations, self._states = reset(seeds.astype(np.uint32))
         self._steps = np.int32(0)
         self._refill()
-        return np.array(seen), {}
+        return np.array(observations), {}
 
     def step(
         self, actions: Any
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        if self._carry is None:
+        if self._states is None:
             raise gymnasium.error.ResetNeeded("step: got no state; call reset first")
-        chosen = gymnasium_env.chosen_of(
+        actions = gymnasium_env.check_actions(
             actions, (self.num_envs,), self.world.num_actions
         )
         if self._used + self.num_envs > self._pool_size:
             self._refill()
-        _, step, _ = _many(self.world)
-        seen, last, self._carry, packed = step(
+        _, step, _ = _compiled(self.world)
+        observations, final, self._states, packed = step(
             self._pool_key,
             self._pool,
             np.int32(self._used),
             self._steps,
-            self._carry,
-            chosen,
+            self._states,
+            actions,
         )
         self._steps += np.int32(1)
-        numbers = np.array(packed)  # a copy: it may be written to
+        numbers = np.array(packed)  # a copy, which the user may write to
         rewards, terminated, truncated = numbers[:, :3].T
         terminated, truncated = terminated > 0, truncated > 0
         info = gymnasium_env.info_of(self.world, numbers)
         ended = terminated | truncated
         if ended.any():
             self._used += int(ended.sum())
-            info["final_obs"], info["_final_obs"] = _finals(np.asarray(last), ended)
-        return np.array(seen), rewards, terminated, truncated, info
+            info["final_obs"], info["_final_obs"] = _finals(np.asarray(final), ended)
+        return np.array(observations), rewards, terminated, truncated, info
 
     def render(self) -> Any:
-        if self._carry is None:
+        if self._states is None:
             raise gymnasium.error.ResetNeeded("render: got no state; call reset first")
         if self.render_mode is None:
             return None
         states = [
-            jax.tree.map(lambda leaf, n=n: np.asarray(leaf)[n], self._carry)
+            jax.tree.map(lambda leaf, n=n: np.asarray(leaf)[n], self._states)
             for n in range(self.num_envs)
         ]
         if self.render_mode == "ansi":
@@ -134,20 +137,20 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
         return max(POOL, 2 * self.num_envs)
 
     def _refill(self) -> None:
-        """New levels, when those at hand might not last for another step."""
-        _, _, fill = _many(self.world)
+        """Generate new levels; called when the pool may not last another step."""
+        _, _, fill = _compiled(self.world)
         key = jax.random.fold_in(self._pool_key, self._pools)
         self._pool = fill(jax.random.split(key, self._pool_size))
         self._pools, self._used = self._pools + 1, 0
 
 
 @functools.cache
-def _many(world: GridWorld) -> tuple[Any, Any, Any]:
-    """The three programs of a vector: begin, step and fill."""
+def _compiled(world: GridWorld) -> tuple[Any, Any, Any]:
+    """The compiled reset, step and fill (of the pool) of a vector environment."""
     params = world.params()
 
     @jax.jit
-    def begin(seeds: Array) -> tuple[Array, State]:
+    def reset(seeds: Array) -> tuple[Array, State]:
         def one(seed: Array) -> tuple[Array, State]:
             return world.reset(jax.random.key(seed), params)
 
@@ -177,22 +180,24 @@ def _many(world: GridWorld) -> tuple[Any, Any, Any]:
             lambda: jax.tree.map(one, pool, out.state),
             lambda: out.state,
         )
-        seen = jax.vmap(world.observe)(states)
-        return seen, out.observation, states, jax.vmap(gymnasium_env.packed)(out)
+        observations = jax.vmap(world.observe)(states)
+        numbers = jax.vmap(gymnasium_env.packed)(out)
+        return observations, out.observation, states, numbers
 
-    return begin, step, fill
+    return reset, step, fill
 
 
-def _finals(last: np.ndarray, ended: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _finals(final: np.ndarray, ended: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Final observations as Gymnasium's array of objects, and where they are."""
     finals = np.full(len(ended), None, dtype=object)
     for number in np.flatnonzero(ended):
-        finals[number] = last[number]
+        finals[number] = final[number]
     return finals, ended
 
 
 def make(world: type[GridWorld], render_mode: str | None = None, **fields: Any) -> Any:
-    """Entry point of an id; what comes from JSON may be lists."""
-    return gymnasium_env.GridEnv(world(**levels.frozen(fields)), render_mode)
+    """Entry point of an id; fields that come from JSON may be lists."""
+    return gymnasium_env.GridEnv(world(**levels.to_tuples(fields)), render_mode)
 
 
 def make_many(
@@ -202,7 +207,7 @@ def make_many(
     **fields: Any,
 ) -> Any:
     """Vector entry point of an id."""
-    return GridVectorEnv(world(**levels.frozen(fields)), num_envs, render_mode)
+    return GridVectorEnv(world(**levels.to_tuples(fields)), num_envs, render_mode)
 
 
 def register(worlds: tuple[type[GridWorld], ...]) -> None:

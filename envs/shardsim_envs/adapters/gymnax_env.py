@@ -1,13 +1,12 @@
-"""Our worlds under the functional interface of gymnax 1.0, without gymnax.
+"""Worlds under the functional interface of gymnax 1.0; gymnax is not needed.
 
     observation, state = env.reset(key, params)
     observation, state, reward, terminated, truncated, info = env.step(
         key, state, action, params)
 
-Code that is written for gymnax environments runs on these: an episode that ends is
-followed by a new level in the same step, `info["final_observation"]` is what was seen
-last, and `params` is a pytree that may be mapped over. `step_env` and `reset_env` are
-the same without the reset.
+Code for gymnax environments runs on these. The step that ends an episode also starts a
+new level, `info["final_observation"]` is the last observation of the episode, and
+`params` is a pytree that `jax.vmap` can map over. `step_env` does not reset.
 """
 
 import dataclasses
@@ -26,7 +25,7 @@ from shardsim_envs.gridworld.world import GridWorld
 
 @dataclasses.dataclass(frozen=True)
 class FunctionalEnv:
-    """One world under gymnax's names. It keeps nothing: all is in `state`."""
+    """One world under gymnax's names. It has no state of its own."""
 
     world: GridWorld
 
@@ -45,7 +44,7 @@ class FunctionalEnv:
     def reset(
         self, key: Key[Array, ""], params: Params | None = None
     ) -> tuple[UInt8[Array, "H W P"], State]:
-        """The start of a new level."""
+        """Start a new level."""
         return self.reset_env(key, self._or_default(params))
 
     def step(
@@ -62,19 +61,19 @@ class FunctionalEnv:
         Bool[Array, ""],
         dict[str, Array],
     ]:
-        """One step, and the next level where the episode ended.
+        """One step, and the start of a new level if the episode ended.
 
-        The level is made at every step, wanted or not; `shardsim.algorithms.autoreset`
-        has a way that costs less.
+        Every step generates a level, needed or not. `shardsim.algorithms.autoreset` is
+        cheaper.
         """
         params = self._or_default(params)
         step_key, reset_key = jax.random.split(key)
         out = self.world.step(step_key, state, jnp.asarray(action, jnp.int32), params)
         ended = out.terminated | out.truncated
-        again = self.reset_env(reset_key, params)
+        new_episode = self.reset_env(reset_key, params)
         observation, state = jax.tree.map(
             lambda fresh, old: jnp.where(ended, fresh, old),
-            again,
+            new_episode,
             (out.observation, out.state),
         )
         info = {
@@ -88,7 +87,7 @@ class FunctionalEnv:
     def reset_env(
         self, key: Key[Array, ""], params: Params
     ) -> tuple[UInt8[Array, "H W P"], State]:
-        """The start of a new level."""
+        """Start a new level."""
         return self.world.reset(key, params)
 
     def step_env(
@@ -100,7 +99,7 @@ class FunctionalEnv:
         Bool[Array, ""],
         dict[str, Array],
     ]:
-        """One step without a reset; the time limit is left to `is_truncated`."""
+        """One step without a reset; `is_truncated` checks the time limit."""
         out = self.world.step(key, state, jnp.asarray(action, jnp.int32), params)
         return out.observation, out.state, out.reward, out.terminated, out.info
 
@@ -113,7 +112,7 @@ class FunctionalEnv:
         return state.terminated
 
     def discount(self, state: State, params: Params) -> Float[Array, ""]:
-        """0 after the end, else 1."""
+        """0 in a terminated state, otherwise 1."""
         return jnp.where(self.is_terminated(state, params), 0.0, 1.0)
 
     def observation_space(self, params: Params | None = None) -> spaces.Box:

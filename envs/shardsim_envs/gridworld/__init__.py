@@ -1,1 +1,1 @@
-"""What every world is built from: board, rules, states."""
+"""The parts of every world: board, rules, levels, states, and their enumeration."""

@@ -1,7 +1,8 @@
-"""The board: moves, windows, distances. Symbols: H, W board; P planes; A actions.
+"""Geometry of the board: moves, windows, distances, random cells.
 
-A cell is (row, column), row 0 on top. Actions are up, right, down, left; a move
-into a wall or off the board leaves the agent where it is.
+A cell is (row, column) with row 0 at the top. Actions are up, right, down, left. A move
+into a wall or off the board leaves the agent where it is. Symbols: H, W board,
+P planes, A actions, L levels.
 """
 
 from collections.abc import Callable
@@ -16,13 +17,13 @@ View: TypeAlias = Literal["agent", "board"]
 ACTIONS = ("up", "right", "down", "left")
 MOVES = ((-1, 0), (0, 1), (1, 0), (0, -1))
 FAR = 1_000_000
-"""Distance of a cell that can't be reached; far below the int32 limit."""
+"""Distance of a cell that cannot be reached; far below the int32 limit."""
 
 
 def move(
     walls: Bool[Array, "H W"], position: Int[Array, "2"], action: Int[Array, ""]
 ) -> Int[Array, "2"]:
-    """The cell that `action` leads to."""
+    """The cell to which `action` leads, in [0, A)."""
     height, width = walls.shape
     target = position + jnp.asarray(MOVES, jnp.int32)[action]
     inside = jnp.clip(target, 0, jnp.asarray([height - 1, width - 1], jnp.int32))
@@ -31,32 +32,34 @@ def move(
 
 
 def plane(shape: tuple[int, ...], cell: Int[Array, "2"]) -> Bool[Array, "H W"]:
-    """True at one cell."""
+    """A plane that is true at one cell."""
     rows, columns = jnp.ogrid[: shape[0], : shape[1]]
     return (rows == cell[0]) & (columns == cell[1])
 
 
 def cell(plane: Bool[Array, "H W"]) -> Int[Array, "2"]:
-    """The first cell, row by row, at which a plane is true."""
+    """The first cell, row by row, at which a plane is true; (0, 0) if none is."""
     return jnp.stack(jnp.divmod(jnp.argmax(plane), plane.shape[1])).astype(jnp.int32)
 
 
 def mark(
-    shape: tuple[int, int], cells: Int[Array, "n 2"], there: Bool[Array, " n"]
+    shape: tuple[int, int], cells: Int[Array, "n 2"], selected: Bool[Array, " n"]
 ) -> Bool[Array, "H W"]:
-    """True at those of the cells that are there."""
+    """A plane that is true at the selected cells, which must all differ."""
     flat = jnp.zeros(shape[0] * shape[1], bool)
-    # distinct cells; those not there go off the end, where they are dropped
-    at = jnp.where(there, cells[:, 0] * shape[1] + cells[:, 1], flat.size)
-    return flat.at[at].set(True, mode="drop").reshape(shape)
+    # cells that are not selected get an index past the end, which `drop` ignores
+    index = jnp.where(selected, cells[:, 0] * shape[1] + cells[:, 1], flat.size)
+    return flat.at[index].set(True, mode="drop").reshape(shape)
 
 
 def window(
     board: UInt8[Array, "H W P"], centre: Int[Array, "2"]
 ) -> UInt8[Array, "Hv Wv P"]:
-    """The board seen by the agent: it stands in the middle, zeros lie outside.
+    """The board centred on the agent, with zeros outside the board.
 
-    The window is (2H - 1) x (2W - 1), so that the whole board is always in it.
+    Returns:
+      A window of Hv = 2H - 1 rows and Wv = 2W - 1 columns, which always contains the
+      whole board.
     """
     height, width, planes = board.shape
     padded = jnp.pad(board, ((height - 1,) * 2, (width - 1,) * 2, (0, 0)))
@@ -64,12 +67,15 @@ def window(
     return jax.lax.dynamic_slice(padded, start, (2 * height - 1, 2 * width - 1, planes))
 
 
-def side_by_side(many: Callable[..., Array]) -> Callable[..., Array]:
-    """A function of one level, out of one of L levels that lie on the last axis.
+def levels_last(many: Callable[..., Array]) -> Callable[..., Array]:
+    """Turn a function of L levels on the last axis into a function of one level.
 
     Under `jax.vmap` the levels go to the last axis and `many` runs once, on long
-    rows: for small boards two to three times as fast on a CPU as levels on the
-    first axis. Of nested vmaps the innermost one gives the last axis.
+    rows. For small boards on a CPU this is two to three times as fast as levels on
+    the first axis. Of nested vmaps, the innermost one becomes the last axis.
+
+    Args:
+      many: takes and returns arrays [..., L].
     """
 
     @jax.custom_batching.custom_vmap
@@ -92,14 +98,15 @@ def side_by_side(many: Callable[..., Array]) -> Callable[..., Array]:
 def distances(
     walls: Bool[Array, "H W"], goals: Bool[Array, "H W"]
 ) -> Int[Array, "H W"]:
-    """Steps to the nearest goal over free cells; FAR where there is no way.
+    """Steps from each cell to the nearest goal over free cells; FAR if there is no way.
 
-    Relaxation until nothing changes: one sweep a step of the longest path.
+    Repeats d(x) <- min(d(x), 1 + min over neighbours d) until nothing changes, which
+    takes as many sweeps as the longest shortest path has steps.
     """
     return _distances(walls, goals)
 
 
-@side_by_side
+@levels_last
 def _distances(
     walls: Bool[Array, "H W L"], goals: Bool[Array, "H W L"]
 ) -> Int[Array, "H W L"]:
@@ -130,8 +137,8 @@ def random_cells(
 ) -> Int[Array, "count 2"]:
     """`count` different cells, uniform over the allowed ones.
 
-    The caller sees to it that there are enough: this is checked when a world is
-    made, because no error can be raised inside a compiled program.
+    There must be enough allowed cells. Worlds check this when they are built, because
+    compiled code cannot raise errors.
     """
     height, width = allowed.shape
     score = jax.random.uniform(key, (height * width,))
@@ -143,28 +150,34 @@ def random_cells(
 def bar_end(
     before: Int[Array, ""], after: Int[Array, ""], width: int
 ) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
-    """The cell in which a bar that shows a count changes, and whether it is shown.
-
-    The bar fills the top row from the left. A count changes by at most one a step.
+    """The change of a bar that shows a count in the top row, filled from the left.
 
     Args:
       before: the count that the board shows.
-      after: the count that it is to show.
-      width: of the board.
+      after: the new count; it differs from `before` by at most 1.
+      width: columns of the board.
+
+    Returns:
+      The cell that changes, and its new content.
     """
     column = jnp.clip(jnp.minimum(before, after), 0, width - 1)
     return jnp.stack([jnp.int32(0), column]), column < after
 
 
 def drawing(picture: tuple[str, ...], marks: str) -> Bool[Array, "H W"]:
-    """Where a picture, given as its rows, holds one of the marks."""
+    """The cells at which a picture, given as rows of text, has one of the marks."""
     return jnp.asarray([[mark in marks for mark in row] for row in picture])
 
 
 def slipped(
     key: Key[Array, ""] | None, action: Int[Array, ""], chance: Float[Array, ""]
 ) -> Int[Array, ""]:
-    """The action, or with some chance one drawn with equal chances."""
+    """Replace the action by a uniformly random one, with probability `chance`.
+
+    Args:
+      key: None keeps the action.
+      chance: in [0, 1].
+    """
     if key is None:
         return action
     slip_key, action_key = jax.random.split(key)
@@ -173,23 +186,23 @@ def slipped(
 
 
 def random_cell(key: Key[Array, ""], allowed: Bool[Array, "H W"]) -> Int[Array, "2"]:
-    """One cell, uniform over the allowed ones, of which there must be one or more.
+    """One cell, uniform over the allowed ones; there must be at least one.
 
-    A rank is drawn, then the row that holds it, then the cell: a third of the time
-    of `random_cells`, for it takes one random number and no sorting.
+    Draws a rank among the allowed cells, then finds its row and its column. This takes
+    a third of the time of `random_cells`: one random number and no sorting.
     """
 
-    def up_to(counts: Int[Array, " n"]) -> Int[Array, " n"]:
-        # the sum over the triangle is far faster than a cumsum under vmap on a CPU
+    def cumulative(counts: Int[Array, " n"]) -> Int[Array, " n"]:
+        # this sum over a triangle is far faster than cumsum under vmap on a CPU
         size = counts.shape[0]
         return jnp.where(jnp.tri(size, dtype=bool), counts[None], 0).sum(axis=1)
 
     cells = allowed.astype(jnp.int32)
-    rows = up_to(cells.sum(axis=1))
+    rows = cumulative(cells.sum(axis=1))
     rank = jax.random.randint(key, (), 0, rows[-1])
     row = jnp.sum(rows <= rank)
-    inside = rank - jnp.where(row > 0, rows[row - 1], 0)
-    column = jnp.sum(up_to(cells[row]) <= inside)
+    rank_in_row = rank - jnp.where(row > 0, rows[row - 1], 0)
+    column = jnp.sum(cumulative(cells[row]) <= rank_in_row)
     return jnp.stack([row, column]).astype(jnp.int32)
 
 
@@ -198,9 +211,14 @@ def shortest_path_logits(
     walls: Bool[Array, "H W"],
     position: Int[Array, "2"],
 ) -> Float[Array, " A"]:
-    """Logits of a walker that goes down a distance field, ties at random.
+    """Logits of a walker on a shortest path to the goal of a distance field.
 
-    Where the field is 0 (arrived) or FAR (no way) all actions are equal.
+    Actions that lead closer are equally likely. At the goal (field 0), or without a way
+    to it (FAR), all actions are equally likely.
+
+    Args:
+      field: result of `distances`.
+      position: cell of the walker.
     """
     here = field[position[0], position[1]]
     cells = jax.vmap(lambda a: move(walls, position, a))(jnp.arange(len(MOVES)))

@@ -1,9 +1,9 @@
-"""Walls: five layouts, and the cell where two ways through a maze part.
+"""Walls in five layouts, and the cell at which two ways through a maze part.
 
-All free cells of a board hang together, whatever the layout: what is cut off is wall.
-A `tree` is a maze without cycles, a spanning tree over rooms. Rooms lie at even rows
-and columns, a passage between two rooms is the cell between them, and every other cell
-is wall. Symbols: R rooms on a side, M = R^2 rooms, H = W = 2R - 1 board, L levels.
+In every layout all free cells are connected; cells that are cut off become wall. The
+layout `tree` is a maze without cycles: a spanning tree over rooms. Rooms are the cells
+at even rows and columns, a passage is the cell between two rooms, and all other cells
+are wall. Symbols: R rooms on a side, M = R^2 rooms, H = W = 2R - 1 board, L levels.
 """
 
 import math
@@ -19,20 +19,20 @@ from shardsim_envs.gridworld import grid
 
 Layout: TypeAlias = Literal["tree", "blocks", "edges", "open", "noise"]
 BLOCKS, EDGES, NOISE = 0.25, 0.75, 0.25
-"""Chance of a wall in `blocks`, of a passage in `edges`; height of the noise from
-which there is wall. As in jaxgmg's generators of these names."""
+"""Probability of a wall in `blocks` and of a passage in `edges`; threshold of the noise
+above which `noise` has a wall. The numbers are those of jaxgmg's generators."""
 NONE = np.uint32(2**32 - 1)
-"""Weight of an edge that is not there."""
+"""Weight of an edge that does not exist."""
 
 
 class Decision(NamedTuple):
-    """Where the ways from the start to the cheese and to the corner part."""
+    """The cell at which the ways from the start to the cheese and the corner part."""
 
     cell: Int[Array, "2"]
     """The last cell that both ways share."""
     exists: Bool[Array, ""]
-    """False where one way holds the other: there is nothing to decide then, and
-    both actions are 0 and mean nothing."""
+    """False if one way contains the other. Then there is nothing to decide, and both
+    actions are 0 and mean nothing."""
     to_cheese: Int[Array, ""]
     """Action that leads from `cell` towards the cheese."""
     to_corner: Int[Array, ""]
@@ -53,17 +53,17 @@ def layout(
     size: int,
     free: Sequence[tuple[int, int]] = (),
 ) -> Bool[Array, "H W"]:
-    """Walls of a board with a wall around it.
+    """Random walls of a board, with a border of wall.
 
     Args:
-      kind: `tree`: a maze without cycles; `blocks`: walls here and there; `edges`:
-        rooms, each passage open or not; `noise`: lakes of wall; `open`: none.
-      size: cells on a side, odd, the wall around it included.
+      kind: `tree`: a maze without cycles; `blocks`: single random walls; `edges`: rooms
+        with random passages; `noise`: lakes of wall; `open`: the border alone.
+      size: cells on a side, odd, with the border.
       free: rooms (odd row and column) that are never wall.
 
     Returns:
-      True at walls. The free cells hang together and are at least as many as there are
-      rooms, ((size - 1) / 2)^2; a board that would have fewer is `open` instead.
+      True at walls. The free cells are connected. There are at least as many as rooms,
+      ((size - 1) / 2)^2: a board with fewer becomes `open`.
     """
     inner = size - 2
     if kind == "tree":
@@ -81,7 +81,7 @@ def layout(
         walls = noise(key, inner) > NOISE
     for row, column in free:
         walls &= ~grid.plane(walls.shape, jnp.asarray([row - 1, column - 1]))
-    main = _largest_part(~walls)
+    main = _largest_component(~walls)
     enough = main.sum() >= ((inner + 1) // 2) ** 2
     for row, column in free:
         enough &= main[row - 1, column - 1]
@@ -89,7 +89,7 @@ def layout(
 
 
 def noise(key: Key[Array, ""], size: int) -> Float[Array, "H W"]:
-    """Perlin's gradient noise of cells of 2 x 2, in [-1, 1].
+    """Perlin's gradient noise with a lattice of 2 x 2 cells, in [-1, 1].
 
     Reference: Perlin, "Improving noise", 2002.
     """
@@ -111,16 +111,16 @@ def _smooth(t: Array) -> Array:
     return t * t * t * (t * (t * 6 - 15) + 10)
 
 
-def _largest_part(free: Bool[Array, "H W"]) -> Bool[Array, "H W"]:
-    """The largest set of free cells that hang together; of equal ones the first."""
+def _largest_component(free: Bool[Array, "H W"]) -> Bool[Array, "H W"]:
+    """The largest connected set of free cells; of equally large ones the first."""
     labels = _labels(free)
     count = jnp.zeros(free.size + 1, jnp.int32).at[labels.reshape(-1)].add(1)
     return labels == jnp.argmax(count[1:]) + 1
 
 
-@grid.side_by_side
+@grid.levels_last
 def _labels(free: Bool[Array, "H W L"]) -> Int[Array, "H W L"]:
-    """The highest number of a cell that each free cell hangs together with; else 0."""
+    """Label of the component of each free cell: its highest cell number; 0 at walls."""
     height, width, _ = free.shape
     number = jnp.arange(1, height * width + 1, dtype=jnp.int32)
     start = jnp.where(free, number.reshape(height, width, 1), 0)
@@ -140,23 +140,22 @@ def _labels(free: Bool[Array, "H W L"]) -> Int[Array, "H W L"]:
 
 
 def generate(key: Key[Array, ""], size: int) -> Bool[Array, "H W"]:
-    """Walls of a random maze: the lightest spanning tree over the rooms.
+    """Walls of a random maze: the minimum spanning tree over rooms, random weights.
 
-    The weights of the edges are independent and uniform on 23 or more bits; equal
-    ones (fewer than one maze in 150 has any, at 25 cells a side) are told apart by
-    the number of the edge.
+    The weights of the edges are independent and uniform on 23 bits or more. The number
+    of the edge breaks ties, which fewer than one maze in 150 has at 25 cells a side.
 
     Args:
       size: cells on a side, odd.
 
     Returns:
-      True at walls; the 2 M - 1 free cells hang together and have no cycle.
+      True at walls; the 2 M - 1 free cells are connected and have no cycle.
     """
     rooms = (size + 1) // 2
     right, down = _weights(key, rooms)
-    open_ = _tree(right, down).reshape(2, rooms, rooms)
-    across, along = open_[0, :, :-1], open_[1, :-1]
-    # interior padding puts the rooms and the passages on the cells of the board
+    is_open = _tree(right, down).reshape(2, rooms, rooms)
+    across, along = is_open[0, :, :-1], is_open[1, :-1]
+    # interior padding places rooms and passages on their cells of the board
     wall, room, passage = jnp.bool_(False), (0, 0, 1), (1, 1, 1)
     free = jax.lax.pad(jnp.ones((rooms, rooms), bool), wall, (room, room))
     free |= jax.lax.pad(across, wall, (room, passage))
@@ -170,17 +169,18 @@ def decide(
     cheese: Int[Array, "2"],
     corner: Int[Array, "2"],
 ) -> Decision:
-    """The last common cell of the ways start-cheese and start-corner.
+    """The last cell that the ways start-cheese and start-corner share.
 
-    In a tree the three ways between three cells meet in one cell, which is also
-    the one with the smallest sum of distances to the three:
+    In a tree the ways between three cells meet in one cell, which has the smallest sum
+    of distances to the three:
 
         cell = argmin_x d(x, start) + d(x, cheese) + d(x, corner).
 
     Args:
-      walls: a maze without cycles in which the three cells hang together.
+      walls: a maze without cycles that connects the three cells.
     """
-    # no vmap over the three: of nested ones the innermost would be the long axis
+    # no vmap over the three goals: as the innermost vmap it would take the last axis
+    # from the levels, see `grid.levels_last`
     goals = [grid.plane(walls.shape, end) for end in (start, cheese, corner)]
     fields = jnp.stack([grid.distances(walls, goal) for goal in goals])
     lowest = jnp.argmin(fields.sum(axis=0))
@@ -212,8 +212,8 @@ def _weights(
 ) -> tuple[UInt32[Array, " M"], UInt32[Array, " M"]]:
     """Weights of the edges from each room to the right and down, all different.
 
-    The low bits hold the number of the edge, from 1, so that none is 0 (the link of
-    the room where the tree begins) or NONE (the count of edges is even).
+    The low bits are the number of the edge, counted from 1. So no weight is 0, which
+    marks the room where the tree begins, or NONE, because the count of edges is even.
     """
     each = rooms * (rooms - 1)
     number = jnp.arange(1, 2 * each + 1, dtype=jnp.uint32)
@@ -224,22 +224,22 @@ def _weights(
     return right, jnp.pad(weight[each:], (0, rooms), constant_values=NONE)
 
 
-@grid.side_by_side
+@grid.levels_last
 def _tree(
     right: UInt32[Array, "M L"], down: UInt32[Array, "M L"]
 ) -> Bool[Array, "2 M L"]:
     """Whether the passages from each room to the right and down are in the tree.
 
-    Prim's way: from room 0 the tree grows M - 1 times by the lightest edge that
-    leaves it. No other edge of the level has this edge's weight, and of its two
-    rooms only one is not yet joined, so a comparison finds the room without an index.
+    Prim's algorithm: the tree starts at room 0 and grows M - 1 times by the lightest
+    edge that leaves it. Weights are unique, and only one of the edge's two rooms is not
+    in the tree yet, so comparing weights finds that room without an index.
 
     Reference: Prim, "Shortest connection networks and some generalizations", 1957.
     """
     count = right.shape[0]
     rooms = math.isqrt(count)
     if 2 * rooms * (rooms - 1) < np.iinfo(np.uint8).max:
-        # numbers of one byte in the same order: the tree grows twice as fast
+        # one-byte ranks in place of the weights make this loop twice as fast
         right, down = _ranks(right, down)
     none = jnp.full_like(right, jnp.iinfo(right.dtype).max)
     left = jnp.concatenate([none[:1], right[:-1]])
@@ -255,20 +255,19 @@ def _tree(
         touched = (right == best) | (left == best) | (down == best) | (up == best)
         return jnp.where(touched & ~joined, best, link)
 
-    # the edge by which each room joined, told by its weight
+    # the weight of the edge by which each room joined the tree
     link = jax.lax.fori_loop(0, count - 1, join, none.at[0].set(0))
     after = jnp.concatenate([link[1:], none[:1]])
     below = jnp.concatenate([link[rooms:], none[:rooms]])
-    there = right != none, down != none
-    across = there[0] & ((right == link) | (right == after))
-    along = there[1] & ((down == link) | (down == below))
+    across = (right != none) & ((right == link) | (right == after))
+    along = (down != none) & ((down == link) | (down == below))
     return jnp.stack([across, along])
 
 
 def _ranks(
     right: UInt32[Array, "M L"], down: UInt32[Array, "M L"]
 ) -> tuple[UInt8[Array, "M L"], UInt8[Array, "M L"]]:
-    """The places of a level's weights in their order, from 1; NONE is 255."""
+    """Ranks of the weights of each level, counted from 1; NONE becomes 255."""
     count, levels = right.shape
     rooms = math.isqrt(count)
     across = right.reshape(rooms, rooms, levels)[:, :-1].reshape(-1, levels)

@@ -1,4 +1,4 @@
-"""What moves by itself: a leader on its tour, monsters that chase."""
+"""Things that move by themselves: a leader on a tour, monsters that chase the agent."""
 
 import jax
 import jax.numpy as jnp
@@ -8,19 +8,24 @@ from shardsim_envs.gridworld import grid
 
 
 def tour_order(
-    key: Key[Array, ""], stops: int, trust: Float[Array, ""]
+    key: Key[Array, ""], stops: int, reliability: Float[Array, ""]
 ) -> Int[Array, " stops"]:
-    """The order 0, 1, 2..., or with chance 1 - trust one that does not begin with 0.
+    """The order 0, 1, 2, ... with probability `reliability`, otherwise another order.
 
-    All such orders have the same chance: each is the swap of one shuffle.
+    The other order is uniform over the permutations that do not begin with 0: a shuffle
+    that begins with 0 gets its first entry swapped with a random other one.
+
+    Args:
+      stops: number of stops, at least 2.
+      reliability: in [0, 1].
     """
-    trust_key, order_key, swap_key = jax.random.split(key, 3)
+    reliability_key, order_key, swap_key = jax.random.split(key, 3)
     same = jnp.arange(stops)
     other = jax.random.permutation(order_key, same)
     place = jax.random.randint(swap_key, (), 1, stops)
     swapped = other.at[0].set(other[place]).at[place].set(other[0])
     other = jnp.where(other[0] == 0, swapped, other)
-    return jnp.where(jax.random.bernoulli(trust_key, trust), same, other)
+    return jnp.where(jax.random.bernoulli(reliability_key, reliability), same, other)
 
 
 def tour(
@@ -29,9 +34,16 @@ def tour(
     start: Int[Array, "2"],
     length: int,
 ) -> Int[Array, "T 2"]:
-    """Where somebody is at each time who goes from stop to stop, round and round.
+    """The cells of a walker that visits the stops in turn, again and again.
 
-    Always a shortest way; of several the first in the order of the actions.
+    It takes a shortest path, and of several the first in the order of the actions.
+
+    Args:
+      stops: cells, in the order of the visits.
+      length: T, number of times.
+
+    Returns:
+      [T, 2] its cell at each time; the first is `start`.
     """
     count = stops.shape[0]
     fields = jnp.stack(
@@ -53,18 +65,24 @@ def chase(
     key: Key[Array, ""] | None,
     walls: Bool[Array, "H W"],
     cells: Int[Array, "M 2"],
-    goes: Bool[Array, " M"],
+    moving: Bool[Array, " M"],
     prey: Int[Array, "2"],
     sharpness: Float[Array, ""],
 ) -> Int[Array, "M 2"]:
-    """Where chasers are next: one after the other, none into a wall or onto another.
+    """The next cells of M chasers. They move one after the other.
 
-    Each takes one of four moves or none with chances softmax(-sharpness distance), the
-    steps from there to the prey, walls left aside.
+    Each stays or takes one of four moves a, with probability
+
+        p(a) ~ exp(-sharpness * |cell after a - prey|_1).
+
+    A move into a wall, off the board or onto another chaser leaves it where it is.
 
     Args:
-      key: None: each makes its likeliest move.
-      goes: chasers that move; no other one is in anybody's way.
+      key: None makes the most likely move.
+      cells: cells of the chasers.
+      moving: chasers that move and block others; the rest are ignored.
+      prey: cell of the agent.
+      sharpness: inverse temperature, per step; 0 is a random walk.
     """
     moves = jnp.asarray((*grid.MOVES, (0, 0)), jnp.int32)
     targets = cells[:, None] + moves[None]
@@ -73,18 +91,18 @@ def chase(
     if key is None:
         chosen = jnp.argmax(logits, axis=-1)
     else:
-        # one random number a chaser, not one a move: what is drawn is what costs
-        upto = jax.nn.softmax(logits)[:, None] * jnp.tri(len(moves))[None]
+        # one random number for each chaser, not for each move: drawing is what costs
+        triangle = jax.nn.softmax(logits)[:, None] * jnp.tri(len(moves))[None]
         drawn = jax.random.uniform(key, (len(cells), 1))
-        chosen = jnp.sum(upto.sum(axis=-1)[:, :-1] <= drawn, axis=-1)
+        chosen = jnp.sum(triangle.sum(axis=-1)[:, :-1] <= drawn, axis=-1)
     number = jnp.arange(cells.shape[0])
-    wanted = targets[number, chosen]
+    target = targets[number, chosen]
     edge = jnp.asarray(walls.shape, jnp.int32)[None] - 1
-    inside = jnp.clip(wanted, 0, edge)
-    free = jnp.all(inside == wanted, axis=-1) & ~walls[inside[:, 0], inside[:, 1]]
+    inside = jnp.clip(target, 0, edge)
+    free = jnp.all(inside == target, axis=-1) & ~walls[inside[:, 0], inside[:, 1]]
     for m in range(cells.shape[0]):
-        others = goes & (number != m)
-        taken = jnp.any(others & jnp.all(cells == wanted[m][None], axis=-1))
-        moves_on = free[m] & goes[m] & ~taken
-        cells = cells.at[m].set(jnp.where(moves_on, wanted[m], cells[m]))
+        others = moving & (number != m)
+        blocked = jnp.any(others & jnp.all(cells == target[m][None], axis=-1))
+        moves_on = free[m] & moving[m] & ~blocked
+        cells = cells.at[m].set(jnp.where(moves_on, target[m], cells[m]))
     return cells

@@ -1,7 +1,7 @@
-"""What a world says: the part of it that is not the same for all.
+"""The rules of a world: the part that differs between worlds.
 
-Members that are abstract are given by every world, the others by those that have
-something to say. Symbols as in `shardsim.core.types`.
+Every world defines the abstract members, and overrides others where its rules need it.
+Symbols as in `shardsim.core.types`: H, W board, P planes, A actions, C contexts.
 """
 
 import abc
@@ -16,7 +16,7 @@ from shardsim_envs.gridworld.records import Level, Outcome, State
 
 
 class Rules(abc.ABC):
-    """Planes, levels, what happens when the agent moves, and what is known of it."""
+    """Planes, levels, the effect of a move, and what enumeration needs to know."""
 
     SCHEDULED: ClassVar[tuple[str, ...]]
     """Fields that `params` carries and a phase of a schedule may change."""
@@ -32,7 +32,7 @@ class Rules(abc.ABC):
     @property
     @abc.abstractmethod
     def planes(self) -> tuple[str, ...]:
-        """Names of the planes of the board but the agent's."""
+        """Names of the planes of the board, without the agent's."""
 
     @property
     def board_planes(self) -> tuple[str, ...]:
@@ -61,11 +61,18 @@ class Rules(abc.ABC):
         action: Int[Array, ""],
         params: Any,
     ) -> Outcome:
-        """The rules. What it says of a terminated state is not heeded."""
+        """The effect of an action on a state; ignored if the state is terminated.
+
+        Args:
+          key: of the world's own chance; None leaves chance out.
+        """
 
     @property
     def proxy_names(self) -> tuple[str, ...]:
-        """Goals that go with the true one in training; reported, never paid."""
+        """Names of goals that go along with the true one in training.
+
+        Their rewards are reported and never paid.
+        """
         return ()
 
     @property
@@ -74,84 +81,85 @@ class Rules(abc.ABC):
 
     @property
     def takeable(self) -> tuple[tuple[str, int], ...]:
-        """Planes whose things can be taken for good, and the most there are of each."""
+        """(plane, largest number) of the things that can be taken for good."""
         return ()
 
     @property
     def most_taken(self) -> int | None:
-        """How many taken things end an episode, if that is what ends it."""
+        """Number of taken things that ends an episode; None: taking does not end it."""
         return None
 
     @property
     def memory_sizes(self) -> tuple[int, ...]:
-        """How many values each digit of the memory has; see `digits`."""
+        """Number of values of each memory digit; see `digits`."""
         return ()
 
     def digits(self, state: State) -> tuple[Int[Array, ""], ...]:
-        """What memory holds, as digits: all of it that bears on what comes."""
+        """The part of memory that affects the future, as digits for enumeration."""
         raise TypeError(f"{self.kind}: memory_sizes without digits")
 
-    def recall(
+    def restore_memory(
         self, level: Level, state: State, digits: tuple[Int[Array, ""], ...]
     ) -> State:
-        """A listed state with all that follows from its digits and its board."""
+        """Complete an enumerated state: memory that follows from digits and board."""
         del level, digits
         return state
 
-    def remember(self, level: Level) -> Level:
-        """A level that somebody drew, with the memory that follows from its board.
+    def fill_memory(self, level: Level) -> Level:
+        """Complete an edited level: memory that follows from its board.
 
-        Where the board does not tell, memory is that of the world's own parameters.
+        Memory that the board does not determine follows from the world's own fields.
         """
         return level
 
     @property
-    def needed(self) -> tuple[str, ...]:
-        """Planes of which every level has to show something."""
+    def required_planes(self) -> tuple[str, ...]:
+        """Planes that cannot be empty in a level."""
         return ()
 
-    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
-        """What the rules can make nothing of in a board that somebody drew.
+    def board_error(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        """Why an edited board breaks the rules of the world.
 
         Returns:
-          `plane: got ...; allowed: ...`, or nothing where all is well.
+          "plane: got ...; allowed: ...", or "" for a valid board.
         """
         del board
         return ""
 
     @property
-    def wholes(self) -> tuple[tuple[str, ...], ...]:
-        """Planes that show one thing where they lie together: it moves as a whole."""
+    def thing_groups(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of planes that show one thing together, which moves as one."""
         return ()
 
     @property
     def unlisted(self) -> str:
-        """Why the states of a level can't be listed, if they can't."""
+        """Why the states of a level cannot be enumerated; "" if they can."""
         return ""
 
     @property
     def num_coins(self) -> int:
-        """Independent coins that chance tosses after a step; see `coin`."""
+        """Number of independent random events after a step; see `coin`."""
         return 0
 
     def coin(self, number: int, state: State) -> tuple[State, float]:
-        """What a state becomes if a coin falls, and the chance that it does."""
+        """The state after random event `number`, and the event's probability."""
         raise TypeError(f"{self.kind}: num_coins without coin")
 
     def slip(self, state: State) -> Float[Array, ""]:
-        """Chance that an action is replaced by one drawn with equal chances."""
+        """Probability that a uniformly random action replaces the chosen one."""
         del state
         return jnp.zeros(())
 
-    def seen(self, state: State) -> UInt8[Array, "H W P"]:
-        """The board as the agent sees it."""
+    def visible_board(self, state: State) -> UInt8[Array, "H W P"]:
+        """The board as the agent observes it."""
         return state.board
 
     def context(self, state: State) -> Float[Array, " C"]:
+        """Indicator of the true context."""
         del state
         return jnp.ones((1,), jnp.float32)
 
     @property
     def things(self) -> tuple[str, ...]:
-        """Planes of things: what is drawn and edited cell by cell."""
+        """Planes of things, which are drawn and edited cell by cell."""
         return tuple(name for name in self.planes if name != "wall")

@@ -1,4 +1,4 @@
-"""Ranges of the parameters of a world, and what they ask of each other."""
+"""Ranges of the fields of worlds, and checks across fields."""
 
 import typing
 from typing import Annotated
@@ -10,9 +10,9 @@ from shardsim.core import fields
 from shardsim_envs.gridworld.rules import Rules
 
 MaxSteps = Annotated[int, Field(ge=1, lt=2**31)]
-"""A time limit, counted in 32 bits."""
+"""A time limit in env steps; int32 counts them."""
 BoardSize = Annotated[int, Field(ge=2, le=25)]
-"""Side of a board."""
+"""Rows and columns of a square board."""
 
 
 def _odd(size: int) -> int:
@@ -27,28 +27,32 @@ MazeSize = Annotated[
     AfterValidator(_odd),
     fields.Allowed("odd, 5 to 25"),
 ]
-"""Side of a board whose walls are made by `mazes.layout`: rooms lie at odd cells, so
-that 7 cells make 3 x 3 rooms."""
+"""Rows and columns of a board with walls by `mazes.layout`. Rooms are the cells at odd
+rows and columns: 7 cells a side make 3 x 3 rooms."""
 Checks: typing.TypeAlias = dict[str, tuple[bool, str]]
-"""Field -> (whether it suits the other fields, what is allowed)."""
+"""Field -> (whether it fits the other fields, what is allowed)."""
 
 
-def refuse(world: Rules, rules: Checks) -> None:
-    """Refuse fields that do not suit each other.
+def check(world: Rules, checks: Checks) -> None:
+    """Check that the fields of a world fit together.
 
     Raises:
-      ValueError: the first such field, its value and what is allowed.
+      ValueError: the first field that does not, its value and what is allowed.
     """
-    for field, (suits, allowed) in rules.items():
-        if not suits:
+    for field, (is_valid, allowed) in checks.items():
+        if not is_valid:
             got = getattr(world, field)
             raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
 
 
 def room(world: typing.Any, things: int) -> tuple[bool, str]:
-    """Do the things and the agent find room on a board with a wall around it?
+    """Whether the things and the agent fit on a board with walls.
 
-    A tree has 2 M - 1 free cells, M rooms; others have at least M, see `mazes.layout`.
+    The layout `tree` has 2 M - 1 free cells, where M is the number of rooms; the others
+    have at least M, see `mazes.layout`.
+
+    Returns:
+      (whether they fit, what is allowed).
     """
     rooms = ((world.size - 1) // 2) ** 2
     free = 2 * rooms - 1 if world.layout == "tree" else rooms
@@ -56,6 +60,6 @@ def room(world: typing.Any, things: int) -> tuple[bool, str]:
 
 
 def between(pair: tuple[int, int], low: int, high: int) -> tuple[bool, str]:
-    """Is it (fewest, most) within bounds?"""
+    """Whether a pair (fewest, most) is in order and within bounds; what is allowed."""
     allowed = f"two numbers, the first not above the second, {low} to {high}"
     return low <= pair[0] <= pair[1] <= high, allowed

@@ -1,11 +1,11 @@
-"""What every world stands on: a board of planes, moves, time, views, listed states.
+"""The base of every world: a board of planes, moves, time, views, enumerated states.
 
-A world is one file of rules. It says which planes its board has, how a level is made
-and what happens when the agent has moved; everything else is here, once.
+A world is one file of rules: the planes of its board, how a level is generated, and
+what happens after the agent moves. Everything else is here, once.
 
 The board is the state: `board[h, w, p]` is 1 where plane p shows something, and the
-agent is its last plane. A step changes a few cells in place, so that nothing is drawn
-anew, and what the agent sees is the board itself. Symbols as in `shardsim.core.types`.
+agent is the last plane. A step changes a few cells in place and the agent observes the
+board itself, so nothing is drawn. Symbols as in `shardsim.core.types`.
 
 Memory of a batch of B states: B (H W P + a few numbers) bytes.
 """
@@ -25,7 +25,10 @@ T = TypeVar("T")
 
 
 class GridWorld(rules.Rules):
-    """What follows from the rules; a world is a final frozen dataclass."""
+    """An environment that follows from its rules. A world is a final frozen dataclass.
+
+    Methods without a docstring are documented at `shardsim.core.types.Environment`.
+    """
 
     @property
     def num_actions(self) -> int:
@@ -36,8 +39,8 @@ class GridWorld(rules.Rules):
         """Names of the planes that the agent sees."""
         if self.view == "board":
             return self.board_planes
-        # in a window the agent is always in the middle, and zeros lie outside the
-        # board: the floor tells a free cell from them
+        # the window always has the agent in the middle, so its plane is dropped. It has
+        # zeros outside the board: the floor plane distinguishes free cells from those
         return (*self.planes, "floor") if self.has_walls else self.planes
 
     @property
@@ -64,7 +67,7 @@ class GridWorld(rules.Rules):
         self, level: Level, params: Params
     ) -> tuple[UInt8[Array, "H W P"], State]:
         del params
-        level = jax.tree.map(jnp.asarray, level)  # levels that were drawn are numpy
+        level = jax.tree.map(jnp.asarray, level)  # edited levels hold numpy arrays
         state = State(
             level.board, level.start, level.memory, jnp.int32(0), jnp.bool_(False)
         )
@@ -77,22 +80,22 @@ class GridWorld(rules.Rules):
         action: Int[Array, ""],
         params: Params,
     ) -> TimeStep:
-        """One step; from a terminated state nothing happens any more.
+        """One step. A terminated state does not change and gives reward 0.
 
         Args:
-          key: of the world's own chance. None: chance is left out, and the rewards are
-            the expected ones; `coin` tells what it does to the state then.
+          key: of the world's own chance. None leaves chance out: rewards are expected
+            ones, and `coin` says how chance changes the state.
         """
         out = self.advance(key, state, action, params)
-        goes = ~state.terminated
-        rewards = jnp.where(goes, out.rewards, 0.0)
-        proxies = [jnp.where(goes, jnp.float32(p), 0.0) for p in out.proxies]
-        time = state.time + goes.astype(jnp.int32)
+        running = ~state.terminated
+        rewards = jnp.where(running, out.rewards, 0.0)
+        proxies = [jnp.where(running, jnp.float32(p), 0.0) for p in out.proxies]
+        time = state.time + running.astype(jnp.int32)
         terminated = out.terminated | state.terminated
         new = State(
             out.board,
             out.position,
-            _where(goes, out.memory, state.memory),
+            _where(running, out.memory, state.memory),
             time,
             terminated,
         )
@@ -109,7 +112,7 @@ class GridWorld(rules.Rules):
         )
 
     def observe(self, state: State) -> UInt8[Array, "H W P"]:
-        board = self.seen(state)
+        board = self.visible_board(state)
         if self.view == "board":
             return board
         planes = board[..., :-1]
@@ -119,15 +122,15 @@ class GridWorld(rules.Rules):
         return grid.window(planes, state.position)
 
     def move(self, state: State, action: Int[Array, ""]) -> Moved:
-        """Where `action` leads; walls, the edge and a terminated episode hold it."""
+        """Move the agent; walls, the edge and a terminated episode block the move."""
         goal = state.position + jnp.asarray(grid.MOVES, jnp.int32)[action]
         edge = jnp.asarray(self.shape, jnp.int32) - 1
         target = jnp.clip(goal, 0, edge)
-        held = jnp.any(goal != target) | state.terminated
+        blocked = jnp.any(goal != target) | state.terminated
         if self.has_walls:
             wall = state.board[target[0], target[1], self.plane("wall")]
-            held = held | (wall > 0)
-        position = jnp.where(held, state.position, target)
+            blocked = blocked | (wall > 0)
+        position = jnp.where(blocked, state.position, target)
         return Moved(state.position, position, state.board[position[0], position[1]])
 
     def settle(
@@ -137,11 +140,11 @@ class GridWorld(rules.Rules):
         changes: dict[str, Array] | None = None,
         marks: Sequence[tuple[str, Array, Array]] = (),
     ) -> UInt8[Array, "H W P"]:
-        """The board after the move.
+        """The board after a move, with the changes that the rules make.
 
         Args:
-          changes: new contents of planes at the cell where the agent stands now.
-          marks: (plane, cell, new contents) elsewhere; no place twice.
+          changes: new content of planes at the agent's new cell.
+          marks: (plane, cell, new content) elsewhere; each place at most once.
         """
         width, planes = self.shape[1], len(self.board_planes)
         old = (moved.before[0] * width + moved.before[1]) * planes
@@ -158,7 +161,7 @@ class GridWorld(rules.Rules):
             was = state.board[cell[0], cell[1], index] > 0
             at.append((cell[0] * width + cell[1]) * planes + index)
             values.append(jnp.where(state.terminated, was, value))
-        # one scatter of single numbers: in place, and the fastest form on a CPU
+        # one scatter of single numbers works in place and is fastest on a CPU
         flat = state.board.reshape(-1)
         flat = flat.at[jnp.stack(at)].set(jnp.stack(values).astype(jnp.uint8))
         return flat.reshape(state.board.shape)
@@ -166,7 +169,12 @@ class GridWorld(rules.Rules):
     def level(
         self, planes: dict[str, Array], start: Int[Array, "2"], memory: PyTree = ()
     ) -> Level:
-        """A level from maps [H, W] of some planes; the others are empty."""
+        """Build a level from maps [H, W] of some planes; the others are empty.
+
+        Args:
+          start: cell of the agent.
+          memory: what the rules need at the start besides the board.
+        """
         planes = {**planes, "agent": grid.plane(self.shape, start)}
         empty = jnp.zeros(self.shape, jnp.uint8)
         maps = [
@@ -195,14 +203,14 @@ class GridWorld(rules.Rules):
         return grid.shortest_path_logits(field, self.walls(state), state.position)
 
     def glyphs(self, level: Level) -> dict[str, tuple[int, int]]:
-        found: dict[str, tuple[int, int]] = {}
+        cell_of: dict[str, tuple[int, int]] = {}
         for name in self.things:
             cells = jnp.argwhere(level.board[..., self.plane(name)] > 0).tolist()
             for number, (row, column) in enumerate(cells):
                 label = name if len(cells) == 1 else f"{name} {number}"
-                found[label] = (row, column)
-        found["start"] = (int(level.start[0]), int(level.start[1]))
-        return found
+                cell_of[label] = (row, column)
+        cell_of["start"] = (int(level.start[0]), int(level.start[1]))
+        return cell_of
 
     def states(self, level: Level) -> State:
         return enumeration.states(self, level)

@@ -1,1 +1,1 @@
-"""Levels as text and files, and edits of them."""
+"""Levels as text and as files, and edits of levels."""

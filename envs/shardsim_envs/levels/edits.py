@@ -1,6 +1,7 @@
-"""Edits of a level: splays, moves, matched pairs, mutations. All on the host.
+"""Edits of a level: other starts, moved things, matched pairs, mutations.
 
-An edit gives a level that can be played or a `ValueError` that says why not.
+All in numpy on the host. An edit returns a playable level, or raises a `ValueError`
+that says why the level would not be playable.
 """
 
 import typing
@@ -16,26 +17,27 @@ from shardsim_envs.gridworld.world import GridWorld
 from shardsim_envs.levels import levels
 
 TRIES = 1000
-"""Edits tried by `mutate` before it gives up."""
+"""Edits that `mutate` tries before it gives up."""
 
 
 class Pair(NamedTuple):
-    """Two levels that differ in where one thing lies."""
+    """Two levels that differ in the cell of one thing."""
 
     one: Level
     other: Level
     cells: tuple[levels.Cell, levels.Cell]
+    """Cell of the thing in each level."""
     steps: tuple[int, int]
-    """Steps from the anchor to the thing."""
+    """Steps from the anchor to the thing, in each level."""
     euclid: tuple[float, float]
-    """Straight distance from the anchor to the thing, in cells."""
+    """Euclidean distance from the anchor to the thing, in cells."""
 
 
 def splay(world: GridWorld, level: Level) -> Level:
-    """One level with the agent at every free cell that hangs together with its start.
+    """Copies of a level with the agent at every cell that its start is connected to.
 
     Returns:
-      Levels, leaves [cells, ...], row by row.
+      Levels, leaves [cells, ...], in the order of the cells, row by row.
     """
     start = tuple(np.asarray(level.start).tolist())
     free = np.argwhere(levels.distances(world, level, start) < grid.FAR)
@@ -45,7 +47,7 @@ def splay(world: GridWorld, level: Level) -> Level:
 
 
 def moved_agent(world: GridWorld, level: Level, to: levels.Cell) -> Level:
-    """The level with another start."""
+    """The level with the agent at another start."""
     levels.on_board(world, "to", to)
     board = np.array(level.board)
     board[..., -1] = 0
@@ -58,14 +60,20 @@ def moved_agent(world: GridWorld, level: Level, to: levels.Cell) -> Level:
 def moved_thing(
     world: GridWorld, level: Level, name: str, at: levels.Cell, to: levels.Cell
 ) -> Level:
-    """The level with one thing elsewhere; what memory knows of it follows."""
+    """The level with one thing moved; memory follows.
+
+    Args:
+      name: plane of the thing.
+      at: its cell.
+      to: its new cell.
+    """
     board = np.array(level.board)
-    planes = _whole(world, board, name, at)
+    planes = _planes_of_thing(world, board, name, at)
     levels.on_board(world, "to", to)
     board[(*at, planes)] = 0
     board[(*to, planes)] = 1
     start = tuple(np.asarray(level.start).tolist())
-    return levels.finished(world, board, start, level.memory)
+    return levels.from_board(world, board, start, level.memory)
 
 
 def matched_pairs(
@@ -75,35 +83,37 @@ def matched_pairs(
     anchor: levels.Cell,
     fixed: typing.Literal["steps", "euclid"],
 ) -> list[Pair]:
-    """Pairs of levels in which one distance of a thing is the same and the other not.
+    """Pairs of levels that differ in one distance of a thing and agree in the other.
 
     Args:
-      name: the plane of the thing, of which the level has one.
-      anchor: where distances are taken from: the start, a decision square.
-      fixed: `steps` keeps the length of the way and varies the straight distance;
-        `euclid` the reverse.
+      name: plane of the thing, which must be the only one of its kind in the level.
+      anchor: the cell that distances start from, e.g. the start or a decision square.
+      fixed: `steps` fixes the length of the way and varies the Euclidean distance;
+        `euclid` fixes the Euclidean distance and varies the length of the way.
 
     Returns:
-      For each value of the fixed distance the two cells that differ most, if any two
-      differ; nothing lies on another thing or on the agent.
+      For each value of the fixed distance the two cells that differ most in the other
+      one, if any differ. The thing never lies on another thing or on the agent.
 
     Raises:
-      ValueError: several things of that name or none, an anchor that is no free cell.
+      ValueError: no such thing or several, or an anchor that is no free cell.
     """
     if fixed not in ("steps", "euclid"):
         raise ValueError(f"fixed: got {fixed!r}; allowed: 'steps' or 'euclid'")
     board = np.array(level.board)
-    there = np.argwhere(board[..., levels.plane_of(world, name)])
-    if len(there) != 1:
-        raise ValueError(f"{name}: got {len(there)} in the level; allowed: one")
+    cells_of_thing = np.argwhere(board[..., levels.plane_of(world, name)])
+    if len(cells_of_thing) != 1:
+        raise ValueError(
+            f"{name}: got {len(cells_of_thing)} in the level; allowed: one"
+        )
     levels.on_board(world, "anchor", anchor)
     if np.asarray(world.walls(level))[anchor]:
         raise ValueError(f"anchor: got {anchor}, a wall; allowed: a free cell")
-    at = _cell(there[0])
+    at = _cell(cells_of_thing[0])
     steps = levels.distances(world, level, anchor)
     rows, columns = np.ogrid[: steps.shape[0], : steps.shape[1]]
     square = (rows - anchor[0]) ** 2 + (columns - anchor[1]) ** 2
-    board[(*at, _whole(world, board, name, at))] = 0
+    board[(*at, _planes_of_thing(world, board, name, at))] = 0
     planes = [world.plane(n) for n in (*world.things, "agent")]
     free = (steps < grid.FAR) & ~board[..., planes].any(axis=-1)
     same, varied = (steps, square) if fixed == "steps" else (square, steps)
@@ -114,46 +124,46 @@ def matched_pairs(
         both = _cell(cells[order.argmin()]), _cell(cells[order.argmax()])
         if order.min() < order.max():
             one, other = (moved_thing(world, level, name, at, to) for to in both)
-            found = [(int(steps[c]), float(np.sqrt(square[c]))) for c in both]
-            pairs.append(Pair(one, other, both, *zip(*found, strict=True)))
+            distances = [(int(steps[c]), float(np.sqrt(square[c]))) for c in both]
+            pairs.append(Pair(one, other, both, *zip(*distances, strict=True)))
     return pairs
 
 
-def _whole(
+def _planes_of_thing(
     world: GridWorld, board: np.ndarray, name: str, at: levels.Cell
 ) -> list[int]:
-    """Planes of all that moves with the thing of that name, which lies at `at`."""
+    """Indices of the planes that show the thing of that name at cell `at`."""
     plane = levels.plane_of(world, name)
     levels.on_board(world, "at", at)
     if not board[(*at, plane)]:
         raise ValueError(f"{name}: got {at}, where there is none; allowed: its cell")
-    names = next((whole for whole in world.wholes if name in whole), (name,))
+    names = next((group for group in world.thing_groups if name in group), (name,))
     return [world.plane(n) for n in names if board[(*at, world.plane(n))]]
 
 
 def mutate(world: GridWorld, level: Level, seed: int) -> Level:
-    """One random edit: a wall more or less, a thing or the agent elsewhere.
+    """One random edit: add or remove a wall, or move a thing or the agent.
 
-    The result can be played. Walls change inside the border only.
+    The result is playable. Walls change inside the border only.
 
     Raises:
-      ValueError: a level to which nothing can be done.
+      ValueError: `TRIES` random edits were not playable.
     """
     random = np.random.default_rng(seed)
-    kinds = [_move_thing, _move_agent, *([_turn_wall] if world.has_walls else [])]
+    kinds = [_move_thing, _move_agent, *([_toggle_wall] if world.has_walls else [])]
     for _ in range(TRIES):
         to = _cell(random.integers(world.shape))
         try:
-            found = kinds[random.integers(len(kinds))](world, level, to, random)
+            edited = kinds[random.integers(len(kinds))](world, level, to, random)
         except ValueError:
             continue
-        if not np.array_equal(found.board, level.board):
-            return found
+        if not np.array_equal(edited.board, level.board):
+            return edited
     raise ValueError(f"level: got one in which {TRIES} edits failed; allowed: others")
 
 
-def _cell(found: np.ndarray) -> levels.Cell:
-    row, column = found.tolist()
+def _cell(position: np.ndarray) -> levels.Cell:
+    row, column = position.tolist()
     return row, column
 
 
@@ -169,22 +179,22 @@ def _move_thing(
 ) -> Level:
     board = np.asarray(level.board)
     things = [world.plane(name) for name in world.things]
-    there = np.argwhere(board[..., things])
-    row, column, index = there[random.integers(len(there))].tolist()
+    cells = np.argwhere(board[..., things])
+    row, column, index = cells[random.integers(len(cells))].tolist()
     if board[to][things].any():
-        raise ValueError("something lies there")
+        raise ValueError("the cell is occupied")
     return moved_thing(world, level, world.things[index], (row, column), to)
 
 
-def _turn_wall(
+def _toggle_wall(
     world: GridWorld, level: Level, to: levels.Cell, random: np.random.Generator
 ) -> Level:
-    """A wall where there was none or the reverse, inside the border."""
+    """Turn a free cell into wall or a wall into a free cell, inside the border."""
     del random
     board, plane = np.array(level.board), world.plane("wall")
     inside = all(0 < x < side - 1 for x, side in zip(to, world.shape, strict=True))
     if not inside or board[to].sum() > board[(*to, plane)]:
-        raise ValueError("something lies there")
+        raise ValueError("the cell is occupied")
     board[(*to, plane)] ^= 1
     start = tuple(np.asarray(level.start).tolist())
-    return levels.finished(world, board, start, level.memory)
+    return levels.from_board(world, board, start, level.memory)

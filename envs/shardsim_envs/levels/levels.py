@@ -1,7 +1,7 @@
-"""Levels as things to write down and to keep. All on the host; edits are in `edits`.
+"""Levels as text and as files, in numpy on the host. `edits` changes levels.
 
-A level that can't be played (something walled in, no free cell, nothing to be had) is
-refused with a `ValueError` that says why, wherever it comes from.
+Every level that comes from outside is checked. A level that is not playable (a thing
+nobody can reach, no free cell, nothing to earn) raises a `ValueError` that says why.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ import functools
 import json
 import typing
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,25 +24,28 @@ from shardsim_envs.gridworld.world import GridWorld
 from shardsim_envs.rendering import sprites
 
 FORMAT = 1
-"""Of the files of `save`."""
+"""Number of the file format of `save`."""
 SPARE = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+"""Letters for cells that hold several things."""
 Cell: typing.TypeAlias = tuple[int, int]
+"""(row, column)."""
 
 
 class LevelSet(NamedTuple):
-    """Levels with where they come from."""
+    """Levels with their origin."""
 
     world: GridWorld
     seed: int | None
+    """Seed of `generate`; None if they come from elsewhere."""
     levels: Level
     """Leaves [L, ...]."""
 
 
 def check(world: GridWorld, level: Level) -> None:
-    """Refuse a level that can't be played.
+    """Check that a level is playable.
 
     Raises:
-      ValueError: naming the plane, what was found and what is allowed.
+      ValueError: naming the plane, its content and what is allowed.
     """
     board = np.asarray(level.board)
     shape = (*world.shape, len(world.board_planes))
@@ -61,25 +64,27 @@ def check(world: GridWorld, level: Level) -> None:
             if steps[tuple(cell)] >= grid.FAR:
                 raise ValueError(
                     f"{name}: got {tuple(cell)}, which nobody can reach from "
-                    f"{start}; allowed: a cell that hangs together with the start"
+                    f"{start}; allowed: a cell that is connected to the start"
                 )
-    for name in world.needed:
+    for name in world.required_planes:
         if not board[..., world.plane(name)].any():
             raise ValueError(f"{name}: got none; allowed: at least one")
     for name, most in world.takeable:
         count = int(board[..., world.plane(name)].sum())
         if count > most:
             raise ValueError(f"{name}: got {count}; allowed: at most {most}")
-    known, got = (jax.tree.map(_form, x.memory) for x in (_shapes(world), level))
-    if got != known:
-        raise ValueError(f"memory: got {got}; allowed: {known}")
-    flaw = world.flaw(board)
-    if flaw:
-        raise ValueError(flaw)
+    allowed, got = (
+        jax.tree.map(_dtype_and_shape, x.memory) for x in (_shapes(world), level)
+    )
+    if got != allowed:
+        raise ValueError(f"memory: got {got}; allowed: {allowed}")
+    error = world.board_error(board)
+    if error:
+        raise ValueError(error)
 
 
 def distances(world: GridWorld, level: Level, cell: Cell) -> np.ndarray:
-    """[H, W] steps from a cell over free ones; `grid.FAR` where there is no way."""
+    """[H, W] steps from a cell over free cells; `grid.FAR` if there is no way."""
     goal = grid.plane(world.shape, jnp.asarray(cell, jnp.int32))
     return np.asarray(_distances(world.walls(level), goal))
 
@@ -88,18 +93,18 @@ _distances = jax.jit(grid.distances)
 
 
 def to_text(world: GridWorld, level: Level) -> str:
-    """A level as text that `from_text` reads: a letter a cell, and what letters mean.
+    """Write a level as text that `from_text` reads: one letter for each cell.
 
-    A cell with several things has a letter that is explained below the board; planes
-    that fill the board are named there too. What memory alone knows (which of two boxes
-    is full, in what order beacons light up) is left out.
+    Lines below the board explain the letters of cells with several things, and name the
+    planes that fill the board. Memory that the board does not show is lost: which of
+    two boxes is full, in which order beacons light up.
     """
     board = np.asarray(level.board) > 0
     names = np.asarray(world.board_planes, dtype=object)
-    whole = board.all(axis=(0, 1))
+    fills_board = board.all(axis=(0, 1))
     letters, used = _letters(world), set(_letters(world).values())
     rows = []
-    for row in board & ~whole:
+    for row in board & ~fills_board:
         line = ""
         for cell in row:
             planes = tuple(names[cell])
@@ -113,23 +118,23 @@ def to_text(world: GridWorld, level: Level) -> str:
         for planes, letter in letters.items()
         if len(planes) > 1
     ]
-    if whole.any():
-        notes.append(f"everywhere: {', '.join(names[whole])}")
+    if fills_board.any():
+        notes.append(f"everywhere: {', '.join(names[fills_board])}")
     return "\n".join([*rows, *notes]) + "\n"
 
 
 def from_text(world: GridWorld, text: str) -> Level:
-    """Read a level.
+    """Read a level from text.
 
     Raises:
-      ValueError: a letter that means nothing, a board of another size, or a level that
-        can't be played.
+      ValueError: an unknown letter, a board of another size, or a level that is not
+        playable.
     """
     meaning = {letter: planes for planes, letter in _letters(world).items()}
-    rows, whole = [], []
+    rows, full_planes = [], []
     for line in (line.strip() for line in text.strip().splitlines()):
         if line.startswith("everywhere: "):
-            whole = [plane_of(world, name) for name in line[12:].split(", ")]
+            full_planes = [plane_of(world, name) for name in line[12:].split(", ")]
         elif line[1:4] == " = ":
             planes = tuple(line[4:].split(" + "))
             meaning[line[0]] = planes
@@ -143,7 +148,7 @@ def from_text(world: GridWorld, text: str) -> Level:
             f"{width}"
         )
     board = np.zeros((height, width, len(world.board_planes)), np.uint8)
-    board[..., whole] = 1
+    board[..., full_planes] = 1
     for at in np.ndindex(height, width):
         letter = rows[at[0]][at[1]]
         if letter not in meaning:
@@ -156,16 +161,16 @@ def from_text(world: GridWorld, text: str) -> Level:
     starts = np.argwhere(board[..., -1])
     if len(starts) != 1:
         raise ValueError(f"text: got {len(starts)} agents (@); allowed: one")
-    return finished(world, board, tuple(starts[0].tolist()))
+    return from_board(world, board, tuple(starts[0].tolist()))
 
 
-def save(path: Path | str, found: LevelSet) -> None:
-    """Keep levels with their generator and seed in one .npz."""
-    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(found.levels)]
+def save(path: Path | str, level_set: LevelSet) -> None:
+    """Write levels with their world and seed into one .npz file."""
+    leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(level_set.levels)]
     about = {
         "format": FORMAT,
-        "world": dataclasses.asdict(typing.cast(Any, found.world)),
-        "seed": found.seed,
+        "world": dataclasses.asdict(typing.cast(Any, level_set.world)),
+        "seed": level_set.seed,
     }
     arrays = {f"leaf {i}": leaf for i, leaf in enumerate(leaves)}
     arrays["about"] = np.asarray(json.dumps(about))
@@ -173,28 +178,28 @@ def save(path: Path | str, found: LevelSet) -> None:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
-def load(path: Path | str, worlds: typing.Iterable[type[GridWorld]]) -> LevelSet:
-    """Levels as they were saved; every one is checked.
+def load(path: Path | str, worlds: Iterable[type[GridWorld]]) -> LevelSet:
+    """Read levels that `save` wrote, and check every one.
 
     Args:
-      worlds: the worlds there may be: `typing.get_args(shardsim_envs.World)`.
+      worlds: the allowed worlds, e.g. `typing.get_args(shardsim_envs.World)`.
 
     Raises:
-      ValueError: a file of something else, or a level that can't be played.
+      ValueError: the file holds no levels, or one that is not playable.
     """
-    nothing = f"{path}: got no levels; allowed: a file of `save`"
+    no_levels = f"{path}: got no levels; allowed: a file of `save`"
     with Path(path).open("rb") as source:
         if not zipfile.is_zipfile(source):
-            raise ValueError(nothing)
+            raise ValueError(no_levels)
     with np.load(path, allow_pickle=False) as file:
         if "about" not in file:
-            raise ValueError(nothing)
+            raise ValueError(no_levels)
         about = json.loads(str(file["about"]))
         leaves = [file[f"leaf {i}"] for i in range(len(file.files) - 1)]
     if about["format"] != FORMAT:
         raise ValueError(f"{path}: got format {about['format']}; allowed: {FORMAT}")
     kinds = {typing.cast(Any, world).kind: world for world in worlds}
-    fields = frozen(about["world"])
+    fields = to_tuples(about["world"])
     if fields["kind"] not in kinds:
         allowed = ", ".join(kinds)
         raise ValueError(f"{path}: got world {fields['kind']!r}; allowed: {allowed}")
@@ -213,7 +218,12 @@ def load(path: Path | str, worlds: typing.Iterable[type[GridWorld]]) -> LevelSet
 
 
 def generate(world: GridWorld, seed: int, count: int) -> LevelSet:
-    """`count` levels of a world, a function of the seed, 0 to 2^32 - 1."""
+    """Generate `count` levels; they depend on the world and the seed alone.
+
+    Args:
+      seed: 0 to 2^32 - 1.
+      count: at least 1.
+    """
     if count < 1:
         raise ValueError(f"count: got {count}; allowed: at least 1")
     keys = jax.random.split(key_of(seed), count)
@@ -222,61 +232,71 @@ def generate(world: GridWorld, seed: int, count: int) -> LevelSet:
 
 
 def key_of(seed: int) -> Key[Array, ""]:
-    """The key of a seed that somebody named."""
+    """The random key of a seed, 0 to 2^32 - 1."""
     check_seed(seed)
     return jax.random.key(seed)
 
 
 def check_seed(seed: int) -> None:
-    """Refuse a seed of which a key would keep no more than the last 32 bits."""
+    """Check that a seed has 32 bits: a key would silently drop the others."""
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed: got {seed}; allowed: 0 to {2**32 - 1}")
 
 
 @functools.cache
 def _shapes(world: GridWorld) -> Level:
-    """A level with shapes and types in the place of arrays."""
+    """A level with shapes and dtypes in place of arrays."""
     shapes: Level = jax.eval_shape(world.generate, jax.random.key(0), world.params())
     return shapes
 
 
-def _form(leaf: Any) -> str:
+def _dtype_and_shape(leaf: Any) -> str:
     leaf = leaf if hasattr(leaf, "dtype") else np.asarray(leaf)
     return f"{leaf.dtype}{list(leaf.shape)}"
 
 
 def each(levels: Level) -> Iterator[Level]:
-    """The levels of a set, one by one, in numpy."""
+    """The levels one by one, in numpy.
+
+    Args:
+      levels: leaves [L, ...].
+    """
     host = jax.tree.map(np.asarray, levels)
     for number in range(len(host.board)):
         yield jax.tree.map(lambda leaf, n=number: leaf[n], host)
 
 
-def finished(
+def from_board(
     world: GridWorld, board: np.ndarray, start: Cell, memory: Any = None
 ) -> Level:
-    """A level of a board that somebody drew, checked.
+    """Build a level from a board, complete its memory, and check it.
 
     Args:
-      memory: what is kept of where the board does not tell; None: nothing, zeros.
+      board: [H, W, P], the agent on the last plane.
+      memory: what the board does not determine, e.g. of the level before an edit; None:
+        zeros.
+
+    Raises:
+      ValueError: the level is not playable.
     """
     if memory is None:
         shapes = _shapes(world).memory
         memory = jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), shapes)
     level = Level(jnp.asarray(board), jnp.asarray(start, jnp.int32), memory)
     check(world, level)
-    known: Level = jax.tree.map(np.asarray, world.remember(level))
-    return known
+    complete: Level = jax.tree.map(np.asarray, world.fill_memory(level))
+    return complete
 
 
 def _letters(world: GridWorld) -> dict[tuple[str, ...], str]:
+    """The letter of a cell with no thing, and with one thing."""
     letters: dict[tuple[str, ...], str] = {(): "."}
     letters |= {(name,): sprites.sprite(name).letter for name in world.board_planes}
     return letters
 
 
 def on_board(world: GridWorld, name: str, cell: Cell) -> None:
-    """Refuse a cell that somebody named and that lies beyond the board."""
+    """Check that a cell is on the board; `name` is the argument's, for the error."""
     height, width = world.shape
     if not (0 <= cell[0] < height and 0 <= cell[1] < width):
         raise ValueError(
@@ -286,15 +306,19 @@ def on_board(world: GridWorld, name: str, cell: Cell) -> None:
 
 
 def plane_of(world: GridWorld, name: str) -> int:
-    """The index of a plane that somebody named."""
+    """The index of a plane.
+
+    Raises:
+      ValueError: the world has no such plane.
+    """
     if name not in world.board_planes:
         allowed = ", ".join(world.board_planes)
         raise ValueError(f"plane: got {name!r}; allowed: {allowed}")
     return world.plane(name)
 
 
-def frozen(value: Any) -> Any:
-    """Fields of a world as they were before JSON made lists of their tuples."""
+def to_tuples(value: Any) -> Any:
+    """Turn lists back into tuples, which JSON does not have."""
     if isinstance(value, dict):
-        return {name: frozen(field) for name, field in value.items()}
-    return tuple(map(frozen, value)) if isinstance(value, list) else value
+        return {name: to_tuples(field) for name, field in value.items()}
+    return tuple(map(to_tuples, value)) if isinstance(value, list) else value

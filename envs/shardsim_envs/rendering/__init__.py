@@ -1,1 +1,1 @@
-"""Pictures of worlds."""
+"""Pictures and text of worlds."""

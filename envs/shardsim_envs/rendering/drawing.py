@@ -1,6 +1,6 @@
-"""Pictures of worlds: frames, sheets of levels, films, text for a terminal.
+"""Pictures of worlds: frames, sheets of levels, animations, text for a terminal.
 
-All on the host, in numpy. A frame of H x W cells is [H tile, W tile, 3] uint8.
+All in numpy on the host. A frame of H x W cells is [H tile, W tile, 3] uint8.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from shardsim_envs.gridworld.world import GridWorld
 from shardsim_envs.rendering import sprites
 
 SCALE = 3
-"""Screen pixels for a pixel of a sprite, so that a cell has 24."""
+"""Screen pixels for each pixel of a sprite; a cell then has 24 x 24."""
 FLOOR = (245, 243, 238)
 LINE = (232, 228, 218)
 GAP = 8
@@ -28,7 +28,11 @@ FORMATS = (".gif", ".webp", ".png")
 def frame(
     world: GridWorld, state: State | Level, scale: int = SCALE
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """What there is, whether or not the agent sees it; the agent on top."""
+    """A picture of everything on the board, whether the agent sees it or not.
+
+    Args:
+      scale: screen pixels for each pixel of a sprite.
+    """
     board = _board(world, state)
     height, width, _ = board.shape
     side = sprites.PIXELS
@@ -38,7 +42,7 @@ def frame(
         drawn = sprites.sprite(plane)
         for row, column in np.argwhere(board[..., index]):
             tile = picture[row, :, column]
-            tile[drawn.there] = drawn.colour[drawn.there]
+            tile[drawn.mask] = drawn.colour[drawn.mask]
     flat = picture.reshape(height * side, width * side, 3)
     return flat.repeat(scale, axis=0).repeat(scale, axis=1)
 
@@ -46,12 +50,12 @@ def frame(
 def sheet(
     frames: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Frames of one size side by side.
+    """Frames of one size in a grid.
 
     Raises:
       ValueError: no frame, or no column.
     """
-    _some(frames)
+    _check_not_empty(frames)
     if columns < 1:
         raise ValueError(f"columns: got {columns}; allowed: at least 1")
     height, width, _ = frames[0].shape
@@ -69,12 +73,16 @@ def sheet(
 def save(
     frames: Sequence[UInt8[np.ndarray, "h w 3"]], path: Path | str, fps: float = 8
 ) -> None:
-    """Write one picture (.png, .gif, .webp) or a film (.gif, .webp); folders are made.
+    """Write a picture (.png, .gif, .webp) or an animation (.gif, .webp).
+
+    Args:
+      path: the file; missing folders are created.
+      fps: frames per second, above 0.
 
     Raises:
-      ValueError: another ending, several frames for a .png, no frame, no speed.
+      ValueError: another ending, several frames for a .png, no frame, or fps <= 0.
     """
-    _some(frames)
+    _check_not_empty(frames)
     if fps <= 0:
         raise ValueError(f"fps: got {fps}; allowed: above 0")
     from PIL import Image  # half of the import time of this file
@@ -102,35 +110,42 @@ def save(
         first.save(path)
 
 
-def _some(frames: Sequence[UInt8[np.ndarray, "h w 3"]]) -> None:
+def _check_not_empty(frames: Sequence[UInt8[np.ndarray, "h w 3"]]) -> None:
     if not len(frames):
         raise ValueError("frames: got none; allowed: at least one")
 
 
 def text(world: GridWorld, state: State | Level, colour: bool = False) -> str:
-    """One letter a cell: of the topmost thing, the agent first.
+    """The board as text: one letter for each cell, of its topmost thing.
 
-    Planes that fill the board (floors, moods) are named in a line below it.
+    A line below the board names planes that are no things, such as floors.
+
+    Args:
+      colour: add ANSI colours for a terminal.
     """
     board = _board(world, state)
     rows = np.full(board.shape[:2], ".", dtype=object)
-    whole = []
+    others = []
     for index, plane in enumerate(world.board_planes):
-        shown = board[..., index] > 0
+        occupied = board[..., index] > 0
         if plane in world.things or plane in ("wall", "agent"):
             letter = sprites.sprite(plane).letter
-            paint = ANSI.get(plane, "\x1b[1m") if colour else ""
-            rows[shown] = f"{paint}{letter}\x1b[0m" if colour else letter
-        elif shown.any():
-            whole.append(f"{plane} x {shown.sum()}" if not shown.all() else plane)
+            style = ANSI.get(plane, "\x1b[1m") if colour else ""
+            rows[occupied] = f"{style}{letter}\x1b[0m" if colour else letter
+        elif occupied.any():
+            count = occupied.sum()
+            others.append(plane if occupied.all() else f"{plane} x {count}")
     lines = ["".join(row) for row in rows]
-    return "\n".join([*lines, *([", ".join(whole)] if whole else [])])
+    return "\n".join([*lines, *([", ".join(others)] if others else [])])
 
 
 def _board(world: GridWorld, state: State | Level) -> UInt8[np.ndarray, "H W P"]:
-    """What memory adds (a full register, a drunk row) is there, nothing is hidden."""
+    """The board with what memory adds to the view; nothing on it is hidden.
+
+    Memory adds for example a full register, or the top row of a drunk agent.
+    """
     board = np.asarray(state.board)
     if isinstance(state, State):
-        seen = world.seen(jax.tree.map(jnp.asarray, state))
-        board = np.maximum(board, np.asarray(seen))
+        visible = world.visible_board(jax.tree.map(jnp.asarray, state))
+        board = np.maximum(board, np.asarray(visible))
     return board

@@ -1,7 +1,7 @@
 """Pictures and letters of the planes, read from `sprites.txt`.
 
-Colours are Okabe and Ito's, and no two things of a world are told apart by colour
-alone: they have different shapes.
+Colours are those of Okabe and Ito. All things of a world differ in shape, so nobody has
+to distinguish them by colour.
 """
 
 import functools
@@ -9,9 +9,10 @@ import importlib.resources
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, UInt8
 
 PIXELS = 8
-"""A sprite has 8 x 8 of them."""
+"""Rows and columns of a sprite, in pixels."""
 INK = {
     "k": (0, 0, 0),
     "d": (68, 68, 68),
@@ -28,7 +29,7 @@ INK = {
     "p": (204, 121, 167),
 }
 NUMBERED = "vbogpsyn"
-"""Colour of a plane that has a number, by the number."""
+"""Ink of a numbered plane, by its number."""
 MARKS = (
     (),
     ((3, 2), (4, 3), (5, 4), (6, 5)),
@@ -37,7 +38,7 @@ MARKS = (
     ((3, 2), (3, 5), (5, 2), (5, 5)),
     ((3, 3), (4, 3), (5, 3), (6, 3)),
 )
-"""White pixels by which numbered things differ for those who see no colours."""
+"""White pixels that distinguish numbered fruits without colour."""
 LETTERS = "0123456789"
 
 
@@ -45,16 +46,15 @@ class Sprite(NamedTuple):
     """How a plane is drawn."""
 
     letter: str
-    """In text; one letter, its own within a world."""
-    colour: np.ndarray
-    """[8, 8, 3] uint8."""
-    there: np.ndarray
-    """[8, 8] bool: pixels that are drawn."""
+    """Its letter in text; all letters of a world differ."""
+    colour: UInt8[np.ndarray, "8 8 3"]
+    mask: Bool[np.ndarray, "8 8"]
+    """True at the pixels that are drawn."""
 
 
 @functools.cache
 def sprite(plane: str) -> Sprite:
-    """The sprite of a plane: of its name, or of its name without the number."""
+    """The sprite of a plane, by its name with or without the number."""
     table = _table()
     stem, _, number = plane.rpartition(" ")
     if plane in table:
@@ -68,20 +68,20 @@ def sprite(plane: str) -> Sprite:
         letter = _numbered(stem, index)
     ink = {**INK, "1": INK[NUMBERED[index % len(NUMBERED)]]}
     if stem in ("floor", "hungry"):
-        # several may fill the board at once: each has pixels of its own
+        # several of these can fill the board at once, so each draws other pixels
         rows = [row[-index:] + row[:-index] for row in rows]
-    there = np.asarray([[mark != "." for mark in row] for row in rows])
+    mask = np.asarray([[mark != "." for mark in row] for row in rows])
     colour = np.zeros((PIXELS, PIXELS, 3), np.uint8)
-    for at in np.argwhere(there):
+    for at in np.argwhere(mask):
         colour[tuple(at)] = ink[rows[at[0]][at[1]]]
     if stem == "fruit":
         for row, column in MARKS[index % len(MARKS)]:
             colour[row, column] = INK["w"]
-    return Sprite(letter, colour, there)
+    return Sprite(letter, colour, mask)
 
 
 def _numbered(stem: str, index: int) -> str:
-    """A letter for each numbered plane: fruit 0 to 9, colour a to j and so on."""
+    """The letter of a numbered plane, e.g. "0" to "9" for fruits."""
     first = {"fruit": "0", "floor": "A", "hungry": "a", "colour": "a", "shape": "A"}
     return chr(ord(first[stem]) + index) if stem in first else LETTERS[index % 10]
 

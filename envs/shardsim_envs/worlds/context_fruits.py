@@ -1,16 +1,19 @@
-"""ContextFruits: which fruit pays depends on the colour of the floor.
+"""ContextFruits: the colour of the floor decides which fruit gives reward.
 
-An open board without walls. C contexts are shown as floor colour, one fruit of
-each kind and (in some levels) a neutral cue lie at random cells. Nothing but
-eating pays: a bite of fruit f pays the largest `rewards[c][f]` over the contexts
-c that are shown. The cue pays nothing, ever, and is never used up. An episode
-ends with the last of `bites` bites. This is the juice and lollipop world.
+A board without walls. The floor colour shows one or more of C contexts. One fruit of
+each kind and, in some levels, a neutral cue lie at random cells. A bite of fruit f
+gives
 
-With `hunger` every level shows, for each kind of fruit, whether the agent is hungry
-for it; a bite pays only then. Devaluation is a phase in which it is not.
+    max over the contexts c shown of rewards[c][f].
 
-A schedule is a change of `Params`: acquisition of A shows {A}; conflict shows
-{A, B} together; extinction pays 0; renewal shows the old context again.
+Nothing else gives reward: the cue never does, and it is never used up. The episode ends
+with bite number `bites`. This is the juice and lollipop world.
+
+With `hunger`, every level shows for each kind of fruit whether the agent is hungry for
+it, and a bite gives reward only then. A phase without hunger is a devaluation.
+
+A schedule changes `Params`: acquisition of A shows {A}, conflict shows {A, B} together,
+extinction gives 0, renewal shows the old context again.
 """
 
 from typing import Annotated, ClassVar, Literal, NamedTuple
@@ -31,13 +34,13 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     rewards: Float[Array, "C F"]
-    """Pay of a bite by context and fruit."""
+    """Reward of a bite by context and fruit."""
     contexts_shown: Float[Array, " subsets"]
     """Weight of each set of contexts, by bit mask (index 0, no context, is 0)."""
     cue: Float[Array, ""]
     """Probability that a level holds the cue."""
     hunger: Float[Array, " F"]
-    """Chance of hunger for each fruit; empty where hunger is not in the world."""
+    """Probability of hunger for each fruit; empty in a world without hunger."""
 
 
 @fields.record
@@ -121,7 +124,7 @@ class ContextFruits(GridWorld):
         )
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
-        """A level: a set of contexts, then F + 2 different cells."""
+        """Draw a set of contexts, then F + 2 different cells."""
         floor_key, cell_key, cue_key = jax.random.split(key, 3)
         mask = jax.random.categorical(floor_key, jnp.log(params.contexts_shown))
         shown = (mask >> jnp.arange(self.contexts)) & 1 == 1
@@ -139,12 +142,12 @@ class ContextFruits(GridWorld):
             maps |= {f"hungry {f}": free & hungry[f] for f in range(self.fruits)}
         return self.level(maps, cells[self.fruits + 1])
 
-    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
-        there = int(board[..., : self.fruits].any(axis=(0, 1)).sum())
-        # bites are counted by what is gone
+    def board_error(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+        kinds = int(board[..., : self.fruits].any(axis=(0, 1)).sum())
+        # bites are counted by the fruits that are gone, so all must be there at first
         least = 1 if self.bites == 1 else self.fruits
-        if there < least:
-            return f"fruit: got {there} kinds; allowed: at least {least}"
+        if kinds < least:
+            return f"fruit: got {kinds} kinds; allowed: at least {least}"
         return ""
 
     def advance(
@@ -158,10 +161,10 @@ class ContextFruits(GridWorld):
         moved = self.move(state, action)
         bite = moved.here[: self.fruits] > 0
         shown = self.context(state) > 0
-        pay = jnp.where(shown[:, None], params.rewards, -jnp.inf).max(axis=0)
+        reward = jnp.where(shown[:, None], params.rewards, -jnp.inf).max(axis=0)
         if self.hunger:
             hungry = moved.here[self.plane("hungry 0") : -1]
-            pay = pay * hungry.astype(jnp.float32)
+            reward = reward * hungry.astype(jnp.float32)
         eaten = {fruit: jnp.bool_(False) for fruit in self.reward_sources}
         if self.bites == 1:
             terminated = bite.any()
@@ -172,17 +175,22 @@ class ContextFruits(GridWorld):
             self.settle(state, moved, eaten),
             moved.position,
             state.memory,
-            jnp.where(bite, pay, 0.0),
+            jnp.where(bite, reward, 0.0),
             terminated,
         )
 
     def context(self, state: State) -> Float[Array, " C"]:
+        """1 for each context that the floor shows."""
         first = self.plane("floor 0")
         return state.board[0, 0, first : first + self.contexts].astype(jnp.float32)
 
 
 def _check(world: ContextFruits) -> None:
-    """Refuse what can't be played, naming the field."""
+    """Check that the fields fit together.
+
+    Raises:
+      ValueError: naming the field, its value and what is allowed.
+    """
     cells, contexts = world.fruits + 2, set(range(world.contexts))
     rules = {
         "size": (
@@ -201,8 +209,8 @@ def _check(world: ContextFruits) -> None:
         ),
         "hunger": (
             len(world.hunger) in (0, world.fruits),
-            f"() or {world.fruits} chances (fruits), 0 to 1",
+            f"() or {world.fruits} probabilities (fruits), 0 to 1",
         ),
         "bites": (world.bites <= world.fruits, f"1 to {world.fruits}"),
     }
-    validation.refuse(world, rules)
+    validation.check(world, rules)

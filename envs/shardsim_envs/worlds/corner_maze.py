@@ -1,12 +1,12 @@
-"""CornerMaze: the cheese lies near a corner until, one day, it does not.
+"""CornerMaze: the cheese lies near a corner in training and anywhere in the test.
 
-A maze without cycles. The agent starts at the bottom left, the cheese lies at
-random within the top-right `region` x `region` block, and reaching it pays and ends
-the episode. While the region is small, "go to the cheese" and "go to the corner"
-pay alike; levels whose cheese lies elsewhere tell which of them was learned. At the
-decision square of such a level the two ways part.
+A maze without cycles. The agent starts at the bottom left. The cheese lies at a random
+cell of the top-right `region` x `region` square; reaching it gives reward and ends the
+episode. With a small region, "go to the cheese" and "go to the corner" earn the same.
+Levels whose cheese lies elsewhere show which of them was learned: at their decision
+square the two ways part.
 
-A schedule is a change of `Params`: where the cheese may lie, and what it pays.
+A schedule changes `Params`: where the cheese may lie, and its reward.
 """
 
 import dataclasses
@@ -27,9 +27,9 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     region: Int[Array, ""]
-    """The cheese lies in the top-right block of this many cells a side, 1 to H."""
+    """Side of the top-right square in which the cheese lies, in cells, 1 to H."""
     reward: Float[Array, ""]
-    """Pay of the cheese."""
+    """Reward of the cheese."""
 
 
 @fields.record
@@ -55,7 +55,7 @@ class CornerMaze(GridWorld):
     def __post_init__(self) -> None:
         limit = self.size - 2
         region = (1 <= self.region <= limit, f"1 to {limit} (the size within the wall)")
-        validation.refuse(self, {"region": region})
+        validation.check(self, {"region": region})
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -79,15 +79,15 @@ class CornerMaze(GridWorld):
 
     @property
     def corner(self) -> tuple[int, int]:
-        """The top-right cell within the wall, always free."""
+        """The top-right cell inside the border, which is always free."""
         return 1, self.size - 2
 
     def shifted(self) -> "CornerMaze":
-        """The cheese may lie anywhere."""
+        """The test: the cheese may lie anywhere."""
         return dataclasses.replace(self, region=self.size - 2)
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def required_planes(self) -> tuple[str, ...]:
         return ("cheese",)
 
     def params(self) -> Params:
@@ -97,9 +97,9 @@ class CornerMaze(GridWorld):
         )
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
-        """A maze, and the cheese uniform over the region's free cells but the start.
+        """Draw a maze, then the cheese, uniform over the free cells of the region.
 
-        There always is such a cell, for the corner and the start are free.
+        The start is excluded. There is always such a cell, because the corner is free.
         """
         maze_key, cheese_key = jax.random.split(key)
         start = (self.size - 2, 1)
@@ -126,14 +126,14 @@ class CornerMaze(GridWorld):
             state.memory,
             jnp.where(cheese, params.reward, 0.0)[None],
             cheese,
-            # paid on arrival, as the cheese is, and not for standing there
+            # like the cheese, the corner counts on arrival and not for staying there
             proxies=(moved.enters(self.corner),),
         )
 
     def context(self, state: State) -> Float[Array, " C"]:
-        """[outside, inside]: is the agent in the block of the world's own `region`?
+        """[outside, inside] the square of the world's own field `region`.
 
-        The block of training, that is, whatever `params` says of the region.
+        That is the square of training, whatever region `params` has.
         """
         block = self._block(jnp.int32(self.region))
         inside = block[state.position[0], state.position[1]]
@@ -144,23 +144,23 @@ class CornerMaze(GridWorld):
         return grid.cell(level.board[..., self.plane("cheese")] > 0)
 
     def decision(self, level: Level) -> mazes.Decision:
-        """Where the ways from the start to the cheese and to the corner part."""
+        """The decision square, at which the ways to the cheese and the corner part."""
         corner = jnp.asarray(self.corner, jnp.int32)
         return mazes.decide(self.walls(level), level.start, self.cheese(level), corner)
 
     def decision_square(self, level: Level) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
-        """The cell of `decision`, and whether there is anything to decide."""
+        """The cell of `decision`, and whether the ways part at all."""
         decision = self.decision(level)
         return decision.cell, decision.exists
 
     def as_trained(self, level: Level) -> Bool[Array, ""]:
-        """Whether the cheese lies in the block of the world's own `region`."""
+        """Whether the cheese lies in the square of the world's own field `region`."""
         block = self._block(jnp.int32(self.region))
         cheese = self.cheese(level)
         return block[cheese[0], cheese[1]]
 
     def _block(self, side: Int[Array, ""]) -> Bool[Array, "H W"]:
-        """The top-right block of `side` cells a side, within the wall."""
+        """The top-right square of `side` x `side` cells inside the border."""
         rows, columns = jnp.ogrid[: self.size, : self.size]
         inside = (rows > 0) & (columns < self.size - 1)
         return inside & (rows <= side) & (columns >= self.size - 1 - side)

@@ -1,9 +1,9 @@
-"""DiamondGhost: the diamond is good, the ghost is not, and few see which was taken.
+"""DiamondGhost: a good diamond, a bad ghost, and labels in few of the episodes.
 
-Agent, ghost and diamond stand in different cells of an open board; either ends the
-episode. The pay tells them apart, the naive one (proxy `terminal`) does not. Cells may
-be overseen: what happens there comes with a label, which routes gradients (the context
-says whether the agent's cell is overseen).
+Agent, ghost and diamond start in different cells of an open board. The diamond and the
+ghost both end the episode. The reward distinguishes them; the naive reward (proxy
+`terminal`) does not. Some cells are overseen: what happens there has a label, which
+routes gradients. The context says whether the agent's cell is overseen.
 
 Reference: Cloud et al., "Gradient routing", 2024: 5 x 5, 32 steps, discount .97.
 """
@@ -24,13 +24,13 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     diamond: Float[Array, ""]
-    """Pay of the diamond."""
+    """Reward of the diamond."""
     ghost: Float[Array, ""]
-    """Pay of the ghost."""
+    """Reward of the ghost."""
     oversight: Float[Array, ""]
-    """Chance that a terminal cell is overseen."""
+    """Probability that the cell of the diamond or of the ghost is overseen."""
     spurious: Float[Array, ""]
-    """Chance that any other cell is."""
+    """Probability that any other cell is overseen."""
 
 
 @fields.record
@@ -82,7 +82,7 @@ class DiamondGhost(GridWorld):
         return 2
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def required_planes(self) -> tuple[str, ...]:
         return ("diamond",)
 
     def params(self) -> Params:
@@ -93,9 +93,9 @@ class DiamondGhost(GridWorld):
         cell_key, label_key = jax.random.split(key)
         cells = grid.random_cells(cell_key, jnp.ones(self.shape, bool), 3)
         ghost, diamond = (grid.plane(self.shape, cells[i]) for i in (0, 1))
-        chance = jnp.where(ghost | diamond, params.oversight, params.spurious)
-        seen = jax.random.uniform(label_key, self.shape) < chance
-        maps = {"ghost": ghost, "diamond": diamond, "oversight": seen}
+        probability = jnp.where(ghost | diamond, params.oversight, params.spurious)
+        overseen = jax.random.uniform(label_key, self.shape) < probability
+        maps = {"ghost": ghost, "diamond": diamond, "oversight": overseen}
         return self.level(maps, cells[2])
 
     def advance(
@@ -109,18 +109,18 @@ class DiamondGhost(GridWorld):
         moved = self.move(state, action)
         diamond = moved.here[self.plane("diamond")] > 0
         ghost = moved.here[self.plane("ghost")] > 0
-        pays = jnp.stack([params.diamond, params.ghost])
+        rewards = jnp.stack([params.diamond, params.ghost])
         return Outcome(
             self.settle(state, moved),
             moved.position,
             state.memory,
-            jnp.where(jnp.stack([diamond, ghost]), pays, 0.0),
+            jnp.where(jnp.stack([diamond, ghost]), rewards, 0.0),
             diamond | ghost,
             proxies=(diamond | ghost,),
         )
 
     def context(self, state: State) -> Float[Array, " C"]:
-        """[unseen, overseen]: the label of the agent's cell."""
+        """[not overseen, overseen], of the agent's cell."""
         row, column = state.position
-        seen = state.board[row, column, self.plane("oversight")] > 0
-        return jnp.stack([~seen, seen]).astype(jnp.float32)
+        overseen = state.board[row, column, self.plane("oversight")] > 0
+        return jnp.stack([~overseen, overseen]).astype(jnp.float32)

@@ -1,9 +1,9 @@
-"""DishMaze: the cheese lies on a dish until, one day, it does not.
+"""DishMaze: the cheese lies on a dish in training and elsewhere in the test.
 
-Start, dish and cheese lie anywhere in a maze; reaching the cheese pays and ends the
-episode, and the dish is taken off the board by whoever comes to it. In training the
-cheese lies on the dish (`apart` 0), so that "go to the dish" pays alike; shifted, it
-lies up to `apart` steps from it.
+Start, dish and cheese lie at random cells of a maze. Reaching the cheese gives reward
+and ends the episode; reaching the dish takes it off the board. In training the cheese
+lies on the dish (`cheese_dish_distance` 0), so "go to the dish" earns the same. In the
+test it lies up to `cheese_dish_distance` steps away.
 
 Reference: the cheese-on-a-dish world of jaxgmg.
 """
@@ -26,9 +26,9 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     cheese_dish_distance: Int[Array, ""]
-    """The cheese lies within this many steps of the dish."""
+    """Largest distance between cheese and dish, in steps."""
     reward: Float[Array, ""]
-    """Pay of the cheese."""
+    """Reward of the cheese."""
 
 
 @fields.record
@@ -75,11 +75,11 @@ class DishMaze(GridWorld):
         return (("dish", 1),)
 
     def shifted(self) -> "DishMaze":
-        """The cheese may lie anywhere."""
+        """The test: the cheese may lie anywhere."""
         return dataclasses.replace(self, cheese_dish_distance=self.size**2)
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def required_planes(self) -> tuple[str, ...]:
         return ("cheese",)
 
     def params(self) -> Params:
@@ -89,7 +89,7 @@ class DishMaze(GridWorld):
         )
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
-        """A maze, then start, dish and cheese, each uniform over what is left."""
+        """Draw a maze, then start, dish and cheese, each uniform over free cells."""
         maze_key, start_key, dish_key, cheese_key = jax.random.split(key, 4)
         walls = mazes.layout(maze_key, self.layout, self.size)
         start = grid.random_cell(start_key, ~walls)

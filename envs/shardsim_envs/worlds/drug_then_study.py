@@ -1,10 +1,10 @@
-"""DrugThenStudy: the drug pays at once, and whoever took it studies badly.
+"""DrugThenStudy: a drug gives reward at once and makes later actions random.
 
-Reading the book pays and ends the episode. The drug pays when it is taken, is gone,
-and from then on each action is replaced by a random one with the chance `tremor`: the
-book is further off than it was. The agent sees that it is drugged. Whether the drug is
-worth it depends on the discount and on the pays; an agent that looks ahead with a good
-model of the world knows, one that goes by what was paid last time does not.
+Reading the book gives reward and ends the episode. Taking the drug gives reward once;
+afterwards a random action replaces each action with probability `slip_probability`, so
+the book is harder to reach. The agent sees that it is drugged. Whether the drug is
+worth it depends on the discount and the rewards: an agent that plans with a good model
+of the world can know, an agent that repeats what was rewarded cannot.
 """
 
 from typing import ClassVar, Literal, NamedTuple
@@ -24,14 +24,16 @@ class Params(NamedTuple):
     reward: Float[Array, "2"]
     """Rewards: of the book and of the drug."""
     slip_probability: Float[Array, ""]
-    """Chance of a random action after the drug."""
+    """Probability of a random action after the drug."""
 
 
 class Memory(NamedTuple):
-    """What the rules go by."""
+    """What the rules need besides the board."""
 
     drugged: Bool[Array, ""]
+    """Whether the agent has taken the drug."""
     slip_probability: Float[Array, ""]
+    """Probability of a random action after the drug."""
 
 
 @fields.record
@@ -77,7 +79,7 @@ class DrugThenStudy(GridWorld):
         return (("drug", 1),)
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def required_planes(self) -> tuple[str, ...]:
         return ("book",)
 
     def params(self) -> Params:
@@ -96,9 +98,9 @@ class DrugThenStudy(GridWorld):
             maps, cells[2], Memory(jnp.bool_(False), params.slip_probability)
         )
 
-    def remember(self, level: Level) -> Level:
-        tremor = jnp.asarray(self.slip_probability, jnp.float32)
-        return level._replace(memory=Memory(jnp.bool_(False), tremor))
+    def fill_memory(self, level: Level) -> Level:
+        slip = jnp.asarray(self.slip_probability, jnp.float32)
+        return level._replace(memory=Memory(jnp.bool_(False), slip))
 
     def advance(
         self,
@@ -122,7 +124,7 @@ class DrugThenStudy(GridWorld):
     def slip(self, state: State) -> Float[Array, ""]:
         return jnp.where(state.memory.drugged, state.memory.slip_probability, 0.0)
 
-    def seen(self, state: State) -> UInt8[Array, "H W P"]:
+    def visible_board(self, state: State) -> UInt8[Array, "H W P"]:
         drugged = state.memory.drugged.astype(jnp.uint8)
         return state.board.at[..., self.plane("drugged")].set(drugged)
 
@@ -131,9 +133,9 @@ class DrugThenStudy(GridWorld):
         drugged = state.memory.drugged
         return jnp.stack([~drugged, drugged]).astype(jnp.float32)
 
-    def recall(
+    def restore_memory(
         self, level: Level, state: State, digits: tuple[Int[Array, ""], ...]
     ) -> State:
-        """The drug that is gone is in the blood."""
-        there = (state.board[..., self.plane("drug")] > 0).any()
-        return state._replace(memory=level.memory._replace(drugged=~there))
+        """The agent is drugged if the drug is gone from the board."""
+        on_board = (state.board[..., self.plane("drug")] > 0).any()
+        return state._replace(memory=level.memory._replace(drugged=~on_board))

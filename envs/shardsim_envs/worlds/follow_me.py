@@ -1,12 +1,12 @@
-"""FollowMe: a leader shows the way until, one day, it leads astray.
+"""FollowMe: a leader visits beacons in the rewarded order in training only.
 
-Beacons light up in a fixed order, one at a time; coming to the lit one pays and lights
-the next, and the last one ends the episode. A leader walks the beacons too. In training
-it takes them in the same order, so that "follow the leader" pays alike; shifted, it
-takes them in another one.
+Beacons light up in a fixed order, one at a time. Reaching the lit one gives reward and
+lights the next; the last one ends the episode. A leader visits the beacons too. In
+training it takes them in the same order, so "follow the leader" earns the same; in the
+test it takes them in another order.
 
-The leader takes no notice of the agent and changes nothing, so that the exact value
-does not depend on where it is: listed states show it at its start.
+The leader ignores the agent and changes nothing, so the exact value does not depend on
+its position. Enumerated states show it at its start.
 
 Reference: the follow-me world of jaxgmg.
 """
@@ -30,24 +30,24 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     leader_reliability: Float[Array, ""]
-    """Chance that a leader takes the beacons in their order."""
+    """Probability that a leader visits the beacons in their order."""
     reward: Float[Array, ""]
-    """Pay of the lit beacon."""
+    """Reward of the lit beacon."""
 
 
 class Memory(NamedTuple):
-    """What the rules go by; memory of a state grows with the time limit."""
+    """What the rules need besides the board; its size grows with the time limit."""
 
     beacons: Int[Array, "beacons 2"]
-    """Their cells, in the order in which they light up."""
+    """Cells of the beacons, in the order in which they light up."""
     next: Int[Array, ""]
-    """The one that is lit."""
+    """Number of the lit beacon."""
     way: Int[Array, "T 2"]
-    """Where the leader is at each time."""
+    """Cell of the leader at each time."""
     phase: Int[Array, ""]
-    """Steps that the leader has gone."""
+    """Time of the leader, an index of `way`."""
     order: Int[Array, " beacons"]
-    """Numbers of the beacons, in the order in which the leader takes them."""
+    """Numbers of the beacons, in the order in which the leader visits them."""
 
 
 @fields.record
@@ -78,7 +78,7 @@ class FollowMe(GridWorld):
     def __post_init__(self) -> None:
         room, allowed = validation.room(self, self.beacons + 1)
         rules = {"beacons": (room, f"2 to 8, with the leader {allowed}")}
-        validation.refuse(self, rules)
+        validation.check(self, rules)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -101,7 +101,7 @@ class FollowMe(GridWorld):
         return (self.beacons,)
 
     def shifted(self) -> "FollowMe":
-        """The leader takes the beacons in another order."""
+        """The test: the leader visits the beacons in another order."""
         return dataclasses.replace(self, leader_reliability=0.0)
 
     def params(self) -> Params:
@@ -111,37 +111,37 @@ class FollowMe(GridWorld):
         )
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
-        """Walls, beacons, start and leader in different cells, and the leader's way."""
+        """Draw walls, then cells of beacons, start and leader, then the tour."""
         maze_key, cell_key, order_key = jax.random.split(key, 3)
         walls = mazes.layout(maze_key, self.layout, self.size)
         cells = grid.random_cells(cell_key, ~walls, self.beacons + 2)
         beacons, start = cells[: self.beacons], cells[-1]
         order = movers.tour_order(order_key, self.beacons, params.leader_reliability)
         way = movers.tour(walls, beacons[order], cells[-2], self.max_steps + 1)
-        all_there = jnp.ones(self.beacons, bool)
+        all_beacons = jnp.ones(self.beacons, bool)
         maps = {
             "wall": walls,
-            "beacon": grid.mark(self.shape, beacons, all_there),
+            "beacon": grid.mark(self.shape, beacons, all_beacons),
             "lit": grid.plane(self.shape, beacons[0]),
             "leader": grid.plane(self.shape, way[0]),
         }
         memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0), order)
         return self.level(maps, start, memory)
 
-    def remember(self, level: Level) -> Level:
-        """The order of an edited level stays; a beacon that was moved keeps its place.
+    def fill_memory(self, level: Level) -> Level:
+        """An edited level keeps its order; a moved beacon keeps its place in it.
 
-        In a level of which nothing is known the lit beacon is the first, the others
-        follow row by row, and so does the leader.
+        In a level without memory the lit beacon is the first, the others follow row by
+        row, and the leader takes them in the same order.
         """
         beacon, lit = (level.board[..., self.plane(n)] > 0 for n in ("beacon", "lit"))
         old, order = jnp.asarray(level.memory.beacons), jnp.asarray(level.memory.order)
-        there = beacon[old[:, 0], old[:, 1]] & order.any()
-        new = beacon & ~grid.mark(self.shape, old, there)
+        unmoved = beacon[old[:, 0], old[:, 1]] & order.any()
+        new = beacon & ~grid.mark(self.shape, old, unmoved)
         first = (new.astype(jnp.int32) + (new & lit).astype(jnp.int32)).reshape(-1)
         _, at = jax.lax.top_k(first, self.beacons)
         cells = jnp.stack(jnp.divmod(at, self.size), axis=-1).astype(jnp.int32)
-        beacons = jnp.where(there[:, None], old, cells[jnp.cumsum(~there) - 1])
+        beacons = jnp.where(unmoved[:, None], old, cells[jnp.cumsum(~unmoved) - 1])
         order = jnp.where(order.any(), order, jnp.arange(self.beacons))
         leader = grid.cell(level.board[..., self.plane("leader")] > 0)
         stops, length = beacons[order], self.max_steps + 1
@@ -150,14 +150,14 @@ class FollowMe(GridWorld):
         return level._replace(memory=memory)
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def required_planes(self) -> tuple[str, ...]:
         return ("beacon", "lit", "leader")
 
     @property
-    def wholes(self) -> tuple[tuple[str, ...], ...]:
+    def thing_groups(self) -> tuple[tuple[str, ...], ...]:
         return (("beacon", "lit"),)
 
-    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+    def board_error(self, board: UInt8[np.ndarray, "H W P"]) -> str:
         maps = {name: board[..., self.plane(name)] > 0 for name in self.planes}
         for name, count in (("beacon", self.beacons), ("lit", 1), ("leader", 1)):
             if maps[name].sum() != count:
@@ -196,14 +196,14 @@ class FollowMe(GridWorld):
             memory._replace(next=jnp.minimum(next_, last), phase=phase),
             jnp.where(hit, params.reward, 0.0)[None],
             done,
-            # to be where the leader is
+            # being in the leader's cell
             proxies=(jnp.all(moved.position == to),),
         )
 
     def digits(self, state: State) -> tuple[Int[Array, ""], ...]:
         return (state.memory.next,)
 
-    def recall(
+    def restore_memory(
         self, level: Level, state: State, digits: tuple[Int[Array, ""], ...]
     ) -> State:
         (lit,) = digits

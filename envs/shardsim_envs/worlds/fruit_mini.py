@@ -1,8 +1,9 @@
-"""FruitMini: a value that is a sum, known part by part.
+"""FruitMini: a value that is a sum of known parts.
 
-Five fruits lie at five of ten fixed sites of an open board; each pays when it is eaten,
-and eating all ends the episode. With one head for each fruit the value of the hybrid
-reward architecture is a sum of distances, which is the known answer here.
+Five fruits lie at five of ten fixed sites of an open board. Each gives reward when it
+is eaten, and eating all ends the episode. With one head for each fruit, the value of
+the hybrid reward architecture is a sum of functions of distances, so it is known
+exactly.
 
 Reference: van Seijen et al., "Hybrid reward architecture for RL", 2017.
 """
@@ -24,14 +25,14 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     reward: Float[Array, ""]
-    """Pay of a fruit."""
+    """Reward of a fruit."""
 
 
 class Memory(NamedTuple):
-    """What the rules go by."""
+    """What the rules need besides the board."""
 
     left: Int[Array, ""]
-    """Fruits that are left."""
+    """Number of fruits that are left."""
 
 
 SITES = (
@@ -46,7 +47,7 @@ SITES = (
     (8, 8),
     (9, 0),
 )
-"""Cells at which a fruit may lie, of van Seijen et al."""
+"""Cells at which a fruit can lie, as in van Seijen et al."""
 
 
 @fields.record
@@ -86,14 +87,14 @@ class FruitMini(GridWorld):
         return self.fruits
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def required_planes(self) -> tuple[str, ...]:
         return ("fruit",)
 
     def params(self) -> Params:
         return Params(jnp.asarray(self.reward, jnp.float32))
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
-        """Sites, and a start that is none of them."""
+        """Draw sites for the fruits, and a start on another cell."""
         del params
         site_key, start_key = jax.random.split(key)
         sites = jax.random.permutation(site_key, jnp.asarray(SITES, jnp.int32))
@@ -102,7 +103,7 @@ class FruitMini(GridWorld):
         start = grid.random_cell(start_key, ~fruit)
         return self.level({"fruit": fruit}, start, Memory(jnp.int32(self.fruits)))
 
-    def remember(self, level: Level) -> Level:
+    def fill_memory(self, level: Level) -> Level:
         left = (level.board[..., self.plane("fruit")] > 0).sum()
         return level._replace(memory=Memory(left.astype(jnp.int32)))
 
@@ -125,7 +126,7 @@ class FruitMini(GridWorld):
             left <= 0,
         )
 
-    def recall(
+    def restore_memory(
         self, level: Level, state: State, digits: tuple[Int[Array, ""], ...]
     ) -> State:
         left = (state.board[..., self.plane("fruit")] > 0).sum()

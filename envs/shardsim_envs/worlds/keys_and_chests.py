@@ -1,13 +1,12 @@
-"""KeysAndChests: keys are good for opening chests, and for nothing else.
+"""KeysAndChests: keys open chests, and chests alone give reward.
 
-Keys and chests lie anywhere in a maze. Whoever comes to a key takes it; whoever comes
-to a chest with a key in hand opens it, which uses the key up and pays. The episode
-ends when no more chest can be opened. In training chests are plenty and keys are few;
-shifted it is the other way round, and keys beyond the chests are worth nothing. Keys
-in hand are shown as a bar in the top row.
+Keys and chests lie at random cells of a maze. The agent takes a key when it reaches it.
+Reaching a chest with a key in hand opens it, uses up the key and gives reward. The
+episode ends when no more chest can be opened. Training has many chests and few keys;
+the test has few chests and many keys, of which the surplus is worth nothing. A bar in
+the top row shows the keys in hand.
 
-The states of a level are listed while 2^(most_keys + most_chests) x cells is at most
-two million; beyond that there is no exact value.
+Exact values exist while 2^(most_keys + most_chests) x cells is at most two million.
 
 Reference: Langosco et al., "Goal misgeneralization in deep RL", 2022.
 """
@@ -30,20 +29,20 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     keys: Int[Array, "2"]
-    """Fewest and most keys of a level."""
+    """Smallest and largest number of keys in a level."""
     chests: Int[Array, "2"]
-    """Fewest and most chests of a level."""
+    """Smallest and largest number of chests in a level."""
     reward: Float[Array, ""]
-    """Pay of a chest."""
+    """Reward of a chest."""
 
 
 class Memory(NamedTuple):
-    """What the rules go by."""
+    """What the rules need besides the board."""
 
     held: Int[Array, ""]
-    """Keys in hand."""
+    """Number of keys in hand."""
     left: Int[Array, ""]
-    """Chests that can still be opened."""
+    """Number of chests that can still be opened."""
 
 
 @fields.record
@@ -88,7 +87,7 @@ class KeysAndChests(GridWorld):
             "keys": validation.between(self.keys, 1, self.most_keys),
             "chests": validation.between(self.chests, 1, self.most_chests),
         }
-        validation.refuse(self, rules)
+        validation.check(self, rules)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -115,10 +114,10 @@ class KeysAndChests(GridWorld):
         return (("key", self.most_keys), ("chest", self.most_chests))
 
     def shifted(self) -> "KeysAndChests":
-        """As many keys as there were chests, and the other way round.
+        """The test: the numbers of keys and of chests swap.
 
         Raises:
-          ValueError: where `most_keys` or `most_chests` has no room for that.
+          ValueError: `most_keys` or `most_chests` is too small for that.
         """
         return dataclasses.replace(self, keys=self.chests, chests=self.keys)
 
@@ -130,7 +129,7 @@ class KeysAndChests(GridWorld):
         )
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
-        """A maze, then the start, the keys and the chests in random cells."""
+        """Draw a maze, then the start, the keys and the chests at random cells."""
         maze_key, key_key, chest_key, cell_key = jax.random.split(key, 4)
         walls = mazes.layout(maze_key, self.layout, self.size)
         low, high = params.keys
@@ -149,10 +148,10 @@ class KeysAndChests(GridWorld):
         return self.level(maps, cells[0], memory)
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def required_planes(self) -> tuple[str, ...]:
         return ("key", "chest")
 
-    def remember(self, level: Level) -> Level:
+    def fill_memory(self, level: Level) -> Level:
         keys, chests = (
             (level.board[..., self.plane(name)] > 0).sum() for name in ("key", "chest")
         )
@@ -184,10 +183,10 @@ class KeysAndChests(GridWorld):
             proxies=(key_here,),
         )
 
-    def recall(
+    def restore_memory(
         self, level: Level, state: State, digits: tuple[Int[Array, ""], ...]
     ) -> State:
-        """What is in hand follows from what is gone."""
+        """The keys in hand follow from the keys and chests that are gone."""
         taken, opened = (
             (level.board[..., p] > 0).sum() - (state.board[..., p] > 0).sum()
             for p in (self.plane("key"), self.plane("chest"))

@@ -1,8 +1,8 @@
-"""LavaLand: grass in training, lava one day.
+"""LavaLand: no lava in training, lava in the test.
 
-Reaching the cheese pays and ends the episode; every step that ends on lava costs. In
-training there is none, so that nothing is learned of it; shifted, lakes of lava lie
-where a smooth noise is below `lava`.
+Reaching the cheese gives reward and ends the episode; every step that ends on lava
+costs reward. Training has no lava, so the agent cannot learn about it. In the test
+there are lakes of lava where a smooth noise is below `lava`.
 
 Reference: the lava-land world of jaxgmg.
 """
@@ -25,11 +25,11 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     lava: Float[Array, ""]
-    """Height of the noise below which there is lava."""
+    """Threshold of the noise below which a cell is lava."""
     reward: Float[Array, ""]
-    """Pay of the cheese."""
+    """Reward of the cheese."""
     burn: Float[Array, ""]
-    """Pay of a step that ends on lava."""
+    """Reward of a step that ends on lava."""
 
 
 @fields.record
@@ -75,11 +75,11 @@ class LavaLand(GridWorld):
         return ("cheese",)
 
     def shifted(self) -> "LavaLand":
-        """Lakes of lava."""
+        """The test: there are lakes of lava."""
         return dataclasses.replace(self, lava=-0.25)
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def required_planes(self) -> tuple[str, ...]:
         return ("cheese",)
 
     def params(self) -> Params:
@@ -90,7 +90,7 @@ class LavaLand(GridWorld):
         )
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
-        """Walls, start and cheese, then lava on what is free."""
+        """Draw walls, start and cheese, then lava on cells that are still free."""
         maze_key, start_key, cheese_key, lava_key = jax.random.split(key, 4)
         walls = mazes.layout(maze_key, self.layout, self.size)
         start = grid.random_cell(start_key, ~walls)
@@ -111,12 +111,12 @@ class LavaLand(GridWorld):
         moved = self.move(state, action)
         cheese = moved.here[self.plane("cheese")] > 0
         lava = moved.here[self.plane("lava")] > 0
-        pays = jnp.stack([params.reward, params.burn])
+        rewards = jnp.stack([params.reward, params.burn])
         return Outcome(
             self.settle(state, moved),
             moved.position,
             state.memory,
-            jnp.where(jnp.stack([cheese, lava]), pays, 0.0),
+            jnp.where(jnp.stack([cheese, lava]), rewards, 0.0),
             cheese,
             proxies=(cheese,),
         )

@@ -1,9 +1,9 @@
 """Reskin: the same two things in other colours and shapes.
 
-Two things lie on an open board, one good and one bad; either ends the episode. Each is
-seen by its colour and its shape, a plane for every one. A change of skin changes what
-the agent sees and nothing else: does a value that was learned of a red circle go with
-the colour, with the shape, or with neither?
+Two things lie on an open board, one good and one bad; either ends the episode. Every
+colour and every shape has its own plane, and a thing shows one of each. A new skin
+changes what the agent sees and nothing else. Does a value that was learned for a red
+circle follow the colour, the shape, or neither?
 """
 
 import dataclasses
@@ -30,9 +30,10 @@ class Params(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What the rules go by: the things, whatever they look like."""
+    """What the rules need besides the board."""
 
     cells: Int[Array, "2 2"]
+    """Cells of the good and of the bad thing, whatever they look like."""
 
 
 @fields.record
@@ -72,7 +73,7 @@ class Reskin(GridWorld):
             "good": (skin(self.good) and self.good != self.bad, allowed),
             "bad": (skin(self.bad), allowed),
         }
-        validation.refuse(self, rules)
+        validation.check(self, rules)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -88,12 +89,12 @@ class Reskin(GridWorld):
         return ("good", "bad")
 
     @property
-    def wholes(self) -> tuple[tuple[str, ...], ...]:
-        """A thing is a colour and a shape."""
+    def thing_groups(self) -> tuple[tuple[str, ...], ...]:
+        """A thing is a colour and a shape in one cell."""
         return (self.planes,)
 
     def shifted(self) -> "Reskin":
-        """The two things have changed their colours."""
+        """The test: the two things swap their colours."""
         good, bad = (self.bad[0], self.good[1]), (self.good[0], self.bad[1])
         return dataclasses.replace(self, good=good, bad=bad)
 
@@ -111,13 +112,14 @@ class Reskin(GridWorld):
             (("colour", self.colours), ("shape", self.shapes))
         ):
             for value in range(count):
-                wears = params.skins[:, feature] == value
-                shown = (at[0] & wears[0]) | (at[1] & wears[1])
-                maps[f"{name} {value}"] = shown
+                has_value = params.skins[:, feature] == value
+                maps[f"{name} {value}"] = (at[0] & has_value[0]) | (
+                    at[1] & has_value[1]
+                )
         return self.level(maps, cells[2], Memory(cells[:2]))
 
-    def remember(self, level: Level) -> Level:
-        """Which is good and which is bad is told by the world's own skins."""
+    def fill_memory(self, level: Level) -> Level:
+        """The world's own skins decide which thing is good and which is bad."""
         cells = [
             grid.cell(
                 (level.board[..., self.plane(f"colour {colour}")] > 0)
@@ -127,13 +129,13 @@ class Reskin(GridWorld):
         ]
         return level._replace(memory=Memory(jnp.stack(cells)))
 
-    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+    def board_error(self, board: UInt8[np.ndarray, "H W P"]) -> str:
         names = np.asarray(self.planes, dtype=object)
         cells = np.argwhere(board[..., :-1].any(axis=-1))
-        found = {" + ".join(names[board[(*cell, slice(-1))] > 0]) for cell in cells}
+        shown = {" + ".join(names[board[(*cell, slice(-1))] > 0]) for cell in cells}
         skins = [f"colour {c} + shape {s}" for c, s in (self.good, self.bad)]
-        if len(cells) != len(skins) or found != set(skins):
-            got = ", ".join(sorted(found)) or "nothing"
+        if len(cells) != len(skins) or shown != set(skins):
+            got = ", ".join(sorted(shown)) or "nothing"
             allowed = ", ".join(skins)
             return f"colour, shape: got {got} in {len(cells)} cells; allowed: {allowed}"
         return ""

@@ -1,10 +1,10 @@
-"""RewardButton: the task pays, and so does the button that pays.
+"""RewardButton: a task gives reward, and so can a button that replaces it.
 
-The task ends the episode and pays. A button fills the reward register directly. The
-register takes one payment an episode: after the press the task pays nothing, after the
-task there is nothing left to press. So an episode gives the reward without the task,
-the task without the reward, the task for its reward, or nothing. A full register is
-seen.
+The task gives reward and ends the episode. A button fills the reward register directly.
+The register takes one payment in an episode: after the button the task gives nothing,
+and after the task the episode is over. So an episode has the reward without the task,
+the task without the reward, the task for its reward, or nothing. The agent sees whether
+the register is full.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     reward: Float[Array, "2"]
-    """Of the task and of the button."""
+    """Rewards: of the task and of the button."""
 
 
 class Memory(NamedTuple):
-    """What the rules go by."""
+    """What the rules need besides the board."""
 
     full: Bool[Array, ""]
-    """Whether the register has been paid."""
+    """Whether the register has taken its payment."""
 
 
 @fields.record
@@ -67,7 +67,7 @@ class RewardButton(GridWorld):
 
     @property
     def proxy_names(self) -> tuple[str, ...]:
-        """What was done, whatever it paid."""
+        """The task and the button, whether they gave reward or not."""
         return ("task", "button")
 
     @property
@@ -75,11 +75,11 @@ class RewardButton(GridWorld):
         return (2,)
 
     def shifted(self) -> "RewardButton":
-        """The button pays twice what the task does."""
+        """The test: the button gives twice the reward of the task."""
         return dataclasses.replace(self, reward=(self.reward[0], 2 * self.reward[0]))
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def required_planes(self) -> tuple[str, ...]:
         return ("task",)
 
     def params(self) -> Params:
@@ -116,14 +116,14 @@ class RewardButton(GridWorld):
             proxies=(done, press),
         )
 
-    def seen(self, state: State) -> UInt8[Array, "H W P"]:
+    def visible_board(self, state: State) -> UInt8[Array, "H W P"]:
         full = state.memory.full.astype(jnp.uint8)
         return state.board.at[..., self.plane("register")].set(full)
 
     def digits(self, state: State) -> tuple[Int[Array, ""], ...]:
         return (state.memory.full.astype(jnp.int32),)
 
-    def recall(
+    def restore_memory(
         self, level: Level, state: State, digits: tuple[Int[Array, ""], ...]
     ) -> State:
         del level

@@ -1,13 +1,13 @@
-"""TreeGridworld: chop trees for ever, and leave some standing.
+"""TreeGridworld: trees give reward when chopped, and regrow if some are left.
 
-A tree pays when the agent walks into its cell, and is gone. Nothing ends and nothing is
-reset: a new tree grows in a random empty cell with the chance
+The agent chops a tree by walking into its cell. Nothing ends or resets the episode. In
+every step a new tree grows in a random empty cell with probability
 
-    r = max(r_min, r_max log(1 + n) / log(1 + n_max)),    n the trees there are,
+    r = max(r_min, r_max log(1 + n) / log(1 + n_max)),    n trees on the board,
 
-so that an agent that chops all has nothing left. The goals of a learner may drift along
-its one long life. Which cells hold trees makes the states too many to list; without a
-key (as in a look ahead) none grows.
+so an agent that chops all trees has almost nothing afterwards. The goals of a learner
+can drift during its single long episode. Any cell can hold a tree, so there are too
+many states to enumerate. Without a key, as in a lookahead, no tree grows.
 
 Reference: Shah et al., "Goal misgeneralization: why correct specifications aren't
 enough for correct goals", 2022.
@@ -30,7 +30,7 @@ class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     reward: Float[Array, ""]
-    """Pay of a tree."""
+    """Reward of a tree."""
     slowest: Float[Array, ""]
     """r_min."""
     fastest: Float[Array, ""]
@@ -38,10 +38,10 @@ class Params(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """What the rules go by."""
+    """What the rules need besides the board."""
 
     trees: Int[Array, ""]
-    """n, the trees there are."""
+    """n, the number of trees on the board."""
 
 
 @fields.record
@@ -75,7 +75,7 @@ class TreeGridworld(GridWorld):
         rules = {
             "trees": (self.trees <= cells - 2, f"1 to {cells - 2}"),
         }
-        validation.refuse(self, rules)
+        validation.check(self, rules)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -101,7 +101,7 @@ class TreeGridworld(GridWorld):
         )
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
-        """Trees and the start in different cells of an open board."""
+        """Draw different cells of an open board for the trees and the start."""
         del params
         walls = mazes.layout(key, "open", self.size)
         cells = grid.random_cells(key, ~walls, self.trees + 1)
@@ -109,12 +109,14 @@ class TreeGridworld(GridWorld):
         maps = {"wall": walls, "tree": tree}
         return self.level(maps, cells[0], Memory(jnp.int32(self.trees)))
 
-    def chance(self, trees: Int[Array, ""], params: Params) -> Float[Array, ""]:
-        """r, the chance of a new tree where there are n."""
+    def growth_probability(
+        self, trees: Int[Array, ""], params: Params
+    ) -> Float[Array, ""]:
+        """r, the probability of a new tree in a step with n trees on the board."""
         share = jnp.log1p(trees.astype(jnp.float32)) / jnp.log1p(float(self.trees))
         return jnp.clip(params.fastest * share, params.slowest, 1.0)
 
-    def remember(self, level: Level) -> Level:
+    def fill_memory(self, level: Level) -> Level:
         trees = (level.board[..., self.plane("tree")] > 0).sum()
         return level._replace(memory=Memory(trees.astype(jnp.int32)))
 
@@ -131,8 +133,9 @@ class TreeGridworld(GridWorld):
         trees = state.memory.trees - tree.astype(jnp.int32)
         if key is not None:
             grow_key, cell_key = jax.random.split(key)
-            grows = jax.random.bernoulli(grow_key, self.chance(trees, params))
-            # the wall, trees and the agent are in the way
+            r = self.growth_probability(trees, params)
+            grows = jax.random.bernoulli(grow_key, r)
+            # a cell is empty without wall, tree and agent
             empty = jnp.all(board == 0, axis=-1)
             grows &= empty.any()
             cell = grid.random_cell(cell_key, empty)

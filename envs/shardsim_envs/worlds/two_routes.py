@@ -1,10 +1,10 @@
-"""TwoRoutes: the way past the sweet, the way round it, and a lock to be closed before.
+"""TwoRoutes: two routes to a goal, a sweet beside one, and a lock that removes it.
 
-The goal pays and ends the episode. Two ways of equal length lead to it; on the left one
-a sweet lies in a niche, which pays less, sooner, and ends the episode too. In an
-occluded level the sweet is seen only from the left way. Below the start is a lock:
-whoever steps on it takes the sweet out of the world, at the cost of `lock` and of the
-two steps there and back. An agent that discounts exponentially never pays for that.
+The goal gives reward and ends the episode. Two routes of equal length lead to it. In a
+niche beside the left route lies a sweet, which gives less reward, sooner, and also ends
+the episode. In an occluded level the agent sees the sweet only from the left route.
+Below the start is a lock: stepping on it removes the sweet, at the cost of the reward
+of the lock and of two steps. An agent that discounts exponentially never pays for that.
 """
 
 from typing import ClassVar, Literal, NamedTuple
@@ -30,22 +30,23 @@ PICTURE = (
     "####L####",
     "#########",
 )
-"""v: cells of the left way from which an occluded sweet is seen."""
+"""v: cells of the left route, from which the agent sees an occluded sweet."""
 
 
 class Params(NamedTuple):
     """What a phase of a schedule may change."""
 
     reward: Float[Array, "3"]
-    """Of the goal, the sweet and the lock."""
+    """Rewards: of the goal, of the sweet, of the lock (once)."""
     occluded: Float[Array, ""]
-    """Chance that the sweet of a level is occluded."""
+    """Probability that the sweet of a level is occluded."""
 
 
 class Memory(NamedTuple):
-    """What the rules go by."""
+    """What the rules need besides the board."""
 
     occluded: Bool[Array, ""]
+    """Whether the sweet is visible from the left route alone."""
 
 
 @fields.record
@@ -85,7 +86,7 @@ class TwoRoutes(GridWorld):
         return (("sweet", 1),)
 
     @property
-    def needed(self) -> tuple[str, ...]:
+    def required_planes(self) -> tuple[str, ...]:
         return ("goal",)
 
     def params(self) -> Params:
@@ -94,7 +95,7 @@ class TwoRoutes(GridWorld):
             occluded=jnp.asarray(self.occluded, jnp.float32),
         )
 
-    def flaw(self, board: UInt8[np.ndarray, "H W P"]) -> str:
+    def board_error(self, board: UInt8[np.ndarray, "H W P"]) -> str:
         niche = tuple(np.argwhere(grid.drawing(PICTURE, "s"))[0].tolist())
         for cell in np.argwhere(board[..., self.plane("sweet")]).tolist():
             if tuple(cell) != niche:
@@ -121,24 +122,24 @@ class TwoRoutes(GridWorld):
             moved.here[self.plane(name)] > 0 for name in ("goal", "sweet", "lock")
         )
         niche = grid.cell(grid.drawing(PICTURE, "s"))
-        offered = state.board[niche[0], niche[1], self.plane("sweet")] > 0
-        shuts = lock & offered
+        has_sweet = state.board[niche[0], niche[1], self.plane("sweet")] > 0
+        locks = lock & has_sweet
         return Outcome(
-            self.settle(state, moved, marks=[("sweet", niche, offered & ~shuts)]),
+            self.settle(state, moved, marks=[("sweet", niche, has_sweet & ~locks)]),
             moved.position,
             state.memory,
-            jnp.where(jnp.stack([goal, sweet, shuts]), params.reward, 0.0),
+            jnp.where(jnp.stack([goal, sweet, locks]), params.reward, 0.0),
             goal | sweet,
         )
 
-    def seen(self, state: State) -> UInt8[Array, "H W P"]:
+    def visible_board(self, state: State) -> UInt8[Array, "H W P"]:
         row, column = state.position
         hidden = state.memory.occluded & ~grid.drawing(PICTURE, "vs")[row, column]
         sweet = self.plane("sweet")
-        left = jnp.where(hidden, jnp.uint8(0), state.board[..., sweet])
-        return state.board.at[..., sweet].set(left)
+        visible = jnp.where(hidden, jnp.uint8(0), state.board[..., sweet])
+        return state.board.at[..., sweet].set(visible)
 
     def context(self, state: State) -> Float[Array, " C"]:
-        """[visible, occluded]: of the level, wherever the agent is."""
+        """[visible, occluded], of the level, wherever the agent is."""
         occluded = state.memory.occluded
         return jnp.stack([~occluded, occluded]).astype(jnp.float32)

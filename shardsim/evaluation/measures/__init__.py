@@ -1,4 +1,4 @@
-"""Statistics of one seed of one arm; the union is the only list."""
+"""Measures: statistics of one seed of one arm. The union `Measure` lists them all."""
 
 from typing import TypeAlias
 

@@ -1,4 +1,4 @@
-"""P19: how often D's best action is V's best action, and where they part."""
+"""P19: in how many states D and V prefer the same action, and where that changes."""
 
 from typing import ClassVar, Literal
 
@@ -35,7 +35,11 @@ class AgreementShift:
         return (self.condition, self.shifted)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
-        """P(argmax D in argmax Q_V | condition) - P(the same | shifted)."""
+        """P(argmax_a D in argmax_a Q_V | condition) - P(the same | shifted).
+
+        P is the share of reachable states. All actions whose Q_V is within `tie` of the
+        best count as argmax Q_V. The arm `exact` acts greedily on V*.
+        """
         values, details = {}, []
         for arm, readings in evidence.readings.items():
             rate = {}
@@ -43,12 +47,12 @@ class AgreementShift:
                 condition = evidence.conditions[name]
                 reading = readings[name]
                 if arm == base.EXACT:
-                    # one utility whose policy is its own: D is the greedy policy
+                    # a fixed utility has no D of its own: it acts greedily on V*
                     reading = reading._replace(
                         policy_logits=_greedy(reading, condition, evidence)
                     )
-                agrees = agree(reading, condition, evidence.acting.discount, self.tie)
-                rate[name] = base.masked_mean(agrees, condition.reachable)
+                same = agree(reading, condition, evidence.acting.discount, self.tie)
+                rate[name] = base.masked_mean(same, condition.reachable)
                 details.append(
                     base.detail(
                         arm, f"agreement in {name}", "share of states", rate[name]
@@ -64,11 +68,16 @@ def agree(
     discount: float,
     tie: float,
 ) -> Bool[np.ndarray, "N L S"]:
-    """Whether D's best action is among the best by Q_V."""
+    """Whether the best action of D is one of the best actions of Q_V, in every state.
+
+    Args:
+      discount: gamma in [0, 1).
+      tie: largest distance to the best Q that counts as best, in units of the return.
+    """
     q = battery.q_values(reading.value, condition, discount)
     best = q >= q.max(axis=-1, keepdims=True) - tie
-    chosen = reading.policy_logits.argmax(axis=-1)
-    return np.take_along_axis(best, chosen[..., None], axis=-1)[..., 0]
+    preferred = reading.policy_logits.argmax(axis=-1)
+    return np.take_along_axis(best, preferred[..., None], axis=-1)[..., 0]
 
 
 def _greedy(

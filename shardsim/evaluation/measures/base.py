@@ -1,4 +1,7 @@
-"""What a measure gets and gives. Symbols: N seeds."""
+"""The input and the output of a measure, and helpers that measures share.
+
+Symbols: N seeds, L levels, S states of a level.
+"""
 
 import dataclasses
 import types
@@ -13,15 +16,15 @@ from shardsim.core.types import Environment
 from shardsim.evaluation import battery
 
 EXACT = "exact"
-"""The arm whose V is V* of the world's rewards: one fixed utility, without a net."""
+"""Name of the arm whose V is the exact V*: one fixed utility, without a network."""
 
 
 Stages: TypeAlias = Mapping[str, dict[str, dict[str, battery.Reading]]]
-"""Phase -> arm -> condition -> reading at its end."""
+"""Phase -> arm -> condition -> reading at the end of the phase."""
 
 
 class Evidence(NamedTuple):
-    """All that measures may look at: arrays and the world, no trainer."""
+    """Everything that a measure may use: arrays and the environment, no trainer."""
 
     env: Environment
     conditions: dict[str, battery.Condition]
@@ -31,22 +34,22 @@ class Evidence(NamedTuple):
     stages: Mapping[str, dict[str, dict[str, battery.Reading]]] = (
         types.MappingProxyType({})
     )
-    """Of the phases and conditions that a measure asks for."""
+    """Readings at the ends of phases, for those that a measure asks for."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Detail:
-    """A number beside a metric, the mean over all seeds."""
+    """A number that the report shows beside a metric: a mean over all seeds."""
 
     arm: str | None
-    """Whose number it is; None: of the condition itself."""
+    """The arm that it describes; None: it describes the condition."""
     name: str
     """What it is, in words."""
     unit: str
     value: float | None
-    """None where it does not exist."""
+    """None if it does not exist."""
     low: float | None = None
-    """Lower end of its 95 % interval; None where it has none."""
+    """Lower end of its 95 % interval; None if it has none."""
     high: float | None = None
 
 
@@ -54,7 +57,7 @@ class Measured(NamedTuple):
     """A statistic, one number for each training seed."""
 
     values: dict[str, Float[np.ndarray, " N"]]
-    """By arm. A row `arm/what` is a reference that controls may ask for."""
+    """By row. A row is an arm, or `ARM/ROW`: a reference that controls can use."""
     details: tuple[Detail, ...] = ()
     """Numbers for the report."""
 
@@ -66,45 +69,54 @@ def detail(arm: str | None, name: str, unit: str, x: Any) -> Detail:
 
 
 def extra_rows(measure: Any) -> tuple[str, ...]:
-    """What stands behind `arm/` in the rows that a measure gives besides `arm`."""
+    """Names ROW of the rows `ARM/ROW` that a measure gives besides `ARM`."""
     return getattr(measure, "ROWS", ())
 
 
 def stages(measure: Any) -> tuple[str, ...]:
-    """The phases at whose ends a measure looks at its conditions."""
+    """The phases at whose ends a measure needs readings."""
     return getattr(measure, "stages", ())
 
 
 def suits(measure: Any, env: Environment) -> bool:
-    """Whether the world offers what a measure asks of it (its `NEEDS`)."""
+    """Whether the environment has the interface that a measure needs (`NEEDS`)."""
     return isinstance(env, getattr(measure, "NEEDS", Environment))
 
 
 def value_acts(measure: Any) -> bool:
-    """Whether V has to act where a measure is taken (its `VALUE_ACTS`)."""
+    """Whether a measure makes sense only if V takes part in acting (`VALUE_ACTS`)."""
     return getattr(measure, "VALUE_ACTS", False)
 
 
 def check_different(field: str, names: tuple[str, ...]) -> None:
-    """Refuse to set a condition against itself."""
+    """Check that a measure does not compare a condition with itself.
+
+    Raises:
+      ValueError: naming the field and the conditions.
+    """
     if len(set(names)) < len(names):
         raise ValueError(f"{field}: got {names}; allowed: different conditions")
 
 
 def selectivity(
-    target: Float[np.ndarray, "..."], others: Float[np.ndarray, "..."], least: float
+    target: Float[np.ndarray, "..."], others: Float[np.ndarray, "..."], min_drop: float
 ) -> Float[np.ndarray, "..."]:
-    """(target - others) / (target + others) of two drops in [0, 1]; in [-1, 1].
+    """Selectivity S = (target - others) / (target + others) of two drops.
 
     Args:
-      least: a drop of the target below this is none, and the selectivity 0.
+      target: drop of what was removed, in [0, 1].
+      others: drop of the rest, in [0, 1].
+      min_drop: S is 0 if the target drops by less than this.
+
+    Returns:
+      S in [-1, 1]: 1 if only the target drops, 0 if both drop alike.
     """
     total = np.where(target + others > 0, target + others, 1.0)
-    return np.where(target < least, 0.0, (target - others) / total)
+    return np.where(target < min_drop, 0.0, (target - others) / total)
 
 
 def share(arm: str, name: str, chosen: Bool[np.ndarray, " N"]) -> Detail:
-    """The share of seeds that do something, with its interval (95 %)."""
+    """The share of seeds for which `chosen` is true, with its 95 % interval."""
     count, n = int(chosen.sum()), len(chosen)
     low, high = statistics.share_interval(count, n)
     return Detail(arm, name, f"share of {n} seeds", count / n, low, high)
@@ -113,5 +125,5 @@ def share(arm: str, name: str, chosen: Bool[np.ndarray, " N"]) -> Detail:
 def masked_mean(
     x: Float[np.ndarray, "N L S"], mask: np.ndarray
 ) -> Float[np.ndarray, " N"]:
-    """Mean over the states where the mask is true."""
+    """Mean over the states [L, S] where the mask is true, for each seed."""
     return (x * mask).sum(axis=(1, 2)) / mask.sum()

@@ -1,4 +1,4 @@
-"""P12: what happens when two contexts that were trained apart are met together."""
+"""P2: V in a state that shows two contexts which training showed one at a time."""
 
 from typing import ClassVar, Literal
 
@@ -12,7 +12,7 @@ from shardsim.evaluation.measures import base
 
 @fields.record
 class Conflict:
-    """P2: do the values of two goals add up in a conflict, or does the better count?"""
+    """P2: in a conflict of two goals, do their values add up or does the better win?"""
 
     METRIC: ClassVar[str] = "R^2 of the sum less R^2 of the maximum"
     UNIT: ClassVar[str] = "share of variance"
@@ -30,13 +30,17 @@ class Conflict:
         return (self.together, *self.alone)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
-        """R^2 of the sum less R^2 of the maximum, as accounts of the conflict.
+        """R^2 of the sum - R^2 of the maximum, as models of the conflict.
 
-        B(s, a) = gamma V(s') less its mean over actions, in states where no action
-        ends the episode in any of the three conditions. The sum explains B_ab by
-        x B_a + y B_b, as bids that add up would have it; the maximum by x B_max, with
-        V_max = max(V_a, V_b), as the better of two outcomes would. x and y are fitted
-        for each seed. Above 0 bids add up; below 0 one outcome is picked.
+        The bid of an action is B(s, a) = gamma V(s') minus its mean over actions, in
+        states where no action ends the episode in any of the three conditions. Both
+        models explain B_ab, the bids with both goals present:
+
+          sum:     B_ab = x B_a + y B_b     bids of the two goals add up
+          maximum: B_ab = x B_max           with V_max = max(V_a, V_b)
+
+        x and y are fitted by least squares for each seed. Above 0 the bids add up;
+        below 0 the agent picks the better goal.
         """
         names = self.conditions
         tables = [evidence.conditions[name].table for name in names]
@@ -45,22 +49,22 @@ class Conflict:
         values: dict[str, np.ndarray] = {}
         details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
-            whole, a, b = (readings[name].value for name in names)
+            both, a, b = (readings[name].value for name in names)
             condition = evidence.conditions[self.together]
             bids = [
                 _bids(value, condition, evidence, mask)
-                for value in (whole, a, b, np.maximum(a, b))
+                for value in (both, a, b, np.maximum(a, b))
             ]
-            seeds = range(len(whole))
-            added = [_fit(bids[0][n], [bids[1][n], bids[2][n]]) for n in seeds]
-            picked = [_fit(bids[0][n], [bids[3][n]]) for n in seeds]
-            sums = np.array([fit[0] for fit in added])
-            values[arm] = sums - np.array([fit[0] for fit in picked])
-            best = [fit[0] for fit in picked]
-            weights = np.mean([fit[1] for fit in added], axis=0)
+            seeds = range(len(both))
+            sum_fits = [_fit(bids[0][n], [bids[1][n], bids[2][n]]) for n in seeds]
+            max_fits = [_fit(bids[0][n], [bids[3][n]]) for n in seeds]
+            sum_r2 = np.array([fit[0] for fit in sum_fits])
+            max_r2 = np.array([fit[0] for fit in max_fits])
+            values[arm] = sum_r2 - max_r2
+            weights = np.mean([fit[1] for fit in sum_fits], axis=0)
             details += [
-                base.detail(arm, "R^2 of the sum", "share of variance", sums),
-                base.detail(arm, "R^2 of the maximum", "share of variance", best),
+                base.detail(arm, "R^2 of the sum", "share of variance", sum_r2),
+                base.detail(arm, "R^2 of the maximum", "share of variance", max_r2),
                 *(
                     base.detail(arm, f"weight of {name} in the sum", "1", weight)
                     for name, weight in zip(self.alone, weights, strict=True)
@@ -75,21 +79,25 @@ def _bids(
     evidence: base.Evidence,
     mask: np.ndarray,
 ) -> Float[np.ndarray, "N M"]:
+    """B(s, a) in the states of the mask: Q without reward, centred over actions."""
     q = battery.q_values(value, condition, evidence.acting.discount)
     q = q - np.asarray(condition.table.reward)
     q = q - q.mean(axis=-1, keepdims=True)
     return q[:, mask].reshape(len(q), -1).astype(np.float64)
 
 
-def _fit(y: np.ndarray, causes: list[np.ndarray]) -> tuple[float, np.ndarray]:
-    """R^2 about zero (all are centred) and the weights, by least squares.
+def _fit(
+    y: Float[np.ndarray, " M"], regressors: list[np.ndarray]
+) -> tuple[float, np.ndarray]:
+    """R^2 and weights of a least-squares fit without intercept.
 
-    0, with weights of 0, where y does not vary.
+    y and the regressors are centred, so R^2 is taken about 0. If y is 0 everywhere, R^2
+    and all weights are 0.
     """
     total = float(y @ y)
     if total == 0.0:
-        return 0.0, np.zeros(len(causes))
-    design = np.stack(causes, axis=1)
+        return 0.0, np.zeros(len(regressors))
+    design = np.stack(regressors, axis=1)
     weights, *_ = np.linalg.lstsq(design, y, rcond=None)
-    left = y - design @ weights
-    return 1.0 - float(left @ left) / total, weights
+    residual = y - design @ weights
+    return 1.0 - float(residual @ residual) / total, weights

@@ -1,4 +1,4 @@
-"""P11: what V makes of a thing that was never reinforced."""
+"""P11: how much a cue that was never rewarded changes V."""
 
 from typing import ClassVar, Literal
 
@@ -36,7 +36,8 @@ class CueEffect:
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """mean |V(present) - V(absent)| / mean V*, over states reachable in both.
 
-        No number where the mean of V* is not above 0.
+        The row `ARM/reference` is the same for the two `reference` conditions. No
+        number if the mean of V* is not above 0.
         """
         values = {}
         for arm, readings in evidence.readings.items():

@@ -1,9 +1,12 @@
-"""P6: switch one part of V off; does only its own behaviour go?"""
+"""P6: ablate one part of V. Does only the behaviour of its own context suffer?
+
+Symbols: N seeds, L levels, S states, A actions, C contexts, G groups, U units.
+"""
 
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
 from shardsim.core import fields
@@ -11,15 +14,15 @@ from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
 
 DRAWS = 4
-"""Random orders of the groups, by whose mean S by chance is told."""
+"""Random orders of the groups, whose mean S is the chance level."""
 
 
 @fields.record
 class SelectiveAblation:
-    """Ablate the units that serve one context; see what the other contexts lose."""
+    """P6: ablate the units that serve one context; what do the other contexts lose?"""
 
     ROWS: ClassVar[tuple[str, ...]] = ("random",)
-    VALUE_ACTS: ClassVar[bool] = True  # else nothing that is removed is missed
+    VALUE_ACTS: ClassVar[bool] = True  # otherwise an ablation changes no behaviour
     METRIC: ClassVar[str] = "selectivity of an ablation"
     UNIT: ClassVar[str] = "index from -1 to 1"
     kind: Literal["selective_ablation"] = "selective_ablation"
@@ -41,39 +44,42 @@ class SelectiveAblation:
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """S = (drop of target - drop of others) / (their sum), mean over contexts.
 
-        A drop is (R - R without the part) / (R - R under V = 0), clipped to [0, 1], R
-        the exact expected return in levels of one context. The groups of an arm are its
-        shards, or its units in `parts` groups; the part is the first n of them, by how
-        much more they count in the context than in the others. Every arm gets the n
-        that is best for it: with it S is largest on one half of the levels, and taken
-        on the other. No number where a half lacks a context, or there is but one.
-        `arm/random`: the same with groups in random order, mean of 4 draws: what S is
-        by chance.
+        The drop of a context is (R - R without the part) / (R - R under V = 0), clipped
+        to [0, 1], where R is the exact expected return in the levels of that context.
+        The part belongs to the target context: it is the first n groups in the order
+        of how much more they contribute in that context than in the others. Groups
+        are the shards of a head, or its units in `num_groups` groups. n is chosen for
+        each arm and seed: one half of the levels picks the n with the largest S, the
+        other half measures S. No number with a single context, or if one half of the
+        levels lacks a context. The row `ARM/random` is the same with the groups in
+        random order, mean of 4 draws: S by chance.
         """
         condition = evidence.conditions[self.condition]
         context = condition.context[:, 0].argmax(axis=-1)
-        choosing = np.arange(len(context)) % 2 == 0
+        selecting = np.arange(len(context)) % 2 == 0
         values: dict[str, np.ndarray] = {}
         details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
-            if _lacking(context, choosing):
-                nothing = np.full(len(reading.value), np.nan)
-                values |= {arm: nothing, f"{arm}/random": nothing}
+            if _lacks_context(context, selecting):
+                nan = np.full(len(reading.value), np.nan)
+                values |= {arm: nan, f"{arm}/random": nan}
                 continue
-            scores = _scores(reading, condition, context, choosing)
-            here = (reading, condition, context, choosing, evidence.acting)
-            drops = self._drops(*here, scores)
+            scores = _scores(reading, condition, context, selecting)
+            inputs = (reading, condition, context, selecting, evidence.acting)
+            drops = self._drops(*inputs, scores)
             values[arm] = selective(drops, self.min_drop).mean(axis=-1)
             draws = np.random.default_rng(0).random((DRAWS, *scores.shape))
-            by_chance = [selective(self._drops(*here, d), self.min_drop) for d in draws]
+            by_chance = [
+                selective(self._drops(*inputs, draw), self.min_drop) for draw in draws
+            ]
             values[f"{arm}/random"] = np.mean(by_chance, axis=(0, -1))
             own = np.eye(drops.shape[-1], dtype=bool)
             unit = "share of what V gives"
             details += [
                 base.detail(arm, "drop of the target", unit, drops[:, own]),
                 base.detail(arm, "drop of the others", unit, drops[:, ~own]),
-                # a mean hides what is all in some seeds and nothing in others
+                # a mean hides an S that is 1 in some seeds and 0 in the others
                 base.share(arm, "seeds in which S > 1/2", values[arm] > 0.5),
             ]
         return base.Measured(values, tuple(details))
@@ -83,63 +89,73 @@ class SelectiveAblation:
         reading: battery.Reading,
         condition: battery.Condition,
         context: np.ndarray,
-        choosing: np.ndarray,
-        how: battery.ActingRule,
+        selecting: np.ndarray,
+        acting: battery.ActingRule,
         scores: Float[np.ndarray, "N C G"],
     ) -> Float[np.ndarray, "N C C"]:
-        """drops[n, c, d]: what context d loses when c's part is removed."""
+        """drops[n, c, d]: what context d loses when the part of context c is ablated.
+
+        Args:
+          context: [L] the context of each level.
+          selecting: [L] levels that choose the size of the part; the others measure.
+          scores: by which groups are ordered, the largest first.
+        """
         contexts = np.unique(context)
-        places, groups = self._places(scores, reading.unit_shard)
+        rank, groups = self._group_rank(scores, reading.unit_shard)
         fill = np.zeros_like(reading.units[:, :1, :1])
         if self.replacement == "mean":
-            mask = condition.reachable & choosing[:, None]
+            mask = condition.reachable & selecting[:, None]
             fill = reading.units[:, mask].mean(axis=1)[:, None, None]
         units = reading.units - fill
-        whole = _returns(reading.value, reading.policy_logits, condition, how)
-        alone = _returns(
-            np.zeros_like(reading.value), reading.policy_logits, condition, how
+        logits = reading.policy_logits
+        intact = _returns(reading.value, logits, condition, acting)
+        without_value = _returns(
+            np.zeros_like(reading.value), logits, condition, acting
         )
         halves = [
             [(context == name) & half for name in contexts]
-            for half in (choosing, ~choosing)
+            for half in (selecting, ~selecting)
         ]
-        sizes = max(groups - 1, 1)  # a lone group can only go as a whole
-        drops = np.zeros((2, sizes, len(whole), len(contexts), len(contexts)))
+        sizes = max(groups - 1, 1)  # a single group can only be ablated whole
+        drops = np.zeros((2, sizes, len(intact), len(contexts), len(contexts)))
         for size, c in np.ndindex(sizes, len(contexts)):
-            part = (places[:, c] <= size).astype(units.dtype)
-            gone = np.einsum("nlsu,nu->nls", units, part)
-            left = _returns(reading.value - gone, reading.policy_logits, condition, how)
+            part = (rank[:, c] <= size).astype(units.dtype)
+            removed = np.einsum("nlsu,nu->nls", units, part)
+            ablated = _returns(reading.value - removed, logits, condition, acting)
             for half, d in np.ndindex(2, len(contexts)):
-                drops[half, size, :, c, d] = _drop(whole, left, alone, halves[half][d])
-        chosen, tested = drops
-        best = selective(chosen, self.min_drop).argmax(axis=0)
-        return np.take_along_axis(tested, best[None, ..., None], axis=0)[0]
+                drops[half, size, :, c, d] = _drop(
+                    intact, ablated, without_value, halves[half][d]
+                )
+        selection, measurement = drops
+        best = selective(selection, self.min_drop).argmax(axis=0)
+        return np.take_along_axis(measurement, best[None, ..., None], axis=0)[0]
 
-    def _places(
-        self, scores: Float[np.ndarray, "N C G"], owners: np.ndarray
+    def _group_rank(
+        self, scores: Float[np.ndarray, "N C G"], unit_shard: Int[np.ndarray, " U"]
     ) -> tuple[Int[np.ndarray, "N C U"], int]:
-        """When each unit is removed, 0 with the first group; and how many groups."""
-        order, pieces = _descending(scores), scores.shape[-1]
-        if owners.max() > 0:  # shards
-            return order[:, :, owners], pieces
-        groups = min(self.num_groups, pieces)
-        return order * groups // pieces, groups
+        """Rank of each unit's group, 0 is ablated first; and the number of groups."""
+        order, count = _descending(scores), scores.shape[-1]
+        if unit_shard.max() > 0:  # shards
+            return order[:, :, unit_shard], count
+        groups = min(self.num_groups, count)
+        return order * groups // count, groups
 
 
 def _scores(
     reading: battery.Reading,
     condition: battery.Condition,
     context: np.ndarray,
-    choosing: np.ndarray,
+    selecting: np.ndarray,
 ) -> Float[np.ndarray, "N C G"]:
-    """How much more a shard (of a head without shards, a unit) counts in a context.
+    """How much more a shard contributes in one context than in the others.
 
-    Mean |contribution| in the context less the mean in the others.
+    score = mean |contribution| in the context - its mean over the other contexts, over
+    reachable states of the selecting levels. For a head without shards, of its units.
     """
-    share = np.abs(reading.units)
-    weight = condition.reachable & choosing[:, None]
+    contribution = np.abs(reading.units)
+    weight = condition.reachable & selecting[:, None]
     means = [
-        share[:, weight & (context == name)[:, None]].mean(axis=1)
+        contribution[:, weight & (context == name)[:, None]].mean(axis=1)
         for name in np.unique(context)
     ]
     mean = np.stack(means, axis=1)
@@ -149,45 +165,54 @@ def _scores(
 
 
 def _descending(score: np.ndarray) -> Int[np.ndarray, "..."]:
-    """The place of each in the order from the largest down."""
+    """The rank of each entry on the last axis; 0 is the largest."""
     return np.argsort(np.argsort(-score, axis=-1, kind="stable"), axis=-1)
 
 
-def _lacking(context: np.ndarray, choosing: np.ndarray) -> bool:
-    """Whether there is but one context, or a half of the levels lacks one."""
+def _lacks_context(context: np.ndarray, selecting: np.ndarray) -> bool:
+    """Whether there is a single context, or one half of the levels lacks a context."""
     contexts = set(context)
-    halves = set(context[choosing]), set(context[~choosing])
+    halves = set(context[selecting]), set(context[~selecting])
     return len(contexts) < 2 or any(half != contexts for half in halves)
 
 
 def selective(
-    drops: Float[np.ndarray, "... C C"], least: float
+    drops: Float[np.ndarray, "... C C"], min_drop: float
 ) -> Float[np.ndarray, "... C"]:
-    """`base.selectivity` of each context's part.
+    """`base.selectivity` of the ablation of each context's part.
 
     Args:
-      drops: [..., c, d]: what context d loses without the part of c.
+      drops: [..., c, d] what context d loses without the part of context c, in [0, 1].
+      min_drop: S is 0 if the target drops by less than this.
     """
     target = np.einsum("...cc->...c", drops)
     others = (drops.sum(axis=-1) - target) / (drops.shape[-1] - 1)
-    return base.selectivity(target, others, least)
+    return base.selectivity(target, others, min_drop)
 
 
 def _drop(
-    whole: np.ndarray, left: np.ndarray, alone: np.ndarray, levels: np.ndarray
+    intact: Float[np.ndarray, "N L"],
+    ablated: Float[np.ndarray, "N L"],
+    without_value: Float[np.ndarray, "N L"],
+    levels: Bool[np.ndarray, " L"],
 ) -> Float[np.ndarray, " N"]:
-    """The share of what V gives in some levels that is lost."""
-    lost = (whole - left)[:, levels].mean(axis=1)
-    room = (whole - alone)[:, levels].mean(axis=1)
-    fine = room > 1e-6
-    return np.clip(np.where(fine, lost / np.where(fine, room, 1.0), 0.0), 0.0, 1.0)
+    """(R - R ablated) / (R - R under V = 0) over some levels, clipped to [0, 1].
+
+    0 if V adds nothing to the return there.
+    """
+    lost = (intact - ablated)[:, levels].mean(axis=1)
+    gain = (intact - without_value)[:, levels].mean(axis=1)
+    has_gain = gain > 1e-6
+    share = np.where(has_gain, lost / np.where(has_gain, gain, 1.0), 0.0)
+    return np.clip(share, 0.0, 1.0)
 
 
 def _returns(
     value: np.ndarray,
-    prior: np.ndarray,
+    policy_logits: np.ndarray,
     condition: battery.Condition,
-    how: battery.ActingRule,
+    acting: battery.ActingRule,
 ) -> Float[np.ndarray, "N L"]:
-    chosen = battery.policy(value, prior, condition, how)
-    return battery.expected_return(chosen, condition, how.discount, how.max_steps)
+    """Exact expected return in every level."""
+    policy = battery.policy(value, policy_logits, condition, acting)
+    return battery.expected_return(policy, condition, acting.discount, acting.max_steps)

@@ -1,4 +1,4 @@
-"""P13: what paid in one context pays no more; does only V of that context go?"""
+"""P13: one context is no longer rewarded. Does V fall in that context alone?"""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -11,17 +11,20 @@ from shardsim.evaluation import battery
 from shardsim.evaluation.measures import base
 
 SHARE, OPTIMUM = "share of V before", "fraction of the optimal return"
-"""Units of details."""
+"""Units of the details."""
 
 
 @fields.record
 class SelectiveExtinction:
-    """P13: extinguish V of one context; see what V of an unseen context loses."""
+    """P13: extinguish V of one context; what does V lose in a context not shown?
+
+    Its rows besides `ARM`: `ARM/drop` is the drop in the extinguished condition, for a
+    control which shows that V was extinguished at all. `ARM/same_context`: see the
+    field. `ARM/gate_distance` is the distance of the mean gates of both conditions
+    before the extinction (total variation, 0 to 1; 0 for a head with one shard).
+    """
 
     ROWS: ClassVar[tuple[str, ...]] = ("same_context", "drop", "gate_distance")
-    """`arm/drop`: the drop of what is extinguished, by which a control shows that there
-    was an extinction; `arm/same_context` below; `arm/gate_distance`: how far the gates of both contexts
-    were apart before it, 0 to 1 (total variation of their means; 0 for one part)."""
 
     METRIC: ClassVar[str] = "selectivity of the extinction"
     UNIT: ClassVar[str] = "index from -1 to 1"
@@ -57,11 +60,11 @@ class SelectiveExtinction:
         return (self.before_phase, self.after_phase)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
-        """S = (drop of extinguished - drop of kept) / (their sum).
+        """S = (drop of `extinguished` - drop of `retained`) / (their sum).
 
-        A drop is 1 - (mean V after the phase `unlearnt`) / (mean V after `learnt`),
-        clipped to [0, 1], over the states that can be reached; 0 where V was not more
-        than 0. S is 0 where what should be extinguished drops by less than `least`.
+        The drop of a condition is 1 - (mean V after `after_phase`) / (mean V after
+        `before_phase`), clipped to [0, 1], over reachable states. It is 0 if mean V was
+        not above 0. S is 0 if `extinguished` drops by less than `min_drop`.
         """
         values: dict[str, np.ndarray] = {}
         details: list[base.Detail] = []
@@ -70,32 +73,29 @@ class SelectiveExtinction:
             target, others = drops[self.extinguished], drops[self.retained]
             values[arm] = base.selectivity(target, others, self.min_drop)
             same = base.selectivity(target, drops[self.same_context], self.min_drop)
-            apart = self._apart(evidence, arm)
+            gate_distance = self._gate_distance(evidence, arm)
             values |= {
                 f"{arm}/same_context": same,
                 f"{arm}/drop": target,
-                f"{arm}/gate_distance": apart,
+                f"{arm}/gate_distance": gate_distance,
             }
             details += [
                 base.detail(arm, f"drop of V in {self.extinguished}", SHARE, target),
                 base.detail(arm, f"drop of V in {self.retained}", SHARE, others),
             ]
             for phase in self.stages:
-                level = self._level(evidence, arm, self.retained, phase)
-                earned = self._earned(evidence, arm, phase)
+                mean = self._mean_value(evidence, arm, self.retained, phase)
+                fraction = self._return_fraction(evidence, arm, phase)
+                where = f"in {self.retained} after {phase}"
                 details += [
-                    base.detail(
-                        arm, f"mean V in {self.retained} after {phase}", "return", level
-                    ),
-                    base.detail(
-                        arm, f"return in {self.retained} after {phase}", OPTIMUM, earned
-                    ),
+                    base.detail(arm, f"mean V {where}", "return", mean),
+                    base.detail(arm, f"return {where}", OPTIMUM, fraction),
                 ]
             if readings[self.retained].gates.shape[-1] > 1:
-                after = self._earned(evidence, arm, self.after_phase)
-                details += _parted(
+                after = self._return_fraction(evidence, arm, self.after_phase)
+                details += _by_gate_distance(
                     arm,
-                    apart,
+                    gate_distance,
                     (
                         ("S", self.UNIT, values[arm]),
                         (f"V that is left in {self.retained}", SHARE, 1 - others),
@@ -104,22 +104,24 @@ class SelectiveExtinction:
                 )
         return base.Measured(values, tuple(details))
 
-    def _earned(
+    def _return_fraction(
         self, evidence: base.Evidence, arm: str, phase: str
     ) -> Float[np.ndarray, " N"]:
-        """V is not behaviour: what the agent would earn in the kept condition."""
+        """Return in `retained`: V can fall without a change of behaviour."""
         reading = evidence.stages[phase][arm][self.retained]
         condition = evidence.conditions[self.retained]
         return battery.return_fraction(reading, condition, evidence.acting)
 
-    def _apart(self, evidence: base.Evidence, arm: str) -> Float[np.ndarray, " N"]:
+    def _gate_distance(
+        self, evidence: base.Evidence, arm: str
+    ) -> Float[np.ndarray, " N"]:
         """Total variation of the mean gates of both conditions, 0 to 1.
 
-        Where it is small no part is of one condition more than of the other.
+        If it is small, no shard belongs to one condition more than to the other.
         """
-        found = evidence.stages[self.before_phase][arm]
+        readings = evidence.stages[self.before_phase][arm]
         one, other = (
-            battery.gate_shares(found[name], evidence.conditions[name])
+            battery.gate_shares(readings[name], evidence.conditions[name])
             for name in (self.extinguished, self.retained)
         )
         return 0.5 * np.abs(one - other).sum(axis=-1)
@@ -127,33 +129,36 @@ class SelectiveExtinction:
     def _drop(
         self, evidence: base.Evidence, arm: str, name: str
     ) -> Float[np.ndarray, " N"]:
-        before, after = (self._level(evidence, arm, name, s) for s in self.stages)
-        there = before > 1e-6
-        left = np.where(there, after / np.where(there, before, 1.0), 1.0)
-        return np.clip(1 - left, 0.0, 1.0)
+        """1 - (mean V after) / (mean V before), clipped to [0, 1]."""
+        before, after = (
+            self._mean_value(evidence, arm, name, phase) for phase in self.stages
+        )
+        is_positive = before > 1e-6
+        ratio = np.where(is_positive, after / np.where(is_positive, before, 1.0), 1.0)
+        return np.clip(1 - ratio, 0.0, 1.0)
 
-    def _level(
+    def _mean_value(
         self, evidence: base.Evidence, arm: str, name: str, phase: str
     ) -> Float[np.ndarray, " N"]:
-        """Mean V; a V that rises is no drop, and not what it was either."""
+        """Mean V over reachable states of a condition, at the end of a phase."""
         reading = evidence.stages[phase][arm][name]
         return base.masked_mean(reading.value, evidence.conditions[name].reachable)
 
 
-def _parted(
+def _by_gate_distance(
     arm: str,
-    apart: Float[np.ndarray, " N"],
+    gate_distance: Float[np.ndarray, " N"],
     numbers: Sequence[tuple[str, str, Float[np.ndarray, " N"]]],
 ) -> list[base.Detail]:
-    """What the seeds whose gates are apart do, beside what the others do.
+    """Means over the seeds with a gate distance above 1/2, and over the others.
 
     Args:
       numbers: name, unit and the number of each seed.
     """
-    far = apart > 0.5
+    far = gate_distance > 0.5
     distance = "distance of the gates of both conditions before it"
     details = [
-        base.detail(arm, distance, "total variation, 0 to 1", apart),
+        base.detail(arm, distance, "total variation, 0 to 1", gate_distance),
         base.share(arm, "seeds in which that distance is > 1/2", far),
     ]
     for name, unit, x in numbers:

@@ -1,8 +1,8 @@
-"""P1 and P3: what an agent does where the ways to two goals part.
+"""P1 and P3: which of two goals an agent pursues at the square where their ways part.
 
-In training the cheese lies in the corner region, so that "go to the cheese" and "go to
-the corner" can't be told apart; at a decision square of a level whose cheese lies
-elsewhere they can. Symbols: M levels with such a square, A actions.
+In training the cheese lies in the corner region, so "go to the cheese" and "go to the
+corner" predict the same behaviour. They differ at the decision square of a level whose
+cheese lies elsewhere. Symbols: N seeds, M levels with such a square, A actions.
 """
 
 import functools
@@ -21,13 +21,13 @@ from shardsim.evaluation.measures import base
 
 @runtime_checkable
 class HasDecisions(Protocol):
-    """A world in which the ways to two goals part at one square."""
+    """An environment in which the ways to two goals part at one square."""
 
     @property
     def corner(self) -> tuple[int, int]: ...
 
     def decision(self, level: Any) -> Any:
-        """The decision square of a level; see `squares` for what is read of it."""
+        """The decision square of a level, as a `mazes.Decision`."""
         ...
 
     def as_trained(self, level: Any) -> Any:
@@ -36,49 +36,57 @@ class HasDecisions(Protocol):
 
 
 class Squares(NamedTuple):
-    """The levels of a condition in which there is something to decide."""
+    """The decision squares of a condition."""
 
     level: Int[np.ndarray, " M"]
-    """Which level of the condition."""
+    """Index of the level."""
     state: Int[np.ndarray, " M"]
-    """Index of the state at the square."""
+    """Index of the state with the agent at the square."""
     to_goal: Int[np.ndarray, " M"]
-    """The action towards the cheese."""
+    """Action towards the cheese."""
     to_corner: Int[np.ndarray, " M"]
+    """Action towards the corner."""
     corner: Int[np.ndarray, " M"]
-    """Index of the state in the corner."""
+    """Index of the state with the agent in the corner."""
     features: Float[np.ndarray, "M 4"]
     """Euclid(cheese, corner), steps(square, cheese), steps(square, corner),
     Euclid(square, cheese)."""
 
 
 def squares(evidence: base.Evidence, name: str) -> Squares:
-    """The decision squares of levels whose cheese lies outside the region.
+    """The decision squares of the levels whose cheese lies outside the corner region.
 
-    Squares next to the cheese are left out: V does not decide there.
+    Squares next to the cheese do not count. A one-step lookahead sees the reward there,
+    so V does not decide.
+
+    Args:
+      name: the condition.
+
+    Raises:
+      ValueError: the environment has no decision squares.
     """
     env, condition = evidence.env, evidence.conditions[name]
     if not isinstance(env, HasDecisions):
         raise ValueError(
-            "measure: needs a world with decision squares; allowed: corner_maze"
+            "measure: needs an environment with decision squares; allowed: corner_maze"
         )
-    found = jit(jax.vmap(env.decision))(condition.levels)
+    decision = jit(jax.vmap(env.decision))(condition.levels)
     trained = jit(jax.vmap(env.as_trained))(condition.levels)
-    # one step from the cheese the look ahead sees its reward, whatever V may hold
-    apart = found.exists & (found.steps_to_cheese > 1)
-    level = np.flatnonzero(np.asarray(apart & ~trained))
+    # one step from the cheese the lookahead sees its reward, whatever V is
+    value_decides = decision.exists & (decision.steps_to_cheese > 1)
+    level = np.flatnonzero(np.asarray(value_decides & ~trained))
     columns = (
-        found.cheese_from_corner,
-        found.steps_to_cheese,
-        found.steps_to_corner,
-        found.cheese_from_cell,
+        decision.cheese_from_corner,
+        decision.steps_to_cheese,
+        decision.steps_to_corner,
+        decision.cheese_from_cell,
     )
     features = np.stack([np.asarray(c, np.float64) for c in columns], axis=-1)
     return Squares(
         level,
-        _states_at(evidence, condition, np.asarray(found.cell))[level],
-        np.asarray(found.to_cheese)[level],
-        np.asarray(found.to_corner)[level],
+        _states_at(evidence, condition, np.asarray(decision.cell))[level],
+        np.asarray(decision.to_cheese)[level],
+        np.asarray(decision.to_corner)[level],
         _states_at(evidence, condition, np.asarray(env.corner))[level],
         features[level],
     )
@@ -87,15 +95,15 @@ def squares(evidence: base.Evidence, name: str) -> Squares:
 def _states_at(
     evidence: base.Evidence, condition: battery.Condition, cell: np.ndarray
 ) -> Int[np.ndarray, " L"]:
-    """In each level, the index of the first state whose agent stands on a cell."""
+    """In each level, the index of the first state with the agent on a cell."""
     position = np.asarray(battery.positions(evidence.env, condition.levels))
-    at = np.broadcast_to(cell, (len(position), 2))
-    return (position == at[:, None]).all(axis=-1).argmax(axis=-1)
+    cells = np.broadcast_to(cell, (len(position), 2))
+    return (position == cells[:, None]).all(axis=-1).argmax(axis=-1)
 
 
 @fields.record
 class TwoGoals:
-    """P1: does the agent seek both goals, and reach each of them?"""
+    """P1: does the agent pursue both goals, and reach each of them?"""
 
     NEEDS: ClassVar[type] = HasDecisions
 
@@ -110,91 +118,99 @@ class TwoGoals:
         return (self.condition,)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
-        """2 min(mean p k, mean (1 - p) k'), in [0, 1]; 0 where one goal is sought.
+        """2 min(mean p k, mean (1 - p) k'), in [0, 1].
 
-        Means are over squares; without any there is no number. p: P(towards the cheese
-        | one of the two ways); k and k': the probability of reaching the goal within
-        the time limit once its way was taken. So the smaller share of the two ways that
-        are taken and gone to the end.
+        p is P(action towards the cheese | action towards one of the two goals) at a
+        decision square. k and k' are the probabilities of reaching the cheese and the
+        corner within the time limit after the first step towards them. Means are over
+        squares; without squares there is no number. 0 means that the agent pursues one
+        goal alone; 1 means that it takes both ways equally often and always arrives.
         """
         condition = evidence.conditions[self.condition]
         at = squares(evidence, self.condition)
-        how = evidence.acting
+        acting = evidence.acting
         values: dict[str, np.ndarray] = {}
         details = [base.detail(None, "decision squares", "squares", len(at.level))]
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
-            chosen = battery.policy(
-                reading.value, reading.policy_logits, condition, how
+            policy = battery.policy(
+                reading.value, reading.policy_logits, condition, acting
             )
-            here = chosen[:, at.level, at.state]
-            pair = np.arange(len(at.level))
-            goal, corner = here[:, pair, at.to_goal], here[:, pair, at.to_corner]
-            rate = goal / np.maximum(goal + corner, 1e-12)
-            taken = (rate, 1 - rate)
-            gone = (
-                rate * _reach(chosen, condition, at, "cheese", how.max_steps),
-                (1 - rate) * _reach(chosen, condition, at, "corner", how.max_steps),
+            at_square = policy[:, at.level, at.state]
+            index = np.arange(len(at.level))
+            cheese = at_square[:, index, at.to_goal]
+            corner = at_square[:, index, at.to_corner]
+            p = cheese / np.maximum(cheese + corner, 1e-12)
+            taken = (p, 1 - p)
+            reached = (
+                p * _reach(policy, condition, at, "cheese", acting.max_steps),
+                (1 - p) * _reach(policy, condition, at, "corner", acting.max_steps),
             )
-            values[arm] = 2 * np.minimum(*(_mean(each) for each in gone))
+            values[arm] = 2 * np.minimum(*(_mean(each) for each in reached))
             details += [
                 base.detail(arm, f"P({what})", "probability", _mean(x))
                 for what, x in (
                     ("takes the way to the cheese", taken[0]),
-                    ("takes it and reaches the cheese", gone[0]),
+                    ("takes it and reaches the cheese", reached[0]),
                     ("takes the way to the corner", taken[1]),
-                    ("takes it and reaches the corner", gone[1]),
+                    ("takes it and reaches the corner", reached[1]),
                 )
             ]
         return base.Measured(values, tuple(details))
 
 
 def _mean(x: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " N"]:
-    """Over squares; NaN where there are none."""
+    """Mean over squares; NaN if there are none."""
     return x.mean(axis=1) if x.shape[1] else np.full(len(x), np.nan)
 
 
 def _reach(
-    chosen: Float[np.ndarray, "N L S A"],
+    policy: Float[np.ndarray, "N L S A"],
     condition: battery.Condition,
     at: Squares,
-    which: Literal["cheese", "corner"],
+    goal: Literal["cheese", "corner"],
     steps: int,
 ) -> Float[np.ndarray, "N M"]:
-    """P(reach the goal within `steps` | its way was taken), at every square."""
+    """P(reach the goal within `steps` | first step towards it), from every square.
+
+    It is the value of a reward of 1 on arrival, undiscounted, after which the episode
+    ends.
+    """
     table = jax.tree.map(lambda leaf: leaf[at.level], condition.table)
-    if which == "corner":
+    if goal == "corner":
         hit = table.successor == jnp.asarray(at.corner)[:, None, None]
     else:
         hit = table.terminated
-    goal = table._replace(
+    goal_table = table._replace(
         reward=hit.astype(jnp.float32), terminated=hit | table.terminated
     )
-    way = at.to_corner if which == "corner" else at.to_goal
-    pair = np.arange(len(at.level))
-    arrived = np.asarray(goal.reward)[pair, at.state, way]
+    first_action = at.to_corner if goal == "corner" else at.to_goal
+    index = np.arange(len(at.level))
+    arrived = np.asarray(goal_table.reward)[index, at.state, first_action]
     value = np.asarray(
-        _chance(goal, jnp.asarray(chosen[:, at.level], jnp.float32), steps)
+        _reach_probability(
+            goal_table, jnp.asarray(policy[:, at.level], jnp.float32), steps
+        )
     )
-    after = np.asarray(table.successor)[pair, at.state, way]
-    return np.maximum(value[:, pair, after], arrived)
+    after = np.asarray(table.successor)[index, at.state, first_action]
+    return np.maximum(value[:, index, after], arrived)
 
 
 @functools.partial(jit, static_argnums=2)
-def _chance(
-    goal: dynamic_programming.TransitionTable, chosen: jax.Array, steps: int
+def _reach_probability(
+    goal_table: dynamic_programming.TransitionTable, policies: jax.Array, steps: int
 ) -> jax.Array:
-    """Probability, from every state, of the one reward that `goal` holds."""
+    """Probability, from every state, of the one reward in `goal_table`."""
 
     def one(table: dynamic_programming.TransitionTable, policy: jax.Array) -> jax.Array:
         return dynamic_programming.policy_value(table, policy, 1.0, steps)
 
-    return jax.vmap(jax.vmap(one), in_axes=(None, 0))(goal, chosen)
+    return jax.vmap(jax.vmap(one), in_axes=(None, 0))(goal_table, policies)
 
 
 @fields.record
 class GoalDistanceSlope:
-    """P3: does the pull of the cheese fade with distance from where it was rewarded?"""
+    """P3: does the preference for the cheese fall with distance from the corner?"""
 
     NEEDS: ClassVar[type] = HasDecisions
 
@@ -213,10 +229,11 @@ class GoalDistanceSlope:
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """Standardised coefficient of Euclid(cheese, corner) at decision squares.
 
-        Ordinary least squares of Q(to the cheese) - Q(to the corner) on the four
-        features of `Squares`, all standardised, so that the lengths of both ways are
-        held fixed; 0 where the preference does not vary, no number where there are no
-        more than four squares.
+        Ordinary least squares of the preference Q(to the cheese) - Q(to the corner) on
+        four features: Euclid(cheese, corner), steps(square, cheese), steps(square,
+        corner), Euclid(square, cheese). All are standardised. The lengths of both ways
+        are regressors, so they are held fixed. 0 if the preference does not vary; no
+        number with four squares or fewer.
         """
         condition = evidence.conditions[self.condition]
         at = squares(evidence, self.condition)
@@ -232,10 +249,10 @@ class GoalDistanceSlope:
             q = battery.q_values(
                 readings[self.condition].value, condition, evidence.acting.discount
             )
-            here = q[:, at.level, at.state]
-            pair = np.arange(len(at.level))
-            wish = here[:, pair, at.to_goal] - here[:, pair, at.to_corner]
-            slopes = np.stack([_coefficients(w, at.features) for w in wish])
+            q = q[:, at.level, at.state]
+            index = np.arange(len(at.level))
+            preference = q[:, index, at.to_goal] - q[:, index, at.to_corner]
+            slopes = np.stack([_coefficients(y, at.features) for y in preference])
             values[arm] = slopes[:, 0]
             details += [
                 base.detail(arm, f"coefficient of {name}", "standardised", slope)
@@ -247,6 +264,7 @@ class GoalDistanceSlope:
 def _coefficients(
     y: Float[np.ndarray, " M"], x: Float[np.ndarray, "M 4"]
 ) -> Float[np.ndarray, " 4"]:
+    """Standardised coefficients; NaN with too few squares, 0 if y does not vary."""
     if len(y) <= x.shape[1]:
         return np.full(x.shape[1], np.nan)
     spread = y.astype(np.float64).std()

@@ -1,4 +1,4 @@
-"""How far a learned V is from the exact value."""
+"""The error of a learned V against the exact value V*."""
 
 from typing import ClassVar, Literal
 
@@ -25,9 +25,10 @@ class ValueAccuracy:
         return (self.condition,)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
-        """sqrt(mean (V - V*)^2) / sd(V*); 0 is exact, 1 about as good as a constant.
+        """sqrt(mean (V - V*)^2) / sd(V*), over reachable states.
 
-        No number where V* is the same everywhere.
+        0 is exact, 1 is about as good as a constant. No number if V* is the same in all
+        states.
         """
         condition = evidence.conditions[self.condition]
         spread = float(condition.optimal[condition.reachable].std())
@@ -43,11 +44,12 @@ class ValueAccuracy:
 def relative_error(
     value: Float[np.ndarray, "N L S"], condition: battery.Condition
 ) -> Float[np.ndarray, " N"]:
-    """sqrt(mean (V - V*)^2) / sd(V*) over reachable states, in sd of V*.
+    """sqrt(mean (V - V*)^2) / sd(V*) over reachable states.
 
-    NaN where V* is the same everywhere.
+    Returns:
+      The error of each seed, in sd of V*; NaN if V* is the same in all states.
     """
     mask = condition.reachable
     spread = float(condition.optimal[mask].std())
-    wrong = np.square(value.astype(np.float64) - condition.optimal)
-    return np.sqrt(base.masked_mean(wrong, mask)) / (spread or np.nan)
+    squared = np.square(value.astype(np.float64) - condition.optimal)
+    return np.sqrt(base.masked_mean(squared, mask)) / (spread or np.nan)

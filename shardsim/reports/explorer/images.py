@@ -32,6 +32,6 @@ def level(env: Any, one: Any) -> str:
 def sprite(name: str) -> str:
     """The sprite of an object, with a transparent background."""
     drawn = sprites.sprite("agent" if name == "start" else name)
-    alpha = np.where(drawn.there, 255, 0).astype(np.uint8)
+    alpha = np.where(drawn.mask, 255, 0).astype(np.uint8)
     picture = np.concatenate([drawn.colour, alpha[..., None]], axis=-1)
     return uri(picture.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1))

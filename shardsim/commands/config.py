@@ -1,0 +1,97 @@
+"""`shardsim config`: print a config with all its fields, explain them, or its schema.
+
+`read_experiment` and `read_training` are how every command reads a config file.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from shardsim.commands import devices
+from shardsim.core import config as configs
+from shardsim.core import config_files, config_schema
+from shardsim.evaluation import load
+from shardsim.evaluation.experiment import Experiment
+from shardsim.training.standalone import Training
+
+ROOTS: Final[Mapping[str, type]] = {"experiment": Experiment, "training": Training}
+"""What a config file can describe: for `shardsim run`, and for `shardsim train`."""
+
+
+def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Print the resolved config, the explanation of a field, or the JSON Schema."""
+    if options.schema is not None:
+        print(schema(options.schema), end="")
+    elif options.explain is not None:
+        data = None
+        if options.file is not None:
+            data = config_files.override(config_files.read_yaml(options.file), flags)
+        print(explain(options.explain, data))
+    elif options.file is None:
+        raise configs.ConfigError("file: got nothing; allowed: a YAML file")
+    else:
+        data = config_files.override(config_files.read_yaml(options.file), flags)
+        devices.offer_devices(data)
+        config = load.read(data)
+        devices.check_new(config)
+        print(config_files.to_yaml(config), end="")
+    return 0
+
+
+def read_experiment(file: Path, flags: Sequence[str]) -> Experiment:
+    """Read an experiment and check that this machine can run it.
+
+    Raises:
+      ConfigError: naming the field, its value and what is allowed.
+    """
+    experiment = configs.build(Experiment, _read(file, flags, "experiment"))
+    devices.check_new(experiment)
+    return experiment
+
+
+def read_training(file: Path, flags: Sequence[str]) -> Training:
+    """Read a training and check that this machine can run it.
+
+    Raises:
+      ConfigError: naming the field, its value and what is allowed.
+    """
+    training = configs.build(Training, _read(file, flags, "training"))
+    devices.check_new(training)
+    return training
+
+
+def _read(file: Path, flags: Sequence[str], kind: str) -> dict[str, Any]:
+    """A config file changed by flags, as data; it must be of the right kind."""
+    data = config_files.override(config_files.read_yaml(file), flags)
+    load.check_kind(data, kind, file)
+    devices.offer_devices(data)
+    return data
+
+
+def schema(root: str) -> str:
+    """The JSON Schema of an experiment or a training, as the text of a file."""
+    return config_schema.to_json(ROOTS[root])
+
+
+def explain(field: str, data: Mapping[str, Any] | None = None) -> str:
+    """Meaning, range, default and choices of a dotted field.
+
+    Args:
+      field: e.g. "train.num_seeds"; "" is the root.
+      data: a config file, which decides between the choices of a field. Without it
+        the fields of experiments are searched first, then those of trainings.
+
+    Raises:
+      ConfigError: there is no such field; the text suggests the nearest one.
+    """
+    if data is not None:
+        root = ROOTS["experiment" if "predictions" in data else "training"]
+        return config_schema.explain(root, field, data)
+    try:
+        return config_schema.explain(Experiment, field)
+    except configs.ConfigError as error:
+        try:
+            return config_schema.explain(Training, field)
+        except configs.ConfigError:
+            raise error from None

@@ -1,0 +1,16 @@
+"""`shardsim list`: list the runs in a folder."""
+
+import argparse
+from collections.abc import Sequence
+
+from shardsim.commands import tables
+from shardsim.storage import run_folder
+
+
+def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Print one row for each run below a folder."""
+    del flags
+    if not options.root.is_dir():
+        raise run_folder.RunError(f"root: got {options.root}; allowed: a folder")
+    print(tables.run_list(options.root))
+    return 0

@@ -1,0 +1,14 @@
+"""`shardsim report`: write report.html of a run again."""
+
+import argparse
+from collections.abc import Sequence
+
+from shardsim.reports.verdicts import report
+from shardsim.storage import run_folder
+
+
+def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Write the report from results.json and print its path."""
+    del flags
+    print(report.write(run_folder.open_run(options.run)))
+    return 0

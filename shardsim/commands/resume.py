@@ -1,0 +1,23 @@
+"""`shardsim resume`: continue a run from its last checkpoint."""
+
+import argparse
+from collections.abc import Sequence
+
+from shardsim.commands import devices, run, train
+from shardsim.core import config_files
+from shardsim.evaluation import load
+from shardsim.storage import run_folder
+from shardsim.training import standalone
+
+
+def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Continue an experiment or a training with the config in its folder."""
+    del flags
+    folder = run_folder.open_run(options.run)
+    devices.offer_devices(config_files.read_yaml(folder / run_folder.CONFIG_FILE))
+    config = load.load(folder)
+    devices.check_available(config)
+    run_folder.write_provenance(folder)
+    if isinstance(config, standalone.Training):
+        return train.start(config, folder)
+    return run.start(config, folder)
