@@ -50,21 +50,24 @@ def test_the_answer_follows_from_the_verdicts(verdicts, sentence):
 
 def test_no_claim_stands_where_a_control_fell():
     got = answer(valid=False, A="shard")
-    assert got.startswith(
-        "No claim stands: controls did not pass in A"
-    )
+    assert got.startswith("No claim stands: controls did not pass in A")
     assert "Yes" not in got
 
 
 def test_no_claim_stands_of_what_was_not_learnt():
     got = answer(below=["mlp"], A="no difference")
-    assert got == "No claim stands: an arm of the contrast missed its minimum return in A."
+    assert (
+        got == "No claim stands: an arm of the contrast missed its minimum return in A."
+    )
 
 
 def test_the_answer_says_where_shards_would_not_be_seen():
     got = answer(blind=["B"], A="no difference", B="no difference")
     assert got.startswith("No, in nothing that was asked. Verdicts: no difference: A, ")
-    assert "Shards made by hand are not detected in B: not detecting shards there is no" in got
+    assert (
+        "Shards made by hand are not detected in B: not detecting shards there is no"
+        in got
+    )
 
 
 def test_returns_are_of_the_acting_of_training():
