@@ -57,7 +57,7 @@ def lines(capsys):
             ["--predictions.VE.measure", "{kind: two_goals, condition: x}"],
             "predictions.VE.measure",
             "'two_goals'",
-            "suit the world 'context_fruits'",
+            "suit the env 'context_fruits'",
         ),
         (["--omnibus.contrast.arm", "exact"], "omnibus", "'exact'", "mlp"),
         (["--name", "../x"], "name", "'../x'", "letters"),

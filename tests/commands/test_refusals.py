@@ -74,7 +74,8 @@ LEARNING = [{"name": "a", "updates": 4, "losses": {"value": {"value": 1}}}]
         ),
         (
             {**REGIMES["ppo"], "phases": LEARNING},
-            r"algorithm\.kind: got 'ppo'; allowed: 'td', or weights in the `policy` row",
+            r"algorithm\.kind: got 'ppo'; allowed: 'td', or weights in the "
+            r"`policy` row",
         ),
         (
             {"sweep": {"entropy": [0.1]}},

@@ -122,7 +122,7 @@ def test_beacons_and_their_leader_find_room(size, layout, beacons, most):
         (envs.CornerMaze, "reward", True, "a number"),
         (envs.MonsterWorld, "sharpness", float("inf"), "a finite number"),
         (envs.CornerMaze, "max_steps", 2**31, "1 to 2**31 - 1"),
-        (envs.DishMaze, "apart", 2**40, "0 to 2**31 - 1"),
+        (envs.DishMaze, "cheese_dish_distance", 2**40, "0 to 2**31 - 1"),
         (envs.RewardButton, "size", 7.0, "a whole number"),
         (envs.FruitMini, "max_steps", 2.5, "a whole number"),
         (envs.CornerMaze, "size", 6, "odd, 5 to 25"),
@@ -139,8 +139,8 @@ def test_numbers_are_such_as_programs_take(world, field, value, allowed):
 @pytest.mark.parametrize(
     ("world", "field", "value", "place"),
     [
-        (envs.WhiskyGold, "pays", (0.0, float("nan"), 1.0), "pays.1: got nan"),
-        (envs.WhiskyGold, "pays", (0.0, 1.0), r"pays: got \(0\.0, 1\.0\)"),
+        (envs.WhiskyGold, "reward", (0.0, float("nan"), 1.0), "reward.1: got nan"),
+        (envs.WhiskyGold, "reward", (0.0, 1.0), r"reward: got \(0\.0, 1\.0\)"),
         (
             envs.ContextFruits,
             "rewards",

@@ -42,7 +42,8 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ),
         (
             "--predictions.P6.rule.seeds_where {arm: nobody, at_least: 0}",
-            "predictions.P6.rule.seeds_where.arm: got 'nobody'; allowed: mlp, sharded, film, "
+            "predictions.P6.rule.seeds_where.arm: got 'nobody'; allowed: mlp, "
+            "sharded, film, "
             "oracle_gated, untrained",
         ),
         (
@@ -68,11 +69,13 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ("--env.kind maze", "env.kind: got 'maze'; allowed: context_fruits"),
         (
             "--train.phases.1.env {size: 9}",
-            "train.phases.1.env.size: unknown key; allowed: rewards, contexts_shown, cue",
+            "train.phases.1.env.size: unknown key; allowed: rewards, "
+            "contexts_shown, cue",
         ),
         (
             "--train.phases.1.env {contexts_shown: [[5]]}",
-            "train.phases.1.env.contexts_shown: got ((5,),); allowed: one or more non-empty",
+            "train.phases.1.env.contexts_shown: got ((5,),); allowed: one or "
+            "more non-empty",
         ),
         (
             "--evaluation.conditions.conflict {cue_probability: 2}",
@@ -96,7 +99,8 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ),
         (
             "--evaluation.action_selection {kind: search}",
-            "evaluation.action_selection.kind: got 'search'; allowed: policy_only, lookahead, value_only",
+            "evaluation.action_selection.kind: got 'search'; allowed: "
+            "policy_only, lookahead, value_only",
         ),
         (
             "--evaluation.action_selection {kind: value_only, temperature: -1}",
@@ -144,13 +148,15 @@ def test_agents_are_looked_at_as_they_act_or_as_the_battery_says():
     [
         (
             PRIOR,
-            "evaluation.action_selection: got none, and training has 'policy_only'; allowed with "
+            "evaluation.action_selection: got none, and training has "
+            "'policy_only'; allowed with "
             "predictions.P6.measure 'selective_ablation', which measures what "
             "V does to acting: lookahead, value",
         ),
         (
             ("--evaluation.action_selection", "{kind: policy_only}"),
-            "evaluation.action_selection: got 'policy_only'; allowed with predictions.P6.measure",
+            "evaluation.action_selection: got 'policy_only'; allowed with "
+            "predictions.P6.measure",
         ),
     ],
 )

@@ -292,7 +292,8 @@ def test_an_arm_that_is_missing_is_named():
         ),
         (
             lambda: among(rules.Requirement("film", "sharded", at_least=0.5)),
-            "seeds_where: got 'film less sharded'; allowed: a row that is not contrasted",
+            "seeds_where: got 'film less sharded'; allowed: a row that is not "
+            "contrasted",
         ),
         (
             lambda: among(

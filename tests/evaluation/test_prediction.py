@@ -50,15 +50,6 @@ def test_v_star_has_no_seeds_to_be_chosen_by():
         dataclasses.replace(asked, rule=rule)
 
 
-def test_where_v_star_has_no_number_nothing_is_unitary():
-    levels = {"mlp": 0.0, "a": 0.05, measures.EXACT: np.nan}
-    (entry,) = prediction.evaluate(
-        {"P": question(Level(asked=[]), "a")}, levels
-    ).values()
-    assert entry.rule.unitary is None
-    assert entry.verdict == "no difference"
-
-
 def test_what_several_measure_alike_is_measured_once():
     asked = []
     same, other = Level(asked=asked), Level(shift=0.5, asked=asked)

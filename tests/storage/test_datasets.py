@@ -214,7 +214,7 @@ def test_updates_of_a_config_are_drawn_anew_and_lie_side_by_side(tmp_path, capsy
     [
         (["--updates", "0"], "updates: got 0; allowed: at least 1"),
         (["--arm", "none"], "arm: got 'none'; allowed: mlp"),
-        (["--train.num-envs", "4"], "--train.num-envs: got a flag with the folder"),
+        (["--train.num-envs", "4"], "--train.num-envs: got a flag with a run folder"),
     ],
 )
 def test_what_can_t_be_collected_is_refused(trained, tmp_path, capsys, flags, message):

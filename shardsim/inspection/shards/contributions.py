@@ -37,7 +37,7 @@ class Contributions(NamedTuple):
 
     @property
     def adds_up(self) -> bool:
-        """Whether the residual is within `TOLERANCE` in all states; runs on the host."""
+        """Whether the residual is within `TOLERANCE` everywhere; runs on the host."""
         size = jnp.maximum(jnp.abs(self.value).max(), 1)
         return bool(jnp.abs(self.residual).max() <= TOLERANCE * size)
 
