@@ -49,11 +49,11 @@ def describe_sensitivity(
       verdict: of the rule on this contrast.
     """
     if verdict == "shard":
-        detection = "shards made by hand are detected."
+        detection = "the test detects shards where they are built in."
     else:
         detection = (
-            f"shards made by hand are not detected ({verdict}), so not detecting any "
-            "elsewhere is no evidence against them."
+            f"the test does not detect shards where they are built in ({verdict}), so "
+            "it cannot count against shards."
         )
     estimate = describe_interval(effect)
     return f"{contrast.arm} less {contrast.baseline} is {estimate}: {detection}"

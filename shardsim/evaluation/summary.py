@@ -61,8 +61,8 @@ def answer(predictions: Mapping[str, results.PredictionResult]) -> str:
         if entry.sensitivity and not entry.sensitivity.detected
     ]
     caveat = (
-        f" Shards made by hand are not detected in {', '.join(insensitive)}: not "
-        "detecting shards there is no evidence against them."
+        " Even where shards are built in, the test does not detect them in "
+        f"{', '.join(insensitive)}: there it cannot count against shards."
         if insensitive
         else ""
     )

@@ -143,8 +143,8 @@ def test_whether_shards_that_are_there_would_be_seen(made, seen):
     assert got.verdict == "no difference"
     assert got.sensitivity.detected == seen
     assert got.sensitivity.effect.estimate == pytest.approx(made - 0.5)
-    assert ("are detected" in got.sensitivity.sentence) == seen
-    assert ("no evidence against them" in got.sensitivity.sentence) != seen
+    assert ("the test detects" in got.sensitivity.sentence) == seen
+    assert ("cannot count against" in got.sensitivity.sentence) != seen
     assert got.is_valid  # it says what the contrast is worth, and takes no claim
     assert one(0.5, 0.5).sensitivity is None
 

@@ -69,7 +69,7 @@ def test_the_run_s_verdicts_are_those_of_its_report(tiny_page, tiny_run):
     (told,) = numbers(tiny_page)["verdicts"]
     entry = results.read_run(tiny_run).predictions["VE"]
     assert (told["name"], told["verdict"]) == ("VE", entry.verdict)
-    assert told["controls"] == "goal missed"
+    assert told["controls"] == "return too low"
 
 
 def test_it_is_offline_and_small(tiny_page):

@@ -42,8 +42,8 @@ def test_how_many_seeds_are_judged_is_told_where_not_all_are():
         (["passed", "passed"], (), "passed"),
         (["passed", "undecided"], (), "undecided"),
         (["undecided", "failed"], (), "failed"),
-        ([], ("mlp",), "goal missed"),
-        (["passed", "undecided"], ("mlp",), "goal missed"),
+        ([], ("mlp",), "return too low"),
+        (["passed", "undecided"], ("mlp",), "return too low"),
         (["failed"], ("mlp",), "failed"),
     ],
 )

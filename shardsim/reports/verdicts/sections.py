@@ -62,8 +62,8 @@ def outcome(entry: results.PredictionResult) -> str:
     """The worst outcome among the controls and the minimum return of a prediction."""
     outcomes: set[str] = {control.passed for control in entry.controls}
     if entry.arms_below_min_return:
-        outcomes.add("goal missed")
-    order = ("failed", "goal missed", "undecided", "passed")
+        outcomes.add("return too low")
+    order = ("failed", "return too low", "undecided", "passed")
     return next((word for word in order if word in outcomes), "none")
 
 
