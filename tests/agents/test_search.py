@@ -153,20 +153,10 @@ class Fork:
         return TimeStep(seen, action, jnp.float32(0.0), ends, ~ends, {})
 
 
-class Says:
-    """D is even; V is the number that is shown."""
-
-    @staticmethod
-    def encoder(observation):
-        return observation
-
-    @staticmethod
-    def decoder(features):
-        return jnp.zeros(2)
-
-    @staticmethod
-    def value(features, context):
-        return value.ValueOutput(features[0], features, features, features)
+def says(observation, context):
+    """An agent whose D is uniform and whose V is the number that is shown."""
+    output = value.ValueOutput(observation[0], observation, observation, observation)
+    return agent.AgentOutput(observation, jnp.log(jnp.full(2, 0.5)), output)
 
 
 @pytest.mark.parametrize(("ends", "gain"), [(False, 0.9), (True, 0.0)])
@@ -182,7 +172,7 @@ def test_the_improved_policy_by_hand(ends, gain):
             action_selection.Search(
                 simulations=2, depth=1, temperature=0.01, noise=noise
             ),
-            Says,
+            says,
             Fork(ends),
             (),
             jnp.zeros(count, jnp.int32),

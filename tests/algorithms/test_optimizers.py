@@ -90,7 +90,7 @@ def test_momentum_weight_decay_and_clipping_by_hand():
     decays = moves(optimizers.Adam(weight_decay=0.1), [3])
     np.testing.assert_allclose(decays, [0.5 * (1 + 0.1 * 10)], rtol=1e-4)
     for over in ("part", "agent"):
-        clipped = moves(optimizers.SGD(), [8, 1], clip_norm=4.0, clip_over=over)
+        clipped = moves(optimizers.SGD(), [8, 1], clip_norm=4.0, clip_scope=over)
         np.testing.assert_allclose(clipped, [2.0, 0.5], rtol=1e-5)
 
 

@@ -185,7 +185,7 @@ def test_every_row_runs_alone_and_without_peers(
     train = speed.speed_train
     monkeypatch.setattr(train.speed_peers, "jaxgmg", lambda: None)
     small = train.speed_ours.grown(
-        train.speed_ours.corner(), num_envs=4, num_steps=4, pool_size=2
+        train.speed_ours.corner(), num_envs=4, num_steps=4, num_reset_states=2
     )
     for name in ("corner", "curve"):
         monkeypatch.setattr(train.speed_ours, name, lambda *_: small)

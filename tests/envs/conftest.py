@@ -55,7 +55,7 @@ CASES: list[tuple[shardsim_envs.World, dict[str, Any]]] = [
     ),
     (
         envs.DishMaze(size=7, layout="blocks", max_steps=STEPS),
-        {"apart": 5, "reward": 2.0},
+        {"cheese_dish_distance": 5, "reward": 2.0},
     ),
     (
         envs.FollowMe(size=7, beacons=2, layout="noise", max_steps=STEPS),

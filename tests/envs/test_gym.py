@@ -140,7 +140,7 @@ def test_a_random_episode_of_a_vector_is_that_of_a_single_one():
     seen, _ = many.reset(seed=3)
     world = many.unwrapped.world
     one = gymnasium.make("shardsim/LavaLand-v0", size=7, lava=0.0)
-    states = many.unwrapped._carry
+    states = many.unwrapped._states
     boards = [
         jax.tree.map(lambda leaf, n=n: np.asarray(leaf)[n], states) for n in range(4)
     ]

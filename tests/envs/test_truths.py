@@ -105,5 +105,7 @@ def test_a_table_made_in_chunks_is_the_same(env, key, monkeypatch):
         )(level)
 
     whole = table()
-    monkeypatch.setattr(dynamic_programming, "CHUNK", env.num_states // 2 + 1)
+    monkeypatch.setattr(
+        dynamic_programming, "STATES_PER_BATCH", env.num_states // 2 + 1
+    )
     jax.tree.map(np.testing.assert_array_equal, table(), whole)

@@ -142,7 +142,7 @@ def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
 def test_two_runs_stand_side_by_side(tiny_run, tmp_path, capsys):
     def other(config):
         config["train"]["td_lambda"] = 0.5
-        config["arms"]["sharded"]["head"]["td"] = "per_shard"
+        config["arms"]["sharded"]["head"]["td_error"] = "per_shard"
 
     folder = changed(tiny_run, tmp_path, other)
     out, results = tmp_path / "two.html", tmp_path / "numbers.json"

@@ -96,7 +96,7 @@ def test_a_grid_with_no_sound_point_leaves_what_it_learnt(training_yaml, tmp_pat
 def test_who_acts_for_all_and_diverged_counts_in_all(training_yaml, tmp_path):
     """The cost of uneven gates moves one arm alone, which acts for both."""
     path = training_yaml(
-        data="tandem", behaviour="sharded", grid={"load_balance": [0.0, 1e38]}
+        data="tandem", behaviour_arm="sharded", sweep={"load_balance": [0.0, 1e38]}
     )
     assert cli.main(["train", str(path), "--out", str(tmp_path / "run")]) == 0
     arms = records.read(tmp_path / "run" / "results.json", TrainingResult).arms

@@ -215,7 +215,7 @@ def test_v_learns_a_gymnax_world_and_steers_by_it(tmp_path, capsys):
     assert cli.main(["list", str(tmp_path)]) == 0
     assert "finished" in capsys.readouterr().out
     assert cli.main(["report", str(run)]) == 2
-    assert "trained and not judged" in capsys.readouterr().err
+    assert "trained but not judged" in capsys.readouterr().err
 
 
 def test_a_gymnax_that_cannot_be_imported_says_why(tmp_path, monkeypatch):

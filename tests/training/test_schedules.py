@@ -62,7 +62,7 @@ def test_a_fresh_phase_meets_its_own_levels_alone(training_yaml, tmp_path, capsy
     ]
     paid = {}
     for fresh in (False, True):
-        plan[1]["fresh"] = fresh
+        plan[1]["reset_envs"] = fresh
         path = training_yaml(phases=plan, num_envs=64, updates_per_call=1)
         before = population.restart.compiled._cache_size()
         ran(path, tmp_path / str(fresh))
@@ -83,7 +83,7 @@ def test_a_fresh_phase_meets_its_own_levels_alone(training_yaml, tmp_path, capsy
 def test_a_grid_is_its_points_in_one_program(training_yaml, tmp_path, capsys):
     """Element g * seeds + s is what seed s gives at point g by itself."""
     grid = {"learning_rate": [1e-3, 1e-2], "temperature": [0.01, 0.5]}
-    found = ran(training_yaml(grid=grid), tmp_path / "grid")
+    found = ran(training_yaml(sweep=grid), tmp_path / "grid")
     assert found.sweep[2] == {"learning_rate": 1e-2, "temperature": 0.01}
     assert len(found.arms["mlp"].point_mean_reward_per_episode) == 4
     flags = ["--train.optimizer.learning-rate", "0.01", "--train.acting.temperature"]
@@ -103,10 +103,10 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     assert run_folder.read_arrays(data)["reward"].shape == (4, 2 * 2 * 4)
     phase = {"name": "read", "updates": 3, "collect": "dataset"}
     phase["losses"] = {"inverse": {"encoder": 1, "auxiliary": 1}}
-    kept = training_yaml(stored=str(data), phases=[phase])
+    kept = training_yaml(dataset=str(data), phases=[phase])
     ran(kept, tmp_path / "run")
     assert "inverse_loss" in metric_records.chunks(tmp_path / "run")[0].terms
-    line = refused(kept, tmp_path, capsys, "--world.size", "5")
+    line = refused(kept, tmp_path, capsys, "--env.size", "5")
     assert (
         "of another environment, env.size is 3; allowed: 5, as in this config" in line
     )

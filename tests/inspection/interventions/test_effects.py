@@ -187,7 +187,7 @@ def population(count):
         rngs = nnx.Rngs(seed)
         agent = agents.Agent(
             encoders.MLPEncoder(widths=(8,)).build((2, 2, 1), rngs),
-            decoders.ActionDecoder(8, 4, 5, rngs),
+            decoders.ActionDecoder(8, 4, (5,), rngs),
             value.Sharded(num_shards=2).build(8, 1, 5, rngs),
             decoders.ObservationDecoder(8, 4, (2, 2, 1), 4, rngs),
         )

@@ -206,7 +206,7 @@ def test_built_in_shards_do_not_influence_each_other(key):
     np.testing.assert_allclose(effect.diagonal(), np.sqrt(2), rtol=0.3)
     assert (effect[~np.eye(3, dtype=bool)] == 0).all()
     assert result.changed.all()
-    assert "by 0 of its spread" in result.summary()
+    assert "by 0 of its standard deviation" in result.summary()
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ def test_two_and_one_by_hand():
     assert result.sizes.tolist() == [2, 1]
     np.testing.assert_allclose(result.explained, 1, atol=1e-5)
     assert result.summary() == (
-        "3 living units in 2 clusters of 2, 1; 100.0% of their spread lies between them"
+        "3 active units in 2 clusters of 2, 1; 100.0% of their spread lies between them"
     )
 
 

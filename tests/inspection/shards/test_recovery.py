@@ -64,11 +64,11 @@ def test_shard_values_add_up_and_controls_are_not_smaller(fitted):
     for control in (actual.network, actual.film):
         assert (control.parameters >= actual.shards.parameters).all()
         assert (np.asarray(control.parameters) < 1.35 * shards).all()
-    y = table("planted")[1][np.asarray(actual.tested)]
-    said = np.asarray(actual.value)[2, np.asarray(actual.tested)]
+    y = table("planted")[1][np.asarray(actual.is_held_out)]
+    said = np.asarray(actual.value)[2, np.asarray(actual.is_held_out)]
     r2 = 1 - np.mean((said - y) ** 2) / y.var()
     assert actual.shards.best[2] == pytest.approx(r2, abs=1e-3)
-    assert int(actual.tested.sum()) == ROWS // 4
+    assert int(actual.is_held_out.sum()) == ROWS // 4
     best = actual.shards.train.argmax(1)
     np.testing.assert_allclose(
         actual.shards.best, actual.shards.held_out[jnp.arange(4), best]

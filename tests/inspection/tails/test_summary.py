@@ -1,4 +1,4 @@
-"""Heavy tails by_maze and normal within contexts mean a gate; other causes differ."""
+"""Heavy tails pooled and normal within contexts mean a gate; other causes differ."""
 
 import jax
 import jax.numpy as jnp
@@ -49,7 +49,7 @@ def test_many_small_independent_heuristics(rng):
 def test_a_gated_normal_is_heavy_pooled_and_normal_within(rng):
     """The key test: exponential tails do not refute small heuristics."""
     result = run(SCALE * rng.normal(size=(N, PARTS)))
-    assert result.reading() == "gated: heavy by_maze, normal within contexts"
+    assert result.reading() == "gated: heavy pooled, normal within contexts"
     likelihood = np.asarray(result.total.log_likelihood)
     assert likelihood[0, 1] > likelihood[0, 0] + 0.05
     assert (likelihood[1:, 0] > likelihood[1:, 1]).all()
@@ -70,10 +70,10 @@ def test_closed_gates_are_a_point_mass(rng):
     np.testing.assert_allclose(zeros[:, 0], 2 / 3, atol=1e-6)
     np.testing.assert_array_equal(zeros[:, 1:], owner[:, None] != np.arange(3)[None])
     assert float(result.parts.n[0, 0]) == N / 3
-    # without zeros each part is normal, also by_maze: it is active in one context only
+    # without zeros each part is normal, also pooled: it is active in one context only
     np.testing.assert_allclose(result.parts.shape[:, 0], 2, atol=0.8)
     assert np.isnan(np.asarray(result.parts.shape[0, 2]))
-    assert result.reading() == "gated: heavy by_maze, normal within contexts"
+    assert result.reading() == "gated: heavy pooled, normal within contexts"
 
 
 def test_few_big_features_are_heavy_within_too(rng):
