@@ -86,7 +86,11 @@ def test_a_grid_is_its_points_in_one_program(training_yaml, tmp_path, capsys):
     found = ran(training_yaml(sweep=grid), tmp_path / "grid")
     assert found.sweep[2] == {"learning_rate": 1e-2, "temperature": 0.01}
     assert len(found.arms["mlp"].point_mean_reward_per_episode) == 4
-    flags = ["--train.optimizer.learning-rate", "0.01", "--train.acting.temperature"]
+    flags = [
+        "--train.optimizer.learning-rate",
+        "0.01",
+        "--train.action_selection.temperature",
+    ]
     ran(training_yaml(), tmp_path / "one", *flags, "0.01")
     whole = run_folder.read_arrays(tmp_path / "grid" / "weights" / "mlp.npz")
     alone = run_folder.read_arrays(tmp_path / "one" / "weights" / "mlp.npz")
@@ -123,7 +127,7 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     assert "train.phases.0.collect: got 'dataset'" in capsys.readouterr().err
     line = refused(kept, tmp_path, capsys, "--env.max-steps", "9")
     assert "of another environment, env.max_steps is " in line
-    assert "allowed: 9, as in this one" in line
+    assert "allowed: 9, as in this config" in line
 
 
 @pytest.mark.slow

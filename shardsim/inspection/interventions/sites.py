@@ -103,7 +103,7 @@ def bind(agent: Agent) -> graph.Run:
     return bound_run
 
 
-def contributions(record: graph.Record) -> Float[Array, " K"]:
+def contributions(record: graph.Record) -> Float[Array, "*n K"]:
     """Contribution of each shard, gates[k] * shard_values[k]; their sum is V.
 
     This holds for a run whose `value.units` and `value` were not patched.
