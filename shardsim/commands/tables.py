@@ -75,7 +75,7 @@ def table(result: results.RunResult) -> str:
         "effect\n[95 % interval]",
         "verdict",
         "controls",
-        "built in",
+        "oracle-gated",
     )
     for name, entry in result.predictions.items():
         sensitivity = entry.sensitivity
