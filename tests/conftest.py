@@ -24,6 +24,8 @@ import pytest
 from tests.helpers import typechecker
 
 CHECKED = (
+    "shardsim.agents",
+    "shardsim.algorithms",
     "shardsim.core.dynamic_programming",
     "shardsim.core.interrupts",
     "shardsim.core.jit",
@@ -40,6 +42,9 @@ CHECKED = (
     "shardsim.inspection.truth",
     "shardsim.inspection.validation",
     "shardsim.inspection.weights",
+    "shardsim.storage",
+    "shardsim.training",
+    "shardsim.evaluation",
     "shardsim_envs.gridworld.grid",
     "shardsim_envs.gridworld.mazes",
     "shardsim_envs.gridworld.movers",

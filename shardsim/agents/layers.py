@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import lax
 from jax.extend.core import Primitive
@@ -29,11 +30,14 @@ ACTIVATIONS: dict[Activation, chain.Stage] = {"relu": jax.nn.relu, "tanh": jnp.t
 
 NARROW = 8
 """Outputs below which W' is copied to row-major order for the gradient of x."""
+Concrete: TypeAlias = Array | np.ndarray
+"""What the rules of a primitive get: outside `jit`, as the caller gave it."""
+
 _product = Primitive("product")
 
 
 def product(
-    x: Float[Array, "... n I"], w: Float[Array, "... I O"]
+    x: Float[Concrete, "... n I"], w: Float[Concrete, "... I O"]
 ) -> Float[Array, "... n O"]:
     """The matrix product x W, in the common type of x and W.
 
@@ -43,7 +47,7 @@ def product(
     return out
 
 
-def _forward(x: Array, w: Array) -> Array:
+def _forward(x: Concrete, w: Concrete) -> Array:
     batch = tuple(range(x.ndim - 2))
     return lax.dot_general(x, w, (((x.ndim - 1,), (w.ndim - 2,)), (batch, batch)))
 
@@ -53,7 +57,7 @@ def _shape(x: Any, w: Any) -> jax.core.ShapedArray:
     return jax.core.ShapedArray((*x.shape[:-1], w.shape[-1]), dtype)
 
 
-def _x_gradient(g: Array, x: Any, w: Array) -> Array:
+def _x_gradient(g: Concrete, x: Any, w: Concrete) -> Array:
     """The gradient of x: g W', in the type of x."""
     transposed = jnp.swapaxes(w, -1, -2)
     if w.shape[-1] < NARROW:
@@ -62,7 +66,7 @@ def _x_gradient(g: Array, x: Any, w: Array) -> Array:
     return product(g, transposed).astype(x.aval.dtype)
 
 
-def _w_gradient(g: Array, x: Array, w: Any) -> Array:
+def _w_gradient(g: Concrete, x: Concrete, w: Any) -> Array:
     """The gradient of W: x' g in the type of W, computed with the longer side last."""
     inputs, outputs = w.aval.shape[-2:]
     if inputs < outputs:
@@ -73,7 +77,7 @@ def _w_gradient(g: Array, x: Array, w: Any) -> Array:
     return gradient.astype(w.aval.dtype)
 
 
-def _batch(args: tuple[Array, Array], axes: tuple[Any, Any]) -> tuple[Array, int]:
+def _batch(args: tuple[Concrete, Concrete], axes: tuple[Any, Any]) -> tuple[Array, int]:
     """The batching rule.
 
     An axis of both becomes a leading axis. An axis of x alone becomes more samples, an

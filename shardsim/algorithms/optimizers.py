@@ -1,6 +1,6 @@
 """Optimizers (optax): each part of the agent has a state of its own."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,10 @@ from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, Int, PyTree
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat
 
-from shardsim.agents.agent import PARTS, Agent
+from shardsim.agents.agent import PARTS
 from shardsim.core import fields
+
+AgentT = TypeVar("AgentT", bound=nnx.Module)
 
 
 @fields.record
@@ -135,7 +137,7 @@ def rate(
     return learning_rate * jnp.asarray(factor, jnp.float32)
 
 
-def init(config: OptimizerConfig, agent: Agent) -> dict[str, PyTree]:
+def init(config: OptimizerConfig, agent: nnx.Module) -> dict[str, PyTree]:
     """Optimizer state by part, so that each part can be frozen or copied by itself."""
     return {part: init_part(config, getattr(agent, part)) for part in PARTS}
 
@@ -148,7 +150,7 @@ def init_part(config: OptimizerConfig, part: Any) -> PyTree:
     return _transform(config).init(ravel_pytree(arrays)[0])
 
 
-def by_part(gradients: Agent) -> dict[str, Float[Array, " P"]]:
+def by_part(gradients: nnx.Module) -> dict[str, Float[Array, " P"]]:
     """The gradient of each part as one vector over its P parameters.
 
     A step then takes a few long operations in place of a few for each leaf. That is
@@ -161,12 +163,12 @@ def by_part(gradients: Agent) -> dict[str, Float[Array, " P"]]:
 
 def apply(
     config: OptimizerConfig,
-    agent: Agent,
+    agent: AgentT,
     gradients: dict[str, Float[Array, " P"]],
     state: dict[str, PyTree],
     trained: frozenset[str],
     learning_rate: Float[Array, ""],
-) -> tuple[Agent, dict[str, PyTree]]:
+) -> tuple[AgentT, dict[str, PyTree]]:
     """One gradient step on every part in `trained`.
 
     The other parts stay as they are, bit for bit.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Key
+from jaxtyping import Array, Float, Int, Key
 
 from shardsim.agents import value
 from shardsim.agents.agent import Agent
@@ -125,7 +125,7 @@ def labels(
     done = trajectory.terminated | trajectory.truncated
 
     def backward(
-        next_label: Int[Array, " B"], step: tuple[Bool[Array, " B"], ...]
+        next_label: Int[Array, " B"], step: tuple[Array, Array, Array]
     ) -> tuple[Array, Array]:
         event, event_label, done = step
         label = jnp.where(event, event_label, jnp.where(done, UNKNOWN, next_label))

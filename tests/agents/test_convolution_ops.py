@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.test_util import check_grads
 
 from shardsim.agents.encoders import convolution_ops
+from tests.helpers.gradients import check_grads
 
 FORMS = {
     "plain": convolution_ops.plain,

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.test_util import check_grads
 
 from shardsim.agents import agent as agents
 from shardsim.agents import chain, encoders
 from shardsim.core import config
+from tests.helpers.gradients import check_grads
 
 SMALL = [
     encoders.MLPEncoder(widths=(7, 6)),

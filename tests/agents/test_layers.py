@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.test_util import check_grads
 
 from shardsim.agents import layers
+from tests.helpers.gradients import check_grads
 
 SIZES = [(3, 8), (8, 3), (5, 5), (9, 1), (1, 9)]
 """Inputs and outputs: W wide, tall, square, a column, a row."""

@@ -11,6 +11,7 @@ from shardsim.agents import action_selection, agent, encoders, value
 from shardsim.core import dynamic_programming
 from shardsim.core.types import TimeStep
 from shardsim_envs import ContextFruits, CornerMaze
+from tests.helpers.agents import FunctionAgent
 
 CONFIG = agent.AgentConfig(
     encoder=encoders.MLPEncoder(widths=(8,)), decoder_hidden=(4,), auxiliary_width=4
@@ -44,7 +45,7 @@ def found(env, level, simulations, v, depth=None, temperature=0.01):
     )
     return action_selection.search(
         config,
-        agent.Agent(encoder, decoder, known, None),
+        FunctionAgent(encoder, decoder, known),
         env,
         params,
         states,

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.test_util import check_grads
 
 from shardsim.agents import agent, value
 from shardsim.agents.value import sharded
 from shardsim.algorithms import losses
 from shardsim.evaluation import experiment
 from shardsim_envs import ContextFruits
+from tests.helpers.gradients import check_grads
 
 FEATURES, CONTEXTS, WIDTH = 6, 2, 5
 SHARDED = [

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from jax.test_util import check_grads
 
 from shardsim import algorithms
 from shardsim.agents import agent as agents
@@ -14,6 +13,7 @@ from shardsim.algorithms import losses, objective
 from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core.types import Trajectory
 from shardsim_envs import ContextFruits
+from tests.helpers.gradients import check_grads
 
 ENV = ContextFruits(size=3)
 CONFIG = agents.AgentConfig(

@@ -12,6 +12,7 @@ from shardsim.algorithms import losses, objective, targets
 from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core.types import Trajectory
 from shardsim_envs import ContextFruits
+from tests.helpers.agents import FunctionAgent
 
 ENV = ContextFruits(size=3)
 CONFIG = agents.AgentConfig(
@@ -175,17 +176,14 @@ def test_a_rule_is_given_advantages_and_the_old_policy(agent, batch):
     assert total == pytest.approx(want, rel=1e-4)
 
 
-class Reads:
-    """Says the number that it is shown."""
+def reads() -> FunctionAgent:
+    """An agent whose V is the number that it observes."""
 
-    @staticmethod
-    def encoder(observation):
-        return observation
-
-    @staticmethod
-    def value(features, context):
+    def v(features, context):
         one = jnp.ones((1,))
         return value.ValueOutput(features[0], features, one, one)
+
+    return FunctionAgent(lambda observation: observation, None, v)
 
 
 def test_targets_and_values_by_hand():
@@ -208,12 +206,12 @@ def test_targets_and_values_by_hand():
     )
     key = jax.random.key(0)
     wanted = targets.RequiredTargets(True, True, None)
-    got = targets.compute_targets(wanted, Reads, told, 0.5, HYPER, key)
+    got = targets.compute_targets(wanted, reads(), told, 0.5, HYPER, key)
     np.testing.assert_allclose(got.target, [[4.0, 3.0], [4.0, 1.0]])
     np.testing.assert_allclose(got.value, [[5.0, 7.0], [9.0, 3.0]])
     assert (got.label == targets.UNKNOWN).all()
     none = targets.compute_targets(
-        targets.RequiredTargets(False, False, None), Reads, told, 0.5, HYPER, key
+        targets.RequiredTargets(False, False, None), reads(), told, 0.5, HYPER, key
     )
     assert not none.target.any()
     assert not none.value.any()

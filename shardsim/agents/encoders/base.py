@@ -31,6 +31,7 @@ class Encoder(chain.Chain, Protocol):
 T = TypeVar("T", bound="Sizable")
 
 
+@runtime_checkable
 class Sizable(Protocol):
     """The config of an encoder: frozen and hashable."""
 

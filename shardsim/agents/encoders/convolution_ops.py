@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
 Form: TypeAlias = Literal["auto", "conv", "patches"]
 
@@ -79,7 +79,8 @@ def ordered(
 
 
 def _ordered_jvp(
-    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+    primals: tuple[Array, Array],
+    tangents: tuple[Array | SymbolicZero, Array | SymbolicZero],
 ) -> tuple[Array, Array]:
     board, kernel = primals
     board_tangent, kernel_tangent = tangents
@@ -147,7 +148,7 @@ class Convolution(nnx.Module):
         self.kernel = nnx.Param(initializer(rngs.params(), (side, side, planes, out)))
         self.bias = nnx.Param(jnp.zeros((out,)))
 
-    def __call__(self, board: Float[Array, "H W P"]) -> Float[Array, "H W C"]:
+    def __call__(self, board: Num[Array, "H W P"]) -> Float[Array, "H W C"]:
         kernel, bias = self.kernel[...], self.bias[...]
         return (
             convolve(board.astype(kernel.dtype), kernel, self.form) + bias[None, None]
