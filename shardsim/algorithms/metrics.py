@@ -26,8 +26,8 @@ COUNTED = ("reward", "episodes", "truncated", "rewards")
 class Metrics:
     """Named scalars and short vectors; loops may add leading axes."""
 
-    values: Float[Array, "... M"]
-    """All numbers, one after another."""
+    values: Float[Array | np.ndarray | jax.ShapeDtypeStruct, "... M"]
+    """All numbers, one after another; on the host NumPy's, in `jax.eval_shape` none."""
     sizes: tuple[tuple[str, int | None], ...]
     """Name and length of each metric, in order; a length of None marks a scalar."""
 

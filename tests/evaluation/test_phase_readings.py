@@ -1,6 +1,7 @@
 """What is asked of the ends of phases: by hand, and of a run that stopped there."""
 
 import copy
+import pathlib
 
 import numpy as np
 import pytest
@@ -281,4 +282,4 @@ def test_only_what_is_asked_for_is_read(tiny):
     }
     nothing = config.build(experiment.Experiment, copy.deepcopy(tiny))
     assert nothing.phases_to_read() == {}
-    assert phase_readings.read(nothing, {}, {}, None) == {}
+    assert phase_readings.read(nothing, {}, {}, pathlib.Path("unread")) == {}

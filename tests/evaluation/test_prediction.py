@@ -24,8 +24,15 @@ class Level(measures.ValueAccuracy):
     def measure(self, evidence):
         """The level."""
         self.asked.append(self.shift)
-        values = {arm: level + self.shift + NOISE for arm, level in evidence.items()}
+        values = {
+            arm: level + self.shift + NOISE for arm, level in evidence.readings.items()
+        }
         return base.Measured(values)
+
+
+def at(levels):
+    """Evidence that holds nothing but a number for each arm."""
+    return base.Evidence(None, {}, levels, None)
 
 
 def question(measure, arm):
@@ -60,7 +67,7 @@ def test_what_several_measure_alike_is_measured_once():
             "P2": question(Level(asked=asked), "b"),
             "P3": question(other, "b"),
         },
-        levels,
+        at(levels),
     )
     assert asked == [0.0, 0.5]
     assert [entry.verdict for entry in found.values()] == [
@@ -75,6 +82,6 @@ def test_what_several_measure_alike_is_measured_once():
 def test_where_v_star_has_no_number_nothing_is_unitary():
     """In a maze of few squares the statistic does not exist: no range either."""
     levels = {"mlp": 0.0, "a": 0.05, measures.EXACT: np.nan}
-    entry = prediction.evaluate({"P1": question(Level(), "a")}, levels)["P1"]
+    entry = prediction.evaluate({"P1": question(Level(), "a")}, at(levels))["P1"]
     assert entry.rule.unitary is None
     assert entry.verdict != "unitary"

@@ -11,7 +11,7 @@ from flax import nnx
 from shardsim import cli
 from shardsim.core.types import Trajectory
 from shardsim.evaluation import load
-from shardsim.storage import datasets
+from shardsim.storage import datasets, run_folder
 from shardsim.training import (
     external_envs,
     host_envs,
@@ -40,6 +40,11 @@ CONFIG = {
         ],
     },
 }
+
+
+def trained_weights(run):
+    """All arrays of the arm named mlp, [seeds, ...] by name."""
+    return run_folder.read_arrays(run / "weights" / "mlp.npz")
 
 
 def written(folder, world, **changes):
@@ -87,8 +92,8 @@ def test_the_host_s_loop_learns_the_value_of_chance(tmp_path, capsys):
     flags = ["--train.discount=0.5", "--train.phases.0.updates=150"]
     assert cli.main(["train", path, "--out", str(run), *flags]) == 0
     capsys.readouterr()
-    weights = np.load(run / "weights" / "mlp.npz")
-    names = sorted(weights.files)
+    weights = trained_weights(run)
+    names = sorted(weights)
     assert any("value" in name for name in names)
     first, last = metric_records.chunks(run)[0], metric_records.chunks(run)[-1]
     assert np.mean(last.terms["value_loss"]) < np.mean(first.terms["value_loss"]) / 2
@@ -111,12 +116,11 @@ def read_value(run):
     hyper = schedule.hyperparameters(config, arm.head)
     carry = population.init(recipe, arm.head, arm.width, (), keys, hyper)
     agents = carry.learners[0].agent
-    with np.load(run / "weights" / "mlp.npz") as file:
-        state = nnx.to_pure_dict(nnx.state(agents))
-        filled = jax.tree_util.tree_map_with_path(
-            lambda path, _: jnp.asarray(file[".".join(str(p.key) for p in path)]),
-            state,
-        )
+    weights = trained_weights(run)
+    state = nnx.to_pure_dict(nnx.state(agents))
+    filled = jax.tree_util.tree_map_with_path(
+        lambda path, _: jnp.asarray(weights[".".join(str(p.key) for p in path)]), state
+    )
     nnx.update(agents, filled)
     places = jnp.eye(3)
 
@@ -140,8 +144,8 @@ def test_the_same_config_gives_the_same_weights_on_the_host(
         assert cli.main(["train", path, *flags]) == 0
     assert len(closed) == 2
     capsys.readouterr()
-    one, two = (np.load(tmp_path / n / "weights" / "mlp.npz") for n in ("a", "b"))
-    for name in one.files:
+    one, two = (trained_weights(tmp_path / n) for n in ("a", "b"))
+    for name in one:
         np.testing.assert_array_equal(one[name], two[name])
 
 
@@ -154,8 +158,8 @@ def test_a_grid_on_the_host_is_its_points(tmp_path, capsys):
         flags = [*flags, "--out", str(tmp_path / name), "--train.phases.0.updates=3"]
         assert cli.main(["train", path, *flags]) == 0
     capsys.readouterr()
-    one, two = (np.load(tmp_path / n / "weights" / "mlp.npz") for n in ("a", "b"))
-    for name in one.files:
+    one, two = (trained_weights(tmp_path / n) for n in ("a", "b"))
+    for name in one:
         assert len(two[name]) == 4
         np.testing.assert_allclose(one[name], two[name][:2], rtol=1e-4, atol=1e-5)
 
@@ -206,11 +210,8 @@ def test_actions_are_counted_from_where_the_world_counts_them(
         path = written(tmp_path, {"kind": "gymnasium", "id": name})
         flags = ["--out", str(tmp_path / name), "--train.phases.0.updates=3"]
         assert cli.main(["train", path, *flags]) == 0, capsys.readouterr().err
-    weights = [
-        np.load(tmp_path / n / "weights" / "mlp.npz")
-        for n in ("Chain-v0", "Numbered-v0")
-    ]
-    for name in weights[0].files:
+    weights = [trained_weights(tmp_path / n) for n in ("Chain-v0", "Numbered-v0")]
+    for name in weights[0]:
         np.testing.assert_array_equal(weights[0][name], weights[1][name])
 
 

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from shardsim.agents import value
-from shardsim.algorithms import losses, rollout, update_step
+from shardsim.algorithms import losses, metrics, rollout, update_step
 from shardsim.core import dynamic_programming
 from shardsim.training import population
 from shardsim_envs import ContextFruits
@@ -210,10 +210,15 @@ def test_a_minibatch_is_some_steps_of_all_environments(monkeypatch):
         static, carry, update_step.PhaseInputs(ENV.params())
     )
     numbers = jnp.arange(64.0).reshape(8, 8)
+
+    def rewards(*args):
+        reward = args[4][0].reward
+        return args[3], metrics.Metrics(reward.reshape(-1), (("reward", 16),))
+
+    monkeypatch.setattr(update_step, "_minibatch", rewards)
     monkeypatch.setattr(
-        update_step, "_minibatch", lambda *a: (a[3], {"seen": a[4][0].reward})
+        update_step.metrics, "means", lambda measured: {"reward": measured.values}
     )
-    monkeypatch.setattr(update_step.metrics, "means", lambda measured: measured)
     _, measured = update_step.update_arm(
         static,
         value.MLP(),
@@ -222,8 +227,7 @@ def test_a_minibatch_is_some_steps_of_all_environments(monkeypatch):
         carry.update,
         carry.key,
     )
-    seen = np.asarray(measured["seen"])
-    assert seen.shape == (3, 4, 2, 8)
+    seen = np.asarray(measured["reward"]).reshape(3, 4, 2, 8)
     assert (np.sort(seen.reshape(3, 64)) == np.arange(64)).all()
     assert (seen % 8 == np.arange(8)).all()
     assert not (seen[0] == seen[1]).all()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 
 from shardsim.core import statistics
 from shardsim.core.types import Environment
@@ -123,7 +123,7 @@ def share(arm: str, name: str, chosen: Bool[np.ndarray, " N"]) -> Detail:
 
 
 def masked_mean(
-    x: Float[np.ndarray, "N L S"], mask: np.ndarray
+    x: Shaped[np.ndarray, "N L S"], mask: Bool[np.ndarray, "L S"]
 ) -> Float[np.ndarray, " N"]:
-    """Mean over the states [L, S] where the mask is true, for each seed."""
+    """Mean of numbers or booleans where the mask is true, for each seed."""
     return (x * mask).sum(axis=(1, 2)) / mask.sum()
