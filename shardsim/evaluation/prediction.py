@@ -6,7 +6,7 @@ keeps it.
 
 import dataclasses
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from pydantic import PositiveFloat
@@ -32,24 +32,26 @@ class Prediction:
     """Both arms within this distance of the statistic of V* count as one fixed utility;
     null where it expects the same as another hypothesis."""
 
-    def __post_init__(self) -> None:
+    @fields.rule("rule", "unitary_margin")
+    def _one_unitary(self) -> Iterator[str]:
         if self.unitary_margin is not None and self.rule.unitary is not None:
-            raise ValueError(
+            yield (
                 f"unitary_margin: got {self.unitary_margin} with rule.unitary; "
                 "allowed: one of the two"
             )
+
+    @fields.rule("measure", "rule")
+    def _known_rows(self) -> Iterator[str]:
         rows = measures.extra_rows(self.measure)
         for field, name in rules.rows_by_field(self.rule).items():
             arm, slash, row = name.partition("/")
             if field.startswith("seeds_where") and arm == measures.EXACT:
-                raise ValueError(
-                    f"rule.{field}: got {name!r}; allowed: an arm that has seeds"
-                )
+                yield f"rule.{field}: got {name!r}; allowed: an arm that has seeds"
             if slash and row not in rows:
                 allowed = (
                     ", ".join(f"ARM/{extra}" for extra in rows) or "no row but ARM"
                 )
-                raise ValueError(f"rule.{field}: got {name!r}; allowed: {allowed}")
+                yield f"rule.{field}: got {name!r}; allowed: {allowed}"
 
     def arms(self) -> dict[str, str]:
         """The arms that the rule names, by dotted field of the prediction."""

@@ -5,7 +5,7 @@ Symbols: N seeds, L levels, S states of a level.
 
 import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -88,14 +88,10 @@ def value_acts(measure: Any) -> bool:
     return getattr(measure, "VALUE_ACTS", False)
 
 
-def check_different(field: str, names: tuple[str, ...]) -> None:
-    """Check that a measure does not compare a condition with itself.
-
-    Raises:
-      ValueError: naming the field and the conditions.
-    """
+def repeated(field: str, names: tuple[str, ...]) -> Iterator[str]:
+    """A fault if a measure compares a condition with itself."""
     if len(set(names)) < len(names):
-        raise ValueError(f"{field}: got {names}; allowed: different conditions")
+        yield f"{field}: got {names}; allowed: different conditions"
 
 
 def selectivity(
