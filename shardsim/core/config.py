@@ -75,9 +75,10 @@ def diff(a: Any, b: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
 
     Where only the order of names differs, it stands under `order` of their field.
     """
-    a, b = _numbered(to_dict(a)), _numbered(to_dict(b))
+    values = to_dict(a), to_dict(b)
+    a, b = map(_numbered, values)
     if not (isinstance(a, dict) and isinstance(b, dict)):
-        return {} if a == b else {place: (a, b)}
+        return {} if a == b else {place: values}
     differences: dict[str, tuple[Any, Any]] = {}
     orders = [k for k in a if k in b], [k for k in b if k in a]
     if orders[0] != orders[1]:

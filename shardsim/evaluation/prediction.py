@@ -1,12 +1,13 @@
 """A prediction as data: what each hypothesis expects, the measure, and the rule.
 
-A prediction is part of the config, so it is fixed before training and the run folder
-keeps it.
+A prediction is part of the config. The run folder keeps it as it was when training
+started (`preregistration`).
 """
 
 import dataclasses
 import inspect
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from pydantic import PositiveFloat
@@ -63,11 +64,13 @@ def evaluate(
     predictions: dict[str, Prediction],
     evidence: measures.Evidence,
     below_min_return: Collection[str] = (),
+    asked: Mapping[str, results.Asked] = MappingProxyType({}),
 ) -> dict[str, results.PredictionResult]:
     """Measure all predictions, then judge them as one family.
 
     Args:
       below_min_return: arms that did not learn their task; see `judge.judge`.
+      asked: when each prediction was asked, where that is recorded.
 
     Returns:
       By prediction: its texts, its values by arm and seed, and its judgement.
@@ -97,6 +100,7 @@ def evaluate(
                 row: records.numbers(x) for row, x in measured[name].values.items()
             },
             details=measured[name].details,
+            asked=asked.get(name, results.NOT_RECORDED),
             **vars(judgements[name]),
         )
         for name, prediction in predictions.items()

@@ -3,7 +3,6 @@
 Symbols: N seeds, L levels, S states of a level.
 """
 
-import dataclasses
 import types
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float
 
-from shardsim.core import statistics
+from shardsim.core import fields, statistics
 from shardsim.core.types import Environment
 from shardsim.evaluation import battery
 
@@ -37,7 +36,7 @@ class Evidence(NamedTuple):
     """Readings at the ends of phases, for those that a measure asks for."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class Detail:
     """A number that the report shows beside a metric: a mean over all seeds."""
 
