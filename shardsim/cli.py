@@ -1,6 +1,6 @@
 """The `shardsim` command line: its parser. Each command is `shardsim/commands/NAME.py`.
 
-Bad input ends with exit code 2 and one line on stderr.
+Bad input ends with exit code 2 and a line on stderr for each fault.
 """
 
 import argparse
@@ -9,11 +9,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 EPILOG = """
 Every field of a config is a flag: --train.num-seeds 20, --train.phases.1.updates 100,
---arms.sharded.head.num_shards 2, --env.contexts_shown "[[0], [1]]".
+--arms.sharded.head.num_shards 2, --env.contexts_shown "[[0], [1]]". Another kind drops
+the fields of the old one: --env.kind corner_maze. Null removes what has a name:
+--arms.sharded null, --predictions.P6 null.
 `shardsim config FILE` prints all of them with their values.
 """
 
@@ -29,10 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       Exit code: 0 success, 1 failure while running, 2 bad input, 130 interrupted.
     """
-    parser = _parser()
-    options, flags = parser.parse_known_args(arguments)
-    if flags and not options.takes_fields:
-        parser.error(f"unrecognized arguments: {' '.join(flags)}")
+    options = _parser().parse_args(arguments)
     # LAPACK's threads cost more than they save on small matrices
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # importing JAX takes a second. It happens here, so that --help and a mistyped
@@ -49,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from shardsim.training.loop import Interrupted
 
             command = importlib.import_module(f"shardsim.commands.{options.command}")
-            code: int = command.main(options, flags)
+            code: int = command.main(options, options.fields)
             return code
     except KeyboardInterrupt:  # outside of training, or pressed twice
         return _fail("stopped at once; resume goes on from the last checkpoint", 130)
@@ -63,13 +62,60 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{error}; go on with: shardsim resume RUN", 130)
 
 
-def _fail(line: str, code: int) -> int:
-    print(f"shardsim: {line}", file=sys.stderr)
+def _fail(text: str, code: int) -> int:
+    for line in text.splitlines():
+        print(f"shardsim: {line}", file=sys.stderr)
     return code
 
 
+class _Command(argparse.ArgumentParser):
+    """The parser of a command; where it takes fields, flags may stand anywhere.
+
+    A word with two dashes that is no option of the command is a field of the config,
+    and the next word is its value.
+    """
+
+    takes_fields = False
+
+    def __init__(self, *args: Any, **keywords: Any) -> None:
+        self._own_options: set[str] = set()
+        self._fields: list[str] = []
+        super().__init__(*args, **keywords)
+
+    def add_argument(self, *args: Any, **keywords: Any) -> argparse.Action:
+        action = super().add_argument(*args, **keywords)
+        self._own_options.update(action.option_strings)
+        return action
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        if not self.takes_fields:
+            namespace, rest = super().parse_known_args(words, namespace)
+            vars(namespace).setdefault("fields", [])
+            return namespace, rest
+        others: list[str] = []
+        while words:
+            word = words.pop(0)
+            is_field = word.startswith("--") and len(word) > 2
+            if not is_field or word.partition("=")[0] in self._own_options:
+                others.append(word)
+                continue
+            self._fields.append(word)
+            if "=" not in word and words and words[0] not in self._own_options:
+                self._fields.append(words.pop(0))
+        namespace, rest = super().parse_known_args(others, namespace)
+        namespace.fields = [*self._fields, *rest]
+        return namespace, []
+
+    def error(self, message: str) -> NoReturn:
+        """One line more where an option may have been read as a field."""
+        if self._fields:
+            message += f"; read as fields of the config: {' '.join(self._fields)}"
+        super().error(message)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Command(
         prog="shardsim",
         description="Train the same agent with one value network and with shards, "
         "and compare what the two predict.",
@@ -89,7 +135,7 @@ def _parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        command.set_defaults(takes_fields=takes_fields)
+        command.takes_fields = takes_fields
         return command
 
     _add_training_commands(add)

@@ -4,13 +4,14 @@ Symbols: K shards; A actions; H, W, P height, width and planes of the board.
 """
 
 import dataclasses
+from collections.abc import Iterator
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from pydantic import NonNegativeFloat
 
-from shardsim.agents.value import Head, Sharded, ValueOutput
+from shardsim.agents.value import Head, ValueOutput, has_shard_errors
 from shardsim.core import fields
 
 
@@ -57,7 +58,8 @@ class LossWeights:
     value: GradientScales = GradientScales()
     """TD(lambda) error of V, plus the costs of its gates; trains V through E."""
 
-    def __post_init__(self) -> None:
+    @fields.rule("action", "observation", "inverse", "masked", "policy", "value")
+    def _own_parts(self) -> Iterator[str]:
         own_part = {
             "action": "decoder",
             "observation": "auxiliary",
@@ -70,7 +72,7 @@ class LossWeights:
             for part in ("decoder", "value", "auxiliary"):
                 weight = getattr(getattr(self, loss), part)
                 if part != own and weight != 0:
-                    raise ValueError(
+                    yield (
                         f"{loss}.{part}: got {weight}; allowed: 0, because the {loss} "
                         f"loss does not pass through the {part}"
                     )
@@ -164,7 +166,7 @@ def value_loss(
     Args:
       output: V of one state.
       target: G, the lambda-return.
-      head: config of the head; a sharded one chooses between the two forms.
+      head: config of the head; one with `td_error` chooses between the two forms.
       old: V of the state before the update, for the clip.
       clip: how far V may usefully move from `old`, in units of reward: the loss is the
         larger of those of V and of old + clip(V - old, -clip, clip). For `joint` alone;
@@ -173,7 +175,7 @@ def value_loss(
     Reference: `per_shard` is the loss of Jacobs et al., Adaptive Mixtures of Local
     Experts, 1991; the clip is that of the authors' implementation of PPO.
     """
-    if isinstance(head, Sharded) and head.td_error == "per_shard":
+    if has_shard_errors(head):
         share = shares(output.gates)
         return 0.5 * jnp.sum(share * jnp.square(target - output.shard_values))
     unclipped = 0.5 * jnp.square(target - output.value)

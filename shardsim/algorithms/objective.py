@@ -151,7 +151,7 @@ def _value(
     targets: Targets,
 ) -> Loss:
     scales, head = terms.weights.value, terms.head
-    routing = head.routing if isinstance(head, value.Sharded) else None
+    routing = value.routing(head)
     algorithm = terms.algorithm
     clip = algorithm.value_clip if isinstance(algorithm, algorithms.PPO) else None
     critic = _scaled(agent.value, scales.value)

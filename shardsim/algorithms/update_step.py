@@ -310,7 +310,7 @@ def _terms(config: UpdateConfig, head: value.Head) -> objective.Terms:
         config.losses,
         config.algorithm,
         head,
-        config.balanced and isinstance(head, value.Sharded),
+        config.balanced and isinstance(head, value.Balanced),
         config.mask_fraction,
         config.precision,
     )
@@ -323,7 +323,7 @@ def _required_targets(terms: objective.Terms) -> targets.RequiredTargets:
     return targets.RequiredTargets(
         target=weights.value.any or (weights.policy.any and uses_advantage),
         value=uses_advantage and (weights.value.any or weights.policy.any),
-        routing=head.routing if isinstance(head, value.Sharded) else None,
+        routing=value.routing(head),
     )
 
 

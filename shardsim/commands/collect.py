@@ -15,7 +15,6 @@ from jaxtyping import Array
 
 from shardsim.algorithms import update_step
 from shardsim.core import config as configs
-from shardsim.core import config_files
 from shardsim.evaluation import load
 from shardsim.storage import datasets, run_folder, weights
 from shardsim.training import (
@@ -119,8 +118,7 @@ def _load_run(folder: Path, flags: list[str]) -> Any:
 
 def _read_config(path: Path, flags: list[str]) -> Any:
     """The experiment or training of a config changed by flags, on one device."""
-    data = config_files.override(config_files.read_yaml(path), flags)
-    return _on_one_device(load.read(data))
+    return _on_one_device(load.read(load.read_file(path, flags)))
 
 
 def _on_one_device(config: Any) -> Any:

@@ -26,12 +26,13 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     elif options.explain is not None:
         data = None
         if options.file is not None:
-            data = config_files.override(config_files.read_yaml(options.file), flags)
+            data = load.read_file(options.file, flags)
         print(explain(options.explain, data))
     elif options.file is None:
-        raise configs.ConfigError("file: got nothing; allowed: a YAML file")
+        read = f" (read as fields: {' '.join(flags)})" if flags else ""
+        raise configs.ConfigError(f"file: got nothing; allowed: a YAML file{read}")
     else:
-        data = config_files.override(config_files.read_yaml(options.file), flags)
+        data = load.read_file(options.file, flags)
         devices.offer_devices(data)
         config = load.read(data)
         devices.check_new(config)
@@ -63,7 +64,7 @@ def read_training(file: Path, flags: Sequence[str]) -> Training:
 
 def _read(file: Path, flags: Sequence[str], kind: str) -> dict[str, Any]:
     """A config file changed by flags, as data; it must be of the right kind."""
-    data = config_files.override(config_files.read_yaml(file), flags)
+    data = load.read_file(file, flags)
     load.check_kind(data, kind, file)
     devices.offer_devices(data)
     return data
@@ -86,8 +87,7 @@ def explain(field: str, data: Mapping[str, Any] | None = None) -> str:
       ConfigError: there is no such field; the text suggests the nearest one.
     """
     if data is not None:
-        root = ROOTS["experiment" if "predictions" in data else "training"]
-        return config_schema.explain(root, field, data)
+        return config_schema.explain(load.root(data), field, data)
     try:
         return config_schema.explain(Experiment, field)
     except configs.ConfigError as error:

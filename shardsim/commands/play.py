@@ -62,7 +62,7 @@ def read_env(name: str, flags: Sequence[str]) -> World:
     if kind is None:
         allowed = field_errors.one_of(kinds.values(), name)
         raise configs.ConfigError(f"name: got {name!r}; allowed: {allowed}")
-    data = config_files.override({"env": {"kind": kind}}, list(flags))
+    data = config_files.override({"env": {"kind": kind}}, flags, EnvConfig)
     return configs.build(EnvConfig, data).env
 
 

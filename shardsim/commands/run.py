@@ -21,6 +21,7 @@ from shardsim.evaluation import (
     measures,
     phase_readings,
     prediction,
+    preregistration,
     results,
     summary,
 )
@@ -64,6 +65,7 @@ def run(
       The results, as written to results.json.
     """
     start_time = time.perf_counter()
+    registered = preregistration.register(experiment, folder)
     arms = experiment.sized_arms()
     conditions = {
         name: battery.build(
@@ -86,7 +88,7 @@ def run(
     )
     populations = loop.run(job)
     trained_time = time.perf_counter()
-    result = judge_arms(experiment, populations, conditions, folder)
+    result = judge_arms(experiment, populations, conditions, folder, registered)
     metric_records.write_arrays(folder)
     records.write(folder / results.FILE, result)
     # the report needs a plotting library, and training does not
@@ -128,6 +130,7 @@ def judge_arms(
     populations: dict[str, agents.Agent],
     conditions: dict[str, battery.Condition],
     folder: Path,
+    registered: preregistration.Preregistration | None,
 ) -> results.RunResult:
     """Evaluate every arm in every condition and judge the predictions.
 
@@ -135,6 +138,7 @@ def judge_arms(
       populations: N agents of each arm at the end of training.
       conditions: by name; the first one is the training distribution.
       folder: run folder, with the snapshots at the ends of phases.
+      registered: the questions when training started, if they were kept.
     """
     env, acting = experiment.env, experiment.evaluation_acting
     readings = {
@@ -164,7 +168,16 @@ def judge_arms(
         for arm in experiment.sized_arms()
     }
     below = {n for n, a in arms.items() if a.trained and not a.reached_min_return}
-    predictions = prediction.evaluate(experiment.predictions, evidence, below)
+    asked = preregistration.asked(experiment, registered)
+    predictions = prediction.evaluate(experiment.predictions, evidence, below, asked)
+    removed: tuple[str, ...] = ()
+    if registered is not None:
+        removed = preregistration.removed(experiment, registered.questions)
+    omnibus = _omnibus(
+        experiment.omnibus,
+        evidence,
+        preregistration.omnibus_asked(experiment, registered),
+    )
     map_conditions = tuple(dict.fromkeys((first, *experiment.omnibus.conditions)))
     maps.write(folder, maps.draw(evidence, map_conditions))
     return results.RunResult(
@@ -187,7 +200,8 @@ def judge_arms(
         arms=arms,
         predictions=predictions,
         all_valid=all(entry.is_valid for entry in predictions.values()),
-        omnibus=_omnibus(experiment.omnibus, evidence),
+        removed_questions=removed,
+        omnibus=omnibus,
         curves=summary.curves(folder, experiment.arms),
     )
 
@@ -227,7 +241,7 @@ def value_params(experiment: Experiment, arm: arms.Arm) -> int:
 
 
 def _omnibus(
-    config: OmnibusConfig, evidence: measures.Evidence
+    config: OmnibusConfig, evidence: measures.Evidence, asked: results.Asked
 ) -> results.OmnibusResult:
     """Energy distances of V and of the policy over reachable evaluation states."""
 
@@ -245,7 +259,7 @@ def _omnibus(
         }
         return judge.omnibus(features, (config.contrast, *config.references))
 
-    return results.OmnibusResult(value=tests("value"), policy=tests("policy"))
+    return results.OmnibusResult(tests("value"), tests("policy"), asked)
 
 
 def _features(

@@ -84,7 +84,7 @@ def table(result: results.RunResult) -> str:
             sections.contrast(entry),
             f"{entry.metric}\n({entry.unit})",
             _effect(entry.effect, "\n"),
-            entry.verdict,
+            sections.verdict(entry),
             sections.outcome(entry),
             sensitivity.verdict if sensitivity else "-",
         )
@@ -149,11 +149,16 @@ def _state(folder: Path) -> tuple[str, list[str]]:
 def _summary(result: results.Result) -> list[str]:
     """Name, seeds, digest and verdicts."""
     entries = result.predictions if isinstance(result, results.RunResult) else {}
-    verdicts = (
-        f"{name}: {entry.verdict if entry.is_valid else 'no claim stands'}"
-        for name, entry in entries.items()
-    )
+    verdicts = (f"{name}: {_short(entry)}" for name, entry in entries.items())
     return [result.name, str(result.num_seeds), result.digest, ", ".join(verdicts)]
+
+
+def _short(entry: results.PredictionResult) -> str:
+    """A verdict in a list of many."""
+    if entry.is_valid:
+        return sections.verdict(entry)
+    asked = sections.ASKED[entry.asked.when]
+    return f"no claim stands ({asked})" if asked else "no claim stands"
 
 
 def _arm_cell(arm: results.ArmResult | TrainedArm | None) -> str:
@@ -173,7 +178,7 @@ def _verdict_cell(entry: results.PredictionResult | None) -> str:
     valid = "" if entry.is_valid else " (no claim stands)"
     seeds = sections.of_seeds(entry)
     effect = f"{_effect(entry.effect)} {entry.unit}{seeds}"
-    return f"{entry.verdict}{valid}\n{effect}"
+    return f"{sections.verdict(entry)}{valid}\n{effect}"
 
 
 def _effect(effect: results.Interval, separator: str = " ") -> str:

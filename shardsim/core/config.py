@@ -1,8 +1,8 @@
 """Config records <-> nested dictionaries; digest and diff of configs.
 
 A config is data: nested records (see `fields`), where a choice is a union of records
-told apart by `kind`. Every error is one line with the dotted field, its value and what
-is allowed. Files and flags: see `config_files`.
+told apart by `kind`. Every error has a line for each fault, with the dotted field, its
+value and what is allowed. Files and flags: see `config_files`.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from shardsim.core import field_errors
+from shardsim.core import field_errors, fields
 from shardsim.core.field_errors import ConfigError
 
 __all__ = ["ConfigError", "build", "diff", "digest", "to_dict"]
@@ -27,12 +27,13 @@ def build(cls: type[T], data: Mapping[str, Any]) -> T:
     """The record that a nested dictionary describes.
 
     Raises:
-      ConfigError: an unknown key, a wrong type or an impossible value.
+      ConfigError: unknown keys, wrong types and impossible values, a line each.
     """
     try:
         built: T = _adapter(typing.cast(Any, cls)).validate_python(data)
     except pydantic.ValidationError as error:
-        raise ConfigError(field_errors.line(cls, error)) from None
+        lines = [*field_errors.lines(cls, error), *fields.faults(cls, data)]
+        raise ConfigError(field_errors.joined(lines)) from None
     return built
 
 
@@ -72,15 +73,16 @@ def _numbered(data: Any) -> Any:
 def diff(a: Any, b: Any, place: str = "") -> dict[str, tuple[Any, Any]]:
     """Dotted fields in which two configs differ, with both values.
 
-    Where only the order of names differs, it is told under the field that holds them.
+    Where only the order of names differs, it stands under `order` of their field.
     """
-    a, b = _numbered(to_dict(a)), _numbered(to_dict(b))
+    values = to_dict(a), to_dict(b)
+    a, b = map(_numbered, values)
     if not (isinstance(a, dict) and isinstance(b, dict)):
-        return {} if a == b else {place: (a, b)}
-    found: dict[str, tuple[Any, Any]] = {}
+        return {} if a == b else {place: values}
+    differences: dict[str, tuple[Any, Any]] = {}
     orders = [k for k in a if k in b], [k for k in b if k in a]
     if orders[0] != orders[1]:
-        found[field_errors.join(place, "order")] = orders
+        differences[field_errors.join(place, "order")] = orders
     for key in [*a, *(k for k in b if k not in a)]:
-        found |= diff(a.get(key), b.get(key), field_errors.join(place, key))
-    return found
+        differences |= diff(a.get(key), b.get(key), field_errors.join(place, key))
+    return differences

@@ -16,11 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pydantic
-import yaml
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from shardsim.core import config, field_errors, fields
+from shardsim.core import config, field_errors, fields, yaml_text
 
 WIDTH = 88
 ENV_CHANGES = "EnvChanges"
@@ -35,14 +34,14 @@ def meanings(cls: Any) -> dict[str, str]:
     tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     body = typing.cast(ast.ClassDef, tree.body[0]).body
     names = {field.name for field in dataclasses.fields(cls)}
-    found = {}
+    texts = {}
     for field, text in itertools.pairwise(body):
         match field, text:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(
                 value=ast.Constant(value=str() as meaning)
             ) if name in names:
-                found[name] = " ".join(meaning.split())
-    return found
+                texts[name] = " ".join(meaning.split())
+    return texts
 
 
 def summary(cls: Any) -> str:
@@ -72,27 +71,27 @@ class _Generator(GenerateJsonSchema):
     """pydantic's, with meanings of the fields and the kinds of the defaults."""
 
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> dict[str, Any]:
-        found = super().dataclass_schema(schema)
+        record = super().dataclass_schema(schema)
         cls: Any = schema["cls"]
         meaning = meanings(cls)
-        for name, field in found.get("properties", {}).items():
+        for name, field in record.get("properties", {}).items():
             if name in meaning:
                 field["description"] = meaning[name]
-        found["description"] = summary(cls)
-        kind = found.get("properties", {}).get("kind", {})
+        record["description"] = summary(cls)
+        kind = record.get("properties", {}).get("kind", {})
         if "const" in kind:
-            kind["description"] = found["description"]
-            found["required"] = sorted({"kind", *found.get("required", [])})
-        return found
+            kind["description"] = record["description"]
+            record["required"] = sorted({"kind", *record.get("required", [])})
+        return record
 
     def function_before_schema(
         self, schema: core_schema.BeforeValidatorFunctionSchema
     ) -> dict[str, Any]:
-        found = super().function_before_schema(schema)
+        inner = super().function_before_schema(schema)
         function: Any = schema["function"]["function"]
         if getattr(function, "func", None) is fields.fill_kind:
-            found = {**found, DEFAULT_KIND: function.args[0]}
-        return found
+            inner = {**inner, DEFAULT_KIND: function.args[0]}
+        return inner
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         del schema
@@ -102,17 +101,17 @@ class _Generator(GenerateJsonSchema):
 def _env_changes(cls: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     """The fields that some env lets change, by name, with the types that they have."""
     env = field_errors.types_of(cls).get("env")
-    found: dict[str, list[Any]] = {}
+    types_by_name: dict[str, list[Any]] = {}
     for member in field_errors.records_by_kind(env).values():
         for name in member.SCHEDULED:
             field = definitions[member.__name__]["properties"][name]
             field = {key: x for key, x in field.items() if key != "default"}
-            types = found.setdefault(name, [])
+            types = types_by_name.setdefault(name, [])
             if field not in types:
                 types.append(field)
     return {
         name: types[0] if len(types) == 1 else {"anyOf": types}
-        for name, types in found.items()
+        for name, types in types_by_name.items()
     }
 
 
@@ -221,11 +220,11 @@ def _hits(hint: Any, steps: Sequence[str], data: Any, place: str) -> Iterator[Hi
         allowed = field_errors.one_of(names, step)
         raise fields.ConfigError(f"{place}: unknown key; allowed: {allowed}")
     for owner in owners:
-        found = field_errors.types_of(owner)[step]
+        inner = field_errors.types_of(owner)[step]
         if rest:
-            yield from _hits(found, rest, _held(data, [step]), place)
+            yield from _hits(inner, rest, _held(data, [step]), place)
         else:
-            yield Hit(owner, step, found)
+            yield Hit(owner, step, inner)
 
 
 def _held(data: Any, steps: Sequence[str]) -> Any:
@@ -255,8 +254,8 @@ def _records(hint: Any) -> tuple[Any, ...]:
 def _explained(hit: Hit) -> list[str]:
     if hit.owner is None:
         records = _records(hit.hint)
-        told = _paragraph(summary(records[0])) if len(records) == 1 else []
-        return told + _contents(hit.hint)
+        text = _paragraph(summary(records[0])) if len(records) == 1 else []
+        return text + _contents(hit.hint)
     lines = _paragraph(meanings(hit.owner).get(hit.name, ""))
     if hit.name == "kind":
         lines += _paragraph(summary(hit.owner))
@@ -276,8 +275,7 @@ def _default(owner: Any, name: str) -> str:
 
 def _flow(value: Any) -> str:
     """In one line, as it would stand in a file."""
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
-    return text.removesuffix("...\n").strip()
+    return yaml_text.dump(value, flow=True).removesuffix("...\n").strip()
 
 
 def _contents(hint: Any) -> list[str]:
@@ -288,9 +286,9 @@ def _contents(hint: Any) -> list[str]:
         return ["  kinds:", *_table(rows)]
     if not records:
         return []
-    told = meanings(records[0])
+    texts = meanings(records[0])
     rows = {
-        name: told.get(name, "") or field_errors.describe(hint)
+        name: texts.get(name, "") or field_errors.describe(hint)
         for name, hint in field_errors.types_of(records[0]).items()
     }
     return ["  fields:", *_table(rows)]

@@ -1,20 +1,26 @@
-"""What is wrong with a config, in one line: dotted field, value, what is allowed."""
+"""What is wrong with a config, a line a field: its dotted name, value, what is allowed.
+
+All faults are listed at once. Only a rule across fields waits until each field is
+right.
+"""
 
 import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import pydantic
 
 LONGEST = 160
 """Letters of a value that are shown."""
+MOST_LINES = 40
+"""Most faults that are listed; a long list of bad numbers says no more."""
 
 
 class ConfigError(ValueError):
-    """A config that can't be run; its text is one line for the user."""
+    """A config that can't be run; its text has one line for each fault."""
 
 
 class Allowed(NamedTuple):
@@ -34,38 +40,63 @@ class Place(NamedTuple):
     """The record whose field it is, or None."""
 
 
-def line(root: Any, error: pydantic.ValidationError) -> str:
-    """The most telling one of all errors; an unknown key may be a misspelt field."""
-    found = [_by_name(root, each) for each in error.errors(include_url=False)]
-    first = min(found, key=lambda each: not _is_unknown(each))
-    at = _locate(root, first["loc"])
-    got = first["input"]
-    match first["type"]:
-        case _ if _is_unknown(first):
+def lines(root: Any, error: pydantic.ValidationError) -> list[str]:
+    """Everything that is wrong, a line for each field."""
+    errors = [_by_name(root, each) for each in error.errors(include_url=False)]
+    unknown = [each["loc"] for each in errors if _is_unknown(each)]
+    by_path: dict[str, str] = {}
+    for each in errors:
+        if each["type"] != "missing" or not _is_misspelt(each["loc"], unknown):
+            path = _locate(root, each["loc"]).path
+            by_path.setdefault(path, _text(root, each))
+    return [line for text in by_path.values() for line in text.splitlines()]
+
+
+def joined(faults: Iterable[str]) -> str:
+    """The text of an error: each fault once."""
+    lines = list(dict.fromkeys(faults))
+    if len(lines) > MOST_LINES:
+        lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES} more"]
+    return "\n".join(lines)
+
+
+def _is_misspelt(field: tuple[Any, ...], unknown: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether one of the unknown keys may have been meant for this field."""
+    names = [other[-1] for other in unknown if other[:-1] == field[:-1]]
+    return any(suggestion(name, field[-1:]) for name in names)
+
+
+def _text(root: Any, error: Any) -> str:
+    at = _locate(root, error["loc"])
+    got = error["input"]
+    match error["type"]:
+        case _ if _is_unknown(error):
             names = [field.name for field in dataclasses.fields(at.owner)]
-            return f"{at.path}: unknown key; allowed: {one_of(names, first['loc'][-1])}"
-        case "missing" if isinstance(first["loc"][-1], str):
+            return f"{at.path}: unknown key; allowed: {one_of(names, error['loc'][-1])}"
+        case "missing" if isinstance(error["loc"][-1], str):
             allowed = describe(at.hint)
             return f"{at.path}: missing, and has no default; allowed: {allowed}"
         case "missing":  # from a list of a given length
-            at = _locate(root, first["loc"][:-1])
+            at = _locate(root, error["loc"][:-1])
             allowed = describe(at.hint)
         case "union_tag_not_found" | "union_tag_invalid" if isinstance(got, Mapping):
-            kind = _shown(got["kind"]) if "kind" in got else "nothing"
+            kind = shown(got["kind"]) if "kind" in got else "nothing"
             allowed = one_of(records_by_kind(at.hint), got.get("kind"))
             return f"{join(at.path, 'kind')}: got {kind}; allowed: {allowed}"
         case "value_error":  # of the record's own: it begins with the field's name
-            return join(at.path, first["ctx"]["error"])
+            return prefixed(at.path, error["ctx"]["error"])
         case "unexpected_positional_argument":
             count = len(dataclasses.fields(root))
-            return f"{root.__name__}: got {_shown(got)}; allowed: {count} values"
+            return f"{root.__name__}: got {shown(got)}; allowed: {count} values"
         case "invalid_key":
             allowed = "names of fields"
+        case "alike":
+            return f"{at.path}: {error['msg']}"
         case "finite_number":
             allowed = "a finite number"
-        case "size":
-            allowed = first["msg"]
-        case "literal_error" if first["loc"][-1] == "[key]":
+        case "allowed":
+            allowed = error["msg"]
+        case "literal_error" if error["loc"][-1] == "[key]":
             allowed = one_of(typing.get_args(at.hint), got)
             return f"{join(at.path, got)}: unknown key; allowed: {allowed}"
         case "literal_error":
@@ -74,11 +105,11 @@ def line(root: Any, error: pydantic.ValidationError) -> str:
             allowed = range_of(at.hint) or describe(at.hint)
         case _:
             allowed = describe(at.hint)
-    return f"{at.path}: got {_shown(got)}; allowed: {allowed}"
+    return f"{at.path}: got {shown(got)}; allowed: {allowed}"
 
 
 def _by_name(root: Any, error: Any) -> Any:
-    """Values that were given in their order are told by the name of their field."""
+    """Fields that are given by their order are named."""
     first, *rest = error["loc"] or ("",)
     names = [field.name for field in dataclasses.fields(root)]
     if isinstance(first, int) and first < len(names):
@@ -90,9 +121,35 @@ def _is_unknown(error: Any) -> bool:
     return error["type"] in ("unexpected_keyword_argument", "extra_forbidden")
 
 
-def _shown(got: Any) -> str:
+def shown(got: Any) -> str:
+    """A value in one line, cut where it is long."""
     text = repr(got)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+
+
+def refuse(faults: Iterable[str]) -> None:
+    """Raise all faults at once.
+
+    Raises:
+      ConfigError: there are any.
+    """
+    text = joined(faults)
+    if text:
+        raise ConfigError(text)
+
+
+def faults(place: str, check: Callable[..., Any], *arguments: Any) -> list[str]:
+    """What a check refuses, a line each, with the dotted field in front; or nothing."""
+    try:
+        check(*arguments)
+    except ValueError as error:
+        return prefixed(place, error).splitlines()
+    return []
+
+
+def prefixed(place: str, error: ValueError) -> str:
+    """The lines of an error with the dotted field that holds its fields."""
+    return "\n".join(join(place, line) for line in str(error).splitlines())
 
 
 def join(path: str, key: object) -> str:
@@ -126,15 +183,15 @@ def _locate(root: Any, steps: tuple[int | str, ...]) -> Place:
             at = Place(outer.path, typing.get_args(bare(outer.hint)[0])[0], None)
             continue
         if dataclasses.is_dataclass(hint):
-            owner, found = hint, types_of(hint).get(str(step), Any)
+            owner, child = hint, types_of(hint).get(str(step), Any)
         elif typing.get_origin(hint) is dict:
-            found = inner[1]
+            child = inner[1]
         elif typing.get_origin(hint) is tuple:
-            found = inner[0 if inner[-1] is ... else min(int(step), len(inner) - 1)]
+            child = inner[0 if inner[-1] is ... else min(int(step), len(inner) - 1)]
         else:
-            found = Any
+            child = Any
         name = step if str(step).isprintable() else repr(step)
-        at, outer = Place(join(at.path, name), found, owner), at
+        at, outer = Place(join(at.path, name), child, owner), at
     return at
 
 
@@ -177,8 +234,19 @@ def is_union(hint: Any) -> bool:
 
 
 def kind_of(cls: Any) -> str:
-    """The `kind` by which a record of a union is named in a file."""
-    return str({f.name: f.default for f in dataclasses.fields(cls)}["kind"])
+    """The `kind` by which a record of a union is named in a file.
+
+    Raises:
+      TypeError: the record has none.
+    """
+    kinds = [f.default for f in dataclasses.fields(cls) if f.name == "kind"]
+    if not kinds or not isinstance(kinds[0], str):
+        name = cls.__name__.lower()
+        raise TypeError(
+            f"{cls.__name__}: has no field `kind` with a default; allowed in a union: "
+            f'`kind: Literal["{name}"] = "{name}"`'
+        )
+    return kinds[0]
 
 
 def records_by_kind(hint: Any) -> dict[str, Any]:
@@ -225,9 +293,9 @@ def _described(hint: Any) -> str:
 def range_of(hint: Any) -> str:
     """The range of a number or the length of a list in words; empty where any is."""
     base, metadata = bare(hint)
-    said = [each.text for each in metadata if isinstance(each, Allowed)]
-    if said:
-        return said[-1]
+    ranges = [each.text for each in metadata if isinstance(each, Allowed)]
+    if ranges:
+        return ranges[-1]
     limits: dict[str, Any] = {}
     for name in ("ge", "gt", "le", "lt", "min_length", "max_length"):
         for each in metadata:

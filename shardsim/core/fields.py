@@ -11,6 +11,8 @@ JSON Schema and `--explain` are made from them. A union of records with a `kind`
 apart by it. A mapping in the place of a record may leave the kind out if the field has
 a default; it is then the default's.
 
+A rule across fields is a method with `rule`. All faults of a config are listed at once.
+
 Numbers are strict. True and "1" are not numbers, 2.0 is not a whole number, and NaN,
 infinity and what 32 bits can't hold are refused: a size below theirs would be computed
 with as 0, and one above them as infinity or as another number.
@@ -23,7 +25,8 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, TypeAlias, TypeVar
 
 import pydantic
@@ -37,7 +40,7 @@ from pydantic import (
 )
 from pydantic_core import ArgsKwargs, PydanticCustomError
 
-from shardsim.core import field_errors
+from shardsim.core import field_errors, yaml_text
 from shardsim.core.field_errors import Allowed, ConfigError
 
 T = TypeVar("T")
@@ -56,6 +59,17 @@ Name = Annotated[
     Allowed("letters, digits, - and _, 64 at most"),
 ]
 """A name that is also the name of a file."""
+
+
+def _is_label(name: str) -> str:
+    if not (0 < len(name) <= 64 and name.isprintable() and name == name.strip()):
+        raise PydanticCustomError("allowed", LABEL)
+    return name
+
+
+LABEL = "printable text in one line, 64 letters at most"
+Label = Annotated[str, AfterValidator(_is_label), Allowed(LABEL)]
+"""A name that reports and error texts print."""
 
 ENV_CHANGES = "x-env-changes"
 """Mark in an unfinished JSON Schema: fields of the env that may change."""
@@ -87,14 +101,97 @@ def record(
         of a config have to fit into 32 bits, for they are computed with.
 
     Raises, when an instance is made:
-      ConfigError: one line with the field, its value and what is allowed.
+      ConfigError: a line for each fault: the field, its value and what is allowed.
     """
     if cls is None:
         return functools.partial(_record, kw_only=kw_only, leaves=LEAVES[float64])
     return _record(cls, kw_only, LEAVES[float64])
 
 
+R = TypeVar("R", bound=Callable[[Any], Iterable[str]])
+
+
+def rule(*reads: str) -> Callable[[R], R]:
+    """Decorator of a method of a record: a rule across fields.
+
+    The method yields a line for each fault: "field: got X; allowed: Y". It runs once
+    the fields that it reads are right, whatever is wrong with the others.
+
+    Args:
+      reads: names of these fields.
+    """
+
+    def mark(method: R) -> R:
+        method.reads = frozenset(reads)  # type: ignore[attr-defined]
+        return method
+
+    return mark
+
+
+def _rules(cls: Any) -> list[Any]:
+    methods = [x for x in vars(cls).values() if isinstance(x, types.FunctionType)]
+    return [method for method in methods if hasattr(method, "reads")]
+
+
+def _follow_rules(record: Any) -> None:
+    field_errors.refuse(line for each in _rules(type(record)) for line in each(record))
+
+
+def faults(cls: Any, data: Any, place: str = "") -> list[str]:
+    """What the rules across fields refuse in a config some of whose fields are wrong.
+
+    Args:
+      cls: a record.
+      data: it as nested dictionaries.
+      place: its dotted field.
+    """
+    if not isinstance(data, Mapping):
+        return []
+    right: dict[str, Any] = {}
+    lines: list[str] = []
+    for field in dataclasses.fields(cls):
+        hint = field_errors.types_of(cls)[field.name]
+        if field.name in data:
+            try:
+                got = data[field.name]
+                right[field.name] = pydantic.TypeAdapter(hint).validate_python(got)
+            except pydantic.ValidationError:
+                lines += _faults_inside(hint, got, field_errors.join(place, field.name))
+        elif field.default is not dataclasses.MISSING:
+            right[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            right[field.name] = field.default_factory()
+    record = object.__new__(cls)
+    vars(record).update(right)
+    for method in _rules(cls):
+        if method.reads <= right.keys():
+            lines += [field_errors.join(place, line) for line in method(record)]
+    return lines
+
+
+def _faults_inside(hint: Any, data: Any, place: str) -> list[str]:
+    """The same of the records that a value of this type is made of."""
+    base = field_errors.bare(hint)[0]
+    inner = typing.get_args(base)
+    items: dict[Any, Any] = {}
+    if typing.get_origin(base) is dict and isinstance(data, Mapping):
+        items, base = dict(data), inner[1]
+    elif typing.get_origin(base) is tuple and isinstance(data, list):
+        items, base = dict(enumerate(data)), inner[0]
+    elif isinstance(data, Mapping):
+        kinds = field_errors.records_by_kind(hint)
+        cls = kinds.get(str(data.get("kind"))) if kinds else base
+        return faults(cls, data, place) if dataclasses.is_dataclass(cls) else []
+    return [
+        line
+        for key, each in items.items()
+        for line in _faults_inside(base, each, field_errors.join(place, key))
+    ]
+
+
 def _record(cls: type[Any], kw_only: bool, leaves: "Leaves") -> Any:
+    if _rules(cls):
+        cls.__post_init__ = _follow_rules
     cls.__annotations__ = {
         name: _checked(hint, leaves, cls.__dict__.get(name))
         for name, hint in inspect.get_annotations(cls).items()
@@ -108,21 +205,22 @@ def _record(cls: type[Any], kw_only: bool, leaves: "Leaves") -> Any:
     decorate = pydantic.dataclasses.dataclass(
         frozen=True, kw_only=kw_only, config=config
     )
-    made: Any = decorate(cls)
+    checked: Any = decorate(cls)
 
-    @functools.wraps(made.__init__)
+    @functools.wraps(checked.__init__)
     def init(self: Any, *args: Any, **values: Any) -> None:
-        if not made.__pydantic_complete__:  # at the first use, not at import
-            pydantic.dataclasses.rebuild_dataclass(made)
-            made.__init__ = init  # pydantic has put its own there
-        check = made.__pydantic_validator__.validate_python
+        if not checked.__pydantic_complete__:  # at the first use, not at import
+            pydantic.dataclasses.rebuild_dataclass(checked)
+            checked.__init__ = init  # pydantic has put its own there
+        check = checked.__pydantic_validator__.validate_python
         try:
             check(ArgsKwargs(args, values), self_instance=self)
         except pydantic.ValidationError as error:
-            raise ConfigError(field_errors.line(made, error)) from None
+            lines = field_errors.lines(checked, error)
+            raise ConfigError(field_errors.joined(lines)) from None
 
-    made.__init__ = init
-    return made
+    checked.__init__ = init
+    return checked
 
 
 Leaves: TypeAlias = Mapping[type, tuple[Any, ...]]
@@ -136,26 +234,63 @@ def _checked(hint: Any, leaves: Leaves, default: Any = None) -> Any:
         return Annotated[hint, *leaves[hint]]
     if origin is Annotated and inner[0] in leaves:
         return Annotated[*inner, *leaves[inner[0]]]
+    if origin is Annotated and _has_names(inner[0]):
+        return Annotated[_checked_items(inner[0], leaves), *inner[1:], DISTINCT]
     if origin is Annotated:
         return Annotated[_checked(inner[0], leaves), *inner[1:]]
     if origin in (types.UnionType, typing.Union):
         return _checked_union(inner, leaves, default)
-    if origin in (tuple, dict):
-        return origin[tuple(x if x is ... else _checked(x, leaves) for x in inner)]
-    return hint
+    if _has_names(hint):
+        return Annotated[_checked_items(hint, leaves), DISTINCT]
+    return _checked_items(hint, leaves) if origin in (tuple, dict) else hint
+
+
+def _has_names(hint: Any) -> bool:
+    """Whether a mapping goes by names of the user."""
+    is_dict = typing.get_origin(hint) is dict
+    return is_dict and typing.get_args(hint)[0] in (Name, Label)
+
+
+def _checked_items(hint: Any, leaves: Leaves) -> Any:
+    inner = typing.get_args(hint)
+    checked = tuple(x if x is ... else _checked(x, leaves) for x in inner)
+    return typing.get_origin(hint)[checked]
 
 
 def _checked_union(members: tuple[Any, ...], leaves: Leaves, default: Any) -> Any:
-    records = [m for m in members if dataclasses.is_dataclass(m)]
+    records: list[Any] = [m for m in members if dataclasses.is_dataclass(m)]
     others = [_checked(m, leaves) for m in members if m not in records]
     if len(records) < 2:
         return typing.Union[tuple([*records, *others])]  # noqa: UP007
+    kinds = [field_errors.kind_of(member) for member in records]
+    if len(set(kinds)) < len(kinds):
+        names = ", ".join(member.__name__ for member in records)
+        raise TypeError(f"{names}: got kinds {kinds}; allowed: different ones")
     tagged: Any = typing.Union[tuple(records)]  # noqa: UP007
     tagged = Annotated[tagged, Field(discriminator="kind")]
     kind = getattr(default, "kind", None)
     if kind is not None:
         tagged = Annotated[tagged, BeforeValidator(functools.partial(fill_kind, kind))]
     return typing.Union[tuple([tagged, *others])]  # noqa: UP007
+
+
+def _distinct(named: dict[str, Any]) -> dict[str, Any]:
+    """Names have to differ where case or dashes do not count: in files and in flags."""
+    by_plain: dict[str, str] = {}
+    for name in named:
+        plain = unicodedata.normalize("NFKC", name).casefold().replace("-", "_")
+        other = by_plain.setdefault(plain, name)
+        if other != name:
+            raise PydanticCustomError(
+                "alike",
+                "got {one} and {two}; allowed: names that differ in more than case, "
+                "- and _",
+                {"one": repr(other), "two": repr(name)},
+            )
+    return named
+
+
+DISTINCT = AfterValidator(_distinct)
 
 
 def admits(hint: Any, value: Any) -> bool:
@@ -184,22 +319,32 @@ def _plain_int(value: Any) -> Any:
     return int(value) if other else value
 
 
+def _plain_float(value: Any) -> Any:
+    """Numbers of a file as Python's."""
+    return float(value) if isinstance(value, yaml_text.WrittenFloat) else value
+
+
+def _as_written(value: Any) -> Any:
+    """Text that a file could mean as a number: `1e3` is the name 1e3."""
+    return getattr(value, "written", value)
+
+
 def _fits_whole(value: int) -> int:
     if abs(value) > MOST_WHOLE:
-        raise PydanticCustomError("size", "at most 2**32 in size")
+        raise PydanticCustomError("allowed", "at most 2**32 in size")
     return value
 
 
 def _fits(value: float) -> float:
     if value != 0 and not LEAST <= abs(value) <= MOST and math.isfinite(value):
-        raise PydanticCustomError("size", f"0, or {LEAST:.1e} to {MOST:.1e} in size")
+        raise PydanticCustomError("allowed", f"0, or {LEAST:.1e} to {MOST:.1e} in size")
     return value
 
 
 _ANY_SIZE: Leaves = {
     int: (Strict(), BeforeValidator(_plain_int)),
-    float: (Strict(),),
-    str: (Strict(),),
+    float: (Strict(), BeforeValidator(_plain_float)),
+    str: (Strict(), BeforeValidator(_as_written)),
     bool: (Strict(),),
 }
 LEAVES: Mapping[bool, Leaves] = {

@@ -42,9 +42,9 @@ class EvaluationConfig:
     """L, levels of each condition."""
     seed: fields.Seed = 1_000_003
     """Seed of the evaluation levels; training never uses it."""
-    conditions: Annotated[dict[str, fields.EnvChanges], Field(min_length=1)] = (
-        dataclasses.field(default_factory=lambda: {"in_distribution": {}})
-    )
+    conditions: Annotated[
+        dict[fields.Label, fields.EnvChanges], Field(min_length=1)
+    ] = dataclasses.field(default_factory=lambda: {"in_distribution": {}})
     """Conditions by name, each with the env fields that differ from training. The
     first one is the training distribution."""
     action_selection: PolicyOnly | Lookahead | ValueOnly | None = None

@@ -1,5 +1,6 @@
 """The config of an experiment: all that a run depends on, checked before it starts."""
 
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -10,8 +11,9 @@ from shardsim.core import dynamic_programming as exact
 from shardsim.core import field_errors, fields
 from shardsim.evaluation import measures, prediction, rules
 from shardsim.evaluation.battery import ActingRule, EvaluationConfig, acting_rule
+from shardsim.training import arms as arm_rules
 from shardsim.training import phases, schedule
-from shardsim.training.arms import Arm, ArmConfig, check_arms, size_arms
+from shardsim.training.arms import Arm, ArmConfig, size_arms
 from shardsim.training.config import TrainConfig
 from shardsim_envs import World
 
@@ -27,11 +29,22 @@ class OmnibusConfig:
     references: tuple[rules.Contrast, ...] = ()
     """Other pairs of arms, which show how large the difference is."""
 
-    def __post_init__(self) -> None:
+    @fields.rule("conditions")
+    def _different_conditions(self) -> Iterator[str]:
+        if len(set(self.conditions)) < len(self.conditions):
+            yield "conditions: got one twice; allowed: different ones"
+
+    @fields.rule("contrast", "references")
+    def _different_pairs(self) -> Iterator[str]:
         pairs = (self.contrast, *self.references)
-        for field, got in (("conditions", self.conditions), ("references", pairs)):
-            if len(set(got)) < len(got):
-                raise ValueError(f"{field}: got one twice; allowed: different ones")
+        if len(set(pairs)) < len(pairs):
+            yield "references: got one twice; allowed: different ones"
+
+    @property
+    def pairs(self) -> dict[str, rules.Contrast]:
+        """All pairs of arms by dotted field."""
+        references = {f"references.{i}": p for i, p in enumerate(self.references)}
+        return {"contrast": self.contrast, **references}
 
 
 @fields.record
@@ -48,7 +61,7 @@ class Experiment:
     """The architectures that are compared, by name."""
     train: TrainConfig
     """How all arms are trained."""
-    predictions: dict[str, prediction.Prediction]
+    predictions: dict[fields.Label, prediction.Prediction]
     """What each hypothesis predicts and how it is judged, by name."""
     omnibus: OmnibusConfig
     """Test of whether two arms differ at all."""
@@ -61,29 +74,127 @@ class Experiment:
     min_return_phase: str | None = None
     """Phase by whose end it should; null: the last one."""
 
-    def __post_init__(self) -> None:
-        for name in self.arms:
-            if name == measures.EXACT:
-                raise ValueError(
-                    f"arms: got {name!r}; allowed: any other name, this one is V*"
-                )
+    @fields.rule("arms")
+    def _arms(self) -> Iterator[str]:
+        if measures.EXACT in self.arms:
+            yield (
+                f"arms: got {measures.EXACT!r}; allowed: any other name, this one is V*"
+            )
+        yield from arm_rules.name_faults(self.arms)
+
+    @fields.rule("train")
+    def _no_sweep(self) -> Iterator[str]:
         if self.train.sweep:
-            raise ValueError(
+            yield (
                 "train.sweep: got values; allowed: none in an experiment, whose unit "
                 "is the seed (`shardsim train` takes a sweep)"
             )
-        check_arms(self.arms, self.env, self.train)
-        try:
-            exact.check_enumerable(self.env)
-        except ValueError as error:
-            raise ValueError(f"{error}; `shardsim train` does not need it") from None
-        for field, changes in self._env_changes():
-            try:
-                phases.altered(self.env, changes)
-            except ValueError as error:
-                raise ValueError(f"{field}.{error}") from None
-        self._check_names()
-        self._check_phases()
+
+    @fields.rule("arms", "train")
+    def _trained_arms(self) -> Iterator[str]:
+        yield from arm_rules.training_faults(self.arms, self.train)
+
+    @fields.rule("arms", "env")
+    def _labelled_arms(self) -> Iterator[str]:
+        yield from arm_rules.env_faults(self.arms, self.env)
+
+    @fields.rule("env")
+    def _listed_states(self) -> Iterator[str]:
+        for line in field_errors.faults("", exact.check_enumerable, self.env):
+            yield f"{line}; `shardsim train` does not need it"
+
+    @fields.rule("env", "train")
+    def _env_of_phases(self) -> Iterator[str]:
+        for index, phase in enumerate(self.train.phases):
+            place = f"train.phases.{index}"
+            yield from field_errors.faults(place, phases.altered, self.env, phase.env)
+
+    @fields.rule("env", "evaluation")
+    def _env_of_conditions(self) -> Iterator[str]:
+        for name, changes in self.evaluation.conditions.items():
+            place = f"evaluation.conditions.{name}"
+            yield from field_errors.faults(place, phases.altered, self.env, changes)
+
+    @fields.rule("env", "predictions")
+    def _suitable_measures(self) -> Iterator[str]:
+        for name, entry in self.predictions.items():
+            if not measures.suits(entry.measure, self.env):
+                yield (
+                    f"predictions.{name}.measure: got {entry.measure.kind!r}; allowed: "
+                    f"measures that suit the env {self.env.kind!r}"
+                )
+
+    @fields.rule("arms", "omnibus")
+    def _compared_arms(self) -> Iterator[str]:
+        # V* has no seeds, so nothing can be permuted
+        for field, pair in self.omnibus.pairs.items():
+            for side in ("arm", "baseline"):
+                got = getattr(pair, side)
+                yield from _unknown(f"omnibus.{field}.{side}", got, self.arms)
+
+    @fields.rule("arms", "predictions")
+    def _asked_arms(self) -> Iterator[str]:
+        for name, entry in self.predictions.items():
+            for field, arm in entry.arms().items():
+                # V* has no seeds, so none can be selected
+                exact = [] if ".seeds_where." in field else [measures.EXACT]
+                place = f"predictions.{name}.{field}"
+                yield from _unknown(place, arm, (*self.arms, *exact))
+
+    @fields.rule("evaluation", "omnibus")
+    def _compared_conditions(self) -> Iterator[str]:
+        for condition in self.omnibus.conditions:
+            known = self.evaluation.conditions
+            yield from _unknown("omnibus.conditions", condition, known, "condition ")
+
+    @fields.rule("evaluation", "predictions")
+    def _asked_conditions(self) -> Iterator[str]:
+        for name, entry in self.predictions.items():
+            for condition in entry.measure.conditions:
+                place, known = f"predictions.{name}.measure", self.evaluation.conditions
+                yield from _unknown(place, condition, known, "condition ")
+
+    @fields.rule("predictions", "train")
+    def _asked_phases(self) -> Iterator[str]:
+        known = self._phases_with_all_arms
+        for name, entry in self.predictions.items():
+            place, stages = (
+                f"predictions.{name}.measure",
+                measures.stages(entry.measure),
+            )
+            for phase in stages:
+                yield from _unknown(place, phase, known, "phase ")
+            places = [known.index(phase) for phase in stages if phase in known]
+            if places != sorted(places):
+                yield (
+                    f"{place}: got phases {', '.join(stages)}; allowed: in the order "
+                    "of the run"
+                )
+
+    @fields.rule("min_return_phase", "train")
+    def _return_phase(self) -> Iterator[str]:
+        phase = self.min_return_phase
+        if phase is not None:
+            known = self._phases_with_all_arms
+            yield from _unknown("min_return_phase", phase, known, "phase ")
+
+    @fields.rule("env", "evaluation", "min_return_phase", "predictions", "train")
+    def _env_of_readings(self) -> Iterator[str]:
+        ends = schedule.ends(self.train)
+        for phase, names in self.phases_to_read().items():
+            for name in names:
+                if phase not in ends or name not in self.evaluation.conditions:
+                    continue  # refused above
+                for line in field_errors.faults(
+                    "", phases.altered, self.env, self.at(phase, name)
+                ):
+                    yield f"evaluation.conditions.{name} in phase {phase!r}: {line}"
+
+    @property
+    def _phases_with_all_arms(self) -> list[str]:
+        """The phases that train every arm, and the one that they all start from."""
+        shared = schedule.shared_phases(self.train)
+        return list(schedule.ends(self.train))[max(shared - 1, 0) :]
 
     @property
     def training_acting(self) -> ActingRule:
@@ -117,90 +228,6 @@ class Experiment:
             conditions[phase] = conditions.get(phase, {}) | {first: None}
         return {phase: tuple(names) for phase, names in conditions.items()}
 
-    def _check_phases(self) -> None:
-        """The phases that predictions name must exist and train every arm."""
-        ends = schedule.ends(self.train)
-        shared = schedule.shared_phases(self.train)
-        with_all_arms = list(ends)[max(shared - 1, 0) :]
-        named = [
-            (f"predictions.{name}.measure", phase)
-            for name, entry in self.predictions.items()
-            for phase in measures.stages(entry.measure)
-        ]
-        if self.min_return_phase is not None:
-            named.append(("min_return_phase", self.min_return_phase))
-        for field, phase in named:
-            if phase not in with_all_arms:
-                allowed = field_errors.one_of(with_all_arms, phase)
-                raise ValueError(f"{field}: got phase {phase!r}; allowed: {allowed}")
-        for name, entry in self.predictions.items():
-            stages = measures.stages(entry.measure)
-            if list(stages) != sorted(stages, key=list(ends).index):
-                raise ValueError(
-                    f"predictions.{name}.measure: got phases {', '.join(stages)}; "
-                    "allowed: in the order of the run"
-                )
-        for phase, names in self.phases_to_read().items():
-            for name in names:
-                try:
-                    phases.altered(self.env, self.at(phase, name))
-                except ValueError as error:
-                    raise ValueError(
-                        f"evaluation.conditions.{name} in phase {phase!r}: {error}"
-                    ) from None
-
-    def _env_changes(self) -> list[tuple[str, dict[str, Any]]]:
-        """Fields of the env that phases and conditions change, by dotted field."""
-        of_phases = [
-            (f"train.phases.{i}", phase.env)
-            for i, phase in enumerate(self.train.phases)
-        ]
-        of_conditions = [
-            (f"evaluation.conditions.{name}", changes)
-            for name, changes in self.evaluation.conditions.items()
-        ]
-        return of_phases + of_conditions
-
-    def _check_names(self) -> None:
-        """The arms and conditions that predictions name must exist."""
-        pairs = {"contrast": self.omnibus.contrast}
-        pairs |= {f"references.{i}": p for i, p in enumerate(self.omnibus.references)}
-        named_arms = {
-            f"omnibus.{pair_field}.{side}": getattr(pair, side)
-            for pair_field, pair in pairs.items()
-            for side in ("arm", "baseline")
-        }
-        for name, entry in self.predictions.items():
-            named_arms |= {
-                f"predictions.{name}.{field}": arm
-                for field, arm in entry.arms().items()
-            }
-        for field, arm in named_arms.items():
-            # V* has no seeds, so nothing can be permuted or selected
-            needs_seeds = field.startswith("omnibus") or ".seeds_where." in field
-            exact = [] if needs_seeds else [measures.EXACT]
-            if arm not in (*self.arms, *exact):
-                allowed = field_errors.one_of((*self.arms, *exact), arm)
-                raise ValueError(f"{field}: got {arm!r}; allowed: {allowed}")
-        for name, entry in self.predictions.items():
-            if not measures.suits(entry.measure, self.env):
-                raise ValueError(
-                    f"predictions.{name}.measure: got {entry.measure.kind!r}; allowed: "
-                    f"measures that suit the env {self.env.kind!r}"
-                )
-        named_conditions = {
-            f"predictions.{name}.measure": entry.measure.conditions
-            for name, entry in self.predictions.items()
-        }
-        named_conditions["omnibus.conditions"] = self.omnibus.conditions
-        for field, conditions in named_conditions.items():
-            for condition in conditions:
-                if condition not in self.evaluation.conditions:
-                    allowed = field_errors.one_of(self.evaluation.conditions, condition)
-                    raise ValueError(
-                        f"{field}: got condition {condition!r}; allowed: {allowed}"
-                    )
-
     def sized_arms(self) -> tuple[Arm, ...]:
         """Every arm with the width at which it meets `agent.value_params`.
 
@@ -208,3 +235,12 @@ class Experiment:
           ValueError: a head that cannot meet it.
         """
         return size_arms(self.arms, self.agent, self.env)
+
+
+def _unknown(
+    place: str, got: str, known: Collection[str], noun: str = ""
+) -> Iterator[str]:
+    """A fault if a name is not known."""
+    if got not in known:
+        allowed = field_errors.one_of(known, got)
+        yield f"{place}: got {noun}{got!r}; allowed: {allowed}"

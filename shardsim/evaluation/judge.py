@@ -1,4 +1,4 @@
-"""From per-seed statistics to verdicts, by rules that are fixed before training.
+"""From per-seed statistics to verdicts, by rules of the config.
 
 The contrast of a prediction is the difference, seed by seed, between two arms that
 share everything but the head. Its margin m divides the line into three regions. If

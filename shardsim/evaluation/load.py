@@ -1,6 +1,6 @@
 """Read a run folder or a config file as an experiment or a training."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,22 @@ def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
         )
 
 
+def root(data: Mapping[str, Any]) -> type[Experiment] | type[Training]:
+    """An experiment if the config has predictions, otherwise a training."""
+    return Experiment if "predictions" in data else Training
+
+
+def read_file(file: Path, flags: Sequence[str] = ()) -> dict[str, Any]:
+    """A config file changed by flags, as data.
+
+    Raises:
+      ConfigError: no YAML, or what is no flag, a line each.
+    """
+    data = config_files.read_yaml(file)
+    return config_files.override(data, flags, root(data))
+
+
 def read(data: dict[str, Any]) -> Experiment | Training:
-    """Build an experiment if the config has predictions, otherwise a training."""
-    if "predictions" in data:
-        return configs.build(Experiment, data)
-    return configs.build(Training, data)
+    """Build an experiment or a training."""
+    built: Experiment | Training = configs.build(root(data), data)
+    return built

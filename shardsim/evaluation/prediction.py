@@ -1,12 +1,13 @@
 """A prediction as data: what each hypothesis expects, the measure, and the rule.
 
-A prediction is part of the config, so it is fixed before training and the run folder
-keeps it.
+A prediction is part of the config. The run folder keeps it as it was when training
+started (`preregistration`).
 """
 
 import dataclasses
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from pydantic import PositiveFloat
@@ -32,24 +33,26 @@ class Prediction:
     """Both arms within this distance of the statistic of V* count as one fixed utility;
     null where it expects the same as another hypothesis."""
 
-    def __post_init__(self) -> None:
+    @fields.rule("rule", "unitary_margin")
+    def _one_unitary(self) -> Iterator[str]:
         if self.unitary_margin is not None and self.rule.unitary is not None:
-            raise ValueError(
+            yield (
                 f"unitary_margin: got {self.unitary_margin} with rule.unitary; "
                 "allowed: one of the two"
             )
+
+    @fields.rule("measure", "rule")
+    def _known_rows(self) -> Iterator[str]:
         rows = measures.extra_rows(self.measure)
         for field, name in rules.rows_by_field(self.rule).items():
             arm, slash, row = name.partition("/")
             if field.startswith("seeds_where") and arm == measures.EXACT:
-                raise ValueError(
-                    f"rule.{field}: got {name!r}; allowed: an arm that has seeds"
-                )
+                yield f"rule.{field}: got {name!r}; allowed: an arm that has seeds"
             if slash and row not in rows:
                 allowed = (
                     ", ".join(f"ARM/{extra}" for extra in rows) or "no row but ARM"
                 )
-                raise ValueError(f"rule.{field}: got {name!r}; allowed: {allowed}")
+                yield f"rule.{field}: got {name!r}; allowed: {allowed}"
 
     def arms(self) -> dict[str, str]:
         """The arms that the rule names, by dotted field of the prediction."""
@@ -61,11 +64,13 @@ def evaluate(
     predictions: dict[str, Prediction],
     evidence: measures.Evidence,
     below_min_return: Collection[str] = (),
+    asked: Mapping[str, results.Asked] = MappingProxyType({}),
 ) -> dict[str, results.PredictionResult]:
     """Measure all predictions, then judge them as one family.
 
     Args:
       below_min_return: arms that did not learn their task; see `judge.judge`.
+      asked: when each prediction was asked, where that is recorded.
 
     Returns:
       By prediction: its texts, its values by arm and seed, and its judgement.
@@ -95,6 +100,7 @@ def evaluate(
                 row: records.numbers(x) for row, x in measured[name].values.items()
             },
             details=measured[name].details,
+            asked=asked.get(name, results.NOT_RECORDED),
             **vars(judgements[name]),
         )
         for name, prediction in predictions.items()

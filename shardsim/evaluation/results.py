@@ -4,12 +4,12 @@ A number that does not exist is None: the interval of a single seed, or a fracti
 optimum that is not above 0. Symbols: N seeds, K shards, T snapshots.
 """
 
-import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from shardsim.agents import value
-from shardsim.core import statistics
+from shardsim.core import fields, statistics
 from shardsim.evaluation import measures, rules
 from shardsim.storage import records, run_folder
 from shardsim.training.results import FILE, TrainingResult
@@ -21,7 +21,7 @@ Verdict: TypeAlias = Literal[
 Outcome: TypeAlias = Literal["passed", "failed", "undecided"]
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class Interval:
     """A mean over seeds with its confidence interval, in the unit of its metric."""
 
@@ -47,7 +47,7 @@ def interval(computed: statistics.Interval) -> Interval:
     )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@fields.record(kw_only=True, float64=True)
 class ArmResult:
     """One arm at the end of the run, or of the phase `min_return_phase`."""
 
@@ -78,7 +78,7 @@ class ArmResult:
     """Whether `mean_return_fraction` is at least the run's `min_return`."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@fields.record(kw_only=True, float64=True)
 class ActingResult:
     """How arms act, in words and numbers."""
 
@@ -94,7 +94,7 @@ class ActingResult:
     return. Acting follows V only if tau is small compared with it."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class ControlResult:
     """The result of a control."""
 
@@ -105,7 +105,7 @@ class ControlResult:
     sentence: str
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class SensitivityResult:
     """The verdict of the rule on an arm that has shards by construction."""
 
@@ -120,7 +120,21 @@ class SensitivityResult:
     sentence: str
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@fields.record(float64=True)
+class Asked:
+    """When the question of a row of results was asked."""
+
+    when: Literal["before training", "afterwards", "not recorded"]
+    """`afterwards`: it was added, or something that judges it was changed, after the
+    training had started. `not recorded`: the run folder does not say."""
+    changes: tuple[str, ...] = ()
+    """What was added or changed: a dotted field each, with its old and new value."""
+
+
+NOT_RECORDED = Asked("not recorded")
+
+
+@fields.record(kw_only=True, float64=True)
 class PredictionResult:
     """One prediction: the question, the measurements and the verdict of its rule."""
 
@@ -156,6 +170,25 @@ class PredictionResult:
     """None if the rule has no positive control."""
     judged_seeds: tuple[int, ...] | None
     """The seeds that `seeds_where` of the rule selects; None: all seeds."""
+    asked: Asked = NOT_RECORDED
+    """Whether the question was fixed before training."""
+
+    @fields.rule("values", "means", "rule")
+    def _rows(self) -> Iterator[str]:
+        for field, rows in (("values", self.values), ("means", self.means)):
+            for arm in (self.rule.contrast.arm, self.rule.contrast.baseline):
+                if arm not in rows:
+                    yield f"{field}: got none of {arm!r}; allowed: the contrasted arms"
+        if self.values.keys() != self.means.keys():
+            yield "means: got other rows than values; allowed: the same"
+
+    @fields.rule("values", "judged_seeds")
+    def _seeds(self) -> Iterator[str]:
+        lengths = {len(row) for row in self.values.values()}
+        if 0 in lengths or len(lengths - {1}) > 1:
+            yield f"values: got rows of {sorted(lengths)} seeds; allowed: of all seeds"
+        elif lengths and not {*(self.judged_seeds or ())} <= {*range(max(lengths))}:
+            yield f"judged_seeds: got {self.judged_seeds}; allowed: seeds of the values"
 
     @property
     def num_seeds(self) -> int:
@@ -163,7 +196,7 @@ class PredictionResult:
         return max(map(len, self.values.values()))
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class EnergyResult:
     """Whether two architectures differ more than two seeds of one do."""
 
@@ -180,15 +213,17 @@ class EnergyResult:
     num_seeds: int
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class OmnibusResult:
     """Energy distances over the reachable states of the evaluation, pair by pair."""
 
     value: tuple[EnergyResult, ...]
     policy: tuple[EnergyResult, ...]
+    asked: Asked = NOT_RECORDED
+    """Whether the pairs and conditions were fixed before training."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class CurveResult:
     """Learning curves of one arm: one row for each of T snapshots."""
 
@@ -201,8 +236,15 @@ class CurveResult:
     shards_in_use: tuple[records.SeedNumbers, ...]
     """[T, N], exp(entropy of the mean gates), 1 to K shards."""
 
+    @fields.rule("update", "return_fraction", "value_error", "shards_in_use")
+    def _snapshots(self) -> Iterator[str]:
+        for name in ("return_fraction", "value_error", "shards_in_use"):
+            rows = getattr(self, name)
+            if len(rows) != len(self.update) or len({len(row) for row in rows}) > 1:
+                yield f"{name}: got {len(rows)} rows; allowed: [T, N]"
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+
+@fields.record(kw_only=True, float64=True)
 class RunResult:
     """All results of a run of an experiment."""
 
@@ -226,6 +268,8 @@ class RunResult:
     acting: ActingResult
     arms: dict[str, ArmResult]
     predictions: dict[str, PredictionResult]
+    removed_questions: tuple[str, ...] = ()
+    """Predictions that were asked before training and are not judged any more."""
     all_valid: bool
     """Whether every prediction is valid; otherwise no claim stands."""
     omnibus: OmnibusResult

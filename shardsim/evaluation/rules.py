@@ -1,5 +1,6 @@
 """The rule of a prediction: what is expected, what is compared, what must hold."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -29,13 +30,10 @@ class Contrast:
     baseline: str
     """The arm that is subtracted."""
 
-    def __post_init__(self) -> None:
-        _different(self.arm, self.baseline)
-
-
-def _different(arm: str, baseline: str) -> None:
-    if arm == baseline:
-        raise ValueError(f"baseline: got {baseline!r}; allowed: another arm than arm")
+    @fields.rule("arm", "baseline")
+    def _other_arm(self) -> Iterator[str]:
+        if self.arm == self.baseline:
+            yield f"baseline: got {self.baseline!r}; allowed: another arm than arm"
 
 
 @fields.record
@@ -51,14 +49,18 @@ class Requirement:
     at_most: float | None = None
     """Upper end, in the unit of the measure; null: none."""
 
-    def __post_init__(self) -> None:
+    @fields.rule("arm", "baseline")
+    def _other_arm(self) -> Iterator[str]:
+        if self.arm == self.baseline:
+            yield f"baseline: got {self.baseline!r}; allowed: another arm than arm"
+
+    @fields.rule("at_least", "at_most")
+    def _ordered(self) -> Iterator[str]:
         if self.at_least is None and self.at_most is None:
-            raise ValueError("at_least: got nothing; allowed: it or at_most")
-        if self.baseline is not None:
-            _different(self.arm, self.baseline)
+            yield "at_least: got nothing; allowed: it or at_most"
         low, high = self.region
         if low > high:
-            raise ValueError(f"at_least: got {low}; allowed: up to at_most, {high}")
+            yield f"at_least: got {low}; allowed: up to at_most, {high}"
 
     @property
     def region(self) -> tuple[float, float]:
@@ -102,16 +104,26 @@ class Rule:
     `ARM/gate_distance` of an extinction does: a choice of seeds by their outcome proves
     nothing."""
 
-    def __post_init__(self) -> None:
+    @fields.rule("contrast", "positive_control")
+    def _uncontrasted(self) -> Iterator[str]:
         if self.positive_control in (self.contrast.arm, self.contrast.baseline):
-            raise ValueError(
+            yield (
                 f"positive_control: got {self.positive_control!r}; allowed: an arm "
                 "that is not contrasted"
             )
+
+    @fields.rule("controls")
+    def _different_controls(self) -> Iterator[str]:
         if len(set(self.controls)) < len(self.controls):
-            raise ValueError("controls: got one twice; allowed: different controls")
+            yield "controls: got one twice; allowed: different controls"
+
+    @fields.rule("unitary")
+    def _ordered_ends(self) -> Iterator[str]:
         if self.unitary is not None and self.unitary[0] > self.unitary[1]:
-            raise ValueError(f"unitary: got {self.unitary}; allowed: low to high")
+            yield f"unitary: got {self.unitary}; allowed: low to high"
+
+    @fields.rule("contrast", "positive_control", "seeds_where")
+    def _independent_choice(self) -> Iterator[str]:
         # the positive control is contrasted too, in the place of `arm`
         contrast = self.contrast
         contrasted = {contrast.arm, contrast.baseline, self.positive_control} - {None}
@@ -119,7 +131,7 @@ class Rule:
             self.seeds_where.arm,
             self.seeds_where.baseline,
         }:
-            raise ValueError(
+            yield (
                 f"seeds_where: got {self.seeds_where.subject!r}; allowed: a row that "
                 "is not contrasted"
             )

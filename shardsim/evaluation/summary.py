@@ -66,4 +66,13 @@ def answer(predictions: Mapping[str, results.PredictionResult]) -> str:
         if insensitive
         else ""
     )
-    return f"{claim} Verdicts: {'; '.join(listed)}.{caveat}"
+    late = _asked_afterwards(predictions)
+    return f"{claim} Verdicts: {'; '.join(listed)}.{late}{caveat}"
+
+
+def _asked_afterwards(predictions: Mapping[str, results.PredictionResult]) -> str:
+    """A sentence on the questions that are younger than the training, if any."""
+    late = [n for n, e in predictions.items() if e.asked.when == "afterwards"]
+    if len(late) == len(predictions):
+        return " All were asked after training had started."
+    return f" Asked after training had started: {', '.join(late)}." if late else ""

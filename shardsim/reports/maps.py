@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
+from shardsim.core import fields
 from shardsim.core.jit import jit
 from shardsim.evaluation import battery, measures
 from shardsim.storage import records, run_folder
@@ -24,7 +25,7 @@ SHOWN = 2
 """Levels drawn of each condition."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class Scene:
     """What lies in a level."""
 
@@ -37,7 +38,7 @@ class Scene:
     """Name of a thing -> its row and column."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class Scenes:
     """maps.json: what is drawn."""
 

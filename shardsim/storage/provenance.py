@@ -1,6 +1,5 @@
 """Provenance: what the numbers of a run may depend on besides its config."""
 
-import dataclasses
 import importlib.metadata
 import os
 import platform
@@ -10,11 +9,13 @@ from pathlib import Path
 
 import jax
 
+from shardsim.core import fields
+
 PACKAGES = ("shardsim", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 """Packages whose versions are recorded."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class Provenance:
     """provenance.json: versions, machine, flags and source revision of a run."""
 

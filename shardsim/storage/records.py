@@ -1,5 +1,6 @@
-"""Records: trees of dataclasses, written as JSON and read back.
+"""Records of `fields.record`, written as JSON and read back.
 
+What is read is what was written, field by field and type by type, or it is refused.
 The keys in a file are the names of the fields. JSON has no NaN and no infinity: a
 number that is not finite is None in the record and null in the file.
 """
@@ -63,25 +64,11 @@ def build(path: Path, cls: type[T], data: Any) -> T:
     if not isinstance(data, dict):
         raise run_folder.RunError(f"{path}: got no fields; allowed: {cls.__name__}")
     try:
-        record = config.build(cls, data)
+        return config.build(cls, data)
     except config.ConfigError as error:
-        raise run_folder.RunError(f"{path}: {error}") from None
-    for field in _unknown(data, config.to_dict(record), ""):
-        raise run_folder.RunError(f"{path}: {field}: unknown key")
-    return record
-
-
-def _unknown(data: Any, known: Any, prefix: str) -> Iterator[str]:
-    """Dotted keys of the data that the record does not have."""
-    pairs: list[tuple[str, Any, Any]] = []
-    if isinstance(data, dict) and isinstance(known, dict):
-        yield from (f"{prefix}{key}" for key in data if key not in known)
-        pairs = [(key, data[key], known[key]) for key in data if key in known]
-    elif isinstance(data, list) and isinstance(known, list):
-        items = zip(data, known, strict=False)
-        pairs = [(str(index), *pair) for index, pair in enumerate(items)]
-    for key, value, known_value in pairs:
-        yield from _unknown(value, known_value, f"{prefix}{key}.")
+        first, *others = str(error).splitlines()
+        more = f" (and {len(others)} more)" if others else ""
+        raise run_folder.RunError(f"{path}: {first}{more}") from None
 
 
 def append(path: Path, record: Any) -> None:

@@ -3,6 +3,7 @@
 shardsim_run.json  number of the format, and the version of shardsim that wrote it
 config.yaml        the resolved config, from which the run can be repeated
 provenance.json    versions, devices, flags, source revision
+preregistration.json  the questions when training started, with time and revision
 metrics.jsonl      one line for each chunk and arm, written during training
 metrics.npz        the same as arrays, written at the end
 checkpoints/ARM/   training state (orbax), the newest two
@@ -44,8 +45,9 @@ PARTIAL_PREFIX = ".half-"
 
 RESERVED_NAMES = (
     *("checkpoints", "config.yaml", "figures", "maps.json", "maps.npz"),
-    *("metrics.jsonl", "metrics.npz", "provenance.json", "report.html"),
-    *("results.json", FORMAT_FILE, "snapshots", "timing.json", "weights"),
+    *("metrics.jsonl", "metrics.npz", "preregistration.json", "provenance.json"),
+    *("report.html", "results.json", FORMAT_FILE, "snapshots", "timing.json"),
+    "weights",
 )
 """Names of files and folders of a run, which other outputs must not overwrite."""
 

@@ -1,6 +1,7 @@
 """The `train` block of a config: phases, batch sizes, algorithm and optimizer."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveInt
@@ -69,27 +70,93 @@ class TrainConfig:
     devices: PositiveInt = 1
     """Devices that the seeds are spread over evenly."""
 
-    def __post_init__(self) -> None:
+    @fields.rule("num_steps", "minibatches")
+    def _whole_minibatches(self) -> Iterator[str]:
         if self.num_steps % self.minibatches:
-            _refuse(self, "minibatches", f"a divisor of num_steps, {self.num_steps}")
-        sweep.check(self.sweep, self.algorithm, self.action_selection)
+            yield self._fault(
+                "minibatches", f"a divisor of num_steps, {self.num_steps}"
+            )
+
+    @fields.rule("sweep", "algorithm", "action_selection")
+    def _sweep(self) -> Iterator[str]:
+        yield from sweep.faults(self.sweep, self.algorithm, self.action_selection)
+
+    @fields.rule("num_seeds", "sweep", "devices")
+    def _even_devices(self) -> Iterator[str]:
         if self.population % self.devices:
             total = "num_seeds times the sweep" if self.sweep else "num_seeds"
-            _refuse(self, "devices", f"a divisor of {total}, {self.population}")
+            yield self._fault("devices", f"a divisor of {total}, {self.population}")
+
+    @fields.rule("phases")
+    def _phases(self) -> Iterator[str]:
         names = [phase.name for phase in self.phases]
         if len(set(names)) < len(names):
-            raise ValueError(f"phases: got names {names}; allowed: different names")
+            yield f"phases: got names {names}; allowed: different names"
         if self.total_updates >= 2**31:  # the counter is an int32
-            raise ValueError(
-                f"phases: got {self.total_updates} updates; allowed: fewer than 2**31"
-            )
+            yield f"phases: got {self.total_updates} updates; allowed: fewer than 2**31"
+
+    @fields.rule("phases", "optimizer")
+    def _warmup(self) -> Iterator[str]:
         warmup = self.optimizer.schedule.warmup
         if warmup and warmup >= self.total_updates:
-            raise ValueError(
+            yield (
                 f"optimizer.schedule.warmup: got {warmup}; allowed: less than the "
                 f"updates of all phases, {self.total_updates}"
             )
-        _check_algorithm(self)
+
+    @fields.rule("algorithm", "action_selection")
+    def _acting(self) -> Iterator[str]:
+        kind, selection = self.algorithm.kind, self.action_selection.kind
+        required = {
+            "expert_iteration": "search",
+            "ppo": "policy_only",
+            "reinforce": "policy_only",
+        }
+        if kind in required and selection != required[kind]:
+            yield (
+                f"action_selection.kind: got {selection!r}; allowed with algorithm "
+                f"{kind!r}: {required[kind]!r}"
+            )
+
+    @fields.rule("algorithm", "num_steps", "num_envs", "minibatches", "epochs")
+    def _samples(self) -> Iterator[str]:
+        algorithm = self.algorithm
+        samples = self.num_steps * self.num_envs // self.minibatches
+        standardised = isinstance(algorithm, algorithms.PPO) and algorithm.normalise
+        if standardised and samples < 2:
+            yield self._fault(
+                "minibatches",
+                "so few that each has two samples, else normalised advantages are 0",
+            )
+        if algorithm.kind == "reinforce" and self.epochs > 1:
+            yield self._fault(
+                "epochs", "1 with algorithm 'reinforce', which uses data once"
+            )
+
+    @fields.rule("algorithm", "phases", "dataset")
+    def _losses(self) -> Iterator[str]:
+        kind = self.algorithm.kind
+        for index, phase in enumerate(self.phases):
+            place = f"phases.{index}"
+            if phase.losses.policy.any and (kind == "td" or phase.collect != "agent"):
+                yield (
+                    f"{place}.losses.policy: got weights with algorithm {kind!r} and "
+                    f"collect {phase.collect!r}; allowed: none, or an algorithm that "
+                    "trains D (ppo, reinforce, expert_iteration) with collect 'agent'"
+                )
+            if phase.collect == "dataset" and not self.dataset:
+                yield (
+                    f"{place}.collect: got 'dataset'; allowed: with a file in "
+                    "train.dataset"
+                )
+        if kind != "td" and not any(p.losses.policy.any for p in self.phases):
+            yield (
+                f"algorithm.kind: got {kind!r}; allowed: 'td', or weights in the "
+                "`policy` row of some phase's losses"
+            )
+
+    def _fault(self, field: str, allowed: str) -> str:
+        return f"{field}: got {getattr(self, field)!r}; allowed: {allowed}"
 
     @property
     def total_updates(self) -> int:
@@ -106,48 +173,3 @@ class TrainConfig:
         """Self-supervised losses that at least one phase uses."""
         used = {name for phase in self.phases for name in phase.losses.objectives}
         return tuple(name for name in OBJECTIVES if name in used)
-
-
-def _check_algorithm(config: TrainConfig) -> None:
-    """Check that action selection, batches and phases suit the algorithm."""
-    kind = config.algorithm.kind
-    required = {
-        "expert_iteration": "search",
-        "ppo": "policy_only",
-        "reinforce": "policy_only",
-    }
-    selection = config.action_selection.kind
-    if kind in required and selection != required[kind]:
-        raise ValueError(
-            f"action_selection.kind: got {selection!r}; allowed with algorithm "
-            f"{kind!r}: {required[kind]!r}"
-        )
-    samples = config.num_steps * config.num_envs // config.minibatches
-    algorithm = config.algorithm
-    standardised = isinstance(algorithm, algorithms.PPO) and algorithm.normalise
-    if standardised and samples < 2:
-        allowed = "so few that each has two samples, else normalised advantages are 0"
-        _refuse(config, "minibatches", allowed)
-    if kind == "reinforce" and config.epochs > 1:
-        _refuse(config, "epochs", "1 with algorithm 'reinforce', which uses data once")
-    for index, phase in enumerate(config.phases):
-        place = f"phases.{index}"
-        if phase.losses.policy.any and (kind == "td" or phase.collect != "agent"):
-            raise ValueError(
-                f"{place}.losses.policy: got weights with algorithm {kind!r} and "
-                f"collect {phase.collect!r}; allowed: none, or an algorithm that "
-                "trains D (ppo, reinforce, expert_iteration) with collect 'agent'"
-            )
-        if phase.collect == "dataset" and not config.dataset:
-            raise ValueError(
-                f"{place}.collect: got 'dataset'; allowed: with a file in train.dataset"
-            )
-    if kind != "td" and not any(p.losses.policy.any for p in config.phases):
-        raise ValueError(
-            f"algorithm.kind: got {kind!r}; allowed: 'td', or weights in the `policy` "
-            "row of some phase's losses"
-        )
-
-
-def _refuse(config: TrainConfig, field: str, allowed: str) -> None:
-    raise ValueError(f"{field}: got {getattr(config, field)!r}; allowed: {allowed}")

@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from shardsim.core import fields
 from shardsim.storage import records, run_folder
 
 FILE = "metrics.jsonl"
 ARRAYS = "metrics.npz"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@fields.record(kw_only=True, float64=True)
 class ChunkMetrics:
     """Metrics of one arm in a chunk of updates, as means over the chunk."""
 
@@ -50,7 +51,7 @@ class ChunkMetrics:
     not diverged, and None in place of the list while no seed has."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@fields.record(kw_only=True, float64=True)
 class SnapshotMetrics:
     """Measures of a snapshot in the first condition of the evaluation.
 
@@ -86,15 +87,15 @@ def chunk(
         `ChunkMetrics` go to `terms`.
       diverged: as `divergence.as_metrics` returns it.
     """
-    fields = {field.name for field in dataclasses.fields(ChunkMetrics)}
+    own = {field.name for field in dataclasses.fields(ChunkMetrics)}
     named = {name: records.numbers(rate) for name, rate in rates.items()}
     return ChunkMetrics(
         arm=arm,
         phase=phase,
         update=update,
-        terms={name: rate for name, rate in named.items() if name not in fields},
+        terms={name: rate for name, rate in named.items() if name not in own},
         diverged=diverged,
-        **{name: rate for name, rate in named.items() if name in fields},
+        **{name: rate for name, rate in named.items() if name in own},
     )
 
 
@@ -124,13 +125,13 @@ def write_arrays(folder: Path) -> None:
 
 def _columns(line: ChunkMetrics | SnapshotMetrics) -> dict[str, np.ndarray]:
     """The numbers of a line by name; None becomes NaN."""
-    fields = {
+    numbers = {
         field.name: getattr(line, field.name)
         for field in dataclasses.fields(line)
         if field.name not in ("kind", "arm", "phase", "terms")
     }
     terms = line.terms if isinstance(line, ChunkMetrics) else {}
-    named = {**fields, **{f"terms/{name}": item for name, item in terms.items()}}
+    named = {**numbers, **{f"terms/{name}": item for name, item in terms.items()}}
     return {
         name: np.asarray(item) if isinstance(item, int) else np.asarray(item, float)
         for name, item in named.items()

@@ -15,7 +15,7 @@ from shardsim.core.types import Params, Trainable
 class Phase:
     """One phase of training: who acts, what is learned, and how the env differs."""
 
-    name: str
+    name: fields.Label
     """Name by which predictions and plots refer to the phase."""
     updates: PositiveInt
     """Number of updates."""
@@ -59,16 +59,18 @@ def altered(env: Trainable, changes: dict[str, Any]) -> Trainable:
       ValueError: a field may not change or its value is not allowed, or the changes
         alter the shape of the observation.
     """
-    for field in changes:
-        if field not in env.SCHEDULED:
-            allowed = field_errors.one_of(env.SCHEDULED, field) or "none in this env"
-            raise ValueError(f"env.{field}: unknown key; allowed: {allowed}")
+    field_errors.refuse(
+        f"env.{field}: unknown key; allowed: "
+        + (field_errors.one_of(env.SCHEDULED, field) or "none in this env")
+        for field in changes
+        if field not in env.SCHEDULED
+    )
     if not changes:
         return env
     try:
         other = configs.build(type(env), {**configs.to_dict(env), **changes})
     except ValueError as error:
-        raise ValueError(f"env.{error}") from None
+        raise ValueError(field_errors.prefixed("env", error)) from None
     if other.observation_shape != env.observation_shape:
         raise ValueError(
             f"env: got {changes!r}; allowed: changes that keep the shape of the "

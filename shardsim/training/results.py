@@ -3,15 +3,15 @@
 Symbols: N = points of the sweep x seeds; the seeds of a point are adjacent.
 """
 
-import dataclasses
 from typing import Literal
 
+from shardsim.core import fields
 from shardsim.storage import records
 
 FILE = "results.json"
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@fields.record(kw_only=True, float64=True)
 class TrainedArm:
     """One arm at the end of training."""
 
@@ -27,7 +27,7 @@ class TrainedArm:
     finite."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@fields.record(kw_only=True, float64=True)
 class TrainingResult:
     """The results of a training without evaluation."""
 
@@ -42,7 +42,7 @@ class TrainingResult:
     arms: dict[str, TrainedArm]
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class Timing:
     """timing.json: wall time of the last process of the run, in seconds."""
 

@@ -27,7 +27,7 @@ def hyperparameters(config: TrainConfig, head: value.Head) -> Hyperparameters:
         "td_lambda": config.td_lambda,
         "temperature": getattr(config.action_selection, "temperature", 1.0),
         "entropy": getattr(config.algorithm, "entropy", 0.0),
-        "load_balance": sweep.own_balance(head),
+        "load_balance": value.load_balance(head),
     }
     rows = [{**defaults, **point} for point in sweep.points(config.sweep)]
     columns = {
@@ -92,7 +92,7 @@ def update_config(
         precision=config.precision,
         devices=config.devices,
         balanced="load_balance" in config.sweep
-        or any(sweep.own_balance(head) > 0 for head in heads),
+        or any(value.load_balance(head) > 0 for head in heads),
     )
 
 

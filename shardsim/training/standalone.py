@@ -5,7 +5,7 @@ every chunk, the weights, and the results of every arm.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,8 +14,10 @@ import numpy as np
 from shardsim.agents import action_selection, value
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
-from shardsim.core import fields
+from shardsim.core import field_errors, fields
+from shardsim.core.types import Environment
 from shardsim.storage import records
+from shardsim.training import arms as arm_rules
 from shardsim.training import (
     divergence,
     external_envs,
@@ -26,7 +28,7 @@ from shardsim.training import (
     schedule,
     sweep,
 )
-from shardsim.training.arms import Arm, ArmConfig, check_arms, size_arms
+from shardsim.training.arms import Arm, ArmConfig, size_arms
 from shardsim.training.config import TrainConfig
 from shardsim_envs import World
 
@@ -49,41 +51,51 @@ class Training:
     agent: agents.AgentConfig = agents.AgentConfig()
     """Encoder and decoder, which all arms share."""
 
-    def __post_init__(self) -> None:
-        gated = any(isinstance(arm.head, value.Sharded) for arm in self.arms.values())
-        if "load_balance" in self.train.sweep and not gated:
-            raise ValueError(
-                "train.sweep.load_balance: got values; allowed with a sharded arm"
-            )
+    @fields.rule("arms")
+    def _arms(self) -> Iterator[str]:
+        yield from arm_rules.name_faults(self.arms)
+
+    @fields.rule("arms", "train")
+    def _trained_arms(self) -> Iterator[str]:
+        balanced = any(isinstance(a.head, value.Balanced) for a in self.arms.values())
+        if "load_balance" in self.train.sweep and not balanced:
+            yield "train.sweep.load_balance: got values; allowed with a sharded arm"
+        yield from arm_rules.training_faults(self.arms, self.train)
+
+    @fields.rule("arms", "env")
+    def _labelled_arms(self) -> Iterator[str]:
+        yield from arm_rules.env_faults(self.arms, self.env)
+
+    @fields.rule("train", "env")
+    def _phases(self) -> Iterator[str]:
         for index, phase in enumerate(self.train.phases):
             place = f"train.phases.{index}"
-            try:
-                phases.altered(self.env, phase.env)
-            except ValueError as error:
-                raise ValueError(f"{place}.{error}") from None
-            if isinstance(self.env, World):
+            yield from field_errors.faults(place, phases.altered, self.env, phase.env)
+            if isinstance(self.env, Environment):
                 continue
             if phase.reset_envs and isinstance(self.env, external_envs.Gymnasium):
-                raise ValueError(
+                yield (
                     f"{place}.reset_envs: got True; allowed with an environment on the "
                     "host: False"
                 )
             if phase.collect == "random_walker":
-                raise ValueError(
+                yield (
                     f"{place}.collect: got 'random_walker'; allowed in environments "
                     "without a board: 'agent'"
                 )
             for name in ("observation", "masked"):
                 if getattr(phase.losses, name).any:
-                    raise ValueError(
+                    yield (
                         f"{place}.losses.{name}: got weights; allowed in "
                         "environments whose observations are not planes: none"
                     )
-        check_arms(self.arms, self.env, self.train)
+
+    @fields.rule("train", "env")
+    def _acting(self) -> Iterator[str]:
         selection = self.train.action_selection
         uses_value = not isinstance(selection, action_selection.PolicyOnly)
         if isinstance(self.env, external_envs.Gymnasium) and uses_value:
-            raise ValueError(
+            yield (
                 f"train.action_selection: got {selection.kind!r}; allowed with an "
                 "environment on the host, which has no lookahead: 'policy_only'"
             )

@@ -6,13 +6,13 @@ the same random keys at every point.
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 
 from shardsim import algorithms
-from shardsim.agents import action_selection, value
+from shardsim.agents import action_selection
 from shardsim.core import field_errors, fields
 
 Name: TypeAlias = Literal[
@@ -31,35 +31,26 @@ TYPES: Mapping[str, Any] = {
 """Range of each hyperparameter: that of the config field it replaces."""
 
 
-def check(
+def faults(
     grid: Grid,
     algorithm: algorithms.Algorithm,
     selection: action_selection.ActionSelection,
-) -> None:
-    """Check that the values are in range and have an effect.
-
-    Args:
-      algorithm: lists the hyperparameters that it has.
-      selection: has a temperature, unless it is `policy_only`.
-
-    Raises:
-      ValueError: a value that is repeated or out of range, or a hyperparameter without
-        effect.
-    """
+) -> Iterator[str]:
+    """Values that are repeated or out of range, hyperparameters without effect."""
     for name, values in grid.items():
         if len(set(values)) < len(values):
-            raise ValueError(f"sweep.{name}: got {values}; allowed: different values")
+            yield f"sweep.{name}: got {values}; allowed: different values"
         for number in values:
             if not fields.admits(TYPES[name], number):
                 allowed = field_errors.range_of(TYPES[name])
-                raise ValueError(f"sweep.{name}: got {number}; allowed: {allowed}")
+                yield f"sweep.{name}: got {number}; allowed: {allowed}"
     if "entropy" in grid and "entropy" not in algorithm.HYPER:
-        raise ValueError(
+        yield (
             "sweep.entropy: got values; allowed with an algorithm that has an entropy "
             f"bonus, not with {algorithm.kind!r}"
         )
     if "temperature" in grid and isinstance(selection, action_selection.PolicyOnly):
-        raise ValueError(
+        yield (
             "sweep.temperature: got values; allowed where V acts, not with "
             "action_selection 'policy_only'"
         )
@@ -87,8 +78,3 @@ def element(grid: Grid, num_seeds: int, number: int) -> str:
     point, seed = divmod(number, num_seeds)
     values = [f"{name} {value:g}" for name, value in points(grid)[point].items()]
     return f"seed {seed} at {' and '.join(values)}" if values else f"seed {seed}"
-
-
-def own_balance(head: value.Head) -> float:
-    """The load-balance weight in the config of a head; 0 for heads without gates."""
-    return head.load_balance if isinstance(head, value.Sharded) else 0.0

@@ -6,7 +6,7 @@ from shardsim.agents import value
 from shardsim.evaluation import rules
 from shardsim.reports import numbers
 from shardsim.reports.verdicts import sections
-from tests.helpers.made_results import control, prediction
+from tests.helpers.made_results import control, interval, prediction
 
 
 def test_a_head_is_told_by_what_is_not_its_default():
@@ -19,7 +19,7 @@ def test_a_head_is_told_by_what_is_not_its_default():
 
 
 def test_how_many_seeds_are_judged_is_told_where_not_all_are():
-    values = {"sharded": (0.0,) * 8}
+    values = {"sharded": (0.0,) * 8, "mlp": (0.0,) * 8}
     for judged, told in (
         ((1, 4), ", 2 of 8 seeds"),
         ((), ", 0 of 8 seeds"),
@@ -29,6 +29,7 @@ def test_how_many_seeds_are_judged_is_told_where_not_all_are():
         assert sections.contrast(entry) == f"sharded - mlp{told}"
     entry = prediction(
         values={"exact": (1.0,), **values},  # V* is no seed
+        means=dict.fromkeys(("exact", *values), interval()),
         judged_seeds=(2,),
         rule=rules.Rule(rules.Contrast("exact", "mlp"), "greater", 0.5),
     )

@@ -7,16 +7,17 @@ import math
 import numpy as np
 import pytest
 
+from shardsim.core import fields
 from shardsim.storage import records, run_folder
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@fields.record(kw_only=True, float64=True)
 class Inner:
     low: records.Number
     high: records.Number = None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@fields.record(kw_only=True, float64=True)
 class Outer:
     kind: str = "outer"
     name: str

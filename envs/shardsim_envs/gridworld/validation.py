@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-from shardsim.core import fields
+from shardsim.core import field_errors, fields
 from shardsim_envs.gridworld.rules import Rules
 
 MaxSteps = Annotated[int, Field(ge=1, lt=2**31)]
@@ -17,7 +17,7 @@ BoardSize = Annotated[int, Field(ge=2, le=25)]
 
 def _odd(size: int) -> int:
     if size % 2 == 0:
-        raise PydanticCustomError("size", "odd, 5 to 25")
+        raise PydanticCustomError("allowed", "odd, 5 to 25")
     return size
 
 
@@ -37,12 +37,14 @@ def check(world: Rules, checks: Checks) -> None:
     """Check that the fields of a world fit together.
 
     Raises:
-      ValueError: the first field that does not, its value and what is allowed.
+      ValueError: every field that does not, its value and what is allowed, a line
+        each.
     """
-    for field, (is_valid, allowed) in checks.items():
-        if not is_valid:
-            got = getattr(world, field)
-            raise ValueError(f"{field}: got {got!r}; allowed: {allowed}")
+    field_errors.refuse(
+        f"{field}: got {getattr(world, field)!r}; allowed: {allowed}"
+        for field, (is_valid, allowed) in checks.items()
+        if not is_valid
+    )
 
 
 def room(world: typing.Any, things: int) -> tuple[bool, str]:

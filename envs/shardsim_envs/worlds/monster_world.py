@@ -93,7 +93,7 @@ class MonsterWorld(GridWorld):
         )
         rules = {
             "monsters": (room, f"at least 1; {allowed}"),
-            "shields": (room and self.shields <= self.size, f"0 to {self.size}"),
+            "shields": (self.shields <= self.size, f"0 to {self.size}"),
             "apples": (room, f"at least 1; {allowed}"),
         }
         validation.check(self, rules)

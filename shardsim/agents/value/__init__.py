@@ -7,6 +7,14 @@ import jax
 from flax import nnx
 
 from shardsim.agents.value.base import GatedHead, ValueHead, ValueOutput, mask_units
+from shardsim.agents.value.capabilities import (
+    Balanced,
+    Routed,
+    ShardErrors,
+    has_shard_errors,
+    load_balance,
+    routing,
+)
 from shardsim.agents.value.film import FiLM
 from shardsim.agents.value.linear import Linear
 from shardsim.agents.value.mlp import MLP
@@ -17,18 +25,24 @@ Head: TypeAlias = MLP | Sharded | FiLM | Linear | OracleGated
 
 __all__ = [
     "MLP",
+    "Balanced",
     "FiLM",
     "GatedHead",
     "Head",
     "Linear",
     "OracleGated",
+    "Routed",
     "Routing",
+    "ShardErrors",
     "Sharded",
     "ValueHead",
     "ValueOutput",
     "count_parameters",
+    "has_shard_errors",
+    "load_balance",
     "mask_units",
     "nearest_width",
+    "routing",
     "solve_width",
 ]
 

@@ -3,6 +3,7 @@
 Symbols: D features, C contexts, K shards, U units.
 """
 
+from collections.abc import Iterator
 from typing import Literal
 
 import jax
@@ -37,6 +38,9 @@ class Routing:
     """Loss weight of training the gates to predict the label (cross-entropy)."""
 
 
+GATE_FIELDS = ("num_shards", "gate", "top_k", "aggregation", "stop_gate_gradient")
+
+
 @fields.record
 class Sharded:
     """K small value networks (shards) under gates that read the features."""
@@ -66,45 +70,51 @@ class Sharded:
     """Gradient routing: labelled rewards train the shard of their source alone. It
     needs td_error `per_shard` and makes shards by construction, a positive control."""
 
-    def __post_init__(self) -> None:
+    @fields.rule("top_k", "num_shards", "gate")
+    def _top_k_of_shards(self) -> Iterator[str]:
         if self.top_k > self.num_shards:
-            raise ValueError(
-                f"top_k: got {self.top_k}; allowed: 1 to {self.num_shards}"
-            )
-        if self.top_k != 1 and self.gate != "top_k":
-            raise ValueError(
+            yield f"top_k: got {self.top_k}; allowed: 1 to {self.num_shards}"
+        elif self.top_k != 1 and self.gate != "top_k":
+            yield (
                 f"top_k: got {self.top_k}; allowed with gate {self.gate!r}, which "
                 "leaves all shards open: 1"
             )
+
+    @fields.rule("gate", "top_k", "num_shards", "aggregation", "td_error")
+    def _whole_returns(self) -> Iterator[str]:
         if self.td_error == "per_shard" and not self.gates_sum_to_one:
-            raise ValueError(
+            yield (
                 f"aggregation: got 'sum' with gate {self.gate!r} and td_error "
                 "'per_shard'; allowed: 'convex' or 'winner', because each shard "
                 "predicts the whole return and the gates must sum to 1"
             )
+
+    @fields.rule(*GATE_FIELDS, "load_balance")
+    def _balance(self) -> Iterator[str]:
         if self.load_balance > 0 and not self.shares_move:
-            raise ValueError(
+            yield (
                 f"load_balance: got {self.load_balance}; allowed: 0, because with "
                 f"{self._describe_gates} the shares of the gates have no gradient"
             )
-        if self.routing is not None:
-            self._check_routing()
 
-    def _check_routing(self) -> None:
+    @fields.rule(*GATE_FIELDS, "load_balance", "td_error", "routing")
+    def _routed(self) -> Iterator[str]:
+        if self.routing is None:
+            return
         if self.num_shards == 1:
-            raise ValueError("num_shards: got 1; allowed with routing: at least 2")
-        if self.gate == "top_k" or not self.shares_move:
-            raise ValueError(
+            yield "num_shards: got 1; allowed with routing: at least 2"
+        elif self.gate == "top_k" or not self.shares_move:
+            yield (
                 f"routing: got values; allowed: null, because with "
                 f"{self._describe_gates} labels cannot train all gates"
             )
         if self.load_balance > 0:
-            raise ValueError(
+            yield (
                 f"load_balance: got {self.load_balance}; allowed with routing, where "
                 "the gates learn from labels alone: 0"
             )
         if self.td_error == "joint":
-            raise ValueError(
+            yield (
                 "td_error: got 'joint'; allowed with routing: 'per_shard', because a "
                 "shard that no label names does not converge with a joint error"
             )

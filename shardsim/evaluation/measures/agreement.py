@@ -1,5 +1,6 @@
 """P19: in how many states D and V prefer the same action, and where that changes."""
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -27,8 +28,9 @@ class AgreementShift:
     """Actions whose Q is within this distance of the best count as best, in units of
     return; a tenth of a usual gap between actions."""
 
-    def __post_init__(self) -> None:
-        base.check_different("shifted", self.conditions)
+    @fields.rule("condition", "shifted")
+    def _different_conditions(self) -> Iterator[str]:
+        yield from base.repeated("shifted", self.conditions)
 
     @property
     def conditions(self) -> tuple[str, ...]:

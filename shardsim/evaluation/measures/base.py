@@ -3,15 +3,14 @@
 Symbols: N seeds, L levels, S states of a level.
 """
 
-import dataclasses
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from shardsim.core import statistics
+from shardsim.core import fields, statistics
 from shardsim.core.types import Environment
 from shardsim.evaluation import battery
 
@@ -37,7 +36,7 @@ class Evidence(NamedTuple):
     """Readings at the ends of phases, for those that a measure asks for."""
 
 
-@dataclasses.dataclass(frozen=True)
+@fields.record(float64=True)
 class Detail:
     """A number that the report shows beside a metric: a mean over all seeds."""
 
@@ -88,14 +87,10 @@ def value_acts(measure: Any) -> bool:
     return getattr(measure, "VALUE_ACTS", False)
 
 
-def check_different(field: str, names: tuple[str, ...]) -> None:
-    """Check that a measure does not compare a condition with itself.
-
-    Raises:
-      ValueError: naming the field and the conditions.
-    """
+def repeated(field: str, names: tuple[str, ...]) -> Iterator[str]:
+    """A fault if a measure compares a condition with itself."""
     if len(set(names)) < len(names):
-        raise ValueError(f"{field}: got {names}; allowed: different conditions")
+        yield f"{field}: got {names}; allowed: different conditions"
 
 
 def selectivity(

@@ -1,5 +1,6 @@
 """P2: V in a state that shows two contexts which training showed one at a time."""
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -22,8 +23,9 @@ class Conflict:
     alone: tuple[str, str] = ("only_0", "only_1")
     """Conditions in which only one of the goals is."""
 
-    def __post_init__(self) -> None:
-        base.check_different("alone", self.conditions)
+    @fields.rule("together", "alone")
+    def _different_conditions(self) -> Iterator[str]:
+        yield from base.repeated("alone", self.conditions)
 
     @property
     def conditions(self) -> tuple[str, ...]:

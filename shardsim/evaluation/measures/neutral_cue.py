@@ -1,5 +1,6 @@
 """P11: how much a cue that was never rewarded changes V."""
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -25,9 +26,10 @@ class CueEffect:
     """Two conditions that are known to differ in value: the row `ARM/reference`, a
     positive control of the statistic."""
 
-    def __post_init__(self) -> None:
-        base.check_different("absent", (self.present, self.absent))
-        base.check_different("reference", self.reference)
+    @fields.rule("present", "absent", "reference")
+    def _different_conditions(self) -> Iterator[str]:
+        yield from base.repeated("absent", (self.present, self.absent))
+        yield from base.repeated("reference", self.reference)
 
     @property
     def conditions(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """P13: one context is no longer rewarded. Does V fall in that context alone?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -43,10 +43,14 @@ class SelectiveExtinction:
     min_drop: fields.Fraction = 0.1
     """Smallest drop that counts as extinction; below it the selectivity is 0."""
 
-    def __post_init__(self) -> None:
-        base.check_different("retained", self.conditions)
+    @fields.rule("extinguished", "retained", "same_context")
+    def _different_conditions(self) -> Iterator[str]:
+        yield from base.repeated("retained", self.conditions)
+
+    @fields.rule("before_phase", "after_phase")
+    def _different_phases(self) -> Iterator[str]:
         if self.before_phase == self.after_phase:
-            raise ValueError(
+            yield (
                 f"after_phase: got {self.after_phase!r}; allowed: another than "
                 "before_phase"
             )

@@ -93,27 +93,25 @@ def matched_sizes(
     )
 
 
-def _remove_missing(
-    state: Any, head: value.Head, width: Int[Array, ""], rank: Int[Array, ""]
-) -> Any:
+def _remove_missing(state: Any, width: Int[Array, ""], rank: Int[Array, ""]) -> Any:
     """Remove the units and shards that a smaller model lacks, for all of training.
 
     A unit whose weights are all 0 stays at relu(0), where the gradient is 0. A shard
     whose gate is 0 gets no gradient. A modulator that is 0 and is not read stays 0.
     """
-    if isinstance(head, value.Sharded):
+    if "gate" in state:
         bias = state["gate"]["bias"]
+        is_open = jnp.arange(bias[...].shape[-1]) < rank
         bias.set_value(
-            jnp.where(
-                jnp.arange(head.num_shards) < rank, bias[...], CLOSED_GATE_BIAS
-            ).astype(bias[...].dtype)
+            jnp.where(is_open, bias[...], CLOSED_GATE_BIAS).astype(bias[...].dtype)
         )
         return state
     hidden = state["hidden"]["kernel"]
     units = (jnp.arange(hidden.shape[1]) < width).astype(hidden[...].dtype)
     layers: list[tuple[str, Array, Array | None]] = [("hidden", units, None)]
-    if isinstance(head, value.FiLM):
-        codes = (jnp.arange(head.rank) < rank).astype(units.dtype)
+    if "code" in state:
+        code = state["code"]["kernel"][...]
+        codes = (jnp.arange(code.shape[1]) < rank).astype(units.dtype)
         layers += [("code", codes, None)]
         layers += [(name, units, codes) for name in ("scale", "shift")]
     for name, outputs, inputs in layers:
@@ -148,7 +146,7 @@ def build(
     ) -> PyTree:
         module = sizes.head.build(features, 1, sizes.width, nnx.Rngs(key))
         state = jax.tree.map(lambda leaf: leaf.astype(dtype), nnx.split(module)[1])
-        return _remove_missing(state, sizes.head, width, rank)
+        return _remove_missing(state, width, rank)
 
     keys = jnp.tile(jax.random.split(key, restarts), len(sizes.widths))
     widths, ranks = (jnp.repeat(a, restarts) for a in (sizes.widths, sizes.ranks))

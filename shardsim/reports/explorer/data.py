@@ -4,11 +4,12 @@ import contextlib
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from shardsim.agents import value
 from shardsim.core import config as configs
-from shardsim.evaluation import results
+from shardsim.evaluation import preregistration, results
 from shardsim.reports.charts import theme
 from shardsim.reports.explorer import forward, metadata, schema
 from shardsim.reports.explorer.load import MOST_LEVELS, PageInputs
@@ -61,6 +62,7 @@ def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> schema.Pag
         now = _panels([p for p in panels if not p.in_background], contexts, clock)
         computed = [{**a, **b} for a, b in zip(now, later.result(), strict=True)]
     sides = [_side(*pair) for pair in zip(contexts, computed, strict=True)]
+    judged = _judged(inputs)
     return schema.PageData(
         about=metadata.about(inputs),
         env=metadata.env(inputs),
@@ -79,7 +81,8 @@ def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> schema.Pag
         num_levels=len(contexts[0].curve_condition.optimal),
         metrics=dict(curves.METRICS),
         comparison=_comparison(sides),
-        verdicts=_verdicts(inputs),
+        verdicts=_verdicts(judged),
+        asked=_asked(judged),
         ramps={
             **{scheme: list(stops) for scheme, stops in theme.DIVERGING.items()},
             "sequential": list(theme.SEQUENTIAL),
@@ -137,17 +140,31 @@ def _comparison(sides: list[schema.SideData]) -> list[schema.MetricRow]:
     return rows
 
 
-def _verdicts(inputs: PageInputs) -> list[schema.Verdict]:
-    """The verdicts of the run, if both sides come from one that was judged."""
+class _Judged(NamedTuple):
+    """A run with verdicts."""
+
+    folder: Path
+    result: results.RunResult
+
+
+def _judged(inputs: PageInputs) -> _Judged | None:
+    """The run of both sides, if they come from one that was judged."""
     folders = {side.folder for side in inputs.sides}
-    if len(folders) > 1:
-        return []
-    (folder,) = folders
-    if not (folder / results.FILE).is_file():
-        return []
+    folder = next(iter(folders))
+    if len(folders) > 1 or not (folder / results.FILE).is_file():
+        return None
     result = results.read(folder)
-    if not isinstance(result, results.RunResult):
+    return _Judged(folder, result) if isinstance(result, results.RunResult) else None
+
+
+def _asked(judged: _Judged | None) -> list[str]:
+    """When the questions of the verdicts were asked."""
+    if judged is None:
         return []
+    return sections.asked(judged.result, preregistration.read(judged.folder))
+
+
+def _verdicts(judged: _Judged | None) -> list[schema.Verdict]:
     return [
         schema.Verdict(
             name=name,
@@ -162,10 +179,10 @@ def _verdicts(inputs: PageInputs) -> list[schema.Verdict]:
             ),
             margin=entry.rule.margin,
             p_value=entry.p_value,
-            verdict=entry.verdict,
+            verdict=sections.verdict(entry),
             controls=sections.outcome(entry),
         )
-        for name, entry in result.predictions.items()
+        for name, entry in (judged.result.predictions if judged else {}).items()
     ]
 
 

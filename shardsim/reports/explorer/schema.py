@@ -174,6 +174,8 @@ class PageData:
     metrics: dict[str, Metric]
     comparison: list[MetricRow]
     verdicts: list[Verdict]
+    asked: list[str]
+    """When the questions of the verdicts were asked."""
     ramps: dict[str, list[str]]
     """Colours of boards, from low to high."""
     seconds: dict[str, float]

@@ -8,7 +8,7 @@ import base64
 import dataclasses
 from pathlib import Path
 
-from shardsim.evaluation import results
+from shardsim.evaluation import preregistration, results
 from shardsim.reports import maps, templates
 from shardsim.reports.charts import boards, curves, render, theme, verdicts
 from shardsim.reports.verdicts import sections
@@ -63,6 +63,7 @@ def write(folder: Path) -> Path:
         result=result,
         figures=figures,
         sections=sections,
+        asked=sections.asked(result, preregistration.read(folder)),
         config=(folder / run_folder.CONFIG_FILE).read_text(),
         provenance=records.read(folder / "provenance.json", Provenance),
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 from shardsim.agents import value
 from shardsim.core import config
-from shardsim.evaluation import measures, results
+from shardsim.evaluation import measures, preregistration, results
 from shardsim.reports import numbers
 
 VERDICTS = {
@@ -15,6 +15,47 @@ VERDICTS = {
     "undecided": "the seeds are too few to say any of these",
 }
 """What each verdict claims about the effect."""
+
+
+ASKED = {
+    "before training": "",
+    "afterwards": "asked afterwards",
+    "not recorded": "not recorded when asked",
+}
+"""What stands beside a verdict about the time of its question."""
+
+
+def verdict(entry: results.PredictionResult) -> str:
+    """A verdict, and whether its question was asked afterwards."""
+    asked = ASKED[entry.asked.when]
+    return f"{entry.verdict} ({asked})" if asked else entry.verdict
+
+
+def asked(
+    result: results.RunResult, registered: preregistration.Preregistration | None
+) -> list[str]:
+    """When the questions were asked, and what was changed after that."""
+    if not result.predictions:
+        return []
+    rows = {name: entry.asked for name, entry in result.predictions.items()}
+    rows["The comparison of architectures"] = result.omnibus.asked
+    late = {name: one for name, one in rows.items() if one.when == "afterwards"}
+    if any(one.when == "not recorded" for one in rows.values()):
+        return ["It is not recorded whether the questions were fixed before training."]
+    since = "before training"
+    if registered is not None:
+        source = registered.revision or f"version {registered.version}"
+        since = f"before training started ({registered.time}, {source})"
+    if not late:
+        return [f"All questions were fixed {since}."]
+    lines = [
+        f"{name}: asked afterwards ({'; '.join(one.changes)})."
+        for name, one in late.items()
+    ]
+    if result.removed_questions:
+        lines += [f"Asked before and left out: {', '.join(result.removed_questions)}."]
+    others = [name for name in rows if name not in late]
+    return [*lines, f"Fixed {since}: {', '.join(others) or 'none'}."]
 
 
 def warnings(result: results.RunResult) -> list[str]:

@@ -1,0 +1,175 @@
+"""What was asked before training, and what was added or changed afterwards.
+
+`preregistration.json` is written when training starts. It holds the questions of the
+run: everything that judges, with its digest, the time and the revision of the source.
+Results compare themselves with it, row by row. A run folder without the file does not
+say when its questions were asked, and neither do its results.
+"""
+
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from shardsim.core import config as configs
+from shardsim.core import fields
+from shardsim.evaluation import results
+from shardsim.evaluation.battery import EvaluationConfig
+from shardsim.evaluation.experiment import Experiment, OmnibusConfig
+from shardsim.evaluation.prediction import Prediction
+from shardsim.storage import provenance, records
+from shardsim.training import metric_records
+
+FILE = "preregistration.json"
+BEGUN = ("snapshots", "weights", results.FILE)
+"""Files and folders that are there once a run has been trained."""
+LONGEST = 60
+"""Letters of a value that are shown."""
+
+
+@fields.record(kw_only=True)
+class Questions:
+    """Everything that judges a run."""
+
+    predictions: dict[fields.Label, Prediction]
+    omnibus: OmnibusConfig
+    evaluation: EvaluationConfig
+    min_return: fields.Fraction
+    min_return_phase: str | None
+
+
+@fields.record(kw_only=True)
+class Preregistration:
+    """The questions of a run when its training started."""
+
+    digest: str
+    """Digest of the questions."""
+    time: str
+    """When, in UTC."""
+    revision: str | None
+    """Git revision of the source; None outside of Git."""
+    version: str
+    """Version of shardsim."""
+    questions: Questions
+
+    @fields.rule("digest", "questions")
+    def _unchanged(self) -> Iterator[str]:
+        digest = configs.digest(self.questions)
+        if digest != self.digest:
+            yield f"digest: got {self.digest!r}; allowed: that of questions, {digest!r}"
+
+
+def questions(experiment: Experiment) -> Questions:
+    """The questions of an experiment."""
+    return Questions(
+        predictions=experiment.predictions,
+        omnibus=experiment.omnibus,
+        evaluation=experiment.evaluation,
+        min_return=experiment.min_return,
+        min_return_phase=experiment.min_return_phase,
+    )
+
+
+def register(experiment: Experiment, folder: Path) -> Preregistration | None:
+    """Keep the questions of a run that is about to be trained.
+
+    Once training has begun, the questions are those of its beginning.
+
+    Returns:
+      What is kept; None where training began without it.
+
+    Raises:
+      RunError: the file is damaged.
+    """
+    metrics = folder / metric_records.FILE
+    has_metrics = metrics.exists() and metrics.stat().st_size > 0
+    if has_metrics or any((folder / name).exists() for name in BEGUN):
+        return read(folder)
+    asked = questions(experiment)
+    now = datetime.datetime.now(datetime.UTC).isoformat(sep=" ", timespec="seconds")
+    source = provenance.collect()
+    registered = Preregistration(
+        digest=configs.digest(asked),
+        time=now,
+        revision=source.revision,
+        version=source.versions["shardsim"],
+        questions=asked,
+    )
+    records.write(folder / FILE, registered)
+    return registered
+
+
+def read(folder: Path) -> Preregistration | None:
+    """The questions of a run when its training started; None if they were not kept.
+
+    Raises:
+      RunError: the file is damaged.
+    """
+    path = folder / FILE
+    return records.read(path, Preregistration) if path.exists() else None
+
+
+def asked(
+    experiment: Experiment, registered: Preregistration | None
+) -> dict[str, results.Asked]:
+    """When each prediction was asked.
+
+    A change of the evaluation or of the minimum return concerns every prediction. So
+    does a prediction that is left out: p is adjusted for all of them.
+    """
+    if registered is None:
+        return dict.fromkeys(experiment.predictions, results.NOT_RECORDED)
+    before = registered.questions
+    shared = _changes_of_all(questions(experiment), before)
+    shared += [f"predictions.{name}: left out" for name in removed(experiment, before)]
+    rows = {}
+    for name, prediction in experiment.predictions.items():
+        place = f"predictions.{name}"
+        own = [f"{place}: added"]
+        if name in before.predictions:
+            own = _changes(before.predictions[name], prediction, place)
+        rows[name] = _asked([*own, *shared])
+    return rows
+
+
+def omnibus_asked(
+    experiment: Experiment, registered: Preregistration | None
+) -> results.Asked:
+    """When the comparison of whole architectures was asked."""
+    if registered is None:
+        return results.NOT_RECORDED
+    before = registered.questions
+    own = _changes(before.omnibus, experiment.omnibus, "omnibus")
+    return _asked(
+        [*own, *_changes(before.evaluation, experiment.evaluation, "evaluation")]
+    )
+
+
+def removed(experiment: Experiment, before: Questions) -> tuple[str, ...]:
+    """Predictions that were asked before training and are not any more."""
+    return tuple(n for n in before.predictions if n not in experiment.predictions)
+
+
+def _changes_of_all(now: Questions, before: Questions) -> list[str]:
+    names = ("evaluation", "min_return", "min_return_phase")
+    return [
+        line
+        for name in names
+        for line in _changes(getattr(before, name), getattr(now, name), name)
+    ]
+
+
+def _changes(before: Any, now: Any, place: str) -> list[str]:
+    return [
+        f"{field}: {_text(old)}, now {_text(new)}"
+        for field, (old, new) in configs.diff(before, now, place).items()
+    ]
+
+
+def _text(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
+
+
+def _asked(changes: list[str]) -> results.Asked:
+    return results.Asked("afterwards" if changes else "before training", tuple(changes))
