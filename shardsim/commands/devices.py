@@ -59,12 +59,24 @@ def check_available(config: HasTraining) -> None:
     config.sized_arms()
     available = len(jax.devices())
     if config.train.devices > available:
-        if jax.default_backend() == "cpu" and not _split_by_user():
-            available = max(available, os.cpu_count() or 1)
         raise configs.ConfigError(
-            f"train.devices: got {config.train.devices}; allowed: 1 to {available}"
+            f"train.devices: got {config.train.devices}; allowed: "
+            f"{_allowed(config.train.devices, available)}"
         )
     schedule.load_dataset(config.train, config.env)
+
+
+def _allowed(requested: int, available: int) -> str:
+    """Numbers of devices that are allowed, when a number is too large."""
+    cores = os.cpu_count() or 1
+    can_split = jax.default_backend() == "cpu" and not _split_by_user()
+    most = f"1 to {available}" if available > 1 else "1"
+    if can_split and requested <= cores:
+        return (
+            f"{most}, because this process has started JAX with {available} (up to "
+            f"{cores} in a new process)"
+        )
+    return f"1 to {max(available, cores)}" if can_split else most
 
 
 def check_new(config: HasTraining) -> None:

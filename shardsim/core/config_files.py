@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from shardsim.core import config
+from shardsim.core import config, files
 from shardsim.core.config import ConfigError
 
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+\Z")
@@ -51,7 +51,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
       ConfigError: no such file, no YAML, or no mapping at its top.
     """
     try:
-        data = yaml.load(path.read_text(), _Loader)
+        data = yaml.load(files.read_text(path), _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; allowed: a YAML file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
