@@ -5,6 +5,7 @@ A random walker acts, or the agents of a run. Symbols: N seeds, T steps, B envir
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from jaxtyping import Array
 
 from shardsim.algorithms import update_step
 from shardsim.core import config as configs
-from shardsim.core import config_files, files
+from shardsim.core import config_files, files, memory
 from shardsim.evaluation import load
 from shardsim.storage import datasets, run_folder, weights
 from shardsim.training import (
@@ -86,6 +87,9 @@ def collect(
         raise configs.ConfigError(
             "train.phases.0.collect: got 'dataset'; allowed: 'random_walker' or 'agent'"
         )
+    observation = math.prod(config.env.observation_shape)
+    steps = updates * config.train.num_steps * config.train.num_envs
+    memory.check({"updates": steps * config.train.population * observation})
     update_config = schedule.update_config(
         config.train, config.env, (trained[name].head,), phase
     )

@@ -7,11 +7,14 @@ from typing import Any, Protocol
 
 import jax
 
+from shardsim.agents import agent as agents
 from shardsim.core import config as configs
+from shardsim.core import memory
 from shardsim.core.types import Trainable
 from shardsim.evaluation import measures
 from shardsim.evaluation.experiment import Experiment
 from shardsim.training import arms, schedule
+from shardsim.training import memory as training_memory
 from shardsim.training.config import TrainConfig
 
 
@@ -20,6 +23,9 @@ class HasTraining(Protocol):
 
     @property
     def env(self) -> Trainable: ...
+
+    @property
+    def agent(self) -> agents.AgentConfig: ...
 
     @property
     def train(self) -> TrainConfig: ...
@@ -52,18 +58,30 @@ def check_available(config: HasTraining) -> None:
     """Check that this machine has what a run needs, before anything is trained.
 
     Raises:
-      ConfigError: more devices than there are.
+      ConfigError: more devices than there are, or sizes beyond the memory.
       RunError: the dataset is missing, or from another environment.
       ValueError: an arm that cannot meet its number of parameters.
     """
-    config.sized_arms()
+    sized = config.sized_arms()
     available = len(jax.devices())
     if config.train.devices > available:
         raise configs.ConfigError(
             f"train.devices: got {config.train.devices}; allowed: "
             f"{_allowed(config.train.devices, available)}"
         )
+    parts = training_memory.least(config.env, config.agent, config.train, sized)
+    if isinstance(config, Experiment):
+        parts["evaluation.levels"] = _evaluation_bytes(config, len(sized))
+    memory.check(parts, config.train.devices)
     schedule.load_dataset(config.train, config.env)
+
+
+def _evaluation_bytes(config: Experiment, num_arms: int) -> int:
+    """Transitions of all states, and V and the policy of all arms in them."""
+    states = config.evaluation.levels * config.env.num_states
+    transitions = 9 * config.env.num_actions
+    readings = 4 * (1 + config.env.num_actions) * num_arms * config.train.num_seeds
+    return len(config.evaluation.conditions) * states * (transitions + readings)
 
 
 def _allowed(requested: int, available: int) -> str:

@@ -1,12 +1,13 @@
 """`shardsim show`: draw levels of an environment into a picture."""
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from shardsim.commands import play
 from shardsim.core import config as configs
-from shardsim.core import files
+from shardsim.core import files, memory
 from shardsim_envs import World
 from shardsim_envs.levels import levels
 from shardsim_envs.rendering import drawing
@@ -46,6 +47,7 @@ def show(
     files.check_new(out, overwrite)
     if count < 1:
         raise configs.ConfigError(f"levels: got {count}; allowed: at least 1")
+    memory.check({"levels": count * math.prod(env.observation_shape)})
     try:
         level_set = levels.generate(env, seed, count)
         frames = [drawing.frame(env, level) for level in levels.each(level_set.levels)]

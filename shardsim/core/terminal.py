@@ -12,6 +12,7 @@ PLAINER: Final[Mapping[str, str]] = {
     **{"\N{HORIZONTAL ELLIPSIS}": "...", "\N{MULTIPLICATION SIGN}": "x"},
     **{"\N{EN DASH}": "-", "\N{EM DASH}": "-", "\N{MINUS SIGN}": "-"},
     **{"\N{PLUS-MINUS SIGN}": "+-", "\N{MIDDLE DOT}": "*", "\N{BULLET}": "*"},
+    **{"\N{FRACTION SLASH}": "/", "\N{DIVISION SLASH}": "/"},
     **{"\N{LESS-THAN OR EQUAL TO}": "<=", "\N{GREATER-THAN OR EQUAL TO}": ">="},
     **{"\N{LEFT SINGLE QUOTATION MARK}": "'", "\N{RIGHT SINGLE QUOTATION MARK}": "'"},
     **{"\N{LEFT DOUBLE QUOTATION MARK}": '"', "\N{RIGHT DOUBLE QUOTATION MARK}": '"'},
@@ -41,9 +42,13 @@ def plain(letter: str) -> str:
         return PLAINER[letter]
     name = unicodedata.name(letter, "")
     if name.startswith("BOX DRAWINGS"):
-        turns = not name.endswith(("HORIZONTAL", "VERTICAL"))
-        return "+" if turns else "-" if name.endswith("HORIZONTAL") else "|"
+        if " AND " in name:
+            return "+"
+        return "|" if "VERTICAL" in name else "-"
     if 0xDC80 <= ord(letter) <= 0xDCFF:  # a byte of a file's name that is no UTF-8
         return f"\\x{ord(letter) - 0xDC00:02x}"
-    base = unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode()
-    return base or "?"
+    parts = unicodedata.normalize("NFKD", letter)
+    letters = [part for part in parts if not unicodedata.combining(part)]
+    return "".join(
+        part if part.isascii() else PLAINER.get(part, "?") for part in letters
+    )
