@@ -4,7 +4,9 @@ Bad input ends with exit code 2 and one line on stderr.
 """
 
 import argparse
+import contextlib
 import importlib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with sigterm_as_interrupt():
-            if arguments is None:
+            if "jax" not in sys.modules:  # a process of its own, no notebook
                 surroundings.own_process()
             with surroundings.fixed_numerics():
                 return _run(options, flags)
@@ -65,7 +67,12 @@ def _run(options: argparse.Namespace, flags: Sequence[str]) -> int:
     try:
         command = importlib.import_module(f"shardsim.commands.{options.command}")
         code: int = command.main(options, flags)
+        sys.stdout.flush()
         return code
+    except BrokenPipeError:  # who read the output has gone, as `head` does
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     # OSError includes a full disk, which never leaves half a file behind;
     # JaxRuntimeError includes running out of memory
     except (Diverged, OSError, MemoryError, OverflowError, JaxRuntimeError) as error:

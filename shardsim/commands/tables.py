@@ -79,11 +79,11 @@ def run_list(root: Path) -> str:
     """All runs below a folder."""
     runs = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
     # ** does not follow links; the second pattern lists runs that are links in `root`
-    config_paths = {
-        *root.glob(f"**/{run_folder.CONFIG_FILE}"),
-        *root.glob(f"*/{run_folder.CONFIG_FILE}"),
+    marks = {
+        *root.glob(f"**/{run_folder.FORMAT_FILE}"),
+        *root.glob(f"*/{run_folder.FORMAT_FILE}"),
     }
-    for path in sorted(config_paths):
+    for path in sorted(marks):
         state, cells = _state(path.parent)
         runs.add_row(str(path.parent), state, *cells)
     return _text(runs)

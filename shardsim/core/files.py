@@ -33,7 +33,7 @@ def check_new(
     Args:
       path: the file or folder; folders above it may be missing.
       overwrite: whether an existing file (folder) may be replaced.
-      field: the option that named it, for the error.
+      field: the option that named it, for the error; "path" is that of a function.
       folder: whether it will be a folder.
 
     Raises:
@@ -51,16 +51,18 @@ def check_new(
         raise PathError(
             f"{field}: got {path} ({reason}); allowed: a new {kind}"
         ) from None
-    if not overwrite:
-        raise PathError(
-            f"{field}: got {path}, which exists; allowed: a new {kind}, or --overwrite"
-        )
     if stat.S_ISLNK(mode) and path.exists():
         mode = path.stat().st_mode
+    if stat.S_ISDIR(mode) and not folder:
+        raise PathError(f"{field}: got {path}, a folder; allowed: a file")
+    if not overwrite:
+        told = "overwrite=True" if field == "path" else "--overwrite"
+        raise PathError(
+            f"{field}: got {path}, which exists; allowed: a new {kind}, or {told}"
+        )
     is_allowed = stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)
     if not (is_allowed or stat.S_ISLNK(mode)):
-        got = "a folder" if stat.S_ISDIR(mode) else "no folder" if folder else "no file"
-        raise PathError(f"{field}: got {path}, {got}; allowed: a {kind}")
+        raise PathError(f"{field}: got {path}, no {kind}; allowed: a {kind}")
     _check_parent(Path(os.path.realpath(path)), field, kind)
 
 

@@ -49,8 +49,12 @@ def test_what_is_there_is_kept(
     else:
         out.symlink_to(tmp_path / "nowhere")
     line = refused(capsys, *(places.get(w, w) for w in words), "--out", out)
-    assert line.startswith(f"shardsim: out: got {out}, which exists; allowed: a new f")
-    assert line.endswith(", or --overwrite")
+    if kind == "folder" and name != "run":
+        assert line == f"shardsim: out: got {out}, a folder; allowed: a file"
+    else:
+        what = "folder" if name == "run" else "file"
+        told = f"which exists; allowed: a new {what}, or --overwrite"
+        assert line == f"shardsim: out: got {out}, {told}"
     left = sorted(path.name for path in out.parent.rglob("*"))
     assert left == sorted([name, *(["notes"] if kind == "folder" else [])])
     assert kind == "link" or "mine" in (
@@ -119,7 +123,7 @@ def test_charts_are_kept(tmp_path):
     path = tmp_path / "chart.json"
     chart = verdicts.effects({})
     render.save(chart, path)
-    with pytest.raises(files.PathError, match="path: got .* which exists"):
+    with pytest.raises(files.PathError, match=r"path: got .* which exists"):
         render.save(chart, path)
     render.save(chart, path, overwrite=True)
 

@@ -64,10 +64,12 @@ def chunk(arm, update):
         update=update,
         reward=(0.5, 1.5),
         episodes=(0.1, 0.1),
-        time_limits=(0.0, 0.0),
+        truncated=(0.0, 0.0),
         rewards=((0.5,), (1.5,)),
         reward_per_episode=(0.5, None),
-        losses={},
+        loss=(0.1, 0.1),
+        gradient_norm=(0.1, 0.1),
+        terms={},
     )
 
 

@@ -89,6 +89,7 @@ NOISE = {
     "LC_ALL": "tr_TR.ISO-8859-9",
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "OPENBLAS_NUM_THREADS": "2",
+    "PYTHONCOERCECLOCALE": "0",
     "PYTHONHASHSEED": "7",
     "PYTHONIOENCODING": "ascii",
     "PYTHONUTF8": "0",

@@ -39,14 +39,17 @@ def test_what_is_there_is_refused_unless_told(tmp_path):
     file.write_text("mine")
     folder.mkdir()
     (tmp_path / "torn").symlink_to(tmp_path / "nowhere")
-    for path in (file, folder, tmp_path / "torn"):
+    for path in (file, tmp_path / "torn"):
         with pytest.raises(files.PathError, match=f"out: got {path}, which exists"):
             files.check_new(path)
     files.check_new(file, overwrite=True)
     files.check_new(tmp_path / "torn", overwrite=True)
     files.check_new(folder, overwrite=True, folder=True)
-    with pytest.raises(files.PathError, match="a folder; allowed: a file"):
-        files.check_new(folder, overwrite=True)
+    with pytest.raises(files.PathError, match="which exists; allowed: a new folder"):
+        files.check_new(folder, folder=True)
+    for overwrite in (False, True):
+        with pytest.raises(files.PathError, match="a folder; allowed: a file"):
+            files.check_new(folder, overwrite)
     with pytest.raises(files.PathError, match="no folder; allowed: a folder"):
         files.check_new(file, overwrite=True, folder=True)
     if Path("/dev/null").exists():

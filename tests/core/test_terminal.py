@@ -1,6 +1,7 @@
 """What a terminal cannot show is shown plainer."""
 
 import io
+import subprocess
 import sys
 
 import pytest
@@ -45,3 +46,11 @@ def test_a_program_without_a_terminal_has_no_streams(monkeypatch):
 def test_only_characters_are_shown_plainer():
     with pytest.raises(UnicodeDecodeError):
         b"\xff".decode("utf-8", terminal.ERRORS)
+
+
+def test_a_reader_that_goes_is_no_traceback(tmp_path):
+    words = [sys.executable, "-m", "shardsim.cli", "config", "--schema"]
+    with subprocess.Popen(words, stdout=-1, stderr=-1) as writer:
+        writer.stdout.close()
+        assert writer.stderr.read() == b""
+        assert writer.wait() == 1

@@ -104,12 +104,14 @@ def test_every_command_that_reads_a_run_refuses_it(
 
 
 def test_a_list_shows_it_beside_the_others(tmp_path, capsys):
-    marked(tmp_path / "old", None)
+    marked(tmp_path / "old", '{"format": 99, "version": "9.1.0"}')
+    marked(tmp_path / "none", None)  # a config alone makes no run
     run_folder.create(tmp_path / "new", "name: a\n", overwrite=False)
     assert cli.main(["list", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert text.count("of another format") == 1
     assert text.count("unfinished") == 1
+    assert "none" not in text
 
 
 def test_a_run_of_any_format_can_be_overwritten(tmp_path):

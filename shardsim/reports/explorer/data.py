@@ -28,7 +28,7 @@ class Clock:
     @contextlib.contextmanager
     def over(self, name: str) -> Iterator[None]:
         """Adds the time spent inside to `name`."""
-        LOG.info("page: %s", name.replace("_", " "))
+        LOG.debug("%s", name.replace("_", " "))
         start = time.perf_counter()
         yield
         passed = time.perf_counter() - start
