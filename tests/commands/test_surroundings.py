@@ -103,6 +103,7 @@ ABOUT_THE_MACHINE = ("provenance.json", "report.html", "run_files.jsonl", "timin
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it trains twice
 def test_results_and_figures_depend_on_the_config_alone(tiny_yaml, tiny_run, tmp_path):
     out = tmp_path / "run"
     done = shardsim("run", tiny_yaml, "--out", out, python=["-OO"], **NOISE)

@@ -71,6 +71,8 @@ def inspect(
 
 def _check_place(field: str, path: Path, folders: list[Path]) -> None:
     """Refuse a file of a run."""
+    if path.is_dir():  # refused with every other folder
+        return
     for folder in folders:
         inside = path.resolve().is_relative_to(folder.resolve())
         if (
