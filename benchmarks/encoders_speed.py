@@ -137,7 +137,7 @@ def table(batch: int, seeds: Sequence[int]) -> list[Row]:
 
 def main(words: Sequence[str] | None = None) -> int:
     """The table on the standard output."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 8])
     chosen = parser.parse_args(words)

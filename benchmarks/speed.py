@@ -33,6 +33,7 @@ import timing  # beside this file, like the next one
 
 import shardsim_envs as worlds
 from shardsim.algorithms import autoreset
+from shardsim.core import files
 from shardsim_envs.gridworld.world import GridWorld
 
 BATCH, STEPS = 256, 128
@@ -220,15 +221,21 @@ def measure_worlds() -> list[timing.Row]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", choices=["worlds", "train"])
     parser.add_argument("--out", type=Path, help="runs/speed_WHAT.png, if not given")
+    parser.add_argument("--overwrite", action="store_true", help="replace a figure")
     parser.add_argument("--only", choices=speed_train.ROWS, help="one row of `train`")
     parser.add_argument(
         "--devices", type=int, help="CPU devices, over which `train` spreads its seeds"
     )
     known = parser.parse_args(arguments)
     out = known.out or Path(f"runs/speed_{known.what}.png")
+    try:
+        for figure in (out, out.with_stem(f"{out.stem}_cost")):
+            files.check_new(figure, known.overwrite)
+    except files.PathError as error:
+        parser.error(str(error))
     if known.devices:
         jax.config.update("jax_num_cpu_devices", known.devices)
     print(timing.machine())

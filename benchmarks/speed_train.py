@@ -220,7 +220,7 @@ def cost() -> dict[str, tuple[list[int], list[float]]]:
 def memory(seeds: int = 256, envs: int = 64) -> None:
     """Peak of a process that trains 256 seeds and nothing else."""
     command = [sys.executable, __file__, str(seeds), str(envs)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, capture_output=True, check=True, encoding="utf-8")
     print(f"peak memory, {seeds} seeds of {envs} x 128: {done.stdout.strip()}")
 
 
@@ -234,12 +234,7 @@ def train_and_weigh(seeds: int, envs: int) -> None:
 
 
 def draw_costs(costs: dict[str, tuple[list[int], list[float]]], out: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(figsize=(5, 4))
+    figure, axes = timing.pyplot().subplots(figsize=(5, 4))
     for field, (sizes, seconds) in costs.items():
         size = np.asarray(sizes) / sizes[0]
         axes.loglog(size, np.asarray(seconds) / seconds[0], marker="o", label=field)
@@ -249,9 +244,7 @@ def draw_costs(costs: dict[str, tuple[list[int], list[float]]], out: Path) -> No
     axes.legend()
     axes.set_title(timing.machine(), fontsize=7)
     figure.tight_layout()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120)
-    print(out)
+    timing.write(figure, out)
 
 
 ROWS = ("ppo", "curves", "corner", "population", "search", "cost", "memory")

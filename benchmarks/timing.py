@@ -1,6 +1,7 @@
 """Rates measured in turns with a peer's, and the figure of their ratios."""
 
 import dataclasses
+import importlib
 import importlib.metadata
 import os
 import platform
@@ -11,6 +12,8 @@ from typing import Any
 
 import jax
 import numpy as np
+
+from shardsim.core import files
 
 ROUNDS = 5
 PEERS = ("jaxgmg", "xminigrid", "navix")
@@ -104,16 +107,11 @@ def _version(name: str) -> str:
 
 def draw(rows: list[Row], out: Path) -> None:
     """Ratios of the rows that have a peer, with the range over rounds."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     rows = [row for row in rows if row.theirs]
     if not rows:
         print("no figure: no peer is installed")
         return
-    figure, axes = pyplot.subplots(figsize=(7, 0.34 * len(rows) + 1.4))
+    figure, axes = pyplot().subplots(figsize=(7, 0.34 * len(rows) + 1.4))
     middle = np.asarray([np.median(row.ratios) for row in rows])
     low = middle - [min(row.ratios) for row in rows]
     high = np.asarray([max(row.ratios) for row in rows]) - middle
@@ -128,6 +126,21 @@ def draw(rows: list[Row], out: Path) -> None:
     )
     axes.set_title(machine(), fontsize=7)
     figure.tight_layout()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(out, dpi=120)
+    write(figure, out)
+
+
+def pyplot() -> Any:
+    """Matplotlib's pyplot with its own defaults, whatever the user's are."""
+    os.environ["MPLBACKEND"] = "agg"
+    import matplotlib
+
+    matplotlib.use("agg")
+    matplotlib.rcdefaults()
+    return importlib.import_module("matplotlib.pyplot")
+
+
+def write(figure: Any, out: Path) -> None:
+    """Write a figure; that it may be replaced was checked before measuring."""
+    with files.replacing(out) as file:
+        figure.savefig(file, dpi=120, format=out.suffix[1:])
     print(out)

@@ -15,6 +15,7 @@ from pathlib import Path
 import command_reference  # beside this file, like the next one
 import config_reference
 
+from shardsim.core import files
 from shardsim.evaluation.experiment import Experiment
 from shardsim.training.standalone import Training
 
@@ -23,11 +24,11 @@ COMMANDS = {"run": Experiment, "train": Training}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.parse_args(arguments)
     folder = ROOT / "docs" / "reference"
-    (folder / "config.md").write_text(config_reference.page(COMMANDS))
-    (folder / "command-line.md").write_text(command_reference.page())
+    files.write_text(folder / "config.md", config_reference.page(COMMANDS))
+    files.write_text(folder / "command-line.md", command_reference.page())
     build = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
     return subprocess.run(build, cwd=ROOT).returncode
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import annotated_types
 
+from shardsim.core import docstrings
+
 SYMBOLS = {
     annotated_types.Ge: (">=", "ge"),
     annotated_types.Gt: (">", "gt"),
@@ -84,7 +86,7 @@ def _link(cls: type) -> str:
 
 
 def _summary(cls: type) -> str:
-    return textwrap.dedent(cls.__doc__ or "").strip().partition("\n\n")[0]
+    return docstrings.of(cls).partition("\n\n")[0]
 
 
 def _walk(cls: type, seen: dict[type, None]) -> None:

@@ -4,12 +4,15 @@ Bad input ends with exit code 2 and a line on stderr for each fault.
 """
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
+
+from shardsim.core import terminal
 
 EPILOG = """
 Every field of a config is a flag: --train.num-seeds 20, --train.phases.1.updates 100,
@@ -31,40 +34,62 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       Exit code: 0 success, 1 failure while running, 2 bad input, 130 interrupted.
     """
+    terminal.plain_streams()
     options = _parser().parse_args(arguments)
-    # LAPACK's threads cost more than they save on small matrices
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # importing JAX takes a second. It happens here, so that --help and a mistyped
     # command do not pay for it, and so that a signal during the import is handled
+    from shardsim.core import surroundings
+    from shardsim.core.field_errors import ConfigError
+    from shardsim.core.files import PathError
     from shardsim.core.interrupts import sigterm_as_interrupt
 
     try:
         with sigterm_as_interrupt():
-            from jax.errors import JaxRuntimeError
-
-            from shardsim.core.config import ConfigError
-            from shardsim.storage.run_folder import RunError
-            from shardsim.training.divergence import Diverged
-            from shardsim.training.loop import Interrupted
-
-            command = importlib.import_module(f"shardsim.commands.{options.command}")
-            code: int = command.main(options, options.fields)
-            return code
+            if "jax" not in sys.modules:  # a process of its own, no notebook
+                surroundings.own_process()
+            with surroundings.fixed_numerics():
+                return _run(options, options.fields)
     except KeyboardInterrupt:  # outside of training, or pressed twice
         return _fail("stopped at once; resume goes on from the last checkpoint", 130)
-    except (ConfigError, RunError) as error:
+    except (ConfigError, PathError) as error:
         return _fail(str(error), 2)
+
+
+def _run(options: argparse.Namespace, flags: Sequence[str]) -> int:
+    """Run the command; what ends it while it works is one line."""
+    from jax.errors import JaxRuntimeError
+
+    from shardsim.core import surroundings
+    from shardsim.training.divergence import Diverged
+    from shardsim.training.loop import Interrupted
+
+    try:
+        command = importlib.import_module(f"shardsim.commands.{options.command}")
+        code: int = command.main(options, flags)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # who read the output has gone, as `head` does
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     # OSError includes a full disk, which never leaves half a file behind;
     # JaxRuntimeError includes running out of memory
     except (Diverged, OSError, MemoryError, OverflowError, JaxRuntimeError) as error:
         return _fail(" ".join(str(error).split()) or "out of memory", 1)
     except Interrupted as error:
         return _fail(f"{error}; go on with: shardsim resume RUN", 130)
+    except (AssertionError, RuntimeError):
+        problem = surroundings.backend_error()
+        if problem is None:
+            raise
+        return _fail(problem, 2)
 
 
 def _fail(text: str, code: int) -> int:
     for line in text.splitlines():
-        print(f"shardsim: {line}", file=sys.stderr)
+        # names of files may contain anything
+        shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
+        print(f"shardsim: {shown}", file=sys.stderr)
     return code
 
 
@@ -179,6 +204,9 @@ def _add_training_commands(add: AddCommand) -> None:
     )
     resume = add("resume", "continue a run that was stopped")
     resume.add_argument("run", type=Path, help="run folder")
+    resume.add_argument(
+        "--overwrite", action="store_true", help="replace results that were changed"
+    )
 
 
 def _add_reading_commands(add: AddCommand) -> None:
@@ -186,6 +214,9 @@ def _add_reading_commands(add: AddCommand) -> None:
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder")
     report = add("report", "write report.html of a run again")
     report.add_argument("run", type=Path, help="run folder")
+    report.add_argument(
+        "--overwrite", action="store_true", help="replace a report that was changed"
+    )
     inspect = add("inspect", "write a page that looks inside value heads")
     inspect.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="1 or 2")
     inspect.add_argument(
@@ -193,6 +224,9 @@ def _add_reading_commands(add: AddCommand) -> None:
     )
     inspect.add_argument(
         "--results", type=Path, help="its numbers (default: OUT with .results.json)"
+    )
+    inspect.add_argument(
+        "--overwrite", action="store_true", help="replace an old page and its numbers"
     )
     inspect.add_argument("--arms", nargs="+", help="1 or 2 arms: A and B of the page")
     inspect.add_argument("--mazes", type=int, default=4, help="levels (default: 4)")
@@ -212,6 +246,7 @@ def _add_env_commands(add: AddCommand) -> None:
     show.add_argument(
         "--out", type=Path, default=Path("levels.png"), help="(default: levels.png)"
     )
+    show.add_argument("--overwrite", action="store_true", help="replace a file")
     show.add_argument("--levels", type=int, default=8, help="(default: 8)")
     show.add_argument("--columns", type=int, default=4, help="(default: 4)")
     show.add_argument("--seed", type=int, default=0, help="(default: 0)")

@@ -1,6 +1,6 @@
 """Draw the pictures of docs/concepts.md, once for light pages and once for dark ones.
 
-Command:  python docs/figures/concepts.py
+Command:  python docs/figures/concepts.py --overwrite
 
 Writes docs/figures/concepts/NAME-light.svg and NAME-dark.svg. Text stays text, and a
 picture depends on nothing but this file, so that a test can compare both.
@@ -11,6 +11,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
+
+from shardsim.core import files
 
 WIDTH = 760
 BLUE, ORANGE, GREEN, PURPLE, RED = "blue", "orange", "green", "purple", "red"
@@ -431,12 +433,22 @@ def draw(name: str, theme: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(""))
-    folder = parser.parse_args(arguments).out
-    for name in FIGURES:
-        for theme in THEMES:
-            (folder / f"{name}-{theme}.svg").write_text(draw(name, theme))
+    parser.add_argument("--overwrite", action="store_true", help="replace pictures")
+    asked = parser.parse_args(arguments)
+    paths = {
+        (name, theme): asked.out / f"{name}-{theme}.svg"
+        for name in FIGURES
+        for theme in THEMES
+    }
+    try:
+        for path in paths.values():
+            files.check_new(path, asked.overwrite)
+    except files.PathError as error:
+        parser.error(str(error))
+    for (name, theme), path in paths.items():
+        files.write_text(path, draw(name, theme))
 
 
 if __name__ == "__main__":

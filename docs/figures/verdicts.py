@@ -10,6 +10,7 @@ The file may be SVG, PNG or PDF.
 import argparse
 from pathlib import Path
 
+from shardsim.core import files
 from shardsim.evaluation import results
 from shardsim.reports.charts import render, verdicts
 from shardsim.reports.verdicts import sections
@@ -27,10 +28,15 @@ def title(folder: Path, result: results.RunResult) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--out", type=Path, default=Path("runs/verdicts.svg"))
+    parser.add_argument("--overwrite", action="store_true", help="replace a picture")
     asked = parser.parse_args()
+    try:
+        files.check_new(asked.out, asked.overwrite)
+    except files.PathError as error:
+        parser.error(str(error))
     panels = {}
     for folder in asked.runs:
         try:
@@ -40,9 +46,8 @@ def main() -> None:
         if not result.predictions:
             parser.error(f"{folder}: nothing was asked; allowed: runs of predictions")
         panels[title(folder, result)] = result.predictions
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
     columns = 1 if len(panels) < 3 else 2
-    render.save(verdicts.effects(panels, columns), asked.out)
+    render.save(verdicts.effects(panels, columns), asked.out, overwrite=asked.overwrite)
     print(asked.out)
 
 

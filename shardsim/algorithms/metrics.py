@@ -7,6 +7,7 @@ Symbols: M numbers, N seeds.
 
 import dataclasses
 import functools
+import typing
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,9 +35,10 @@ class Metrics:
     def by_name(self) -> dict[str, Any]:
         """The metrics by name: scalars [...], vectors [..., length]."""
         named, start = {}, 0
+        values = typing.cast(Array, self.values)
         for name, size in self.sizes:
             end = start + (size or 1)
-            numbers = self.values[..., start:end]
+            numbers = values[..., start:end]
             named[name] = numbers[..., 0] if size is None else numbers
             start = end
         return named
@@ -85,5 +87,6 @@ def _finite_or_none(numbers: Float[np.ndarray, "..."]) -> list[Any]:
 
 def means(metrics: Metrics) -> dict[str, Float[Array, "..."]]:
     """The mean of each metric over all leading axes, by name."""
-    mean = metrics.values.reshape(-1, metrics.values.shape[-1]).mean(axis=0)
+    values = typing.cast(Array, metrics.values)
+    mean = values.reshape(-1, values.shape[-1]).mean(axis=0)
     return Metrics(mean, metrics.sizes).by_name()

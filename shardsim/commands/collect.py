@@ -5,6 +5,7 @@ A random walker acts, or the agents of a run. Symbols: N seeds, T steps, B envir
 
 import argparse
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from jaxtyping import Array
 
 from shardsim.algorithms import update_step
 from shardsim.core import config as configs
+from shardsim.core import files, memory
 from shardsim.evaluation import load
 from shardsim.storage import datasets, run_folder, weights
 from shardsim.training import (
@@ -71,10 +73,7 @@ def collect(
         raise configs.ConfigError(f"updates: got {updates}; allowed: at least 1")
     if out.suffix != ".npz":
         raise configs.ConfigError(f"out: got {out}; allowed: a name that ends in .npz")
-    if out.exists() and not overwrite:
-        raise configs.ConfigError(
-            f"out: {out} exists; allowed: a new file, or --overwrite"
-        )
+    files.check_new(out, overwrite)
     is_run = source.is_dir()
     config = _load_run(source, flags) if is_run else _read_config(source, flags)
     trained = {a.name: a for a in config.sized_arms() if a.trained}
@@ -88,6 +87,9 @@ def collect(
         raise configs.ConfigError(
             "train.phases.0.collect: got 'dataset'; allowed: 'random_walker' or 'agent'"
         )
+    observation = math.prod(config.env.observation_shape)
+    steps = updates * config.train.num_steps * config.train.num_envs
+    memory.check({"updates": steps * config.train.population * observation})
     update_config = schedule.update_config(
         config.train, config.env, (trained[name].head,), phase
     )
@@ -102,7 +104,7 @@ def collect(
         state = state._replace(update=state.update + 1)
         rollouts.append(jax.tree.map(_merge_seeds, trajectory))
     dataset = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, axis=1), *rollouts)
-    datasets.save(out, dataset, config.env)
+    datasets.save(out, dataset, config.env, overwrite)
     return dataset.reward.shape
 
 

@@ -7,11 +7,14 @@ from typing import Any, Protocol, runtime_checkable
 
 import jax
 
+from shardsim.agents import agent as agents
 from shardsim.core import config as configs
+from shardsim.core import memory
 from shardsim.core.types import Trainable
 from shardsim.evaluation import measures
 from shardsim.evaluation.experiment import Experiment
 from shardsim.training import arms, schedule
+from shardsim.training import memory as training_memory
 from shardsim.training.config import TrainConfig
 
 
@@ -21,6 +24,9 @@ class HasTraining(Protocol):
 
     @property
     def env(self) -> Trainable: ...
+
+    @property
+    def agent(self) -> agents.AgentConfig: ...
 
     @property
     def train(self) -> TrainConfig: ...
@@ -53,19 +59,43 @@ def check_available(config: HasTraining) -> None:
     """Check that this machine has what a run needs, before anything is trained.
 
     Raises:
-      ConfigError: more devices than there are.
+      ConfigError: more devices than there are, or sizes beyond the memory.
       RunError: the dataset is missing, or from another environment.
       ValueError: an arm that cannot meet its number of parameters.
     """
-    config.sized_arms()
+    sized = config.sized_arms()
     available = len(jax.devices())
     if config.train.devices > available:
-        if jax.default_backend() == "cpu" and not _split_by_user():
-            available = max(available, os.cpu_count() or 1)
         raise configs.ConfigError(
-            f"train.devices: got {config.train.devices}; allowed: 1 to {available}"
+            f"train.devices: got {config.train.devices}; allowed: "
+            f"{_allowed(config.train.devices, available)}"
         )
+    parts = training_memory.least(config.env, config.agent, config.train, sized)
+    if isinstance(config, Experiment):
+        parts["evaluation.levels"] = _evaluation_bytes(config, len(sized))
+    memory.check(parts, config.train.devices)
     schedule.load_dataset(config.train, config.env)
+
+
+def _evaluation_bytes(config: Experiment, num_arms: int) -> int:
+    """Transitions of all states, and V and the policy of all arms in them."""
+    states = config.evaluation.levels * config.env.num_states
+    transitions = 9 * config.env.num_actions
+    readings = 4 * (1 + config.env.num_actions) * num_arms * config.train.num_seeds
+    return len(config.evaluation.conditions) * states * (transitions + readings)
+
+
+def _allowed(requested: int, available: int) -> str:
+    """Numbers of devices that are allowed, when a number is too large."""
+    cores = os.cpu_count() or 1
+    can_split = jax.default_backend() == "cpu" and not _split_by_user()
+    most = f"1 to {available}" if available > 1 else "1"
+    if can_split and requested <= cores:
+        return (
+            f"{most}, because this process has started JAX with {available} (up to "
+            f"{cores} in a new process)"
+        )
+    return f"1 to {max(available, cores)}" if can_split else most
 
 
 def check_new(config: HasTraining) -> None:

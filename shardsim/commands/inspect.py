@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from shardsim.commands import progress
 from shardsim.reports.explorer import make
 from shardsim.storage import run_folder
 
@@ -13,15 +14,17 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     for name, values in (("runs", options.runs), ("arms", options.arms or [""])):
         if len(values) > 2:
             raise run_folder.RunError(f"{name}: got {len(values)}; allowed: 1 or 2")
-    result = make.inspect(
-        [run_folder.open_run(run) for run in options.runs],
-        options.out,
-        options.results,
-        options.arms,
-        options.mazes,
-        options.checkpoints,
-        options.quick,
-    )
+    with progress.lines():
+        result = make.inspect(
+            [run_folder.open_run(run) for run in options.runs],
+            options.out,
+            options.results,
+            options.arms,
+            options.mazes,
+            options.checkpoints,
+            options.quick,
+            options.overwrite,
+        )
     print(f"{result.page}: {result.bytes / 1e6:.1f} MB in {result.seconds:.1f} s")
     print(result.results)
     return 0

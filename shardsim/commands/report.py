@@ -10,5 +10,7 @@ from shardsim.storage import run_folder
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     """Write the report from results.json and print its path."""
     del flags
-    print(report.write(run_folder.open_run(options.run)))
+    folder = run_folder.open_run(options.run)
+    run_folder.check_own(folder, options.overwrite, "report.html", "figures/*.svg")
+    print(report.write(folder))
     return 0

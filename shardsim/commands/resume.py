@@ -14,6 +14,7 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     """Continue an experiment or a training with the config in its folder."""
     del flags
     folder = run_folder.open_run(options.run)
+    run_folder.check_own(folder, options.overwrite, *run_folder.REWRITTEN)
     devices.offer_devices(config_files.read_yaml(folder / run_folder.CONFIG_FILE))
     config = load.load(folder)
     devices.check_available(config)

@@ -4,6 +4,7 @@ Symbols: N seeds.
 """
 
 import argparse
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 
 from shardsim.agents import agent as agents
 from shardsim.agents import value
-from shardsim.commands import config, tables
+from shardsim.commands import config, progress, tables
 from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation import (
@@ -32,6 +33,8 @@ from shardsim.storage import records, run_folder
 from shardsim.training import arms, loop, metric_records, phases, schedule
 from shardsim.training.results import Timing
 
+LOG = logging.getLogger(__name__)
+
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     """Create the run folder, run the experiment in it, and print its results."""
@@ -43,23 +46,29 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def start(experiment: Experiment, folder: Path) -> int:
     """Run in a run folder, from its last checkpoint if it has one; print results."""
+    if experiment.train.num_seeds == 1:
+        progress.say(
+            "train.num_seeds 1: shows that the training runs and what one agent does. "
+            "It cannot show an effect: intervals need 2 seeds, and every prediction "
+            "stays undecided"
+        )
     for arm in experiment.sized_arms():
         print(f"{arm.name}: {value_params(experiment, arm):,} parameters of V")
-    with run_folder.lock(folder), tables.bar(experiment) as progress:
-        result = run(experiment, folder, progress)
+    with run_folder.lock(folder), progress.training(experiment) as advance:
+        result = run(experiment, folder, advance)
     print(tables.table(result))
     print(f"\n{result.answer}\n{folder / 'report.html'}")
     return 0
 
 
 def run(
-    experiment: Experiment, folder: Path, progress: loop.Progress
+    experiment: Experiment, folder: Path, advance: loop.Progress
 ) -> results.RunResult:
     """Train, evaluate, judge and report.
 
     Args:
       folder: a run folder that has been created and locked.
-      progress: called after every chunk of updates.
+      advance: called after every chunk of updates.
 
     Returns:
       The results, as written to results.json.
@@ -67,6 +76,7 @@ def run(
     start_time = time.perf_counter()
     registered = preregistration.register(experiment, folder)
     arms = experiment.sized_arms()
+    LOG.info("exact values of %d conditions", len(experiment.evaluation.conditions))
     conditions = {
         name: battery.build(
             experiment.env,
@@ -83,17 +93,19 @@ def run(
         arms,
         folder,
         _snapshot_hook(experiment, conditions),
-        progress,
+        advance,
         schedule.load_dataset(experiment.train, experiment.env),
     )
     populations = loop.run(job)
     trained_time = time.perf_counter()
+    LOG.info("evaluating %d arms in %d conditions", len(arms), len(conditions))
     result = judge_arms(experiment, populations, conditions, folder, registered)
     metric_records.write_arrays(folder)
     records.write(folder / results.FILE, result)
     # the report needs a plotting library, and training does not
     from shardsim.reports.verdicts import report
 
+    LOG.info("writing the report")
     report.write(folder)
     timing = Timing(trained_time - start_time, time.perf_counter() - trained_time)
     records.write(folder / "timing.json", timing)
@@ -169,7 +181,9 @@ def judge_arms(
     }
     below = {n for n, a in arms.items() if a.trained and not a.reached_min_return}
     asked = preregistration.asked(experiment, registered)
+    LOG.info("judging %d predictions", len(experiment.predictions))
     predictions = prediction.evaluate(experiment.predictions, evidence, below, asked)
+    LOG.info("drawing maps")
     removed: tuple[str, ...] = ()
     if registered is not None:
         removed = preregistration.removed(experiment, registered.questions)

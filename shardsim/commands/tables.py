@@ -1,61 +1,19 @@
-"""The progress bar, and tables of results, for the terminal."""
+"""Tables of results, for the terminal."""
 
 import io
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import rich.box
 import rich.console
-import rich.progress
 import rich.table
 
 from shardsim.core import config, config_files
 from shardsim.evaluation import results
-from shardsim.evaluation.experiment import Experiment
 from shardsim.reports import numbers
 from shardsim.reports.verdicts import sections
 from shardsim.storage import run_folder
-from shardsim.training import arms, loop, metric_records, schedule
 from shardsim.training.results import TrainedArm
-from shardsim.training.standalone import Training, mean_of
-
-
-@contextmanager
-def bar(experiment: Experiment | Training) -> Iterator[loop.Progress]:
-    """A progress bar over the updates of all arms; nothing if stderr is no terminal."""
-    train = experiment.train
-    shared = schedule.shared_phases(train)
-    shared_updates = sum(phase.updates for phase in train.phases[:shared])
-    trained = sum(arm.trained for arm in experiment.arms.values())
-    total = shared_updates + trained * (train.total_updates - shared_updates)
-    columns = (
-        rich.progress.TextColumn("{task.description:>9}"),
-        rich.progress.BarColumn(),
-        rich.progress.TextColumn("{task.fields[note]}"),
-        rich.progress.TimeRemainingColumn(),
-    )
-    console = rich.console.Console(file=sys.stderr)
-    done: dict[str, int] = {}
-    with rich.progress.Progress(
-        *columns, console=console, disable=not console.is_terminal
-    ) as display:
-        task = display.add_task("", total=total, note="compiling")
-
-        def advance(
-            chunk: metric_records.ChunkMetrics, steps_per_second: float
-        ) -> None:
-            arm = chunk.arm
-            before = done.get(arm, 0 if arm == arms.SHARED_PHASES else shared_updates)
-            done[arm] = chunk.update
-            mean = mean_of(chunk.reward_per_episode)
-            reward = "-" if mean is None else f"{mean:.2f}"
-            note = f"{steps_per_second:,.0f} steps/s  return {reward}"
-            updates = chunk.update - before
-            display.update(task, advance=updates, description=arm, note=note)
-
-        yield advance
 
 
 def table(result: results.RunResult) -> str:
@@ -121,11 +79,11 @@ def run_list(root: Path) -> str:
     """All runs below a folder."""
     runs = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
     # ** does not follow links; the second pattern lists runs that are links in `root`
-    config_paths = {
-        *root.glob(f"**/{run_folder.CONFIG_FILE}"),
-        *root.glob(f"*/{run_folder.CONFIG_FILE}"),
+    marks = {
+        *root.glob(f"**/{run_folder.FORMAT_FILE}"),
+        *root.glob(f"*/{run_folder.FORMAT_FILE}"),
     }
-    for path in sorted(config_paths):
+    for path in sorted(marks):
         state, cells = _state(path.parent)
         runs.add_row(str(path.parent), state, *cells)
     return _text(runs)
@@ -182,6 +140,8 @@ def _verdict_cell(entry: results.PredictionResult | None) -> str:
 
 
 def _effect(effect: results.Interval, separator: str = " ") -> str:
+    if effect.low is None and effect.high is None:
+        return f"{_number(effect.estimate)}{separator}(no interval)"
     low, high = _number(effect.low), _number(effect.high)
     return f"{_number(effect.estimate)}{separator}[{low}, {high}]"
 
@@ -200,7 +160,18 @@ def _table(*columns: str) -> rich.table.Table:
 def _text(*tables: rich.table.Table) -> str:
     file = io.StringIO()
     # the user chooses names; they may contain what rich reads as markup
-    console = rich.console.Console(file=file, width=110, markup=False, emoji=False)
+    # and nothing of it follows the colours and the kind of the user's terminal
+    console = rich.console.Console(
+        file=file,
+        width=110,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        color_system=None,
+        force_terminal=False,
+        force_jupyter=False,
+        legacy_windows=False,
+    )
     for table in tables:
         console.print(table)
     return file.getvalue().rstrip()

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from shardsim.commands import config, tables
+from shardsim.commands import config, progress
 from shardsim.core import config_files
 from shardsim.storage import run_folder
 from shardsim.training import standalone
@@ -20,8 +20,13 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
 
 def start(training: standalone.Training, folder: Path) -> int:
     """Train in a run folder, from its last checkpoint if it has one."""
-    with run_folder.lock(folder), tables.bar(training) as progress:
-        result = standalone.run(training, folder, progress)
+    if training.train.num_seeds == 1:
+        progress.say(
+            "train.num_seeds 1: shows that the training runs and what one agent earns. "
+            "How much agents or arms differ by chance needs 2 seeds"
+        )
+    with run_folder.lock(folder), progress.training(training) as advance:
+        result = standalone.run(training, folder, advance)
     for name, arm in result.arms.items():
         print(standalone.describe_arm(training.train, name, arm))
     print(folder)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from shardsim.core import config, field_errors, yaml_text
+from shardsim.core import config, field_errors, files, yaml_text
 from shardsim.core.config import ConfigError
 
 
@@ -25,7 +25,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
       ConfigError: no such file, no YAML, or no mapping at its top.
     """
     try:
-        data = yaml_text.load(path.read_text(encoding="utf-8-sig"))
+        data = yaml_text.load(files.read_text(path))
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; allowed: a YAML file") from None
     except ValueError as error:  # and its subclass of bytes that are not UTF-8

@@ -19,7 +19,7 @@ import pydantic
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from shardsim.core import config, field_errors, fields, yaml_text
+from shardsim.core import config, docstrings, field_errors, fields, yaml_text
 
 WIDTH = 88
 ENV_CHANGES = "EnvChanges"
@@ -46,7 +46,7 @@ def meanings(cls: Any) -> dict[str, str]:
 
 def summary(cls: Any) -> str:
     """The first paragraph of a record's docstring, in one line."""
-    return " ".join((inspect.getdoc(cls) or "").partition("\n\n")[0].split())
+    return " ".join(docstrings.of(cls).partition("\n\n")[0].split())
 
 
 def json_schema(cls: Any) -> dict[str, Any]:

@@ -8,15 +8,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+HANGUP = tuple(getattr(signal, name) for name in ("SIGHUP",) if hasattr(signal, name))
+"""The signal at the end of a terminal or connection; Windows has none."""
+
 
 @contextmanager
 def _handled(
     numbers: tuple[signal.Signals, ...],
     handler: Callable[[int, FrameType | None], object],
 ) -> Iterator[None]:
-    """Handle signals by `handler` in the block, then restore the old handlers."""
+    """Handle signals by `handler` in the block, then restore the old handlers.
+
+    A hangup that is ignored, as by nohup, stays ignored.
+    """
+    ignored = {n for n in HANGUP if signal.getsignal(n) is signal.SIG_IGN}
     try:
-        before = {number: signal.signal(number, handler) for number in numbers}
+        before = {n: signal.signal(n, handler) for n in numbers if n not in ignored}
     except ValueError:  # only the main thread may set signal handlers
         before = {}
     try:
@@ -28,8 +35,11 @@ def _handled(
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt on SIGTERM, as on Ctrl-C."""
-    with _handled((signal.SIGTERM,), signal.default_int_handler), _resend_swallowed():
+    """Raise KeyboardInterrupt on SIGTERM and SIGHUP, as on Ctrl-C."""
+    with (
+        _handled((signal.SIGTERM, *HANGUP), signal.default_int_handler),
+        _resend_swallowed(),
+    ):
         yield
 
 
@@ -66,7 +76,7 @@ def _resend_swallowed() -> Iterator[None]:
 
 @contextmanager
 def defer_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM, so that they do not interrupt a write.
+    """Collect SIGINT, SIGTERM and SIGHUP, so that they do not interrupt a write.
 
     A second signal raises KeyboardInterrupt.
 
@@ -81,5 +91,5 @@ def defer_signals() -> Iterator[list[int]]:
             raise KeyboardInterrupt
         received.append(number)
 
-    with _handled((signal.SIGINT, signal.SIGTERM), record):
+    with _handled((signal.SIGINT, signal.SIGTERM, *HANGUP), record):
         yield received

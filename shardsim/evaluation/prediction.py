@@ -5,14 +5,13 @@ started (`preregistration`).
 """
 
 import dataclasses
-import inspect
 from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
 from pydantic import PositiveFloat
 
-from shardsim.core import fields
+from shardsim.core import docstrings, fields
 from shardsim.evaluation import judge, measures, results, rules
 from shardsim.storage import records
 
@@ -94,7 +93,7 @@ def evaluate(
             measure=prediction.measure,
             metric=prediction.measure.METRIC,
             unit=prediction.measure.UNIT,
-            formula=inspect.getdoc(prediction.measure.measure) or "",
+            formula=docstrings.of(type(prediction.measure).measure),
             rule=resolved[name],
             values={
                 row: records.numbers(x) for row, x in measured[name].values.items()

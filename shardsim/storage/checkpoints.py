@@ -4,10 +4,13 @@ Every checkpoint holds two digests: one of the run and the update it belongs to,
 of its own arrays. They detect files of other runs and damaged files.
 """
 
+import contextlib
 import hashlib
 import logging
+import re
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +24,8 @@ from shardsim.storage.run_folder import RunError
 
 RUN_DIGEST, CONTENT_DIGEST = "owner", "seal"
 """Names of the two digests among the arrays of a checkpoint."""
+PLAIN = re.compile(r"[A-Za-z0-9_./+=, -]{1,2000}")
+"""Paths that mean the same to everybody."""
 MAX_TO_KEEP = 2
 """Checkpoints on disk for each arm. If the newest is damaged, the older one is used."""
 
@@ -58,10 +63,13 @@ def save(folder: Path, update: int, state: PyTree, run: str) -> None:
         CONTENT_DIGEST: _content_digest(named),
     }
     try:
-        with _manager(folder) as manager:
+        with _alias(folder) as alias, _manager(alias) as manager:
             manager.save(update, args=ocp.args.StandardSave(arrays))
             manager.wait_until_finished()
-    except Exception as error:
+    except BaseException as error:
+        _delete_partial(folder)
+        if not isinstance(error, Exception):
+            raise
         line = " ".join(str(error).split())[:150]
         raise OSError(f"{folder}/{update}: could not be written ({line})") from None
 
@@ -70,7 +78,7 @@ def latest(folder: Path) -> int | None:
     """The number of updates at the newest checkpoint; None if there is none."""
     if not folder.is_dir():
         return None
-    with _manager(folder) as manager:
+    with _alias(folder) as alias, _manager(alias) as manager:
         return manager.latest_step()
 
 
@@ -128,7 +136,7 @@ def restore(folder: Path, update: int, like: PyTree, run: str) -> PyTree:
     expected = {**named, RUN_DIGEST: digest, CONTENT_DIGEST: digest}
     target = jax.tree.map(ocp.utils.to_shape_dtype_struct, expected)
     try:
-        with _manager(folder) as manager:
+        with _alias(folder) as alias, _manager(alias) as manager:
             _check_shapes(folder / str(update), manager.item_metadata(update), expected)
             arrays = manager.restore(update, args=ocp.args.StandardRestore(target))
     except RunError:
@@ -176,6 +184,28 @@ def _raw(leaf: Any) -> Any:
     """A leaf as it is stored: random keys become arrays of integers."""
     is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
     return jax.random.key_data(leaf) if is_key else leaf
+
+
+@contextlib.contextmanager
+def _alias(folder: Path) -> Iterator[Path]:
+    """A path of letters and digits for a folder: orbax takes paths for patterns.
+
+    It is a link in a temporary folder, unless the path is plain.
+    """
+    if PLAIN.fullmatch(str(folder.absolute())):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="shardsim-") as place:
+        link = Path(place) / "link"
+        folder.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+        yield link
+
+
+def _delete_partial(folder: Path) -> None:
+    """Delete what a checkpoint that was not completed left behind."""
+    for path in list(folder.glob("*.orbax-checkpoint-tmp*")):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _manager(folder: Path) -> ocp.CheckpointManager:

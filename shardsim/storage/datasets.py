@@ -14,20 +14,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from shardsim.core import config as configs
+from shardsim.core import files
 from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import run_folder
 
 
-def save(path: Path, trajectory: Trajectory, env: Trainable) -> None:
+def save(
+    path: Path, trajectory: Trajectory, env: Trainable, overwrite: bool = False
+) -> None:
     """Write a dataset file, completely or not at all.
 
     Args:
       trajectory: leaves [T, M, ...].
       env: config of the environment that the trajectories were collected in.
+      overwrite: replace an existing file.
+
+    Raises:
+      PathError: the file exists, or cannot be written there.
     """
+    files.check_new(path, overwrite)
     arrays = {k: np.asarray(v) for k, v in trajectory._asdict().items()}
     env_config = np.asarray(json.dumps(configs.to_dict(env)))
-    run_folder.write_arrays(path, {**arrays, ENV: env_config})
+    with files.replacing(path) as file:
+        np.savez(file, **{**arrays, ENV: env_config})  # type: ignore[arg-type]
 
 
 def load(path: Path, env: Trainable, num_steps: int) -> Trajectory:

@@ -1,6 +1,7 @@
 """Run folders: all inputs and outputs of a run, and safe ways to write them.
 
-shardsim_run.json  number of the format, and the version of shardsim that wrote it
+shardsim_run.json  the mark of a run: number of the format, and who wrote it
+run_files.jsonl    names of the files that the run wrote; no other is ever removed
 config.yaml        the resolved config, from which the run can be repeated
 provenance.json    versions, devices, flags, source revision
 preregistration.json  the questions when training started, with time and revision
@@ -17,43 +18,91 @@ timing.json        wall time; in a file of its own, because all else is reproduc
 
 import contextlib
 import dataclasses
+import errno
+import hashlib
 import json
 import os
 import shutil
-import tempfile
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
+from shardsim.core import files
 from shardsim.storage import provenance
 
 try:
     import fcntl
-except ImportError:  # not Unix: a second process in the folder is not detected
+except ImportError:  # not Unix
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
 """Version of the format of run folders: the names and fields of their files."""
 FORMAT_FILE = "shardsim_run.json"
-"""The file with the format of the folder and the version of shardsim that wrote it."""
+"""The mark of a run: the format of the folder and the version that wrote it."""
+LIST_FILE = "run_files.jsonl"
+"""One line for each file that the run wrote: `file`, and of a text its `sha256`."""
 CONFIG_FILE = "config.yaml"
-"""The file that marks a folder as a run."""
-PARTIAL_PREFIX = ".half-"
-"""Prefix of the names of files that are not complete yet."""
+"""The resolved config."""
 
 RESERVED_NAMES = (
-    *("checkpoints", "config.yaml", "figures", "maps.json", "maps.npz"),
+    *("checkpoints", CONFIG_FILE, "figures", "maps.json", "maps.npz"),
     *("metrics.jsonl", "metrics.npz", "preregistration.json", "provenance.json"),
-    *("report.html", "results.json", FORMAT_FILE, "snapshots", "timing.json"),
-    "weights",
+    *("report.html", "results.json", LIST_FILE, FORMAT_FILE, "snapshots"),
+    *("timing.json", "weights"),
 )
 """Names of files and folders of a run, which other outputs must not overwrite."""
+REWRITTEN = (
+    *("maps.json", "maps.npz", "metrics.npz", "report.html", "results.json"),
+    *("timing.json", "figures/*.svg", "weights/*.npz"),
+)
+"""Patterns of the files that a run writes when its training is over."""
+UNLISTED = (
+    *("config.yaml", "maps.json", "maps.npz", "metrics.jsonl", "metrics.npz"),
+    *("provenance.json", "report.html", "results.json", "timing.json"),
+    *("figures/*.svg", "snapshots/*/[0-9]*.npz", "weights/*.npz"),
+)
+"""Patterns of the files of a run that was written before there was a list."""
+CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused")
+"""Patterns of checkpoints, which are folders that come and go."""
 
 
-class RunError(ValueError):
+class RunError(files.PathError):
     """A run folder cannot be created or read. The text is one line for the user."""
+
+
+def check_new(path: Path, overwrite: bool) -> None:
+    """Check that a run folder can be created. Nothing is written or removed.
+
+    An empty folder is as good as none. So is one that holds an unfinished file alone.
+
+    Raises:
+      RunError: as `create`.
+    """
+    try:
+        is_empty = path.is_dir() and not any(map(_is_complete, path.iterdir()))
+        files.check_new(path, overwrite or is_empty, folder=True)
+    except OSError as error:
+        reason = error.strerror
+        raise RunError(f"out: got {path} ({reason}); allowed: a new folder") from None
+    except files.PathError as error:
+        raise RunError(str(error)) from None
+    if not path.exists() or is_empty:
+        return
+    if not _is_marked(path):
+        raise RunError(
+            f"out: got {path}, which holds no run; allowed: a new folder, or one with "
+            f"a {FORMAT_FILE}"
+        )
+    written = {*_written(path), LIST_FILE, FORMAT_FILE}
+    for name in RESERVED_NAMES:
+        own = (path / name).is_dir() or name in written
+        if os.path.lexists(path / name) and not own:
+            raise RunError(
+                f"out: got {path}, whose {name} no run wrote; allowed: a new folder"
+            )
 
 
 def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
@@ -61,17 +110,18 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
 
     Args:
       config_yaml: the resolved config.
-      overwrite: whether an existing run is deleted.
+      overwrite: whether the files of an existing run are deleted. Files that the run
+        did not write stay.
 
     Raises:
       RunError: the folder exists and `overwrite` is False, or it is not a run, or
-        another process is using it.
+        another process is using it, or a file is in the way that no run wrote.
     """
+    check_new(path, overwrite)
     try:
-        if path.exists() and (
-            not path.is_dir() or any(map(_is_complete, path.iterdir()))
-        ):
-            _clear(path, overwrite)
+        if _is_marked(path):
+            with lock(path):
+                _clear(path)
         path.mkdir(parents=True, exist_ok=True)
         format_record = {"format": FORMAT, "version": provenance.version("shardsim")}
         write_json(path / FORMAT_FILE, format_record)
@@ -92,49 +142,169 @@ def write_provenance(path: Path) -> None:
         write_json(path / "provenance.json", record)
 
 
-def _clear(path: Path, overwrite: bool) -> None:
-    """Delete the contents of a run folder.
+def _is_marked(path: Path) -> bool:
+    """Whether a folder has the mark of a run, of any format."""
+    try:
+        record = read_json(path / FORMAT_FILE)
+    except RunError:
+        return False
+    return isinstance(record, dict) and type(record.get("format")) is int
+
+
+def _clear(path: Path) -> None:
+    """Delete the files that a run wrote, and folders that are empty without them.
 
     The folder itself stays: it may be a link, or the working directory.
     """
-    if not overwrite:
-        raise RunError(f"out: {path} exists; allowed: a new folder, or --overwrite")
-    marks = (FORMAT_FILE, CONFIG_FILE)
-    if not any((path / mark).is_file() for mark in marks):
-        raise RunError(f"out: {path} holds no run; allowed: a folder of a run")
-    # a run that was killed at the start may have no config file to lock
-    locked = lock(path) if (path / CONFIG_FILE).is_file() else contextlib.nullcontext()
-    with locked:
-        # the marks last, so that a partly deleted folder is still known as a run
-        for item in sorted(path.iterdir(), key=lambda item: item.name in marks):
-            if item.is_dir() and not item.is_symlink():
-                shutil.rmtree(item)
-            else:
-                item.unlink()
+    for pattern in CHECKPOINTS:
+        for folder in list(path.glob(pattern)):
+            if _is_checkpoint(folder):
+                shutil.rmtree(folder)
+    owned = [path / name for name in _written(path)]
+    for file in owned:
+        if file.is_file() or file.is_symlink():
+            file.unlink()
+    parents = {parent for file in owned for parent in file.parents}
+    parents |= {*path.glob("checkpoints/*"), *(path / name for name in RESERVED_NAMES)}
+    for folder in sorted(parents, key=lambda each: -len(each.parts)):
+        if path in folder.parents and folder.is_dir() and not folder.is_symlink():
+            with contextlib.suppress(OSError):  # something of the user's is in it
+                folder.rmdir()
+    # the list last, and the mark stays until a new one replaces it: so that a folder
+    # that is deleted in part is still known as a run
+    (path / LIST_FILE).unlink(missing_ok=True)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a folder is a checkpoint, a torn or refused one, or half of one."""
+    if not path.is_dir() or path.is_symlink():
+        return False
+    is_torn = ".orbax-checkpoint-tmp" in path.name
+    return is_torn or (path / "_CHECKPOINT_METADATA").is_file()
+
+
+def _written(path: Path) -> dict[str, set[str]]:
+    """The files that a run wrote, and the digests of their texts."""
+    rows = read_lines(path / LIST_FILE)
+    if not (path / LIST_FILE).exists():
+        found = [match for pattern in UNLISTED for match in path.glob(pattern)]
+        return {match.relative_to(path).as_posix(): set() for match in found}
+    written: dict[str, set[str]] = {}
+    for row in rows:
+        name, digest = row.get("file"), row.get("sha256")
+        if not isinstance(name, str) or ".." in Path(name).parts or name[:1] == "/":
+            continue
+        written.setdefault(name, set()).update([digest] if digest else [])
+    return written
+
+
+def _own(path: Path, text: bytes | None = None) -> None:
+    """Add a file to the list of the run that it belongs to, if it is in one.
+
+    It is listed before it is written, so that none is ever missing.
+
+    Args:
+      text: what will be written, if it is a text as a whole.
+    """
+    for root in path.parents[:3]:
+        if path.name not in (LIST_FILE, FORMAT_FILE) and _has_list(root):
+            name = path.relative_to(root).as_posix()
+            digest = [] if text is None else [hashlib.sha256(text).hexdigest()]
+            written = _written(root)
+            if name not in written or not written[name].issuperset(digest):
+                row = {"file": name} | ({"sha256": digest[0]} if digest else {})
+                _append(root / LIST_FILE, row)
+            return
+
+
+def _has_list(root: Path) -> bool:
+    """Whether a folder is a run with a list; at its start it has only the mark."""
+    if not (root / FORMAT_FILE).is_file():
+        return False
+    return (root / LIST_FILE).is_file() or not (root / CONFIG_FILE).exists()
+
+
+def check_own(path: Path, overwrite: bool, *patterns: str) -> None:
+    """Check that files which are about to be written again are as the run wrote them.
+
+    Args:
+      path: a run folder.
+      overwrite: whether changed files may be replaced all the same.
+      patterns: relative to the folder, e.g. "figures/*.svg".
+
+    Raises:
+      RunError: a file is not the run's, or was changed since. The text names it.
+    """
+    if overwrite or not (path / LIST_FILE).exists():
+        return
+    written = _written(path)
+    for file in (match for pattern in patterns for match in path.glob(pattern)):
+        name = file.relative_to(path).as_posix()
+        digests = written.get(name)
+        if digests is None:
+            raise RunError(
+                f"{file}: exists, and the run did not write it; allowed: another name "
+                "for it, or --overwrite"
+            )
+        if digests and hashlib.sha256(file.read_bytes()).hexdigest() not in digests:
+            raise RunError(
+                f"{file}: was changed since the run wrote it; allowed: another name "
+                "for it, or --overwrite"
+            )
 
 
 @contextlib.contextmanager
 def lock(folder: Path) -> Iterator[None]:
     """Lock a run folder against other processes, and delete incomplete files.
 
+    Where the file system has no locks, a line on stderr says so.
+
     Raises:
-      RunError: another process holds the lock.
+      RunError: another process holds the lock, or nothing can be written there.
     """
-    with (folder / CONFIG_FILE).open("r+") as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise RunError(
-                    f"{folder}: another process is at work here; allowed: one at a time"
-                ) from None
-        for partial in folder.rglob(f"{PARTIAL_PREFIX}*"):
+    try:
+        file = (folder / FORMAT_FILE).open("r+b")
+    except OSError as error:
+        raise RunError(
+            f"{folder}: {error.strerror}; allowed: a run that can be written to"
+        ) from None
+    with file:
+        if not _locked(file.fileno(), folder):
+            print(
+                f"shardsim: {folder}: there are no locks here; a second process in the "
+                "folder would go unnoticed",
+                file=sys.stderr,
+            )
+        for partial in _partials(folder):
             partial.unlink(missing_ok=True)
         yield
 
 
+def _locked(descriptor: int, folder: Path) -> bool:
+    """Take the lock; False where the system or the file system has none."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
+            raise RunError(
+                f"{folder}: another process is at work here; allowed: one at a time"
+            ) from None
+        return False
+    return True
+
+
+def _partials(folder: Path) -> Iterator[Path]:
+    """What a killed process left: only where a run writes, never deeper."""
+    for pattern in ("*", "figures/*", "weights/*", "snapshots/*/*"):
+        for path in list(folder.glob(pattern)):
+            if not _is_complete(path):
+                yield path
+
+
 def _is_complete(path: Path) -> bool:
-    return not path.name.startswith(PARTIAL_PREFIX)
+    return not path.name.startswith(files.PARTIAL_PREFIX)
 
 
 def open_run(path: Path) -> Path:
@@ -144,7 +314,10 @@ def open_run(path: Path) -> Path:
       RunError: it is not a run, or it has another format.
     """
     if not (path / CONFIG_FILE).is_file():
-        raise RunError(f"{path}: no run here; allowed: a folder with a {CONFIG_FILE}")
+        raise RunError(
+            f"{path}: no run here; allowed: a folder with {FORMAT_FILE} and "
+            f"{CONFIG_FILE}"
+        )
     check_format(path)
     return path
 
@@ -185,9 +358,9 @@ def _version_without_format(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, completely or not at all: a full disk keeps the old file."""
-    with _replacing(path) as file:
-        file.write(text.encode())
+    """Write a text file of a run, completely or not at all."""
+    _own(path, text.encode())
+    files.write_text(path, text)
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -206,7 +379,7 @@ def read_json(path: Path) -> Any:
       RunError: the file is missing or damaged, or contains NaN or infinity.
     """
     try:
-        return json.loads(path.read_text(), parse_constant=_refuse)
+        return json.loads(files.read_text(path), parse_constant=_refuse)
     except OSError as error:
         raise RunError(f"{path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
@@ -218,8 +391,9 @@ def _refuse(constant: str) -> None:
 
 
 def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write an npz file, completely or not at all."""
-    with _replacing(path) as file:
+    """Write an npz file of a run, completely or not at all."""
+    _own(path)
+    with files.replacing(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
@@ -238,28 +412,13 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise RunError(f"{path}: damaged ({error})") from None
 
 
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file that replaces `path` if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=PARTIAL_PREFIX, delete=False
-    ) as file:
-        try:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException as error:
-            os.unlink(file.name)
-            if isinstance(error, OSError) and error.filename is None:
-                error.filename = str(path)
-            raise
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
-
-
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
     """Append a line to a JSON-lines file; after an incomplete line, start a new one."""
+    _own(path)
+    _append(path, row)
+
+
+def _append(path: Path, row: Mapping[str, Any]) -> None:
     line = json.dumps(row) + "\n"
     try:
         with path.open("ab+") as file:
@@ -268,7 +427,7 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
                 line = line if file.read(1) == b"\n" else f"\n{line}"
             file.write(line.encode())
             file.flush()
-            os.fsync(file.fileno())  # on disk before a checkpoint that relies on it
+            files.sync(file)  # on disk before a checkpoint that relies on it
     except OSError as error:  # the error of a full disk does not name the file
         error.filename = str(path)
         raise
@@ -295,9 +454,9 @@ def keep_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     rows = [row for row in read_lines(path) if keep(row)]
     text = "".join(json.dumps(row) + "\n" for row in rows)
     if path.exists() and _text(path) != text:
-        write_text(path, text)
+        files.write_text(path, text)
 
 
 def _text(path: Path) -> str:
     """The text of a file that may contain an incomplete character."""
-    return path.read_text(errors="replace")
+    return path.read_text(encoding="utf-8", errors="replace")

@@ -21,6 +21,13 @@ def place(folder: Path, arm: str, update: int) -> Path:
     return folder / "snapshots" / arm / f"{update:07d}.npz"
 
 
+def delete(folder: Path, arm: str) -> None:
+    """Delete the snapshots of an arm, and no other file beside them."""
+    for path in list((folder / "snapshots" / arm).glob("*.npz")):
+        if path.stem.isdigit() and path == place(folder, arm, int(path.stem)):
+            path.unlink()
+
+
 def write(folder: Path, arm: str, update: int, population: agents.Agent) -> None:
     """Write a population, leaves [N, ...], without the auxiliary decoders."""
     arrays = {

@@ -9,6 +9,7 @@ new episodes, because the state of an external environment cannot be saved.
 Symbols: N seeds (times the points of a sweep), T steps, B environments.
 """
 
+import logging
 from typing import Any
 
 import gymnasium
@@ -25,6 +26,8 @@ from shardsim.algorithms import update_step
 from shardsim.core.types import Trajectory
 from shardsim.training import population
 from shardsim.training.external_envs import Gymnasium
+
+LOG = logging.getLogger(__name__)
 
 SEED_STEP = 1_000_003
 """Distance between the environment seeds of training seeds, so that none overlap."""
@@ -77,7 +80,8 @@ class Host:
         if config.collect == "dataset":  # no environment is stepped
             return population.chunk(config, state, inputs, updates)
         total = None
-        for _ in range(int(updates)):
+        for number in range(int(updates)):
+            LOG.debug("update %d of %d of this call", number + 1, int(updates))
             trajectory = self._collect(config, state)
             state, metrics = population.update_arms(config, state, trajectory)
             total = metrics if total is None else jax.tree.map(jnp.add, total, metrics)

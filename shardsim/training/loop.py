@@ -8,7 +8,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import shutil
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -38,6 +38,8 @@ from shardsim.training import (
     sweep,
 )
 from shardsim.training.config import TrainConfig
+
+LOG = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
 """Time between checkpoints. A crash loses at most this time and a chunk; a signal loses
@@ -137,7 +139,7 @@ def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
 
     run_folder.keep_lines(folder / metric_records.FILE, keep)
     for arm in names if last < 0 else ():
-        shutil.rmtree(folder / "snapshots" / arm, ignore_errors=True)
+        snapshots.delete(folder, arm)
 
 
 def _keys(config: TrainConfig) -> jax.Array:
@@ -210,15 +212,16 @@ def _advance(
     shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
     stops, snapshot_updates = schedule.boundaries(config, shared)
     last = config.total_updates if end is None else end
-    done = int(np.asarray(state.update)[0])
+    done = first = int(np.asarray(state.update)[0])
     if done in snapshot_updates and end is None and checkpoint is None:
         for arm, learner in zip(group, state.learners, strict=True):
             _snapshot(job, arm, done, learner.agent)
     state = _spread(config, state)
     saved = time.monotonic()
     with _chunk_function(job) as chunk:
-        for stop in (s for s in stops if done < s <= last):
-            state = _chunk(job, chunk, group, state, stop - done, done)
+        for index, stop in enumerate(s for s in stops if first < s <= last):
+            is_first = index == 0
+            state = _chunk(job, chunk, group, state, stop - done, done, is_first)
             done = stop
             failed = np.asarray(state.failed)
             is_fatal = divergence.is_fatal(config.sweep, failed)
@@ -276,10 +279,24 @@ def _chunk(
     state: update_step.TrainState,
     updates: int,
     done: int,
+    is_first: bool,
 ) -> update_step.TrainState:
-    """Run one chunk after `done` updates, and write its metrics."""
+    """Run one chunk after `done` updates, and write its metrics.
+
+    Args:
+      is_first: whether the group runs its first chunk in this process.
+    """
     config = job.train
     phase, since = schedule.phase_at(config, done)
+    if since == 0 or is_first:
+        LOG.info(
+            "%s: phase %r, update %d of %d%s",
+            "+".join(arm.name for arm in group),
+            phase.name,
+            done,
+            config.total_updates,
+            " (compiling)" if is_first else "",
+        )
     heads = tuple(arm.head for arm in group)
     update_config = schedule.update_config(config, job.env, heads, phase)
     inputs = update_step.PhaseInputs(phases.params_of(job.env, phase), job.dataset)

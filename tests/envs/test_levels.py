@@ -119,7 +119,7 @@ def test_files_of_something_else_are_refused(tmp_path):
     np.savez(path, a=np.zeros(3))
     with pytest.raises(ValueError, match="got no levels; allowed"):
         levels.load(path, WORLDS)
-    levels.save(path, levels.generate(MAZE, 0, 2))
+    levels.save(path, levels.generate(MAZE, 0, 2), overwrite=True)
     with pytest.raises(ValueError, match="got world 'corner_maze'; allowed: dish_maze"):
         levels.load(path, [envs.DishMaze])
     with pytest.raises(ValueError, match="count: got 0; allowed: at least 1"):
@@ -214,7 +214,8 @@ def test_a_file_of_another_kind_or_of_other_arrays_is_refused(tmp_path):
     with pytest.raises(ValueError, match="got no levels; allowed: a file of"):
         levels.load(tmp_path / "levels.npy", WORLDS)
     found = levels.generate(envs.FruitMini(), 0, 2)
-    levels.save(path, found._replace(levels=found.levels._replace(memory=())))
+    other = found._replace(levels=found.levels._replace(memory=()))
+    levels.save(path, other, overwrite=True)
     with pytest.raises(
         ValueError, match="got levels of 2 arrays; allowed: 3, as fruit"
     ):

@@ -123,7 +123,7 @@ def test_a_field_that_is_missing_and_too_few_steps_are_named(tmp_path):
         run_folder.RunError, match=r"no trajectories \(logits missing\)"
     ):
         datasets.load(path, ENV, STEPS)
-    datasets.save(path, made(), ENV)
+    datasets.save(path, made(), ENV, overwrite=True)
     with pytest.raises(
         run_folder.RunError, match=r"holds 5 steps .* train\.num_steps, 6"
     ):
@@ -230,7 +230,7 @@ def test_a_file_is_not_replaced_unasked(trained, tmp_path, capsys):
     out = tmp_path / "a.npz"
     out.write_text("mine")
     assert cli.main(["collect", str(trained), "--out", str(out)]) == 2
-    assert f"out: {out} exists; allowed: a new file, or --overwrite" in (
+    assert f"out: got {out}, which exists; allowed: a new file, or --overwrite" in (
         capsys.readouterr().err
     )
     assert out.read_text() == "mine"

@@ -104,21 +104,31 @@ def test_every_command_that_reads_a_run_refuses_it(
 
 
 def test_a_list_shows_it_beside_the_others(tmp_path, capsys):
-    marked(tmp_path / "old", None)
+    marked(tmp_path / "old", '{"format": 99, "version": "9.1.0"}')
+    marked(tmp_path / "none", None)  # a config alone makes no run
     run_folder.create(tmp_path / "new", "name: a\n", overwrite=False)
     assert cli.main(["list", str(tmp_path)]) == 0
     text = capsys.readouterr().out
     assert text.count("of another format") == 1
     assert text.count("unfinished") == 1
+    assert "none" not in text
 
 
-def test_a_folder_of_any_format_can_be_overwritten(tmp_path):
-    for name, text in (("old", None), ("new", '{"format": 9, "version": "9"}')):
-        folder = marked(tmp_path / name, text)
-        (folder / "weights").mkdir()
+def test_a_run_of_any_format_can_be_overwritten(tmp_path):
+    folder = marked(tmp_path / "new", '{"format": 9, "version": "9"}')
+    (folder / "weights").mkdir()
+    run_folder.create(folder, "name: b\n", overwrite=True)
+    assert run_folder.open_run(folder) == folder
+    assert not (folder / "weights").exists()
+
+
+@pytest.mark.parametrize("text", [None, "{}", "[1]", "{", '{"format": "1"}'])
+def test_a_folder_without_a_mark_is_never_overwritten(tmp_path, text):
+    folder = marked(tmp_path / "old", text)
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(run_folder.RunError, match="which holds no run; allowed"):
         run_folder.create(folder, "name: b\n", overwrite=True)
-        assert run_folder.open_run(folder) == folder
-        assert not (folder / "weights").exists()
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_run_that_was_killed_between_its_marks_can_be_overwritten(tmp_path):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from shardsim.core import files
 from shardsim.storage import checkpoints, provenance, records, run_folder, weights
 
 
@@ -224,7 +225,7 @@ def test_a_torn_line_takes_no_other_with_it(tmp_path):
 
 def test_one_process_works_in_a_folder_and_sweeps_it(tmp_path):
     folder = run_folder.create(tmp_path / "run", "a: 1", overwrite=False)
-    left = folder / "weights" / f"{run_folder.PARTIAL_PREFIX}x"
+    left = folder / "weights" / f"{files.PARTIAL_PREFIX}x"
     left.parent.mkdir()
     left.write_text("half")
     with run_folder.lock(folder):
@@ -269,7 +270,7 @@ def test_a_path_that_is_too_long_is_one_line(tmp_path):
 def test_what_was_left_half_written_is_no_run_to_protect(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / f"{run_folder.PARTIAL_PREFIX}x").write_text("half")
+    (folder / f"{files.PARTIAL_PREFIX}x").write_text("half")
     assert run_folder.create(folder, "a: 1", overwrite=False) == folder
     assert (folder / run_folder.CONFIG_FILE).read_text() == "a: 1"
 

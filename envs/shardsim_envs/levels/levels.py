@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from shardsim.core import files
 from shardsim_envs.gridworld import grid
 from shardsim_envs.gridworld.records import Level
 from shardsim_envs.gridworld.world import GridWorld
@@ -164,8 +165,16 @@ def from_text(world: GridWorld, text: str) -> Level:
     return from_board(world, board, tuple(starts[0].tolist()))
 
 
-def save(path: Path | str, level_set: LevelSet) -> None:
-    """Write levels with their world and seed into one .npz file."""
+def save(path: Path | str, level_set: LevelSet, overwrite: bool = False) -> None:
+    """Write levels with their world and seed into one .npz file.
+
+    Args:
+      overwrite: replace an existing file.
+
+    Raises:
+      ValueError: the file exists.
+    """
+    files.check_new(path, overwrite, "path")
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(level_set.levels)]
     about = {
         "format": FORMAT,
@@ -174,7 +183,7 @@ def save(path: Path | str, level_set: LevelSet) -> None:
     }
     arrays = {f"leaf {i}": leaf for i, leaf in enumerate(leaves)}
     arrays["about"] = np.asarray(json.dumps(about))
-    with Path(path).open("wb") as file:
+    with files.replacing(Path(path)) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 

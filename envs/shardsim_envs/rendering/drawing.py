@@ -5,12 +5,14 @@ All in numpy on the host. A frame of H x W cells is [H tile, W tile, 3] uint8.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
 
+from shardsim.core import files
 from shardsim_envs.gridworld.records import Level, State
 from shardsim_envs.gridworld.world import GridWorld
 from shardsim_envs.rendering import sprites
@@ -71,16 +73,21 @@ def sheet(
 
 
 def save(
-    frames: Sequence[UInt8[np.ndarray, "h w 3"]], path: Path | str, fps: float = 8
+    frames: Sequence[UInt8[np.ndarray, "h w 3"]],
+    path: Path | str,
+    fps: float = 8,
+    overwrite: bool = False,
 ) -> None:
     """Write a picture (.png, .gif, .webp) or an animation (.gif, .webp).
 
     Args:
       path: the file; missing folders are created.
       fps: frames per second, above 0.
+      overwrite: replace an existing file.
 
     Raises:
-      ValueError: another ending, several frames for a .png, no frame, or fps <= 0.
+      ValueError: another ending, several frames for a .png, no frame, fps <= 0, or the
+        file exists.
     """
     _check_not_empty(frames)
     if fps <= 0:
@@ -95,19 +102,17 @@ def save(
             f"out: got {str(path)!r} for {len(frames)} frame(s); allowed: a name "
             f"that ends in {', '.join(allowed)}"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.check_new(path, overwrite)
     first, *rest = [Image.fromarray(picture) for picture in frames]
-    if rest:
-        first.save(
-            path,
-            save_all=True,
-            append_images=rest,
-            duration=round(1000 / fps),
-            loop=0,
-            lossless=True,
-        )
-    else:
-        first.save(path)
+    animation: dict[str, Any] = {
+        "save_all": True,
+        "append_images": rest,
+        "duration": round(1000 / fps),
+        "loop": 0,
+        "lossless": True,
+    }
+    with files.replacing(path) as file:
+        first.save(file, ending[1:].upper(), **(animation if rest else {}))
 
 
 def _check_not_empty(frames: Sequence[UInt8[np.ndarray, "h w 3"]]) -> None:

@@ -90,7 +90,7 @@ def _numbered(stem: str, index: int) -> str:
 def _table() -> dict[str, tuple[str, list[str]]]:
     source = importlib.resources.files("shardsim_envs.rendering") / "sprites.txt"
     table = {}
-    for block in source.read_text().split("\n\n"):
+    for block in source.read_text(encoding="utf-8").split("\n\n"):
         lines = [line for line in block.splitlines() if line and line[:2] != "# "]
         if lines:
             name, letter = lines[0].rsplit(" ", 1)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import altair as alt
 import vl_convert
 
+from shardsim.core import files
 from shardsim.reports.charts import theme
 
 Chart: TypeAlias = alt.TopLevelMixin
@@ -54,7 +55,17 @@ def _static(chart: Chart) -> dict[str, Any]:
     """The specification of a chart that is no part of a page, with names of colours."""
     # an image is described by its text in the page, not mark by mark
     config = {**theme.config(SIZE), "aria": False, "padding": PADDING}
-    return {**chart.to_dict(), "config": config}
+    return {**_plain(chart), "config": config}
+
+
+def _plain(chart: Chart) -> dict[str, Any]:
+    """The specification of a chart, whatever theme or transformer a notebook chose."""
+    with (
+        alt.theme.enable("none"),
+        alt.data_transformers.enable("default", max_rows=None),
+    ):
+        plain: dict[str, Any] = chart.to_dict()
+    return plain
 
 
 def _coloured(text: str, scheme: theme.Scheme) -> str:
@@ -69,25 +80,34 @@ def displayable(chart: Chart, scheme: theme.Scheme = "light") -> alt.Chart:
     return shown
 
 
-def save(chart: Chart, path: Path, scheme: theme.Scheme = "light") -> None:
+def save(
+    chart: Chart,
+    path: Path,
+    scheme: theme.Scheme = "light",
+    overwrite: bool = False,
+) -> None:
     """Write the chart as SVG, PNG or PDF, or as its Vega-Lite specification (JSON).
 
     Raises:
-      ValueError: the name of the file ends in something else.
+      ValueError: the name of the file ends in something else, or the file exists and
+        `overwrite` is False.
     """
     if path.suffix not in FORMATS:
         raise ValueError(f"path: got {path}; allowed: a name in {', '.join(FORMATS)}")
+    files.check_new(path, overwrite, "path")
     spec = specification(chart, scheme)
     if path.suffix == ".svg":
-        path.write_text(svg(chart)[scheme])
+        data = svg(chart)[scheme].encode()
     elif path.suffix == ".json":
-        path.write_text(json.dumps(spec, indent=1) + "\n")
+        data = (json.dumps(spec, indent=1) + "\n").encode()
     else:
         paper = {**spec, "background": theme.PALETTES[scheme]["card"]}
         if path.suffix == ".png":
-            path.write_bytes(vl_convert.vegalite_to_png(paper, scale=RESOLUTION))
+            data = vl_convert.vegalite_to_png(paper, scale=RESOLUTION)
         else:
-            path.write_bytes(vl_convert.vegalite_to_pdf(paper))
+            data = vl_convert.vegalite_to_pdf(paper)
+    with files.replacing(path) as file:
+        file.write(data)
 
 
 def compiled(chart: Chart, size: int = 10) -> dict[str, Any]:
@@ -97,7 +117,7 @@ def compiled(chart: Chart, size: int = 10) -> dict[str, Any]:
       chart: its rows come later, by the name of each `altair.NamedData`.
       size: of the text on axes, in pixels of the chart.
     """
-    spec = {**chart.to_dict(), "config": theme.config(size)}
+    spec = {**_plain(chart), "config": theme.config(size)}
     vega: dict[str, Any] = vl_convert.vegalite_to_vega(spec)
     return vega
 

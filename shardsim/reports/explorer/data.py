@@ -1,6 +1,7 @@
 """Computes all numbers of the page."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from shardsim.reports.explorer.load import MOST_LEVELS, PageInputs
 from shardsim.reports.explorer.panels import PANELS, base, curves
 from shardsim.reports.verdicts import sections
 
+LOG = logging.getLogger(__name__)
+
 
 class Clock:
     """Seconds by name."""
@@ -26,6 +29,7 @@ class Clock:
     @contextlib.contextmanager
     def over(self, name: str) -> Iterator[None]:
         """Adds the time spent inside to `name`."""
+        LOG.debug("%s", name.replace("_", " "))
         start = time.perf_counter()
         yield
         passed = time.perf_counter() - start

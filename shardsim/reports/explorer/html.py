@@ -16,11 +16,11 @@ from typing import Any
 import markupsafe
 import numpy as np
 
+from shardsim.core import files
 from shardsim.reports import templates
 from shardsim.reports.charts import render
 from shardsim.reports.explorer import schema
 from shardsim.reports.explorer.panels import PANELS
-from shardsim.storage import run_folder
 
 MOST_BYTES = 10_000_000
 """Largest page; a larger one is written with fewer checkpoints."""
@@ -40,9 +40,9 @@ def write(page: schema.PageData, path: Path, results: Path) -> int:
       Size of the page, in bytes.
     """
     text = html(page)
-    run_folder.write_text(path, text)
+    files.write_text(path, text)
     numbers = json.dumps(plain(page), allow_nan=False, separators=(",", ":"))
-    run_folder.write_text(results, numbers + "\n")
+    files.write_text(results, numbers + "\n")
     return len(text.encode())
 
 

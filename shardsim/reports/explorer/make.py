@@ -1,10 +1,10 @@
 """What `shardsim inspect` does: load, compute, write."""
 
-import os
 import time
 from pathlib import Path
 from typing import NamedTuple
 
+from shardsim.core import files
 from shardsim.reports.explorer import data, html, load, schema
 from shardsim.storage import run_folder
 
@@ -26,6 +26,7 @@ def inspect(
     mazes: int = 4,
     checkpoints: int | None = None,
     quick: bool = False,
+    overwrite: bool = False,
 ) -> Made:
     """Write the page of one or two runs, and its numbers as JSON.
 
@@ -34,9 +35,11 @@ def inspect(
         that the results.json of a run is never overwritten.
       arms, mazes, checkpoints: see `load.load`.
       quick: leave out the panels that take longest.
+      overwrite: replace existing files.
 
     Raises:
       RunError: a run, an arm or a snapshot is missing.
+      PathError: a file exists or cannot be written.
     """
     if mazes < 1:
         raise run_folder.RunError(f"mazes: got {mazes}; allowed: at least 1")
@@ -53,6 +56,7 @@ def inspect(
     found = [run_folder.open_run(folder) for folder in folders]
     for field, path in (("out", out), ("results", results)):
         _check_place(field, path, found)
+        files.check_new(path, overwrite, field)
     clock = data.Clock()
     with clock.over("runs"):
         inputs = load.load(folders, arms, mazes, checkpoints)
@@ -66,9 +70,9 @@ def inspect(
 
 
 def _check_place(field: str, path: Path, folders: list[Path]) -> None:
-    """Refuse a file of a run, or one that cannot be written, before any work."""
-    if path.is_dir():
-        raise run_folder.RunError(f"{field}: got {path}, a folder; allowed: a file")
+    """Refuse a file of a run."""
+    if path.is_dir():  # refused with every other folder
+        return
     for folder in folders:
         inside = path.resolve().is_relative_to(folder.resolve())
         if (
@@ -79,8 +83,3 @@ def _check_place(field: str, path: Path, folders: list[Path]) -> None:
             raise run_folder.RunError(
                 f"{field}: got {path}, which is the run's own; allowed: another file"
             )
-    there = next(p for p in path.resolve().parents if p.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
-        raise run_folder.RunError(
-            f"{field}: got {path}; allowed: a file in a folder that can be written to"
-        )

@@ -8,6 +8,7 @@ import base64
 import dataclasses
 from pathlib import Path
 
+from shardsim.core import files
 from shardsim.evaluation import preregistration, results
 from shardsim.reports import maps, templates
 from shardsim.reports.charts import boards, curves, render, theme, verdicts
@@ -64,7 +65,7 @@ def write(folder: Path) -> Path:
         figures=figures,
         sections=sections,
         asked=sections.asked(result, preregistration.read(folder)),
-        config=(folder / run_folder.CONFIG_FILE).read_text(),
+        config=files.read_text(folder / run_folder.CONFIG_FILE),
         provenance=records.read(folder / "provenance.json", Provenance),
     )
     run_folder.write_text(folder / "report.html", text)
