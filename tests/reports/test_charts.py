@@ -58,7 +58,7 @@ def test_effects_are_in_units_of_the_margin_and_shard_is_to_the_right(direction)
     learned = {"low": -2.0 * sign, "effect": -1.0 * sign, "high": 0.5 * sign}
     for row in rows[:2]:
         assert {key: row[key] for key in learned} == learned
-    assert [row["kind"] for row in rows] == ["learned", "learned", "true context"]
+    assert [row["kind"] for row in rows] == ["learned", "learned", "oracle-gated"]
     assert [rows[2][key] * sign for key in learned] == [1.0, 2.0, 3.0]
     # the oracle is below the learned effect of its own prediction
     assert [row["row"] for row in rows[:2]] == [0, 1]
@@ -223,6 +223,64 @@ def test_walls_are_black_and_cells_without_v_are_grey_and_arrows_are_in_their_ce
     at = [(row["x"], row["y"]) for row in rows if row.get("size", 0) > 0]
     first = (corner[0] + 2.5, corner[1] + 1.5)
     assert at == [first, (first[0], first[1] + side)]
+
+
+def test_things_have_symbols_of_their_own():
+    names = ("start", "fruit 0", "fruit 1", "cue")
+    level = SimpleNamespace(scene=SimpleNamespace(glyphs=dict.fromkeys(names)))
+    assert boards.symbols([level]) == {
+        "start": "S",
+        "fruit 0": "F0",
+        "fruit 1": "F1",
+        "cue": "C",
+    }
+    alike = ("coin", "cheese", "start", "star")
+    level = SimpleNamespace(scene=SimpleNamespace(glyphs=dict.fromkeys(alike)))
+    assert boards.symbols([level]) == {
+        "coin": "Coin",
+        "cheese": "Chees",
+        "start": "Start",
+        "star": "Star",
+    }
+
+
+def size_of(svg):
+    return [float(x) for x in re.search(r'viewBox="0 0 (\S+) (\S+)"', svg).groups()]
+
+
+@pytest.mark.parametrize("width", [330, 880])
+def test_charts_are_as_wide_as_they_are_asked_to_be(width):
+    value, free = np.zeros((3, 3)), np.ones((3, 3), bool)
+    arms = {"mlp": value, "sharded": value, "film": value, "untrained": value}
+    levels = [level_of(value, ~free, free, np.zeros((3, 3, 2)), **arms)] * 4
+    several = {name: prediction() for name in ("P1", "P2")}
+    for chart in (
+        boards.values(levels, list(arms), width, is_transposed=width > 500),
+        curves.training({"mlp": curve(), "sharded": curve()}, 0.9, {}, width),
+        verdicts.effects({"": several}, width=width),
+        verdicts.seeds(several, ["mlp"], width),
+    ):
+        wide, _ = size_of(render.svg(chart)["light"])
+        assert 0.75 * width < wide < 1.1 * width
+
+
+def test_a_sheet_is_transposed():
+    """Levels have rows, and arms columns, in the same places of the other axis."""
+    value, free = np.zeros((2, 2)), np.ones((2, 2), bool)
+    level = level_of(value, ~free, free, np.zeros((2, 2, 2)), mlp=value)
+
+    def places(is_transposed):
+        chart = boards.values([level, level], ["mlp"], None, is_transposed)
+        rows = data_of(chart)
+        return {(r["x"], r["y"]) for r in rows if "url" in r}, {
+            tuple(r["lines"]) for r in rows if "lines" in r and "x" in r
+        }
+
+    images, heads = places(is_transposed=False)
+    swapped, others = places(is_transposed=True)
+    assert swapped == {(y, x) for x, y in images}
+    assert heads == {("c",)}
+    assert others == {("V*",), ("mlp",)}
 
 
 def test_an_image_of_a_board_has_sharp_cells():

@@ -86,7 +86,14 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
     assert drawn == {"verdicts", "seeds", "curves", "values", "shards-sharded"}
     assert len(parsed.images) == len(drawn)
     assert all(image["alt"] for image in parsed.images)
-    assert page.count("<source") == len(drawn)  # for dark pages
+    # for dark pages and for phones
+    assert page.count("<source") == 3 * len(drawn)
+
+
+def test_a_legend_names_every_symbol_on_the_boards(tiny_run):
+    text = text_of((tiny_run / "report.html").read_text())
+    for symbol, name in (("F0", "fruit 0"), ("F1", "fruit 1"), ("S", "start")):
+        assert f"{symbol}: {name}" in text
 
 
 def test_it_is_offline_small_and_escaped(tiny_run):
@@ -130,7 +137,7 @@ def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
     text = text_of(page)
     assert "No claim stands." in text
     assert text.index("exact is off.") < text.index("Verdicts")
-    assert 'class="failed">failed' in page
+    assert re.search('class="failed"[^>]*>failed', page)
 
 
 def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
@@ -174,7 +181,7 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
 
     page = changed(copied(tiny_run, tmp_path), alone)
     entry = run_folder.read_json(tiny_run / "results.json")["predictions"]["VE"]
-    assert f'<td class="number">{entry["effect"]["estimate"]:+.3f}</td>' in page
+    assert f'interval]">{entry["effect"]["estimate"]:+.3f}</td>' in page
     text = text_of(page)
     assert numbers.DASH in text
     assert "V does not act." in text
@@ -286,6 +293,12 @@ onload = () => {
   for (const image of document.images)
     if (!image.complete || !image.naturalWidth) console.error("not drawn");
   if (document.documentElement.scrollWidth > innerWidth) console.error("too wide");
+  for (const cell of document.querySelectorAll("td"))
+    if (cell.getBoundingClientRect().right > innerWidth)
+      console.error("off the screen: " + cell.textContent);
+  for (const image of document.images)
+    if (image.clientWidth < 0.7 * image.closest("figure").clientWidth)
+      console.error("half empty: " + image.alt);
   document.title = "checked " + document.images.length;
 };
 </script></body>"""

@@ -96,7 +96,7 @@ PANELS.retargeting = (root) => {
   const [boards, drawBoards] = boardRow(titles);
   const summary = el("p", { class: "note", id: "retargeting-summary" });
   const plot = el("div", { class: "charts" });
-  root.append(clampControls(sides), boards, summary, plot);
+  root.append(clampControls(sides), boards, el("div", { class: "beside" }, summary, plot));
   onChange(() => {
     readClamp();
     const { side } = CLAMP;

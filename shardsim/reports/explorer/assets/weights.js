@@ -95,7 +95,7 @@ function logitsFigure(s) {
   node.querySelector("table").dataset.logits = LETTERS[s];
   return figure(
     "D\u2019s singular directions",
-    "change of each action\u2019s logit by a step of one SD along the direction (D linearised, mean over actions subtracted); right: projection of each cell",
+    "change of each action\u2019s logit by a step of one SD along the direction (D linearised, mean over actions subtracted). \u03c3: singular value, how much D reads the direction; right: projection of each cell",
     node,
   );
 }
@@ -124,7 +124,7 @@ function collisionsFigure(s) {
   );
   return figure(
     "collisions",
-    `different features that D treats alike: cosine before \u2192 after D. k: directions that D reads most; n: directions that it ignores; the table compares k + n with k \u2212 n. Below: pairs of cells (row, column).`,
+    `Different features that D treats alike. k0, k1, \u2026: the directions of the features that move D\u2019s logits most; n0, n1, \u2026: directions that do not move them. Each entry is the cosine of k + n and k \u2212 n: of the features \u2192 of the logits that they cause. 1 after the arrow: D cannot tell them apart. Below: pairs of cells (row, column) that D merges.`,
     node,
     el(
       "div",
