@@ -3,7 +3,7 @@
 Command:  python docs/figures/verdicts.py RUN [RUN ...] [--out runs/verdicts.svg]
 
 One panel per run, one row per prediction: the effect with its interval in units of the
-margin, and below it the same contrast for shards that are gated by the true context.
+margin, and below it the same contrast for the oracle-gated arm.
 The file may be SVG, PNG or PDF.
 """
 
@@ -21,29 +21,29 @@ def title(folder: Path, result: results.RunResult) -> str:
     rules = [entry.rule for entry in result.predictions.values()]
     arms = dict.fromkeys(rule.contrast.arm for rule in rules)
     heads = (sections.unusual(result.arms[arm].head) for arm in arms)
-    other = ", ".join(dict.fromkeys(name for head in heads for name in head))
-    told = f"{folder.name}, {result.num_seeds} seeds"
-    return f"{told} ({other})" if other else told
+    other = ", ".join(dict.fromkeys(field for head in heads for field in head))
+    name = f"{folder.name}, {result.num_seeds} seeds"
+    return f"{name} ({other})" if other else name
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--out", type=Path, default=Path("runs/verdicts.svg"))
-    asked = parser.parse_args()
+    options = parser.parse_args()
     panels = {}
-    for folder in asked.runs:
+    for folder in options.runs:
         try:
             result = results.read_run(run_folder.open_run(folder))
         except run_folder.RunError as error:
             parser.error(str(error))
         if not result.predictions:
-            parser.error(f"{folder}: nothing was asked; allowed: runs of predictions")
+            parser.error(f"{folder}: nothing was options; allowed: runs of predictions")
         panels[title(folder, result)] = result.predictions
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     columns = 1 if len(panels) < 3 else 2
-    render.save(verdicts.effects(panels, columns), asked.out)
-    print(asked.out)
+    render.save(verdicts.effects(panels, columns), options.out)
+    print(options.out)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from shardsim.reports.explorer import data, html, load, schema
 from shardsim.storage import run_folder
 
 
-class Made(NamedTuple):
+class Written(NamedTuple):
     """What was written."""
 
     page: Path
@@ -26,7 +26,7 @@ def inspect(
     mazes: int = 4,
     checkpoints: int | None = None,
     quick: bool = False,
-) -> Made:
+) -> Written:
     """Write the page of one or two runs, and its numbers as JSON.
 
     Args:
@@ -50,9 +50,9 @@ def inspect(
         raise run_folder.RunError(
             f"results: got {results}; allowed: another file than out"
         )
-    found = [run_folder.open_run(folder) for folder in folders]
+    runs = [run_folder.open_run(folder) for folder in folders]
     for field, path in (("out", out), ("results", results)):
-        _check_place(field, path, found)
+        _check_place(field, path, runs)
     clock = data.Clock()
     with clock.over("runs"):
         inputs = load.load(folders, arms, mazes, checkpoints)
@@ -62,7 +62,7 @@ def inspect(
     if size > html.MOST_BYTES:
         page = schema.thinned(page, html.MOST_BYTES / size * 0.9)
         size = html.write(page, out, results)
-    return Made(out, results, size, time.perf_counter() - began)
+    return Written(out, results, size, time.perf_counter() - began)
 
 
 def _check_place(field: str, path: Path, folders: list[Path]) -> None:
@@ -79,8 +79,8 @@ def _check_place(field: str, path: Path, folders: list[Path]) -> None:
             raise run_folder.RunError(
                 f"{field}: got {path}, which is the run's own; allowed: another file"
             )
-    there = next(p for p in path.resolve().parents if p.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK)):
+    parent = next(p for p in path.resolve().parents if p.exists())
+    if not (parent.is_dir() and os.access(parent, os.W_OK)):
         raise run_folder.RunError(
             f"{field}: got {path}; allowed: a file in a folder that can be written to"
         )

@@ -145,9 +145,9 @@ function percent(x) {
   return present(x) && Number.isFinite(x) ? `${(100 * x).toFixed(1)}%` : "\u2013";
 }
 // An estimate with its 95 % interval, where it has one.
-function interval(found, show = number) {
-  if (!found) return "\u2013";
-  const { estimate, low, high } = found;
+function interval(result, show = number) {
+  if (!result) return "\u2013";
+  const { estimate, low, high } = result;
   return low === null || low === high
     ? show(estimate)
     : `${show(estimate)} [${show(low)}, ${show(high)}]`;

@@ -1,10 +1,10 @@
 // How much each object of the maze adds to V at the start.
 
 function shapleyBlock(s) {
-  const found = panel(s, "shapley").mazes[STATE.maze];
-  if (!found) return null;
+  const data = panel(s, "shapley").mazes[STATE.maze];
+  if (!data) return null;
   const shards = SIDES[s].num_shards > 1 ? range(SIDES[s].num_shards) : [];
-  const all = [...found.value, ...found.shards].map(Math.abs);
+  const all = [...data.value, ...data.shards].map(Math.abs);
   const limit = Math.max(...all);
   const cell = (x) => el("td", {}, tinted(x, limit, signed(x)));
   const row = (name, value, own) => [
@@ -29,21 +29,21 @@ function shapleyBlock(s) {
       "numbers",
       ["object", "V", ...shards.map((k) => `shard ${k}`)],
       [
-        ...found.names.map((name, i) =>
+        ...data.names.map((name, i) =>
           row(
             name,
-            found.value[i],
-            shards.map((k) => at(found.shards, i, k)),
+            data.value[i],
+            shards.map((k) => at(data.shards, i, k)),
           ),
         ),
-        ends("no object", found.empty),
+        ends("no object", data.empty),
       ],
-      [ends("all objects", found.full)],
+      [ends("all objects", data.full)],
     ),
     el(
       "p",
       { class: "note" },
-      `Exact Shapley values over all ${2 ** found.names.length} boards with some objects removed; each column adds up to its last row within ${number(found.residual)}. The agent may never have seen a board without objects. Seed 0, last checkpoint.`,
+      `Exact Shapley values over all ${2 ** data.names.length} boards with some objects removed; each column adds up to its last row within ${number(data.residual)}. The agent may never have seen a board without objects. Seed 0, last checkpoint.`,
     ),
   );
 }

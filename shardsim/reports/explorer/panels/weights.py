@@ -181,14 +181,14 @@ def _collisions(
     count = min(COLLIDING, centred.shape[-1])
     if candidates < 1:
         return None, None, None
-    found = _search(
+    searched = _search(
         linear.jacobian,
         jnp.asarray(sample.x),
         jnp.asarray(centred),
         count,
         candidates,
     )
-    before, after, pairs, pair_before, pair_after = map(np.asarray, found)
+    before, after, pairs, pair_before, pair_after = map(np.asarray, searched)
     is_drawn = np.zeros(mazes.states.shape, bool)
     for m, states_at in enumerate(mazes.state_at):
         is_drawn[m, states_at[states_at >= 0]] = True
@@ -236,8 +236,8 @@ def _search(
 
     def seed(one: tuple[Array, Array, Array]) -> tuple[Array, ...]:
         weight, x, centred = one
-        found = weight_action.collisions(weight, x, count)
+        cosines = weight_action.collisions(weight, x, count)
         pairs = jax.lax.map(lambda features: maze(weight, features), centred)
-        return found.before, found.after, *pairs
+        return cosines.before, cosines.after, *pairs
 
     return jax.lax.map(seed, (jacobian, x, centred))
