@@ -24,6 +24,7 @@ import pytest
 from tests.helpers import typechecker
 
 CHECKED = (
+    "shardsim.commands",
     "shardsim.core.dynamic_programming",
     "shardsim.core.interrupts",
     "shardsim.core.jit",
@@ -40,6 +41,7 @@ CHECKED = (
     "shardsim.inspection.truth",
     "shardsim.inspection.validation",
     "shardsim.inspection.weights",
+    "shardsim.reports",
     "shardsim_envs.gridworld.grid",
     "shardsim_envs.gridworld.mazes",
     "shardsim_envs.gridworld.movers",

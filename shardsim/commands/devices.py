@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 
@@ -15,6 +15,7 @@ from shardsim.training import arms, schedule
 from shardsim.training.config import TrainConfig
 
 
+@runtime_checkable
 class HasTraining(Protocol):
     """What an experiment and a training have in common."""
 

@@ -60,7 +60,7 @@ def test_sampled_states_can_be_reached_and_bring_their_labels(seen):
 
 def test_one_context_is_told_by_the_exact_value(seen):
     flat = seen.condition._replace(context=np.ones_like(seen.condition.context))
-    sample = activations.sample(flat, seen.activations, 2)
+    sample = activations.sample(seen.inputs.env, flat, seen.activations, 2)
     assert sample.concept == "V* above its median"
     high = sample.optimal[sample.labels == 1].min()
     assert high > sample.optimal[sample.labels == 0].max()
@@ -116,7 +116,7 @@ def test_weights_of_the_page(seen):
 def sampled(x, optimal, level):
     zero = np.zeros(len(optimal), int)
     context = np.zeros((len(optimal), 1))
-    return activations.Sample(x, context, zero, "", level, optimal)
+    return activations.Sample(x, context, zero, "", level, zero, optimal)
 
 
 @pytest.mark.parametrize("planted", [True, False])

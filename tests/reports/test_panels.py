@@ -58,4 +58,4 @@ def test_panels_are_frozen_records_with_names_of_their_own():
         (record,) = set(getattr(returned, "__args__", (returned,))) - {type(None)}
         assert dataclasses.is_dataclass(record)
         assert record.__dataclass_params__.frozen
-        assert record.__name__.lower() == panel.name
+        assert record.__name__.lower() == panel.name.replace("_", "")

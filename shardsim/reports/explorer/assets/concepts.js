@@ -89,6 +89,21 @@ function convergenceChart(s) {
   });
 }
 
+function effectsFigure(s) {
+  const data = panel(s, "concepts");
+  const n = seedOf(s);
+  const rows = data.methods.map((method, i) => [
+    rowHead(words(method)),
+    percent(at(data.swap, n, i)),
+    percent(at(data.erased, n, i)),
+  ]);
+  return figure(
+    "effects on V",
+    "part of the difference of V between two states of different classes that goes over with the direction when it is swapped, and that is gone when it is erased in both. The last row, a random direction, is what nothing there gives.",
+    table("numbers", ["", "swapped", "erased"], rows),
+  );
+}
+
 function conceptsBlock(s) {
   const data = panel(s, "concepts");
   return el(
@@ -113,7 +128,9 @@ function conceptsBlock(s) {
         `|cos| to its known optimum, the mean difference: ${interval(data.convergence_over_seeds, (x) => number(x, 5))} over seeds. Below ${number(data.converged, 2)} (dashed) the optimisation stopped too early.`,
         convergenceChart(s),
       ),
+      effectsFigure(s),
     ),
+    readingsTable(s, data.readings),
   );
 }
 

@@ -126,6 +126,19 @@ function rowHead(...children) {
   return el("th", { scope: "row" }, ...children);
 }
 
+// Numbers of one seed, each beside its value where there is nothing to see.
+function readingsTable(s, readings) {
+  if (!readings.length) return null;
+  const n = Math.min(STATE.seed, SIDES[s].num_seeds - 1);
+  const rows = readings.map((reading) => [
+    rowHead(reading.name, el("small", {}, reading.meaning)),
+    el("td", {}, el("b", {}, number(reading.values[n]))),
+    el("td", {}, number(reading.nothing[n]), el("small", {}, reading.nothing_meaning)),
+    el("td", {}, interval(reading.over_seeds)),
+  ]);
+  return table("readings", ["", "this seed", "nothing there", "over seeds"], rows);
+}
+
 function number(x, digits = 3) {
   if (!present(x) || !Number.isFinite(x)) return "\u2013";
   if (x === 0) return "0";

@@ -119,6 +119,7 @@ function shardBlock(s) {
       range(v.shards).map((k) => shardRow(s, v, k, limits)),
       [scaleRow(limits, 2)],
     ),
+    readingsTable(s, data.readings),
     el(
       "p",
       { class: "note" },

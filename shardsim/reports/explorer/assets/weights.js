@@ -171,6 +171,7 @@ function weightsBlock(s) {
       collisionsFigure(s),
       logitsFigure(s),
     ),
+    readingsTable(s, panel(s, "weights").readings),
   );
 }
 
