@@ -8,7 +8,7 @@ DASH = "-"
 
 def is_missing(x: float | None) -> bool:
     """Whether there is no number: None or NaN."""
-    return x is None or x != x
+    return bool(x is None or x != x)
 
 
 def signed(x: float | None) -> str:

@@ -5,6 +5,7 @@ import re
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
@@ -91,12 +92,12 @@ def test_a_lost_seed_is_no_number_and_takes_no_other_with_it():
 
 
 def test_states_that_are_not_counted_or_shut_say_nothing_of_the_parts_in_use():
-    gates = np.array([[1, 0], [0, 0], [0, 1], [0.5, 0.5]], np.float32)
-    mask = np.array([True, True, False, False])
-    entropy, in_use = curves._masked_usage(gates, np.ones_like(gates), mask)
+    gates = jnp.array([[1, 0], [0, 0], [0, 1], [0.5, 0.5]], jnp.float32)
+    mask = jnp.array([True, True, False, False])
+    entropy, in_use = curves._masked_usage(gates, jnp.ones_like(gates), mask)
     assert (float(entropy), float(in_use)) == (0.0, pytest.approx(1.0))
-    mask = np.array([True, False, True, True])
-    entropy, in_use = curves._masked_usage(gates, np.ones_like(gates), mask)
+    mask = jnp.array([True, False, True, True])
+    entropy, in_use = curves._masked_usage(gates, jnp.ones_like(gates), mask)
     assert float(entropy) == pytest.approx(np.log(2) / 3)
     assert float(in_use) == pytest.approx(2.0)
 

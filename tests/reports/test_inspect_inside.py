@@ -1,7 +1,5 @@
 """Panels on features and weights, against numbers worked out in another way."""
 
-import types
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -128,7 +126,7 @@ def test_ccs_finds_a_value_that_is_written_and_none_in_noise(planted):
     x = rng.normal(size=(1, len(level), 8)).astype(np.float32)
     if planted:
         x[0, :, 0] = 12 * optimal
-    inner = types.SimpleNamespace(finite=np.ones(1, bool))
+    inner = activations.Activations(None, x[:, None], x[:1, None, :1], np.ones(1, bool))
     found = truth.summarise(inner, sampled(x, optimal, level))
     low, high = found.random[0]
     assert found.losses.shape == found.accuracy.shape == (1, truth.RESTARTS)

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import types
 
 import numpy as np
 import pytest
@@ -246,8 +245,7 @@ def test_maps_show_both_contexts_and_only_where_the_agent_stands(tiny_run):
     [([0, 0, 0, 1], [0, 3]), ([1, 0, 1], [0, 1]), ([1, 1, 1], [0, 1]), ([0], [0])],
 )
 def test_a_level_of_each_context_is_shown_before_a_second_of_one(contexts, levels):
-    start = np.eye(2)[contexts][:, None]  # [L, S = 1, C]
-    assert maps._shown(types.SimpleNamespace(context=start)) == levels
+    assert maps._shown(np.eye(2)[contexts]) == levels
 
 
 def test_maps_that_lack_an_array_or_a_level_are_one_line(tiny_run, tmp_path):

@@ -63,9 +63,9 @@ def _coloured(text: str, scheme: theme.Scheme) -> str:
     return _NAME.sub(lambda match: colours[match[1]], text)
 
 
-def displayable(chart: Chart, scheme: theme.Scheme = "light") -> alt.Chart:
+def displayable(chart: Chart, scheme: theme.Scheme = "light") -> Chart:
     """The chart with the colours of a scheme, as a notebook shows it."""
-    shown: alt.Chart = alt.Chart.from_dict(specification(chart, scheme))
+    shown: Chart = alt.Chart.from_dict(specification(chart, scheme))
     return shown
 
 

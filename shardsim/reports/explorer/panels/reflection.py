@@ -70,8 +70,13 @@ def summarise(activations: Activations, sample: Sample) -> Reflection | None:
             draws=DRAWS,
         )
         r2[seed], control[seed], spread[seed] = fit.r2, fit.control, fit.spread
-    others = ~np.eye(count, dtype=bool)
-    excess = (r2 - control)[:, others].max(axis=1)
+    pairs = (r2 - control)[:, ~np.eye(count, dtype=bool)]
+    # -inf for a lost seed, whose pairs are NaN
+    best = np.where(np.isnan(pairs), -np.inf, pairs).argmax(axis=1)[:, None]
+    spreads = spread[:, ~np.eye(count, dtype=bool)]
+    excess, deviation = (
+        np.take_along_axis(x, best, axis=1)[:, 0] for x in (pairs, spreads)
+    )
     return Reflection(
         r2=r2,
         control=control,
@@ -81,7 +86,7 @@ def summarise(activations: Activations, sample: Sample) -> Reflection | None:
                 "How much better some shard predicts another than random shards do: "
                 "the largest difference of R² over all pairs.",
                 excess,
-                3 * spread[:, others].max(axis=1),
+                3 * deviation,
                 "three standard deviations over random shards",
             )
         ],

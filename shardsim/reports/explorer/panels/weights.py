@@ -31,7 +31,7 @@ STATES = 128
 """States at which D's Jacobian is taken."""
 COLLIDING = 3
 """Directions of either kind: those that D reads most, and those it ignores."""
-RESAMPLES = 10
+RESAMPLES = 6
 """Bootstrap samples of levels."""
 PAIRS = 6
 """Pairs of states of a maze that are shown."""
@@ -179,19 +179,18 @@ def _layer(encoder: Any) -> list[base.Reading]:
     if kernel.ndim != 3 or kernel.shape[1] != kernel.shape[2]:
         return []
     is_finite = np.isfinite(kernel).all(axis=(1, 2))
-    draws = np.random.default_rng(0).normal(size=kernel.shape)
-    shares = [
-        np.where(is_finite, polar.fit(np.nan_to_num(m)).rotation_share, np.nan)
-        for m in (kernel, draws)
-    ]
+    random = np.random.default_rng(0).normal(size=kernel.shape[1:])
+    share, nothing = (
+        polar.fit(matrix).rotation_share for matrix in (np.nan_to_num(kernel), random)
+    )
     return [
         base.reading(
             "rotation in E's last layer",
             "Share of the weights of E's last layer that is lost if they only "
             "stretched: 0 for a pure stretch, 1.41 for a turn by 90 degrees.",
-            shares[0],
-            shares[1],
-            "matrices of random numbers",
+            np.where(is_finite, share, np.nan),
+            nothing,
+            "a matrix of random numbers",
         )
     ]
 
