@@ -87,17 +87,17 @@ def compute(context: base.PanelContext) -> Shards:
         ablation=ablate(
             context.inputs.env, predictions, condition, context.inputs.acting, partner
         ),
-        readings=_selectivity(predictions, condition),
+        readings=selectivities(predictions, mask, condition.context),
     )
 
 
-def _selectivity(
-    predictions: Predictions, condition: battery.Condition
+def selectivities(
+    predictions: Predictions,
+    mask: Bool[np.ndarray, "L S"],
+    contexts: Float[np.ndarray, "L S C"],
 ) -> list[base.Reading]:
     """Whether each shard serves one context; nothing with one shard or one context."""
-    mask = condition.reachable
-    kinds = np.unique(condition.context[mask], axis=0, return_inverse=True)[1]
-    context = kinds.reshape(-1)
+    context = np.unique(contexts[mask], axis=0, return_inverse=True)[1].reshape(-1)
     each = (predictions.gates[-1] * predictions.shard_values[-1])[:, mask]
     if each.shape[-1] < 2 or context.max() < 1:
         return []
