@@ -130,13 +130,15 @@ function rowHead(...children) {
 function readingsTable(s, readings) {
   if (!readings.length) return null;
   const n = Math.min(STATE.seed, SIDES[s].num_seeds - 1);
+  const head = ["this seed", "nothing there", "over seeds"];
+  const cell = (i, ...children) => el("td", { "data-label": head[i] }, ...children);
   const rows = readings.map((reading) => [
     rowHead(reading.name, el("small", {}, reading.meaning)),
-    el("td", {}, el("b", {}, number(reading.values[n]))),
-    el("td", {}, number(reading.nothing[n]), el("small", {}, reading.nothing_meaning)),
-    el("td", {}, interval(reading.over_seeds)),
+    cell(0, el("b", {}, number(reading.values[n]))),
+    cell(1, number(reading.nothing[n]), el("small", {}, reading.nothing_meaning)),
+    cell(2, interval(reading.over_seeds)),
   ]);
-  return table("readings", ["", "this seed", "nothing there", "over seeds"], rows);
+  return table("readings stack", ["", ...head], rows);
 }
 
 function number(x, digits = 3) {
