@@ -23,8 +23,8 @@ from shardsim.inspection.shards import context_gradients, dictionary
 from shardsim.reports.explorer.activations import Activations, Sample
 from shardsim.reports.explorer.panels import base
 
-FEWEST = 8
-"""States of a context, at least."""
+FEWEST = 4
+"""States of a context, at least: two in each of two halves."""
 ROWS = 64
 """Gradients that lines are fitted to."""
 RESTARTS = 4
