@@ -92,20 +92,22 @@ def program(
 ) -> tuple[Callable[[], Any], int]:
     """A compiled program and the number of samples that a call takes."""
     keys = jax.random.split(jax.random.key(0), seeds)
-    made = jax.vmap(lambda key: config.build(BOARD, nnx.Rngs(key)))(keys)
+    encoder = jax.vmap(lambda key: config.build(BOARD, nnx.Rngs(key)))(keys)
     steps, each = (STEPS if loop else 1), max(1, batch // seeds)
     drawn = np.random.default_rng(0).random((steps, seeds, each, *BOARD)) < 0.2
     boards = jnp.asarray(drawn.astype(np.uint8))
     step = jax.vmap(descend)
 
-    def looped(made: Any, boards: jax.Array) -> Any:
-        return jax.lax.scan(lambda m, b: (step(m, b), None), made, boards)[0]
+    def looped(encoder: Any, boards: jax.Array) -> Any:
+        return jax.lax.scan(lambda m, b: (step(m, b), None), encoder, boards)[0]
 
-    def once(made: Any, boards: jax.Array) -> Any:
-        return step(made, boards[0])
+    def once(encoder: Any, boards: jax.Array) -> Any:
+        return step(encoder, boards[0])
 
-    compiled = jax.jit(looped if loop else once).lower(made, boards).compile()
-    return lambda: jax.block_until_ready(compiled(made, boards)), steps * seeds * each
+    compiled = jax.jit(looped if loop else once).lower(encoder, boards).compile()
+    return lambda: jax.block_until_ready(
+        compiled(encoder, boards)
+    ), steps * seeds * each
 
 
 def measure(name: str, seeds: int, place: str, run: Callable[[], Any], n: int) -> Row:
@@ -127,8 +129,8 @@ def table(batch: int, seeds: Sequence[int]) -> list[Row]:
     for count in seeds:
         for name, config, plain in choices():
             for place in ("in loop", "outside"):
-                kept = convolution_ops.plain if plain else convolution_ops.ordered
-                with mock.patch.object(convolution_ops, "ordered", kept):
+                ordered = convolution_ops.plain if plain else convolution_ops.ordered
+                with mock.patch.object(convolution_ops, "ordered", ordered):
                     run, n = program(config, count, batch, place == "in loop")
                 rows.append(measure(name, count, place, run, n))
                 print(rows[-1], flush=True)

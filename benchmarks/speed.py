@@ -9,9 +9,9 @@ the ratio is the median over rounds, with the lowest and the highest. Both take 
 same random actions in a batch of 256 and go on at the start of the same level when an
 episode ends. Steps are counted in two ways:
 
-    seen   the observation of every step is made and carried to the next one;
-    kept   all observations are returned as well, as a rollout keeps them: what counts
-           then is mostly the memory they are written to.
+    observed   the observation of every step is computed and carried to the next one;
+    stored     all observations are returned as well, as a rollout stores them: what
+               counts then is mostly the memory they are written to.
 
 Figures depend on the machine and on what else runs on it: quote ratios.
 """
@@ -43,33 +43,35 @@ VECTOR = 64
 ID = "shardsim/CornerMaze-v0"
 Run = Callable[[], Any]
 Step = Callable[[Any, jax.Array, jax.Array], Any]
-"""(states, actions, key) -> states, what is seen, rewards; of a whole batch."""
+"""(states, actions, key) -> states, observations, rewards; of a whole batch."""
 
 
-def rolling(step: Step, start: Any, seen: Any, keep: bool, actions: int = 4) -> Run:
+def rolling(
+    step: Step, start: Any, observation: Any, keep: bool, actions: int = 4
+) -> Run:
     """Random actions in a batch of environments that `step` steps together."""
 
-    def run(key: jax.Array, start: Any, seen: Any) -> Any:
+    def run(key: jax.Array, start: Any, observation: Any) -> Any:
         def body(carry: Any, each: Any) -> Any:
             state, _, total = carry
-            state, seen, reward = step(state, *each)
-            return (state, seen, total + reward), seen if keep else None
+            state, observation, reward = step(state, *each)
+            return (state, observation, total + reward), observation if keep else None
 
         action_key, step_key = jax.random.split(key)
         taken = jax.random.randint(action_key, (STEPS, BATCH), 0, actions)
         keys = jax.random.split(step_key, STEPS)
-        carry = (start, seen, jnp.zeros(BATCH))
+        carry = (start, observation, jnp.zeros(BATCH))
         return jax.lax.scan(body, carry, (taken, keys))
 
     program = jax.jit(run)
-    return lambda: program(jax.random.key(1), start, seen)
+    return lambda: program(jax.random.key(1), start, observation)
 
 
 def stepping(world: GridWorld, keep: bool) -> Run:
     """Our world, with our reset: to the same level, where an episode ended."""
     params = world.params()
     keys = jax.random.split(jax.random.key(0), BATCH)
-    seen, starts = jax.jit(jax.vmap(lambda key: world.reset(key, params)))(keys)
+    observation, starts = jax.jit(jax.vmap(lambda key: world.reset(key, params)))(keys)
     pool, same = autoreset.ResetPool(starts), jnp.arange(BATCH)
 
     def step(state: Any, action: jax.Array, key: jax.Array) -> Any:
@@ -81,19 +83,19 @@ def stepping(world: GridWorld, keep: bool) -> Run:
         state = autoreset.reset_done(pool, same, out.state, ended)
         return state, jax.vmap(world.observe)(state), out.reward
 
-    return rolling(step, starts, seen, keep)
+    return rolling(step, starts, observation, keep)
 
 
 def jaxgmg_stepping(env: Any, generator: Any, keep: bool) -> Run:
     """The same in a world of jaxgmg, with its own reset to the same level."""
     levels = generator.vsample(jax.random.key(0), num_levels=BATCH)
-    seen, states = env.vreset_to_level(levels)
+    observation, states = env.vreset_to_level(levels)
 
     def step(state: Any, action: jax.Array, key: jax.Array) -> Any:
-        seen, state, reward, _, _ = env.vstep(key, state, action)
-        return state, seen, reward
+        observation, state, reward, _, _ = env.vstep(key, state, action)
+        return state, observation, reward
 
-    return rolling(step, states, seen, keep)
+    return rolling(step, states, observation, keep)
 
 
 def generating(sample: Callable[[jax.Array], Any]) -> Run:
@@ -101,10 +103,10 @@ def generating(sample: Callable[[jax.Array], Any]) -> Run:
 
     def run(key: jax.Array) -> Any:
         def batch(total: jax.Array, key: jax.Array) -> Any:
-            made = jax.vmap(sample)(jax.random.split(key, BATCH))
-            # all of a level has to be made: every leaf is looked at
-            seen = [leaf.astype(jnp.float32).sum() for leaf in jax.tree.leaves(made)]
-            return total + sum(seen), None
+            levels = jax.vmap(sample)(jax.random.split(key, BATCH))
+            # every leaf is read, so that no part of a level is left out
+            sums = [leaf.astype(jnp.float32).sum() for leaf in jax.tree.leaves(levels)]
+            return total + sum(sums), None
 
         keys = jax.random.split(key, GENERATED)
         return jax.lax.scan(batch, jnp.zeros(()), keys)[0]
@@ -134,23 +136,23 @@ def twins() -> list[tuple[GridWorld, Any, Any]]:
         (worlds.LavaLand(layout="tree", lava=-0.25), "lava_land", tree),
         (worlds.MonsterWorld(max_steps=128), "monster_world", {}),
     ]
-    found = []
+    rows: list[tuple[GridWorld, Any, Any]] = []
     for world, name, fields in pairs:
         try:
             module = importlib.import_module(f"jaxgmg.environments.{name}")
             mazes = importlib.import_module("jaxgmg.procgen.maze_generation")
         except ImportError as error:
             print(f"jaxgmg's {name} is skipped: {error}")
-            found.append((world, None, None))
+            rows.append((world, None, None))
             continue
-        made = {k: getattr(mazes, v)() if k in tree else v for k, v in fields.items()}
-        found.append((world, module.Env(), module.LevelGenerator(**made)))
-    return found
+        given = {k: getattr(mazes, v)() if k in tree else v for k, v in fields.items()}
+        rows.append((world, module.Env(), module.LevelGenerator(**given)))
+    return rows
 
 
 def others() -> list[tuple[str, Run]]:
     """Empty rooms of others, no twins of ours, for the scale of things."""
-    found: list[tuple[str, Run]] = []
+    rows: list[tuple[str, Run]] = []
     for name, id in (
         ("xminigrid", "MiniGrid-Empty-16x16"),
         ("navix", "Navix-Empty-16x16-v0"),
@@ -160,12 +162,13 @@ def others() -> list[tuple[str, Run]]:
         except ImportError as error:
             print(f"{name} is skipped: {error}")
             continue
-        env, *params = made if isinstance(made := peer.make(id), tuple) else (made,)
+        made_env = peer.make(id)
+        env, *params = made_env if isinstance(made_env, tuple) else (made_env,)
         begin = jax.jit(jax.vmap(functools.partial(env.reset, *params)))
         start = begin(jax.random.split(jax.random.key(0), BATCH))
         step = functools.partial(env.step, *params)
-        found.append((f"{name} Empty-16x16", _timesteps(step, start)))
-    return found
+        rows.append((f"{name} Empty-16x16", _timesteps(step, start)))
+    return rows
 
 
 def _timesteps(one: Callable[..., Any], start: Any) -> Run:
@@ -196,7 +199,7 @@ def measure_worlds() -> list[timing.Row]:
     for world, env, generator in twins():
         name, peer = type(world).__name__, "jaxgmg" if env else ""
         count = BATCH * STEPS
-        for way, keep in (("seen", False), ("kept", True)):
+        for way, keep in (("observed", False), ("stored", True)):
             theirs = jaxgmg_stepping(env, generator, keep) if env else None
             ours = stepping(world, keep)
             rows.append(

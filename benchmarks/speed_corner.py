@@ -66,15 +66,15 @@ def returns(
 def tested(
     world: CornerMaze, agent: Agent, key: Array, levels: int, steps: int
 ) -> Float[Array, ""]:
-    """The yardstick above on fresh levels, as a share of the best there."""
+    """The yardstick above on fresh levels, as a share of the best possible."""
     level_key, act_key = jax.random.split(key)
     params = world.params()
     pool = autoreset.make_pool(world, level_key, params, levels)
     same = jnp.arange(levels)
 
     def step(states: Any, key: Array) -> tuple[Any, tuple[Array, Array]]:
-        seen = jax.vmap(world.observe)(states)
-        logits = jax.vmap(lambda x: agent.decoder(agent.encoder(x)))(seen)
+        observations = jax.vmap(world.observe)(states)
+        logits = jax.vmap(lambda x: agent.decoder(agent.encoder(x)))(observations)
         taken = jax.random.categorical(key, logits)
         out = jax.vmap(lambda s, a: world.step(None, s, a, params))(states, taken)
         ended = out.terminated | out.truncated
@@ -110,7 +110,7 @@ def ours(limit: float, updates: int = 16, task: speed_ours.Task | None = None) -
         seconds += time.perf_counter() - began
         done += updates
         agent = jax.tree.map(lambda leaf: leaf[0], carry.learners[0].agent)
-        found = float(test(agent, jax.random.key(1)))
-        best = max(best, found)
-        if found >= LEVEL or seconds > limit:
+        share = float(test(agent, jax.random.key(1)))
+        best = max(best, share)
+        if share >= LEVEL or seconds > limit:
             return Reached(seconds, program.seconds, done * task.steps, best)

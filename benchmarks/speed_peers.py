@@ -89,9 +89,9 @@ def cartpole(ppo: Any, num_seeds: int, num_envs: int, updates: int) -> Peer:
     return Peer(time.perf_counter() - began, lambda: program(keys))
 
 
-def ended(found: Any) -> np.ndarray:
+def ended(result: Any) -> np.ndarray:
     """Episodes that ended, [N, updates], of what a run of `cartpole` returned."""
-    return np.asarray(found["metrics"]["returned_episode"].sum(axis=(2, 3)))
+    return np.asarray(result["metrics"]["returned_episode"].sum(axis=(2, 3)))
 
 
 class Corner(NamedTuple):

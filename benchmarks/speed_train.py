@@ -103,7 +103,7 @@ def curves() -> Rows:
         ended = np.maximum(np.asarray(named["episodes"]), 1)
         ours.append(np.asarray(named["reward"]) / ended)
     mine = np.stack(ours, axis=1)
-    _tell("ours", mine)
+    _print_returns("ours", mine)
     if theirs is None:
         return []
     peer = speed_peers.cartpole(theirs, seeds, envs, updates)
@@ -111,7 +111,7 @@ def curves() -> Rows:
     ended = ended.reshape(seeds, WINDOWS, -1).sum(axis=-1)
     # a step pays 1: what was paid in a tenth is its steps
     yours = updates // WINDOWS * envs * 128 / np.maximum(ended, 1)
-    _tell("PureJaxRL", yours)
+    _print_returns("PureJaxRL", yours)
     for what, a, b in (
         ("last tenth", mine[:, -1], yours[:, -1]),
         ("mean", mine.mean(axis=1), yours.mean(axis=1)),
@@ -125,10 +125,10 @@ def curves() -> Rows:
     return []
 
 
-def _tell(whose: str, returns: np.ndarray) -> None:
+def _print_returns(whose: str, returns: np.ndarray) -> None:
     """Means over seeds with their intervals, by tenths."""
-    found = [statistics.mean_interval(x) for x in returns.T]
-    text = "  ".join(f"{x.estimate:.0f} [{x.low:.0f}, {x.high:.0f}]" for x in found)
+    intervals = [statistics.mean_interval(x) for x in returns.T]
+    text = "  ".join(f"{x.estimate:.0f} [{x.low:.0f}, {x.high:.0f}]" for x in intervals)
     print(f"CartPole return by tenths, {whose}, {len(returns)} seeds: {text}")
 
 
@@ -142,15 +142,15 @@ def corner() -> Rows:
         )
         seconds = [speed_corner.THEIR_STEPS / rate for rate in row.ours]
     limit = float(np.median(seconds)) / 3 if seconds else 120.0
-    found = speed_corner.ours(limit)
+    ran = speed_corner.ours(limit)
     print(
-        f"corner maze: {found.best:.3f} of the best after {found.steps / 1e6:.2f} M "
-        f"steps, {found.seconds:.1f} s, {found.compiling:.1f} of them to compile"
+        f"corner maze: {ran.best:.3f} of the best after {ran.steps / 1e6:.2f} M "
+        f"steps, {ran.seconds:.1f} s, {ran.compiling:.1f} of them to compile"
     )
-    if found.best < speed_corner.LEVEL:
+    if ran.best < speed_corner.LEVEL:
         print(f"corner maze: {speed_corner.LEVEL:.3f} was not reached in {limit:.0f} s")
         return []
-    rates = [3600 / found.seconds] * max(len(seconds), 1)
+    rates = [3600 / ran.seconds] * max(len(seconds), 1)
     name = f"corner maze to {speed_corner.LEVEL:.3f} of the best"
     row = timing.Row(name, "an hour", rates, "jaxgmg", [3600 / s for s in seconds])
     print(row, flush=True)
@@ -195,7 +195,7 @@ def search() -> Rows:
 
 def cost() -> dict[str, tuple[list[int], list[float]]]:
     """Seconds of an update by size; the slope in logs is 1 where cost is linear."""
-    found = {}
+    by_field = {}
     base = {"num_seeds": 1, "num_envs": 4, "num_steps": 16}
     for field, low in base.items():
         sizes = [low * size for size in SIZES]
@@ -213,8 +213,8 @@ def cost() -> dict[str, tuple[list[int], list[float]]]:
             f"{slope:.2f}",
             flush=True,
         )
-        found[field] = (sizes, seconds)
-    return found
+        by_field[field] = (sizes, seconds)
+    return by_field
 
 
 def memory(seeds: int = 256, envs: int = 64) -> None:

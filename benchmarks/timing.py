@@ -18,7 +18,7 @@ from shardsim.core import files
 ROUNDS = 5
 PEERS = ("jaxgmg", "xminigrid", "navix")
 BESIDE = ("flax", "gymnax", "mctx")
-"""Versions of these are told as well."""
+"""Versions of these are printed as well."""
 Run = Callable[[], Any]
 
 
@@ -73,8 +73,8 @@ def measure(
     for run in runs:
         jax.block_until_ready(run())
     for _ in range(ROUNDS):
-        for run, found in zip(runs, rates, strict=True):
-            found.append(rate(run, count, best))
+        for run, own in zip(runs, rates, strict=True):
+            own.append(rate(run, count, best))
     row = Row(name, unit, rates[0], peer if theirs else "", rates[1] if theirs else [])
     print(row, flush=True)
     return row
@@ -93,8 +93,8 @@ def rate(run: Run, count: float, best: int = 2) -> float:
 def machine() -> str:
     cores = len(os.sched_getaffinity(0))
     names = ("jax", "jaxlib", *BESIDE, "gymnasium", *PEERS)
-    found = {name: _version(name) for name in names}
-    versions = ", ".join(f"{k} {v}" for k, v in found.items() if v)
+    installed = {name: _version(name) for name in names}
+    versions = ", ".join(f"{k} {v}" for k, v in installed.items() if v)
     return f"{platform.processor() or platform.machine()}, {cores} cores; {versions}"
 
 

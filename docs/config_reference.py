@@ -44,10 +44,10 @@ def page(roots: dict[str, type]) -> str:
     ]
     for command, root in roots.items():
         lines += [f"- `shardsim {command}` reads {_link(root)}."]
-    seen: dict[type, None] = {}
+    classes: dict[type, None] = {}
     for root in roots.values():
-        _walk(root, seen)
-    for cls in seen:
+        _walk(root, classes)
+    for cls in classes:
         lines += ["", f"## {title(cls)}", "", _summary(cls), ""]
         lines += _table(cls)
     return "\n".join(lines) + "\n"
@@ -60,10 +60,10 @@ def _table(cls: type) -> list[str]:
         return ["No other fields."]
     rows: list[tuple[str, ...]] = [("field", "meaning", "type", "default", "range")]
     rows += [_row(cls, field) for field in fields]
-    kept = [c for c in range(len(rows[0])) if any(row[c] for row in rows[1:])]
-    rows = [tuple(row[c] for c in kept) for row in rows]
+    columns = [c for c in range(len(rows[0])) if any(row[c] for row in rows[1:])]
+    rows = [tuple(row[c] for c in columns) for row in rows]
     head, *body = ("| " + " | ".join(row) + " |" for row in rows)
-    return [head, "|" + "---|" * len(kept), *body]
+    return [head, "|" + "---|" * len(columns), *body]
 
 
 def title(cls: type) -> str:
@@ -89,15 +89,15 @@ def _summary(cls: type) -> str:
     return docstrings.of(cls).partition("\n\n")[0]
 
 
-def _walk(cls: type, seen: dict[type, None]) -> None:
+def _walk(cls: type, classes: dict[type, None]) -> None:
     """All dataclasses below one, in the order in which a file would hold them."""
-    if cls in seen:
+    if cls in classes:
         return
-    seen[cls] = None
+    classes[cls] = None
     for hint in typing.get_type_hints(cls).values():
         for inner in _leaves(hint):
             if dataclasses.is_dataclass(inner):
-                _walk(inner, seen)
+                _walk(inner, classes)
 
 
 def _leaves(hint: Any) -> Iterator[type]:
@@ -126,11 +126,11 @@ def _row(cls: type, field: dataclasses.Field[Any]) -> tuple[str, ...]:
 
 def _metadata(hint: Any) -> list[Any]:
     """What is attached to a type by `Annotated`, at any depth."""
-    found = list(getattr(hint, "__metadata__", ()))
+    metadata = list(getattr(hint, "__metadata__", ()))
     if typing.get_origin(hint) is not typing.Literal:
         for inner in typing.get_args(hint):
-            found += _metadata(inner)
-    return [x for extra in found for x in (extra, *getattr(extra, "metadata", ()))]
+            metadata += _metadata(inner)
+    return [x for extra in metadata for x in (extra, *getattr(extra, "metadata", ()))]
 
 
 def _bound(extra: Any) -> str:
@@ -198,7 +198,7 @@ def _written(value: Any) -> str:
 
 def meanings(cls: type) -> dict[str, str]:
     """Field -> the string that follows it in the class body."""
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if not dataclasses.is_dataclass(base):
             continue
@@ -211,5 +211,5 @@ def meanings(cls: type) -> dict[str, str]:
                 and isinstance(after, ast.Expr)
                 and isinstance(after.value, ast.Constant)
             ):
-                found[statement.target.id] = str(after.value.value)
-    return found
+                texts[statement.target.id] = str(after.value.value)
+    return texts

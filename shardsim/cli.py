@@ -212,6 +212,10 @@ def _add_training_commands(add: AddCommand) -> None:
 def _add_reading_commands(add: AddCommand) -> None:
     compare = add("compare", "print several runs side by side")
     compare.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder")
+    compare.add_argument(
+        "--out", type=Path, help="write a page with their curves, a new HTML file"
+    )
+    compare.add_argument("--overwrite", action="store_true", help="replace a page")
     report = add("report", "write report.html of a run again")
     report.add_argument("run", type=Path, help="run folder")
     report.add_argument(

@@ -26,6 +26,7 @@ from tests.helpers import typechecker
 CHECKED = (
     "shardsim.agents",
     "shardsim.algorithms",
+    "shardsim.commands",
     "shardsim.core.dynamic_programming",
     "shardsim.core.interrupts",
     "shardsim.core.jit",
@@ -45,6 +46,7 @@ CHECKED = (
     "shardsim.storage",
     "shardsim.training",
     "shardsim.evaluation",
+    "shardsim.reports",
     "shardsim_envs.gridworld.grid",
     "shardsim_envs.gridworld.mazes",
     "shardsim_envs.gridworld.movers",

@@ -3,7 +3,7 @@
 Command:  python docs/figures/verdicts.py RUN [RUN ...] [--out runs/verdicts.svg]
 
 One panel per run, one row per prediction: the effect with its interval in units of the
-margin, and below it the same contrast for shards that are gated by the true context.
+margin, and below it the same contrast for the oracle-gated arm.
 The file may be SVG, PNG or PDF.
 """
 
@@ -22,9 +22,9 @@ def title(folder: Path, result: results.RunResult) -> str:
     rules = [entry.rule for entry in result.predictions.values()]
     arms = dict.fromkeys(rule.contrast.arm for rule in rules)
     heads = (sections.unusual(result.arms[arm].head) for arm in arms)
-    other = ", ".join(dict.fromkeys(name for head in heads for name in head))
-    told = f"{folder.name}, {result.num_seeds} seeds"
-    return f"{told} ({other})" if other else told
+    other = ", ".join(dict.fromkeys(field for head in heads for field in head))
+    name = f"{folder.name}, {result.num_seeds} seeds"
+    return f"{name} ({other})" if other else name
 
 
 def main() -> None:
@@ -32,13 +32,13 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--out", type=Path, default=Path("runs/verdicts.svg"))
     parser.add_argument("--overwrite", action="store_true", help="replace a picture")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        files.check_new(asked.out, asked.overwrite)
+        files.check_new(options.out, options.overwrite)
     except files.PathError as error:
         parser.error(str(error))
     panels = {}
-    for folder in asked.runs:
+    for folder in options.runs:
         try:
             result = results.read_run(run_folder.open_run(folder))
         except run_folder.RunError as error:
@@ -47,8 +47,9 @@ def main() -> None:
             parser.error(f"{folder}: nothing was asked; allowed: runs of predictions")
         panels[title(folder, result)] = result.predictions
     columns = 1 if len(panels) < 3 else 2
-    render.save(verdicts.effects(panels, columns), asked.out, overwrite=asked.overwrite)
-    print(asked.out)
+    effects = verdicts.effects(panels, columns)
+    render.save(effects, options.out, overwrite=options.overwrite)
+    print(options.out)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,24 @@
-"""`shardsim compare`: print several runs side by side."""
+"""`shardsim compare`: several runs side by side, in the terminal or as a page."""
 
 import argparse
 from collections.abc import Sequence
 
 from shardsim.commands import tables
+from shardsim.core import files
 from shardsim.storage import run_folder
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     """Print returns, effects and verdicts, and how the configs differ."""
     del flags
-    print(tables.side_by_side([run_folder.open_run(run) for run in options.runs]))
+    folders = [run_folder.open_run(run) for run in options.runs]
+    if options.out is not None:
+        files.check_new(options.out, options.overwrite)
+    print(tables.side_by_side(folders))
+    if options.out is not None:
+        # the page needs a plotting library, and a table does not
+        from shardsim.reports.verdicts import comparison
+
+        comparison.write(folders, options.out)
+        print(options.out)
     return 0

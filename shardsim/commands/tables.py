@@ -8,9 +8,9 @@ import rich.box
 import rich.console
 import rich.table
 
-from shardsim.core import config, config_files
+from shardsim.core import config_files
 from shardsim.evaluation import results
-from shardsim.reports import numbers
+from shardsim.reports import differences, numbers
 from shardsim.reports.verdicts import sections
 from shardsim.storage import run_folder
 from shardsim.training.results import TrainedArm
@@ -50,7 +50,7 @@ def table(result: results.RunResult) -> str:
 
 
 def side_by_side(folders: Sequence[Path]) -> str:
-    """Returns, effects and verdicts of several runs, and how their configs differ."""
+    """Returns, verdicts with their effects, and what differs in the configs of runs."""
     runs = [results.read(folder) for folder in folders]
     judged = [r.predictions if isinstance(r, results.RunResult) else {} for r in runs]
     names = [str(folder) for folder in folders]
@@ -67,12 +67,10 @@ def side_by_side(folders: Sequence[Path]) -> str:
     configs = [
         config_files.read_yaml(folder / run_folder.CONFIG_FILE) for folder in folders
     ]
-    for folder, other in zip(names[1:], configs[1:], strict=True):
-        differences = _table(f"field that differs in {folder}", names[0], folder)
-        for field, (one, two) in config.diff(configs[0], other).items():
-            differences.add_row(field, str(one), str(two))
-        tables.append(differences)
-    return _text(*tables)
+    different = _table("field that differs", *names)
+    for row in differences.of_configs(configs):
+        different.add_row(row.field, *row.values)
+    return _text(*tables, *([different] if different.row_count else []))
 
 
 def run_list(root: Path) -> str:

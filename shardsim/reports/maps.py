@@ -133,7 +133,7 @@ def draw(evidence: measures.Evidence, names: tuple[str, ...]) -> tuple[LevelMaps
     return tuple(
         _draw(evidence, name, index)
         for name in names
-        for index in _shown(evidence.conditions[name])
+        for index in _shown(evidence.conditions[name].context[:, 0])
     )
 
 
@@ -162,9 +162,8 @@ def _draw(evidence: measures.Evidence, name: str, index: int) -> LevelMaps:
     )
 
 
-def _shown(condition: battery.Condition) -> list[int]:
+def _shown(contexts: Float[np.ndarray, "L C"]) -> list[int]:
     """The first level of every context, then others, in order."""
-    contexts = condition.context[:, 0]
     _, first = np.unique(contexts, axis=0, return_index=True)
     rest = [i for i in range(len(contexts)) if i not in first]
     return sorted([*sorted(first.tolist()), *rest][:SHOWN])

@@ -8,7 +8,7 @@ DASH = "-"
 
 def is_missing(x: float | None) -> bool:
     """Whether there is no number: None or NaN."""
-    return x is None or x != x
+    return bool(x is None or x != x)
 
 
 def signed(x: float | None) -> str:
@@ -31,19 +31,19 @@ def percent(x: float | None) -> str:
     return DASH if is_missing(x) else f"{x:.1%}"
 
 
-def interval(found: Any, show: str = "padded") -> str:
+def interval(result: Any, show: str = "padded") -> str:
     """An estimate with its interval, where it has one.
 
     Args:
-      found: a record with `estimate`, `low` and `high`, or None.
+      result: a record with `estimate`, `low` and `high`, or None.
       show: name of another function of this module.
     """
-    if found is None:
+    if result is None:
         return DASH
     text = {"padded": padded, "signed": signed, "percent": percent}[show]
-    if is_missing(found.low) or found.low == found.high:
-        return text(found.estimate)
-    return f"{text(found.estimate)} [{text(found.low)}, {text(found.high)}]"
+    if is_missing(result.low) or result.low == result.high:
+        return text(result.estimate)
+    return f"{text(result.estimate)} [{text(result.low)}, {text(result.high)}]"
 
 
 def nested(value: Any) -> str:

@@ -12,7 +12,7 @@ from shardsim.reports.charts import theme
 @functools.cache
 def environment(package: str) -> jinja2.Environment:
     """The templates in the folder `assets` of a package."""
-    made = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader(package, "assets"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -27,14 +27,14 @@ def environment(package: str) -> jinja2.Environment:
         numbers.interval,
         numbers.nested,
     )
-    made.filters |= {one.__name__: one for one in formats}
-    made.filters["words"] = lambda name: str(name).replace("_", " ")
-    made.globals["variables"] = theme.variables
-    made.globals["asset"] = functools.partial(_asset, made)
-    return made
+    templates.filters |= {one.__name__: one for one in formats}
+    templates.filters["words"] = lambda name: str(name).replace("_", " ")
+    templates.globals["variables"] = theme.variables
+    templates.globals["asset"] = functools.partial(_asset, templates)
+    return templates
 
 
-def _asset(made: jinja2.Environment, name: str) -> markupsafe.Markup:
+def _asset(templates: jinja2.Environment, name: str) -> markupsafe.Markup:
     """A style sheet or script of the package, as it is."""
-    assert made.loader is not None
-    return markupsafe.Markup(made.loader.get_source(made, name)[0])
+    assert templates.loader is not None
+    return markupsafe.Markup(templates.loader.get_source(templates, name)[0])

@@ -78,7 +78,7 @@ def test_it_runs_without_peers(speed, tmp_path, capsys, monkeypatch):
     text = capsys.readouterr().out
     assert "jax " in text
     assert "is skipped" in text
-    for row in ("CornerMaze, seen", "MonsterWorld, levels", "Gymnasium, one"):
+    for row in ("CornerMaze, observed", "MonsterWorld, levels", "Gymnasium, one"):
         assert row in text
 
 

@@ -71,8 +71,9 @@ def test_every_command_has_its_section():
     assert page.count("usage: shardsim") == page.count("## shardsim") + 1
 
 
-def test_the_pictures_of_the_concepts_are_those_of_their_script():
+def test_the_pictures_of_the_concepts_are_those_of_their_script(monkeypatch):
     script = DOCS / "figures" / "concepts.py"
+    monkeypatch.syspath_prepend(str(script.parent))
     names = runpy.run_path(str(script))
     files = {path.name for path in script.with_suffix("").glob("*.svg")}
     assert files == {f"{n}-{t}.svg" for n in names["FIGURES"] for t in names["THEMES"]}

@@ -1,35 +1,31 @@
 """Charts hold the numbers that they are given, whatever names a config may hold."""
 
+import dataclasses
 import json
 import re
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from shardsim.evaluation import results, rules
+from shardsim.reports import maps
 from shardsim.reports.charts import boards, curves, render, theme, verdicts
 from shardsim.reports.explorer.panels import PANELS
+from tests.helpers.made_results import interval, prediction, sensitivity
 
 
-def interval(estimate, low=None, high=None):
-    return SimpleNamespace(estimate=estimate, low=low, high=high)
-
-
-def prediction(**fields):
-    entry = SimpleNamespace(
-        rule=SimpleNamespace(direction="greater", margin=0.1),
-        effect=interval(0.1),
-        is_valid=True,
-        sensitivity=None,
-        values={"mlp": [0.1]},
-        means={"mlp": interval(0.1)},
-        judged_seeds=None,
-        num_seeds=1,
-    )
-    vars(entry).update(fields)
-    return entry
+def asked(margin=0.1, direction="greater", **fields):
+    """A prediction of one seed."""
+    contrast = rules.Contrast("sharded", "mlp")
+    usual = {
+        "rule": rules.Rule(contrast, direction, margin),
+        "effect": interval(0.1),
+        "values": {"mlp": (0.1,)},
+        "means": {"mlp": interval(0.1)},
+    }
+    return prediction(**{**usual, **fields})
 
 
 def text_of(svg):
@@ -38,8 +34,8 @@ def text_of(svg):
 
 @pytest.mark.parametrize("name", ["cost $\\frac{$", 'it\'s "P1" & <b>', "\\', 1, [0]"])
 def test_names_are_written_as_they_are(name):
-    asked = {name: prediction()}
-    for chart in (verdicts.effects({name: asked}), verdicts.seeds(asked, ["mlp"])):
+    entries = {name: asked()}
+    for chart in (verdicts.effects({name: entries}), verdicts.seeds(entries, ["mlp"])):
         svg = render.svg(chart)["light"]
         words = [w.replace("&amp;", "&").replace("&lt;", "<") for w in text_of(svg)]
         assert any(name in word.replace("&gt;", ">") for word in words)
@@ -47,29 +43,26 @@ def test_names_are_written_as_they_are(name):
 
 @pytest.mark.parametrize("direction", ["greater", "less"])
 def test_effects_are_in_units_of_the_margin_and_shard_is_to_the_right(direction):
-    entry = prediction(
-        rule=SimpleNamespace(direction=direction, margin=0.5),
-        effect=interval(-0.5, -1.0, 0.25),
-    )
-    oracle = SimpleNamespace(effect=interval(1.0, 0.5, 1.5))
-    both = {"P1": entry, "P2": prediction(**{**vars(entry), "sensitivity": oracle})}
+    entry = asked(0.5, direction, effect=interval(-0.5, -1.0, 0.25))
+    oracle = sensitivity(effect=interval(1.0, 0.5, 1.5))
+    both = {"P1": entry, "P2": dataclasses.replace(entry, sensitivity=oracle)}
     rows = verdicts.effect_rows(both)
     sign = 1 if direction == "greater" else -1
     learned = {"low": -2.0 * sign, "effect": -1.0 * sign, "high": 0.5 * sign}
     for row in rows[:2]:
         assert {key: row[key] for key in learned} == learned
-    assert [row["kind"] for row in rows] == ["learned", "learned", "true context"]
+    assert [row["kind"] for row in rows] == ["learned", "learned", "oracle-gated"]
     assert [rows[2][key] * sign for key in learned] == [1.0, 2.0, 3.0]
     # the oracle is below the learned effect of its own prediction
     assert [row["row"] for row in rows[:2]] == [0, 1]
     assert 1 < rows[2]["row"] < 1.5
-    (invalid,) = verdicts.effect_rows({"P": prediction(is_valid=False)})
+    (invalid,) = verdicts.effect_rows({"P": asked(is_valid=False)})
     assert invalid["kind"] == "no claim"
 
 
 def test_seeds_that_are_not_judged_are_marked():
-    values = {"mlp": [0.1, 0.2, 0.3], "exact": [1.0]}
-    entry = prediction(values=values, num_seeds=3, judged_seeds=[0, 2])
+    values = {"mlp": (0.1, 0.2, 0.3), "exact": (1.0,)}
+    entry = asked(values=values, judged_seeds=(0, 2))
     rows = verdicts.seed_rows(entry)
     assert [(row["value"], row["judged"]) for row in rows] == [
         (0.1, True),
@@ -77,7 +70,7 @@ def test_seeds_that_are_not_judged_are_marked():
         (0.3, True),
         (1.0, True),  # V* is no seed
     ]
-    everyone = verdicts.seed_rows(prediction(values=values, num_seeds=3))
+    everyone = verdicts.seed_rows(asked(values=values))
     assert all(row["judged"] for row in everyone)
     # seeds of one arm are spread around its row, in order
     places = [row["row"] for row in rows[:3]]
@@ -86,15 +79,13 @@ def test_seeds_that_are_not_judged_are_marked():
 
 
 def curve(**fields):
-    return SimpleNamespace(
-        **{
-            "update": [3, 5],
-            "return_fraction": [[0.5, 0.7]] * 2,
-            "value_error": [[1.0, 2.0]] * 2,
-            "shards_in_use": [[1.0, 1.0]] * 2,
-            **fields,
-        }
-    )
+    usual = {
+        "update": (3, 5),
+        "return_fraction": ((0.5, 0.7),) * 2,
+        "value_error": ((1.0, 2.0),) * 2,
+        "shards_in_use": ((1.0, 1.0),) * 2,
+    }
+    return results.CurveResult(**{**usual, **fields})
 
 
 def data_of(chart):
@@ -118,7 +109,12 @@ def data_of(chart):
 
 
 def test_curves_are_means_and_ranges_of_seeds_after_the_first_snapshot():
-    still = curve(update=[5], return_fraction=[[0.2, 0.4]], value_error=[[3.0, 5.0]])
+    still = curve(
+        update=(5,),
+        return_fraction=((0.2, 0.4),),
+        value_error=((3.0, 5.0),),
+        shards_in_use=((1.0, 1.0),),
+    )
     chart = curves.training({"mlp": curve(), "still": still}, 0.9, {})
     rows = data_of(chart)
     trained = [row for row in rows if row.get("arm") == "mlp" and "low" in row]
@@ -130,28 +126,28 @@ def test_curves_are_means_and_ranges_of_seeds_after_the_first_snapshot():
     flat = [row for row in rows if row.get("arm") == "still"]
     assert all("update" not in row for row in flat)
     assert any(row["mean"] == pytest.approx(0.3) for row in flat)
-    lost = curve(return_fraction=[[None, 0.5]] * 2)
+    lost = curve(return_fraction=((None, 0.5),) * 2)
     missing = data_of(curves.training({"mlp": lost}, 0.9, {}))
     assert None in [row.get("mean") for row in missing]
 
 
 def test_shards_in_use_are_one_line_per_seed_where_there_are_shards():
-    some = curve(shards_in_use=[[2.0, 2.0], [1.0, None]])
-    late = curve(shards_in_use=[[None, None], [2.0, 2.0]])
+    some = curve(shards_in_use=((2.0, 2.0), (1.0, None)))
+    late = curve(shards_in_use=((None, None), (2.0, 2.0)))
     arms = {"sharded": some, "mlp": curve(), "late": late}
     lines = [r for r in data_of(curves.training(arms, 0.9, {})) if "shards" in r]
     assert {row["arm"] for row in lines} == {"sharded", "late"}
     first = [r["shards"] for r in lines if r["seed"] == "sharded 0"]
     second = [r["shards"] for r in lines if r["seed"] == "sharded 1"]
     assert (first, second) == ([2.0, 1.0], [2.0, None])
-    lost = curve(shards_in_use=[[None, None]] * 2)
+    lost = curve(shards_in_use=((None, None),) * 2)
     chart = curves.training({"mlp": curve(), "lost": lost}, 0.9, {})
     assert not [row for row in data_of(chart) if "shards" in row]
 
 
 def test_one_two_and_four_shards_in_use_are_labelled():
     """Also where all numbers are between two of them."""
-    some = curve(shards_in_use=[[3.1, 2.2], [2.9, 2.4]])
+    some = curve(shards_in_use=((3.1, 2.2), (2.9, 2.4)))
     svg = render.svg(curves.training({"sharded": some}, 0.9, {}))["light"]
     end = text_of(svg)[text_of(svg).index("updates after update 3") :]
     assert {"1", "2", "4"} <= set(end)
@@ -159,25 +155,38 @@ def test_one_two_and_four_shards_in_use_are_labelled():
 
 def test_a_line_marks_where_each_phase_begins():
     phases = {"look": 3, "earn": 10, "rest": 20}
-    chart = curves.training({"mlp": curve(update=[3, 20])}, 0.9, phases)
+    chart = curves.training({"mlp": curve(update=(3, 20))}, 0.9, phases)
     borders = [row for row in data_of(chart) if "phase" in row]
     # the first phase ends where the axis begins
     assert {(row["update"], row["phase"]) for row in borders} == {(7, "rest")}
 
 
-def level_of(optimal, walls, reachable, move, **arms):
+def level_of(optimal, walls, reachable, move, glyphs=(), **arms):
     """A level whose arms all move in one way."""
     shape = np.shape(optimal)
-    return SimpleNamespace(
-        scene=SimpleNamespace(condition="c", level=0, context=(), glyphs={}),
+    nothing = np.zeros((*shape, 1))
+    return maps.LevelMaps(
+        scene=maps.Scene("c", 0, (), dict.fromkeys(glyphs, (0, 0))),
         optimal=optimal,
         walls=walls,
         reachable=reachable,
         arms={
-            arm: SimpleNamespace(value=np.broadcast_to(value, shape), move=move)
-            for arm, value in {"exact": 0.0, **arms}.items()
+            arm: maps.ArmMaps(
+                value=np.broadcast_to(value, shape),
+                policy=nothing,
+                move=move,
+                gates=nothing,
+                shard_values=nothing,
+            )
+            for arm, value in {"exact": np.zeros(()), **arms}.items()
         },
     )
+
+
+def empty(glyphs):
+    """A level of one cell."""
+    cell = np.zeros((1, 1))
+    return level_of(cell, cell > 0, cell == 0, np.zeros((1, 1, 2)), glyphs)
 
 
 def test_what_is_below_zero_is_drawn(monkeypatch):
@@ -225,6 +234,62 @@ def test_walls_are_black_and_cells_without_v_are_grey_and_arrows_are_in_their_ce
     assert at == [first, (first[0], first[1] + side)]
 
 
+def test_things_have_symbols_of_their_own():
+    names = ("start", "fruit 0", "fruit 1", "cue")
+    assert boards.symbols([empty(names)]) == {
+        "start": "S",
+        "fruit 0": "F0",
+        "fruit 1": "F1",
+        "cue": "C",
+    }
+    alike = ("coin", "cheese", "start", "star")
+    assert boards.symbols([empty(alike)]) == {
+        "coin": "Coin",
+        "cheese": "Chees",
+        "start": "Start",
+        "star": "Star",
+    }
+
+
+def size_of(svg):
+    return [float(x) for x in re.search(r'viewBox="0 0 (\S+) (\S+)"', svg).groups()]
+
+
+@pytest.mark.parametrize("width", [330, 880])
+def test_charts_are_as_wide_as_they_are_asked_to_be(width):
+    value, free = np.zeros((3, 3)), np.ones((3, 3), bool)
+    arms = {"mlp": value, "sharded": value, "film": value, "untrained": value}
+    levels = [level_of(value, ~free, free, np.zeros((3, 3, 2)), **arms)] * 4
+    several = {name: asked() for name in ("P1", "P2")}
+    for chart in (
+        boards.values(levels, list(arms), width, is_transposed=width > 500),
+        curves.training({"mlp": curve(), "sharded": curve()}, 0.9, {}, width),
+        verdicts.effects({"": several}, width=width),
+        verdicts.seeds(several, ["mlp"], width),
+    ):
+        wide, _ = size_of(render.svg(chart)["light"])
+        assert 0.75 * width < wide < 1.1 * width
+
+
+def test_a_sheet_is_transposed():
+    """Levels have rows, and arms columns, in the same places of the other axis."""
+    value, free = np.zeros((2, 2)), np.ones((2, 2), bool)
+    level = level_of(value, ~free, free, np.zeros((2, 2, 2)), mlp=value)
+
+    def places(is_transposed):
+        chart = boards.values([level, level], ["mlp"], None, is_transposed)
+        rows = data_of(chart)
+        return {(r["x"], r["y"]) for r in rows if "url" in r}, {
+            tuple(r["lines"]) for r in rows if "lines" in r and "x" in r
+        }
+
+    images, heads = places(is_transposed=False)
+    swapped, others = places(is_transposed=True)
+    assert swapped == {(y, x) for x, y in images}
+    assert heads == {("c",)}
+    assert others == {("V*",), ("mlp",)}
+
+
 def test_an_image_of_a_board_has_sharp_cells():
     stops = ("#000000", "#ffffff")
     values = np.array([[0.0, 1.0]])
@@ -236,7 +301,7 @@ def test_an_image_of_a_board_has_sharp_cells():
 
 
 def test_static_charts_hold_no_name_of_a_colour_and_ask_nobody():
-    chart = verdicts.effects({"": {"P": prediction()}})
+    chart = verdicts.effects({"": {"P": asked()}})
     light, dark = (render.svg(chart)[scheme] for scheme in theme.SCHEMES)
     assert "var(--" not in light + dark
     assert theme.ARMS["light"][0] in light
@@ -266,12 +331,12 @@ def test_the_palettes_have_the_same_colours():
 )
 def test_a_chart_is_saved_without_a_browser(tmp_path, suffix, start):
     path = tmp_path / f"chart{suffix}"
-    render.save(verdicts.effects({"": {"P": prediction()}}), path)
+    render.save(verdicts.effects({"": {"P": asked()}}), path)
     assert path.read_bytes().startswith(start)
 
 
 def test_other_formats_are_refused(tmp_path):
-    chart = verdicts.effects({"": {"P": prediction()}})
+    chart = verdicts.effects({"": {"P": asked()}})
     with pytest.raises(ValueError, match=r"path: got .*chart\.gif; allowed: a name in"):
         render.save(chart, tmp_path / "chart.gif")
 
@@ -312,7 +377,7 @@ def test_training_imports_no_plotting_library():
 
 def test_a_chart_is_shown_in_a_notebook_as_it_is_saved():
     """Jupyter asks for a bundle: names of colours must not be in it."""
-    chart = verdicts.effects({"": {"P": prediction()}})
+    chart = verdicts.effects({"": {"P": asked()}})
     shown = render.displayable(chart)
     spec = shown.to_dict()
     assert "var(--" not in json.dumps(spec)

@@ -216,3 +216,18 @@ def test_the_console_is_heard(shown):
     page.js("setTimeout(() => { throw new Error('heard') }, 0)")
     page.settle()
     assert any("heard" in line for line in page.said[before:])
+
+
+def test_nothing_is_cut_off_in_the_middle(shown):
+    """Neither rows of what differs nor cells of tables that are read."""
+    page, _ = shown
+    fresh(page)
+    cut = "[...document.querySelectorAll('.diff .scroll')].filter("
+    assert page.js(f"{cut} (n) => n.scrollHeight > n.clientHeight + 1).length") == 0
+    right = "[...document.querySelectorAll('#comparison td')].map("
+    assert page.js(f"Math.max(...{right} (n) => n.getBoundingClientRect().right))") <= (
+        page.js("innerWidth")
+    )
+    text = page.js("document.body.innerText")
+    for legend in ("D alone: those of the action decoder", "g·v: its contribution"):
+        assert legend in text

@@ -1,14 +1,74 @@
 """Curves of a page: lost seeds, shut gates, and what has no interval."""
 
+import dataclasses
+import re
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import yaml
 
-from shardsim.reports.explorer import data, load
+from shardsim.evaluation import results
+from shardsim.reports.explorer import data, html, load
 from shardsim.reports.explorer.panels import curves
+
+
+@pytest.fixture(scope="module")
+def two_levels(tiny_run):
+    """A page that evaluates two levels of a run that evaluated four."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "MOST_LEVELS", 2)
+        inputs = load.load([tiny_run], None, 1, None)
+        return data.compute(inputs, data.Clock(), quick=True)
+
+
+def test_page_and_report_show_the_same_numbers(two_levels, tiny_run):
+    arms = results.read_run(tiny_run).arms
+    for side in two_levels.sides:
+        arm, ends = arms[side.arm], side.panels["curves"].ends
+        assert ends["return"].estimate == pytest.approx(arm.mean_return_fraction)
+        assert ends["value_error"].estimate == pytest.approx(arm.mean_value_error)
+        assert ends["shards_in_use"].estimate == pytest.approx(arm.shards_in_use)
+        levels = side.panels["curves"].levels
+        assert [levels[name] for name in ("return", "agreement")] == [4, 2]
+
+
+def test_sides_that_were_not_measured_alike_are_both_computed(two_levels, tiny_run):
+    """A comparison is over one set of levels."""
+    (side, other) = load.load([tiny_run], None, 1, None).sides
+    assert curves.measured_by_run(side).levels == 4
+    assert curves.measured_by_run(dataclasses.replace(side, updates=(1, 2))) is None
+    evaluation = dataclasses.replace(other.config.evaluation, seed=5)
+    config = dataclasses.replace(other.config, evaluation=evaluation)
+    other = dataclasses.replace(other, config=config)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "MOST_LEVELS", 2)
+        inputs = load.load([tiny_run], None, 1, None)
+        inputs = dataclasses.replace(inputs, sides=(side, other))
+        page = data.compute(inputs, data.Clock(), quick=True)
+    for one in page.sides:
+        assert set(one.panels["curves"].levels.values()) == {2}
+
+
+def test_a_page_of_one_side_speaks_of_no_other(two_levels):
+    rows = [
+        dataclasses.replace(row, sides=row.sides[:1], difference=None)
+        for row in two_levels.comparison
+    ]
+    page = dataclasses.replace(
+        two_levels,
+        about=dataclasses.replace(two_levels.about, differences=[]),
+        sides=two_levels.sides[1:],
+        comparison=rows,
+        seconds={**two_levels.seconds, "all": 1.0},
+    )
+    text = html.html(page)
+    text = re.sub(r"<(script|style).*?</\1>", "", text, flags=re.DOTALL)
+    words = re.sub(r"<[^>]*>", " ", text)
+    assert not re.search(r"\bB\b", words)
+    assert "0 switch all on" in words
 
 
 def test_a_lost_seed_is_no_number_and_takes_no_other_with_it():
@@ -32,12 +92,12 @@ def test_a_lost_seed_is_no_number_and_takes_no_other_with_it():
 
 
 def test_states_that_are_not_counted_or_shut_say_nothing_of_the_parts_in_use():
-    gates = np.array([[1, 0], [0, 0], [0, 1], [0.5, 0.5]], np.float32)
-    mask = np.array([True, True, False, False])
-    entropy, in_use = curves._masked_usage(gates, np.ones_like(gates), mask)
+    gates = jnp.array([[1, 0], [0, 0], [0, 1], [0.5, 0.5]], jnp.float32)
+    mask = jnp.array([True, True, False, False])
+    entropy, in_use = curves._masked_usage(gates, jnp.ones_like(gates), mask)
     assert (float(entropy), float(in_use)) == (0.0, pytest.approx(1.0))
-    mask = np.array([True, False, True, True])
-    entropy, in_use = curves._masked_usage(gates, np.ones_like(gates), mask)
+    mask = jnp.array([True, False, True, True])
+    entropy, in_use = curves._masked_usage(gates, jnp.ones_like(gates), mask)
     assert float(entropy) == pytest.approx(np.log(2) / 3)
     assert float(in_use) == pytest.approx(2.0)
 

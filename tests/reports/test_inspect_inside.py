@@ -1,7 +1,5 @@
 """Panels on features and weights, against numbers worked out in another way."""
 
-import types
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -60,7 +58,7 @@ def test_sampled_states_can_be_reached_and_bring_their_labels(seen):
 
 def test_one_context_is_told_by_the_exact_value(seen):
     flat = seen.condition._replace(context=np.ones_like(seen.condition.context))
-    sample = activations.sample(flat, seen.activations, 2)
+    sample = activations.sample(seen.inputs.env, flat, seen.activations, 2)
     assert sample.concept == "V* above its median"
     high = sample.optimal[sample.labels == 1].min()
     assert high > sample.optimal[sample.labels == 0].max()
@@ -116,7 +114,7 @@ def test_weights_of_the_page(seen):
 def sampled(x, optimal, level):
     zero = np.zeros(len(optimal), int)
     context = np.zeros((len(optimal), 1))
-    return activations.Sample(x, context, zero, "", level, optimal)
+    return activations.Sample(x, context, zero, "", level, zero, optimal)
 
 
 @pytest.mark.parametrize("planted", [True, False])
@@ -128,7 +126,7 @@ def test_ccs_finds_a_value_that_is_written_and_none_in_noise(planted):
     x = rng.normal(size=(1, len(level), 8)).astype(np.float32)
     if planted:
         x[0, :, 0] = 12 * optimal
-    inner = types.SimpleNamespace(finite=np.ones(1, bool))
+    inner = activations.Activations(None, x[:, None], x[:1, None, :1], np.ones(1, bool))
     found = truth.summarise(inner, sampled(x, optimal, level))
     low, high = found.random[0]
     assert found.losses.shape == found.accuracy.shape == (1, truth.RESTARTS)

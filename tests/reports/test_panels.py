@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.resources
 import pkgutil
+import re
 
 import pytest
 
@@ -39,6 +40,14 @@ def test_a_panel_has_one_name_in_inspection_panels_data_and_assets(panel):
         assert f'"{chart}"' in script or f"`{panel.name}.$" in script
 
 
+def test_every_statistic_of_the_tails_has_a_legend():
+    names = re.findall(r'statistic\(\s*"([^"]*)"', (ASSETS / "tails.js").read_text())
+    assert len(names) == 4
+    legend = (ASSETS / "tails.html").read_text()
+    for name in names:
+        assert name.replace("\\u03b2", "").split()[0] in legend, name
+
+
 def test_panels_are_frozen_records_with_names_of_their_own():
     assert len({panel.name for panel in PANELS}) == len(PANELS)
     scripts = {*html.BEFORE_PANELS, *html.AFTER_PANELS, *(p.name for p in PANELS)}
@@ -49,4 +58,4 @@ def test_panels_are_frozen_records_with_names_of_their_own():
         (record,) = set(getattr(returned, "__args__", (returned,))) - {type(None)}
         assert dataclasses.is_dataclass(record)
         assert record.__dataclass_params__.frozen
-        assert record.__name__.lower() == panel.name
+        assert record.__name__.lower() == panel.name.replace("_", "")

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import types
 
 import numpy as np
 import pytest
@@ -86,7 +85,14 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
     assert drawn == {"verdicts", "seeds", "curves", "values", "shards-sharded"}
     assert len(parsed.images) == len(drawn)
     assert all(image["alt"] for image in parsed.images)
-    assert page.count("<source") == len(drawn)  # for dark pages
+    # for dark pages and for phones
+    assert page.count("<source") == 3 * len(drawn)
+
+
+def test_a_legend_names_every_symbol_on_the_boards(tiny_run):
+    text = text_of((tiny_run / "report.html").read_text())
+    for symbol, name in (("F0", "fruit 0"), ("F1", "fruit 1"), ("S", "start")):
+        assert f"{symbol}: {name}" in text
 
 
 def test_it_is_offline_small_and_escaped(tiny_run):
@@ -130,7 +136,7 @@ def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
     text = text_of(page)
     assert "No claim stands." in text
     assert text.index("exact is off.") < text.index("Verdicts")
-    assert 'class="failed">failed' in page
+    assert re.search('class="failed"[^>]*>failed', page)
 
 
 def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
@@ -174,7 +180,7 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
 
     page = changed(copied(tiny_run, tmp_path), alone)
     entry = run_folder.read_json(tiny_run / "results.json")["predictions"]["VE"]
-    assert f'<td class="number">{entry["effect"]["estimate"]:+.3f}</td>' in page
+    assert f'interval]">{entry["effect"]["estimate"]:+.3f}</td>' in page
     text = text_of(page)
     assert numbers.DASH in text
     assert "V does not act." in text
@@ -239,8 +245,7 @@ def test_maps_show_both_contexts_and_only_where_the_agent_stands(tiny_run):
     [([0, 0, 0, 1], [0, 3]), ([1, 0, 1], [0, 1]), ([1, 1, 1], [0, 1]), ([0], [0])],
 )
 def test_a_level_of_each_context_is_shown_before_a_second_of_one(contexts, levels):
-    start = np.eye(2)[contexts][:, None]  # [L, S = 1, C]
-    assert maps._shown(types.SimpleNamespace(context=start)) == levels
+    assert maps._shown(np.eye(2)[contexts]) == levels
 
 
 def test_maps_that_lack_an_array_or_a_level_are_one_line(tiny_run, tmp_path):
@@ -286,6 +291,12 @@ onload = () => {
   for (const image of document.images)
     if (!image.complete || !image.naturalWidth) console.error("not drawn");
   if (document.documentElement.scrollWidth > innerWidth) console.error("too wide");
+  for (const cell of document.querySelectorAll("td"))
+    if (cell.getBoundingClientRect().right > innerWidth)
+      console.error("off the screen: " + cell.textContent);
+  for (const image of document.images)
+    if (image.clientWidth < 0.7 * image.closest("figure").clientWidth)
+      console.error("half empty: " + image.alt);
   document.title = "checked " + document.images.length;
 };
 </script></body>"""

@@ -19,6 +19,14 @@ from shardsim.reports.maps import LevelMaps
 
 BOARD = 92
 """Pixels of the longer side of a board."""
+MOST_SIDE, MOST_SIDE_NARROW = 170, 100
+"""Pixels of a board and the gap next to it, at most, where the width is given."""
+NARROW = 500
+"""Pixels of a chart below which its colour bars are under it."""
+BAR = 62
+"""Pixels of a colour bar beside the boards, with its numbers."""
+LINE = 12
+"""Pixels from a line of a heading to the next."""
 GAP = 0.08
 """Between boards, of the longer side."""
 WALL, UNSEEN = "#000000", "#bbbbbb"
@@ -57,8 +65,18 @@ class Board(NamedTuple):
     """Mean move of the policy, in rows and columns; None draws no arrows."""
 
 
-def values(levels: Sequence[LevelMaps], arms: Sequence[str]) -> alt.LayerChart:
-    """V and the policy on a few levels: a row for V*, then one for each arm."""
+def values(
+    levels: Sequence[LevelMaps],
+    arms: Sequence[str],
+    width: float | None = None,
+    is_transposed: bool = False,
+) -> alt.LayerChart:
+    """V and the policy on a few levels: a row for V*, then one for each arm.
+
+    Args:
+      width: of the whole chart, in pixels; None gives each board its usual size.
+      is_transposed: arms have columns, and levels have rows.
+    """
     optimal = [level.optimal for level in levels]
     high = max(float(np.max(x)) for x in optimal)
     low = min(0.0, *(float(np.min(x)) for x in optimal))
@@ -70,13 +88,22 @@ def values(levels: Sequence[LevelMaps], arms: Sequence[str]) -> alt.LayerChart:
             move = level.arms[arm].move
             boards.append(Board(row, column, level, drawn, scale, move))
     titles = [_title(level) for level in levels]
-    return _drawn(boards, ["V*", *arms], titles, {"V": scale})
+    return _laid_out(boards, ["V*", *arms], titles, {"V": scale}, width, is_transposed)
 
 
 def shards(
-    levels: Sequence[LevelMaps], arm: str, scheme: theme.Scheme = "light"
+    levels: Sequence[LevelMaps],
+    arm: str,
+    scheme: theme.Scheme = "light",
+    width: float | None = None,
+    is_transposed: bool = False,
 ) -> alt.LayerChart:
-    """Gate and contribution (gate times value) of every shard on a few levels."""
+    """Gate and contribution (gate times value) of every shard on a few levels.
+
+    Args:
+      width: of the whole chart, in pixels; None gives each board its usual size.
+      is_transposed: shards have columns, and levels have rows.
+    """
     gates = [level.arms[arm].gates for level in levels]
     each = [
         gate * level.arms[arm].shard_values
@@ -90,16 +117,38 @@ def shards(
     }
     boards, titles = [], []
     for column, level in enumerate(levels):
-        for which, (name, found) in enumerate(zip(scales, (gates, each), strict=True)):
-            at = 2 * column + which
+        for which, (name, by_level) in enumerate(
+            zip(scales, (gates, each), strict=True)
+        ):
+            place = 2 * column + which
             titles.append(f"{name}\n{_title(level)}")
             boards += [
-                Board(k, at, level, found[column][..., k], scales[name])
-                for k in range(found[column].shape[-1])
+                Board(k, place, level, by_level[column][..., k], scales[name])
+                for k in range(by_level[column].shape[-1])
             ]
     count = gates[0].shape[-1]
     rows = [f"shard {k}" for k in range(count)]
-    return _drawn(boards, rows, titles, scales)
+    return _laid_out(boards, rows, titles, scales, width, is_transposed)
+
+
+def symbols(levels: Sequence[LevelMaps]) -> dict[str, str]:
+    """A short symbol for everything that lies in some levels: `fruit 1` -> F1.
+
+    It is the first letter with what follows the word, or as many letters as tell all
+    names apart.
+    """
+    names = dict.fromkeys(name for level in levels for name in level.scene.glyphs)
+    longest = max((len(name) for name in names), default=1)
+    for letters in range(1, longest + 1):
+        short = {name: _symbol(name, letters) for name in names}
+        if len(set(short.values())) == len(names):
+            break
+    return short
+
+
+def _symbol(name: str, letters: int) -> str:
+    word, _, rest = name.partition(" ")
+    return word[:letters].capitalize() + rest
 
 
 def painted(board: Board) -> UInt8[np.ndarray, "H W 3"]:
@@ -124,107 +173,201 @@ def arrows(board: Board) -> list[dict[str, float]]:
     ]
 
 
-def _drawn(
+def _laid_out(
     boards: Sequence[Board],
     rows: Sequence[str],
-    titles: Sequence[str],
+    columns: Sequence[str],
     scales: Mapping[str, Scale],
+    width: float | None,
+    is_transposed: bool,
 ) -> alt.LayerChart:
+    """The sheet as it is, or with rows and columns swapped."""
+    if not is_transposed:
+        return _sheet(boards, rows, columns, scales, width)
+    swapped = [board._replace(row=board.column, column=board.row) for board in boards]
+    return _sheet(swapped, columns, rows, scales, width)
+
+
+class _Sheet(NamedTuple):
+    """Where boards lie: a grid whose unit is a cell of a board."""
+
+    columns: int
+    rows: int
+    side: float
+    """Of the square that a board has for itself, with the gap, in cells."""
+    cell: float
+    """Pixels of a cell."""
+
+    def corner(self, board: Board) -> tuple[float, float]:
+        """Left and upper end of a board."""
+        height, width = board.values.shape
+        left = (board.column + 0.5) * self.side - width / 2
+        return left, (board.row + 0.5) * self.side - height / 2
+
+    def axes(self) -> tuple[alt.X, alt.Y]:
+        """Positions on the sheet: x to the right and y downwards."""
+        across = alt.Scale(domain=[0, self.columns * self.side], nice=False)
+        down = alt.Scale(domain=[self.rows * self.side, 0], nice=False)
+        return (
+            alt.X("x:Q", axis=None, scale=across),
+            alt.Y("y:Q", axis=None, scale=down),
+        )
+
+
+def _sheet(
+    boards: Sequence[Board],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    scales: Mapping[str, Scale],
+    width: float | None,
+) -> alt.LayerChart:
+    """All boards with their headings and colour bars.
+
+    Args:
+      rows, columns: headings; a line break starts a new line.
+      width: of the whole chart, in pixels; None gives each board its usual size.
+    """
     longer = max(max(board.values.shape) for board in boards)
-    cell, side = BOARD / longer, (1 + GAP) * longer
-    height, width = boards[0].values.shape
-    wide, high = width * cell, height * cell
-    images, moves, names = [], [], []
-    for board in boards:
-        left = (board.column + 0.5) * side - width / 2
-        top = (board.row + 0.5) * side - height / 2
-        images.append(
-            {
-                "x": left,
-                "y": top,
-                "url": _png(painted(board)),
-            }
-        )
-        moves += [
-            {
-                "x": left + one["column"] + 0.5,
-                "y": top + one["row"] + 0.5,
-                "angle": one["angle"],
-                # twice the area of the square that the arrow's half length spans
-                "size": (one["length"] * LENGTH * cell) ** 2,
-            }
-            for one in arrows(board)
-        ]
-        for name, (row, column) in board.level.scene.glyphs.items():
-            at = {"x": left + column + 0.5, "y": top + row + 0.5}
-            names.append({**at, "name": _glyph(name)})
-    across = (1 + max(board.column for board in boards)) * side
-    down = len(rows) * side
-    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=[0, across], nice=False))
-    y = alt.Y("y:Q", axis=None, scale=alt.Scale(domain=[down, 0], nice=False))
-    ink = theme.colour("ink")
-    heads = [
-        {"x": (i + 0.5) * side, "lines": title.split("\n")}
-        for i, title in enumerate(titles)
-    ]
-    lines = max(len(head["lines"]) for head in heads)
-    beside = [{"y": (i + 0.5) * side, "name": name} for i, name in enumerate(rows)]
+    side = (1 + GAP) * longer
+    is_narrow = width is not None and width < NARROW
+    cell = BOARD / longer
+    if width is not None:
+        margin = _line_height(rows) + (0 if is_narrow else BAR)
+        most = MOST_SIDE_NARROW if is_narrow else MOST_SIDE
+        cell = min((width - margin) / len(columns), most) / side
+    sheet = _Sheet(len(columns), len(rows), side, cell)
     layers = [
-        _data(images)
-        .mark_image(aspect=False, align="left", baseline="top", width=wide, height=high)
-        .encode(x, y, url="url:N"),
-        _data(moves)
-        .mark_point(
-            shape=ARROW,
-            filled=True,
-            fill="white",
-            stroke="black",
-            strokeWidth=0.4,
-            opacity=1,
-        )
-        .encode(
-            x,
-            y,
-            angle=alt.Angle("angle:Q", scale=None),
-            size=alt.Size("size:Q", scale=None),
-        ),
-        _data(names)
-        .mark_point(
-            shape="M-1,-0.8L1,-0.8L1,0.8L-1,0.8Z",
-            filled=True,
-            fill="white",
-            stroke="#777777",
-            strokeWidth=0.5,
-            size=130,
-            opacity=1,
-        )
-        .encode(x, y),
-        _data(names)
-        .mark_text(fontSize=8, color="black", baseline="middle", dy=0.5)
-        .encode(x, y, text="name:N"),
-        _data(heads)
-        .mark_text(fontSize=10, color=ink, baseline="bottom", dy=-5 - 12 * (lines - 1))
-        .encode(x, y=alt.value(0), text="lines:N"),
-        _data(beside)
-        .mark_text(fontSize=11, color=ink, angle=270, dy=-8)
-        .encode(x=alt.value(0), y=y, text="name:N"),
+        _images(boards, sheet),
+        _moves(boards, sheet),
+        *_names(boards, sheet),
+        _column_headings(columns, sheet),
+        _row_headings(rows, sheet),
         *(
-            _bar(name, scale, channel)
+            _bar(name, scale, channel, is_narrow)
             for (name, scale), channel in zip(scales.items(), _CHANNELS, strict=False)
         ),
     ]
     return (
         alt.layer(*layers)
-        .properties(width=across * cell, height=down * cell)
+        .properties(width=sheet.columns * side * cell, height=sheet.rows * side * cell)
         .resolve_legend(color="independent")
     )
+
+
+def _images(boards: Sequence[Board], sheet: _Sheet) -> alt.Chart:
+    """The colours of all cells."""
+    x, y = sheet.axes()
+    height, width = boards[0].values.shape
+    rows = []
+    for board in boards:
+        left, top = sheet.corner(board)
+        rows.append({"x": left, "y": top, "url": _png(painted(board))})
+    mark = _data(rows).mark_image(
+        aspect=False,
+        align="left",
+        baseline="top",
+        width=width * sheet.cell,
+        height=height * sheet.cell,
+    )
+    return mark.encode(x, y, url="url:N")
+
+
+def _moves(boards: Sequence[Board], sheet: _Sheet) -> alt.Chart:
+    """The arrows of all policies."""
+    x, y = sheet.axes()
+    rows = []
+    for board in boards:
+        left, top = sheet.corner(board)
+        rows += [
+            {
+                "x": left + arrow["column"] + 0.5,
+                "y": top + arrow["row"] + 0.5,
+                "angle": arrow["angle"],
+                # twice the area of the square that the arrow's half length spans
+                "size": (arrow["length"] * LENGTH * sheet.cell) ** 2,
+            }
+            for arrow in arrows(board)
+        ]
+    mark = _data(rows).mark_point(
+        shape=ARROW,
+        filled=True,
+        fill="white",
+        stroke="black",
+        strokeWidth=0.4,
+        opacity=1,
+    )
+    return mark.encode(
+        x,
+        y,
+        angle=alt.Angle("angle:Q", scale=None),
+        size=alt.Size("size:Q", scale=None),
+    )
+
+
+def _names(boards: Sequence[Board], sheet: _Sheet) -> list[alt.Chart]:
+    """The symbol of everything that lies on a board, in a white box."""
+    x, y = sheet.axes()
+    short = symbols([board.level for board in boards])
+    rows = []
+    for board in boards:
+        left, top = sheet.corner(board)
+        rows += [
+            {"x": left + column + 0.5, "y": top + row + 0.5, "name": short[name]}
+            for name, (row, column) in board.level.scene.glyphs.items()
+        ]
+    box = _data(rows).mark_point(
+        shape="M-1,-0.8L1,-0.8L1,0.8L-1,0.8Z",
+        filled=True,
+        fill="white",
+        stroke="#777777",
+        strokeWidth=0.5,
+        size=130,
+        opacity=1,
+    )
+    text = _data(rows).mark_text(fontSize=8, color="black", baseline="middle", dy=0.5)
+    return [box.encode(x, y), text.encode(x, y, text="name:N")]
+
+
+def _column_headings(names: Sequence[str], sheet: _Sheet) -> alt.Chart:
+    """Above the sheet; the last line is next to the boards."""
+    x, _ = sheet.axes()
+    lines = [name.split("\n") for name in names]
+    rows = [{"x": (i + 0.5) * sheet.side, "lines": own} for i, own in enumerate(lines)]
+    most = max(map(len, lines))
+    mark = _data(rows).mark_text(
+        fontSize=10,
+        color=theme.colour("ink"),
+        baseline="bottom",
+        dy=-5 - LINE * (most - 1),
+    )
+    return mark.encode(x, y=alt.value(0), text="lines:N")
+
+
+def _row_headings(names: Sequence[str], sheet: _Sheet) -> alt.Chart:
+    """To the left of the sheet, from bottom to top."""
+    _, y = sheet.axes()
+    lines = [name.split("\n") for name in names]
+    rows = [{"y": (i + 0.5) * sheet.side, "lines": own} for i, own in enumerate(lines)]
+    most = max(map(len, lines))
+    mark = _data(rows).mark_text(
+        fontSize=11 if most == 1 else 10,
+        color=theme.colour("ink"),
+        angle=270,
+        dy=-8 - LINE * (most - 1),
+    )
+    return mark.encode(x=alt.value(0), y=y, text="lines:N")
+
+
+def _line_height(names: Sequence[str]) -> float:
+    """Pixels that headings take."""
+    return 8 + LINE * max(name.count("\n") + 1 for name in names)
 
 
 _CHANNELS = (alt.Fill, alt.Stroke)
 """Each has a legend of its own."""
 
 
-def _bar(name: str, scale: Scale, channel: Any) -> alt.Chart:
+def _bar(name: str, scale: Scale, channel: Any, is_below: bool) -> alt.Chart:
     """A colour bar, by a layer that draws nothing else."""
     domain = np.linspace(scale.low, scale.high, len(scale.stops)).tolist()
     colour = channel(
@@ -232,7 +375,11 @@ def _bar(name: str, scale: Scale, channel: Any) -> alt.Chart:
         title=name,
         scale=alt.Scale(domain=domain, range=list(scale.stops)),
         legend=alt.Legend(
-            type="gradient", gradientLength=130, gradientOpacity=1, tickCount=5
+            type="gradient",
+            gradientLength=110 if is_below else 130,
+            gradientOpacity=1,
+            tickCount=2 if is_below else 5,
+            orient="bottom" if is_below else "right",
         ),
     )
     key = "fill" if channel is alt.Fill else "stroke"
@@ -247,12 +394,6 @@ def _title(level: LevelMaps) -> str:
     context = ", ".join(map(str, level.scene.context))
     name = level.scene.condition.replace("_", " ")
     return f"{name}\ncontext {context}" if context else name
-
-
-def _glyph(name: str) -> str:
-    """`fruit 1` -> F1."""
-    first, _, rest = name.partition(" ")
-    return first[0].upper() + rest
 
 
 def _rgb(colour: str) -> tuple[int, ...]:

@@ -12,6 +12,8 @@ from shardsim.reports.charts import base, theme
 
 TICKS = (0, 1, 10, 100, 1_000, 10_000, 100_000, 1_000_000)
 """Updates that are labelled on the logarithmic axis."""
+NARROW = 500
+"""Pixels of a chart below which its panels are under each other."""
 SHARDS_SHOWN = 1.01
 """Effective number of shards from which an arm has a curve of its own."""
 
@@ -81,8 +83,9 @@ def training(
         if phases[before] > start
     ]
     last = max(max(curve.update) for curve in curves.values()) - start
-    axis = _Updates(start, max(last, 1), borders, list(curves))
-    half = (width - 150) // 2
+    is_narrow = width < NARROW
+    axis = _Updates(start, max(last, 1), borders, list(curves), is_narrow)
+    half = width - 80 if is_narrow else (width - 150) // 2
     returns = axis.mean_and_range(
         curves, "return_fraction", "return / optimal return", half, [0, 1.05]
     )
@@ -94,7 +97,8 @@ def training(
     errors = axis.mean_and_range(
         curves, "value_error", "RMS error of V / SD of V*", half, None
     )
-    rows: list[Any] = [alt.hconcat(alt.layer(returns, goal), errors)]
+    pair: list[Any] = [alt.layer(returns, goal), errors]
+    rows = pair if is_narrow else [alt.hconcat(*pair)]
     if any(has_shards(curve) for curve in curves.values()):
         rows.append(axis.shards_in_use(curves, width - 80))
     return alt.vconcat(*rows)
@@ -112,7 +116,12 @@ class _Updates:
     """The axis of updates that all panels share."""
 
     def __init__(
-        self, start: int, last: int, borders: list[dict[str, Any]], arms: list[str]
+        self,
+        start: int,
+        last: int,
+        borders: list[dict[str, Any]],
+        arms: list[str],
+        is_narrow: bool,
     ) -> None:
         self.borders, self.arms, self.start = borders, arms, start
         self.x = alt.X(
@@ -128,7 +137,11 @@ class _Updates:
                 domain=arms, range=[theme.arm_colour(arm, arms) for arm in arms]
             ),
             legend=alt.Legend(
-                symbolType="stroke", symbolStrokeWidth=2, symbolOpacity=1, orient="top"
+                symbolType="stroke",
+                symbolStrokeWidth=2,
+                symbolOpacity=1,
+                orient="top",
+                columns=3 if is_narrow else 0,
             ),
         )
 
@@ -140,11 +153,11 @@ class _Updates:
         width: int,
         domain: list[float] | None,
     ) -> alt.LayerChart:
-        found = {
+        by_arm = {
             arm: np.asarray(getattr(curve, name), float)
             for arm, curve in curves.items()
         }
-        low = min(0.0, *(float(np.nanmin(y, initial=0.0)) for y in found.values()))
+        low = min(0.0, *(float(np.nanmin(y, initial=0.0)) for y in by_arm.values()))
         scale = (
             alt.Scale(zero=True)
             if domain is None
@@ -152,7 +165,7 @@ class _Updates:
         )
         y = alt.Y("mean:Q", title=title, scale=scale)
         trained, still = [], []
-        for arm, own in found.items():
+        for arm, own in by_arm.items():
             if len(own) == 1:
                 still.append({"arm": arm, "mean": _number(own.mean())})
                 continue

@@ -41,13 +41,13 @@ def specification(chart: Chart, scheme: theme.Scheme = "light") -> dict[str, Any
 def svg(chart: Chart) -> dict[theme.Scheme, str]:
     """The chart as SVG text for each scheme: the same chart gives the same text."""
     text = vl_convert.vegalite_to_svg(_static(chart))
-    short = _GEOMETRY.sub(lambda found: _LONG.sub(r"\1", found[0]), text)
+    short = _GEOMETRY.sub(lambda match: _LONG.sub(r"\1", match[0]), text)
     # identifiers are numbered over all charts of a process: here, over this one
     names = dict.fromkeys(_ID.findall(short))
     own = {name: f"{name.rstrip(_DIGITS)}{i}" for i, name in enumerate(names)}
     if own:
         either = re.compile(rf"\b(?:{'|'.join(own)})\b")
-        short = either.sub(lambda found: own[found[0]], short)
+        short = either.sub(lambda match: own[match[0]], short)
     return {scheme: _coloured(short, scheme) for scheme in theme.SCHEMES}
 
 
@@ -71,12 +71,12 @@ def _plain(chart: Chart) -> dict[str, Any]:
 def _coloured(text: str, scheme: theme.Scheme) -> str:
     """Text with the colours of a scheme in the place of their names."""
     colours = theme.variables(scheme)
-    return _NAME.sub(lambda found: colours[found[1]], text)
+    return _NAME.sub(lambda match: colours[match[1]], text)
 
 
-def displayable(chart: Chart, scheme: theme.Scheme = "light") -> alt.Chart:
+def displayable(chart: Chart, scheme: theme.Scheme = "light") -> Chart:
     """The chart with the colours of a scheme, as a notebook shows it."""
-    shown: alt.Chart = alt.Chart.from_dict(specification(chart, scheme))
+    shown: Chart = alt.Chart.from_dict(specification(chart, scheme))
     return shown
 
 

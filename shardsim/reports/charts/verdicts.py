@@ -14,8 +14,11 @@ TICKS = (-30, -10, -3, -1, 0, 1, 3, 10, 30)
 """Effects / margin that are labelled."""
 LINEAR = 2.0
 """Effects / margin up to which the axis is nearly linear."""
+ORACLE = "oracle-gated"
 BELOW = 0.3
-"""Where the true-context effect stands below the learned one, in rows."""
+"""Where the oracle-gated effect stands below the learned one, in rows."""
+NARROW = 500
+"""Pixels of a chart below which its panels are under each other."""
 JITTER = 0.36
 """Height over which the seeds of an arm are spread, in rows; it means nothing."""
 
@@ -27,14 +30,14 @@ def effects(
 ) -> alt.ConcatChart:
     """Every effect with its interval; where SHARD expects it is to the right.
 
-    A diamond below an effect is the same contrast of an arm whose shards are gated by
-    the true context.
+    A diamond below an effect is the same contrast of the oracle-gated arm, whose shards
+    are opened by the true context.
 
     Args:
       panels: predictions by name, by title of the panel.
       width: of the whole chart, in pixels.
     """
-    rows = {title: effect_rows(found) for title, found in panels.items()}
+    rows = {title: effect_rows(entries) for title, entries in panels.items()}
     ends = [
         abs(row[key])
         for panel in rows.values()
@@ -57,8 +60,8 @@ def effects(
         ),
     )
     charts = [
-        _effects(title, rows[title], list(found), x, (width - 60) // columns - 40)
-        for title, found in panels.items()
+        _effects(title, rows[title], list(entries), x, (width - 60) // columns - 40)
+        for title, entries in panels.items()
     ]
     return alt.concat(*charts, columns=columns)
 
@@ -68,26 +71,34 @@ def effect_rows(predictions: Mapping[str, PredictionResult]) -> list[dict[str, A
     rows = []
     for row, (name, entry) in enumerate(predictions.items()):
         kind = "learned" if entry.is_valid else "no claim"
-        found = [(kind, entry.effect)]
+        intervals = [(kind, entry.effect)]
         if entry.sensitivity is not None:
-            found.append(("true context", entry.sensitivity.effect))
+            intervals.append((ORACLE, entry.sensitivity.effect))
         sign = 1 if entry.rule.direction == "greater" else -1
         margin = entry.rule.margin
-        for kind, effect in found:
+        for kind, effect in intervals:
             low, middle, high = (
                 None if x is None else sign * x / margin
                 for x in (effect.low, effect.estimate, effect.high)
             )
-            below = BELOW if kind == "true context" else 0.0
-            what = {"prediction": name, "kind": kind, "row": row + below}
-            rows.append({**what, "low": low, "effect": middle, "high": high})
+            below = BELOW if kind == ORACLE else 0.0
+            rows.append(
+                {
+                    "prediction": name,
+                    "kind": kind,
+                    "row": row + below,
+                    "low": low,
+                    "effect": middle,
+                    "high": high,
+                }
+            )
     return rows
 
 
 def _effects(
     title: str, rows: list[dict[str, Any]], names: list[str], x: alt.X, width: int
 ) -> alt.LayerChart:
-    kinds = ["learned", "no claim", "true context"]
+    kinds = ["learned", "no claim", ORACLE]
     colours = [theme.colour(name) for name in ("arm-0", "soft", "arm-1")]
     colour = alt.Color(
         "kind:N", legend=None, scale=alt.Scale(domain=kinds, range=colours)
@@ -131,7 +142,7 @@ def seeds(
       arms: all arms of the run, in order: they choose the colours.
       width: of the whole chart, in pixels.
     """
-    columns = 2 if len(predictions) > 1 else 1
+    columns = 2 if len(predictions) > 1 and width > NARROW else 1
     charts = [
         _strip(name, entry, arms, width // columns - 130)
         for name, entry in predictions.items()
@@ -145,11 +156,11 @@ def seed_rows(entry: PredictionResult) -> list[dict[str, Any]]:
     for row, (arm, values) in enumerate(entry.values.items()):
         n = len(values)
         shift = np.linspace(-0.5, 0.5, n) * JITTER if n > 1 else np.zeros(1)
-        chosen = entry.judged_seeds
+        judged = entry.judged_seeds
         for seed, value in enumerate(values):
-            judged = chosen is None or n < entry.num_seeds or seed in chosen
+            is_judged = judged is None or n < entry.num_seeds or seed in judged
             place = row + float(shift[seed])
-            rows.append({"arm": arm, "value": value, "row": place, "judged": judged})
+            rows.append({"arm": arm, "value": value, "row": place, "judged": is_judged})
     return rows
 
 

@@ -43,6 +43,8 @@ class Sample(NamedTuple):
     concept: str
     """What the labels mean."""
     level: Int[np.ndarray, " n"]
+    cell: Int[np.ndarray, " n"]
+    """Number of the cell on which the agent stands."""
     optimal: Float[np.ndarray, " n"]
 
 
@@ -76,7 +78,7 @@ def in_mazes(x: Float[np.ndarray, "..."], mazes: Mazes, axis: int) -> np.ndarray
 
 
 def sample(
-    condition: battery.Condition, activations: Activations, mazes: int
+    env: Any, condition: battery.Condition, activations: Activations, mazes: int
 ) -> Sample:
     """Draw states and label them with a concept.
 
@@ -85,6 +87,7 @@ def sample(
     """
     mask = np.asarray(condition.reachable[mazes:])
     levels = np.broadcast_to(np.arange(len(mask))[:, None], mask.shape)[mask]
+    position = np.asarray(battery.positions(env, condition.levels))[mazes:][mask]
     labels, concept = _labels(condition, mazes, mask)
     pick = np.random.default_rng(0).permutation(len(labels))[:MOST_STATES]
     return Sample(
@@ -93,6 +96,7 @@ def sample(
         labels[pick],
         concept,
         levels[pick],
+        np.unique(position[pick], axis=0, return_inverse=True)[1].reshape(-1),
         condition.optimal[mazes:][mask][pick],
     )
 

@@ -134,13 +134,16 @@ def _comparison(sides: list[schema.SideData]) -> list[schema.MetricRow]:
     """Every metric of A and B at the end, and B - A where seeds can be paired."""
     rows = []
     for name, metric in curves.METRICS.items():
-        found = [side.panels["curves"] for side in sides]
+        panels = [side.panels["curves"] for side in sides]
         difference = None
         if len(sides) == 2 and sides[0].num_seeds == sides[1].num_seeds:
-            a, b = (one.metrics[name][-1] for one in found)
+            a, b = (panel.metrics[name][-1] for panel in panels)
             difference = curves.end(name, b - a)
-        ends = [one.ends[name] for one in found]
-        rows.append(schema.MetricRow(metric.name, metric.unit, ends, difference))
+        ends = [panel.ends[name] for panel in panels]
+        levels = panels[0].levels[name]
+        rows.append(
+            schema.MetricRow(metric.name, metric.unit, levels, ends, difference)
+        )
     return rows
 
 

@@ -174,7 +174,7 @@ def _snapshots(
     named: list[tuple[Path, Any, str]], most: int | None
 ) -> list[list[Path]]:
     """Snapshot files of each side; of one run, those that both of its sides have."""
-    found = []
+    by_side = []
     for folder, _, name in named:
         files = sorted((folder / "snapshots" / name).glob("*.npz"))
         if not files:
@@ -182,13 +182,13 @@ def _snapshots(
                 f"{folder / 'snapshots' / name}: no snapshots; an arm that was not "
                 "reached is trained by shardsim resume, --arms names others"
             )
-        found.append(files)
+        by_side.append(files)
     is_trained = all(config.arms[name].trained for _, config, name in named)
     if len({folder for folder, *_ in named}) == 1 and is_trained:
         # in an unfinished run, one arm has been trained longer than another
-        last = min(files[-1].name for files in found)
-        found = [[file for file in files if file.name <= last] for files in found]
-    return [_thinned(files, most) for files in found]
+        last = min(files[-1].name for files in by_side)
+        by_side = [[file for file in files if file.name <= last] for files in by_side]
+    return [_thinned(files, most) for files in by_side]
 
 
 def _thinned(files: list[Path], most: int | None) -> list[Path]:

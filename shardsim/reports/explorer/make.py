@@ -9,7 +9,7 @@ from shardsim.reports.explorer import data, html, load, schema
 from shardsim.storage import run_folder
 
 
-class Made(NamedTuple):
+class Written(NamedTuple):
     """What was written."""
 
     page: Path
@@ -27,7 +27,7 @@ def inspect(
     checkpoints: int | None = None,
     quick: bool = False,
     overwrite: bool = False,
-) -> Made:
+) -> Written:
     """Write the page of one or two runs, and its numbers as JSON.
 
     Args:
@@ -53,9 +53,9 @@ def inspect(
         raise run_folder.RunError(
             f"results: got {results}; allowed: another file than out"
         )
-    found = [run_folder.open_run(folder) for folder in folders]
+    runs = [run_folder.open_run(folder) for folder in folders]
     for field, path in (("out", out), ("results", results)):
-        _check_place(field, path, found)
+        _check_place(field, path, runs)
         files.check_new(path, overwrite, field)
     clock = data.Clock()
     with clock.over("runs"):
@@ -66,7 +66,7 @@ def inspect(
     if size > html.MOST_BYTES:
         page = schema.thinned(page, html.MOST_BYTES / size * 0.9)
         size = html.write(page, out, results)
-    return Made(out, results, size, time.perf_counter() - began)
+    return Written(out, results, size, time.perf_counter() - began)
 
 
 def _check_place(field: str, path: Path, folders: list[Path]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from shardsim.core import config as configs
 from shardsim.evaluation import battery
+from shardsim.reports import differences
 from shardsim.reports.explorer import images, schema
 from shardsim.reports.explorer.load import PageInputs, Side
 from shardsim.reports.explorer.panels import curves
@@ -43,13 +44,9 @@ def _differences(sides: tuple[Side, ...]) -> list[schema.Difference]:
     arms = configs.diff(a.config.arms[a.arm.name], b.config.arms[b.arm.name], "arm")
     runs = {} if a.folder == b.folder else configs.diff(a.config, b.config)
     return [
-        schema.Difference(field, _text(x), _text(y))
+        schema.Difference(field, differences.text(x), differences.text(y))
         for field, (x, y) in {**arms, **runs}.items()
     ]
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def env(inputs: PageInputs) -> schema.Env:

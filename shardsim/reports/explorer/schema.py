@@ -33,8 +33,9 @@ class Difference:
     """A config field in which the two sides differ."""
 
     field: str
-    a: str | None
-    b: str | None
+    a: str
+    """As YAML would have it; a dash where there is none."""
+    b: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,6 +137,8 @@ class MetricRow:
 
     name: str
     unit: str
+    levels: int
+    """Number of levels of the first condition that it is measured over."""
     sides: list[base.Estimate]
     difference: base.Estimate | None
     """B - A, paired by seed; None where the numbers of seeds differ."""
@@ -170,7 +173,7 @@ class PageData:
     boards: Boards
     sides: list[SideData]
     num_levels: int
-    """Of the curves of training."""
+    """Levels of the first condition that the page itself evaluates."""
     metrics: dict[str, Metric]
     comparison: list[MetricRow]
     verdicts: list[Verdict]

@@ -79,7 +79,7 @@ function contributionRow(side, k, limit) {
   );
 }
 
-function sideOfCell(side, s, found, x, limit) {
+function sideOfCell(side, s, cell, x, limit) {
   const l = LETTERS[s];
   const sum = side.contributions.reduce((a, b) => a + b, 0);
   return el(
@@ -95,7 +95,7 @@ function sideOfCell(side, s, found, x, limit) {
       "p",
       { class: "pair soft" },
       el("span", {}, "error V \u2212 V*"),
-      el("span", {}, signed(side.value - found.exact)),
+      el("span", {}, signed(side.value - cell.exact)),
     ),
     el(
       "div",
@@ -155,10 +155,10 @@ function sideOfCell(side, s, found, x, limit) {
 
 function drawCell() {
   const [row, column] = shownCell();
-  const found = cellNumbers(row, column);
-  if (!found) return;
+  const cell = cellNumbers(row, column);
+  if (!cell) return;
   const x = stateAt(STATE.maze, row, column);
-  const all = found.sides.flatMap((side) => side.contributions.map(Math.abs));
+  const all = cell.sides.flatMap((side) => side.contributions.map(Math.abs));
   const limit = Math.max(1e-9, ...all);
   fill(
     byId("cell"),
@@ -172,8 +172,8 @@ function drawCell() {
       "p",
       { class: "pair" },
       el("span", {}, "exact value V*"),
-      el("b", { "data-number": "exact" }, number(found.exact, 4)),
+      el("b", { "data-number": "exact" }, number(cell.exact, 4)),
     ),
-    found.sides.map((side, s) => sideOfCell(side, s, found, x, limit)),
+    cell.sides.map((side, s) => sideOfCell(side, s, cell, x, limit)),
   );
 }

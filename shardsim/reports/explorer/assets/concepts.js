@@ -1,9 +1,9 @@
 // Directions of a concept in E's features: do methods agree, in every seed?
 
 function agreementChart(s) {
-  const found = panel(s, "concepts");
+  const data = panel(s, "concepts");
   const n = seedOf(s);
-  const { methods, num_samples: samples } = found;
+  const { methods, num_samples: samples } = data;
   const runs = methods.length * samples;
   // a small gap between methods
   const end = (i) => (i % samples === samples - 1 ? 0.94 : 1);
@@ -11,7 +11,7 @@ function agreementChart(s) {
   const rows = () =>
     range(runs).flatMap((i) =>
       range(runs).map((j) => {
-        const cosine = at(found.agreement, n, i, j);
+        const cosine = at(data.agreement, n, i, j);
         const text = `${name(i)} and ${name(j)}: |cos| ${number(cosine)}`;
         return { x: j, x2: j + end(j), y: i, y2: i + end(i), cosine, text };
       }),
@@ -29,11 +29,11 @@ function agreementChart(s) {
 }
 
 function ownAgreementChart(s) {
-  const found = panel(s, "concepts");
-  const names = found.methods.map(words);
+  const data = panel(s, "concepts");
+  const names = data.methods.map(words);
   const rows = range(SIDES[s].num_seeds).flatMap((seed) =>
     names.map((method, i) => {
-      const cosine = at(found.own, seed, i);
+      const cosine = at(data.own, seed, i);
       return {
         seed,
         method,
@@ -43,7 +43,7 @@ function ownAgreementChart(s) {
     }),
   );
   const means = names.map((method, i) => {
-    const over = found.own_over_seeds[i];
+    const over = data.own_over_seeds[i];
     return {
       method,
       mean: over.estimate,
@@ -52,13 +52,13 @@ function ownAgreementChart(s) {
       text: `${method}, mean over seeds: |cos| ${interval(over)}`,
     };
   });
-  const text = `random directions: |cos| ${number(found.chance)}`;
+  const text = `random directions: |cos| ${number(data.chance)}`;
   return chart("concepts.by_seed", `concepts.by_seed ${s}`, {
     label: "agreement of each method with itself, by seed",
     rows: () => ({
       rows: finite(rows, "cosine"),
       means: finite(means, "mean"),
-      chance: [{ cosine: found.chance, text }],
+      chance: [{ cosine: data.chance, text }],
     }),
     params: { seed: seedOf(s) },
     onClick: ({ seed }) => seed !== undefined && set({ seed }),
@@ -66,15 +66,15 @@ function ownAgreementChart(s) {
 }
 
 function convergenceChart(s) {
-  const found = panel(s, "concepts");
+  const data = panel(s, "concepts");
   const rows = range(SIDES[s].num_seeds).map((seed) => {
     const cosine = Math.min(
-      ...range(found.num_samples).map((b) => at(found.convergence, seed, b)),
+      ...range(data.num_samples).map((b) => at(data.convergence, seed, b)),
     );
     return {
       seed,
       cosine,
-      converged: cosine >= found.converged,
+      converged: cosine >= data.converged,
       text: `seed ${seed}: |cos| ${number(cosine, 6)}`,
     };
   });
@@ -83,14 +83,29 @@ function convergenceChart(s) {
     label: "convergence of RLACE, by seed",
     rows: () => ({
       rows: finite(rows, "cosine"),
-      threshold: [{ cosine: found.converged }],
+      threshold: [{ cosine: data.converged }],
     }),
     params: { seed: seedOf(s), low: Math.min(0.95, ...cosines) },
   });
 }
 
+function effectsFigure(s) {
+  const data = panel(s, "concepts");
+  const n = seedOf(s);
+  const rows = data.methods.map((method, i) => [
+    rowHead(words(method)),
+    percent(at(data.swap, n, i)),
+    percent(at(data.erased, n, i)),
+  ]);
+  return figure(
+    "effects on V",
+    "part of the difference of V between two states of different classes that goes over with the direction when it is swapped, and that is gone when it is erased in both. The last row, a random direction, is what nothing there gives.",
+    table("numbers", ["", "swapped", "erased"], rows),
+  );
+}
+
 function conceptsBlock(s) {
-  const found = panel(s, "concepts");
+  const data = panel(s, "concepts");
   return el(
     "div",
     { class: "block", "data-concepts": LETTERS[s] },
@@ -100,7 +115,7 @@ function conceptsBlock(s) {
       { class: "charts" },
       figure(
         "agreement of methods",
-        `|cos| between directions for \u201c${found.concept}\u201d (${found.num_states} states, ${found.num_samples} resampled sets of them); dark 0, yellow 1`,
+        `|cos| between directions for \u201c${data.concept}\u201d (${data.num_states} states, ${data.num_samples} resampled sets of them); dark 0, yellow 1`,
         agreementChart(s),
       ),
       figure(
@@ -110,10 +125,12 @@ function conceptsBlock(s) {
       ),
       figure(
         "convergence of RLACE",
-        `|cos| to its known optimum, the mean difference: ${interval(found.convergence_over_seeds, (x) => number(x, 5))} over seeds. Below ${number(found.converged, 2)} (dashed) the optimisation stopped too early.`,
+        `|cos| to its known optimum, the mean difference: ${interval(data.convergence_over_seeds, (x) => number(x, 5))} over seeds. Below ${number(data.converged, 2)} (dashed) the optimisation stopped too early.`,
         convergenceChart(s),
       ),
+      effectsFigure(s),
     ),
+    readingsTable(s, data.readings),
   );
 }
 

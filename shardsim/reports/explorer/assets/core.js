@@ -126,6 +126,21 @@ function rowHead(...children) {
   return el("th", { scope: "row" }, ...children);
 }
 
+// Numbers of one seed, each beside its value where there is nothing to see.
+function readingsTable(s, readings) {
+  if (!readings.length) return null;
+  const n = Math.min(STATE.seed, SIDES[s].num_seeds - 1);
+  const head = ["this seed", "nothing there", "over seeds"];
+  const cell = (i, ...children) => el("td", { "data-label": head[i] }, ...children);
+  const rows = readings.map((reading) => [
+    rowHead(reading.name, el("small", {}, reading.meaning)),
+    cell(0, el("b", {}, number(reading.values[n]))),
+    cell(1, number(reading.nothing[n]), el("small", {}, reading.nothing_meaning)),
+    cell(2, interval(reading.over_seeds)),
+  ]);
+  return table("readings stack", ["", ...head], rows);
+}
+
 function number(x, digits = 3) {
   if (!present(x) || !Number.isFinite(x)) return "\u2013";
   if (x === 0) return "0";
@@ -145,9 +160,9 @@ function percent(x) {
   return present(x) && Number.isFinite(x) ? `${(100 * x).toFixed(1)}%` : "\u2013";
 }
 // An estimate with its 95 % interval, where it has one.
-function interval(found, show = number) {
-  if (!found) return "\u2013";
-  const { estimate, low, high } = found;
+function interval(result, show = number) {
+  if (!result) return "\u2013";
+  const { estimate, low, high } = result;
   return low === null || low === high
     ? show(estimate)
     : `${show(estimate)} [${show(low)}, ${show(high)}]`;

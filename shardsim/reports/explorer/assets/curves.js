@@ -39,7 +39,8 @@ function metricChart(metric) {
 PANELS.curves = (root) => {
   const figures = Object.entries(DATA.metrics).map(([metric, { name, unit }]) => {
     const drawn = metricChart(metric);
-    return drawn && figure(name, unit, drawn);
+    const { levels } = panel(0, "curves");
+    return drawn && figure(name, `${unit}; ${levels[metric]} levels`, drawn);
   });
   fill(root, el("div", { class: "charts" }, figures));
   onChange(() => Object.keys(DATA.metrics).forEach(metricChart));

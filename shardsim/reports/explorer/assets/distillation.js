@@ -8,16 +8,16 @@ function hasExperts(s, step, seed) {
   return numExperts(s) > 0 && seed === 0 && step === SIDES[s].updates.length - 1;
 }
 function expertContribution(s, maze, x, k) {
-  const found = panel(s, "distillation");
-  return at(found.gates, maze, x, k) * at(found.expert_values, maze, x, k);
+  const data = panel(s, "distillation");
+  return at(data.gates, maze, x, k) * at(data.expert_values, maze, x, k);
 }
 
 function expertBlock(s) {
-  const found = panel(s, "distillation");
+  const data = panel(s, "distillation");
   const { maze } = STATE;
-  const experts = range(found.num_experts);
-  const gate = (x, k) => at(found.gates, maze, x, k);
-  const value = (x, k) => at(found.expert_values, maze, x, k);
+  const experts = range(data.num_experts);
+  const gate = (x, k) => at(data.gates, maze, x, k);
+  const value = (x, k) => at(data.expert_values, maze, x, k);
   const each = (x, k) => expertContribution(s, maze, x, k);
   const now = view(s);
   const isHere = hasExperts(s, ...now.index);
@@ -55,7 +55,7 @@ function expertBlock(s) {
         }),
       ),
       boards,
-      el("td", {}, share(found.share[k], s)),
+      el("td", {}, share(data.share[k], s)),
     );
   };
   const residual = el(
@@ -70,7 +70,7 @@ function expertBlock(s) {
   return el(
     "div",
     { class: "block", "data-experts": LETTERS[s] },
-    sideTitle(s, `${found.num_experts} gated experts: fitted, not built in`),
+    sideTitle(s, `${data.num_experts} gated experts: fitted, not built in`),
     table(
       "shards",
       ["", "gate g", "value v", "g \u00b7 v", "share of |V|"],
@@ -80,7 +80,7 @@ function expertBlock(s) {
     el(
       "p",
       { class: "note" },
-      `R\u00b2 ${number(found.test_r2)} on ${found.test_levels} held-out levels, ${number(found.train_r2)} on the ${found.train_levels} levels of the fit (${found.train_states} states, ${found.num_parameters} parameters). Seed 0, last checkpoint.`,
+      `R\u00b2 ${number(data.test_r2)} on ${data.test_levels} held-out levels, ${number(data.train_r2)} on the ${data.train_levels} levels of the fit (${data.train_states} states, ${data.num_parameters} parameters). Seed 0, last checkpoint.`,
       isHere ? "" : " The board above shows another one, so nothing is switched off.",
     ),
   );

@@ -34,9 +34,9 @@ function cellRows() {
       head.push(`${l} gate ${k}`, `${l} shard value ${k}`, `${l} contribution ${k}`);
   });
   const rows = cells(STATE.maze).map(([r, c]) => {
-    const found = cellNumbers(r, c);
-    const row = [r, c, found.exact];
-    for (const side of found.sides) {
+    const cell = cellNumbers(r, c);
+    const row = [r, c, cell.exact];
+    for (const side of cell.sides) {
       row.push(side.value, ...side.policy);
       side.gates.forEach((gate, k) =>
         row.push(gate, side.shard_values[k], side.contributions[k]),
@@ -64,8 +64,8 @@ function saveTable() {
   const head = ["metric"];
   for (const name of [...SIDES.map((_, s) => LETTERS[s]), "B - A"])
     head.push(...ends.map((end) => name + end));
-  const flat = (found) =>
-    found ? [found.estimate, found.low, found.high] : ["", "", ""];
+  const flat = (result) =>
+    result ? [result.estimate, result.low, result.high] : ["", "", ""];
   const rows = DATA.comparison.map((row) => [
     row.name,
     ...row.sides.flatMap(flat),

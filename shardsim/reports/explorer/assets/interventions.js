@@ -5,10 +5,10 @@ TEXTS.push("intervention");
 
 function readIntervention() {
   const [side, kind, method, strength] = (STATE.intervention ?? "").split(".");
-  const found = SIDES[Number(side)] && panel(Number(side), "interventions");
-  if (!found || !["ablated", "added"].includes(kind)) return;
+  const data = SIDES[Number(side)] && panel(Number(side), "interventions");
+  if (!data || !["ablated", "added"].includes(kind)) return;
   const [m, q] = [Number(method), Number(strength)];
-  if (found.methods[m] === undefined || found.coefficients[q] === undefined) return;
+  if (data.methods[m] === undefined || data.coefficients[q] === undefined) return;
   Object.assign(INTERVENTION, { side: Number(side), kind, method: m, strength: q });
 }
 function setIntervention(changes) {
@@ -58,7 +58,7 @@ function boardRow(titles) {
 }
 
 function interventionControls(sides) {
-  const found = () => panel(INTERVENTION.side, "interventions");
+  const data = () => panel(INTERVENTION.side, "interventions");
   const slider = el("input", {
     type: "range",
     min: 0,
@@ -69,13 +69,13 @@ function interventionControls(sides) {
   const amount = el("output");
   LISTENERS.push(() => {
     const { kind, strength } = INTERVENTION;
-    slider.max = found().coefficients.length - 1;
+    slider.max = data().coefficients.length - 1;
     slider.value = strength;
     slider.disabled = kind === "ablated";
     amount.textContent =
       kind === "ablated"
         ? "removed"
-        : `${signed(found().coefficients[strength], 2)} SD`;
+        : `${signed(data().coefficients[strength], 2)} SD`;
   });
   return el(
     "div",
@@ -97,7 +97,7 @@ function interventionControls(sides) {
     ),
     picker(
       "method",
-      () => found().methods.map((method, i) => [i, words(method)]),
+      () => data().methods.map((method, i) => [i, words(method)]),
       () => INTERVENTION.method,
       (method) => setIntervention({ method: Number(method) }),
     ),

@@ -5,8 +5,8 @@ TEXTS.push("clamp");
 
 function readClamp() {
   const [side, strength] = (STATE.clamp ?? "").split(".").map(Number);
-  const found = SIDES[side] && panel(side, "retargeting");
-  if (found && found.times[strength] !== undefined)
+  const data = SIDES[side] && panel(side, "retargeting");
+  if (data && data.times[strength] !== undefined)
     Object.assign(CLAMP, { side, strength });
 }
 function setClamp(changes) {
@@ -15,13 +15,13 @@ function setClamp(changes) {
 }
 // V of the chosen seed in state x with clamped features, or with the control's.
 function clampedValue(x, control = false) {
-  const found = panel(CLAMP.side, "retargeting");
-  const array = found[control ? "control_value" : "clamped_value"];
+  const data = panel(CLAMP.side, "retargeting");
+  const array = data[control ? "control_value" : "clamped_value"];
   return at(array, seedOf(CLAMP.side), CLAMP.strength, STATE.maze, x);
 }
 function reachProbability(name, strength = CLAMP.strength) {
-  const found = panel(CLAMP.side, "retargeting");
-  return at(found[name], seedOf(CLAMP.side), STATE.maze, strength);
+  const data = panel(CLAMP.side, "retargeting");
+  return at(data[name], seedOf(CLAMP.side), STATE.maze, strength);
 }
 
 function clampControls(sides) {
@@ -55,10 +55,10 @@ function clampControls(sides) {
 
 function reachChart() {
   const { side } = CLAMP;
-  const found = panel(side, "retargeting");
+  const data = panel(side, "retargeting");
   const n = seedOf(side);
   const rows = ["clamped", "control"].flatMap((kind) =>
-    found.times.map((times, q) => {
+    data.times.map((times, q) => {
       const probability = reachProbability(`${kind}_reach`, q);
       const text = `${kind}, ${number(times)} \u00d7: ${percent(probability)}`;
       return { kind, times, probability, text };
@@ -68,7 +68,7 @@ function reachChart() {
     ["original_reach", "features untouched"],
     ["moved_reach", "goal really moved"],
   ].map(([name, what]) => {
-    const probability = at(found[name], n, STATE.maze);
+    const probability = at(data[name], n, STATE.maze);
     return { probability, text: `${what}: ${percent(probability)}` };
   });
   return chart("retargeting", "retargeting", {
@@ -96,17 +96,17 @@ PANELS.retargeting = (root) => {
   const [boards, drawBoards] = boardRow(titles);
   const summary = el("p", { class: "note", id: "retargeting-summary" });
   const plot = el("div", { class: "charts" });
-  root.append(clampControls(sides), boards, summary, plot);
+  root.append(clampControls(sides), boards, el("div", { class: "beside" }, summary, plot));
   onChange(() => {
     readClamp();
     const { side } = CLAMP;
     const { maze } = STATE;
     const n = seedOf(side);
-    const found = panel(side, "retargeting");
+    const data = panel(side, "retargeting");
     const before = lastView(side);
     const was = (x) => before.fullValue(x);
     const now = (x) => clampedValue(x);
-    const moved = (x) => at(found.moved_value, n, maze, x);
+    const moved = (x) => at(data.moved_value, n, maze, x);
     const change = (x) => now(x) - was(x);
     const control = (x) => clampedValue(x, true) - was(x);
     const limit = Math.max(
@@ -121,13 +121,13 @@ PANELS.retargeting = (root) => {
         [control, far],
         [moved, limit],
       ],
-      found.cells[maze],
+      data.cells[maze],
     );
-    const [row, column] = found.cells[maze];
+    const [row, column] = data.cells[maze];
     summary.textContent =
-      `Seed ${n}, last checkpoint. Clamped: the ${found.num_units} features that rise most when ${found.objects[maze]} is moved to the marked cell (row ${row}, column ${column}). ` +
+      `Seed ${n}, last checkpoint. Clamped: the ${data.num_units} features that rise most when ${data.objects[maze]} is moved to the marked cell (row ${row}, column ${column}). ` +
       `Probability to reach that cell, mean over all start cells: ${percent(reachProbability("clamped_reach"))} clamped, ${percent(reachProbability("control_reach"))} with as many other features clamped (control), ` +
-      `${percent(at(found.original_reach, n, maze))} untouched, ${percent(at(found.moved_reach, n, maze))} with ${found.objects[maze]} really moved. The clamp achieves ${percent(reachProbability("share"))} of the effect of moving it. ` +
+      `${percent(at(data.original_reach, n, maze))} untouched, ${percent(at(data.moved_reach, n, maze))} with ${data.objects[maze]} really moved. The clamp achieves ${percent(reachProbability("share"))} of the effect of moving it. ` +
       `RMS change of V: ${number(rms(maze, change))}; by the control: ${number(rms(maze, control))}.`;
     fill(
       plot,

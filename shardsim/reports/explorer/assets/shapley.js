@@ -1,24 +1,26 @@
 // How much each object of the maze adds to V at the start.
 
 function shapleyBlock(s) {
-  const found = panel(s, "shapley").mazes[STATE.maze];
-  if (!found) return null;
+  const data = panel(s, "shapley").mazes[STATE.maze];
+  if (!data) return null;
   const shards = SIDES[s].num_shards > 1 ? range(SIDES[s].num_shards) : [];
-  const all = [...found.value, ...found.shards].map(Math.abs);
+  const all = [...data.value, ...data.shards].map(Math.abs);
   const limit = Math.max(...all);
   const cell = (x) => el("td", {}, tinted(x, limit, signed(x)));
-  const row = (name, value, own) => [
+  const row = (name, value, alone, own) => [
     rowHead(
       SPRITES[name] ? el("img", { src: SPRITES[name].src, alt: "" }) : null,
       name,
     ),
     cell(value),
+    alone === null ? el("td") : cell(alone),
     ...own.map(cell),
   ];
   const ends = (name, list) =>
     row(
       name,
       list[0],
+      null,
       shards.map((k) => list[1 + k]),
     );
   return el(
@@ -27,23 +29,24 @@ function shapleyBlock(s) {
     sideTitle(s, "share of each object in V at the start"),
     table(
       "numbers",
-      ["object", "V", ...shards.map((k) => `shard ${k}`)],
+      ["object", "V", "removed alone", ...shards.map((k) => `shard ${k}`)],
       [
-        ...found.names.map((name, i) =>
+        ...data.names.map((name, i) =>
           row(
             name,
-            found.value[i],
-            shards.map((k) => at(found.shards, i, k)),
+            data.value[i],
+            data.alone[i],
+            shards.map((k) => at(data.shards, i, k)),
           ),
         ),
-        ends("no object", found.empty),
+        ends("no object", data.empty),
       ],
-      [ends("all objects", found.full)],
+      [ends("all objects", data.full)],
     ),
     el(
       "p",
       { class: "note" },
-      `Exact Shapley values over all ${2 ** found.names.length} boards with some objects removed; each column adds up to its last row within ${number(found.residual)}. The agent may never have seen a board without objects. Seed 0, last checkpoint.`,
+      `Exact Shapley values over all ${2 ** data.names.length} boards with some objects removed; each column but the second adds up to its last row within ${number(data.residual)}. Removed alone: V less V without this object, with all others there; 0 if V does not see it, or if another object makes up for it. The agent may never have seen a board without objects. Seed 0, last checkpoint.`,
     ),
   );
 }

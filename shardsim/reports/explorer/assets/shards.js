@@ -20,15 +20,15 @@ function switchButton(s, isOn, text, attributes) {
 }
 
 function shardRow(s, v, k, limits) {
-  const found = panel(s, "shards");
+  const data = panel(s, "shards");
   const n = v.index[1];
   const isOff = v.shardsOff.has(k);
   const notes = [];
-  if (at(found.dead, n, k)) notes.push("unused");
-  const twins = range(v.shards).filter((j) => at(found.twins, n, k, j));
+  if (at(data.dead, n, k)) notes.push("unused");
+  const twins = range(v.shards).filter((j) => at(data.twins, n, k, j));
   if (twins.length) notes.push(`same as shard ${twins.join(", ")}`);
   if (isOff) notes.push("off");
-  const role = range(v.shards).findIndex((r) => at(found.partner, n, r) === k);
+  const role = range(v.shards).findIndex((r) => at(data.partner, n, r) === k);
   const match =
     n === 0
       ? el("small", {}, `role ${k}`)
@@ -37,7 +37,7 @@ function shardRow(s, v, k, limits) {
           el(
             "small",
             {},
-            `like shard ${role} of seed 0: r ${number(role >= 0 ? at(found.similarity, n, role) : NaN, 2)}`,
+            `like shard ${role} of seed 0: r ${number(role >= 0 ? at(data.similarity, n, role) : NaN, 2)}`,
           ),
         ];
   const name = v.shards > 1 ? `shard ${k}` : "V";
@@ -76,9 +76,9 @@ function shardRow(s, v, k, limits) {
     el(
       "td",
       {},
-      share(at(found.value_share, n, k), s),
+      share(at(data.value_share, n, k), s),
       el("small", {}, "of |V|"),
-      share(at(found.gate_share, n, k), s),
+      share(at(data.gate_share, n, k), s),
       el("small", {}, "of the gates"),
     ),
     el("td", { class: "role" }, v.shards > 1 ? match : null),
@@ -95,7 +95,7 @@ function scaleRow(limits, more) {
 
 function shardBlock(s) {
   const v = view(s);
-  const found = panel(s, "shards");
+  const data = panel(s, "shards");
   const n = v.index[1];
   const most = (numbers) =>
     Math.max(...range(v.shards).map((k) => largest(v.maze, (x) => numbers(x, k))));
@@ -119,12 +119,13 @@ function shardBlock(s) {
       range(v.shards).map((k) => shardRow(s, v, k, limits)),
       [scaleRow(limits, 2)],
     ),
+    readingsTable(s, data.readings),
     el(
       "p",
       { class: "note" },
-      `In every state the contributions add up to V within ${number(found.residual)} (tolerance ${number(found.tolerance)}).`,
+      `In every state the contributions add up to V within ${number(data.residual)} (tolerance ${number(data.tolerance)}).`,
       v.shards > 1 && n > 0
-        ? ` Shards of this seed are matched to those of seed 0 by the correlation r of their contributions; shuffled states give r = ${number(found.shuffled_similarity[n], 2)}.`
+        ? ` Shards of this seed are matched to those of seed 0 by the correlation r of their contributions; shuffled states give r = ${number(data.shuffled_similarity[n], 2)}.`
         : "",
     ),
   );
@@ -137,14 +138,14 @@ function effectRows(s, source) {
       ["ablated", effect],
       ["control", control],
     ].map(([kind, list]) => {
-      const found = list[k][source];
+      const result = list[k][source];
       return {
         shard: `role ${k}`,
         kind,
-        ...found,
-        low: found.low ?? found.estimate,
-        high: found.high ?? found.estimate,
-        text: `role ${k}, ${kind === "ablated" ? "switched off" : "control"}: ${interval(found, signed)}`,
+        ...result,
+        low: result.low ?? result.estimate,
+        high: result.high ?? result.estimate,
+        text: `role ${k}, ${kind === "ablated" ? "switched off" : "control"}: ${interval(result, signed)}`,
       };
     }),
   );

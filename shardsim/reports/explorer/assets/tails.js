@@ -58,16 +58,16 @@ function statistic(name, meaning, value) {
 }
 
 function tailGroup(s, n, name, g) {
-  const found = panel(s, "tails");
-  const histogram = found.histograms[n]?.[g];
-  const shape = tailInterval(at(found.shape, n, g), found.shape_interval, n, g);
-  const terms = tailInterval(at(found.terms, n, g), found.terms_interval, n, g);
+  const data = panel(s, "tails");
+  const histogram = data.histograms[n]?.[g];
+  const shape = tailInterval(at(data.shape, n, g), data.shape_interval, n, g);
+  const terms = tailInterval(at(data.terms, n, g), data.terms_interval, n, g);
   return [
     el(
       "p",
       { class: "note" },
       el("b", {}, name),
-      ` \u00b7 ${number(at(found.num_states, n, g))} states, ${found.num_levels} levels`,
+      ` \u00b7 ${number(at(data.num_states, n, g))} states, ${data.num_levels} levels`,
     ),
     el(
       "p",
@@ -75,7 +75,7 @@ function tailGroup(s, n, name, g) {
       statistic(
         "shape \u03b2",
         "shape of the generalised normal distribution: 2 is a normal, 1 a Laplace distribution",
-        `${shape}, over seeds ${interval(found.shape_over_seeds[g])}`,
+        `${shape}, over seeds ${interval(data.shape_over_seeds[g])}`,
       ),
       statistic(
         "K_eff",
@@ -85,12 +85,12 @@ function tailGroup(s, n, name, g) {
       statistic(
         "Vuong z",
         "Vuong\u2019s test of two fits: above 2 the normal fits better, below \u22122 the Laplace",
-        number(at(found.vuong, n, g), 2),
+        number(at(data.vuong, n, g), 2),
       ),
       statistic(
         "Var(sum) / sum Var",
         "variance of V over the sum of the variances of its shards\u2019 contributions: 1 if they are uncorrelated",
-        number(at(found.variance_ratio, n, g), 2),
+        number(at(data.variance_ratio, n, g), 2),
       ),
     ),
     histogram
@@ -100,17 +100,17 @@ function tailGroup(s, n, name, g) {
 }
 
 function tailsBlock(s) {
-  const found = panel(s, "tails");
+  const data = panel(s, "tails");
   const n = seedOf(s);
   const isPooled = STATE.tails === "pooled";
-  const groups = found.groups
+  const groups = data.groups
     .map((name, g) => [name, g])
     .filter(([, g]) => (g === 0) === isPooled);
-  const shown = groups.length ? groups : [[found.groups[0], 0]];
+  const shown = groups.length ? groups : [[data.groups[0], 0]];
   return el(
     "div",
     { class: "block", "data-tails": LETTERS[s] },
-    sideTitle(s, `seed ${n}, last checkpoint: ${found.summary[n]}`),
+    sideTitle(s, `seed ${n}, last checkpoint: ${data.summary[n]}`),
     shown.map(([name, g]) => tailGroup(s, n, name, g)),
   );
 }

@@ -1,29 +1,29 @@
 // What CCS finds in pairs of states without labels, restart by restart.
 
 function truthFigure(s) {
-  const found = panel(s, "truth");
+  const data = panel(s, "truth");
   const n = seedOf(s);
-  const [N, R] = found.losses.shape;
+  const [N, R] = data.losses.shape;
   const rows = () =>
     range(N).flatMap((seed) =>
       range(R).map((r) => {
         const [loss, accuracy] = [
-          at(found.losses, seed, r),
-          at(found.accuracy, seed, r),
+          at(data.losses, seed, r),
+          at(data.accuracy, seed, r),
         ];
         const text = `seed ${seed}, restart ${r}: loss ${number(loss)}, accuracy ${number(accuracy)}`;
         return { seed, loss, accuracy, text };
       }),
     );
-  const [low, high] = [at(found.random, n, 0), at(found.random, n, 1)];
-  const labelled = found.labelled[n];
-  const answers = found.answers[n];
+  const [low, high] = [at(data.random, n, 0), at(data.random, n, 1)];
+  const labelled = data.labelled[n];
+  const answers = data.answers[n];
   const counted = answers
     ? ` Of this seed ${answers.num_good} restarts reached a low loss; they end at ${answers.num_distinct} different directions, and at least ${number(answers.at_least, 2)} are estimated to exist.`
     : "";
   return figure(
     "accuracy and loss of each restart",
-    `${found.num_pairs} pairs without labels; accuracy of the better sign on ${found.num_test_pairs} pairs of other levels. Grey: random directions (mean \u00b1 2 SD); dashed: loss of the best constant answer; green: direction found with labels.${counted}`,
+    `${data.num_pairs} pairs without labels; accuracy of the better sign on ${data.num_test_pairs} pairs of other levels. Grey: random directions (mean \u00b1 2 SD); dashed: loss of the best constant answer; green: direction data with labels.${counted}`,
     chart("truth", `truth ${s}`, {
       label: "accuracy over loss of every restart of CCS",
       rows: () => ({
@@ -35,8 +35,8 @@ function truthFigure(s) {
         ),
         constant: [
           {
-            loss: found.constant,
-            text: `best constant answer: ${number(found.constant)}`,
+            loss: data.constant,
+            text: `best constant answer: ${number(data.constant)}`,
           },
         ],
         labelled: finite(

@@ -1,11 +1,11 @@
 // What the first weights of V and D do to E's features.
 
 function spectrumFigure(s) {
-  const found = panel(s, "weights");
+  const data = panel(s, "weights");
   const n = seedOf(s);
   const networks = [
-    ["V", found.value],
-    ["D", found.decoder],
+    ["V", data.value],
+    ["D", data.decoder],
   ].filter(([, spectrum]) => spectrum);
   const of = (spectrum, name) => {
     const count = spectrum[name].shape[1];
@@ -63,18 +63,18 @@ function actionName(a) {
 }
 
 function logitsFigure(s) {
-  const found = panel(s, "weights");
-  if (!found.logits) return null;
+  const data = panel(s, "weights");
+  if (!data.logits) return null;
   const n = seedOf(s);
-  const [, T, A] = found.logits.shape;
-  const logit = (t, a) => at(found.logits, n, t, a);
+  const [, T, A] = data.logits.shape;
+  const logit = (t, a) => at(data.logits, n, t, a);
   const all = range(T).flatMap((t) => range(A).map((a) => Math.abs(logit(t, a))));
   const limit = Math.max(...all.filter(Number.isFinite), 1e-9);
   const text = (x) => (limit < 0.05 ? signed(x) : (x > 0 ? "+" : "") + fixed(x));
   const rows = range(T).map((t) => {
-    const projection = (x) => at(found.projections, n, t, STATE.maze, x);
+    const projection = (x) => at(data.projections, n, t, STATE.maze, x);
     return [
-      rowHead(number(at(found.decoder.values, n, t), 2)),
+      rowHead(number(at(data.decoder.values, n, t), 2)),
       ...range(A).map((a) =>
         el("td", {}, tinted(logit(t, a), limit, text(logit(t, a)))),
       ),
@@ -95,25 +95,25 @@ function logitsFigure(s) {
   node.querySelector("table").dataset.logits = LETTERS[s];
   return figure(
     "D\u2019s singular directions",
-    "change of each action\u2019s logit by a step of one SD along the direction (D linearised, mean over actions subtracted); right: projection of each cell",
+    "change of each action\u2019s logit by a step of one SD along the direction (D linearised, mean over actions subtracted). \u03c3: singular value, how much D reads the direction; right: projection of each cell",
     node,
   );
 }
 
 function collisionsFigure(s) {
-  const found = panel(s, "weights");
-  if (!found.cosine_before) return null;
+  const data = panel(s, "weights");
+  if (!data.cosine_before) return null;
   const n = seedOf(s);
-  const count = found.cosine_before.shape[1];
+  const count = data.cosine_before.shape[1];
   const pair = (i, j) =>
-    `${fixed(at(found.cosine_before, n, i, j))} \u2192 ${fixed(at(found.cosine_after, n, i, j))}`;
+    `${fixed(at(data.cosine_before, n, i, j))} \u2192 ${fixed(at(data.cosine_after, n, i, j))}`;
   const node = table(
     "numbers",
     ["", ...range(count).map((j) => `n${j}`)],
     range(count).map((i) => [rowHead(`k${i}`), ...range(count).map((j) => pair(i, j))]),
   );
   node.querySelector("table").dataset.collisions = LETTERS[s];
-  const merged = found.merged[n][STATE.maze];
+  const merged = data.merged[n][STATE.maze];
   const place = (x) => [0, 1].map((d) => at(BOARDS.position, STATE.maze, x, d));
   const items = merged.map((m) =>
     el(
@@ -124,7 +124,7 @@ function collisionsFigure(s) {
   );
   return figure(
     "collisions",
-    `different features that D treats alike: cosine before \u2192 after D. k: directions that D reads most; n: directions that it ignores; the table compares k + n with k \u2212 n. Below: pairs of cells (row, column).`,
+    `Different features that D treats alike. k0, k1, \u2026: the directions of the features that move D\u2019s logits most; n0, n1, \u2026: directions that do not move them. Each entry is the cosine of k + n and k \u2212 n: of the features \u2192 of the logits that they cause. 1 after the arrow: D cannot tell them apart. Below: pairs of cells (row, column) that D merges.`,
     node,
     el(
       "div",
@@ -171,6 +171,7 @@ function weightsBlock(s) {
       collisionsFigure(s),
       logitsFigure(s),
     ),
+    readingsTable(s, panel(s, "weights").readings),
   );
 }
 

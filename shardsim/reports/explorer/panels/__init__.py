@@ -8,11 +8,14 @@ from shardsim.reports.charts import tails as tail_charts
 from shardsim.reports.charts import truth as truth_charts
 from shardsim.reports.charts import weights as weight_charts
 from shardsim.reports.explorer.panels import (
+    clusters,
     concepts,
+    context_gradients,
     curves,
     distillation,
     interventions,
     reachability,
+    reflection,
     retargeting,
     shapley,
     shards,
@@ -31,6 +34,9 @@ PANELS = (
         charts={"shards": shard_charts.effects},
     ),
     Panel("distillation", distillation.compute),
+    Panel("clusters", clusters.compute, in_background=True),
+    Panel("context_gradients", context_gradients.compute, in_background=True),
+    Panel("reflection", reflection.compute, in_background=True),
     Panel("shapley", shapley.compute),
     Panel("interventions", interventions.compute, in_background=True),
     Panel(

@@ -40,6 +40,43 @@ def estimate(x: Float[np.ndarray, " N"]) -> Estimate:
     return Estimate(interval.estimate, interval.low, interval.high)
 
 
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """A number of every seed, beside its value where there is nothing to see."""
+
+    name: str
+    meaning: str
+    """What it is, in one sentence."""
+    values: Float[np.ndarray, " N"]
+    """NaN for a seed that has none."""
+    nothing: Float[np.ndarray, " N"]
+    """Its value if there is nothing to see."""
+    nothing_meaning: str
+    """What `nothing` was measured on."""
+    over_seeds: Estimate
+    """Of `values`, over the seeds that have one."""
+
+
+def reading(
+    name: str,
+    meaning: str,
+    values: Any,
+    nothing: Any,
+    nothing_meaning: str,
+) -> Reading:
+    """A reading with its mean over seeds.
+
+    Args:
+      values: [N] numbers.
+      nothing: [N] numbers, or one for all seeds.
+    """
+    by_seed = np.asarray(values, np.float64)
+    baseline = np.broadcast_to(np.asarray(nothing, np.float64), by_seed.shape)
+    usable = by_seed[np.isfinite(by_seed)]
+    over_seeds = estimate(usable if len(usable) else by_seed)
+    return Reading(name, meaning, by_seed, baseline, nothing_meaning, over_seeds)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class PanelContext:
     """One side of the page, and what several panels need of it.
@@ -93,7 +130,9 @@ class PanelContext:
     @functools.cached_property
     def sample(self) -> Sample:
         """Reachable states of the levels of the curves."""
-        return activations.sample(self.condition, self.activations, self.num_mazes)
+        return activations.sample(
+            self.inputs.env, self.condition, self.activations, self.num_mazes
+        )
 
     @functools.cached_property
     def maze_features(self) -> Float[np.ndarray, "N M X D"]:

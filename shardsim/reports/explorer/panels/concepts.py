@@ -17,7 +17,14 @@ from jaxtyping import Array, Float, Int
 
 from shardsim.core import jit
 from shardsim.inspection.concepts import concept as labelled
-from shardsim.inspection.concepts import consistency, leace, methods
+from shardsim.inspection.concepts import (
+    consistency,
+    control_tasks,
+    direction_scores,
+    leace,
+    methods,
+    projection,
+)
 from shardsim.reports.explorer.activations import Activations, Sample
 from shardsim.reports.explorer.panels import base
 
@@ -33,6 +40,8 @@ LINEAR: tuple[methods.Method, ...] = (
 CDE = methods.Cde(steps=200, batch=64)
 MANY_SEEDS = 4
 """With more seeds there are two samples of states, not three."""
+CONTROLS = 2
+"""Control tasks of a probe."""
 MOST_PAIRS = 256
 CONVERGED = 0.99
 """|cos| to the mean difference from which RLACE counts as converged."""
@@ -69,6 +78,12 @@ class Concepts:
     convergence_over_seeds: base.Estimate
     converged: float
     """Threshold of `convergence`."""
+    swap: Float[np.ndarray, "N P"]
+    """Part of the difference of V that swapping the direction between two states of
+    different classes carries over, 0 to 1."""
+    erased: Float[np.ndarray, "N P"]
+    """Part of the difference of V that goes where the direction is erased in both."""
+    readings: list[base.Reading]
 
 
 def compute(context: base.PanelContext) -> Concepts | None:
@@ -229,7 +244,98 @@ def summarise(runs: Runs, activations: Activations, sample: Sample) -> Concepts:
         convergence=convergence.astype(np.float32),
         convergence_over_seeds=_over_seeds(convergence.min(axis=1)),
         converged=CONVERGED,
+        **_effects(runs, activations, sample),
+        readings=_control_task(activations, sample),
     )
+
+
+def _effects(
+    runs: Runs, activations: Activations, sample: Sample
+) -> dict[str, Float[np.ndarray, "N P"]]:
+    """What swapping and erasing each direction of the first sample do to V.
+
+    The pairs are not those that CDE was fitted to.
+    """
+    rng = np.random.default_rng(2)
+    off, on = (np.flatnonzero(sample.labels == label) for label in (0, 1))
+    count = min(MOST_PAIRS, 4 * min(len(off), len(on)))
+    pairs = [jnp.asarray(sample.x[:, rng.choice(own, count)]) for own in (off, on)]
+    scores = _scores(
+        activations.networks.value,
+        jnp.asarray(np.nan_to_num(runs.write[:, :, 0])),
+        jnp.asarray(np.nan_to_num(runs.read[:, :, 0])),
+        jnp.asarray(sample.x.mean(axis=1)),
+        *pairs,
+        jnp.asarray(sample.context.mean(axis=0), jnp.float32),
+    )
+    is_finite = activations.finite[:, None]
+    names = ("swap", "erased")
+    return {
+        name: np.where(is_finite, np.asarray(score), np.nan).astype(np.float32)
+        for name, score in zip(names, scores, strict=True)
+    }
+
+
+@jit.jit
+def _scores(
+    value: Any,
+    write: Float[Array, "N P D"],
+    read: Float[Array, "N P D"],
+    mean: Float[Array, "N D"],
+    a: Float[Array, "N m D"],
+    b: Float[Array, "N m D"],
+    context: Float[Array, " C"],
+) -> tuple[Float[Array, "N P"], Float[Array, "N P"]]:
+    def seed(one: tuple[Any, ...]) -> tuple[Array, Array]:
+        value, write, read, mean, a, b = one
+
+        def read_out(h: Array) -> Array:
+            return value(h, context).value
+
+        def method(rows: tuple[Array, Array]) -> tuple[Array, Array]:
+            write, read = rows
+            plain = projection.orthogonal(write[None], mean)
+            directions = plain._replace(read=read[None])
+            return (
+                direction_scores.swap_success(directions, read_out, a, b).success,
+                direction_scores.ablation_success(directions, read_out, a, b).success,
+            )
+
+        swap, erased = jax.lax.map(method, (write, read))
+        return swap, erased
+
+    swap, erased = jax.lax.map(seed, (value, write, read, mean, a, b))
+    return swap, erased
+
+
+def _control_task(activations: Activations, sample: Sample) -> list[base.Reading]:
+    """Does a linear probe read the concept, or could it learn any labels by heart?"""
+    if len(np.unique(sample.level)) < 2:
+        return []
+    held_out = control_tasks.by_group(sample.level)
+    accuracy, control = np.full((2, len(sample.x)), np.nan)
+    if len(np.unique(sample.labels[~held_out])) < 2:
+        return []
+    for seed in np.flatnonzero(activations.finite):
+        fit = control_tasks.fit(
+            x=sample.x[seed],
+            z=sample.labels,
+            types=sample.cell,
+            held_out=held_out,
+            controls=CONTROLS,
+        )
+        accuracy[seed], control[seed] = fit.accuracy, fit.control.mean()
+    return [
+        base.reading(
+            "accuracy of a probe",
+            f"Share of states of other levels in which a linear probe on E's features "
+            f"reads {sample.concept}.",
+            accuracy,
+            control,
+            "a random class for each cell of the board, which a probe can only learn "
+            "by heart",
+        )
+    ]
 
 
 def _over_seeds(x: Float[np.ndarray, " N"]) -> base.Estimate:

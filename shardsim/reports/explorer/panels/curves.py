@@ -1,12 +1,16 @@
 """Curves of training: metrics of V and the policy at every checkpoint, and their ends.
 
+A run measures return, error of V and shards in use at every snapshot, over all levels
+of its first condition. The page shows these numbers, which its report shows too; all
+others are computed here, over the levels of the page.
+
 Symbols: C checkpoints, N seeds, L levels, S states, A actions, K shards.
 """
 
 import dataclasses
 import functools
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,10 +19,13 @@ from jaxtyping import Array, Float
 
 from shardsim.core import jit
 from shardsim.evaluation import battery, measures
+from shardsim.evaluation.experiment import Experiment
 from shardsim.inspection.fields import maps
 from shardsim.inspection.shards import contributions
 from shardsim.reports.explorer.forward import Predictions
+from shardsim.reports.explorer.load import Side
 from shardsim.reports.explorer.panels import base
+from shardsim.training import metric_records
 
 TIE = measures.AgreementShift().tie
 """Actions whose Q is within this of the best count as best."""
@@ -53,6 +60,14 @@ METRICS = MappingProxyType(
         ),
     }
 )
+MEASURED_BY_RUN = MappingProxyType(
+    {
+        "return": "return_fraction",
+        "value_error": "value_error",
+        "shards_in_use": "shards_in_use",
+    }
+)
+"""Metrics that a run measures at every snapshot, with their fields in metrics.jsonl."""
 WITHOUT_INTERVAL = "seed_similarity"
 """Two seeds share the pair that their numbers come from, so that an interval that
 takes them as independent would be too narrow."""
@@ -65,10 +80,12 @@ class Curves:
     metrics: dict[str, Float[np.ndarray, "C N"]]
     ends: dict[str, base.Estimate]
     """At the last checkpoint, over seeds."""
+    levels: dict[str, int]
+    """Number of levels that each metric is measured over."""
 
 
 def compute(context: base.PanelContext) -> Curves:
-    """All metrics on the levels of the curves."""
+    """All metrics: those that the run has measured, the others computed."""
     condition, predictions = context.curve_condition, context.curve_predictions
     acting = context.side.training_acting
     mask = jnp.asarray(condition.reachable)
@@ -81,12 +98,76 @@ def compute(context: base.PanelContext) -> Curves:
     metrics = {
         name: np.stack([np.asarray(row[name]) for row in rows]) for name in rows[0]
     }
-    metrics["return"] = _returns(predictions, condition, acting)
     metrics["seed_similarity"] = _seed_similarity(
         predictions.value[:, :, condition.reachable]
     )
+    levels = dict.fromkeys(METRICS, len(condition.optimal))
+    measured = _measured(context)
+    if measured is not None:
+        metrics |= measured.metrics
+        levels |= dict.fromkeys(measured.metrics, measured.levels)
+    else:
+        metrics["return"] = _returns(predictions, condition, acting)
     metrics = {name: metrics[name] for name in METRICS}
-    return Curves(metrics, {name: end(name, x[-1]) for name, x in metrics.items()})
+    ends = {name: end(name, x[-1]) for name, x in metrics.items()}
+    return Curves(metrics, ends, levels)
+
+
+class Measured(NamedTuple):
+    """What a run measured at its snapshots."""
+
+    metrics: dict[str, Float[np.ndarray, "C N"]]
+    levels: int
+    """Number of levels that they are measured over."""
+
+
+def _measured(context: base.PanelContext) -> Measured | None:
+    """What the run measured; None unless the runs of all sides measured it.
+
+    Two sides are compared over the same levels.
+    """
+    sides = context.inputs.sides
+    if any(_levels(side) != _levels(sides[0]) for side in sides):
+        return None
+    if any(measured_by_run(side) is None for side in sides):
+        return None
+    return measured_by_run(context.side)
+
+
+def _levels(side: Side) -> Any:
+    """What the levels of a run's first condition follow from."""
+    if not isinstance(side.config, Experiment):
+        return None
+    evaluation = side.config.evaluation
+    return (
+        evaluation.levels,
+        evaluation.seed,
+        next(iter(evaluation.conditions.values())),
+    )
+
+
+def measured_by_run(side: Side) -> Measured | None:
+    """The metrics that the run of a side measured at the checkpoints of the page.
+
+    None for a training, which is not evaluated, and where a checkpoint has none.
+    """
+    if not isinstance(side.config, Experiment):
+        return None
+    rows: dict[int, metric_records.SnapshotMetrics] = {}
+    for line in metric_records.snapshots(side.folder):
+        if line.arm == side.arm.name:
+            rows.setdefault(line.update, line)
+    if not rows.keys() >= {*side.updates}:
+        return None
+    lines = [rows[update] for update in side.updates]
+    metrics = {
+        name: np.asarray([getattr(line, field) for line in lines], float)
+        for name, field in MEASURED_BY_RUN.items()
+    }
+    shape = (len(side.updates), side.num_seeds)
+    if any(x.shape != shape for x in metrics.values()):
+        return None
+    return Measured(metrics, side.config.evaluation.levels)
 
 
 def end(name: str, x: Float[np.ndarray, " N"]) -> base.Estimate:

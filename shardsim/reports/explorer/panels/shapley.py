@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from shardsim.core import jit
-from shardsim.inspection.interventions import shapley
+from shardsim.inspection.interventions import attribution, shapley
 from shardsim.reports.explorer.panels import base
 
 MOST = 6
@@ -30,6 +30,8 @@ class MazeShapley:
     """They add up to V with all objects minus V with none."""
     shards: Float[np.ndarray, "n K"]
     """The same for the contribution of each shard."""
+    alone: Float[np.ndarray, " n"]
+    """V less V without this object, with all others there."""
     full: Float[np.ndarray, " K_1"]
     """V, then each contribution, with all objects."""
     empty: Float[np.ndarray, " K_1"]
@@ -78,6 +80,7 @@ def _maze(
         names=list(objects),
         value=values[:, 0],
         shards=values[:, 1:],
+        alone=np.asarray(_removed(env, heads, level, params, jnp.asarray(masks))),
         full=worths[-1],
         empty=worths[0],
         residual=float(np.abs(np.asarray(exact.residual)).max()),
@@ -118,6 +121,27 @@ def _worths(
         return jnp.concatenate([output.value[None], output.gates * output.shard_values])
 
     return jax.vmap(one)(coalitions)
+
+
+@functools.partial(jit.jit, static_argnums=0)
+def _removed(
+    env: Any,
+    heads: tuple[Any, Any],
+    level: Any,
+    params: Any,
+    masks: Bool[Array, "n H W P"],
+) -> Float[Array, " n"]:
+    """Change of V at the start by each object, with all others on the board."""
+    encoder, value = heads
+
+    def worth(board: Array) -> Array:
+        full = level._replace(board=board.astype(level.board.dtype))
+        observation, state = env.reset_to(full, params)
+        return value(encoder(observation), env.context(state)).value
+
+    board = level.board.astype(jnp.float32)
+    without = jnp.where(masks, 0.0, board)
+    return attribution.occlusion(worth, board, without).effect
 
 
 _exact = jit.jit(shapley.exact)

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int
 
 from shardsim.core import jit
 from shardsim.evaluation import battery
+from shardsim.inspection.shards import ablation as selectivity
 from shardsim.inspection.shards import contributions
 from shardsim.reports.explorer import forward
 from shardsim.reports.explorer.forward import Predictions
@@ -58,6 +59,7 @@ class Shards:
     shuffled_similarity: list[float]
     """The same with states shuffled, by seed."""
     ablation: Ablation
+    readings: list[base.Reading]
 
 
 def compute(context: base.PanelContext) -> Shards:
@@ -85,7 +87,40 @@ def compute(context: base.PanelContext) -> Shards:
         ablation=ablate(
             context.inputs.env, predictions, condition, context.inputs.acting, partner
         ),
+        readings=selectivities(predictions, mask, condition.context),
     )
+
+
+def selectivities(
+    predictions: Predictions,
+    mask: Bool[np.ndarray, "L S"],
+    contexts: Float[np.ndarray, "L S C"],
+) -> list[base.Reading]:
+    """Whether each shard serves one context; nothing with one shard or one context."""
+    context = np.unique(contexts[mask], axis=0, return_inverse=True)[1].reshape(-1)
+    each = (predictions.gates[-1] * predictions.shard_values[-1])[:, mask]
+    if each.shape[-1] < 2 or context.max() < 1:
+        return []
+    rng = np.random.default_rng(0)
+    scores = np.full((2, len(each)), np.nan)
+    for seed, parts in enumerate(each):
+        if np.isfinite(parts).all():
+            value = parts.sum(axis=1)
+            without = value - (parts - parts.mean(axis=0)).T
+            scores[:, seed] = [
+                selectivity.fit(value, without, labels).score
+                for labels in (context, rng.permutation(context))
+            ]
+    return [
+        base.reading(
+            "selectivity of shards",
+            "How much more V changes in a shard's own context than elsewhere when its "
+            "contribution is replaced by its mean: 1 if each serves one context alone.",
+            scores[0],
+            scores[1],
+            "contexts shuffled over states",
+        )
+    ]
 
 
 def _matches(predictions: Predictions, mask: np.ndarray) -> list[Any]:

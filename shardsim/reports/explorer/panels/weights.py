@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.agents import chain, layers
 from shardsim.core import jit
-from shardsim.inspection.weights import svd, weight_action
+from shardsim.inspection.weights import bootstrap, polar, svd, weight_action
 from shardsim.reports.explorer.activations import Activations, Sample
 from shardsim.reports.explorer.forward import Mazes
 from shardsim.reports.explorer.panels import base
@@ -31,6 +31,8 @@ STATES = 128
 """States at which D's Jacobian is taken."""
 COLLIDING = 3
 """Directions of either kind: those that D reads most, and those it ignores."""
+RESAMPLES = 6
+"""Bootstrap samples of levels."""
 PAIRS = 6
 """Pairs of states of a maze that are shown."""
 CANDIDATES = 200
@@ -89,6 +91,7 @@ class Weights:
     """Of the logits that they cause."""
     merged: list[list[list[Merged]]] | None = None
     """By seed and maze."""
+    readings: list[base.Reading] = dataclasses.field(default_factory=list)
 
 
 def compute(context: base.PanelContext) -> Weights:
@@ -112,8 +115,9 @@ def summarise(
     head = activations.networks.value
     kernel = getattr(head, "hidden", head).kernel[...]
     value = _spectrum(_decompose(_finite(kernel)))
+    readings = _layer(activations.networks.encoder)
     if not hasattr(activations.networks.decoder, "readout"):
-        return Weights(value)
+        return Weights(value, readings=readings)
     decoder = jax.tree.map(_finite, activations.networks.decoder)
     linear = _linearise(decoder, jnp.asarray(sample.x[:, :STATES]))
     count = min(TOP, linear.logits.shape[1])
@@ -123,13 +127,72 @@ def summarise(
     # a step is one standard deviation of the features along the direction
     logits = np.asarray(linear.logits)[:, :count] * spread[..., None]
     centred = features - mean[:, None, None]
+    before, after, merged = _collisions(linear, sample, centred, mazes)
     return Weights(
         value,
         _spectrum(linear.directions),
         logits,
         np.einsum("nmxd,ntd->ntmx", centred, reads).astype(np.float32),
-        *_collisions(linear, sample, centred, mazes),
+        cosine_before=before,
+        cosine_after=after,
+        merged=merged,
+        readings=[*_stability(decoder, sample, activations.finite), *readings],
     )
+
+
+def _stability(
+    decoder: Any, sample: Sample, is_finite: Bool[np.ndarray, " N"]
+) -> list[base.Reading]:
+    """Would other levels give the same singular directions of D?"""
+    weight = np.swapaxes(np.asarray(decoder.hidden_layers[0].kernel), -1, -2)
+    outputs, inputs = weight.shape[1:]
+    if outputs > inputs or len(np.unique(sample.level)) < 2:
+        return []
+    alone = np.full(len(weight), np.nan)
+    for seed in np.flatnonzero(is_finite):
+        fit = bootstrap.bootstrap(
+            key=jax.random.key(0),
+            weight=weight[seed],
+            features=sample.x[seed],
+            resamples=RESAMPLES,
+            groups=sample.level,
+        )
+        alone[seed] = np.asarray(fit.alone)[:, : min(TOP, outputs)].mean()
+    return [
+        base.reading(
+            "stability of D's directions",
+            f"Squared cosine of the first {min(TOP, outputs)} directions that D reads, "
+            "weighted by how features vary, between all levels and levels drawn anew.",
+            alone,
+            1 / outputs,
+            "random directions",
+        )
+    ]
+
+
+def _layer(encoder: Any) -> list[base.Reading]:
+    """What E's last layer does besides stretching, where its weights are square."""
+    stack = getattr(encoder, "layers", None)
+    if not stack:
+        return []
+    kernel = np.asarray(stack[-1].kernel, np.float64)
+    if kernel.ndim != 3 or kernel.shape[1] != kernel.shape[2]:
+        return []
+    is_finite = np.isfinite(kernel).all(axis=(1, 2))
+    random = np.random.default_rng(0).normal(size=kernel.shape[1:])
+    share, nothing = (
+        polar.fit(matrix).rotation_share for matrix in (np.nan_to_num(kernel), random)
+    )
+    return [
+        base.reading(
+            "rotation in E's last layer",
+            "Share of the weights of E's last layer that is lost if they only "
+            "stretched: 0 for a pure stretch, 1.41 for a turn by 90 degrees.",
+            np.where(is_finite, share, np.nan),
+            nothing,
+            "a matrix of random numbers",
+        )
+    ]
 
 
 def _finite(leaf: Any) -> np.ndarray:
@@ -181,14 +244,14 @@ def _collisions(
     count = min(COLLIDING, centred.shape[-1])
     if candidates < 1:
         return None, None, None
-    found = _search(
+    searched = _search(
         linear.jacobian,
         jnp.asarray(sample.x),
         jnp.asarray(centred),
         count,
         candidates,
     )
-    before, after, pairs, pair_before, pair_after = map(np.asarray, found)
+    before, after, pairs, pair_before, pair_after = map(np.asarray, searched)
     is_drawn = np.zeros(mazes.states.shape, bool)
     for m, states_at in enumerate(mazes.state_at):
         is_drawn[m, states_at[states_at >= 0]] = True
@@ -236,8 +299,8 @@ def _search(
 
     def seed(one: tuple[Array, Array, Array]) -> tuple[Array, ...]:
         weight, x, centred = one
-        found = weight_action.collisions(weight, x, count)
+        cosines = weight_action.collisions(weight, x, count)
         pairs = jax.lax.map(lambda features: maze(weight, features), centred)
-        return found.before, found.after, *pairs
+        return cosines.before, cosines.after, *pairs
 
     return jax.lax.map(seed, (jacobian, x, centred))
