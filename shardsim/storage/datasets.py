@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shardsim.core import config as configs
+from shardsim.core import json_text
 from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import run_folder
 
@@ -26,7 +27,7 @@ def save(path: Path, trajectory: Trajectory, env: Trainable) -> None:
       env: config of the environment that the trajectories were collected in.
     """
     arrays = {k: np.asarray(v) for k, v in trajectory._asdict().items()}
-    env_config = np.asarray(json.dumps(configs.to_dict(env)))
+    env_config = np.asarray(json_text.dumps(configs.to_dict(env)))
     run_folder.write_arrays(path, {**arrays, ENV: env_config})
 
 

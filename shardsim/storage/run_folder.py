@@ -26,6 +26,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from shardsim.core import json_text
 from shardsim.storage import provenance
 
 try:
@@ -194,7 +195,7 @@ def write_json(path: Path, data: Any) -> None:
     Raises:
       ValueError: the data contain NaN or infinity, which JSON does not have.
     """
-    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+    write_text(path, json_text.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -258,7 +259,7 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
 
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
     """Append a line to a JSON-lines file; after an incomplete line, start a new one."""
-    line = json.dumps(row) + "\n"
+    line = json_text.dumps(row) + "\n"
     try:
         with path.open("ab+") as file:
             if file.tell() > 0:
@@ -291,7 +292,7 @@ def keep_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     Incomplete lines are deleted as well.
     """
     rows = [row for row in read_lines(path) if keep(row)]
-    text = "".join(json.dumps(row) + "\n" for row in rows)
+    text = "".join(json_text.dumps(row) + "\n" for row in rows)
     if path.exists() and _text(path) != text:
         write_text(path, text)
 

@@ -4,20 +4,21 @@ Every level that comes from outside is checked. A level that is not playable (a 
 nobody can reach, no free cell, nothing to earn) raises a `ValueError` that says why.
 """
 
-import dataclasses
 import functools
 import json
+import operator
 import typing
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Key
 
+from shardsim.core import json_text
 from shardsim_envs.gridworld import grid
 from shardsim_envs.gridworld.records import Level
 from shardsim_envs.gridworld.world import GridWorld
@@ -169,11 +170,11 @@ def save(path: Path | str, level_set: LevelSet) -> None:
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(level_set.levels)]
     about = {
         "format": FORMAT,
-        "world": dataclasses.asdict(typing.cast(Any, level_set.world)),
+        "world": level_set.world,
         "seed": level_set.seed,
     }
     arrays = {f"leaf {i}": leaf for i, leaf in enumerate(leaves)}
-    arrays["about"] = np.asarray(json.dumps(about))
+    arrays["about"] = np.asarray(json_text.dumps(about))
     with Path(path).open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
@@ -217,30 +218,42 @@ def load(path: Path | str, worlds: Iterable[type[GridWorld]]) -> LevelSet:
     return LevelSet(world, about["seed"], levels)
 
 
-def generate(world: GridWorld, seed: int, count: int) -> LevelSet:
+def generate(world: GridWorld, seed: SupportsIndex, count: SupportsIndex) -> LevelSet:
     """Generate `count` levels; they depend on the world and the seed alone.
 
     Args:
       seed: 0 to 2^32 - 1.
       count: at least 1.
     """
+    number, count = check_seed(seed), operator.index(count)
     if count < 1:
         raise ValueError(f"count: got {count}; allowed: at least 1")
-    keys = jax.random.split(key_of(seed), count)
+    keys = jax.random.split(jax.random.key(number), count)
     many = jax.jit(jax.vmap(world.generate, in_axes=(0, None)))
-    return LevelSet(world, seed, many(keys, world.params()))
+    return LevelSet(world, number, many(keys, world.params()))
 
 
-def key_of(seed: int) -> Key[Array, ""]:
+def key_of(seed: SupportsIndex) -> Key[Array, ""]:
     """The random key of a seed, 0 to 2^32 - 1."""
-    check_seed(seed)
-    return jax.random.key(seed)
+    return jax.random.key(check_seed(seed))
 
 
-def check_seed(seed: int) -> None:
-    """Check that a seed has 32 bits: a key would silently drop the others."""
-    if not 0 <= seed < 2**32:
+def check_seed(seed: SupportsIndex) -> int:
+    """Check that a seed has 32 bits: a key would silently drop the others.
+
+    Args:
+      seed: a whole number of Python, NumPy or JAX.
+
+    Returns:
+      It as a number of Python.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**32:
         raise ValueError(f"seed: got {seed}; allowed: 0 to {2**32 - 1}")
+    return number
 
 
 @functools.cache
