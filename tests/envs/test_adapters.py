@@ -5,7 +5,6 @@ import subprocess
 import sys
 import textwrap
 import typing
-import warnings
 
 import gymnasium
 import jax
@@ -139,12 +138,13 @@ def test_names_of_the_actions_are_told():
 def test_a_film_is_recorded(tmp_path):
     pytest.importorskip("moviepy")
     env = gymnasium.make(ID, render_mode="rgb_array", **SMALL)
-    env = wrappers.RecordVideo(env, str(tmp_path), disable_logger=True)
+    films = tmp_path / "films"
+    env = wrappers.RecordVideo(env, str(films), disable_logger=True)
     env.reset(seed=0)
     while not any(env.step(3)[2:4]):
         pass
     env.close()
-    assert [path.suffix for path in tmp_path.iterdir()] == [".mp4"]
+    assert [path.suffix for path in films.iterdir()] == [".mp4"]
 
 
 NO_PYGAME = """
@@ -375,31 +375,29 @@ def test_an_id_is_there_once_its_module_is_named():
 
 
 @each_world
+@pytest.mark.filterwarnings("ignore")  # it takes boards of planes for small photographs
 def test_stable_baselines_checker_is_content(world):
     checker = pytest.importorskip("stable_baselines3.common.env_checker")
-    with warnings.catch_warnings():
-        # it takes boards of planes for small photographs
-        warnings.simplefilter("ignore")
-        checker.check_env(gymnasium.make(id_of(world), max_steps=4).unwrapped)
+    checker.check_env(gymnasium.make(id_of(world), max_steps=4).unwrapped)
 
 
 @each_world
+@pytest.mark.filterwarnings("ignore")  # of a dataset without an author
 def test_minari_records_and_makes_again(world, tmp_path, monkeypatch):
     minari = pytest.importorskip("minari")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of a dataset without an author
-        env = minari.DataCollector(
-            gymnasium.make(id_of(world), max_steps=4), record_infos=True
-        )
-        for seed in range(2):
-            env.reset(seed=seed)
-            while not any(env.step(env.action_space.sample())[2:4]):
-                pass
-        dataset = env.create_dataset(f"shardsim/{world.__name__.lower()}-v0")
-        assert dataset.total_episodes == 2
-        again = dataset.recover_environment()
+    env = minari.DataCollector(
+        gymnasium.make(id_of(world), max_steps=4), record_infos=True
+    )
+    for seed in range(2):
+        env.reset(seed=seed)
+        while not any(env.step(env.action_space.sample())[2:4]):
+            pass
+    dataset = env.create_dataset(f"shardsim/{world.__name__.lower()}-v0")
+    assert dataset.total_episodes == 2
+    again = dataset.recover_environment()
     assert again.unwrapped.world == world(max_steps=4)
+    env.close()
 
 
 # gymnax
