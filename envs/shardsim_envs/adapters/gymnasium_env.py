@@ -27,6 +27,7 @@ from gymnasium.error import DependencyNotInstalled
 from jaxtyping import Array
 
 from shardsim.core import json_text
+from shardsim.core.types import Whole
 from shardsim_envs.gridworld import grid
 from shardsim_envs.gridworld.records import Level, State
 from shardsim_envs.gridworld.world import GridWorld
@@ -81,7 +82,7 @@ class GridEnv(gymnasium.Env[np.ndarray, Any]):
         self._spec = complete(spec, self.world)
 
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: Whole | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start a new level, or the one in `options["level"]`.
 

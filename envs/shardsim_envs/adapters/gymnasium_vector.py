@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -13,6 +14,7 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.vector import AutoresetMode
 from jaxtyping import Array
 
+from shardsim.core.types import Whole
 from shardsim_envs.adapters import gymnasium_env
 from shardsim_envs.gridworld.records import State
 from shardsim_envs.gridworld.world import GridWorld
@@ -93,7 +95,7 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
     def reset(
         self,
         *,
-        seed: int | list[int | None] | None = None,
+        seed: Whole | Sequence[Whole | None] | np.ndarray | None = None,
         options: dict[str, Any] | None = None,
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start every copy in a level of its own.
@@ -109,19 +111,13 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
           ValueError: other options, a list of another length, or a seed out of range.
         """
         mask = self._reset_mask(options)
-        if isinstance(seed, np.ndarray) and seed.ndim:
-            seed = seed.tolist()
-        first = seed[0] if isinstance(seed, list) else seed
+        own = self._own_seeds(seed)
+        first: Any = own[0] if own else seed
         super().reset(seed=None if first is None else operator.index(first))
         seeds = self.np_random.integers(2**31, size=self.num_envs)
-        if isinstance(seed, list):
-            if len(seed) != self.num_envs:
-                raise ValueError(
-                    f"seed: got {len(seed)} seeds; allowed: one for each of "
-                    f"{self.num_envs} environments"
-                )
-            for number, s in enumerate(seed):
-                seeds[number] = seeds[number] if s is None else levels.check_seed(s)
+        for number, own_seed in enumerate(own):
+            if own_seed is not None:
+                seeds[number] = levels.check_seed(own_seed)
         programs = _compiled(self.world, self.metadata["autoreset_mode"])
         fresh = programs.reset(seeds.astype(np.uint32))
         if mask.all():
@@ -203,6 +199,18 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
 
     def _info(self, numbers: np.ndarray) -> dict[str, Any]:
         return gymnasium_env.info_of(self.world, numbers)
+
+    def _own_seeds(self, seed: Any) -> list[Any]:
+        """The seed of each copy, if each has one of its own."""
+        if not isinstance(seed, Sequence) and not np.ndim(seed):
+            return []
+        own = list(seed)
+        if len(own) != self.num_envs:
+            raise ValueError(
+                f"seed: got {len(own)} seeds; allowed: one for each of "
+                f"{self.num_envs} environments"
+            )
+        return own
 
     def _reset_mask(self, options: dict[str, Any] | None) -> np.ndarray:
         """Which copies a reset starts."""

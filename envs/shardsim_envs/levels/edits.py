@@ -4,7 +4,6 @@ All in numpy on the host. An edit returns a playable level, or raises a `ValueEr
 that says why the level would not be playable.
 """
 
-import typing
 from typing import NamedTuple
 
 import jax
@@ -81,7 +80,7 @@ def matched_pairs(
     level: Level,
     name: str,
     anchor: levels.Cell,
-    fixed: typing.Literal["steps", "euclid"],
+    fixed: str,
 ) -> list[Pair]:
     """Pairs of levels that differ in one distance of a thing and agree in the other.
 

@@ -11,7 +11,7 @@ import typing
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Key
 
 from shardsim.core import json_text
+from shardsim.core.types import Whole
 from shardsim_envs.gridworld import grid
 from shardsim_envs.gridworld.records import Level
 from shardsim_envs.gridworld.world import GridWorld
@@ -218,7 +219,7 @@ def load(path: Path | str, worlds: Iterable[type[GridWorld]]) -> LevelSet:
     return LevelSet(world, about["seed"], levels)
 
 
-def generate(world: GridWorld, seed: SupportsIndex, count: SupportsIndex) -> LevelSet:
+def generate(world: GridWorld, seed: Whole, count: Whole) -> LevelSet:
     """Generate `count` levels; they depend on the world and the seed alone.
 
     Args:
@@ -233,19 +234,19 @@ def generate(world: GridWorld, seed: SupportsIndex, count: SupportsIndex) -> Lev
     return LevelSet(world, number, many(keys, world.params()))
 
 
-def key_of(seed: SupportsIndex) -> Key[Array, ""]:
+def key_of(seed: Whole) -> Key[Array, ""]:
     """The random key of a seed, 0 to 2^32 - 1."""
     return jax.random.key(check_seed(seed))
 
 
-def check_seed(seed: SupportsIndex) -> int:
+def check_seed(seed: Any) -> int:
     """Check that a seed has 32 bits: a key would silently drop the others.
 
-    Args:
-      seed: a whole number of Python, NumPy or JAX.
-
     Returns:
-      It as a number of Python.
+      The seed as a number of Python.
+
+    Raises:
+      ValueError: no whole number, or one outside 0 to 2^32 - 1.
     """
     try:
         number = operator.index(seed)

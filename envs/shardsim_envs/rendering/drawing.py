@@ -103,7 +103,7 @@ def sheet(
 
 
 def save(
-    frames: Sequence[UInt8[np.ndarray, "h w 3"]], path: Path | str, fps: float = 8
+    frames: Sequence[UInt8[np.ndarray, "_ _ 3"]], path: Path | str, fps: float = 8
 ) -> None:
     """Write a picture (.png, .gif, .webp) or an animation (.gif, .webp).
 
@@ -162,7 +162,7 @@ def save(
         first.save(path)
 
 
-def _check_not_empty(frames: Sequence[UInt8[np.ndarray, "h w 3"]]) -> None:
+def _check_not_empty(frames: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> None:
     if not len(frames):
         raise ValueError("frames: got none; allowed: at least one")
 
