@@ -138,7 +138,7 @@ class Gymnasium:
 
     kind: Literal["gymnasium"] = "gymnasium"
     id: str = "CartPole-v1"
-    """A Gymnasium id, or `module:id` to import the module first."""
+    """A Gymnasium id, or `module:id` to import the module that registers it first."""
     part: str = ""
     """Key of the array to use if observations are a dictionary."""
 

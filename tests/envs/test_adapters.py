@@ -5,6 +5,7 @@ import subprocess
 import sys
 import textwrap
 import typing
+from pathlib import Path
 
 import gymnasium
 import jax
@@ -330,31 +331,20 @@ def test_gymnasium_s_vector_wrappers_take_a_vector(wrap):
         many.step(many.action_space.sample())
 
 
-SPAWNED = """
-    import gymnasium, numpy as np
-    import shardsim_envs
-
-    if __name__ == "__main__":
-        many = gymnasium.make_vec(
-            "shardsim/CornerMaze-v0", 2, vectorization_mode="async",
-            vector_kwargs={"context": "spawn"}, size=5, max_steps=3)
-        one = gymnasium.make("shardsim/CornerMaze-v0", size=5, max_steps=3)
-        seen, _ = many.reset(seed=[4, 5])
-        assert (seen[1] == one.reset(seed=5)[0]).all()
-        for _ in range(3):
-            step = many.step(np.array([3, 3]))
-        assert step[3].all()
-        many.close()
-"""
-
-
 @pytest.mark.slow
-def test_processes_by_spawn(tmp_path):
+def test_processes_by_spawn_as_the_page_says(tmp_path):
     """JAX has threads, which a forked process would not have."""
-    script = tmp_path / "spawned.py"
-    script.write_text(textwrap.dedent(SPAWNED))
+    page = (Path(__file__).parents[2] / "docs" / "worlds.md").read_text()
+    blocks = [block.split("```")[0] for block in page.split("```python\n")[1:]]
+    (text,) = [block for block in blocks if "spawn" in block]
+    script = tmp_path / "script.py"
+    script.write_text(text)
     done = subprocess.run(
-        [sys.executable, str(script)], capture_output=True, text=True, timeout=200
+        [sys.executable, "-W", "error", str(script)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
