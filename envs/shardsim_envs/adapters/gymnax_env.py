@@ -23,7 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
-from shardsim.core.types import Params
+from shardsim.core.types import Params, Whole
 from shardsim_envs.gridworld.records import State
 from shardsim_envs.gridworld.world import GridWorld
 
@@ -46,7 +46,7 @@ class Discrete:
         """A number; all are equally likely."""
         return jax.random.randint(key, (), 0, self.n)
 
-    def contains(self, x: Int[Array, ""] | int) -> Bool[Array, ""]:
+    def contains(self, x: Whole) -> Bool[Array, ""]:
         """Whether a number is in the space."""
         number = jnp.asarray(x, jnp.int32)
         return (number >= 0) & (number < self.n)
@@ -104,7 +104,7 @@ class FunctionalEnv:
         self,
         key: Key[Array, ""],
         state: State,
-        action: Int[Array, ""],
+        action: Whole,
         params: Params | None = None,
     ) -> tuple[
         UInt8[Array, "H W P"],
@@ -144,7 +144,7 @@ class FunctionalEnv:
         return self.world.reset(key, params)
 
     def step_env(
-        self, key: Key[Array, ""], state: State, action: Int[Array, ""], params: Params
+        self, key: Key[Array, ""], state: State, action: Whole, params: Params
     ) -> tuple[
         UInt8[Array, "H W P"],
         State,

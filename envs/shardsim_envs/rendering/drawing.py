@@ -76,7 +76,7 @@ def frame(
 
 def sheet(
     frames: Sequence[UInt8[np.ndarray, "h w 3"]], columns: int
-) -> UInt8[np.ndarray, "h w 3"]:
+) -> UInt8[np.ndarray, "H W 3"]:
     """Frames of one size in a grid.
 
     Raises:
