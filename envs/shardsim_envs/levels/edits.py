@@ -106,7 +106,7 @@ def matched_pairs(
             f"{name}: got {len(cells_of_thing)} in the level; allowed: one"
         )
     levels.on_board(world, "anchor", anchor)
-    if np.asarray(world.walls(level))[anchor]:
+    if levels.walls_of(world, level)[anchor]:
         raise ValueError(f"anchor: got {anchor}, a wall; allowed: a free cell")
     at = _cell(cells_of_thing[0])
     steps = levels.distances(world, level, anchor)

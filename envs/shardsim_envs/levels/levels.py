@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Bool, Key
 
 from shardsim.core import json_text
 from shardsim.core.types import Whole
@@ -57,8 +57,7 @@ def check(world: GridWorld, level: Level) -> None:
     agents = [tuple(cell) for cell in np.argwhere(board[..., -1]).tolist()]
     if agents != [start]:
         raise ValueError(f"agent: got cells {agents}; allowed: the start, {start}")
-    walls = np.asarray(world.walls(level))
-    if walls[start]:
+    if walls_of(world, level)[start]:
         raise ValueError(f"agent: got {start}, a wall; allowed: a free cell")
     steps = distances(world, level, start)
     for name in world.things:
@@ -85,10 +84,17 @@ def check(world: GridWorld, level: Level) -> None:
         raise ValueError(error)
 
 
+def walls_of(world: GridWorld, level: Level) -> Bool[np.ndarray, "H W"]:
+    """Walls of a level, on the host: no program is run for them."""
+    if not world.has_walls:
+        return np.zeros(world.shape, bool)
+    return np.asarray(level.board)[..., world.plane("wall")] > 0
+
+
 def distances(world: GridWorld, level: Level, cell: Cell) -> np.ndarray:
     """[H, W] steps from a cell over free cells; `grid.FAR` if there is no way."""
     goal = grid.plane(world.shape, jnp.asarray(cell, jnp.int32))
-    return np.asarray(_distances(world.walls(level), goal))
+    return np.asarray(_distances(walls_of(world, level), goal))
 
 
 _distances = jax.jit(grid.distances)
