@@ -185,7 +185,7 @@ class Rules(abc.ABC):
 
     def visible_board(self, state: State) -> UInt8[Array, "H W P"]:
         """The board as the agent observes it."""
-        return state.board
+        return jnp.asarray(state.board)
 
     def context(self, state: State) -> Float[Array, " C"]:
         """Indicator of the true context."""

@@ -184,7 +184,7 @@ class GridWorld(rules.Rules):
         return Level(jnp.stack(maps, axis=-1), start, memory)
 
     def position(self, state: State) -> Int[Array, "2"]:
-        return state.position
+        return jnp.asarray(state.position)
 
     def walls(self, level: Level | State) -> Bool[Array, "H W"]:
         if not self.has_walls:
@@ -216,7 +216,7 @@ class GridWorld(rules.Rules):
     def states(self, level: Level) -> State:
         return enumeration.states(self, level)
 
-    def state_at(self, level: Level, number: Int[Array, ""]) -> State:
+    def state_at(self, level: Level, number: Whole) -> State:
         return enumeration.state_at(self, level, number)
 
     def index(self, level: Level, state: State) -> Int[Array, ""]:
