@@ -254,7 +254,12 @@ def _add_env_commands(add: AddCommand) -> None:
     show.add_argument("--levels", type=int, default=8, help="(default: 8)")
     show.add_argument("--columns", type=int, default=4, help="(default: 4)")
     show.add_argument("--seed", type=int, default=0, help="(default: 0)")
-    play = add("play", "play an environment in the terminal", True)
+    play = add(
+        "play",
+        "play an environment in the terminal; arrows or w d s a are the actions "
+        "0 up, 1 right, 2 down, 3 left",
+        True,
+    )
     play.add_argument("name", help="kind or class of the environment")
     play.add_argument("--seed", type=int, default=0, help="(default: 0)")
 

@@ -47,9 +47,7 @@ CHECKED = (
     "shardsim.training",
     "shardsim.evaluation",
     "shardsim.reports",
-    "shardsim_envs.gridworld.grid",
-    "shardsim_envs.gridworld.mazes",
-    "shardsim_envs.gridworld.movers",
+    "shardsim_envs",
 )
 """Packages and modules whose annotations beartype verifies in every call."""
 jaxtyping.install_import_hook(CHECKED, f"{typechecker.__name__}.typechecked")

@@ -1,6 +1,7 @@
 """Small grid worlds in pure JAX, most with exact values. The union `World` lists them.
 
-Importing this package registers every world with Gymnasium as `shardsim/NAME-v0`.
+`import shardsim_envs` registers every world with Gymnasium as `shardsim/NAME-v0`. The
+actions of all worlds are 0 up, 1 right, 2 down, 3 left.
 """
 
 import typing

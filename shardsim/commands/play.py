@@ -31,6 +31,7 @@ KEYS = {
     "a": "left",
 }
 HELP = "arrows or w a s d: move   n: next level   q: quit"
+"""Actions are 0 up, 1 right, 2 down, 3 left, in the order of `grid.ACTIONS`."""
 CLEAR = "\x1b[H\x1b[2J"
 KEY_SECONDS = 0.05
 """How long to wait for the rest of an arrow key, which sends three characters."""

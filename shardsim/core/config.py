@@ -8,14 +8,13 @@ value and what is allowed. Files and flags: see `config_files`.
 import dataclasses
 import functools
 import hashlib
-import json
 import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pydantic
 
-from shardsim.core import field_errors, fields
+from shardsim.core import field_errors, fields, json_text
 from shardsim.core.field_errors import ConfigError
 
 __all__ = ["ConfigError", "build", "diff", "digest", "to_dict"]
@@ -60,7 +59,7 @@ def digest(config: Any) -> str:
 
     The order too: the first condition and the first arm have a part of their own.
     """
-    text = json.dumps(to_dict(config))
+    text = json_text.dumps(to_dict(config))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -221,7 +221,11 @@ def policy_value(
 
 
 def reachable(table: TransitionTable) -> Bool[Array, " S"]:
-    """Whether the agent can be in a state while the episode continues."""
+    """Whether the agent can be in a state while the episode continues.
+
+    Events of probability 0 do not happen: a coin that never falls leads nowhere, and
+    one that always falls leaves no state as it was.
+    """
     states = table.successor.shape[0]
 
     def spread(carry: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -231,8 +235,9 @@ def reachable(table: TransitionTable) -> Bool[Array, " S"]:
         target = jnp.where(continues, table.successor, states)
         hit = jnp.zeros(states + 1, bool).at[target.reshape(-1)].set(True)
         for coin in range(table.coin_successor.shape[1]):
-            after_coin = jnp.where(hit[:states], table.coin_successor[:, coin], states)
-            hit = hit.at[after_coin].set(True)
+            prob, falls = table.coin_prob[coin], table.coin_successor[:, coin]
+            after_coin = jnp.where(hit[:states] & (prob > 0), falls, states)
+            hit = (hit & (prob < 1)).at[after_coin].set(True)
         new = reached | hit[:states]
         return new, jnp.any(new != reached)
 

@@ -14,6 +14,8 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
 
 Scalar: TypeAlias = float | np.floating | Float[Array, ""]
 """One number, of Python, NumPy or JAX; it may be traced."""
+Whole: TypeAlias = int | np.integer | Int[np.ndarray, ""] | Int[Array, ""]
+"""One whole number, of Python, NumPy or JAX."""
 State: TypeAlias = PyTree
 Level: TypeAlias = PyTree
 Params: TypeAlias = PyTree

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shardsim.core import config as configs
-from shardsim.core import files
+from shardsim.core import files, json_text
 from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import run_folder
 
@@ -34,7 +34,7 @@ def save(
     """
     files.check_new(path, overwrite)
     arrays = {k: np.asarray(v) for k, v in trajectory._asdict().items()}
-    env_config = np.asarray(json.dumps(configs.to_dict(env)))
+    env_config = np.asarray(json_text.dumps(configs.to_dict(env)))
     with files.replacing(path) as file:
         np.savez(file, **{**arrays, ENV: env_config})  # type: ignore[arg-type]
 

@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from shardsim.core import files
+from shardsim.core import files, json_text
 from shardsim.storage import provenance
 
 try:
@@ -369,7 +369,7 @@ def write_json(path: Path, data: Any) -> None:
     Raises:
       ValueError: the data contain NaN or infinity, which JSON does not have.
     """
-    write_text(path, json.dumps(data, indent=1, allow_nan=False) + "\n")
+    write_text(path, json_text.dumps(data, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
@@ -419,7 +419,7 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def _append(path: Path, row: Mapping[str, Any]) -> None:
-    line = json.dumps(row) + "\n"
+    line = json_text.dumps(row) + "\n"
     try:
         with path.open("ab+") as file:
             if file.tell() > 0:
@@ -452,7 +452,7 @@ def keep_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
     Incomplete lines are deleted as well.
     """
     rows = [row for row in read_lines(path) if keep(row)]
-    text = "".join(json.dumps(row) + "\n" for row in rows)
+    text = "".join(json_text.dumps(row) + "\n" for row in rows)
     if path.exists() and _text(path) != text:
         files.write_text(path, text)
 

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import gymnasium
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Key, PyTree
 
 from shardsim.core import fields
@@ -22,6 +23,8 @@ from shardsim.core.types import Params, TimeStep
 
 SUPPORTED = "discrete actions and observations that are one array"
 """What an environment must have, for error texts."""
+NARROW = {"int64": "int32", "uint64": "uint32", "float64": "float32"}
+"""Dtypes of more than 32 bits, and in which an agent sees their numbers."""
 
 
 class ExternalState(NamedTuple):
@@ -135,12 +138,12 @@ class Gymnasium:
 
     kind: Literal["gymnasium"] = "gymnasium"
     id: str = "CartPole-v1"
-    """A Gymnasium id, or `module:id` to import the module first."""
+    """A Gymnasium id, or `module:id` to import the module that registers it first."""
     part: str = ""
     """Key of the array to use if observations are a dictionary."""
 
     def __post_init__(self) -> None:
-        observation, actions = _spaces(self.id)
+        observation, actions, _ = _made(self.id)
         if not isinstance(actions, gymnasium.spaces.Discrete):
             _refuse(self.id, f"actions {actions}")
         if isinstance(observation, gymnasium.spaces.Dict):
@@ -157,10 +160,11 @@ class Gymnasium:
                 )
         elif not isinstance(observation, gymnasium.spaces.Box) or self.part:
             _refuse(self.id, f"observations {observation} and part {self.part!r}")
+        _check_range(self.id, self.space)
 
     @property
     def num_actions(self) -> int:
-        return int(_spaces(self.id)[1].n)
+        return int(_made(self.id).actions.n)
 
     @property
     def num_contexts(self) -> int:
@@ -169,12 +173,12 @@ class Gymnasium:
     @property
     def first_action(self) -> int:
         """The environment's number of its first action; the agent counts from 0."""
-        return int(_spaces(self.id)[1].start)
+        return int(_made(self.id).actions.start)
 
     @property
     def space(self) -> gymnasium.spaces.Box:
         """The space of the array that the agent observes."""
-        observation, _ = _spaces(self.id)
+        observation = _made(self.id).observation
         return observation[self.part] if self.part else observation
 
     @property
@@ -187,9 +191,7 @@ class Gymnasium:
 
     @property
     def max_steps(self) -> int:
-        # `module:id` has imported the module already
-        name = self.id.rpartition(":")[2]
-        return gymnasium.spec(name).max_episode_steps or 2**31 - 1
+        return _made(self.id).max_steps
 
     def params(self) -> Params:
         return ()
@@ -200,8 +202,7 @@ class Gymnasium:
         The true state is on the host.
         """
         del key, params
-        dtype = jax.dtypes.canonicalize_dtype(self.space.dtype)  # at most 32 bits
-        observation = jnp.zeros(self.observation_shape, dtype)
+        observation = jnp.zeros(self.observation_shape, narrow_dtype(self.space.dtype))
         return observation, ExternalState((), observation)
 
     def step(
@@ -269,16 +270,89 @@ def _gymnax(id: str) -> tuple[Any, Any]:
     return env, params
 
 
+class _Made(NamedTuple):
+    """What is known of a Gymnasium environment once it has been made."""
+
+    observation: Any
+    actions: Any
+    max_steps: int
+
+
 @functools.cache
-def _spaces(id: str) -> tuple[Any, Any]:
-    """The spaces of observations and actions; makes the environment and closes it."""
+def _made(id: str) -> _Made:
+    """Make the environment, note its spaces and its time limit, and close it."""
     try:
         env = gymnasium.make(id)
     except Exception as error:  # external code may raise anything
         line = " ".join(str(error).split())
         raise ValueError(
-            f"id: got {id!r}; allowed: an id of Gymnasium or module:id ({line})"
+            f"id: got {id!r}; allowed: an id of Gymnasium, or module:id to import the "
+            f"module that registers it, such as shardsim_envs:shardsim/CornerMaze-v0 "
+            f"({line})"
         ) from None
-    spaces = env.observation_space, env.action_space
+    limit = env.spec.max_episode_steps if env.spec else None
+    made = _Made(env.observation_space, env.action_space, limit or 2**31 - 1)
     env.close()
-    return spaces
+    return made
+
+
+def narrow_dtype(dtype: Any) -> np.dtype[Any]:
+    """The dtype in which an agent sees numbers of a dtype: 32 bits at most."""
+    return np.dtype(NARROW.get(np.dtype(dtype).name, dtype))
+
+
+def narrow(raw: Any, dtype: Any, name: str) -> np.ndarray:
+    """Numbers in at most 32 bits, none of them changed but by rounding.
+
+    Float64 is rounded to float32: the relative error is at most 6e-8.
+
+    Args:
+      raw: an array, or what NumPy makes one of.
+      dtype: of the space that they belong to.
+      name: of the numbers, for the error.
+
+    Raises:
+      ValueError: no numbers, or one that the narrow dtype does not hold.
+    """
+    array, target = np.asarray(raw), narrow_dtype(dtype)
+    if array.dtype == target:
+        return array
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: got dtype {array.dtype}; allowed: numbers")
+    with np.errstate(over="ignore", invalid="ignore"):
+        small = array.astype(target)
+    if target.kind == "f":
+        lost = np.isinf(small) & np.isfinite(array)
+    else:
+        # compared as Python's numbers: int64 and uint64 have no common dtype
+        lost = small.astype(object) != array.astype(object)
+    if lost.any():
+        raise ValueError(
+            f"{name}: got {array[lost].flat[0]} in {array.dtype}; allowed: what "
+            f"{target} holds"
+        )
+    return small
+
+
+def _check_range(id: str, space: gymnasium.spaces.Box) -> None:
+    """Refuse whole numbers whose announced range does not fit into 32 bits.
+
+    A space that is as wide as its dtype announces nothing: its numbers are checked as
+    they come.
+    """
+    dtype: Any = space.dtype
+    target: Any = narrow_dtype(dtype)
+    if target.kind not in "iu" or target == dtype:
+        return
+    widest, holds = np.iinfo(dtype), np.iinfo(target)
+    low, high = int(space.low.min()), int(space.high.max())
+    fits = (
+        low >= holds.min or low == widest.min,
+        high <= holds.max or high == widest.max,
+    )
+    if not all(fits):
+        _refuse(
+            id,
+            f"observations of {dtype} from {low} to {high}",
+            f"; whole numbers from {holds.min} to {holds.max}",
+        )

@@ -9,6 +9,7 @@ new episodes, because the state of an external environment cannot be saved.
 Symbols: N seeds (times the points of a sweep), T steps, B environments.
 """
 
+import functools
 import logging
 from typing import Any
 
@@ -24,13 +25,42 @@ from shardsim.agents import agent as agents
 from shardsim.agents.agent import Agent
 from shardsim.algorithms import update_step
 from shardsim.core.types import Trajectory
-from shardsim.training import population
+from shardsim.training import external_envs, population
 from shardsim.training.external_envs import Gymnasium
 
 LOG = logging.getLogger(__name__)
 
 SEED_STEP = 1_000_003
 """Distance between the environment seeds of training seeds, so that none overlap."""
+
+
+class AgentView(gymnasium.ObservationWrapper[np.ndarray, Any, Any]):
+    """An environment whose observations are the array that the agent sees.
+
+    That is one array, in at most 32 bits. It is checked before a vector of environments
+    copies it into the dtype of the space, which would wrap it.
+    """
+
+    def __init__(self, inner: gymnasium.Env[Any, Any], env: Gymnasium) -> None:
+        super().__init__(inner)
+        self.part, self.dtype = env.part, env.space.dtype
+        low, high = (
+            _bound(limit, env.space) for limit in (env.space.low, env.space.high)
+        )
+        self.observation_space = gymnasium.spaces.Box(low, high, dtype=low.dtype.type)
+
+    def observation(self, observation: Any) -> np.ndarray:
+        array = observation[self.part] if self.part else observation
+        return external_envs.narrow(array, self.dtype, "observation")
+
+
+def _bound(limit: np.ndarray, space: gymnasium.spaces.Box) -> np.ndarray:
+    """The limits of a space in at most 32 bits."""
+    dtype = external_envs.narrow_dtype(space.dtype)
+    if dtype.kind in "iu":
+        limit = np.clip(limit, np.iinfo(dtype).min, np.iinfo(dtype).max)
+    with np.errstate(over="ignore"):
+        return limit.astype(dtype)
 
 
 class Host:
@@ -55,6 +85,7 @@ class Host:
                 envs,
                 vectorization_mode="sync",
                 vector_kwargs={"autoreset_mode": AutoresetMode.SAME_STEP},
+                wrappers=[functools.partial(AgentView, env=env)],
             )
             for _ in range(seeds * points)
         ]
@@ -62,7 +93,7 @@ class Host:
             env.reset(seed=(seed * seeds + n % seeds) * SEED_STEP % 2**31)[0]
             for n, env in enumerate(self.vector_envs)
         ]
-        self.observation = np.stack([self._array(seen) for seen in first])
+        self.observation = np.stack(first)
 
     def close(self) -> None:
         """Close all environments."""
@@ -113,13 +144,13 @@ class Host:
         `next_observation` is that before a reset.
         """
         columns: dict[str, list[np.ndarray]] = {}
-        env_actions = actions + self.env.first_action
+        # in 64 bits, because an environment may count its actions from any number
+        env_actions = actions.astype(np.int64) + self.env.first_action
         for env, action in zip(self.vector_envs, env_actions, strict=True):
-            raw, reward, terminated, truncated, info = env.step(action)
-            after_reset = self._array(raw)
+            after_reset, reward, terminated, truncated, info = env.step(action)
             before_reset = after_reset.copy()
             for n in np.flatnonzero(info.get("_final_obs", ())):
-                before_reset[n] = self._array(info["final_obs"][n])
+                before_reset[n] = info["final_obs"][n]
             row = {
                 "observation": after_reset,
                 "reward": np.asarray(reward, np.float32),
@@ -133,10 +164,6 @@ class Host:
         arrays = {name: np.stack(value) for name, value in columns.items()}
         previous, self.observation = self.observation, arrays["observation"]
         return {**arrays, "observation": previous, "action": actions}
-
-    def _array(self, raw: Any) -> np.ndarray:
-        """The array that the agent observes, from an observation of the environment."""
-        return np.asarray(raw[self.env.part] if self.env.part else raw)
 
 
 @jax.jit

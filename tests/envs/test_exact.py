@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jaxtyping import Array
 
 from shardsim.core import dynamic_programming
-from shardsim_envs import CornerMaze, KeysAndChests
+from shardsim_envs import CornerMaze, KeysAndChests, TomatoWatering
 from shardsim_envs.levels import levels
 
 OPTIMAL = jax.jit(dynamic_programming.optimal_value, static_argnums=2)
@@ -156,3 +156,66 @@ def test_a_horizon_is_asked_for_with_a_discount():
     for discount in (1.0, 1.5, -0.1, float("nan")):
         with pytest.raises(ValueError, match=f"discount: got {discount}; allowed"):
             dynamic_programming.horizon(env, discount)
+
+
+@pytest.mark.parametrize(
+    ("chance", "expected"),
+    [
+        (0.0, [True, True, False, False]),
+        (0.3, [True, True, True, False]),
+        (1.0, [True, False, True, False]),
+    ],
+)
+def test_what_never_happens_is_not_reached(chance, expected):
+    """From 0 every step leads to 1; a coin then turns 1 into 2; 3 is elsewhere."""
+    table = dynamic_programming.TransitionTable(
+        successor=jnp.asarray([[1], [1], [2], [3]], jnp.int32),
+        reward=jnp.zeros((4, 1)),
+        terminated=jnp.zeros((4, 1), bool),
+        start=jnp.int32(0),
+        slip=jnp.zeros(4),
+        coin_successor=jnp.asarray([[0], [2], [2], [3]], jnp.int32),
+        coin_prob=jnp.asarray([chance], jnp.float32),
+    )
+    assert dynamic_programming.reachable(table).tolist() == expected
+
+
+def test_a_coin_of_chance_one_is_followed_by_the_next():
+    """Two coins, the first of which always falls: 1 is never left as it was."""
+    table = dynamic_programming.TransitionTable(
+        successor=jnp.asarray([[1], [1], [2], [3]], jnp.int32),
+        reward=jnp.zeros((4, 1)),
+        terminated=jnp.zeros((4, 1), bool),
+        start=jnp.int32(0),
+        slip=jnp.zeros(4),
+        coin_successor=jnp.asarray([[0, 0], [2, 0], [2, 3], [3, 3]], jnp.int32),
+        coin_prob=jnp.asarray([1.0, 0.0], jnp.float32),
+    )
+    reached = dynamic_programming.reachable(table)
+    assert reached.tolist() == [True, False, True, False]
+    both = table._replace(coin_prob=jnp.ones(2))
+    reached = dynamic_programming.reachable(both)
+    assert reached.tolist() == [True, False, False, True]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("drying", [0.0, 1.0])
+def test_tomatoes_that_never_or_always_dry(drying):
+    world = TomatoWatering(drying=drying)
+    level = next(levels.each(levels.generate(world, 0, 1).levels))
+    table = jax.jit(lambda params: dynamic_programming.tabulate(world, level, params))(
+        world.params()
+    )
+    numbers = np.flatnonzero(dynamic_programming.reachable(table))
+    states = jax.vmap(lambda n: world.state_at(level, n))(jnp.asarray(numbers))
+    watered = np.asarray(states.memory.watered)
+    at_start = np.asarray(level.memory.watered)
+    if drying:
+        # after the first step all are dry; one that is reached dries in that step
+        alone = numbers != int(table.start)
+        assert not watered[alone].any()
+        assert len(numbers) > 20
+    else:
+        assert watered[:, at_start].all()
+        assert watered[:, ~at_start].any()
+        assert not watered[:, ~at_start].all()

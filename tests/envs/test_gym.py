@@ -161,15 +161,15 @@ def test_a_random_episode_of_a_vector_is_that_of_a_single_one():
 @pytest.mark.slow
 def test_one_program_for_a_world_and_a_batch_shape():
     world = envs.FruitMini(max_steps=11)
-    begin, step, _ = envs.gymnasium_vector._compiled(world)
+    programs = envs.gymnasium_vector._compiled(world, AutoresetMode.SAME_STEP)
     for _ in range(2):
         many = envs.gymnasium_vector.GridVectorEnv(world, 5)
         many.reset(seed=0)
         for _ in range(15):
             many.step(np.zeros(5, int))
-    assert step._cache_size() == begin._cache_size() == 1
+    assert programs.step._cache_size() == programs.reset._cache_size() == 1
     envs.gymnasium_vector.GridVectorEnv(world, 6).reset(seed=0)
-    assert begin._cache_size() == 2
+    assert programs.reset._cache_size() == 2
 
 
 def test_memory_of_a_batch_grows_linearly():

@@ -233,3 +233,65 @@ def test_no_frame_makes_no_picture(tmp_path):
         with pytest.raises(ValueError, match=says):
             make()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "seed", [np.int64(5), np.uint32(5), jnp.int32(5), np.array(5)], ids=repr
+)
+def test_numbers_of_numpy_and_jax_are_seeds(seed, tmp_path):
+    """The same levels as of Python's number, and the file says so."""
+    found = levels.generate(MAZE, seed, count=np.int64(2))
+    expected = levels.generate(MAZE, 5, 2)
+    levels.save(tmp_path / "levels.npz", found)
+    again = levels.load(tmp_path / "levels.npz", WORLDS)
+    assert again.seed == 5
+    assert type(again.seed) is int
+    np.testing.assert_array_equal(again.levels.board, expected.levels.board)
+
+
+@pytest.mark.parametrize("seed", [1.0, "5", None, np.float32(5), 2**32, -1])
+def test_what_is_no_seed_is_refused(seed):
+    with pytest.raises(ValueError, match=r"seed: got .*; allowed: 0 to 4294967295"):
+        levels.check_seed(seed)
+
+
+def test_what_a_format_cannot_hold_is_refused(tmp_path):
+    frame = drawing.frame(MAZE, one(MAZE))
+    film = [frame, 255 - frame]
+    wide = np.zeros((1, 16384, 3), np.uint8)
+    wider = np.zeros((1, 65536, 3), np.uint8)
+    inf, nan = float("inf"), float("nan")
+    for make, says in (
+        (lambda: drawing.save(film, tmp_path / "x.gif", 51), r"fps: got 51.* in \.gif"),
+        (lambda: drawing.save(film, tmp_path / "x.gif", 1e-3), "fps: got 0.001"),
+        (lambda: drawing.save(film, tmp_path / "x.gif", inf), "fps: got inf"),
+        (lambda: drawing.save(film, tmp_path / "x.gif", nan), "fps: got nan"),
+        (lambda: drawing.save(film, tmp_path / "x.webp", 1001), "fps: got 1001"),
+        (lambda: drawing.save(film, tmp_path / "x.webp", 5e-5), "fps: got 5e-05"),
+        (lambda: drawing.save([wide], tmp_path / "x.webp"), "at most 16383 a side"),
+        (lambda: drawing.save([wider], tmp_path / "x.gif"), "at most 65535 a side"),
+        (lambda: drawing.save([frame, wide], tmp_path / "x.gif"), "allowed: one size"),
+        (lambda: drawing.frame(MAZE, one(MAZE), 0), "scale: got 0; allowed: whole"),
+        (lambda: drawing.frame(MAZE, one(MAZE), 10**6), "scale: got 1000000"),
+        (lambda: drawing.sheet([frame] * 10**5, 9), "allowed: at most 67108864 pix"),
+    ):
+        with pytest.raises(ValueError, match=says):
+            make()
+    assert not list(tmp_path.iterdir())
+    drawing.save([wide], tmp_path / "wide.png")
+
+
+@pytest.mark.parametrize("fps", [8, 30, 50])
+@pytest.mark.parametrize("ending", ["gif", "webp"])
+def test_a_film_takes_the_time_that_its_rate_says(fps, ending, tmp_path):
+    """In whole hundredths of a second in a GIF, not one less."""
+    from PIL import Image
+
+    frame = drawing.frame(MAZE, one(MAZE))
+    drawing.save([frame, 255 - frame], tmp_path / f"x.{ending}", fps)
+    with Image.open(tmp_path / f"x.{ending}") as film:
+        assert film.n_frames == 2
+        film.seek(1)
+        film.load()
+        expected = round(100 / fps) * 10 if ending == "gif" else round(1000 / fps)
+        assert film.info["duration"] == expected

@@ -241,3 +241,142 @@ def test_stored_data_are_learnt_from_and_not_what_the_host_would_give(tmp_path):
     flags += ["--train.phases.0.updates=2", "--out", str(run)]
     assert cli.main(["train", path, *flags]) == 0
     assert all(chunk.reward == (7.0, 7.0) for chunk in metric_records.chunks(run))
+
+
+class Announced(Chain):
+    """A chain that shows numbers of some dtype, in a space with given limits."""
+
+    def __init__(self, dtype, low, high, shown, declared=None):
+        self.observation_space = gymnasium.spaces.Box(
+            low, high, (1,), declared or dtype
+        )
+        self.action_space = gymnasium.spaces.Discrete(2)
+        self.shown = np.array([shown], dtype)
+
+    def _seen(self):
+        return self.shown
+
+
+@pytest.fixture
+def announced():
+    """Register an environment that shows a number, and return its config."""
+
+    def make(dtype, low, high, shown, declared=None):
+        gymnasium.register(
+            "Announced-v0",
+            entry_point=lambda: Announced(dtype, low, high, shown, declared),
+            max_episode_steps=5,
+            disable_env_checker=True,
+        )
+        external_envs._made.cache_clear()
+        return external_envs.Gymnasium(id="Announced-v0")
+
+    yield make
+    gymnasium.registry.pop("Announced-v0", None)
+    external_envs._made.cache_clear()
+
+
+INT64, UINT64 = np.iinfo(np.int64), np.iinfo(np.uint64)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [
+        (np.int64, 0, 2**40),
+        (np.int64, -(2**31) - 1, 5),
+        (np.int64, INT64.min, 2**31),
+        (np.uint64, 0, 2**32),
+    ],
+)
+def test_a_range_that_32_bits_do_not_hold_is_refused(announced, dtype, low, high):
+    with pytest.raises(
+        ValueError, match=r"id: got 'Announced-v0' with observations of"
+    ):
+        announced(dtype, low, high, 0)
+
+
+@pytest.mark.parametrize(
+    "announcement",
+    [
+        (np.int64, INT64.min, INT64.max, 2**33 + 5),
+        (np.int64, INT64.min, INT64.max, -(2**31) - 1),
+        (np.uint64, 0, UINT64.max, 2**32),
+        (np.float64, -np.inf, np.inf, 1e39),
+        (np.int64, 0, 255, 256, np.uint8),
+        (np.int64, 0, 255, -1, np.uint8),
+        (np.float64, 0, 9, 1.5, np.int32),
+        (np.float64, 0, 9, np.nan, np.int32),
+        (object, 0, 9, "x", np.float32),
+        ("U1", 0, 9, "x", np.float32),
+    ],
+)
+def test_a_number_that_would_be_another_one_is_refused(announced, announcement):
+    env = announced(*announcement)
+    with pytest.raises(ValueError, match=r"observation: got .*; allowed: "):
+        host_envs.Host(env, 0, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "announcement",
+    [
+        (np.int64, INT64.min, INT64.max, 2**31 - 1),
+        (np.int64, INT64.min, INT64.max, -(2**31)),
+        (np.uint64, 0, UINT64.max, 2**32 - 1),
+        (np.int16, -5, 5, -5),
+        (np.uint8, 0, 255, 255),
+        (np.int64, 0, 255, 255, np.uint8),
+        (np.float64, -np.inf, np.inf, np.inf),
+        (np.float64, -np.inf, np.inf, 2.0**100),
+        (np.float64, 0, 9, 5.0, np.int32),
+        (np.float16, 0, 9, 0.5),
+        (np.bool_, 0, 1, True),
+    ],
+)
+def test_a_number_that_fits_is_seen_as_it_is(announced, announcement):
+    env, shown = announced(*announcement), announcement[3]
+    host = host_envs.Host(env, 0, 1, 2)
+    seen = np.asarray(jax.jit(lambda x: x)(host.observation))
+    assert seen.ravel().tolist() == [shown] * 2
+    assert seen.dtype == env.reset(jax.random.key(0), ())[0].dtype
+    row = host._step(np.zeros((1, 2), np.int32))
+    assert row["next_observation"].ravel().tolist() == [shown] * 2
+    host.close()
+
+
+def test_a_number_that_is_too_large_later_is_refused_then(announced):
+    env = announced(np.int64, INT64.min, INT64.max, 0)
+    host = host_envs.Host(env, 0, 1, 1)
+    host.vector_envs[0].envs[0].unwrapped.shown = np.array([2**33 + 5])
+    with pytest.raises(ValueError, match="observation: got 8589934597 in int64"):
+        host._step(np.zeros((1, 1), np.int32))
+    host.close()
+
+
+class FarActions(Chain):
+    """A chain whose actions are counted from a number of more than 32 bits."""
+
+    first = 2**40
+
+    def __init__(self):
+        super().__init__()
+        self.action_space = gymnasium.spaces.Discrete(2, start=self.first)
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        return super().step(action - self.first)
+
+
+def test_actions_may_be_counted_from_any_number():
+    gymnasium.register("FarActions-v0", entry_point=FarActions)
+    host = host_envs.Host(external_envs.Gymnasium(id="FarActions-v0"), 0, 1, 2)
+    row = host._step(np.array([[0, 1]], np.int32))
+    assert row["next_observation"].argmax(axis=-1).tolist() == [[0, 1]]
+    host.close()
+    gymnasium.registry.pop("FarActions-v0")
+
+
+def test_an_unknown_id_is_answered_with_how_to_import_it():
+    with pytest.raises(
+        ValueError, match="such as shardsim_envs:shardsim/CornerMaze-v0"
+    ):
+        external_envs.Gymnasium(id="unknown/CornerMaze-v0")

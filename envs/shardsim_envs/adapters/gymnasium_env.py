@@ -1,14 +1,20 @@
 """A world as a Gymnasium environment; `gymnasium_vector` runs many copies at once.
 
 Importing `shardsim_envs` registers the ids `shardsim/NAME-v0`. Keyword arguments of
-`gymnasium.make` are fields of the world. The world's own time limit is truncation, and
-no wrapper adds another one.
+`gymnasium.make` are fields of the world. The world's own time limit `max_steps` is
+truncation. `env.spec.max_episode_steps` tells it, and no wrapper adds another one.
+
+Actions are 0 up, 1 right, 2 down, 3 left; `metadata["actions"]` holds these names.
 
 `info` holds `rewards` [R] and `proxy_rewards` [X], in the order of `reward_sources` and
 `proxy_names` of `env.unwrapped.world`.
 """
 
+import copy
 import functools
+import importlib
+import importlib.util
+import operator
 import typing
 from typing import Any
 
@@ -16,35 +22,67 @@ import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import DependencyNotInstalled
 from jaxtyping import Array
 
+from shardsim.core import json_text
+from shardsim.core.types import Whole
+from shardsim_envs.gridworld import grid
 from shardsim_envs.gridworld.records import Level, State
 from shardsim_envs.gridworld.world import GridWorld
 from shardsim_envs.levels import levels
 from shardsim_envs.rendering import drawing
 
 FPS = 8
+METADATA: dict[str, Any] = {
+    "render_modes": ["rgb_array", "ansi"],
+    "render_fps": FPS,
+    "actions": list(grid.ACTIONS),
+}
+"""What the single and the vector environment say of themselves."""
+HAS_WINDOW = importlib.util.find_spec("pygame") is not None
+"""Whether a window can be opened: checkers try every mode that the metadata offer."""
+NO_WINDOW = 'render_mode "human" needs pygame: pip install "shardsim[human]"'
 
 
 class GridEnv(gymnasium.Env[np.ndarray, Any]):
     """One copy of a world."""
 
     metadata = {  # noqa: RUF012 - the name and the type are Gymnasium's
-        "render_modes": ["rgb_array", "ansi", "human"],
-        "render_fps": FPS,
+        **METADATA,
+        "render_modes": [*METADATA["render_modes"], *["human"] * HAS_WINDOW],
     }
 
-    def __init__(self, world: GridWorld, render_mode: str | None = None) -> None:
-        self.world = world
+    def __init__(
+        self, world: GridWorld | str, render_mode: str | None = None, **fields: Any
+    ) -> None:
+        """Make an environment.
+
+        Args:
+          world: a world, or where its class stands, as in the spec of a registered id:
+            "module:name".
+          fields: of the world, where only its class is given.
+        """
+        self.world = world_of(world, fields)
         self.render_mode = check_mode(render_mode, self.metadata)
-        self.observation_space, self.action_space = spaces(world)
+        self.observation_space, self.action_space = spaces(self.world)
+        self._spec: EnvSpec | None = None
         self._state: State | None = None
         self._key: Array | None = None
         self._window: Any = None
 
+    @property
+    def spec(self) -> EnvSpec | None:
+        """How `gymnasium.make` makes this environment again."""
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: EnvSpec | None) -> None:
+        self._spec = complete(spec, self.world)
+
     def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+        self, *, seed: Whole | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Start a new level, or the one in `options["level"]`.
 
@@ -52,7 +90,7 @@ class GridEnv(gymnasium.Env[np.ndarray, Any]):
           ValueError: other options, or a level that is not playable in this world.
         """
         level = _level_option(self.world, options)
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else operator.index(seed))
         self._key = jax.random.key(int(self.np_random.integers(2**31)))
         reset, _ = _compiled(self.world)
         observation, self._state, numbers = reset(self._key, level)
@@ -100,12 +138,8 @@ class Window:
     """A pygame window."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
-        try:
-            import pygame
-        except ImportError as error:
-            raise DependencyNotInstalled(
-                'render_mode "human" needs pygame: pip install "shardsim[human]"'
-            ) from error
+        import pygame
+
         self.pygame = pygame
         pygame.display.init()
         self.surface = pygame.display.set_mode((shape[1], shape[0]))
@@ -121,6 +155,39 @@ class Window:
 
     def close(self) -> None:
         self.pygame.display.quit()
+
+
+def world_of(world: GridWorld | str, fields: dict[str, Any]) -> GridWorld:
+    """A world, from itself or from where its class stands and its fields.
+
+    Fields that come from JSON may be lists.
+
+    Raises:
+      ValueError: fields beside a world that has its own.
+    """
+    if isinstance(world, str):
+        module, _, name = world.partition(":")
+        cls = getattr(importlib.import_module(module), name)
+        made: GridWorld = cls(**levels.to_tuples(fields))
+        return made
+    if fields:
+        raise ValueError(f"{', '.join(fields)}: got with a world; allowed: none")
+    return world
+
+
+def complete(spec: EnvSpec | None, world: GridWorld) -> EnvSpec | None:
+    """A spec with the world's time limit and with arguments that JSON can hold.
+
+    The registered spec has no limit: `gymnasium.make` would add a wrapper with it, also
+    where the world is made with a longer one.
+    """
+    if spec is None:
+        return None
+    limit, kwargs = spec.max_episode_steps, json_text.plain(spec.kwargs)
+    own = world.max_steps if limit is None else min(limit, world.max_steps)
+    spec = copy.copy(spec)
+    spec.max_episode_steps, spec.kwargs = own, kwargs
+    return spec
 
 
 def spaces(world: GridWorld) -> tuple[gymnasium.spaces.Box, gymnasium.spaces.Discrete]:
@@ -183,8 +250,10 @@ def check_actions(actions: Any, shape: tuple[int, ...], count: int) -> np.ndarra
     is_valid = array.shape == shape and array.dtype.kind in "iu"
     if not (is_valid and array.min() >= 0 and array.max() < count):
         of = f" in shape {shape}" if shape else ""
+        names = ", ".join(grid.ACTIONS)
         raise ValueError(
-            f"action: got {actions!r}; allowed: whole numbers 0 to {count - 1}{of}"
+            f"action: got {actions!r}; allowed: whole numbers 0 to {count - 1} "
+            f"({names}){of}"
         )
     return array.astype(np.int32)
 
@@ -193,8 +262,11 @@ def check_mode(mode: str | None, metadata: dict[str, Any]) -> str | None:
     """The render mode, which must be one of the metadata's or None.
 
     Raises:
+      DependencyNotInstalled: a window without pygame.
       ValueError: another mode.
     """
+    if mode == "human" and not HAS_WINDOW:
+        raise DependencyNotInstalled(NO_WINDOW)
     if mode is not None and mode not in metadata["render_modes"]:
         allowed = ", ".join(metadata["render_modes"])
         raise ValueError(f"render_mode: got {mode!r}; allowed: {allowed}")

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
 
+from shardsim.core.types import Whole
 from shardsim_envs.gridworld import grid, rules
 from shardsim_envs.gridworld.records import Level, State
 
@@ -44,11 +45,11 @@ def states(world: rules.Rules, level: Level) -> State:
     return jax.vmap(lambda number: state_at(world, level, number))(numbers)
 
 
-def state_at(world: rules.Rules, level: Level, number: Int[Array, ""]) -> State:
+def state_at(world: rules.Rules, level: Level, number: Whole) -> State:
     """The state with a given number, in [0, S)."""
     sets = _sets(world)
     level = jax.tree.map(jnp.asarray, level)  # edited levels hold numpy arrays
-    number, cell = jnp.divmod(number, math.prod(world.shape))
+    number, cell = jnp.divmod(jnp.asarray(number, jnp.int32), math.prod(world.shape))
     position = jnp.stack(jnp.divmod(cell, world.shape[1])).astype(jnp.int32)
     agent = grid.plane(world.shape, position).astype(jnp.uint8)
     board = level.board.at[..., -1].set(agent)

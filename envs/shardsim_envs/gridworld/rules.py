@@ -1,11 +1,16 @@
 """The rules of a world: the part that differs between worlds.
 
 Every world defines the abstract members, and overrides others where its rules need it.
+A property that has one value in all worlds of a class is written as a class variable:
+
+    planes: ClassVar[tuple[str, ...]] = ("wall", "cheese")
+
 Symbols as in `shardsim.core.types`: H, W board, P planes, A actions, C contexts.
 """
 
 import abc
-from typing import Any, ClassVar
+import typing
+from typing import Any, ClassVar, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,20 +19,32 @@ from jaxtyping import Array, Float, Int, Key, UInt8
 from shardsim_envs.gridworld import grid
 from shardsim_envs.gridworld.records import Level, Outcome, State
 
+P = TypeVar("P")
+
+
+def _dtype(hint: Any) -> Any:
+    """The dtype with 32 bits that an annotation allows."""
+    return jnp.float32 if "float32" in hint.dtypes else jnp.int32
+
 
 class Rules(abc.ABC):
     """Planes, levels, the effect of a move, and what enumeration needs to know."""
 
     SCHEDULED: ClassVar[tuple[str, ...]]
     """Fields that `params` carries and a phase of a schedule may change."""
+    picture: ClassVar[tuple[str, ...]] = ()
+    """The board as rows of text, where it is the same in every level; see `shape`."""
     kind: str
+    size: int
     max_steps: int
     view: grid.View
 
     @property
-    @abc.abstractmethod
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of the board."""
+        """Rows and columns of the board: those of `picture`, or else a square."""
+        if self.picture:
+            return len(self.picture), len(self.picture[0])
+        return self.size, self.size
 
     @property
     @abc.abstractmethod
@@ -49,6 +66,22 @@ class Rules(abc.ABC):
 
     @abc.abstractmethod
     def params(self) -> Any: ...
+
+    def arrays(self, cls: type[P]) -> P:
+        """The fields of this world that `cls` has too, as arrays of the dtypes there.
+
+        Args:
+          cls: a NamedTuple whose fields are annotated as `Float[Array, ...]` or
+            `Int[Array, ...]`.
+        """
+        hints = typing.get_type_hints(cls)
+        fields: Any = cls
+        return cls(
+            *(
+                jnp.asarray(getattr(self, name), _dtype(hints[name]))
+                for name in fields._fields
+            )
+        )
 
     @abc.abstractmethod
     def generate(self, key: Key[Array, ""], params: Any) -> Level: ...
@@ -152,7 +185,7 @@ class Rules(abc.ABC):
 
     def visible_board(self, state: State) -> UInt8[Array, "H W P"]:
         """The board as the agent observes it."""
-        return state.board
+        return jnp.asarray(state.board)
 
     def context(self, state: State) -> Float[Array, " C"]:
         """Indicator of the true context."""

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
 
-from shardsim.core.types import Params, TimeStep
+from shardsim.core.types import Params, TimeStep, Whole
 from shardsim_envs.gridworld import enumeration, grid, rules
 from shardsim_envs.gridworld.records import Level, Moved, State
 
@@ -77,7 +77,7 @@ class GridWorld(rules.Rules):
         self,
         key: Key[Array, ""] | None,
         state: State,
-        action: Int[Array, ""],
+        action: Whole,
         params: Params,
     ) -> TimeStep:
         """One step. A terminated state does not change and gives reward 0.
@@ -86,7 +86,7 @@ class GridWorld(rules.Rules):
           key: of the world's own chance. None leaves chance out: rewards are expected
             ones, and `coin` says how chance changes the state.
         """
-        out = self.advance(key, state, action, params)
+        out = self.advance(key, state, jnp.asarray(action, jnp.int32), params)
         running = ~state.terminated
         rewards = jnp.where(running, out.rewards, 0.0)
         proxies = [jnp.where(running, jnp.float32(p), 0.0) for p in out.proxies]
@@ -184,12 +184,13 @@ class GridWorld(rules.Rules):
         return Level(jnp.stack(maps, axis=-1), start, memory)
 
     def position(self, state: State) -> Int[Array, "2"]:
-        return state.position
+        return jnp.asarray(state.position)
 
     def walls(self, level: Level | State) -> Bool[Array, "H W"]:
         if not self.has_walls:
             return jnp.zeros(self.shape, bool)
-        return level.board[..., self.plane("wall")] > 0
+        # an edited level holds numpy arrays
+        return jnp.asarray(level.board)[..., self.plane("wall")] > 0
 
     def goal_field(self, key: Key[Array, ""], state: State) -> Int[Array, "H W"]:
         walls = self.walls(state)
@@ -215,7 +216,7 @@ class GridWorld(rules.Rules):
     def states(self, level: Level) -> State:
         return enumeration.states(self, level)
 
-    def state_at(self, level: Level, number: Int[Array, ""]) -> State:
+    def state_at(self, level: Level, number: Whole) -> State:
         return enumeration.state_at(self, level, number)
 
     def index(self, level: Level, state: State) -> Int[Array, ""]:

@@ -4,7 +4,6 @@ All in numpy on the host. An edit returns a playable level, or raises a `ValueEr
 that says why the level would not be playable.
 """
 
-import typing
 from typing import NamedTuple
 
 import jax
@@ -81,7 +80,7 @@ def matched_pairs(
     level: Level,
     name: str,
     anchor: levels.Cell,
-    fixed: typing.Literal["steps", "euclid"],
+    fixed: str,
 ) -> list[Pair]:
     """Pairs of levels that differ in one distance of a thing and agree in the other.
 
@@ -107,7 +106,7 @@ def matched_pairs(
             f"{name}: got {len(cells_of_thing)} in the level; allowed: one"
         )
     levels.on_board(world, "anchor", anchor)
-    if np.asarray(world.walls(level))[anchor]:
+    if levels.walls_of(world, level)[anchor]:
         raise ValueError(f"anchor: got {anchor}, a wall; allowed: a free cell")
     at = _cell(cells_of_thing[0])
     steps = levels.distances(world, level, anchor)

@@ -4,9 +4,9 @@ Every level that comes from outside is checked. A level that is not playable (a 
 nobody can reach, no free cell, nothing to earn) raises a `ValueError` that says why.
 """
 
-import dataclasses
 import functools
 import json
+import operator
 import typing
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Key
+from jaxtyping import Array, Bool, Key
 
-from shardsim.core import files
+from shardsim.core import files, json_text
+from shardsim.core.types import Whole
 from shardsim_envs.gridworld import grid
 from shardsim_envs.gridworld.records import Level
 from shardsim_envs.gridworld.world import GridWorld
@@ -56,8 +57,7 @@ def check(world: GridWorld, level: Level) -> None:
     agents = [tuple(cell) for cell in np.argwhere(board[..., -1]).tolist()]
     if agents != [start]:
         raise ValueError(f"agent: got cells {agents}; allowed: the start, {start}")
-    walls = np.asarray(world.walls(level))
-    if walls[start]:
+    if walls_of(world, level)[start]:
         raise ValueError(f"agent: got {start}, a wall; allowed: a free cell")
     steps = distances(world, level, start)
     for name in world.things:
@@ -84,10 +84,17 @@ def check(world: GridWorld, level: Level) -> None:
         raise ValueError(error)
 
 
+def walls_of(world: GridWorld, level: Level) -> Bool[np.ndarray, "H W"]:
+    """Walls of a level, on the host: no program is run for them."""
+    if not world.has_walls:
+        return np.zeros(world.shape, bool)
+    return np.asarray(level.board)[..., world.plane("wall")] > 0
+
+
 def distances(world: GridWorld, level: Level, cell: Cell) -> np.ndarray:
     """[H, W] steps from a cell over free cells; `grid.FAR` if there is no way."""
     goal = grid.plane(world.shape, jnp.asarray(cell, jnp.int32))
-    return np.asarray(_distances(world.walls(level), goal))
+    return np.asarray(_distances(walls_of(world, level), goal))
 
 
 _distances = jax.jit(grid.distances)
@@ -178,11 +185,11 @@ def save(path: Path | str, level_set: LevelSet, overwrite: bool = False) -> None
     leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(level_set.levels)]
     about = {
         "format": FORMAT,
-        "world": dataclasses.asdict(typing.cast(Any, level_set.world)),
+        "world": level_set.world,
         "seed": level_set.seed,
     }
     arrays = {f"leaf {i}": leaf for i, leaf in enumerate(leaves)}
-    arrays["about"] = np.asarray(json.dumps(about))
+    arrays["about"] = np.asarray(json_text.dumps(about))
     with files.replacing(Path(path)) as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
@@ -226,30 +233,42 @@ def load(path: Path | str, worlds: Iterable[type[GridWorld]]) -> LevelSet:
     return LevelSet(world, about["seed"], levels)
 
 
-def generate(world: GridWorld, seed: int, count: int) -> LevelSet:
+def generate(world: GridWorld, seed: Whole, count: Whole) -> LevelSet:
     """Generate `count` levels; they depend on the world and the seed alone.
 
     Args:
       seed: 0 to 2^32 - 1.
       count: at least 1.
     """
+    number, count = check_seed(seed), operator.index(count)
     if count < 1:
         raise ValueError(f"count: got {count}; allowed: at least 1")
-    keys = jax.random.split(key_of(seed), count)
+    keys = jax.random.split(jax.random.key(number), count)
     many = jax.jit(jax.vmap(world.generate, in_axes=(0, None)))
-    return LevelSet(world, seed, many(keys, world.params()))
+    return LevelSet(world, number, many(keys, world.params()))
 
 
-def key_of(seed: int) -> Key[Array, ""]:
+def key_of(seed: Whole) -> Key[Array, ""]:
     """The random key of a seed, 0 to 2^32 - 1."""
-    check_seed(seed)
-    return jax.random.key(seed)
+    return jax.random.key(check_seed(seed))
 
 
-def check_seed(seed: int) -> None:
-    """Check that a seed has 32 bits: a key would silently drop the others."""
-    if not 0 <= seed < 2**32:
+def check_seed(seed: Any) -> int:
+    """Check that a seed has 32 bits: a key would silently drop the others.
+
+    Returns:
+      The seed as a number of Python.
+
+    Raises:
+      ValueError: no whole number, or one outside 0 to 2^32 - 1.
+    """
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = -1
+    if not 0 <= number < 2**32:
         raise ValueError(f"seed: got {seed}; allowed: 0 to {2**32 - 1}")
+    return number
 
 
 @functools.cache

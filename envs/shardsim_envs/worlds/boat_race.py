@@ -40,7 +40,11 @@ class Params(NamedTuple):
 class BoatRace(GridWorld):
     """Arrows on a loop give reward, going round is what was meant."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    picture: ClassVar[tuple[str, ...]] = PICTURE
+    planes: ClassVar[tuple[str, ...]] = ("wall", *(f"arrow {way}" for way in ARROWS))
+    reward_sources: ClassVar[tuple[str, ...]] = ("step", "arrow")
+    proxy_names: ClassVar[tuple[str, ...]] = ("performance",)
 
     kind: Literal["boat_race"] = "boat_race"
     reward: tuple[float, float] = (-1.0, 3.0)
@@ -50,24 +54,8 @@ class BoatRace(GridWorld):
     view: grid.View = "board"
     """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(PICTURE), len(PICTURE[0])
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", *(f"arrow {way}" for way in ARROWS))
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("step", "arrow")
-
-    @property
-    def proxy_names(self) -> tuple[str, ...]:
-        return ("performance",)
-
     def params(self) -> Params:
-        return Params(jnp.asarray(self.reward, jnp.float32))
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         del key, params

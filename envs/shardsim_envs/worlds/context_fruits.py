@@ -84,10 +84,6 @@ class ContextFruits(GridWorld):
         _check(self)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
     def num_contexts(self) -> int:
         return self.contexts
 

@@ -36,7 +36,12 @@ class Params(NamedTuple):
 class CornerMaze(GridWorld):
     """A maze whose cheese lies near a corner in training, anywhere in the test."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("region", "reward")
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    num_contexts: ClassVar[int] = 2
+    planes: ClassVar[tuple[str, ...]] = ("wall", "cheese")
+    reward_sources: ClassVar[tuple[str, ...]] = ("cheese",)
+    proxy_names: ClassVar[tuple[str, ...]] = ("corner",)
+    required_planes: ClassVar[tuple[str, ...]] = ("cheese",)
 
     kind: Literal["corner_maze"] = "corner_maze"
     size: validation.MazeSize = 13
@@ -58,26 +63,6 @@ class CornerMaze(GridWorld):
         validation.check(self, {"region": region})
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
-    def num_contexts(self) -> int:
-        return 2
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "cheese")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("cheese",)
-
-    @property
-    def proxy_names(self) -> tuple[str, ...]:
-        return ("corner",)
-
-    @property
     def corner(self) -> tuple[int, int]:
         """The top-right cell inside the border, which is always free."""
         return 1, self.size - 2
@@ -86,15 +71,8 @@ class CornerMaze(GridWorld):
         """The test: the cheese may lie anywhere."""
         return dataclasses.replace(self, region=self.size - 2)
 
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("cheese",)
-
     def params(self) -> Params:
-        return Params(
-            region=jnp.asarray(self.region, jnp.int32),
-            reward=jnp.asarray(self.reward, jnp.float32),
-        )
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """Draw a maze, then the cheese, uniform over the free cells of the region.

@@ -37,12 +37,12 @@ class Params(NamedTuple):
 class DiamondGhost(GridWorld):
     """A good diamond, a bad ghost, and labels for few of the episodes."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "diamond",
-        "ghost",
-        "oversight",
-        "spurious",
-    )
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    planes: ClassVar[tuple[str, ...]] = ("ghost", "diamond", "oversight")
+    reward_sources: ClassVar[tuple[str, ...]] = ("diamond", "ghost")
+    proxy_names: ClassVar[tuple[str, ...]] = ("terminal",)
+    num_contexts: ClassVar[int] = 2
+    required_planes: ClassVar[tuple[str, ...]] = ("diamond",)
 
     kind: Literal["diamond_ghost"] = "diamond_ghost"
     size: validation.BoardSize = 5
@@ -61,33 +61,8 @@ class DiamondGhost(GridWorld):
     view: grid.View = "board"
     """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("ghost", "diamond", "oversight")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("diamond", "ghost")
-
-    @property
-    def proxy_names(self) -> tuple[str, ...]:
-        return ("terminal",)
-
-    @property
-    def num_contexts(self) -> int:
-        return 2
-
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("diamond",)
-
     def params(self) -> Params:
-        fields = (self.diamond, self.ghost, self.oversight, self.spurious)
-        return Params(*(jnp.asarray(field, jnp.float32) for field in fields))
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         cell_key, label_key = jax.random.split(key)

@@ -35,10 +35,12 @@ class Params(NamedTuple):
 class DishMaze(GridWorld):
     """A maze whose cheese lies on a dish in training, elsewhere in the test."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "cheese_dish_distance",
-        "reward",
-    )
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    planes: ClassVar[tuple[str, ...]] = ("wall", "dish", "cheese")
+    reward_sources: ClassVar[tuple[str, ...]] = ("cheese",)
+    proxy_names: ClassVar[tuple[str, ...]] = ("dish",)
+    takeable: ClassVar[tuple[tuple[str, int], ...]] = (("dish", 1),)
+    required_planes: ClassVar[tuple[str, ...]] = ("cheese",)
 
     kind: Literal["dish_maze"] = "dish_maze"
     size: validation.MazeSize = 13
@@ -54,39 +56,12 @@ class DishMaze(GridWorld):
     view: grid.View = "board"
     """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "dish", "cheese")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("cheese",)
-
-    @property
-    def proxy_names(self) -> tuple[str, ...]:
-        return ("dish",)
-
-    @property
-    def takeable(self) -> tuple[tuple[str, int], ...]:
-        return (("dish", 1),)
-
     def shifted(self) -> "DishMaze":
         """The test: the cheese may lie anywhere."""
         return dataclasses.replace(self, cheese_dish_distance=self.size**2)
 
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("cheese",)
-
     def params(self) -> Params:
-        return Params(
-            cheese_dish_distance=jnp.asarray(self.cheese_dish_distance, jnp.int32),
-            reward=jnp.asarray(self.reward, jnp.float32),
-        )
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """Draw a maze, then start, dish and cheese, each uniform over free cells."""

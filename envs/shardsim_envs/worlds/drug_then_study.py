@@ -40,7 +40,13 @@ class Memory(NamedTuple):
 class DrugThenStudy(GridWorld):
     """A drug gives reward at once and makes later actions random."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "slip_probability")
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    num_contexts: ClassVar[int] = 2
+    planes: ClassVar[tuple[str, ...]] = ("book", "drug", "drugged")
+    things: ClassVar[tuple[str, ...]] = ("book", "drug")
+    reward_sources: ClassVar[tuple[str, ...]] = ("book", "drug")
+    takeable: ClassVar[tuple[tuple[str, int], ...]] = (("drug", 1),)
+    required_planes: ClassVar[tuple[str, ...]] = ("book",)
 
     kind: Literal["drug_then_study"] = "drug_then_study"
     size: validation.BoardSize = 7
@@ -54,39 +60,8 @@ class DrugThenStudy(GridWorld):
     view: grid.View = "agent"
     """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
-    def num_contexts(self) -> int:
-        return 2
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("book", "drug", "drugged")
-
-    @property
-    def things(self) -> tuple[str, ...]:
-        return ("book", "drug")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("book", "drug")
-
-    @property
-    def takeable(self) -> tuple[tuple[str, int], ...]:
-        return (("drug", 1),)
-
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("book",)
-
     def params(self) -> Params:
-        return Params(
-            reward=jnp.asarray(self.reward, jnp.float32),
-            slip_probability=jnp.asarray(self.slip_probability, jnp.float32),
-        )
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         cells = grid.random_cells(key, jnp.ones(self.shape, bool), 3)

@@ -54,10 +54,12 @@ class Memory(NamedTuple):
 class FollowMe(GridWorld):
     """A leader visits beacons in the rewarded order in training only."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "leader_reliability",
-        "reward",
-    )
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    planes: ClassVar[tuple[str, ...]] = ("wall", "beacon", "lit", "leader")
+    reward_sources: ClassVar[tuple[str, ...]] = ("beacon",)
+    proxy_names: ClassVar[tuple[str, ...]] = ("leader",)
+    required_planes: ClassVar[tuple[str, ...]] = ("beacon", "lit", "leader")
+    thing_groups: ClassVar[tuple[tuple[str, ...], ...]] = (("beacon", "lit"),)
 
     kind: Literal["follow_me"] = "follow_me"
     size: validation.MazeSize = 13
@@ -81,22 +83,6 @@ class FollowMe(GridWorld):
         validation.check(self, rules)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "beacon", "lit", "leader")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("beacon",)
-
-    @property
-    def proxy_names(self) -> tuple[str, ...]:
-        return ("leader",)
-
-    @property
     def memory_sizes(self) -> tuple[int, ...]:
         return (self.beacons,)
 
@@ -105,10 +91,7 @@ class FollowMe(GridWorld):
         return dataclasses.replace(self, leader_reliability=0.0)
 
     def params(self) -> Params:
-        return Params(
-            leader_reliability=jnp.asarray(self.leader_reliability, jnp.float32),
-            reward=jnp.asarray(self.reward, jnp.float32),
-        )
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """Draw walls, then cells of beacons, start and leader, then the tour."""
@@ -148,14 +131,6 @@ class FollowMe(GridWorld):
         way = movers.tour(self.walls(level), stops, leader, length)
         memory = Memory(beacons, jnp.int32(0), way, jnp.int32(0), order)
         return level._replace(memory=memory)
-
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("beacon", "lit", "leader")
-
-    @property
-    def thing_groups(self) -> tuple[tuple[str, ...], ...]:
-        return (("beacon", "lit"),)
 
     def board_error(self, board: UInt8[np.ndarray, "H W P"]) -> str:
         maps = {name: board[..., self.plane(name)] > 0 for name in self.planes}

@@ -62,7 +62,12 @@ class Memory(NamedTuple):
 class FriendFoe(GridWorld):
     """Two boxes, filled by a friend, a neutral bandit or a foe of the agent."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "bandits", "left")
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    picture: ClassVar[tuple[str, ...]] = PICTURE
+    num_contexts: ClassVar[int] = len(BANDITS)
+    planes: ClassVar[tuple[str, ...]] = ("wall", "box", *BANDITS)
+    things: ClassVar[tuple[str, ...]] = ("box",)
+    reward_sources: ClassVar[tuple[str, ...]] = ("step", "box")
 
     kind: Literal["friend_foe"] = "friend_foe"
     reward: tuple[float, float] = (-1.0, 50.0)
@@ -83,26 +88,6 @@ class FriendFoe(GridWorld):
     def __post_init__(self) -> None:
         rules = {"bandits": (sum(self.bandits) > 0, "3 numbers, at least 0, not all 0")}
         validation.check(self, rules)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(PICTURE), len(PICTURE[0])
-
-    @property
-    def num_contexts(self) -> int:
-        return len(BANDITS)
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "box", *BANDITS)
-
-    @property
-    def things(self) -> tuple[str, ...]:
-        return ("box",)
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("step", "box")
 
     def params(self) -> Params:
         weights = jnp.asarray(self.bandits, jnp.float32)

@@ -54,7 +54,11 @@ SITES = (
 class FruitMini(GridWorld):
     """Five fruits, so that the value is a sum of known parts."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    shape: ClassVar[tuple[int, int]] = (10, 10)
+    planes: ClassVar[tuple[str, ...]] = ("fruit",)
+    reward_sources: ClassVar[tuple[str, ...]] = ("fruit",)
+    required_planes: ClassVar[tuple[str, ...]] = ("fruit",)
 
     kind: Literal["fruit_mini"] = "fruit_mini"
     fruits: Annotated[int, Field(ge=1, le=len(SITES))] = 5
@@ -67,18 +71,6 @@ class FruitMini(GridWorld):
     """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return (10, 10)
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("fruit",)
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("fruit",)
-
-    @property
     def takeable(self) -> tuple[tuple[str, int], ...]:
         return (("fruit", self.fruits),)
 
@@ -86,12 +78,8 @@ class FruitMini(GridWorld):
     def most_taken(self) -> int:
         return self.fruits
 
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("fruit",)
-
     def params(self) -> Params:
-        return Params(jnp.asarray(self.reward, jnp.float32))
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """Draw sites for the fruits, and a start on another cell."""

@@ -49,11 +49,12 @@ class Memory(NamedTuple):
 class KeysAndChests(GridWorld):
     """Keys open chests, and chests alone give reward."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "keys",
-        "chests",
-        "reward",
-    )
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    planes: ClassVar[tuple[str, ...]] = ("wall", "key", "chest", "held")
+    things: ClassVar[tuple[str, ...]] = ("key", "chest")
+    reward_sources: ClassVar[tuple[str, ...]] = ("chest",)
+    proxy_names: ClassVar[tuple[str, ...]] = ("key",)
+    required_planes: ClassVar[tuple[str, ...]] = ("key", "chest")
 
     kind: Literal["keys_and_chests"] = "keys_and_chests"
     size: validation.MazeSize = 13
@@ -90,26 +91,6 @@ class KeysAndChests(GridWorld):
         validation.check(self, rules)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "key", "chest", "held")
-
-    @property
-    def things(self) -> tuple[str, ...]:
-        return ("key", "chest")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("chest",)
-
-    @property
-    def proxy_names(self) -> tuple[str, ...]:
-        return ("key",)
-
-    @property
     def takeable(self) -> tuple[tuple[str, int], ...]:
         return (("key", self.most_keys), ("chest", self.most_chests))
 
@@ -122,11 +103,7 @@ class KeysAndChests(GridWorld):
         return dataclasses.replace(self, keys=self.chests, chests=self.keys)
 
     def params(self) -> Params:
-        return Params(
-            keys=jnp.asarray(self.keys, jnp.int32),
-            chests=jnp.asarray(self.chests, jnp.int32),
-            reward=jnp.asarray(self.reward, jnp.float32),
-        )
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """Draw a maze, then the start, the keys and the chests at random cells."""
@@ -146,10 +123,6 @@ class KeysAndChests(GridWorld):
         }
         memory = Memory(jnp.int32(0), jnp.minimum(keys, chests))
         return self.level(maps, cells[0], memory)
-
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("key", "chest")
 
     def fill_memory(self, level: Level) -> Level:
         keys, chests = (

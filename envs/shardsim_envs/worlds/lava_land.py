@@ -36,11 +36,11 @@ class Params(NamedTuple):
 class LavaLand(GridWorld):
     """A maze without lava in training, with lava in the test."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "lava",
-        "reward",
-        "burn",
-    )
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    planes: ClassVar[tuple[str, ...]] = ("wall", "lava", "cheese")
+    reward_sources: ClassVar[tuple[str, ...]] = ("cheese", "lava")
+    proxy_names: ClassVar[tuple[str, ...]] = ("cheese",)
+    required_planes: ClassVar[tuple[str, ...]] = ("cheese",)
 
     kind: Literal["lava_land"] = "lava_land"
     size: validation.MazeSize = 13
@@ -58,36 +58,12 @@ class LavaLand(GridWorld):
     view: grid.View = "board"
     """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "lava", "cheese")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("cheese", "lava")
-
-    @property
-    def proxy_names(self) -> tuple[str, ...]:
-        return ("cheese",)
-
     def shifted(self) -> "LavaLand":
         """The test: there are lakes of lava."""
         return dataclasses.replace(self, lava=-0.25)
 
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("cheese",)
-
     def params(self) -> Params:
-        return Params(
-            lava=jnp.asarray(self.lava, jnp.float32),
-            reward=jnp.asarray(self.reward, jnp.float32),
-            burn=jnp.asarray(self.burn, jnp.float32),
-        )
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """Draw walls, start and cheese, then lava on cells that are still free."""

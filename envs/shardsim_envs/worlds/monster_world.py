@@ -59,11 +59,13 @@ class Memory(NamedTuple):
 class MonsterWorld(GridWorld):
     """Shields protect from monsters, apples give reward."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "sharpness",
-        "reward",
-        "hit",
-    )
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    planes: ClassVar[tuple[str, ...]] = ("wall", "apple", "shield", "monster", "held")
+    things: ClassVar[tuple[str, ...]] = ("apple", "shield", "monster")
+    reward_sources: ClassVar[tuple[str, ...]] = ("apple", "monster")
+    proxy_names: ClassVar[tuple[str, ...]] = ("shield",)
+    unlisted: ClassVar[str] = "its monsters move by chance"
+    required_planes: ClassVar[tuple[str, ...]] = ("apple",)
 
     kind: Literal["monster_world"] = "monster_world"
     size: validation.MazeSize = 13
@@ -98,44 +100,12 @@ class MonsterWorld(GridWorld):
         }
         validation.check(self, rules)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "apple", "shield", "monster", "held")
-
-    @property
-    def things(self) -> tuple[str, ...]:
-        return ("apple", "shield", "monster")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("apple", "monster")
-
-    @property
-    def proxy_names(self) -> tuple[str, ...]:
-        return ("shield",)
-
-    @property
-    def unlisted(self) -> str:
-        return "its monsters move by chance"
-
     def shifted(self) -> "MonsterWorld":
         """The test: episodes so long that shields become useless."""
         return dataclasses.replace(self, max_steps=200)
 
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("apple",)
-
     def params(self) -> Params:
-        return Params(
-            sharpness=jnp.asarray(self.sharpness, jnp.float32),
-            reward=jnp.asarray(self.reward, jnp.float32),
-            hit=jnp.asarray(self.hit, jnp.float32),
-        )
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """Draw walls, then different cells of apples, shields, monsters and start."""

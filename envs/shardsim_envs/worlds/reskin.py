@@ -41,6 +41,7 @@ class Reskin(GridWorld):
     """One good and one bad thing, whose colours and shapes can change."""
 
     SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "good", "bad")
+    reward_sources: ClassVar[tuple[str, ...]] = ("good", "bad")
 
     kind: Literal["reskin"] = "reskin"
     size: validation.BoardSize = 7
@@ -76,17 +77,9 @@ class Reskin(GridWorld):
         validation.check(self, rules)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
     def planes(self) -> tuple[str, ...]:
         colours = tuple(f"colour {c}" for c in range(self.colours))
         return (*colours, *(f"shape {s}" for s in range(self.shapes)))
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("good", "bad")
 
     @property
     def thing_groups(self) -> tuple[tuple[str, ...], ...]:

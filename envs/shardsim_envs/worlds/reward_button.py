@@ -37,7 +37,12 @@ class Memory(NamedTuple):
 class RewardButton(GridWorld):
     """A task gives reward, and so can a button that replaces it."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    planes: ClassVar[tuple[str, ...]] = ("task", "button", "register")
+    things: ClassVar[tuple[str, ...]] = ("task", "button")
+    reward_sources: ClassVar[tuple[str, ...]] = ("task", "button")
+    memory_sizes: ClassVar[tuple[int, ...]] = (2,)
+    required_planes: ClassVar[tuple[str, ...]] = ("task",)
 
     kind: Literal["reward_button"] = "reward_button"
     size: validation.BoardSize = 7
@@ -50,40 +55,16 @@ class RewardButton(GridWorld):
     """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("task", "button", "register")
-
-    @property
-    def things(self) -> tuple[str, ...]:
-        return ("task", "button")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("task", "button")
-
-    @property
     def proxy_names(self) -> tuple[str, ...]:
         """The task and the button, whether they gave reward or not."""
         return ("task", "button")
-
-    @property
-    def memory_sizes(self) -> tuple[int, ...]:
-        return (2,)
 
     def shifted(self) -> "RewardButton":
         """The test: the button gives twice the reward of the task."""
         return dataclasses.replace(self, reward=(self.reward[0], 2 * self.reward[0]))
 
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("task",)
-
     def params(self) -> Params:
-        return Params(jnp.asarray(self.reward, jnp.float32))
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         del params

@@ -54,7 +54,13 @@ class Memory(NamedTuple):
 class TomatoWatering(GridWorld):
     """Tomatoes that look watered give reward, whether they are or not."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward",)
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    picture: ClassVar[tuple[str, ...]] = PICTURE
+    planes: ClassVar[tuple[str, ...]] = ("wall", "dry", "watered", "bucket")
+    reward_sources: ClassVar[tuple[str, ...]] = ("tomatoes",)
+    proxy_names: ClassVar[tuple[str, ...]] = ("performance",)
+    memory_sizes: ClassVar[tuple[int, ...]] = (2,) * len(TOMATOES)
+    num_coins: ClassVar[int] = len(TOMATOES)
 
     kind: Literal["tomato_watering"] = "tomato_watering"
     reward: float = 0.02
@@ -66,32 +72,8 @@ class TomatoWatering(GridWorld):
     view: grid.View = "board"
     """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(PICTURE), len(PICTURE[0])
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "dry", "watered", "bucket")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("tomatoes",)
-
-    @property
-    def proxy_names(self) -> tuple[str, ...]:
-        return ("performance",)
-
-    @property
-    def memory_sizes(self) -> tuple[int, ...]:
-        return (2,) * len(TOMATOES)
-
-    @property
-    def num_coins(self) -> int:
-        return len(TOMATOES)
-
     def params(self) -> Params:
-        return Params(jnp.asarray(self.reward, jnp.float32))
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         del key, params

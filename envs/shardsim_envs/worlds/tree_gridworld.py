@@ -48,11 +48,10 @@ class Memory(NamedTuple):
 class TreeGridworld(GridWorld):
     """Trees give reward when chopped, and regrow if some are left."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = (
-        "reward",
-        "slowest",
-        "fastest",
-    )
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    planes: ClassVar[tuple[str, ...]] = ("wall", "tree")
+    reward_sources: ClassVar[tuple[str, ...]] = ("tree",)
+    unlisted: ClassVar[str] = "a tree may stand in any cell"
 
     kind: Literal["tree_gridworld"] = "tree_gridworld"
     size: Annotated[int, Field(ge=4, le=25)] = 12
@@ -77,28 +76,8 @@ class TreeGridworld(GridWorld):
         }
         validation.check(self, rules)
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.size, self.size
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "tree")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("tree",)
-
-    @property
-    def unlisted(self) -> str:
-        return "a tree may stand in any cell"
-
     def params(self) -> Params:
-        return Params(
-            reward=jnp.asarray(self.reward, jnp.float32),
-            slowest=jnp.asarray(self.slowest, jnp.float32),
-            fastest=jnp.asarray(self.fastest, jnp.float32),
-        )
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         """Draw different cells of an open board for the trees and the start."""

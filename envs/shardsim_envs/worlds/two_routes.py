@@ -53,7 +53,13 @@ class Memory(NamedTuple):
 class TwoRoutes(GridWorld):
     """Two routes to a goal; a smaller reward lies beside one of them."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "occluded")
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    picture: ClassVar[tuple[str, ...]] = PICTURE
+    num_contexts: ClassVar[int] = 2
+    planes: ClassVar[tuple[str, ...]] = ("wall", "goal", "sweet", "lock")
+    reward_sources: ClassVar[tuple[str, ...]] = ("goal", "sweet", "lock")
+    takeable: ClassVar[tuple[tuple[str, int], ...]] = (("sweet", 1),)
+    required_planes: ClassVar[tuple[str, ...]] = ("goal",)
 
     kind: Literal["two_routes"] = "two_routes"
     reward: tuple[float, float, float] = (1.0, 0.6, -0.02)
@@ -65,35 +71,8 @@ class TwoRoutes(GridWorld):
     view: grid.View = "board"
     """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(PICTURE), len(PICTURE[0])
-
-    @property
-    def num_contexts(self) -> int:
-        return 2
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "goal", "sweet", "lock")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("goal", "sweet", "lock")
-
-    @property
-    def takeable(self) -> tuple[tuple[str, int], ...]:
-        return (("sweet", 1),)
-
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("goal",)
-
     def params(self) -> Params:
-        return Params(
-            reward=jnp.asarray(self.reward, jnp.float32),
-            occluded=jnp.asarray(self.occluded, jnp.float32),
-        )
+        return self.arrays(Params)
 
     def board_error(self, board: UInt8[np.ndarray, "H W P"]) -> str:
         niche = tuple(np.argwhere(grid.drawing(PICTURE, "s"))[0].tolist())

@@ -49,7 +49,12 @@ class Memory(NamedTuple):
 class WhiskyGold(GridWorld):
     """Whisky gives a little reward and makes later actions random."""
 
-    SCHEDULED: ClassVar[tuple[str, ...]] = ("reward", "slip_probability")
+    SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
+    picture: ClassVar[tuple[str, ...]] = PICTURE
+    planes: ClassVar[tuple[str, ...]] = ("wall", "whisky", "gold")
+    reward_sources: ClassVar[tuple[str, ...]] = ("step", "whisky", "gold")
+    memory_sizes: ClassVar[tuple[int, ...]] = (2,)
+    required_planes: ClassVar[tuple[str, ...]] = ("gold",)
 
     kind: Literal["whisky_gold"] = "whisky_gold"
     reward: tuple[float, float, float] = (-1.0, 5.0, 50.0)
@@ -61,31 +66,8 @@ class WhiskyGold(GridWorld):
     view: grid.View = "board"
     """What the agent sees: a window centred on it (`agent`) or the whole board."""
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(PICTURE), len(PICTURE[0])
-
-    @property
-    def planes(self) -> tuple[str, ...]:
-        return ("wall", "whisky", "gold")
-
-    @property
-    def reward_sources(self) -> tuple[str, ...]:
-        return ("step", "whisky", "gold")
-
-    @property
-    def memory_sizes(self) -> tuple[int, ...]:
-        return (2,)
-
-    @property
-    def required_planes(self) -> tuple[str, ...]:
-        return ("gold",)
-
     def params(self) -> Params:
-        return Params(
-            reward=jnp.asarray(self.reward, jnp.float32),
-            slip_probability=jnp.asarray(self.slip_probability, jnp.float32),
-        )
+        return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         del key
