@@ -42,6 +42,9 @@ class Consistency(NamedTuple):
     """Share of runs whose result is the same for every concept."""
     ambiguous: Float[np.ndarray, ""]
     """Share of runs whose optimum is not unique."""
+    converged: Float[np.ndarray, ""]
+    """Share of runs whose search converged; below 1, disagreement may be a search that
+    was too short."""
 
     def summary(self) -> str:
         """Agreement with its interval and chance level, range of losses, warnings."""
@@ -50,6 +53,8 @@ class Consistency(NamedTuple):
             warnings += f"; degenerate in {self.degenerate:.0%} of runs"
         if self.ambiguous > 0:
             warnings += f"; ambiguous in {self.ambiguous:.0%} of runs"
+        if self.converged < 1:
+            warnings += f"; NOT CONVERGED in {1 - self.converged:.0%} of runs"
         losses = ""
         if np.isfinite(self.losses).all():
             losses = f", losses {self.losses.min():.4g} to {self.losses.max():.4g}"
@@ -150,6 +155,7 @@ def consistency(
         losses,
         zero,
         zero,
+        np.ones(()),
     )
 
 
@@ -197,6 +203,7 @@ def repeat(
     return result._replace(
         degenerate=np.asarray(runs.degenerate.mean()),
         ambiguous=np.asarray(runs.ambiguous.mean()),
+        converged=np.asarray(runs.converged.mean()),
     )
 
 

@@ -27,6 +27,8 @@ class ProbeSelectivity(NamedTuple):
     """Of predicting the largest class of the training samples."""
     train_accuracy: Float[Array, ""]
     """On the concept, for the training samples."""
+    converged: Bool[Array, ""]
+    """Whether the probes of the concept and of all control tasks converged."""
 
     @property
     def selectivity(self) -> Float[Array, ""]:
@@ -136,7 +138,7 @@ def fit(
     validation.at_least("classes of z to train on", int((train_counts > 0).sum()), 2)
     _check_types(np.asarray(types), np.asarray(train), np.asarray(test))
 
-    def accuracies(labels: Any) -> tuple[Array, Array]:
+    def accuracies(labels: Any) -> tuple[Array, Array, Array]:
         task_columns = concept.as_one_hot(x, labels)
         # a class that no type drew gets an empty column, so there is one compilation
         task_columns = jnp.pad(
@@ -146,17 +148,24 @@ def fit(
         return (
             probe.accuracy(x[test], task_columns[test]),
             probe.accuracy(x[train], task_columns[train]),
+            probe.converged,
         )
 
-    accuracy, train_accuracy = accuracies(z)
+    accuracy, train_accuracy, *converged = accuracies(z)
     control_tasks = [
         control_labels(types, z, seed + number) for number in range(controls)
     ]
+    on_control = []
+    for labels in control_tasks:
+        control_accuracy, _, is_converged = accuracies(labels)
+        on_control.append(control_accuracy)
+        converged.append(is_converged)
     return ProbeSelectivity(
         accuracy,
-        jnp.stack([accuracies(labels)[0] for labels in control_tasks]),
+        jnp.stack(on_control),
         columns[test][:, jnp.argmax(train_counts)].mean(),
         train_accuracy,
+        jnp.stack(converged).all(),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept as concepts
@@ -95,6 +95,8 @@ class Guardedness(NamedTuple):
     """Accuracy after erasing."""
     majority: Float[Array, ""]
     """Accuracy of predicting the largest class of the training samples."""
+    converged: Bool[Array, ""]
+    """Whether both probes converged."""
 
     @property
     def above_majority(self) -> Float[Array, ""]:
@@ -139,11 +141,12 @@ def guardedness(
     train_shares = z[train].mean(axis=0)
     majority = z[test][:, jnp.argmax(train_shares)].mean()
 
-    def accuracy(features: Array) -> Array:
+    def accuracy(features: Array) -> tuple[Array, Array]:
         probe = probes.logistic(features[train], z[train], decay=decay)
-        return probe.accuracy(features[test], z[test])
+        return probe.accuracy(features[test], z[test]), probe.converged
 
-    return Guardedness(accuracy(x), accuracy(directions.erase(x)), majority)
+    (before, first), (after, second) = accuracy(x), accuracy(directions.erase(x))
+    return Guardedness(before, after, majority, first & second)
 
 
 def split_indices(held_out: Input, n: int) -> tuple[Int[Array, " t"], Int[Array, " h"]]:

@@ -10,15 +10,15 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from shardsim.inspection import validation
+from shardsim.inspection import optimizers, validation
 from shardsim.inspection.concepts import concept, probes
 from shardsim.inspection.validation import Input
 from shardsim.inspection.weights import bases
 
 STEPS = 100
-"""Gradient steps of the probe in each round."""
+"""Gradient steps of the probe in each round; more only until it has converged."""
 SINE_CUT = 1e-2
 """A row at a smaller sine to the span of earlier rows adds nothing: rounds are
 orthogonal to each other up to rounding."""
@@ -42,6 +42,8 @@ class INLP(NamedTuple):
     """On the held-out samples if there are any, else on the training samples."""
     majority: Float[Array, ""]
     """Accuracy of predicting the largest class of the samples of `accuracies`."""
+    converged: Bool[Array, " R+1"]
+    """Whether the probe of each round has converged."""
 
     def rounds_needed(self, slack: float = 0.0) -> int:
         """Rounds until the accuracy is at most the majority plus `slack`; -1 if never.
@@ -54,10 +56,11 @@ class INLP(NamedTuple):
 
     def summary(self) -> str:
         """Number of directions, and accuracy before and after."""
+        warning = "" if bool(self.converged.all()) else "; NOT CONVERGED"
         return (
             f"INLP: {int(self.rank)} directions, accuracy "
             f"{float(self.accuracies[0]):.3f} -> {float(self.accuracies[-1]):.3f} "
-            f"(majority {float(self.majority):.3f})"
+            f"(majority {float(self.majority):.3f}){warning}"
         )
 
 
@@ -113,7 +116,9 @@ def fit(
         _check_known_labels(held_out[1], labels)
         test_z = concept.as_one_hot(test_x, held_out[1])
         validation.shaped("held_out", test_z, len(test_x), z.shape[1])
-    return _fit(x, z, test_x, test_z, rounds, jnp.asarray(decay, x.dtype))
+    result = _fit(x, z, test_x, test_z, rounds, jnp.asarray(decay, x.dtype))
+    optimizers.warn_unconverged("INLP", result.converged, "use a larger decay")
+    return result
 
 
 def _check_known_labels(held_out: Any, z: Any) -> None:
@@ -147,11 +152,11 @@ def _fit(
         rows_so_far = jax.lax.dynamic_update_slice(rows_so_far, new, (number * rows, 0))
         # eigenvalues of the sum are squared singular values of the stacked rows
         basis, _ = concept.orthonormal_span(rows_so_far, SINE_CUT)
-        metrics = probe.loss, probe.accuracy(test_x, test_z)
+        metrics = probe.loss, probe.accuracy(test_x, test_z), probe.converged
         return (rows_so_far, basis.T @ basis), metrics
 
     initial = jnp.zeros(((rounds + 1) * rows, d), x.dtype), jnp.zeros((d, d), x.dtype)
-    (rows_so_far, removed), (losses, accuracies) = jax.lax.scan(
+    (rows_so_far, removed), (losses, accuracies, converged) = jax.lax.scan(
         one_round, initial, jnp.arange(rounds + 1)
     )
     return INLP(
@@ -162,6 +167,7 @@ def _fit(
         losses,
         accuracies,
         test_z.mean(axis=0).max(),
+        converged,
     )
 
 

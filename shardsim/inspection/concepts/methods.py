@@ -62,7 +62,8 @@ class Logistic:
         z = concepts.as_one_hot(concept.x, concept.z)
         probe = probes.logistic(concept.x, z, decay=self.decay, steps=self.steps)
         rows = inlp.row_space(probe.weights, max(z.shape[1] - 1, 1))
-        return orthogonal(rows, probe.mean, probe.loss)
+        directions = orthogonal(rows, probe.mean, probe.loss)
+        return directions._replace(converged=probe.converged)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,8 @@ class Inlp:
         z = concepts.as_one_hot(concept.x, concept.z)
         result = inlp.fit(concept.x, z, rounds=self.rounds, decay=self.decay)
         _, entropy = concepts.class_shares(z)
-        return orthogonal(result.basis, result.mean, result.losses[-1], entropy)
+        directions = orthogonal(result.basis, result.mean, result.losses[-1], entropy)
+        return directions._replace(converged=result.converged.all())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,15 +89,22 @@ class Rlace:
 
     k: int = 1
     steps: int = 40
+    max_steps: int = 640
     decay: tuple[float, float] = (1.0, 1e-3)
     kind: Literal["rlace"] = "rlace"
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         result = rlace.fit(
-            concept.x, concept.z, key, k=self.k, steps=self.steps, decay=self.decay
+            concept.x,
+            concept.z,
+            key,
+            k=self.k,
+            steps=self.steps,
+            max_steps=self.max_steps,
+            decay=self.decay,
         )
         directions = orthogonal(result.basis, result.mean, result.loss, result.ceiling)
-        return directions._replace(ambiguous=~result.unique)
+        return directions._replace(ambiguous=~result.unique, converged=result.converged)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +135,8 @@ class Cde:
 
     k: int = 1
     steps: int = 400
-    batch: int = 128
+    max_steps: int = 12_800
+    batch: int = 1024
     rate: float = 0.1
     kind: Literal["cde"] = "cde"
 
@@ -140,6 +150,7 @@ class Cde:
             k=self.k,
             distance=concept.distance,
             steps=self.steps,
+            max_steps=self.max_steps,
             batch=self.batch,
             rate=self.rate,
         )
@@ -147,7 +158,9 @@ class Cde:
         best_loss = jnp.zeros((), result.loss.dtype)
         directions = orthogonal(result.basis, mean, result.loss, best_loss)
         return directions._replace(
-            degenerate=result.degenerate, ambiguous=result.ambiguous
+            degenerate=result.degenerate,
+            ambiguous=result.ambiguous,
+            converged=result.converged,
         )
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from shardsim.inspection import arrays, validation
+from shardsim.inspection import arrays, optimizers, validation
 from shardsim.inspection.truth import baselines, ccs, pairs
 from shardsim.inspection.validation import Input
 
@@ -35,6 +35,8 @@ class Comparison(NamedTuple):
     """CCS loss on the train pairs."""
     positive_share: Float[Array, ""]
     """Share of test pairs whose positive side is true; 0 or 1 means one class."""
+    converged: Bool[Array, " M"]
+    """Whether the search of each method converged; true for a closed form."""
 
     @property
     def either_sign(self) -> Float[Array, " M"]:
@@ -54,7 +56,16 @@ class Comparison(NamedTuple):
             for name, accuracy in zip(METHODS, self.either_sign, strict=True)
         )
         low, high = (float(x) for x in self.random_band)
-        return f"accuracy, better sign: {accuracies}; random {low:.2f} to {high:.2f}"
+        stopped = [
+            name
+            for name, flag in zip(METHODS, self.converged.tolist(), strict=True)
+            if not flag
+        ]
+        warning = f"; NOT CONVERGED: {', '.join(stopped)}" if stopped else ""
+        return (
+            f"accuracy, better sign: {accuracies}; random {low:.2f} to {high:.2f}"
+            f"{warning}"
+        )
 
 
 class Distraction(NamedTuple):
@@ -66,6 +77,8 @@ class Distraction(NamedTuple):
     """max(accuracy, 1 - accuracy) on the labels of held-out pairs."""
     distractor: Float[Array, "G M"]
     """The same for the random bit."""
+    converged: Bool[Array, "G M"]
+    """Whether the search of each method converged."""
 
     @property
     def fooled(self) -> Bool[Array, "G M"]:
@@ -139,7 +152,7 @@ def compare(
       test: the same for held-out pairs, m of them.
       key: for restarts and random probes.
       restarts: of CCS and of k-means.
-      steps: of CCS.
+      steps: of the first round of CCS.
       random: R, number of random probes.
       normalise: see `pairs.learn_sides`.
 
@@ -155,14 +168,24 @@ def compare(
     settings = {"restarts": restarts, "steps": steps}
     probe = ccs.fit(positive, negative, search, normalise=normalise, **settings)
     differences = probe.sides.differences(positive, negative)
+    clusters = baselines.kmeans(differences, cluster, restarts=restarts)
+    logistic = baselines.logistic(differences, label)
     directions = jnp.stack(
         [
             probe.direction,
             baselines.principal(differences),
-            baselines.kmeans(differences, cluster, restarts=restarts),
-            baselines.logistic(differences, label),
+            clusters.direction,
+            logistic.direction,
             mean_difference(differences, label),
         ]
+    )
+    closed_form = jnp.ones((), bool)
+    converged = (
+        probe.converged[jnp.argmin(probe.losses)],
+        closed_form,
+        clusters.converged,
+        logistic.converged,
+        closed_form,
     )
     probes = baselines.random_directions(null, random, positive.shape[1])
     held_out = probe.sides.differences(test[0], test[1])
@@ -174,6 +197,7 @@ def compare(
         random_accuracy=jnp.maximum(random_accuracy, 1 - random_accuracy),
         loss=probe.loss,
         positive_share=test[2].astype(directions.dtype).mean(),
+        converged=jnp.stack(converged),
     )
 
 
@@ -202,7 +226,7 @@ def distract(
       key: for the bits, restarts and random probes.
       strengths: [G] of the added feature, at least 0, in the unit of the features.
       restarts: of CCS and of k-means.
-      steps: of CCS.
+      steps: of the first round of CCS.
       normalise: see `pairs.learn_sides`.
 
     Raises:
@@ -224,7 +248,7 @@ def distract(
     bit = jax.random.bernoulli(bit_key, 0.5, label.shape)
     half = label.shape[0] // 2
 
-    def at_strength(strength: Array) -> tuple[Array, Array]:
+    def at_strength(strength: Array) -> tuple[Array, Array, Array]:
         extra = jnp.where(bit, strength, -strength).astype(positive.dtype)[:, None]
         x = jnp.concatenate([positive, extra], axis=1)
         y = jnp.concatenate([negative, -extra], axis=1)
@@ -236,7 +260,9 @@ def distract(
         sides = pairs.learn_sides(x[:half], y[:half], normalise)
         held_out = sides.differences(x[half:], y[half:])
         on_bit = accuracies(result.directions, held_out, bit[half:])
-        return result.either_sign, jnp.maximum(on_bit, 1 - on_bit)
+        followed = jnp.maximum(on_bit, 1 - on_bit)
+        return result.either_sign, followed, result.converged
 
-    concept, distractor = jax.lax.map(at_strength, strengths)
-    return Distraction(strengths, concept, distractor)
+    concept, distractor, converged = jax.lax.map(at_strength, strengths)
+    optimizers.warn_unconverged("distract", converged, "allow more steps")
+    return Distraction(strengths, concept, distractor, converged)
