@@ -7,14 +7,16 @@ States whose mask is false are left out: walls, states after an end, cells that 
 of two layouts has. Symbols: S states, A actions, H, W board, B bins.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import returns
 from shardsim.inspection import validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 
 class BoardMap(NamedTuple):
@@ -129,9 +131,9 @@ class Calibration(NamedTuple):
 
 
 def board_map(
-    numbers: Annotated[Input, "S"],
-    position: Annotated[Input, "S 2"],
-    mask: Annotated[Input, "S"],
+    numbers: Annotated[Numbers, "S"],
+    position: Annotated[Numbers, "S 2"],
+    mask: Annotated[Numbers, "S"],
     shape: tuple[int, int],
 ) -> BoardMap:
     """Average a number over the states on each cell of the board.
@@ -146,24 +148,30 @@ def board_map(
     Raises:
       ValueError: shapes differ, a number is not finite, a position is off the board.
     """
-    validation.shaped("numbers", numbers, None)
+    numbers = validation.floats("numbers", numbers, None)
+    mask = validation.mask("mask", mask, len(numbers))
+    position = position if hasattr(position, "dtype") else np.asarray(position)
     validation.shaped("position", position, len(numbers), 2)
-    validation.shaped("mask", mask, len(numbers))
-    validation.finite("numbers", numbers)
-    rows, columns = shape
-    included = jnp.where(mask[:, None], position, 0)
-    for axis, size in enumerate(shape):
+    validation.kind("position", position, "iu", "integers")
+    rows, columns = (validation.integer("shape", size, 1) for size in shape)
+    # on the host where it is possible, because 32 bits wrap around
+    on_host = isinstance(position, np.ndarray) and not isinstance(mask, jax.core.Tracer)
+    where: Any = np.where if on_host else jnp.where
+    included = where(mask[:, None], position, 0)
+    for axis, size in enumerate((rows, columns)):
         validation.between("position", included[:, axis], 0, size - 1)
-    cell = jnp.where(mask, position[:, 0] * columns + position[:, 1], rows * columns)
+    included = jnp.asarray(included)
+    cell = included[:, 0] * columns + included[:, 1]
+    cell = jnp.where(mask, cell, rows * columns)
     count = jnp.zeros(rows * columns + 1, jnp.int32).at[cell].add(1)[:-1]
     total = jnp.zeros(rows * columns + 1, numbers.dtype).at[cell].add(numbers)[:-1]
     divisor = jnp.maximum(count, 1).astype(total.dtype)
     mean = jnp.where(count > 0, total / divisor, jnp.nan)
-    return BoardMap(mean.reshape(shape), count.reshape(shape))
+    return BoardMap(mean.reshape(rows, columns), count.reshape(rows, columns))
 
 
 def policy_field(
-    policy: Annotated[Input, "S A"], moves: Annotated[Input, "S A 2"]
+    policy: Annotated[Numbers, "S A"], moves: Annotated[Numbers, "S A 2"]
 ) -> PolicyField:
     """Net and component arrows of a policy, net = sum_a pi(a|s) move(s, a).
 
@@ -174,10 +182,8 @@ def policy_field(
     Raises:
       ValueError: shapes differ, or a probability is not finite.
     """
-    validation.shaped("policy", policy, None, None)
-    validation.shaped("moves", moves, *policy.shape, 2)
-    validation.finite("policy", policy)
-    moves = jnp.asarray(moves, policy.dtype)
+    policy = validation.floats("policy", policy, None, None)
+    moves = validation.floats("moves", moves, *policy.shape, 2).astype(policy.dtype)
     distance = jnp.linalg.norm(moves, axis=-1)
     net = jnp.einsum("sa,sad->sd", policy, moves)
     components = jnp.where(distance > 0, policy, 0)
@@ -187,11 +193,11 @@ def policy_field(
 
 
 def difference(
-    policy_a: Annotated[Input, "S A"],
-    policy_b: Annotated[Input, "S A"],
-    value_a: Annotated[Input, "S"],
-    value_b: Annotated[Input, "S"],
-    common: Annotated[Input, "S"],
+    policy_a: Annotated[Numbers, "S A"],
+    policy_b: Annotated[Numbers, "S A"],
+    value_a: Annotated[Numbers, "S"],
+    value_b: Annotated[Numbers, "S"],
+    common: Annotated[Numbers, "S"],
 ) -> Difference:
     """Subtract layout A from layout B over the states that both have.
 
@@ -210,12 +216,13 @@ def difference(
     Raises:
       ValueError: shapes differ, or a probability is not finite.
     """
-    validation.shaped("policy_a", policy_a, None, None)
-    validation.shaped("policy_b", policy_b, *policy_a.shape)
-    for name, array in (("value_a", value_a), ("value_b", value_b), ("common", common)):
+    policy_a = validation.floats("policy_a", policy_a, None, None)
+    policy_b = validation.floats("policy_b", policy_b, *policy_a.shape)
+    for name, array in (("value_a", value_a), ("value_b", value_b)):
         validation.shaped(name, array, len(policy_a))
-    for name, array in (("policy_a", policy_a), ("policy_b", policy_b)):
-        validation.finite(name, array)
+    # V may be anything in the states that one layout does not have
+    value_a, value_b = validation.wide(value_a), validation.wide(value_b)
+    common = jnp.asarray(validation.mask("common", common, len(policy_a)))
     change = policy_b - policy_a
     variation = jnp.abs(change).sum(axis=-1) / 2
     count = common.sum()
@@ -229,12 +236,12 @@ def difference(
 
 
 def agreement(
-    value: Annotated[Input, "S"],
-    policy: Annotated[Input, "S A"],
-    successor: Annotated[Input, "S A"],
-    reward: Annotated[Input, "S A"],
-    terminated: Annotated[Input, "S A"],
-    mask: Annotated[Input, "S"],
+    value: Annotated[Numbers, "S"],
+    policy: Annotated[Numbers, "S A"],
+    successor: Annotated[Numbers, "S A"],
+    reward: Annotated[Numbers, "S A"],
+    terminated: Annotated[Numbers, "S A"],
+    mask: Annotated[Numbers, "S"],
     discount: float,
     tie: float = 1e-6,
 ) -> PolicyValueAgreement:
@@ -256,20 +263,17 @@ def agreement(
     Raises:
       ValueError: shapes differ, a number is not finite or out of range.
     """
-    validation.shaped("policy", policy, None, None)
-    validation.shaped("value", value, len(policy))
-    arrays = {"successor": successor, "reward": reward, "terminated": terminated}
-    for name, array in arrays.items():
-        validation.shaped(name, array, *policy.shape)
-    validation.shaped("mask", mask, len(policy))
+    policy = validation.floats("policy", policy, None, None)
+    states = len(policy)
+    value = validation.floats("value", value, states)
+    reward = validation.floats("reward", reward, *policy.shape)
+    successor = jnp.asarray(
+        validation.indices("successor", successor, states, *policy.shape)
+    )
+    terminated = jnp.asarray(validation.mask("terminated", terminated, *policy.shape))
+    mask = jnp.asarray(validation.mask("mask", mask, states))
     validation.at_least("tie", tie, 0)
     validation.between("discount", discount, 0, 1)
-    validation.between("successor", successor, 0, len(policy) - 1)
-    for name, array in (("value", value), ("policy", policy), ("reward", reward)):
-        validation.finite(name, array)
-    value, policy, reward, terminated = map(
-        jnp.asarray, (value, policy, reward, terminated)
-    )
     q = returns.one_step_return(reward, terminated, value[successor], discount)
     best = q >= q.max(axis=-1, keepdims=True) - tie
     top = policy >= policy.max(axis=-1, keepdims=True)
@@ -278,9 +282,9 @@ def agreement(
 
 
 def calibration(
-    value: Annotated[Input, "S"],
-    exact: Annotated[Input, "S"],
-    mask: Annotated[Input, "S"],
+    value: Annotated[Numbers, "S"],
+    exact: Annotated[Numbers, "S"],
+    mask: Annotated[Numbers, "S"],
     bins: int = 10,
 ) -> Calibration:
     """Error and calibration of V against exact V.
@@ -297,13 +301,11 @@ def calibration(
     Raises:
       ValueError: shapes differ, a number is not finite, no state, no bin.
     """
-    validation.shaped("value", value, None)
-    validation.shaped("exact", exact, len(value))
-    validation.shaped("mask", mask, len(value))
+    value = validation.floats("value", value, None)
+    exact = validation.floats("exact", exact, len(value))
+    mask = jnp.asarray(validation.mask("mask", mask, len(value)))
     validation.at_least("states", len(value), 1)
-    validation.at_least("bins", bins, 1)
-    for name, array in (("value", value), ("exact", exact)):
-        validation.finite(name, array)
+    bins = validation.integer("bins", bins, 1)
     error = value - exact
     v, e = value - _mean(value, mask), exact - _mean(exact, mask)
     vv, ee, ve = _mean(v * v, mask), _mean(e * e, mask), _mean(v * e, mask)
@@ -318,7 +320,7 @@ def calibration(
     count = jnp.zeros(bins + 1, jnp.int32).at[bin_].add(1)[:bins]
     divisor = jnp.maximum(count, 1).astype(value.dtype)
 
-    def bin_mean(x: Float[Input, " S"]) -> Float[Array, " B"]:
+    def bin_mean(x: Float[Array, " S"]) -> Float[Array, " B"]:
         total = jnp.zeros(bins + 1, x.dtype).at[bin_].add(x)[:bins]
         return jnp.where(count > 0, total / divisor, jnp.nan)
 
@@ -336,14 +338,14 @@ def calibration(
     )
 
 
-def _mean(x: Float[Input, " S"], mask: Bool[Input, " S"]) -> Float[Array, ""]:
+def _mean(x: Float[Array, " S"], mask: Bool[Array, " S"]) -> Float[Array, ""]:
     """Mean over the mask; NaN if it is empty."""
     count = mask.sum()
     mean = jnp.where(mask, x, 0).sum() / jnp.maximum(count, 1).astype(x.dtype)
     return jnp.where(count > 0, mean, jnp.nan)
 
 
-def _varies(x: Float[Input, " S"], mask: Bool[Input, " S"]) -> Bool[Array, ""]:
+def _varies(x: Float[Array, " S"], mask: Bool[Array, " S"]) -> Bool[Array, ""]:
     """Whether the numbers in the mask differ; a computed variance may be rounding."""
     high = jnp.where(mask, x, -jnp.inf).max()
     return high > jnp.where(mask, x, jnp.inf).min()

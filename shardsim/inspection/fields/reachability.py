@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from shardsim.inspection import validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 
 
 class PathProbability(NamedTuple):
@@ -53,7 +53,7 @@ class Reach(NamedTuple):
 
 
 def slipped(
-    policy: Annotated[Input, "S A"], slip: Annotated[Input, "S"]
+    policy: Annotated[Numbers, "S A"], slip: Annotated[Numbers, "S"]
 ) -> Float[Array, "S A"]:
     """The policy that results if actions slip.
 
@@ -66,19 +66,18 @@ def slipped(
     Raises:
       ValueError: shapes differ, or a probability is out of range.
     """
-    validation.shaped("policy", policy, None, None)
-    validation.shaped("slip", slip, len(policy))
+    policy = validation.floats("policy", policy, None, None)
+    slip = validation.floats("slip", slip, len(policy)).astype(policy.dtype)
     validation.between("slip", slip, 0, 1)
-    policy, slip = jnp.asarray(policy), jnp.asarray(slip)
     mixed = (1 - slip[:, None]) * policy
     return mixed + slip[:, None] * policy.mean(axis=-1, keepdims=True)
 
 
 def path_probability(
-    successor: Annotated[Input, "S A"],
-    policy: Annotated[Input, "S A"],
-    terminated: Annotated[Input, "S A"],
-    goal: Annotated[Input, "S"],
+    successor: Annotated[Numbers, "S A"],
+    policy: Annotated[Numbers, "S A"],
+    terminated: Annotated[Numbers, "S A"],
+    goal: Annotated[Numbers, "S"],
 ) -> PathProbability:
     """Probability of the shortest paths to the goal, and its geometric mean per step.
 
@@ -95,12 +94,13 @@ def path_probability(
     Raises:
       ValueError: shapes differ, a number is not finite or out of range.
     """
-    validation.shaped("policy", policy, None, None)
-    validation.shaped("successor", successor, *policy.shape)
-    validation.shaped("terminated", terminated, *policy.shape)
-    validation.shaped("goal", goal, len(policy))
-    validation.finite("policy", policy)
-    validation.between("successor", successor, 0, len(policy) - 1)
+    policy = validation.floats("policy", policy, None, None)
+    states = len(policy)
+    successor = jnp.asarray(
+        validation.indices("successor", successor, states, *policy.shape)
+    )
+    terminated = jnp.asarray(validation.mask("terminated", terminated, *policy.shape))
+    goal = jnp.asarray(validation.mask("goal", goal, states))
     passable = (~terminated | goal[successor]) & ~goal[:, None]
     dtype = policy.dtype
     first = jnp.where(goal, 0, jnp.inf).astype(dtype)
@@ -132,10 +132,10 @@ def path_probability(
 
 
 def reach_probability(
-    successor: Annotated[Input, "S A"],
-    policy: Annotated[Input, "... S A"],
-    terminated: Annotated[Input, "S A"],
-    goal: Annotated[Input, "S"],
+    successor: Annotated[Numbers, "S A"],
+    policy: Annotated[Numbers, "... S A"],
+    terminated: Annotated[Numbers, "S A"],
+    goal: Annotated[Numbers, "S"],
 ) -> Reach:
     """Probability of reaching the goal, by an absorbing Markov chain.
 
@@ -161,11 +161,11 @@ def reach_probability(
 
     Reference: Kemeny and Snell, Finite Markov Chains, 1960, chapter 3.
     """
-    validation.finite("policy", policy)
-    dtype = np.asarray(policy).dtype
-    policy = np.asarray(policy).astype(np.float64)
-    policy = policy / np.maximum(policy.sum(axis=-1, keepdims=True), 1e-30)
-    moved, ended = _transition(successor, policy, terminated, goal)
+    rows = _host_policy(policy)
+    dtype, rows = rows.dtype, rows.astype(np.float64)
+    goal = np.asarray(validation.mask("goal", goal, rows.shape[-2]))
+    rows = rows / np.maximum(rows.sum(axis=-1, keepdims=True), 1e-30)
+    moved, ended = _transition(successor, rows, terminated, goal)
     leak = 64 * np.finfo(moved.dtype).eps
     moved, ended = np.where(moved < leak, 0, moved), np.where(ended < leak, 0, ended)
     arrives = ended + (moved * goal[None, :]).sum(axis=-1)
@@ -186,10 +186,10 @@ def reach_probability(
 
 
 def occupancy(
-    successor: Annotated[Input, "S A"],
-    policy: Annotated[Input, "... S A"],
-    terminated: Annotated[Input, "S A"],
-    start: int,
+    successor: Annotated[Numbers, "S A"],
+    policy: Annotated[Numbers, "... S A"],
+    terminated: Annotated[Numbers, "S A"],
+    start: Integer,
     discount: float,
 ) -> Float[np.ndarray, "... S"]:
     """Expected discounted number of visits to each state.
@@ -213,39 +213,45 @@ def occupancy(
     """
     if not 0 <= discount < 1:
         raise ValueError(f"discount: got {discount}; allowed: 0 to less than 1")
-    states = np.shape(policy)[-2]
-    no_goal = np.zeros(states, bool)
-    moved, _ = _transition(successor, policy, terminated, no_goal)
-    if not 0 <= start < states:
-        raise ValueError(f"start: got {start}; allowed: 0 to {states - 1}")
+    rows = _host_policy(policy)
+    states = rows.shape[-2]
+    moved, _ = _transition(successor, rows, terminated, np.zeros(states, bool))
+    start = validation.integer("start", start, 0, states - 1)
     system = np.eye(states, dtype=moved.dtype) - discount * moved
     e_start = np.zeros((*system.shape[:-1], 1), moved.dtype)
     e_start[..., start, 0] = 1
     return np.linalg.solve(np.swapaxes(system, -1, -2), e_start)[..., 0]
 
 
-def _transition(
-    successor: Annotated[Input, "S A"],
-    policy: Annotated[Input, "... S A"],
-    terminated: Annotated[Input, "S A"],
-    goal: Annotated[Input, "S"],
-) -> tuple[Float[np.ndarray, "... S S"], Float[np.ndarray, "... S"]]:
-    """T(s, s') of steps that continue, and the probability of ending in the goal."""
-    policy, successor = np.asarray(policy), np.asarray(successor)
-    terminated, goal = np.asarray(terminated), np.asarray(goal)
+def _host_policy(policy: Annotated[Numbers, "... S A"]) -> np.ndarray:
+    """A policy with any leading axes, as floats on the host."""
+    policy = np.asarray(policy)
     if policy.ndim < 2:
         raise ValueError(
             f"policy: got shape {policy.shape}; allowed: (..., states, actions)"
         )
-    validation.shaped("successor", successor, *policy.shape[-2:])
-    validation.shaped("terminated", terminated, *policy.shape[-2:])
-    validation.shaped("goal", goal, policy.shape[-2])
     validation.finite("policy", policy)
-    states = policy.shape[-2]
-    validation.between("successor", successor, 0, states - 1)
+    if not jnp.issubdtype(policy.dtype, jnp.floating):
+        policy = policy.astype(np.float64)
+    return policy
+
+
+def _transition(
+    successor: Annotated[Numbers, "S A"],
+    policy: Float[np.ndarray, "... S A"],
+    terminated: Annotated[Numbers, "S A"],
+    goal: Annotated[Numbers, "S"],
+) -> tuple[Float[np.ndarray, "... S S"], Float[np.ndarray, "... S"]]:
+    """T(s, s') of steps that continue, and the probability of ending in the goal."""
+    states, actions = policy.shape[-2:]
+    successor = np.asarray(
+        validation.indices("successor", successor, states, states, actions)
+    )
+    terminated = np.asarray(validation.mask("terminated", terminated, states, actions))
+    goal = np.asarray(validation.mask("goal", goal, states))
     moved = np.zeros((*policy.shape[:-1], states), policy.dtype)
     row = np.arange(states)
-    for action in range(policy.shape[-1]):
+    for action in range(actions):
         continues = np.where(terminated[:, action], 0, policy[..., action])
         moved[..., row, successor[:, action]] += continues
     ended = np.where(terminated & goal[successor], policy, 0).sum(axis=-1)

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 from shardsim.inspection import validation
 from shardsim.inspection.tails import fitting
 from shardsim.inspection.tails.families import Scalar
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 
 class Dependence(NamedTuple):
@@ -76,8 +76,8 @@ def log_determinant(matrix: Float[Array, "P P"]) -> Scalar:
 
 
 def measure(
-    contributions: Annotated[Input, "n P"],
-    weights: Annotated[Input, "n"] | None = None,
+    contributions: Annotated[Numbers, "n P"],
+    weights: Annotated[Numbers, "n"] | None = None,
 ) -> Dependence:
     """Var(sum) / sum Var, correlations and effective numbers of contributions.
 
@@ -93,16 +93,12 @@ def measure(
       ValueError: `contributions` is not a matrix of finite numbers, or `weights` does
         not fit.
     """
-    validation.shaped("contributions", contributions, None, None)
-    validation.finite("contributions", contributions)
+    contributions = validation.floats("contributions", contributions, None, None)
     validation.sized("contributions", contributions)
-    contributions = validation.wide(contributions)
     samples, parts = contributions.shape
     validation.at_least("contributions.shape[0]", samples, 1)
     validation.at_least("contributions.shape[1]", parts, 1)
-    if weights is None:
-        weights = jnp.ones_like(contributions[:, 0])
-    validation.shaped("weights", weights, samples)
+    _, weights = fitting.as_sample(contributions[:, 0], weights)
     n = weights.sum()
     share = (weights / jnp.where(n == 0, 1.0, n))[:, None]
     centred = contributions - jnp.sum(share * contributions, axis=0)[None]

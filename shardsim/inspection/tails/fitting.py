@@ -30,6 +30,7 @@ from jaxtyping import Array, Float
 from shardsim.inspection import optimizers, validation
 from shardsim.inspection.tails import families
 from shardsim.inspection.tails.families import Sample, Scalar
+from shardsim.inspection.validation import Numbers
 
 FLOOR = 1e-6
 """Smallest scale, as a fraction of the largest absolute value."""
@@ -62,26 +63,25 @@ def least_scale(x: Sample, weights: Sample) -> Scalar:
     return FLOOR * jnp.where(largest == 0, 1.0, largest)
 
 
-def check_weights(
-    x: Annotated[Array, "n"], weights: Annotated[Array, "n"] | None
-) -> Sample:
-    """The weights in the dtype of x, or 1 for each sample if there are none.
+def as_sample(
+    x: Annotated[Numbers, "n"], weights: Annotated[Numbers, "n"] | None
+) -> tuple[Sample, Sample]:
+    """x as floats, and the weights in its dtype: 1 for each sample if there are none.
 
     Raises:
       ValueError: x is not a vector of finite numbers, or the weights do not fit.
     """
-    validation.shaped("x", x, None)
-    validation.finite("x", x)
+    x = validation.floats("x", x, None)
     validation.at_least("x.shape[0]", x.shape[0], 1)
     if weights is None:
-        return jnp.ones_like(x)
-    validation.shaped("weights", weights, x.shape[0])
-    validation.finite("weights", weights)
-    return weights.astype(x.dtype)
+        return x, jnp.ones_like(x)
+    weights = validation.floats("weights", weights, x.shape[0])
+    validation.between("weights", weights, 0)
+    return x, weights.astype(x.dtype)
 
 
 def normal(
-    x: Annotated[Array, "n"], weights: Annotated[Array, "n"] | None = None
+    x: Annotated[Numbers, "n"], weights: Annotated[Numbers, "n"] | None = None
 ) -> families.Normal:
     """Mean and standard deviation (divided by n).
 
@@ -93,17 +93,17 @@ def normal(
       ValueError: x is not a vector of finite numbers, or the weights do not fit. The
         same holds for all fits here.
     """
-    weights = check_weights(x, weights)
+    x, weights = as_sample(x, weights)
     mean = weighted_mean(x, weights)
     scale = jnp.sqrt(weighted_mean(jnp.square(x - mean), weights))
     return families.Normal(mean, jnp.maximum(scale, least_scale(x, weights)))
 
 
 def laplace(
-    x: Annotated[Array, "n"], weights: Annotated[Array, "n"] | None = None
+    x: Annotated[Numbers, "n"], weights: Annotated[Numbers, "n"] | None = None
 ) -> families.Laplace:
     """Median, and mean distance from it."""
-    weights = check_weights(x, weights)
+    x, weights = as_sample(x, weights)
     median = weighted_median(x, weights)
     scale = weighted_mean(jnp.abs(x - median), weights)
     return families.Laplace(median, jnp.maximum(scale, least_scale(x, weights)))
@@ -152,12 +152,12 @@ def _logistic(x: Sample, weights: Sample, steps: int) -> families.Logistic:
 
 
 def logistic(
-    x: Annotated[Array, "n"],
-    weights: Annotated[Array, "n"] | None = None,
+    x: Annotated[Numbers, "n"],
+    weights: Annotated[Numbers, "n"] | None = None,
     steps: int = 15,
 ) -> families.Logistic:
     """Newton's method in 1 / scale and mean / scale, where the cost is convex."""
-    return _logistic(x, check_weights(x, weights), steps)
+    return _logistic(*as_sample(x, weights), steps)
 
 
 @partial(jax.jit, static_argnames=("steps", "inner"))
@@ -197,8 +197,8 @@ def _student(x: Sample, weights: Sample, steps: int, inner: int) -> families.Stu
 
 
 def student(
-    x: Annotated[Array, "n"],
-    weights: Annotated[Array, "n"] | None = None,
+    x: Annotated[Numbers, "n"],
+    weights: Annotated[Numbers, "n"] | None = None,
     steps: int = 25,
     inner: int = 25,
 ) -> families.Student:
@@ -215,7 +215,7 @@ def student(
     Reference: Kent, Tyler and Vardi, A curious likelihood identity for the multivariate
     t-distribution, 1994, for the faster scale.
     """
-    return _student(x, check_weights(x, weights), steps, inner)
+    return _student(*as_sample(x, weights), steps, inner)
 
 
 @partial(jax.jit, static_argnames=("rounds", "steps"))
@@ -251,8 +251,8 @@ def _generalised(
 
 
 def generalised(
-    x: Annotated[Array, "n"],
-    weights: Annotated[Array, "n"] | None = None,
+    x: Annotated[Numbers, "n"],
+    weights: Annotated[Numbers, "n"] | None = None,
     rounds: int = 5,
     steps: int = 24,
 ) -> families.GeneralisedNormal:
@@ -267,7 +267,7 @@ def generalised(
       rounds: alternations of shape and mean.
       steps: of each golden section.
     """
-    return _generalised(x, check_weights(x, weights), rounds, steps)
+    return _generalised(*as_sample(x, weights), rounds, steps)
 
 
 def scale_about(x: Sample, mean: Scalar, shape: Scalar, weights: Sample) -> Scalar:
@@ -335,9 +335,9 @@ def _mixture(
 
 
 def fit_mixture(
-    x: Annotated[Array, "n"],
+    x: Annotated[Numbers, "n"],
     components: int,
-    weights: Annotated[Array, "n"] | None = None,
+    weights: Annotated[Numbers, "n"] | None = None,
     steps: int = 200,
 ) -> families.Mixture:
     """Expectation maximisation, started at quantiles with unequal widths.
@@ -355,15 +355,16 @@ def fit_mixture(
     Raises:
       ValueError: as `normal`, or the number of components is out of range.
     """
-    validation.one_of("components", components, range(1, 9))
+    components = validation.integer("components", components, 1, 8)
+    x, weights = as_sample(x, weights)
     number = jnp.full((), components, x.dtype)
-    return _mixture(x, check_weights(x, weights), number, components, steps)
+    return _mixture(x, weights, number, components, steps)
 
 
 def fit_mixture_to(
-    x: Annotated[Array, "n"],
+    x: Annotated[Numbers, "n"],
     most: int,
-    weights: Annotated[Array, "n"] | None = None,
+    weights: Annotated[Numbers, "n"] | None = None,
     steps: int = 200,
 ) -> tuple[families.Mixture, ...]:
     """Mixtures of 2, 3, ..., `most` components, in parallel in one program.
@@ -377,7 +378,7 @@ def fit_mixture_to(
       steps: of expectation maximisation.
     """
     validation.one_of("most", most, range(2, 9))
-    weights = check_weights(x, weights)
+    x, weights = as_sample(x, weights)
     numbers = jnp.arange(2, most + 1, dtype=x.dtype)
     mixtures = jax.vmap(lambda k: _mixture(x, weights, k, most, steps))(numbers)
     return tuple(

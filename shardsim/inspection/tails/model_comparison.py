@@ -11,12 +11,14 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy import special
 from jaxtyping import Array, Float, Int, Key
 
 from shardsim.inspection import validation
 from shardsim.inspection.tails import families, fitting
 from shardsim.inspection.tails.families import Sample, Scalar
+from shardsim.inspection.validation import Numbers
 
 FAMILIES = (
     "normal",
@@ -64,8 +66,8 @@ class Goodness(NamedTuple):
 
 
 def fit_families(
-    x: Annotated[Array, "n"],
-    weights: Annotated[Array, "n"] | None = None,
+    x: Annotated[Numbers, "n"],
+    weights: Annotated[Numbers, "n"] | None = None,
     count: int = len(FAMILIES),
 ) -> tuple[families.Family, ...]:
     """The first `count` of `FAMILIES`, fitted to x.
@@ -78,7 +80,8 @@ def fit_families(
     Raises:
       ValueError: `count` is out of range, or as `fitting.normal`.
     """
-    validation.one_of("count", count, range(1, len(FAMILIES) + 1))
+    count = validation.integer("count", count, 1, len(FAMILIES))
+    x, weights = fitting.as_sample(x, weights)
     fitters: tuple[Callable[..., families.Family], ...] = (
         fitting.normal,
         fitting.laplace,
@@ -100,53 +103,56 @@ class HeldOut(NamedTuple):
     """Log likelihood by family."""
 
     held_out: Float[Array, " F"]
-    """Mean over samples that the fit has not seen, in nats per sample. NaN if a fold
-    has no weight."""
+    """Mean over samples that the fit has not seen, in nats per sample. NaN if there is
+    only one fold, or one without weight."""
     densities: Float[Array, "F n"]
     """Log density of each sample under the fit to all samples: the input of `vuong`."""
 
 
 def held_out(
-    x: Annotated[Array, "n"],
-    fold: Annotated[Array, "n"],
-    weights: Annotated[Array, "n"] | None = None,
+    x: Annotated[Numbers, "n"],
+    fold: Annotated[Numbers, "n"],
+    weights: Annotated[Numbers, "n"] | None = None,
     count: int = len(FAMILIES),
+    folds: int | None = None,
 ) -> HeldOut:
     """Mean log likelihood of samples that the fit has not seen.
 
-    A fit to fold 0 is scored on fold 1, and the reverse. All samples of a cluster
-    belong in one fold.
+    Each fold is scored by the fit to all others. All samples of a cluster belong in one
+    fold.
 
     Args:
       x: [n] finite numbers.
-      fold: [n] 0 or 1.
+      fold: [n] label of the fold of each sample, any integers or texts.
       weights: [n] 0 leaves a sample out.
       count: how many of `FAMILIES`.
+      folds: number of folds, needed for traced labels only; then these are 0 to folds
+        - 1.
 
     Raises:
       ValueError: the arrays do not fit or are not finite.
     """
-    validation.shaped("x", x, None)
-    validation.finite("x", x)
-    validation.shaped("fold", fold, x.shape[0])
-    weights = jnp.ones_like(x) if weights is None else weights
-    validation.shaped("weights", weights, x.shape[0])
-    folds = [jnp.where(fold == number, weights, 0.0) for number in (0, 1)]
-    # both folds and all samples in parallel: one program for all fits
-    masks = jnp.stack([*folds, weights])
+    x, weights = fitting.as_sample(x, weights)
+    labels = validation.labels("fold", fold, x.shape[0], count=folds)
+    in_fold = labels.index[None] == np.arange(labels.count)[:, None]
+    scored = jnp.where(in_fold, weights[None], 0.0)
+    # every fold and all samples in parallel: one program for all fits
+    masks = jnp.concatenate(
+        [jnp.where(in_fold, 0.0, weights[None]), weights[None]], axis=0
+    )
     log_p = jax.vmap(lambda mask: densities(x, fit_families(x, mask, count)))(masks)
-    sums = log_p[0] @ folds[1] + log_p[1] @ folds[0]
-    both_used = jnp.all(masks.sum(axis=1) > 0)
-    total = jnp.where(both_used, weights.sum(), 1.0)
-    return HeldOut(jnp.where(both_used, sums / total, jnp.nan), log_p[2])
+    sums = sum(log_p[k] @ scored[k] for k in range(labels.count))
+    all_used = jnp.all(scored.sum(axis=1) > 0) & (labels.count > 1)
+    total = jnp.where(all_used, weights.sum(), 1.0)
+    return HeldOut(jnp.where(all_used, sums / total, jnp.nan), log_p[-1])
 
 
 def vuong(
-    first: Annotated[Array, "n"],
-    second: Annotated[Array, "n"],
+    first: Annotated[Numbers, "n"],
+    second: Annotated[Numbers, "n"],
     parameters: tuple[int, int] = (2, 2),
-    weights: Annotated[Array, "n"] | None = None,
-    cluster: Annotated[Array, "n"] | None = None,
+    weights: Annotated[Numbers, "n"] | None = None,
+    cluster: Annotated[Numbers, "n"] | None = None,
     clusters: int | None = None,
 ) -> Vuong:
     """Vuong's test of two families that do not contain each other.
@@ -175,25 +181,28 @@ def vuong(
       second: [n] the same for the second.
       parameters: k1 and k2, the number of parameters of each fit.
       weights: [n] 0 leaves a sample out.
-      cluster: [n] number of the cluster of each sample, from 0 to G - 1; None makes
-        every sample its own cluster.
-      clusters: G.
+      cluster: [n] label of the cluster of each sample, any integers or texts; None
+        makes every sample its own cluster.
+      clusters: number of clusters, needed for traced labels only; then these are 0 to
+        clusters - 1.
 
     Raises:
       ValueError: the arrays do not fit or are not finite.
 
     Reference: Vuong, Likelihood Ratio Tests for Model Selection, 1989.
     """
-    validation.shaped("first", first, None)
-    validation.shaped("second", second, first.shape[0])
-    validation.finite("first", first)
-    validation.finite("second", second)
-    weights = jnp.ones_like(first) if weights is None else weights
-    validation.shaped("weights", weights, first.shape[0])
-    if cluster is None:
-        cluster, clusters = jnp.arange(first.shape[0]), first.shape[0]
-    validation.shaped("cluster", cluster, first.shape[0])
-    validation.at_least("clusters", clusters or 0, 1)
+    first = validation.floats("first", first, None)
+    second = validation.floats("second", second, first.shape[0])
+    _, weights = fitting.as_sample(first, weights)
+    samples = np.arange(first.shape[0])
+    labels = validation.labels(
+        "cluster",
+        samples if cluster is None else cluster,
+        len(samples),
+        least=1,
+        count=clusters,
+    )
+    cluster, clusters = jnp.asarray(labels.index), labels.count
     difference = first - second
     mean = fitting.weighted_mean(difference, weights)
     sums = jax.ops.segment_sum(weights * (difference - mean), cluster, clusters)
@@ -238,12 +247,12 @@ def anderson_darling(x: Sample, family: families.Family, weights: Sample) -> Sca
 
 
 def goodness(
-    x: Annotated[Array, "n"],
+    x: Annotated[Numbers, "n"],
     fit: Callable[[Sample, Sample], families.Family],
     key: Key[Array, ""],
     *,
     draws: int = 199,
-    weights: Annotated[Array, "n"] | None = None,
+    weights: Annotated[Numbers, "n"] | None = None,
 ) -> Goodness:
     """Goodness of fit by parametric bootstrap: draw from the fit, refit, compare A^2.
 
@@ -265,11 +274,8 @@ def goodness(
     Raises:
       ValueError: x is not a vector of finite numbers, or there are fewer than 19 draws.
     """
-    validation.shaped("x", x, None)
-    validation.finite("x", x)
-    validation.at_least("draws", draws, 19)
-    is_used = jnp.ones_like(x) if weights is None else weights
-    validation.shaped("weights", is_used, x.shape[0])
+    draws = validation.integer("draws", draws, 19)
+    x, is_used = fitting.as_sample(x, weights)
     fitted = fit(x, is_used)
 
     def draw(key: Array) -> Array:

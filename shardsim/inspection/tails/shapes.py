@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, Key
 from shardsim.inspection import validation
 from shardsim.inspection.tails import families, fitting
 from shardsim.inspection.tails.families import Sample, Scalar
+from shardsim.inspection.validation import Numbers
 
 BINS = 12
 """Number of bins of |x - median|, from 0 to the quantile below."""
@@ -103,10 +104,10 @@ def _r_squared(x: Array, y: Array, weights: Array) -> Array:
 
 
 def intervals(
-    x: Annotated[Array, "n"],
-    groups: Annotated[Array, "G n"],
-    cluster: Annotated[Array, "n"],
-    clusters: int,
+    x: Annotated[Numbers, "n"],
+    groups: Annotated[Numbers, "G n"],
+    cluster: Annotated[Numbers, "n"],
+    clusters: int | None,
     key: Key[Array, ""],
     resamples: int = 200,
     level: float = 0.95,
@@ -120,8 +121,9 @@ def intervals(
     Args:
       x: [n] finite numbers.
       groups: [G, n] weights of the samples in each group.
-      cluster: [n] from 0 to clusters - 1.
-      clusters: C, at least 1.
+      cluster: [n] label of the cluster of each sample, any integers or texts.
+      clusters: number of clusters, needed for traced labels only; then these are 0 to
+        clusters - 1. None counts the labels.
       key: for the resamples.
       resamples: of clusters, for the shape; at least 20.
       level: in (0, 1).
@@ -130,19 +132,17 @@ def intervals(
     Returns:
       [G, 2] low and high of the shape, and of the excess kurtosis. `shape_interval` and
       `excess_interval` list their measured coverage. NaN for a group that is constant
-        or
-      lies in one cluster.
+        or lies in one cluster.
 
     Raises:
       ValueError: the arrays do not fit or are not finite, or there are too few
         resamples.
     """
-    validation.shaped("x", x, None)
-    validation.finite("x", x)
-    validation.shaped("groups", groups, None, x.shape[0])
-    validation.shaped("cluster", cluster, x.shape[0])
-    validation.at_least("clusters", clusters, 1)
-    validation.at_least("resamples", resamples, 20)
+    x, _ = fitting.as_sample(x, None)
+    groups = validation.floats("groups", groups, None, x.shape[0]).astype(x.dtype)
+    labels = validation.labels("cluster", cluster, x.shape[0], least=1, count=clusters)
+    cluster, clusters = jnp.asarray(labels.index), labels.count
+    resamples = validation.integer("resamples", resamples, 20)
     if not 0 < level < 1:
         raise ValueError(f"level: got {level}; allowed: between 0 and 1")
     if about is None:

@@ -29,7 +29,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from shardsim.inspection import validation
 from shardsim.inspection.tails import dependence, fitting, model_comparison, shapes
 from shardsim.inspection.tails.families import Sample
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 
 class Tail(NamedTuple):
@@ -152,17 +152,17 @@ def reading(
 
 
 def fit(
-    contributions: Annotated[Input, "n P"],
-    context: Annotated[Input, "n"],
+    contributions: Annotated[Numbers, "n P"],
+    context: Annotated[Numbers, "n"],
     key: Key[Array, ""],
-    cluster: Annotated[Input, "n"] | None = None,
+    cluster: Annotated[Numbers, "n"] | None = None,
     *,
     resamples: int = 200,
     draws: int = 99,
 ) -> Tails:
     """Tails of the sum and of each part, pooled and within contexts.
 
-    The labels are read before compiling, so they must be arrays of numbers, not traced.
+    The labels are read before compiling, so they must not be traced.
     The contributions may be mapped over seeds. The folds of the held-out likelihood
     split the clusters of each context in half.
 
@@ -172,10 +172,11 @@ def fit(
     Args:
       contributions: [n, P] c[s, j], what unit, shard or feature j adds to V in state s,
         in units of V.
-      context: [n] label of each sample, any integers. Groups follow their order.
+      context: [n] label of each sample, any integers or texts. Groups follow their
+        order.
       key: for resamples and draws.
-      cluster: [n] the unit of dependence (maze, episode) of each sample, any integers;
-        None makes every sample its own cluster.
+      cluster: [n] the unit of dependence (maze, episode) of each sample, any integers
+        or texts; None makes every sample its own cluster.
       resamples: of clusters, for the intervals, at least 20.
       draws: from each fit, for the goodness of fit, at least 19.
 
@@ -183,24 +184,21 @@ def fit(
       ValueError: the arrays do not fit or are not finite, there are fewer than two
         clusters or too few resamples, or a label is traced.
     """
-    validation.shaped("contributions", contributions, None, None)
-    validation.finite("contributions", contributions)
-    contributions = validation.wide(contributions)
+    contributions = validation.floats("contributions", contributions, None, None)
     n = contributions.shape[0]
     validation.at_least("contributions.shape[1]", contributions.shape[1], 1)
-    validation.at_least("resamples", resamples, 20)
-    validation.at_least("draws", draws, 19)
-    context_index = _as_indices("context", context, n)
-    cluster_index = _as_indices(
-        "cluster", np.arange(n) if cluster is None else cluster, n
+    resamples = validation.integer("resamples", resamples, 20)
+    draws = validation.integer("draws", draws, 19)
+    contexts = validation.labels("context", context, n)
+    clusters = validation.labels(
+        "cluster", np.arange(n) if cluster is None else cluster, n, least=2
     )
-    clusters = int(cluster_index.max(initial=-1)) + 1
-    validation.at_least("clusters", clusters, 2)
-    in_context = context_index[None] == np.arange(context_index.max() + 1)[:, None]
+    context_index, cluster_index = map(np.asarray, (contexts.index, clusters.index))
+    in_context = context_index[None] == np.arange(contexts.count)[:, None]
     groups = jnp.asarray(
         np.concatenate([np.ones((1, n)), in_context]), contributions.dtype
     )
-    fold = jnp.asarray(_folds(context_index, cluster_index, clusters))
+    fold = jnp.asarray(_folds(context_index, cluster_index, clusters.count))
     total = contributions.sum(axis=1)
     # separate programs: the first is the slowest, and it is the same for any P
     total_tail, vuong, goodness, shape, excess = _of_total(
@@ -209,7 +207,7 @@ def fit(
         jnp.asarray(cluster_index),
         fold,
         key,
-        (clusters, resamples, draws),
+        (clusters.count, resamples, draws),
     )
     return Tails(
         total=total_tail,
@@ -220,16 +218,6 @@ def fit(
         goodness=goodness,
         dependence=_dependences(contributions, groups),
     )
-
-
-def _as_indices(name: str, labels: Any, n: int) -> np.ndarray:
-    """The labels as indices from 0, in the order of the labels."""
-    if isinstance(labels, jax.core.Tracer):
-        raise ValueError(f"{name}: got a traced array; allowed: an array of numbers")
-    validation.shaped(name, labels, n)
-    labels = np.asarray(labels)
-    validation.one_of(f"{name}.dtype", labels.dtype.kind, ("i", "u", "b"))
-    return np.unique(labels, return_inverse=True)[1]
 
 
 def _folds(context: np.ndarray, cluster: np.ndarray, clusters: int) -> np.ndarray:
@@ -313,7 +301,7 @@ def describe(
     """
     is_zero = x == 0
     is_used = jnp.where(is_zero, 0.0, group)
-    fitted = model_comparison.held_out(x, fold, is_used, count)
+    fitted = model_comparison.held_out(x, fold, is_used, count, folds=2)
     all_families = count > model_comparison.NUM_FAST
     about = (
         fitting.generalised(x, is_used).mean

@@ -277,3 +277,41 @@ def test_bad_input_is_named():
         maps.calibration(fine, bad, mask)
     with pytest.raises(ValueError, match="bins: got 0"):
         maps.calibration(fine, fine, mask, bins=0)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32"])
+def test_masks_of_numbers_are_refused(dtype):
+    number = np.asarray([1.0, 2.0, 3.0])
+    policy, successor = np.full((3, 2), 0.5), np.zeros((3, 2), int)
+    mask, never = np.asarray([1, 0, 1], dtype), np.zeros((3, 2), bool)
+    position = np.asarray([[0, 0], [0, 1], [0, 2]])
+    for tool in (
+        lambda: maps.board_map(number, position, mask, (1, 3)),
+        lambda: maps.calibration(number, number, mask),
+        lambda: maps.agreement(number, policy, successor, policy, never, mask, 0.9),
+        lambda: maps.difference(policy, policy, number, number, mask),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"(mask|common): got {dtype}; allowed: b"
+        ):
+            tool()
+    ends = never.astype(dtype)
+    with pytest.raises(ValueError, match=f"terminated: got {dtype}; allowed: boolean"):
+        maps.agreement(number, policy, successor, policy, ends, mask == 1, 0.9)
+
+
+def test_python_numbers_and_large_integers():
+    number, mask = [1, 2, 3], [True, False, True]
+    position = [[0, 0], [2**40, 0], [0, 1]]
+    result = maps.board_map(number, position, mask, (1, 2))
+    np.testing.assert_array_equal(result.mean, [[1, 3]])
+    with pytest.raises(
+        ValueError, match="position: got 1099511627776; allowed: 0 to 0"
+    ):
+        maps.board_map(number, position, [True] * 3, (1, 2))
+    assert (
+        float(maps.calibration([2**33, 2**34], [2**33, 2**34], [True] * 2).slope) == 1
+    )
+    policy = [[0.5, 0.5]] * 3
+    same = maps.difference(policy, policy, number, number, mask)
+    assert (float(same.mean_variation), int(same.common)) == (0, 2)

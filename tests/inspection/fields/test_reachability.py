@@ -224,3 +224,69 @@ def test_bad_input_is_named():
         reachability.occupancy(successor, policy, terminated, 9, 0.5)
     with pytest.raises(ValueError, match="slip: got shape"):
         reachability.slipped(policy, np.zeros(3))
+
+
+def three_cells():
+    """0 -> 1 -> goal 2 by action 1; action 0 stays; leaving 0 ends the episode."""
+    successor = np.asarray([[0, 1], [1, 2], [2, 2]])
+    terminated = np.asarray([[False, True], [False, False], [False, False]])
+    return successor, terminated, np.asarray([False, False, True])
+
+
+def test_paths_by_hand_from_lists_and_arrays_of_every_library():
+    successor, terminated, goal = three_cells()
+    policy = np.full((3, 2), 0.5)
+    for array in (lambda x: x, lambda x: x.tolist(), jnp.asarray):
+        args = [array(x) for x in (successor, policy, terminated, goal)]
+        result = reachability.path_probability(*args)
+        np.testing.assert_array_equal(result.length, [np.inf, 1, 0])
+        reach = reachability.reach_probability(*args)
+        np.testing.assert_allclose(reach.probability, [0, 1, 1], atol=1e-6)
+        visits = reachability.occupancy(*args[:3], np.int64(1), 0.5)
+        np.testing.assert_allclose(visits, [0, 4 / 3, 2 / 3], rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "int8", "float32"])
+@pytest.mark.parametrize("name", ["terminated", "goal"])
+@pytest.mark.parametrize("tool", ["path_probability", "reach_probability"])
+def test_masks_of_numbers_are_refused(tool, name, dtype):
+    successor, terminated, goal = three_cells()
+    masks = {"terminated": terminated, "goal": goal}
+    masks[name] = masks[name].astype(dtype)
+    with pytest.raises(ValueError, match=f"{name}: got {dtype}; allowed: booleans"):
+        getattr(reachability, tool)(successor, np.full((3, 2), 0.5), **masks)
+
+
+def test_a_policy_of_whole_numbers_is_a_policy():
+    successor, terminated, goal = three_cells()
+    policy = np.asarray([[1, 1], [1, 1], [1, 1]])
+    reach = reachability.reach_probability(
+        np.asarray([[0, 1], [1, 2], [2, 2]]), policy, terminated & False, goal
+    )
+    np.testing.assert_allclose(reach.probability, 1)
+    reach = reachability.reach_probability(
+        successor, policy, np.asarray([[False, False], [True, False], [True] * 2]), goal
+    )
+    np.testing.assert_allclose(reach.probability, [0.5, 0.5, 1])
+
+
+@pytest.mark.parametrize(
+    ("changed", "error"),
+    [
+        ({"successor": np.full((3, 2), 2**32)}, "successor: got 4294967296; allowed"),
+        ({"successor": np.full((3, 2), 1.0)}, "successor: got float64; allowed"),
+        ({"successor": np.full((3, 2), "1")}, "successor: got <U1; allowed"),
+        ({"policy": np.full((3, 2), "a")}, "policy: got <U1; allowed: real numbers"),
+    ],
+)
+def test_states_and_policies_of_another_kind_are_refused(changed, error):
+    successor, terminated, goal = three_cells()
+    args = {
+        "successor": successor,
+        "policy": np.full((3, 2), 0.5),
+        "terminated": terminated,
+        "goal": goal,
+    }
+    for tool in (reachability.path_probability, reachability.reach_probability):
+        with pytest.raises(ValueError, match=error):
+            tool(**{**args, **changed})

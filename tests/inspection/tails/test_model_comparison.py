@@ -53,6 +53,37 @@ def test_p_of_many_clusters_is_normal_s():
     assert float(result.p) == pytest.approx(expected, rel=1e-3)
 
 
+CLUSTERS = {
+    "from 1000": np.arange(1000, 1060),
+    "from 1": np.arange(1, 61),
+    "negative": np.arange(-60, 0),
+    "every other": 2 * np.arange(60),
+    "texts": np.asarray([f"maze {i}" for i in range(60)]),
+    "64 bits": 2**32 * np.arange(60),
+    "unsigned 64 bits": np.uint64(2**63) + np.arange(60, dtype=np.uint64),
+    "jax": jnp.arange(7, 67),
+    "python": list(range(100, 160)),
+    "reversed": np.arange(60)[::-1],
+}
+
+
+@pytest.mark.parametrize("names", CLUSTERS.values(), ids=CLUSTERS)
+def test_clusters_may_have_any_labels(names):
+    """The variance is that of 60 cluster sums, worked out with NumPy."""
+    rng = np.random.default_rng(0)
+    member = np.repeat(np.arange(60), 10)
+    difference = 0.3 + rng.normal(size=600) + rng.normal(size=60)[member] / 2
+    sums = np.zeros(60)
+    np.add.at(sums, member, difference - difference.mean())
+    z = difference.sum() / np.sqrt(np.square(sums).sum())
+    cluster = [names[i] for i in member]
+    if not isinstance(names, list):
+        cluster = names[member]
+    result = model_comparison.vuong(difference, np.zeros(600), cluster=cluster)
+    assert float(result.z) == pytest.approx(z, rel=1e-4)
+    assert float(result.p) == pytest.approx(2 * scipy.stats.t.sf(z, 59), rel=1e-2)
+
+
 def test_equal_densities_are_no_evidence():
     x = jnp.asarray([-1.0, -2.0, -3.0])
     result = model_comparison.vuong(x, x)
@@ -76,8 +107,27 @@ def test_held_out_likelihood_names_the_family():
         expected = scipy.stats.norm.logpdf(b, a.mean(), a.std()).mean()
         expected = (expected + scipy.stats.norm.logpdf(a, b.mean(), b.std()).mean()) / 2
         assert float(result.held_out[0]) == pytest.approx(expected, abs=1e-3)
+    for labels in (fold + 1000, np.where(fold, "test", "train"), [-5, 9] * 500):
+        relabelled = model_comparison.held_out(x, labels, count=3)
+        np.testing.assert_array_equal(relabelled.held_out, result.held_out)
     empty = model_comparison.held_out(x, 0 * fold, count=3)
     assert np.isnan(empty.held_out).all()
+
+
+@pytest.mark.parametrize("names", [(0, 1, 2), (7, -2, 2**40), ("a", "b", "c")])
+def test_every_fold_is_scored_by_the_fit_to_all_others(names):
+    drawn = np.random.default_rng(0).normal(3, 2, 300)
+    fold = np.random.default_rng(1).integers(0, 3, 300)
+    result = model_comparison.held_out(
+        drawn, np.asarray([names[k] for k in fold]), count=1
+    )
+    total = sum(
+        scipy.stats.norm.logpdf(
+            drawn[fold == k], drawn[fold != k].mean(), drawn[fold != k].std()
+        ).sum()
+        for k in range(3)
+    )
+    assert float(result.held_out[0]) == pytest.approx(total / 300, abs=1e-4)
 
 
 @pytest.mark.slow
@@ -118,8 +168,14 @@ def test_bad_input_is_named(key):
         model_comparison.vuong(x, x[:2])
     with pytest.raises(ValueError, match="first: got 4 numbers"):
         model_comparison.vuong(x * jnp.nan, x)
-    with pytest.raises(ValueError, match="clusters: got 0"):
-        model_comparison.vuong(x, x, cluster=jnp.zeros(4, int))
+    with pytest.raises(ValueError, match="cluster: got float32; allowed: integers"):
+        model_comparison.vuong(x, x, cluster=jnp.zeros(4))
+    with pytest.raises(ValueError, match=r"cluster: got shape \(3,\); allowed: \(4\)"):
+        model_comparison.vuong(x, x, cluster=["a", "b", "b"])
+    with pytest.raises(ValueError, match="weights: got -1"):
+        model_comparison.vuong(x, x, weights=[1, 1, -1, 1])
+    with pytest.raises(ValueError, match="fold: got float64; allowed: integers"):
+        model_comparison.held_out(x, np.zeros(4))
     with pytest.raises(ValueError, match="fold: got shape"):
         model_comparison.held_out(x, jnp.zeros(3, int))
     with pytest.raises(ValueError, match="count: got 9"):
