@@ -211,6 +211,7 @@ def iterate(
     step: Callable[[Array], Array],
     start: Array,
     max_steps: int,
+    *,
     tolerance: float = 0.0,
 ) -> tuple[Array, Bool[Array, ""]]:
     """Repeat a step until it changes nothing, and say whether that point was reached.
@@ -268,6 +269,7 @@ def golden(
     objective: Callable[[Float[Array, "*B"]], Float[Array, "*B"]],
     low: Float[Array, "*B"],
     high: Float[Array, "*B"],
+    *,
     steps: int = 30,
 ) -> Float[Array, "*B"]:
     """Minimise a function with a single minimum in [low, high], by golden section.

@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from shardsim.inspection import optimizers, validation
 from shardsim.inspection.concepts import concept, readouts
 from shardsim.inspection.concepts.readouts import Distance, ReadOut
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 TOLERANCE = 1e-6
 """Share of the initial loss, per radian: a slope or gain below it ends the search."""
@@ -57,7 +57,7 @@ def swap_loss(
 
 
 def ablation_objective(
-    controls: Annotated[Input, "m d"], weight: float = 1.0
+    controls: Annotated[Numbers, "m d"], *, weight: float = 1.0
 ) -> Objective:
     """An objective that removes the difference of the pairs instead of swapping it.
 
@@ -144,8 +144,8 @@ class CDE(NamedTuple):
 
 def fit(
     read_out: ReadOut,
-    a: Annotated[Input, "n d"],
-    b: Annotated[Input, "n d"],
+    a: Annotated[Numbers, "n d"],
+    b: Annotated[Numbers, "n d"],
     key: Key[Array, ""],
     *,
     k: int = 1,
@@ -203,8 +203,8 @@ def fit(
 
 def fit_many(
     read_out: ReadOut,
-    a: Annotated[Input, "n d"],
-    b: Annotated[Input, "n d"],
+    a: Annotated[Numbers, "n d"],
+    b: Annotated[Numbers, "n d"],
     keys: Key[Array, " N"],
     **settings: Any,
 ) -> CDE:
@@ -227,8 +227,9 @@ def _check_input(
 ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
     a = concept.as_floats("a", a, None, None)
     b = concept.as_floats("b", b, *a.shape).astype(a.dtype)
-    for name, number in (("n", len(a)), ("k", k), ("steps", steps), ("batch", batch)):
-        validation.at_least(name, number, 1)
+    validation.at_least("n", len(a), 1)
+    for name, number in (("k", k), ("steps", steps), ("batch", batch)):
+        validation.integer(name, number, 1)
     validation.at_least("max_steps", max_steps, steps)
     if k > a.shape[1]:
         raise ValueError(f"k: got {k}; allowed: at most {a.shape[1]}")

@@ -62,7 +62,7 @@ class Logistic:
         z = concepts.as_one_hot(concept.x, concept.z)
         probe = probes.logistic(concept.x, z, decay=self.decay, steps=self.steps)
         rows = inlp.row_space(probe.weights, max(z.shape[1] - 1, 1))
-        directions = orthogonal(rows, probe.mean, probe.loss)
+        directions = orthogonal(rows, probe.mean, loss=probe.loss)
         return directions._replace(converged=probe.converged)
 
 
@@ -79,7 +79,9 @@ class Inlp:
         z = concepts.as_one_hot(concept.x, concept.z)
         result = inlp.fit(concept.x, z, rounds=self.rounds, decay=self.decay)
         _, entropy = concepts.class_shares(z)
-        directions = orthogonal(result.basis, result.mean, result.losses[-1], entropy)
+        directions = orthogonal(
+            result.basis, result.mean, loss=result.losses[-1], best_loss=entropy
+        )
         return directions._replace(converged=result.converged.all())
 
 
@@ -103,7 +105,9 @@ class Rlace:
             max_steps=self.max_steps,
             decay=self.decay,
         )
-        directions = orthogonal(result.basis, result.mean, result.loss, result.ceiling)
+        directions = orthogonal(
+            result.basis, result.mean, loss=result.loss, best_loss=result.ceiling
+        )
         return directions._replace(ambiguous=~result.unique, converged=result.converged)
 
 
@@ -117,13 +121,13 @@ class Leace:
         del key
         columns = concepts.as_columns(concept.x, concept.z)
         eraser = leace.fit(concept.x, columns)
-        count = min(columns.shape[1], concept.x.shape[1])
+        count = min(columns.shape[1], len(eraser.mean))
         if concepts.is_labels(concept.z) or bool((columns.sum(axis=1) == 1).all()):
             count = max(min(columns.shape[1] - 1, count), 1)
-        left, size, right = jnp.linalg.svd(eraser.write, full_matrices=False)
+        left, size, right = jnp.linalg.svd(eraser.write.T, full_matrices=False)
         eps = float(jnp.finfo(size.dtype).eps)
         is_used = ((size > 8 * eps * size[0]) & (size > 0))[:count, None]
-        read = (eraser.read @ right.T * size[None, :]).T[:count]
+        read = (eraser.read.T @ right.T * size[None, :]).T[:count]
         write = jnp.where(is_used, left.T[:count], 0.0)
         directions = orthogonal(write, eraser.mean)
         return directions._replace(read=jnp.where(is_used, read, 0.0))
@@ -156,7 +160,9 @@ class Cde:
         )
         mean = concepts.centre(jnp.concatenate([a, b]))[0]
         best_loss = jnp.zeros((), result.loss.dtype)
-        directions = orthogonal(result.basis, mean, result.loss, best_loss)
+        directions = orthogonal(
+            result.basis, mean, loss=result.loss, best_loss=best_loss
+        )
         return directions._replace(
             degenerate=result.degenerate,
             ambiguous=result.ambiguous,

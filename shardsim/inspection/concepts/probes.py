@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float
 
 from shardsim.inspection import optimizers, validation
 from shardsim.inspection.concepts import concept
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 ADVICE = "allow more max_steps, or a larger decay"
 TOLERANCE = 1e-5
@@ -61,10 +61,10 @@ class Probe(NamedTuple):
 
 
 def logistic(
-    x: Annotated[Input, "n d"],
+    x: Annotated[Numbers, "n d"],
     z: Any,
     *,
-    keep: Annotated[Input, "d d"] | None = None,
+    keep: Annotated[Numbers, "d d"] | None = None,
     decay: float = 1e-4,
     steps: int = 100,
     max_steps: int = MAX_STEPS,
@@ -106,12 +106,14 @@ def logistic(
     validation.sized("x", x)
     d = x.shape[1]
     validation.at_least("decay", decay, 0)
-    validation.at_least("steps", steps, 1)
+    validation.integer("steps", steps, 1)
     if keep is not None:
         keep = concept.as_floats("keep", keep, d, d).astype(x.dtype)
     z = concept.as_one_hot(x, z)
     validation.at_least("max_steps", max_steps, steps)
-    probe = fit_logistic(x, z, keep, jnp.asarray(decay, x.dtype), steps, max_steps)
+    probe = fit_logistic(
+        x, z, keep, jnp.asarray(decay, x.dtype), steps, max_steps=max_steps
+    )
     optimizers.warn_unconverged("logistic probe", probe.converged, ADVICE)
     return probe
 
@@ -193,6 +195,7 @@ def fit_logistic(
     keep: Float[Array, "d d"] | None,
     decay: Float[Array, ""],
     steps: int,
+    *,
     max_steps: int = MAX_STEPS,
 ) -> Probe:
     """`logistic` without validation, for use inside a compiled program.
@@ -261,7 +264,7 @@ def fit_logistic(
     return Probe(mean, weights, bias, loss, max_gradient, max_gradient <= TOLERANCE)
 
 
-def ridge(x: Annotated[Input, "n d"], y: Any, *, decay: float = 1e-4) -> Probe:
+def ridge(x: Annotated[Numbers, "n d"], y: Any, *, decay: float = 1e-4) -> Probe:
     """Ridge regression: W = (S + lambda)^-1 Cov(x, y), lambda = decay * mean variance.
 
     Eigenvalues of S at the level of rounding count as 0 (the pseudo-inverse). So copies

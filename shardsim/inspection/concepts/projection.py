@@ -59,6 +59,7 @@ class Directions(NamedTuple):
 def orthogonal(
     rows: Float[Array, "k d"],
     mean: Float[Array, " d"],
+    *,
     loss: Float[Array, ""] | None = None,
     best_loss: Float[Array, ""] | None = None,
 ) -> Directions:

@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import optimizers, validation
 from shardsim.inspection.concepts import concept, probes
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 PROBE_STEPS = 4
 """Steps of the probe for each step of P."""
@@ -103,7 +103,7 @@ def project(
 
 
 def fit(
-    x: Annotated[Input, "n d"],
+    x: Annotated[Numbers, "n d"],
     z: Any,
     key: Key[Array, ""],
     *,
@@ -164,7 +164,7 @@ def fit(
 
 
 def fit_many(
-    x: Annotated[Input, "n d"],
+    x: Annotated[Numbers, "n d"],
     z: Any,
     keys: Key[Array, " N"],
     *,
@@ -200,8 +200,8 @@ def check_input(
     validation.sized("x", x)
     z = concept.as_one_hot(x, z)
     concept.check_two_classes(z)
-    validation.at_least("k", k, 1)
-    validation.at_least("steps", steps, 2)
+    validation.integer("k", k, 1)
+    validation.integer("steps", steps, 2)
     if k > x.shape[1]:
         raise ValueError(f"k: got {k}; allowed: at most {x.shape[1]}")
     if len(decay) != 2 or not all(0 < x < math.inf for x in decay):

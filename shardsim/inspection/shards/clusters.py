@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import optimizers, validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 
 MAX_STEPS = 500
 """Largest number of steps of Lloyd's algorithm, which ends once no unit moves."""
@@ -45,8 +45,8 @@ class UnitClusters(NamedTuple):
 
 
 def fit(
-    contributions: Annotated[Input, "n U"],
-    clusters: int,
+    contributions: Annotated[Numbers, "n U"],
+    clusters: Integer,
     key: Key[Array, ""],
     *,
     restarts: int = 16,
@@ -80,11 +80,9 @@ def fit(
     validation.finite("contributions", contributions)
     n, units = np.shape(contributions)
     validation.at_least("samples", n, 2)
-    validation.at_least("clusters", clusters, 1)
-    if clusters > units:
-        raise ValueError(f"clusters: got {clusters}; allowed: at most {units} units")
-    validation.at_least("restarts", restarts, 1)
-    validation.at_least("shuffles", shuffles, 0)
+    clusters = validation.integer("clusters", clusters, 1, units)
+    restarts = validation.integer("restarts", restarts, 1)
+    shuffles = validation.integer("shuffles", shuffles, 0)
     x = validation.floating(contributions)
     result = _fit(x, clusters, key, restarts)
     null = jnp.full((), jnp.nan, x.dtype)

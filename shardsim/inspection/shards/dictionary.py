@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import arrays, optimizers, validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 TOLERANCE = 1e-4
 """Relative change of the atoms in one step at which they count as converged."""
@@ -67,7 +67,7 @@ class DictionaryGap(NamedTuple):
 
 
 def fit(
-    stack: Annotated[Input, "C d"],
+    stack: Annotated[Numbers, "C d"],
     key: Key[Array, ""],
     *,
     counts: Sequence[int] = (1, 2, 3, 4),
@@ -103,16 +103,13 @@ def fit(
     Reference: Tseng, Nearest q-flat to m points, 2000 (K lines); Aharon, Elad and
     Bruckstein, K-SVD, 2006.
     """
-    validation.shaped("stack", stack, None, None)
-    validation.finite("stack", stack)
-    validation.at_least("number of counts", len(counts), 1)
-    for count in counts:
-        validation.one_of("counts", count, range(1, len(stack) + 1))
-    validation.at_least("restarts", restarts, 1)
-    validation.at_least("max_steps", max_steps, 1)
-    validation.at_least("draws", draws, 0)
+    rows = validation.floats("stack", stack, None, None)
     validation.sized("stack", stack)
-    rows = validation.wide(stack)
+    validation.at_least("number of counts", len(counts), 1)
+    counts = [validation.integer("counts", one, 1, len(rows)) for one in counts]
+    restarts = validation.integer("restarts", restarts, 1)
+    max_steps = validation.integer("max_steps", max_steps, 1)
+    draws = validation.integer("draws", draws, 0)
     # the loss is scale-free, but fourth powers of small numbers underflow
     rows = rows / arrays.or_one(jnp.abs(rows).max())
     square = jnp.square(rows).sum()
@@ -198,7 +195,7 @@ def _lines(
         exists = (jnp.arange(max_count) < count).astype(rows.dtype)
         atoms = _start(rows, key, max_count) * exists[:, None]
         atoms, converged = optimizers.iterate(
-            functools.partial(_alternate, rows), atoms, max_steps, TOLERANCE
+            functools.partial(_alternate, rows), atoms, max_steps, tolerance=TOLERANCE
         )
         explained = jnp.square(rows @ atoms.T)
         loss = 1 - explained.max(axis=1).sum() / jnp.square(rows).sum()

@@ -27,7 +27,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from shardsim.agents import value
 from shardsim.inspection import arrays, validation
 from shardsim.inspection.shards import distillation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 MIN_STABILITY = 0.9
 """Stability above which the restarts count as having found the same shards."""
@@ -107,12 +107,12 @@ class Recovery(NamedTuple):
 
 
 def fit(
-    features: Annotated[Input, "n d"],
-    values: Annotated[Input, "n"],
+    features: Annotated[Numbers, "n d"],
+    values: Annotated[Numbers, "n"],
     key: Key[Array, ""],
     *,
     counts: Sequence[int] = (1, 2, 3, 4, 5),
-    groups: Annotated[Input, "n"] | None = None,
+    groups: Annotated[Numbers, "n"] | None = None,
     width: int = 2,
     restarts: int = 4,
     steps: int = 1_500,
@@ -162,7 +162,7 @@ def fit(
     """
     x, y = _check(features, values, counts, restarts)
     for name, number in (("width", width), ("steps", steps), ("batch", batch)):
-        validation.at_least(name, number, 1)
+        validation.integer(name, number, 1)
     split_key, train_key = jax.random.split(key)
     is_held_out = _held_out(len(y), groups, share, split_key)
     train = ~is_held_out
@@ -190,25 +190,22 @@ def fit(
 
 
 def _check(
-    features: Annotated[Input, "n d"],
-    values: Annotated[Input, "n"],
+    features: Annotated[Numbers, "n d"],
+    values: Annotated[Numbers, "n"],
     counts: Sequence[int],
     restarts: int,
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]]:
-    validation.shaped("features", features, None, None)
-    validation.shaped("values", values, len(features))
-    validation.at_least("rows of features", len(features), 20)
-    validation.finite("features", features)
-    validation.finite("values", values)
-    validation.at_least("columns of features", np.shape(features)[1], 1)
-    validation.at_least("restarts", restarts, 2)
+    x = np.asarray(validation.floats("features", features, None, None))
+    y = np.asarray(validation.floats("values", values, len(x)), x.dtype)
+    validation.at_least("rows of features", len(x), 20)
+    validation.at_least("columns of features", x.shape[1], 1)
+    validation.integer("restarts", restarts, 2)
     validation.at_least("number of counts", len(counts), 1)
-    validation.at_least("smallest of counts", min(counts), 1)
+    for count in counts:
+        validation.integer("counts", count, 1)
     if list(counts) != sorted(set(counts)):
         raise ValueError(f"counts: got {tuple(counts)}; allowed: ascending numbers")
-    x, y = np.asarray(features), np.asarray(values)
-    dtype = jnp.result_type(jnp.asarray(x).dtype, jnp.float32)
-    return x.astype(dtype), y.astype(dtype)
+    return x, y
 
 
 def _standardise(
@@ -235,23 +232,22 @@ def _standardise(
 
 def _held_out(
     rows: int,
-    groups: Annotated[Input, "n"] | None,
+    groups: Annotated[Numbers, "n"] | None,
     share: float,
     key: Key[Array, ""],
 ) -> Bool[np.ndarray, " n"]:
     """Draw the rows that are held out; groups are held out as a whole."""
-    if groups is None:
-        groups = np.arange(rows)
-    validation.shaped("groups", groups, rows)
-    labels, label_index = np.unique(np.asarray(groups), return_inverse=True)
-    count = round(share * len(labels))
-    if not 0 < count < len(labels):
+    groups = np.arange(rows) if groups is None else groups
+    labels = validation.labels("groups", groups, rows)
+    validation.between("share", share, 0, 1)
+    count = round(share * labels.count)
+    if not 0 < count < labels.count:
         raise ValueError(
-            f"share: got {share} of {len(labels)} rows or groups, which is "
-            f"{count}; allowed: 1 to {len(labels) - 1} of them"
+            f"share: got {share} of {labels.count} rows or groups, which is "
+            f"{count}; allowed: 1 to {labels.count - 1} of them"
         )
-    order = np.asarray(jax.random.permutation(key, len(labels)))
-    return np.isin(label_index, order[:count])
+    order = np.asarray(jax.random.permutation(key, labels.count))
+    return np.isin(labels.index, order[:count])
 
 
 def _families(

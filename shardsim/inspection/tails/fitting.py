@@ -187,7 +187,7 @@ def _student(x: Sample, weights: Sample, steps: int, inner: int) -> families.Stu
         return -weighted_mean(fit_given(log_nu).log_density(x), weights)
 
     low, high = (jnp.full((), jnp.log(d), x.dtype) for d in DEGREES)
-    best = fit_given(optimizers.golden(cost, low, high, steps))
+    best = fit_given(optimizers.golden(cost, low, high, steps=steps))
     is_constant = start.scale <= smallest
     return families.Student(
         jnp.where(is_constant, start.mean, best.mean),
@@ -239,7 +239,7 @@ def _generalised(
         def cost(mean: Array) -> Array:
             return weighted_mean((jnp.abs(x - mean) / unit) ** shape, weights)
 
-        best = optimizers.golden(cost, low, high, steps)
+        best = optimizers.golden(cost, low, high, steps=steps)
         best = jnp.where(cost(best) < cost(mean), best, mean)
         width = 0.1 * (high - low)
         return best, shape, best - width, best + width
@@ -299,7 +299,7 @@ def shape_about(x: Sample, mean: Scalar, weights: Sample, steps: int = 24) -> Sc
         return scale + 1 / shape - jnp.log(shape) + special.gammaln(1 / shape)
 
     low, high = (jnp.full((), jnp.log(s), x.dtype) for s in SHAPES)
-    return jnp.exp(optimizers.golden(cost, low, high, steps))
+    return jnp.exp(optimizers.golden(cost, low, high, steps=steps))
 
 
 @partial(jax.jit, static_argnames=("room", "steps"))

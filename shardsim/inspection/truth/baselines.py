@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, optimizers, validation
 from shardsim.inspection.truth import pairs
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 
 
 class Found(NamedTuple):
@@ -55,7 +55,7 @@ def sign_accuracy(
 
 
 def top_direction(
-    matrix: Float[Array, "d d"], semidefinite: bool = False
+    matrix: Float[Array, "d d"], *, semidefinite: bool = False
 ) -> Float[Array, " d"]:
     """Unit eigenvector of the largest eigenvalue of a symmetric matrix.
 
@@ -88,14 +88,14 @@ def top_direction(
     return jnp.where(scale == 0, 0.0, direction)
 
 
-def _as_wide(name: str, array: Input) -> Array:
+def _as_wide(name: str, array: Numbers, *sizes: int | None) -> Array:
     """The array in at least 32 bits, refused by name if its squares are not finite."""
-    validation.finite(name, array)
+    wide = validation.floats(name, array, *sizes)
     validation.sized(name, array)
-    return validation.wide(array)
+    return wide
 
 
-def principal(differences: Annotated[Input, "n d"]) -> Float[Array, " d"]:
+def principal(differences: Annotated[Numbers, "n d"]) -> Float[Array, " d"]:
     """Top principal direction of the differences: the closed form next to CCS.
 
     The differences are not centred again, because each side's mean is already removed.
@@ -109,14 +109,14 @@ def principal(differences: Annotated[Input, "n d"]) -> Float[Array, " d"]:
     Reference: Burns et al., arXiv 2212.03827 (there CRC-TPC); Emmons, Contrast pairs
     drive the empirical performance of CCS, 2023.
     """
-    validation.shaped("differences", differences, None, None)
-    differences = _as_wide("differences", differences)
+    differences = _as_wide("differences", differences, None, None)
     return top_direction(differences.T @ differences, semidefinite=True)
 
 
 def vinc(
-    positive: Annotated[Input, "n v d"],
-    negative: Annotated[Input, "n v d"],
+    positive: Annotated[Numbers, "n v d"],
+    negative: Annotated[Numbers, "n v d"],
+    *,
     alpha: float = 1.0,
     beta: float = 0.5,
 ) -> Float[Array, " d"]:
@@ -144,9 +144,8 @@ def vinc(
     Reference: Mallen, Belrose, Eliciting Latent Knowledge from Quirky Language Models,
     arXiv 2312.01037 (there VINC and CRC).
     """
-    validation.shaped("positive", positive, None, None, None)
-    validation.shaped("negative", negative, *positive.shape)
-    positive, negative = _as_wide("positive", positive), _as_wide("negative", negative)
+    positive = _as_wide("positive", positive, None, None, None)
+    negative = _as_wide("negative", negative, *positive.shape)
     validation.at_least("alpha", alpha, 0)
     validation.at_least("beta", beta, 0)
     validation.at_least("1 - beta", 1 - beta, 0)
@@ -165,7 +164,7 @@ def vinc(
 
 
 def kmeans(
-    differences: Annotated[Input, "n d"],
+    differences: Annotated[Numbers, "n d"],
     key: Key[Array, ""],
     *,
     restarts: int = 10,
@@ -185,11 +184,10 @@ def kmeans(
     Raises:
       ValueError: fewer than two pairs, or a number is not finite.
     """
-    validation.shaped("differences", differences, None, None)
-    differences = _as_wide("differences", differences)
+    differences = _as_wide("differences", differences, None, None)
     validation.at_least("differences.shape[0]", differences.shape[0], 2)
-    validation.at_least("restarts", restarts, 1)
-    validation.at_least("max_steps", max_steps, 1)
+    validation.integer("restarts", restarts, 1)
+    validation.integer("max_steps", max_steps, 1)
     found: Found = _lloyd(differences, key, restarts, max_steps)
     optimizers.warn_unconverged("k-means", found.converged, "allow more max_steps")
     return found
@@ -221,8 +219,8 @@ def _lloyd(x: Array, key: Array, restarts: int, max_steps: int) -> Found:
 
 
 def logistic(
-    differences: Annotated[Input, "n d"],
-    label: Annotated[Input, "n"],
+    differences: Annotated[Numbers, "n d"],
+    label: Annotated[Numbers, "n"],
     *,
     penalty: float = 1e-3,
     max_steps: int = 200,
@@ -247,19 +245,22 @@ def logistic(
       ValueError: the arrays do not fit, a number is not finite, or `penalty` is too
         small.
     """
-    validation.shaped("differences", differences, None, None)
-    differences = _as_wide("differences", differences)
-    validation.shaped("label", label, differences.shape[0])
-    validation.one_of("label.dtype", str(label.dtype), ("bool",))
+    differences = _as_wide("differences", differences, None, None)
+    label = validation.mask("label", label, differences.shape[0])
     validation.at_least("penalty", penalty, 1e-9)
-    validation.at_least("max_steps", max_steps, 1)
+    validation.integer("max_steps", max_steps, 1)
     found: Found = _newton(differences, label, penalty, max_steps)
     optimizers.warn_unconverged("logistic", found.converged, "allow more max_steps")
     return found
 
 
 @partial(jax.jit, static_argnames="max_steps")
-def _newton(x: Array, label: Input, penalty: float | Array, max_steps: int) -> Found:
+def _newton(
+    x: Array,
+    label: Bool[Array | np.ndarray, " n"],
+    penalty: float | Array,
+    max_steps: int,
+) -> Found:
     n, d = x.shape
     x = x / arrays.or_one(pairs.root_mean_square(x))
     x = jnp.where(label[:, None], x, -x)
@@ -288,14 +289,14 @@ def _newton(x: Array, label: Input, penalty: float | Array, max_steps: int) -> F
 
 
 def random_directions(
-    key: Key[Array, ""], count: int, d: int
+    count: Integer, d: Integer, key: Key[Array, ""]
 ) -> Float[Array, "{count} {d}"]:
     """Directions uniform on the sphere: the null for every direction of another method.
 
     Args:
-      key: for the draw.
       count: number of directions, at least 1.
       d: number of features.
+      key: for the draw.
     """
-    validation.at_least("count", count, 1)
+    count, d = validation.integer("count", count, 1), validation.integer("d", d, 1)
     return arrays.unit(jax.random.normal(key, (count, d)))

@@ -26,7 +26,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, optimizers, validation
 from shardsim.inspection.truth import pairs
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 
 BATCH = 4096
 """Pairs per step; all pairs if there are no more."""
@@ -84,7 +84,7 @@ class CCS(NamedTuple):
     `optimizers.Descent`."""
 
     def probability(
-        self, positive: Annotated[Input, "n d"], negative: Annotated[Input, "n d"]
+        self, positive: Annotated[Numbers, "n d"], negative: Annotated[Numbers, "n d"]
     ) -> Float[Array, " n"]:
         """(p(x+) + 1 - p(x-)) / 2: probability that the positive side is true."""
         positive, negative = self.sides.apply(positive, negative)
@@ -94,8 +94,8 @@ class CCS(NamedTuple):
 
     def anchored(
         self,
-        positive: Annotated[Input, "d"],
-        negative: Annotated[Input, "d"],
+        positive: Annotated[Numbers, "d"],
+        negative: Annotated[Numbers, "d"],
         label: bool | np.bool_ | Bool[Array, ""],
     ) -> "CCS":
         """The probe with the sign that one labelled pair asks for, and its loss.
@@ -107,7 +107,10 @@ class CCS(NamedTuple):
           negative: [d] activations of x-.
           label: whether x+ is true.
         """
-        p = self.probability(positive[None], negative[None])[0]
+        size = len(self.weight)
+        first = validation.floats("positive", positive, size)
+        second = validation.floats("negative", negative, size)
+        p = self.probability(first[None], second[None])[0]
         is_wrong = jnp.where(label, p < 0.5, p > 0.5)
         sign = jnp.where(is_wrong, -1.0, 1.0).astype(self.weight.dtype)
         return self._replace(
@@ -200,8 +203,8 @@ def loss(
 
 
 def fit(
-    positive: Annotated[Input, "n d"],
-    negative: Annotated[Input, "n d"],
+    positive: Annotated[Numbers, "n d"],
+    negative: Annotated[Numbers, "n d"],
     key: Key[Array, ""],
     *,
     restarts: int = 10,
@@ -249,7 +252,7 @@ def fit(
 
     Reference: Burns et al., Discovering Latent Knowledge, arXiv 2212.03827.
     """
-    sides = _check_settings(
+    positive, negative, sides = _check_settings(
         positive, negative, restarts, steps, max_steps, rate, batch, norm, normalise
     )
     no_directions = jnp.zeros((1, positive.shape[1]), sides.positive_mean.dtype)
@@ -262,10 +265,10 @@ def fit(
 
 
 def recursive(
-    positive: Annotated[Input, "n d"],
-    negative: Annotated[Input, "n d"],
+    positive: Annotated[Numbers, "n d"],
+    negative: Annotated[Numbers, "n d"],
+    rounds: Integer,
     key: Key[Array, ""],
-    rounds: int,
     *,
     restarts: int = 10,
     steps: int = 300,
@@ -283,19 +286,19 @@ def recursive(
     Args:
       positive: [n, d] activations of x+.
       negative: [n, d] activations of x-.
-      key: split between the rounds.
-      rounds: M, from 1 to d. The other arguments are those of `fit`.
+      rounds: M, from 1 to d.
+      key: split between the rounds. The other arguments are those of `fit`.
 
     Raises:
       ValueError: as `fit`, or there are more rounds than features.
 
     Reference: Roger, What Discovering Latent Knowledge Did and Did Not Find, 2023.
     """
-    sides = _check_settings(
+    positive, negative, sides = _check_settings(
         positive, negative, restarts, steps, max_steps, rate, batch, norm, normalise
     )
     search = (restarts, steps, max_steps, batch)
-    validation.one_of("rounds", rounds, range(1, positive.shape[1] + 1))
+    rounds = validation.integer("rounds", rounds, 1, positive.shape[1])
 
     def search_round(
         directions: Array, round_inputs: tuple[Array, Array]
@@ -316,8 +319,8 @@ def recursive(
 
 
 def _check_settings(
-    positive: Input,
-    negative: Input,
+    positive: Numbers,
+    negative: Numbers,
     restarts: int,
     steps: int,
     max_steps: int,
@@ -325,9 +328,9 @@ def _check_settings(
     batch: int,
     norm: float | None,
     normalise: pairs.Normalise | str,
-) -> pairs.Sides:
-    validation.at_least("restarts", restarts, 1)
-    validation.at_least("steps", steps, 1)
+) -> tuple[Float[Array, "n d"], Float[Array, "n d"], pairs.Sides]:
+    validation.integer("restarts", restarts, 1)
+    validation.integer("steps", steps, 1)
     validation.at_least("max_steps", max_steps, steps)
     validation.at_least("rate", rate, 1e-9)
     validation.at_least("batch", batch, 1)
@@ -335,7 +338,8 @@ def _check_settings(
     if norm is not None:
         validation.at_least("norm", norm, 1e-9)
         validation.finite("norm", norm)
-    return pairs.learn_sides(positive, negative, normalise)
+    first, second = pairs.check_pairs(positive, negative)
+    return first, second, pairs.learn_sides(first, second, normalise=normalise)
 
 
 class _Probes(NamedTuple):
@@ -349,8 +353,8 @@ class _Probes(NamedTuple):
 
 @partial(jax.jit, static_argnames="search")
 def _search(
-    positive: Input,
-    negative: Input,
+    positive: Float[Array, "n d"],
+    negative: Float[Array, "n d"],
     sides: pairs.Sides,
     known: Array,
     key: Array,

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, optimizers, validation
 from shardsim.inspection.truth import baselines, ccs, pairs
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 METHODS = ("CCS", "principal", "k-means", "logistic", "mean difference")
 """The order of every axis M. The first three use no labels."""
@@ -129,10 +129,10 @@ def accuracies(
 
 def compare(
     train: tuple[
-        Annotated[Input, "n d"], Annotated[Input, "n d"], Annotated[Input, "n"]
+        Annotated[Numbers, "n d"], Annotated[Numbers, "n d"], Annotated[Numbers, "n"]
     ],
     test: tuple[
-        Annotated[Input, "m d"], Annotated[Input, "m d"], Annotated[Input, "m"]
+        Annotated[Numbers, "m d"], Annotated[Numbers, "m d"], Annotated[Numbers, "m"]
     ],
     key: Key[Array, ""],
     *,
@@ -159,11 +159,14 @@ def compare(
     Raises:
       ValueError: the pairs do not fit, or a number is not finite or too small.
     """
-    positive, negative, label = train
-    pairs.check_pairs(*train)
-    pairs.check_pairs(*test)
+    positive, negative = pairs.check_pairs(*train[:2])
+    label = validation.mask("label of train", train[2], len(positive))
     validation.shaped("test", test[0], None, positive.shape[1])
-    validation.at_least("pairs of test", len(test[0]), 1)
+    test_sides = pairs.check_pairs(*test[:2])
+    test_label = jnp.asarray(
+        validation.mask("label of test", test[2], len(test_sides[0]))
+    )
+    validation.at_least("pairs of test", len(test_label), 1)
     search, cluster, null = jax.random.split(key, 3)
     settings = {"restarts": restarts, "steps": steps}
     probe = ccs.fit(positive, negative, search, normalise=normalise, **settings)
@@ -187,26 +190,26 @@ def compare(
         logistic.converged,
         closed_form,
     )
-    probes = baselines.random_directions(null, random, positive.shape[1])
-    held_out = probe.sides.differences(test[0], test[1])
-    random_accuracy = accuracies(probes.astype(directions.dtype), held_out, test[2])
+    probes = baselines.random_directions(random, positive.shape[1], null)
+    held_out = probe.sides.differences(*test_sides)
+    random_accuracy = accuracies(probes.astype(directions.dtype), held_out, test_label)
     return Comparison(
         directions=directions,
-        accuracy=accuracies(directions, held_out, test[2]),
+        accuracy=accuracies(directions, held_out, test_label),
         cosines=jnp.abs(directions @ directions.T),
         random_accuracy=jnp.maximum(random_accuracy, 1 - random_accuracy),
         loss=probe.loss,
-        positive_share=test[2].astype(directions.dtype).mean(),
+        positive_share=test_label.astype(directions.dtype).mean(),
         converged=jnp.stack(converged),
     )
 
 
 def distract(
-    positive: Annotated[Input, "n d"],
-    negative: Annotated[Input, "n d"],
-    label: Annotated[Input, "n"],
+    positive: Annotated[Numbers, "n d"],
+    negative: Annotated[Numbers, "n d"],
+    label: Annotated[Numbers, "n"],
+    strengths: Annotated[Numbers, "G"],
     key: Key[Array, ""],
-    strengths: Annotated[Input, "G"],
     *,
     restarts: int = 10,
     steps: int = 300,
@@ -223,8 +226,8 @@ def distract(
       positive: [n, d] activations of x+, n >= 4.
       negative: [n, d] activations of x-.
       label: [n] bool, whether x+ is true.
-      key: for the bits, restarts and random probes.
       strengths: [G] of the added feature, at least 0, in the unit of the features.
+      key: for the bits, restarts and random probes.
       restarts: of CCS and of k-means.
       steps: of the first round of CCS.
       normalise: see `pairs.learn_sides`.
@@ -235,15 +238,12 @@ def distract(
     Reference: Farquhar et al., Challenges with unsupervised LLM knowledge discovery,
     arXiv 2312.10029.
     """
-    pairs.check_pairs(positive, negative, label)
+    positive, negative = pairs.check_pairs(positive, negative)
+    label = validation.mask("label", label, len(positive))
     validation.at_least("positive.shape[0]", positive.shape[0], 4)
-    validation.shaped("strengths", strengths, None)
+    strengths = validation.floats("strengths", strengths, None)
     validation.at_least("number of strengths", len(strengths), 1)
-    validation.finite("strengths", strengths)
-    if not isinstance(strengths, jax.core.Tracer):
-        validation.at_least("strengths", float(jnp.min(strengths)), 0)
-    positive, negative = validation.wide(positive), validation.wide(negative)
-    strengths = validation.wide(strengths)
+    validation.between("strengths", strengths, 0)
     bit_key, search = jax.random.split(key)
     bit = jax.random.bernoulli(bit_key, 0.5, label.shape)
     half = label.shape[0] // 2
@@ -257,7 +257,7 @@ def distract(
         result = compare(
             train, test, search, restarts=restarts, steps=steps, normalise=normalise
         )
-        sides = pairs.learn_sides(x[:half], y[:half], normalise)
+        sides = pairs.learn_sides(x[:half], y[:half], normalise=normalise)
         held_out = sides.differences(x[half:], y[half:])
         on_bit = accuracies(result.directions, held_out, bit[half:])
         followed = jnp.maximum(on_bit, 1 - on_bit)

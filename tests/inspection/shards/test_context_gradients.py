@@ -128,7 +128,7 @@ def test_gradients_of_a_head():
 @pytest.mark.slow
 def test_lines_lose_more_than_planes_for_mixtures(key):
     """The planted case and its control: the gap at 3 atoms."""
-    gate, mixture = (dictionary.fit(key, stack(k)) for k in ("gate", "mixture"))
+    gate, mixture = (dictionary.fit(stack(k), key) for k in ("gate", "mixture"))
     np.testing.assert_allclose(gate.plane[2], 0, atol=1e-5)
     np.testing.assert_allclose(mixture.plane[2], 0, atol=1e-5)
     assert gate.gap[2] < 1e-4
@@ -146,7 +146,7 @@ def test_lines_lose_more_than_planes_for_mixtures(key):
 def test_planes_are_those_of_the_singular_values(key):
     rows = stack("mixture")
     for table in (rows, rows[:5]):
-        actual = dictionary.fit(key, table, (1, 2), restarts=5)
+        actual = dictionary.fit(table, key, counts=(1, 2), restarts=5)
         power = np.square(np.linalg.svd(table, compute_uv=False))
         lost = 1 - np.cumsum(power)[:2] / power.sum()
         np.testing.assert_allclose(actual.plane, lost, atol=1e-5)
@@ -161,15 +161,15 @@ def test_bad_input_is_named(key):
         context_gradients.fit(rows * np.nan, labels, 2)
     with pytest.raises(ValueError, match="num_contexts: got 1"):
         context_gradients.fit(rows, labels, 1)
-    with pytest.raises(ValueError, match="contexts: got numbers from 1 to 2"):
+    with pytest.raises(ValueError, match="contexts: got 2; allowed: 0 to 1"):
         context_gradients.fit(rows, labels + 1, 2)
     with pytest.raises(ValueError, match="states of context 1: got 1"):
         context_gradients.fit(rows[:3], labels[:3], 2)
     with pytest.raises(ValueError, match="stack: got only zeros"):
-        dictionary.fit(key, 0 * rows, (1,))
+        dictionary.fit(0 * rows, key, counts=(1,))
     with pytest.raises(ValueError, match="counts: got 5"):
-        dictionary.fit(key, rows, (5,))
+        dictionary.fit(rows, key, counts=(5,))
     with pytest.raises(ValueError, match="stack: got shape"):
-        dictionary.fit(key, rows[0])
+        dictionary.fit(rows[0], key)
     with pytest.raises(ValueError, match="gradients: got shape"):
         context_gradients.whitened(rows, np.ones((4, 3)))

@@ -129,7 +129,8 @@ def test_it_finds_a_planted_concept_and_not_the_side(key):
         float(result.loss)
     )
     np.testing.assert_allclose(jnp.linalg.norm(result.directions, axis=1), 1, rtol=1e-5)
-    assert "below the best constant probe" in result.summary()
+    assert "(below that of random directions" in result.summary()
+    assert result.converged.all()
 
 
 def test_without_normalisation_the_side_wins(key):
@@ -165,7 +166,7 @@ def test_equal_pairs_have_the_loss_of_a_constant_probe(key):
     same = jnp.ones((200, 8))
     result = ccs.fit(same, same, key, **SMALL)
     assert float(result.loss) == pytest.approx(ccs.BEST_CONSTANT, abs=2e-3)
-    assert "not below" in result.summary() or result.loss < ccs.BEST_CONSTANT
+    assert "not below" in result.summary()
     assert bool(jnp.isfinite(result.direction).all())
 
 
@@ -191,7 +192,7 @@ def test_it_runs_in_double():
 @pytest.mark.slow
 def test_rounds_are_orthogonal_and_get_worse(key):
     x, y, _, concept, _ = planted(strength=2.0)
-    result = ccs.recursive(x, y, key, 3, **SMALL)
+    result = ccs.recursive(x, y, 3, key, **SMALL)
     np.testing.assert_allclose(
         result.directions @ result.directions.T, np.eye(3), atol=1e-5
     )
@@ -216,5 +217,5 @@ def test_bad_input_is_named(key):
         ccs.fit(x, x, key, norm=0)
     with pytest.raises(ValueError, match="normalise: got 'burns'"):
         ccs.fit(x, x, key, normalise="burns")
-    with pytest.raises(ValueError, match="rounds: got 4; allowed: 1, 2, 3"):
-        ccs.recursive(x, x, key, 4)
+    with pytest.raises(ValueError, match="rounds: got 4; allowed: 1 to 3"):
+        ccs.recursive(x, x, 4, key)

@@ -141,7 +141,7 @@ def _search(
         search, draw = jax.random.split(key)
         fit = ccs.fit(train[0], train[1], search, restarts=RESTARTS, steps=STEPS)
         differences = fit.sides.differences(*test)
-        random = baselines.random_directions(draw, RANDOM, train.shape[-1])
+        random = baselines.random_directions(RANDOM, train.shape[-1], draw)
         labelled = comparison.mean_difference(fit.sides.differences(*train), label)
         probes = jnp.concatenate(
             [fit.directions, random.astype(train.dtype), labelled[None]]

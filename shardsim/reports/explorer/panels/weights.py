@@ -236,7 +236,7 @@ def _search(
 
     def seed(one: tuple[Array, Array, Array]) -> tuple[Array, ...]:
         weight, x, centred = one
-        found = weight_action.collisions(weight, x, count)
+        found = weight_action.collisions(weight, x, count=count)
         pairs = jax.lax.map(lambda features: maze(weight, features), centred)
         return found.before, found.after, *pairs
 
