@@ -23,37 +23,36 @@ TOLERANCE = 1e-6
 """Share of the initial loss, per radian: a slope or gain below it ends the search."""
 
 Objective: TypeAlias = Callable[
-    [Float[Array, "k d"], ReadOut, Distance, Float[Array, "n d"], Float[Array, "n d"]],
+    [Float[Array, "k d"], ReadOut, Distance, Float[Array, " d"], Float[Array, " d"]],
     Float[Array, ""],
 ]
-"""What `fit` minimises, from orthonormal rows, the readout, the distance and the
-pairs."""
+"""What `fit` minimises, as a mean over pairs: from orthonormal rows, the readout, the
+distance and one pair."""
 
 
 def swap_loss(
     basis: Float[Array, "k d"],
     read_out: ReadOut,
     distance: Distance,
-    a: Float[Any, "n d"],
-    b: Float[Any, "n d"],
+    a: Float[Any, " d"],
+    b: Float[Any, " d"],
 ) -> Float[Array, ""]:
-    """Mean distance of each mixed output to the clean output whose component it has.
+    """Distance of each mixed output to the clean output whose component it has.
 
       (distance(f(a), f(mix(a, b))) + distance(f(b), f(mix(b, a)))) / 2
 
-    averaged over pairs; mix(a, b) has the component of a and everything else of b.
+    mix(a, b) has the component of a and everything else of b.
 
     Args:
       basis: [k, d] orthonormal rows.
       read_out: f, from an activation [d] to an output.
       distance: between two outputs.
-      a: [n, d] one side of the pairs.
-      b: [n, d] the other side.
+      a: [d] one side of a pair.
+      b: [d] the other side.
     """
-    f, distances = jax.vmap(read_out), jax.vmap(distance)
-    a_loss = distances(f(a), f(readouts.mix_component(basis, basis, a, b)))
-    b_loss = distances(f(b), f(readouts.mix_component(basis, basis, b, a)))
-    return jnp.mean(a_loss + b_loss) / 2
+    a_loss = distance(read_out(a), read_out(readouts.mix_component(basis, basis, a, b)))
+    b_loss = distance(read_out(b), read_out(readouts.mix_component(basis, basis, b, a)))
+    return (a_loss + b_loss) / 2
 
 
 def ablation_objective(
@@ -61,7 +60,7 @@ def ablation_objective(
 ) -> Objective:
     """An objective that removes the difference of the pairs instead of swapping it.
 
-      mean distance(f(a'), f(b')) + weight * mean distance(f(c), f(c'))
+      distance(f(a'), f(b')) + weight * mean distance(f(c), f(c'))
 
     where x' is x with the directions set to their mean over the controls c. The concept
     should disappear, and everything else should stay.
@@ -80,17 +79,17 @@ def ablation_objective(
         basis: Float[Array, "k d"],
         read_out: ReadOut,
         distance: Distance,
-        a: Float[Any, "n d"],
-        b: Float[Any, "n d"],
+        a: Float[Any, " d"],
+        b: Float[Any, " d"],
     ) -> Float[Array, ""]:
-        f, distances = jax.vmap(read_out), jax.vmap(distance)
-        mean = jnp.mean(controls, axis=0)[None, :]
+        mean = jnp.mean(controls, axis=0)
 
-        def ablate(x: Float[Any, "n d"]) -> Float[Array, "n d"]:
-            return x - (x - mean) @ basis.T @ basis
+        def ablated(x: Float[Any, " d"]) -> Array:
+            return read_out(x - (x - mean) @ basis.T @ basis)
 
-        control_loss = jnp.mean(distances(f(controls), f(ablate(controls))))
-        return jnp.mean(distances(f(ablate(a)), f(ablate(b)))) + weight * control_loss
+        # the same for every pair, so that a map over pairs computes it once
+        control_losses = jax.vmap(lambda c: distance(read_out(c), ablated(c)))(controls)
+        return distance(ablated(a), ablated(b)) + weight * jnp.mean(control_losses)
 
     return objective
 
@@ -182,7 +181,7 @@ def fit(
       key: for the start and the batches.
       k: number of directions, 1 to d.
       distance: between two outputs.
-      objective: what to minimise.
+      objective: what to minimise, from one pair.
       steps: of the first round, at least 1.
       max_steps: of all rounds, at least `steps`.
       batch: pairs per step; all of them if there are no more.
@@ -253,12 +252,17 @@ def _fit(
     steps, max_steps, batch = search
     start_key, batch_key = jax.random.split(key)
     d = a.shape[1]
+
+    def mean_loss(basis: Array, a: Array, b: Array) -> Array:
+        losses = jax.vmap(lambda a, b: objective(basis, read_out, distance, a, b))
+        return jnp.mean(losses(a, b))
+
     no_directions = jnp.zeros((k, d), a.dtype)
-    initial_loss = objective(no_directions, read_out, distance, a, b)
+    initial_loss = mean_loss(no_directions, a, b)
     unit = jnp.where(initial_loss > 0, initial_loss, 1.0)
 
     def full(basis: Array) -> Array:
-        return objective(basis, read_out, distance, a, b) / unit
+        return mean_loss(basis, a, b) / unit
 
     def loss(basis: Array, number: Array) -> Array:
         if len(a) <= batch:
@@ -266,7 +270,7 @@ def _fit(
         index = jax.random.randint(
             jax.random.fold_in(batch_key, number), (batch,), 0, len(a)
         )
-        return objective(basis, read_out, distance, a[index], b[index]) / unit
+        return mean_loss(basis, a[index], b[index]) / unit
 
     initial = orthonormal(jax.random.normal(start_key, (k, d), a.dtype))
     # Adam moves each of d coordinates by about its rate, so divide by sqrt(d)
@@ -291,9 +295,9 @@ def _fit(
     _, pair_rank = readouts.top_eigenvectors((a - b).T @ (a - b) / len(a), k)
     return CDE(
         basis,
-        objective(basis, read_out, distance, a, b),
+        mean_loss(basis, a, b),
         initial_loss,
-        objective(read_basis, read_out, distance, a, b),
+        mean_loss(read_basis, a, b),
         jnp.linalg.svd(basis @ read_basis.T, compute_uv=False)[-1],
         read_rank,
         pair_rank,

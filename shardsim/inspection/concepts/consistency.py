@@ -103,7 +103,7 @@ def consistency(
     *,
     level: float = 0.95,
     resamples: int = 2000,
-    seed: int = 0,
+    seed: Integer = 0,
 ) -> Consistency:
     """Agreement over pairs of runs, with a bootstrap interval.
 

@@ -12,7 +12,7 @@ from jaxtyping import Array, Bool, Float, Shaped
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept, probes
-from shardsim.inspection.validation import Numbers
+from shardsim.inspection.validation import Integer, Numbers
 
 
 class ProbeSelectivity(NamedTuple):
@@ -45,7 +45,7 @@ class ProbeSelectivity(NamedTuple):
 
 
 def by_group(
-    groups: Annotated[Numbers, "n"], *, share: float = 0.3, seed: int = 0
+    groups: Annotated[Numbers, "n"], *, share: float = 0.3, seed: Integer = 0
 ) -> Bool[np.ndarray, " n"]:
     """Hold out whole groups: True for the samples of randomly chosen groups.
 
@@ -70,7 +70,7 @@ def by_group(
 
 
 def control_labels(
-    types: Annotated[Numbers, "n"], z: Annotated[Numbers, "n"], *, seed: int = 0
+    types: Annotated[Numbers, "n"], z: Annotated[Numbers, "n"], *, seed: Integer = 0
 ) -> Shaped[np.ndarray, " n"]:
     """A random class for each type, drawn with the class shares of the concept.
 
@@ -99,7 +99,7 @@ def fit(
     *,
     controls: int = 5,
     decay: float = 1e-3,
-    seed: int = 0,
+    seed: Integer = 0,
 ) -> ProbeSelectivity:
     """Held-out accuracy of a logistic probe on the concept and on control tasks.
 

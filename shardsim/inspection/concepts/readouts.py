@@ -47,9 +47,9 @@ def symmetric_kl(
 def mix_component(
     write: Float[Array, "k d"],
     read: Float[Array, "k d"],
-    a: Float[Any, "n d"],
-    b: Float[Any, "n d"],
-) -> Float[Array, "n d"]:
+    a: Float[Any, "*n d"],
+    b: Float[Any, "*n d"],
+) -> Float[Array, "*n d"]:
     """Component of a along the directions, everything else of b.
 
       b + write' read (a - b)

@@ -63,7 +63,7 @@ def coalitions(n: int) -> Bool[np.ndarray, "coalitions n"]:
 
 
 def play(
-    game: Callable[[Bool[Array, " n"]], Shaped[Array, "*O"]],
+    game: Callable[[Bool[Array, " objects"]], Shaped[Array, "*O"]],
     n: int,
     *,
     batch_size: int = 64,

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from shardsim.inspection import arrays, validation
-from shardsim.inspection.validation import Numbers
+from shardsim.inspection.validation import Integer, Numbers
 
 MAX_TABLE = 6
 """Entries of `drop` up to which all of their orders are tried: 720."""
@@ -55,7 +55,7 @@ def fit(
     context: Annotated[Numbers, "n"],
     *,
     draws: int = 2_000,
-    seed: int = 0,
+    seed: Integer = 0,
 ) -> AblationSelectivity:
     """Measure the drop of every shard in every context, and match shards to contexts.
 
@@ -87,6 +87,7 @@ def fit(
     validation.finite("ablated", ablated)
     contexts = validation.labels("context", context, len(base))
     draws = validation.integer("draws", draws, 1)
+    seed = validation.integer("seed", seed, 0)
     v, without = np.asarray(base, np.float64), np.asarray(ablated, np.float64)
     drop = np.zeros((len(without), contexts.count))
     for c in range(contexts.count):
@@ -101,7 +102,7 @@ def fit(
     score = _score(drop)
     if np.isnan(score):
         return AblationSelectivity(drop, shard, score, score, score, 1.0)
-    others = _scores_elsewhere(drop, draws, validation.integer("seed", seed, 0))
+    others = _scores_elsewhere(drop, draws, seed)
     # the observed order is one of the draws
     is_exact = drop.size <= MAX_TABLE
     p = (others >= score - 1e-12).mean()

@@ -187,7 +187,7 @@ def match(
     each_b: Annotated[Numbers, "S L"],
     *,
     shuffles: int = 20,
-    seed: int = 0,
+    seed: Integer = 0,
 ) -> Matching:
     """Pair the shards of two heads so that paired contributions correlate most.
 

@@ -239,7 +239,7 @@ def logistic(
       label: [n] bool, whether the positive side is true.
       penalty: of |w|^2, at least 1e-9.
       max_steps: of Newton's method, which ends once a step changes w by no more than
-        1e-5 of its length.
+        1e-3 of its length.
 
     Raises:
       ValueError: the arrays do not fit, a number is not finite, or `penalty` is too
@@ -282,7 +282,7 @@ def _newton(
         return candidates[jnp.argmin(jax.lax.map(objective, candidates))]
 
     zero = jnp.zeros(d, x.dtype)
-    w, converged = optimizers.iterate(step, zero, max_steps, tolerance=1e-5)
+    w, converged = optimizers.iterate(step, zero, max_steps, tolerance=1e-3)
     rounding = 64 * jnp.finfo(x.dtype).eps
     direction = jnp.where(jnp.linalg.norm(w) <= rounding, 0.0, arrays.unit(w))
     return Found(direction, converged)

@@ -173,7 +173,10 @@ def test_effects_compile_and_map():
         ),
         (
             lambda d: direction_scores.score(
-                d, concepts.Concept(EYE, [0, 1, 0]), np.ones(3, bool)
+                d,
+                concepts.Concept(EYE, [0, 1, 0]),
+                np.ones(3, bool),
+                jax.random.key(0),
             ),
             "concept: got no read_out",
         ),

@@ -60,7 +60,7 @@ def test_numpy_arrays_are_resampled(key):
     np.testing.assert_array_equal(value_of(numpy), value_of(ours))
     made = jax.lax.map(
         lambda i: effects.resample_ablation(
-            MODEL, np.asarray(X), "h", key, jnp.arange(3) == i
+            MODEL, np.asarray(X), "h", key, mask=jnp.arange(3) == i
         ).patched.outputs["out"],
         jnp.arange(2),
     )
@@ -102,6 +102,11 @@ def test_a_high_level_model_is_judged_by_interchange():
         effects.explained(three.at[0].set(2.0), three).score, 0.5, rtol=1e-6
     )
     choices = jnp.array([[0.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
+    # unrelated V and unrelated choices with the same shares, by enumeration
+    x = jnp.array([0.0, 1.0, 5.0])
+    pairs = jnp.square(x[:, None] - actual[:, :1].T).mean() / jnp.var(x)
+    shuffled = effects.explained(actual[:, 0], x).null
+    np.testing.assert_allclose(shuffled, 1 - pairs, rtol=1e-5)
     assert effects.same_choice(choices, choices).score == 1
     flipped = choices.at[0].set(jnp.array([1.0, 0.0]))
     np.testing.assert_allclose(effects.same_choice(flipped, choices).score, 2 / 3)
@@ -111,10 +116,10 @@ def test_activation_addition_by_hand():
     vector = effects.difference(MODEL, X, Y, "h")
     np.testing.assert_allclose(vector, X.mean(axis=0) - Y.mean(axis=0))
     add = functools.partial(effects.activation_addition, MODEL, X, "h")
-    plus, minus = add(E0, 2.0), add(E0, -2.0)
+    plus, minus = add(E0, scale=2.0), add(E0, scale=-2.0)
     np.testing.assert_allclose(plus.change("out")[:, 0], 20.0)
     np.testing.assert_allclose(minus.change("out")[:, 0], -20.0)
-    curve = jax.vmap(lambda c: add(E0, c).change("out")[:, 0])(jnp.arange(3.0))
+    curve = jax.vmap(lambda c: add(E0, scale=c).change("out")[:, 0])(jnp.arange(3.0))
     np.testing.assert_allclose(curve, np.outer(np.arange(3) * 10, np.ones(3)))
 
 
@@ -173,7 +178,7 @@ def test_float64_stays():
             effects.zero_ablation(MODEL, x, "h"),
             effects.mean_ablation(MODEL, x, "h"),
             effects.direction_ablation(MODEL, x, "h", x[0]),
-            effects.activation_addition(MODEL, x, "h", x[0], 0.5),
+            effects.activation_addition(MODEL, x, "h", x[0], scale=0.5),
         ):
             assert effect.patched.outputs["out"].dtype == jnp.float64
 

@@ -17,7 +17,7 @@ def test_patches_by_hand():
     assert patches.fill(None, 2.0)(H).tolist() == [2, 2]
     assert patches.fill(jnp.array([True, False]), 2.0)(H).tolist() == [2, 4]
     assert patches.fill(jnp.array([False, True]), -H)(H).tolist() == [3, -4]
-    assert patches.add(E0, -2.0)(H).tolist() == [1, 4]
+    assert patches.add(E0, scale=-2.0)(H).tolist() == [1, 4]
     assert patches.project_out(2 * E0, 0)(H).tolist() == [0, 4]
     assert patches.project_out(2 * E0, jnp.array([5.0, 7.0]))(H).tolist() == [5, 4]
     assert patches.set_along(2 * E0, 9.0)(H).tolist() == [9, 4]
@@ -112,7 +112,7 @@ def test_a_derangement_has_no_fixed_point(n, key):
     [
         (lambda: patches.replace(E0)(H[:1]), r"activation: got shape \(2,\)"),
         (lambda: patches.fill(jnp.array([True]), 0.0)(H), r"mask: got shape \(1,\)"),
-        (lambda: patches.fill(E0, 0.0)(H), "mask: got dtype float32; allowed: bool"),
+        (lambda: patches.fill(E0, 0.0)(H), "mask: got float32; allowed: booleans"),
         (lambda: patches.fill(None, H[:1])(H), r"value: got shape \(1,\)"),
         (lambda: patches.add(H[:1])(H), r"vector: got shape \(1,\)"),
         (
@@ -145,7 +145,7 @@ def test_a_derangement_has_no_fixed_point(n, key):
             "center: got 2 numbers that are not finite",
         ),
         (lambda: patches.set_along(E0, jnp.nan)(H), "to: got 1 numbers that are not"),
-        (lambda: patches.add(H, jnp.nan)(H), "scale: got 1 numbers that are not"),
+        (lambda: patches.add(H, scale=jnp.nan)(H), "scale: got 1 numbers that are not"),
         (lambda: arrays.derangement(1, jax.random.key(0)), "n: got 1; allowed: at"),
     ],
 )

@@ -133,6 +133,64 @@ def test_it_finds_a_planted_concept_and_not_the_side(key):
     assert result.converged.all()
 
 
+def many_features(strength, n=1000, d=64, seed=0):
+    """A concept of one direction in 64, with noise of its own on each side."""
+    rng = np.random.default_rng(seed)
+    concept = rng.normal(size=d)
+    concept /= np.linalg.norm(concept)
+    sides = []
+    for count in (n, 4000):
+        sign = np.where(rng.random(count) < 0.5, 0.5, -0.5)[:, None]
+        signed = strength * sign * concept
+        sides.append([side + rng.normal(size=(count, d)) for side in (signed, -signed)])
+    return jnp.asarray(concept, jnp.float32), *[
+        [jnp.asarray(side, jnp.float32) for side in pair] for pair in sides
+    ]
+
+
+def test_regularisation_is_chosen_by_held_out_loss(key):
+    """At norm 5 alone |cos| is .93, and the loss on fresh pairs 1.4 of the truth's."""
+    concept, train, fresh = many_features(5.0)
+    result = ccs.fit(*train, key)
+    assert abs(float(result.direction @ concept)) > 0.98
+    assert result.converged.all()
+    first, second = result.sides.apply(*fresh)
+
+    def fresh_loss(weight):
+        return float(
+            ccs.loss(first @ weight + result.bias, second @ weight + result.bias)
+        )
+
+    truth = concept * jnp.linalg.norm(result.weight)
+    assert fresh_loss(result.weight) < 1.15 * fresh_loss(
+        truth * jnp.sign(truth @ result.weight)
+    )
+    # what the summary reports is what fresh pairs show
+    assert float(result.held_out_loss) == pytest.approx(
+        fresh_loss(result.weight), rel=0.4
+    )
+    assert float(result.held_out_loss) < float(result.null)
+
+
+def test_without_a_concept_the_held_out_loss_is_that_of_random_directions(key):
+    """The loss on the pairs of the fit is lower, which shows nothing."""
+    _, train, _ = many_features(0.0, n=100)
+    result = ccs.fit(*train, key)
+    assert float(result.loss) < 0.15 < float(result.null) - 0.01
+    assert float(result.held_out_loss) > float(result.null) - 0.01
+    few = ccs.fit(train[0][:6], train[1][:6], key, restarts=2)
+    assert np.isnan(few.held_out_loss)
+    assert "not below" in few.summary()
+
+
+def test_a_search_that_is_cut_short_says_so(key):
+    x, y, *_ = planted()
+    with pytest.warns(UserWarning, match="CCS: not converged in"):
+        result = ccs.fit(x, y, key, restarts=3, steps=2, max_steps=2)
+    assert not result.converged.all()
+    assert "NOT CONVERGED" in result.summary()
+
+
 def test_without_normalisation_the_side_wins(key):
     """The control: the side is the most salient feature, and it is worthless."""
     x, y, label, _, side = planted()

@@ -82,7 +82,7 @@ def test_a_salient_random_bit_is_followed():
 
 def test_bad_input_is_named(key):
     x, y, label = draw(0)
-    with pytest.raises(ValueError, match="label: got shape"):
+    with pytest.raises(ValueError, match="label of train: got shape"):
         comparison.compare((x, y, label[:3]), (x, y, label), key)
     with pytest.raises(ValueError, match=r"test: got shape \(200, 5\)"):
         comparison.compare((x, y, label), (x[:, :5], y[:, :5], label), key)

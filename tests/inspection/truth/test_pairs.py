@@ -94,7 +94,5 @@ def test_bad_input_is_named():
         )
     with pytest.raises(ValueError, match="tie: got -1"):
         pairs.from_values(POSITIVE, NEGATIVE, jnp.ones(2), jnp.ones(2), tie=-1)
-    with pytest.raises(ValueError, match=r"label.dtype: got 'int32'"):
-        pairs.check_pairs(POSITIVE, NEGATIVE, jnp.ones(2, jnp.int32))
     with pytest.raises(ValueError, match="d: got 0"):
         pairs.independent_facts(0)

@@ -233,7 +233,7 @@ def test_bad_input_is_named(key):
         bases.score(basis, lambda x: 0 * x[:1] + 0.1, STRETCHED, (1,), key, draws=2)
     with pytest.raises(ValueError, match="groups: got shape"):
         bootstrap.bootstrap(WEIGHT, STRETCHED, key, groups=np.zeros(3, int))
-    with pytest.raises(ValueError, match="number of groups: got 1"):
+    with pytest.raises(ValueError, match="groups: got 1 different labels"):
         bootstrap.bootstrap(WEIGHT, STRETCHED, key, groups=np.zeros(200, int))
     with pytest.raises(ValueError, match="planted: got shape"):
         bootstrap.planted_cosine(basis, np.ones((1, 2)), 1, key)

@@ -73,7 +73,7 @@ def retarget(magnitudes):
             "remove: got -1; allowed: 0 to 1",
         ),
         (
-            lambda: weight_action.collisions(EYE, EYE, 1, threshold=1),
+            lambda: weight_action.collisions(EYE, EYE, count=1, threshold=1),
             "threshold: got 1; allowed: 0 to less than 1",
         ),
         (lambda: agreement(1.5), r"discount: got 1\.5; allowed: 0 to 1"),
@@ -102,7 +102,7 @@ def retarget(magnitudes):
             "classes of z to train on: got 1; allowed: at least 2",
         ),
         (
-            lambda: probed([0, 1, 0, 1], np.array([2, 3])),
+            lambda: probed([0, 1, 0, 1], np.array([True, False])),
             r"held_out: got shape \(2,\); allowed: \(4\)",
         ),
         (
