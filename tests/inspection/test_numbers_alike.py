@@ -122,7 +122,11 @@ TOOLS = {
     "bootstrap": (lambda w, x: bootstrap.bootstrap(w, x, KEY, resamples=3), W, X),
     "action": (weight_action.fit, W, X),
     "routing": (weight_action.routing, W, X, X[:, :2]),
-    "collisions": (weight_action.collisions, W, X),
+    "collisions": (
+        lambda w, x: weight_action.collisions(w, x, count=2),
+        W,
+        X,
+    ),
     "polar": (polar.fit, X[:3]),
 }
 

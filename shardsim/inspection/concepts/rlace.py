@@ -22,9 +22,10 @@ PROBE_STEPS = 4
 """Steps of the probe for each step of P."""
 EVALUATION_STEPS = 100
 """Steps of the probes that evaluate the result; more only until they converge."""
-TOLERANCE = 1e-4
-"""A result whose loss is this close to the ceiling, as a share of it, is optimal; a
-longer search that raises the loss by no more ends the fit."""
+TOLERANCE = 1e-3
+"""Gain, as a share of the ceiling, that is none when the steps double."""
+AT_CEILING = 1e-4
+"""Distance of the loss from the ceiling, as a share of it, that is none."""
 
 
 class RLACE(NamedTuple):
@@ -282,7 +283,7 @@ def _fit(
         gain = losses[best] - found.loss
         is_first = found.steps == 0
         is_better = is_first | (gain > TOLERANCE * ceiling)
-        at_ceiling = losses[best] >= (1 - TOLERANCE) * ceiling
+        at_ceiling = losses[best] >= (1 - AT_CEILING) * ceiling
 
         def pick(new: Array, old: Array) -> Array:
             return jnp.where(is_better, new, old)

@@ -30,7 +30,7 @@ LINEAR: tuple[methods.Method, ...] = (
     methods.Random(),
 )
 """All but LEACE and CDE, which have other inputs."""
-CDE = methods.Cde(steps=200, batch=64)
+CDE = methods.Cde(steps=200)
 MANY_SEEDS = 4
 """With more seeds there are two samples of states, not three."""
 MOST_PAIRS = 256
