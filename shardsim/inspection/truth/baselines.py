@@ -279,13 +279,14 @@ def _newton(
             hessian.__matmul__, gradient, maxiter=4 * d
         )
         candidates = w[None] - step_sizes[:, None] * move[None]
-        return candidates[jnp.argmin(jax.lax.map(objective, candidates))]
+        best = candidates[jnp.argmin(jax.lax.map(objective, candidates))]
+        # a minimum at 0 is only reached up to rounding
+        rounding = 64 * jnp.finfo(x.dtype).eps
+        return jnp.where(jnp.linalg.norm(best) <= rounding, 0.0, best)
 
     zero = jnp.zeros(d, x.dtype)
     w, converged = optimizers.iterate(step, zero, max_steps, tolerance=1e-3)
-    rounding = 64 * jnp.finfo(x.dtype).eps
-    direction = jnp.where(jnp.linalg.norm(w) <= rounding, 0.0, arrays.unit(w))
-    return Found(direction, converged)
+    return Found(arrays.unit(w), converged)
 
 
 def random_directions(

@@ -119,9 +119,11 @@ def test_logistic_of_separable_and_of_one_class(planted):
     one_class = baselines.logistic(centred, jnp.ones(300, bool)).direction
     assert float(jnp.linalg.norm(one_class)) in (0.0, pytest.approx(1))
     even = jnp.concatenate([centred, -centred])
-    np.testing.assert_array_equal(
-        baselines.logistic(even, jnp.ones(600, bool)).direction, 0
-    )
+    nothing = baselines.logistic(even, jnp.ones(600, bool))
+    np.testing.assert_array_equal(nothing.direction, 0)
+    assert nothing.converged
+    with pytest.warns(UserWarning, match="logistic: not converged"):
+        assert not baselines.logistic(x, label, max_steps=1).converged
 
 
 def test_random_directions_are_at_chance(planted, key):
