@@ -15,8 +15,11 @@ def or_one(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def unit(x: Float[Array, "... d"]) -> Float[Array, "... d"]:
-    """x / |x| along the last axis; a vector of zeros stays 0."""
-    return x / or_one(jnp.linalg.norm(x, axis=-1, keepdims=True))
+    """x / |x| along the last axis; a vector of zeros stays 0, with gradient 0."""
+    # the slope of a norm at 0 is 0 / 0, which a factor of 0 would not remove
+    is_zero = (x == 0).all(axis=-1, keepdims=True)
+    safe = jnp.where(is_zero, 1.0, x)
+    return jnp.where(is_zero, 0.0, x / jnp.linalg.norm(safe, axis=-1, keepdims=True))
 
 
 def entropy(probs: Float[Array, "... K"]) -> Float[Array, "..."]:
@@ -45,7 +48,7 @@ def best_pairs(
     return rows, columns
 
 
-def derangement(key: Key[Array, ""], n: int) -> Int[Array, " n"]:
+def derangement(n: int, key: Key[Array, ""]) -> Int[Array, " n"]:
     """Draw a permutation of n >= 2 items without a fixed point.
 
     The permutation is a single cycle through all items, each cycle equally likely, so
@@ -54,6 +57,6 @@ def derangement(key: Key[Array, ""], n: int) -> Int[Array, " n"]:
     Raises:
       ValueError: n < 2, for which no derangement exists.
     """
-    validation.at_least("n", n, 2)
+    n = validation.integer("n", n, 2)
     order = jax.random.permutation(key, n)
     return jnp.zeros(n, order.dtype).at[order].set(jnp.roll(order, 1))

@@ -1,15 +1,24 @@
 """Small optimisers that run inside a compiled program, under `vmap`, without LAPACK.
 
+Every iterative fit goes on until it has converged, within a stated maximum, and says
+whether it has. Code under `jax.jit` cannot warn, so the answer is a field of its
+record. Outside of a compiled program the tool passes it to `warn_unconverged`.
+
 Symbols: T steps, B any number of batch axes.
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Array, Bool, Float, Int, PyTree
+
+Decay = Literal["linear", "cosine"]
+"""How a learning rate falls to 0; the cosine is half a period."""
 
 GOLDEN = 0.6180339887498949
 """(sqrt 5 - 1) / 2: the fraction of a bracket that a golden-section step leaves."""
@@ -28,7 +37,7 @@ def adam(
     start: PyTree,
     steps: int,
     rate: float | Float[Array, ""],
-    decay: Literal["linear", "cosine"],
+    decay: Decay,
     *,
     b2: float = 0.999,
     eps: float = 1e-8,
@@ -59,36 +68,208 @@ def adam(
 
     Reference: Kingma and Ba, Adam, 2015 (arXiv 1412.6980).
     """
-    schedules = {
-        "linear": lambda: optax.linear_schedule(rate, 0.0, steps),
-        "cosine": lambda: optax.cosine_decay_schedule(rate, steps),
-    }
-    rule = optax.chain(
-        optax.scale_by_adam(b2=b2, eps=eps),
-        optax.scale_by_learning_rate(schedules[decay]()),
-    )
-    value_and_grad = jax.value_and_grad(objective)
 
-    def step(state: tuple[Any, Any], number: Array) -> tuple[tuple[Any, Any], Array]:
-        parameters, moments = state
-        loss, gradient = value_and_grad(parameters, number)
-        gradient = tangent(parameters, gradient)
-        # optax mixes Python and array numbers, which strict promotion refuses
-        with jax.numpy_dtype_promotion("standard"):
-            change, moments = rule.update(gradient, moments)
-            parameters = optax.apply_updates(parameters, change)
-        return (retract(parameters), moments), loss
+    def step(state: Any, number: Array) -> tuple[Any, Array]:
+        return _adam_step(
+            objective, number, steps, rate, decay, (b2, eps), (tangent, retract), state
+        )
 
-    with jax.numpy_dtype_promotion("standard"):
-        first = (start, rule.init(start))
+    first = (start, _first_moments(start, b2, eps))
     (last, _), losses = jax.lax.scan(step, first, jnp.arange(steps))
     return Minimum(last, losses)
+
+
+def _first_moments(start: PyTree, b2: float, eps: float) -> Any:
+    with jax.numpy_dtype_promotion("standard"):
+        return optax.scale_by_adam(b2=b2, eps=eps).init(start)
+
+
+def _adam_step(
+    objective: Callable[[Any, Int[Array, ""]], Float[Array, ""]],
+    number: Int[Array, ""],
+    steps: int | Int[Array, ""],
+    rate: float | Float[Array, ""],
+    decay: Decay,
+    moment_settings: tuple[float, float],
+    manifold: tuple[Callable[[Any, Any], Any], Callable[[Any], Any]],
+    state: tuple[Any, Any],
+) -> tuple[tuple[Any, Any], Float[Array, ""]]:
+    """One step: the new parameters and moments, and the loss before the step."""
+    (b2, eps), (tangent, retract), (parameters, moments) = (
+        moment_settings,
+        manifold,
+        state,
+    )
+    loss, gradient = jax.value_and_grad(objective)(parameters, number)
+    gradient = tangent(parameters, gradient)
+    # optax mixes Python and array numbers, which strict promotion refuses
+    with jax.numpy_dtype_promotion("standard"):
+        done = number / steps
+        size = {
+            "linear": lambda: rate * (1 - done),
+            "cosine": lambda: rate * (0.5 * (1 + jnp.cos(jnp.pi * done))),
+        }[decay]()
+        rule = optax.scale_by_adam(b2=b2, eps=eps)
+        change, moments = rule.update(gradient, moments)
+        change = jax.tree.map(lambda leaf: (-size * leaf).astype(leaf.dtype), change)
+        parameters = optax.apply_updates(parameters, change)
+    return (retract(parameters), moments), loss
+
+
+class Descent(NamedTuple):
+    """The best end of all rounds of a descent, and whether it is a minimum."""
+
+    parameters: PyTree
+    loss: Float[Array, ""]
+    """Over all samples."""
+    converged: Bool[Array, ""]
+    """Whether the slope was below the tolerance, or the last round, which is as long as
+    all earlier rounds together, lowered the loss by less."""
+    steps: Int[Array, ""]
+    """Steps of all rounds."""
+
+
+def descend(
+    objective: Callable[[Any, Int[Array, ""]], Float[Array, ""]],
+    full: Callable[[Any], Float[Array, ""]],
+    start: PyTree,
+    steps: int,
+    max_steps: int,
+    rate: float | Float[Array, ""],
+    decay: Decay,
+    tolerance: float,
+    *,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+    tangent: Callable[[Any, Any], Any] = lambda parameters, gradient: gradient,
+    retract: Callable[[Any], Any] = lambda parameters: parameters,
+) -> Descent:
+    """Rounds of Adam, each from the best end so far, until another one gains nothing.
+
+    The first round has `steps` steps, and each further one has as many as all rounds
+    before it. The learning rate starts anew in each round. The end of a round is judged
+    by the loss over all samples. Runs inside a compiled program and under `jax.vmap`,
+    where all runs go on until the last one has converged, and each keeps its own end.
+
+    Args:
+      objective: (parameters, step number from 0 over all rounds) -> loss, of all
+        samples or of a batch.
+      full: parameters -> loss over all samples, in a unit in which 1 is much.
+      start: the first parameters, floating-point arrays.
+      steps: of the first round, at least 1.
+      max_steps: no round starts that would exceed this number in all; the first one
+        always runs.
+      rate: the learning rate of the first step of each round, above 0.
+      decay: of the learning rate within a round.
+      tolerance: a slope of `full` (its norm) or a gain below this ends the descent.
+      b2: see `adam`.
+      eps: see `adam`.
+      tangent: see `adam`.
+      retract: see `adam`.
+    """
+    full_slope = jax.value_and_grad(full)
+
+    def one_round(state: Any) -> Any:
+        best, best_loss, done, _ = state
+        length = jnp.maximum(done, steps)
+
+        def step(number: Array, state: tuple[Any, Any]) -> tuple[Any, Any]:
+            # counted over all rounds, so that each draws other batches
+            new, _ = _adam_step(
+                lambda parameters, at: objective(parameters, done + at),
+                number,
+                length,
+                rate,
+                decay,
+                (b2, eps),
+                (tangent, retract),
+                state,
+            )
+            return new
+
+        first = (best, _first_moments(best, b2, eps))
+        end, _ = jax.lax.fori_loop(0, length, step, first)
+        loss, gradient = full_slope(end)
+        slope = optax.tree.norm(tangent(end, gradient))
+        # a smaller gain is not taken, so that what has converged stays as it is
+        is_better = (best_loss - loss > tolerance) | (done == 0)
+        is_converged = ~is_better | (slope <= tolerance)
+        kept = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), end, best)
+        return kept, jnp.where(is_better, loss, best_loss), done + length, is_converged
+
+    def is_running(state: Any) -> Array:
+        _, _, done, is_converged = state
+        return ~is_converged & ((done == 0) | (2 * done <= max_steps))
+
+    zero = jnp.zeros((), int)
+    first = (start, full(start), zero, jnp.zeros((), bool))
+    parameters, loss, done, converged = jax.lax.while_loop(is_running, one_round, first)
+    return Descent(parameters, loss, converged, done)
+
+
+def iterate(
+    step: Callable[[Array], Array],
+    start: Array,
+    max_steps: int,
+    *,
+    tolerance: float = 0.0,
+) -> tuple[Array, Bool[Array, ""]]:
+    """Repeat a step until it changes nothing, and say whether that point was reached.
+
+    Runs inside a compiled program and under `jax.vmap`.
+
+    Args:
+      step: maps a point to the next one, of the same shape and dtype.
+      start: the first point.
+      max_steps: at least 1.
+      tolerance: a change of at most this, relative to the new point (norms), is none.
+
+    Returns:
+      The last point, and whether the last step changed nothing.
+    """
+
+    def size(x: Array) -> Array:
+        return jnp.sqrt(jnp.square(x.astype(float)).sum())
+
+    def move(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        point, number, _ = state
+        new = step(point)
+        change = size(new - point)
+        return new, number + 1, change <= tolerance * size(new)
+
+    def is_running(state: tuple[Array, Array, Array]) -> Array:
+        _, number, is_still = state
+        return ~is_still & (number < max_steps)
+
+    first = (start, jnp.zeros((), int), jnp.zeros((), bool))
+    point, _, is_still = jax.lax.while_loop(is_running, move, first)
+    return point, is_still
+
+
+def warn_unconverged(name: str, converged: Any, advice: str) -> None:
+    """Warn that a fit, or some of several, has not converged. Silent for traced flags.
+
+    Args:
+      name: of the fit.
+      converged: flags of any shape.
+      advice: the setting that allows more.
+    """
+    if isinstance(converged, jax.core.Tracer):
+        return
+    flags = np.asarray(converged)
+    if flags.all():
+        return
+    several = (
+        f" in {int((~flags).sum())} of {flags.size} fits" if flags.size > 1 else ""
+    )
+    warnings.warn(f"{name}: not converged{several}; {advice}", UserWarning, 3)
 
 
 def golden(
     objective: Callable[[Float[Array, "*B"]], Float[Array, "*B"]],
     low: Float[Array, "*B"],
     high: Float[Array, "*B"],
+    *,
     steps: int = 30,
 ) -> Float[Array, "*B"]:
     """Minimise a function with a single minimum in [low, high], by golden section.

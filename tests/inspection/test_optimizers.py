@@ -111,3 +111,77 @@ def test_entropy_by_hand():
     share = jnp.float32([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.25, 0.25, 0.5]])
     expected = [np.log(2), 0.0, 1.5 * np.log(2)]
     np.testing.assert_allclose(arrays.entropy(share), expected, rtol=1e-6)
+
+
+def valley(x):
+    """A long flat valley: curvature 1 across and 1e-3 along."""
+    return jnp.square(x[0] - 1) + 1e-3 * jnp.square(x[1] - 2)
+
+
+def test_rounds_go_on_until_one_gains_nothing():
+    """One round ends on the way; rounds that double reach the end of the valley."""
+    start = jnp.zeros(2)
+    settings = (0.02, "cosine", 1e-8)
+    one = optimizers.descend(lambda x, _: valley(x), valley, start, 20, 20, *settings)
+    assert not one.converged
+    assert one.steps == 20
+    many = optimizers.descend(
+        lambda x, _: valley(x), valley, start, 20, 20 * 2**9, *settings
+    )
+    assert many.converged
+    assert many.steps > 20
+    np.testing.assert_allclose(many.parameters, [1, 2], atol=0.05)
+    assert many.loss == pytest.approx(float(valley(many.parameters)), abs=1e-9)
+
+
+def test_what_has_converged_does_not_depend_on_the_largest_number_of_steps():
+    def run(max_steps):
+        def full(x):
+            return jnp.abs(x - 1).sum()  # a kink, where the slope is never 0
+
+        return optimizers.descend(
+            lambda x, _: full(x), full, jnp.zeros(1), 50, max_steps, 0.1, "cosine", 0.01
+        )
+
+    few, many = run(100), run(800)
+    assert few.converged
+    assert many.converged
+    np.testing.assert_array_equal(few.parameters, many.parameters)
+
+
+def test_the_first_round_is_adam_and_runs_keep_their_own_ends():
+    starts = jnp.float32([[0.0, 0.0], [1.0, 2.0]])
+
+    def run(start):
+        return optimizers.descend(
+            lambda x, _: valley(x), valley, start, 30, 30, 0.1, "linear", 1e-6
+        )
+
+    both = jax.vmap(run)(starts)
+    alone = optimizers.adam(lambda x, _: valley(x), starts[0], 30, 0.1, "linear")
+    np.testing.assert_allclose(both.parameters[0], alone.parameters, atol=1e-6)
+    assert both.converged.tolist() == [False, True]
+
+
+def test_iterate_stops_at_a_fixed_point():
+    point, is_still = optimizers.iterate(
+        lambda x: jnp.minimum(x + 1, 5), jnp.zeros((), int), 100
+    )
+    assert (int(point), bool(is_still)) == (5, True)
+    point, is_still = optimizers.iterate(
+        lambda x: jnp.minimum(x + 1, 5), jnp.zeros((), int), 4
+    )
+    assert (int(point), bool(is_still)) == (4, False)
+
+
+def test_a_warning_names_the_fit_and_traced_flags_are_silent():
+    with pytest.warns(UserWarning, match="tool: not converged in 1 of 2 fits; more"):
+        optimizers.warn_unconverged("tool", jnp.array([True, False]), "more")
+    optimizers.warn_unconverged("tool", jnp.array(True), "more")
+
+    @jax.jit
+    def inside(flag):
+        optimizers.warn_unconverged("tool", flag, "more")
+        return flag
+
+    assert not inside(jnp.array(False))

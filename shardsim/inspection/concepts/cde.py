@@ -3,7 +3,7 @@
 If two samples swap their components along d_1..d_k, their outputs should swap. This
 asks what the readout uses, whereas a probe asks what the activations contain.
 
-Symbols: n pairs, m controls, d features, k directions, A outputs, N keys, T steps.
+Symbols: n pairs, m controls, d features, k directions, A outputs, N keys.
 """
 
 import functools
@@ -17,48 +17,50 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from shardsim.inspection import optimizers, validation
 from shardsim.inspection.concepts import concept, readouts
 from shardsim.inspection.concepts.readouts import Distance, ReadOut
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
+
+TOLERANCE = 1e-6
+"""Share of the initial loss, per radian: a slope or gain below it ends the search."""
 
 Objective: TypeAlias = Callable[
-    [Float[Array, "k d"], ReadOut, Distance, Float[Array, "n d"], Float[Array, "n d"]],
+    [Float[Array, "k d"], ReadOut, Distance, Float[Array, " d"], Float[Array, " d"]],
     Float[Array, ""],
 ]
-"""What `fit` minimises, from orthonormal rows, the readout, the distance and the
-pairs."""
+"""What `fit` minimises, as a mean over pairs: from orthonormal rows, the readout, the
+distance and one pair."""
 
 
 def swap_loss(
     basis: Float[Array, "k d"],
     read_out: ReadOut,
     distance: Distance,
-    a: Float[Any, "n d"],
-    b: Float[Any, "n d"],
+    a: Float[Any, " d"],
+    b: Float[Any, " d"],
 ) -> Float[Array, ""]:
-    """Mean distance of each mixed output to the clean output whose component it has.
+    """Distance of each mixed output to the clean output whose component it has.
 
       (distance(f(a), f(mix(a, b))) + distance(f(b), f(mix(b, a)))) / 2
 
-    averaged over pairs; mix(a, b) has the component of a and everything else of b.
+    mix(a, b) has the component of a and everything else of b.
 
     Args:
       basis: [k, d] orthonormal rows.
       read_out: f, from an activation [d] to an output.
       distance: between two outputs.
-      a: [n, d] one side of the pairs.
-      b: [n, d] the other side.
+      a: [d] one side of a pair.
+      b: [d] the other side.
     """
-    f, distances = jax.vmap(read_out), jax.vmap(distance)
-    a_loss = distances(f(a), f(readouts.mix_component(basis, basis, a, b)))
-    b_loss = distances(f(b), f(readouts.mix_component(basis, basis, b, a)))
-    return jnp.mean(a_loss + b_loss) / 2
+    a_loss = distance(read_out(a), read_out(readouts.mix_component(basis, basis, a, b)))
+    b_loss = distance(read_out(b), read_out(readouts.mix_component(basis, basis, b, a)))
+    return (a_loss + b_loss) / 2
 
 
 def ablation_objective(
-    controls: Annotated[Input, "m d"], weight: float = 1.0
+    controls: Annotated[Numbers, "m d"], *, weight: float = 1.0
 ) -> Objective:
     """An objective that removes the difference of the pairs instead of swapping it.
 
-      mean distance(f(a'), f(b')) + weight * mean distance(f(c), f(c'))
+      distance(f(a'), f(b')) + weight * mean distance(f(c), f(c'))
 
     where x' is x with the directions set to their mean over the controls c. The concept
     should disappear, and everything else should stay.
@@ -77,17 +79,17 @@ def ablation_objective(
         basis: Float[Array, "k d"],
         read_out: ReadOut,
         distance: Distance,
-        a: Float[Any, "n d"],
-        b: Float[Any, "n d"],
+        a: Float[Any, " d"],
+        b: Float[Any, " d"],
     ) -> Float[Array, ""]:
-        f, distances = jax.vmap(read_out), jax.vmap(distance)
-        mean = jnp.mean(controls, axis=0)[None, :]
+        mean = jnp.mean(controls, axis=0)
 
-        def ablate(x: Float[Any, "n d"]) -> Float[Array, "n d"]:
-            return x - (x - mean) @ basis.T @ basis
+        def ablated(x: Float[Any, " d"]) -> Array:
+            return read_out(x - (x - mean) @ basis.T @ basis)
 
-        control_loss = jnp.mean(distances(f(controls), f(ablate(controls))))
-        return jnp.mean(distances(f(ablate(a)), f(ablate(b)))) + weight * control_loss
+        # the same for every pair, so that a map over pairs computes it once
+        control_losses = jax.vmap(lambda c: distance(read_out(c), ablated(c)))(controls)
+        return distance(ablated(a), ablated(b)) + weight * jnp.mean(control_losses)
 
     return objective
 
@@ -116,12 +118,16 @@ class CDE(NamedTuple):
     ambiguous: Bool[Array, ""]
     """pair_rank <= k: the difference of the pairs swaps everything, and many other
     directions may do so as well, so seeds need not agree."""
-    trace: Float[Array, " T"]
-    """Loss of the batch at each step."""
+    converged: Bool[Array, ""]
+    """Whether more steps would not lower the loss; see `optimizers.Descent`."""
+    steps: Int[Array, ""]
+    """Steps that were taken."""
 
     def summary(self) -> str:
         """Loss, next to no directions and those of the readout, and warnings."""
         warnings = ""
+        if not bool(self.converged):
+            warnings += f"; NOT CONVERGED after {int(self.steps)} steps"
         if bool(self.degenerate):
             warnings += (
                 "; degenerate: every concept gives the directions of the readout"
@@ -137,23 +143,27 @@ class CDE(NamedTuple):
 
 def fit(
     read_out: ReadOut,
-    a: Annotated[Input, "n d"],
-    b: Annotated[Input, "n d"],
+    a: Annotated[Numbers, "n d"],
+    b: Annotated[Numbers, "n d"],
     key: Key[Array, ""],
     *,
     k: int = 1,
     distance: Distance = readouts.squared,
     objective: Objective = swap_loss,
     steps: int = 400,
-    batch: int = 128,
+    max_steps: int = 12_800,
+    batch: int = 1024,
     rate: float = 0.1,
 ) -> CDE:
     """min over orthonormal d_1..d_k of an objective over pairs, by default `swap_loss`.
 
     Adam on the sphere: the gradient is projected to the tangent space, and QR brings
-    each step back. The start is random. The number of steps is fixed, without early
-    stopping, so that seeds can be compared. `rate` is about the angle of the first
-    steps in radians, and decays to 0 by a cosine.
+    each step back. The start is random. `rate` is about the angle of the first steps in
+    radians, and decays to 0 by a cosine. If the loss over all pairs still has a slope
+    then, a round follows that is as long as all before it, and so on until a round
+    gains nothing (`optimizers.descend`). Differences that all pairs share make a long
+    flat valley, and need thousands of steps. A fit that reaches `max_steps` first says
+    so in `converged`, and warns unless it is compiled into another program.
 
     Edge cases: pairs whose outputs do not differ have loss 0 for every direction, and
     the start is returned (`initial_loss` is 0). `degenerate` and `ambiguous` mark the
@@ -161,8 +171,7 @@ def fit(
     rotation: compare spans.
 
     Do not call it under `jax.vmap`, because it decomposes matrices: see `fit_many`.
-    100,000 pairs of 512 features take 8 s of processor time, compiling included, and
-    0.4 GB in addition to the pairs.
+    A step of a linear readout takes about 4 batch d additions and multiplications.
 
     Args:
       read_out: from an activation [d] to an output. Pass the same function each time: a
@@ -172,8 +181,9 @@ def fit(
       key: for the start and the batches.
       k: number of directions, 1 to d.
       distance: between two outputs.
-      objective: what to minimise.
-      steps: at least 1.
+      objective: what to minimise, from one pair.
+      steps: of the first round, at least 1.
+      max_steps: of all rounds, at least `steps`.
       batch: pairs per step; all of them if there are no more.
       rate: positive.
 
@@ -183,14 +193,17 @@ def fit(
     Reference: Roger and simeon_c, Extracting and Evaluating Causal Direction in LLMs'
     Activations, 2022.
     """
-    a, b = _check_input(a, b, k, steps, batch, rate)
-    return _fit(read_out, a, b, key, k, distance, objective, steps, batch, rate)
+    a, b = _check_input(a, b, k, steps, max_steps, batch, rate)
+    search = (steps, max_steps, batch)
+    result = _fit(read_out, a, b, key, k, distance, objective, search, rate)
+    optimizers.warn_unconverged("CDE", result.converged, "allow more max_steps")
+    return result
 
 
 def fit_many(
     read_out: ReadOut,
-    a: Annotated[Input, "n d"],
-    b: Annotated[Input, "n d"],
+    a: Annotated[Numbers, "n d"],
+    b: Annotated[Numbers, "n d"],
     keys: Key[Array, " N"],
     **settings: Any,
 ) -> CDE:
@@ -203,16 +216,20 @@ def fit_many(
       keys: [N] for the start and the batches.
       settings: keyword arguments of `fit`.
     """
-    return jax.lax.map(lambda key: fit(read_out, a, b, key, **settings), keys)
+    result = jax.lax.map(lambda key: fit(read_out, a, b, key, **settings), keys)
+    optimizers.warn_unconverged("CDE", result.converged, "allow more max_steps")
+    return result
 
 
 def _check_input(
-    a: Any, b: Any, k: int, steps: int, batch: int, rate: float
+    a: Any, b: Any, k: int, steps: int, max_steps: int, batch: int, rate: float
 ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
     a = concept.as_floats("a", a, None, None)
     b = concept.as_floats("b", b, *a.shape).astype(a.dtype)
-    for name, number in (("n", len(a)), ("k", k), ("steps", steps), ("batch", batch)):
-        validation.at_least(name, number, 1)
+    validation.at_least("n", len(a), 1)
+    for name, number in (("k", k), ("steps", steps), ("batch", batch)):
+        validation.integer(name, number, 1)
+    validation.at_least("max_steps", max_steps, steps)
     if k > a.shape[1]:
         raise ValueError(f"k: got {k}; allowed: at most {a.shape[1]}")
     if not rate > 0:
@@ -220,7 +237,7 @@ def _check_input(
     return a, b
 
 
-@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7, 8))
+@functools.partial(jax.jit, static_argnums=(0, 4, 5, 6, 7))
 def _fit(
     read_out: ReadOut,
     a: Float[Array, "n d"],
@@ -229,51 +246,65 @@ def _fit(
     k: int,
     distance: Distance,
     objective: Objective,
-    steps: int,
-    batch: int,
+    search: tuple[int, int, int],
     rate: float | Float[Array, ""],
 ) -> CDE:
+    steps, max_steps, batch = search
     start_key, batch_key = jax.random.split(key)
     d = a.shape[1]
+
+    def mean_loss(basis: Array, a: Array, b: Array) -> Array:
+        losses = jax.vmap(lambda a, b: objective(basis, read_out, distance, a, b))
+        return jnp.mean(losses(a, b))
+
     no_directions = jnp.zeros((k, d), a.dtype)
-    initial_loss = objective(no_directions, read_out, distance, a, b)
+    initial_loss = mean_loss(no_directions, a, b)
     unit = jnp.where(initial_loss > 0, initial_loss, 1.0)
 
+    def full(basis: Array) -> Array:
+        return mean_loss(basis, a, b) / unit
+
     def loss(basis: Array, number: Array) -> Array:
+        if len(a) <= batch:
+            return full(basis)
         index = jax.random.randint(
             jax.random.fold_in(batch_key, number), (batch,), 0, len(a)
         )
-        batch_a, batch_b = (a, b) if len(a) <= batch else (a[index], b[index])
-        return objective(basis, read_out, distance, batch_a, batch_b) / unit
+        return mean_loss(basis, a[index], b[index]) / unit
 
     initial = orthonormal(jax.random.normal(start_key, (k, d), a.dtype))
     # Adam moves each of d coordinates by about its rate, so divide by sqrt(d)
-    basis, losses = optimizers.adam(
+    descent = optimizers.descend(
         loss,
+        full,
         initial,
         steps,
+        max_steps,
         rate / d**0.5,
         "cosine",
+        TOLERANCE,
         b2=0.99,
         eps=1e-12,
         tangent=lambda basis, pull: pull - pull @ basis.T @ basis,
         retract=orthonormal,
     )
+    basis = descent.parameters
     read_basis, read_rank = readouts.top_eigenvectors(
         readouts.jacobian_moment(read_out, distance, a, b), k
     )
     _, pair_rank = readouts.top_eigenvectors((a - b).T @ (a - b) / len(a), k)
     return CDE(
         basis,
-        objective(basis, read_out, distance, a, b),
+        mean_loss(basis, a, b),
         initial_loss,
-        objective(read_basis, read_out, distance, a, b),
+        mean_loss(read_basis, a, b),
         jnp.linalg.svd(basis @ read_basis.T, compute_uv=False)[-1],
         read_rank,
         pair_rank,
         read_rank <= k,
         pair_rank <= k,
-        losses * unit,
+        descent.converged,
+        descent.steps,
     )
 
 

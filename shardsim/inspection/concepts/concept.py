@@ -8,24 +8,24 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import readouts
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 
 class Concept(NamedTuple):
     """The input of every method: labelled samples, pairs, and a readout."""
 
-    x: Annotated[Input, "n d"]
+    x: Annotated[Numbers, "n d"]
     """Activations."""
     z: Any
-    """Labels [n], or one-hot columns [n, c]; for the mean difference and LEACE also
-    numbers. None if a method uses only the pairs."""
-    a: Annotated[Input, "m d"] | None = None
+    """Labels [n] (integers, booleans or texts), or one-hot columns [n, c]; for the mean
+    difference and LEACE also numbers. None if a method uses only the pairs."""
+    a: Annotated[Numbers, "m d"] | None = None
     """One side of pairs that differ in the concept; for CDE and the gradient."""
-    b: Annotated[Input, "m d"] | None = None
+    b: Annotated[Numbers, "m d"] | None = None
     """The other side."""
     read_out: readouts.ReadOut | None = None
     """From one activation to V or logits; for CDE and the gradient."""
@@ -44,9 +44,7 @@ def as_floats(name: str, array: Any, *sizes: int | None) -> Array:
     Raises:
       ValueError: the shape differs, or a number is not finite.
     """
-    validation.shaped(name, array, *sizes)
-    validation.finite(name, array)
-    return validation.wide(array)
+    return validation.floats(name, array, *sizes)
 
 
 def as_samples(x: Any) -> Float[Array, "n d"]:
@@ -58,30 +56,31 @@ def as_samples(x: Any) -> Float[Array, "n d"]:
 
 
 def is_labels(z: Any) -> bool:
-    """Whether z is a vector of integers or booleans, that is, of class labels."""
-    kind = np.dtype(getattr(z, "dtype", None) or np.asarray(z).dtype)
-    return np.ndim(z) == 1 and (kind.kind in "iub")
+    """Whether z is a vector of integers, booleans or texts: of class labels."""
+    kind = np.dtype(getattr(z, "dtype", None) or np.asarray(z).dtype).kind
+    # a list of texts and numbers is refused as labels, by name
+    return np.ndim(z) == 1 and kind in "iubUSO"
 
 
 def one_hot(z: Annotated[Any, "n"], dtype: Any = None) -> Float[Array, "n c"]:
     """Columns of 0 and 1, one per class, in the order of the labels.
 
     Args:
-      z: [n] any integers or booleans. The number of classes must be known before
-        compiling: under `jax.jit` pass the columns instead.
+      z: [n] any integers, booleans or texts. The number of classes must be known
+        before compiling: under `jax.jit` pass the columns instead.
       dtype: of the result; the default float dtype if None.
 
     Raises:
-      ValueError: z is traced by a JAX transformation.
+      ValueError: z is traced by a JAX transformation, or holds no labels.
     """
     if isinstance(z, jax.core.Tracer):
         raise ValueError("z: got labels under jit; allowed: columns made by `one_hot`")
-    _, index = np.unique(np.asarray(z), return_inverse=True)
-    columns = np.eye(index.max(initial=0) + 1)[index]
+    labels = validation.labels("z", z)
+    columns = np.eye(max(labels.count, 1))[labels.index]
     return jnp.asarray(columns, dtype or jnp.zeros(()).dtype)
 
 
-def as_one_hot(x: Annotated[Input, "n d"], z: Any) -> Float[Array, "n c"]:
+def as_one_hot(x: Annotated[Numbers, "n d"], z: Any) -> Float[Array, "n c"]:
     """z as one-hot columns in the dtype of x.
 
     Args:
@@ -92,13 +91,14 @@ def as_one_hot(x: Annotated[Input, "n d"], z: Any) -> Float[Array, "n c"]:
       ValueError: z holds numbers that are not labels, or its rows are not one-hot.
     """
     if is_labels(z):
-        validation.shaped("z", z, x.shape[0])
-        return one_hot(z, x.dtype)
+        validation.shaped("z", z, np.shape(x)[0])
+        return one_hot(z, validation.wide(x).dtype)
     if np.ndim(z) == 1:
         raise ValueError(
-            "z: got a vector of floats; allowed: integers as labels, or one-hot "
-            "columns [n, c]"
+            "z: got a vector of floats; allowed: integers or texts as labels, or "
+            "one-hot columns [n, c]"
         )
+    x = validation.wide(x)
     columns = as_floats("z", z, x.shape[0], None).astype(x.dtype)
     if not isinstance(columns, jax.core.Tracer):
         rows = np.asarray(columns)
@@ -120,10 +120,11 @@ def check_two_classes(z: Float[Array, "n c"]) -> None:
         raise ValueError(f"z: got {num_classes} class; allowed: at least 2")
 
 
-def as_columns(x: Annotated[Input, "n d"], z: Any) -> Float[Array, "n c"]:
+def as_columns(x: Annotated[Numbers, "n d"], z: Any) -> Float[Array, "n c"]:
     """z as columns in the dtype of x: labels one-hot, numbers as one column."""
     if is_labels(z):
         return as_one_hot(x, z)
+    x = validation.wide(x)
     if np.ndim(z) == 1:
         return as_floats("z", z, x.shape[0]).astype(x.dtype)[:, None]
     return as_floats("z", z, x.shape[0], None).astype(x.dtype)
@@ -178,6 +179,26 @@ def orthonormal_span(
     return right * is_used[:, None].astype(rows.dtype), values
 
 
+def split_indices(
+    held_out: Annotated[Numbers, "n"], n: int
+) -> tuple[Int[Array, " t"], Int[Array, " h"]]:
+    """Indices of the training samples and of the held-out ones.
+
+    Args:
+      held_out: [n] booleans, true for samples to test on; both sides need some.
+      n: number of samples.
+
+    Raises:
+      ValueError: `held_out` is no mask of n samples, or one side is empty.
+    """
+    is_test = np.asarray(validation.mask("held_out", held_out, n))
+    if is_test.all() or not is_test.any():
+        raise ValueError(
+            f"held_out: got {int(is_test.sum())} of {n} held out; allowed: some"
+        )
+    return jnp.flatnonzero(~is_test), jnp.flatnonzero(is_test)
+
+
 def pairs(concept: Concept) -> tuple[readouts.ReadOut, Array, Array]:
     """The readout and the pairs of a concept.
 
@@ -189,7 +210,7 @@ def pairs(concept: Concept) -> tuple[readouts.ReadOut, Array, Array]:
             "concept: got no read_out, a or b; allowed: all three, because this method "
             "measures how pairs change a readout"
         )
-    d = concept.x.shape[1]
-    a = as_floats("a", concept.a, None, d).astype(concept.x.dtype)
-    b = as_floats("b", concept.b, *a.shape).astype(concept.x.dtype)
+    x = as_samples(concept.x)
+    a = as_floats("a", concept.a, None, x.shape[1]).astype(x.dtype)
+    b = as_floats("b", concept.b, *a.shape).astype(x.dtype)
     return concept.read_out, a, b

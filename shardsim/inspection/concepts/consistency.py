@@ -14,7 +14,7 @@ from jaxtyping import Array, Float, Key
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept as concepts
 from shardsim.inspection.concepts import methods, projection
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 
 
 class Consistency(NamedTuple):
@@ -42,6 +42,9 @@ class Consistency(NamedTuple):
     """Share of runs whose result is the same for every concept."""
     ambiguous: Float[np.ndarray, ""]
     """Share of runs whose optimum is not unique."""
+    converged: Float[np.ndarray, ""]
+    """Share of runs whose search converged; below 1, disagreement may be a search that
+    was too short."""
 
     def summary(self) -> str:
         """Agreement with its interval and chance level, range of losses, warnings."""
@@ -50,6 +53,8 @@ class Consistency(NamedTuple):
             warnings += f"; degenerate in {self.degenerate:.0%} of runs"
         if self.ambiguous > 0:
             warnings += f"; ambiguous in {self.ambiguous:.0%} of runs"
+        if self.converged < 1:
+            warnings += f"; NOT CONVERGED in {1 - self.converged:.0%} of runs"
         losses = ""
         if np.isfinite(self.losses).all():
             losses = f", losses {self.losses.min():.4g} to {self.losses.max():.4g}"
@@ -59,7 +64,7 @@ class Consistency(NamedTuple):
         )
 
 
-def chance_agreement(k: int, d: int) -> float:
+def chance_agreement(k: Integer, d: Integer) -> float:
     """Agreement of two random spans of k directions in d dimensions.
 
       k = 1: E|cos| = Gamma(d/2) / (sqrt(pi) Gamma((d+1)/2)), about sqrt(2 / (pi d))
@@ -69,14 +74,14 @@ def chance_agreement(k: int, d: int) -> float:
       k: at least 1.
       d: at least k.
     """
-    validation.at_least("k", k, 1)
-    validation.at_least("d", d, k)
+    k = validation.integer("k", k, 1)
+    d = validation.integer("d", d, k)
     if k > 1:
         return k / d
     return math.exp(math.lgamma(d / 2) - math.lgamma((d + 1) / 2)) / math.sqrt(math.pi)
 
 
-def pairwise_agreement(bases: Annotated[Input, "R k d"]) -> Float[np.ndarray, "R R"]:
+def pairwise_agreement(bases: Annotated[Numbers, "R k d"]) -> Float[np.ndarray, "R R"]:
     """|cos| for k = 1, else sum of squared cosines of the principal angles / k.
 
     Args:
@@ -92,12 +97,13 @@ def pairwise_agreement(bases: Annotated[Input, "R k d"]) -> Float[np.ndarray, "R
 
 
 def consistency(
-    bases: Annotated[Input, "R k d"],
-    sample: Annotated[Input, "R"] | None = None,
-    losses: Annotated[Input, "R"] | None = None,
+    bases: Annotated[Numbers, "R k d"],
+    sample: Annotated[Numbers, "R"] | None = None,
+    losses: Annotated[Numbers, "R"] | None = None,
+    *,
     level: float = 0.95,
     resamples: int = 2000,
-    seed: int = 0,
+    seed: Integer = 0,
 ) -> Consistency:
     """Agreement over pairs of runs, with a bootstrap interval.
 
@@ -107,7 +113,8 @@ def consistency(
 
     Args:
       bases: [R, k, d] orthonormal rows of each run, at least 2 runs.
-      sample: [R] which bootstrap sample each run used; None if all used the same.
+      sample: [R] label of the bootstrap sample that each run used; None if all used
+        the same.
       losses: [R] that each run reached; NaN if None.
       level: of the interval, in (0, 1).
       resamples: at least 20.
@@ -120,11 +127,12 @@ def consistency(
     kernel = pairwise_agreement(bases)
     runs, k, d = np.shape(bases)
     validation.at_least("runs", runs, 2)
-    validation.at_least("resamples", resamples, 20)
+    resamples = validation.integer("resamples", resamples, 20)
+    seed = validation.integer("seed", seed, 0)
     if not 0 < level < 1:
         raise ValueError(f"level: got {level}; allowed: between 0 and 1")
-    sample = np.zeros(runs, int) if sample is None else np.asarray(sample)
-    validation.shaped("sample", sample, runs)
+    sample = np.zeros(runs, int) if sample is None else sample
+    sample = np.asarray(validation.labels("sample", sample, runs).index)
     losses = np.full(runs, np.nan) if losses is None else np.asarray(losses)
     validation.shaped("losses", losses, runs)
     off_diagonal = ~np.eye(runs, dtype=bool)
@@ -150,6 +158,7 @@ def consistency(
         losses,
         zero,
         zero,
+        np.ones(()),
     )
 
 
@@ -181,8 +190,8 @@ def repeat(
     Raises:
       ValueError: as `methods.find`, or there are fewer than two runs.
     """
-    validation.at_least("seeds", seeds, 1)
-    validation.at_least("samples", samples, 1)
+    validation.integer("seeds", seeds, 1)
+    validation.integer("samples", samples, 1)
     validation.at_least("seeds * samples", seeds * samples, 2)
     bootstrap_key, seed_key = jax.random.split(key)
     rng = np.random.default_rng(int(jax.random.bits(bootstrap_key)))
@@ -197,11 +206,13 @@ def repeat(
     return result._replace(
         degenerate=np.asarray(runs.degenerate.mean()),
         ambiguous=np.asarray(runs.ambiguous.mean()),
+        converged=np.asarray(runs.converged.mean()),
     )
 
 
 def resampled(concept: concepts.Concept, rng: np.random.Generator) -> concepts.Concept:
     """A bootstrap sample of the samples, class by class, and of the pairs."""
+    concept = concept._replace(x=concepts.as_samples(concept.x))
     z = np.asarray(concept.z)
     labels = z if z.ndim == 1 else np.argmax(z, axis=1)
     index = rng.integers(0, len(z), len(z))

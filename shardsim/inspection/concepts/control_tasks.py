@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from shardsim.inspection import validation
-from shardsim.inspection.concepts import concept, direction_scores, probes
-from shardsim.inspection.validation import Input
+from shardsim.inspection.concepts import concept, probes
+from shardsim.inspection.validation import Integer, Numbers
 
 
 class ProbeSelectivity(NamedTuple):
@@ -27,6 +27,8 @@ class ProbeSelectivity(NamedTuple):
     """Of predicting the largest class of the training samples."""
     train_accuracy: Float[Array, ""]
     """On the concept, for the training samples."""
+    converged: Bool[Array, ""]
+    """Whether the probes of the concept and of all control tasks converged."""
 
     @property
     def selectivity(self) -> Float[Array, ""]:
@@ -43,7 +45,7 @@ class ProbeSelectivity(NamedTuple):
 
 
 def by_group(
-    groups: Annotated[Any, "n"], share: float = 0.3, seed: int = 0
+    groups: Annotated[Numbers, "n"], *, share: float = 0.3, seed: Integer = 0
 ) -> Bool[np.ndarray, " n"]:
     """Hold out whole groups: True for the samples of randomly chosen groups.
 
@@ -58,18 +60,17 @@ def by_group(
     Raises:
       ValueError: fewer than two groups, or `share` is out of range.
     """
-    validation.shaped("groups", groups, None)
-    names = np.unique(np.asarray(groups))
-    validation.at_least("number of groups", len(names), 2)
+    labels = validation.labels("groups", groups, least=2)
+    seed = validation.integer("seed", seed, 0)
     if not 0 < share < 1:
         raise ValueError(f"share: got {share}; allowed: between 0 and 1")
-    count = min(max(round(share * len(names)), 1), len(names) - 1)
-    chosen = np.random.default_rng(seed).permutation(names)[:count]
-    return np.isin(np.asarray(groups), chosen)
+    count = min(max(round(share * labels.count), 1), labels.count - 1)
+    chosen = np.random.default_rng(seed).permutation(labels.count)[:count]
+    return np.isin(labels.index, chosen)
 
 
 def control_labels(
-    types: Annotated[Any, "n"], z: Annotated[Any, "n"], seed: int = 0
+    types: Annotated[Numbers, "n"], z: Annotated[Numbers, "n"], *, seed: Integer = 0
 ) -> Shaped[np.ndarray, " n"]:
     """A random class for each type, drawn with the class shares of the concept.
 
@@ -77,28 +78,28 @@ def control_labels(
     type drew are missing: with few types the shares hold only on average.
 
     Args:
-      types: [n] integers, what the control class depends on.
+      types: [n] labels, what the control class depends on.
       z: [n] labels of the concept.
       seed: of the draw.
     """
-    validation.shaped("types", types, None)
-    validation.shaped("z", z, len(np.asarray(types)))
-    names, counts = np.unique(np.asarray(z), return_counts=True)
-    _, index = np.unique(np.asarray(types), return_inverse=True)
-    rng = np.random.default_rng(seed)
-    drawn = rng.choice(len(names), index.max() + 1, p=counts / counts.sum())
-    return names[drawn][index]
+    type_labels = validation.labels("types", types)
+    index = type_labels.index
+    labels = validation.labels("z", z, len(index), least=1)
+    rng = np.random.default_rng(validation.integer("seed", seed, 0))
+    shares = np.bincount(labels.index) / len(labels.index)
+    drawn = rng.choice(labels.count, type_labels.count, p=shares)
+    return labels.names[drawn][index]
 
 
 def fit(
-    x: Annotated[Input, "n d"],
-    z: Annotated[Any, "n"],
-    types: Annotated[Input, "n"],
-    held_out: Annotated[Input, "n"],
+    x: Annotated[Numbers, "n d"],
+    z: Annotated[Numbers, "n"],
+    types: Annotated[Numbers, "n"],
+    held_out: Annotated[Numbers, "n"],
     *,
     controls: int = 5,
     decay: float = 1e-3,
-    seed: int = 0,
+    seed: Integer = 0,
 ) -> ProbeSelectivity:
     """Held-out accuracy of a logistic probe on the concept and on control tasks.
 
@@ -125,18 +126,19 @@ def fit(
     Reference: Hewitt and Liang, arXiv 1909.03368.
     """
     x = concept.as_samples(x)
-    validation.at_least("controls", controls, 1)
+    validation.integer("controls", controls, 1)
+    validation.integer("seed", seed, 0)
     if not concept.is_labels(z):
-        raise ValueError("z: got no labels; allowed: integers [n]")
+        raise ValueError("z: got no labels; allowed: integers or texts [n]")
     columns = concept.as_one_hot(x, z)
     concept.check_two_classes(columns)
-    validation.shaped("types", types, len(x))
-    train, test = direction_scores.split_indices(held_out, len(x))
+    type_index = np.asarray(validation.labels("types", types, len(x)).index)
+    train, test = concept.split_indices(held_out, len(x))
     train_counts = columns[train].sum(axis=0)
     validation.at_least("classes of z to train on", int((train_counts > 0).sum()), 2)
-    _check_types(np.asarray(types), np.asarray(train), np.asarray(test))
+    _check_types(type_index, np.asarray(train), np.asarray(test))
 
-    def accuracies(labels: Any) -> tuple[Array, Array]:
+    def accuracies(labels: Any) -> tuple[Array, Array, Array]:
         task_columns = concept.as_one_hot(x, labels)
         # a class that no type drew gets an empty column, so there is one compilation
         task_columns = jnp.pad(
@@ -146,17 +148,24 @@ def fit(
         return (
             probe.accuracy(x[test], task_columns[test]),
             probe.accuracy(x[train], task_columns[train]),
+            probe.converged,
         )
 
-    accuracy, train_accuracy = accuracies(z)
+    accuracy, train_accuracy, *converged = accuracies(z)
     control_tasks = [
-        control_labels(types, z, seed + number) for number in range(controls)
+        control_labels(types, z, seed=seed + number) for number in range(controls)
     ]
+    on_control = []
+    for labels in control_tasks:
+        control_accuracy, _, is_converged = accuracies(labels)
+        on_control.append(control_accuracy)
+        converged.append(is_converged)
     return ProbeSelectivity(
         accuracy,
-        jnp.stack([accuracies(labels)[0] for labels in control_tasks]),
+        jnp.stack(on_control),
         columns[test][:, jnp.argmax(train_counts)].mean(),
         train_accuracy,
+        jnp.stack(converged).all(),
     )
 
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept as concepts
-from shardsim.inspection.concepts import probes, readouts
+from shardsim.inspection.concepts import probes, projection, readouts
 from shardsim.inspection.concepts.projection import Directions
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 
 class DirectionEffect(NamedTuple):
@@ -32,8 +32,8 @@ class DirectionEffect(NamedTuple):
 def swap_success(
     directions: Directions,
     read_out: readouts.ReadOut,
-    a: Annotated[Input, "m d"],
-    b: Annotated[Input, "m d"],
+    a: Annotated[Numbers, "m d"],
+    b: Annotated[Numbers, "m d"],
 ) -> DirectionEffect:
     """1 minus the confusion ratio of swapped pairs.
 
@@ -67,8 +67,8 @@ def swap_success(
 def ablation_success(
     directions: Directions,
     read_out: readouts.ReadOut,
-    a: Annotated[Input, "m d"],
-    b: Annotated[Input, "m d"],
+    a: Annotated[Numbers, "m d"],
+    b: Annotated[Numbers, "m d"],
 ) -> DirectionEffect:
     """How much of the difference of a pair disappears when both are erased.
 
@@ -95,6 +95,8 @@ class Guardedness(NamedTuple):
     """Accuracy after erasing."""
     majority: Float[Array, ""]
     """Accuracy of predicting the largest class of the training samples."""
+    converged: Bool[Array, ""]
+    """Whether both probes converged."""
 
     @property
     def above_majority(self) -> Float[Array, ""]:
@@ -111,9 +113,10 @@ class Guardedness(NamedTuple):
 
 def guardedness(
     directions: Directions,
-    x: Annotated[Input, "n d"],
+    x: Annotated[Numbers, "n d"],
     z: Any,
-    held_out: Annotated[Input, "n"],
+    held_out: Annotated[Numbers, "n"],
+    *,
     decay: float = 1e-3,
 ) -> Guardedness:
     """Fit a probe to erased training samples, and test it on erased held-out samples.
@@ -135,26 +138,16 @@ def guardedness(
     x = concepts.as_samples(x)
     validation.shaped("directions.write", directions.write, None, x.shape[1])
     z = concepts.as_one_hot(x, z)
-    train, test = split_indices(held_out, len(x))
+    train, test = concepts.split_indices(held_out, len(x))
     train_shares = z[train].mean(axis=0)
     majority = z[test][:, jnp.argmax(train_shares)].mean()
 
-    def accuracy(features: Array) -> Array:
+    def accuracy(features: Array) -> tuple[Array, Array]:
         probe = probes.logistic(features[train], z[train], decay=decay)
-        return probe.accuracy(features[test], z[test])
+        return probe.accuracy(features[test], z[test]), probe.converged
 
-    return Guardedness(accuracy(x), accuracy(directions.erase(x)), majority)
-
-
-def split_indices(held_out: Input, n: int) -> tuple[Int[Array, " t"], Int[Array, " h"]]:
-    """Indices of the training samples and of the held-out ones."""
-    validation.shaped("held_out", held_out, n)
-    validation.kind("held_out", held_out, "b", "booleans")
-    test = jnp.flatnonzero(jnp.asarray(held_out, bool))
-    train = jnp.flatnonzero(~jnp.asarray(held_out, bool))
-    if not (len(test) and len(train)):
-        raise ValueError(f"held_out: got {len(test)} of {n} held out; allowed: some")
-    return train, test
+    (before, first), (after, second) = accuracy(x), accuracy(directions.erase(x))
+    return Guardedness(before, after, majority, first & second)
 
 
 class Scores(NamedTuple):
@@ -173,12 +166,18 @@ class Scores(NamedTuple):
     that the agent does not use."""
     guard: Guardedness
     """See `guardedness`."""
+    swap_null: Float[Array, ""]
+    """Mean swap success of as many random directions."""
+    ablation_null: Float[Array, ""]
+    """Mean ablation success of as many random directions."""
 
     def summary(self) -> str:
         """Swap, ablation, specificity and guardedness."""
         return (
-            f"swap {float(self.swap.success):.3f}, ablation "
-            f"{float(self.ablation.success):.3f}, specificity "
+            f"swap {float(self.swap.success):.3f} (random "
+            f"{float(self.swap_null):.3f}), ablation "
+            f"{float(self.ablation.success):.3f} (random "
+            f"{float(self.ablation_null):.3f}), specificity "
             f"{float(self.specificity):.3f}, {self.guard.summary()}"
         )
 
@@ -186,16 +185,21 @@ class Scores(NamedTuple):
 def score(
     directions: Directions,
     concept: concepts.Concept,
-    held_out: Annotated[Input, "n"],
-    other: tuple[Annotated[Input, "m d"], Annotated[Input, "m d"]] | None = None,
+    held_out: Annotated[Numbers, "n"],
+    key: Key[Array, ""],
+    *,
+    other: tuple[Annotated[Numbers, "m d"], Annotated[Numbers, "m d"]] | None = None,
+    draws: int = 20,
 ) -> Scores:
-    """All scores of one set of directions; compare them with those of `methods.Random`.
+    """All scores of one set of directions, beside those of random ones.
 
     Args:
       directions: to score.
       concept: samples, and pairs that the directions were not found on.
       held_out: [n] bool, samples that the directions were not found on.
+      key: for the random directions.
       other: pairs that differ in an unrelated concept, for the specificity.
+      draws: number of random directions, at least 1.
 
     Reference: Makelov et al., arXiv 2311.17030, on dormant directions.
     """
@@ -207,6 +211,18 @@ def score(
         readouts.jacobian_moment(read_out, concept.distance, a, b), a.shape[1]
     )
     sensitive = jnp.where((jnp.arange(len(rows)) < rank)[:, None], rows, 0.0)
+    draws = validation.integer("draws", draws, 1)
+    size, dtype = directions.write.shape, directions.write.dtype
+
+    def random(key: Key[Array, ""]) -> tuple[Array, Array]:
+        drawn, _ = jnp.linalg.qr(jax.random.normal(key, size[::-1], dtype))
+        chance = projection.orthogonal(drawn.T, directions.mean)
+        return (
+            swap_success(chance, read_out, a, b).success,
+            ablation_success(chance, read_out, a, b).success,
+        )
+
+    nulls = jax.lax.map(random, jax.random.split(key, draws))
     length = jnp.sum(jnp.square(directions.write))
     share = jnp.sum(jnp.square(directions.write @ sensitive.T))
     return Scores(
@@ -215,6 +231,8 @@ def score(
         specificity,
         1 - share / jnp.where(length > 0, length, 1.0),
         guardedness(directions, concept.x, concept.z, held_out),
+        nulls[0].mean(),
+        nulls[1].mean(),
     )
 
 

@@ -9,16 +9,15 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from shardsim.inspection import validation
+from shardsim.inspection import optimizers, validation
 from shardsim.inspection.concepts import concept, probes
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 from shardsim.inspection.weights import bases
 
 STEPS = 100
-"""Gradient steps of the probe in each round."""
+"""Gradient steps of the probe in each round; more only until it has converged."""
 SINE_CUT = 1e-2
 """A row at a smaller sine to the span of earlier rows adds nothing: rounds are
 orthogonal to each other up to rounding."""
@@ -39,9 +38,11 @@ class INLP(NamedTuple):
     losses: Float[Array, " R+1"]
     """Loss of the probe before each round and after the last, in nats."""
     accuracies: Float[Array, " R+1"]
-    """On the held-out samples if there are any, else on the training samples."""
+    """On the held-out samples if there are any, else on all samples."""
     majority: Float[Array, ""]
     """Accuracy of predicting the largest class of the samples of `accuracies`."""
+    converged: Bool[Array, " R+1"]
+    """Whether the probe of each round has converged."""
 
     def rounds_needed(self, slack: float = 0.0) -> int:
         """Rounds until the accuracy is at most the majority plus `slack`; -1 if never.
@@ -54,19 +55,20 @@ class INLP(NamedTuple):
 
     def summary(self) -> str:
         """Number of directions, and accuracy before and after."""
+        warning = "" if bool(self.converged.all()) else "; NOT CONVERGED"
         return (
             f"INLP: {int(self.rank)} directions, accuracy "
             f"{float(self.accuracies[0]):.3f} -> {float(self.accuracies[-1]):.3f} "
-            f"(majority {float(self.majority):.3f})"
+            f"(majority {float(self.majority):.3f}){warning}"
         )
 
 
 def fit(
-    x: Annotated[Input, "n d"],
+    x: Annotated[Numbers, "n d"],
     z: Any,
     *,
     rounds: int = 1,
-    held_out: tuple[Any, Any] | None = None,
+    held_out: Annotated[Numbers, "n"] | None = None,
     decay: float = 1e-3,
 ) -> INLP:
     """Repeat R times: fit a logistic probe to the rest of x, and remove its row space.
@@ -91,40 +93,29 @@ def fit(
       x: [n, d] activations.
       z: labels [n], or one-hot columns [n, c].
       rounds: R, at least 1.
-      held_out: activations [m, d], and their one-hot columns or labels of the same
-        classes.
+      held_out: [n] booleans, true for samples that no probe is fitted to, on which the
+        accuracies are measured; None fits and measures all. Split by maze, not by
+        state: see `control_tasks.by_group`.
       decay: of the probe; see `probes.logistic`.
 
     Raises:
-      ValueError: a shape does not fit, a number is not finite, or a held-out label does
-        not occur in z.
+      ValueError: a shape does not fit, a number is not finite, or a side of the split
+        is empty.
 
     Reference: Ravfogel et al., Null It Out, 2020, aclanthology.org/2020.acl-main.647.
     """
     x = concept.as_samples(x)
     validation.sized("x", x)
-    labels, z = z, concept.as_one_hot(x, z)
-    validation.at_least("rounds", rounds, 1)
+    z = concept.as_one_hot(x, z)
+    validation.integer("rounds", rounds, 1)
     validation.at_least("decay", decay, 0)
     test_x, test_z = (x, z)
     if held_out is not None:
-        test_x = concept.as_floats("held_out", held_out[0], None, x.shape[1])
-        test_x = test_x.astype(x.dtype)
-        _check_known_labels(held_out[1], labels)
-        test_z = concept.as_one_hot(test_x, held_out[1])
-        validation.shaped("held_out", test_z, len(test_x), z.shape[1])
-    return _fit(x, z, test_x, test_z, rounds, jnp.asarray(decay, x.dtype))
-
-
-def _check_known_labels(held_out: Any, z: Any) -> None:
-    """Refuse held-out labels that have no column."""
-    if not concept.is_labels(held_out) or isinstance(held_out, jax.core.Tracer):
-        return
-    names = np.unique(z) if concept.is_labels(z) else np.arange(np.shape(z)[1])
-    unknown = np.setdiff1d(held_out, names)
-    if len(unknown):
-        listed = ", ".join(map(str, names))
-        raise ValueError(f"held_out: got the label {unknown[0]}; allowed: {listed}")
+        train, test = concept.split_indices(held_out, len(x))
+        (x, test_x), (z, test_z) = (x[train], x[test]), (z[train], z[test])
+    result = _fit(x, z, test_x, test_z, rounds, jnp.asarray(decay, x.dtype))
+    optimizers.warn_unconverged("INLP", result.converged, "use a larger decay")
+    return result
 
 
 @functools.partial(jax.jit, static_argnames="rounds")
@@ -147,11 +138,11 @@ def _fit(
         rows_so_far = jax.lax.dynamic_update_slice(rows_so_far, new, (number * rows, 0))
         # eigenvalues of the sum are squared singular values of the stacked rows
         basis, _ = concept.orthonormal_span(rows_so_far, SINE_CUT)
-        metrics = probe.loss, probe.accuracy(test_x, test_z)
+        metrics = probe.loss, probe.accuracy(test_x, test_z), probe.converged
         return (rows_so_far, basis.T @ basis), metrics
 
     initial = jnp.zeros(((rounds + 1) * rows, d), x.dtype), jnp.zeros((d, d), x.dtype)
-    (rows_so_far, removed), (losses, accuracies) = jax.lax.scan(
+    (rows_so_far, removed), (losses, accuracies, converged) = jax.lax.scan(
         one_round, initial, jnp.arange(rounds + 1)
     )
     return INLP(
@@ -162,6 +153,7 @@ def _fit(
         losses,
         accuracies,
         test_z.mean(axis=0).max(),
+        converged,
     )
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import validation
 from shardsim.inspection.concepts import concept
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 NOISE_UNITS = 64
 """Correlations below this many units of rounding count as 0: 8e-6 in float32. To tell a
@@ -23,45 +23,53 @@ concept that weak from chance takes 1e10 samples."""
 
 
 class Eraser(NamedTuple):
-    """x -> x - write read' (x - mean): an oblique projection that keeps the mean."""
+    """x -> x - write' read (x - mean): an oblique projection that keeps the mean.
+
+    Directions are rows, as in `projection.Directions`.
+    """
 
     mean: Float[Array, " d"]
     """Mean activation."""
-    write: Float[Array, "d r"]
-    """Directions along which x is changed, the span of differences of class means."""
-    read: Float[Array, "d r"]
-    """Directions that measure x: read' write = 1 for a column that counts, else 0."""
+    write: Float[Array, "r d"]
+    """Rows along which x is changed, the span of differences of class means."""
+    read: Float[Array, "r d"]
+    """Rows that measure x: read_i . write_i = 1 for a row that counts, else 0."""
     rank: Int[Array, ""]
-    """Number of columns that count; 0 for a concept that is constant or
+    """Number of rows that count; 0 for a concept that is constant or
     uncorrelated."""
     correlation: Float[Array, " r"]
     """Canonical correlations of x and z before erasing, decreasing: 1 means that a
     linear map of x predicts a part of z without error."""
+    null: Float[Array, ""]
+    """Root mean square of the correlations with a z that has nothing to do with x:
+    sqrt(features that vary / (n - 1)), at most 1. Where it is 1, as with n <= d, the
+    correlations say nothing."""
 
     def erase(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
         """x without the concept."""
         return x - self.component(x)
 
     def component(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
-        """What is removed from x: write read' (x - mean)."""
+        """What is removed from x: write' read (x - mean)."""
         centred = x - jnp.broadcast_to(self.mean, x.shape)
-        return centred @ self.read @ self.write.T
+        return centred @ self.read.T @ self.write
 
     def summary(self) -> str:
         """Number of erased dimensions, and the largest correlation before."""
         return (
             f"LEACE: {int(self.rank)} of {self.mean.shape[0]} dimensions erased; the "
-            f"largest correlation was {float(self.correlation[0]):.3f}"
+            f"largest correlation was {float(self.correlation[0]):.3f} (unrelated "
+            f"labels {float(self.null):.3f})"
         )
 
 
-def fit(x: Annotated[Input, "n d"], z: Any) -> Eraser:
+def fit(x: Annotated[Numbers, "n d"], z: Any) -> Eraser:
     """The eraser of z in x, in closed form.
 
     With S = Cov(x), C = Cov(x, z), W = S^(-1/2) and the singular value decomposition
     W C = U s V':
 
-      write = C V / s,  read = W U
+      write' = C V / s,  read' = W U
 
     This equals W+ U U' W (x - mean). Writing W+ U as C V / s makes Cov(x, z) = 0 to the
     last digit even where W is truncated.
@@ -87,7 +95,7 @@ def fit(x: Annotated[Input, "n d"], z: Any) -> Eraser:
 
     Args:
       x: [n, d] activations.
-      z: labels [n], numbers [n], or columns [n, c].
+      z: labels [n] (integers, booleans or texts), numbers [n], or columns [n, c].
 
     Raises:
       ValueError: a shape does not fit, or a number is not finite.
@@ -125,7 +133,10 @@ def _fit(x: Float[Array, "n d"], z: Float[Array, "n c"]) -> Eraser:
     read = (axes @ (inverse[:, None] * left)) / scale[:, None]
     read = read * is_counted[None, :].astype(x.dtype)
     correlation = jnp.where(is_counted, jnp.minimum(s, 1.0), 0.0)
-    return Eraser(mean, write, read, is_counted.sum(), correlation)
+    num_features = (values > max(values.shape) * eps * values[-1]).sum()
+    share = num_features.astype(x.dtype) / max(n - 1, 1)
+    null = jnp.sqrt(jnp.minimum(share, 1.0))
+    return Eraser(mean, write.T, read.T, is_counted.sum(), correlation, null)
 
 
 def _standardised(

@@ -62,7 +62,8 @@ class Logistic:
         z = concepts.as_one_hot(concept.x, concept.z)
         probe = probes.logistic(concept.x, z, decay=self.decay, steps=self.steps)
         rows = inlp.row_space(probe.weights, max(z.shape[1] - 1, 1))
-        return orthogonal(rows, probe.mean, probe.loss)
+        directions = orthogonal(rows, probe.mean, loss=probe.loss)
+        return directions._replace(converged=probe.converged)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +79,10 @@ class Inlp:
         z = concepts.as_one_hot(concept.x, concept.z)
         result = inlp.fit(concept.x, z, rounds=self.rounds, decay=self.decay)
         _, entropy = concepts.class_shares(z)
-        return orthogonal(result.basis, result.mean, result.losses[-1], entropy)
+        directions = orthogonal(
+            result.basis, result.mean, loss=result.losses[-1], best_loss=entropy
+        )
+        return directions._replace(converged=result.converged.all())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,15 +91,24 @@ class Rlace:
 
     k: int = 1
     steps: int = 40
+    max_steps: int = 640
     decay: tuple[float, float] = (1.0, 1e-3)
     kind: Literal["rlace"] = "rlace"
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         result = rlace.fit(
-            concept.x, concept.z, key, k=self.k, steps=self.steps, decay=self.decay
+            concept.x,
+            concept.z,
+            key,
+            k=self.k,
+            steps=self.steps,
+            max_steps=self.max_steps,
+            decay=self.decay,
         )
-        directions = orthogonal(result.basis, result.mean, result.loss, result.ceiling)
-        return directions._replace(ambiguous=~result.unique)
+        directions = orthogonal(
+            result.basis, result.mean, loss=result.loss, best_loss=result.ceiling
+        )
+        return directions._replace(ambiguous=~result.unique, converged=result.converged)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,13 +121,13 @@ class Leace:
         del key
         columns = concepts.as_columns(concept.x, concept.z)
         eraser = leace.fit(concept.x, columns)
-        count = min(columns.shape[1], concept.x.shape[1])
+        count = min(columns.shape[1], len(eraser.mean))
         if concepts.is_labels(concept.z) or bool((columns.sum(axis=1) == 1).all()):
             count = max(min(columns.shape[1] - 1, count), 1)
-        left, size, right = jnp.linalg.svd(eraser.write, full_matrices=False)
+        left, size, right = jnp.linalg.svd(eraser.write.T, full_matrices=False)
         eps = float(jnp.finfo(size.dtype).eps)
         is_used = ((size > 8 * eps * size[0]) & (size > 0))[:count, None]
-        read = (eraser.read @ right.T * size[None, :]).T[:count]
+        read = (eraser.read.T @ right.T * size[None, :]).T[:count]
         write = jnp.where(is_used, left.T[:count], 0.0)
         directions = orthogonal(write, eraser.mean)
         return directions._replace(read=jnp.where(is_used, read, 0.0))
@@ -126,7 +139,8 @@ class Cde:
 
     k: int = 1
     steps: int = 400
-    batch: int = 128
+    max_steps: int = 12_800
+    batch: int = 1024
     rate: float = 0.1
     kind: Literal["cde"] = "cde"
 
@@ -140,14 +154,19 @@ class Cde:
             k=self.k,
             distance=concept.distance,
             steps=self.steps,
+            max_steps=self.max_steps,
             batch=self.batch,
             rate=self.rate,
         )
         mean = concepts.centre(jnp.concatenate([a, b]))[0]
         best_loss = jnp.zeros((), result.loss.dtype)
-        directions = orthogonal(result.basis, mean, result.loss, best_loss)
+        directions = orthogonal(
+            result.basis, mean, loss=result.loss, best_loss=best_loss
+        )
         return directions._replace(
-            degenerate=result.degenerate, ambiguous=result.ambiguous
+            degenerate=result.degenerate,
+            ambiguous=result.ambiguous,
+            converged=result.converged,
         )
 
 

@@ -8,11 +8,17 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
-from shardsim.inspection import validation
+from shardsim.inspection import optimizers, validation
 from shardsim.inspection.concepts import concept
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
+
+ADVICE = "allow more max_steps, or a larger decay"
+TOLERANCE = 1e-5
+"""`Probe.max_gradient` up to which a probe counts as converged."""
+MAX_STEPS = 20_000
+"""Largest number of gradient steps of any probe."""
 
 
 class Probe(NamedTuple):
@@ -26,6 +32,8 @@ class Probe(NamedTuple):
     max_gradient: Float[Array, ""]
     """Largest entry of the remaining gradient, for features of variance 1; 0 at the
     minimum."""
+    converged: Bool[Array, ""]
+    """Whether `max_gradient` is at most `TOLERANCE`; true for a closed form."""
 
     def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
         """Logits or predictions of each sample."""
@@ -45,19 +53,21 @@ class Probe(NamedTuple):
 
     def summary(self) -> str:
         """Loss and remaining gradient."""
+        warning = "" if bool(self.converged) else "; NOT CONVERGED"
         return (
             f"linear probe: loss {float(self.loss):.4f}, largest gradient "
-            f"{self.max_gradient:.1e}"
+            f"{self.max_gradient:.1e}{warning}"
         )
 
 
 def logistic(
-    x: Annotated[Input, "n d"],
+    x: Annotated[Numbers, "n d"],
     z: Any,
     *,
-    keep: Annotated[Input, "d d"] | None = None,
+    keep: Annotated[Numbers, "d d"] | None = None,
     decay: float = 1e-4,
     steps: int = 100,
+    max_steps: int = MAX_STEPS,
 ) -> Probe:
     """Logistic regression on the features that `keep` passes.
 
@@ -82,8 +92,10 @@ def logistic(
       keep: [d, d] symmetric map applied to x first; all of x if None. The returned
         weights apply to x itself: keep W.
       decay: at least 0.
-      steps: largest number of gradient steps; the fit stops earlier if only rounding
-        remains.
+      steps: of these, the fit takes all that change more than rounding; further ones
+        only until the gradient is at most `TOLERANCE`.
+      max_steps: largest number of gradient steps, at least `steps`. A fit that reaches
+        it first warns, unless it is compiled into another program.
 
     Raises:
       ValueError: a shape does not fit, a number is not finite, or z is not labels.
@@ -94,11 +106,16 @@ def logistic(
     validation.sized("x", x)
     d = x.shape[1]
     validation.at_least("decay", decay, 0)
-    validation.at_least("steps", steps, 1)
+    validation.integer("steps", steps, 1)
     if keep is not None:
         keep = concept.as_floats("keep", keep, d, d).astype(x.dtype)
     z = concept.as_one_hot(x, z)
-    return fit_logistic(x, z, keep, jnp.asarray(decay, x.dtype), steps)
+    validation.at_least("max_steps", max_steps, steps)
+    probe = fit_logistic(
+        x, z, keep, jnp.asarray(decay, x.dtype), steps, max_steps=max_steps
+    )
+    optimizers.warn_unconverged("logistic probe", probe.converged, ADVICE)
+    return probe
 
 
 @jax.jit
@@ -171,13 +188,15 @@ class _State(NamedTuple):
     """Largest entry of the gradient at the last step, for features of variance 1."""
 
 
-@functools.partial(jax.jit, static_argnames="steps")
+@functools.partial(jax.jit, static_argnames=("steps", "max_steps"))
 def fit_logistic(
     x: Float[Array, "n d"],
     z: Float[Array, "n c"],
     keep: Float[Array, "d d"] | None,
     decay: Float[Array, ""],
     steps: int,
+    *,
+    max_steps: int = MAX_STEPS,
 ) -> Probe:
     """`logistic` without validation, for use inside a compiled program.
 
@@ -186,7 +205,8 @@ def fit_logistic(
       z: [n, c] one-hot columns.
       keep: [d, d] symmetric, or None.
       decay: lambda / mean variance.
-      steps: largest number of gradient steps.
+      steps: see `logistic`.
+      max_steps: see `logistic`.
     """
     n, d = x.shape
     mean, centred, covariance = moments(x)
@@ -224,8 +244,11 @@ def fit_logistic(
         )
 
     def is_running(state: _State) -> Array:
-        return (state.number < steps) & (
-            state.max_gradient > 8 * float(jnp.finfo(x.dtype).eps)
+        is_open = state.max_gradient > 8 * float(jnp.finfo(x.dtype).eps)
+        # half, because the gradient is taken ahead of the point that is returned
+        is_far = state.max_gradient > TOLERANCE / 2
+        return is_open & jnp.where(
+            state.number < steps, True, is_far & (state.number < max_steps)
         )
 
     initial = (jnp.zeros((d, z.shape[1]), x.dtype), prior_bias(z))
@@ -238,10 +261,10 @@ def fit_logistic(
     weights = weights if keep is None else keep @ weights
     weights = weights - weights.mean(axis=1, keepdims=True)
     loss = cross_entropy(centred @ weights + bias[None, :], z)
-    return Probe(mean, weights, bias, loss, max_gradient)
+    return Probe(mean, weights, bias, loss, max_gradient, max_gradient <= TOLERANCE)
 
 
-def ridge(x: Annotated[Input, "n d"], y: Any, *, decay: float = 1e-4) -> Probe:
+def ridge(x: Annotated[Numbers, "n d"], y: Any, *, decay: float = 1e-4) -> Probe:
     """Ridge regression: W = (S + lambda)^-1 Cov(x, y), lambda = decay * mean variance.
 
     Eigenvalues of S at the level of rounding count as 0 (the pseudo-inverse). So copies
@@ -280,4 +303,5 @@ def _ridge(
     gradient = centred.T @ error / n - lam * weights
     spread = jnp.sqrt(jnp.diag(covariance))[:, None]
     max_gradient = jnp.abs(gradient / jnp.where(spread > 0, spread, 1.0)).max()
-    return Probe(mean, weights, mean_y, jnp.mean(jnp.square(error)), max_gradient)
+    loss = jnp.mean(jnp.square(error))
+    return Probe(mean, weights, mean_y, loss, max_gradient, jnp.ones((), bool))

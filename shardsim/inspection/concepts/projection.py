@@ -31,6 +31,8 @@ class Directions(NamedTuple):
     """Whether the result is the same for every concept."""
     ambiguous: Bool[Array, ""]
     """Whether other directions are equally good, so that two runs need not agree."""
+    converged: Bool[Array, ""]
+    """Whether the search reached its optimum; true for a closed form."""
 
     def component(self, x: Float[Any, "*batch d"]) -> Float[Array, "*batch d"]:
         """Component of x along the directions, relative to the mean."""
@@ -49,6 +51,7 @@ class Directions(NamedTuple):
         """Number of directions, loss, and warnings."""
         notes = "; degenerate" if bool(self.degenerate) else ""
         notes += "; ambiguous" if bool(self.ambiguous) else ""
+        notes += "" if bool(self.converged) else "; NOT CONVERGED"
         k, d = self.write.shape
         return f"{k} of {d} dimensions, loss {float(self.loss):.4g}{notes}"
 
@@ -56,6 +59,7 @@ class Directions(NamedTuple):
 def orthogonal(
     rows: Float[Array, "k d"],
     mean: Float[Array, " d"],
+    *,
     loss: Float[Array, ""] | None = None,
     best_loss: Float[Array, ""] | None = None,
 ) -> Directions:
@@ -70,4 +74,5 @@ def orthogonal(
     nan = jnp.full((), jnp.nan, rows.dtype)
     false = jnp.zeros((), bool)
     loss, best_loss = (nan if value is None else value for value in (loss, best_loss))
-    return Directions(rows, rows, mean, loss, best_loss, false, false)
+    true = jnp.ones((), bool)
+    return Directions(rows, rows, mean, loss, best_loss, false, false, true)

@@ -30,17 +30,26 @@ def squared(one: Float[Array, "*A"], other: Float[Array, "*A"]) -> Float[Array, 
 def symmetric_kl(
     one: Float[Array, " A"], other: Float[Array, " A"]
 ) -> Float[Array, ""]:
-    """KL(p, q) + KL(q, p) in nats, for the softmax p and q of two vectors of logits."""
-    p, q = jax.nn.log_softmax(one), jax.nn.log_softmax(other)
+    """KL(p, q) + KL(q, p) in nats, for the softmax p and q of two vectors of logits.
+
+    It is infinite if only one of the logits of an action is -inf.
+    """
+    # logits of -inf are actions that neither takes: their part is 0 times NaN
+    is_open = (one > -jnp.inf) | (other > -jnp.inf)
+    one, other = (jnp.where(is_open, logits, 0.0) for logits in (one, other))
+    p, q = (
+        jax.nn.log_softmax(logits, where=is_open, axis=-1) for logits in (one, other)
+    )
+    p, q = (jnp.where(is_open, logs, 0.0) for logs in (p, q))
     return jnp.sum((jnp.exp(p) - jnp.exp(q)) * (p - q))
 
 
 def mix_component(
     write: Float[Array, "k d"],
     read: Float[Array, "k d"],
-    a: Float[Any, "n d"],
-    b: Float[Any, "n d"],
-) -> Float[Array, "n d"]:
+    a: Float[Any, "*n d"],
+    b: Float[Any, "*n d"],
+) -> Float[Array, "*n d"]:
     """Component of a along the directions, everything else of b.
 
       b + write' read (a - b)

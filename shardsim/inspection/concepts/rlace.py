@@ -3,7 +3,7 @@
 This is a minimax game: the projection P, of rank k, maximises the loss of the probe,
 and the probe minimises it.
 
-Symbols: n samples, d features, c classes, k directions, N keys, T steps.
+Symbols: n samples, d features, c classes, k directions, N keys.
 """
 
 import functools
@@ -14,14 +14,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from shardsim.inspection import validation
+from shardsim.inspection import optimizers, validation
 from shardsim.inspection.concepts import concept, probes
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 PROBE_STEPS = 4
 """Steps of the probe for each step of P."""
 EVALUATION_STEPS = 100
-"""Steps of the probes that evaluate the result."""
+"""Steps of the probes that evaluate the result; more only until they converge."""
+TOLERANCE = 1e-3
+"""Gain, as a share of the ceiling, that is none when the steps double."""
+AT_CEILING = 1e-4
+"""Distance of the loss from the ceiling, as a share of it, that is none."""
 
 
 class RLACE(NamedTuple):
@@ -48,8 +52,11 @@ class RLACE(NamedTuple):
     unique: Bool[Array, ""]
     """Whether k is at most the rank of the class means. With more directions some are
     arbitrary, and two runs that differ can both be right."""
-    trace: Float[Array, " T"]
-    """Loss of the probe during the search, with its current decay."""
+    converged: Bool[Array, ""]
+    """Whether the loss is at its ceiling, or twice as many steps do not raise it; and
+    whether the probes that evaluate it converged."""
+    steps: Int[Array, ""]
+    """Steps of the last search."""
 
     def summary(self) -> str:
         """Loss before and after, its ceiling, and the cosine to the class means."""
@@ -58,6 +65,8 @@ class RLACE(NamedTuple):
             if bool(self.unique)
             else "; more directions than needed, some are arbitrary"
         )
+        if not bool(self.converged):
+            warning += f"; NOT CONVERGED after {int(self.steps)} steps"
         return (
             f"RLACE: loss {float(self.loss):.4f} of at most {float(self.ceiling):.4f} "
             f"({float(self.initial_loss):.4f} before), |cos| to the class means "
@@ -95,12 +104,13 @@ def project(
 
 
 def fit(
-    x: Annotated[Input, "n d"],
+    x: Annotated[Numbers, "n d"],
     z: Any,
     key: Key[Array, ""],
     *,
     k: int = 1,
     steps: int = 40,
+    max_steps: int = 640,
     decay: tuple[float, float] = (1.0, 1e-3),
 ) -> RLACE:
     """max over P in the Fantope of min over theta of the regularised logistic loss.
@@ -126,6 +136,10 @@ def fit(
     optimum for the last decay. With more directions, some are arbitrary. n <= d and
     copies of features do no harm.
 
+    Unless the loss is at its ceiling, the search is repeated from the start with twice
+    as many steps, until that raises the loss no further. A fit that reaches `max_steps`
+    first says so in `converged`, and warns unless it is compiled into another program.
+
     Do not call it under `jax.vmap`, because it decomposes matrices: see `fit_many`.
 
     Args:
@@ -133,7 +147,8 @@ def fit(
       z: labels [n], or one-hot columns [n, c].
       key: for the initial P.
       k: directions, 1 to d.
-      steps: of P, at least 2.
+      steps: of P in the first search, at least 2.
+      max_steps: of P in the longest search, at least `steps`.
       decay: first and last, positive and finite.
 
     Raises:
@@ -143,16 +158,20 @@ def fit(
     Reference: Ravfogel et al., Linear Adversarial Concept Erasure, arXiv 2201.12091.
     """
     x, z = check_input(x, z, k, steps, decay)
-    return _fit(x, z, key, k, steps, jnp.asarray(decay, x.dtype))
+    validation.at_least("max_steps", max_steps, steps)
+    result = _fit(x, z, key, k, steps, max_steps, jnp.asarray(decay, x.dtype))
+    optimizers.warn_unconverged("RLACE", result.converged, "allow more max_steps")
+    return result
 
 
 def fit_many(
-    x: Annotated[Input, "n d"],
+    x: Annotated[Numbers, "n d"],
     z: Any,
     keys: Key[Array, " N"],
     *,
     k: int = 1,
     steps: int = 40,
+    max_steps: int = 640,
     decay: tuple[float, float] = (1.0, 1e-3),
 ) -> RLACE:
     """`fit` for each key in turn, in one program; the result has a leading axis N.
@@ -163,8 +182,11 @@ def fit_many(
       keys: [N] for the initial P. The other arguments are those of `fit`.
     """
     x, z = check_input(x, z, k, steps, decay)
+    validation.at_least("max_steps", max_steps, steps)
     decays = jnp.asarray(decay, x.dtype)
-    return jax.lax.map(lambda key: _fit(x, z, key, k, steps, decays), keys)
+    result = jax.lax.map(lambda key: _fit(x, z, key, k, steps, max_steps, decays), keys)
+    optimizers.warn_unconverged("RLACE", result.converged, "allow more max_steps")
+    return result
 
 
 def check_input(
@@ -179,13 +201,26 @@ def check_input(
     validation.sized("x", x)
     z = concept.as_one_hot(x, z)
     concept.check_two_classes(z)
-    validation.at_least("k", k, 1)
-    validation.at_least("steps", steps, 2)
+    validation.integer("k", k, 1)
+    validation.integer("steps", steps, 2)
     if k > x.shape[1]:
         raise ValueError(f"k: got {k}; allowed: at most {x.shape[1]}")
     if len(decay) != 2 or not all(0 < x < math.inf for x in decay):
         raise ValueError(f"decay: got {decay}; allowed: two numbers above 0")
     return x, z
+
+
+class _Search(NamedTuple):
+    """The best result of all searches so far."""
+
+    basis: Float[Array, "k d"]
+    loss: Float[Array, ""]
+    gap: Float[Array, ""]
+    steps: Int[Array, ""]
+    """Steps of the last search; 0 before the first one."""
+    is_evaluated: Bool[Array, ""]
+    """Whether the probe that evaluates `basis` converged."""
+    is_done: Bool[Array, ""]
 
 
 class _State(NamedTuple):
@@ -196,13 +231,14 @@ class _State(NamedTuple):
     bias: Float[Array, " c"]
 
 
-@functools.partial(jax.jit, static_argnames=("k", "steps"))
+@functools.partial(jax.jit, static_argnames=("k", "steps", "max_steps"))
 def _fit(
     x: Float[Array, "n d"],
     z: Float[Array, "n c"],
     key: Key[Array, ""],
     k: int,
     steps: int,
+    max_steps: int,
     decay: Float[Array, "2"],
 ) -> RLACE:
     mean, centred, covariance = probes.moments(x)
@@ -210,41 +246,82 @@ def _fit(
     # in units of the mean eigenvalue, as `probes.inverse_curvature` expects
     largest = jnp.linalg.eigvalsh(covariance)[-1]
     unit = largest / jnp.maximum(jnp.trace(covariance) / d, 1e-30)
-    lambdas = unit * decay[0] * (decay[1] / decay[0]) ** jnp.linspace(0, 1, steps)
-
-    def ascend(carry: Any, inputs: Any) -> tuple[Any, Array]:
-        state, total = carry
-        lam, in_second_half = inputs
-        state, loss = _step(state, lam.astype(x.dtype), centred, z, covariance, k)
-        return (state, total + in_second_half * state.removed), loss
-
     noise = 0.1 * jax.random.normal(key, (d, d), x.dtype)
     first = _State(
         project(noise, k)[0], jnp.zeros((d, z.shape[1]), x.dtype), probes.prior_bias(z)
     )
-    in_second_half = (jnp.arange(steps) >= steps // 2).astype(x.dtype)
-    (final, total), trace = jax.lax.scan(
-        ascend, (first, jnp.zeros((d, d), x.dtype)), (lambdas, in_second_half)
-    )
-    averaged_and_final = jnp.stack([total / in_second_half.sum(), final.removed])
-    bases, gaps = jax.lax.map(lambda removed: _rounded(removed, k), averaged_and_final)
-    # rows of 0 remove nothing; a sequential map compiles the probe once
-    candidates = jnp.concatenate([bases, jnp.zeros((1, k, d), x.dtype)])
-    losses = jax.lax.map(lambda basis: loss_without(x, z, basis), candidates)
-    best = jnp.argmax(losses[:2])
-    basis = candidates[best]
-    cosine, rank = _cosine_to_means(basis, centred, z)
+
+    def search(length: Array) -> Array:
+        """The averaged P of the second half of the steps, and the last P."""
+
+        def ascend(number: Array, carry: tuple[_State, Array]) -> tuple[_State, Array]:
+            state, total = carry
+            progress = (number / (length - 1)).astype(x.dtype)
+            lam = unit * decay[0] * (decay[1] / decay[0]) ** progress
+            state, _ = _step(state, lam.astype(x.dtype), centred, z, covariance, k)
+            counts = jnp.where(number >= length // 2, 1.0, 0.0).astype(x.dtype)
+            return state, total + counts * state.removed
+
+        zeros = jnp.zeros((d, d), x.dtype)
+        final, total = jax.lax.fori_loop(0, length, ascend, (first, zeros))
+        averaged = total / (length - length // 2).astype(x.dtype)
+        return jnp.stack([averaged, final.removed])
+
+    def evaluated(basis: Array) -> tuple[Array, Array]:
+        probe = _probe_without(x, z, basis)
+        return probe.loss, probe.converged
+
+    # rows of 0 remove nothing
+    initial_loss, is_evaluated = evaluated(jnp.zeros((k, d), x.dtype))
     _, ceiling = concept.class_shares(z)
+
+    def one_round(found: _Search) -> _Search:
+        length = jnp.where(found.steps == 0, steps, 2 * found.steps)
+        bases, gaps = jax.lax.map(lambda removed: _rounded(removed, k), search(length))
+        losses, converged = jax.lax.map(evaluated, bases)
+        best = jnp.argmax(losses)
+        gain = losses[best] - found.loss
+        is_first = found.steps == 0
+        is_better = is_first | (gain > TOLERANCE * ceiling)
+        at_ceiling = losses[best] >= (1 - AT_CEILING) * ceiling
+
+        def pick(new: Array, old: Array) -> Array:
+            return jnp.where(is_better, new, old)
+
+        return _Search(
+            pick(bases[best], found.basis),
+            pick(losses[best], found.loss),
+            pick(gaps[0], found.gap),
+            length,
+            pick(converged[best], found.is_evaluated),
+            at_ceiling | ~is_better,
+        )
+
+    def is_running(found: _Search) -> Array:
+        can_double = (found.steps == 0) | (2 * found.steps <= max_steps)
+        return ~found.is_done & can_double
+
+    nothing = _Search(
+        jnp.zeros((k, d), x.dtype),
+        jnp.full((), -jnp.inf, x.dtype),
+        jnp.zeros((), x.dtype),
+        jnp.zeros((), int),
+        jnp.zeros((), bool),
+        jnp.zeros((), bool),
+    )
+    found = jax.lax.while_loop(is_running, one_round, nothing)
+    cosine, rank = _cosine_to_means(found.basis, centred, z)
     return RLACE(
-        basis,
+        found.basis,
         mean,
-        losses[best],
+        found.loss,
         ceiling,
-        losses[2],
+        initial_loss,
         cosine,
-        gaps[0],
+        found.gap,
         k <= rank,
-        trace,
+        found.is_done & found.is_evaluated & is_evaluated,
+        found.steps,
     )
 
 
@@ -292,9 +369,15 @@ def loss_without(
       z: [n, c] one-hot columns.
       basis: [k, d] orthonormal rows, or 0.
     """
+    return _probe_without(x, z, basis).loss
+
+
+def _probe_without(
+    x: Float[Array, "n d"], z: Float[Array, "n c"], basis: Float[Array, "k d"]
+) -> probes.Probe:
     keep = jnp.eye(x.shape[1], dtype=x.dtype) - basis.T @ basis
     decay = jnp.asarray(1e-4, x.dtype)
-    return probes.fit_logistic(x, z, keep, decay, EVALUATION_STEPS).loss
+    return probes.fit_logistic(x, z, keep, decay, EVALUATION_STEPS)
 
 
 def _cosine_to_means(

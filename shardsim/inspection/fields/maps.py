@@ -243,6 +243,7 @@ def agreement(
     terminated: Annotated[Numbers, "S A"],
     mask: Annotated[Numbers, "S"],
     discount: float,
+    *,
     tie: float = 1e-6,
 ) -> PolicyValueAgreement:
     """Is argmax_a pi(a|s) in argmax_a [r(s, a) + gamma V(s')]?
@@ -285,6 +286,7 @@ def calibration(
     value: Annotated[Numbers, "S"],
     exact: Annotated[Numbers, "S"],
     mask: Annotated[Numbers, "S"],
+    *,
     bins: int = 10,
 ) -> Calibration:
     """Error and calibration of V against exact V.

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from shardsim.inspection import validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Input, Numbers
 
 
 class Nodes(NamedTuple):
@@ -65,8 +65,8 @@ class IntegratedGradients(NamedTuple):
 
 def integrated_gradients(
     f: Callable[[Float[Array, "*X"]], Float[Array, "*O"]],
-    x: Annotated[Input, "*X"],
-    baselines: Annotated[Input, "b *X"],
+    x: Annotated[Numbers, "*X"],
+    baselines: Annotated[Numbers, "b *X"],
     nodes: Nodes,
 ) -> IntegratedGradients:
     """Integrated gradients, (x - x') int_0^1 f'(x' + t (x - x')) dt per baseline x'.
@@ -81,7 +81,8 @@ def integrated_gradients(
 
     Returns:
       For each baseline the attribution, its sum, the change of f and the residual. All
-      are 0 for a baseline equal to x.
+      are 0 for a baseline equal to x, and the attribution to a number is 0 where the
+      baseline has the same number.
 
     Raises:
       ValueError: a wrong shape, a number that is not finite, an input that is not
@@ -90,9 +91,8 @@ def integrated_gradients(
     Reference: Sundararajan, Taly & Yan, Axiomatic Attribution for Deep Networks,
     arXiv 1703.01365.
     """
-    _check_inputs(x, baselines, "baselines")
+    x, baselines = _as_inputs(x, baselines, "baselines")
     validation.shaped("nodes.weights", nodes.weights, len(nodes.positions))
-    x, baselines = jnp.asarray(x), jnp.asarray(baselines)
     jacobian = jax.jacrev(f)
     output = f(x)
     positions, weights = (jnp.asarray(column, x.dtype) for column in nodes)
@@ -104,7 +104,10 @@ def integrated_gradients(
 
         start = jnp.zeros((*output.shape, *x.shape), output.dtype)
         mean, _ = jax.lax.scan(add, start, (positions, weights))
-        attribution = mean * jnp.broadcast_to(x - baseline, mean.shape)
+        step = jnp.broadcast_to(x - baseline, mean.shape)
+        # a number that does not change has no part in the change of f, also where f
+        # has no finite slope by it: 0 times NaN is NaN
+        attribution = jnp.where(step == 0, 0, mean * step)
         total = attribution.reshape(*output.shape, -1).sum(axis=-1)
         input_axes_first = (*range(output.ndim, mean.ndim), *range(output.ndim))
         return attribution.transpose(input_axes_first), total, output - f(baseline)
@@ -131,8 +134,8 @@ class Occlusion(NamedTuple):
 
 def occlusion(
     f: Callable[[Float[Array, "*X"]], Float[Array, "*O"]],
-    x: Annotated[Input, "*X"],
-    without: Annotated[Input, "n *X"],
+    x: Annotated[Numbers, "*X"],
+    without: Annotated[Numbers, "n *X"],
 ) -> Occlusion:
     """f(x) - f(x without object i) for each object.
 
@@ -149,17 +152,16 @@ def occlusion(
       ValueError: a wrong shape, a number that is not finite, an input that is not
         float, or no object.
     """
-    _check_inputs(x, without, "without")
-    x, without = jnp.asarray(x), jnp.asarray(without)
+    x, without = _as_inputs(x, without, "without")
     output = f(x)
     return Occlusion(output[None] - jax.vmap(f)(without), output)
 
 
 def remove(
-    x: Annotated[Input, "*X"],
-    background: Annotated[Input, "*X"],
-    masks: Annotated[Input, "n *X"],
-    present: Annotated[Input, "n"],
+    x: Annotated[Numbers, "*X"],
+    background: Annotated[Numbers, "*X"],
+    masks: Annotated[Numbers, "n *X"],
+    present: Annotated[Numbers, "n"],
 ) -> Float[Array, "..."]:
     """Remove objects from an input by drawing the background in their place.
 
@@ -168,28 +170,36 @@ def remove(
     Args:
       x: the input with all objects.
       background: the same state without any of the objects.
-      masks: true where an object is drawn.
-      present: true for the objects that remain.
+      masks: booleans, true where an object is drawn.
+      present: booleans, true for the objects that remain.
 
     Raises:
-      ValueError: shapes differ.
+      ValueError: shapes differ, or a mask is not boolean.
     """
     shape = np.shape(x)
     validation.shaped("background", background, *shape)
-    validation.shaped("masks", masks, None, *shape)
-    validation.shaped("present", present, np.shape(masks)[0])
+    masks = jnp.asarray(validation.mask("masks", masks, None, *shape))
+    present = jnp.asarray(validation.mask("present", present, len(masks)))
+    x, background = (
+        a if isinstance(a, jax.Array) else jnp.asarray(a) for a in (x, background)
+    )
     remains = present.reshape(-1, *(1 for _ in shape))
     removed = jnp.any(masks & ~remains, axis=0) & ~jnp.any(masks & remains, axis=0)
     return jnp.where(removed, background, x)
 
 
-def _check_inputs(x: Input, others: Input, name: str) -> None:
-    if not jnp.issubdtype(jnp.asarray(x).dtype, jnp.floating):
-        raise ValueError(f"x: got dtype {jnp.asarray(x).dtype}; allowed: float")
+def _as_inputs(
+    x: Numbers, others: Numbers, name: str
+) -> tuple[Float[Array, "*X"], Float[Array, "n *X"]]:
+    dtype = x.dtype if isinstance(x, jax.Array) else np.asarray(x).dtype
+    if dtype.kind in "biu":
+        raise ValueError(f"x: got dtype {dtype}; allowed: float")
     validation.finite("x", x)
     validation.shaped(name, others, None, *np.shape(x))
     validation.finite(name, others)
     validation.at_least(f"number of {name}", np.shape(others)[0], 1)
+    x = validation.floating(x)
+    return x, validation.floating(others).astype(x.dtype)
 
 
 def _range(numbers: Input) -> str:

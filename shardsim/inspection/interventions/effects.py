@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Key, PyTree
 
 from shardsim.inspection import arrays, validation
 from shardsim.inspection.interventions import graph, patches
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Input, Numbers
 
 
 class InterventionResult(NamedTuple):
@@ -116,7 +116,7 @@ def interchange(
     run: graph.Run,
     base: PyTree,
     source: PyTree,
-    masks: Mapping[str, Input | None],
+    masks: Mapping[str, Numbers | None],
 ) -> InterventionResult:
     """Interchange intervention: base runs with activations of source runs.
 
@@ -148,7 +148,7 @@ def _check_same_length(base: PyTree, source: PyTree) -> None:
 
 
 def zero_ablation(
-    run: graph.Run, inputs: PyTree, site: str, mask: Input | None = None
+    run: graph.Run, inputs: PyTree, site: str, mask: Numbers | None = None
 ) -> InterventionResult:
     """Set a site to 0, or only where the mask is true.
 
@@ -161,7 +161,7 @@ def mean_ablation(
     run: graph.Run,
     inputs: PyTree,
     site: str,
-    mask: Input | None = None,
+    mask: Numbers | None = None,
     reference: PyTree = None,
 ) -> InterventionResult:
     """Set a site to its mean over samples, or only where the mask is true.
@@ -186,7 +186,8 @@ def resample_ablation(
     inputs: PyTree,
     site: str,
     key: Key[Array, ""],
-    mask: Input | None = None,
+    *,
+    mask: Numbers | None = None,
 ) -> InterventionResult:
     """Set a site to the activation of another sample, or only where the mask is true.
 
@@ -196,7 +197,7 @@ def resample_ablation(
       ValueError: fewer than 2 samples.
     """
     n = len(jax.tree.leaves(inputs)[0])
-    other = arrays.derangement(key, n)
+    other = arrays.derangement(n, key)
     source = jax.tree.map(lambda x: jnp.asarray(x)[other], inputs)
     return interchange(run, inputs, source, {site: mask})
 
@@ -218,15 +219,16 @@ def activation_addition(
     run: graph.Run,
     inputs: PyTree,
     site: str,
-    vector: Input,
+    vector: Numbers,
+    *,
     scale: Input | float = 1.0,
 ) -> InterventionResult:
     """Add scale * vector to a site in all samples; `vmap` over scales for a curve.
 
-    The control is the same call with `patches.random_like(key, vector)`. Report both
+    The control is the same call with `patches.random_like(vector, key)`. Report both
     signs of the scale.
     """
-    return intervene(run, inputs, lambda _: {site: patches.add(vector, scale)})
+    return intervene(run, inputs, lambda _: {site: patches.add(vector, scale=scale)})
 
 
 def direction_ablation(
@@ -234,7 +236,7 @@ def direction_ablation(
     inputs: PyTree,
     site: str,
     directions: patches.Directions,
-    center: Input | None = None,
+    center: Numbers | float | None = None,
 ) -> InterventionResult:
     """h' = h - sum_i d_i d_i'(h - center) at a site.
 
@@ -243,7 +245,8 @@ def direction_ablation(
       inputs: of the base runs, leaves [n, ...].
       site: name of the site.
       directions: one, or k that are linearly independent; made orthonormal here.
-      center: of the shape of the site; by default the mean over the samples.
+      center: of the shape of the site, or one number; by default the mean over the
+        samples.
     """
     if center is None:
         center = activations(run, inputs, site, "inputs").mean(axis=0)
@@ -273,51 +276,70 @@ def direction_swap(
     return intervene(run, base, lambda h: {site: patches.swap(h, basis)}, sources)
 
 
-def explained(
-    actual: Annotated[Input, "n"], expected: Annotated[Input, "n"]
-) -> Float[Array, ""]:
-    """1 - mean (actual - expected)^2 / var(expected): how well an abstraction fits V.
+class Agreement(NamedTuple):
+    """How well an abstraction predicts the patched runs, and what chance gives."""
 
-    The baseline is the same number after a permutation by `arrays.derangement`.
+    score: Float[Array, ""]
+    null: Float[Array, ""]
+    """Mean of the same score when the expectations are put in a random order."""
+
+    def summary(self) -> str:
+        return f"score {float(self.score):.3f}, shuffled {float(self.null):.3f}"
+
+
+def explained(
+    actual: Annotated[Numbers, "n"], expected: Annotated[Numbers, "n"]
+) -> Agreement:
+    """How well an abstraction predicts V.
+
+      score = 1 - mean (actual - expected)^2 / var(expected)
+      null  = -(var(actual) + (difference of means)^2) / var(expected)
 
     Args:
       actual: V of the patched runs.
       expected: V that the abstraction expects for them.
 
     Returns:
-      1 for a perfect fit, 0 for one no better than the mean, NaN if `expected` is
-      constant.
+      A score of 1 for a perfect fit, 0 for one no better than the mean; NaN if
+      `expected` is constant, which says nothing.
 
     Raises:
       ValueError: shapes differ, a number is not finite, no sample.
     """
-    validation.shaped("actual", actual, None)
-    validation.shaped("expected", expected, np.shape(actual)[0])
+    actual = validation.floats("actual", actual, None)
     validation.at_least("samples", len(actual), 1)
-    validation.finite("actual", actual)
-    validation.finite("expected", expected)
-    variance = jnp.var(expected)
+    expected = validation.floats("expected", expected, len(actual)).astype(actual.dtype)
     # the rounded mean of a constant leaves a small variance
-    varies = (jnp.max(expected) > jnp.min(expected)) & (variance > 0)
-    squared_error = jnp.mean((actual - expected) ** 2)
-    return 1 - squared_error / jnp.where(varies, variance, jnp.nan)
+    varies = (jnp.max(expected) > jnp.min(expected)) & (jnp.var(expected) > 0)
+    variance = jnp.where(varies, jnp.var(expected), jnp.nan)
+    squared_error = jnp.mean(jnp.square(actual - expected))
+    shift = jnp.square(actual.mean() - expected.mean())
+    shuffled_error = jnp.var(actual) + jnp.var(expected) + shift
+    return Agreement(1 - squared_error / variance, 1 - shuffled_error / variance)
 
 
 def same_choice(
-    actual: Annotated[Input, "n A"], expected: Annotated[Input, "n A"]
-) -> Float[Array, ""]:
+    actual: Annotated[Numbers, "n A"], expected: Annotated[Numbers, "n A"]
+) -> Agreement:
     """Interchange intervention accuracy: fraction of samples with the same argmax.
+
+    The null is the accuracy of unrelated choices with the same shares of actions, so
+    that both are high if one action is nearly always best.
 
     Args:
       actual: logits of the patched runs.
       expected: logits that the abstraction expects for them.
 
     Raises:
-      ValueError: shapes differ, or a number is not finite.
+      ValueError: shapes differ, a number is not finite, no sample.
     """
-    validation.shaped("actual", actual, None, None)
-    validation.shaped("expected", expected, *np.shape(actual))
-    validation.finite("actual", actual)
-    validation.finite("expected", expected)
-    same = jnp.argmax(actual, axis=-1) == jnp.argmax(expected, axis=-1)
-    return jnp.mean(same.astype(jnp.result_type(actual)))
+    actual = validation.floats("actual", actual, None, None)
+    expected = validation.floats("expected", expected, *actual.shape)
+    validation.at_least("samples", len(actual), 1)
+    validation.at_least("actions", actual.shape[1], 1)
+    first, second = (
+        jax.nn.one_hot(jnp.argmax(x, axis=-1), x.shape[1], dtype=actual.dtype)
+        for x in (actual, expected)
+    )
+    score = (first * second).sum(axis=1).mean()
+    return Agreement(score, first.mean(axis=0) @ second.mean(axis=0))

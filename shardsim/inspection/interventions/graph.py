@@ -52,7 +52,7 @@ class Run(Protocol):
     def __call__(self, inputs: PyTree, patches: Patches = NONE) -> Record: ...
 
 
-def graph(stages: Mapping[str, Stage], outputs: Sequence[str] = ()) -> Run:
+def graph(stages: Mapping[str, Stage], *, outputs: Sequence[str] = ()) -> Run:
     """Build a model from named stages, each a function of the earlier ones.
 
     Args:

@@ -15,17 +15,17 @@ from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import validation
 from shardsim.inspection.interventions import graph
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Input, Numbers
 
-Directions: TypeAlias = Annotated[Input, "k d"] | Annotated[Input, "d"]
+Directions: TypeAlias = Annotated[Numbers, "k d"] | Annotated[Numbers, "d"]
 
 
-def replace(activation: Input) -> graph.Patch:
+def replace(activation: Numbers) -> graph.Patch:
     """h' = activation, of the shape of h."""
     return lambda h: _same_shape("activation", activation, h)
 
 
-def fill(mask: Input | None, value: Input | float) -> graph.Patch:
+def fill(mask: Numbers | None, value: Numbers | float) -> graph.Patch:
     """h' = value where the mask is true, h elsewhere.
 
     Args:
@@ -43,7 +43,7 @@ def fill(mask: Input | None, value: Input | float) -> graph.Patch:
     return patch
 
 
-def add(vector: Input, scale: Input | float = 1.0) -> graph.Patch:
+def add(vector: Numbers, *, scale: Input | float = 1.0) -> graph.Patch:
     """h' = h + scale * vector.
 
     Args:
@@ -56,23 +56,24 @@ def add(vector: Input, scale: Input | float = 1.0) -> graph.Patch:
     return lambda h: h + _finite("scale", scale, h) * _same_shape("vector", vector, h)
 
 
-def project_out(directions: Directions, center: Input | None = None) -> graph.Patch:
+def project_out(directions: Directions, center: Numbers | float) -> graph.Patch:
     """h' = h - sum_i d_i d_i'(h - center): erase the component along the directions.
 
     Args:
       directions: one, or k that are linearly independent; made orthonormal here.
-      center: h' has the component of `center` along the directions. Of the shape of h;
-        0 by default.
+      center: h' has the component of `center` along the directions. Of the shape of h,
+        or one number. A patch knows no samples, so there is no default: the mean over
+        samples leaves a typical activation, and 0 may be far from all of them.
     """
 
     def patch(h: Array) -> Array:
-        offset = h if center is None else h - _same_shape("center", center, h)
-        return h - _project(directions, offset)
+        middle = center if np.ndim(center) == 0 else _same_shape("center", center, h)
+        return h - _project(directions, h - _finite("center", middle, h))
 
     return patch
 
 
-def set_along(direction: Annotated[Input, "d"], to: Input | float) -> graph.Patch:
+def set_along(direction: Annotated[Numbers, "d"], to: Input | float) -> graph.Patch:
     """h' = h + u (to - u'h) with u = direction / |direction|.
 
     Args:
@@ -87,7 +88,7 @@ def set_along(direction: Annotated[Input, "d"], to: Input | float) -> graph.Patc
     return patch
 
 
-def swap(source: Input, directions: Directions) -> graph.Patch:
+def swap(source: Numbers, directions: Directions) -> graph.Patch:
     """h' = h + sum_i d_i d_i'(source - h): take the component of another run.
 
     Args:
@@ -117,12 +118,10 @@ def orthonormal(directions: Directions) -> Float[Array, "k d"]:
       ValueError: a number is not finite, a row is 0, or a row depends on the rows
         before it up to 1e-4 of its length.
     """
-    validation.finite("directions", directions)
-    validation.sized("directions", directions)
-    array = jnp.asarray(directions)
-    if array.ndim == 1:
-        array = array[None]
-    validation.shaped("directions", array, None, None)
+    sizes = (None,) if np.ndim(directions) == 1 else (None, None)
+    array = validation.floats("directions", directions, *sizes)
+    validation.sized("directions", array)
+    array = array.reshape(-1, array.shape[-1])
     rows: list[Array] = []
     for row in array:
         length = jnp.linalg.norm(row)
@@ -142,7 +141,7 @@ def orthonormal(directions: Directions) -> Float[Array, "k d"]:
     return jnp.stack(rows)
 
 
-def random_like(key: Key[Array, ""], vector: Input) -> Float[Array, "..."]:
+def random_like(vector: Numbers, key: Key[Array, ""]) -> Float[Array, "..."]:
     """A random direction with the length and shape of `vector`, as its control."""
     validation.finite("vector", vector)
     validation.sized("vector", vector)
@@ -169,13 +168,8 @@ def _same_shape(name: str, array: Any, h: Array) -> Array:
 
 def _finite(name: str, array: Any, h: Array) -> Array:
     validation.finite(name, array)
-    return jnp.asarray(array, h.dtype)
+    return validation.floating(array).astype(h.dtype)
 
 
 def _mask(mask: Any, h: Array) -> Bool[Array, "..."]:
-    validation.shaped("mask", mask, *h.shape)
-    if not np.issubdtype(jnp.asarray(mask).dtype, np.bool_):
-        raise ValueError(
-            f"mask: got dtype {jnp.asarray(mask).dtype}; allowed: booleans"
-        )
-    return jnp.asarray(mask)
+    return jnp.asarray(validation.mask("mask", mask, *h.shape))

@@ -25,7 +25,7 @@ from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from shardsim.inspection import validation
 from shardsim.inspection.interventions import effects, graph
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 
 class Reflection(NamedTuple):
@@ -86,12 +86,13 @@ class Influence(NamedTuple):
 
 
 def fit(
-    hidden: Annotated[Input, "n U"],
-    hidden_shard: Annotated[Input, "U"],
-    targets: Annotated[Input, "n K"],
-    features: Annotated[Input, "n D"],
-    train: Annotated[Input, "n"],
+    hidden: Annotated[Numbers, "n U"],
+    hidden_shard: Annotated[Numbers, "U"],
+    targets: Annotated[Numbers, "n K"],
+    features: Annotated[Numbers, "n D"],
+    held_out: Annotated[Numbers, "n"],
     key: Key[Array, ""],
+    *,
     penalty: float = 1e-3,
     draws: int = 8,
 ) -> Reflection:
@@ -100,9 +101,9 @@ def fit(
       excess = R^2[t_j from h_i] - R^2[t_j from a random shard]
 
     Each R^2 is that of a ridge probe (X'X / n + penalty I)^-1 X't / n on standardised
-    columns, fitted on `train` and scored on the other samples. With z the standardised
-    features, P a matrix of standard normal numbers and b such a vector, a random shard
-    is P z / sqrt(D) or relu(P z / sqrt(D) + b): it shows what an untrained shard shows.
+    columns, scored on the samples that are held out. With z the standardised features,
+    P a matrix of standard normal numbers and b such a vector, a random shard is P z /
+    sqrt(D) or relu(P z / sqrt(D) + b): it shows what an untrained shard shows.
 
     Runs on the host in float64, one seed per call.
 
@@ -113,8 +114,9 @@ def fit(
       targets: the values of the shards (`value.shard_values`), or their gates or
         contributions. A constant target has R^2 0.
       features: what all shards read.
-      train: booleans; samples on which probes are fitted. Split by level, not by state,
-        because neighbouring states are nearly equal.
+      held_out: booleans; samples on which probes are scored. Split by level, not by
+        state, because neighbouring states are nearly equal.
+      key: for the random shards and the shuffles.
       penalty: strength of the ridge penalty, above 0; more makes the probe weaker.
       draws: r, at least 1.
 
@@ -126,10 +128,10 @@ def fit(
     Constraints, arXiv 2002.10689; Hewitt & Liang, Designing and Interpreting Probes
     with Control Tasks, arXiv 1909.03368.
     """
-    _check(hidden, hidden_shard, targets, features, train, penalty, draws)
+    _check(hidden, hidden_shard, targets, features, held_out, penalty, draws)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).astype(np.uint64))
     h, t, z = (np.asarray(x, np.float64) for x in (hidden, targets, features))
-    unit_shard, is_train = np.asarray(hidden_shard), np.asarray(train)
+    unit_shard, is_train = np.asarray(hidden_shard), ~np.asarray(held_out)
     count = t.shape[1]
     probe = _RidgeProbe(t, is_train, penalty)
     shuffled_probes = [
@@ -154,7 +156,7 @@ def influence(
     run: graph.Run,
     inputs: PyTree,
     site: str,
-    hidden_shard: jax.typing.ArrayLike,
+    hidden_shard: Numbers,
     read: Callable[[graph.Record], Float[Array, " K"]],
     key: Key[Array, ""],
 ) -> Influence:
@@ -178,10 +180,12 @@ def influence(
     """
     before = jax.vmap(lambda x: read(run(x)))(inputs)
     count = before.shape[1]
+    sizes = (None,) * np.ndim(hidden_shard)
+    unit_shard = validation.indices("hidden_shard", hidden_shard, count, *sizes)
 
     def replace(shard: Int[Array, ""]) -> tuple[Float[Array, " K"], Bool[Array, ""]]:
-        mask = jnp.asarray(hidden_shard) == shard
-        result = effects.resample_ablation(run, inputs, site, key, mask)
+        mask = jnp.asarray(unit_shard) == shard
+        result = effects.resample_ablation(run, inputs, site, key, mask=mask)
         change = jax.vmap(read)(result.patched) - jax.vmap(read)(result.base)
         return jnp.sqrt(jnp.mean(change**2, axis=0)), result.patched.changed[site].any()
 
@@ -194,7 +198,7 @@ def influence(
 
 
 def hidden_unit_shard(
-    unit_shard: Annotated[Input, "V"], rows: int
+    unit_shard: Annotated[Numbers, "V"], rows: int
 ) -> Int[Array, "rows width"]:
     """The shard of each number of `value.hidden`, from the shard of each unit of V.
 
@@ -212,11 +216,12 @@ def hidden_unit_shard(
     count = np.shape(unit_shard)[0]
     if count % rows:
         raise ValueError(f"rows: got {rows}; allowed: a divisor of {count} units")
+    validation.kind("unit_shard", unit_shard, "iu", "integers")
     return jnp.asarray(unit_shard).reshape(rows, -1)[:, :-1]
 
 
 def cluster_contributions(
-    unit_cluster: Annotated[Input, "V"], clusters: int
+    unit_cluster: Annotated[Numbers, "V"], clusters: int
 ) -> Callable[[graph.Record], Float[Array, " K"]]:
     """A function from a run of a monolith to the contribution of each cluster of units.
 
@@ -227,10 +232,12 @@ def cluster_contributions(
       clusters: K.
     """
 
+    cluster = validation.indices("unit_cluster", unit_cluster, clusters, None)
+
     def read(record: graph.Record) -> Float[Array, " K"]:
         units = record.sites["value.units"]
-        validation.shaped("unit_cluster", unit_cluster, len(units))
-        return jax.ops.segment_sum(units, jnp.asarray(unit_cluster), clusters)
+        validation.shaped("unit_cluster", cluster, len(units))
+        return jax.ops.segment_sum(units, jnp.asarray(cluster), clusters)
 
     return read
 
@@ -307,34 +314,28 @@ def _standardise(
 
 
 def _check(
-    hidden: Annotated[Input, "n U"],
-    hidden_shard: Annotated[Input, "U"],
-    targets: Annotated[Input, "n K"],
-    features: Annotated[Input, "n D"],
-    train: Annotated[Input, "n"],
+    hidden: Annotated[Numbers, "n U"],
+    hidden_shard: Annotated[Numbers, "U"],
+    targets: Annotated[Numbers, "n K"],
+    features: Annotated[Numbers, "n D"],
+    held_out: Annotated[Numbers, "n"],
     penalty: float,
     draws: int,
 ) -> None:
     validation.shaped("hidden", hidden, None, None)
     n, units = np.shape(hidden)
-    validation.shaped("hidden_shard", hidden_shard, units)
-    validation.kind("hidden_shard", hidden_shard, "iu", "integers")
     validation.shaped("targets", targets, n, None)
+    validation.indices("hidden_shard", hidden_shard, np.shape(targets)[1], units)
     validation.shaped("features", features, n, None)
-    validation.shaped("train", train, n)
+    is_held_out = np.asarray(validation.mask("held_out", held_out, n))
     for name, array in (
         ("hidden", hidden),
         ("targets", targets),
         ("features", features),
     ):
         validation.finite(name, array)
-    shards = np.shape(targets)[1]
-    for shard in np.unique(np.asarray(hidden_shard)):
-        validation.one_of("hidden_shard", int(shard), range(shards))
-    validation.kind("train", train, "b", "booleans")
-    num_train = int(np.sum(np.asarray(train)))
-    validation.at_least("samples to train on", num_train, 2)
-    validation.at_least("samples held out", n - num_train, 2)
+    validation.at_least("samples to train on", int((~is_held_out).sum()), 2)
+    validation.at_least("samples held out", int(is_held_out.sum()), 2)
     if not penalty > 0:
         raise ValueError(f"penalty: got {penalty}; allowed: above 0")
-    validation.at_least("draws", draws, 1)
+    validation.integer("draws", draws, 1)

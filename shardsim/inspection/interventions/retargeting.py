@@ -1,6 +1,8 @@
 """Retargeting: clamp the units that represent the goal elsewhere, and score the agent.
 
-Symbols: n samples (states of a level), m magnitudes, H, W board, h, w feature map, P
+One sample is a level: all of its n states.
+
+Symbols: n states of a level, m magnitudes, H, W board, h, w feature map, P
 planes.
 """
 
@@ -14,7 +16,7 @@ from jaxtyping import Array, Float, Int, PyTree, Shaped
 
 from shardsim.inspection import validation
 from shardsim.inspection.interventions import effects, graph, patches
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Input, Integer, Numbers
 
 
 class Retargeting(NamedTuple):
@@ -47,8 +49,8 @@ def retarget(
     inputs: PyTree,
     placed: PyTree,
     site: str,
-    mask: Input,
-    magnitudes: Annotated[Input, "m"],
+    mask: Numbers,
+    magnitudes: Annotated[Numbers, "m"],
     score: Callable[[graph.Record], Float[Array, ""]],
 ) -> Retargeting:
     """Clamp units to each magnitude in all samples and score where the agent goes.
@@ -61,16 +63,16 @@ def retarget(
       mask: the clamped units, booleans of the shape of the site; see `map_cell` for a
         feature map.
       magnitudes: activations to clamp to.
-      score: maps the n runs together to one number, e.g. the probability of reaching
-        the target under their logits. Higher is better.
+      score: maps the record of the level, with leaves [n, ...], to one number, e.g.
+        the probability of reaching the target under its logits. Higher is better.
 
     Raises:
       ValueError: an unknown site, a mask of another shape or without a true entry, or
         magnitudes that are missing or not finite.
     """
-    validation.shaped("magnitudes", magnitudes, None)
-    validation.at_least("number of magnitudes", np.shape(magnitudes)[0], 1)
-    validation.finite("magnitudes", magnitudes)
+    magnitudes = validation.floats("magnitudes", magnitudes, None)
+    validation.at_least("number of magnitudes", len(magnitudes), 1)
+    mask = validation.mask("mask", mask, *np.shape(mask))
     if not isinstance(mask, jax.core.Tracer) and not np.any(mask):
         raise ValueError("mask: got no true entry; allowed: at least one unit")
     sizes = {len(x) for x in jax.tree.leaves((inputs, placed))}
@@ -100,8 +102,8 @@ def retarget(
 
 
 def move_plane(
-    observation: Annotated[Input, "H W P"],
-    plane: int,
+    observation: Annotated[Numbers, "H W P"],
+    plane: Integer,
     cell: Int[Input, "2"] | tuple[int, int],
 ) -> Shaped[Array, "H W P"]:
     """Move the object of a plane: 1 at one cell of the plane, 0 elsewhere.
@@ -116,7 +118,7 @@ def move_plane(
     """
     validation.shaped("observation", observation, None, None, None)
     rows, columns, planes = np.shape(observation)
-    validation.one_of("plane", plane, range(planes))
+    plane = validation.integer("plane", plane, 0, planes - 1)
     if not isinstance(cell, jax.core.Tracer):
         validation.one_of("cell[0]", int(cell[0]), range(rows))
         validation.one_of("cell[1]", int(cell[1]), range(columns))
@@ -128,6 +130,7 @@ def map_cell(
     cell: tuple[int, int],
     grid: tuple[int, int],
     strides: tuple[int, int],
+    *,
     padding: tuple[int, int] = (0, 0),
     kernel: tuple[int, int] = (1, 1),
 ) -> tuple[int, int]:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from shardsim.inspection import validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 MAX_OBJECTS = 10
 """The game is evaluated for all 2^n coalitions."""
@@ -58,15 +58,14 @@ def coalitions(n: int) -> Bool[np.ndarray, "coalitions n"]:
     Raises:
       ValueError: n below 1 or above 10.
     """
-    validation.at_least("n", n, 1)
-    if n > MAX_OBJECTS:
-        raise ValueError(f"n: got {n} objects; allowed: at most {MAX_OBJECTS}")
+    n = validation.integer("n", n, 1, MAX_OBJECTS)
     return (np.arange(2**n)[:, None] >> np.arange(n)) % 2 == 1
 
 
 def play(
-    game: Callable[[Bool[Array, " n"]], Shaped[Array, "*O"]],
+    game: Callable[[Bool[Array, " objects"]], Shaped[Array, "*O"]],
     n: int,
+    *,
     batch_size: int = 64,
 ) -> Shaped[Array, "coalitions *O"]:
     """Evaluate the game for every coalition.
@@ -86,7 +85,7 @@ def play(
     return jax.lax.map(game, jnp.asarray(coalitions(n)), batch_size=batch_size)
 
 
-def exact(worths: Annotated[Input, "coalitions *O"]) -> Shapley:
+def exact(worths: Annotated[Numbers, "coalitions *O"]) -> Shapley:
     """Shapley values and interaction indices of a game.
 
       phi_i = sum over S without i of |S|! (n - |S| - 1)! / n! (v(S + i) - v(S))

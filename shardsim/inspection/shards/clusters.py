@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from shardsim.inspection import validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection import optimizers, validation
+from shardsim.inspection.validation import Integer, Numbers
 
-ITERATIONS = 50
-"""Iterations of Lloyd's algorithm; far more than a few hundred units need."""
+MAX_STEPS = 500
+"""Largest number of steps of Lloyd's algorithm, which ends once no unit moves."""
 
 
 class UnitClusters(NamedTuple):
@@ -28,20 +28,29 @@ class UnitClusters(NamedTuple):
     explained: Float[Array, ""]
     """1 - spread within clusters / spread around a single centre, in [0, 1]; NaN if all
     units have the same profile."""
+    null: Float[Array, ""]
+    """Mean `explained` of contributions that are shuffled over states, each unit by
+    itself: what clusters of unrelated units explain. NaN for 0 shuffles."""
+    converged: Bool[Array, ""]
+    """Whether no unit changed its cluster in the last step."""
 
     def summary(self) -> str:
         sizes = ", ".join(str(int(s)) for s in np.asarray(self.sizes))
         return (
             f"{int(np.sum(self.sizes))} active units in {len(self.sizes)} clusters of "
-            f"{sizes}; {float(self.explained):.1%} of their spread lies between them"
+            f"{sizes}; {float(self.explained):.1%} of their spread lies between them, "
+            f"{float(self.null):.1%} if shuffled"
+            + ("" if bool(self.converged) else "; NOT CONVERGED")
         )
 
 
 def fit(
-    contributions: Annotated[Input, "n U"],
-    clusters: int,
+    contributions: Annotated[Numbers, "n U"],
+    clusters: Integer,
     key: Key[Array, ""],
+    *,
     restarts: int = 16,
+    shuffles: int = 5,
 ) -> UnitClusters:
     """Cluster units by k-means on their contribution profiles.
 
@@ -50,8 +59,8 @@ def fit(
 
     k-means++ runs from several starts and the start with the lowest spread wins. The
     algorithm needs only the U x U products of the profiles and is deterministic given
-    the key. Clusters also explain about K / n of the spread of random data, so compare
-    `explained` with that of shuffled contributions.
+    the key. Clusters explain some of the spread of random data too: `null` says how
+    much.
 
     Args:
       contributions: `value.units` over states. A constant unit (a dead one, or the
@@ -59,6 +68,7 @@ def fit(
       clusters: K, 1 to U.
       key: for the starts.
       restarts: number of starts, at least 1.
+      shuffles: number of permutations for the null, at least 0.
 
     Raises:
       ValueError: a wrong shape, a number that is not finite, fewer than 2 samples, K
@@ -70,11 +80,30 @@ def fit(
     validation.finite("contributions", contributions)
     n, units = np.shape(contributions)
     validation.at_least("samples", n, 2)
-    validation.at_least("clusters", clusters, 1)
-    if clusters > units:
-        raise ValueError(f"clusters: got {clusters}; allowed: at most {units} units")
-    validation.at_least("restarts", restarts, 1)
+    clusters = validation.integer("clusters", clusters, 1, units)
+    restarts = validation.integer("restarts", restarts, 1)
+    shuffles = validation.integer("shuffles", shuffles, 0)
     x = validation.floating(contributions)
+    result = _fit(x, clusters, key, restarts)
+    null = jnp.full((), jnp.nan, x.dtype)
+    if shuffles:
+
+        def shuffled(key: Key[Array, ""]) -> Float[Array, ""]:
+            order_key, start_key = jax.random.split(key)
+            other = jax.random.permutation(order_key, x, independent=True)
+            return _fit(other, clusters, start_key, restarts).explained
+
+        keys = jax.random.split(jax.random.fold_in(key, restarts), shuffles)
+        null = jnp.nanmean(jax.lax.map(shuffled, keys))
+    optimizers.warn_unconverged("clusters", result.converged, "take fewer clusters")
+    return result._replace(null=null)
+
+
+def _fit(
+    x: Float[Array, "n U"], clusters: int, key: Key[Array, ""], restarts: int
+) -> UnitClusters:
+    """`fit` without validation and without its null."""
+    n = len(x)
     centred = x - x.mean(axis=0, keepdims=True)
     length = jnp.linalg.norm(centred, axis=0, keepdims=True)
     noise = jnp.finfo(x.dtype).eps * jnp.sqrt(jnp.asarray(n, x.dtype))
@@ -83,7 +112,9 @@ def fit(
     active = active[0]
     gram = profiles.T @ profiles
     keys = jax.random.split(key, restarts)
-    clusterings, spreads = jax.vmap(lambda k: _lloyd(gram, active, clusters, k))(keys)
+    clusterings, spreads, converged = jax.vmap(
+        lambda k: _lloyd(gram, active, clusters, k)
+    )(keys)
     best = jnp.argmin(spreads)
     weight = active.astype(x.dtype)
     num_active = jnp.maximum(weight.sum(), 1)
@@ -95,7 +126,9 @@ def fit(
     differs = total > noise * num_active
     fraction = 1 - spreads[best] / jnp.where(differs, total, 1)
     explained = jnp.where(differs, jnp.clip(fraction, 0, 1), jnp.nan)
-    return UnitClusters(unit_cluster, sizes[order], explained)
+    return UnitClusters(
+        unit_cluster, sizes[order], explained, explained, converged[best]
+    )
 
 
 def _lloyd(
@@ -103,8 +136,8 @@ def _lloyd(
     active: Bool[Array, " U"],
     clusters: int,
     key: Key[Array, ""],
-) -> tuple[Int[Array, " U"], Float[Array, ""]]:
-    """One start: the cluster of each unit, and the spread within the clusters."""
+) -> tuple[Int[Array, " U"], Float[Array, ""], Bool[Array, ""]]:
+    """One start: cluster of each unit, spread within clusters, whether it converged."""
     weight = active.astype(gram.dtype)
     square = jnp.diagonal(gram)
 
@@ -117,13 +150,13 @@ def _lloyd(
         distance = square[:, None] - 2 * cross + centre_square[None]
         return jnp.where(size[None] > 0, jnp.maximum(distance, 0), jnp.inf)
 
-    def step(_: Int[Array, ""], cluster: Int[Array, " U"]) -> Int[Array, " U"]:
+    def step(cluster: Int[Array, " U"]) -> Int[Array, " U"]:
         return jnp.argmin(distances(cluster), axis=1)
 
     first = _kmeans_plus_plus(gram, weight, clusters, key)
-    cluster = jax.lax.fori_loop(0, ITERATIONS, step, first)
+    cluster, converged = optimizers.iterate(step, first, MAX_STEPS)
     nearest = distances(cluster).min(axis=1)
-    return cluster, jnp.sum(jnp.where(active, nearest, 0))
+    return cluster, jnp.sum(jnp.where(active, nearest, 0)), converged
 
 
 def _kmeans_plus_plus(

@@ -12,6 +12,7 @@ Rotations of h change nothing here, but scalings do: see `whitened`.
 Symbols: n states, d features, C contexts, P = C (C - 1) / 2 pairs, K atoms.
 """
 
+import math
 from typing import Annotated, NamedTuple
 
 import jax
@@ -20,7 +21,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.agents.value import ValueHead
 from shardsim.inspection import arrays, validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Input, Numbers
 
 
 class ContextGeometry(NamedTuple):
@@ -49,11 +50,21 @@ class ContextGeometry(NamedTuple):
     """|cos| of each pair of contexts; 0 if a gradient is 0."""
     parallel: Float[Array, ""]
     """Fraction of pairs with |cos| above .95."""
+    parallel_null: Float[Array, ""]
+    """The same of random directions in `unit_rank` dimensions."""
     orthogonal: Float[Array, ""]
     """Fraction of pairs with |cos| below .05."""
+    orthogonal_null: Float[Array, ""]
+    """The same of random directions in `unit_rank` dimensions."""
     bimodality: Float[Array, ""]
-    """var / (mean (1 - mean)) of |cos|, in [0, 1]: 1 if every |cos| is 0 or 1, 1/3 if
-    they are uniform, 0 if all are equal."""
+    """1 - 4 mean |cos| (1 - |cos|), in [0, 1]: 1 if every |cos| is 0 or 1, 1/3 if they
+    are uniform, 0 if all are 1/2."""
+    bimodality_null: Float[Array, ""]
+    """Mean of the same over random directions in `unit_rank` dimensions: what contexts
+    without shards give."""
+    bimodality_spread: Float[Array, ""]
+    """Its standard deviation over such directions. Within two of them from the null the
+    bimodality shows nothing; with 2 contexts it never shows anything."""
 
     def summary(self) -> str:
         """Rank, bimodality and noise."""
@@ -61,15 +72,18 @@ class ContextGeometry(NamedTuple):
             f"{len(self.counts)} contexts: effective rank {float(self.rank):.2f} "
             f"({float(self.clean_rank):.2f} without noise), |cos| above .95 in "
             f"{float(self.parallel):.0%} and below .05 in "
-            f"{float(self.orthogonal):.0%} of pairs"
-            f", bimodality {float(self.bimodality):.2f}"
+            f"{float(self.orthogonal):.0%} of pairs (random directions "
+            f"{float(self.parallel_null):.0%} and {float(self.orthogonal_null):.0%}), "
+            f"bimodality {float(self.bimodality):.2f} (random "
+            f"{float(self.bimodality_null):.2f} with sd "
+            f"{float(self.bimodality_spread):.2f})"
         )
 
 
 def value_gradients(
     head: ValueHead,
-    features: Annotated[Input, "n d"],
-    contexts: Annotated[Input, "n C"],
+    features: Annotated[Numbers, "n d"],
+    contexts: Annotated[Numbers, "n C"],
 ) -> Float[Array, "n d"]:
     """grad_h V in each state.
 
@@ -82,14 +96,13 @@ def value_gradients(
     Raises:
       ValueError: shapes differ, or a feature is not finite.
     """
-    validation.shaped("features", features, None, None)
-    validation.shaped("contexts", contexts, len(features), None)
-    validation.finite("features", features)
+    features = validation.floats("features", features, None, None)
+    contexts = validation.floats("contexts", contexts, len(features), None)
     return jax.vmap(jax.grad(lambda h, c: head(h, c).value))(features, contexts)
 
 
 def whitened(
-    gradients: Annotated[Input, "m d"], features: Annotated[Input, "n d"]
+    gradients: Annotated[Numbers, "m d"], features: Annotated[Numbers, "n d"]
 ) -> Float[Array, "m d"]:
     """Gradients in coordinates in which the features have covariance 1: Cov^(1/2) g.
 
@@ -103,11 +116,9 @@ def whitened(
     Raises:
       ValueError: shapes differ, a number is not finite, fewer than 2 states.
     """
-    validation.shaped("features", features, None, None)
-    validation.shaped("gradients", gradients, None, features.shape[-1])
+    features = validation.floats("features", features, None, None)
+    gradients = validation.floats("gradients", gradients, None, features.shape[-1])
     validation.at_least("states of features", len(features), 2)
-    validation.finite("features", features)
-    validation.finite("gradients", gradients)
     data = (features - features.mean(axis=0, keepdims=True)) / len(features) ** 0.5
     power, axes = jnp.linalg.eigh(data.T @ data)
     root = (axes * jnp.sqrt(jnp.maximum(power, 0.0))[None]) @ axes.T
@@ -131,20 +142,55 @@ def _rank(gram: Float[Array, "C C"]) -> Float[Array, ""]:
 
 
 def bimodality(x: Float[Array, " P"]) -> Float[Array, ""]:
-    """var / (mean (1 - mean)) of numbers in [0, 1]: 1 for a coin, 0 for a constant.
+    """1 - 4 mean x (1 - x) of numbers in [0, 1]: 1 if each is 0 or 1.
 
-    mean (1 - mean) is the largest variance that numbers in [0, 1] with this mean have.
+    One number is enough, and it does not matter how many are 0 and how many are 1.
     """
-    mean = x.mean()
-    max_variance = mean * (1 - mean)
-    # numbers that are all 0 or all 1 leave only rounding error
-    is_real = max_variance > 10 * jnp.finfo(x.dtype).eps
-    return jnp.where(is_real, x.var() / jnp.where(is_real, max_variance, 1.0), 0.0)
+    return 1 - 4 * jnp.mean(x * (1 - x))
+
+
+def cosine_moment(d: Float[Array, ""], power: int) -> Float[Array, ""]:
+    """E |cos|^p of two random directions in d dimensions.
+
+      Gamma(d / 2) Gamma((p + 1) / 2) / (sqrt(pi) Gamma((d + p) / 2))
+
+    Args:
+      d: dimensions, at least 1; need not be an integer.
+      power: p, at least 0.
+    """
+    log = jax.scipy.special.gammaln
+    half = jnp.asarray((power + 1) / 2, d.dtype)
+    return jnp.exp(log(d / 2) + log(half) - log((d + power) / 2)) / math.sqrt(math.pi)
+
+
+def bimodality_of_random(
+    d: Float[Array, ""], pairs: int
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean and standard deviation of `bimodality` of random directions.
+
+    The cosines of pairs are independent in pairs, also where they share a direction.
+
+    Args:
+      d: dimensions, at least 1.
+      pairs: P, number of pairs.
+    """
+    first, second, third, fourth = (cosine_moment(d, power) for power in (1, 2, 3, 4))
+    mean = first - second
+    variance = jnp.maximum(second - 2 * third + fourth - mean**2, 0.0)
+    return 1 - 4 * mean, 4 * jnp.sqrt(variance / pairs)
+
+
+def _share_below(cosine: float, d: Float[Array, ""]) -> Float[Array, ""]:
+    """P(|cos| < cosine) of two random directions in d dimensions."""
+    half = jnp.asarray(0.5, d.dtype)
+    # in one dimension every |cos| is 1
+    rest = jnp.maximum((d - 1) / 2, 1e-3)
+    return jax.scipy.special.betainc(half, rest, jnp.asarray(cosine**2, d.dtype))
 
 
 def fit(
-    gradients: Annotated[Input, "n d"],
-    contexts: Annotated[Input, "n"],
+    gradients: Annotated[Numbers, "n d"],
+    contexts: Annotated[Numbers, "n"],
     num_contexts: int,
 ) -> ContextGeometry:
     """Geometry of context gradients, with a noise floor from split halves.
@@ -155,19 +201,24 @@ def fit(
     Args:
       gradients: grad_h V in each state, e.g. of `value_gradients`; `whitened` or not.
       contexts: the context of each state, in [0, C); known, or found by clustering.
+        Labels of another kind: pass `validation.labels(...).index`.
       num_contexts: C, at least 2.
 
     Raises:
       ValueError: shapes differ, a number is not finite, or a context is out of range or
         has fewer than 2 states.
     """
-    validation.shaped("gradients", gradients, None, None)
-    validation.shaped("contexts", contexts, len(gradients))
-    validation.finite("gradients", gradients)
+    rows = validation.floats("gradients", gradients, None, None)
     validation.sized("gradients", gradients)
-    validation.at_least("num_contexts", num_contexts, 2)
-    _check_counts(contexts, num_contexts)
-    gradients, contexts = jnp.asarray(gradients), jnp.asarray(contexts)
+    num_contexts = validation.integer("num_contexts", num_contexts, 2)
+    index = validation.indices("contexts", contexts, num_contexts, len(rows))
+    _check_counts(index, num_contexts)
+    return _fit(rows, jnp.asarray(index), num_contexts)
+
+
+def _fit(
+    gradients: Float[Array, "n d"], contexts: Int[Array, " n"], num_contexts: int
+) -> ContextGeometry:
     counts = jnp.bincount(contexts, length=num_contexts)
     order = jnp.argsort(contexts)
     first = jnp.concatenate([jnp.zeros(1, counts.dtype), jnp.cumsum(counts)[:-1]])
@@ -184,32 +235,33 @@ def fit(
     cosines = jnp.clip(jnp.abs(unit @ unit.T)[low, high], 0.0, 1.0)
     cross = half_1 @ half_2.T
     noise = (half_1 - half_2) / 2
+    unit_rank = effective_rank(unit)
+    dimensions = jnp.maximum(unit_rank, 1.0)
+    null, spread = bimodality_of_random(dimensions, len(cosines))
     return ContextGeometry(
         stack,
         counts,
         effective_rank(stack),
-        effective_rank(unit),
+        unit_rank,
         _rank((cross + cross.T) / 2),
         effective_rank(noise),
         jnp.square(noise).sum() / jnp.where(square > 0, square, 1.0),
         (arrays.unit(half_1) * arrays.unit(half_2)).sum(axis=-1),
         cosines,
         (cosines > 0.95).mean(dtype=stack.dtype),
+        1 - _share_below(0.95, dimensions),
         (cosines < 0.05).mean(dtype=stack.dtype),
+        _share_below(0.05, dimensions),
         bimodality(cosines),
+        null,
+        spread,
     )
 
 
-def _check_counts(contexts: Annotated[Input, "n"], num_contexts: int) -> None:
-    """Refuse contexts that are out of range or have too few states for two halves."""
+def _check_counts(contexts: Int[Input, " n"], num_contexts: int) -> None:
+    """Refuse contexts that have too few states for two halves."""
     if isinstance(contexts, jax.core.Tracer):
         return
-    low, high = int(jnp.min(contexts)), int(jnp.max(contexts))
-    if low < 0 or high >= num_contexts:
-        raise ValueError(
-            f"contexts: got numbers from {low} to {high}; allowed: 0 to "
-            f"{num_contexts - 1}"
-        )
     counts = jnp.bincount(jnp.asarray(contexts), length=num_contexts)
     smallest = int(counts.argmin())
     validation.at_least(f"states of context {smallest}", int(counts[smallest]), 2)

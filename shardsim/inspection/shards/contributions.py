@@ -10,12 +10,13 @@ Symbols: S states, K shards, L shards of another head.
 
 from typing import Annotated, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import arrays, validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 
 TOLERANCE = 1e-5
 """Largest residual |V - sum of contributions|, relative to max(largest |V|, 1)."""
@@ -116,9 +117,9 @@ class ChangedValue(NamedTuple):
 
 
 def contributions(
-    value: Annotated[Input, "S"],
-    gates: Annotated[Input, "S K"],
-    shard_values: Annotated[Input, "S K"],
+    value: Annotated[Numbers, "S"],
+    gates: Annotated[Numbers, "S K"],
+    shard_values: Annotated[Numbers, "S K"],
 ) -> Contributions:
     """Decompose V into contributions g_k v_k and a residual.
 
@@ -130,18 +131,17 @@ def contributions(
     Raises:
       ValueError: shapes differ, a number is not finite, no state.
     """
-    _check(gates, shard_values)
-    gates, shard_values = jnp.asarray(gates), jnp.asarray(shard_values)
-    validation.shaped("value", value, len(gates))
-    validation.finite("value", value)
-    value, each = jnp.asarray(value), gates * shard_values
+    gates, shard_values = _check(gates, shard_values)
+    value = validation.floats("value", value, len(gates)).astype(gates.dtype)
+    each = gates * shard_values
     residual = value - each.sum(axis=-1)
     return Contributions(value, gates, shard_values, each, residual)
 
 
 def usage(
-    gates: Annotated[Input, "S K"],
-    shard_values: Annotated[Input, "S K"],
+    gates: Annotated[Numbers, "S K"],
+    shard_values: Annotated[Numbers, "S K"],
+    *,
     dead: float = 0.01,
     twin: float = 0.99,
 ) -> Usage:
@@ -156,8 +156,7 @@ def usage(
     Raises:
       ValueError: shapes differ, a number is not finite or out of range, no state.
     """
-    _check(gates, shard_values)
-    gates, shard_values = jnp.asarray(gates), jnp.asarray(shard_values)
+    gates, shard_values = _check(gates, shard_values)
     validation.between("gates", gates, 0)
     validation.between("dead", dead, 0, 1)
     validation.between("twin", twin, 0, 1)
@@ -184,10 +183,11 @@ def usage(
 
 
 def match(
-    each_a: Annotated[Input, "S K"],
-    each_b: Annotated[Input, "S L"],
+    each_a: Annotated[Numbers, "S K"],
+    each_b: Annotated[Numbers, "S L"],
+    *,
     shuffles: int = 20,
-    seed: int = 0,
+    seed: Integer = 0,
 ) -> Matching:
     """Pair the shards of two heads so that paired contributions correlate most.
 
@@ -207,13 +207,11 @@ def match(
 
     Reference: Kuhn, The Hungarian method for the assignment problem, 1955.
     """
-    validation.shaped("each_a", each_a, None, None)
-    validation.shaped("each_b", each_b, len(each_a), None)
-    validation.at_least("states", len(each_a), 1)
-    validation.finite("each_a", each_a)
-    validation.finite("each_b", each_b)
-    validation.at_least("shuffles", shuffles, 0)
-    a, b = np.asarray(each_a), np.asarray(each_b)
+    a = np.asarray(validation.floats("each_a", each_a, None, None))
+    b = np.asarray(validation.floats("each_b", each_b, len(a), None), a.dtype)
+    validation.at_least("states", len(a), 1)
+    shuffles = validation.integer("shuffles", shuffles, 0)
+    seed = validation.integer("seed", seed, 0)
     rng = np.random.default_rng(seed)
     table = _likeness_of(a, b)
     rows, columns = arrays.best_pairs(table)
@@ -231,30 +229,31 @@ def match(
 
 
 def switch_off(
-    gates: Annotated[Input, "S K"],
-    shard_values: Annotated[Input, "S K"],
-    keep: Annotated[Input, "K"],
+    gates: Annotated[Numbers, "S K"],
+    shard_values: Annotated[Numbers, "S K"],
+    keep: Annotated[Numbers, "K"],
 ) -> ChangedValue:
     """V without some shards, sum_{k: keep[k]} g_k v_k. The other gates do not change.
 
     Args:
       gates: g_k.
       shard_values: v_k.
-      keep: false switches a shard off.
+      keep: booleans; false switches a shard off.
 
     Raises:
-      ValueError: shapes differ, a number is not finite, no state.
+      ValueError: shapes differ, a number is not finite, no state, `keep` is no mask.
     """
-    _check(gates, shard_values)
-    validation.shaped("keep", keep, gates.shape[1])
+    gates, shard_values = _check(gates, shard_values)
+    keep = jnp.asarray(validation.mask("keep", keep, gates.shape[1]))
     return _recompute(jnp.where(keep[None, :], gates, 0), shard_values)
 
 
 def clamp(
-    gates: Annotated[Input, "S K"],
-    shard_values: Annotated[Input, "S K"],
-    shard: int,
+    gates: Annotated[Numbers, "S K"],
+    shard_values: Annotated[Numbers, "S K"],
+    shard: Integer,
     to: float,
+    *,
     renormalise: bool = False,
 ) -> ChangedValue:
     """V with one gate set to the same number in every state.
@@ -272,10 +271,10 @@ def clamp(
     Raises:
       ValueError: shapes differ, a number is not finite or out of range, no state.
     """
-    _check(gates, shard_values)
-    gates, shard_values = jnp.asarray(gates), jnp.asarray(shard_values)
+    gates, shard_values = _check(gates, shard_values)
     count = gates.shape[1]
-    validation.between("shard", shard, 0, count - 1)
+    if not isinstance(shard, jax.core.Tracer):
+        shard = validation.integer("shard", shard, 0, count - 1)
     validation.between("to", to, 0, 1)
     others = jnp.arange(count)[None, :] != shard
     rest = jnp.where(others, gates, 0)
@@ -290,8 +289,8 @@ def clamp(
 
 
 def shuffle_gates(
-    gates: Annotated[Input, "S K"],
-    shard_values: Annotated[Input, "S K"],
+    gates: Annotated[Numbers, "S K"],
+    shard_values: Annotated[Numbers, "S K"],
     key: Key[Array, ""],
 ) -> ChangedValue:
     """V with the gates of another state in every state: do gates depend on the state?
@@ -307,27 +306,25 @@ def shuffle_gates(
     Raises:
       ValueError: shapes differ, a number is not finite, fewer than 2 states.
     """
-    _check(gates, shard_values)
+    gates, shard_values = _check(gates, shard_values)
     validation.at_least("states", len(gates), 2)
-    gates = jnp.asarray(gates)
-    return _recompute(gates[arrays.derangement(key, len(gates))], shard_values)
+    return _recompute(gates[arrays.derangement(len(gates), key)], shard_values)
 
 
 def _recompute(
-    gates: Float[Array, "S K"], shard_values: Float[Input, "S K"]
+    gates: Float[Array, "S K"], shard_values: Float[Array, "S K"]
 ) -> ChangedValue:
-    each = gates * jnp.asarray(shard_values)
+    each = gates * shard_values
     return ChangedValue(each.sum(axis=-1), gates, each)
 
 
 def _check(
-    gates: Annotated[Input, "S K"], shard_values: Annotated[Input, "S K"]
-) -> None:
-    validation.shaped("gates", gates, None, None)
-    validation.shaped("shard_values", shard_values, *gates.shape)
+    gates: Annotated[Numbers, "S K"], shard_values: Annotated[Numbers, "S K"]
+) -> tuple[Float[Array, "S K"], Float[Array, "S K"]]:
+    gates = validation.floats("gates", gates, None, None)
+    shard_values = validation.floats("shard_values", shard_values, *gates.shape)
     validation.at_least("states", len(gates), 1)
-    validation.finite("gates", gates)
-    validation.finite("shard_values", shard_values)
+    return gates, shard_values.astype(gates.dtype)
 
 
 def _divide(

@@ -8,15 +8,19 @@ Symbols: C rows (contexts or states), d features, K atoms, Z numbers of atoms, R
 restarts.
 """
 
+import functools
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from shardsim.inspection import arrays, validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection import arrays, optimizers, validation
+from shardsim.inspection.validation import Numbers
+
+TOLERANCE = 1e-4
+"""Relative change of the atoms in one step at which they count as converged."""
 
 
 class DictionaryGap(NamedTuple):
@@ -35,39 +39,62 @@ class DictionaryGap(NamedTuple):
     """Unit atoms of the best code; 0 beyond the count."""
     row_atom: Int[Array, "Z C"]
     """The atom of each row."""
+    null: Float[Array, " Z"]
+    """Mean gap of rows that are mixed at random, with the same singular values: what
+    rows without lines give. NaN for 0 draws."""
+    converged: Bool[Array, " Z"]
+    """Whether the last step of the best code changed no atom by more than
+    `TOLERANCE`."""
 
     def summary(self) -> str:
-        """Both losses at each number of atoms."""
+        """Both losses at each number of atoms, and that of mixed rows."""
         rows = zip(
-            self.counts.tolist(), self.lines.tolist(), self.plane.tolist(), strict=True
+            self.counts.tolist(),
+            self.lines.tolist(),
+            self.plane.tolist(),
+            (self.plane + self.null).tolist(),
+            strict=True,
         )
-        return "; ".join(
-            f"{k} atoms lose {lines:.3f}, {k} dimensions {plane:.3f}"
-            for k, lines, plane in rows
+        warning = "" if bool(self.converged.all()) else "; NOT CONVERGED"
+        return (
+            "; ".join(
+                f"{k} atoms lose {lines:.3f} ({mixed:.3f} of mixed rows), {k} "
+                f"dimensions {plane:.3f}"
+                for k, lines, plane, mixed in rows
+            )
+            + warning
         )
 
 
 def fit(
+    stack: Annotated[Numbers, "C d"],
     key: Key[Array, ""],
-    stack: Annotated[Input, "C d"],
+    *,
     counts: Sequence[int] = (1, 2, 3, 4),
     restarts: int = 20,
-    steps: int = 50,
+    max_steps: int = 2_000,
+    draws: int = 5,
 ) -> DictionaryGap:
     """Compare lines with planes for several numbers of atoms in one program.
 
       lines = 1 - max over unit atoms a of sum_c max_k (a_k . g_c)^2 / ||G||^2
 
     The maximisation alternates: each row chooses its nearest line, then each line takes
-    a step of the power iteration on its rows. No step increases the loss. The best of
-    all restarts is returned.
+    a step of the power iteration on its rows. No step increases the loss. It ends where
+    a step changes nothing. The best of all restarts is returned.
+
+    The null has the same planes: its rows are Q G, with Q a random rotation of the C
+    rows, so that every row mixes all directions. With C <= K, or rows in one dimension,
+    it has no gap either, and the gap cannot tell lines from mixtures.
 
     Args:
-      key: for the rows at which atoms start; rows far from earlier atoms are likelier.
       stack: rows g_c, e.g. context gradients; not all 0.
+      key: for the rows at which atoms start (rows far from earlier atoms are likelier),
+        and for the rotations.
       counts: K, each from 1 to C.
       restarts: R, at least 1.
-      steps: alternations, at least 1.
+      max_steps: alternations, at least 1.
+      draws: rotations for the null, at least 0.
 
     Raises:
       ValueError: a wrong shape, a number that is not finite, a count out of range, or
@@ -76,15 +103,13 @@ def fit(
     Reference: Tseng, Nearest q-flat to m points, 2000 (K lines); Aharon, Elad and
     Bruckstein, K-SVD, 2006.
     """
-    validation.shaped("stack", stack, None, None)
-    validation.finite("stack", stack)
-    validation.at_least("number of counts", len(counts), 1)
-    for count in counts:
-        validation.one_of("counts", count, range(1, len(stack) + 1))
-    validation.at_least("restarts", restarts, 1)
-    validation.at_least("steps", steps, 1)
+    rows = validation.floats("stack", stack, None, None)
     validation.sized("stack", stack)
-    rows = validation.wide(stack)
+    validation.at_least("number of counts", len(counts), 1)
+    counts = [validation.integer("counts", one, 1, len(rows)) for one in counts]
+    restarts = validation.integer("restarts", restarts, 1)
+    max_steps = validation.integer("max_steps", max_steps, 1)
+    draws = validation.integer("draws", draws, 0)
     # the loss is scale-free, but fourth powers of small numbers underflow
     rows = rows / arrays.or_one(jnp.abs(rows).max())
     square = jnp.square(rows).sum()
@@ -94,16 +119,33 @@ def fit(
     spectrum = jnp.maximum(jnp.linalg.eigvalsh(gram)[::-1], 0.0)
     explained = jnp.cumsum(jnp.pad(spectrum, (0, max(counts))))[jnp.asarray(counts) - 1]
     plane = jnp.maximum(1 - explained / square, 0.0)
-    lines, atoms, row_atom = _lines(
-        key, rows, jnp.asarray(counts), max(counts), restarts, steps
-    )
+    search = (jnp.asarray(counts), max(counts), restarts, max_steps)
+    lines, atoms, row_atom, converged = _lines(rows, key, *search)
+    null = jnp.full_like(lines, jnp.nan)
+    if draws:
+
+        def mixed(key: Key[Array, ""]) -> Float[Array, " Z"]:
+            rotation_key, start_key = jax.random.split(key)
+            square = jax.random.normal(rotation_key, (len(rows), len(rows)), rows.dtype)
+            return _lines(jnp.linalg.qr(square)[0] @ rows, start_key, *search)[0]
+
+        keys = jax.random.split(jax.random.fold_in(key, restarts), draws)
+        null = jax.lax.map(mixed, keys).mean(axis=0) - plane
+    optimizers.warn_unconverged("dictionary", converged, "allow more max_steps")
     return DictionaryGap(
-        jnp.asarray(counts), lines, plane, lines - plane, atoms, row_atom
+        jnp.asarray(counts),
+        lines,
+        plane,
+        lines - plane,
+        atoms,
+        row_atom,
+        null,
+        converged,
     )
 
 
 def _start(
-    key: Key[Array, ""], rows: Float[Array, "C d"], max_count: int
+    rows: Float[Array, "C d"], key: Key[Array, ""], max_count: int
 ) -> Float[Array, "K d"]:
     """Start atoms at rows, drawn in proportion to what earlier atoms do not explain."""
 
@@ -134,28 +176,35 @@ def _alternate(
 
 
 def _lines(
-    key: Key[Array, ""],
     rows: Float[Array, "C d"],
+    key: Key[Array, ""],
     counts: Int[Array, " Z"],
     max_count: int,
     restarts: int,
-    steps: int,
-) -> tuple[Float[Array, " Z"], Float[Array, "Z K d"], Int[Array, "Z C"]]:
+    max_steps: int,
+) -> tuple[
+    Float[Array, " Z"], Float[Array, "Z K d"], Int[Array, "Z C"], Bool[Array, " Z"]
+]:
     """The best code of each count. Atoms beyond the count are 0 and explain nothing."""
 
     def fit_one(
         key: Key[Array, ""], count: Int[Array, ""]
-    ) -> tuple[Float[Array, ""], Float[Array, "K d"], Int[Array, " C"]]:
+    ) -> tuple[
+        Float[Array, ""], Float[Array, "K d"], Int[Array, " C"], Bool[Array, ""]
+    ]:
         exists = (jnp.arange(max_count) < count).astype(rows.dtype)
-        atoms = _start(key, rows, max_count) * exists[:, None]
-        atoms = jax.lax.fori_loop(0, steps, lambda _, a: _alternate(rows, a), atoms)
+        atoms = _start(rows, key, max_count) * exists[:, None]
+        atoms, converged = optimizers.iterate(
+            functools.partial(_alternate, rows), atoms, max_steps, tolerance=TOLERANCE
+        )
         explained = jnp.square(rows @ atoms.T)
         loss = 1 - explained.max(axis=1).sum() / jnp.square(rows).sum()
-        return jnp.maximum(loss, 0.0), atoms, jnp.argmax(explained, axis=1)
+        row_atom = jnp.argmax(explained, axis=1)
+        return jnp.maximum(loss, 0.0), atoms, row_atom, converged
 
     keys = jax.random.split(key, restarts)
     fits = jax.vmap(lambda c: jax.vmap(lambda k: fit_one(k, c))(keys))(counts)
     best = fits[0].argmin(axis=1)
     index = jnp.arange(len(counts))
-    loss, atoms, row_atom = (leaf[index, best] for leaf in fits)
-    return loss, atoms, row_atom
+    loss, atoms, row_atom, converged = (leaf[index, best] for leaf in fits)
+    return loss, atoms, row_atom, converged

@@ -13,15 +13,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int, Key, PyTree
+from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
 from shardsim.agents import value
-from shardsim.inspection import optimizers
+from shardsim.inspection import optimizers, validation
 
 CLOSED_GATE_BIAS = -1e9
 """Gate bias of a shard that a model does not have: its softmax gate is exactly 0."""
 COMPETITION_FRACTION = 0.7
-"""Fraction of the steps in which shards compete, in the restarts where they do."""
+"""Fraction of the first steps in which shards compete, in restarts where they do."""
+TOLERANCE = 0.0025
+"""Half the mean squared error, for values of variance 1, that a round has to gain: .005
+of R^2. A longer search that gains less ends the training."""
 FINAL_SD = 0.1
 """Standard deviation of the mixture when competition ends; values have variance 1."""
 ROWS_PER_CALL = 8_192
@@ -41,6 +44,19 @@ class Sizes(NamedTuple):
     """Number of shards, rank of FiLM, or 1 for a network."""
     parameters: Int[Array, " Z"]
     """Number of parameters at each size."""
+
+
+class Fit(NamedTuple):
+    """The trained models, ordered by size, then by restart."""
+
+    graph: Any
+    """NNX graph of the largest head."""
+    states: PyTree
+    """Leaves [M, ...]."""
+    converged: Bool[Array, " M"]
+    """Whether more steps would not improve a model by `TOLERANCE`."""
+    steps: Int[Array, " M"]
+    """Steps of each model."""
 
 
 def shard_sizes(features: int, counts: Sequence[int], width: int) -> Sizes:
@@ -122,16 +138,16 @@ def _remove_missing(state: Any, width: Int[Array, ""], rank: Int[Array, ""]) -> 
 
 
 def build(
-    key: Key[Array, ""], sizes: Sizes, features: int, restarts: int, dtype: Any
+    sizes: Sizes, features: int, restarts: int, dtype: Any, key: Key[Array, ""]
 ) -> tuple[Any, PyTree]:
     """Initialise the M models of a family.
 
     Args:
-      key: split over restarts; restart r uses the same key at every size.
       sizes: of the models.
       features: d.
       restarts: models of each size.
       dtype: of all parameters.
+      key: split over restarts; restart r uses the same key at every size.
 
     Returns:
       The NNX graph of the largest head, and the state of all models: leaves [M, ...],
@@ -193,41 +209,49 @@ def mixture_loss(
 
 
 def train(
-    key: Key[Array, ""],
     graph: Any,
     states: PyTree,
     competition: Float[Array, " M"],
     x: Float[Array, "n d"],
     y: Float[Array, " n"],
+    key: Key[Array, ""],
+    *,
     steps: int,
+    max_steps: int,
     batch: int,
     rate: float | Float[Array, ""],
-) -> PyTree:
+) -> Fit:
     """Train all models by Adam on mini-batches; every model sees the same rows.
 
-    Shards compete (`mixture_loss`) in the first fraction `competition` of the steps,
-    with an sd that falls from 1 to `FINAL_SD`. After that the loss is half the mean
-    squared error of V. The learning rate falls to 0 along a cosine.
+    Shards compete (`mixture_loss`) in the first fraction `competition` of the first
+    steps, with an sd that falls from 1 to `FINAL_SD`. After that the loss is half the
+    mean squared error of V. The learning rate falls to 0 along a cosine. A model goes
+    on in rounds until a round gains less than `TOLERANCE` (`optimizers.descend`).
 
     Args:
-      key: for the mini-batches.
       graph: NNX graph of the head.
       states: of all models, leaves [M, ...].
       competition: fraction of the steps in which shards compete, in [0, 1].
       x: features.
       y: values, scaled to variance 1.
-      steps: of Adam.
+      key: for the mini-batches.
+      steps: of the first round of Adam.
+      max_steps: of all rounds, at least `steps`.
       batch: rows per step.
-      rate: first learning rate.
-
-    Returns:
-      The trained states, leaves [M, ...].
+      rate: first learning rate of a round.
     """
     batch_rows = jax.random.randint(key, (steps, batch), 0, len(x))
+    # every so many rows judge a round, to bound the memory
+    judged = slice(None, None, -(-len(x) // ROWS_PER_CALL))
 
-    def train_one(state: PyTree, competition: Float[Array, ""]) -> PyTree:
+    def train_one(state: PyTree, competition: Float[Array, ""]) -> optimizers.Descent:
+        def full(state: PyTree) -> Float[Array, ""]:
+            predicted, _, _ = predict(graph, state, x[judged])
+            return 0.5 * jnp.mean(jnp.square(predicted - y[judged]))
+
         def loss(state: PyTree, step: Int[Array, ""]) -> Float[Array, ""]:
-            rows, targets = x[batch_rows[step]], y[batch_rows[step]]
+            drawn = batch_rows[step % steps]
+            rows, targets = x[drawn], y[drawn]
             progress = step.astype(x.dtype) / steps
             predicted, gates, shard_values = predict(graph, state, rows)
             competes = competition > 0
@@ -237,21 +261,26 @@ def train(
             mixture = mixture_loss(gates, shard_values, targets, sd)
             return jnp.where(progress < competition, mixture, squared_error)
 
-        return optimizers.adam(loss, state, steps, rate, "cosine").parameters
+        return optimizers.descend(
+            loss, full, state, steps, max_steps, rate, "cosine", TOLERANCE
+        )
 
-    return jax.vmap(train_one)(states, competition)
+    ends = jax.vmap(train_one)(states, competition)
+    return Fit(graph, ends.parameters, ends.converged, ends.steps)
 
 
 def fit(
-    key: Key[Array, ""],
     sizes: Sizes,
     x: Float[Array, "n d"],
     y: Float[Array, " n"],
-    restarts: int,
-    steps: int,
-    batch: int,
-    rate: float,
-) -> tuple[Any, PyTree]:
+    key: Key[Array, ""],
+    *,
+    restarts: int = 4,
+    steps: int = 1_500,
+    max_steps: int | None = None,
+    batch: int = 256,
+    rate: float = 0.03,
+) -> Fit:
     """Initialise and train all models of a family.
 
     Shards compete first in every other restart, beginning with the first restart. The
@@ -259,23 +288,39 @@ def fit(
     depends on the values.
 
     Args:
-      key: for initial weights and mini-batches.
       sizes: of the models.
       x: features.
       y: values, scaled to variance 1.
+      key: for initial weights and mini-batches.
       restarts: models of each size.
-      steps: of Adam.
+      steps: of the first round of Adam.
+      max_steps: of all rounds; 4 times `steps` if None.
       batch: rows per step.
-      rate: first learning rate.
-
-    Returns:
-      The NNX graph and the states [M, ...], the first two arguments of `predict_all`.
+      rate: first learning rate of a round.
     """
-    graph, states = build(key, sizes, x.shape[1], restarts, x.dtype)
+    max_steps = 4 * steps if max_steps is None else max_steps
+    for name, number in (("restarts", restarts), ("steps", steps), ("batch", batch)):
+        validation.at_least(name, number, 1)
+    validation.at_least("max_steps", max_steps, steps)
+    graph, states = build(sizes, x.shape[1], restarts, x.dtype, key)
     competes = jnp.arange(restarts) % 2 == 0
     competition = jnp.where(competes, COMPETITION_FRACTION, 0.0).astype(x.dtype)
     competition = jnp.tile(competition, len(sizes.widths))
-    return graph, _train(key, graph, states, competition, x, y, steps, batch, rate)
+    result: Fit = _train(
+        graph,
+        states,
+        competition,
+        x,
+        y,
+        key,
+        steps=steps,
+        max_steps=max_steps,
+        batch=batch,
+        rate=rate,
+    )
+    advice = "allow more max_steps"
+    optimizers.warn_unconverged("distillation", result.converged, advice)
+    return result
 
 
 def predict_all(
@@ -292,5 +337,5 @@ def predict_all(
     return value, gates, shard_values
 
 
-_train = jax.jit(train, static_argnames=("graph", "steps", "batch"))
+_train = jax.jit(train, static_argnames=("graph", "steps", "max_steps", "batch"))
 _predict = jax.jit(jax.vmap(predict, (None, 0, None)), static_argnums=0)

@@ -27,7 +27,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from shardsim.agents import value
 from shardsim.inspection import arrays, validation
 from shardsim.inspection.shards import distillation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 MIN_STABILITY = 0.9
 """Stability above which the restarts count as having found the same shards."""
@@ -47,6 +47,8 @@ class Curve(NamedTuple):
     best: Float[Array, " Z"]
     """`held_out` of the restart with the best `train`, so that held-out rows select
     nothing."""
+    converged: Bool[Array, " Z"]
+    """Whether the training of that restart converged; see `distillation.Fit`."""
 
 
 class Recovery(NamedTuple):
@@ -71,6 +73,8 @@ class Recovery(NamedTuple):
     """Correlation of matched contributions, weighted by their sd, between the best
     restart and each other restart of the better half (by `train`); the mean of these. 1
     if every restart gives the same shards."""
+    stability_null: Float[Array, " Z"]
+    """The same where the rows of the other restarts are shuffled."""
     gate_entropy: Float[Array, " Z"]
     """Mean over rows of the entropy of the gates, divided by log K; in [0, 1], and 0
     for one shard."""
@@ -90,28 +94,33 @@ class Recovery(NamedTuple):
         """The knee, and the R^2 of the three families at the knee."""
         at = int(jnp.argmax(self.counts == self.knee))
         verdict = "recovered" if bool(self.recovered) else "not recovered"
+        families = (self.shards, self.network, self.film)
+        converged = all(bool(family.converged[at]) for family in families)
         return (
             f"shards {verdict}: knee at {int(self.knee)} with R^2 "
             f"{float(self.shards.best[at]):.3f} held out, network "
             f"{float(self.network.best[at]):.3f}, FiLM {float(self.film.best[at]):.3f}"
-            f", restarts agree to {float(self.stability[at]):.2f}"
+            f", restarts agree to {float(self.stability[at]):.2f} "
+            f"({float(self.stability_null[at]):.2f} if shuffled)"
+            + ("" if converged else "; NOT CONVERGED")
         )
 
 
 def fit(
+    features: Annotated[Numbers, "n d"],
+    values: Annotated[Numbers, "n"],
     key: Key[Array, ""],
-    features: Annotated[Input, "n d"],
-    values: Annotated[Input, "n"],
-    counts: Sequence[int] = (1, 2, 3, 4, 5),
     *,
-    groups: Annotated[Input, "n"] | None = None,
+    counts: Sequence[int] = (1, 2, 3, 4, 5),
+    groups: Annotated[Numbers, "n"] | None = None,
     width: int = 2,
     restarts: int = 4,
     steps: int = 1_500,
+    max_steps: int = 6_000,
     batch: int = 256,
     rate: float = 0.03,
     tolerance: float = 0.02,
-    held_out: float = 0.25,
+    share: float = 0.25,
 ) -> Recovery:
     """Distil V into shards, networks and FiLM heads, as three compiled programs.
 
@@ -131,20 +140,21 @@ def fit(
     stability of .90 and .70.
 
     Args:
-      key: for the split, the initial weights and the mini-batches.
       features: what the shards may read; n >= 20 rows, standardised here.
       values: V in each row, in any unit.
+      key: for the split, the initial weights and the mini-batches.
       counts: number of shards at each size, in ascending order.
       groups: rows with the same number are held out together (e.g. the maze of a
         state). None holds out single rows, so a fit may memorise mazes.
       width: hidden units of one shard; two units make a linear function.
       restarts: fits at each size, at least 2. Shards compete first in every other fit,
         see `distillation.fit`.
-      steps: of Adam.
+      steps: of the first round of Adam.
+      max_steps: of all rounds, at least `steps`; see `distillation.train`.
       batch: rows per step.
-      rate: first learning rate.
+      rate: first learning rate of a round.
       tolerance: in units of R^2, for the knee and for an advantage that counts.
-      held_out: fraction of rows (or groups) on which R^2 is measured, in (0, 1).
+      share: of the rows (or groups) on which R^2 is measured, in (0, 1).
 
     Raises:
       ValueError: shapes differ, a number is not finite, counts do not ascend, values
@@ -152,45 +162,50 @@ def fit(
     """
     x, y = _check(features, values, counts, restarts)
     for name, number in (("width", width), ("steps", steps), ("batch", batch)):
-        validation.at_least(name, number, 1)
+        validation.integer(name, number, 1)
     split_key, train_key = jax.random.split(key)
-    is_held_out = _held_out(split_key, len(y), groups, held_out)
+    is_held_out = _held_out(len(y), groups, share, split_key)
     train = ~is_held_out
     rows, targets, unit = _standardise(x, y, is_held_out)
     families = _families(x.shape[1], counts, width)
     fits = [
         distillation.fit(
-            train_key, sizes, rows[train], targets[train], restarts, steps, batch, rate
+            sizes,
+            rows[train],
+            targets[train],
+            train_key,
+            restarts=restarts,
+            steps=steps,
+            max_steps=max_steps,
+            batch=batch,
+            rate=rate,
         )
         for sizes in families
     ]
     curves = [
-        _curve(sizes, *fit, rows, targets, is_held_out)
+        _curve(sizes, fit, rows, targets, is_held_out)
         for sizes, fit in zip(families, fits, strict=True)
     ]
     return _result(counts, curves, fits[0], rows, is_held_out, unit, tolerance)
 
 
 def _check(
-    features: Annotated[Input, "n d"],
-    values: Annotated[Input, "n"],
+    features: Annotated[Numbers, "n d"],
+    values: Annotated[Numbers, "n"],
     counts: Sequence[int],
     restarts: int,
 ) -> tuple[Float[np.ndarray, "n d"], Float[np.ndarray, " n"]]:
-    validation.shaped("features", features, None, None)
-    validation.shaped("values", values, len(features))
-    validation.at_least("rows of features", len(features), 20)
-    validation.finite("features", features)
-    validation.finite("values", values)
-    validation.at_least("columns of features", np.shape(features)[1], 1)
-    validation.at_least("restarts", restarts, 2)
+    x = np.asarray(validation.floats("features", features, None, None))
+    y = np.asarray(validation.floats("values", values, len(x)), x.dtype)
+    validation.at_least("rows of features", len(x), 20)
+    validation.at_least("columns of features", x.shape[1], 1)
+    validation.integer("restarts", restarts, 2)
     validation.at_least("number of counts", len(counts), 1)
-    validation.at_least("smallest of counts", min(counts), 1)
+    for count in counts:
+        validation.integer("counts", count, 1)
     if list(counts) != sorted(set(counts)):
         raise ValueError(f"counts: got {tuple(counts)}; allowed: ascending numbers")
-    x, y = np.asarray(features), np.asarray(values)
-    dtype = jnp.result_type(jnp.asarray(x).dtype, jnp.float32)
-    return x.astype(dtype), y.astype(dtype)
+    return x, y
 
 
 def _standardise(
@@ -216,24 +231,23 @@ def _standardise(
 
 
 def _held_out(
-    key: Key[Array, ""],
     rows: int,
-    groups: Annotated[Input, "n"] | None,
-    fraction: float,
+    groups: Annotated[Numbers, "n"] | None,
+    share: float,
+    key: Key[Array, ""],
 ) -> Bool[np.ndarray, " n"]:
     """Draw the rows that are held out; groups are held out as a whole."""
-    if groups is None:
-        groups = np.arange(rows)
-    validation.shaped("groups", groups, rows)
-    labels, label_index = np.unique(np.asarray(groups), return_inverse=True)
-    count = round(fraction * len(labels))
-    if not 0 < count < len(labels):
+    groups = np.arange(rows) if groups is None else groups
+    labels = validation.labels("groups", groups, rows)
+    validation.between("share", share, 0, 1)
+    count = round(share * labels.count)
+    if not 0 < count < labels.count:
         raise ValueError(
-            f"held_out: got {fraction} of {len(labels)} rows or groups, which is "
-            f"{count}; allowed: 1 to {len(labels) - 1} of them"
+            f"share: got {share} of {labels.count} rows or groups, which is "
+            f"{count}; allowed: 1 to {labels.count - 1} of them"
         )
-    order = np.asarray(jax.random.permutation(key, len(labels)))
-    return np.isin(label_index, order[:count])
+    order = np.asarray(jax.random.permutation(key, labels.count))
+    return np.isin(labels.index, order[:count])
 
 
 def _families(
@@ -252,13 +266,12 @@ def _families(
 
 def _curve(
     sizes: distillation.Sizes,
-    graph: Any,
-    states: Any,
+    fit: distillation.Fit,
     rows: Float[Array, "n d"],
     targets: Float[Array, " n"],
     is_held_out: Bool[np.ndarray, " n"],
 ) -> Curve:
-    predicted = distillation.predict_all(graph, states, rows)[0]
+    predicted = distillation.predict_all(fit.graph, fit.states, rows)[0]
     predicted = predicted.reshape(len(sizes.widths), -1, len(targets))
 
     def r2(mask: Bool[np.ndarray, " n"]) -> Float[Array, "Z R"]:
@@ -268,13 +281,15 @@ def _curve(
     train, held_out = r2(~is_held_out), r2(is_held_out)
     selected = train.argmax(axis=1)[:, None]
     best = jnp.take_along_axis(held_out, selected, axis=1)[:, 0]
-    return Curve(sizes.parameters, train, held_out, best)
+    converged = fit.converged.reshape(len(sizes.widths), -1)
+    converged = jnp.take_along_axis(converged, selected, axis=1)[:, 0]
+    return Curve(sizes.parameters, train, held_out, best, converged)
 
 
 def _result(
     counts: Sequence[int],
     curves: list[Curve],
-    fit: tuple[Any, Any],
+    fit: distillation.Fit,
     rows: Float[Array, "n d"],
     is_held_out: Bool[np.ndarray, " n"],
     unit: tuple[Any, Any],
@@ -285,8 +300,8 @@ def _result(
     advantage = shards.best - jnp.maximum(network.best, film.best)
     several = [i for i, k in enumerate(counts) if k > 1]
     knee = int(jnp.argmax(shards.best >= shards.best.max() - tolerance))
-    stability = jnp.asarray(
-        restart_stability(counts, fit, shards.train, rows[is_held_out])
+    stability, stability_null = map(
+        jnp.asarray, restart_stability(counts, fit, shards.train, rows[is_held_out])
     )
     recovered = (
         (1 < counts[knee] < counts[-1])
@@ -294,11 +309,10 @@ def _result(
         & (shards.best[knee] > film.best[knee] - tolerance)
         & (stability[knee] >= MIN_STABILITY)
     )
-    graph, states = fit
     restarts = shards.train.shape[1]
     best = jnp.arange(len(counts)) * restarts + shards.train.argmax(axis=1)
-    best_states = jax.tree.map(lambda leaf: leaf[best], states)
-    _, gates, shard_values = distillation.predict_all(graph, best_states, rows)
+    best_states = jax.tree.map(lambda leaf: leaf[best], fit.states)
+    _, gates, shard_values = distillation.predict_all(fit.graph, best_states, rows)
     mean, sd = unit
     shard_values = mean + sd * shard_values
     entropies = [gate_entropies(g, k) for g, k in zip(gates, counts, strict=True)]
@@ -315,6 +329,7 @@ def _result(
         jnp.asarray(counts[knee]),
         recovered,
         stability.astype(rows.dtype),
+        stability_null.astype(rows.dtype),
         gate_entropy,
         usage_entropy,
         jnp.sum(gates * shard_values, axis=-1),
@@ -340,32 +355,39 @@ def gate_entropies(
 
 def restart_stability(
     counts: Sequence[int],
-    fit: tuple[Any, Any],
+    fit: distillation.Fit,
     train: Float[Array, "Z R"],
     rows: Float[Array, "n d"],
-) -> list[float]:
+) -> tuple[list[float], list[float]]:
     """Mean `matched_correlation` of the best restart with the rest of the better half.
 
     Args:
       counts: number of shards at each size.
-      fit: graph and states, as `distillation.fit` returns them.
+      fit: as `distillation.fit` returns it.
       train: R^2 on the training rows, which ranks the restarts.
       rows: features of the rows on which restarts are compared.
 
     Returns:
-      One number for each size; NaN for a single restart.
+      One number for each size, and the same for rows of the other restarts that are
+      shuffled: what the best matching of unrelated shards gives. NaN for a single
+      restart.
     """
-    _, gates, shard_values = distillation.predict_all(*fit, rows[:ROWS_COMPARED])
+    _, gates, shard_values = distillation.predict_all(
+        fit.graph, fit.states, rows[:ROWS_COMPARED]
+    )
+    order_of_rows = np.random.default_rng(0).permutation(len(gates[0]))
     contributions = np.asarray(gates * shard_values)
     contributions = contributions.reshape(*train.shape, *contributions.shape[1:])
     half = max(2, (train.shape[1] + 1) // 2)
-    stability = []
+    stability, null = [], []
     for size, count in enumerate(counts):
         order = np.argsort(-np.asarray(train[size]))[:half]
         best, *others = (contributions[size, r, :, :count] for r in order)
         correlations = [matched_correlation(best, other) for other in others]
         stability.append(float(np.mean(correlations or [np.nan])))
-    return stability
+        shuffled = [matched_correlation(best, o[order_of_rows]) for o in others]
+        null.append(float(np.mean(shuffled or [np.nan])))
+    return stability, null
 
 
 def matched_correlation(

@@ -25,7 +25,7 @@ class Family(Protocol):
 
     def cdf(self, x: Float[Array, "*n"]) -> Float[Array, "*n"]: ...
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "{n}"]: ...
+    def sample(self, n: int, key: Key[Array, ""]) -> Float[Array, "{n}"]: ...
 
 
 class Normal(NamedTuple):
@@ -41,7 +41,7 @@ class Normal(NamedTuple):
     def cdf(self, x: Float[Array, "*n"]) -> Float[Array, "*n"]:
         return special.ndtr((x - self.mean) / self.scale)
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "{n}"]:
+    def sample(self, n: int, key: Key[Array, ""]) -> Float[Array, "{n}"]:
         return self.mean + self.scale * jax.random.normal(key, (n,), self.mean.dtype)
 
 
@@ -60,7 +60,7 @@ class Laplace(NamedTuple):
         tail = 0.5 * jnp.exp(-jnp.abs(z))
         return jnp.where(z < 0, tail, 1 - tail)
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "{n}"]:
+    def sample(self, n: int, key: Key[Array, ""]) -> Float[Array, "{n}"]:
         noise = jax.random.laplace(key, (n,), self.median.dtype)
         return self.median + self.scale * noise
 
@@ -78,7 +78,7 @@ class Logistic(NamedTuple):
     def cdf(self, x: Float[Array, "*n"]) -> Float[Array, "*n"]:
         return jax.nn.sigmoid((x - self.mean) / self.scale)
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "{n}"]:
+    def sample(self, n: int, key: Key[Array, ""]) -> Float[Array, "{n}"]:
         return self.mean + self.scale * jax.random.logistic(key, (n,), self.mean.dtype)
 
 
@@ -105,7 +105,7 @@ class Student(NamedTuple):
         tail = 0.5 * special.betainc(nu * half, half, nu / (nu + z**2))
         return jnp.where(z < 0, tail, 1 - tail)
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "{n}"]:
+    def sample(self, n: int, key: Key[Array, ""]) -> Float[Array, "{n}"]:
         noise = jax.random.t(key, self.degrees, (n,), self.mean.dtype)
         return self.mean + self.scale * noise
 
@@ -131,7 +131,7 @@ class GeneralisedNormal(NamedTuple):
         mass = special.gammainc(inverse, jnp.abs(z) ** self.shape)
         return 0.5 + 0.5 * jnp.sign(z) * mass
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "{n}"]:
+    def sample(self, n: int, key: Key[Array, ""]) -> Float[Array, "{n}"]:
         gamma_key, sign_key = jax.random.split(key)
         gamma = jax.random.gamma(gamma_key, 1 / self.shape, (n,), self.mean.dtype)
         sign = jax.random.rademacher(sign_key, (n,), self.mean.dtype)
@@ -162,7 +162,7 @@ class Mixture(NamedTuple):
 
         return jax.vmap(each)(self.share, self.mean, self.scale).sum(axis=0)
 
-    def sample(self, key: Key[Array, ""], n: int) -> Float[Array, "{n}"]:
+    def sample(self, n: int, key: Key[Array, ""]) -> Float[Array, "{n}"]:
         component_key, noise_key = jax.random.split(key)
         component = jax.random.categorical(
             component_key, jnp.log(self.share), shape=(n,)

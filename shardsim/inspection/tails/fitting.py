@@ -154,6 +154,7 @@ def _logistic(x: Sample, weights: Sample, steps: int) -> families.Logistic:
 def logistic(
     x: Annotated[Numbers, "n"],
     weights: Annotated[Numbers, "n"] | None = None,
+    *,
     steps: int = 15,
 ) -> families.Logistic:
     """Newton's method in 1 / scale and mean / scale, where the cost is convex."""
@@ -187,7 +188,7 @@ def _student(x: Sample, weights: Sample, steps: int, inner: int) -> families.Stu
         return -weighted_mean(fit_given(log_nu).log_density(x), weights)
 
     low, high = (jnp.full((), jnp.log(d), x.dtype) for d in DEGREES)
-    best = fit_given(optimizers.golden(cost, low, high, steps))
+    best = fit_given(optimizers.golden(cost, low, high, steps=steps))
     is_constant = start.scale <= smallest
     return families.Student(
         jnp.where(is_constant, start.mean, best.mean),
@@ -199,6 +200,7 @@ def _student(x: Sample, weights: Sample, steps: int, inner: int) -> families.Stu
 def student(
     x: Annotated[Numbers, "n"],
     weights: Annotated[Numbers, "n"] | None = None,
+    *,
     steps: int = 25,
     inner: int = 25,
 ) -> families.Student:
@@ -231,7 +233,7 @@ def _generalised(
         _: Array, state: tuple[Array, Array, Array, Array]
     ) -> tuple[Array, Array, Array, Array]:
         mean, shape, low, high = state
-        shape = shape_about(x, mean, weights, steps)
+        shape = shape_about(x, mean, weights, steps=steps)
         unit = jnp.maximum(
             weighted_mean(jnp.abs(x - mean), weights), least_scale(x, weights)
         )
@@ -239,20 +241,21 @@ def _generalised(
         def cost(mean: Array) -> Array:
             return weighted_mean((jnp.abs(x - mean) / unit) ** shape, weights)
 
-        best = optimizers.golden(cost, low, high, steps)
+        best = optimizers.golden(cost, low, high, steps=steps)
         best = jnp.where(cost(best) < cost(mean), best, mean)
         width = 0.1 * (high - low)
         return best, shape, best - width, best + width
 
     start = (median, jnp.ones_like(median), low, high)
     mean, *_ = jax.lax.fori_loop(0, rounds, alternate, start)
-    shape = shape_about(x, mean, weights, steps)
+    shape = shape_about(x, mean, weights, steps=steps)
     return families.GeneralisedNormal(mean, scale_about(x, mean, shape, weights), shape)
 
 
 def generalised(
     x: Annotated[Numbers, "n"],
     weights: Annotated[Numbers, "n"] | None = None,
+    *,
     rounds: int = 5,
     steps: int = 24,
 ) -> families.GeneralisedNormal:
@@ -279,7 +282,7 @@ def scale_about(x: Sample, mean: Scalar, shape: Scalar, weights: Sample) -> Scal
     return jnp.maximum(unit * (shape * power) ** (1 / shape), least_scale(x, weights))
 
 
-def shape_about(x: Sample, mean: Scalar, weights: Sample, steps: int = 24) -> Scalar:
+def shape_about(x: Sample, mean: Scalar, weights: Sample, *, steps: int = 24) -> Scalar:
     """Shape of a generalised normal whose mean is given: 2 normal, 1 Laplace.
 
     A constant input has no shape; the result lies in `SHAPES` and has no meaning.
@@ -299,7 +302,7 @@ def shape_about(x: Sample, mean: Scalar, weights: Sample, steps: int = 24) -> Sc
         return scale + 1 / shape - jnp.log(shape) + special.gammaln(1 / shape)
 
     low, high = (jnp.full((), jnp.log(s), x.dtype) for s in SHAPES)
-    return jnp.exp(optimizers.golden(cost, low, high, steps))
+    return jnp.exp(optimizers.golden(cost, low, high, steps=steps))
 
 
 @partial(jax.jit, static_argnames=("room", "steps"))
@@ -338,6 +341,7 @@ def fit_mixture(
     x: Annotated[Numbers, "n"],
     components: int,
     weights: Annotated[Numbers, "n"] | None = None,
+    *,
     steps: int = 200,
 ) -> families.Mixture:
     """Expectation maximisation, started at quantiles with unequal widths.
@@ -365,6 +369,7 @@ def fit_mixture_to(
     x: Annotated[Numbers, "n"],
     most: int,
     weights: Annotated[Numbers, "n"] | None = None,
+    *,
     steps: int = 200,
 ) -> tuple[families.Mixture, ...]:
     """Mixtures of 2, 3, ..., `most` components, in parallel in one program.

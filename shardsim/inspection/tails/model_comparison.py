@@ -68,6 +68,7 @@ class Goodness(NamedTuple):
 def fit_families(
     x: Annotated[Numbers, "n"],
     weights: Annotated[Numbers, "n"] | None = None,
+    *,
     count: int = len(FAMILIES),
 ) -> tuple[families.Family, ...]:
     """The first `count` of `FAMILIES`, fitted to x.
@@ -113,6 +114,7 @@ def held_out(
     x: Annotated[Numbers, "n"],
     fold: Annotated[Numbers, "n"],
     weights: Annotated[Numbers, "n"] | None = None,
+    *,
     count: int = len(FAMILIES),
     folds: int | None = None,
 ) -> HeldOut:
@@ -140,7 +142,9 @@ def held_out(
     masks = jnp.concatenate(
         [jnp.where(in_fold, 0.0, weights[None]), weights[None]], axis=0
     )
-    log_p = jax.vmap(lambda mask: densities(x, fit_families(x, mask, count)))(masks)
+    log_p = jax.vmap(lambda mask: densities(x, fit_families(x, mask, count=count)))(
+        masks
+    )
     sums = sum(log_p[k] @ scored[k] for k in range(labels.count))
     all_used = jnp.all(scored.sum(axis=1) > 0) & (labels.count > 1)
     total = jnp.where(all_used, weights.sum(), 1.0)
@@ -150,6 +154,7 @@ def held_out(
 def vuong(
     first: Annotated[Numbers, "n"],
     second: Annotated[Numbers, "n"],
+    *,
     parameters: tuple[int, int] = (2, 2),
     weights: Annotated[Numbers, "n"] | None = None,
     cluster: Annotated[Numbers, "n"] | None = None,
@@ -279,7 +284,7 @@ def goodness(
     fitted = fit(x, is_used)
 
     def draw(key: Array) -> Array:
-        draw_x = fitted.sample(key, x.shape[0])
+        draw_x = fitted.sample(x.shape[0], key)
         return anderson_darling(draw_x, fit(draw_x, is_used), is_used)
 
     observed = anderson_darling(x, fitted, is_used)

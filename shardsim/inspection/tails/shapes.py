@@ -109,6 +109,7 @@ def intervals(
     cluster: Annotated[Numbers, "n"],
     clusters: int | None,
     key: Key[Array, ""],
+    *,
     resamples: int = 200,
     level: float = 0.95,
     about: Float[Array, " G"] | None = None,
@@ -155,7 +156,7 @@ def intervals(
         weights, centre = group
         return (
             shape_interval(x, centre, weights, cluster, counts, level),
-            excess_interval(x, weights, cluster, clusters, level),
+            excess_interval(x, weights, cluster, clusters, level=level),
         )
 
     return jax.lax.map(group_intervals, (groups, about))
@@ -175,6 +176,7 @@ def excess_interval(
     weights: Sample,
     cluster: Int[Array, " n"],
     clusters: int,
+    *,
     level: float = 0.95,
 ) -> Float[Array, "2"]:
     """Low and high of the excess kurtosis; high may be infinite.

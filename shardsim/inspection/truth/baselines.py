@@ -1,6 +1,7 @@
 """Other ways to find a truth-like direction in contrast pairs, to compare with CCS.
 
-Each method takes the differences x+ - x- of normalised pairs and returns one direction.
+Each method takes the differences x+ - x- of normalised pairs and returns one direction;
+an iterative one also says whether it converged.
 The direction calls a pair true if direction . difference > 0. The closed forms use
 matrix products only, so they can be mapped over seeds.
 
@@ -8,16 +9,31 @@ Symbols: n pairs, v templates, d features, R restarts or random probes.
 """
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from shardsim.inspection import arrays, validation
+from shardsim.inspection import arrays, optimizers, validation
 from shardsim.inspection.truth import pairs
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
+
+
+class Found(NamedTuple):
+    """A direction, and whether the search for it converged."""
+
+    direction: Float[Array, " d"]
+    """Unit length; zeros if there is no direction."""
+    converged: Bool[Array, ""]
+
+    def summary(self) -> str:
+        """The largest entry, and a warning."""
+        warning = "" if bool(self.converged) else "; NOT CONVERGED"
+        largest = float(jnp.abs(self.direction).max())
+        return f"direction with largest entry {largest:.3g}{warning}"
+
 
 SQUARINGS = 40
 """Squaring a matrix 40 times separates eigenvalues that differ by one part in 1e11."""
@@ -39,7 +55,7 @@ def sign_accuracy(
 
 
 def top_direction(
-    matrix: Float[Array, "d d"], semidefinite: bool = False
+    matrix: Float[Array, "d d"], *, semidefinite: bool = False
 ) -> Float[Array, " d"]:
     """Unit eigenvector of the largest eigenvalue of a symmetric matrix.
 
@@ -72,14 +88,14 @@ def top_direction(
     return jnp.where(scale == 0, 0.0, direction)
 
 
-def _as_wide(name: str, array: Input) -> Array:
+def _as_wide(name: str, array: Numbers, *sizes: int | None) -> Array:
     """The array in at least 32 bits, refused by name if its squares are not finite."""
-    validation.finite(name, array)
+    wide = validation.floats(name, array, *sizes)
     validation.sized(name, array)
-    return validation.wide(array)
+    return wide
 
 
-def principal(differences: Annotated[Input, "n d"]) -> Float[Array, " d"]:
+def principal(differences: Annotated[Numbers, "n d"]) -> Float[Array, " d"]:
     """Top principal direction of the differences: the closed form next to CCS.
 
     The differences are not centred again, because each side's mean is already removed.
@@ -93,14 +109,14 @@ def principal(differences: Annotated[Input, "n d"]) -> Float[Array, " d"]:
     Reference: Burns et al., arXiv 2212.03827 (there CRC-TPC); Emmons, Contrast pairs
     drive the empirical performance of CCS, 2023.
     """
-    validation.shaped("differences", differences, None, None)
-    differences = _as_wide("differences", differences)
+    differences = _as_wide("differences", differences, None, None)
     return top_direction(differences.T @ differences, semidefinite=True)
 
 
 def vinc(
-    positive: Annotated[Input, "n v d"],
-    negative: Annotated[Input, "n v d"],
+    positive: Annotated[Numbers, "n v d"],
+    negative: Annotated[Numbers, "n v d"],
+    *,
     alpha: float = 1.0,
     beta: float = 0.5,
 ) -> Float[Array, " d"]:
@@ -128,9 +144,8 @@ def vinc(
     Reference: Mallen, Belrose, Eliciting Latent Knowledge from Quirky Language Models,
     arXiv 2312.01037 (there VINC and CRC).
     """
-    validation.shaped("positive", positive, None, None, None)
-    validation.shaped("negative", negative, *positive.shape)
-    positive, negative = _as_wide("positive", positive), _as_wide("negative", negative)
+    positive = _as_wide("positive", positive, None, None, None)
+    negative = _as_wide("negative", negative, *positive.shape)
     validation.at_least("alpha", alpha, 0)
     validation.at_least("beta", beta, 0)
     validation.at_least("1 - beta", 1 - beta, 0)
@@ -149,12 +164,12 @@ def vinc(
 
 
 def kmeans(
-    differences: Annotated[Input, "n d"],
+    differences: Annotated[Numbers, "n d"],
     key: Key[Array, ""],
     *,
     restarts: int = 10,
-    steps: int = 30,
-) -> Float[Array, " d"]:
+    max_steps: int = 500,
+) -> Found:
     """Direction from the centre of one of two clusters of differences to the other.
 
     Lloyd's algorithm, started from two random pairs. The restart with the smallest sum
@@ -164,50 +179,52 @@ def kmeans(
       differences: [n, d] x+ - x- of normalised pairs, n >= 2.
       key: for the starts.
       restarts: R, at least 1.
-      steps: of Lloyd's algorithm.
+      max_steps: of Lloyd's algorithm, which ends once no pair changes its cluster.
 
     Raises:
       ValueError: fewer than two pairs, or a number is not finite.
     """
-    validation.shaped("differences", differences, None, None)
-    differences = _as_wide("differences", differences)
+    differences = _as_wide("differences", differences, None, None)
     validation.at_least("differences.shape[0]", differences.shape[0], 2)
-    validation.at_least("restarts", restarts, 1)
-    return _lloyd(differences, key, restarts, steps)
+    validation.integer("restarts", restarts, 1)
+    validation.integer("max_steps", max_steps, 1)
+    found: Found = _lloyd(differences, key, restarts, max_steps)
+    optimizers.warn_unconverged("k-means", found.converged, "allow more max_steps")
+    return found
 
 
-@partial(jax.jit, static_argnames=("restarts", "steps"))
-def _lloyd(x: Array, key: Array, restarts: int, steps: int) -> Array:
+@partial(jax.jit, static_argnames=("restarts", "max_steps"))
+def _lloyd(x: Array, key: Array, restarts: int, max_steps: int) -> Found:
     n = x.shape[0]
 
     def distances(centres: Array) -> Array:
         """[n, 2] squared distances without |x|^2, which is equal for both centres."""
         return jnp.square(centres).sum(axis=1)[None] - 2 * x @ centres.T
 
-    def step(_: Array, centres: Array) -> Array:
+    def step(centres: Array) -> Array:
         distance = distances(centres)
         second = (distance[:, 1] < distance[:, 0]).astype(x.dtype)
         share = jnp.stack([1 - second, second])
         count = share.sum(axis=1, keepdims=True)
         return jnp.where(count == 0, centres, share @ x / arrays.or_one(count))
 
-    def run(key: Array) -> tuple[Array, Array]:
+    def run(key: Array) -> tuple[Array, Array, Array]:
         start = x[jax.random.choice(key, n, (2,), replace=False)]
-        centres = jax.lax.fori_loop(0, steps, step, start)
-        return centres, jnp.sum(jnp.min(distances(centres), axis=1))
+        centres, converged = optimizers.iterate(step, start, max_steps)
+        return centres, jnp.sum(jnp.min(distances(centres), axis=1)), converged
 
-    centres, inertia = jax.vmap(run)(jax.random.split(key, restarts))
-    best = centres[jnp.argmin(inertia)]
-    return arrays.unit(best[0] - best[1])
+    centres, inertia, converged = jax.vmap(run)(jax.random.split(key, restarts))
+    best = jnp.argmin(inertia)
+    return Found(arrays.unit(centres[best, 0] - centres[best, 1]), converged[best])
 
 
 def logistic(
-    differences: Annotated[Input, "n d"],
-    label: Annotated[Input, "n"],
+    differences: Annotated[Numbers, "n d"],
+    label: Annotated[Numbers, "n"],
     *,
     penalty: float = 1e-3,
-    steps: int = 15,
-) -> Float[Array, " d"]:
+    max_steps: int = 200,
+) -> Found:
     """Logistic regression on the differences with labels: the upper bound.
 
       min_w mean log(1 + exp(-y w . x)) + penalty |w|^2 / 2
@@ -221,22 +238,29 @@ def logistic(
       differences: [n, d] x+ - x- of normalised pairs.
       label: [n] bool, whether the positive side is true.
       penalty: of |w|^2, at least 1e-9.
-      steps: of Newton's method.
+      max_steps: of Newton's method, which ends once a step changes w by no more than
+        1e-3 of its length.
 
     Raises:
       ValueError: the arrays do not fit, a number is not finite, or `penalty` is too
         small.
     """
-    validation.shaped("differences", differences, None, None)
-    differences = _as_wide("differences", differences)
-    validation.shaped("label", label, differences.shape[0])
-    validation.one_of("label.dtype", str(label.dtype), ("bool",))
+    differences = _as_wide("differences", differences, None, None)
+    label = validation.mask("label", label, differences.shape[0])
     validation.at_least("penalty", penalty, 1e-9)
-    return _newton(differences, label, penalty, steps)
+    validation.integer("max_steps", max_steps, 1)
+    found: Found = _newton(differences, label, penalty, max_steps)
+    optimizers.warn_unconverged("logistic", found.converged, "allow more max_steps")
+    return found
 
 
-@partial(jax.jit, static_argnames="steps")
-def _newton(x: Array, label: Input, penalty: float | Array, steps: int) -> Array:
+@partial(jax.jit, static_argnames="max_steps")
+def _newton(
+    x: Array,
+    label: Bool[Array | np.ndarray, " n"],
+    penalty: float | Array,
+    max_steps: int,
+) -> Found:
     n, d = x.shape
     x = x / arrays.or_one(pairs.root_mean_square(x))
     x = jnp.where(label[:, None], x, -x)
@@ -246,7 +270,7 @@ def _newton(x: Array, label: Input, penalty: float | Array, steps: int) -> Array
         fit = jnp.mean(jax.nn.softplus(-(x @ w)))
         return fit + penalty * jnp.sum(jnp.square(w)) / 2
 
-    def step(_: Array, w: Array) -> Array:
+    def step(w: Array) -> Array:
         error = jax.nn.sigmoid(-(x @ w))
         gradient = penalty * w - x.T @ error / n
         hessian = (x * (error * (1 - error))[:, None]).T @ x / n
@@ -255,22 +279,25 @@ def _newton(x: Array, label: Input, penalty: float | Array, steps: int) -> Array
             hessian.__matmul__, gradient, maxiter=4 * d
         )
         candidates = w[None] - step_sizes[:, None] * move[None]
-        return candidates[jnp.argmin(jax.lax.map(objective, candidates))]
+        best = candidates[jnp.argmin(jax.lax.map(objective, candidates))]
+        # a minimum at 0 is only reached up to rounding
+        rounding = 64 * jnp.finfo(x.dtype).eps
+        return jnp.where(jnp.linalg.norm(best) <= rounding, 0.0, best)
 
-    w = jax.lax.fori_loop(0, steps, step, jnp.zeros(d, x.dtype))
-    rounding = 64 * jnp.finfo(x.dtype).eps
-    return jnp.where(jnp.linalg.norm(w) <= rounding, 0.0, arrays.unit(w))
+    zero = jnp.zeros(d, x.dtype)
+    w, converged = optimizers.iterate(step, zero, max_steps, tolerance=1e-3)
+    return Found(arrays.unit(w), converged)
 
 
 def random_directions(
-    key: Key[Array, ""], count: int, d: int
+    count: Integer, d: Integer, key: Key[Array, ""]
 ) -> Float[Array, "{count} {d}"]:
     """Directions uniform on the sphere: the null for every direction of another method.
 
     Args:
-      key: for the draw.
       count: number of directions, at least 1.
       d: number of features.
+      key: for the draw.
     """
-    validation.at_least("count", count, 1)
+    count, d = validation.integer("count", count, 1), validation.integer("d", d, 1)
     return arrays.unit(jax.random.normal(key, (count, d)))

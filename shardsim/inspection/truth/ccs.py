@@ -4,17 +4,20 @@ It uses no labels. A probe p(x) = sigmoid(w . x + b) should be consistent, p(x+)
 1 - p(x-), and confident, min(p+, p-) = 0. Two probes that ignore x mark the scale of
 the loss: p = 1/2 everywhere has loss .25, and the best constant, p = .4, has loss .20.
 
-The loss decreases without bound as w grows, so all restarts use one norm, which makes
-their losses comparable. The sign is arbitrary: a probe p and its opposite 1 - p are
-equally consistent. They are equally confident only if the consistency is exact
-(p = .4 has loss .20, p = .6 has loss .40). No reported number may use labels to choose
-the sign.
+The loss on the pairs of the fit decreases without bound as w grows, because a large w
+can fit pairs one by one. So two norms are chosen by the loss of held-out pairs: that of
+the search, which is the smaller the more the direction has to be regularised, and that
+of the result. All restarts have the same norms, which makes their losses comparable.
+
+The sign is arbitrary: a probe p and its opposite 1 - p are equally consistent. They are
+equally confident only if the consistency is exact (p = .4 has loss .20, p = .6 has loss
+.40). No reported number may use labels to choose the sign.
 
 Symbols: n pairs, d features, R restarts, M rounds.
 """
 
 from functools import partial
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +26,21 @@ from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, optimizers, validation
 from shardsim.inspection.truth import pairs
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 
 BATCH = 4096
 """Pairs per step; all pairs if there are no more."""
+SEARCH_NORMS = (0.1, 0.3, 1.0, 3.0)
+"""Norms at which directions are searched: from little more than the principal direction
+of |x+ - x-| to one that counts mistakes."""
+RANDOM = 100
+"""Random directions whose losses are the null."""
+NORMS = (0.5, 1.0, 2.0, 5.0)
+"""Norms of the result; the largest is almost a count of mistakes."""
+FEWEST_PAIRS = 8
+"""With fewer pairs none are held out, and both norms are 1."""
+TOLERANCE = 1e-5
+"""Slope or gain of the loss, per search norm, below which a search ends."""
 CONSTANT_HALF = 0.25
 """Loss of p = 1/2: consistency 0, confidence 1/4."""
 BEST_CONSTANT = 0.2
@@ -54,9 +68,23 @@ class CCS(NamedTuple):
     losses: Float[Array, " R"]
     sides: pairs.Sides
     """The normalisation that the probe expects."""
+    norm: Float[Array, ""]
+    """Root mean square of the logits of a random direction at the norm of w."""
+    search_norm: Float[Array, ""]
+    """The same during the search."""
+    held_out_loss: Float[Array, ""]
+    """Mean loss of each half of the pairs for the probe that the other half gives, at
+    the same norms; NaN for fewer than `FEWEST_PAIRS` pairs, which say nothing. Where
+    nothing is there it is about `null`, whereas `loss` is lower with few pairs."""
+    random_losses: Float[Array, " random"]
+    """Losses of `RANDOM` random directions over all pairs at the same norm, each with
+    its best bias."""
+    converged: Bool[Array, " R"]
+    """Whether more steps would not lower the loss of each restart; see
+    `optimizers.Descent`."""
 
     def probability(
-        self, positive: Annotated[Input, "n d"], negative: Annotated[Input, "n d"]
+        self, positive: Annotated[Numbers, "n d"], negative: Annotated[Numbers, "n d"]
     ) -> Float[Array, " n"]:
         """(p(x+) + 1 - p(x-)) / 2: probability that the positive side is true."""
         positive, negative = self.sides.apply(positive, negative)
@@ -66,8 +94,8 @@ class CCS(NamedTuple):
 
     def anchored(
         self,
-        positive: Annotated[Input, "d"],
-        negative: Annotated[Input, "d"],
+        positive: Annotated[Numbers, "d"],
+        negative: Annotated[Numbers, "d"],
         label: bool | np.bool_ | Bool[Array, ""],
     ) -> "CCS":
         """The probe with the sign that one labelled pair asks for, and its loss.
@@ -79,7 +107,10 @@ class CCS(NamedTuple):
           negative: [d] activations of x-.
           label: whether x+ is true.
         """
-        p = self.probability(positive[None], negative[None])[0]
+        size = len(self.weight)
+        first = validation.floats("positive", positive, size)
+        second = validation.floats("negative", negative, size)
+        p = self.probability(first[None], second[None])[0]
         is_wrong = jnp.where(label, p < 0.5, p > 0.5)
         sign = jnp.where(is_wrong, -1.0, 1.0).astype(self.weight.dtype)
         return self._replace(
@@ -91,14 +122,23 @@ class CCS(NamedTuple):
             opposite=jnp.where(is_wrong, self.confidence, self.opposite),
         )
 
+    @property
+    def null(self) -> Float[Array, ""]:
+        """What a probe without any meaning reaches: the best constant probe, or the
+        best twentieth of random directions."""
+        return jnp.minimum(jnp.quantile(self.random_losses, 0.05), BEST_CONSTANT)
+
     def summary(self) -> str:
-        """Loss against the best constant probe, and the range of the restarts."""
-        position = "below" if self.loss < BEST_CONSTANT else "not below"
+        """Held-out loss against probes without meaning, and the range of restarts."""
+        position = "below" if self.held_out_loss < self.null else "not below"
+        num_stopped = int((~self.converged).sum())
+        warning = f"; {num_stopped} NOT CONVERGED" if num_stopped else ""
         return (
-            f"CCS: loss {float(self.loss):.4f} ({position} the best constant probe, "
-            f"{BEST_CONSTANT}), {self.losses.shape[0]} restarts from "
-            f"{float(self.losses.min()):.4f} to {float(self.losses.max()):.4f}; "
-            "the sign is arbitrary"
+            f"CCS: held-out loss {float(self.held_out_loss):.4f} ({position} that of "
+            f"random directions and the best constant probe, {float(self.null):.4f}), "
+            f"{self.losses.shape[0]} restarts from "
+            f"{float(self.losses.min()):.4f} to {float(self.losses.max()):.4f}{warning}"
+            "; the sign is arbitrary"
         )
 
 
@@ -107,14 +147,23 @@ class Rounds(NamedTuple):
 
     directions: Float[Array, "M d"]
     losses: Float[Array, " M"]
+    held_out_losses: Float[Array, " M"]
+    """See `CCS.held_out_loss`."""
+    nulls: Float[Array, " M"]
+    """See `CCS.null`."""
     sides: pairs.Sides
+    converged: Bool[Array, " M"]
+    """Whether the best restart of each round converged."""
 
     def summary(self) -> str:
-        """How many orthogonal probes beat the best constant probe."""
-        num_below = int((self.losses < BEST_CONSTANT).sum())
+        """How many orthogonal probes beat probes without meaning."""
+        num_below = int((self.held_out_losses < self.nulls).sum())
+        num_stopped = int((~self.converged).sum())
+        warning = f"; {num_stopped} NOT CONVERGED" if num_stopped else ""
         return (
             f"recursive CCS: {num_below} of {self.losses.shape[0]} orthogonal probes "
-            f"have a loss below the best constant probe, {BEST_CONSTANT}"
+            "have a held-out loss below those of random directions and of the best "
+            f"constant probe{warning}"
         )
 
 
@@ -154,39 +203,48 @@ def loss(
 
 
 def fit(
-    positive: Annotated[Input, "n d"],
-    negative: Annotated[Input, "n d"],
+    positive: Annotated[Numbers, "n d"],
+    negative: Annotated[Numbers, "n d"],
     key: Key[Array, ""],
     *,
     restarts: int = 10,
     steps: int = 300,
+    max_steps: int = 4_800,
     rate: float = 0.05,
     batch: int = BATCH,
-    norm: float = 5.0,
+    norm: float | None = None,
     normalise: pairs.Normalise | str = "mean",
 ) -> CCS:
     """CCS from random directions; the restart with the lowest loss is the result.
 
       w = norm u / s, |u| = 1, s the root mean square of the normalised features
 
-    so that a random direction has logits of size `norm`. Restarts run in parallel in
-    one program, and so do seeds under `jax.vmap`. The losses that are compared and
-    returned use all pairs, whatever the batch. With 100,000 pairs of 512 features a
-    step of ten restarts takes 0.01 s of processor time, and the rest takes 1.2 s.
+    so that a random direction has logits of size `norm`. A restart searches u at one of
+    `SEARCH_NORMS`, and b is fitted anew at the norm of the result. Both norms are those
+    with the lowest loss on held-out pairs: each half of the pairs, every other one in
+    the given order, is judged by the probe of the other half. So shuffle the pairs
+    first if neighbouring pairs are similar.
 
-    If the two sides are equal in all pairs and all pairs are equal, the loss is .25 or,
-    through b, .20; this is no error. If only the two sides of each pair are equal, the
-    loss exceeds .20, because w keeps its norm.
+    Restarts run in parallel in one program, and so do seeds under `jax.vmap`. A restart
+    goes on in rounds until a round gains nothing (`optimizers.descend`). The losses
+    that are compared and returned use all pairs, whatever the batch.
+
+    If the two sides are equal in all pairs and all pairs are equal, the loss is that of
+    the best constant, .20; this is no error. If only the two sides of each pair are
+    equal, the loss exceeds .20, because w keeps its norm.
 
     Args:
       positive: [n, d] activations of x+.
       negative: [n, d] activations of x-.
       key: for the initial directions and the batches.
       restarts: R, at least 1; ten are usual.
-      steps: of Adam, at least 1. The learning rate decays linearly to 0.
+      steps: of the first round of Adam, and of the searches on half of the pairs, at
+        least 1. The learning rate decays linearly to 0 in each round.
+      max_steps: of all rounds, at least `steps`.
       rate: learning rate of the first step.
       batch: pairs per step, drawn anew for each step; all pairs if there are no more.
-      norm: size of the logits; the larger, the closer the loss is to counting mistakes.
+      norm: size of the logits of the result; the larger, the closer the loss is to
+        counting mistakes. None takes the one of `NORMS` with the lowest held-out loss.
       normalise: how each side is normalised, see `pairs.learn_sides`.
 
     Raises:
@@ -194,25 +252,30 @@ def fit(
 
     Reference: Burns et al., Discovering Latent Knowledge, arXiv 2212.03827.
     """
-    sides = _check_settings(
-        positive, negative, restarts, steps, rate, batch, norm, normalise
+    positive, negative, sides = _check_settings(
+        positive, negative, restarts, steps, max_steps, rate, batch, norm, normalise
     )
     no_directions = jnp.zeros((1, positive.shape[1]), sides.positive_mean.dtype)
-    search = (restarts, steps, batch)
-    return _search(positive, negative, sides, no_directions, key, search, rate, norm)
+    search = (restarts, steps, max_steps, batch)
+    result: CCS = _search(
+        positive, negative, sides, no_directions, key, search, rate, norm
+    )
+    optimizers.warn_unconverged("CCS", result.converged, "allow more max_steps")
+    return result
 
 
 def recursive(
-    positive: Annotated[Input, "n d"],
-    negative: Annotated[Input, "n d"],
+    positive: Annotated[Numbers, "n d"],
+    negative: Annotated[Numbers, "n d"],
+    rounds: Integer,
     key: Key[Array, ""],
-    rounds: int,
     *,
     restarts: int = 10,
     steps: int = 300,
+    max_steps: int = 4_800,
     rate: float = 0.05,
     batch: int = BATCH,
-    norm: float = 5.0,
+    norm: float | None = None,
     normalise: pairs.Normalise | str = "mean",
 ) -> Rounds:
     """CCS repeated, each time orthogonal to all earlier directions.
@@ -223,76 +286,205 @@ def recursive(
     Args:
       positive: [n, d] activations of x+.
       negative: [n, d] activations of x-.
-      key: split between the rounds.
-      rounds: M, from 1 to d. The other arguments are those of `fit`.
+      rounds: M, from 1 to d.
+      key: split between the rounds. The other arguments are those of `fit`.
 
     Raises:
       ValueError: as `fit`, or there are more rounds than features.
 
     Reference: Roger, What Discovering Latent Knowledge Did and Did Not Find, 2023.
     """
-    sides = _check_settings(
-        positive, negative, restarts, steps, rate, batch, norm, normalise
+    positive, negative, sides = _check_settings(
+        positive, negative, restarts, steps, max_steps, rate, batch, norm, normalise
     )
-    search = (restarts, steps, batch)
-    validation.one_of("rounds", rounds, range(1, positive.shape[1] + 1))
+    search = (restarts, steps, max_steps, batch)
+    rounds = validation.integer("rounds", rounds, 1, positive.shape[1])
 
     def search_round(
         directions: Array, round_inputs: tuple[Array, Array]
-    ) -> tuple[Array, Array]:
+    ) -> tuple[Array, tuple[Array, ...]]:
         index, key = round_inputs
         result = _search(positive, negative, sides, directions, key, search, rate, norm)
-        return directions.at[index].set(result.direction), result.loss
+        best = result.converged[jnp.argmin(result.losses)]
+        row = directions.at[index].set(result.direction)
+        return row, (result.loss, result.held_out_loss, result.null, best)
 
     start = jnp.zeros((rounds, positive.shape[1]), sides.positive_mean.dtype)
     keys = jax.random.split(key, rounds)
-    directions, losses = jax.lax.scan(search_round, start, (jnp.arange(rounds), keys))
-    return Rounds(directions, losses, sides)
+    directions, (losses, held_out_losses, nulls, converged) = jax.lax.scan(
+        search_round, start, (jnp.arange(rounds), keys)
+    )
+    optimizers.warn_unconverged("recursive CCS", converged, "allow more max_steps")
+    return Rounds(directions, losses, held_out_losses, nulls, sides, converged)
 
 
 def _check_settings(
-    positive: Input,
-    negative: Input,
+    positive: Numbers,
+    negative: Numbers,
     restarts: int,
     steps: int,
+    max_steps: int,
     rate: float,
     batch: int,
-    norm: float,
+    norm: float | None,
     normalise: pairs.Normalise | str,
-) -> pairs.Sides:
-    validation.at_least("restarts", restarts, 1)
-    validation.at_least("steps", steps, 1)
+) -> tuple[Float[Array, "n d"], Float[Array, "n d"], pairs.Sides]:
+    validation.integer("restarts", restarts, 1)
+    validation.integer("steps", steps, 1)
+    validation.at_least("max_steps", max_steps, steps)
     validation.at_least("rate", rate, 1e-9)
     validation.at_least("batch", batch, 1)
-    validation.at_least("norm", norm, 1e-9)
     validation.finite("rate", rate)
-    validation.finite("norm", norm)
-    return pairs.learn_sides(positive, negative, normalise)
+    if norm is not None:
+        validation.at_least("norm", norm, 1e-9)
+        validation.finite("norm", norm)
+    first, second = pairs.check_pairs(positive, negative)
+    return first, second, pairs.learn_sides(first, second, normalise=normalise)
+
+
+class _Probes(NamedTuple):
+    """The ends of all restarts of a search."""
+
+    directions: Float[Array, "R d"]
+    losses: Float[Array, " R"]
+    """At the norm of the search."""
+    converged: Bool[Array, " R"]
 
 
 @partial(jax.jit, static_argnames="search")
 def _search(
-    positive: Input,
-    negative: Input,
+    positive: Float[Array, "n d"],
+    negative: Float[Array, "n d"],
     sides: pairs.Sides,
     known: Array,
     key: Array,
-    search: tuple[int, int, int],
+    search: tuple[int, int, int, int],
     rate: float | Array,
-    norm: float | Array,
+    norm: float | Array | None,
 ) -> CCS:
     """The best restart among directions orthogonal to the rows of `known`.
 
     Args:
       known: [M, d] orthonormal rows, or rows of 0.
-      search: restarts, steps, batch.
+      search: restarts, steps, largest number of steps, batch.
+      norm: of the result; None chooses it.
     """
-    restarts, steps, batch = search
     first, second = sides.apply(positive, negative)
     size = jnp.hypot(
         pairs.root_mean_square(first), pairs.root_mean_square(second)
     ) / jnp.sqrt(2.0)
-    size = arrays.or_one(size.astype(first.dtype))
+    # in units in which a random direction has logits of size 1
+    first, second = (
+        side / arrays.or_one(size.astype(side.dtype)) for side in (first, second)
+    )
+    choices = NORMS if norm is None else (norm,)
+    norms = jnp.stack([jnp.asarray(one, first.dtype) for one in choices])
+    search_norm = jnp.ones((), first.dtype)
+    result_norm = search_norm if norm is None else norms[0]
+    held_out_loss = jnp.full((), jnp.nan, first.dtype)
+    if len(first) >= FEWEST_PAIRS:
+        search_norms = jnp.asarray(SEARCH_NORMS, first.dtype)
+        table = _held_out_losses(
+            (first, second),
+            (sides.positive_mean != 0).any(),
+            known,
+            key,
+            search,
+            rate,
+            search_norms,
+            norms,
+        )
+        best = jnp.argmin(table)
+        search_norm = search_norms[best // len(norms)]
+        result_norm = norms[best % len(norms)]
+        held_out_loss = table.ravel()[best]
+    probes = _descend(first, second, known, key, search, rate, search_norm)
+    directions = probes.directions
+    null_key = jax.random.fold_in(key, search[0])
+    random = arrays.unit(
+        jax.random.normal(null_key, (RANDOM, len(first[0])), first.dtype)
+    )
+    random = arrays.unit(random - random @ known.T @ known)
+    biases, losses = _biases(first, second, result_norm * directions)
+    best = jnp.argmin(losses)
+    direction, bias = directions[best], biases[best]
+    logits = (
+        first @ (result_norm * direction) + bias,
+        second @ (result_norm * direction) + bias,
+    )
+    return CCS(
+        direction=direction,
+        weight=direction * (result_norm / arrays.or_one(size.astype(first.dtype))),
+        bias=bias,
+        loss=losses[best],
+        consistency=consistency_loss(*logits),
+        confidence=confidence_loss(*logits),
+        opposite=confidence_loss(-logits[0], -logits[1]),
+        directions=directions,
+        biases=biases,
+        losses=losses,
+        sides=sides,
+        norm=result_norm,
+        search_norm=search_norm,
+        held_out_loss=held_out_loss,
+        random_losses=_biases(first, second, result_norm * random)[1],
+        converged=probes.converged,
+    )
+
+
+def _held_out_losses(
+    sides: tuple[Float[Array, "n d"], Float[Array, "n d"]],
+    is_centred: Bool[Array, ""],
+    known: Float[Array, "M d"],
+    key: Array,
+    search: tuple[int, int, int, int],
+    rate: float | Array,
+    search_norms: Float[Array, " S"],
+    norms: Float[Array, " O"],
+) -> Float[Array, "S O"]:
+    """Loss of each half of the pairs for the probe of the other half; their mean."""
+    restarts, steps, _, batch = search
+    stop = len(sides[0]) // 2 * 2
+    halves = [jnp.stack([side[:stop:2], side[1:stop:2]]) for side in sides]
+
+    def one(fold: Array, search_norm: Array) -> Float[Array, " O"]:
+        # the mean of all pairs knows the held-out ones
+        means = [half[fold].mean(axis=0, keepdims=True) for half in halves]
+        means = [jnp.where(is_centred, mean, 0.0) for mean in means]
+        first, second, test_first, test_second = (
+            half[at] - mean
+            for at in (fold, 1 - fold)
+            for half, mean in zip(halves, means, strict=True)
+        )
+        # its choice needs no more than one round
+        one_round = (restarts, steps, 0, batch)
+        probes = _descend(first, second, known, key, one_round, rate, search_norm)
+        weights = norms[:, None] * probes.directions[jnp.argmin(probes.losses)][None]
+        biases, _ = _biases(first, second, weights)
+        return jax.vmap(loss)(
+            weights @ test_first.T + biases[:, None],
+            weights @ test_second.T + biases[:, None],
+        )
+
+    over_folds = jax.vmap(jax.vmap(one, (None, 0)), (0, None))
+    return over_folds(jnp.arange(2), search_norms).mean(axis=0)
+
+
+def _descend(
+    first: Float[Array, "n d"],
+    second: Float[Array, "n d"],
+    known: Float[Array, "M d"],
+    key: Array,
+    search: tuple[int, int, int, int],
+    rate: float | Array,
+    norm: Float[Array, ""],
+) -> _Probes:
+    """All restarts at one norm, orthogonal to the rows of `known`.
+
+    Args:
+      search: restarts, steps, largest number of steps or 0 for one round, batch.
+    """
+    restarts, steps, max_steps, batch = search
 
     def direction(free: Array) -> Array:
         # twice, because the known rows are orthogonal only up to rounding
@@ -300,43 +492,50 @@ def _search(
             free = arrays.unit(free - (known @ free) @ known)
         return free
 
-    def logits(
-        probe: tuple[Array, Array], one: Array, other: Array
-    ) -> tuple[Array, Array]:
-        weight = direction(probe[0]) * (norm / size)
-        return one @ weight + probe[1], other @ weight + probe[1]
+    def loss_of(probe: tuple[Array, Array], one: Array, other: Array) -> Array:
+        weight = norm * direction(probe[0])
+        return loss(one @ weight + probe[1], other @ weight + probe[1])
+
+    def full(probe: tuple[Array, Array]) -> Array:
+        return loss_of(probe, first, second) / norm
 
     def objective(probe: tuple[Array, Array], number: Array) -> Array:
         if len(first) <= batch:
-            return loss(*logits(probe, first, second))
+            return full(probe)
         step_key = jax.random.fold_in(key, number)
         index = jax.random.randint(step_key, (batch,), 0, len(first))
-        return loss(*logits(probe, first[index], second[index]))
+        return loss_of(probe, first[index], second[index]) / norm
 
     random = jax.random.normal(key, (restarts, first.shape[1]), first.dtype)
     starts = (arrays.unit(random), jnp.zeros(restarts, first.dtype))
 
-    def descend(start: tuple[Array, Array]) -> tuple[Array, Array]:
-        end: tuple[Array, Array] = optimizers.adam(
-            objective, start, steps, rate, "linear"
-        ).parameters
-        return end
+    def descend(start: tuple[Array, Array]) -> tuple[Any, Array, Array]:
+        if max_steps:
+            end = optimizers.descend(
+                objective, full, start, steps, max_steps, rate, "linear", TOLERANCE
+            )
+            return end.parameters, end.loss * norm, end.converged
+        last = optimizers.adam(objective, start, steps, rate, "linear").parameters
+        return last, full(last) * norm, jnp.zeros((), bool)
 
-    ends = jax.vmap(descend)(starts)
-    losses = jax.vmap(lambda probe: loss(*logits(probe, first, second)))(ends)
-    best = jnp.argmin(losses)
-    probe = (ends[0][best], ends[1][best])
-    directions, best_logits = jax.vmap(direction)(ends[0]), logits(probe, first, second)
-    return CCS(
-        direction=directions[best],
-        weight=directions[best] * (norm / size),
-        bias=probe[1],
-        loss=losses[best],
-        consistency=consistency_loss(*best_logits),
-        confidence=confidence_loss(*best_logits),
-        opposite=confidence_loss(-best_logits[0], -best_logits[1]),
-        directions=directions,
-        biases=ends[1],
-        losses=losses,
-        sides=sides,
-    )
+    ends, losses, converged = jax.vmap(descend)(starts)
+    return _Probes(jax.vmap(direction)(ends[0]), losses, converged)
+
+
+def _biases(
+    first: Float[Array, "n d"],
+    second: Float[Array, "n d"],
+    weights: Float[Array, "R d"],
+) -> tuple[Float[Array, " R"], Float[Array, " R"]]:
+    """The best bias of each weight vector, and its loss."""
+    logits = [weights @ side.T for side in (first, second)]
+
+    def losses(biases: Float[Array, " R"]) -> Float[Array, " R"]:
+        return jax.vmap(loss)(*(part + biases[:, None] for part in logits))
+
+    # the best constant, p = .4, has the logit -.41
+    reach = 1 + 2 * jnp.linalg.norm(weights, axis=1)
+    best = optimizers.golden(losses, -reach, reach)
+    zero = jnp.zeros_like(best)
+    biases = jnp.where(losses(best) < losses(zero), best, zero)
+    return biases, losses(biases)

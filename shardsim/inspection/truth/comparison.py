@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
-from shardsim.inspection import arrays, validation
+from shardsim.inspection import arrays, optimizers, validation
 from shardsim.inspection.truth import baselines, ccs, pairs
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 METHODS = ("CCS", "principal", "k-means", "logistic", "mean difference")
 """The order of every axis M. The first three use no labels."""
@@ -35,6 +35,8 @@ class Comparison(NamedTuple):
     """CCS loss on the train pairs."""
     positive_share: Float[Array, ""]
     """Share of test pairs whose positive side is true; 0 or 1 means one class."""
+    converged: Bool[Array, " M"]
+    """Whether the search of each method converged; true for a closed form."""
 
     @property
     def either_sign(self) -> Float[Array, " M"]:
@@ -54,7 +56,16 @@ class Comparison(NamedTuple):
             for name, accuracy in zip(METHODS, self.either_sign, strict=True)
         )
         low, high = (float(x) for x in self.random_band)
-        return f"accuracy, better sign: {accuracies}; random {low:.2f} to {high:.2f}"
+        stopped = [
+            name
+            for name, flag in zip(METHODS, self.converged.tolist(), strict=True)
+            if not flag
+        ]
+        warning = f"; NOT CONVERGED: {', '.join(stopped)}" if stopped else ""
+        return (
+            f"accuracy, better sign: {accuracies}; random {low:.2f} to {high:.2f}"
+            f"{warning}"
+        )
 
 
 class Distraction(NamedTuple):
@@ -66,6 +77,8 @@ class Distraction(NamedTuple):
     """max(accuracy, 1 - accuracy) on the labels of held-out pairs."""
     distractor: Float[Array, "G M"]
     """The same for the random bit."""
+    converged: Bool[Array, "G M"]
+    """Whether the search of each method converged."""
 
     @property
     def fooled(self) -> Bool[Array, "G M"]:
@@ -116,10 +129,10 @@ def accuracies(
 
 def compare(
     train: tuple[
-        Annotated[Input, "n d"], Annotated[Input, "n d"], Annotated[Input, "n"]
+        Annotated[Numbers, "n d"], Annotated[Numbers, "n d"], Annotated[Numbers, "n"]
     ],
     test: tuple[
-        Annotated[Input, "m d"], Annotated[Input, "m d"], Annotated[Input, "m"]
+        Annotated[Numbers, "m d"], Annotated[Numbers, "m d"], Annotated[Numbers, "m"]
     ],
     key: Key[Array, ""],
     *,
@@ -139,50 +152,64 @@ def compare(
       test: the same for held-out pairs, m of them.
       key: for restarts and random probes.
       restarts: of CCS and of k-means.
-      steps: of CCS.
+      steps: of the first round of CCS.
       random: R, number of random probes.
       normalise: see `pairs.learn_sides`.
 
     Raises:
       ValueError: the pairs do not fit, or a number is not finite or too small.
     """
-    positive, negative, label = train
-    pairs.check_pairs(*train)
-    pairs.check_pairs(*test)
+    positive, negative = pairs.check_pairs(*train[:2])
+    label = validation.mask("label of train", train[2], len(positive))
     validation.shaped("test", test[0], None, positive.shape[1])
-    validation.at_least("pairs of test", len(test[0]), 1)
+    test_sides = pairs.check_pairs(*test[:2])
+    test_label = jnp.asarray(
+        validation.mask("label of test", test[2], len(test_sides[0]))
+    )
+    validation.at_least("pairs of test", len(test_label), 1)
     search, cluster, null = jax.random.split(key, 3)
     settings = {"restarts": restarts, "steps": steps}
     probe = ccs.fit(positive, negative, search, normalise=normalise, **settings)
     differences = probe.sides.differences(positive, negative)
+    clusters = baselines.kmeans(differences, cluster, restarts=restarts)
+    logistic = baselines.logistic(differences, label)
     directions = jnp.stack(
         [
             probe.direction,
             baselines.principal(differences),
-            baselines.kmeans(differences, cluster, restarts=restarts),
-            baselines.logistic(differences, label),
+            clusters.direction,
+            logistic.direction,
             mean_difference(differences, label),
         ]
     )
-    probes = baselines.random_directions(null, random, positive.shape[1])
-    held_out = probe.sides.differences(test[0], test[1])
-    random_accuracy = accuracies(probes.astype(directions.dtype), held_out, test[2])
+    closed_form = jnp.ones((), bool)
+    converged = (
+        probe.converged[jnp.argmin(probe.losses)],
+        closed_form,
+        clusters.converged,
+        logistic.converged,
+        closed_form,
+    )
+    probes = baselines.random_directions(random, positive.shape[1], null)
+    held_out = probe.sides.differences(*test_sides)
+    random_accuracy = accuracies(probes.astype(directions.dtype), held_out, test_label)
     return Comparison(
         directions=directions,
-        accuracy=accuracies(directions, held_out, test[2]),
+        accuracy=accuracies(directions, held_out, test_label),
         cosines=jnp.abs(directions @ directions.T),
         random_accuracy=jnp.maximum(random_accuracy, 1 - random_accuracy),
         loss=probe.loss,
-        positive_share=test[2].astype(directions.dtype).mean(),
+        positive_share=test_label.astype(directions.dtype).mean(),
+        converged=jnp.stack(converged),
     )
 
 
 def distract(
-    positive: Annotated[Input, "n d"],
-    negative: Annotated[Input, "n d"],
-    label: Annotated[Input, "n"],
+    positive: Annotated[Numbers, "n d"],
+    negative: Annotated[Numbers, "n d"],
+    label: Annotated[Numbers, "n"],
+    strengths: Annotated[Numbers, "G"],
     key: Key[Array, ""],
-    strengths: Annotated[Input, "G"],
     *,
     restarts: int = 10,
     steps: int = 300,
@@ -199,10 +226,10 @@ def distract(
       positive: [n, d] activations of x+, n >= 4.
       negative: [n, d] activations of x-.
       label: [n] bool, whether x+ is true.
-      key: for the bits, restarts and random probes.
       strengths: [G] of the added feature, at least 0, in the unit of the features.
+      key: for the bits, restarts and random probes.
       restarts: of CCS and of k-means.
-      steps: of CCS.
+      steps: of the first round of CCS.
       normalise: see `pairs.learn_sides`.
 
     Raises:
@@ -211,20 +238,17 @@ def distract(
     Reference: Farquhar et al., Challenges with unsupervised LLM knowledge discovery,
     arXiv 2312.10029.
     """
-    pairs.check_pairs(positive, negative, label)
+    positive, negative = pairs.check_pairs(positive, negative)
+    label = validation.mask("label", label, len(positive))
     validation.at_least("positive.shape[0]", positive.shape[0], 4)
-    validation.shaped("strengths", strengths, None)
+    strengths = validation.floats("strengths", strengths, None)
     validation.at_least("number of strengths", len(strengths), 1)
-    validation.finite("strengths", strengths)
-    if not isinstance(strengths, jax.core.Tracer):
-        validation.at_least("strengths", float(jnp.min(strengths)), 0)
-    positive, negative = validation.wide(positive), validation.wide(negative)
-    strengths = validation.wide(strengths)
+    validation.between("strengths", strengths, 0)
     bit_key, search = jax.random.split(key)
     bit = jax.random.bernoulli(bit_key, 0.5, label.shape)
     half = label.shape[0] // 2
 
-    def at_strength(strength: Array) -> tuple[Array, Array]:
+    def at_strength(strength: Array) -> tuple[Array, Array, Array]:
         extra = jnp.where(bit, strength, -strength).astype(positive.dtype)[:, None]
         x = jnp.concatenate([positive, extra], axis=1)
         y = jnp.concatenate([negative, -extra], axis=1)
@@ -233,10 +257,12 @@ def distract(
         result = compare(
             train, test, search, restarts=restarts, steps=steps, normalise=normalise
         )
-        sides = pairs.learn_sides(x[:half], y[:half], normalise)
+        sides = pairs.learn_sides(x[:half], y[:half], normalise=normalise)
         held_out = sides.differences(x[half:], y[half:])
         on_bit = accuracies(result.directions, held_out, bit[half:])
-        return result.either_sign, jnp.maximum(on_bit, 1 - on_bit)
+        followed = jnp.maximum(on_bit, 1 - on_bit)
+        return result.either_sign, followed, result.converged
 
-    concept, distractor = jax.lax.map(at_strength, strengths)
-    return Distraction(strengths, concept, distractor)
+    concept, distractor, converged = jax.lax.map(at_strength, strengths)
+    optimizers.warn_unconverged("distract", converged, "allow more steps")
+    return Distraction(strengths, concept, distractor, converged)

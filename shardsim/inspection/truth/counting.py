@@ -22,7 +22,7 @@ import scipy.optimize
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.inspection import validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 
 SMALL = 1e-7
 """Margins below this, relative to the longest difference, count as 0."""
@@ -65,7 +65,7 @@ def bits(count: int) -> float:
     return math.log2(count) if count > 0 else -math.inf
 
 
-def cover_count(pairs: int, d: int) -> int:
+def cover_count(pairs: Integer, d: Integer) -> int:
     """Truth-like features on N pairs in general position, by Cover's theorem.
 
       C(N, d) = 2 sum_{k < d} binom(N - 1, k)
@@ -83,12 +83,12 @@ def cover_count(pairs: int, d: int) -> int:
     Reference: Cover, Geometrical and Statistical Properties of Systems of Linear
     Inequalities, 1965.
     """
-    validation.at_least("pairs", pairs, 1)
-    validation.at_least("d", d, 1)
+    pairs = validation.integer("pairs", pairs, 1)
+    d = validation.integer("d", d, 1)
     return 2 * sum(math.comb(pairs - 1, k) for k in range(min(d, pairs)))
 
 
-def independent_count(d: int, centred: bool = False) -> int:
+def independent_count(d: Integer, *, centred: bool = False) -> int:
     """Truth-like features on d independent facts: 2^d.
 
     If each side's mean is removed there are 2^d - 2: the two features that call all
@@ -98,7 +98,7 @@ def independent_count(d: int, centred: bool = False) -> int:
       d: number of facts, at least 1; see `pairs.independent_facts`.
       centred: whether each side's mean is removed.
     """
-    validation.at_least("d", d, 1)
+    d = validation.integer("d", d, 1)
     return 2**d - 2 if centred else 2**d
 
 
@@ -140,7 +140,8 @@ def margin(
 
 
 def enumerate_features(
-    differences: Annotated[Input, "N d"],
+    differences: Annotated[Numbers, "N d"],
+    *,
     least_margin: float = 0.0,
     limit: int = 20_000,
 ) -> Features:
@@ -200,7 +201,7 @@ def enumerate_features(
     )
 
 
-def approximate(signs: Annotated[Input, "F N"], mistakes: int) -> int:
+def approximate(signs: Annotated[Numbers, "F N"], mistakes: Integer) -> int:
     """How many sign vectors some direction produces up to a few mistakes.
 
     This is the size of the union of Hamming balls around the exact sign vectors. It
@@ -217,10 +218,11 @@ def approximate(signs: Annotated[Input, "F N"], mistakes: int) -> int:
         out of range.
     """
     validation.shaped("signs", signs, None, None)
-    pairs = signs.shape[1]
+    table = np.asarray(validation.mask("signs", signs, None, None))
+    pairs = table.shape[1]
     validation.one_of("signs.shape[1]", pairs, range(1, 25))
-    validation.one_of("mistakes", mistakes, range(pairs + 1))
-    codes = np.unique(np.asarray(signs, bool) @ (1 << np.arange(pairs)))
+    mistakes = validation.integer("mistakes", mistakes, 0, pairs)
+    codes = np.unique(table @ (1 << np.arange(pairs)))
     is_covered = np.zeros(2**pairs, bool)
     for size in range(mistakes + 1):
         for flipped in combinations(range(pairs), size):
@@ -229,7 +231,7 @@ def approximate(signs: Annotated[Input, "F N"], mistakes: int) -> int:
 
 
 def mistakes_of(
-    signs: Annotated[Input, "F N"], label: Annotated[Input, "N"]
+    signs: Annotated[Numbers, "F N"], label: Annotated[Numbers, "N"]
 ) -> Int[np.ndarray, " F"]:
     """Number of pairs on which each feature differs from the labels.
 
@@ -237,9 +239,9 @@ def mistakes_of(
       signs: [F, N] of each feature; its sign is taken as it is.
       label: [N] whether the positive side is true.
     """
-    validation.shaped("signs", signs, None, None)
-    validation.shaped("label", label, np.shape(signs)[1])
-    return np.sum(np.asarray(signs) != np.asarray(label)[None], axis=1)
+    table = np.asarray(validation.mask("signs", signs, None, None))
+    label = np.asarray(validation.mask("label", label, table.shape[1]))
+    return np.sum(table != label[None], axis=1)
 
 
 class Estimate(NamedTuple):
@@ -277,9 +279,10 @@ class Estimate(NamedTuple):
 
 
 def estimate(
-    directions: Annotated[Input, "R d"],
-    losses: Annotated[Input, "R"],
-    differences: Annotated[Input, "N d"],
+    directions: Annotated[Numbers, "R d"],
+    losses: Annotated[Numbers, "R"],
+    differences: Annotated[Numbers, "N d"],
+    *,
     tolerance: float = 0.01,
 ) -> Estimate:
     """Count different sign vectors among restarts that are about as good as the best.
@@ -329,7 +332,9 @@ def estimate(
     return Estimate(results[order], counts[order], num_good, chao1, 1 - once / num_good)
 
 
-def orthogonal_count(accuracies: Annotated[Input, "M"], threshold: float = 0.9) -> int:
+def orthogonal_count(
+    accuracies: Annotated[Numbers, "M"], *, threshold: float = 0.9
+) -> int:
     """How many orthogonal probes in a row reach the threshold, with either sign.
 
     Args:

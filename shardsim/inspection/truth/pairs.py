@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 
 Normalise = Literal["none", "mean", "mean+scale"]
 """What `learn_sides` removes from each side; another string is refused by name."""
@@ -31,7 +31,7 @@ class Sides(NamedTuple):
     negative_scale: Float[Array, ""]
 
     def apply(
-        self, positive: Annotated[Input, "n d"], negative: Annotated[Input, "n d"]
+        self, positive: Annotated[Numbers, "n d"], negative: Annotated[Numbers, "n d"]
     ) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
         """(x - mean) / scale for each side, with the statistics of the train pairs.
 
@@ -46,7 +46,7 @@ class Sides(NamedTuple):
         )
 
     def differences(
-        self, positive: Annotated[Input, "n d"], negative: Annotated[Input, "n d"]
+        self, positive: Annotated[Numbers, "n d"], negative: Annotated[Numbers, "n d"]
     ) -> Float[Array, "n d"]:
         """x+ - x- of the normalised sides.
 
@@ -85,34 +85,29 @@ class ValuePairs(NamedTuple):
 
 
 def check_pairs(
-    positive: Annotated[Input, "n d"],
-    negative: Annotated[Input, "n d"],
-    label: Annotated[Input, "n"] | None = None,
-) -> None:
-    """Refuse sides that do not fit each other, or numbers that cannot be used.
+    positive: Annotated[Numbers, "n d"],
+    negative: Annotated[Numbers, "n d"],
+) -> tuple[Float[Array, "n d"], Float[Array, "n d"]]:
+    """Both sides as floats; sides that do not fit each other are refused.
 
     Args:
       positive: [n, d] activations of x+.
       negative: [n, d] activations of x-.
-      label: [n] bool, whether x+ is true.
 
     Raises:
       ValueError: names the side, what it is and what is allowed.
     """
-    validation.shaped("positive", positive, None, None)
-    validation.shaped("negative", negative, *positive.shape)
-    validation.finite("positive", positive)
-    validation.finite("negative", negative)
+    first = validation.floats("positive", positive, None, None)
+    second = validation.floats("negative", negative, *first.shape)
     validation.sized("positive", positive)
     validation.sized("negative", negative)
-    if label is not None:
-        validation.shaped("label", label, positive.shape[0])
-        validation.one_of("label.dtype", str(label.dtype), ("bool",))
+    return first, second
 
 
 def learn_sides(
-    positive: Annotated[Input, "n d"],
-    negative: Annotated[Input, "n d"],
+    positive: Annotated[Numbers, "n d"],
+    negative: Annotated[Numbers, "n d"],
+    *,
     normalise: Normalise | str = "mean",
 ) -> Sides:
     """Mean and scale of each side.
@@ -134,11 +129,10 @@ def learn_sides(
       ValueError: the sides do not fit, `normalise` is unknown, or there are too few
         pairs.
     """
-    check_pairs(positive, negative)
+    positive, negative = check_pairs(positive, negative)
     validation.one_of("normalise", normalise, get_args(Normalise))
     least = 1 if normalise == "none" else 2
     validation.at_least("positive.shape[0]", positive.shape[0], least)
-    positive, negative = validation.wide(positive), validation.wide(negative)
     one = jnp.ones((), positive.dtype)
     if normalise == "none":
         zero = jnp.zeros_like(positive[0])
@@ -160,10 +154,11 @@ def root_mean_square(x: Float[Array, "n d"]) -> Float[Array, ""]:
 
 
 def from_values(
-    features: Annotated[Input, "n d"],
-    other_features: Annotated[Input, "n d"],
-    value: Annotated[Input, "n"],
-    other_value: Annotated[Input, "n"],
+    features: Annotated[Numbers, "n d"],
+    other_features: Annotated[Numbers, "n d"],
+    value: Annotated[Numbers, "n"],
+    other_value: Annotated[Numbers, "n"],
+    *,
     tie: float = 0.0,
 ) -> ValuePairs:
     """Contrast pairs of an agent: "true" is the state of two that V prefers.
@@ -183,13 +178,14 @@ def from_values(
     Raises:
       ValueError: the arrays do not fit or are not finite, or `tie` is negative.
     """
-    check_pairs(features, other_features)
-    for name, values in (("value", value), ("other_value", other_value)):
-        validation.shaped(name, values, features.shape[0])
-        validation.finite(name, values)
+    first, second = check_pairs(features, other_features)
+    value, other_value = (
+        validation.floats(name, values, len(first))
+        for name, values in (("value", value), ("other_value", other_value))
+    )
     validation.at_least("tie", tie, 0)
-    gap = value - other_value
-    return ValuePairs(features, other_features, gap > 0, gap, jnp.abs(gap) <= tie)
+    gap = value - other_value.astype(value.dtype)
+    return ValuePairs(first, second, gap > 0, gap, jnp.abs(gap) <= tie)
 
 
 def swap_sides(pairs: ValuePairs, key: Key[Array, ""]) -> ValuePairs:
@@ -204,7 +200,9 @@ def swap_sides(pairs: ValuePairs, key: Key[Array, ""]) -> ValuePairs:
     )
 
 
-def independent_facts(d: int, scale: float = 1.0) -> tuple[Float[Array, "d d"], ...]:
+def independent_facts(
+    d: Integer, *, scale: float = 1.0
+) -> tuple[Float[Array, "d d"], ...]:
     """d independent facts: x+ = scale e_i, x- = -scale e_i.
 
     All 2^d sign vectors are truth-like here. If each side's mean is removed, 2^d - 2
@@ -214,6 +212,6 @@ def independent_facts(d: int, scale: float = 1.0) -> tuple[Float[Array, "d d"], 
       d: number of facts, at least 1.
       scale: length of each side.
     """
-    validation.at_least("d", d, 1)
+    d = validation.integer("d", d, 1)
     facts = scale * jnp.eye(d)
     return facts, -facts

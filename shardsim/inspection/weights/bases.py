@@ -18,10 +18,11 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int, Key
 
 from shardsim.inspection import validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 from shardsim.inspection.weights import svd
 
 
@@ -68,7 +69,7 @@ class Score(NamedTuple):
         )
 
 
-def singular(weight: Annotated[Input, "*N m d"]) -> Basis:
+def singular(weight: Annotated[Numbers, "*N m d"]) -> Basis:
     """Right singular vectors of W: the best basis if the data were white.
 
     With the mean Jacobian in place of W, these are the directions read on average.
@@ -84,7 +85,7 @@ def singular(weight: Annotated[Input, "*N m d"]) -> Basis:
 
 
 def data_weighted(
-    weight: Annotated[Input, "*N m d"], features: Annotated[Input, "n d"]
+    weight: Annotated[Numbers, "*N m d"], features: Annotated[Numbers, "n d"]
 ) -> Basis:
     """SVD of W Cov^(1/2): among all bases of rank k it explains most of W x.
 
@@ -106,7 +107,7 @@ def data_weighted(
 
     Reference: Eckart and Young, 1936.
     """
-    svd.check_matrix("weight", weight)
+    weight = svd.as_matrix("weight", weight)
     covariance = _covariance(features, weight.shape[-1])
     # y = W x has covariance W Cov W^T; its root keeps all digits
     power, axes = jnp.linalg.eigh(covariance)
@@ -122,7 +123,7 @@ def data_weighted(
     return Basis(values, reads, jnp.einsum("...rd,de->...re", reads, covariance))
 
 
-def stacked(jacobians: Annotated[Input, "*N C m d"]) -> Basis:
+def stacked(jacobians: Annotated[Numbers, "*N C m d"]) -> Basis:
     """SVD of the Jacobians of all contexts (or states), stacked along their outputs.
 
     A direction that is read in any context counts, even if it cancels in the mean: the
@@ -137,8 +138,8 @@ def stacked(jacobians: Annotated[Input, "*N C m d"]) -> Basis:
     Raises:
       ValueError: fewer than three axes, or a number is not finite.
     """
-    validation.at_least("axes of jacobians", jnp.ndim(jacobians), 3)
-    svd.check_matrix("jacobians", jacobians)
+    validation.at_least("axes of jacobians", np.ndim(jacobians), 3)
+    jacobians = svd.as_matrix("jacobians", jacobians)
     *stack, contexts, rows, size = jacobians.shape
     tall = jnp.reshape(jacobians, (*stack, contexts * rows, size)) / contexts**0.5
     if contexts * rows > size:
@@ -150,7 +151,7 @@ def stacked(jacobians: Annotated[Input, "*N C m d"]) -> Basis:
     return Basis(directions.values, reads, reads)
 
 
-def principal(features: Annotated[Input, "n d"]) -> Basis:
+def principal(features: Annotated[Numbers, "n d"]) -> Basis:
     """Principal directions of the data: the control that does not use W.
 
     Args:
@@ -168,7 +169,7 @@ def principal(features: Annotated[Input, "n d"]) -> Basis:
     return Basis(jnp.sqrt(jnp.maximum(power[::-1], 0.0)), reads, reads)
 
 
-def from_directions(directions: Annotated[Input, "*N r d"]) -> Basis:
+def from_directions(directions: Annotated[Numbers, "*N r d"]) -> Basis:
     """An orthonormal basis of given directions (LEACE, CDE, probes), in their order.
 
     The first k rows span the first k directions. A direction that adds nothing (a row
@@ -184,10 +185,9 @@ def from_directions(directions: Annotated[Input, "*N r d"]) -> Basis:
     Raises:
       ValueError: more directions than d, or a number is not finite.
     """
-    svd.check_matrix("directions", directions)
+    directions = svd.as_matrix("directions", directions)
     rows, size = directions.shape[-2:]
     validation.one_of("rows of directions", rows, range(1, size + 1))
-    directions = jnp.asarray(directions)
     length = jnp.sqrt(jnp.square(directions).sum(axis=-1, keepdims=True))
     unit = directions / jnp.where(length > 0, length, 1.0)
     rounding = 4 * max(unit.shape[-2:]) * float(jnp.finfo(unit.dtype).eps)
@@ -225,15 +225,15 @@ def gram_schmidt(
 
 
 def random(
-    key: Key[Array, ""], draws: int, rank: int, like: Annotated[Input, "*N d"]
+    draws: Integer, rank: Integer, like: Annotated[Numbers, "*N d"], key: Key[Array, ""]
 ) -> Basis:
     """Random orthonormal bases.
 
     Args:
-      key: for the draws.
       draws: number of bases, at least 1.
       rank: directions of each, in [1, d].
       like: [..., d] an array whose d and dtype are used.
+      key: for the draws.
 
     Returns:
       Bases with reads [draws, rank, d].
@@ -241,8 +241,9 @@ def random(
     Raises:
       ValueError: `rank` or `draws` is out of range.
     """
-    validation.one_of("rank", rank, range(1, like.shape[-1] + 1))
-    validation.at_least("draws", draws, 1)
+    like = validation.floating(like)
+    rank = validation.integer("rank", rank, 1, like.shape[-1])
+    draws = validation.integer("draws", draws, 1)
     shape = (draws, like.shape[-1], rank)
     q, _ = jnp.linalg.qr(jax.random.normal(key, shape, like.dtype))
     reads = jnp.swapaxes(q, -1, -2)
@@ -250,55 +251,54 @@ def random(
 
 
 def _covariance(
-    features: Annotated[Input, "n d"], size: int | None
+    features: Annotated[Numbers, "n d"], size: int | None
 ) -> Float[Array, "d d"]:
-    validation.shaped("features", features, None, size)
-    validation.at_least("samples of features", len(features), 2)
-    validation.finite("features", features)
-    validation.sized("features", features)
-    data = validation.wide(features)
+    data = validation.floats("features", features, None, size)
+    validation.at_least("samples of features", len(data), 2)
+    validation.sized("features", data)
     data = (data - data.mean(axis=0, keepdims=True)) / len(data) ** 0.5
     return data.T @ data
 
 
 def score(
-    key: Key[Array, ""],
     basis: Basis,
-    features: Annotated[Input, "n d"],
-    downstream: Callable[[Float[Array, "n d"]], Float[Array, "n m"]],
+    downstream: Callable[[Float[Array, " d"]], Float[Array, " m"]],
+    features: Annotated[Numbers, "n d"],
     ranks: Sequence[int],
+    key: Key[Array, ""],
+    *,
     draws: int = 20,
 ) -> Score:
     """Share of the downstream variance that the first k directions explain.
 
     Args:
-      key: for the random bases.
       basis: one basis, not a stack.
+      downstream: the rest of the network, from one sample x [d] to its output [m];
+        linear or not.
       features: [n, d] samples of x, n >= 2; a few thousand are enough.
-      downstream: the rest of the network, for all samples at once; linear or not.
       ranks: the values of k, each from 0 to the number of directions.
+      key: for the random bases.
       draws: number of random bases to compare with.
 
     Raises:
       ValueError: the shapes do not fit, the basis has no such rank, or the output does
         not vary.
     """
-    validation.shaped("features", features, None, None)
-    validation.at_least("samples of features", len(features), 2)
-    validation.finite("features", features)
-    validation.shaped("reads", basis.reads, None, features.shape[-1])
-    for rank in ranks:
-        validation.one_of("ranks", rank, range(len(basis.reads) + 1))
-    data = jnp.asarray(features)
+    data = validation.floats("features", features, None, None)
+    validation.at_least("samples of features", len(data), 2)
+    validation.shaped("reads", basis.reads, None, data.shape[-1])
+    ranks = [validation.integer("ranks", k, 0, len(basis.reads)) for k in ranks]
     mean = data.mean(axis=0, keepdims=True)
-    output = downstream(data)
+    outputs = jax.vmap(downstream)
+    output = outputs(data)
+    validation.shaped("output of downstream", output, len(data), None)
     variance = jnp.square(output - output.mean(axis=0, keepdims=True)).sum()
     # the mean of a constant is rounded, which leaves a small variance
     varies = (output.max(axis=0) > output.min(axis=0)).any() & (variance > 0)
     if not isinstance(variance, jax.core.Tracer) and not varies:
         raise ValueError("downstream: got an output that is constant; allowed: others")
     masks = jnp.arange(len(basis.reads))[None] < jnp.asarray(ranks)[:, None]
-    random_bases = random(key, draws, len(basis.reads), data)
+    random_bases = random(draws, len(basis.reads), data, key)
 
     def explained(reads_and_atoms: tuple[Array, Array]) -> Array:
         reads, atoms = reads_and_atoms
@@ -306,7 +306,7 @@ def score(
 
         def at_rank(mask: Array) -> Array:
             component = jnp.where(mask[None], coefficients, 0.0) @ atoms
-            error = jnp.square(downstream(mean + component) - output).sum()
+            error = jnp.square(outputs(mean + component) - output).sum()
             return 1 - error / variance
 
         return jax.lax.map(at_rank, masks)

@@ -14,12 +14,14 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
 from shardsim.inspection import arrays, validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 from shardsim.inspection.weights import bases, svd
+
+RANDOM = 1_000
+"""Random directions for the null of `planted_cosine`."""
 
 
 class Stability(NamedTuple):
@@ -30,7 +32,8 @@ class Stability(NamedTuple):
     gaps: Float[Array, " r"]
     """(values[k] - values[k + 1]) / values[k] below rank k; 1 below the last."""
     alone: Float[Array, "B r"]
-    """Squared cosine of each direction to the one of the same rank in a resample."""
+    """Squared cosine of each direction to the one of the same rank in a resample; 1 / r
+    for random directions."""
     overlap: Float[Array, "B r"]
     """Mean squared cosine of the principal angles of the first k, for k = 1 to r."""
     chance: Float[Array, " r"]
@@ -48,11 +51,12 @@ class Stability(NamedTuple):
 
 
 def bootstrap(
+    weight: Annotated[Numbers, "m d"],
+    features: Annotated[Numbers, "n d"],
     key: Key[Array, ""],
-    weight: Annotated[Input, "m d"],
-    features: Annotated[Input, "n d"],
+    *,
+    groups: Annotated[Numbers, "n"] | None = None,
     resamples: int = 20,
-    groups: Annotated[Input, "n"] | None = None,
 ) -> Stability:
     """Overlap of the singular subspaces of W Cov^(1/2) with those of resampled data.
 
@@ -61,31 +65,27 @@ def bootstrap(
     U' comes from W Cov'^(1/2), with Cov' the covariance of a resample.
 
     Args:
-      key: for the resamples.
       weight: [m, d] with m <= d, y = W x; the identity to look at the data themselves.
       features: [n, d] samples of x, n >= 2.
+      key: for the resamples.
+      groups: [n] labels; samples of one group are drawn together (the maze of a
+        state). None draws samples one by one.
       resamples: B, at least 1.
-      groups: [n] integers >= 0; samples of one group are drawn together (the maze of a
-        state). Numbers may be missing. None draws samples one by one.
 
     Raises:
       ValueError: the shapes do not fit, a number is not finite, or there is only one
         group.
     """
-    svd.check_matrix("weight", weight)
     validation.shaped("weight", weight, None, None)
-    validation.shaped("features", features, None, weight.shape[-1])
+    weight = svd.as_matrix("weight", weight)
+    features = validation.floats("features", features, None, weight.shape[-1])
     validation.at_least("samples of features", len(features), 2)
-    validation.finite("features", features)
-    validation.at_least("resamples", resamples, 1)
+    resamples = validation.integer("resamples", resamples, 1)
     units, member = len(features), None
     if groups is not None:
-        validation.shaped("groups", groups, units)
-        validation.at_least("least of groups", int(groups.min()), 0)
-        names, member = np.unique(np.asarray(groups), return_inverse=True)
-        units = len(names)
-        validation.at_least("number of groups", units, 2)
-    output = jnp.asarray(features) @ jnp.asarray(weight).T
+        labels = validation.labels("groups", groups, units, least=2)
+        units, member = labels.count, labels.index
+    output = features.astype(weight.dtype) @ weight.T
     values, axes = _directions(output, jnp.ones((1, len(output)), output.dtype))
     drawn = jax.random.randint(key, (resamples, units), 0, units)
     counts = jax.vmap(lambda row: jnp.bincount(row, length=units))(drawn)
@@ -122,22 +122,43 @@ def _directions(
     return values, jnp.swapaxes(axes, -1, -2)[..., ::-1, :]
 
 
+class PlantedCosine(NamedTuple):
+    """How near the first reads of a basis come to each planted direction."""
+
+    cosine: Float[Array, " k"]
+    """max_i |cos|."""
+    null: Float[Array, ""]
+    """What 19 of 20 random directions stay below; it grows with the number of reads."""
+
+    def summary(self) -> str:
+        cosines = ", ".join(f"{c:.3f}" for c in self.cosine.tolist())
+        return f"largest |cos| {cosines}; random directions {float(self.null):.3f}"
+
+
 def planted_cosine(
-    basis: bases.Basis, planted: Annotated[Input, "k d"], top: int
-) -> Float[Array, " k"]:
+    basis: bases.Basis,
+    planted: Annotated[Numbers, "k d"],
+    top: Integer,
+    key: Key[Array, ""],
+) -> PlantedCosine:
     """Does a basis contain planted directions? max_i |cos| over its first reads.
 
     Args:
       basis: one basis, not a stack.
       planted: [k, d] the directions to look for.
       top: how many reads of the basis count, from 1 to all.
+      key: for the random directions of the null.
 
     Raises:
       ValueError: the shapes do not fit, or `top` is out of range.
     """
     validation.shaped("reads", basis.reads, None, None)
-    validation.shaped("planted", planted, None, basis.reads.shape[-1])
-    validation.finite("planted", planted)
-    validation.one_of("top", top, range(1, len(basis.reads) + 1))
-    directions = arrays.unit(jnp.asarray(planted))
-    return jnp.abs(directions @ arrays.unit(basis.reads[:top]).T).max(axis=-1)
+    planted = validation.floats("planted", planted, None, basis.reads.shape[-1])
+    top = validation.integer("top", top, 1, len(basis.reads))
+    reads = arrays.unit(basis.reads[:top])
+    random = jax.random.normal(key, (RANDOM, reads.shape[-1]), reads.dtype)
+    largest = [
+        jnp.abs(arrays.unit(rows) @ reads.T).max(axis=-1)
+        for rows in (planted.astype(reads.dtype), random)
+    ]
+    return PlantedCosine(largest[0], jnp.quantile(largest[1], 0.95))

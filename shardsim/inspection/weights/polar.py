@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Complex, Float, Int
 
 from shardsim.inspection import validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Numbers
 
 
 class SquareParts(NamedTuple):
@@ -58,7 +58,7 @@ class SquareParts(NamedTuple):
         )
 
 
-def fit(matrix: Annotated[Input, "*N d d"]) -> SquareParts:
+def fit(matrix: Annotated[Numbers, "*N d d"]) -> SquareParts:
     """Polar decomposition and departure from normality of a square matrix.
 
     Args:

@@ -16,10 +16,11 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from shardsim.inspection import validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 
 SIGN_TIE = 1e-3
 """Entries whose sizes differ by less than this fraction tie when a sign is chosen."""
@@ -62,24 +63,30 @@ class SubspaceOverlap(NamedTuple):
     """Squared cosine to the direction of the same rank."""
     blocks: Float[Array, "*N r"]
     """Squared length inside the span of the ranks of its block; at least `alone`."""
+    alone_null: Float[Array, "*N r"]
+    """`alone` of random directions: 1 / d."""
+    blocks_null: Float[Array, "*N r"]
+    """`blocks` of random directions: size of the block / d."""
 
     def summary(self) -> str:
         """Mean overlap of single directions, and of blocks of near ties."""
         return (
-            f"mean squared cosine {float(self.alone.mean()):.3f} for single "
-            f"directions, {float(self.blocks.mean()):.3f} for subspaces of near ties"
+            f"mean squared cosine {float(self.alone.mean()):.3f} for single directions "
+            f"(random {float(self.alone_null.mean()):.3f}), "
+            f"{float(self.blocks.mean()):.3f} for subspaces of near ties (random "
+            f"{float(self.blocks_null.mean()):.3f})"
         )
 
 
-def check_matrix(name: str, array: Input) -> None:
-    """Refuse an array that is not a matrix or a stack of matrices, or is not finite.
+def as_matrix(name: str, array: Annotated[Numbers, "*N m d"]) -> Float[Array, "*N m d"]:
+    """A matrix or a stack of matrices as floats of at least 32 bits.
 
     Raises:
       ValueError: names the array, what it is and what is allowed.
     """
-    validation.at_least(f"axes of {name}", jnp.ndim(array), 2)
-    validation.at_least(f"size of {name}", jnp.size(array), 1)
-    validation.finite(name, array)
+    validation.at_least(f"axes of {name}", np.ndim(array), 2)
+    validation.at_least(f"size of {name}", np.size(array), 1)
+    return validation.floats(name, array, *np.shape(array))
 
 
 def signs(rows: Float[Array, "*N r d"]) -> Float[Array, "*N r 1"]:
@@ -95,7 +102,9 @@ def signs(rows: Float[Array, "*N r d"]) -> Float[Array, "*N r 1"]:
     return jnp.where(entry < 0, -1.0, 1.0).astype(rows.dtype)
 
 
-def fit(weight: Annotated[Input, "*N m d"], tie: float = 0.01) -> SingularDirections:
+def fit(
+    weight: Annotated[Numbers, "*N m d"], *, tie: float = 0.01
+) -> SingularDirections:
     """Singular directions with fixed signs, gaps and blocks of near ties.
 
     Args:
@@ -111,9 +120,9 @@ def fit(weight: Annotated[Input, "*N m d"], tie: float = 0.01) -> SingularDirect
     Raises:
       ValueError: `weight` is not a matrix or not finite, or `tie` is negative.
     """
-    check_matrix("weight", weight)
+    weight = as_matrix("weight", weight)
     validation.at_least("tie", tie, 0)
-    left, values, reads = jnp.linalg.svd(validation.wide(weight), full_matrices=False)
+    left, values, reads = jnp.linalg.svd(weight, full_matrices=False)
     writes = jnp.swapaxes(left, -1, -2)
     sign = signs(writes)
     rows, columns = weight.shape[-2:]
@@ -142,7 +151,7 @@ def _near_ties(
 
 
 def action_logits(
-    directions: SingularDirections, readout: Annotated[Input, "*N A m"]
+    directions: SingularDirections, readout: Annotated[Numbers, "*N A m"]
 ) -> Float[Array, "*N r A"]:
     """Action logits that a unit step along each `reads` writes, centred over actions.
 
@@ -159,14 +168,14 @@ def action_logits(
     Raises:
       ValueError: `readout` has another width than the outputs, or is not finite.
     """
-    _check_readout(readout, directions, 2)
+    readout = _as_readout(readout, directions, 2)
     logits = jnp.einsum("...am,...rm->...ra", readout, directions.writes)
     centred = logits - logits.mean(axis=-1, keepdims=True)
     return directions.values[..., None] * centred
 
 
 def value_written(
-    directions: SingularDirections, readout: Annotated[Input, "*N m"]
+    directions: SingularDirections, readout: Annotated[Numbers, "*N m"]
 ) -> Float[Array, "*N r"]:
     """V that a unit step along each `reads` writes: values[i] readout . writes[i].
 
@@ -177,21 +186,23 @@ def value_written(
     Raises:
       ValueError: `readout` has another width than the outputs, or is not finite.
     """
-    _check_readout(readout, directions, 1)
+    readout = _as_readout(readout, directions, 1)
     value = jnp.einsum("...m,...rm->...r", readout, directions.writes)
     return directions.values * value
 
 
-def _check_readout(readout: Input, directions: SingularDirections, axes: int) -> None:
-    """Refuse a readout that does not fit the outputs of the directions."""
+def _as_readout(
+    readout: Numbers, directions: SingularDirections, axes: int
+) -> Float[Array, "..."]:
+    """A readout of the outputs of the directions; another one is refused."""
     stack = directions.values.shape[:-1]
     sizes = (*stack, *([None] * (axes - 1)), directions.writes.shape[-1])
-    validation.shaped("readout", readout, *sizes)
-    validation.finite("readout", readout)
+    readout = validation.floats("readout", readout, *sizes)
+    return readout.astype(directions.writes.dtype)
 
 
 def top_states(
-    directions: SingularDirections, features: Annotated[Input, "n d"], count: int
+    directions: SingularDirections, features: Annotated[Numbers, "n d"], count: Integer
 ) -> Int[Array, "*N r {count}"]:
     """Indices of the states that each direction reads most: largest reads[i] . x.
 
@@ -204,9 +215,8 @@ def top_states(
       ValueError: `features` has another width or is not finite, or `count` is out of
         range.
     """
-    validation.shaped("features", features, None, directions.reads.shape[-1])
-    validation.finite("features", features)
-    validation.one_of("count", count, range(1, len(features) + 1))
+    features = validation.floats("features", features, None, directions.reads.shape[-1])
+    count = validation.integer("count", count, 1, len(features))
     projections = jnp.einsum("nd,...rd->...rn", features, directions.reads)
     return jax.lax.top_k(projections, count)[1]
 
@@ -235,6 +245,9 @@ def agreement(
     def overlap(x: Array, y: Array) -> SubspaceOverlap:
         squared = jnp.square(jnp.einsum("...id,...jd->...ij", x, y))
         alone = jnp.diagonal(squared, axis1=-2, axis2=-1)
-        return SubspaceOverlap(alone, jnp.where(in_block, squared, 0.0).sum(axis=-1))
+        blocks = jnp.where(in_block, squared, 0.0).sum(axis=-1)
+        size = in_block.sum(axis=-1).astype(x.dtype)
+        alone_null = jnp.full_like(alone, 1 / x.shape[-1])
+        return SubspaceOverlap(alone, blocks, alone_null, size / x.shape[-1])
 
     return overlap(first.reads, second.reads), overlap(first.writes, second.writes)

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.inspection import arrays, validation
-from shardsim.inspection.validation import Input
+from shardsim.inspection.validation import Integer, Numbers
 from shardsim.inspection.weights import svd
 
 
@@ -70,8 +70,9 @@ class Collisions(NamedTuple):
 
 
 def fit(
-    weight: Annotated[Input, "*N m d"],
-    features: Annotated[Input, "f d"],
+    weight: Annotated[Numbers, "*N m d"],
+    features: Annotated[Numbers, "f d"],
+    *,
     change: float = 0.5,
     remove: float = 0.01,
 ) -> FeatureAction:
@@ -91,16 +92,14 @@ def fit(
       ValueError: the shapes do not fit, a number is not finite or out of range, or a
         feature is 0.
     """
-    svd.check_matrix("weight", weight)
-    weight = validation.wide(weight)
-    validation.shaped("features", features, None, weight.shape[-1])
-    validation.finite("features", features)
+    weight = svd.as_matrix("weight", weight)
+    features = validation.floats("features", features, None, weight.shape[-1])
     validation.sized("features", features)
     _check_nonzero(features)
     if not 0 < change <= 1:
         raise ValueError(f"change: got {change}; allowed: above 0, at most 1")
     validation.between("remove", remove, 0, 1)
-    unit = arrays.unit(validation.wide(features))
+    unit = arrays.unit(features)
     before = unit @ unit.T
     written = jnp.einsum("...md,fd->...fm", weight, unit)
     directed, gain = arrays.unit(written), jnp.linalg.norm(written, axis=-1)
@@ -116,11 +115,11 @@ def fit(
     return FeatureAction(before, after, gain, removed, rise >= change, -rise >= change)
 
 
-def _check_nonzero(features: Annotated[Input, "f d"]) -> None:
+def _check_nonzero(features: Float[Array, "f d"]) -> None:
     """Refuse a feature of length 0. Under a transformation values are unknown."""
     if isinstance(features, jax.core.Tracer):
         return
-    zero_rows = jnp.flatnonzero((jnp.asarray(features) == 0).all(axis=-1))
+    zero_rows = jnp.flatnonzero((features == 0).all(axis=-1))
     if len(zero_rows):
         raise ValueError(
             f"features: got a row of zeros at {int(zero_rows[0])}; allowed: directions"
@@ -128,9 +127,9 @@ def _check_nonzero(features: Annotated[Input, "f d"]) -> None:
 
 
 def routing(
-    weight: Annotated[Input, "*N m d"],
-    features: Annotated[Input, "f d"],
-    outputs: Annotated[Input, "g m"],
+    weight: Annotated[Numbers, "*N m d"],
+    features: Annotated[Numbers, "f d"],
+    outputs: Annotated[Numbers, "g m"],
 ) -> Float[Array, "*N g f"]:
     """How much of each unit feature arrives along each unit output feature: F'^T W F.
 
@@ -145,23 +144,20 @@ def routing(
     Raises:
       ValueError: the shapes do not fit, or a number is not finite.
     """
-    svd.check_matrix("weight", weight)
-    weight = validation.wide(weight)
-    validation.shaped("features", features, None, weight.shape[-1])
-    validation.shaped("outputs", outputs, None, weight.shape[-2])
-    validation.finite("features", features)
+    weight = svd.as_matrix("weight", weight)
+    features = validation.floats("features", features, None, weight.shape[-1])
+    outputs = validation.floats("outputs", outputs, None, weight.shape[-2])
     validation.sized("features", features)
-    validation.finite("outputs", outputs)
     validation.sized("outputs", outputs)
     inwards, outwards = (
-        arrays.unit(validation.wide(features)),
-        arrays.unit(validation.wide(outputs)),
+        arrays.unit(features),
+        arrays.unit(outputs),
     )
     return jnp.einsum("gm,...md,fd->...gf", outwards, weight, inwards)
 
 
 def rotation(
-    weight: Annotated[Input, "*N d d"], features: Annotated[Input, "f d"]
+    weight: Annotated[Numbers, "*N d d"], features: Annotated[Numbers, "f d"]
 ) -> Float[Array, "*N f"]:
     """Angle between each feature x and W x, in radians; pi / 2 where W x = 0.
 
@@ -173,20 +169,18 @@ def rotation(
       ValueError: `weight` is not square, the shapes do not fit, or a number is not
         finite.
     """
-    svd.check_matrix("weight", weight)
-    weight = validation.wide(weight)
+    weight = svd.as_matrix("weight", weight)
     validation.shaped("weight", weight, *weight.shape[:-1], weight.shape[-2])
-    validation.shaped("features", features, None, weight.shape[-1])
-    validation.finite("features", features)
+    features = validation.floats("features", features, None, weight.shape[-1])
     validation.sized("features", features)
-    unit = arrays.unit(validation.wide(features))
+    unit = arrays.unit(features)
     written = arrays.unit(jnp.einsum("...md,fd->...fm", weight, unit))
     cosine = jnp.einsum("fd,...fd->...f", unit, written)
     return jnp.arccos(jnp.clip(cosine, -1.0, 1.0))
 
 
 def top_merges(
-    action: FeatureAction, count: int
+    action: FeatureAction, count: Integer
 ) -> tuple[Int[Array, "*N {count} 2"], Float[Array, "*N {count}"]]:
     """The pairs of features whose |cosine| rises most, and by how much.
 
@@ -203,7 +197,7 @@ def top_merges(
       ValueError: `count` is out of range.
     """
     size = len(action.before)
-    validation.one_of("count", count, range(1, size * (size - 1) // 2 + 1))
+    count = validation.integer("count", count, 1, size * (size - 1) // 2)
     low, high = jnp.triu_indices(size, 1)
     removed = action.removed[..., low] | action.removed[..., high]
     before = jnp.abs(action.before)[low, high]
@@ -214,8 +208,9 @@ def top_merges(
 
 
 def collisions(
-    weight: Annotated[Input, "*N m d"],
-    features: Annotated[Input, "n d"],
+    weight: Annotated[Numbers, "*N m d"],
+    features: Annotated[Numbers, "n d"],
+    *,
     count: int = 4,
     threshold: float = 0.05,
 ) -> Collisions:
@@ -241,17 +236,15 @@ def collisions(
     Raises:
       ValueError: the shapes do not fit, or a number is not finite or out of range.
     """
-    svd.check_matrix("weight", weight)
-    weight = validation.wide(weight)
+    weight = svd.as_matrix("weight", weight)
     size = weight.shape[-1]
-    validation.shaped("features", features, None, size)
+    features = validation.floats("features", features, None, size)
     validation.at_least("samples of features", len(features), 2)
-    validation.finite("features", features)
     validation.sized("features", features)
-    validation.one_of("count", count, range(1, size + 1))
+    count = validation.integer("count", count, 1, size)
     if not 0 <= threshold < 1:
         raise ValueError(f"threshold: got {threshold}; allowed: 0 to less than 1")
-    data = validation.wide(features)
+    data = features
     data = (data - data.mean(axis=0, keepdims=True)) / len(data) ** 0.5
     _, values, right = jnp.linalg.svd(weight, full_matrices=True)
     values = jnp.pad(

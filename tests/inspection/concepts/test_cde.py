@@ -34,6 +34,15 @@ def planted(seed=0):
     return a.astype(np.float32), b.astype(np.float32)
 
 
+def swap_loss(basis, read_out, a, b):
+    """Mean over pairs."""
+
+    def of_pair(a, b):
+        return cde.swap_loss(basis, read_out, readouts.squared, a, b)
+
+    return jax.vmap(of_pair)(jnp.asarray(a), jnp.asarray(b)).mean()
+
+
 def pairwise(found):
     rows = np.asarray(found.basis)[:, 0]
     return np.abs(rows @ rows.T)[np.triu_indices(len(rows), 1)]
@@ -46,12 +55,11 @@ def test_swap_loss_by_hand():
 
     a, b = jnp.ones((1, 2)), jnp.zeros((1, 2))
     first = jnp.array([[1.0, 0.0]])
-    assert cde.swap_loss(first, read, readouts.squared, a, b) == pytest.approx(1.0)
+    assert swap_loss(first, read, a, b) == pytest.approx(1.0)
     # a unit vector u swaps u (u . c), c = (1, 1): V changes by (w.u)(u.c) of 3
     u = jnp.array([[0.6, 0.8]])
     expected = (3 - 2.0 * 1.4) ** 2
-    result = cde.swap_loss(u, read, readouts.squared, a, b)
-    assert result == pytest.approx(expected, rel=1e-4)
+    assert swap_loss(u, read, a, b) == pytest.approx(expected, rel=1e-4)
 
 
 def test_kl_by_hand():
@@ -61,18 +69,32 @@ def test_kl_by_hand():
     assert readouts.symmetric_kl(one, one + 5) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_an_action_that_neither_takes_has_no_part_in_kl():
+    """Logits of -inf on both sides are 0 times NaN, in the value and in the slope."""
+    one, other = jnp.array([1.0, 2.0, -jnp.inf]), jnp.array([0.0, 2.0, -jnp.inf])
+    expected = readouts.symmetric_kl(one[:2], other[:2])
+    assert readouts.symmetric_kl(one, other) == pytest.approx(float(expected))
+    slope = jax.grad(readouts.symmetric_kl)(one, other)
+    np.testing.assert_allclose(
+        slope[:2], jax.grad(readouts.symmetric_kl)(one[:2], other[:2]), rtol=1e-5
+    )
+    assert slope[2] == 0
+    impossible = readouts.symmetric_kl(one, jnp.array([0.0, 2.0, 1.0]))
+    assert impossible == jnp.inf
+
+
 def test_all_directions_swap_everything_and_none_nothing():
     a, b = planted()
     identity = jnp.eye(D, dtype=jnp.float32)
-    assert cde.swap_loss(identity, rich, readouts.squared, a, b) < 1e-10
+    assert swap_loss(identity, rich, a, b) < 1e-10
     difference = jax.vmap(rich)(a) - jax.vmap(rich)(b)
     expected = np.mean(np.sum(np.square(difference), 1))
     none = jnp.zeros((1, D))
-    result = cde.swap_loss(none, rich, readouts.squared, a, b)
+    result = swap_loss(none, rich, a, b)
     assert result == pytest.approx(float(expected), rel=1e-5)
     turned = jnp.array([[0.6, 0.8, 0, 0, 0, 0], [-0.8, 0.6, 0, 0, 0, 0]])
-    same = cde.swap_loss(identity[:2], rich, readouts.squared, a, b)
-    result = cde.swap_loss(turned, rich, readouts.squared, a, b)
+    same = swap_loss(identity[:2], rich, a, b)
+    result = swap_loss(turned, rich, a, b)
     assert result == pytest.approx(float(same), abs=1e-6)
 
 
@@ -156,10 +178,42 @@ def test_ablation_objective_removes_only_the_concept():
     objective = cde.ablation_objective(controls, weight=0.1)
     result = cde.fit(rich, a, b, KEYS[0], objective=objective)
     assert abs(result.basis[0, 0]) > 0.99
-    before = objective(jnp.zeros((1, D)), rich, readouts.squared, a, b)
-    assert result.loss < 0.3 * before
+    assert result.loss < 0.3 * result.initial_loss
     with pytest.raises(ValueError, match="weight: got -1"):
         cde.ablation_objective(controls, weight=-1)
+
+
+def common(seed, size, d=64, n=500):
+    """Pairs whose differences are a large shared vector and small ones of their own."""
+    rng = np.random.default_rng(seed)
+    w, shared = rng.normal(size=(2, d))
+    w /= np.linalg.norm(w)
+    shared *= size / np.linalg.norm(shared)
+    x = rng.normal(size=(n, d))
+    other = x + shared + rng.normal(size=(n, d))
+    return w.astype(np.float32), other.astype(np.float32), x.astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [5.0, pytest.param(50.0, marks=pytest.mark.slow)])
+def test_strong_common_differences_do_not_stop_it_early(size):
+    """400 steps end at |cos| .7 to .98: the loss is a long flat valley."""
+    w, a, b = common(0, size)
+    result = cde.fit(lambda h: h @ w, a, b, KEYS[0])
+    assert result.converged
+    assert abs(result.basis[0] @ w) > 0.9999
+    assert (result.steps > 400) == (size > 20)
+    assert "NOT CONVERGED" not in result.summary()
+
+
+def test_a_search_that_is_cut_short_says_so():
+    w, a, b = common(0, 50.0)
+    with pytest.warns(UserWarning, match="CDE: not converged; allow more max_steps"):
+        result = cde.fit(lambda h: h @ w, a, b, KEYS[0], max_steps=400)
+    assert not result.converged
+    assert abs(result.basis[0] @ w) < 0.99
+    assert "NOT CONVERGED after 400 steps" in result.summary()
+    with pytest.warns(UserWarning, match="CDE: not converged in 2 of 2 fits"):
+        cde.fit_many(lambda h: h @ w, a, b, KEYS[:2], steps=5, max_steps=5)
 
 
 def test_equal_pairs_return_the_start():

@@ -47,11 +47,11 @@ def test_a_probe_that_memorises_is_not():
 def test_whole_groups_are_held_out():
     groups = np.repeat([3, 1, 7, 5], 5)
     for seed in range(4):
-        out = control_tasks.by_group(groups, 0.5, seed).reshape(4, 5)
+        out = control_tasks.by_group(groups, share=0.5, seed=seed).reshape(4, 5)
         assert (out.all(1) | ~out.any(1)).all()
         assert out[:, 0].sum() == 2
-    assert control_tasks.by_group(groups, 0.01).sum() == 5
-    assert control_tasks.by_group(groups, 0.99).sum() == 15
+    assert control_tasks.by_group(groups, share=0.01).sum() == 5
+    assert control_tasks.by_group(groups, share=0.99).sum() == 15
 
 
 def test_control_labels_follow_the_type_and_keep_the_shares():
@@ -79,7 +79,7 @@ def test_the_majority_is_of_the_training_samples():
         ({"x": np.full((4, 2), np.nan)}, "x: got 8 numbers"),
         ({"z": np.zeros(4)}, "z: got no labels"),
         ({"z": np.zeros(4, int)}, "z: got 1 class"),
-        ({"types": np.zeros(3)}, r"types: got shape \(3,\)"),
+        ({"types": np.zeros(3, int)}, r"types: got shape \(3,\)"),
         ({"types": np.arange(4)}, "types: got none on both sides"),
         ({"held_out": np.zeros(4, bool)}, "held_out: got 0 of 4"),
         ({"controls": 0}, "controls: got 0"),
@@ -97,9 +97,9 @@ def test_bad_input_is_named(change, message):
 
 
 def test_bad_groups_are_named():
-    with pytest.raises(ValueError, match="number of groups: got 1"):
+    with pytest.raises(ValueError, match="groups: got 1 different labels"):
         control_tasks.by_group(np.zeros(3, int))
     with pytest.raises(ValueError, match=r"share: got 1.0; allowed: between 0 and 1"):
-        control_tasks.by_group(np.arange(3), 1.0)
+        control_tasks.by_group(np.arange(3), share=1.0)
     with pytest.raises(ValueError, match=r"z: got shape \(2,\); allowed: \(3\)"):
         control_tasks.control_labels(np.arange(3), np.arange(2))

@@ -117,16 +117,21 @@ def test_all_scores_together():
     a, b = np.repeat(ONE, 4, 0), np.repeat(NONE, 4, 0)
     concept = concepts.Concept(x, z, a, b, two)
     other = np.repeat(EYE[2:], 4, 0), b
-    scores = direction_scores.score(along(EYE[0]), concept, held_out, other)
+    scores = direction_scores.score(
+        along(EYE[0]), concept, held_out, jax.random.key(0), other=other
+    )
     assert scores.swap.success == pytest.approx(0.75)
     # pairs that differ in h_2 are not changed
     assert scores.specificity == pytest.approx(1.0)
-    bad = direction_scores.score(along(EYE[2]), concept, held_out, other)
+    bad = direction_scores.score(
+        along(EYE[2]), concept, held_out, jax.random.key(0), other=other
+    )
     assert bad.specificity == pytest.approx(0.0, abs=1e-6)
     # V is sensitive to (3, 1, 0) / sqrt(10) and to h_2: to 9/10 of h_0
     assert scores.dormant == pytest.approx(0.1, abs=1e-4)
     assert bad.dormant == pytest.approx(0.0, abs=1e-4)
-    assert np.isnan(direction_scores.score(along(EYE[0]), concept, held_out)[2])
+    alone = direction_scores.score(along(EYE[0]), concept, held_out, jax.random.key(0))
+    assert np.isnan(alone.specificity)
     assert "swap 0.750, ablation 0.750" in scores.summary()
 
 
@@ -168,7 +173,10 @@ def test_effects_compile_and_map():
         ),
         (
             lambda d: direction_scores.score(
-                d, concepts.Concept(EYE, [0, 1, 0]), np.ones(3, bool)
+                d,
+                concepts.Concept(EYE, [0, 1, 0]),
+                np.ones(3, bool),
+                jax.random.key(0),
             ),
             "concept: got no read_out",
         ),

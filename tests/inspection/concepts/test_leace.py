@@ -144,7 +144,7 @@ def test_the_mean_stays_and_the_rank_is_that_of_the_classes():
         y = eraser.erase(jnp.asarray(x))
         np.testing.assert_allclose(y.mean(0), x.mean(0), atol=1e-12)
         assert eraser.rank == 2
-        difference = eraser.read.T @ eraser.write
+        difference = eraser.read @ eraser.write.T
         np.testing.assert_allclose(difference, np.diag([1.0, 1.0, 0.0]), atol=1e-10)
         one = eraser.erase(jnp.asarray(x[0]))
         np.testing.assert_allclose(one, y[0], atol=1e-12)

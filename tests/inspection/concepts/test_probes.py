@@ -172,3 +172,18 @@ def test_bad_input_of_ridge_is_named():
         probes.ridge(np.zeros((3, 2)), np.array([0.0, np.nan, 0.0]))
     with pytest.raises(ValueError, match="decay: got -1"):
         probes.ridge(np.zeros((3, 2)), np.zeros(3), decay=-1)
+
+
+def test_a_fit_that_is_cut_short_says_so_and_goes_on_by_default():
+    """Separable classes with little decay: 5 steps are far from the minimum."""
+    rng = np.random.default_rng(0)
+    z = np.arange(60) % 2
+    x = rng.normal(size=(60, 3)).astype(np.float32) + 5 * z[:, None].astype(np.float32)
+    with pytest.warns(UserWarning, match="logistic probe: not converged"):
+        short = probes.logistic(x, z, steps=5, max_steps=5)
+    assert not short.converged
+    assert "NOT CONVERGED" in short.summary()
+    full = probes.logistic(x, z, steps=5)
+    assert full.converged
+    assert full.max_gradient <= probes.TOLERANCE
+    assert full.loss < short.loss

@@ -203,3 +203,21 @@ def test_bad_input_of_the_projection_is_named():
         rlace.project(jnp.zeros((2, 3)), 1)
     with pytest.raises(ValueError, match="k: got 3; allowed: at most 2"):
         rlace.project(jnp.zeros((2, 2)), 3)
+
+
+def test_a_search_that_is_cut_short_says_so():
+    """One direction of three classes: no ceiling shows that two steps are too few."""
+    rng = np.random.default_rng(0)
+    z = rng.integers(0, 3, 90)
+    x = rng.normal(size=(90, 4)).astype(np.float32) + 2 * np.eye(4, dtype=np.float32)[z]
+    key = jax.random.key(0)
+    with pytest.warns(UserWarning, match="RLACE: not converged; allow more max_steps"):
+        short = rlace.fit(x, z, key, steps=2, max_steps=2)
+    assert not short.converged
+    assert "NOT CONVERGED after 2 steps" in short.summary()
+    full = rlace.fit(x, z, key, steps=2)
+    assert full.converged
+    assert full.steps > 2
+    assert full.loss >= short.loss
+    with pytest.raises(ValueError, match="max_steps: got 3; allowed: at least 4"):
+        rlace.fit(x, z, key, steps=4, max_steps=3)

@@ -103,6 +103,28 @@ def test_boards_are_attributed_and_mapped_under_jit():
     np.testing.assert_allclose(result.attribution[4, 0, ..., 1], 1, rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "f", [jnp.linalg.norm, lambda x: jnp.sqrt(x[0]) * x[1], lambda x: x[0] ** 0.5]
+)
+def test_a_baseline_equal_to_x_gives_0_where_f_has_no_slope(f):
+    zero = jnp.zeros(3)
+    result = attribution.integrated_gradients(
+        f, zero, zero[None], attribution.midpoint(4)
+    )
+    for part in result:
+        np.testing.assert_array_equal(part, 0)
+
+
+def test_numbers_that_stay_have_no_part_where_f_has_no_slope_by_them():
+    """f = sqrt(x0) + 3 x1 along x0 = 0: the slope by x0 is infinite, its step 0."""
+    x, baseline = jnp.array([0.0, 2.0]), jnp.array([[0.0, 1.0]])
+    result = attribution.integrated_gradients(
+        lambda x: jnp.sqrt(x[0]) + 3 * x[1], x, baseline, attribution.midpoint(2)
+    )
+    np.testing.assert_allclose(result.attribution, [[0, 3]])
+    np.testing.assert_allclose(result.residual, 0)
+
+
 def test_float64_is_complete_to_its_own_precision():
     with jax.enable_x64(True):
         x, bases = (jnp.asarray(a, jnp.float64) for a in (X, BASES))

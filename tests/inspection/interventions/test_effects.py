@@ -44,7 +44,7 @@ def test_ablations_by_hand():
 
 
 def test_resampling_uses_the_activation_of_another_sample(key):
-    effect = effects.resample_ablation(MODEL, X, "h", key, FIRST)
+    effect = effects.resample_ablation(MODEL, X, "h", key, mask=FIRST)
     taken = (value_of(effect) - np.asarray(X[:, 1])) / 10
     assert sorted(taken) == [1, 4, 9]
     assert (taken != np.asarray(X[:, 0])).all()
@@ -55,12 +55,12 @@ def test_resampling_uses_the_activation_of_another_sample(key):
 
 
 def test_numpy_arrays_are_resampled(key):
-    ours = effects.resample_ablation(MODEL, X, "h", key, FIRST)
-    numpy = effects.resample_ablation(MODEL, np.asarray(X), "h", key, FIRST)
+    ours = effects.resample_ablation(MODEL, X, "h", key, mask=FIRST)
+    numpy = effects.resample_ablation(MODEL, np.asarray(X), "h", key, mask=FIRST)
     np.testing.assert_array_equal(value_of(numpy), value_of(ours))
     made = jax.lax.map(
         lambda i: effects.resample_ablation(
-            MODEL, np.asarray(X), "h", key, jnp.arange(3) == i
+            MODEL, np.asarray(X), "h", key, mask=jnp.arange(3) == i
         ).patched.outputs["out"],
         jnp.arange(2),
     )
@@ -70,8 +70,8 @@ def test_numpy_arrays_are_resampled(key):
 def test_the_rounding_of_a_constant_explains_nothing():
     """In float32 the mean of 1,000 times 0.1 is not 0.1, so the variance is not 0."""
     flat = jnp.full(1000, 0.1)
-    assert jnp.isnan(effects.explained(flat + 1, flat))
-    assert effects.explained(X[:, 0], X[:, 0]) == 1
+    assert jnp.isnan(effects.explained(flat + 1, flat).score)
+    assert effects.explained(X[:, 0], X[:, 0]).score == 1
 
 
 def test_interchange_by_hand():
@@ -93,28 +93,33 @@ def test_a_high_level_model_is_judged_by_interchange():
     right = 10 * Y[:, 0] + X[:, 1]
     wrong = 10 * X[:, 0] + X[:, 1]
     actual = effect.patched.outputs["out"]
-    assert effects.explained(actual[:, 0], right) == 1
-    assert effects.explained(actual[:, 0], wrong) < 0.1
-    assert jnp.isnan(effects.explained(actual[:, 0], jnp.ones(3)))
+    assert effects.explained(actual[:, 0], right).score == 1
+    assert effects.explained(actual[:, 0], wrong).score < 0.1
+    assert jnp.isnan(effects.explained(actual[:, 0], jnp.ones(3)).score)
     # by hand: errors 1, 0, 0; variance of (1, 2, 3) is 2/3
     three = jnp.array([1.0, 2.0, 3.0])
     np.testing.assert_allclose(
-        effects.explained(three.at[0].set(2.0), three), 0.5, rtol=1e-6
+        effects.explained(three.at[0].set(2.0), three).score, 0.5, rtol=1e-6
     )
     choices = jnp.array([[0.0, 1.0], [0.0, 1.0], [3.0, 1.0]])
-    assert effects.same_choice(choices, choices) == 1
+    # unrelated V and unrelated choices with the same shares, by enumeration
+    x = jnp.array([0.0, 1.0, 5.0])
+    pairs = jnp.square(x[:, None] - actual[:, :1].T).mean() / jnp.var(x)
+    shuffled = effects.explained(actual[:, 0], x).null
+    np.testing.assert_allclose(shuffled, 1 - pairs, rtol=1e-5)
+    assert effects.same_choice(choices, choices).score == 1
     flipped = choices.at[0].set(jnp.array([1.0, 0.0]))
-    np.testing.assert_allclose(effects.same_choice(flipped, choices), 2 / 3)
+    np.testing.assert_allclose(effects.same_choice(flipped, choices).score, 2 / 3)
 
 
 def test_activation_addition_by_hand():
     vector = effects.difference(MODEL, X, Y, "h")
     np.testing.assert_allclose(vector, X.mean(axis=0) - Y.mean(axis=0))
     add = functools.partial(effects.activation_addition, MODEL, X, "h")
-    plus, minus = add(E0, 2.0), add(E0, -2.0)
+    plus, minus = add(E0, scale=2.0), add(E0, scale=-2.0)
     np.testing.assert_allclose(plus.change("out")[:, 0], 20.0)
     np.testing.assert_allclose(minus.change("out")[:, 0], -20.0)
-    curve = jax.vmap(lambda c: add(E0, c).change("out")[:, 0])(jnp.arange(3.0))
+    curve = jax.vmap(lambda c: add(E0, scale=c).change("out")[:, 0])(jnp.arange(3.0))
     np.testing.assert_allclose(curve, np.outer(np.arange(3) * 10, np.ones(3)))
 
 
@@ -145,7 +150,7 @@ def test_the_planted_direction_changes_v_and_random_ones_do_not(key):
 
     assert lost(w) > 0.999
     assert (
-        np.mean([lost(patches.random_like(k, w)) for k in jax.random.split(key)]) < 0.2
+        np.mean([lost(patches.random_like(w, k)) for k in jax.random.split(key)]) < 0.2
     )
 
 
@@ -173,7 +178,7 @@ def test_float64_stays():
             effects.zero_ablation(MODEL, x, "h"),
             effects.mean_ablation(MODEL, x, "h"),
             effects.direction_ablation(MODEL, x, "h", x[0]),
-            effects.activation_addition(MODEL, x, "h", x[0], 0.5),
+            effects.activation_addition(MODEL, x, "h", x[0], scale=0.5),
         ):
             assert effect.patched.outputs["out"].dtype == jnp.float64
 

@@ -17,8 +17,8 @@ def test_patches_by_hand():
     assert patches.fill(None, 2.0)(H).tolist() == [2, 2]
     assert patches.fill(jnp.array([True, False]), 2.0)(H).tolist() == [2, 4]
     assert patches.fill(jnp.array([False, True]), -H)(H).tolist() == [3, -4]
-    assert patches.add(E0, -2.0)(H).tolist() == [1, 4]
-    assert patches.project_out(2 * E0)(H).tolist() == [0, 4]
+    assert patches.add(E0, scale=-2.0)(H).tolist() == [1, 4]
+    assert patches.project_out(2 * E0, 0)(H).tolist() == [0, 4]
     assert patches.project_out(2 * E0, jnp.array([5.0, 7.0]))(H).tolist() == [5, 4]
     assert patches.set_along(2 * E0, 9.0)(H).tolist() == [9, 4]
     assert patches.swap(jnp.array([7.0, 8.0]), E0)(H).tolist() == [7, 4]
@@ -27,7 +27,7 @@ def test_patches_by_hand():
 def test_directions_are_over_the_flattened_site():
     h = jnp.arange(6.0).reshape(2, 3)
     d = jnp.zeros(6).at[4].set(1.0)
-    np.testing.assert_allclose(patches.project_out(d)(h), h.at[1, 1].set(0.0))
+    np.testing.assert_allclose(patches.project_out(d, 0.0)(h), h.at[1, 1].set(0.0))
     np.testing.assert_allclose(patches.set_along(d, 9.0)(h), h.at[1, 1].set(9.0))
     np.testing.assert_allclose(patches.swap(-h, d)(h), h.at[1, 1].set(-4.0))
 
@@ -69,7 +69,7 @@ def test_nearly_parallel_directions_stay_orthonormal():
 
 def test_a_dependent_direction_changes_nothing_under_jit():
     d = jnp.stack([E0, 2 * E0, 0 * E0])
-    actual = jax.jit(lambda d, h: patches.project_out(d)(h))(d, H)
+    actual = jax.jit(lambda d, h: patches.project_out(d, 0.0)(h))(d, H)
     assert actual.tolist() == [0, 4]
 
 
@@ -85,7 +85,7 @@ def test_short_and_nearly_parallel_directions_still_span_exactly():
 
 def test_random_control_has_the_length_and_no_direction(key):
     v = jnp.full((40, 25), 0.3)
-    controls = jax.vmap(lambda k: patches.random_like(k, v))(jax.random.split(key, 50))
+    controls = jax.vmap(lambda k: patches.random_like(v, k))(jax.random.split(key, 50))
     controls, v = np.asarray(controls), np.asarray(v)
     lengths = np.sqrt((controls**2).sum(axis=(1, 2)))
     np.testing.assert_allclose(lengths, np.linalg.norm(v), rtol=1e-5)
@@ -96,7 +96,7 @@ def test_random_control_has_the_length_and_no_direction(key):
 
 @pytest.mark.parametrize("n", [2, 3, 10])
 def test_a_derangement_has_no_fixed_point(n, key):
-    draws = jax.vmap(lambda k: arrays.derangement(k, n))(jax.random.split(key, 200))
+    draws = jax.vmap(lambda k: arrays.derangement(n, k))(jax.random.split(key, 200))
     draws = np.asarray(draws)
     assert (draws != np.arange(n)).all()
     assert (np.sort(draws, axis=1) == np.arange(n)).all()
@@ -112,12 +112,18 @@ def test_a_derangement_has_no_fixed_point(n, key):
     [
         (lambda: patches.replace(E0)(H[:1]), r"activation: got shape \(2,\)"),
         (lambda: patches.fill(jnp.array([True]), 0.0)(H), r"mask: got shape \(1,\)"),
-        (lambda: patches.fill(E0, 0.0)(H), "mask: got dtype float32; allowed: bool"),
+        (lambda: patches.fill(E0, 0.0)(H), "mask: got float32; allowed: booleans"),
         (lambda: patches.fill(None, H[:1])(H), r"value: got shape \(1,\)"),
         (lambda: patches.add(H[:1])(H), r"vector: got shape \(1,\)"),
-        (lambda: patches.project_out(jnp.ones(3))(H), r"directions: got shape \(1, 3"),
+        (
+            lambda: patches.project_out(jnp.ones(3), 0)(H),
+            r"directions: got shape \(1, 3",
+        ),
         (lambda: patches.project_out(E0, H[:1])(H), r"center: got shape \(1,\)"),
-        (lambda: patches.project_out(0 * E0)(H), "directions: got row 0 of length 0"),
+        (
+            lambda: patches.project_out(0 * E0, 0)(H),
+            "directions: got row 0 of length 0",
+        ),
         (
             lambda: patches.orthonormal(jnp.stack([E0, -E0])),
             "directions: got row 1 of length 1, 0 or in the span",
@@ -139,8 +145,8 @@ def test_a_derangement_has_no_fixed_point(n, key):
             "center: got 2 numbers that are not finite",
         ),
         (lambda: patches.set_along(E0, jnp.nan)(H), "to: got 1 numbers that are not"),
-        (lambda: patches.add(H, jnp.nan)(H), "scale: got 1 numbers that are not"),
-        (lambda: arrays.derangement(jax.random.key(0), 1), "n: got 1; allowed: at"),
+        (lambda: patches.add(H, scale=jnp.nan)(H), "scale: got 1 numbers that are not"),
+        (lambda: arrays.derangement(1, jax.random.key(0)), "n: got 1; allowed: at"),
     ],
 )
 def test_bad_input_is_named(act, message):

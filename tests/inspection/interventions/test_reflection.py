@@ -56,7 +56,7 @@ def reflected(lateral):
     record = jax.vmap(model(lateral))(Z)
     hidden = record.sites["hidden"].reshape(N, -1)
     return reflection.fit(
-        hidden, OWNERS, record.sites["parts"], Z, TRAIN, jax.random.key(0)
+        hidden, OWNERS, record.sites["parts"], Z, ~TRAIN, jax.random.key(0)
     )
 
 
@@ -89,7 +89,7 @@ def test_a_probe_by_hand():
     x = np.tile([1.0, -1.0], 4)[:, None]
     train = np.arange(8) < 4
     result = reflection.fit(
-        x, np.array([0]), 2 * x, x, train, jax.random.key(0), penalty=1.0, draws=1
+        x, np.array([0]), 2 * x, x, ~train, jax.random.key(0), penalty=1.0, draws=1
     )
     assert result.r2[0, 0] == pytest.approx(0.75)
     assert result.summary() == "self-reflection: a single shard has no other to predict"
@@ -104,9 +104,9 @@ def test_r2_uses_the_variance_of_the_held_out_targets():
         np.array([0]),
         2 * x + ~train[:, None],
         x,
-        train,
+        ~train,
         jax.random.key(0),
-        1.0,
+        penalty=1.0,
         draws=1,
     )
     assert result.r2[0, 0] == pytest.approx(0.5)
@@ -120,7 +120,7 @@ def test_shards_as_wide_as_the_features_show_no_excess():
     said = np.stack([h @ rng.normal(size=16) for h in hidden], axis=1)
     said[:, 2] = z[:, 0]
     result = reflection.fit(
-        np.concatenate(hidden, 1), np.repeat(np.arange(3), 16), said, z, TRAIN,
+        np.concatenate(hidden, 1), np.repeat(np.arange(3), 16), said, z, ~TRAIN,
         jax.random.key(0),
     )  # fmt: skip
     assert result.spread.min() > 1e-6
@@ -135,7 +135,7 @@ def test_scale_and_shift_of_units_and_targets_change_nothing():
         OWNERS,
         3 - 0.01 * record.sites["parts"],
         5 * Z,
-        TRAIN,
+        ~TRAIN,
         jax.random.key(0),
     )
     np.testing.assert_allclose(moved.r2, reflected(True).r2, atol=1e-3)
@@ -146,7 +146,7 @@ def test_constant_and_empty_shards():
     record = jax.vmap(model(False))(Z)
     hidden = record.sites["hidden"].reshape(N, -1)
     targets = jnp.concatenate([record.sites["parts"], jnp.full((N, 1), 0.3)], axis=1)
-    result = reflection.fit(hidden, OWNERS, targets, Z, TRAIN, jax.random.key(0))
+    result = reflection.fit(hidden, OWNERS, targets, Z, ~TRAIN, jax.random.key(0))
     # a constant target has R^2 0, and a shard without units predicts nothing
     assert (result.r2[:, 2] == 0).all()
     assert (result.control[:, 2] == 0).all()
@@ -154,7 +154,7 @@ def test_constant_and_empty_shards():
     # fewer samples than units
     few = np.arange(N) < 4
     assert np.isfinite(
-        reflection.fit(hidden, OWNERS, targets, Z, few, jax.random.key(0)).r2
+        reflection.fit(hidden, OWNERS, targets, Z, ~few, jax.random.key(0)).r2
     ).all()
 
 
@@ -243,7 +243,7 @@ def fit(**other):
         "hidden_shard": jnp.array([0, 1]),
         "targets": jnp.ones((6, 2)),
         "features": jnp.ones((6, 3)),
-        "train": jnp.arange(6) < 3,
+        "held_out": jnp.arange(6) >= 3,
         "key": jax.random.key(0),
     }
     return reflection.fit(**{**good, **other})
@@ -254,19 +254,19 @@ def fit(**other):
     [
         (lambda: fit(hidden=jnp.ones(6)), r"hidden: got shape \(6,\)"),
         (
-            lambda: fit(hidden_shard=jnp.zeros(3)),
+            lambda: fit(hidden_shard=jnp.zeros(3, int)),
             r"hidden_shard: got shape \(3,\); allowed: \(2\)",
         ),
         (
             lambda: fit(hidden_shard=jnp.array([0, 2])),
-            "hidden_shard: got 2; allowed: 0, 1",
+            "hidden_shard: got 2; allowed: 0 to 1",
         ),
         (lambda: fit(targets=jnp.ones((5, 2))), r"targets: got shape \(5, 2\)"),
         (lambda: fit(features=jnp.ones((5, 2))), r"features: got shape \(5, 2\)"),
-        (lambda: fit(train=jnp.ones(5) > 0), r"train: got shape \(5,\)"),
-        (lambda: fit(train=jnp.ones(6)), "train: got float32; allowed: booleans"),
-        (lambda: fit(train=jnp.ones(6) > 0), "samples held out: got 0"),
-        (lambda: fit(train=jnp.ones(6) < 0), "samples to train on: got 0"),
+        (lambda: fit(held_out=jnp.ones(5) > 0), r"held_out: got shape \(5,\)"),
+        (lambda: fit(held_out=jnp.ones(6)), "held_out: got float32; allowed: booleans"),
+        (lambda: fit(held_out=jnp.ones(6) < 0), "samples held out: got 0"),
+        (lambda: fit(held_out=jnp.ones(6) > 0), "samples to train on: got 0"),
         (lambda: fit(hidden=jnp.full((6, 2), jnp.nan)), "hidden: got 12 numbers"),
         (lambda: fit(targets=jnp.full((6, 2), jnp.nan)), "targets: got 12 numbers"),
         (lambda: fit(penalty=0.0), r"penalty: got 0.0; allowed: above 0"),

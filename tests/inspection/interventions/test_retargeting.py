@@ -67,7 +67,7 @@ def test_an_object_moves_only_on_its_own_plane():
 def test_cells_of_a_map_by_hand():
     # stride 2, kernel 3, padding 1: centres at 0, 2, 4
     where = [
-        retargeting.map_cell((c, c), (3, 3), (2, 2), (1, 1), (3, 3))[0]
+        retargeting.map_cell((c, c), (3, 3), (2, 2), padding=(1, 1), kernel=(3, 3))[0]
         for c in range(6)
     ]
     assert where == [0, 1, 1, 2, 2, 2]
@@ -81,7 +81,7 @@ def test_a_unit_is_the_nearest_to_the_cell(padding):
     middles = np.arange(4) * 3 - padding + (5 - 1) / 2
     for cell in range(12):
         at, _ = retargeting.map_cell(
-            (cell, 0), (4, 4), (3, 3), (padding, padding), (5, 5)
+            (cell, 0), (4, 4), (3, 3), padding=(padding, padding), kernel=(5, 5)
         )
         assert abs(middles[at] - cell) == abs(middles - cell).min()
 

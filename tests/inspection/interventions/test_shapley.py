@@ -125,9 +125,9 @@ def test_values_of_shards_add_up_to_those_of_v(key):
 @pytest.mark.parametrize(
     ("act", "message"),
     [
-        (lambda: shapley.coalitions(11), "n: got 11 objects; allowed: at most 10"),
-        (lambda: shapley.play(jnp.sum, 11), "n: got 11 objects; allowed: at most 10"),
-        (lambda: shapley.coalitions(0), "n: got 0; allowed: at least 1"),
+        (lambda: shapley.coalitions(11), "n: got 11; allowed: 1 to 10"),
+        (lambda: shapley.play(jnp.sum, 11), "n: got 11; allowed: 1 to 10"),
+        (lambda: shapley.coalitions(0), "n: got 0; allowed: 1 to 10"),
         (lambda: shapley.exact(jnp.ones(2**11)), "worths: got 2048 of them"),
         (lambda: shapley.exact(jnp.ones(6)), "worths: got 6 of them"),
         (lambda: shapley.exact(jnp.ones(1)), "worths: got 1 of them"),

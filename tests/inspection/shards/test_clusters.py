@@ -24,7 +24,8 @@ def test_two_and_one_by_hand():
     assert result.unit_cluster.tolist() == [0, 0, 1]
     assert result.sizes.tolist() == [2, 1]
     np.testing.assert_allclose(result.explained, 1, atol=1e-5)
-    assert result.summary() == (
+    assert result.converged
+    assert result.summary().startswith(
         "3 active units in 2 clusters of 2, 1; 100.0% of their spread lies between them"
     )
 
@@ -47,6 +48,14 @@ def test_noise_has_no_groups():
     x = np.random.default_rng(1).normal(size=(300, 60))
     result = clusters.fit(jnp.asarray(x, jnp.float32), 3, jax.random.key(0))
     assert result.explained < 0.15
+    # no more than shuffled units, unlike planted groups
+    assert result.explained < result.null + 0.02
+    planted_null = clusters.fit(
+        jnp.asarray(planted(), jnp.float32), 3, jax.random.key(0)
+    ).null
+    assert planted_null < 0.6
+    none = clusters.fit(jnp.asarray(x, jnp.float32), 3, jax.random.key(0), shuffles=0)
+    assert jnp.isnan(none.null)
     assert result.sizes.sum() == 60
     assert (np.diff(result.sizes) <= 0).all()
 
@@ -81,10 +90,10 @@ def test_edges():
         (lambda x, k: clusters.fit(x[:1], 1, k), "samples: got 1"),
         (
             lambda x, k: clusters.fit(x, 4, k),
-            "clusters: got 4; allowed: at most 3",
+            "clusters: got 4; allowed: 1 to 3",
         ),
         (lambda x, k: clusters.fit(x, 0, k), "clusters: got 0"),
-        (lambda x, k: clusters.fit(x, 1, k, 0), "restarts: got 0"),
+        (lambda x, k: clusters.fit(x, 1, k, restarts=0), "restarts: got 0"),
     ],
 )
 def test_bad_input_is_named(act, message, key):

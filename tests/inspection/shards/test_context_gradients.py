@@ -42,7 +42,9 @@ def test_rank_alone_cannot_tell_shards_from_modulation():
     assert free.rank == pytest.approx(1, abs=0.02)
     assert gate.bimodality > 0.95
     assert mixture.bimodality < 0.45
-    assert free.bimodality < 0.05
+    # one direction is shared by all: 1, as for random directions in one dimension
+    assert free.bimodality == pytest.approx(float(free.bimodality_null), abs=0.02)
+    assert gate.bimodality > gate.bimodality_null + 10 * gate.bimodality_spread
     assert float(gate.parallel + gate.orthogonal) > 0.95
     assert float(mixture.parallel + mixture.orthogonal) < 0.2
     assert gate.parallel == pytest.approx(19 / 59, abs=0.01)
@@ -71,12 +73,51 @@ def test_by_hand():
 
 @pytest.mark.parametrize(
     ("numbers", "index"),
-    [([0, 1, 1, 0], 1), ([0.4] * 5, 0), ([0.25, 0.75], 1 / 4), ([1, 1], 0), ([0], 0)],
+    [
+        ([0, 1, 1, 0], 1),
+        ([0.4] * 5, 0.04),
+        ([0.25, 0.75], 1 / 4),
+        ([1, 1], 1),
+        ([0], 1),
+        ([0.5], 0),
+    ],
 )
 def test_bimodality_by_hand(numbers, index):
     assert context_gradients.bimodality(jnp.float32(numbers)) == pytest.approx(
         index, abs=1e-6
     )
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_one_orthogonal_shard_a_context(count):
+    """Bimodality 1; with two contexts it cannot be told from random directions."""
+    rows = np.repeat(np.eye(8, dtype=np.float32)[:count], 4, axis=0)
+    actual = context_gradients.fit(rows, np.repeat(np.arange(count), 4), count)
+    assert actual.bimodality == pytest.approx(1)
+    shown = actual.bimodality > actual.bimodality_null + 2 * actual.bimodality_spread
+    assert shown == (count > 2)
+    assert actual.orthogonal == 1
+    assert actual.orthogonal_null < 0.1
+
+
+def test_two_contexts_can_have_any_bimodality():
+    """Gradients (1, 0) and (cos, sin) with |cos| = 1/2, whose bimodality is 0."""
+    rows = np.float32([[1, 0], [1, 0], [0.5, 0.75**0.5], [0.5, 0.75**0.5]])
+    actual = context_gradients.fit(rows, np.array([0, 0, 1, 1]), 2)
+    assert actual.bimodality == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize(("d", "count"), [(2, 2), (3, 5), (6, 4)])
+def test_the_null_of_bimodality_is_that_of_random_directions(d, count):
+    rng = np.random.default_rng(d)
+    x = rng.normal(size=(4000, count, d))
+    x /= np.linalg.norm(x, axis=-1, keepdims=True)
+    low, high = np.triu_indices(count, 1)
+    cosines = np.abs(np.einsum("scd,sed->sce", x, x))[:, low, high]
+    drawn = 1 - 4 * (cosines * (1 - cosines)).mean(axis=1)
+    mean, sd = context_gradients.bimodality_of_random(jnp.float32(d), len(low))
+    assert mean == pytest.approx(drawn.mean(), abs=0.02)
+    assert sd == pytest.approx(drawn.std(), abs=0.02)
 
 
 def test_noise_raises_the_rank_and_split_halves_detect_it():
@@ -128,7 +169,7 @@ def test_gradients_of_a_head():
 @pytest.mark.slow
 def test_lines_lose_more_than_planes_for_mixtures(key):
     """The planted case and its control: the gap at 3 atoms."""
-    gate, mixture = (dictionary.fit(key, stack(k)) for k in ("gate", "mixture"))
+    gate, mixture = (dictionary.fit(stack(k), key) for k in ("gate", "mixture"))
     np.testing.assert_allclose(gate.plane[2], 0, atol=1e-5)
     np.testing.assert_allclose(mixture.plane[2], 0, atol=1e-5)
     assert gate.gap[2] < 1e-4
@@ -139,14 +180,19 @@ def test_lines_lose_more_than_planes_for_mixtures(key):
     owner = np.asarray(gate.row_atom[2]).reshape(-1, 3)
     assert (owner == owner[:1]).all()
     assert len(set(owner[0])) == 3
-    assert "3 atoms lose 0.000, 3 dimensions 0.000" in gate.summary()
+    assert "3 atoms lose 0.000 (" in gate.summary()
+    for actual in (gate, mixture):
+        assert actual.converged.all()
+    # shards lie below what mixed rows lose, mixtures do not
+    assert gate.gap[2] < 0.1 * gate.null[2]
+    assert mixture.gap[2] > 0.5 * mixture.null[2]
 
 
 @pytest.mark.slow
 def test_planes_are_those_of_the_singular_values(key):
     rows = stack("mixture")
     for table in (rows, rows[:5]):
-        actual = dictionary.fit(key, table, (1, 2), restarts=5)
+        actual = dictionary.fit(table, key, counts=(1, 2), restarts=5)
         power = np.square(np.linalg.svd(table, compute_uv=False))
         lost = 1 - np.cumsum(power)[:2] / power.sum()
         np.testing.assert_allclose(actual.plane, lost, atol=1e-5)
@@ -161,15 +207,15 @@ def test_bad_input_is_named(key):
         context_gradients.fit(rows * np.nan, labels, 2)
     with pytest.raises(ValueError, match="num_contexts: got 1"):
         context_gradients.fit(rows, labels, 1)
-    with pytest.raises(ValueError, match="contexts: got numbers from 1 to 2"):
+    with pytest.raises(ValueError, match="contexts: got 2; allowed: 0 to 1"):
         context_gradients.fit(rows, labels + 1, 2)
     with pytest.raises(ValueError, match="states of context 1: got 1"):
         context_gradients.fit(rows[:3], labels[:3], 2)
     with pytest.raises(ValueError, match="stack: got only zeros"):
-        dictionary.fit(key, 0 * rows, (1,))
+        dictionary.fit(0 * rows, key, counts=(1,))
     with pytest.raises(ValueError, match="counts: got 5"):
-        dictionary.fit(key, rows, (5,))
+        dictionary.fit(rows, key, counts=(5,))
     with pytest.raises(ValueError, match="stack: got shape"):
-        dictionary.fit(key, rows[0])
+        dictionary.fit(rows[0], key)
     with pytest.raises(ValueError, match="gradients: got shape"):
         context_gradients.whitened(rows, np.ones((4, 3)))

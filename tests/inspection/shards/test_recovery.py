@@ -28,7 +28,9 @@ def table(kind):
 @pytest.fixture(scope="module")
 def fitted():
     key = jax.random.key(0)
-    return {k: recovery.fit(key, *table(k), COUNTS) for k in ("planted", "smooth")}
+    return {
+        k: recovery.fit(*table(k), key, counts=COUNTS) for k in ("planted", "smooth")
+    }
 
 
 def test_three_planted_gates_are_found(fitted):
@@ -89,7 +91,10 @@ def test_missing_units_and_shards_stay_missing(head, key):
     )
     x, y = (jnp.asarray(a) for a in table("smooth"))
     y = (y - y.mean()) / y.std()
-    graph, states = distillation.fit(key, sizes, x, y, 2, 20, 32, 0.1)
+    settings = {"restarts": 2, "steps": 20, "max_steps": 20, "batch": 32, "rate": 0.1}
+    with pytest.warns(UserWarning, match="distillation: not converged"):
+        fitted = distillation.fit(sizes, x, y, key, **settings)
+    graph, states = fitted.graph, fitted.states
     if isinstance(head, value.Sharded):
         gates = distillation.predict_all(graph, states, x[:50])[1].reshape(2, 2, 50, 3)
         assert not gates[0, :, :, 1:].any()
@@ -141,13 +146,15 @@ def test_one_restart_shows_no_stability():
     sizes = distillation.Sizes(
         value.Sharded(num_shards=2), 4, jnp.array([4]), jnp.array([2]), jnp.array([0])
     )
-    fitted = distillation.fit(jax.random.key(0), sizes, x, y, 1, 2, 8, 0.1)
+    settings = {"restarts": 1, "steps": 2, "max_steps": 2, "batch": 8, "rate": 0.1}
+    with pytest.warns(UserWarning, match="distillation: not converged"):
+        fitted = distillation.fit(sizes, x, y, jax.random.key(0), **settings)
     assert np.isnan(recovery.restart_stability((2,), fitted, jnp.ones((1, 1)), x)).all()
 
 
 def test_whole_groups_are_held_out(key):
     groups = np.repeat(np.arange(8), 5)
-    tested = recovery._held_out(key, 40, groups, 0.25)
+    tested = recovery._held_out(40, groups, 0.25, key)
     assert tested.sum() == 10
     assert len(set(groups[tested])) == 2
     assert not set(groups[tested]) & set(groups[~tested])
@@ -156,20 +163,20 @@ def test_whole_groups_are_held_out(key):
 def test_bad_input_is_named(key):
     x, y = table("planted")
     with pytest.raises(ValueError, match=r"values: got shape \(3,\)"):
-        recovery.fit(key, x, y[:3])
+        recovery.fit(x, y[:3], key)
     with pytest.raises(ValueError, match="rows of features: got 5"):
-        recovery.fit(key, x[:5], y[:5])
+        recovery.fit(x[:5], y[:5], key)
     with pytest.raises(ValueError, match="values: got 3000 numbers"):
-        recovery.fit(key, x, y * np.nan)
+        recovery.fit(x, y * np.nan, key)
     with pytest.raises(ValueError, match="values: got the same in all rows"):
-        recovery.fit(key, x, 0 * y)
+        recovery.fit(x, 0 * y, key)
     with pytest.raises(ValueError, match="restarts: got 1; allowed: at least 2"):
-        recovery.fit(key, x, y, restarts=1)
+        recovery.fit(x, y, key, restarts=1)
     with pytest.raises(ValueError, match="columns of features: got 0"):
-        recovery.fit(key, x[:, :0], y)
+        recovery.fit(x[:, :0], y, key)
     with pytest.raises(ValueError, match=r"counts: got \(3, 2\)"):
-        recovery.fit(key, x, y, (3, 2))
-    with pytest.raises(ValueError, match=r"held_out: got 1\.0"):
-        recovery.fit(key, x, y, held_out=1.0)
+        recovery.fit(x, y, key, counts=(3, 2))
+    with pytest.raises(ValueError, match=r"share: got 1\.0"):
+        recovery.fit(x, y, key, share=1.0)
     with pytest.raises(ValueError, match="groups: got shape"):
-        recovery.fit(key, x, y, groups=np.zeros(3))
+        recovery.fit(x, y, key, groups=np.zeros(3, int))

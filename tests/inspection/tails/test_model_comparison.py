@@ -20,7 +20,7 @@ def test_vuong_by_hand():
     assert float(model_comparison.vuong(second, first).z) == pytest.approx(
         -float(result.z)
     )
-    fined = model_comparison.vuong(first, second, (3, 1))
+    fined = model_comparison.vuong(first, second, parameters=(3, 1))
     assert float(fined.z) == pytest.approx((6 - np.log(3)) / np.sqrt(2), rel=1e-5)
     # clusters {1, 2}, {3}: sums -1 and 1
     tied = model_comparison.vuong(

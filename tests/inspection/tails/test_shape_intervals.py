@@ -176,6 +176,6 @@ def test_bad_input_is_named(key):
     with pytest.raises(ValueError, match="x: got 4 numbers"):
         shapes.intervals(x * jnp.nan, x[None], jnp.arange(4), 4, key)
     with pytest.raises(ValueError, match="resamples: got 3"):
-        shapes.intervals(x, x[None], jnp.arange(4), 4, key, 3)
+        shapes.intervals(x, x[None], jnp.arange(4), 4, key, resamples=3)
     with pytest.raises(ValueError, match="level: got 1"):
         shapes.intervals(x, x[None], jnp.arange(4), 4, key, level=1.0)

@@ -68,7 +68,7 @@ def test_shared_noise_makes_random_probes_perfect():
 @pytest.mark.slow
 def test_a_salient_random_bit_is_followed():
     result = comparison.distract(
-        *draw(2), jax.random.key(1), jnp.asarray([0.0, 4.0]), **FAST
+        *draw(2), jnp.asarray([0.0, 4.0]), jax.random.key(1), **FAST
     )
     fooled = np.asarray(result.fooled)
     assert not fooled[0].any()
@@ -82,13 +82,13 @@ def test_a_salient_random_bit_is_followed():
 
 def test_bad_input_is_named(key):
     x, y, label = draw(0)
-    with pytest.raises(ValueError, match="label: got shape"):
+    with pytest.raises(ValueError, match="label of train: got shape"):
         comparison.compare((x, y, label[:3]), (x, y, label), key)
     with pytest.raises(ValueError, match=r"test: got shape \(200, 5\)"):
         comparison.compare((x, y, label), (x[:, :5], y[:, :5], label), key)
     with pytest.raises(ValueError, match="negative: got 1 numbers"):
         comparison.compare((x, y, label), (x, y.at[0, 0].set(jnp.nan), label), key)
     with pytest.raises(ValueError, match="strengths: got -1"):
-        comparison.distract(x, y, label, key, jnp.asarray([-1.0]))
+        comparison.distract(x, y, label, jnp.asarray([-1.0]), key)
     with pytest.raises(ValueError, match=r"positive.shape\[0\]: got 3"):
-        comparison.distract(x[:3], y[:3], label[:3], key, jnp.ones(1))
+        comparison.distract(x[:3], y[:3], label[:3], jnp.ones(1), key)

@@ -41,7 +41,7 @@ def board_map(position, mask=ALL):
 
 def owned(owners):
     x = jnp.ones((6, 2))
-    return reflection.fit(x, owners, x, x, jnp.arange(6) < 3, KEY)
+    return reflection.fit(x, owners, x, x, jnp.arange(6) >= 3, KEY)
 
 
 def probed(z, held_out):
@@ -51,7 +51,7 @@ def probed(z, held_out):
 
 def distract(strengths):
     x = jnp.arange(8.0).reshape(4, 2)
-    return comparison.distract(x, -x, jnp.arange(4) < 2, KEY, strengths)
+    return comparison.distract(x, -x, jnp.arange(4) < 2, strengths, KEY)
 
 
 def retarget(magnitudes):
@@ -73,7 +73,7 @@ def retarget(magnitudes):
             "remove: got -1; allowed: 0 to 1",
         ),
         (
-            lambda: weight_action.collisions(EYE, EYE, 1, threshold=1),
+            lambda: weight_action.collisions(EYE, EYE, count=1, threshold=1),
             "threshold: got 1; allowed: 0 to less than 1",
         ),
         (lambda: agreement(1.5), r"discount: got 1\.5; allowed: 0 to 1"),
@@ -102,7 +102,7 @@ def retarget(magnitudes):
             "classes of z to train on: got 1; allowed: at least 2",
         ),
         (
-            lambda: probed([0, 1, 0, 1], np.array([2, 3])),
+            lambda: probed([0, 1, 0, 1], np.array([True, False])),
             r"held_out: got shape \(2,\); allowed: \(4\)",
         ),
         (
@@ -150,8 +150,8 @@ def test_what_is_allowed_passes():
 @pytest.mark.slow
 def test_integers_are_converted_to_floats():
     stack = np.array([[2, 0, 0], [0, 3, 0], [4, 0, 0], [0, 5, 1]])
-    result = dictionary.fit(KEY, stack, (1, 2))
-    expected = dictionary.fit(KEY, stack.astype(np.float32), (1, 2))
+    result = dictionary.fit(stack, KEY, counts=(1, 2))
+    expected = dictionary.fit(stack.astype(np.float32), KEY, counts=(1, 2))
     np.testing.assert_array_equal(result.lines, expected.lines)
     integers = clusters.fit(jnp.asarray(stack), 2, KEY)
     real = clusters.fit(jnp.asarray(stack, jnp.float32), 2, KEY)
@@ -182,12 +182,12 @@ TOOLS = {
     ),
     "leace": lambda x: leace.fit(x, SPLIT),
     "ccs": lambda x: ccs.fit(x, -x, KEY, restarts=2, steps=4),
-    "recursive": lambda x: ccs.recursive(x, -x, KEY, 2, restarts=2, steps=4),
+    "recursive": lambda x: ccs.recursive(x, -x, 2, KEY, restarts=2, steps=4),
     "compare": lambda x: comparison.compare(
         (x, -x, BITS), (x, -x, BITS), KEY, restarts=2, steps=4, random=4
     ),
     "distract": lambda x: comparison.distract(
-        x, -x, BITS, KEY, np.float32([0.5]), restarts=2, steps=4
+        x, -x, BITS, np.float32([0.5]), KEY, restarts=2, steps=4
     ),
     "principal": baselines.principal,
     "vinc": lambda x: baselines.vinc(x[:, None], -x[:, None]),
@@ -195,10 +195,10 @@ TOOLS = {
     "by labels": lambda x: baselines.logistic(x, BITS),
     "svd": svd.fit,
     "action": lambda x: weight_action.fit(x, ROWS[:2]),
-    "collisions": lambda x: weight_action.collisions(x[:2], x, 2),
+    "collisions": lambda x: weight_action.collisions(x[:2], x, count=2),
     "principal basis": bases.principal,
     "dependence": dependence.measure,
-    "dictionary": lambda x: dictionary.fit(KEY, x, (1, 2), 2, 4),
+    "dictionary": lambda x: dictionary.fit(x, KEY, counts=(1, 2), restarts=2),
 }
 ANY_SIZE = {"leace", "mean difference", "svd", "action"}
 
@@ -239,14 +239,14 @@ def test_dimensionless_results_do_not_depend_on_the_unit(name, power):
 
 def test_the_control_of_a_short_vector_is_as_long():
     key, short = jax.random.key(1), np.full(4, 1e-12, np.float32)
-    length = jnp.linalg.norm(patches.random_like(key, short))
+    length = jnp.linalg.norm(patches.random_like(short, key))
     np.testing.assert_allclose(length, 2e-12, rtol=1e-5)
-    assert patches.random_like(key, np.arange(3)).dtype == jnp.float32
+    assert patches.random_like(np.arange(3), key).dtype == jnp.float32
     for size in (1e-30, 1e30):
         with pytest.raises(ValueError, match=r"vector: got 1e[-+]30 as its largest"):
-            patches.random_like(key, np.full(4, size, np.float32))
+            patches.random_like(np.full(4, size, np.float32), key)
     with pytest.raises(ValueError, match="vector: got 4 numbers that are not finite"):
-        patches.random_like(key, np.full(4, np.nan, np.float32))
+        patches.random_like(np.full(4, np.nan, np.float32), key)
 
 
 def test_successors_out_of_range_are_refused():

@@ -37,7 +37,7 @@ LINEAR: tuple[methods.Method, ...] = (
     methods.Random(),
 )
 """All but LEACE and CDE, which have other inputs."""
-CDE = methods.Cde(steps=200, batch=64)
+CDE = methods.Cde(steps=200)
 MANY_SEEDS = 4
 """With more seeds there are two samples of states, not three."""
 CONTROLS = 2
@@ -177,7 +177,7 @@ def _linear(
             fit = methods.find(method, concept, jax.random.fold_in(key, number))
             rows.append((fit.write[0], fit.read[0], fit.loss))
         eraser = leace.fit(x, z[:, :1])
-        write, read = eraser.write[:, 0], eraser.read[:, 0]
+        write, read = eraser.write[0], eraser.read[0]
         size = jnp.linalg.norm(write)
         unit = write / jnp.where(size > 0, size, 1)
         rows.insert(-1, (unit, read * size, jnp.full((), jnp.nan, x.dtype)))

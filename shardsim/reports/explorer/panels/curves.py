@@ -201,7 +201,7 @@ def _checkpoint(
             table.terminated,
             mask,
             acting.discount,
-            TIE,
+            tie=TIE,
         )
         return jnp.where(mask, agreement.agrees, 0).sum()
 

@@ -8,7 +8,6 @@ Symbols: n states, L levels, D features, K experts, M mazes, X states of a maze.
 """
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -105,14 +104,16 @@ def _distill(
     """
     sizes = distillation.shard_sizes(rows[0].shape[-1], (EXPERTS,), WIDTH)
 
-    def fit(key: Array, x: Array, y: Array) -> Any:
-        return distillation.fit(key, sizes, x, y, RESTARTS, STEPS, BATCH, RATE)
+    def fit(x: Array, y: Array, key: Array) -> distillation.Fit:
+        return distillation.fit(
+            sizes, x, y, key, restarts=RESTARTS, steps=STEPS, batch=BATCH, rate=RATE
+        )
 
     # one program: drawing the weights by itself compiles many small ones
-    graph, states = jit.jit(fit)(
-        jax.random.key(0), jnp.asarray(rows[0]), jnp.asarray(targets)
+    fitted = jit.jit(fit)(jnp.asarray(rows[0]), jnp.asarray(targets), jax.random.key(0))
+    outputs = distillation.predict_all(
+        fitted.graph, fitted.states, jnp.asarray(np.concatenate(rows))
     )
-    outputs = distillation.predict_all(graph, states, jnp.asarray(np.concatenate(rows)))
     value, gates, values = map(np.asarray, outputs)
     return int(sizes.parameters[0]), value, gates, values
 

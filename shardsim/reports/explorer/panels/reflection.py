@@ -54,18 +54,18 @@ def summarise(activations: Activations, sample: Sample) -> Reflection | None:
         np.asarray,
         _values(head, jnp.asarray(sample.x), jnp.asarray(sample.context, jnp.float32)),
     )
-    train = ~control_tasks.by_group(sample.level)
+    held_out = control_tasks.by_group(sample.level)
     shape = (len(sample.x), count, count)
     r2, control, spread = np.full((3, *shape), np.nan, np.float32)
     width = hidden.shape[-1]
     is_finite = activations.finite & np.isfinite(targets).all(axis=(1, 2))
     for seed in np.flatnonzero(is_finite):
         fit = reflection.fit(
-            hidden=hidden[seed].reshape(len(train), -1),
+            hidden=hidden[seed].reshape(len(held_out), -1),
             hidden_shard=np.repeat(np.arange(count), width),
             targets=targets[seed],
             features=sample.x[seed],
-            train=train,
+            held_out=held_out,
             key=jax.random.key(int(seed)),
             draws=DRAWS,
         )

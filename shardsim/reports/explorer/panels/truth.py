@@ -21,6 +21,8 @@ from shardsim.reports.explorer.panels import base
 
 RESTARTS = 12
 STEPS = 200
+NORM = 5.0
+"""One norm for all seeds, so that their losses can be compared."""
 RANDOM = 100
 """Random directions."""
 MOST_PAIRS = 192
@@ -139,9 +141,11 @@ def _search(
     def seed(one: tuple[Array, Array, Array]) -> tuple[Array, ...]:
         train, test, key = one
         search, draw = jax.random.split(key)
-        fit = ccs.fit(train[0], train[1], search, restarts=RESTARTS, steps=STEPS)
+        fit = ccs.fit(
+            train[0], train[1], search, restarts=RESTARTS, steps=STEPS, norm=NORM
+        )
         differences = fit.sides.differences(*test)
-        random = baselines.random_directions(draw, RANDOM, train.shape[-1])
+        random = baselines.random_directions(RANDOM, train.shape[-1], draw)
         labelled = comparison.mean_difference(fit.sides.differences(*train), label)
         probes = jnp.concatenate(
             [fit.directions, random.astype(train.dtype), labelled[None]]

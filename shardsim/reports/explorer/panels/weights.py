@@ -299,7 +299,7 @@ def _search(
 
     def seed(one: tuple[Array, Array, Array]) -> tuple[Array, ...]:
         weight, x, centred = one
-        cosines = weight_action.collisions(weight, x, count)
+        cosines = weight_action.collisions(weight, x, count=count)
         pairs = jax.lax.map(lambda features: maze(weight, features), centred)
         return cosines.before, cosines.after, *pairs
 
