@@ -37,7 +37,10 @@ class Interval(NamedTuple):
 
 
 def _validated(x: Annotated[Numbers, "N"]) -> Float[np.ndarray, " N"]:
-    numbers = np.asarray(x, np.float64)
+    given = np.asarray(x)
+    if given.dtype.kind in "cOSUmM":
+        raise ValueError(f"x: got {given.dtype}; allowed: real numbers")
+    numbers = given.astype(np.float64)
     if numbers.ndim != 1 or not len(numbers):
         raise ValueError(f"x: got shape {numbers.shape}; allowed: one number per seed")
     bad = np.flatnonzero(~np.isfinite(numbers))
@@ -79,12 +82,12 @@ def mean_interval(
       alpha' / 2 = Phi(-sqrt(n / (n - 1)) t_{1 - alpha / 2, n - 1});
 
     otherwise it is too narrow, by the factor sqrt((n - 1) / n) and because it uses a
-    normal quantile. Simulated coverage at level .95:
+    normal quantile. Simulated coverage at level .95 (more in `mean_test`):
 
-      distribution   8 seeds   20 seeds
-      normal             .95        .95
-      exponential        .89        .93
-      lognormal          .85        .88
+      distribution   3 seeds   8 seeds   20 seeds
+      normal             .95       .95        .95
+      exponential        .88       .91        .93
+      lognormal          .84       .85        .88
 
     Args:
       x: one finite number per training seed.
@@ -94,7 +97,8 @@ def mean_interval(
 
     Returns:
       The interval. Its ends are NaN for a single seed. If all numbers are equal its
-      width is 0, which says nothing about rare seeds (see `max_unseen_fraction`).
+      width is 0, which says nothing about rare seeds (see `max_unseen_fraction`); there
+      `mean_test` is the sign test.
 
     Raises:
       ValueError: a number is not finite, or the level is out of range.
@@ -172,11 +176,21 @@ def mean_test(
 ) -> float:
     """One-sided p-value of H0: mean <= threshold (or >=, for `side="less"`).
 
-    The more conservative of two tests that invert `mean_interval`:
+    It inverts `mean_interval`: p < alpha / 2 exactly where the interval of level
+    1 - alpha lies beyond the threshold. So p is the larger of
 
-      t-test:    p = T_{n-1}((threshold - mean) sqrt(n) / s)
-      bootstrap: p = T_{n-1}(sqrt((n - 1) / n) Phi^{-1}(q)),
-                 q = (1 + #{resampled means <= threshold}) / (resamples + 1)
+      t-test:    T_{n-1}((threshold - mean) sqrt(n) / s)
+      bootstrap: T_{n-1}(sqrt((n - 1) / n) Phi^{-1}(q)),
+                 q = share of resampled means up to the threshold.
+
+    Where no resampled mean is below the threshold, the bootstrap has nothing to say and
+    the t-test decides: two seeds resample to three means only. Share of two-sided p
+    below .05, measured on 20,000 draws (the interval misses the mean as often):
+
+      seeds          2     3     5     8    20    50
+      normal       .05   .05   .05   .05   .05   .05
+      exponential  .09   .12   .12   .09   .07   .06
+      lognormal    .10   .16   .18   .15   .12   .09
 
     Args:
       x: one finite number per training seed.
@@ -186,15 +200,17 @@ def mean_test(
       seed: of the bootstrap.
 
     Returns:
-      p in [0, 1]; 1 for a single seed. If all x are equal there is no t-test, and q is
-      its smallest or largest value.
+      p in [0, 1]; 1 for a single seed. If all x are equal, their spread says nothing
+      and p is that of the sign test: 2^-n beyond the threshold, 1 otherwise.
 
     Raises:
-      ValueError: x is not finite, or `side` is neither.
+      ValueError: x or the threshold is not finite, or `side` is neither.
 
     Reference: Hesterberg, What Teachers Should Know About the Bootstrap, 2015.
     """
     x = _validated(x)
+    if not np.isfinite(threshold):
+        raise ValueError(f"threshold: got {threshold}; allowed: a finite number")
     if side not in ("greater", "less"):
         raise ValueError(f"side: got {side!r}; allowed: greater, less")
     sign = 1.0 if side == "greater" else -1.0
@@ -202,16 +218,22 @@ def mean_test(
     n = len(x)
     if n == 1:
         return 1.0
-    t_p = 0.0
     if np.ptp(x) == 0:
-        below = 0 if x[0] > threshold else resamples
-    else:
-        below = int((_resampled_means(x, resamples, seed) <= threshold).sum())
-        t = (threshold - x.mean()) * np.sqrt(n) / x.std(ddof=1)
-        t_p = float(scipy.stats.t.cdf(t, n - 1))
-    q = (1 + below) / (resamples + 1)
-    z = scipy.special.ndtri(min(q, 1.0))
-    return max(t_p, float(scipy.stats.t.cdf(z * np.sqrt((n - 1) / n), n - 1)))
+        return 0.5**n if x[0] > threshold else 1.0
+    t = (threshold - x.mean()) * np.sqrt(n) / x.std(ddof=1)
+    q = _quantile_level(_resampled_means(x, resamples, seed), threshold)
+    z = scipy.special.ndtri(q) * np.sqrt((n - 1) / n)
+    return float(scipy.stats.t.cdf(max(t, z), n - 1))
+
+
+def _quantile_level(x: Float[np.ndarray, " B"], threshold: float) -> float:
+    """The largest q whose `np.quantile` of x is at most the threshold; 0 if none is."""
+    is_below = x <= threshold
+    count = int(is_below.sum())
+    if count in (0, len(x)):
+        return float(count > 0)
+    low, high = x[is_below].max(), x[~is_below].min()
+    return float((count - 1 + (threshold - low) / (high - low)) / (len(x) - 1))
 
 
 def equivalence_test(

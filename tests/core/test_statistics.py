@@ -25,6 +25,11 @@ def test_equal_numbers_and_one_number():
     assert alone.estimate == 2.5
     assert np.isnan(alone.low)
     assert statistics.mean_test(np.array([9.0]), 0.0, "greater") == 1.0
+    # their spread says nothing: the sign test
+    assert statistics.mean_test(np.full(5, 2.5), 2.4, "greater") == 1 / 32
+    assert statistics.mean_test(np.full(5, 2.5), 2.6, "less") == 1 / 32
+    for threshold in (2.5, 2.6):
+        assert statistics.mean_test(np.full(5, 2.5), threshold, "greater") == 1
 
 
 def test_the_interval_is_about_as_wide_as_student_s():
@@ -100,13 +105,75 @@ def test_a_plain_percentile_interval_would_not_cover():
     assert np.mean(hit) < 0.92
 
 
-def test_p_and_interval_agree():
-    rng = np.random.default_rng(3)
-    for x in rng.normal(0.5, 1, size=(30, 8)):
-        interval = statistics.mean_interval(x)
-        p = statistics.mean_test(x, 0.0, "greater")
-        if abs(interval.low) > 0.03:
-            assert (p < 0.025) == (interval.low > 0)
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 13, 20, 50])
+@pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
+def test_p_inverts_the_interval(n, level):
+    """At an end of the interval p is (1 - level) / 2; beyond it less, within it more."""
+    rng = np.random.default_rng(n)
+    for x in (rng.normal(size=n), rng.exponential(size=n), rng.integers(0, 3, n) + 0.0):
+        if np.ptp(x) == 0:
+            continue
+        interval = statistics.mean_interval(x, level, FEW)
+        step = 1e-9 * np.ptp(x)
+        for end, side, outward in (
+            (interval.low, "greater", -1),
+            (interval.high, "less", 1),
+        ):
+            beyond = statistics.mean_test(x, end + outward * step, side, FEW)
+            within = statistics.mean_test(x, end - outward * step, side, FEW)
+            assert beyond <= (1 - level) / 2 + 1e-6
+            assert within >= (1 - level) / 2 - 1e-6
+
+
+@pytest.mark.parametrize("n", range(2, 9))
+def test_far_enough_from_the_threshold_any_number_of_seeds_decides(n):
+    """1 - 1e-2 to 1 + 1e-2 is not -1e9, and Student's t says how surely."""
+    x = np.linspace(0.99, 1.01, n)
+    for threshold, side in ((-1e9, "greater"), (1e9, "less")):
+        p = statistics.mean_test(x, threshold, side)
+        t = scipy.stats.ttest_1samp(x, threshold, alternative=side).pvalue
+        assert p == pytest.approx(t, rel=1e-6)
+        assert p < 1e-9
+    assert statistics.equivalence_test(x, 1e9) < 1e-9
+
+
+SEEDS = [2, 3, 4, 5, 7, 10, 20, 50]
+
+
+def size(draw: str, n: int, draws: int, seed: int) -> tuple[float, float]:
+    """Share of two-sided p below .05, and of intervals that miss the mean."""
+    mean = {"normal": 0.0, "uniform": 0.5, "exponential": 1.0, "laplace": 0.0}[draw]
+    samples = getattr(np.random.default_rng(seed), draw)(size=(draws, n))
+    rejected, missed = 0, 0
+    for x in samples:
+        p = [statistics.mean_test(x, mean, side, FEW) for side in ("greater", "less")]
+        rejected += 2 * min(p) < 0.05
+        interval = statistics.mean_interval(x, resamples=FEW)
+        missed += not interval.low <= mean <= interval.high
+    return rejected / draws, missed / draws
+
+
+@pytest.mark.parametrize("n", SEEDS)
+def test_size_and_coverage(n):
+    """400 draws: a share of .05 lies within .03 of it."""
+    rejected, missed = size("normal", n, 400, n)
+    assert rejected == missed
+    assert 0.02 <= rejected <= 0.08
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", range(2, 51))
+def test_size_and_coverage_for_every_number_of_seeds(n):
+    """The docstring tells what skewness costs; symmetric draws cost little."""
+    for draw, most in (
+        ("normal", 0.06),
+        ("laplace", 0.06),
+        ("uniform", 0.09),
+        ("exponential", 0.14),
+    ):
+        rejected, missed = size(draw, n, 4000, 100 + n)
+        assert rejected == missed
+        assert 0.02 <= rejected <= most
 
 
 def test_p_keeps_its_level_and_has_power():
@@ -185,6 +252,11 @@ def test_numbers_that_are_not_finite_are_refused_with_their_index(bad):
     x = np.array([1.0, bad, 2.0])
     with pytest.raises(ValueError, match="at 1; allowed: finite"):
         statistics.mean_interval(x)
+    with pytest.raises(ValueError, match=f"threshold: got {bad}; allowed: a finite"):
+        statistics.mean_test(x[:1], bad, "less")
+    for kind in (np.array(["1", "2"]), np.array([1j, 2]), np.array([None, 1.0])):
+        with pytest.raises(ValueError, match=r"x: got .*; allowed: real numbers"):
+            statistics.mean_interval(kind)
     with pytest.raises(ValueError, match="allowed: one number per seed"):
         statistics.mean_test(np.zeros((2, 2)), 0.0, "less")
     with pytest.raises(ValueError, match="allowed: the shape of x"):
