@@ -108,7 +108,7 @@ def test_a_plain_percentile_interval_would_not_cover():
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 8, 13, 20, 50])
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95, 0.999])
 def test_p_inverts_the_interval(n, level):
-    """At an end of the interval p is (1 - level) / 2; beyond it less, within it more."""
+    """At an end of the interval p is (1 - level) / 2; beyond it less, inside more."""
     rng = np.random.default_rng(n)
     for x in (rng.normal(size=n), rng.exponential(size=n), rng.integers(0, 3, n) + 0.0):
         if np.ptp(x) == 0:
