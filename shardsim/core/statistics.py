@@ -6,8 +6,9 @@ The training seed is the unit of analysis. Functions that resample or permute ta
 
 import functools
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
+import jax
 import numpy as np
 import scipy.optimize
 import scipy.spatial.distance
@@ -18,7 +19,7 @@ from jaxtyping import Bool, Float, Shaped
 RESAMPLES = 100_000
 """Bootstrap resamples. 8 seeds need 13 MB of memory; it is linear in both numbers."""
 
-Numbers: TypeAlias = np.ndarray | Sequence[float]
+Numbers: TypeAlias = np.ndarray | jax.Array | Sequence[Any]
 """Annotated[Numbers, "N"]: one finite number per training seed, checked here."""
 
 
@@ -292,8 +293,8 @@ def interquartile_mean(
     at level .95, one task:
 
       distribution   3 seeds   5 seeds   8 seeds   20 seeds
-      normal         IQM_NORMAL
-      exponential    IQM_EXPONENTIAL
+      normal             .95       .98       .98        .97
+      exponential        .91       .97       .98        .97
 
     Args:
       x: one finite number per training seed, or one per seed and task. Tasks are
@@ -349,9 +350,9 @@ def probability_of_improvement(
     without overlap has no width. Simulated coverage at level .95, one task:
 
       distribution      3 seeds   5 seeds   8 seeds   20 seeds
-      normal, P = .50   POI_HALF
-      normal, P = .76   POI_MORE
-      normal, P = .98   POI_MOST
+      normal, P = .50       .90       .97       .97        .98
+      normal, P = .76       .99      1.00       .99        .98
+      normal, P = .98      1.00      1.00      1.00       1.00
 
     Args:
       x: one finite number per training seed, or one per seed and task (see
@@ -388,7 +389,7 @@ def probability_of_improvement(
     for task in range(tasks):
         weights = rng.multinomial(n, np.full(n, 1 / n), resamples) / n
         drawn += ((weights @ wins[:, :, task]) * weights).sum(axis=1) / tasks
-    low, high = _expanded_quantiles(drawn, n, level)
+    low, high = _expanded_quantiles(np.clip(drawn, 0, 1), n, level)
     ends = [_newcombe_end(estimate, n, tasks, level, end) for end in (0.0, 1.0)]
     return Interval(estimate, min(low, ends[0]), max(high, ends[1]), level, n)
 

@@ -77,6 +77,13 @@ class ArmResult:
     reached_min_return: bool
     """Whether `mean_return_fraction` is at least the run's `min_return`."""
 
+    @property
+    def interquartile_mean_return(self) -> Interval | None:
+        """Interquartile mean of `return_fraction`; None if a seed has no number."""
+        if not self.return_fraction or None in self.return_fraction:
+            return None
+        return interval(statistics.interquartile_mean(self.return_fraction))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ActingResult:
@@ -161,6 +168,21 @@ class PredictionResult:
     def num_seeds(self) -> int:
         """N, all seeds, judged or not."""
         return max(map(len, self.values.values()))
+
+    @property
+    def probability_of_improvement(self) -> Interval | None:
+        """How often a judged seed of the arm exceeds one of its baseline; None if a
+        seed has no number."""
+        pair = self.rule.contrast
+        seeds = (
+            range(self.num_seeds) if self.judged_seeds is None else self.judged_seeds
+        )
+        rows = [
+            [self.values[arm][n] for n in seeds] for arm in (pair.arm, pair.baseline)
+        ]
+        if not seeds or any(None in row for row in rows):
+            return None
+        return interval(statistics.probability_of_improvement(*rows))
 
 
 @dataclasses.dataclass(frozen=True)
