@@ -110,8 +110,8 @@ def fit(
     contributions: Annotated[Numbers, "n P"],
     context: Annotated[Numbers, "n"],
     key: Key[Array, ""],
-    cluster: Annotated[Numbers, "n"] | None = None,
     *,
+    cluster: Annotated[Numbers, "n"] | None = None,
     resamples: int = 200,
     draws: int = 99,
 ) -> Tails:
@@ -173,7 +173,7 @@ def fit(
         goodness=goodness,
         dependence=_dependences(contributions, groups),
         within=within.measure(
-            contributions, context, key, cluster, resamples=resamples
+            contributions, context, key, cluster=cluster, resamples=resamples
         ),
     )
 
@@ -207,7 +207,9 @@ def _of_total(
         is_used = jnp.where(total == 0, 0.0, group)
         tail, p = describe(total, fold, group, len(model_comparison.FAMILIES))
         vuong = [
-            model_comparison.vuong(p[i], p[j], (2, 2), is_used, cluster, clusters)
+            model_comparison.vuong(
+                p[i], p[j], weights=is_used, cluster=cluster, clusters=clusters
+            )
             for i, j in model_comparison.NON_NESTED
         ]
         goodness = [
@@ -219,7 +221,7 @@ def _of_total(
     results = jax.lax.map(one_group, (groups, jax.random.split(drawing, len(groups))))
     nonzero = jnp.where((total == 0)[None], 0.0, groups)
     intervals = shapes.intervals(
-        total, nonzero, cluster, clusters, resampling, resamples
+        total, nonzero, cluster, clusters, resampling, resamples=resamples
     )
     return *results, *intervals
 
@@ -259,7 +261,7 @@ def describe(
     """
     is_zero = x == 0
     is_used = jnp.where(is_zero, 0.0, group)
-    fitted = model_comparison.held_out(x, fold, is_used, count, folds=2)
+    fitted = model_comparison.held_out(x, fold, is_used, count=count, folds=2)
     all_families = count > model_comparison.NUM_FAST
     about = (
         fitting.generalised(x, is_used).mean

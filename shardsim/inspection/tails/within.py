@@ -52,8 +52,8 @@ def measure(
     contributions: Annotated[Numbers, "n P"],
     context: Annotated[Numbers, "n"],
     key: Key[Array, ""],
-    cluster: Annotated[Numbers, "n"] | None = None,
     *,
+    cluster: Annotated[Numbers, "n"] | None = None,
     resamples: int = 200,
     permutations: int = 199,
 ) -> Within:
@@ -104,6 +104,7 @@ def permuted_contexts(
     context: Int[np.ndarray, " n"],
     cluster: Int[np.ndarray, " n"],
     permutations: int,
+    *,
     seed: int = 0,
 ) -> Int[np.ndarray, "R n"]:
     """Contexts of the samples after each permutation.
@@ -165,7 +166,13 @@ def _measure(
     weights = jnp.where(total == 0, 0.0, jnp.ones_like(total))
     z, scale = _standardised(total, context, contexts, weights)
     shape, excess = shapes.intervals(
-        z, weights[None], cluster, clusters, key, resamples, about=jnp.zeros_like(z[:1])
+        z,
+        weights[None],
+        cluster,
+        clusters,
+        key,
+        resamples=resamples,
+        about=jnp.zeros_like(z[:1]),
     )
     pair = jax.ops.segment_max(
         weights, context * clusters + cluster, contexts * clusters

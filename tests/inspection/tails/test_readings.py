@@ -17,7 +17,12 @@ KEY = jax.random.key(0)
 @functools.partial(jax.jit, static_argnums=2)
 def pooled(total, cluster, clusters):
     shape, excess = shapes.intervals(
-        total, jnp.ones((1, len(total))), cluster, clusters, KEY, RESAMPLES
+        total,
+        jnp.ones((1, len(total))),
+        cluster,
+        clusters,
+        KEY,
+        resamples=RESAMPLES,
     )
     return shape[0], excess[0]
 
@@ -29,7 +34,12 @@ def read(contributions, context, cluster=None):
     index = np.unique(samples if cluster is None else cluster, return_inverse=True)[1]
     ends = pooled(contributions.sum(axis=1), jnp.asarray(index), int(index.max()) + 1)
     inner = within.measure(
-        contributions, context, KEY, cluster, resamples=RESAMPLES, permutations=99
+        contributions,
+        context,
+        KEY,
+        cluster=cluster,
+        resamples=RESAMPLES,
+        permutations=99,
     )
     return readings.read(*ends, inner)
 
@@ -202,7 +212,7 @@ def test_the_permutation_test_keeps_its_size_and_blocks():
                 one_big(rng.standard_t(3, size=240)),
                 labels,
                 KEY,
-                level,
+                cluster=level,
                 resamples=20,
                 permutations=19,
             ).p

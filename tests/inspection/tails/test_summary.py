@@ -21,7 +21,7 @@ def run(contributions, context=CONTEXT, cluster=None):
         jnp.asarray(contributions, jnp.float32),
         context,
         jax.random.key(0),
-        cluster,
+        cluster=cluster,
         resamples=60,
         draws=39,
     )
@@ -121,8 +121,10 @@ def test_states_of_one_maze_widen_the_interval(rng):
     x = (mean + size * rng.normal(size=(N // 24, 24))).reshape(N, 1)
     weights, key = jnp.ones((1, N)), jax.random.key(0)
     total = jnp.asarray(x[:, 0], jnp.float32)
-    alone = shapes.intervals(total, weights, jnp.arange(N), N, key, 60)
-    by_maze = shapes.intervals(total, weights, jnp.asarray(maze), N // 24, key, 60)
+    alone = shapes.intervals(total, weights, jnp.arange(N), N, key, resamples=60)
+    by_maze = shapes.intervals(
+        total, weights, jnp.asarray(maze), N // 24, key, resamples=60
+    )
     assert float(jnp.ptp(by_maze[0])) > 1.1 * float(jnp.ptp(alone[0]))
     fold = summary._folds(CONTEXT, maze, N // 24)
     assert all(len(set(fold[maze == m])) == 1 for m in range(N // 24))
@@ -178,8 +180,8 @@ def test_bad_input_is_named(key):
     with pytest.raises(ValueError, match="context: got float64; allowed: integers"):
         summary.fit(c, np.ones(6), key)
     with pytest.raises(ValueError, match="cluster: got 1 different labels"):
-        summary.fit(c, np.arange(6), key, np.zeros(6, int))
+        summary.fit(c, np.arange(6), key, cluster=np.zeros(6, int))
     with pytest.raises(ValueError, match="resamples: got 3"):
         summary.fit(c, np.arange(6), key, resamples=3)
     with pytest.raises(ValueError, match="cluster: got traced labels"):
-        jax.jit(lambda g: summary.fit(c, np.arange(6), key, g))(jnp.arange(6))
+        jax.jit(lambda g: summary.fit(c, np.arange(6), key, cluster=g))(jnp.arange(6))

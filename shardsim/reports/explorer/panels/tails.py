@@ -109,7 +109,9 @@ def compute(context: base.PanelContext) -> Tails | None:
         readings.read(
             shape_interval[n, 0],
             excess_interval[n, 0],
-            within.measure(one, kind.reshape(-1), key, levels, resamples=RESAMPLES),
+            within.measure(
+                one, kind.reshape(-1), key, cluster=levels, resamples=RESAMPLES
+            ),
         )
         if is_usable[n]
         else "no distribution"
@@ -156,10 +158,10 @@ def _fit(
 
         def one(weights: Array) -> tuple[Array, ...]:
             normal, laplace = model_comparison.densities(
-                total, model_comparison.fit_families(total, weights, 2)
+                total, model_comparison.fit_families(total, weights, count=2)
             )
             test = model_comparison.vuong(
-                normal, laplace, (2, 2), weights, cluster, clusters
+                normal, laplace, weights=weights, cluster=cluster, clusters=clusters
             )
             middle = fitting.generalised(total, weights).mean
             shape = shapes.shape(total, middle, weights)
@@ -169,7 +171,13 @@ def _fit(
         shape, excess, z, n, middle = jax.lax.map(one, weights_of)
         key = jax.random.key(0)
         ends = shapes.intervals(
-            total, weights_of, cluster, clusters, key, RESAMPLES, about=middle
+            total,
+            weights_of,
+            cluster,
+            clusters,
+            key,
+            resamples=RESAMPLES,
+            about=middle,
         )
         return shape, excess, z, n, *ends
 
