@@ -172,17 +172,18 @@ class PredictionResult:
     @property
     def probability_of_improvement(self) -> Interval | None:
         """How often a judged seed of the arm exceeds one of its baseline; None if a
-        seed has no number."""
+        seed has no number, or one of both is V*, which has no seeds."""
         pair = self.rule.contrast
+        rows = [self.values[row] for row in (pair.arm, pair.baseline)]
         seeds = (
             range(self.num_seeds) if self.judged_seeds is None else self.judged_seeds
         )
-        rows = [
-            [self.values[arm][n] for n in seeds] for arm in (pair.arm, pair.baseline)
-        ]
-        if not seeds or any(None in row for row in rows):
+        if any(len(row) < self.num_seeds for row in rows) or not seeds:
             return None
-        return interval(statistics.probability_of_improvement(*rows))
+        arm, baseline = ([row[n] for n in seeds] for row in rows)
+        if None in arm or None in baseline:
+            return None
+        return interval(statistics.probability_of_improvement(arm, baseline))
 
 
 @dataclasses.dataclass(frozen=True)
