@@ -59,6 +59,7 @@ def _resampled_means(
     x: Float[np.ndarray, " N"], resamples: int, seed: int
 ) -> Float[np.ndarray, " resamples"]:
     """Means of bootstrap resamples."""
+    _check_resamples(resamples)
     return _resample_weights(len(x), resamples, seed) @ x
 
 
@@ -133,7 +134,13 @@ def max_unseen_fraction(n: int, level: float = 0.95) -> float:
     Args:
       n: number of seeds, at least 1.
       level: confidence level in (0, 1).
+
+    Raises:
+      ValueError: `n` or `level` is out of range.
     """
+    if n < 1:
+        raise ValueError(f"n: got {n}; allowed: at least 1")
+    _check_level(level)
     return float(1 - (1 - level) ** (1 / n))
 
 
@@ -158,6 +165,7 @@ def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, floa
     """
     if not 0 <= count <= n or n < 1:
         raise ValueError(f"count: got {count} of {n}; allowed: 0 to all of 1 or more")
+    _check_level(level)
     tail = (1 - level) / 2
     low = scipy.special.betaincinv(count, n - count + 1, tail) if count else 0.0
     all_succeed = count == n
@@ -254,8 +262,10 @@ def equivalence_test(
       The larger p-value of `mean_test` for mean > -margin and for mean < margin.
 
     Raises:
-      ValueError: x is not finite.
+      ValueError: x is not finite, or the margin is not above 0.
     """
+    if not margin > 0:
+        raise ValueError(f"margin: got {margin}; allowed: above 0")
     above = mean_test(x, -margin, "greater", resamples, seed)
     below = mean_test(x, margin, "less", resamples, seed)
     return max(above, below)
@@ -266,8 +276,14 @@ def holm(p: Sequence[float]) -> Float[np.ndarray, " tests"]:
 
     Rejecting adjusted p-values below alpha keeps the probability of any false rejection
     in the family at most alpha.
+
+    Raises:
+      ValueError: a p is not between 0 and 1.
     """
     values = np.asarray(p, np.float64)
+    bad = values[~((values >= 0) & (values <= 1))]
+    if len(bad):
+        raise ValueError(f"p: got {bad[0]}; allowed: 0 to 1")
     order = np.argsort(values, kind="stable")
     scaled = values[order] * np.arange(len(values), 0, -1)
     adjusted = np.empty_like(values)
@@ -384,6 +400,7 @@ def probability_of_improvement(
     estimate = float(wins.mean())
     if n == 1:
         return Interval(estimate, float("nan"), float("nan"), level, 1)
+    _check_resamples(resamples)
     rng = np.random.default_rng(seed)
     drawn = np.zeros(resamples)
     for task in range(tasks):
@@ -427,6 +444,11 @@ def _runs(
     return numbers.reshape(len(given), -1)
 
 
+def _check_resamples(resamples: int) -> None:
+    if resamples < 2:
+        raise ValueError(f"resamples: got {resamples}; allowed: at least 2")
+
+
 def _check_level(level: float) -> None:
     if not 0 < level < 1:
         raise ValueError(f"level: got {level}; allowed: between 0 and 1")
@@ -456,6 +478,7 @@ def _stratified(
     scores: Float[np.ndarray, "N M"], resamples: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "B n"]:
     """Resamples of the seeds of each task, all tasks in one row."""
+    _check_resamples(resamples)
     n, tasks = scores.shape
     seeds = rng.integers(0, n, (resamples, n, tasks))
     return scores[seeds, np.arange(tasks)].reshape(resamples, -1)

@@ -351,7 +351,7 @@ def test_numbers_of_every_library_are_taken(of):
     assert statistics.interquartile_mean(x).estimate == 3
     assert statistics.probability_of_improvement(x, y).estimate == 11 / 16
     assert statistics.mean_interval(x).estimate == 4
-    assert statistics.mean_test(x, np.float32(-1e9), "greater") < 1e-9
+    assert statistics.mean_test(x, np.float64(-1e9), "greater") < 1e-9
 
 
 def test_the_probability_of_improvement_by_hand():
@@ -444,3 +444,27 @@ def test_aggregates_refuse_what_they_cannot_aggregate():
     ):
         with pytest.raises(ValueError, match="level: got 95; allowed: between 0"):
             tool([1, 2], 95)
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda: statistics.max_unseen_fraction(0), "n: got 0; allowed: at least 1"),
+        (lambda: statistics.max_unseen_fraction(3, 2), "level: got 2; allowed"),
+        (lambda: statistics.share_interval(1, 3, 1.5), "level: got 1.5; allowed"),
+        (lambda: statistics.equivalence_test([1, 2], -1), "margin: got -1; allowed"),
+        (lambda: statistics.equivalence_test([1, 2], np.nan), "margin: got nan"),
+        (lambda: statistics.holm([np.nan, 0.2]), "p: got nan; allowed: 0 to 1"),
+        (lambda: statistics.holm([0.2, 1.2]), "p: got 1.2; allowed: 0 to 1"),
+        (lambda: statistics.mean_interval([1, 2], resamples=0), "resamples: got 0"),
+        (lambda: statistics.mean_test([1, 2], 0, "less", 1), "resamples: got 1"),
+        (lambda: statistics.interquartile_mean([1, 2], resamples=0), "resamples: got"),
+        (
+            lambda: statistics.probability_of_improvement([1, 2], [1, 2], resamples=0),
+            "resamples: got 0",
+        ),
+    ],
+)
+def test_arguments_out_of_range_are_named(call, error):
+    with pytest.raises(ValueError, match=error):
+        call()

@@ -170,8 +170,8 @@ def vuong(
     The variance of the sum is that of G cluster sums, sum_g (m_g - n_g mean m)^2. If
     every sample is its own cluster, this is Vuong's n var(m).
 
-    Equal densities everywhere (0 / 0) give z = 0 and p = 1. Do not use it for nested
-    families: the normal is a special case of Student's t, of the generalised normal and
+    Equal densities everywhere (0 / 0) give z = 0 and p = 1. A single cluster with
+    weight has no variance: NaN. Do not use it for nested families: the normal is a special case of Student's t, of the generalised normal and
     of mixtures, and then z is not normal.
 
     Measured on 2,000 draws from the generalised normal that is equally far from the
@@ -206,7 +206,7 @@ def vuong(
         "cluster",
         samples if cluster is None else cluster,
         len(samples),
-        least=1,
+        least=2,
         count=clusters,
     )
     cluster, clusters = jnp.asarray(labels.index), labels.count
@@ -221,7 +221,9 @@ def vuong(
     is_equal = sd <= 8 * jnp.finfo(first.dtype).eps * size * jnp.sqrt(n)
     z = jnp.where(is_equal, 0.0, excess / jnp.where(is_equal, 1.0, sd))
     is_used = jax.ops.segment_max((weights > 0).astype(jnp.int32), cluster, clusters)
-    return Vuong(z, two_sided(z, (is_used > 0).sum() - 1))
+    count = (is_used > 0).sum()
+    z = jnp.where(count > 1, z, jnp.nan)
+    return Vuong(z, two_sided(z, count - 1))
 
 
 def two_sided(z: Scalar, degrees: Int[Array, ""]) -> Scalar:

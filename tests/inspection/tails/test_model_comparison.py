@@ -215,6 +215,10 @@ def test_bad_input_is_named(key):
         model_comparison.vuong(x, x, cluster=jnp.zeros(4))
     with pytest.raises(ValueError, match=r"cluster: got shape \(3,\); allowed: \(4\)"):
         model_comparison.vuong(x, x, cluster=["a", "b", "b"])
+    with pytest.raises(ValueError, match="cluster: got 1 different labels"):
+        model_comparison.vuong(x, x, cluster=[5] * 4)
+    alone = model_comparison.vuong(x, 0 * x, weights=[1, 1, 0, 0], cluster=[1, 1, 2, 3])
+    assert np.isnan([alone.z, alone.p]).all()
     with pytest.raises(ValueError, match="weights: got -1"):
         model_comparison.vuong(x, x, weights=[1, 1, -1, 1])
     with pytest.raises(ValueError, match="fold: got float64; allowed: integers"):
