@@ -171,8 +171,9 @@ def vuong(
     every sample is its own cluster, this is Vuong's n var(m).
 
     Equal densities everywhere (0 / 0) give z = 0 and p = 1. A single cluster with
-    weight has no variance: NaN. Do not use it for nested families: the normal is a special case of Student's t, of the generalised normal and
-    of mixtures, and then z is not normal.
+    weight has no variance: NaN. Do not use it for nested families: the normal is a
+    special case of Student's t, of the generalised normal and of mixtures, and then z
+    is not normal.
 
     Measured on 2,000 draws from the generalised normal that is equally far from the
     normal and from Laplace (shape 1.416), as the share with p < .05; in brackets the
