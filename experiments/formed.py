@@ -17,7 +17,7 @@ difference or undecided, P13g undecided.
 
 Command:  python experiments/formed.py [--out DIR] [--train.num-seeds 20 ...]
 Minutes:  8 on 2 CPU cores, without the install
-Seen:     P13e: undecided; P13f: undecided; P13g: undecided; P13h: shard. All controls
+Seen:     P13e: shard; P13f: no difference; P13g: undecided; P13h: shard. All controls
           passed, every trained arm at 98% of the exact optimum or more before the
           extinction. Gates separated in 3 seeds of 8. With 20 seeds in 6; P13e, P13g
           and P13h say shard there, P13f no difference.

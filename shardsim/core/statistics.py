@@ -6,9 +6,11 @@ The training seed is the unit of analysis. Functions that resample or permute ta
 
 import functools
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
+import jax
 import numpy as np
+import scipy.optimize
 import scipy.spatial.distance
 import scipy.special
 import scipy.stats
@@ -17,12 +19,12 @@ from jaxtyping import Bool, Float, Shaped
 RESAMPLES = 100_000
 """Bootstrap resamples. 8 seeds need 13 MB of memory; it is linear in both numbers."""
 
-Numbers: TypeAlias = np.ndarray | Sequence[float]
+Numbers: TypeAlias = np.ndarray | jax.Array | Sequence[Any]
 """Annotated[Numbers, "N"]: one finite number per training seed, checked here."""
 
 
 class Interval(NamedTuple):
-    """A mean over seeds and its confidence interval."""
+    """A mean over seeds, or another aggregate, and its confidence interval."""
 
     estimate: float
     """The mean."""
@@ -36,14 +38,19 @@ class Interval(NamedTuple):
     """Number of seeds."""
 
 
-def _validated(x: Annotated[Numbers, "N"]) -> Float[np.ndarray, " N"]:
-    numbers = np.asarray(x, np.float64)
+def _validated(x: Annotated[Numbers, "N"], name: str = "x") -> Float[np.ndarray, " N"]:
+    given = np.asarray(x)
+    if given.dtype.kind in "cOSUmM":
+        raise ValueError(f"{name}: got {given.dtype}; allowed: real numbers")
+    numbers = given.astype(np.float64)
     if numbers.ndim != 1 or not len(numbers):
-        raise ValueError(f"x: got shape {numbers.shape}; allowed: one number per seed")
+        raise ValueError(
+            f"{name}: got shape {numbers.shape}; allowed: one number per seed"
+        )
     bad = np.flatnonzero(~np.isfinite(numbers))
     if len(bad):
         raise ValueError(
-            f"x: got {numbers[bad[0]]} at {bad[0]}; allowed: finite numbers"
+            f"{name}: got {numbers[bad[0]]} at {bad[0]}; allowed: finite numbers"
         )
     return numbers
 
@@ -52,6 +59,7 @@ def _resampled_means(
     x: Float[np.ndarray, " N"], resamples: int, seed: int
 ) -> Float[np.ndarray, " resamples"]:
     """Means of bootstrap resamples."""
+    _check_resamples(resamples)
     return _resample_weights(len(x), resamples, seed) @ x
 
 
@@ -79,12 +87,12 @@ def mean_interval(
       alpha' / 2 = Phi(-sqrt(n / (n - 1)) t_{1 - alpha / 2, n - 1});
 
     otherwise it is too narrow, by the factor sqrt((n - 1) / n) and because it uses a
-    normal quantile. Simulated coverage at level .95:
+    normal quantile. Simulated coverage at level .95 (more in `mean_test`):
 
-      distribution   8 seeds   20 seeds
-      normal             .95        .95
-      exponential        .89        .93
-      lognormal          .85        .88
+      distribution   3 seeds   8 seeds   20 seeds
+      normal             .95       .95        .95
+      exponential        .88       .91        .93
+      lognormal          .84       .85        .88
 
     Args:
       x: one finite number per training seed.
@@ -94,7 +102,8 @@ def mean_interval(
 
     Returns:
       The interval. Its ends are NaN for a single seed. If all numbers are equal its
-      width is 0, which says nothing about rare seeds (see `max_unseen_fraction`).
+      width is 0, which says nothing about rare seeds (see `max_unseen_fraction`); there
+      `mean_test` is the sign test.
 
     Raises:
       ValueError: a number is not finite, or the level is out of range.
@@ -102,20 +111,16 @@ def mean_interval(
     Reference: Hesterberg, What Teachers Should Know About the Bootstrap, 2015.
     """
     x = _validated(x)
-    if not 0 < level < 1:
-        raise ValueError(f"level: got {level}; allowed: between 0 and 1")
+    _check_level(level)
     n, mean = len(x), float(x.mean())
     if n == 1:
         return Interval(mean, float("nan"), float("nan"), level, 1)
     if np.ptp(x) == 0:
         return Interval(mean, mean, mean, level, n)
     t = scipy.stats.t.ppf(1 - (1 - level) / 2, n - 1)
-    tail = scipy.stats.norm.cdf(-np.sqrt(n / (n - 1)) * t)
-    low, high = np.quantile(_resampled_means(x, resamples, seed), [tail, 1 - tail])
+    low, high = _expanded_quantiles(_resampled_means(x, resamples, seed), n, level)
     half = t * float(x.std(ddof=1)) / np.sqrt(n)
-    return Interval(
-        mean, min(float(low), mean - half), max(float(high), mean + half), level, n
-    )
+    return Interval(mean, min(low, mean - half), max(high, mean + half), level, n)
 
 
 def max_unseen_fraction(n: int, level: float = 0.95) -> float:
@@ -129,7 +134,13 @@ def max_unseen_fraction(n: int, level: float = 0.95) -> float:
     Args:
       n: number of seeds, at least 1.
       level: confidence level in (0, 1).
+
+    Raises:
+      ValueError: `n` or `level` is out of range.
     """
+    if n < 1:
+        raise ValueError(f"n: got {n}; allowed: at least 1")
+    _check_level(level)
     return float(1 - (1 - level) ** (1 / n))
 
 
@@ -154,6 +165,7 @@ def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, floa
     """
     if not 0 <= count <= n or n < 1:
         raise ValueError(f"count: got {count} of {n}; allowed: 0 to all of 1 or more")
+    _check_level(level)
     tail = (1 - level) / 2
     low = scipy.special.betaincinv(count, n - count + 1, tail) if count else 0.0
     all_succeed = count == n
@@ -172,11 +184,21 @@ def mean_test(
 ) -> float:
     """One-sided p-value of H0: mean <= threshold (or >=, for `side="less"`).
 
-    The more conservative of two tests that invert `mean_interval`:
+    It inverts `mean_interval`: p < alpha / 2 exactly where the interval of level
+    1 - alpha lies beyond the threshold. So p is the larger of
 
-      t-test:    p = T_{n-1}((threshold - mean) sqrt(n) / s)
-      bootstrap: p = T_{n-1}(sqrt((n - 1) / n) Phi^{-1}(q)),
-                 q = (1 + #{resampled means <= threshold}) / (resamples + 1)
+      t-test:    T_{n-1}((threshold - mean) sqrt(n) / s)
+      bootstrap: T_{n-1}(sqrt((n - 1) / n) Phi^{-1}(q)),
+                 q = share of resampled means up to the threshold.
+
+    Where no resampled mean is below the threshold, the bootstrap has nothing to say and
+    the t-test decides: two seeds resample to three means only. Share of two-sided p
+    below .05, measured on 20,000 draws (the interval misses the mean as often):
+
+      seeds          2     3     5     8    20    50
+      normal       .05   .05   .05   .05   .05   .05
+      exponential  .09   .12   .12   .09   .07   .06
+      lognormal    .10   .16   .18   .15   .12   .09
 
     Args:
       x: one finite number per training seed.
@@ -186,15 +208,17 @@ def mean_test(
       seed: of the bootstrap.
 
     Returns:
-      p in [0, 1]; 1 for a single seed. If all x are equal there is no t-test, and q is
-      its smallest or largest value.
+      p in [0, 1]; 1 for a single seed. If all x are equal, their spread says nothing
+      and p is that of the sign test: 2^-n beyond the threshold, 1 otherwise.
 
     Raises:
-      ValueError: x is not finite, or `side` is neither.
+      ValueError: x or the threshold is not finite, or `side` is neither.
 
     Reference: Hesterberg, What Teachers Should Know About the Bootstrap, 2015.
     """
     x = _validated(x)
+    if not np.isfinite(threshold):
+        raise ValueError(f"threshold: got {threshold}; allowed: a finite number")
     if side not in ("greater", "less"):
         raise ValueError(f"side: got {side!r}; allowed: greater, less")
     sign = 1.0 if side == "greater" else -1.0
@@ -202,16 +226,22 @@ def mean_test(
     n = len(x)
     if n == 1:
         return 1.0
-    t_p = 0.0
     if np.ptp(x) == 0:
-        below = 0 if x[0] > threshold else resamples
-    else:
-        below = int((_resampled_means(x, resamples, seed) <= threshold).sum())
-        t = (threshold - x.mean()) * np.sqrt(n) / x.std(ddof=1)
-        t_p = float(scipy.stats.t.cdf(t, n - 1))
-    q = (1 + below) / (resamples + 1)
-    z = scipy.special.ndtri(min(q, 1.0))
-    return max(t_p, float(scipy.stats.t.cdf(z * np.sqrt((n - 1) / n), n - 1)))
+        return 0.5**n if x[0] > threshold else 1.0
+    t = (threshold - x.mean()) * np.sqrt(n) / x.std(ddof=1)
+    q = _quantile_level(_resampled_means(x, resamples, seed), threshold)
+    z = scipy.special.ndtri(q) * np.sqrt((n - 1) / n)
+    return float(scipy.stats.t.cdf(max(t, z), n - 1))
+
+
+def _quantile_level(x: Float[np.ndarray, " B"], threshold: float) -> float:
+    """The largest q whose `np.quantile` of x is at most the threshold; 0 if none is."""
+    is_below = x <= threshold
+    count = int(is_below.sum())
+    if count in (0, len(x)):
+        return float(count > 0)
+    low, high = x[is_below].max(), x[~is_below].min()
+    return float((count - 1 + (threshold - low) / (high - low)) / (len(x) - 1))
 
 
 def equivalence_test(
@@ -232,8 +262,10 @@ def equivalence_test(
       The larger p-value of `mean_test` for mean > -margin and for mean < margin.
 
     Raises:
-      ValueError: x is not finite.
+      ValueError: x is not finite, or the margin is not above 0.
     """
+    if not margin > 0:
+        raise ValueError(f"margin: got {margin}; allowed: above 0")
     above = mean_test(x, -margin, "greater", resamples, seed)
     below = mean_test(x, margin, "less", resamples, seed)
     return max(above, below)
@@ -244,13 +276,212 @@ def holm(p: Sequence[float]) -> Float[np.ndarray, " tests"]:
 
     Rejecting adjusted p-values below alpha keeps the probability of any false rejection
     in the family at most alpha.
+
+    Raises:
+      ValueError: a p is not between 0 and 1.
     """
     values = np.asarray(p, np.float64)
+    bad = values[~((values >= 0) & (values <= 1))]
+    if len(bad):
+        raise ValueError(f"p: got {bad[0]}; allowed: 0 to 1")
     order = np.argsort(values, kind="stable")
     scaled = values[order] * np.arange(len(values), 0, -1)
     adjusted = np.empty_like(values)
     adjusted[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
     return adjusted
+
+
+def interquartile_mean(
+    x: Annotated[Numbers, "N"] | Annotated[Numbers, "N M"],
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Interval:
+    """Mean of the middle half of all runs, with a stratified bootstrap interval.
+
+    floor(n / 4) of the n = N M numbers are cut at each end. One bad seed moves it less
+    than the mean, and it needs fewer seeds than the median. It is another question than
+    the mean: seeds that fail are left out.
+
+    Runs are resampled within each task. Percentiles are expanded for few seeds as in
+    `mean_interval`, and at each end the wider of these and of Tukey and McLaughlin's t
+    is taken, because a bootstrap never leaves the range of the data. Simulated coverage
+    at level .95, one task:
+
+      distribution   3 seeds   5 seeds   8 seeds   20 seeds
+      normal             .95       .98       .98        .97
+      exponential        .91       .97       .98        .97
+
+    Args:
+      x: one finite number per training seed, or one per seed and task. Tasks are
+        columns of separate runs: average first over what one run was tested on.
+      level: confidence level in (0, 1).
+      resamples: of the bootstrap.
+      seed: of the bootstrap.
+
+    Returns:
+      The interval; n is the number of seeds. Its ends are NaN for a single seed.
+
+    Raises:
+      ValueError: a number is not finite, or the level is out of range.
+
+    Reference: Agarwal et al., Deep Reinforcement Learning at the Edge of the
+    Statistical Precipice, 2021; Tukey and McLaughlin, 1963.
+    """
+    scores = _runs("x", x)
+    _check_level(level)
+    n, tasks = scores.shape
+    estimate = float(_trimmed_mean(scores.reshape(1, -1))[0])
+    if n == 1:
+        return Interval(estimate, float("nan"), float("nan"), level, 1)
+    drawn = _stratified(scores, resamples, np.random.default_rng(seed))
+    low, high = _expanded_quantiles(_trimmed_mean(drawn), n, level)
+    cut = scores.size // 4
+    ordered = np.sort(scores, axis=None)
+    winsorised = np.clip(scores, ordered[cut], ordered[-1 - cut])
+    square = np.square(winsorised - winsorised.mean(axis=0)).sum()
+    kept = scores.size - 2 * cut
+    t = scipy.stats.t.ppf((1 + level) / 2, max(kept - tasks, 1))
+    half = float(t * np.sqrt(square * n / (n - 1))) / kept
+    return Interval(
+        estimate, min(low, estimate - half), max(high, estimate + half), level, n
+    )
+
+
+def probability_of_improvement(
+    x: Annotated[Numbers, "N"] | Annotated[Numbers, "N M"],
+    y: Annotated[Numbers, "N"] | Annotated[Numbers, "N M"],
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> Interval:
+    """P(X > Y) + P(X = Y) / 2 for runs of two arms, with a stratified bootstrap.
+
+      mean over tasks of U / N^2,  U = #{x_i > y_j} + #{x_i = y_j} / 2
+
+    It says how often, not by how much: 1/2 is no difference. Seeds are resampled within
+    each task, for both arms together, because arms of one seed share levels and random
+    keys. Percentiles are expanded for few seeds as in `mean_interval`. At each end the
+    wider of these and of Newcombe's interval is taken, because a bootstrap of arms
+    without overlap has no width. Simulated coverage at level .95, one task:
+
+      distribution      3 seeds   5 seeds   8 seeds   20 seeds
+      normal, P = .50       .90       .97       .97        .98
+      normal, P = .76       .99      1.00       .99        .98
+      normal, P = .98      1.00      1.00      1.00       1.00
+
+    Args:
+      x: one finite number per training seed, or one per seed and task (see
+        `interquartile_mean`), of the arm.
+      y: the same of its baseline.
+      level: confidence level in (0, 1).
+      resamples: of the bootstrap.
+      seed: of the bootstrap.
+
+    Returns:
+      The interval. Its ends are NaN for a single seed.
+
+    Raises:
+      ValueError: the shapes differ, a number is not finite, or the level is out of
+        range.
+
+    Reference: Agarwal et al., Deep Reinforcement Learning at the Edge of the
+    Statistical Precipice, 2021; Newcombe, Confidence intervals for an effect size
+    measure based on the Mann-Whitney statistic, part 2, 2006.
+    """
+    first, second = _runs("x", x), _runs("y", y)
+    if first.shape != second.shape:
+        raise ValueError(
+            f"y: got shape {second.shape}; allowed: the shape of x, {first.shape}"
+        )
+    _check_level(level)
+    n, tasks = first.shape
+    wins = (np.sign(first[:, None] - second[None]) + 1) / 2
+    estimate = float(wins.mean())
+    if n == 1:
+        return Interval(estimate, float("nan"), float("nan"), level, 1)
+    _check_resamples(resamples)
+    rng = np.random.default_rng(seed)
+    drawn = np.zeros(resamples)
+    for task in range(tasks):
+        weights = rng.multinomial(n, np.full(n, 1 / n), resamples) / n
+        drawn += ((weights @ wins[:, :, task]) * weights).sum(axis=1) / tasks
+    low, high = _expanded_quantiles(np.clip(drawn, 0, 1), n, level)
+    ends = [_newcombe_end(estimate, n, tasks, level, end) for end in (0.0, 1.0)]
+    return Interval(estimate, min(low, ends[0]), max(high, ends[1]), level, n)
+
+
+def _newcombe_end(p: float, n: int, tasks: int, level: float, end: float) -> float:
+    """Where |p - theta| = z sd(theta), between p and 0 or 1.
+
+    sd(theta) is that of U / n^2 for two exponential distributions, a mean over tasks.
+    """
+    z = scipy.special.ndtri((1 + level) / 2)
+
+    def excess(theta: float) -> float:
+        spread = 1 + (n - 1) * ((1 - theta) / (2 - theta) + theta / (1 + theta))
+        variance = theta * (1 - theta) * spread / n**2 / tasks
+        return float(np.square(p - theta) - z**2 * variance)
+
+    if p == end:
+        return end
+    # p itself solves the equation where it is 0 or 1
+    start = p + 1e-9 * (end - p)
+    return float(scipy.optimize.brentq(excess, start, end))
+
+
+def _runs(
+    name: str, x: Annotated[Numbers, "N"] | Annotated[Numbers, "N M"]
+) -> Float[np.ndarray, "N M"]:
+    """Finite numbers of seeds and tasks; a vector is one task."""
+    given = np.asarray(x)
+    if given.ndim not in (1, 2) or not given.size:
+        raise ValueError(
+            f"{name}: got shape {given.shape}; allowed: one number per seed, or per "
+            "seed and task"
+        )
+    numbers = _validated(given.reshape(-1), name)
+    return numbers.reshape(len(given), -1)
+
+
+def _check_resamples(resamples: int) -> None:
+    if resamples < 2:
+        raise ValueError(f"resamples: got {resamples}; allowed: at least 2")
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise ValueError(f"level: got {level}; allowed: between 0 and 1")
+
+
+def _expanded_tail(n: int, level: float) -> float:
+    """Tail of a percentile interval, so that few seeds cover as Student's t does."""
+    t = scipy.stats.t.ppf((1 + level) / 2, n - 1)
+    return float(scipy.stats.norm.cdf(-np.sqrt(n / (n - 1)) * t))
+
+
+def _expanded_quantiles(
+    drawn: Float[np.ndarray, " B"], n: int, level: float
+) -> tuple[float, float]:
+    tail = _expanded_tail(n, level)
+    low, high = np.quantile(drawn, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _trimmed_mean(x: Float[np.ndarray, "B n"]) -> Float[np.ndarray, " B"]:
+    """Mean of each row without floor(n / 4) numbers at each end."""
+    cut = x.shape[1] // 4
+    return np.sort(x, axis=1)[:, cut : x.shape[1] - cut].mean(axis=1)
+
+
+def _stratified(
+    scores: Float[np.ndarray, "N M"], resamples: int, rng: np.random.Generator
+) -> Float[np.ndarray, "B n"]:
+    """Resamples of the seeds of each task, all tasks in one row."""
+    _check_resamples(resamples)
+    n, tasks = scores.shape
+    seeds = rng.integers(0, n, (resamples, n, tasks))
+    return scores[seeds, np.arange(tasks)].reshape(resamples, -1)
 
 
 class EnergyTest(NamedTuple):

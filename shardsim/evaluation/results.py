@@ -77,6 +77,13 @@ class ArmResult:
     reached_min_return: bool
     """Whether `mean_return_fraction` is at least the run's `min_return`."""
 
+    @property
+    def interquartile_mean_return(self) -> Interval | None:
+        """Interquartile mean of `return_fraction`; None if a seed has no number."""
+        if not self.return_fraction or None in self.return_fraction:
+            return None
+        return interval(statistics.interquartile_mean(self.return_fraction))
+
 
 @fields.record(kw_only=True, float64=True)
 class ActingResult:
@@ -194,6 +201,22 @@ class PredictionResult:
     def num_seeds(self) -> int:
         """N, all seeds, judged or not."""
         return max(map(len, self.values.values()))
+
+    @property
+    def probability_of_improvement(self) -> Interval | None:
+        """How often a judged seed of the arm exceeds one of its baseline; None if a
+        seed has no number, or one of both is V*, which has no seeds."""
+        pair = self.rule.contrast
+        rows = [self.values[row] for row in (pair.arm, pair.baseline)]
+        seeds = (
+            range(self.num_seeds) if self.judged_seeds is None else self.judged_seeds
+        )
+        if any(len(row) < self.num_seeds for row in rows) or not seeds:
+            return None
+        arm, baseline = ([row[n] for n in seeds] for row in rows)
+        if None in arm or None in baseline:
+            return None
+        return interval(statistics.probability_of_improvement(arm, baseline))
 
 
 @fields.record(float64=True)

@@ -9,6 +9,7 @@ import subprocess
 import numpy as np
 import pytest
 
+from shardsim.core import statistics
 from shardsim.reports import maps, numbers
 from shardsim.reports.verdicts import report
 from shardsim.storage import run_folder
@@ -79,6 +80,13 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
         assert f"{arm['value_params']:,}" in text
         assert f"{arm['mean_return_fraction']:.1%}" in text
         assert f"{arm['mean_value_error']:.3g}" in text
+        middle = statistics.interquartile_mean(arm["return_fraction"])
+        ends = f"{middle.low:.1%}, {middle.high:.1%}"
+        assert f"IQM {middle.estimate:.1%} [{ends}]" in text
+    pair = entry["rule"]["contrast"]
+    rows = [entry["values"][pair[side]] for side in ("arm", "baseline")]
+    often = statistics.probability_of_improvement(*rows)
+    assert f"with probability {numbers.interval(often)}; 0.5 is no difference" in text
     assert "tau = 0.01, the mean action gap under V* is" in text
     assert results["digest"] in text
     drawn = {path.stem for path in (tiny_run / "figures").iterdir()}

@@ -1,15 +1,7 @@
 """Tails of contributions to V: pooled over states, and within each context.
 
-Many small independent heuristics add up to a normal distribution. Heavy tails seem to
-refute them, but they do not: a normal whose scale depends on the context looks like
-Laplace if contexts are pooled. So everything is measured twice, pooled and within
-contexts, together with the independence of the contributions:
-
-  model of V                          pooled   within   Var(sum) / sum Var within
-  many small independent heuristics   normal   normal   about 1
-  few gated shards of heuristics      heavy    normal   about 1
-  few big features, one circuit       heavy    heavy    any
-  correlated heuristics               any      any      far from 1
+Everything is measured twice, pooled and within contexts, together with the independence
+of the contributions. `readings` says what a model of V predicts of each.
 
 Reference: on tails of activations, Millidge and Winsor, Basic Facts about Language
 Model Internals, 2023, and the comments there.
@@ -27,7 +19,14 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import validation
-from shardsim.inspection.tails import dependence, fitting, model_comparison, shapes
+from shardsim.inspection.tails import (
+    dependence,
+    fitting,
+    model_comparison,
+    readings,
+    shapes,
+    within,
+)
 from shardsim.inspection.tails.families import Sample
 from shardsim.inspection.validation import Numbers
 
@@ -74,6 +73,9 @@ class Tails(NamedTuple):
     """Of normal and Laplace. Leading axes G, 2. Assumes independent samples."""
     dependence: dependence.Dependence
     """Leading axis G."""
+    within: within.Within
+    """All contexts together, each sample standardised in its own: what `reading` rests
+    on."""
 
     @property
     def k_eff_interval(self) -> Float[Array, "G 2"]:
@@ -83,19 +85,16 @@ class Tails(NamedTuple):
     @property
     def heavy(self) -> Bool[Array, " G"]:
         """Whether the excess lies above 0 and the shape below 2, by their intervals."""
-        return is_heavy(self.shape_interval, self.excess_interval)
+        return readings.is_heavy(self.shape_interval, self.excess_interval)
 
     def reading(self) -> str:
-        """The row of the module table that fits; the majority of contexts decides."""
-        return reading(
-            self.shape_interval,
-            self.excess_interval,
-            self.dependence.variance_ratio,
-            self.total.excess,
+        """What is shown of the tails, in a sentence: one of `readings.SENTENCES`."""
+        return readings.read(
+            self.shape_interval[0], self.excess_interval[0], self.within
         )
 
     def summary(self) -> str:
-        """The row that fits, the shapes, and the dependence within contexts."""
+        """The reading, the shapes, and the dependence within contexts."""
         shape, interval = self.total.shape, self.shape_interval
         within = np.asarray(shape)[1:]
         ratio = np.asarray(self.dependence.variance_ratio)[1:]
@@ -105,50 +104,6 @@ class Tails(NamedTuple):
             f"{within.min():.2f} to {within.max():.2f}; Var(sum) / sum Var within "
             f"{ratio.min():.2f} to {ratio.max():.2f}; n = {float(self.total.n[0]):.0f}"
         )
-
-
-def is_heavy(
-    shape_interval: Float[Any, "*G 2"], excess_interval: Float[Any, "*G 2"]
-) -> Bool[Any, "*G"]:
-    """Whether the excess lies above 0 and the shape below 2, by their intervals.
-
-    Args:
-      shape_interval: [..., 2] over clusters.
-      excess_interval: [..., 2] over clusters.
-    """
-    return (excess_interval[..., 0] > 0) & (shape_interval[..., 1] < 2)
-
-
-def reading(
-    shape_interval: Float[Any, "G 2"],
-    excess_interval: Float[Any, "G 2"],
-    variance_ratio: Float[Any, " G"],
-    excess: Float[Any, " G"],
-) -> str:
-    """The row of the module table that fits; the majority of contexts decides.
-
-    Args:
-      shape_interval: [G, 2] pooled and within each context, as in `Tails`.
-      excess_interval: [G, 2] likewise; NaN where all samples lie in one cluster.
-      variance_ratio: [G] Var(sum) / sum Var; NaN where no part varies.
-      excess: [G] excess kurtosis; NaN where nothing varies.
-    """
-    interval = np.asarray(excess_interval)
-    heavy = is_heavy(np.asarray(shape_interval), interval)
-    if len(heavy) < 3:
-        return "one context: heavy tails and a gate look the same"
-    ratio = np.asarray(variance_ratio)[1:]
-    if np.isnan(np.asarray(excess)).any() or np.isnan(ratio).any():
-        return "no reading: a group does not vary"
-    if np.isnan(interval).any():
-        return "no reading: a group has only one cluster"
-    if np.median(np.abs(np.log(np.maximum(ratio, 1e-9)))) > np.log(1.5):
-        return "correlated contributions"
-    if np.mean(heavy[1:]) > 0.5:
-        return "heavy within contexts: few big features"
-    if heavy[0]:
-        return "gated: heavy pooled, normal within contexts"
-    return "many small independent contributions"
 
 
 def fit(
@@ -217,6 +172,9 @@ def fit(
         vuong=vuong,
         goodness=goodness,
         dependence=_dependences(contributions, groups),
+        within=within.measure(
+            contributions, context, key, cluster=cluster, resamples=resamples
+        ),
     )
 
 

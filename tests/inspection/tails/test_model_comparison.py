@@ -1,5 +1,7 @@
 """Vuong by hand, goodness of fit at its level, held-out likelihood of planted draws."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,7 +38,7 @@ def test_vuong_by_hand():
     )
     assert float(twice.z) == pytest.approx(12 / np.sqrt(8), rel=1e-5)
     assert float(twice.p) == pytest.approx(2 * scipy.stats.t.sf(12 / 8**0.5, 2), 1e-3)
-    assert "the first" in result.summary()
+    assert result.summary().endswith("neither is shown to be closer")
 
 
 @pytest.mark.slow
@@ -88,6 +90,47 @@ def test_equal_densities_are_no_evidence():
     x = jnp.asarray([-1.0, -2.0, -3.0])
     result = model_comparison.vuong(x, x)
     assert (float(result.z), float(result.p)) == (0, 1)
+    assert result.summary() == "Vuong z = 0.00, p = 1: neither is shown to be closer"
+
+
+@functools.partial(jax.jit, static_argnums=2)
+@functools.partial(jax.vmap, in_axes=(0, None, None))
+def normal_against_laplace(x, cluster, clusters):
+    log_p = model_comparison.densities(x, model_comparison.fit_families(x, count=2))
+    return model_comparison.vuong(*log_p, cluster=cluster, clusters=clusters)
+
+
+@pytest.mark.parametrize("draws", [200, pytest.param(4000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("n", "clusters"), [(48, 48), (100, 100), (500, 20)])
+def test_no_family_is_said_to_be_closer_where_none_is(n, clusters, draws):
+    """Shape 1.416 is as far from the normal as from Laplace; half are copies."""
+    rng = np.random.default_rng(n)
+    x = scipy.stats.gennorm.rvs(
+        1.416, size=(draws, clusters, n // clusters), random_state=rng
+    )
+    size = n // clusters
+    x[..., (size + 1) // 2 :] = x[..., :1]
+    result = normal_against_laplace(
+        jnp.asarray(x.reshape(draws, n), jnp.float32),
+        jnp.arange(n) * clusters // n,
+        clusters,
+    )
+    summaries = [
+        model_comparison.Vuong(z, p).summary()
+        for z, p in zip(np.asarray(result.z), np.asarray(result.p), strict=True)
+    ]
+    for side in ("first", "second"):
+        share = np.mean([f"the {side} is closer" in said for said in summaries])
+        assert share <= 0.05 + (draws == 200) * 0.02
+    # the legend of the explorer page
+    for beyond in (result.z > 2.5, result.z < -2.5):
+        assert float(beyond.mean()) <= 0.05 + (draws == 200) * 0.02
+    for sign in (1, -1):
+        assert (
+            model_comparison.Vuong(3.0 * sign, 0.01)
+            .summary()
+            .endswith(f"the {'first' if sign > 0 else 'second'} is closer")
+        )
 
 
 def test_held_out_likelihood_names_the_family():
@@ -172,6 +215,10 @@ def test_bad_input_is_named(key):
         model_comparison.vuong(x, x, cluster=jnp.zeros(4))
     with pytest.raises(ValueError, match=r"cluster: got shape \(3,\); allowed: \(4\)"):
         model_comparison.vuong(x, x, cluster=["a", "b", "b"])
+    with pytest.raises(ValueError, match="cluster: got 1 different labels"):
+        model_comparison.vuong(x, x, cluster=[5] * 4)
+    alone = model_comparison.vuong(x, 0 * x, weights=[1, 1, 0, 0], cluster=[1, 1, 2, 3])
+    assert np.isnan([alone.z, alone.p]).all()
     with pytest.raises(ValueError, match="weights: got -1"):
         model_comparison.vuong(x, x, weights=[1, 1, -1, 1])
     with pytest.raises(ValueError, match="fold: got float64; allowed: integers"):

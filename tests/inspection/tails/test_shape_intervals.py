@@ -141,14 +141,14 @@ def test_groups_side_by_side_and_alone(key):
     x = drawn(6)
     groups = jnp.stack([ONES, (CLUSTER < 8).astype(x.dtype)])
     shape, excess = shapes.intervals(
-        x, groups, CLUSTER, CLUSTERS, key, 40, about=jnp.zeros(2)
+        x, groups, CLUSTER, CLUSTERS, key, resamples=40, about=jnp.zeros(2)
     )
     assert shape.shape == excess.shape == (2, 2)
     assert (shape[:, 0] < shape[:, 1]).all()
     # fewer clusters carry less information
     assert float(jnp.ptp(shape[1])) > float(jnp.ptp(shape[0]))
     narrow = shapes.intervals(
-        x, groups, CLUSTER, CLUSTERS, key, 40, level=0.5, about=jnp.zeros(2)
+        x, groups, CLUSTER, CLUSTERS, key, resamples=40, level=0.5, about=jnp.zeros(2)
     )
     for one, other in zip((shape, excess), narrow, strict=True):
         assert (one[:, 0] < other[:, 0]).all()
@@ -160,11 +160,11 @@ def test_one_cluster_and_constants_give_nan(key):
     x = drawn(7)
     groups = jnp.stack([(CLUSTER == 3).astype(x.dtype), 0 * ONES])
     for result in shapes.intervals(
-        x, groups, CLUSTER, CLUSTERS, key, 40, about=jnp.zeros(2)
+        x, groups, CLUSTER, CLUSTERS, key, resamples=40, about=jnp.zeros(2)
     ):
         assert np.isnan(result).all()
     for result in shapes.intervals(
-        0 * x + 5, groups, CLUSTER, CLUSTERS, key, 40, about=jnp.zeros(2)
+        0 * x + 5, groups, CLUSTER, CLUSTERS, key, resamples=40, about=jnp.zeros(2)
     ):
         assert np.isnan(result).all()
 

@@ -84,7 +84,7 @@ function tailGroup(s, n, name, g) {
       ),
       statistic(
         "Vuong z",
-        "Vuong\u2019s test of two fits: above 2 the normal fits better, below \u22122 the Laplace",
+        "Vuong\u2019s test of two fits: above 2.5 the normal fits better, below \u22122.5 the Laplace",
         number(at(data.vuong, n, g), 2),
       ),
       statistic(

@@ -18,7 +18,13 @@ import scipy.stats
 from jaxtyping import Array, Float
 
 from shardsim.core import jit
-from shardsim.inspection.tails import fitting, model_comparison, shapes, summary
+from shardsim.inspection.tails import (
+    fitting,
+    model_comparison,
+    readings,
+    shapes,
+    within,
+)
 from shardsim.reports.explorer.panels import base
 
 BINS = 24
@@ -98,9 +104,19 @@ def compute(context: base.PanelContext) -> Tails | None:
         return np.where(is_usable.reshape(-1, *[1] * (x.ndim - 1)), x, np.nan)
 
     shape, shape_interval = usable(fits[0]), usable(fits[4])
-    by_seed = zip(
-        is_usable, shape_interval, excess_interval, ratio, excess, strict=True
-    )
+    key = jax.random.key(0)
+    said = [
+        readings.read(
+            shape_interval[n, 0],
+            excess_interval[n, 0],
+            within.measure(
+                one, kind.reshape(-1), key, cluster=levels, resamples=RESAMPLES
+            ),
+        )
+        if is_usable[n]
+        else "no distribution"
+        for n, one in enumerate(each)
+    ]
     return Tails(
         groups=["all contexts", *(_name(kind) for kind in kinds)],
         shape=shape,
@@ -115,9 +131,7 @@ def compute(context: base.PanelContext) -> Tails | None:
         vuong=usable(fits[2]),
         num_states=np.asarray(fits[3]),
         num_levels=len(mask),
-        summary=[
-            summary.reading(*one) if ok else "no distribution" for ok, *one in by_seed
-        ],
+        summary=said,
         histograms=[
             [_histogram(one[group]) for group in groups] if ok else []
             for ok, one in zip(is_usable, total, strict=True)
