@@ -23,32 +23,7 @@ import pytest
 
 from tests.helpers import typechecker
 
-CHECKED = (
-    "shardsim.agents",
-    "shardsim.algorithms",
-    "shardsim.commands",
-    "shardsim.core.dynamic_programming",
-    "shardsim.core.interrupts",
-    "shardsim.core.jit",
-    "shardsim.core.returns",
-    "shardsim.core.statistics",
-    "shardsim.core.types",
-    "shardsim.inspection.arrays",
-    "shardsim.inspection.concepts",
-    "shardsim.inspection.fields",
-    "shardsim.inspection.interventions",
-    "shardsim.inspection.optimizers",
-    "shardsim.inspection.shards",
-    "shardsim.inspection.tails",
-    "shardsim.inspection.truth",
-    "shardsim.inspection.validation",
-    "shardsim.inspection.weights",
-    "shardsim.storage",
-    "shardsim.training",
-    "shardsim.evaluation",
-    "shardsim.reports",
-    "shardsim_envs",
-)
+CHECKED = ("shardsim", "shardsim_envs")
 """Packages and modules whose annotations beartype verifies in every call."""
 jaxtyping.install_import_hook(CHECKED, f"{typechecker.__name__}.typechecked")
 
