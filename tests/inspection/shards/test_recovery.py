@@ -1,5 +1,7 @@
 """Planted shards are recovered; smooth modulation is not mistaken for shards."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,9 +30,13 @@ def table(kind):
 @pytest.fixture(scope="module")
 def fitted():
     key = jax.random.key(0)
-    return {
-        k: recovery.fit(*table(k), key, counts=COUNTS) for k in ("planted", "smooth")
-    }
+    with warnings.catch_warnings():
+        # some restarts of the controls still gain .005 of R^2 after all rounds
+        warnings.filterwarnings("ignore", "distillation: not converged", UserWarning)
+        return {
+            kind: recovery.fit(*table(kind), key, counts=COUNTS)
+            for kind in ("planted", "smooth")
+        }
 
 
 def test_three_planted_gates_are_found(fitted):
@@ -43,6 +49,8 @@ def test_three_planted_gates_are_found(fitted):
     assert actual.gate_entropy[2] < 0.4 < 0.9 < actual.usage_entropy[2]
     assert actual.gate_entropy[0] == 0
     assert actual.summary().startswith("shards recovered: knee at 3")
+    assert actual.shards.converged.all()
+    assert actual.stability_null[2] < 0.2
 
 
 def test_smooth_modulation_is_not_taken_for_shards(fitted):
