@@ -22,6 +22,11 @@ the fields of the old one: --env.kind corner_maze. Null removes what has a name:
 `shardsim config FILE` prints all of them with their values.
 """
 
+ENV_EPILOG = """
+Every field of the environment is a flag: --env.size 7, --env.max-steps 50. The worlds
+are in docs/worlds.md; a wrong name lists all of them.
+"""
+
 AddCommand = Callable[..., argparse.ArgumentParser]
 
 
@@ -77,7 +82,7 @@ def _run(options: argparse.Namespace, flags: Sequence[str]) -> int:
     except (Diverged, OSError, MemoryError, OverflowError, JaxRuntimeError) as error:
         return _fail(" ".join(str(error).split()) or "out of memory", 1)
     except Interrupted as error:
-        return _fail(f"{error}; go on with: shardsim resume RUN", 130)
+        return _fail(str(error), 130)
     except (AssertionError, RuntimeError):
         problem = surroundings.backend_error()
         if problem is None:
@@ -150,13 +155,15 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="COMMAND", dest="command", title="commands"
     )
 
-    def add(name: str, text: str, takes_fields: bool = False) -> Any:
+    def add(
+        name: str, text: str, takes_fields: bool = False, epilog: str = EPILOG
+    ) -> Any:
         """Add a command; with `takes_fields` every config field is a flag of it."""
         command = commands.add_parser(
             name,
             help=text,
             description=text,
-            epilog=EPILOG if takes_fields else None,
+            epilog=epilog if takes_fields else None,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
@@ -241,12 +248,18 @@ def _add_reading_commands(add: AddCommand) -> None:
         "--quick", action="store_true", help="skip the panels that take long"
     )
     runs = add("list", "list the runs in a folder")
-    runs.add_argument("root", type=Path, nargs="?", default=Path("runs"))
+    runs.add_argument(
+        "root",
+        type=Path,
+        nargs="?",
+        default=Path("runs"),
+        help="folder that holds run folders (default: runs)",
+    )
 
 
 def _add_env_commands(add: AddCommand) -> None:
-    show = add("show", "draw levels of an environment into a picture", True)
-    show.add_argument("name", help="kind or class of the environment")
+    show = add("show", "draw levels of an environment into a picture", True, ENV_EPILOG)
+    show.add_argument("name", help="environment, e.g. corner_maze or CornerMaze")
     show.add_argument(
         "--out", type=Path, default=Path("levels.png"), help="(default: levels.png)"
     )
@@ -259,8 +272,9 @@ def _add_env_commands(add: AddCommand) -> None:
         "play an environment in the terminal; arrows or w d s a are the actions "
         "0 up, 1 right, 2 down, 3 left",
         True,
+        ENV_EPILOG,
     )
-    play.add_argument("name", help="kind or class of the environment")
+    play.add_argument("name", help="environment, e.g. corner_maze or CornerMaze")
     play.add_argument("--seed", type=int, default=0, help="(default: 0)")
 
 

@@ -11,6 +11,8 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     """Print one row for each run below a folder."""
     del flags
     if not options.root.is_dir():
-        raise run_folder.RunError(f"root: got {options.root}; allowed: a folder")
+        raise run_folder.RunError(
+            f"root: got {options.root}; allowed: a folder of runs"
+        )
     print(tables.run_list(options.root))
     return 0

@@ -204,6 +204,10 @@ def _hits(hint: Any, steps: Sequence[str], data: Any, place: str) -> Iterator[Hi
         known = {f.name for r in records for f in dataclasses.fields(r)}
         if step.isdigit() if listed else held or (rest and step not in known):
             yield from _hits(inner, rest, held, field_errors.join(place, step))
+        elif isinstance(data, Mapping) and not listed and step not in known:
+            allowed = field_errors.one_of(map(str, data), step)
+            at = field_errors.join(place, step)
+            raise fields.ConfigError(f"{at}: no such entry; allowed: {allowed}")
         else:  # the name or the number is left out
             yield from _hits(inner, steps, None, place)
         return
@@ -216,8 +220,7 @@ def _hits(hint: Any, steps: Sequence[str], data: Any, place: str) -> Iterator[Hi
     owners = [each for each in records if step in field_errors.types_of(each)]
     place = field_errors.join(place, step)
     if not owners:
-        names = dict.fromkeys(f.name for r in records for f in dataclasses.fields(r))
-        allowed = field_errors.one_of(names, step)
+        allowed = field_errors.keys_of(records, step)
         raise fields.ConfigError(f"{place}: unknown key; allowed: {allowed}")
     for owner in owners:
         inner = field_errors.types_of(owner)[step]

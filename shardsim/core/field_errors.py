@@ -71,8 +71,8 @@ def _text(root: Any, error: Any) -> str:
     got = error["input"]
     match error["type"]:
         case _ if _is_unknown(error):
-            names = [field.name for field in dataclasses.fields(at.owner)]
-            return f"{at.path}: unknown key; allowed: {one_of(names, error['loc'][-1])}"
+            allowed = keys_of((at.owner,), error["loc"][-1])
+            return f"{at.path}: unknown key; allowed: {allowed}"
         case "missing" if isinstance(error["loc"][-1], str):
             allowed = describe(at.hint)
             return f"{at.path}: missing, and has no default; allowed: {allowed}"
@@ -161,6 +161,25 @@ def one_of(names: Iterable[str], got: object) -> str:
     """All names, and the one that may have been meant."""
     names = tuple(names)
     return ", ".join(names) + suggestion(got, names)
+
+
+def keys_of(owners: Sequence[Any], got: object) -> str:
+    """All fields of some records, and the one that may have been meant.
+
+    Where none of their own is near, fields of the records inside them are tried.
+    """
+    own = dict.fromkeys(f.name for each in owners for f in dataclasses.fields(each))
+    inner = {
+        field: join(name, field)
+        for each in owners
+        for name, hint in types_of(each).items()
+        if dataclasses.is_dataclass(bare(hint)[0])
+        for field in types_of(bare(hint)[0])
+    }
+    meant = suggestion(got, own)
+    if not meant and str(got) in inner:
+        meant = f" (did you mean {inner[str(got)]}?)"
+    return ", ".join(own) + meant
 
 
 def suggestion(got: object, names: Iterable[object]) -> str:

@@ -38,7 +38,7 @@ try:
 except ImportError:  # not Unix
     fcntl = None  # type: ignore[assignment]
 
-FORMAT = 1
+FORMAT = 2
 """Version of the format of run folders: the names and fields of their files."""
 FORMAT_FILE = "shardsim_run.json"
 """The mark of a run: the format of the folder and the version that wrote it."""
@@ -59,12 +59,6 @@ REWRITTEN = (
     *("timing.json", "figures/*.svg", "weights/*.npz"),
 )
 """Patterns of the files that a run writes when its training is over."""
-UNLISTED = (
-    *("config.yaml", "maps.json", "maps.npz", "metrics.jsonl", "metrics.npz"),
-    *("provenance.json", "report.html", "results.json", "timing.json"),
-    *("figures/*.svg", "snapshots/*/[0-9]*.npz", "weights/*.npz"),
-)
-"""Patterns of the files of a run that was written before there was a list."""
 CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused")
 """Patterns of checkpoints, which are folders that come and go."""
 
@@ -185,12 +179,8 @@ def _is_checkpoint(path: Path) -> bool:
 
 def _written(path: Path) -> dict[str, set[str]]:
     """The files that a run wrote, and the digests of their texts."""
-    rows = read_lines(path / LIST_FILE)
-    if not (path / LIST_FILE).exists():
-        found = [match for pattern in UNLISTED for match in path.glob(pattern)]
-        return {match.relative_to(path).as_posix(): set() for match in found}
     written: dict[str, set[str]] = {}
-    for row in rows:
+    for row in read_lines(path / LIST_FILE):
         name, digest = row.get("file"), row.get("sha256")
         if not isinstance(name, str) or ".." in Path(name).parts or name[:1] == "/":
             continue

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import hashlib
 import logging
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -116,7 +117,7 @@ def run(job: TrainingJob) -> dict[str, agents.Agent]:
             for arm, learner in zip(group, state.learners, strict=True):
                 result[arm.name] = learner.agent
         if stopped:
-            raise Interrupted(f"stopped by signal {stopped[0]} after the last update")
+            raise _interrupted(job, stopped[0], "the last update")
     for name, agent in result.items():
         run_folder.write_arrays(
             job.folder / "weights" / f"{name}.npz", weights.flatten_params(agent)
@@ -236,10 +237,15 @@ def _advance(
                 saved = time.monotonic()
             raise_if_fatal(failed)
             if stopped:
-                raise Interrupted(
-                    f"stopped by signal {stopped[0]} after update {done} of {name}"
-                )
+                raise _interrupted(job, stopped[0], f"update {done} of {name}")
     return state
+
+
+def _interrupted(job: TrainingJob, signal: int, last: str) -> Interrupted:
+    folder = shlex.quote(str(job.folder))
+    return Interrupted(
+        f"stopped by signal {signal} after {last}; go on with: shardsim resume {folder}"
+    )
 
 
 def _run_digest(

@@ -69,15 +69,14 @@ def test_without_files_of_the_user_nothing_is_left(tmp_path):
     assert {path.name for path in folder.iterdir()} == OWN
 
 
-def test_a_run_without_a_list_loses_only_what_runs_write(tmp_path):
+def test_a_run_whose_list_is_gone_is_not_replaced(tmp_path):
+    """Nothing says any more which files are the run's."""
     folder = made(tmp_path / "run")
     (folder / "run_files.jsonl").unlink()
-    kept = {"notes.md", ".git/HEAD", "snapshots/mlp/notes.txt", "checkpoints/notes.txt"}
-    for name in kept:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("mine")
-    run_folder.create(folder, "name: b\n", overwrite=True)
-    assert all_files(folder) == OWN | kept
+    before = all_files(folder)
+    with pytest.raises(run_folder.RunError, match=r"whose config\.yaml no run wrote"):
+        run_folder.create(folder, "name: b\n", overwrite=True)
+    assert all_files(folder) == before
 
 
 def test_a_project_with_a_config_is_no_run(tmp_path):
