@@ -78,7 +78,7 @@ class Agent(nnx.Module):
 
 def build_head(
     config: AgentConfig,
-    head: value.Head,
+    head: value.HeadConfig,
     width: int,
     env: Trainable,
     key: Key[Array, ""],
@@ -95,7 +95,7 @@ def build_head(
 
 def build(
     config: AgentConfig,
-    head: value.Head,
+    head: value.HeadConfig,
     width: int,
     env: Trainable,
     key: Key[Array, ""],

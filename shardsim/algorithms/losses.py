@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from pydantic import NonNegativeFloat
 
-from shardsim.agents.value import Head, ValueOutput, has_shard_errors
+from shardsim.agents.value import HeadConfig, ValueOutput, has_shard_errors
 from shardsim.core import fields
 
 
@@ -151,7 +151,7 @@ def _bernoulli(logits: Array, observation: Array) -> Array:
 def value_loss(
     output: ValueOutput,
     target: Float[Array, ""],
-    head: Head,
+    head: HeadConfig,
     old: Float[Array, ""] | None = None,
     clip: float | None = None,
 ) -> Float[Array, ""]:

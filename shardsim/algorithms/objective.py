@@ -27,7 +27,7 @@ class Terms(NamedTuple):
     weights: losses.LossWeights
     """Weights of every loss in the gradient of each part."""
     algorithm: algorithms.Algorithm
-    head: value.Head
+    head: value.HeadConfig
     balanced: bool
     """Whether uneven use of the shards adds to the loss."""
     mask_fraction: float

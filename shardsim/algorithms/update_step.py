@@ -34,7 +34,7 @@ class UpdateConfig(NamedTuple):
     """What is fixed during a phase. Static: one compiled program for each."""
 
     env: Trainable
-    heads: tuple[value.Head, ...]
+    heads: tuple[value.HeadConfig, ...]
     """Value head of each arm in the group."""
     action_selection: action_selection.ActionSelection
     algorithm: algorithms.Algorithm
@@ -216,7 +216,7 @@ def collect_rollout(
 
 def update_arm(
     config: UpdateConfig,
-    head: value.Head,
+    head: value.HeadConfig,
     learner: Learner,
     trajectory: Trajectory,
     update: Int[Array, ""],
@@ -305,7 +305,7 @@ def _minibatch(
     return Learner(agent, optimizer_state, learner.hyper), metrics.pack(measured)
 
 
-def _terms(config: UpdateConfig, head: value.Head) -> objective.Terms:
+def _terms(config: UpdateConfig, head: value.HeadConfig) -> objective.Terms:
     return objective.Terms(
         config.losses,
         config.algorithm,

@@ -232,7 +232,7 @@ def _arm_result(
     evaluated = battery.return_fraction(reading, condition, evidence.acting)
     error = value_error.relative_error(reading.value, condition)
     return results.ArmResult(
-        head=arm.head,
+        head=experiment.arms[arm.name].head,
         trained=arm.trained,
         width=arm.width,
         value_params=value_params(experiment, arm),

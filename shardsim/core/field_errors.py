@@ -44,6 +44,9 @@ def lines(root: Any, error: pydantic.ValidationError) -> list[str]:
     """Everything that is wrong, a line for each field."""
     errors = [_by_name(root, each) for each in error.errors(include_url=False)]
     unknown = [each["loc"] for each in errors if _is_unknown(each)]
+    # a list is also called too short where none of its members is valid
+    inside = {each["loc"][:-1] for each in errors}
+    errors = [e for e in errors if e["type"] != "too_short" or e["loc"] not in inside]
     by_path: dict[str, str] = {}
     for each in errors:
         if each["type"] != "missing" or not _is_misspelt(each["loc"], unknown):

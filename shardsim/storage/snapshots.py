@@ -40,7 +40,7 @@ def write(folder: Path, arm: str, update: int, population: agents.Agent) -> None
 
 def population(
     config: agents.AgentConfig,
-    head: value.Head,
+    head: value.HeadConfig,
     width: int,
     env: Trainable,
     arrays: Mapping[str, np.ndarray],

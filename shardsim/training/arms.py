@@ -1,7 +1,7 @@
 """Arms: the architectures of a comparison, their widths, and checks of configs."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from shardsim import algorithms
 from shardsim.agents import agent as agents
@@ -19,7 +19,7 @@ class Arm:
     """One architecture of the comparison, with its size."""
 
     name: str
-    head: value.Head
+    head: value.HeadConfig
     width: int
     """Hidden units of the head (of each shard)."""
     trained: bool
@@ -83,14 +83,16 @@ def name_faults(arms: dict[str, ArmConfig]) -> Iterator[str]:
         yield "arms: got none that is trained; allowed: one or more"
 
 
-def training_faults(arms: dict[str, ArmConfig], train: TrainConfig) -> Iterator[str]:
+def training_faults(
+    arms: Mapping[str, Arm | ArmConfig], train: TrainConfig
+) -> Iterator[str]:
     """What arms and the training have against each other."""
     trained = [name for name, arm in arms.items() if arm.trained]
     length = len("+".join(trained))
     if train.data == "tandem" and length > 200:
         yield (
-            f"arms: got names of {length} letters together; allowed with data "
-            "'tandem', whose checkpoints are named by all arms: 200"
+            f"arms: got names of {length} letters together; allowed: 200, because data "
+            "'tandem' names its checkpoints by all arms"
         )
     if train.behaviour_arm is not None and train.behaviour_arm not in trained:
         allowed = field_errors.one_of(trained, train.behaviour_arm)
@@ -128,7 +130,7 @@ def training_faults(arms: dict[str, ArmConfig], train: TrainConfig) -> Iterator[
             )
 
 
-def env_faults(arms: dict[str, ArmConfig], env: Trainable) -> Iterator[str]:
+def env_faults(arms: Mapping[str, Arm | ArmConfig], env: Trainable) -> Iterator[str]:
     """What heads whose shards learn from labels have against an environment."""
     sources = env.reward_sources
     for name, arm in arms.items():

@@ -64,7 +64,7 @@ class InitConfig(NamedTuple):
 @functools.partial(jit, static_argnums=(0, 1, 2))
 def init(
     config: InitConfig,
-    head: value.Head,
+    head: value.HeadConfig,
     width: int,
     params: Params,
     keys: Key[Array, " N"],
@@ -110,7 +110,7 @@ def init(
 @functools.partial(jit, static_argnums=(0, 1, 2))
 def heads(
     config: InitConfig,
-    kinds: tuple[value.Head, ...],
+    kinds: tuple[value.HeadConfig, ...],
     widths: tuple[int, ...],
     keys: Key[Array, " N"],
 ) -> tuple[tuple[value.ValueHead, PyTree], ...]:

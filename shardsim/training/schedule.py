@@ -17,7 +17,7 @@ from shardsim.training.phases import Phase
 from shardsim.training.population import InitConfig
 
 
-def hyperparameters(config: TrainConfig, head: value.Head) -> Hyperparameters:
+def hyperparameters(config: TrainConfig, head: value.HeadConfig) -> Hyperparameters:
     """The hyperparameters of the N elements of an arm, leaves [N].
 
     Element g * num_seeds + s is seed s at point g of the sweep.
@@ -64,7 +64,7 @@ def init_config(config: TrainConfig, agent: AgentConfig, env: Trainable) -> Init
 def update_config(
     config: TrainConfig,
     env: Trainable,
-    heads: tuple[value.Head, ...],
+    heads: tuple[value.HeadConfig, ...],
     phase: Phase,
 ) -> update_step.UpdateConfig:
     """The static config of the updates of a phase.

@@ -1,6 +1,5 @@
 """Training asks a head for what it can do, never for its class."""
 
-import types
 from typing import Literal
 
 import jax
@@ -58,6 +57,9 @@ class Plain:
 
     kind: Literal["plain"] = "plain"
 
+    def build(self, features, contexts, width, rngs):
+        raise NotImplementedError
+
 
 OUTPUT = value.ValueOutput(
     value=jnp.asarray(0.25 * 1.0 + 0.75 * 3.0),
@@ -103,7 +105,7 @@ def test_the_update_balances_and_routes_a_head_of_ones_own():
 
 def test_what_does_not_suit_a_head_of_ones_own_is_refused():
     def of(head):
-        return {"a": types.SimpleNamespace(head=head, trained=True)}
+        return {"a": arms.Arm("a", head, 8, trained=True)}
 
     ppo = TrainConfig(
         phases=(POLICY,),

@@ -81,8 +81,9 @@ def test_a_page_overlays_the_curves_and_is_never_written_over(
     assert out.read_bytes() == before
 
 
-@pytest.mark.parametrize("place", ["", "missing/page.html"])
-def test_a_page_needs_a_new_file_in_a_folder(tiny_run, tmp_path, capsys, place):
+@pytest.mark.parametrize("place", ["", "file/page.html"])
+def test_a_page_needs_a_place_for_a_file(tiny_run, tmp_path, capsys, place):
+    (tmp_path / "file").write_text("no folder")
     assert cli.main(["compare", str(tiny_run), "--out", str(tmp_path / place)]) == 2
     assert capsys.readouterr().out == ""
 

@@ -185,7 +185,7 @@ def test_a_run_that_is_judged_anew_says_so_everywhere(run, capsys):
 
 
 def test_a_run_without_the_record_does_not_claim_it(run, capsys):
-    """Such as one of an older version, whose results have no such field either."""
+    """Its record was deleted, and its results say nothing of it either."""
     (run / preregistration.FILE).unlink()
     data = json.loads((run / results.FILE).read_text())
     for row in (*data["predictions"].values(), data["omnibus"]):
@@ -199,7 +199,7 @@ def test_a_run_without_the_record_does_not_claim_it(run, capsys):
     assert cli.main(["report", str(run)]) == 0
     assert said in (run / "report.html").read_text()
     changed(run, margin)
-    assert cli.main(["resume", str(run)]) == 0
+    assert cli.main(["resume", str(run), "--overwrite"]) == 0
     assert not (run / preregistration.FILE).exists()  # it would be a lie
     assert results.read_run(run).predictions["VE"].asked.when == "not recorded"
     capsys.readouterr()

@@ -22,8 +22,8 @@ def asked(margin=0.1, direction="greater", **fields):
     usual = {
         "rule": rules.Rule(contrast, direction, margin),
         "effect": interval(0.1),
-        "values": {"mlp": (0.1,)},
-        "means": {"mlp": interval(0.1)},
+        "values": {"sharded": (0.2,), "mlp": (0.1,)},
+        "means": {"sharded": interval(0.2), "mlp": interval(0.1)},
     }
     return prediction(**{**usual, **fields})
 

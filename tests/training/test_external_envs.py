@@ -102,7 +102,7 @@ def this_module(monkeypatch):
         setattr(module, kind.__name__, kind)
     monkeypatch.setitem(sys.modules, "chains", module)
     external_envs._gymnax.cache_clear()
-    external_envs._spaces.cache_clear()
+    external_envs._made.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["Old", "New"])

@@ -107,7 +107,7 @@ def test_a_full_disk_names_the_metrics(tmp_path):
 
 def test_stored_data_that_changed_are_another_run(run, tmp_path, capsys):
     """A file may be collected anew under its name."""
-    data = config_files.read_yaml(run / run_folder.CONFIG_FILE)
+    data = yaml.safe_load((run / run_folder.CONFIG_FILE).read_text())
     data["train"]["dataset"] = str(tmp_path / "kept.npz")
     data["train"]["phases"][0]["collect"] = "dataset"
     path, out = tmp_path / "stored.yaml", tmp_path / "stored"

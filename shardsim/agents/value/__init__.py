@@ -6,7 +6,13 @@ from typing import TypeAlias
 import jax
 from flax import nnx
 
-from shardsim.agents.value.base import GatedHead, ValueHead, ValueOutput, mask_units
+from shardsim.agents.value.base import (
+    GatedHead,
+    HeadConfig,
+    ValueHead,
+    ValueOutput,
+    mask_units,
+)
 from shardsim.agents.value.capabilities import (
     Balanced,
     Routed,
@@ -29,6 +35,7 @@ __all__ = [
     "FiLM",
     "GatedHead",
     "Head",
+    "HeadConfig",
     "Linear",
     "OracleGated",
     "Routed",
@@ -51,7 +58,7 @@ TOLERANCE = 0.02
 
 
 @functools.cache
-def count_parameters(head: Head, features: int, contexts: int, width: int) -> int:
+def count_parameters(head: HeadConfig, features: int, contexts: int, width: int) -> int:
     """Number of parameters of a head, without allocating it.
 
     Args:
@@ -66,7 +73,7 @@ def count_parameters(head: Head, features: int, contexts: int, width: int) -> in
     return sum(leaf.size for leaf in leaves)
 
 
-def nearest_width(head: Head, features: int, contexts: int, budget: int) -> int:
+def nearest_width(head: HeadConfig, features: int, contexts: int, budget: int) -> int:
     """The width at which the number of parameters is nearest to the budget.
 
     The number of parameters of every head is linear in its width, so two counts
@@ -76,7 +83,7 @@ def nearest_width(head: Head, features: int, contexts: int, budget: int) -> int:
     return max(1, round(1 + (budget - one) / (two - one))) if two > one else 1
 
 
-def solve_width(head: Head, features: int, contexts: int, budget: int) -> int:
+def solve_width(head: HeadConfig, features: int, contexts: int, budget: int) -> int:
     """The width at which a head has as many parameters as the budget.
 
     Args: as `count_parameters`.

@@ -3,6 +3,7 @@
 Symbols: D features, C contexts, K shards, U units. A head without shards has K = 1.
 """
 
+from collections.abc import Hashable
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -27,6 +28,29 @@ class ValueOutput(NamedTuple):
     """g_k, the gate of each shard in this state, after aggregation."""
     units: Float[Array, " U"]
     """Contribution of each last-layer unit to V, including the gate."""
+
+
+@runtime_checkable
+class HeadConfig(Hashable, Protocol):
+    """The config of a head: frozen and hashable."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind of head."""
+        ...
+
+    def build(
+        self, features: int, contexts: int, width: int, rngs: nnx.Rngs
+    ) -> "ValueHead":
+        """A new head, whose V is 0 everywhere.
+
+        Args:
+          features: D, the number of features of E.
+          contexts: C, the number of contexts of the environment.
+          width: hidden units (of each shard).
+          rngs: keys of its parameters.
+        """
+        ...
 
 
 @runtime_checkable

@@ -34,7 +34,7 @@ ROWS_PER_CALL = 8_192
 class Sizes(NamedTuple):
     """The size of each model of a family, and the config of the largest head."""
 
-    head: value.Head
+    head: value.HeadConfig
     """Config of the largest head."""
     width: int
     """Hidden units of the largest head; for shards, of each shard."""
@@ -79,7 +79,7 @@ def shard_sizes(features: int, counts: Sequence[int], width: int) -> Sizes:
 
 
 def matched_sizes(
-    features: int, heads: Sequence[value.Head], ranks: Sequence[int], like: Sizes
+    features: int, heads: Sequence[value.HeadConfig], ranks: Sequence[int], like: Sizes
 ) -> Sizes:
     """Sizes at which heads have as many parameters as `like`, or a few more.
 

@@ -121,7 +121,7 @@ def contrast(entry: results.PredictionResult) -> str:
     return f"{pair.arm} - {pair.baseline}{of_seeds(entry)}"
 
 
-def unusual(head: value.Head) -> dict[str, str]:
+def unusual(head: value.HeadConfig) -> dict[str, str]:
     """Fields of a head that are not at the defaults of its kind, with their values.
 
     Shards that labels formed must not pass for shards that formed by themselves.
@@ -135,7 +135,7 @@ def unusual(head: value.Head) -> dict[str, str]:
     }
 
 
-def head(head: value.Head) -> str:
+def head(head: value.HeadConfig) -> str:
     """The kind of a head and its unusual fields, in one line."""
     other = [f"{name} {own}" for name, own in unusual(head).items()]
     return f"{head.kind} ({'; '.join(other)})" if other else head.kind

@@ -62,7 +62,7 @@ def make(head, encoder=ENCODERS[0], decoder=DECODERS[0], seed=0):
         head
         if isinstance(head, nnx.Module)
         else head.build(features, CONTEXTS, 7, rngs),
-        decoders.ObservationDecoder(features, ACTIONS, BOARD, 4, rngs),
+        decoders.Auxiliary((), features, ACTIONS, BOARD, 4, jax.random.key(seed)),
     )
     graphdef, state = nnx.split(agent)
     leaves, tree = jax.tree.flatten(state)
