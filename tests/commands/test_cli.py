@@ -268,7 +268,7 @@ def test_the_same_config_gives_the_same_bytes(tiny_yaml, tiny_run, tmp_path):
     [
         (KeyboardInterrupt(), 130, "resume goes on from the last checkpoint"),
         (OSError(28, "No space left on device"), 1, "No space left on device"),
-        (loop.Interrupted("stopped by signal 15"), 130, "shardsim resume RUN"),
+        (loop.Interrupted("stopped by signal 15"), 130, "by signal 15"),
         (divergence.Diverged("loss not finite: arm a"), 1, "loss not finite"),
         (JaxRuntimeError("RESOURCE_EXHAUSTED: Out\nof memory"), 1, "Out of memory"),
         (MemoryError(), 1, "out of memory"),

@@ -61,16 +61,20 @@ def test_effects_are_in_units_of_the_margin_and_shard_is_to_the_right(direction)
 
 
 def test_seeds_that_are_not_judged_are_marked():
-    values = {"mlp": (0.1, 0.2, 0.3), "exact": (1.0,)}
-    entry = asked(values=values, judged_seeds=(0, 2))
+    values = {"mlp": (0.1, 0.2, 0.3), "sharded": (0.1, 0.2, 0.3), "exact": (1.0,)}
+    means = dict.fromkeys(values, interval(0.1))
+    entry = asked(values=values, means=means, judged_seeds=(0, 2))
     rows = verdicts.seed_rows(entry)
     assert [(row["value"], row["judged"]) for row in rows] == [
         (0.1, True),
         (0.2, False),
         (0.3, True),
+        (0.1, True),
+        (0.2, False),
+        (0.3, True),
         (1.0, True),  # V* is no seed
     ]
-    everyone = verdicts.seed_rows(asked(values=values))
+    everyone = verdicts.seed_rows(asked(values=values, means=means))
     assert all(row["judged"] for row in everyone)
     # seeds of one arm are spread around its row, in order
     places = [row["row"] for row in rows[:3]]

@@ -79,13 +79,17 @@ def run(
         or a number that is not finite.
     """
     graph.check_patches(patches, names(agent))
-    board = getattr(agent.auxiliary, "shape", None)
-    if board is not None:
-        validation.shaped("observation", observation, *board)
     validation.shaped("context", context, getattr(agent.value, "contexts", None))
     validation.finite("observation", observation)
     validation.finite("context", context)
     observation, context = jnp.asarray(observation), jnp.asarray(context)
+    try:
+        jax.eval_shape(agent.encoder, observation)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"observation: got shape {observation.shape}; allowed: the shape of the "
+            "observations that E was built for"
+        ) from None
     visit = graph.Visit(patches)
     features = _through(agent.encoder, "encoder", "features", observation, visit)
     logits = _through(agent.decoder, "decoder", "logits", features, visit)
