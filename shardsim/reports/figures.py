@@ -1,7 +1,7 @@
 """Charts as the images of a page: for wide and narrow, light and dark ones."""
 
-import base64
 import dataclasses
+import urllib.parse
 from collections.abc import Callable
 from typing import Literal
 
@@ -9,6 +9,10 @@ from shardsim.reports.charts import render, theme
 
 WIDE, NARROW = 880, 330
 """Width of charts on a desktop and on a phone, in pixels."""
+
+
+UNESCAPED = "~()*!.'/,;:@=+$"
+"""Characters that mean nothing in the attribute of a data URI, `srcset` included."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +24,15 @@ class Figure:
     narrow: dict[theme.Scheme, str]
 
     def uri(self, size: Literal["wide", "narrow"], scheme: theme.Scheme) -> str:
-        """The chart as a data URI; as an image its names and styles stay its own."""
-        svg = self.wide if size == "wide" else self.narrow
-        data = base64.b64encode(svg[scheme].encode()).decode()
-        return f"data:image/svg+xml;base64,{data}"
+        """The chart as a data URI; as an image its names and styles stay its own.
+
+        Most of an SVG needs no escape, which makes this shorter than base64. The result
+        holds no quotation mark, & or <: it is safe in an attribute.
+        """
+        svg = (self.wide if size == "wide" else self.narrow)[scheme]
+        if "'" not in svg:
+            svg = svg.replace('"', "'")
+        return "data:image/svg+xml," + urllib.parse.quote(svg, safe=UNESCAPED)
 
 
 def draw(caption: str, chart: Callable[[int], render.Chart]) -> Figure:

@@ -134,12 +134,14 @@ def test_charts_are_kept(tmp_path):
         (["benchmarks/speed.py", "worlds"], "speed.png"),
         (["docs/figures/verdicts.py", "nothing"], "verdicts.svg"),
         (["docs/figures/concepts.py"], "agent-dark.svg"),
+        (["docs/figures/screenshots.py", "nothing"], "quickstart.png"),
     ],
 )
 @pytest.mark.slow
 def test_scripts_keep_what_is_there(tmp_path, script, name):
     (tmp_path / name).write_text("mine")
-    out = tmp_path if "concepts" in script[0] else tmp_path / name
+    is_set = "concepts" in script[0] or "screenshots" in script[0]
+    out = tmp_path if is_set else tmp_path / name
     words = [sys.executable, *script, "--out", str(out)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True)
     assert done.returncode == 2

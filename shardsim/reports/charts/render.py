@@ -42,6 +42,7 @@ def svg(chart: Chart) -> dict[theme.Scheme, str]:
     """The chart as SVG text for each scheme: the same chart gives the same text."""
     text = vl_convert.vegalite_to_svg(_static(chart))
     short = _GEOMETRY.sub(lambda match: _LONG.sub(r"\1", match[0]), text)
+    short = short.replace(' opacity="1"', "")  # the default
     # identifiers are numbered over all charts of a process: here, over this one
     names = dict.fromkeys(_ID.findall(short))
     own = {name: f"{name.rstrip(_DIGITS)}{i}" for i, name in enumerate(names)}
