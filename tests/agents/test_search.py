@@ -9,7 +9,7 @@ import pytest
 
 from shardsim.agents import action_selection, agent, encoders, value
 from shardsim.core import dynamic_programming
-from shardsim.core.types import TimeStep
+from shardsim.core.types import TimeStep, Trainable
 from shardsim_envs import ContextFruits, CornerMaze
 from tests.helpers.agents import FunctionAgent
 
@@ -137,10 +137,11 @@ def test_an_untrained_agent_acts_by_d():
     assert float(jnp.abs(prior - prior.mean()).max()) > 0.01
 
 
-class Fork:
+class Fork(Trainable):
     """Two ways; the second leads to where V is 1. There `ends` for good, or is cut."""
 
-    num_actions = 2
+    num_actions, num_contexts, max_steps = 2, 1, 2
+    observation_shape, reward_sources = (1,), ("end",)
 
     def __init__(self, ends):
         self.ends = ends
@@ -154,10 +155,14 @@ class Fork:
         return TimeStep(seen, action, jnp.float32(0.0), ends, ~ends, {})
 
 
-def says(observation, context):
+class Says(FunctionAgent):
     """An agent whose D is uniform and whose V is the number that is shown."""
-    output = value.ValueOutput(observation[0], observation, observation, observation)
-    return agent.AgentOutput(observation, jnp.log(jnp.full(2, 0.5)), output)
+
+    def __call__(self, observation, context):
+        output = value.ValueOutput(
+            observation[0], observation, observation, observation
+        )
+        return agent.AgentOutput(observation, jnp.log(jnp.full(2, 0.5)), output)
 
 
 @pytest.mark.parametrize(("ends", "gain"), [(False, 0.9), (True, 0.0)])
@@ -173,7 +178,7 @@ def test_the_improved_policy_by_hand(ends, gain):
             action_selection.Search(
                 simulations=2, depth=1, temperature=0.01, noise=noise
             ),
-            says,
+            Says(None, None, None),
             Fork(ends),
             (),
             jnp.zeros(count, jnp.int32),

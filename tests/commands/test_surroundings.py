@@ -98,8 +98,11 @@ NOISE = {
     "TZ": "Asia/Kathmandu",
 }
 """Each of these changed a number, a figure or the exit code of some program."""
-ABOUT_THE_MACHINE = ("provenance.json", "report.html", "run_files.jsonl", "timing.json")
-"""Files that tell where a run was made; the second holds the first."""
+ABOUT_THE_MACHINE = (
+    *("preregistration.json", "provenance.json", "report.html"),
+    *("run_files.jsonl", "timing.json"),
+)
+"""Files that tell where and when a run was made; the report shows both."""
 
 
 @pytest.mark.slow

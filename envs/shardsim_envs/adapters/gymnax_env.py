@@ -66,7 +66,7 @@ class Box:
         numbers = jax.random.randint(key, self.shape, self.low, self.high + 1)
         return numbers.astype(self.dtype)
 
-    def contains(self, x: Array) -> Bool[Array, ""]:
+    def contains(self, x: Array | np.ndarray) -> Bool[Array, ""]:
         """Whether all entries are in range."""
         array = jnp.asarray(x)
         return jnp.all((array >= self.low) & (array <= self.high))

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key, UInt8
+from jaxtyping import Array, Float, Key, Num
 from pydantic import PositiveFloat
 
 from shardsim.agents.action_selection.q_values import (
@@ -75,7 +75,7 @@ def choose(
     env: Trainable,
     params: Params,
     state: State,
-    observation: UInt8[Array, "H W P"],
+    observation: Num[Array, "*shape"],
     discount: float,
     temperature: Float[Array, ""],
 ) -> ActionLogits:
@@ -105,7 +105,7 @@ def act(
     env: Trainable,
     params: Params,
     states: State,
-    observations: UInt8[Array, "B H W P"],
+    observations: Num[Array, "B *shape"],
     discount: float,
     temperature: Float[Array, ""],
     noise: Float[Array, "B A"],

@@ -10,7 +10,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Num
 from pydantic import PositiveInt
 
 from shardsim.agents import chain, layers
@@ -94,5 +94,5 @@ class Conv(nnx.Module):
             lambda h: jax.nn.relu(self.readout(h)).astype(jnp.float32),
         )
 
-    def __call__(self, observation: UInt8[Array, "H W P"]) -> Float[Array, " D"]:
+    def __call__(self, observation: Num[Array, "H W P"]) -> Float[Array, " D"]:
         return chain.run(self.stages(), observation)

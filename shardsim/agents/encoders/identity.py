@@ -9,7 +9,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Num
 from pydantic import PositiveInt
 
 from shardsim.agents import chain
@@ -58,6 +58,6 @@ class Identity(nnx.Module):
         return (lambda x: x.reshape(-1).astype(jnp.float32),)
 
     def __call__(
-        self, observation: UInt8[Array, "H W P"] | Float[Array, " size"]
+        self, observation: Num[Array, "H W P"] | Float[Array, " size"]
     ) -> Float[Array, " D"]:
         return chain.run(self.stages(), observation)

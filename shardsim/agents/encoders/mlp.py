@@ -10,7 +10,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float, Num
 from pydantic import PositiveInt
 
 from shardsim.agents import chain, layers
@@ -79,6 +79,6 @@ class MLP(nnx.Module):
         return tuple(stages)
 
     def __call__(
-        self, observation: UInt8[Array, "H W P"] | Float[Array, " size"]
+        self, observation: Num[Array, "H W P"] | Float[Array, " size"]
     ) -> Float[Array, " D"]:
         return chain.run(self.stages(), observation)

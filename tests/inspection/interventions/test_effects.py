@@ -194,7 +194,7 @@ def population(count):
             encoders.MLPEncoder(widths=(8,)).build((2, 2, 1), rngs),
             decoders.ActionDecoder(8, 4, (5,), rngs),
             value.Sharded(num_shards=2).build(8, 1, 5, rngs),
-            decoders.ObservationDecoder(8, 4, (2, 2, 1), 4, rngs),
+            decoders.Auxiliary((), 8, 4, (2, 2, 1), 4, jax.random.key(0)),
         )
         agent.value.kernel[...] = rngs.normal((2, 5))
         return agent

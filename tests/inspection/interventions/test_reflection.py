@@ -168,7 +168,7 @@ def test_influence_follows_the_channel(key):
         )
         assert (result.effect[0, 0] > 0.5) == expected[0]
     cut = reflection.influence(
-        run, Z[:50], "said", np.int32(0), lambda r: r.sites["parts"][1:], key
+        run, Z[:50], "said", np.asarray(0), lambda r: r.sites["parts"][1:], key
     )
     assert cut.effect[0, 0] > 0.3
 

@@ -60,7 +60,7 @@ def test_density_cdf_and_draws_agree(family):
     density = np.exp(np.asarray(family.log_density(grid)))
     summed = scipy.integrate.cumulative_trapezoid(density, grid, initial=0)
     np.testing.assert_allclose(summed, family.cdf(grid), atol=3e-3)
-    drawn = np.asarray(family.sample(jax.random.key(1), 2000))
+    drawn = np.asarray(family.sample(2000, jax.random.key(1)))
     assert (
         scipy.stats.kstest(
             drawn, lambda x: np.asarray(family.cdf(jnp.asarray(x)))
