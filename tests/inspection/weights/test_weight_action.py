@@ -161,7 +161,8 @@ def test_it_keeps_64_bits():
         assert result.after.dtype == np.float64
         data = random(9, 2).astype(float)
         assert (
-            weight_action.collisions(ROGER.astype(float), data, 1).read.dtype == float
+            weight_action.collisions(ROGER.astype(float), data, count=1).read.dtype
+            == float
         )
 
 
