@@ -16,7 +16,8 @@ def test_what_diverges_is_named_and_kept(tiny_yaml, tmp_path, capsys):
     out = tmp_path / "run"
     flags = ["--train.optimizer.learning-rate", "1e30"]
     assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 1
-    (line,) = capsys.readouterr().err.strip().splitlines()
+    *progress, line = capsys.readouterr().err.strip().splitlines()
+    assert all("phase '" in each for each in progress[1:])
     assert "loss not finite: arm " in line
     assert "seed " in line
     assert "update " in line

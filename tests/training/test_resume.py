@@ -12,7 +12,6 @@ import pytest
 import yaml
 
 from shardsim import cli
-from shardsim.core import config_files
 from shardsim.evaluation import load
 from shardsim.storage import checkpoints, run_folder
 
@@ -87,7 +86,7 @@ def test_a_run_killed_before_it_said_where_it_comes_from_says_it(run, capsys):
 
 @pytest.mark.slow
 def test_a_run_that_begins_anew_keeps_no_snapshot_of_another_config(run, capsys):
-    data = config_files.read_yaml(run / run_folder.CONFIG_FILE)
+    data = yaml.safe_load((run / run_folder.CONFIG_FILE).read_text())
     data["train"]["phases"][0]["updates"] = 4
     (run / run_folder.CONFIG_FILE).write_text(yaml.safe_dump(data))
     assert cli.main(["resume", str(run)]) == 2

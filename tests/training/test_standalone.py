@@ -175,12 +175,12 @@ def test_a_walker_with_a_goal_gets_there_sooner(probability, arrives):
     env = ContextFruits(size=7)
     params = env.params()
     keys = jax.random.split(jax.random.key(4), 64)
-    states = jax.vmap(lambda k: env.reset(k, params)[1])(keys)
+    boards, states = jax.vmap(lambda k: env.reset(k, params))(keys)
     walker = rollout.RandomWalker(goal_probability=probability)
     plan = rollout.walker_plan(walker, env, states, jax.random.key(5))
     silent = jnp.zeros((64, env.num_actions))
     logits = rollout.walker_policy(env)(
-        plan, jnp.int32(0), states, states, silent, jax.random.key(6)
+        plan, jnp.int32(0), states, boards, silent, jax.random.key(6)
     ).logits
     blocked = (logits < -3.0).any(axis=1)
     assert bool(blocked.mean() > 0.5) == arrives
