@@ -10,6 +10,7 @@ import pytest
 
 from shardsim import cli
 from shardsim.evaluation import measures, rules
+from shardsim.evaluation.experiment import Experiment
 from shardsim_envs import World
 
 ROOT = Path(__file__).parents[1]
@@ -84,4 +85,6 @@ def test_the_page_of_questions_lists_what_may_be_asked():
     listed = set(re.findall(r"`(\w+)`", " ".join(rows)))
     kinds = {measure().kind for measure in typing.get_args(measures.Measure)}
     fields = {field.name for field in dataclasses.fields(rules.Rule)}
-    assert kinds | fields == listed - {"rule"}
+    beside = {"min_return", "min_return_phase", "omnibus"}
+    assert beside <= {field.name for field in dataclasses.fields(Experiment)}
+    assert kinds | fields | beside == listed - {"rule"}

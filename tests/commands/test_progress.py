@@ -133,6 +133,7 @@ def test_every_phase_of_every_arm_has_a_line(training_yaml, tmp_path, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_one_seed_is_told_before_training_and_prints_no_interval(
     tiny, tmp_path, capsys
 ):

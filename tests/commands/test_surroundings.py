@@ -166,6 +166,7 @@ def test_a_config_with_a_byte_order_mark_is_read(tiny_yaml, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("name: tiny\n")
 
 
+@pytest.mark.slow
 def test_definitions_are_there_without_docstrings(capsys):
     code = """
 from shardsim import cli

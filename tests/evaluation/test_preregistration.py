@@ -143,6 +143,7 @@ def test_the_comparison_of_architectures_is_a_question_too(run):
     assert len(asked.changes) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_is_judged_anew_says_so_everywhere(run, capsys):
     """The whole way: edit, resume, and look at each place that shows verdicts."""
 

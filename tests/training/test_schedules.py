@@ -32,6 +32,7 @@ def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, na
     assert any("policy_loss" in chunk.terms for chunk in chunks)
 
 
+@pytest.mark.slow
 def test_where_no_episode_ended_there_is_no_reward_per_episode(
     training_yaml, tmp_path, capsys
 ):
