@@ -265,13 +265,13 @@ def measure(only: str | None, out: Path) -> None:
     rows: Rows = []
     measures = {"ppo": ppo, "curves": curves, "corner": corner}
     measures |= {"population": population, "search": search}
-    wanted = [name for name in ROWS if only in (None, name) and _can(name)]
+    selected = [name for name in ROWS if only in (None, name) and _can(name)]
     for name, one in measures.items():
-        if name in wanted:
+        if name in selected:
             rows += one()
-    if "memory" in wanted:
+    if "memory" in selected:
         memory()
-    if "cost" in wanted:
+    if "cost" in selected:
         draw_costs(cost(), out.with_stem(f"{out.stem}_cost"))
     if any(row.theirs for row in rows) or only is None:
         timing.draw(rows, out)

@@ -272,15 +272,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(""))
     parser.add_argument("--overwrite", action="store_true", help="replace pictures")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     paths = {
-        (name, theme): asked.out / f"{name}-{theme}.svg"
+        (name, theme): options.out / f"{name}-{theme}.svg"
         for name in FIGURES
         for theme in THEMES
     }
     try:
         for path in paths.values():
-            files.check_new(path, asked.overwrite)
+            files.check_new(path, options.overwrite)
     except files.PathError as error:
         parser.error(str(error))
     for (name, theme), path in paths.items():

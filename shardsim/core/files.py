@@ -56,9 +56,9 @@ def check_new(
     if stat.S_ISDIR(mode) and not folder:
         raise PathError(f"{field}: got {path}, a folder; allowed: a file")
     if not overwrite:
-        told = "overwrite=True" if field == "path" else "--overwrite"
+        option = "overwrite=True" if field == "path" else "--overwrite"
         raise PathError(
-            f"{field}: got {path}, which exists; allowed: a new {kind}, or {told}"
+            f"{field}: got {path}, which exists; allowed: a new {kind}, or {option}"
         )
     is_allowed = stat.S_ISDIR(mode) if folder else stat.S_ISREG(mode)
     if not (is_allowed or stat.S_ISLNK(mode)):

@@ -340,9 +340,9 @@ def interquartile_mean(
     ordered = np.sort(scores, axis=None)
     winsorised = np.clip(scores, ordered[cut], ordered[-1 - cut])
     square = np.square(winsorised - winsorised.mean(axis=0)).sum()
-    kept = scores.size - 2 * cut
-    t = scipy.stats.t.ppf((1 + level) / 2, max(kept - tasks, 1))
-    half = float(t * np.sqrt(square * n / (n - 1))) / kept
+    middle = scores.size - 2 * cut
+    t = scipy.stats.t.ppf((1 + level) / 2, max(middle - tasks, 1))
+    half = float(t * np.sqrt(square * n / (n - 1))) / middle
     return Interval(
         estimate, min(low, estimate - half), max(high, estimate + half), level, n
     )

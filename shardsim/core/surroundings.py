@@ -69,9 +69,9 @@ def _check_xla_flags(flags: str) -> None:
         "from jaxlib import xla_client as x; x.make_cpu_client()",
     ]
     done = subprocess.run(words, capture_output=True)
-    found = re.search(rb"Unknown flags? in XLA_FLAGS:([^\n]*)", done.stderr)
-    if done.returncode and found:
-        got = found[1].decode(errors="replace").strip()
+    match = re.search(rb"Unknown flags? in XLA_FLAGS:([^\n]*)", done.stderr)
+    if done.returncode and match:
+        got = match[1].decode(errors="replace").strip()
         raise ConfigError(f"XLA_FLAGS: got {got}; allowed: flags of this XLA")
 
 

@@ -194,8 +194,13 @@ def descend(
         # a smaller gain is not taken, so that what has converged stays as it is
         is_better = (best_loss - loss > tolerance) | (done == 0)
         is_converged = ~is_better | (slope <= tolerance)
-        kept = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), end, best)
-        return kept, jnp.where(is_better, loss, best_loss), done + length, is_converged
+        better = jax.tree.map(lambda a, b: jnp.where(is_better, a, b), end, best)
+        return (
+            better,
+            jnp.where(is_better, loss, best_loss),
+            done + length,
+            is_converged,
+        )
 
     def is_running(state: Any) -> Array:
         _, _, done, is_converged = state

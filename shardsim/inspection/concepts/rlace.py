@@ -275,13 +275,13 @@ def _fit(
     initial_loss, is_evaluated = evaluated(jnp.zeros((k, d), x.dtype))
     _, ceiling = concept.class_shares(z)
 
-    def one_round(found: _Search) -> _Search:
-        length = jnp.where(found.steps == 0, steps, 2 * found.steps)
+    def one_round(state: _Search) -> _Search:
+        length = jnp.where(state.steps == 0, steps, 2 * state.steps)
         bases, gaps = jax.lax.map(lambda removed: _rounded(removed, k), search(length))
         losses, converged = jax.lax.map(evaluated, bases)
         best = jnp.argmax(losses)
-        gain = losses[best] - found.loss
-        is_first = found.steps == 0
+        gain = losses[best] - state.loss
+        is_first = state.steps == 0
         is_better = is_first | (gain > TOLERANCE * ceiling)
         at_ceiling = losses[best] >= (1 - AT_CEILING) * ceiling
 
@@ -289,17 +289,17 @@ def _fit(
             return jnp.where(is_better, new, old)
 
         return _Search(
-            pick(bases[best], found.basis),
-            pick(losses[best], found.loss),
-            pick(gaps[0], found.gap),
+            pick(bases[best], state.basis),
+            pick(losses[best], state.loss),
+            pick(gaps[0], state.gap),
             length,
-            pick(converged[best], found.is_evaluated),
+            pick(converged[best], state.is_evaluated),
             at_ceiling | ~is_better,
         )
 
-    def is_running(found: _Search) -> Array:
-        can_double = (found.steps == 0) | (2 * found.steps <= max_steps)
-        return ~found.is_done & can_double
+    def is_running(state: _Search) -> Array:
+        can_double = (state.steps == 0) | (2 * state.steps <= max_steps)
+        return ~state.is_done & can_double
 
     nothing = _Search(
         jnp.zeros((k, d), x.dtype),
@@ -309,19 +309,19 @@ def _fit(
         jnp.zeros((), bool),
         jnp.zeros((), bool),
     )
-    found = jax.lax.while_loop(is_running, one_round, nothing)
-    cosine, rank = _cosine_to_means(found.basis, centred, z)
+    state = jax.lax.while_loop(is_running, one_round, nothing)
+    cosine, rank = _cosine_to_means(state.basis, centred, z)
     return RLACE(
-        found.basis,
+        state.basis,
         mean,
-        found.loss,
+        state.loss,
         ceiling,
         initial_loss,
         cosine,
-        found.gap,
+        state.gap,
         k <= rank,
-        found.is_done & found.is_evaluated & is_evaluated,
-        found.steps,
+        state.is_done & state.is_evaluated & is_evaluated,
+        state.steps,
     )
 
 

@@ -188,9 +188,9 @@ def kmeans(
     validation.at_least("differences.shape[0]", differences.shape[0], 2)
     validation.integer("restarts", restarts, 1)
     validation.integer("max_steps", max_steps, 1)
-    found: Found = _lloyd(differences, key, restarts, max_steps)
-    optimizers.warn_unconverged("k-means", found.converged, "allow more max_steps")
-    return found
+    fit: Found = _lloyd(differences, key, restarts, max_steps)
+    optimizers.warn_unconverged("k-means", fit.converged, "allow more max_steps")
+    return fit
 
 
 @partial(jax.jit, static_argnames=("restarts", "max_steps"))
@@ -249,9 +249,9 @@ def logistic(
     label = validation.mask("label", label, differences.shape[0])
     validation.at_least("penalty", penalty, 1e-9)
     validation.integer("max_steps", max_steps, 1)
-    found: Found = _newton(differences, label, penalty, max_steps)
-    optimizers.warn_unconverged("logistic", found.converged, "allow more max_steps")
-    return found
+    fit: Found = _newton(differences, label, penalty, max_steps)
+    optimizers.warn_unconverged("logistic", fit.converged, "allow more max_steps")
+    return fit
 
 
 @partial(jax.jit, static_argnames="max_steps")
