@@ -3,7 +3,7 @@
 Symbols: D features, A actions, C contexts.
 """
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import jax
 from flax import nnx
@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Key
 from pydantic import PositiveInt
 
 from shardsim.agents import decoders, encoders, value
-from shardsim.core import fields
+from shardsim.core import fields, sparse
 from shardsim.core.types import Trainable
 
 PARTS = ("encoder", "decoder", "value", "auxiliary")
@@ -134,6 +134,23 @@ def build(
             keys["auxiliary"],
         ),
     )
+
+
+def in_training(
+    agent: Agent,
+    precision: Literal["float32", "bfloat16"],
+    patterns: sparse.Patterns | None,
+) -> Agent:
+    """The agent as it computes in training: see `in_type`, and `shardsim.core.sparse`.
+
+    Args:
+      patterns: what the observations number; None: they are dense.
+    """
+    agent = in_type(agent, precision)
+    if patterns is None:
+        return agent
+    encoder = cast(encoders.MLP, agent.encoder).on_rows(patterns)
+    return Agent(encoder, agent.decoder, agent.value, agent.auxiliary)
 
 
 def in_type(agent: Agent, precision: Literal["float32", "bfloat16"]) -> Agent:

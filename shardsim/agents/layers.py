@@ -116,7 +116,7 @@ Linear = functools.partial(nnx.Linear, dot_general=_dot_general)
 
 
 def hidden_stages(
-    layers: Iterable[nnx.Linear], activation: Activation
+    layers: Iterable[chain.Stage], activation: Activation
 ) -> list[chain.Stage]:
     """A stage h -> f(W h + b) for each layer."""
     return [chain.joined(layer, ACTIVATIONS[activation]) for layer in layers]

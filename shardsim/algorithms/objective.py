@@ -15,6 +15,7 @@ from shardsim.agents import value
 from shardsim.agents.agent import Agent
 from shardsim.algorithms import PolicyBatch, Targets, losses
 from shardsim.algorithms.hyperparameters import Hyperparameters
+from shardsim.core import sparse
 from shardsim.core.types import Trajectory
 
 Loss = tuple[Float[Array, ""], dict[str, Array]]
@@ -34,6 +35,8 @@ class Terms(NamedTuple):
     """Probability that a cell is hidden from E for the `masked` loss, in (0, 1)."""
     precision: Literal["float32", "bfloat16"]
     """Type in which E and the decoders compute."""
+    patterns: sparse.Patterns | None
+    """What the observations number; None: they are dense."""
 
 
 def loss(
@@ -61,7 +64,7 @@ def loss(
       The sum, and metrics by name; the sum itself is `loss`.
     """
     weights = terms.weights
-    agent = agents.in_type(agent, terms.precision)
+    agent = agents.in_training(agent, terms.precision, terms.patterns)
     features = jax.vmap(agent.encoder)(batch.observation)
     results: list[Loss] = []
     if weights.action.any:

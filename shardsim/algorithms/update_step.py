@@ -27,6 +27,7 @@ from shardsim.algorithms import (
     targets,
 )
 from shardsim.algorithms.hyperparameters import Hyperparameters
+from shardsim.core import sparse
 from shardsim.core.types import Environment, Params, State, Trainable, Trajectory
 
 
@@ -202,7 +203,7 @@ def collect_rollout(
     else:
         policy = rollout.agent_policy(
             config.action_selection,
-            agents.in_type(actor.agent, config.precision),
+            agents.in_training(actor.agent, config.precision, sparse.patterns_of(env)),
             env,
             params,
             config.discount,
@@ -242,7 +243,9 @@ def update_arm(
     terms = _terms(config, head)
     step_targets = targets.compute_targets(
         _required_targets(terms),
-        agents.in_type(learner.agent, config.precision),
+        agents.in_training(
+            learner.agent, config.precision, sparse.patterns_of(config.env)
+        ),
         trajectory,
         config.discount,
         hyper,
@@ -313,6 +316,7 @@ def _terms(config: UpdateConfig, head: value.HeadConfig) -> objective.Terms:
         config.balanced and isinstance(head, value.Balanced),
         config.mask_fraction,
         config.precision,
+        sparse.patterns_of(config.env),
     )
 
 

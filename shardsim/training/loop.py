@@ -304,7 +304,8 @@ def _chunk(
             " (compiling)" if is_first else "",
         )
     heads = tuple(arm.head for arm in group)
-    update_config = schedule.update_config(config, job.env, heads, phase)
+    env = schedule.training_view(job.agent, job.env, phase)
+    update_config = schedule.update_config(config, env, heads, phase)
     inputs = update_step.PhaseInputs(phases.params_of(job.env, phase), job.dataset)
     start = time.perf_counter()
     if phase.reset_envs and since == 0:

@@ -5,10 +5,11 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 
-from shardsim.agents import value
+from shardsim.agents import encoders, value
 from shardsim.agents.agent import AgentConfig
 from shardsim.algorithms import update_step
 from shardsim.algorithms.hyperparameters import Hyperparameters
+from shardsim.core import sparse
 from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import datasets, run_folder
 from shardsim.training import sweep
@@ -59,6 +60,21 @@ def init_config(config: TrainConfig, agent: AgentConfig, env: Trainable) -> Init
     return InitConfig(
         agent, config.optimizer, env, config.num_envs, config.objectives, config.devices
     )
+
+
+def training_view(agent: AgentConfig, env: Trainable, phase: Phase) -> Trainable:
+    """The environment as a phase observes it: as row numbers where E can read them.
+
+    A phase needs boards if it predicts observations, hides cells, or learns from a
+    dataset.
+    """
+    losses = phase.losses
+    needs_boards = (
+        losses.observation.any or losses.masked.any or phase.collect == "dataset"
+    )
+    if needs_boards or not isinstance(agent.encoder, encoders.MLPEncoder):
+        return env
+    return sparse.row_view(env)
 
 
 def update_config(

@@ -52,6 +52,17 @@ class Rules(abc.ABC):
         """Names of the planes of the board, without the agent's."""
 
     @property
+    def single_planes(self) -> tuple[str, ...]:
+        """Planes that are 1 in one cell of the visible board at most, in every level
+        that `generate` draws."""
+        return ()
+
+    @property
+    def uniform_planes(self) -> tuple[str, ...]:
+        """Planes that are the same in all cells of the visible board."""
+        return ()
+
+    @property
     def board_planes(self) -> tuple[str, ...]:
         """Names of the planes of the board, the agent's last."""
         return (*self.planes, "agent")

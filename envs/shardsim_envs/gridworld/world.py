@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
 
+from shardsim.core import sparse
 from shardsim.core.types import Params, TimeStep, Whole
 from shardsim_envs.gridworld import enumeration, grid, rules
 from shardsim_envs.gridworld.records import Level, Moved, State
@@ -120,6 +121,56 @@ class GridWorld(rules.Rules):
             free = 1 - board[..., self.plane("wall")]
             planes = jnp.concatenate([planes, free[..., None]], axis=-1)
         return grid.window(planes, state.position)
+
+    @property
+    def patterns(self) -> sparse.Patterns | None:
+        """Things in single cells, and planes that are 1 on the whole board."""
+        if {*self.single_planes, *self.uniform_planes} != set(self.planes):
+            return None
+        height, width = self.shape
+        if self.view == "agent":
+            areas = tuple(
+                (height - 1 - row, width - 1 - column, height, width)
+                for row in range(height)
+                for column in range(width)
+            )
+        else:
+            areas = ((0, 0, height, width),)
+        uniform = tuple(self.plane(name) for name in self.uniform_planes)
+        return sparse.Patterns(
+            self.observation_shape, len(self._single_indices), uniform, areas
+        )
+
+    @property
+    def _single_indices(self) -> tuple[int, ...]:
+        """The planes with one cell at most, among those that the agent sees."""
+        names = (*self.single_planes, *(("agent",) if self.view == "board" else ()))
+        return tuple(self.plane(name) for name in names)
+
+    def rows(self, state: State) -> Int[Array, " rows"]:
+        """The observation as numbers of patterns; see `shardsim.core.sparse`."""
+        board, position = self.visible_board(state), state.position
+        height, width, planes = self.observation_shape
+        rows, columns = self.shape
+        offset = jnp.zeros((2,), jnp.int32)
+        if self.view == "agent":
+            offset = jnp.asarray((rows - 1, columns - 1), jnp.int32) - position
+        index = jnp.asarray(self._single_indices, jnp.int32)
+        single = board[..., index].astype(jnp.int32)
+        # at most one cell is 1, so that sums are its place
+        row = jnp.sum(single * jnp.arange(rows)[:, None, None], axis=(0, 1))
+        column = jnp.sum(single * jnp.arange(columns)[None, :, None], axis=(0, 1))
+        cell = ((row + offset[0]) * width + column + offset[1]) * planes + index
+        cells = jnp.where(single.sum(axis=(0, 1)) > 0, cell, height * width * planes)
+        uniform = [self.plane(name) for name in self.uniform_planes]
+        numbers = jnp.arange(len(uniform), dtype=jnp.int32)
+        area, num_areas = jnp.int32(0), 1
+        if self.view == "agent":
+            area, num_areas = position[0] * columns + position[1], rows * columns
+        is_shown = board[0, 0, jnp.asarray(uniform, jnp.int32)] > 0
+        total = num_areas * len(uniform)
+        shown = jnp.where(is_shown, area * len(uniform) + numbers, total)
+        return jnp.concatenate([cells, shown]).astype(jnp.int32)
 
     def move(self, state: State, action: Int[Array, ""]) -> Moved:
         """Move the agent; walls, the edge and a terminated episode block the move."""

@@ -94,6 +94,14 @@ class ContextFruits(GridWorld):
         return (*self.reward_sources, "cue", *floors, *hungry)
 
     @property
+    def single_planes(self) -> tuple[str, ...]:
+        return self.things
+
+    @property
+    def uniform_planes(self) -> tuple[str, ...]:
+        return self.planes[len(self.things) :]
+
+    @property
     def things(self) -> tuple[str, ...]:
         return (*self.reward_sources, "cue")
 

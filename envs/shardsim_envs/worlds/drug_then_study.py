@@ -43,6 +43,8 @@ class DrugThenStudy(GridWorld):
     SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
     num_contexts: ClassVar[int] = 2
     planes: ClassVar[tuple[str, ...]] = ("book", "drug", "drugged")
+    single_planes: ClassVar[tuple[str, ...]] = ("book", "drug")
+    uniform_planes: ClassVar[tuple[str, ...]] = ("drugged",)
     things: ClassVar[tuple[str, ...]] = ("book", "drug")
     reward_sources: ClassVar[tuple[str, ...]] = ("book", "drug")
     takeable: ClassVar[tuple[tuple[str, int], ...]] = (("drug", 1),)

@@ -39,6 +39,8 @@ class RewardButton(GridWorld):
 
     SCHEDULED: ClassVar[tuple[str, ...]] = Params._fields
     planes: ClassVar[tuple[str, ...]] = ("task", "button", "register")
+    single_planes: ClassVar[tuple[str, ...]] = ("task", "button")
+    uniform_planes: ClassVar[tuple[str, ...]] = ("register",)
     things: ClassVar[tuple[str, ...]] = ("task", "button")
     reward_sources: ClassVar[tuple[str, ...]] = ("task", "button")
     memory_sizes: ClassVar[tuple[int, ...]] = (2,)

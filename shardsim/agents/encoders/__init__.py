@@ -12,13 +12,14 @@ from shardsim.agents.encoders.base import Encoder, to_budget
 from shardsim.agents.encoders.conv import ConvEncoder
 from shardsim.agents.encoders.identity import FlatEncoder
 from shardsim.agents.encoders.impala import ImpalaEncoder
-from shardsim.agents.encoders.mlp import MLPEncoder
+from shardsim.agents.encoders.mlp import MLP, MLPEncoder
 
 EncoderConfig: TypeAlias = (
     MLPEncoder | ConvEncoder | ImpalaEncoder | AttentionEncoder | FlatEncoder
 )
 
 __all__ = [
+    "MLP",
     "AttentionEncoder",
     "ConvEncoder",
     "Encoder",

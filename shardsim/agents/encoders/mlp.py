@@ -9,13 +9,14 @@ import math
 from typing import Literal
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
-from jaxtyping import Array, Float, Num
+from jaxtyping import Array, Float, Int, Num
 from pydantic import PositiveInt
 
 from shardsim.agents import chain, layers
 from shardsim.agents.encoders import base
-from shardsim.core import fields
+from shardsim.core import fields, sparse
 
 
 @fields.record
@@ -72,13 +73,60 @@ class MLP(nnx.Module):
         )
 
     def stages(self) -> tuple[chain.Stage, ...]:
-        dtype = self.layers[0].kernel.dtype
-        stages = layers.hidden_stages(self.layers, self.activation)
-        stages[0] = chain.joined(lambda x: x.reshape(-1).astype(dtype), stages[0])
+        first = self.layers[0]
+        dtype = first.kernel.dtype
+        return self.stages_after(lambda x: first(x.reshape(-1).astype(dtype)))
+
+    def stages_after(self, first: chain.Stage) -> tuple[chain.Stage, ...]:
+        """All stages, with another way to compute the first layer, W_0 x + b_0."""
+        stages = layers.hidden_stages((first, *self.layers[1:]), self.activation)
         stages[-1] = chain.joined(stages[-1], lambda z: z.astype(jnp.float32))
         return tuple(stages)
+
+    def on_rows(self, patterns: sparse.Patterns) -> "RowMLP":
+        """The same network, for observations that are row numbers."""
+        return RowMLP(self, patterns)
 
     def __call__(
         self, observation: Num[Array, "H W P"] | Float[Array, " size"]
     ) -> Float[Array, " D"]:
         return chain.run(self.stages(), observation)
+
+
+class RowMLP(nnx.Module):
+    """An MLP whose first layer adds up the rows of its weights that are in use.
+
+    W'x + b for x = sum_j P[r_j], by gathers; see `shardsim.core.sparse`. The result is
+    that of the MLP up to rounding, and so is the gradient of its weights.
+    """
+
+    def __init__(self, dense: MLP, patterns: sparse.Patterns) -> None:
+        self.dense = dense
+        self.num_cells = patterns.num_cells
+        self.num_inputs = patterns.num_inputs
+        kernel = dense.layers[0].kernel[...]
+        height, width, planes = patterns.shape
+        by_plane = kernel.reshape(height * width, planes, -1)
+        uniform = by_plane[:, np.asarray(patterns.area_planes, np.int32)]
+        masks = jnp.asarray(patterns.masks, kernel.dtype)
+        sums = jnp.einsum("ec,cud->eud", masks, uniform)
+        self.areas = nnx.Param(sums.reshape(-1, kernel.shape[-1]))
+
+    def stages(self) -> tuple[chain.Stage, ...]:
+        first = self.dense.layers[0]
+
+        def added(rows: Array) -> Array:
+            pairs = (
+                (first.kernel[...], rows[: self.num_cells]),
+                (self.areas[...], rows[self.num_cells :]),
+            )
+            z = first.bias[...].astype(jnp.float32)
+            for table, numbers in pairs:
+                found = table.at[numbers].get(mode="fill", fill_value=0)
+                z = z + found.astype(jnp.float32).sum(axis=0)
+            return z.astype(first.kernel.dtype)
+
+        return self.dense.stages_after(added)
+
+    def __call__(self, rows: Int[Array, " rows"]) -> Float[Array, " D"]:
+        return chain.run(self.stages(), rows)
