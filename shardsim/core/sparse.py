@@ -6,21 +6,17 @@ the numbers r_j can stand for x. On a CPU this takes a thirtieth of the time, fo
 and backwards: a board of 13 x 13 cells and 5 planes has 845 inputs, and 5 patterns.
 
 There are two kinds of patterns: a single cell of a plane, whose row of P W is a row of
-W, and an area in which a plane is 1 everywhere. Symbols: H, W, P height, width and
-planes of an observation; I = H W P inputs; M single cells; E areas; U planes with
-areas.
+W, and a rectangle in which a plane is 1 everywhere, such as a board seen in a window.
+Symbols: H, W, P height, width and planes of an observation; I = H W P inputs; M single
+cells; E places of the rectangle; U planes that show it.
 """
 
 import dataclasses
 from typing import Any, Protocol, cast, runtime_checkable
 
-import numpy as np
-from jaxtyping import Array, Bool, Int, Key
+from jaxtyping import Array, Int, Key
 
 from shardsim.core.types import Params, State, TimeStep, Trainable
-
-Rectangle = tuple[int, int, int, int]
-"""(top, left, height, width), in cells of an observation."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,10 +27,10 @@ class Patterns:
     """H, W and P."""
     num_cells: int
     """M, the number of single cells that an observation names."""
+    area: tuple[int, int]
+    """Height and width of the rectangle, at most H and W."""
     area_planes: tuple[int, ...]
-    """The U planes that are the same in a whole area."""
-    areas: tuple[Rectangle, ...]
-    """The E areas in which a plane of `area_planes` may be 1."""
+    """The U planes that are the same in the whole rectangle, and 0 outside it."""
 
     @property
     def num_inputs(self) -> int:
@@ -48,13 +44,9 @@ class Patterns:
         return self.num_cells + len(self.area_planes)
 
     @property
-    def masks(self) -> Bool[np.ndarray, "E cells"]:
-        """Which of the H W cells lie in each area."""
-        height, width, _ = self.shape
-        masks = np.zeros((len(self.areas), height, width), bool)
-        for mask, (top, left, rows, columns) in zip(masks, self.areas, strict=True):
-            mask[top : top + rows, left : left + columns] = True
-        return masks.reshape(len(self.areas), -1)
+    def places(self) -> tuple[int, int]:
+        """Rows and columns of the E places that the rectangle's corner may have."""
+        return (self.shape[0] - self.area[0] + 1, self.shape[1] - self.area[1] + 1)
 
 
 @runtime_checkable
@@ -63,15 +55,15 @@ class SparseEnvironment(Protocol):
 
     @property
     def patterns(self) -> Patterns | None:
-        """The patterns; None if there are too many, so that only a dense layer will do."""
+        """The patterns; None if there are too many, so that a layer is dense."""
         ...
 
     def rows(self, state: State) -> Int[Array, " rows"]:
         """The observation of a state as M + U numbers, int32.
 
         The first M are single cells: numbers of inputs in [0, I), or I where there is
-        nothing. Then, for each plane u with areas, e U + u for the area e in which it
-        is 1, or E U where it is 0 everywhere.
+        nothing. Then, for each plane u that shows the rectangle, e U + u for its place
+        e, counted row by row, or E U where the plane is 0 everywhere.
         """
         ...
 

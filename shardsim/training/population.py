@@ -177,7 +177,7 @@ def update_arms(
     Returns:
       The new state, and for each arm the metrics [N, M].
     """
-    return _update_arms(config, state, trajectory)
+    return _by_block(config, functools.partial(_learn, config), state, trajectory)
 
 
 @functools.partial(jit, static_argnums=0, donate_argnums=1)
@@ -219,7 +219,13 @@ def collect(
       The state with the environments after the data, and the trajectories, leaves
       [N, T, B, ...].
     """
-    collect_all = functools.partial(_collect, config)
+
+    def collect_all(
+        state: update_step.TrainState, inputs: update_step.PhaseInputs
+    ) -> tuple[update_step.TrainState, Trajectory]:
+        one = functools.partial(update_step.collect, config, inputs=inputs)
+        return _by_block(config, one, state)
+
     return _over_devices(collect_all, config.devices, 1)(state, inputs)
 
 
@@ -280,19 +286,22 @@ def _run(
     inputs: update_step.PhaseInputs,
     updates: Int[Array, ""],
 ) -> tuple[update_step.TrainState, PyTree]:
-    # traced once, for the shapes of the metrics and for the loop
-    step = jax.jit(functools.partial(_update, config), inline=True)
-    _, shapes = jax.eval_shape(step, state, inputs)
-    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    def one(state: update_step.TrainState) -> tuple[update_step.TrainState, PyTree]:
+        # traced once, for the shapes of the metrics and for the loop
+        step = jax.jit(functools.partial(_update, config), inline=True)
+        _, shapes = jax.eval_shape(step, state, inputs)
+        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
-    def body(
-        _: Array, loop: tuple[update_step.TrainState, PyTree]
-    ) -> tuple[update_step.TrainState, PyTree]:
-        state, total = loop
-        state, metrics = step(state, inputs)
-        return state, jax.tree.map(jnp.add, total, metrics)
+        def body(
+            _: Array, loop: tuple[update_step.TrainState, PyTree]
+        ) -> tuple[update_step.TrainState, PyTree]:
+            state, total = loop
+            state, metrics = step(state, inputs)
+            return state, jax.tree.map(jnp.add, total, metrics)
 
-    return jax.lax.fori_loop(0, updates, body, (state, zero))
+        return jax.lax.fori_loop(0, updates, body, (state, zero))
+
+    return _by_block(config, one, state)
 
 
 def _update(
@@ -300,33 +309,17 @@ def _update(
     state: update_step.TrainState,
     inputs: update_step.PhaseInputs,
 ) -> tuple[update_step.TrainState, PyTree]:
-    return _update_arms(config, *_collect(config, state, inputs))
+    """One update of one seed."""
+    return _learn(config, *update_step.collect(config, state, inputs))
 
 
-def _collect(
-    config: update_step.UpdateConfig,
-    state: update_step.TrainState,
-    inputs: update_step.PhaseInputs,
-) -> tuple[update_step.TrainState, Trajectory]:
-    one = functools.partial(update_step.collect, config)
-    return jax.vmap(one, in_axes=(0, None))(state, inputs)
-
-
-def _update_arms(
+def _learn(
     config: update_step.UpdateConfig,
     state: update_step.TrainState,
     trajectory: Trajectory,
 ) -> tuple[update_step.TrainState, PyTree]:
-    """`update_step.update_arms` of all seeds, block by block."""
-    seeds = len(state.update)
-    size = block(config, seeds)
-    update = functools.partial(update_step.update_arms, config)
-    # without environment states: each array in a loop costs an operation
-    inputs = (state._replace(states=()), trajectory)
-    if size == seeds:
-        result = jax.vmap(update)(*inputs)
-    else:
-        result = jax.lax.map(lambda seed: update(*seed), inputs, batch_size=size)
+    """`update_step.update_arms` of one seed, and its new state."""
+    result = update_step.update_arms(config, state, trajectory)
     learners = tuple(
         update_step.Learner(agent, optimizer, learner.hyper)
         for agent, optimizer, learner in zip(
@@ -337,6 +330,22 @@ def _update_arms(
         learners=learners, update=state.update + 1, failed=result.failed
     )
     return state, result.metrics
+
+
+def _by_block(
+    config: update_step.UpdateConfig, one: Callable[..., PyTree], *args: PyTree
+) -> PyTree:
+    """Apply a function of one seed to all seeds of a device, block by block.
+
+    Args:
+      args: leaves [N, ...].
+    """
+    seeds = jax.tree.leaves(args)[0].shape[0]
+    size = block(config, seeds)
+    if size == seeds > 1:
+        return jax.vmap(one)(*args)
+    several = size if size > 1 else None
+    return jax.lax.map(lambda seed: one(*seed), args, batch_size=several)
 
 
 def block(

@@ -11,10 +11,11 @@ Memory of a batch of B states: B (H W P + a few numbers) bytes.
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
 
 from shardsim.core import sparse
@@ -127,18 +128,9 @@ class GridWorld(rules.Rules):
         """Things in single cells, and planes that are 1 on the whole board."""
         if {*self.single_planes, *self.uniform_planes} != set(self.planes):
             return None
-        height, width = self.shape
-        if self.view == "agent":
-            areas = tuple(
-                (height - 1 - row, width - 1 - column, height, width)
-                for row in range(height)
-                for column in range(width)
-            )
-        else:
-            areas = ((0, 0, height, width),)
         uniform = tuple(self.plane(name) for name in self.uniform_planes)
         return sparse.Patterns(
-            self.observation_shape, len(self._single_indices), uniform, areas
+            self.observation_shape, len(self._single_indices), self.shape, uniform
         )
 
     @property
@@ -149,28 +141,31 @@ class GridWorld(rules.Rules):
 
     def rows(self, state: State) -> Int[Array, " rows"]:
         """The observation as numbers of patterns; see `shardsim.core.sparse`."""
-        board, position = self.visible_board(state), state.position
-        height, width, planes = self.observation_shape
-        rows, columns = self.shape
-        offset = jnp.zeros((2,), jnp.int32)
+        board, patterns = (
+            self.visible_board(state),
+            cast(sparse.Patterns, self.patterns),
+        )
+        _, width, planes = patterns.shape
+        # of the board's corner in the observation
+        corner = jnp.zeros((2,), jnp.int32)
         if self.view == "agent":
-            offset = jnp.asarray((rows - 1, columns - 1), jnp.int32) - position
-        index = jnp.asarray(self._single_indices, jnp.int32)
+            corner = jnp.asarray(self.shape, jnp.int32) - 1 - state.position
+        index = np.asarray(self._single_indices, np.int32)
         single = board[..., index].astype(jnp.int32)
-        # at most one cell is 1, so that sums are its place
-        row = jnp.sum(single * jnp.arange(rows)[:, None, None], axis=(0, 1))
-        column = jnp.sum(single * jnp.arange(columns)[None, :, None], axis=(0, 1))
-        cell = ((row + offset[0]) * width + column + offset[1]) * planes + index
-        cells = jnp.where(single.sum(axis=(0, 1)) > 0, cell, height * width * planes)
-        uniform = [self.plane(name) for name in self.uniform_planes]
-        numbers = jnp.arange(len(uniform), dtype=jnp.int32)
-        area, num_areas = jnp.int32(0), 1
-        if self.view == "agent":
-            area, num_areas = position[0] * columns + position[1], rows * columns
-        is_shown = board[0, 0, jnp.asarray(uniform, jnp.int32)] > 0
-        total = num_areas * len(uniform)
-        shown = jnp.where(is_shown, area * len(uniform) + numbers, total)
-        return jnp.concatenate([cells, shown]).astype(jnp.int32)
+        # one cell at most is 1, so that these sums are its row and its column
+        rows, columns = (np.arange(n, dtype=np.int32) for n in self.shape)
+        row = jnp.sum(single * rows[:, None, None], axis=(0, 1))
+        column = jnp.sum(single * columns[None, :, None], axis=(0, 1))
+        cell = ((row + corner[0]) * width + column + corner[1]) * planes + index
+        is_there = single.sum(axis=(0, 1)) > 0
+        cells = jnp.where(is_there, cell, patterns.num_inputs)
+        uniform = np.asarray(patterns.area_planes, np.int32)
+        down, across = patterns.places
+        place = corner[0] * across + corner[1]
+        number = place * len(uniform) + np.arange(len(uniform), dtype=np.int32)
+        is_shown = board[0, 0, uniform] > 0
+        areas = jnp.where(is_shown, number, down * across * len(uniform))
+        return jnp.concatenate([cells, areas])
 
     def move(self, state: State, action: Int[Array, ""]) -> Moved:
         """Move the agent; walls, the edge and a terminated episode block the move."""

@@ -105,12 +105,9 @@ class RowMLP(nnx.Module):
         self.num_cells = patterns.num_cells
         self.num_inputs = patterns.num_inputs
         kernel = dense.layers[0].kernel[...]
-        height, width, planes = patterns.shape
-        by_plane = kernel.reshape(height * width, planes, -1)
-        uniform = by_plane[:, np.asarray(patterns.area_planes, np.int32)]
-        masks = jnp.asarray(patterns.masks, kernel.dtype)
-        sums = jnp.einsum("ec,cud->eud", masks, uniform)
-        self.areas = nnx.Param(sums.reshape(-1, kernel.shape[-1]))
+        board = kernel.reshape(*patterns.shape, kernel.shape[-1])
+        shown = board[:, :, np.asarray(patterns.area_planes, np.int32)]
+        self.areas = nnx.Param(_sums(shown, patterns).reshape(-1, kernel.shape[-1]))
 
     def stages(self) -> tuple[chain.Stage, ...]:
         first = self.dense.layers[0]
@@ -122,11 +119,26 @@ class RowMLP(nnx.Module):
             )
             z = first.bias[...].astype(jnp.float32)
             for table, numbers in pairs:
-                found = table.at[numbers].get(mode="fill", fill_value=0)
-                z = z + found.astype(jnp.float32).sum(axis=0)
+                for number in numbers:  # in this order, whatever is mapped
+                    row = table.at[number].get(mode="fill", fill_value=0)
+                    z = z + row.astype(jnp.float32)
             return z.astype(first.kernel.dtype)
 
         return self.dense.stages_after(added)
 
     def __call__(self, rows: Int[Array, " rows"]) -> Float[Array, " D"]:
         return chain.run(self.stages(), rows)
+
+
+def _sums(
+    weights: Float[Array, "H W U D"], patterns: sparse.Patterns
+) -> Float[Array, "rows columns U D"]:
+    """Sums of the weights over the rectangle, at each of its places.
+
+    Sums over rows, then over columns, each in a fixed order: a product with a matrix of
+    masks would add up in an order that depends on what is mapped.
+    """
+    (height, width), (rows, columns) = patterns.area, patterns.places
+    down = sum(weights[i : i + rows] for i in range(height))
+    total: Array = sum(down[:, i : i + columns] for i in range(width))
+    return total
