@@ -18,6 +18,7 @@ from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation import (
     battery,
+    film,
     judge,
     measures,
     phase_readings,
@@ -109,6 +110,8 @@ def run(
     report.write(folder)
     timing = Timing(trained_time - start_time, time.perf_counter() - trained_time)
     records.write(folder / "timing.json", timing)
+    film.finish(experiment, conditions, folder)
+    loop.finish(folder)
     return result
 
 

@@ -7,9 +7,11 @@ provenance.json    versions, devices, flags, source revision
 preregistration.json  the questions when training started, with time and revision
 metrics.jsonl      one line for each chunk and arm, written during training
 metrics.npz        the same as arrays, written at the end
-checkpoints/ARM/   training state (orbax), the newest two
-snapshots/ARM/     UPDATE.npz: E, D and V at log-spaced updates, by dotted name
+checkpoints/ARM/   training state (orbax), the newest two; until the run is finished
+snapshots/ARM/     UPDATE.npz: log-spaced updates before the end. E, D and V by dotted
+                   name, or V, D and the shards in the states that the page shows
 weights/ARM.npz    E, D and V at the end, by dotted name
+trained.json       the arms that are trained to the end, and what they depend on
 results.json       every number of the report
 maps.npz, .json    V, policy, gates and shard values on the boards that the report draws
 report.html, figures/
@@ -38,7 +40,7 @@ try:
 except ImportError:  # not Unix
     fcntl = None  # type: ignore[assignment]
 
-FORMAT = 2
+FORMAT = 3
 """Version of the format of run folders: the names and fields of their files."""
 FORMAT_FILE = "shardsim_run.json"
 """The mark of a run: the format of the folder and the version that wrote it."""
@@ -51,16 +53,19 @@ RESERVED_NAMES = (
     *("checkpoints", CONFIG_FILE, "figures", "maps.json", "maps.npz"),
     *("metrics.jsonl", "metrics.npz", "preregistration.json", "provenance.json"),
     *("report.html", "results.json", LIST_FILE, FORMAT_FILE, "snapshots"),
-    *("timing.json", "weights"),
+    *("timing.json", "trained.json", "weights"),
 )
 """Names of files and folders of a run, which other outputs must not overwrite."""
 REWRITTEN = (
     *("maps.json", "maps.npz", "metrics.npz", "report.html", "results.json"),
-    *("timing.json", "figures/*.svg", "weights/*.npz"),
+    *("timing.json", "trained.json", "figures/*.svg", "weights/*.npz"),
 )
 """Patterns of the files that a run writes when its training is over."""
 CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused")
 """Patterns of checkpoints, which are folders that come and go."""
+
+TORN = ".orbax-checkpoint-tmp"
+"""Part of the name of a checkpoint that is not whole, as orbax has it."""
 
 
 class RunError(files.PathError):
@@ -150,16 +155,13 @@ def _clear(path: Path) -> None:
 
     The folder itself stays: it may be a link, or the working directory.
     """
-    for pattern in CHECKPOINTS:
-        for folder in list(path.glob(pattern)):
-            if _is_checkpoint(folder):
-                shutil.rmtree(folder)
+    remove_checkpoints(path)
     owned = [path / name for name in _written(path)]
     for file in owned:
         if file.is_file() or file.is_symlink():
             file.unlink()
     parents = {parent for file in owned for parent in file.parents}
-    parents |= {*path.glob("checkpoints/*"), *(path / name for name in RESERVED_NAMES)}
+    parents |= {path / name for name in RESERVED_NAMES}
     for folder in sorted(parents, key=lambda each: -len(each.parts)):
         if path in folder.parents and folder.is_dir() and not folder.is_symlink():
             with contextlib.suppress(OSError):  # something of the user's is in it
@@ -169,12 +171,29 @@ def _clear(path: Path) -> None:
     (path / LIST_FILE).unlink(missing_ok=True)
 
 
+def remove_checkpoints(path: Path) -> None:
+    """Delete the checkpoints of a run, and folders that are empty without them.
+
+    What is no checkpoint stays. It may be called again after it was interrupted.
+    """
+    for pattern in CHECKPOINTS:
+        for folder in list(path.glob(pattern)):
+            if _is_checkpoint(folder):
+                # half a checkpoint is still known as one by this name
+                torn = folder.with_name(f"{folder.name}{TORN}")
+                folder.rename(torn)
+                shutil.rmtree(torn)
+    for folder in (*path.glob("checkpoints/*"), path / "checkpoints"):
+        if folder.is_dir() and not folder.is_symlink():
+            with contextlib.suppress(OSError):  # something of the user's is in it
+                folder.rmdir()
+
+
 def _is_checkpoint(path: Path) -> bool:
     """Whether a folder is a checkpoint, a torn or refused one, or half of one."""
     if not path.is_dir() or path.is_symlink():
         return False
-    is_torn = ".orbax-checkpoint-tmp" in path.name
-    return is_torn or (path / "_CHECKPOINT_METADATA").is_file()
+    return TORN in path.name or (path / "_CHECKPOINT_METADATA").is_file()
 
 
 def _written(path: Path) -> dict[str, set[str]]:
@@ -186,6 +205,11 @@ def _written(path: Path) -> dict[str, set[str]]:
             continue
         written.setdefault(name, set()).update([digest] if digest else [])
     return written
+
+
+def wrote(path: Path, file: Path) -> bool:
+    """Whether a run wrote a file in its folder."""
+    return file.relative_to(path).as_posix() in _written(path)
 
 
 def _own(path: Path, text: bytes | None = None) -> None:
@@ -380,11 +404,14 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a number in JSON")
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], compressed: bool = False
+) -> None:
     """Write an npz file of a run, completely or not at all."""
     _own(path)
+    save = np.savez_compressed if compressed else np.savez
     with files.replacing(path) as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        save(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -26,7 +26,7 @@ from shardsim.algorithms import metrics, update_step
 from shardsim.core import config as configs
 from shardsim.core import interrupts
 from shardsim.core.types import Trainable, Trajectory
-from shardsim.storage import checkpoints, records, run_folder, snapshots, weights
+from shardsim.storage import checkpoints, records, run_folder, snapshots, trained
 from shardsim.training import (
     arms,
     divergence,
@@ -80,18 +80,75 @@ class TrainingJob:
 def run(job: TrainingJob) -> dict[str, agents.Agent]:
     """Train every arm, from checkpoints in the run folder if there are any.
 
+    Arms that were trained to the end are read from their weights.
+
     Returns:
-      The trained population of each arm, leaves [N, ...].
+      The trained population of each arm, leaves [N, ...]. Those that were read have no
+      auxiliary decoders.
 
     Raises:
       Interrupted: a signal stopped the training; the state so far is on disk.
       Diverged: a loss was not finite; the training before it is on disk.
+      RunError: an arm was trained to the end by another config.
     """
+    result = _trained_before(job)
+    if len(result) < len(job.arms):
+        result |= _train(job, {arm.name for arm in job.arms} - result.keys())
+    return {arm.name: result[arm.name] for arm in job.arms}
+
+
+def finish(folder: Path) -> None:
+    """Remove what a run needs no more when everything else of it is written.
+
+    The checkpoints go, and the snapshots of the last update, which the weights repeat;
+    other snapshots are compressed. It may be called again after it was interrupted.
+    """
+    for arm, entry in trained.read(folder).items():
+        snapshots.finish(folder, arm, entry.update)
+    run_folder.remove_checkpoints(folder)
+
+
+def _groups(job: TrainingJob) -> list[tuple[arms.Arm, ...]]:
+    """Arms that are trained together, the one that acts first; untrained ones alone."""
     config = job.train
-    trained = tuple(arm for arm in job.arms if arm.trained)
-    groups = [trained] if config.data == "tandem" else [(arm,) for arm in trained]
-    if config.data == "tandem" and config.behaviour_arm is not None:
-        groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour_arm))]
+    learners = tuple(arm for arm in job.arms if arm.trained)
+    groups: list[tuple[arms.Arm, ...]]
+    groups = [(arm,) for arm in job.arms if not arm.trained]
+    if config.data == "own":
+        return groups + [(arm,) for arm in learners]
+    if config.behaviour_arm is not None:
+        learners = tuple(
+            sorted(learners, key=lambda arm: arm.name != config.behaviour_arm)
+        )
+    return [*groups, learners]
+
+
+def _trained_before(job: TrainingJob) -> dict[str, agents.Agent]:
+    """The arms that were trained to the end, by name, from their weights.
+
+    Raises:
+      RunError: by another config, or the weights are not those that the run wrote.
+    """
+    recorded, result = trained.read(job.folder), {}
+    for group in _groups(job):
+        if not all(arm.name in recorded for arm in group):
+            continue
+        digest = _run_digest(job.train, job, group)
+        for arm in group:
+            arrays = trained.weights_of(
+                job.folder, arm.name, recorded[arm.name], digest
+            )
+            result[arm.name] = snapshots.population(
+                job.agent, arm.head, arm.width, job.env, arrays
+            )
+    return result
+
+
+def _train(job: TrainingJob, missing: set[str]) -> dict[str, agents.Agent]:
+    """Train some arms, write their weights, and then that they are trained."""
+    config = job.train
+    groups = [group for group in _groups(job) if group[0].name in missing]
+    first_trained = next(arm for arm in job.arms if arm.trained)
     init_config = schedule.init_config(config, job.agent, job.env)
     keys = _keys(config)
 
@@ -104,25 +161,30 @@ def run(job: TrainingJob) -> dict[str, agents.Agent]:
         )
         return population.with_fresh_heads(shared_state, fresh, hypers)
 
-    result = {}
+    result, updates = {}, {}
     with interrupts.defer_signals() as stopped:
-        shared_state = _shared_prefix(job, init_config, keys, trained[0], stopped)
-        for arm in job.arms:
-            if not arm.trained:
-                result[arm.name] = initial_state((arm,)).learners[0].agent
-                _rewind(job.folder, (arm.name,), -1)
-                _snapshot(job, arm, int(shared_state.update[0]), result[arm.name])
+        shared_state = _shared_prefix(job, init_config, keys, first_trained, stopped)
         for group in groups:
-            state = _advance(job, group, initial_state(group), stopped)
+            state = initial_state(group)
+            if group[0].trained:
+                state = _advance(job, group, state, stopped)
+            else:
+                (arm,) = group
+                _rewind(job.folder, (arm.name,), -1)
+                update = int(shared_state.update[0])
+                _snapshot(job, arm, update, state.learners[0].agent)
             for arm, learner in zip(group, state.learners, strict=True):
                 result[arm.name] = learner.agent
+                updates[arm.name] = int(state.update[0])
         if stopped:
             raise _interrupted(job, stopped[0], "the last update")
     for name, agent in result.items():
-        run_folder.write_arrays(
-            job.folder / "weights" / f"{name}.npz", weights.flatten_params(agent)
-        )
-    return {arm.name: result[arm.name] for arm in job.arms}
+        trained.write_weights(job.folder, name, agent)
+    for group in groups:
+        digest = _run_digest(config, job, group)
+        digests = {arm.name: digest for arm in group}
+        trained.write(job.folder, updates[group[0].name], digests)
+    return result
 
 
 def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
@@ -255,7 +317,9 @@ def _run_digest(
 
     Devices, chunks and snapshots are left out, because they do not change the state.
     """
-    train = dataclasses.replace(config, devices=1, updates_per_call=1, num_snapshots=1)
+    train = dataclasses.replace(
+        config, devices=1, updates_per_call=1, num_snapshots=1, snapshots="values"
+    )
     parts = {"env": job.env, "agent": job.agent, "train": train, "arms": list(group)}
     if job.dataset is not None:
         leaves = (np.ascontiguousarray(leaf) for leaf in job.dataset)  # not copied

@@ -125,7 +125,7 @@ def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
         config["train"]["num_seeds"] = 1
 
     folder = changed(tiny_run, tmp_path, one)
-    for file in (folder / "snapshots").glob("*/*.npz"):
+    for file in (folder / "weights").glob("*.npz"):
         run_folder.write_arrays(
             file, {k: v[:1] for k, v in run_folder.read_arrays(file).items()}
         )
@@ -164,7 +164,7 @@ def test_a_page_that_is_too_big_shows_fewer_checkpoints(
     out = tmp_path / "page.html"
     make.inspect([tiny_run], out, quick=True)
     found = numbers(out)["sides"][0]
-    whole = len(list((tiny_run / "snapshots" / "mlp").iterdir()))
+    whole = len(list((tiny_run / "snapshots" / "mlp").iterdir())) + 1
     assert found["num_left_out"] == whole - len(found["updates"]) > 0
     assert len(metrics_of(found)["return"]) == len(found["updates"])
     assert found["updates"][-1] == 13
@@ -245,7 +245,7 @@ def test_a_run_with_a_grid_is_refused(tiny_run, tmp_path, capsys):
 
 def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):
     folder = changed(tiny_run, tmp_path, lambda config: None)
-    last = sorted((folder / "snapshots" / "sharded").glob("*.npz"))[-1]
+    last = folder / "weights" / "sharded.npz"
     run_folder.write_arrays(
         last, {k: v[:1] for k, v in run_folder.read_arrays(last).items()}
     )
@@ -253,9 +253,9 @@ def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):
 
 
 def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
-    tiny_run, tmp_path
+    tiny_unfinished, tmp_path
 ):
-    folder = changed(tiny_run, tmp_path, lambda config: None)
+    folder = changed(tiny_unfinished, tmp_path, lambda config: None)
     files = sorted((folder / "snapshots" / "sharded").glob("*.npz"))
     files[-1].unlink()
     found = load.load([folder], ["mlp", "sharded"], 1, None)
@@ -277,7 +277,7 @@ def test_the_whole_page_of_one_seed_one_checkpoint_one_side(tiny_run, tmp_path):
         config["train"]["num_seeds"] = 1
 
     folder = changed(tiny_run, tmp_path, one)
-    for file in (folder / "snapshots").glob("*/*.npz"):
+    for file in (folder / "weights").glob("*.npz"):
         run_folder.write_arrays(
             file, {k: v[:1] for k, v in run_folder.read_arrays(file).items()}
         )
