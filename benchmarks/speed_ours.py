@@ -70,12 +70,12 @@ def compiled(task: Task) -> Program:
             population.seed_keys(config.seed, config.num_seeds),
             schedule.hyperparameters(config, task.head),
         ),
-        config.devices,
+        schedule.num_devices(config),
     )
     began = time.perf_counter()
     static = (recipe, task.head, task.width)
     init = population.init.lower_and_compile(*static, params, keys, hyper)
-    first = spread(init(params, keys, hyper), config.devices)
+    first = spread(init(params, keys, hyper), schedule.num_devices(config))
     count = jnp.int32(1)
     chunk = population.chunk.lower_and_compile(setting, first, source, count)
     seconds = time.perf_counter() - began
@@ -87,11 +87,11 @@ def compiled(task: Task) -> Program:
 
     def start() -> update_step.TrainState:
         state: update_step.TrainState = spread(
-            init(params, keys, hyper), config.devices
+            init(params, keys, hyper), schedule.num_devices(config)
         )
         return state
 
-    return Program(seconds, start, go, _bytes(chunk) * config.devices)
+    return Program(seconds, start, go, _bytes(chunk) * schedule.num_devices(config))
 
 
 def _bytes(program: jax.stages.Compiled) -> float:

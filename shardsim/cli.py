@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # importing JAX takes a second. It happens here, so that --help and a mistyped
     # command do not pay for it, and so that a signal during the import is handled
-    from shardsim.core import surroundings
+    from shardsim.core import compile_cache, surroundings
     from shardsim.core.field_errors import ConfigError
     from shardsim.core.files import PathError
     from shardsim.core.interrupts import sigterm_as_interrupt
@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with sigterm_as_interrupt():
             if "jax" not in sys.modules:  # a process of its own, no notebook
                 surroundings.own_process()
+                compile_cache.use()
             with surroundings.fixed_numerics():
                 return _run(options, options.fields)
     except KeyboardInterrupt:  # outside of training, or pressed twice

@@ -4,6 +4,7 @@ import collections
 import gc
 import importlib.metadata
 import os
+import tempfile
 from pathlib import Path
 
 # tests compile much and compute little; each of these takes a third off their time. Of
@@ -16,6 +17,9 @@ os.environ.setdefault(
 )
 # LAPACK's threads cost more than they save on small matrices
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+if "SHARDSIM_CACHE" not in os.environ:  # the workers share what their parent makes
+    PROGRAMS = tempfile.TemporaryDirectory(prefix="shardsim-programs-")
+    os.environ["SHARDSIM_CACHE"] = PROGRAMS.name
 
 import jax
 import jaxtyping

@@ -35,7 +35,7 @@ class HasTraining(Protocol):
 
 
 def offer_devices(data: Mapping[str, Any]) -> None:
-    """Split the CPU into as many JAX devices as a config asks for.
+    """Split the CPU into as many JAX devices as a config asks for: `auto`, its cores.
 
     This works only before JAX starts its backend; later it does nothing. It has no
     effect on a GPU, and a split that the user set in XLA_FLAGS stays as it is.
@@ -44,11 +44,20 @@ def offer_devices(data: Mapping[str, Any]) -> None:
       data: a config file; `train.devices` is read from it, and may be invalid.
     """
     train = data.get("train")
-    requested = train.get("devices", 1) if isinstance(train, Mapping) else 1
-    cores = 0 if _split_by_user() else os.cpu_count() or 1
+    requested = train.get("devices", "auto") if isinstance(train, Mapping) else 1
+    cores = 0 if _split_by_user() else _cores()
+    if requested == "auto":
+        requested = cores
     if isinstance(requested, int) and 1 < requested <= cores:
         with contextlib.suppress(RuntimeError):  # the backend has started already
             jax.config.update("jax_num_cpu_devices", requested)
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _split_by_user() -> bool:
@@ -64,16 +73,15 @@ def check_available(config: HasTraining) -> None:
       ValueError: an arm that cannot meet its number of parameters.
     """
     sized = config.sized_arms()
-    available = len(jax.devices())
-    if config.train.devices > available:
+    available, devices = len(jax.devices()), schedule.num_devices(config.train)
+    if devices > available:
         raise configs.ConfigError(
-            f"train.devices: got {config.train.devices}; allowed: "
-            f"{_allowed(config.train.devices, available)}"
+            f"train.devices: got {devices}; allowed: {_allowed(devices, available)}"
         )
     parts = training_memory.least(config.env, config.agent, config.train, sized)
     if isinstance(config, Experiment):
         parts["evaluation.levels"] = _evaluation_bytes(config, len(sized))
-    memory.check(parts, config.train.devices)
+    memory.check(parts, devices)
     schedule.load_dataset(config.train, config.env)
 
 
@@ -87,7 +95,7 @@ def _evaluation_bytes(config: Experiment, num_arms: int) -> int:
 
 def _allowed(requested: int, available: int) -> str:
     """Numbers of devices that are allowed, when a number is too large."""
-    cores = os.cpu_count() or 1
+    cores = _cores()
     can_split = jax.default_backend() == "cpu" and not _split_by_user()
     most = f"1 to {available}" if available > 1 else "1"
     if can_split and requested <= cores:

@@ -28,9 +28,8 @@ Convolution: TypeAlias = Literal["conv", "patches"]
 class Backend:
     """The choices for one kind of device."""
 
-    block_samples: int | None
-    """Samples in the minibatches of the seeds that are updated together; None: all
-    seeds of a device together."""
+    seeds_together: bool
+    """Whether the seeds of a device train together; otherwise one after another."""
     convolution: Convolution
     """Form of a convolution whose kernels have a mapped axis, the seeds."""
     orders_factors: bool
@@ -47,9 +46,10 @@ class Backend:
 TABLE: Final[Mapping[str, Backend]] = MappingProxyType(
     {
         "cpu": Backend(
-            # the activations of a block stay in the cache: with 2048 samples each, 64
-            # seeds train 1.5 times as fast one by one as together
-            block_samples=2048,
+            # the weights and minibatches of one seed stay in the cache: with 2048 samples
+            # each, 64 seeds train 1.5 times as fast one by one as together, with 256 or
+            # 128 as fast. And a seed's bits cannot depend on those beside it
+            seeds_together=False,
             # a convolution with mapped kernels becomes a grouped one, for which XLA:CPU
             # has no fast code
             convolution="patches",
@@ -65,7 +65,7 @@ TABLE: Final[Mapping[str, Backend]] = MappingProxyType(
         ),
         "gpu": Backend(
             # small kernels leave the device idle: the more seeds in one, the better
-            block_samples=None,
+            seeds_together=True,
             # cuDNN has grouped convolutions, and patches would take k * k times the
             # memory of a board
             convolution="conv",
@@ -81,8 +81,8 @@ TABLE: Final[Mapping[str, Backend]] = MappingProxyType(
             compiler_options=MappingProxyType({DETERMINISTIC: True}),
         ),
         "tpu": Backend(
-            # the matrix unit multiplies 128 x 128 or larger: one block fills it best
-            block_samples=None,
+            # the matrix unit multiplies 128 x 128 or larger: all seeds fill it best
+            seeds_together=True,
             # convolutions run in the matrix unit; patches would be copied to memory
             convolution="conv",
             # layouts are the compiler's; barriers would only prevent fusion

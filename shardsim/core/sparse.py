@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 
 from jaxtyping import Array, Int, Key
 
-from shardsim.core.types import Params, State, TimeStep, Trainable
+from shardsim.core.types import Params, State, TimeStep, Trainable, Whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ class RowView:
         self,
         key: Key[Array, ""] | None,
         state: State,
-        action: Int[Array, ""],
+        action: Whole,
         params: Params,
     ) -> TimeStep:
         # the dense observation is not read, so that a compiled program never makes it

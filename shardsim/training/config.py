@@ -71,8 +71,9 @@ class TrainConfig:
     that a prediction reads, where outputs take more space, and in a training."""
     updates_per_call: PositiveInt = 64
     """Most updates in one compiled call; a signal is handled between calls."""
-    devices: PositiveInt = 1
-    """Devices that the seeds are spread over evenly."""
+    devices: Literal["auto"] | PositiveInt = "auto"
+    """Devices that the seeds are spread over evenly: GPUs, TPUs, or the cores of a CPU.
+    `auto`: the most of this machine that divide the seeds. No result depends on it."""
 
     @fields.rule("num_steps", "minibatches")
     def _whole_minibatches(self) -> Iterator[str]:
@@ -87,9 +88,11 @@ class TrainConfig:
 
     @fields.rule("num_seeds", "sweep", "devices")
     def _even_devices(self) -> Iterator[str]:
-        if self.population % self.devices:
+        if self.devices != "auto" and self.population % self.devices:
             total = "num_seeds times the sweep" if self.sweep else "num_seeds"
-            yield self._fault("devices", f"a divisor of {total}, {self.population}")
+            yield self._fault(
+                "devices", f"'auto', or a divisor of {total}, {self.population}"
+            )
 
     @fields.rule("phases")
     def _phases(self) -> Iterator[str]:

@@ -29,6 +29,7 @@ from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import checkpoints, records, run_folder, snapshots, trained
 from shardsim.training import (
     arms,
+    compile_ahead,
     divergence,
     external_envs,
     host_envs,
@@ -162,12 +163,15 @@ def _train(job: TrainingJob, missing: set[str]) -> dict[str, agents.Agent]:
         return population.with_fresh_heads(shared_state, fresh, hypers)
 
     result, updates = {}, {}
-    with interrupts.defer_signals() as stopped:
-        shared_state = _shared_prefix(job, init_config, keys, first_trained, stopped)
+    with interrupts.defer_signals() as stopped, compile_ahead.ahead() as ahead:
+        _start_compiling(job, groups, init_config, keys, first_trained, ahead)
+        shared_state = _shared_prefix(
+            job, init_config, keys, first_trained, stopped, ahead
+        )
         for group in groups:
             state = initial_state(group)
             if group[0].trained:
-                state = _advance(job, group, state, stopped)
+                state = _advance(job, group, state, stopped, ahead)
             else:
                 (arm,) = group
                 _rewind(job.folder, (arm.name,), -1)
@@ -213,10 +217,81 @@ def _keys(config: TrainConfig) -> jax.Array:
 
 def _spread(config: TrainConfig, tree: Any) -> Any:
     """Leaves [N, ...] spread over the devices."""
-    if config.devices == 1:
+    devices = schedule.num_devices(config)
+    if devices == 1:
         return tree
-    spread = NamedSharding(population.mesh(config.devices), PartitionSpec("seed"))
+    spread = NamedSharding(population.mesh(devices), PartitionSpec("seed"))
     return jax.device_put(tree, spread)
+
+
+def _new_population(
+    job: TrainingJob, init_config: population.InitConfig, keys: jax.Array, arm: arms.Arm
+) -> update_step.TrainState:
+    """All seeds of an arm before the first phase."""
+    params = phases.params_of(job.env, job.train.phases[0])
+    hyper = _spread(job.train, schedule.hyperparameters(job.train, arm.head))
+    return population.init(init_config, arm.head, arm.width, params, keys, hyper)
+
+
+def _update_config(
+    job: TrainingJob, group: tuple[arms.Arm, ...], phase: phases.Phase
+) -> update_step.UpdateConfig:
+    """What is fixed during a phase: one compiled program for each."""
+    heads = tuple(arm.head for arm in group)
+    env = schedule.training_view(job.agent, job.env, phase)
+    return schedule.update_config(job.train, env, heads, phase)
+
+
+def _start_compiling(
+    job: TrainingJob,
+    groups: list[tuple[arms.Arm, ...]],
+    init_config: population.InitConfig,
+    keys: jax.Array,
+    first_trained: arms.Arm,
+    ahead: compile_ahead.Ahead,
+) -> None:
+    """Start to compile the chunks of all groups, in the order in which they run."""
+    if isinstance(job.env, external_envs.Gymnasium):
+        return  # its chunks are stepped on the host
+    config, num_shared = job.train, schedule.shared_phases(job.train)
+
+    @functools.cache
+    def shared_shapes() -> Any:
+        new = functools.partial(_new_population, job, init_config, arm=first_trained)
+        return jax.eval_shape(lambda: new(keys=keys))
+
+    def arguments(
+        group: tuple[arms.Arm, ...], phase: phases.Phase, is_shared: bool
+    ) -> tuple[Any, ...]:
+        state = shared_shapes()
+        if not is_shared:
+            heads = tuple(arm.head for arm in group)
+            widths = tuple(arm.width for arm in group)
+            fresh = jax.eval_shape(
+                lambda: population.heads(init_config, heads, widths, keys)
+            )
+            hypers = tuple(schedule.hyperparameters(config, head) for head in heads)
+            state = jax.eval_shape(
+                lambda: population.with_fresh_heads(state, fresh, hypers)
+            )
+        inputs = update_step.PhaseInputs(phases.params_of(job.env, phase), job.dataset)
+        state = compile_ahead.shapes(state, keys)
+        return _update_config(job, group, phase), state, inputs, jnp.int32(1)
+
+    programs: list[tuple[tuple[arms.Arm, ...], phases.Phase, bool]]
+    programs = [((first_trained,), phase, True) for phase in config.phases[:num_shared]]
+    programs += [
+        (group, phase, False)
+        for group in groups
+        if group[0].trained
+        for phase in config.phases[num_shared:]
+    ]
+    for group, phase, is_shared in programs:
+        ahead.start(
+            _update_config(job, group, phase),
+            population.chunk,
+            functools.partial(arguments, group, phase, is_shared),
+        )
 
 
 def _shared_prefix(
@@ -225,20 +300,20 @@ def _shared_prefix(
     keys: jax.Array,
     arm: arms.Arm,
     stopped: list[int],
+    ahead: compile_ahead.Ahead,
 ) -> update_step.TrainState:
     """Run the phases that do not involve V, once for all arms.
 
     Args:
       arm: any trained arm; its head is not trained here.
       stopped: signals so far; the loop stops after the first.
+      ahead: programs that compile already.
     """
-    params = phases.params_of(job.env, job.train.phases[0])
-    hyper = _spread(job.train, schedule.hyperparameters(job.train, arm.head))
-    state = population.init(init_config, arm.head, arm.width, params, keys, hyper)
+    state = _new_population(job, init_config, keys, arm)
     num_shared = schedule.shared_phases(job.train)
     end = sum(phase.updates for phase in job.train.phases[:num_shared])
     shared_arm = dataclasses.replace(arm, name=arms.SHARED_PHASES)
-    return _advance(job, (shared_arm,), state, stopped, end) if end else state
+    return _advance(job, (shared_arm,), state, stopped, ahead, end) if end else state
 
 
 def _advance(
@@ -246,6 +321,7 @@ def _advance(
     group: tuple[arms.Arm, ...],
     state: update_step.TrainState,
     stopped: list[int],
+    ahead: compile_ahead.Ahead,
     end: int | None = None,
 ) -> update_step.TrainState:
     """Train a group of arms up to an update, from a checkpoint if there is one.
@@ -254,6 +330,7 @@ def _advance(
       group: arms that are trained on the same data; the first one acts.
       state: initial state, if there is no checkpoint.
       stopped: signals so far; the loop stops after the first.
+      ahead: programs that compile already.
       end: number of updates to reach in a shared phase, for which no snapshots are
         written; None: all updates of the run.
     """
@@ -284,7 +361,7 @@ def _advance(
     with _chunk_function(job) as chunk:
         for index, stop in enumerate(s for s in stops if first < s <= last):
             is_first = index == 0
-            state = _chunk(job, chunk, group, state, stop - done, done, is_first)
+            state = _chunk(job, chunk, group, state, stop - done, done, is_first, ahead)
             done = stop
             failed = np.asarray(state.failed)
             is_fatal = divergence.is_fatal(config.sweep, failed)
@@ -350,11 +427,13 @@ def _chunk(
     updates: int,
     done: int,
     is_first: bool,
+    ahead: compile_ahead.Ahead,
 ) -> update_step.TrainState:
     """Run one chunk after `done` updates, and write its metrics.
 
     Args:
       is_first: whether the group runs its first chunk in this process.
+      ahead: programs that compile already.
     """
     config = job.train
     phase, since = schedule.phase_at(config, done)
@@ -367,16 +446,15 @@ def _chunk(
             config.total_updates,
             " (compiling)" if is_first else "",
         )
-    heads = tuple(arm.head for arm in group)
-    env = schedule.training_view(job.agent, job.env, phase)
-    update_config = schedule.update_config(config, env, heads, phase)
+    update_config = _update_config(job, group, phase)
+    ahead.wait(update_config)
     inputs = update_step.PhaseInputs(phases.params_of(job.env, phase), job.dataset)
     start = time.perf_counter()
     if phase.reset_envs and since == 0:
         states = population.restart(
             job.env,
             config.num_envs,
-            config.devices,
+            schedule.num_devices(config),
             inputs.params,
             state.key,
             state.update,

@@ -1,13 +1,13 @@
 """A population of N seeds, trained together: the seed is a mapped axis of the update.
 
-A chunk of updates is one compiled call. All seeds of a device collect data together. On
-CPUs they are updated in blocks, one block after another, so that the activations of a
-minibatch stay in the cache: with 2048 samples each, 64 seeds train 1.5 times as fast
-one by one as together. On other devices a block is all seeds.
+A chunk of updates is one compiled call. On CPUs the seeds of a device train one after
+another, each to the end of the chunk, so that its weights and minibatches stay in the
+cache. The program that trains a seed is then the same whatever trains beside it, and so
+are its bits. On other devices all seeds of a device train together.
 
-Memory: for each seed, 4 bytes x parameters x 3 (with Adam) and one trajectory of T x B
-observations; for each seed of a block, two more trajectories and the activations of a
-minibatch. Symbols: N seeds (times the points of a sweep), T steps, B environments.
+Memory: for each seed, 4 bytes x parameters x 3 (with Adam); for each seed that trains
+at a time, three trajectories of T x B observations and the activations of a minibatch.
+Symbols: N seeds (times the points of a sweep), T steps, B environments.
 """
 
 import functools
@@ -176,7 +176,7 @@ def update_arms(
     Returns:
       The new state, and for each arm the metrics [N, M].
     """
-    return _by_block(config, functools.partial(_learn, config), state, trajectory)
+    return _for_all_seeds(functools.partial(_learn, config), state, trajectory)
 
 
 @functools.partial(jit, static_argnums=0, donate_argnums=1)
@@ -223,7 +223,7 @@ def collect(
         state: update_step.TrainState, inputs: update_step.PhaseInputs
     ) -> tuple[update_step.TrainState, Trajectory]:
         one = functools.partial(update_step.collect, config, inputs=inputs)
-        return _by_block(config, one, state)
+        return _for_all_seeds(one, state)
 
     return _over_devices(collect_all, config.devices, 1)(state, inputs)
 
@@ -300,7 +300,7 @@ def _run(
 
         return jax.lax.fori_loop(0, updates, body, (state, zero))
 
-    return _by_block(config, one, state)
+    return _for_all_seeds(one, state)
 
 
 def _update(
@@ -331,35 +331,12 @@ def _learn(
     return state, result.metrics
 
 
-def _by_block(
-    config: update_step.UpdateConfig, one: Callable[..., PyTree], *args: PyTree
-) -> PyTree:
-    """Apply a function of one seed to all seeds of a device, block by block.
+def _for_all_seeds(one: Callable[..., PyTree], *args: PyTree) -> PyTree:
+    """Apply a function of one seed to all seeds of a device.
 
     Args:
       args: leaves [N, ...].
     """
-    seeds = jax.tree.leaves(args)[0].shape[0]
-    size = block(config, seeds)
-    if size == seeds > 1:
+    if backends.choices().seeds_together:
         return jax.vmap(one)(*args)
-    several = size if size > 1 else None
-    return jax.lax.map(lambda seed: one(*seed), args, batch_size=several)
-
-
-def block(config: update_step.UpdateConfig, seeds: int) -> int:
-    """The number of seeds that are updated together on a device.
-
-    It is the divisor of `seeds` for which the samples in the minibatches of a block
-    come nearest to `block_samples` of the backend, by their ratio.
-
-    Args:
-      seeds: number of seeds of the device.
-    """
-    target = backends.choices().block_samples
-    if target is None:
-        return seeds
-    samples = config.num_steps * config.num_envs // config.minibatches
-    ideal = target / samples
-    divisors = (n for n in range(1, seeds + 1) if seeds % n == 0)
-    return min(divisors, key=lambda n: max(n / ideal, ideal / n))
+    return jax.lax.map(lambda seed: one(*seed), args)

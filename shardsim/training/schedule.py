@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -55,10 +56,23 @@ def load_dataset(config: TrainConfig, env: Trainable) -> Trajectory | None:
         raise run_folder.RunError(f"train.dataset: {error}") from None
 
 
+def num_devices(config: TrainConfig) -> int:
+    """The number of devices that the seeds are spread over, on this machine."""
+    if config.devices != "auto":
+        return config.devices
+    available = range(1, jax.local_device_count() + 1)
+    return max(n for n in available if config.population % n == 0)
+
+
 def init_config(config: TrainConfig, agent: AgentConfig, env: Trainable) -> InitConfig:
     """The static config of new populations."""
     return InitConfig(
-        agent, config.optimizer, env, config.num_envs, config.objectives, config.devices
+        agent,
+        config.optimizer,
+        env,
+        config.num_envs,
+        config.objectives,
+        num_devices(config),
     )
 
 
@@ -106,7 +120,7 @@ def update_config(
         total_updates=config.total_updates,
         mask_fraction=config.mask_fraction,
         precision=config.precision,
-        devices=config.devices,
+        devices=num_devices(config),
         balanced="load_balance" in config.sweep
         or any(value.load_balance(head) > 0 for head in heads),
     )

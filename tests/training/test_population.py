@@ -1,52 +1,167 @@
-"""Seeds of a device learn in blocks: how many at a time, and the same numbers."""
+"""Seeds train the same whatever trains beside them, and all programs compile once."""
 
 import dataclasses
 import functools
+import logging
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
-from shardsim.agents import value
-from shardsim.core import backends
+from shardsim import algorithms, cli
+from shardsim.agents import action_selection, encoders, value
+from shardsim.algorithms import losses, update_step
+from shardsim.core import backends, sparse
 from shardsim.training import population
-from tests.helpers.small_training import RECIPE, WIDTH, fresh, hyper, run, setting
+from tests.helpers.small_training import (
+    ADAM,
+    CONFIG,
+    ENV,
+    RECIPE,
+    WIDTH,
+    fresh,
+    hyper,
+    hypers,
+    run,
+    setting,
+)
+
+FOR_POLICY = losses.LossWeights(
+    policy=losses.GradientScales(encoder=1.0, decoder=1.0),
+    value=losses.GradientScales(encoder=1.0, value=1.0),
+)
+PRIOR = action_selection.PolicyOnly()
+RULES = {
+    "td": {},
+    "td on rows": {"env": sparse.row_view(ENV)},
+    "ppo": {
+        "algorithm": algorithms.PPO(),
+        "action_selection": PRIOR,
+        "losses": FOR_POLICY,
+        "minibatches": 4,
+    },
+    "reinforce": {
+        "algorithm": algorithms.Reinforce(),
+        "action_selection": PRIOR,
+        "losses": FOR_POLICY,
+        "epochs": 1,
+    },
+    "search": {
+        "algorithm": algorithms.ExpertIteration(),
+        "action_selection": action_selection.Search(simulations=3),
+        "losses": FOR_POLICY,
+    },
+    "bfloat16": {"precision": "bfloat16"},
+}
+ENCODERS = {
+    "mlp": encoders.MLPEncoder(widths=(32,)),
+    "conv": encoders.ConvEncoder(),
+    "impala": encoders.ImpalaEncoder(),
+    "attention": encoders.AttentionEncoder(),
+}
 
 
-def test_seeds_learn_in_blocks_that_divide_them():
-    """2048 samples a block on CPUs; elsewhere all together."""
-    small = setting([value.MLP()], num_envs=8, num_steps=32, minibatches=1)
-    sizes = [population.block(small, n) for n in (1, 4, 6, 11, 16)]
-    assert sizes == [1, 4, 6, 11, 8]
-    with backends.target("gpu"):
-        assert population.block(small, 16) == 16
-    large = small._replace(num_envs=64, num_steps=128)
-    assert population.block(large, 16) == 1
-    assert population.block(large._replace(minibatches=16), 16) == 4
+def trained(config, static, seeds):
+    """The end of three updates of some seeds, as numbers."""
+    recipe = population.InitConfig(config, ADAM, ENV, 8)
+    keys = population.seed_keys(0, seeds)
+    rates = hypers(seeds, learning_rate=ADAM.learning_rate)
+    head = static.heads[0]
+    carry = population.init(recipe, head, WIDTH, ENV.params(), keys, rates)
+    after, _ = run(static, carry, 3)
+    return jax.tree.map(np.asarray, jax.tree.leaves(nnx.state(after.learners[0].agent)))
+
+
+def assert_first_seeds_equal(few, many, count):
+    for a, b in zip(few, many, strict=True):
+        np.testing.assert_array_equal(a, b[:count])
+
+
+def test_a_seed_has_the_same_bits_alone_and_among_others():
+    static = setting([value.Sharded()])
+    one, five = (trained(CONFIG, static, seeds) for seeds in (1, 5))
+    assert_first_seeds_equal(one, five, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", RULES)
+def test_bits_of_a_seed_under_every_rule(rule):
+    static = setting([value.Sharded()], **RULES[rule])
+    found = [trained(CONFIG, static, seeds) for seeds in (1, 2, 3, 8)]
+    for count, few in zip((1, 2, 3), found, strict=False):
+        assert_first_seeds_equal(few, found[-1], count)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ENCODERS)
+def test_bits_of_a_seed_with_every_encoder(kind):
+    config = dataclasses.replace(CONFIG, encoder=ENCODERS[kind])
+    static = setting([value.MLP()])
+    two, three = (trained(config, static, seeds) for seeds in (2, 3))
+    assert_first_seeds_equal(two, three, 2)
 
 
 @pytest.mark.parametrize("heads", [(value.MLP(),), (value.MLP(), value.Sharded())])
 @pytest.mark.slow
-def test_seeds_learn_the_same_in_blocks(heads, monkeypatch):
+def test_seeds_together_learn_as_seeds_one_after_another(heads, monkeypatch):
+    """As on a GPU: the same to rounding."""
     keys = population.seed_keys(0, 4)
     carry = fresh(value.MLP(), 4)
     if len(heads) > 1:
         made = population.heads(RECIPE, heads, (WIDTH, WIDTH), keys)
         carry = population.with_fresh_heads(carry, made, (hyper(4), hyper(4)))
     found = []
-    for samples in (1, 128, 1024):
-        row = dataclasses.replace(backends.TABLE["cpu"], block_samples=samples)
+    for together in (False, True):
+        row = dataclasses.replace(backends.TABLE["cpu"], seeds_together=together)
         monkeypatch.setattr(backends, "TABLE", {**backends.TABLE, "cpu": row})
-        # a static setting of its own, else the first program would serve all
-        static = setting(heads, total_updates=100 + samples)
-        assert population.block(static, 4) == max(1, min(4, samples // 64))
-        found.append(run(static, carry, 3))
-    whole, counted = found[-1]
-    for after, metrics in found[:-1]:
-        jax.tree.map(
-            functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5),
-            (nnx.state(after.learners[-1].agent), metrics),
-            (nnx.state(whole.learners[-1].agent), counted),
-        )
-        assert after.failed.shape == whole.failed.shape
+        # a static setting of its own, else the first program would serve both
+        found.append(run(setting(heads, total_updates=100 + together), carry, 3))
+    (one, counted), (all_, counted_all) = found
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5),
+        (nnx.state(one.learners[-1].agent), counted),
+        (nnx.state(all_.learners[-1].agent), counted_all),
+    )
+    assert one.failed.shape == all_.failed.shape
+
+
+def test_an_update_on_rows_is_that_on_boards():
+    """The same data, and the same agent to rounding."""
+    carry = fresh(value.Sharded())
+    plain = setting([value.Sharded()])
+    found = [
+        run(static, carry, 1)
+        for static in (plain, plain._replace(env=sparse.row_view(ENV)))
+    ]
+    (boards, noted), (rows, noted_rows) = found
+    jax.tree.map(np.testing.assert_array_equal, boards.states, rows.states)
+    jax.tree.map(
+        functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5),
+        (nnx.state(boards.learners[0].agent), noted),
+        (nnx.state(rows.learners[0].agent), noted_rows),
+    )
+
+
+def test_a_trajectory_on_rows_holds_row_numbers():
+    static = setting([value.Sharded()], env=sparse.row_view(ENV))
+    source = update_step.PhaseInputs(ENV.params())
+    _, trajectory = population.collect(static, fresh(value.Sharded()), source)
+    assert trajectory.observation.shape == (2, 8, 8, ENV.patterns.num_rows)
+    assert trajectory.observation.dtype == jnp.int32
+
+
+@pytest.mark.slow
+def test_each_program_of_a_run_compiles_once(tiny_yaml, tmp_path, caplog):
+    """What compiled ahead is found again at the call."""
+    jax.clear_caches()
+    with jax.log_compiles(), caplog.at_level(logging.WARNING):
+        assert cli.main(["run", str(tiny_yaml), "--out", str(tmp_path / "run")]) == 0
+    found = [
+        record.getMessage()
+        for record in caplog.records
+        if "Finished XLA compilation of jit(chunk)" in record.getMessage()
+    ]
+    # the shared phase, then one phase of each trained arm
+    assert len(found) == 3, found

@@ -4,9 +4,10 @@ Symbols: H, W, P height, width and planes of the board; D features.
 """
 
 import dataclasses
+import functools
 import itertools
 import math
-from typing import Literal
+from typing import Literal, cast
 
 import jax.numpy as jnp
 import numpy as np
@@ -111,13 +112,14 @@ class RowMLP(nnx.Module):
 
     def stages(self) -> tuple[chain.Stage, ...]:
         first = self.dense.layers[0]
+        bias = cast(nnx.Param[Array], first.bias)[...]
 
         def added(rows: Array) -> Array:
             pairs = (
                 (first.kernel[...], rows[: self.num_cells]),
                 (self.areas[...], rows[self.num_cells :]),
             )
-            z = first.bias[...].astype(jnp.float32)
+            z = bias.astype(jnp.float32)
             for table, numbers in pairs:
                 for number in numbers:  # in this order, whatever is mapped
                     row = table.at[number].get(mode="fill", fill_value=0)
@@ -126,8 +128,8 @@ class RowMLP(nnx.Module):
 
         return self.dense.stages_after(added)
 
-    def __call__(self, rows: Int[Array, " rows"]) -> Float[Array, " D"]:
-        return chain.run(self.stages(), rows)
+    def __call__(self, observation: Int[Array, " rows"]) -> Float[Array, " D"]:
+        return chain.run(self.stages(), observation)
 
 
 def _sums(
@@ -139,6 +141,10 @@ def _sums(
     masks would add up in an order that depends on what is mapped.
     """
     (height, width), (rows, columns) = patterns.area, patterns.places
-    down = sum(weights[i : i + rows] for i in range(height))
-    total: Array = sum(down[:, i : i + columns] for i in range(width))
-    return total
+    down = _added([weights[i : i + rows] for i in range(height)])
+    return _added([down[:, i : i + columns] for i in range(width)])
+
+
+def _added(terms: list[Array]) -> Array:
+    """The sum of some arrays, in their order."""
+    return functools.reduce(jnp.add, terms)
