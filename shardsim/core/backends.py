@@ -46,9 +46,9 @@ class Backend:
 TABLE: Final[Mapping[str, Backend]] = MappingProxyType(
     {
         "cpu": Backend(
-            # the weights and minibatches of one seed stay in the cache: with 2048 samples
-            # each, 64 seeds train 1.5 times as fast one by one as together, with 256 or
-            # 128 as fast. And a seed's bits cannot depend on those beside it
+            # the weights and minibatches of one seed stay in the cache: with 2048
+            # samples each, 64 seeds train 1.5 times as fast one by one as together,
+            # with 128 or 256 as fast. And the bits of a seed cannot depend on others
             seeds_together=False,
             # a convolution with mapped kernels becomes a grouped one, for which XLA:CPU
             # has no fast code

@@ -6,6 +6,7 @@ training compile side by side while the first ones run.
 
 import concurrent.futures
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
@@ -14,6 +15,8 @@ import jax
 from jaxtyping import PyTree
 
 from shardsim.core.jit import Program
+
+LOG = logging.getLogger(__name__)
 
 
 class Ahead:
@@ -42,7 +45,9 @@ class Ahead:
         A fault of the program is not raised here: the call will raise it.
         """
         if name in self._started:
-            concurrent.futures.wait([self._started[name]])
+            fault = self._started[name].exception()
+            if fault is not None:
+                LOG.debug("a program could not be compiled ahead: %s", fault)
 
 
 @contextlib.contextmanager

@@ -271,9 +271,7 @@ def _start_compiling(
                 lambda: population.heads(init_config, heads, widths, keys)
             )
             hypers = tuple(schedule.hyperparameters(config, head) for head in heads)
-            state = jax.eval_shape(
-                lambda: population.with_fresh_heads(state, fresh, hypers)
-            )
+            state = jax.eval_shape(population.with_fresh_heads, state, fresh, hypers)
         inputs = update_step.PhaseInputs(phases.params_of(job.env, phase), job.dataset)
         state = compile_ahead.shapes(state, keys)
         return _update_config(job, group, phase), state, inputs, jnp.int32(1)

@@ -101,7 +101,9 @@ def init(
     def init_all(
         inputs: tuple[Array, Hyperparameters], params: Params
     ) -> update_step.TrainState:
-        return jax.lax.map(functools.partial(one, params), inputs)
+        state: update_step.TrainState
+        state = _one_by_one(functools.partial(one, params), inputs)
+        return state
 
     return _over_devices(init_all, config.devices, 1)((keys, hyper), params)
 
@@ -129,7 +131,7 @@ def heads(
             heads.append((module, optimizers.init_part(config.optimizer, module)))
         return tuple(heads)
 
-    return _over_devices(functools.partial(jax.lax.map, one), config.devices, 0)(keys)
+    return _over_devices(functools.partial(_one_by_one, one), config.devices, 0)(keys)
 
 
 def with_fresh_heads(
@@ -339,4 +341,40 @@ def _for_all_seeds(one: Callable[..., PyTree], *args: PyTree) -> PyTree:
     """
     if backends.choices().seeds_together:
         return jax.vmap(one)(*args)
-    return jax.lax.map(lambda seed: one(*seed), args)
+    return _one_by_one(one, *args)
+
+
+def _one_by_one(one: Callable[..., PyTree], *args: PyTree) -> PyTree:
+    """Apply a function to one seed after another, with bits that no other changes.
+
+    Args:
+      args: leaves [N, ...].
+    """
+    seeds: int = jax.tree.leaves(args)[0].shape[0]
+    # the compiler must not see that there is one seed: it would leave the loop and the
+    # axis out, and add up in another order than for several seeds
+    rows = max(seeds, 2)
+    steps = jax.lax.optimization_barrier(jnp.int32(seeds))
+    if seeds < rows:
+        args = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), args)
+
+    def seed(number: Array) -> PyTree:
+        return one(*jax.tree.map(lambda leaf: leaf[number], args))
+
+    shapes = jax.eval_shape(seed, jnp.int32(0))
+
+    def step(number: Array, results: PyTree) -> PyTree:
+        return jax.tree.map(
+            lambda leaf, new: leaf.at[number].set(new), results, seed(number)
+        )
+
+    empty = jax.tree.map(lambda shape: _empty((rows, *shape.shape), shape), shapes)
+    results = jax.lax.fori_loop(0, steps, step, empty)
+    return jax.tree.map(lambda leaf: leaf[:seeds], results)
+
+
+def _empty(shape: tuple[int, ...], like: jax.ShapeDtypeStruct) -> Array:
+    """An array to be filled, which may hold keys."""
+    if jnp.issubdtype(like.dtype, jax.dtypes.prng_key):
+        return jnp.broadcast_to(jax.random.key(0), shape)
+    return jnp.zeros(shape, like.dtype)

@@ -14,7 +14,7 @@ from shardsim import algorithms, cli
 from shardsim.agents import action_selection, encoders, value
 from shardsim.algorithms import losses, update_step
 from shardsim.core import backends, sparse
-from shardsim.training import population
+from shardsim.training import compile_ahead, population
 from tests.helpers.small_training import (
     ADAM,
     CONFIG,
@@ -153,15 +153,30 @@ def test_a_trajectory_on_rows_holds_row_numbers():
 
 
 @pytest.mark.slow
-def test_each_program_of_a_run_compiles_once(tiny_yaml, tmp_path, caplog):
-    """What compiled ahead is found again at the call."""
+def test_programs_compile_ahead_and_none_twice(tiny_yaml, tmp_path, monkeypatch):
+    """The calls compile no chunk: what compiled in the background is found again."""
     jax.clear_caches()
-    with jax.log_compiles(), caplog.at_level(logging.WARNING):
-        assert cli.main(["run", str(tiny_yaml), "--out", str(tmp_path / "run")]) == 0
-    found = [
-        record.getMessage()
-        for record in caplog.records
-        if "Finished XLA compilation of jit(chunk)" in record.getMessage()
-    ]
-    # the shared phase, then one phase of each trained arm
-    assert len(found) == 3, found
+    asked = []
+    wait = compile_ahead.Ahead.wait
+
+    def noted(self, name):
+        wait(self, name)
+        asked.append(self._started[name].exception())
+
+    monkeypatch.setattr(compile_ahead.Ahead, "wait", noted)
+    with jax.log_compiles():  # of this thread alone
+        logger = logging.getLogger("jax._src.dispatch")
+        records = []
+        handler = logging.Handler()
+        handler.emit = lambda record: records.append(record.getMessage())
+        logger.addHandler(handler)
+        try:
+            out = tmp_path / "run"
+            assert cli.main(["run", str(tiny_yaml), "--out", str(out)]) == 0
+        finally:
+            logger.removeHandler(handler)
+    assert asked
+    assert set(asked) == {None}
+    finished = [text for text in records if "Finished XLA compilation" in text]
+    assert any("jit(init)" in text for text in finished)
+    assert not [text for text in finished if "jit(chunk)" in text]
