@@ -16,6 +16,9 @@ import scipy.special
 import scipy.stats
 from jaxtyping import Bool, Float, Shaped
 
+from shardsim.core import arguments
+from shardsim.core.arguments import Integer
+
 RESAMPLES = 100_000
 """Bootstrap resamples. 8 seeds need 13 MB of memory; it is linear in both numbers."""
 
@@ -56,11 +59,10 @@ def _validated(x: Annotated[Numbers, "N"], name: str = "x") -> Float[np.ndarray,
 
 
 def _resampled_means(
-    x: Float[np.ndarray, " N"], resamples: int, seed: int
+    x: Float[np.ndarray, " N"], resamples: Integer, seed: Integer
 ) -> Float[np.ndarray, " resamples"]:
     """Means of bootstrap resamples."""
-    _check_resamples(resamples)
-    return _resample_weights(len(x), resamples, seed) @ x
+    return _resample_weights(len(x), *_checked(resamples, seed)) @ x
 
 
 @functools.lru_cache(maxsize=4)
@@ -75,8 +77,8 @@ def _resample_weights(
 def mean_interval(
     x: Annotated[Numbers, "N"],
     level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    resamples: Integer = RESAMPLES,
+    seed: Integer = 0,
 ) -> Interval:
     """Confidence interval of the mean: at each end the wider of t and bootstrap.
 
@@ -123,7 +125,7 @@ def mean_interval(
     return Interval(mean, min(low, mean - half), max(high, mean + half), level, n)
 
 
-def max_unseen_fraction(n: int, level: float = 0.95) -> float:
+def max_unseen_fraction(n: Integer, level: float = 0.95) -> float:
     """Upper bound on the fraction of seeds that show a behaviour none of n showed.
 
       1 - (1 - level)^(1 / n)
@@ -138,13 +140,14 @@ def max_unseen_fraction(n: int, level: float = 0.95) -> float:
     Raises:
       ValueError: `n` or `level` is out of range.
     """
-    if n < 1:
-        raise ValueError(f"n: got {n}; allowed: at least 1")
+    n = arguments.integer("n", n, 1)
     _check_level(level)
     return float(1 - (1 - level) ** (1 / n))
 
 
-def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def share_interval(
+    count: Integer, n: Integer, level: float = 0.95
+) -> tuple[float, float]:
     """Exact confidence interval of a probability after `count` of `n` successes.
 
     It contains the probability at least `level` of the time, whatever the probability.
@@ -159,12 +162,12 @@ def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, floa
       The lower and the upper end.
 
     Raises:
-      ValueError: `count` or `n` is out of range.
+      ValueError: `count` or `n` is no whole number, or out of range.
 
     Reference: Clopper and Pearson, 1934.
     """
-    if not 0 <= count <= n or n < 1:
-        raise ValueError(f"count: got {count} of {n}; allowed: 0 to all of 1 or more")
+    n = arguments.integer("n", n, 1)
+    count = arguments.integer("count", count, 0, n)
     _check_level(level)
     tail = (1 - level) / 2
     low = scipy.special.betaincinv(count, n - count + 1, tail) if count else 0.0
@@ -179,8 +182,8 @@ def mean_test(
     x: Annotated[Numbers, "N"],
     threshold: float,
     side: str,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    resamples: Integer = RESAMPLES,
+    seed: Integer = 0,
 ) -> float:
     """One-sided p-value of H0: mean <= threshold (or >=, for `side="less"`).
 
@@ -247,8 +250,8 @@ def _quantile_level(x: Float[np.ndarray, " B"], threshold: float) -> float:
 def equivalence_test(
     x: Annotated[Numbers, "N"],
     margin: float,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    resamples: Integer = RESAMPLES,
+    seed: Integer = 0,
 ) -> float:
     """p-value of H0: |mean| >= margin, by two one-sided tests.
 
@@ -294,8 +297,8 @@ def holm(p: Sequence[float]) -> Float[np.ndarray, " tests"]:
 def interquartile_mean(
     x: Annotated[Numbers, "N"] | Annotated[Numbers, "N M"],
     level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
+    resamples: Integer = 10_000,
+    seed: Integer = 0,
 ) -> Interval:
     """Mean of the middle half of all runs, with a stratified bootstrap interval.
 
@@ -334,7 +337,7 @@ def interquartile_mean(
     estimate = float(_trimmed_mean(scores.reshape(1, -1))[0])
     if n == 1:
         return Interval(estimate, float("nan"), float("nan"), level, 1)
-    drawn = _stratified(scores, resamples, np.random.default_rng(seed))
+    drawn = _stratified(scores, *_checked(resamples, seed))
     low, high = _expanded_quantiles(_trimmed_mean(drawn), n, level)
     cut = scores.size // 4
     ordered = np.sort(scores, axis=None)
@@ -352,8 +355,8 @@ def probability_of_improvement(
     x: Annotated[Numbers, "N"] | Annotated[Numbers, "N M"],
     y: Annotated[Numbers, "N"] | Annotated[Numbers, "N M"],
     level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
+    resamples: Integer = 10_000,
+    seed: Integer = 0,
 ) -> Interval:
     """P(X > Y) + P(X = Y) / 2 for runs of two arms, with a stratified bootstrap.
 
@@ -400,7 +403,7 @@ def probability_of_improvement(
     estimate = float(wins.mean())
     if n == 1:
         return Interval(estimate, float("nan"), float("nan"), level, 1)
-    _check_resamples(resamples)
+    resamples, seed = _checked(resamples, seed)
     rng = np.random.default_rng(seed)
     drawn = np.zeros(resamples)
     for task in range(tasks):
@@ -444,9 +447,12 @@ def _runs(
     return numbers.reshape(len(given), -1)
 
 
-def _check_resamples(resamples: int) -> None:
-    if resamples < 2:
-        raise ValueError(f"resamples: got {resamples}; allowed: at least 2")
+def _checked(resamples: Integer, seed: Integer) -> tuple[int, int]:
+    """Number of resamples and the seed, as ints."""
+    return (
+        arguments.integer("resamples", resamples, 2),
+        arguments.integer("seed", seed, 0),
+    )
 
 
 def _check_level(level: float) -> None:
@@ -475,11 +481,11 @@ def _trimmed_mean(x: Float[np.ndarray, "B n"]) -> Float[np.ndarray, " B"]:
 
 
 def _stratified(
-    scores: Float[np.ndarray, "N M"], resamples: int, rng: np.random.Generator
+    scores: Float[np.ndarray, "N M"], resamples: int, seed: int
 ) -> Float[np.ndarray, "B n"]:
     """Resamples of the seeds of each task, all tasks in one row."""
-    _check_resamples(resamples)
     n, tasks = scores.shape
+    rng = np.random.default_rng(seed)
     seeds = rng.integers(0, n, (resamples, n, tasks))
     return scores[seeds, np.arange(tasks)].reshape(resamples, -1)
 
@@ -516,8 +522,8 @@ def energy_distance(x: Float[np.ndarray, "N d"], y: Float[np.ndarray, "M d"]) ->
 def paired_permutation_energy(
     x: Annotated[np.ndarray, "N d"],
     y: Annotated[np.ndarray, "N d"],
-    permutations: int = 10_000,
-    seed: int = 0,
+    permutations: Integer = 10_000,
+    seed: Integer = 0,
 ) -> EnergyTest:
     """Energy distance, with a permutation test that swaps the two arms within seeds.
 
@@ -543,6 +549,8 @@ def paired_permutation_energy(
     if x.shape != y.shape:
         raise ValueError(f"y: got shape {y.shape}; allowed: the shape of x, {x.shape}")
     n = len(x)
+    permutations = arguments.integer("permutations", permutations, 1)
+    seed = arguments.integer("seed", seed, 0)
     distances = _distances(np.concatenate([x, y]))
     if not np.isfinite(distances).all():
         return EnergyTest(float("nan"), float("nan"), float("nan"), n)

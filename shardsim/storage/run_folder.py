@@ -22,7 +22,6 @@ import errno
 import hashlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -31,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from shardsim.core import files, json_text
-from shardsim.storage import provenance
+from shardsim.storage import checkpoint_files, provenance
 
 try:
     import fcntl
@@ -43,7 +42,8 @@ FORMAT = 2
 FORMAT_FILE = "shardsim_run.json"
 """The mark of a run: the format of the folder and the version that wrote it."""
 LIST_FILE = "run_files.jsonl"
-"""One line for each file that the run wrote: `file`, and of a text its `sha256`."""
+"""One line for each file that the run wrote: `file`, and of a text its `sha256`. A
+checkpoint is one line, for its folder."""
 CONFIG_FILE = "config.yaml"
 """The resolved config."""
 
@@ -59,7 +59,7 @@ REWRITTEN = (
     *("timing.json", "figures/*.svg", "weights/*.npz"),
 )
 """Patterns of the files that a run writes when its training is over."""
-CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused")
+CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused*")
 """Patterns of checkpoints, which are folders that come and go."""
 
 
@@ -94,9 +94,18 @@ def check_new(path: Path, overwrite: bool) -> None:
     for name in RESERVED_NAMES:
         own = (path / name).is_dir() or name in written
         if os.path.lexists(path / name) and not own:
-            raise RunError(
-                f"out: got {path}, whose {name} no run wrote; allowed: a new folder"
-            )
+            raise _in_the_way(path, name)
+    for folder in _checkpoints(path):
+        if folder.name.isdigit():  # the new run may need a checkpoint of this name
+            others = [folder] if not owns(folder) else checkpoint_files.foreign(folder)
+            for file in others:
+                raise _in_the_way(path, file.relative_to(path).as_posix())
+
+
+def _in_the_way(path: Path, name: str) -> RunError:
+    return RunError(
+        f"out: got {path}, whose {name} no run wrote; allowed: a new folder"
+    )
 
 
 def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
@@ -150,10 +159,9 @@ def _clear(path: Path) -> None:
 
     The folder itself stays: it may be a link, or the working directory.
     """
-    for pattern in CHECKPOINTS:
-        for folder in list(path.glob(pattern)):
-            if _is_checkpoint(folder):
-                shutil.rmtree(folder)
+    for folder in _checkpoints(path):
+        if owns(folder):
+            checkpoint_files.remove(folder)
     owned = [path / name for name in _written(path)]
     for file in owned:
         if file.is_file() or file.is_symlink():
@@ -169,12 +177,21 @@ def _clear(path: Path) -> None:
     (path / LIST_FILE).unlink(missing_ok=True)
 
 
-def _is_checkpoint(path: Path) -> bool:
-    """Whether a folder is a checkpoint, a torn or refused one, or half of one."""
-    if not path.is_dir() or path.is_symlink():
-        return False
-    is_torn = ".orbax-checkpoint-tmp" in path.name
-    return is_torn or (path / "_CHECKPOINT_METADATA").is_file()
+def _checkpoints(path: Path) -> list[Path]:
+    """Folders of checkpoints in a run, whoever wrote them."""
+    found = [each for pattern in CHECKPOINTS for each in path.glob(pattern)]
+    return [each for each in found if each.is_dir() and not each.is_symlink()]
+
+
+def owns(checkpoint: Path) -> bool:
+    """Whether the folder of a checkpoint may be removed: a run lists it, or none could.
+
+    Args:
+      checkpoint: folder of a complete, torn or refused checkpoint.
+    """
+    listed = checkpoint.with_name(checkpoint.name.split(checkpoint_files.TORN)[0])
+    root = _root(listed)
+    return root is None or listed.relative_to(root).as_posix() in _written(root)
 
 
 def _written(path: Path) -> dict[str, set[str]]:
@@ -196,15 +213,25 @@ def _own(path: Path, text: bytes | None = None) -> None:
     Args:
       text: what will be written, if it is a text as a whole.
     """
-    for root in path.parents[:3]:
-        if path.name not in (LIST_FILE, FORMAT_FILE) and _has_list(root):
-            name = path.relative_to(root).as_posix()
-            digest = [] if text is None else [hashlib.sha256(text).hexdigest()]
-            written = _written(root)
-            if name not in written or not written[name].issuperset(digest):
-                row = {"file": name} | ({"sha256": digest[0]} if digest else {})
-                _append(root / LIST_FILE, row)
-            return
+    root = _root(path)
+    if root is None or path.name in (LIST_FILE, FORMAT_FILE):
+        return
+    name = path.relative_to(root).as_posix()
+    digest = [] if text is None else [hashlib.sha256(text).hexdigest()]
+    written = _written(root)
+    if name not in written or not written[name].issuperset(digest):
+        row = {"file": name} | ({"sha256": digest[0]} if digest else {})
+        _append(root / LIST_FILE, row)
+
+
+def own_checkpoint(path: Path) -> None:
+    """Add the folder of a checkpoint to the list of the run that it belongs to."""
+    _own(path)
+
+
+def _root(path: Path) -> Path | None:
+    """The run that a file or the folder of a checkpoint belongs to, if any."""
+    return next((root for root in path.parents[:3] if _has_list(root)), None)
 
 
 def _has_list(root: Path) -> bool:

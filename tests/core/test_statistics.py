@@ -284,9 +284,11 @@ def test_share_interval_by_hand_and_against_scipy():
         its = scipy.stats.binomtest(count, n).proportion_ci(level, "exact")
         actual = statistics.share_interval(count, n, level)
         assert actual == pytest.approx((its.low, its.high))
-    for count, n in ((-1, 4), (5, 4), (0, 0)):
-        with pytest.raises(ValueError, match=f"count: got {count} of {n}; allowed"):
-            statistics.share_interval(count, n)
+    for count in (-1, 5):
+        with pytest.raises(ValueError, match=f"count: got {count}; allowed: 0 to 4"):
+            statistics.share_interval(count, 4)
+    with pytest.raises(ValueError, match="n: got 0; allowed: at least 1"):
+        statistics.share_interval(0, 0)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.5, 0.9])
@@ -468,3 +470,41 @@ def test_aggregates_refuse_what_they_cannot_aggregate():
 def test_arguments_out_of_range_are_named(call, error):
     with pytest.raises(ValueError, match=error):
         call()
+
+
+HALF = np.asarray(1.5)
+"""A number that is not whole, as an array."""
+COUNTS = {
+    "count": lambda n: statistics.share_interval(n, 3),
+    "n": lambda n: statistics.share_interval(1, n),
+    "n of none": statistics.max_unseen_fraction,
+    "resamples": lambda n: statistics.mean_interval([1.0, 2.0], resamples=n),
+    "seed": lambda n: statistics.mean_interval([1.0, 2.0], resamples=9, seed=n),
+    "resamples of a test": lambda n: statistics.mean_test([1.0, 2.0], 0.0, "less", n),
+    "resamples of a margin": lambda n: statistics.equivalence_test([1.0, 2.0], 1.0, n),
+    "resamples of the middle": lambda n: statistics.interquartile_mean(
+        [1.0, 2.0], resamples=n
+    ),
+    "resamples of wins": lambda n: statistics.probability_of_improvement(
+        [1.0, 2.0], [1.0, 2.0], resamples=n
+    ),
+    "permutations": lambda n: statistics.paired_permutation_energy(
+        np.zeros((2, 1)), np.ones((2, 1)), permutations=n
+    ),
+    "seed of patterns": lambda n: statistics.paired_permutation_energy(
+        np.zeros((2, 1)), np.ones((2, 1)), seed=n
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_are_whole(name):
+    """1.5 successes of 3 had an interval, and 2.9 resamples were two."""
+    call, field = COUNTS[name], name.split()[0]
+    with pytest.raises(
+        ValueError, match=rf"{field}: got .*1\.5.*; allowed: an integer"
+    ):
+        call(HALF)
+    with pytest.raises(ValueError, match=f"{field}: got -1; allowed: "):
+        call(np.asarray(-1))
+    np.testing.assert_equal(call(np.asarray(3)), call(3))
