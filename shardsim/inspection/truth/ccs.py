@@ -33,8 +33,10 @@ BATCH = 4096
 SEARCH_NORMS = (0.1, 0.3, 1.0, 3.0)
 """Norms at which directions are searched: from little more than the principal direction
 of |x+ - x-| to one that counts mistakes."""
-RANDOM = 100
-"""Random directions whose losses are the null."""
+RANDOM = 39
+"""Draws of random directions whose losses are the null: one in forty is 2.5 %."""
+ALPHA = 0.05
+"""How often a sentence may claim what is not there."""
 NORMS = (0.5, 1.0, 2.0, 5.0)
 """Norms of the result; the largest is almost a count of mistakes."""
 FEWEST_PAIRS = 8
@@ -76,9 +78,12 @@ class CCS(NamedTuple):
     """Mean loss of each half of the pairs for the probe that the other half gives, at
     the same norms; NaN for fewer than `FEWEST_PAIRS` pairs, which say nothing. Where
     nothing is there it is about `null`, whereas `loss` is lower with few pairs."""
-    random_losses: Float[Array, " random"]
-    """Losses of `RANDOM` random directions over all pairs at the same norm, each with
-    its best bias."""
+    null_losses: Float[Array, " random"]
+    """The same of random directions in the place of those that the search found, the
+    lowest of as many norms."""
+    constant_p: Float[Array, ""]
+    """p-value of a held-out loss below that of the best constant probe: a t-test over
+    pairs, times the number of norms that were tried."""
     converged: Bool[Array, " R"]
     """Whether more steps would not lower the loss of each restart; see
     `optimizers.Descent`."""
@@ -126,11 +131,21 @@ class CCS(NamedTuple):
     def null(self) -> Float[Array, ""]:
         """What a probe without any meaning reaches: the best constant probe, or the
         best twentieth of random directions."""
-        return jnp.minimum(jnp.quantile(self.random_losses, 0.05), BEST_CONSTANT)
+        return jnp.minimum(jnp.quantile(self.null_losses, 0.05), BEST_CONSTANT)
+
+    @property
+    def is_below(self) -> Bool[Array, ""]:
+        """Whether it is shown that the held-out loss is below both nulls.
+
+        Where nothing is there it says so in at most 5 % of draws.
+        """
+        at_most = (self.null_losses <= self.held_out_loss).sum()
+        random_p = (1 + at_most) / (1 + self.null_losses.shape[-1])
+        return (random_p <= ALPHA) & (self.constant_p <= ALPHA)
 
     def summary(self) -> str:
         """Held-out loss against probes without meaning, and the range of restarts."""
-        position = "below" if self.held_out_loss < self.null else "not below"
+        position = "below" if bool(self.is_below) else "not shown to be below"
         num_stopped = int((~self.converged).sum())
         warning = f"; {num_stopped} NOT CONVERGED" if num_stopped else ""
         return (
@@ -151,19 +166,25 @@ class Rounds(NamedTuple):
     """See `CCS.held_out_loss`."""
     nulls: Float[Array, " M"]
     """See `CCS.null`."""
+    is_below: Bool[Array, " M"]
+    """See `CCS.is_below`."""
     sides: pairs.Sides
     converged: Bool[Array, " M"]
     """Whether the best restart of each round converged."""
 
     def summary(self) -> str:
-        """How many orthogonal probes beat probes without meaning."""
-        num_below = int((self.held_out_losses < self.nulls).sum())
+        """How many orthogonal probes are shown to beat probes without meaning.
+
+        They are counted up to the first that is not, so that the count is too large in
+        at most 5 % of draws, however many rounds there are.
+        """
+        num_below = int(jnp.cumprod(self.is_below.astype(int)).sum())
         num_stopped = int((~self.converged).sum())
         warning = f"; {num_stopped} NOT CONVERGED" if num_stopped else ""
         return (
-            f"recursive CCS: {num_below} of {self.losses.shape[0]} orthogonal probes "
-            "have a held-out loss below those of random directions and of the best "
-            f"constant probe{warning}"
+            f"recursive CCS: the first {num_below} of {len(self.losses)} orthogonal "
+            "probes are shown to have a held-out loss below those of random directions "
+            f"and of the best constant probe{warning}"
         )
 
 
@@ -187,6 +208,18 @@ def confidence_loss(
     """mean min(p+, p-)^2. It has a kink where both are equal."""
     smaller_logit = jnp.minimum(positive_logit, negative_logit)
     return jnp.mean(jnp.square(jax.nn.sigmoid(smaller_logit)))
+
+
+def pair_losses(
+    positive_logit: Float[Array | np.ndarray, "*B n"],
+    negative_logit: Float[Array | np.ndarray, "*B n"],
+) -> Float[Array, "*B n"]:
+    """What each pair adds to consistency and confidence loss; `loss` is the mean."""
+    p_positive = jax.nn.sigmoid(positive_logit)
+    one_minus_p_negative = jax.nn.sigmoid(-negative_logit)
+    smaller_logit = jnp.minimum(positive_logit, negative_logit)
+    inconsistent = jnp.square(p_positive - one_minus_p_negative)
+    return inconsistent + jnp.square(jax.nn.sigmoid(smaller_logit))
 
 
 def loss(
@@ -307,15 +340,17 @@ def recursive(
         result = _search(positive, negative, sides, directions, key, search, rate, norm)
         best = result.converged[jnp.argmin(result.losses)]
         row = directions.at[index].set(result.direction)
-        return row, (result.loss, result.held_out_loss, result.null, best)
+        losses = result.loss, result.held_out_loss, result.null
+        return row, (*losses, result.is_below, best)
 
     start = jnp.zeros((rounds, positive.shape[1]), sides.positive_mean.dtype)
     keys = jax.random.split(key, rounds)
-    directions, (losses, held_out_losses, nulls, converged) = jax.lax.scan(
-        search_round, start, (jnp.arange(rounds), keys)
-    )
+    directions, numbers = jax.lax.scan(search_round, start, (jnp.arange(rounds), keys))
+    losses, held_out_losses, nulls, is_below, converged = numbers
     optimizers.warn_unconverged("recursive CCS", converged, "allow more max_steps")
-    return Rounds(directions, losses, held_out_losses, nulls, sides, converged)
+    return Rounds(
+        directions, losses, held_out_losses, nulls, is_below, sides, converged
+    )
 
 
 def _check_settings(
@@ -381,30 +416,24 @@ def _search(
     norms = jnp.stack([jnp.asarray(one, first.dtype) for one in choices])
     search_norm = jnp.ones((), first.dtype)
     result_norm = search_norm if norm is None else norms[0]
-    held_out_loss = jnp.full((), jnp.nan, first.dtype)
+    held_out_loss = constant_p = jnp.full((), jnp.nan, first.dtype)
+    null_losses = jnp.full(RANDOM, jnp.nan, first.dtype)
     if len(first) >= FEWEST_PAIRS:
         search_norms = jnp.asarray(SEARCH_NORMS, first.dtype)
-        table = _held_out_losses(
-            (first, second),
-            (sides.positive_mean != 0).any(),
-            known,
-            key,
-            search,
-            rate,
-            search_norms,
-            norms,
-        )
-        best = jnp.argmin(table)
+        halves = _halves((first, second), (sides.positive_mean != 0).any())
+        table = _held_out_losses(halves, known, key, search, rate, search_norms, norms)
+        mean = table.mean(axis=(0, -1))
+        best = jnp.argmin(mean)
         search_norm = search_norms[best // len(norms)]
         result_norm = norms[best % len(norms)]
-        held_out_loss = table.ravel()[best]
+        held_out_loss = mean.ravel()[best]
+        each = table.reshape(2, -1, table.shape[-1])[:, best]
+        constant_p = jnp.minimum(mean.size * _below(each.ravel(), BEST_CONSTANT), 1.0)
+        null_losses = _random_losses(
+            halves, known, jax.random.fold_in(key, search[0]), len(search_norms), norms
+        )
     probes = _descend(first, second, known, key, search, rate, search_norm)
     directions = probes.directions
-    null_key = jax.random.fold_in(key, search[0])
-    random = arrays.unit(
-        jax.random.normal(null_key, (RANDOM, len(first[0])), first.dtype)
-    )
-    random = arrays.unit(random - random @ known.T @ known)
     biases, losses = _biases(first, second, result_norm * directions)
     best = jnp.argmin(losses)
     direction, bias = directions[best], biases[best]
@@ -427,47 +456,111 @@ def _search(
         norm=result_norm,
         search_norm=search_norm,
         held_out_loss=held_out_loss,
-        random_losses=_biases(first, second, result_norm * random)[1],
+        null_losses=null_losses,
+        constant_p=constant_p,
         converged=probes.converged,
     )
 
 
+class _Halves(NamedTuple):
+    """Every other pair, and the rest; each in turn is for fitting."""
+
+    first: Float[Array, "2 m d"]
+    second: Float[Array, "2 m d"]
+    test_first: Float[Array, "2 m d"]
+    """The other half, less the mean of the half for fitting."""
+    test_second: Float[Array, "2 m d"]
+
+
+def _halves(
+    sides: tuple[Float[Array, "n d"], Float[Array, "n d"]], is_centred: Bool[Array, ""]
+) -> _Halves:
+    stop = len(sides[0]) // 2 * 2
+    fits, tests = [], []
+    for side in sides:
+        half = jnp.stack([side[:stop:2], side[1:stop:2]])
+        # the mean of all pairs knows the held-out ones
+        mean = jnp.where(is_centred, half.mean(axis=1, keepdims=True), 0.0)
+        fits.append(half - mean)
+        tests.append(half[::-1] - mean)
+    return _Halves(*fits, *tests)
+
+
+def _below(x: Float[Array, " n"], threshold: float) -> Float[Array, ""]:
+    """p-value of a mean below the threshold: Student's t."""
+    freedom = float(len(x) - 1)
+    sd = x.std(ddof=1)
+    t = (x.mean() - threshold) * len(x) ** 0.5 / jnp.where(sd > 0, sd, 1.0)
+    square = jnp.asarray(freedom, x.dtype) / (freedom + jnp.square(t))
+    tail = jax.scipy.special.betainc(freedom / 2, 0.5, square) / 2
+    p = jnp.where(t < 0, tail, 1 - tail)
+    # losses that are all equal say what they say
+    return jnp.where(sd > 0, p, (x.mean() >= threshold).astype(x.dtype))
+
+
+def _random_losses(
+    halves: _Halves,
+    known: Float[Array, "M d"],
+    key: Key[Array, ""],
+    choices: int,
+    norms: Float[Array, " O"],
+) -> Float[Array, " random"]:
+    """Held-out losses of random directions, chosen as those of the search are.
+
+    Args:
+      choices: directions of a draw, of which the best counts.
+    """
+    d = halves.first.shape[-1]
+
+    def draw(key: Key[Array, ""]) -> Float[Array, ""]:
+        random = jax.random.normal(key, (2, choices, d), halves.first.dtype)
+        random = arrays.unit(random - random @ known.T @ known)
+        losses = jax.vmap(_test_losses, (0, 0, None))(halves, random, norms)
+        return losses.mean(axis=(0, -1)).min()
+
+    return jax.lax.map(draw, jax.random.split(key, RANDOM))
+
+
+def _test_losses(
+    halves: _Halves, directions: Float[Array, "S d"], norms: Float[Array, " O"]
+) -> Float[Array, "S O m"]:
+    """Loss of every held-out pair, with the bias of the half for fitting.
+
+    Args:
+      halves: of one fold, without the first axis.
+    """
+    weights = directions[:, None] * norms[None, :, None]
+    flat = weights.reshape(-1, weights.shape[-1])
+    biases, _ = _biases(halves.first, halves.second, flat)
+    each = pair_losses(
+        flat @ halves.test_first.T + biases[:, None],
+        flat @ halves.test_second.T + biases[:, None],
+    )
+    return each.reshape(*weights.shape[:2], -1)
+
+
 def _held_out_losses(
-    sides: tuple[Float[Array, "n d"], Float[Array, "n d"]],
-    is_centred: Bool[Array, ""],
+    halves: _Halves,
     known: Float[Array, "M d"],
     key: Array,
     search: tuple[int, int, int, int],
     rate: float | Array,
     search_norms: Float[Array, " S"],
     norms: Float[Array, " O"],
-) -> Float[Array, "S O"]:
-    """Loss of each half of the pairs for the probe of the other half; their mean."""
+) -> Float[Array, "2 S O m"]:
+    """Loss of every pair of each half for the probe of the other half."""
     restarts, steps, _, batch = search
-    stop = len(sides[0]) // 2 * 2
-    halves = [jnp.stack([side[:stop:2], side[1:stop:2]]) for side in sides]
 
-    def one(fold: Array, search_norm: Array) -> Float[Array, " O"]:
-        # the mean of all pairs knows the held-out ones
-        means = [half[fold].mean(axis=0, keepdims=True) for half in halves]
-        means = [jnp.where(is_centred, mean, 0.0) for mean in means]
-        first, second, test_first, test_second = (
-            half[at] - mean
-            for at in (fold, 1 - fold)
-            for half, mean in zip(halves, means, strict=True)
-        )
+    def one(half: _Halves, search_norm: Array) -> Float[Array, "O m"]:
         # its choice needs no more than one round
         one_round = (restarts, steps, 0, batch)
-        probes = _descend(first, second, known, key, one_round, rate, search_norm)
-        weights = norms[:, None] * probes.directions[jnp.argmin(probes.losses)][None]
-        biases, _ = _biases(first, second, weights)
-        return jax.vmap(loss)(
-            weights @ test_first.T + biases[:, None],
-            weights @ test_second.T + biases[:, None],
+        probes = _descend(
+            half.first, half.second, known, key, one_round, rate, search_norm
         )
+        best = probes.directions[jnp.argmin(probes.losses)]
+        return _test_losses(half, best[None], norms)[0]
 
-    over_folds = jax.vmap(jax.vmap(one, (None, 0)), (0, None))
-    return over_folds(jnp.arange(2), search_norms).mean(axis=0)
+    return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(halves, search_norms)
 
 
 def _descend(
