@@ -211,7 +211,7 @@ def test_what_is_below_zero_is_drawn(monkeypatch):
         scales.append(ends)
         return scale(*ends)
 
-    monkeypatch.setattr(board_cells, "Scale", noted)
+    monkeypatch.setattr(boards, "Scale", noted)
     boards.values([level_of(value, ~free, free, move, mlp=value)], ["mlp"])
     assert [ends[:2] for ends in scales] == [(-2.0, -1.0)]
 

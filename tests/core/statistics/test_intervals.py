@@ -72,7 +72,7 @@ def test_a_plain_percentile_interval_would_not_cover():
     rng = np.random.default_rng(2)
     hit = []
     for x in rng.normal(size=(800, 8)):
-        low, high = np.quantile(resampling._resampled_means(x, FEW, 0), [0.025, 0.975])
+        low, high = np.quantile(resampling.resampled_means(x, FEW, 0), [0.025, 0.975])
         hit.append(low <= 0 <= high)
     assert np.mean(hit) < 0.92
 
