@@ -20,8 +20,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from shardsim.storage import checkpoint_files, run_folder
-from shardsim.storage.run_folder import RunError
+from shardsim.storage import checkpoint_files, file_list
+from shardsim.storage.run_files import RunError
 
 RUN_DIGEST, CONTENT_DIGEST = "owner", "seal"
 """Names of the two digests among the arrays of a checkpoint."""
@@ -66,7 +66,7 @@ def save(folder: Path, update: int, state: PyTree, run: str) -> None:
         RUN_DIGEST: _run_digest(run, update),
         CONTENT_DIGEST: _content_digest(named),
     }
-    run_folder.own_checkpoint(folder / str(update))
+    file_list.add(folder / str(update))
     try:
         with _alias(folder) as alias, _manager(alias) as manager:
             manager.save(update, args=ocp.args.StandardSave(arrays))
@@ -81,7 +81,7 @@ def save(folder: Path, update: int, state: PyTree, run: str) -> None:
     complete = filter(checkpoint_files.is_checkpoint, steps)
     newest_last = sorted(complete, key=lambda step: int(step.name))
     for step in newest_last[:-MAX_TO_KEEP]:
-        if run_folder.owns(step):
+        if file_list.owns(step):
             checkpoint_files.remove(step)
 
 
@@ -138,8 +138,8 @@ def _move_aside(folder: Path, update: int) -> None:
     while os.path.lexists(aside):
         number += 1
         aside = base.with_name(f"{base.name}.{number}")
-    if run_folder.owns(checkpoint):
-        run_folder.own_checkpoint(aside)
+    if file_list.owns(checkpoint):
+        file_list.add(aside)
     checkpoint.rename(aside)
 
 

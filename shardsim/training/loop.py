@@ -26,7 +26,14 @@ from shardsim.algorithms import metrics, update_step
 from shardsim.core import config as configs
 from shardsim.core import interrupts
 from shardsim.core.types import Trainable, Trajectory
-from shardsim.storage import checkpoints, records, run_folder, snapshots, weights
+from shardsim.storage import (
+    checkpoints,
+    json_lines,
+    records,
+    run_files,
+    snapshots,
+    weights,
+)
 from shardsim.training import (
     arms,
     divergence,
@@ -119,7 +126,7 @@ def run(job: TrainingJob) -> dict[str, agents.Agent]:
         if stopped:
             raise _interrupted(job, stopped[0], "the last update")
     for name, agent in result.items():
-        run_folder.write_arrays(
+        run_files.write_arrays(
             job.folder / "weights" / f"{name}.npz", weights.flatten_params(agent)
         )
     return {arm.name: result[arm.name] for arm in job.arms}
@@ -138,7 +145,7 @@ def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
             return False
         return row["arm"] not in names or update <= last
 
-    run_folder.keep_lines(folder / metric_records.FILE, keep)
+    json_lines.keep_if(folder / metric_records.FILE, keep)
     for arm in names if last < 0 else ():
         snapshots.delete(folder, arm)
 

@@ -17,7 +17,7 @@ Symbols: n pairs, d features, R restarts, M rounds.
 """
 
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,28 +25,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, optimizers, validation
-from shardsim.inspection.truth import pairs
+from shardsim.inspection.truth import ccs_loss, ccs_search, pairs
 from shardsim.inspection.validation import Integer, Numbers
 
-BATCH = 4096
-"""Pairs per step; all pairs if there are no more."""
-SEARCH_NORMS = (0.1, 0.3, 1.0, 3.0)
-"""Norms at which directions are searched: from little more than the principal direction
-of |x+ - x-| to one that counts mistakes."""
-RANDOM = 39
-"""Draws of random directions whose losses are the null: one in forty is 2.5 %."""
 ALPHA = 0.05
 """How often a sentence may claim what is not there."""
-NORMS = (0.5, 1.0, 2.0, 5.0)
-"""Norms of the result; the largest is almost a count of mistakes."""
-FEWEST_PAIRS = 8
-"""With fewer pairs none are held out, and both norms are 1."""
-TOLERANCE = 1e-5
-"""Slope or gain of the loss, per search norm, below which a search ends."""
-CONSTANT_HALF = 0.25
-"""Loss of p = 1/2: consistency 0, confidence 1/4."""
-BEST_CONSTANT = 0.2
-"""Loss of p = .4, the minimum of (2p - 1)^2 + p^2."""
 
 
 class CCS(NamedTuple):
@@ -131,7 +114,7 @@ class CCS(NamedTuple):
     def null(self) -> Float[Array, ""]:
         """What a probe without any meaning reaches: the best constant probe, or the
         best twentieth of random directions."""
-        return jnp.minimum(jnp.quantile(self.null_losses, 0.05), BEST_CONSTANT)
+        return jnp.minimum(jnp.quantile(self.null_losses, 0.05), ccs_loss.BEST_CONSTANT)
 
     @property
     def is_below(self) -> Bool[Array, ""]:
@@ -188,53 +171,6 @@ class Rounds(NamedTuple):
         )
 
 
-def consistency_loss(
-    positive_logit: Float[Array | np.ndarray, " n"],
-    negative_logit: Float[Array | np.ndarray, " n"],
-) -> Float[Array, ""]:
-    """mean (p+ + p- - 1)^2, with p = sigmoid(logit).
-
-    p+ + p- - 1 is computed as p+ - sigmoid(-logit-), so that exact opposites give 0.
-    """
-    p_positive = jax.nn.sigmoid(positive_logit)
-    one_minus_p_negative = jax.nn.sigmoid(-negative_logit)
-    return jnp.mean(jnp.square(p_positive - one_minus_p_negative))
-
-
-def confidence_loss(
-    positive_logit: Float[Array | np.ndarray, " n"],
-    negative_logit: Float[Array | np.ndarray, " n"],
-) -> Float[Array, ""]:
-    """mean min(p+, p-)^2. It has a kink where both are equal."""
-    smaller_logit = jnp.minimum(positive_logit, negative_logit)
-    return jnp.mean(jnp.square(jax.nn.sigmoid(smaller_logit)))
-
-
-def pair_losses(
-    positive_logit: Float[Array | np.ndarray, "*B n"],
-    negative_logit: Float[Array | np.ndarray, "*B n"],
-) -> Float[Array, "*B n"]:
-    """What each pair adds to consistency and confidence loss; `loss` is the mean."""
-    p_positive = jax.nn.sigmoid(positive_logit)
-    one_minus_p_negative = jax.nn.sigmoid(-negative_logit)
-    smaller_logit = jnp.minimum(positive_logit, negative_logit)
-    inconsistent = jnp.square(p_positive - one_minus_p_negative)
-    return inconsistent + jnp.square(jax.nn.sigmoid(smaller_logit))
-
-
-def loss(
-    positive_logit: Float[Array | np.ndarray, " n"],
-    negative_logit: Float[Array | np.ndarray, " n"],
-) -> Float[Array, ""]:
-    """Consistency loss plus confidence loss.
-
-    Reference: Burns et al., Discovering Latent Knowledge, arXiv 2212.03827.
-    """
-    return consistency_loss(positive_logit, negative_logit) + confidence_loss(
-        positive_logit, negative_logit
-    )
-
-
 def fit(
     positive: Annotated[Numbers, "n d"],
     negative: Annotated[Numbers, "n d"],
@@ -244,7 +180,7 @@ def fit(
     steps: int = 300,
     max_steps: int = 4_800,
     rate: float = 0.05,
-    batch: int = BATCH,
+    batch: int = ccs_search.BATCH,
     norm: float | None = None,
     normalise: pairs.Normalise | str = "mean",
 ) -> CCS:
@@ -307,7 +243,7 @@ def recursive(
     steps: int = 300,
     max_steps: int = 4_800,
     rate: float = 0.05,
-    batch: int = BATCH,
+    batch: int = ccs_search.BATCH,
     norm: float | None = None,
     normalise: pairs.Normalise | str = "mean",
 ) -> Rounds:
@@ -377,15 +313,6 @@ def _check_settings(
     return first, second, pairs.learn_sides(first, second, normalise=normalise)
 
 
-class _Probes(NamedTuple):
-    """The ends of all restarts of a search."""
-
-    directions: Float[Array, "R d"]
-    losses: Float[Array, " R"]
-    """At the norm of the search."""
-    converged: Bool[Array, " R"]
-
-
 @partial(jax.jit, static_argnames="search")
 def _search(
     positive: Float[Array, "n d"],
@@ -412,29 +339,45 @@ def _search(
     first, second = (
         side / arrays.or_one(size.astype(side.dtype)) for side in (first, second)
     )
-    choices = NORMS if norm is None else (norm,)
+    choices = ccs_search.NORMS if norm is None else (norm,)
     norms = jnp.stack([jnp.asarray(one, first.dtype) for one in choices])
     search_norm = jnp.ones((), first.dtype)
     result_norm = search_norm if norm is None else norms[0]
     held_out_loss = constant_p = jnp.full((), jnp.nan, first.dtype)
-    null_losses = jnp.full(RANDOM, jnp.nan, first.dtype)
-    if len(first) >= FEWEST_PAIRS:
-        search_norms = jnp.asarray(SEARCH_NORMS, first.dtype)
-        halves = _halves((first, second), (sides.positive_mean != 0).any())
-        table = _held_out_losses(halves, known, key, search, rate, search_norms, norms)
+    null_losses = jnp.full(ccs_search.RANDOM, jnp.nan, first.dtype)
+    if len(first) >= ccs_search.FEWEST_PAIRS:
+        search_norms = jnp.asarray(ccs_search.SEARCH_NORMS, first.dtype)
+        is_centred = (sides.positive_mean != 0).any()
+        halves = ccs_search.halves_of((first, second), is_centred)
+        table = ccs_search.held_out_losses(
+            halves,
+            known,
+            key,
+            search=search,
+            rate=rate,
+            search_norms=search_norms,
+            norms=norms,
+        )
         mean = table.mean(axis=(0, -1))
         best = jnp.argmin(mean)
         search_norm = search_norms[best // len(norms)]
         result_norm = norms[best % len(norms)]
         held_out_loss = mean.ravel()[best]
-        each = table.reshape(2, -1, table.shape[-1])[:, best]
-        constant_p = jnp.minimum(mean.size * _below(each.ravel(), BEST_CONSTANT), 1.0)
-        null_losses = _random_losses(
-            halves, known, jax.random.fold_in(key, search[0]), len(search_norms), norms
+        each = table.reshape(2, -1, table.shape[-1])[:, best].ravel()
+        p = mean.size * _p_below(each, ccs_loss.BEST_CONSTANT)
+        constant_p = jnp.minimum(p, 1.0)
+        null_losses = ccs_search.random_losses(
+            halves,
+            known,
+            jax.random.fold_in(key, search[0]),
+            choices=len(search_norms),
+            norms=norms,
         )
-    probes = _descend(first, second, known, key, search, rate, search_norm)
+    probes = ccs_search.descend_restarts(
+        first, second, known, key, search=search, rate=rate, norm=search_norm
+    )
     directions = probes.directions
-    biases, losses = _biases(first, second, result_norm * directions)
+    biases, losses = ccs_search.best_biases(first, second, result_norm * directions)
     best = jnp.argmin(losses)
     direction, bias = directions[best], biases[best]
     logits = (
@@ -446,9 +389,9 @@ def _search(
         weight=direction * (result_norm / arrays.or_one(size.astype(first.dtype))),
         bias=bias,
         loss=losses[best],
-        consistency=consistency_loss(*logits),
-        confidence=confidence_loss(*logits),
-        opposite=confidence_loss(-logits[0], -logits[1]),
+        consistency=ccs_loss.consistency_loss(*logits),
+        confidence=ccs_loss.confidence_loss(*logits),
+        opposite=ccs_loss.confidence_loss(-logits[0], -logits[1]),
         directions=directions,
         biases=biases,
         losses=losses,
@@ -462,31 +405,7 @@ def _search(
     )
 
 
-class _Halves(NamedTuple):
-    """Every other pair, and the rest; each in turn is for fitting."""
-
-    first: Float[Array, "2 m d"]
-    second: Float[Array, "2 m d"]
-    test_first: Float[Array, "2 m d"]
-    """The other half, less the mean of the half for fitting."""
-    test_second: Float[Array, "2 m d"]
-
-
-def _halves(
-    sides: tuple[Float[Array, "n d"], Float[Array, "n d"]], is_centred: Bool[Array, ""]
-) -> _Halves:
-    stop = len(sides[0]) // 2 * 2
-    fits, tests = [], []
-    for side in sides:
-        half = jnp.stack([side[:stop:2], side[1:stop:2]])
-        # the mean of all pairs knows the held-out ones
-        mean = jnp.where(is_centred, half.mean(axis=1, keepdims=True), 0.0)
-        fits.append(half - mean)
-        tests.append(half[::-1] - mean)
-    return _Halves(*fits, *tests)
-
-
-def _below(x: Float[Array, " n"], threshold: float) -> Float[Array, ""]:
+def _p_below(x: Float[Array, " n"], threshold: float) -> Float[Array, ""]:
     """p-value of a mean below the threshold: Student's t."""
     freedom = float(len(x) - 1)
     sd = x.std(ddof=1)
@@ -496,139 +415,3 @@ def _below(x: Float[Array, " n"], threshold: float) -> Float[Array, ""]:
     p = jnp.where(t < 0, tail, 1 - tail)
     # losses that are all equal say what they say
     return jnp.where(sd > 0, p, (x.mean() >= threshold).astype(x.dtype))
-
-
-def _random_losses(
-    halves: _Halves,
-    known: Float[Array, "M d"],
-    key: Key[Array, ""],
-    choices: int,
-    norms: Float[Array, " O"],
-) -> Float[Array, " random"]:
-    """Held-out losses of random directions, chosen as those of the search are.
-
-    Args:
-      choices: directions of a draw, of which the best counts.
-    """
-    d = halves.first.shape[-1]
-
-    def draw(key: Key[Array, ""]) -> Float[Array, ""]:
-        random = jax.random.normal(key, (2, choices, d), halves.first.dtype)
-        random = arrays.unit(random - random @ known.T @ known)
-        losses = jax.vmap(_test_losses, (0, 0, None))(halves, random, norms)
-        return losses.mean(axis=(0, -1)).min()
-
-    return jax.lax.map(draw, jax.random.split(key, RANDOM))
-
-
-def _test_losses(
-    halves: _Halves, directions: Float[Array, "S d"], norms: Float[Array, " O"]
-) -> Float[Array, "S O m"]:
-    """Loss of every held-out pair, with the bias of the half for fitting.
-
-    Args:
-      halves: of one fold, without the first axis.
-    """
-    weights = directions[:, None] * norms[None, :, None]
-    flat = weights.reshape(-1, weights.shape[-1])
-    biases, _ = _biases(halves.first, halves.second, flat)
-    each = pair_losses(
-        flat @ halves.test_first.T + biases[:, None],
-        flat @ halves.test_second.T + biases[:, None],
-    )
-    return each.reshape(*weights.shape[:2], -1)
-
-
-def _held_out_losses(
-    halves: _Halves,
-    known: Float[Array, "M d"],
-    key: Array,
-    search: tuple[int, int, int, int],
-    rate: float | Array,
-    search_norms: Float[Array, " S"],
-    norms: Float[Array, " O"],
-) -> Float[Array, "2 S O m"]:
-    """Loss of every pair of each half for the probe of the other half."""
-    restarts, steps, _, batch = search
-
-    def one(half: _Halves, search_norm: Array) -> Float[Array, "O m"]:
-        # its choice needs no more than one round
-        one_round = (restarts, steps, 0, batch)
-        probes = _descend(
-            half.first, half.second, known, key, one_round, rate, search_norm
-        )
-        best = probes.directions[jnp.argmin(probes.losses)]
-        return _test_losses(half, best[None], norms)[0]
-
-    return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(halves, search_norms)
-
-
-def _descend(
-    first: Float[Array, "n d"],
-    second: Float[Array, "n d"],
-    known: Float[Array, "M d"],
-    key: Array,
-    search: tuple[int, int, int, int],
-    rate: float | Array,
-    norm: Float[Array, ""],
-) -> _Probes:
-    """All restarts at one norm, orthogonal to the rows of `known`.
-
-    Args:
-      search: restarts, steps, largest number of steps or 0 for one round, batch.
-    """
-    restarts, steps, max_steps, batch = search
-
-    def direction(free: Array) -> Array:
-        # twice, because the known rows are orthogonal only up to rounding
-        for _ in range(2):
-            free = arrays.unit(free - (known @ free) @ known)
-        return free
-
-    def loss_of(probe: tuple[Array, Array], one: Array, other: Array) -> Array:
-        weight = norm * direction(probe[0])
-        return loss(one @ weight + probe[1], other @ weight + probe[1])
-
-    def full(probe: tuple[Array, Array]) -> Array:
-        return loss_of(probe, first, second) / norm
-
-    def objective(probe: tuple[Array, Array], number: Array) -> Array:
-        if len(first) <= batch:
-            return full(probe)
-        step_key = jax.random.fold_in(key, number)
-        index = jax.random.randint(step_key, (batch,), 0, len(first))
-        return loss_of(probe, first[index], second[index]) / norm
-
-    random = jax.random.normal(key, (restarts, first.shape[1]), first.dtype)
-    starts = (arrays.unit(random), jnp.zeros(restarts, first.dtype))
-
-    def descend(start: tuple[Array, Array]) -> tuple[Any, Array, Array]:
-        if max_steps:
-            end = optimizers.descend(
-                objective, full, start, steps, max_steps, rate, "linear", TOLERANCE
-            )
-            return end.parameters, end.loss * norm, end.converged
-        last = optimizers.adam(objective, start, steps, rate, "linear").parameters
-        return last, full(last) * norm, jnp.zeros((), bool)
-
-    ends, losses, converged = jax.vmap(descend)(starts)
-    return _Probes(jax.vmap(direction)(ends[0]), losses, converged)
-
-
-def _biases(
-    first: Float[Array, "n d"],
-    second: Float[Array, "n d"],
-    weights: Float[Array, "R d"],
-) -> tuple[Float[Array, " R"], Float[Array, " R"]]:
-    """The best bias of each weight vector, and its loss."""
-    logits = [weights @ side.T for side in (first, second)]
-
-    def losses(biases: Float[Array, " R"]) -> Float[Array, " R"]:
-        return jax.vmap(loss)(*(part + biases[:, None] for part in logits))
-
-    # the best constant, p = .4, has the logit -.41
-    reach = 1 + 2 * jnp.linalg.norm(weights, axis=1)
-    best = optimizers.golden(losses, -reach, reach)
-    zero = jnp.zeros_like(best)
-    biases = jnp.where(losses(best) < losses(zero), best, zero)
-    return biases, losses(biases)
