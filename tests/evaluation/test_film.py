@@ -201,6 +201,11 @@ def test_what_a_phase_reading_needs_is_kept(tiny_unfinished, tmp_path):
     assert cli.main(["resume", str(folder)]) == 0
     assert kept(folder) == {3: False, 4: True, 6: True}
     assert cli.main(["resume", str(folder)]) == 0  # it can be read again
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["min_return_phase"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    assert cli.main(["resume", str(folder)]) == 0  # and another time, if asked again
+    assert kept(folder) == {3: False, 4: True, 6: True}
 
 
 @pytest.mark.slow
