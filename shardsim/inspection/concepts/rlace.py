@@ -359,22 +359,10 @@ def _rounded(
     return axes[:, -k:].T[::-1], values[-k] - next_value
 
 
-def loss_without(
-    x: Float[Array, "n d"], z: Float[Array, "n c"], basis: Float[Array, "k d"]
-) -> Float[Array, ""]:
-    """Loss of the best probe on x without the span of orthonormal rows, in nats.
-
-    Args:
-      x: [n, d] activations.
-      z: [n, c] one-hot columns.
-      basis: [k, d] orthonormal rows, or 0.
-    """
-    return _probe_without(x, z, basis).loss
-
-
 def _probe_without(
     x: Float[Array, "n d"], z: Float[Array, "n c"], basis: Float[Array, "k d"]
 ) -> probes.Probe:
+    """The best probe on x without the span of orthonormal rows."""
     keep = jnp.eye(x.shape[1], dtype=x.dtype) - basis.T @ basis
     decay = jnp.asarray(1e-4, x.dtype)
     return probes.fit_logistic(x, z, keep, decay, EVALUATION_STEPS)
