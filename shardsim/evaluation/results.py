@@ -295,7 +295,7 @@ class RunResult:
     removed_questions: tuple[str, ...] = ()
     """Predictions that were asked before training and are not judged any more."""
     all_valid: bool
-    """Whether every prediction is valid; otherwise no claim stands."""
+    """Whether every prediction is valid; no claim stands for one that is not."""
     omnibus: OmnibusResult
     curves: dict[str, CurveResult]
     """Arm -> its learning curves."""
