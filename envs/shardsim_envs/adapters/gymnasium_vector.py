@@ -250,7 +250,7 @@ class Programs:
     reset: Any
     """The first observations and states, from seeds."""
     restart: Any
-    """Observations and states, of which a mask begins anew."""
+    """Observations and states, of which a mask restarts some."""
     step: Any
     fill: Any
     """The states of a pool, from keys."""

@@ -155,7 +155,7 @@ def _stability(
         base.reading(
             "stability of D's directions",
             f"Squared cosine of the first {min(TOP, outputs)} directions that D reads, "
-            "weighted by how features vary, between all levels and levels drawn anew.",
+            "weighted by how features vary, between all levels and resampled levels.",
             alone,
             1 / outputs,
             "random directions",
