@@ -79,9 +79,7 @@ def test_a_file_in_a_checkpoint_is_in_the_way(tmp_path, name):
     mine.parent.mkdir(parents=True, exist_ok=True)
     mine.write_text("mine")
     before = all_files(folder)
-    with pytest.raises(
-        run_folder.RunError, match=rf"whose .*mlp/3/{name} no run wrote"
-    ):
+    with pytest.raises(run_files.RunError, match=rf"whose .*mlp/3/{name} no run wrote"):
         run_folder.create(folder, "name: b\n", overwrite=True)
     assert all_files(folder) == before
 
@@ -92,7 +90,7 @@ def test_a_checkpoint_of_another_run_is_in_the_way(tmp_path):
     theirs = folder / "checkpoints" / "mlp" / "7"
     shutil.copytree(other / "checkpoints" / "mlp" / "3", theirs)
     before = all_files(folder)
-    with pytest.raises(run_folder.RunError, match=r"whose checkpoints/mlp/7 no run"):
+    with pytest.raises(run_files.RunError, match=r"whose checkpoints/mlp/7 no run"):
         run_folder.create(folder, "name: b\n", overwrite=True)
     assert all_files(folder) == before
 

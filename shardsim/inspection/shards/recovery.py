@@ -114,7 +114,7 @@ def fit(
     width: int = 2,
     restarts: int = 4,
     steps: int = 1_500,
-    max_steps: int = 6_000,
+    max_steps: int = 24_000,
     batch: int = 256,
     rate: float = 0.03,
     tolerance: float = 0.02,
@@ -148,7 +148,7 @@ def fit(
       restarts: fits at each size, at least 2. Shards compete first in every other fit,
         see `distillation.fit`.
       steps: of the first round of Adam.
-      max_steps: of all rounds, at least `steps`; see `distillation.train`.
+      max_steps: of all rounds, at least `steps`; see `distillation.fit`.
       batch: rows per step.
       rate: first learning rate of a round.
       tolerance: in units of R^2, for the knee and for an advantage that counts.
