@@ -523,7 +523,7 @@ def test_scripts_that_take_an_id_alone_get_vectors_by_an_id_of_one_s_own(
     seen, _ = envs.reset(seed=1)
     ends = 0
     for _ in range(3 * envs.get_attr("spec")[0].max_episode_steps):
-        seen, reward, terminated, truncated, info = envs.step(
+        seen, _, terminated, truncated, info = envs.step(
             np.random.default_rng(ends).integers(envs.single_action_space.n, size=2)
         )
         assert seen.shape == (2, size)
