@@ -7,13 +7,12 @@ import contextlib
 import dataclasses
 import errno
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from shardsim.core import files
-from shardsim.storage import file_list, provenance, run_files
+from shardsim.storage import checkpoint_files, file_list, provenance, run_files
 from shardsim.storage.run_layout import (
     CHECKPOINTS,
     CONFIG_FILE,
@@ -58,9 +57,18 @@ def check_new(path: Path, overwrite: bool) -> None:
     for name in RESERVED_NAMES:
         own = (path / name).is_dir() or name in written
         if os.path.lexists(path / name) and not own:
-            raise run_files.RunError(
-                f"out: got {path}, whose {name} no run wrote; allowed: a new folder"
-            )
+            raise _in_the_way(path, name)
+    for folder in _checkpoints(path):
+        if folder.name.isdigit():  # the new run may need a checkpoint of this name
+            is_own = file_list.owns(folder)
+            for file in checkpoint_files.foreign(folder) if is_own else [folder]:
+                raise _in_the_way(path, file.relative_to(path).as_posix())
+
+
+def _in_the_way(path: Path, name: str) -> run_files.RunError:
+    return run_files.RunError(
+        f"out: got {path}, whose {name} no run wrote; allowed: a new folder"
+    )
 
 
 def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
@@ -114,10 +122,9 @@ def _clear(path: Path) -> None:
 
     The folder itself stays: it may be a link, or the working directory.
     """
-    for pattern in CHECKPOINTS:
-        for folder in list(path.glob(pattern)):
-            if _is_checkpoint(folder):
-                shutil.rmtree(folder)
+    for folder in _checkpoints(path):
+        if file_list.owns(folder):
+            checkpoint_files.remove(folder)
     owned = [path / name for name in file_list.written(path)]
     for file in owned:
         if file.is_file() or file.is_symlink():
@@ -133,12 +140,10 @@ def _clear(path: Path) -> None:
     (path / LIST_FILE).unlink(missing_ok=True)
 
 
-def _is_checkpoint(path: Path) -> bool:
-    """Whether a folder is a checkpoint, a torn or refused one, or half of one."""
-    if not path.is_dir() or path.is_symlink():
-        return False
-    is_torn = ".orbax-checkpoint-tmp" in path.name
-    return is_torn or (path / "_CHECKPOINT_METADATA").is_file()
+def _checkpoints(path: Path) -> list[Path]:
+    """Folders of checkpoints in a run, whoever wrote them."""
+    found = [each for pattern in CHECKPOINTS for each in path.glob(pattern)]
+    return [each for each in found if each.is_dir() and not each.is_symlink()]
 
 
 @contextlib.contextmanager

@@ -21,7 +21,8 @@ FORMAT = 2
 FORMAT_FILE = "shardsim_run.json"
 """The mark of a run: the format of the folder and the version that wrote it."""
 LIST_FILE = "run_files.jsonl"
-"""One line for each file that the run wrote: `file`, and of a text its `sha256`."""
+"""One line for each file that the run wrote: `file`, and of a text its `sha256`. A
+checkpoint is one line, for its folder."""
 CONFIG_FILE = "config.yaml"
 """The resolved config."""
 
@@ -37,5 +38,5 @@ REWRITTEN = (
     *("timing.json", "figures/*.svg", "weights/*.npz"),
 )
 """Patterns of the files that a run writes when its training is over."""
-CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused")
+CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused*")
 """Patterns of checkpoints, which are folders that come and go."""

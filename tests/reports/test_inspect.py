@@ -13,6 +13,7 @@ from shardsim import cli
 from shardsim.evaluation import results
 from shardsim.reports.charts import render
 from shardsim.reports.explorer import data, html, load, make
+from shardsim.reports.explorer.panels import base, truth
 from shardsim.storage import run_files
 from tests.helpers.explorer_page import data_of, numbers, same
 
@@ -269,6 +270,48 @@ def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
     assert [side.updates for side in found.sides] == [(int(files[0].stem),)] * 2
     beside = load.load([folder], ["mlp", "untrained"], 1, None)
     assert len(beside.sides[0].updates) == len(files)
+
+
+def test_a_panel_says_which_of_its_fits_have_not_converged(tiny_run):
+    """In words on the page, in its own section, with the side and the seeds."""
+    inputs = load.load([tiny_run], None, 1, 1)
+    page = data.compute(inputs, data.Clock(), quick=True)
+    page.seconds["all"] = 1.0
+    assert "Not converged" not in html.html(page)
+    stopped = base.Fits("restart of <CCS>", 24, 5, [0, 1])
+    other = base.Fits("restart of <CCS>", 24, 1, [1])
+    fine = base.Fits("grouping", 2, 0, [])
+    panels = [truth_panel([fine, stopped]), truth_panel([other])]
+    sides = [
+        dataclasses.replace(side, panels={**side.panels, "truth": panel})
+        for side, panel in zip(page.sides, panels, strict=True)
+    ]
+    text = html.html(dataclasses.replace(page, sides=sides))
+    section = text[text.index('<section id="truth"') :]
+    section = section[: section.index("</section>")]
+    plain = " ".join(re.sub("<[^>]*>", "", section).split())
+    assert (
+        "Not converged. More steps may change numbers of this panel: "
+        "A 5 of 24: restart of &lt;CCS&gt; (seeds 0, 1), "
+        "B 1 of 24: restart of &lt;CCS&gt; (seed 1)."
+    ) in plain
+    assert text.count("Not converged") == 1
+
+
+def truth_panel(fits):
+    numbers = np.zeros((2, 12), np.float32)
+    return truth.Truth(
+        num_pairs=8,
+        num_test_pairs=8,
+        num_restarts=12,
+        constant=0.2,
+        losses=numbers,
+        accuracy=numbers,
+        random=numbers[:, :2],
+        labelled=numbers[:, 0],
+        answers=[None, None],
+        fits=fits,
+    )
 
 
 @pytest.mark.slow

@@ -23,7 +23,10 @@ PROBE_STEPS = 4
 EVALUATION_STEPS = 100
 """Steps of the probes that evaluate the result; more only until they converge."""
 TOLERANCE = 1e-3
-"""Gain, as a share of the ceiling, that is none when the steps double."""
+"""Gain, as a share of the ceiling, that is none when the steps double. With k = 1,
+three classes and 64 features a search ends after 80 or 160 steps. Two keys give one
+direction (|cos| 1.0000). Its |cos| to that of 1,280 steps is .999, whose loss is .0003
+to .0027 higher, of a ceiling of 1.10."""
 AT_CEILING = 1e-4
 """Distance of the loss from the ceiling, as a share of it, that is none."""
 

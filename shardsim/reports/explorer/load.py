@@ -12,7 +12,7 @@ import numpy as np
 
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
-from shardsim.core import dynamic_programming
+from shardsim.core import dynamic_programming, memory
 from shardsim.evaluation import battery, exact_policies
 from shardsim.evaluation import load as evaluation_load
 from shardsim.evaluation.experiment import Experiment
@@ -93,6 +93,7 @@ def load(
     Raises:
       RunError: an arm or a snapshot is missing, the run is a sweep, the environments
         differ, or their states cannot be enumerated.
+      ConfigError: the page would take more than the memory of the machine.
     """
     runs = [evaluation_load.load(folder) for folder in folders]
     for folder, config in zip(folders, runs, strict=True):
@@ -124,9 +125,38 @@ def load(
         )
     named = _named(folders, runs, arms)
     files = _snapshots(named, checkpoints)
+    memory.check(_least_bytes(named, [len(own) for own in files], mazes))
     sides = tuple(_side(*each, own) for each, own in zip(named, files, strict=True))
     conditions = _conditions(runs[0], mazes)
     return PageInputs(sides, conditions, _mazes(conditions, mazes), rules[0])
+
+
+def _least_bytes(
+    named: list[tuple[Path, Any, str]], checkpoints: list[int], mazes: int
+) -> dict[str, int]:
+    """What a page takes at least, in bytes, by the options that decide about it.
+
+    V, D, gates and shard values of every checkpoint and seed in all states of the mazes
+    and of the levels of the curves; E's features at the last checkpoint.
+    """
+    _, first, _ = named[0]
+    env = first.env
+    levels, conditions = battery.EvaluationConfig().levels, 1
+    if isinstance(first, Experiment):
+        levels = first.evaluation.levels
+        conditions = min(len(first.evaluation.conditions), mazes)
+    per_level = 0
+    for (_, config, name), count in zip(named, checkpoints, strict=True):
+        shards = getattr(config.arms[name].head, "num_shards", 1)
+        numbers = count * (1 + env.num_actions + 2 * shards)
+        numbers += config.agent.encoder.features
+        per_level += 4 * config.train.num_seeds * env.num_states * numbers
+    # successor, reward and termination of every action
+    exact = conditions * levels * env.num_states * 9 * env.num_actions
+    return {
+        "mazes": min(mazes, conditions * levels) * per_level + exact,
+        "checkpoints": min(MOST_LEVELS, levels) * per_level,
+    }
 
 
 def _training_acting(config: Experiment | Training) -> exact_policies.ActingRule:
