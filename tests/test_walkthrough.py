@@ -20,12 +20,14 @@ WALKS = [page for page in PAGES if "```" in page.read_text()]
 FILES = {
     "ask-a-question": ("runs/retained/report.html",),
     "inspect": ("page.html", "page.results.json", "small.html", "two.html"),
+    "tools": ("values.svg",),
     "train": ("walks.npz", "runs/frozen/results.json", "runs/offline/results.json"),
 }
 """Files that exist when all commands of a page have run."""
 OUTPUT = {
     "ask-a-question": ("competing/gate_distance", "where_gates_separated"),
     "inspect": ("wants the cheese most", "add up to V"),
+    "tools": ("D chooses as in the other run", "truth-like features on 4 pairs"),
     "train": ("per episode in the last chunk", "swap rewards ("),
 }
 

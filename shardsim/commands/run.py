@@ -18,6 +18,7 @@ from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation import (
     battery,
+    exact_policies,
     film,
     judge,
     measures,
@@ -25,6 +26,7 @@ from shardsim.evaluation import (
     prediction,
     preregistration,
     results,
+    state_readings,
     summary,
 )
 from shardsim.evaluation.experiment import Experiment, OmnibusConfig
@@ -124,11 +126,11 @@ def _snapshot_hook(
     def measure(
         arm: str, update: int, population: agents.Agent
     ) -> metric_records.SnapshotMetrics:
-        reading = battery.read(experiment.env, population, condition)
+        reading = state_readings.read(experiment.env, population, condition)
         acting = experiment.training_acting
-        fraction = battery.return_fraction(reading, condition, acting)
+        fraction = exact_policies.return_fraction(reading, condition, acting)
         error = value_error.relative_error(reading.value, condition)
-        shards = battery.shards_in_use(reading, condition)
+        shards = state_readings.shards_in_use(reading, condition)
         return metric_records.SnapshotMetrics(
             arm=arm,
             update=update,
@@ -155,46 +157,20 @@ def judge_arms(
       folder: run folder, with the snapshots at the ends of phases.
       registered: the questions when training started, if they were kept.
     """
-    env, acting = experiment.env, experiment.evaluation_acting
-    readings = {
-        arm: {name: battery.read(env, agent, c) for name, c in conditions.items()}
-        for arm, agent in populations.items()
-    }
-    readings[measures.EXACT] = {
-        name: battery.exact_reading(condition, env.num_actions)
-        for name, condition in conditions.items()
-    }
-    stages = phase_readings.read(experiment, conditions, populations, folder)
-    evidence = measures.Evidence(env, conditions, readings, acting, stages)
-    first, phase = next(iter(conditions)), experiment.min_return_phase
-    phase_end = readings if phase is None else stages[phase]
-    gaps = {
-        arm: records.number(
-            battery.action_gap(
-                conditions[first], by_condition[first].value, acting.discount
-            )
-        )
-        for arm, by_condition in readings.items()
-    }
-    arms = {
-        arm.name: _arm_result(
-            experiment, arm, phase_end[arm.name][first], evidence, gaps[arm.name]
-        )
-        for arm in experiment.sized_arms()
-    }
+    evidence = _evidence(experiment, populations, conditions, folder)
+    gaps = _action_gaps(evidence)
+    arms = _arm_results(experiment, evidence, gaps)
     below = {n for n, a in arms.items() if a.trained and not a.reached_min_return}
     asked = preregistration.asked(experiment, registered)
     LOG.info("judging %d predictions", len(experiment.predictions))
     predictions = prediction.evaluate(experiment.predictions, evidence, below, asked)
-    LOG.info("drawing maps")
-    removed: tuple[str, ...] = ()
-    if registered is not None:
-        removed = preregistration.removed(experiment, registered.questions)
     omnibus = _omnibus(
         experiment.omnibus,
         evidence,
         preregistration.omnibus_asked(experiment, registered),
     )
+    LOG.info("drawing maps")
+    first = next(iter(conditions))
     map_conditions = tuple(dict.fromkeys((first, *experiment.omnibus.conditions)))
     maps.write(folder, maps.draw(evidence, map_conditions))
     return results.RunResult(
@@ -206,33 +182,91 @@ def judge_arms(
         num_seeds=experiment.train.num_seeds,
         data=experiment.train.data,
         min_return=experiment.min_return,
-        min_return_phase=phase,
+        min_return_phase=experiment.min_return_phase,
         phase_ends=schedule.ends(experiment.train),
         acting=results.ActingResult(
             training=experiment.training_acting.describe(),
-            evaluation=acting.describe(),
-            temperature=records.number(acting.temperature),
+            evaluation=evidence.acting.describe(),
+            temperature=records.number(evidence.acting.temperature),
             exact_action_gap=gaps[measures.EXACT],
         ),
         arms=arms,
         predictions=predictions,
         all_valid=all(entry.is_valid for entry in predictions.values()),
-        removed_questions=removed,
+        removed_questions=(
+            preregistration.removed(experiment, registered.questions)
+            if registered is not None
+            else ()
+        ),
         omnibus=omnibus,
         curves=summary.curves(folder, experiment.arms),
     )
 
 
+def _evidence(
+    experiment: Experiment,
+    populations: dict[str, agents.Agent],
+    conditions: dict[str, battery.Condition],
+    folder: Path,
+) -> measures.Evidence:
+    """What every arm and V* say in every condition, now and at the ends of phases."""
+    env = experiment.env
+    readings = {
+        arm: {
+            name: state_readings.read(env, agent, c) for name, c in conditions.items()
+        }
+        for arm, agent in populations.items()
+    }
+    readings[measures.EXACT] = {
+        name: state_readings.exact_reading(condition, env.num_actions)
+        for name, condition in conditions.items()
+    }
+    stages = phase_readings.read(experiment, conditions, populations, folder)
+    return measures.Evidence(
+        env, conditions, readings, experiment.evaluation_acting, stages
+    )
+
+
+def _action_gaps(evidence: measures.Evidence) -> dict[str, records.Number]:
+    """The action gap of every arm and of V* in the first condition."""
+    first, condition = next(iter(evidence.conditions.items()))
+    discount = evidence.acting.discount
+    return {
+        arm: records.number(
+            exact_policies.action_gap(condition, by_condition[first].value, discount)
+        )
+        for arm, by_condition in evidence.readings.items()
+    }
+
+
+def _arm_results(
+    experiment: Experiment,
+    evidence: measures.Evidence,
+    gaps: dict[str, records.Number],
+) -> dict[str, results.ArmResult]:
+    """Returns and V of all arms, at the end of the phase that the return goal names."""
+    first, phase = next(iter(evidence.conditions)), experiment.min_return_phase
+    readings = evidence.readings if phase is None else evidence.stages[phase]
+    return {
+        arm.name: _arm_result(
+            experiment, arm, readings[arm.name][first], evidence, gaps[arm.name]
+        )
+        for arm in experiment.sized_arms()
+    }
+
+
 def _arm_result(
     experiment: Experiment,
     arm: arms.Arm,
-    reading: battery.Reading,
+    reading: state_readings.Reading,
     evidence: measures.Evidence,
     action_gap: records.Number,
 ) -> results.ArmResult:
     condition = next(iter(evidence.conditions.values()))
-    fraction = battery.return_fraction(reading, condition, experiment.training_acting)
-    evaluated = battery.return_fraction(reading, condition, evidence.acting)
+    fraction = exact_policies.return_fraction(
+        reading, condition, experiment.training_acting
+    )
+    evaluated = exact_policies.return_fraction(reading, condition, evidence.acting)
     error = value_error.relative_error(reading.value, condition)
     return results.ArmResult(
         head=experiment.arms[arm.name].head,
@@ -244,7 +278,9 @@ def _arm_result(
         mean_evaluation_return_fraction=records.number(evaluated.mean()),
         value_error=records.numbers(error),
         mean_value_error=records.number(error.mean()),
-        shards_in_use=records.number(battery.shards_in_use(reading, condition).mean()),
+        shards_in_use=records.number(
+            state_readings.shards_in_use(reading, condition).mean()
+        ),
         action_gap=action_gap,
         reached_min_return=bool(fraction.mean() >= experiment.min_return),
     )
@@ -280,14 +316,14 @@ def _omnibus(
 
 
 def _features(
-    kind: str, reading: battery.Reading, evidence: measures.Evidence, name: str
+    kind: str, reading: state_readings.Reading, evidence: measures.Evidence, name: str
 ) -> np.ndarray:
     condition = evidence.conditions[name]
     mask = condition.reachable
     if kind == "value":
         # in units of mean V*, unless that is 0 because nothing is rewarded
         return reading.value[:, mask] / (condition.optimal[mask].mean() or 1.0)
-    policy = battery.policy(
+    policy = exact_policies.policy(
         reading.value, reading.policy_logits, condition, evidence.acting
     )
     return policy[:, mask].reshape(len(policy), -1)

@@ -1,6 +1,8 @@
 """Tables of results, for the terminal."""
 
 import io
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +14,15 @@ from shardsim.core import config_files
 from shardsim.evaluation import results
 from shardsim.reports import differences, numbers
 from shardsim.reports.verdicts import sections
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training.results import TrainedArm
+
+WIDTH = 110
+"""Columns of a table, where a terminal has no fewer."""
+NARROWEST = 60
+"""Columns of a table in any terminal."""
+NAME = 24
+"""Columns of the names of rows: names up to this length are never broken."""
 
 
 def table(result: results.RunResult) -> str:
@@ -65,7 +74,7 @@ def side_by_side(folders: Sequence[Path]) -> str:
         verdicts.add_row(name, *cells)
     tables = [arms, verdicts] if verdicts.row_count else [arms]
     configs = [
-        config_files.read_yaml(folder / run_folder.CONFIG_FILE) for folder in folders
+        config_files.read_yaml(folder / run_layout.CONFIG_FILE) for folder in folders
     ]
     different = _table("field that differs", *names)
     for row in differences.of_configs(configs):
@@ -78,8 +87,8 @@ def run_list(root: Path) -> str:
     runs = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
     # ** does not follow links; the second pattern lists runs that are links in `root`
     marks = {
-        *root.glob(f"**/{run_folder.FORMAT_FILE}"),
-        *root.glob(f"*/{run_folder.FORMAT_FILE}"),
+        *root.glob(f"**/{run_layout.FORMAT_FILE}"),
+        *root.glob(f"*/{run_layout.FORMAT_FILE}"),
     }
     for path in sorted(marks):
         state, cells = _state(path.parent)
@@ -92,13 +101,13 @@ def _state(folder: Path) -> tuple[str, list[str]]:
     nothing = [""] * 4
     try:
         run_folder.check_format(folder)
-    except run_folder.RunError:
+    except run_files.RunError:
         return "of another format", nothing
     if not (folder / results.FILE).exists():
         return "unfinished", nothing
     try:
         return "finished", _summary(results.read(folder))
-    except run_folder.RunError:
+    except run_files.RunError:
         return "results damaged", nothing
 
 
@@ -106,7 +115,7 @@ def _summary(result: results.Result) -> list[str]:
     """Name, seeds, digest and verdicts."""
     entries = result.predictions if isinstance(result, results.RunResult) else {}
     verdicts = (f"{name}: {_short(entry)}" for name, entry in entries.items())
-    return [result.name, str(result.num_seeds), result.digest, ", ".join(verdicts)]
+    return [result.name, str(result.num_seeds), result.digest, "\n".join(verdicts)]
 
 
 def _short(entry: results.PredictionResult) -> str:
@@ -161,7 +170,7 @@ def _text(*tables: rich.table.Table) -> str:
     # and nothing of it follows the colours and the kind of the user's terminal
     console = rich.console.Console(
         file=file,
-        width=110,
+        width=_width(),
         markup=False,
         emoji=False,
         highlight=False,
@@ -171,5 +180,15 @@ def _text(*tables: rich.table.Table) -> str:
         legacy_windows=False,
     )
     for table in tables:
+        names = table.columns[0]
+        longest = max(len(str(cell)) for cell in (names.header, *names.cells))
+        names.min_width = min(NAME, longest)
         console.print(table)
     return file.getvalue().rstrip()
+
+
+def _width() -> int:
+    """Columns of a table: those of the terminal, if it is a narrow one."""
+    if not sys.stdout.isatty():
+        return WIDTH
+    return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))

@@ -21,9 +21,9 @@ from jaxtyping import Float, Int
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
 from shardsim.core import json_text
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, state_readings
 from shardsim.evaluation.experiment import Experiment
-from shardsim.storage import run_folder, snapshots, trained
+from shardsim.storage import file_list, run_files, snapshots, trained
 from shardsim.training import arms, schedule
 
 CURVE_LEVELS = 16
@@ -114,6 +114,7 @@ def finish(
 
     It does so where the config says it, no prediction reads the agents of the update,
     and the outputs take less space. It may be called again after it was interrupted.
+    What a run has kept once stays: its config may be edited and judged again.
 
     Args:
       conditions: all conditions of the evaluation.
@@ -128,11 +129,11 @@ def finish(
         last = trained.read(folder)[arm.name].update
         for update in snapshots.updates(folder, arm.name):
             path = snapshots.place(folder, arm.name, update)
-            if update in {last, *kept} or not run_folder.wrote(folder, path):
+            if update in {last, *kept} or not file_list.wrote(folder, path):
                 continue
-            arrays = run_folder.read_arrays(path)
-            if snapshots.keeps_values(arrays):
+            if snapshots.is_final(path):
                 continue
+            arrays = run_files.read_arrays(path)
             outputs = levels.outputs(experiment, arm, arrays)
             if _size(outputs) < _size(arrays):
                 snapshots.write_values(path, outputs)
@@ -211,7 +212,7 @@ in that list and its number. The others are those of `Outputs`, leaves [N, P, ..
 
 
 def _read(experiment: Experiment, population: agents.Agent, levels: Any) -> Outputs:
-    value, policy_logits = battery.evaluate(experiment.env, population, levels)
+    value, policy_logits = state_readings.evaluate(experiment.env, population, levels)
     return Outputs(
         *map(np.asarray, (value.value, policy_logits, value.gates, value.shard_values))
     )
@@ -255,5 +256,5 @@ def outputs_of(
             rows[:, level, state] = kept
             leaves.append(rows[:, [known.index(each) for each in ids]])
     except (KeyError, ValueError, TypeError, IndexError) as error:
-        raise run_folder.RunError(f"{path}: damaged ({error})") from None
+        raise run_files.RunError(f"{path}: damaged ({error})") from None
     return Outputs(*leaves)

@@ -1,75 +1,31 @@
-"""Run folders: all inputs and outputs of a run, and safe ways to write them.
+"""Run folders: created, locked, opened, and cleared of what a run wrote.
 
-shardsim_run.json  the mark of a run: number of the format, and who wrote it
-run_files.jsonl    names of the files that the run wrote; no other is ever removed
-config.yaml        the resolved config, from which the run can be repeated
-provenance.json    versions, devices, flags, source revision
-preregistration.json  the questions when training started, with time and revision
-metrics.jsonl      one line for each chunk and arm, written during training
-metrics.npz        the same as arrays, written at the end
-checkpoints/ARM/   training state (orbax), the newest two; until the run is finished
-snapshots/ARM/     UPDATE.npz: log-spaced updates before the end. E, D and V by dotted
-                   name, or V, D and the shards in the states that the page shows
-weights/ARM.npz    E, D and V at the end, by dotted name
-trained.json       the arms that are trained to the end, and what they depend on
-results.json       every number of the report
-maps.npz, .json    V, policy, gates and shard values on the boards that the report draws
-report.html, figures/
-timing.json        wall time; in a file of its own, because all else is reproducible
+What lies in one is in `run_layout`.
 """
 
 import contextlib
 import dataclasses
 import errno
-import hashlib
-import json
 import os
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from shardsim.core import files, json_text
-from shardsim.storage import provenance
+from shardsim.core import files
+from shardsim.storage import checkpoint_files, file_list, provenance, run_files
+from shardsim.storage.run_layout import (
+    CHECKPOINTS,
+    CONFIG_FILE,
+    FORMAT,
+    FORMAT_FILE,
+    LIST_FILE,
+    RESERVED_NAMES,
+)
 
 try:
     import fcntl
 except ImportError:  # not Unix
     fcntl = None  # type: ignore[assignment]
-
-FORMAT = 3
-"""Version of the format of run folders: the names and fields of their files."""
-FORMAT_FILE = "shardsim_run.json"
-"""The mark of a run: the format of the folder and the version that wrote it."""
-LIST_FILE = "run_files.jsonl"
-"""One line for each file that the run wrote: `file`, and of a text its `sha256`."""
-CONFIG_FILE = "config.yaml"
-"""The resolved config."""
-
-RESERVED_NAMES = (
-    *("checkpoints", CONFIG_FILE, "figures", "maps.json", "maps.npz"),
-    *("metrics.jsonl", "metrics.npz", "preregistration.json", "provenance.json"),
-    *("report.html", "results.json", LIST_FILE, FORMAT_FILE, "snapshots"),
-    *("timing.json", "trained.json", "weights"),
-)
-"""Names of files and folders of a run, which other outputs must not overwrite."""
-REWRITTEN = (
-    *("maps.json", "maps.npz", "metrics.npz", "report.html", "results.json"),
-    *("timing.json", "trained.json", "figures/*.svg", "weights/*.npz"),
-)
-"""Patterns of the files that a run writes when its training is over."""
-CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused")
-"""Patterns of checkpoints, which are folders that come and go."""
-
-TORN = ".orbax-checkpoint-tmp"
-"""Part of the name of a checkpoint that is not whole, as orbax has it."""
-
-
-class RunError(files.PathError):
-    """A run folder cannot be created or read. The text is one line for the user."""
 
 
 def check_new(path: Path, overwrite: bool) -> None:
@@ -85,23 +41,34 @@ def check_new(path: Path, overwrite: bool) -> None:
         files.check_new(path, overwrite or is_empty, folder=True)
     except OSError as error:
         reason = error.strerror
-        raise RunError(f"out: got {path} ({reason}); allowed: a new folder") from None
+        raise run_files.RunError(
+            f"out: got {path} ({reason}); allowed: a new folder"
+        ) from None
     except files.PathError as error:
-        raise RunError(str(error)) from None
+        raise run_files.RunError(str(error)) from None
     if not path.exists() or is_empty:
         return
     if not _is_marked(path):
-        raise RunError(
+        raise run_files.RunError(
             f"out: got {path}, which holds no run; allowed: a new folder, or one with "
             f"a {FORMAT_FILE}"
         )
-    written = {*_written(path), LIST_FILE, FORMAT_FILE}
+    written = {*file_list.written(path), LIST_FILE, FORMAT_FILE}
     for name in RESERVED_NAMES:
         own = (path / name).is_dir() or name in written
         if os.path.lexists(path / name) and not own:
-            raise RunError(
-                f"out: got {path}, whose {name} no run wrote; allowed: a new folder"
-            )
+            raise _in_the_way(path, name)
+    for folder in _checkpoints(path):
+        if folder.name.isdigit():  # the new run may need a checkpoint of this name
+            is_own = file_list.owns(folder)
+            for file in checkpoint_files.foreign(folder) if is_own else [folder]:
+                raise _in_the_way(path, file.relative_to(path).as_posix())
+
+
+def _in_the_way(path: Path, name: str) -> run_files.RunError:
+    return run_files.RunError(
+        f"out: got {path}, whose {name} no run wrote; allowed: a new folder"
+    )
 
 
 def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
@@ -123,10 +90,10 @@ def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
                 _clear(path)
         path.mkdir(parents=True, exist_ok=True)
         format_record = {"format": FORMAT, "version": provenance.version("shardsim")}
-        write_json(path / FORMAT_FILE, format_record)
-        write_text(path / CONFIG_FILE, config_yaml)
+        run_files.write_json(path / FORMAT_FILE, format_record)
+        run_files.write_text(path / CONFIG_FILE, config_yaml)
     except OSError as error:
-        raise RunError(f"out: {path}: {error.strerror}") from None
+        raise run_files.RunError(f"out: {path}: {error.strerror}") from None
     write_provenance(path)
     return path
 
@@ -138,14 +105,14 @@ def write_provenance(path: Path) -> None:
     """
     if not (path / "provenance.json").exists():
         record = dataclasses.asdict(provenance.collect())
-        write_json(path / "provenance.json", record)
+        run_files.write_json(path / "provenance.json", record)
 
 
 def _is_marked(path: Path) -> bool:
     """Whether a folder has the mark of a run, of any format."""
     try:
-        record = read_json(path / FORMAT_FILE)
-    except RunError:
+        record = run_files.read_json(path / FORMAT_FILE)
+    except run_files.RunError:
         return False
     return isinstance(record, dict) and type(record.get("format")) is int
 
@@ -156,7 +123,7 @@ def _clear(path: Path) -> None:
     The folder itself stays: it may be a link, or the working directory.
     """
     remove_checkpoints(path)
-    owned = [path / name for name in _written(path)]
+    owned = [path / name for name in file_list.written(path)]
     for file in owned:
         if file.is_file() or file.is_symlink():
             file.unlink()
@@ -174,97 +141,21 @@ def _clear(path: Path) -> None:
 def remove_checkpoints(path: Path) -> None:
     """Delete the checkpoints of a run, and folders that are empty without them.
 
-    What is no checkpoint stays. It may be called again after it was interrupted.
+    What the run did not write stays. It may be called again after it was interrupted.
     """
-    for pattern in CHECKPOINTS:
-        for folder in list(path.glob(pattern)):
-            if _is_checkpoint(folder):
-                # half a checkpoint is still known as one by this name
-                torn = folder.with_name(f"{folder.name}{TORN}")
-                folder.rename(torn)
-                shutil.rmtree(torn)
+    for folder in _checkpoints(path):
+        if file_list.owns(folder):
+            checkpoint_files.remove(folder)
     for folder in (*path.glob("checkpoints/*"), path / "checkpoints"):
         if folder.is_dir() and not folder.is_symlink():
             with contextlib.suppress(OSError):  # something of the user's is in it
                 folder.rmdir()
 
 
-def _is_checkpoint(path: Path) -> bool:
-    """Whether a folder is a checkpoint, a torn or refused one, or half of one."""
-    if not path.is_dir() or path.is_symlink():
-        return False
-    return TORN in path.name or (path / "_CHECKPOINT_METADATA").is_file()
-
-
-def _written(path: Path) -> dict[str, set[str]]:
-    """The files that a run wrote, and the digests of their texts."""
-    written: dict[str, set[str]] = {}
-    for row in read_lines(path / LIST_FILE):
-        name, digest = row.get("file"), row.get("sha256")
-        if not isinstance(name, str) or ".." in Path(name).parts or name[:1] == "/":
-            continue
-        written.setdefault(name, set()).update([digest] if digest else [])
-    return written
-
-
-def wrote(path: Path, file: Path) -> bool:
-    """Whether a run wrote a file in its folder."""
-    return file.relative_to(path).as_posix() in _written(path)
-
-
-def _own(path: Path, text: bytes | None = None) -> None:
-    """Add a file to the list of the run that it belongs to, if it is in one.
-
-    It is listed before it is written, so that none is ever missing.
-
-    Args:
-      text: what will be written, if it is a text as a whole.
-    """
-    for root in path.parents[:3]:
-        if path.name not in (LIST_FILE, FORMAT_FILE) and _has_list(root):
-            name = path.relative_to(root).as_posix()
-            digest = [] if text is None else [hashlib.sha256(text).hexdigest()]
-            written = _written(root)
-            if name not in written or not written[name].issuperset(digest):
-                row = {"file": name} | ({"sha256": digest[0]} if digest else {})
-                _append(root / LIST_FILE, row)
-            return
-
-
-def _has_list(root: Path) -> bool:
-    """Whether a folder is a run with a list; at its start it has only the mark."""
-    if not (root / FORMAT_FILE).is_file():
-        return False
-    return (root / LIST_FILE).is_file() or not (root / CONFIG_FILE).exists()
-
-
-def check_own(path: Path, overwrite: bool, *patterns: str) -> None:
-    """Check that files which are about to be written again are as the run wrote them.
-
-    Args:
-      path: a run folder.
-      overwrite: whether changed files may be replaced all the same.
-      patterns: relative to the folder, e.g. "figures/*.svg".
-
-    Raises:
-      RunError: a file is not the run's, or was changed since. The text names it.
-    """
-    if overwrite or not (path / LIST_FILE).exists():
-        return
-    written = _written(path)
-    for file in (match for pattern in patterns for match in path.glob(pattern)):
-        name = file.relative_to(path).as_posix()
-        digests = written.get(name)
-        if digests is None:
-            raise RunError(
-                f"{file}: exists, and the run did not write it; allowed: another name "
-                "for it, or --overwrite"
-            )
-        if digests and hashlib.sha256(file.read_bytes()).hexdigest() not in digests:
-            raise RunError(
-                f"{file}: was changed since the run wrote it; allowed: another name "
-                "for it, or --overwrite"
-            )
+def _checkpoints(path: Path) -> list[Path]:
+    """Folders of checkpoints in a run, whoever wrote them."""
+    found = [each for pattern in CHECKPOINTS for each in path.glob(pattern)]
+    return [each for each in found if each.is_dir() and not each.is_symlink()]
 
 
 @contextlib.contextmanager
@@ -279,7 +170,7 @@ def lock(folder: Path) -> Iterator[None]:
     try:
         file = (folder / FORMAT_FILE).open("r+b")
     except OSError as error:
-        raise RunError(
+        raise run_files.RunError(
             f"{folder}: {error.strerror}; allowed: a run that can be written to"
         ) from None
     with file:
@@ -302,7 +193,7 @@ def _locked(descriptor: int, folder: Path) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
-            raise RunError(
+            raise run_files.RunError(
                 f"{folder}: another process is at work here; allowed: one at a time"
             ) from None
         return False
@@ -328,7 +219,7 @@ def open_run(path: Path) -> Path:
       RunError: it is not a run, or it has another format.
     """
     if not (path / CONFIG_FILE).is_file():
-        raise RunError(
+        raise run_files.RunError(
             f"{path}: no run here; allowed: a folder with {FORMAT_FILE} and "
             f"{CONFIG_FILE}"
         )
@@ -346,19 +237,19 @@ def check_format(path: Path) -> None:
     allowed = f"format {FORMAT}, which shardsim {provenance.version('shardsim')} writes"
     format_file = path / FORMAT_FILE
     if not format_file.exists():
-        raise RunError(
+        raise run_files.RunError(
             f"{path}: got a run without a format number, written by shardsim "
             f"{_version_without_format(path)}; allowed: {allowed}"
         )
-    record = read_json(format_file)
+    record = run_files.read_json(format_file)
     fields = record if isinstance(record, dict) else {}
     number, version = fields.get("format"), fields.get("version")
     if type(number) is not int or not isinstance(version, str):
-        raise RunError(
+        raise run_files.RunError(
             f"{format_file}: damaged, holds no format number; allowed: {allowed}"
         )
     if number != FORMAT:
-        raise RunError(
+        raise run_files.RunError(
             f"{path}: got a run of format {number}, written by shardsim {version}; "
             f"allowed: {allowed}"
         )
@@ -366,114 +257,8 @@ def check_format(path: Path) -> None:
 
 def _version_without_format(path: Path) -> str:
     """The version in provenance.json; before 0.2.0 folders had no format file."""
-    with contextlib.suppress(RunError, LookupError, TypeError):
-        return str(read_json(path / "provenance.json")["versions"]["shardsim"])
+    with contextlib.suppress(run_files.RunError, LookupError, TypeError):
+        return str(
+            run_files.read_json(path / "provenance.json")["versions"]["shardsim"]
+        )
     return "of an unknown version"
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file of a run, completely or not at all."""
-    _own(path, text.encode())
-    files.write_text(path, text)
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file, completely or not at all.
-
-    Raises:
-      ValueError: the data contain NaN or infinity, which JSON does not have.
-    """
-    write_text(path, json_text.dumps(data, indent=1, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-      RunError: the file is missing or damaged, or contains NaN or infinity.
-    """
-    try:
-        return json.loads(files.read_text(path), parse_constant=_refuse)
-    except OSError as error:
-        raise RunError(f"{path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise RunError(f"{path}: no JSON ({error})") from None
-
-
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is not a number in JSON")
-
-
-def write_arrays(
-    path: Path, arrays: Mapping[str, np.ndarray], compressed: bool = False
-) -> None:
-    """Write an npz file of a run, completely or not at all."""
-    _own(path)
-    save = np.savez_compressed if compressed else np.savez
-    with files.replacing(path) as file:
-        save(file, **arrays)  # type: ignore[arg-type]
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of an npz file by name.
-
-    Raises:
-      RunError: the file is missing or damaged.
-    """
-    try:
-        with path.open("rb") as file, np.load(file) as arrays:
-            return dict(arrays)
-    except OSError as error:
-        raise RunError(f"{path}: {error.strerror or error}") from None
-    except Exception as error:  # a damaged file may raise anything
-        raise RunError(f"{path}: damaged ({error})") from None
-
-
-def append_line(path: Path, row: Mapping[str, Any]) -> None:
-    """Append a line to a JSON-lines file; after an incomplete line, start a new one."""
-    _own(path)
-    _append(path, row)
-
-
-def _append(path: Path, row: Mapping[str, Any]) -> None:
-    line = json_text.dumps(row) + "\n"
-    try:
-        with path.open("ab+") as file:
-            if file.tell() > 0:
-                file.seek(-1, os.SEEK_END)
-                line = line if file.read(1) == b"\n" else f"\n{line}"
-            file.write(line.encode())
-            file.flush()
-            files.sync(file)  # on disk before a checkpoint that relies on it
-    except OSError as error:  # the error of a full disk does not name the file
-        error.filename = str(path)
-        raise
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """All complete lines of a JSON-lines file; none if there is no file."""
-    rows = []
-    for line in _text(path).splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows
-
-
-def keep_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:
-    """Delete the lines of a JSON-lines file for which `keep` is False.
-
-    Incomplete lines are deleted as well.
-    """
-    rows = [row for row in read_lines(path) if keep(row)]
-    text = "".join(json_text.dumps(row) + "\n" for row in rows)
-    if path.exists() and _text(path) != text:
-        files.write_text(path, text)
-
-
-def _text(path: Path) -> str:
-    """The text of a file that may contain an incomplete character."""
-    return path.read_text(encoding="utf-8", errors="replace")

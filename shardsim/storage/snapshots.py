@@ -19,7 +19,7 @@ from flax import nnx
 from shardsim.agents import agent as agents
 from shardsim.agents import value
 from shardsim.core.types import Trainable
-from shardsim.storage import run_folder, weights
+from shardsim.storage import file_list, run_files, weights
 
 KEEPS = "keeps"
 """Name of the array that tells what a snapshot keeps, if it is not E, D and V."""
@@ -47,7 +47,7 @@ def delete(folder: Path, arm: str) -> None:
 
 def write(folder: Path, arm: str, update: int, population: agents.Agent) -> None:
     """Write a population, leaves [N, ...], without the auxiliary decoders."""
-    run_folder.write_arrays(place(folder, arm, update), weights.of_agent(population))
+    run_files.write_arrays(place(folder, arm, update), weights.of_agent(population))
 
 
 def finish(folder: Path, arm: str, last: int) -> None:
@@ -61,16 +61,17 @@ def finish(folder: Path, arm: str, last: int) -> None:
     """
     for update in updates(folder, arm):
         path = place(folder, arm, update)
-        if not run_folder.wrote(folder, path):
+        if not file_list.wrote(folder, path):
             continue
         if update == last:
             path.unlink()
-        elif not _is_compressed(path):
-            arrays = run_folder.read_arrays(path)
-            run_folder.write_arrays(path, arrays, compressed=True)
+        elif not is_final(path):
+            arrays = run_files.read_arrays(path)
+            run_files.write_arrays(path, arrays, compressed=True)
 
 
-def _is_compressed(path: Path) -> bool:
+def is_final(path: Path) -> bool:
+    """Whether a snapshot is as a finished run keeps it: it is compressed then."""
     with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
         return all(entry.compress_type for entry in archive.infolist())
     return False
@@ -79,7 +80,7 @@ def _is_compressed(path: Path) -> bool:
 def write_values(path: Path, outputs: Mapping[str, np.ndarray]) -> None:
     """Write outputs in the place of a snapshot."""
     arrays = {KEEPS: np.asarray(VALUES), **outputs}
-    run_folder.write_arrays(path, arrays, compressed=True)
+    run_files.write_arrays(path, arrays, compressed=True)
 
 
 def keeps_values(arrays: Mapping[str, np.ndarray]) -> bool:

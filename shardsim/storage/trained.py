@@ -12,7 +12,7 @@ from pydantic import NonNegativeInt
 
 from shardsim.agents import agent as agents
 from shardsim.core import fields
-from shardsim.storage import records, run_folder, weights
+from shardsim.storage import records, run_files, run_layout, weights
 
 FILE = "trained.json"
 
@@ -53,7 +53,7 @@ def read(folder: Path) -> dict[str, TrainedArm]:
 
 def write_weights(folder: Path, arm: str, population: agents.Agent) -> None:
     """Write E, D and V of an arm at the end, leaves [N, ...]."""
-    run_folder.write_arrays(
+    run_files.write_arrays(
         place(folder, arm), weights.of_agent(population), compressed=True
     )
 
@@ -86,14 +86,14 @@ def weights_of(
     """
     path = place(folder, arm)
     if entry.digest != digest:
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{folder}: arm {arm!r} was trained to the end with another config or "
-            f"other data than {run_folder.CONFIG_FILE} has now; allowed: those that it "
+            f"other data than {run_layout.CONFIG_FILE} has now; allowed: those that it "
             "was trained with, or a new run"
         )
-    arrays = run_folder.read_arrays(path)
+    arrays = run_files.read_arrays(path)
     if _sha256(path) != entry.sha256:
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{path}: was changed since the run wrote it; allowed: the file as the run "
             "wrote it, or a new run"
         )

@@ -26,7 +26,14 @@ from shardsim.algorithms import metrics, update_step
 from shardsim.core import config as configs
 from shardsim.core import interrupts
 from shardsim.core.types import Trainable, Trajectory
-from shardsim.storage import checkpoints, records, run_folder, snapshots, trained
+from shardsim.storage import (
+    checkpoints,
+    json_lines,
+    records,
+    run_folder,
+    snapshots,
+    trained,
+)
 from shardsim.training import (
     arms,
     compile_ahead,
@@ -194,7 +201,7 @@ def _train(job: TrainingJob, missing: set[str]) -> dict[str, agents.Agent]:
 def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
     """Delete the metrics of some arms after update `last`; they will be written again.
 
-    If `last` is -1, the arms start anew, and their snapshots are deleted too, because
+    If `last` is -1, the arms start again, and their snapshots are deleted too, because
     they may be of another config.
     """
 
@@ -204,7 +211,7 @@ def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
             return False
         return row["arm"] not in names or update <= last
 
-    run_folder.keep_lines(folder / metric_records.FILE, keep)
+    json_lines.keep_if(folder / metric_records.FILE, keep)
     for arm in names if last < 0 else ():
         snapshots.delete(folder, arm)
 

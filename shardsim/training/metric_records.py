@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from shardsim.core import fields
-from shardsim.storage import records, run_folder
+from shardsim.storage import records, run_files
 
 FILE = "metrics.jsonl"
 ARRAYS = "metrics.npz"
@@ -120,7 +120,7 @@ def write_arrays(folder: Path) -> None:
         for name, item in _columns(line).items():
             columns.setdefault(f"{line.arm}/{line.kind}/{name}", []).append(item)
     arrays = {name: _stacked(rows) for name, rows in columns.items()}
-    run_folder.write_arrays(folder / ARRAYS, arrays)
+    run_files.write_arrays(folder / ARRAYS, arrays)
 
 
 def _columns(line: ChunkMetrics | SnapshotMetrics) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from jax.errors import JaxRuntimeError
 
 from shardsim import cli
 from shardsim.commands import run
-from shardsim.storage import run_folder
+from shardsim.storage import run_folder, run_layout
 from shardsim.training import divergence, loop, standalone
 
 
@@ -164,7 +164,7 @@ def test_the_names_in_a_run_folder_are_listed(tiny_run, tiny_unfinished):
     """So that nothing else is written over them."""
     folders = (tiny_run, tiny_unfinished)
     names = {path.name for folder in folders for path in folder.iterdir()}
-    assert names == set(run_folder.RESERVED_NAMES)
+    assert names == set(run_layout.RESERVED_NAMES)
 
 
 def test_an_old_run_is_kept_unless_told(tiny_yaml, tiny_run, tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 
 from shardsim.commands import run
 from shardsim.core import config, config_files
-from shardsim.evaluation import battery, experiment, measures, summary
+from shardsim.evaluation import battery, experiment, measures, state_readings, summary
 from tests.helpers.made_results import prediction, sensitivity
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
@@ -54,6 +54,17 @@ def test_no_claim_stands_where_a_control_fell():
     assert "Yes" not in got
 
 
+def test_the_claims_of_others_stand_where_one_falls():
+    entries = {
+        "A": prediction(verdict="shard", is_valid=False),
+        "B": prediction(verdict="undecided", is_valid=True),
+    }
+    assert summary.answer(entries) == (
+        "No claim stands for A: controls did not pass in A. For the others: Not shown. "
+        "Verdicts: undecided: B."
+    )
+
+
 def test_no_claim_stands_of_what_was_not_learnt():
     got = answer(below=["mlp"], A="no difference")
     assert (
@@ -80,7 +91,7 @@ def test_returns_are_of_the_acting_of_training():
     found = config.build(experiment.Experiment, data)
     world, discount = found.env, found.train.discount
     condition = battery.build(world, world.params(), found.evaluation, discount)
-    reading = battery.exact_reading(condition, world.num_actions)
+    reading = state_readings.exact_reading(condition, world.num_actions)
     evidence = measures.Evidence(world, {"a": condition}, {}, found.evaluation_acting)
     arm = run._arm_result(found, found.sized_arms()[0], reading, evidence, None)
     assert arm.mean_return_fraction < 0.8

@@ -10,7 +10,7 @@ import yaml
 from shardsim import cli
 from shardsim.evaluation import battery, film, load, results
 from shardsim.evaluation.battery import EvaluationConfig
-from shardsim.storage import run_folder, snapshots, trained
+from shardsim.storage import checkpoint_files, run_files, snapshots, trained
 from shardsim.training import loop
 
 
@@ -37,7 +37,7 @@ def kept(folder, arm="sharded"):
     """By update, what a snapshot keeps."""
     return {
         update: snapshots.keeps_values(
-            run_folder.read_arrays(snapshots.place(folder, arm, update))
+            run_files.read_arrays(snapshots.place(folder, arm, update))
         )
         for update in snapshots.updates(folder, arm)
     }
@@ -72,6 +72,7 @@ def test_a_finished_run_keeps_outputs_or_agents_as_its_config_says(tiny_run, ful
     assert one.curves == other.curves
 
 
+@pytest.mark.slow
 def test_the_page_is_the_same(tiny_run, full_run, tmp_path):
     """Of outputs that were kept, and of agents that are evaluated again."""
     mine = page(tiny_run, tmp_path / "values.html")
@@ -145,13 +146,13 @@ def test_a_level_is_known_by_what_it_follows_from():
 
 def test_a_damaged_film_is_named(tiny_run, tmp_path):
     path = snapshots.place(tiny_run, "sharded", 4)
-    arrays = run_folder.read_arrays(path)
+    arrays = run_files.read_arrays(path)
     ids = arrays[film.LEVELS].tolist()
     outputs = film.outputs_of(path, arrays, ids[:1], 100)
     assert outputs.value.shape == (2, 1, 100)
     assert film.outputs_of(path, arrays, ["another"], 100) is None
     for broken in ({film.STATE: arrays[film.STATE] + 1000}, {film.LEVEL: np.zeros(2)}):
-        with pytest.raises(run_folder.RunError, match=r"0000004\.npz: damaged"):
+        with pytest.raises(run_files.RunError, match=r"0000004\.npz: damaged"):
             film.outputs_of(path, {**arrays, **broken}, ids, 100)
 
 
@@ -191,6 +192,7 @@ def test_a_judgement_of_agents_that_were_not_kept_is_refused(
     assert results.read_run(folder).min_return_phase == "look"
 
 
+@pytest.mark.slow
 def test_what_a_phase_reading_needs_is_kept(tiny_unfinished, tmp_path):
     def look_back(config):
         config["min_return_phase"] = "look"
@@ -199,8 +201,14 @@ def test_what_a_phase_reading_needs_is_kept(tiny_unfinished, tmp_path):
     assert cli.main(["resume", str(folder)]) == 0
     assert kept(folder) == {3: False, 4: True, 6: True}
     assert cli.main(["resume", str(folder)]) == 0  # it can be read again
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["min_return_phase"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    assert cli.main(["resume", str(folder)]) == 0  # and another time, if asked again
+    assert kept(folder) == {3: False, 4: True, 6: True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["values", "checkpoints"])
 def test_a_kill_while_a_run_is_thinned_out_loses_nothing(
     tiny_run, tiny_unfinished, tmp_path, monkeypatch, place
@@ -217,7 +225,7 @@ def test_a_kill_while_a_run_is_thinned_out_loses_nothing(
     with monkeypatch.context() as patch:
         module, name = {
             "values": (snapshots, "write_values"),
-            "checkpoints": (shutil, "rmtree"),
+            "checkpoints": (checkpoint_files, "remove"),
         }[place]
         write = getattr(module, name)
         patch.setattr(module, name, killed)
@@ -234,6 +242,7 @@ def test_a_kill_while_a_run_is_thinned_out_loses_nothing(
     assert next(lines) == next(lines)
 
 
+@pytest.mark.slow
 def test_files_of_the_user_stay(tiny_unfinished, tmp_path):
     folder = copied(tiny_unfinished, tmp_path)
     mine = {
@@ -261,7 +270,7 @@ def test_weights_of_another_config_or_hand_are_refused(tiny_run, tmp_path, capsy
     assert all_files(folder) == before
     folder = copied(tiny_run, tmp_path / "weights")
     path = trained.place(folder, "mlp")
-    np.savez(path, **run_folder.read_arrays(path))
+    np.savez(path, **run_files.read_arrays(path))
     assert cli.main(["resume", str(folder)]) == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line == (
@@ -281,7 +290,7 @@ def test_an_arm_that_is_added_to_a_finished_run_trains_alone(
     assert cli.main(["resume", str(folder)]) == 0
     assert "mlp: phase" not in capsys.readouterr().err
     added, first = (
-        run_folder.read_arrays(trained.place(folder, arm)) for arm in ("copy", "mlp")
+        run_files.read_arrays(trained.place(folder, arm)) for arm in ("copy", "mlp")
     )
     for name, leaf in first.items():
         np.testing.assert_array_equal(leaf, added[name])

@@ -13,7 +13,8 @@ from shardsim import cli
 from shardsim.evaluation import results
 from shardsim.reports.charts import render
 from shardsim.reports.explorer import data, html, load, make
-from shardsim.storage import run_folder
+from shardsim.reports.explorer.panels import base, truth
+from shardsim.storage import run_files
 from tests.helpers.explorer_page import data_of, numbers, same
 
 
@@ -33,7 +34,7 @@ def test_every_number_of_the_page_is_in_the_results(tiny_page):
 
 def test_contributions_add_up_and_the_value_is_that_of_the_run(tiny_page, tiny_run):
     found = numbers(tiny_page)
-    maps = run_folder.read_arrays(tiny_run / "maps.npz")
+    maps = run_files.read_arrays(tiny_run / "maps.npz")
     place = f"in_distribution/{found['mazes'][0]['level']}"
     cell = np.asarray(found["boards"]["state_at"][0])
     for side in found["sides"]:
@@ -126,8 +127,8 @@ def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
 
     folder = changed(tiny_run, tmp_path, one)
     for file in (folder / "weights").glob("*.npz"):
-        run_folder.write_arrays(
-            file, {k: v[:1] for k, v in run_folder.read_arrays(file).items()}
+        run_files.write_arrays(
+            file, {k: v[:1] for k, v in run_files.read_arrays(file).items()}
         )
     out = tmp_path / "page.html"
     make.inspect([folder], out, arms=arms, mazes=1, checkpoints=1, quick=True)
@@ -246,8 +247,8 @@ def test_a_run_with_a_grid_is_refused(tiny_run, tmp_path, capsys):
 def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):
     folder = changed(tiny_run, tmp_path, lambda config: None)
     last = folder / "weights" / "sharded.npz"
-    run_folder.write_arrays(
-        last, {k: v[:1] for k, v in run_folder.read_arrays(last).items()}
+    run_files.write_arrays(
+        last, {k: v[:1] for k, v in run_files.read_arrays(last).items()}
     )
     assert f"{last.name}: 1 seeds; allowed: 2" in refused(capsys, folder)
 
@@ -271,6 +272,48 @@ def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
     assert len(beside.sides[0].updates) == len(files)
 
 
+def test_a_panel_says_which_of_its_fits_have_not_converged(tiny_run):
+    """In words on the page, in its own section, with the side and the seeds."""
+    inputs = load.load([tiny_run], None, 1, 1)
+    page = data.compute(inputs, data.Clock(), quick=True)
+    page.seconds["all"] = 1.0
+    assert "Not converged" not in html.html(page)
+    stopped = base.Fits("restart of <CCS>", 24, 5, [0, 1])
+    other = base.Fits("restart of <CCS>", 24, 1, [1])
+    fine = base.Fits("grouping", 2, 0, [])
+    panels = [truth_panel([fine, stopped]), truth_panel([other])]
+    sides = [
+        dataclasses.replace(side, panels={**side.panels, "truth": panel})
+        for side, panel in zip(page.sides, panels, strict=True)
+    ]
+    text = html.html(dataclasses.replace(page, sides=sides))
+    section = text[text.index('<section id="truth"') :]
+    section = section[: section.index("</section>")]
+    plain = " ".join(re.sub("<[^>]*>", "", section).split())
+    assert (
+        "Not converged. More steps may change numbers of this panel: "
+        "A 5 of 24: restart of &lt;CCS&gt; (seeds 0, 1), "
+        "B 1 of 24: restart of &lt;CCS&gt; (seed 1)."
+    ) in plain
+    assert text.count("Not converged") == 1
+
+
+def truth_panel(fits):
+    numbers = np.zeros((2, 12), np.float32)
+    return truth.Truth(
+        num_pairs=8,
+        num_test_pairs=8,
+        num_restarts=12,
+        constant=0.2,
+        losses=numbers,
+        accuracy=numbers,
+        random=numbers[:, :2],
+        labelled=numbers[:, 0],
+        answers=[None, None],
+        fits=fits,
+    )
+
+
 @pytest.mark.slow
 def test_the_whole_page_of_one_seed_one_checkpoint_one_side(tiny_run, tmp_path):
     def one(config):
@@ -278,8 +321,8 @@ def test_the_whole_page_of_one_seed_one_checkpoint_one_side(tiny_run, tmp_path):
 
     folder = changed(tiny_run, tmp_path, one)
     for file in (folder / "weights").glob("*.npz"):
-        run_folder.write_arrays(
-            file, {k: v[:1] for k, v in run_folder.read_arrays(file).items()}
+        run_files.write_arrays(
+            file, {k: v[:1] for k, v in run_files.read_arrays(file).items()}
         )
     out = tmp_path / "page.html"
     make.inspect([folder], out, arms=["sharded"], mazes=1, checkpoints=1)

@@ -1,6 +1,7 @@
 """A panel has one name on every floor."""
 
 import dataclasses
+import importlib
 import importlib.resources
 import pkgutil
 import re
@@ -8,8 +9,10 @@ import re
 import pytest
 
 from shardsim import inspection
+from shardsim.inspection.interventions import shapley
 from shardsim.reports.explorer import html
 from shardsim.reports.explorer.panels import PANELS
+from shardsim.reports.explorer.panels import shapley as shapley_panel
 
 ASSETS = importlib.resources.files("shardsim.reports.explorer") / "assets"
 NOT_INSPECTED = {"curves"}
@@ -48,6 +51,43 @@ def test_every_statistic_of_the_tails_has_a_legend():
         assert name.replace("\\u03b2", "").split()[0] in legend, name
 
 
+BY_GROUP_ALONE = {"reflection"}
+"""Panels that take from a module of fits only what does not fit."""
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+def test_a_panel_with_iterative_fits_says_whether_they_converged(panel):
+    module = importlib.import_module(panel.compute.__module__)
+    tools = [
+        tool
+        for tool in vars(module).values()
+        if getattr(tool, "__name__", "").startswith("shardsim.inspection.")
+    ]
+    searches = any(
+        "converged" in getattr(record, "__annotations__", ())
+        for tool in tools
+        for record in vars(tool).values()
+    )
+    if panel.name in BY_GROUP_ALONE or not searches:
+        return
+    returned = panel.compute.__annotations__["return"]
+    (record,) = set(getattr(returned, "__args__", (returned,))) - {type(None)}
+    assert "fits" in record.__dataclass_fields__, panel.name
+
+
+def test_some_panels_have_iterative_fits():
+    with_fits = {
+        panel.name
+        for panel in PANELS
+        for record in getattr(panel.compute.__annotations__["return"], "__args__", ())
+        if "fits" in getattr(record, "__dataclass_fields__", ())
+    }
+    assert with_fits == {
+        *("clusters", "concepts", "context_gradients", "distillation"),
+        *("interventions", "truth"),
+    }
+
+
 def test_panels_are_frozen_records_with_names_of_their_own():
     assert len({panel.name for panel in PANELS}) == len(PANELS)
     scripts = {*html.BEFORE_PANELS, *html.AFTER_PANELS, *(p.name for p in PANELS)}
@@ -59,3 +99,11 @@ def test_panels_are_frozen_records_with_names_of_their_own():
         assert dataclasses.is_dataclass(record)
         assert record.__dataclass_params__.frozen
         assert record.__name__.lower() == panel.name.replace("_", "")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_an_object_removed_alone_is_the_coalition_of_all_others(count):
+    coalitions = shapley.coalitions(count)
+    for number, place in enumerate(shapley_panel._without_one(count)):
+        assert not coalitions[place][number]
+        assert coalitions[place].sum() == count - 1

@@ -8,11 +8,12 @@ import subprocess
 
 import numpy as np
 import pytest
+import yaml
 
-from shardsim.core import statistics
+from shardsim.core.statistics import aggregates
 from shardsim.reports import maps, numbers
 from shardsim.reports.verdicts import report
-from shardsim.storage import run_folder
+from shardsim.storage import run_files
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 SIZES = {"desktop": "1200,900", "phone": "400,800"}
@@ -26,9 +27,9 @@ def copied(tiny_run, tmp_path):
 
 def changed(folder, change):
     """Write the page anew after a change to results.json."""
-    results = run_folder.read_json(folder / "results.json")
+    results = run_files.read_json(folder / "results.json")
     change(results)
-    run_folder.write_json(folder / "results.json", results)
+    run_files.write_json(folder / "results.json", results)
     return report.write(folder).read_text()
 
 
@@ -68,6 +69,8 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
     text = text_of(page)
     assert results["question"] in text
     assert results["answer"] in text
+    levels = yaml.safe_load((tiny_run / "config.yaml").read_text())["evaluation"]
+    assert f"{levels['levels']} levels in each condition" in text
     entry = results["predictions"]["VE"]
     assert entry["verdict"] in text
     assert f"{entry['metric']}, {entry['unit']}" in text
@@ -80,12 +83,12 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
         assert f"{arm['value_params']:,}" in text
         assert f"{arm['mean_return_fraction']:.1%}" in text
         assert f"{arm['mean_value_error']:.3g}" in text
-        middle = statistics.interquartile_mean(arm["return_fraction"])
+        middle = aggregates.interquartile_mean(arm["return_fraction"])
         ends = f"{middle.low:.1%}, {middle.high:.1%}"
         assert f"IQM {middle.estimate:.1%} [{ends}]" in text
     pair = entry["rule"]["contrast"]
     rows = [entry["values"][pair[side]] for side in ("arm", "baseline")]
-    often = statistics.probability_of_improvement(*rows)
+    often = aggregates.probability_of_improvement(*rows)
     assert f"with probability {numbers.interval(often)}; 0.5 is no difference" in text
     assert "tau = 0.01, the mean action gap under V* is" in text
     assert results["digest"] in text
@@ -93,8 +96,10 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
     assert drawn == {"verdicts", "seeds", "curves", "values", "shards-sharded"}
     assert len(parsed.images) == len(drawn)
     assert all(image["alt"] for image in parsed.images)
-    # for dark pages and for phones
-    assert page.count("<source") == 3 * len(drawn)
+    # each image takes the colours of the page, but those with pictures; phones have
+    # their own
+    assert page.count("<source") == len(drawn) - 1 + 3
+    assert page.count("@media(prefers-color-scheme:dark)") == 2 * (len(drawn) - 1)
 
 
 def test_a_legend_names_every_symbol_on_the_boards(tiny_run):
@@ -143,13 +148,19 @@ def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
     page = changed(folder, fall)
     text = text_of(page)
     assert "No claim stands." in text
+
+    def fall_in_one(results):
+        fall(results)
+        results["predictions"]["P"] = {**results["predictions"]["VE"], "is_valid": True}
+
+    assert "No claim stands for VE." in text_of(changed(folder, fall_in_one))
     assert text.index("exact is off.") < text.index("Verdicts")
     assert re.search('class="failed"[^>]*>failed', page)
 
 
 def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
     """The small run's arms reach 93 and 92 %, of a goal of 95."""
-    entry = run_folder.read_json(tiny_run / "results.json")["predictions"]["VE"]
+    entry = run_files.read_json(tiny_run / "results.json")["predictions"]["VE"]
     assert entry["arms_below_min_return"] == ["mlp", "sharded"]
     assert not entry["is_valid"]
     page = (tiny_run / "report.html").read_text()
@@ -187,7 +198,7 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
             results["omnibus"][name][0]["ratio"] = None
 
     page = changed(copied(tiny_run, tmp_path), alone)
-    entry = run_folder.read_json(tiny_run / "results.json")["predictions"]["VE"]
+    entry = run_files.read_json(tiny_run / "results.json")["predictions"]["VE"]
     assert f'interval]">{entry["effect"]["estimate"]:+.3f}</td>' in page
     text = text_of(page)
     assert numbers.DASH in text
@@ -258,15 +269,15 @@ def test_a_level_of_each_context_is_shown_before_a_second_of_one(contexts, level
 
 def test_maps_that_lack_an_array_or_a_level_are_one_line(tiny_run, tmp_path):
     folder = copied(tiny_run, tmp_path)
-    arrays = run_folder.read_arrays(folder / "maps.npz")
+    arrays = run_files.read_arrays(folder / "maps.npz")
     (gone, *_) = (name for name in arrays if name.startswith("sharded/"))
     del arrays[gone]
-    run_folder.write_arrays(folder / "maps.npz", arrays)
-    with pytest.raises(run_folder.RunError, match=rf"maps\.npz: {gone} is missing"):
+    run_files.write_arrays(folder / "maps.npz", arrays)
+    with pytest.raises(run_files.RunError, match=rf"maps\.npz: {gone} is missing"):
         maps.read(folder)
-    scenes = run_folder.read_json(folder / "maps.json")
-    run_folder.write_json(folder / "maps.json", {**scenes, "levels": []})
-    with pytest.raises(run_folder.RunError, match=r"maps\.json: levels: got none"):
+    scenes = run_files.read_json(folder / "maps.json")
+    run_files.write_json(folder / "maps.json", {**scenes, "levels": []})
+    with pytest.raises(run_files.RunError, match=r"maps\.json: levels: got none"):
         maps.read(folder)
 
 

@@ -23,7 +23,7 @@ from shardsim.algorithms import losses, optimizers, update_step
 from shardsim.core import backends
 from shardsim.core.jit import jit
 from shardsim.core.types import Trajectory
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies, state_readings
 from shardsim.evaluation.measures import two_goals
 from shardsim.training import host_envs, population
 from shardsim_envs import CornerMaze
@@ -287,7 +287,7 @@ def test_readings_lower(head, platform):
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 3))
     levels, *_ = battery._truth.compiled.eval_shape(ENV, 0.9, keys, ENV.params())
     population_shape = state_of(case).learners[0].agent
-    check(battery.evaluate, ENV, population_shape, levels, platform=platform)
+    check(state_readings.evaluate, ENV, population_shape, levels, platform=platform)
 
 
 @pytest.mark.few(1)
@@ -303,7 +303,7 @@ def test_exact_values_lower(env, platform):
     check(battery.positions, env, levels, platform=platform)
     shape = (SEEDS, 3, env.num_states, env.num_actions)
     policies = jax.ShapeDtypeStruct(shape, jnp.float32)
-    check(battery._policy_values, policies, table, 0.9, 8, platform=platform)
+    check(exact_policies._policy_values, policies, table, 0.9, 8, platform=platform)
     check(two_goals._reach_probability, table, policies, 8, platform=platform)
 
 

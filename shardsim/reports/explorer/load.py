@@ -13,12 +13,12 @@ import numpy as np
 
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
-from shardsim.core import dynamic_programming
+from shardsim.core import dynamic_programming, memory
 from shardsim.core.types import Environment
-from shardsim.evaluation import battery, film
+from shardsim.evaluation import battery, exact_policies, film
 from shardsim.evaluation import load as evaluation_load
 from shardsim.evaluation.experiment import Experiment
-from shardsim.storage import run_folder, snapshots, trained
+from shardsim.storage import run_files, snapshots, trained
 from shardsim.training import arms, phases
 from shardsim.training.standalone import Training
 
@@ -45,7 +45,7 @@ class Side:
         return self.config.train.num_seeds
 
     @property
-    def training_acting(self) -> battery.ActingRule:
+    def training_acting(self) -> exact_policies.ActingRule:
         """How it acts in training: returns are measured under this rule."""
         return _training_acting(self.config)
 
@@ -57,7 +57,7 @@ class PageInputs:
     sides: tuple[Side, ...]
     conditions: dict[str, battery.Condition]
     mazes: tuple[film.Maze, ...]
-    acting: battery.ActingRule
+    acting: exact_policies.ActingRule
     """Of the evaluation: everything but returns is measured under this rule."""
 
     @property
@@ -88,11 +88,12 @@ def load(
     Raises:
       RunError: an arm or a snapshot is missing, the run is a sweep, the environments
         differ, or their states cannot be enumerated.
+      ConfigError: the page would take more than the memory of the machine.
     """
     runs = [evaluation_load.load(folder) for folder in folders]
     for folder, config in zip(folders, runs, strict=True):
         if config.train.sweep:
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{folder}: train.sweep: got values; allowed: none on a page, whose "
                 "unit is the seed"
             )
@@ -100,40 +101,69 @@ def load(
     try:
         dynamic_programming.check_enumerable(env)  # type: ignore[arg-type]
     except (ValueError, AttributeError):
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{folders[0]}: got env {env.kind!r}; allowed: an environment whose states "
             "can be enumerated"
         ) from None
     if len(runs) == 2 and runs[1].env != env:
         fields = ", ".join(configs.diff(env, runs[1].env))
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{folders[1]}: got an env that differs in {fields}; allowed: two runs in "
             "one environment"
         )
     rules = [_evaluation_acting(config) for config in runs]
     if rules[0] != rules[-1]:
         fields = ", ".join(configs.diff(rules[0]._asdict(), rules[-1]._asdict()))
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{folders[1]}: got a run that differs in {fields}; allowed: two runs with "
             "one acting rule and one discount, because they share exact values"
         )
     named = _named(folders, runs, arms)
+    files = [_thinned(own, checkpoints) for own in _checkpoints(named)]
+    memory.check(_least_bytes(named, [len(own) for own in files], mazes))
     conditions = _conditions(runs[0], mazes)
     drawn = film.mazes(conditions, mazes)
     levels = _level_ids(runs[0], conditions, drawn)
     sides = tuple(
-        _side(*each, own, levels, checkpoints)
-        for each, own in zip(named, _checkpoints(named), strict=True)
+        _side(*each, own, levels) for each, own in zip(named, files, strict=True)
     )
     return PageInputs(sides, conditions, drawn, rules[0])
 
 
-def _training_acting(config: Experiment | Training) -> battery.ActingRule:
+def _least_bytes(
+    named: list[tuple[Path, Any, str]], checkpoints: list[int], mazes: int
+) -> dict[str, int]:
+    """What a page takes at least, in bytes, by the options that decide about it.
+
+    V, D, gates and shard values of every checkpoint and seed in all states of the mazes
+    and of the levels of the curves; E's features at the last checkpoint.
+    """
+    _, first, _ = named[0]
+    env = first.env
+    levels, conditions = battery.EvaluationConfig().levels, 1
+    if isinstance(first, Experiment):
+        levels = first.evaluation.levels
+        conditions = min(len(first.evaluation.conditions), mazes)
+    per_level = 0
+    for (_, config, name), count in zip(named, checkpoints, strict=True):
+        shards = getattr(config.arms[name].head, "num_shards", 1)
+        numbers = count * (1 + env.num_actions + 2 * shards)
+        numbers += config.agent.encoder.features
+        per_level += 4 * config.train.num_seeds * env.num_states * numbers
+    # successor, reward and termination of every action
+    exact = conditions * levels * env.num_states * 9 * env.num_actions
+    return {
+        "mazes": min(mazes, conditions * levels) * per_level + exact,
+        "checkpoints": min(film.CURVE_LEVELS, levels) * per_level,
+    }
+
+
+def _training_acting(config: Experiment | Training) -> exact_policies.ActingRule:
     train, steps = config.train, config.env.max_steps
-    return battery.acting_rule(train.action_selection, train.discount, steps)
+    return exact_policies.acting_rule(train.action_selection, train.discount, steps)
 
 
-def _evaluation_acting(config: Experiment | Training) -> battery.ActingRule:
+def _evaluation_acting(config: Experiment | Training) -> exact_policies.ActingRule:
     if isinstance(config, Experiment):
         return config.evaluation_acting
     return _training_acting(config)
@@ -151,7 +181,7 @@ def _named(
         sides = list(zip(folders, runs, names, strict=True))
     for folder, config, name in sides:
         if name not in config.arms:
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"arms: got {name!r}; allowed in {folder}: {', '.join(config.arms)}"
             )
     return sides
@@ -188,7 +218,7 @@ def _checkpoints(named: list[tuple[Path, Any, str]]) -> list[list[_Checkpoint]]:
         if ended is not None:
             files[ended.update] = trained.place(folder, name)
         if not files:
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{folder / 'snapshots' / name}: no snapshots; an arm that was not "
                 "reached is trained by shardsim resume, --arms names others"
             )
@@ -214,18 +244,16 @@ def _side(
     name: str,
     files: list[_Checkpoint],
     levels: list[str],
-    most: int | None,
 ) -> Side:
     """Read the checkpoints of a side.
 
     Args:
       levels: ids of all levels of the page.
-      most: largest number of checkpoints; None: all.
     """
     (arm,) = arms.size_arms({name: config.arms[name]}, config.agent, config.env)
     networks, outputs, updates = [], {}, []
-    for update, file in _thinned(files, most):
-        arrays = run_folder.read_arrays(file)
+    for update, file in files:
+        arrays = run_files.read_arrays(file)
         if snapshots.keeps_values(arrays):
             # only a run in an environment of listed states keeps outputs
             num_states = cast(Environment, config.env).num_states
@@ -239,7 +267,7 @@ def _side(
                 _check_seeds(file, len(leaf), config)
             networks.append(arrays)
         updates.append(update)
-    left_out = len(_thinned(files, most)) - len(updates)
+    left_out = len(files) - len(updates)
     if left_out:
         print(
             f"shardsim: {folder}: {left_out} checkpoints of {name} are left out: their "
@@ -258,7 +286,7 @@ def _side(
 
 def _check_seeds(file: Path, seeds: int, config: Experiment | Training) -> None:
     if seeds != config.train.population:
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{file}: {seeds} seeds; allowed: {config.train.population}"
         )
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
-from shardsim.inspection.truth import baselines, ccs, comparison, counting
+from shardsim.inspection.truth import baselines, ccs, ccs_loss, comparison, counting
 from shardsim.reports.explorer.activations import Activations, Sample
 from shardsim.reports.explorer.panels import base
 
@@ -59,6 +59,7 @@ class Truth:
     labelled: Float[np.ndarray, " N"]
     """Accuracy of the mean difference, which uses labels."""
     answers: list[Answers | None]
+    fits: list[base.Fits]
 
 
 def compute(context: base.PanelContext) -> Truth | None:
@@ -79,7 +80,7 @@ def summarise(activations: Activations, sample: Sample) -> Truth | None:
     if len(np.unique(np.asarray(labels[1]))) < 2:
         return None
     keys = jax.random.split(jax.random.key(0), len(sample.x))
-    losses, directions, differences, accuracy, random, labelled = map(
+    losses, directions, differences, accuracy, random, labelled, converged = map(
         np.asarray, _search(*sides, *labels, keys)
     )
     is_finite = activations.finite
@@ -89,7 +90,7 @@ def summarise(activations: Activations, sample: Sample) -> Truth | None:
         num_pairs=len(train),
         num_test_pairs=len(test),
         num_restarts=RESTARTS,
-        constant=ccs.BEST_CONSTANT,
+        constant=ccs_loss.BEST_CONSTANT,
         losses=np.where(is_finite[:, None], losses, np.nan),
         accuracy=np.where(is_finite[:, None], accuracy, np.nan),
         random=np.where(is_finite[:, None], band, np.nan),
@@ -98,6 +99,7 @@ def summarise(activations: Activations, sample: Sample) -> Truth | None:
             _answers(*one) if ok else None
             for ok, *one in zip(is_finite, directions, losses, differences, strict=True)
         ],
+        fits=[base.fits("restart of CCS", converged, is_finite)],
     )
 
 
@@ -135,7 +137,8 @@ def _search(
 
     Returns:
       Losses and directions of all restarts, differences of the test pairs, and
-      accuracies on them: of restarts, of random directions, of the labelled one.
+      accuracies on them: of restarts, of random directions, of the labelled one;
+      whether each restart converged.
     """
 
     def seed(one: tuple[Array, Array, Array]) -> tuple[Array, ...]:
@@ -159,6 +162,7 @@ def _search(
             better[:RESTARTS],
             better[RESTARTS:-1],
             accuracy[-1],
+            fit.converged,
         )
 
     return jax.lax.map(seed, (train, test, keys))
