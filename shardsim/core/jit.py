@@ -54,6 +54,12 @@ class Program(Generic[R]):
         with _without_garbage_collection():
             return self.compiled(*args, **kwargs)
 
+    def shapes(self, *args: Any, **kwargs: Any) -> R:
+        """The shapes of the results for these arguments, without compiling."""
+        with _without_garbage_collection():
+            results: R = self.compiled.eval_shape(*args, **kwargs)
+            return results
+
     def lower_and_compile(self, *args: Any, **kwargs: Any) -> jax.stages.Compiled:
         """Trace and compile the program for these arguments without running it."""
         with _without_garbage_collection():

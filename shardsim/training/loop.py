@@ -231,13 +231,13 @@ def _spread(config: TrainConfig, tree: Any) -> Any:
     return jax.device_put(tree, spread)
 
 
-def _new_population(
+def _init_arguments(
     job: TrainingJob, init_config: population.InitConfig, keys: jax.Array, arm: arms.Arm
-) -> update_step.TrainState:
-    """All seeds of an arm before the first phase."""
+) -> tuple[Any, ...]:
+    """The arguments of `population.init`, for all seeds of an arm."""
     params = phases.params_of(job.env, job.train.phases[0])
     hyper = _spread(job.train, schedule.hyperparameters(job.train, arm.head))
-    return population.init(init_config, arm.head, arm.width, params, keys, hyper)
+    return init_config, arm.head, arm.width, params, keys, hyper
 
 
 def _update_config(
@@ -263,9 +263,10 @@ def _start_compiling(
     config, num_shared = job.train, schedule.shared_phases(job.train)
 
     @functools.cache
-    def shared_shapes() -> Any:
-        new = functools.partial(_new_population, job, init_config, arm=first_trained)
-        return jax.eval_shape(lambda: new(keys=keys))
+    def shared_shapes() -> update_step.TrainState:
+        return population.init.shapes(
+            *_init_arguments(job, init_config, keys, first_trained)
+        )
 
     def arguments(
         group: tuple[arms.Arm, ...], phase: phases.Phase, is_shared: bool
@@ -274,9 +275,7 @@ def _start_compiling(
         if not is_shared:
             heads = tuple(arm.head for arm in group)
             widths = tuple(arm.width for arm in group)
-            fresh = jax.eval_shape(
-                lambda: population.heads(init_config, heads, widths, keys)
-            )
+            fresh = population.heads.shapes(init_config, heads, widths, keys)
             hypers = tuple(schedule.hyperparameters(config, head) for head in heads)
             state = jax.eval_shape(population.with_fresh_heads, state, fresh, hypers)
         inputs = update_step.PhaseInputs(phases.params_of(job.env, phase), job.dataset)
@@ -314,7 +313,7 @@ def _shared_prefix(
       stopped: signals so far; the loop stops after the first.
       ahead: programs that compile already.
     """
-    state = _new_population(job, init_config, keys, arm)
+    state = population.init(*_init_arguments(job, init_config, keys, arm))
     num_shared = schedule.shared_phases(job.train)
     end = sum(phase.updates for phase in job.train.phases[:num_shared])
     shared_arm = dataclasses.replace(arm, name=arms.SHARED_PHASES)

@@ -156,6 +156,10 @@ def test_a_trajectory_on_rows_holds_row_numbers():
 def test_programs_compile_ahead_and_none_twice(tiny_yaml, tmp_path, monkeypatch):
     """The calls compile no chunk: what compiled in the background is found again."""
     jax.clear_caches()
+    # with the options of the compiler that commands have and tests go without
+    monkeypatch.setenv("XLA_FLAGS", "")
+    for program in (population.init, population.heads, population.chunk):
+        monkeypatch.setattr(program, "_compiled", {})
     asked = []
     wait = compile_ahead.Ahead.wait
 
