@@ -7,6 +7,7 @@ provenance.json    versions, devices, flags, source revision
 preregistration.json  the questions when training started, with time and revision
 metrics.jsonl      one line for each chunk and arm, written during training
 metrics.npz        the same as arrays, written at the end
+trained.json       the mark of a training that is over
 checkpoints/ARM/   training state (orbax), the newest two
 snapshots/ARM/     UPDATE.npz: E, D and V at log-spaced updates, by dotted name
 weights/ARM.npz    E, D and V at the end, by dotted name
@@ -22,8 +23,10 @@ import errno
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -46,12 +49,16 @@ LIST_FILE = "run_files.jsonl"
 """One line for each file that the run wrote: `file`, and of a text its `sha256`."""
 CONFIG_FILE = "config.yaml"
 """The resolved config."""
+COMMIT_FILE = "commit.json"
+"""The mark, in the folder of parts, that files of a longer run are being moved."""
+PARTS = "parts"
+"""Folder of the run folders of parts of a run, while it is trained in parts."""
 
 RESERVED_NAMES = (
-    *("checkpoints", CONFIG_FILE, "figures", "maps.json", "maps.npz"),
+    *(PARTS, "checkpoints", CONFIG_FILE, "figures", "maps.json", "maps.npz"),
     *("metrics.jsonl", "metrics.npz", "preregistration.json", "provenance.json"),
     *("report.html", "results.json", LIST_FILE, FORMAT_FILE, "snapshots"),
-    *("timing.json", "weights"),
+    *("timing.json", "trained.json", "weights"),
 )
 """Names of files and folders of a run, which other outputs must not overwrite."""
 REWRITTEN = (
@@ -65,6 +72,10 @@ CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused")
 
 class RunError(files.PathError):
     """A run folder cannot be created or read. The text is one line for the user."""
+
+
+class BusyError(RunError):
+    """Another process is at work in a run folder."""
 
 
 def check_new(path: Path, overwrite: bool) -> None:
@@ -150,23 +161,46 @@ def _clear(path: Path) -> None:
 
     The folder itself stays: it may be a link, or the working directory.
     """
-    for pattern in CHECKPOINTS:
-        for folder in list(path.glob(pattern)):
-            if _is_checkpoint(folder):
-                shutil.rmtree(folder)
+    delete_checkpoints(path)
+    for part in (*path.glob(f"{PARTS}/*/*"), *path.glob(f"{PARTS}/*")):
+        delete(part)
     owned = [path / name for name in _written(path)]
     for file in owned:
         if file.is_file() or file.is_symlink():
             file.unlink()
     parents = {parent for file in owned for parent in file.parents}
     parents |= {*path.glob("checkpoints/*"), *(path / name for name in RESERVED_NAMES)}
-    for folder in sorted(parents, key=lambda each: -len(each.parts)):
-        if path in folder.parents and folder.is_dir() and not folder.is_symlink():
-            with contextlib.suppress(OSError):  # something of the user's is in it
-                folder.rmdir()
+    remove_empty(*(folder for folder in parents if path in folder.parents))
     # the list last, and the mark stays until a new one replaces it: so that a folder
     # that is deleted in part is still known as a run
     (path / LIST_FILE).unlink(missing_ok=True)
+
+
+def delete_checkpoints(path: Path) -> None:
+    """Delete the checkpoints of a run, and no other folder beside them."""
+    for pattern in CHECKPOINTS:
+        for folder in list(path.glob(pattern)):
+            if _is_checkpoint(folder):
+                shutil.rmtree(folder)
+    arms = list(path.glob("checkpoints/*"))
+    remove_empty(*arms, path / "checkpoints")
+
+
+def delete(path: Path) -> None:
+    """Delete a run, and its folder if nothing else is in it; no run: do nothing."""
+    if path.is_dir() and not path.is_symlink() and _is_marked(path):
+        with lock(path):
+            _clear(path)
+        (path / FORMAT_FILE).unlink(missing_ok=True)
+        remove_empty(path)
+
+
+def remove_empty(*folders: Path) -> None:
+    """Remove folders with nothing in them, the deepest first."""
+    for folder in sorted(folders, key=lambda each: -len(each.parts)):
+        if folder.is_dir() and not folder.is_symlink():
+            with contextlib.suppress(OSError):  # something of the user's is in it
+                folder.rmdir()
 
 
 def _is_checkpoint(path: Path) -> bool:
@@ -244,13 +278,17 @@ def check_own(path: Path, overwrite: bool, *patterns: str) -> None:
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Lock a run folder against other processes, and delete incomplete files.
 
     Where the file system has no locks, a line on stderr says so.
 
+    Args:
+      wait: seconds to wait for the lock.
+
     Raises:
-      RunError: another process holds the lock, or nothing can be written there.
+      BusyError: another process holds the lock.
+      RunError: nothing can be written there.
     """
     try:
         file = (folder / FORMAT_FILE).open("r+b")
@@ -259,7 +297,7 @@ def lock(folder: Path) -> Iterator[None]:
             f"{folder}: {error.strerror}; allowed: a run that can be written to"
         ) from None
     with file:
-        if not _locked(file.fileno(), folder):
+        if not _locked(file.fileno(), folder, time.monotonic() + wait):
             print(
                 f"shardsim: {folder}: there are no locks here; a second process in the "
                 "folder would go unnoticed",
@@ -270,19 +308,26 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _locked(descriptor: int, folder: Path) -> bool:
-    """Take the lock; False where the system or the file system has none."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
-            raise RunError(
-                f"{folder}: another process is at work here; allowed: one at a time"
-            ) from None
-        return False
-    return True
+def _locked(descriptor: int, folder: Path, until: float) -> bool:
+    """Take the lock; False where the system or the file system has none.
+
+    Args:
+      until: time of the monotonic clock to which it is tried.
+    """
+    while fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
+                return False
+            if time.monotonic() >= until:
+                raise BusyError(
+                    f"{folder}: another process is at work here; allowed: one at a time"
+                ) from None
+            time.sleep(0.2)
+        else:
+            return True
+    return False
 
 
 def _partials(folder: Path) -> Iterator[Path]:
@@ -297,12 +342,35 @@ def _is_complete(path: Path) -> bool:
     return not path.name.startswith(files.PARTIAL_PREFIX)
 
 
+def adopt(path: Path, source: Path) -> None:
+    """Move all files of another run into a run, in place of its own.
+
+    The list of the run has them before they are there. A move that was stopped is
+    finished by another call.
+    """
+    listed = read_lines(path / LIST_FILE)
+    moved = _written(source)
+    for row in read_lines(source / LIST_FILE):
+        if row.get("file") in moved and row not in listed:
+            _append(path / LIST_FILE, row)
+    for name in moved:
+        if (source / name).exists():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source / name, path / name)
+
+
 def open_run(path: Path) -> Path:
     """Check that a folder is a run in the format of this version, and return it.
 
     Raises:
-      RunError: it is not a run, or it has another format.
+      RunError: it is not a run, or it has another format, or files of a longer run are
+        being moved into it.
     """
+    if (path / PARTS / COMMIT_FILE).exists():
+        raise RunError(
+            f"{path}: was stopped while its new seeds were put in place; allowed: "
+            f"after shardsim resume {shlex.quote(str(path))}"
+        )
     if not (path / CONFIG_FILE).is_file():
         raise RunError(
             f"{path}: no run here; allowed: a folder with {FORMAT_FILE} and "
@@ -423,10 +491,21 @@ def _append(path: Path, row: Mapping[str, Any]) -> None:
         raise
 
 
+def write_lines(path: Path, text: str) -> None:
+    """Write a whole JSON-lines file, to which a run may append."""
+    _own(path)
+    files.write_text(path, text)
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """All complete lines of a JSON-lines file; none if there is no file."""
+    return _rows(_text(path)) if path.exists() else []
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    """The lines of a text that are JSON objects."""
     rows = []
-    for line in _text(path).splitlines() if path.exists() else []:
+    for line in text.splitlines():
         try:
             row = json.loads(line)
         except ValueError:
@@ -434,6 +513,19 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         if isinstance(row, dict):
             rows.append(row)
     return rows
+
+
+def new_lines(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """The complete lines of a JSON-lines file from an offset on, and where they end.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    whole = data[: data.rfind(b"\n") + 1]
+    return _rows(whole.decode(errors="replace")), offset + len(whole)
 
 
 def keep_lines(path: Path, keep: Callable[[dict[str, Any]], bool]) -> None:

@@ -19,12 +19,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from shardsim.agents import agent as agents
 from shardsim.algorithms import metrics, update_step
 from shardsim.core import config as configs
-from shardsim.core import interrupts
+from shardsim.core import fields, interrupts
 from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import checkpoints, records, run_folder, snapshots, weights
 from shardsim.training import (
@@ -42,9 +43,19 @@ from shardsim.training.config import TrainConfig
 
 LOG = logging.getLogger(__name__)
 
+FINISHED_FILE = "trained.json"
+"""The mark of a training that is over."""
 CHECKPOINT_SECONDS = 60.0
 """Time between checkpoints. A crash loses at most this time and a chunk; a signal loses
 nothing."""
+
+
+@fields.record
+class Finished:
+    """trained.json: the training is over, and the weights at its end are on disk."""
+
+    digest: str
+    """Digest of everything that they depend on."""
 
 
 class Interrupted(Exception):
@@ -57,6 +68,21 @@ SnapshotHook = Callable[[str, int, agents.Agent], metric_records.SnapshotMetrics
 """(arm, update, population) -> the metrics of a snapshot."""
 Progress = Callable[[metric_records.ChunkMetrics, float], None]
 """(metrics of the chunk, environment steps per second): moves the progress bar."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a run: some of its arms, and a block of its seeds."""
+
+    arms: tuple[str, ...]
+    """The arms that are trained: untrained ones, or those that learn from the same
+    data. `shared` stands for the phases that all arms share."""
+    first_seed: int
+    """Number of the first seed."""
+    run: Path
+    """Folder of the whole run, by which it is resumed."""
+    shared: Path | None = None
+    """Run folder of the part that trains the shared phases; None: this one."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +101,23 @@ class TrainingJob:
     """Called after every chunk."""
     dataset: Trajectory | None = None
     """Trajectories of the dataset file, for phases that learn from it."""
+    part: Part | None = None
+    """Which part of a run is trained; None: the whole run."""
+
+    @property
+    def first_seed(self) -> int:
+        """Number of the first of the `train.num_seeds` seeds."""
+        return 0 if self.part is None else self.part.first_seed
+
+    def trains(self, *names: str) -> bool:
+        """Whether arms, which are trained together, belong to this job."""
+        return self.part is None or {*names} <= {*self.part.arms}
 
 
 def run(job: TrainingJob) -> dict[str, agents.Agent]:
     """Train every arm, from checkpoints in the run folder if there are any.
+
+    Where the training is over, its result is read from the run folder.
 
     Returns:
       The trained population of each arm, leaves [N, ...].
@@ -87,13 +126,13 @@ def run(job: TrainingJob) -> dict[str, agents.Agent]:
       Interrupted: a signal stopped the training; the state so far is on disk.
       Diverged: a loss was not finite; the training before it is on disk.
     """
+    finished = result_of(job)
+    if finished is not None:
+        return finished
     config = job.train
     trained = tuple(arm for arm in job.arms if arm.trained)
-    groups = [trained] if config.data == "tandem" else [(arm,) for arm in trained]
-    if config.data == "tandem" and config.behaviour_arm is not None:
-        groups = [tuple(sorted(trained, key=lambda a: a.name != config.behaviour_arm))]
     init_config = schedule.init_config(config, job.agent, job.env)
-    keys = _keys(config)
+    keys = _keys(config, job.first_seed)
 
     def initial_state(group: tuple[arms.Arm, ...]) -> update_step.TrainState:
         heads = tuple(arm.head for arm in group)
@@ -108,21 +147,58 @@ def run(job: TrainingJob) -> dict[str, agents.Agent]:
     with interrupts.defer_signals() as stopped:
         shared_state = _shared_prefix(job, init_config, keys, trained[0], stopped)
         for arm in job.arms:
-            if not arm.trained:
+            if not arm.trained and job.trains(arm.name):
                 result[arm.name] = initial_state((arm,)).learners[0].agent
                 _rewind(job.folder, (arm.name,), -1)
                 _snapshot(job, arm, int(shared_state.update[0]), result[arm.name])
-        for group in groups:
+        for group in arms.groups(job.arms, config):
+            if not job.trains(*(arm.name for arm in group)):
+                continue
             state = _advance(job, group, initial_state(group), stopped)
             for arm, learner in zip(group, state.learners, strict=True):
                 result[arm.name] = learner.agent
         if stopped:
-            raise _interrupted(job, stopped[0], "the last update")
+            raise interrupted(_run(job), stopped[0], "the last update")
     for name, agent in result.items():
         run_folder.write_arrays(
-            job.folder / "weights" / f"{name}.npz", weights.flatten_params(agent)
+            weights_file(job.folder, name), weights.flatten_params(agent)
         )
-    return {arm.name: result[arm.name] for arm in job.arms}
+    finish(job)
+    return {arm.name: result[arm.name] for arm in job.arms if arm.name in result}
+
+
+def weights_file(folder: Path, arm: str) -> Path:
+    """The file with E, D and V of an arm at the end of training."""
+    return folder / "weights" / f"{arm}.npz"
+
+
+def finish(job: TrainingJob) -> None:
+    """Mark the training in a run folder as over; its weights are there."""
+    records.write(job.folder / FINISHED_FILE, Finished(_job_digest(job)))
+
+
+def is_finished(job: TrainingJob) -> bool:
+    """Whether the training in the run folder is over, and was that of this job."""
+    path = job.folder / FINISHED_FILE
+    names = [arm.name for arm in job.arms if job.trains(arm.name)]
+    if not all(weights_file(job.folder, name).exists() for name in names):
+        return False
+    return path.exists() and records.read(path, Finished).digest == _job_digest(job)
+
+
+def result_of(job: TrainingJob) -> dict[str, agents.Agent] | None:
+    """The trained population of each arm, from its weights; None: not over yet."""
+    if not is_finished(job):
+        return None
+    key, objectives, result = jax.random.key(0), job.train.objectives, {}
+    for arm in job.arms:
+        if job.trains(arm.name):
+            build = functools.partial(
+                agents.build, job.agent, arm.head, arm.width, job.env, key, objectives
+            )
+            arrays = run_folder.read_arrays(weights_file(job.folder, arm.name))
+            result[arm.name] = weights.restore_params(nnx.eval_shape(build), arrays)
+    return result
 
 
 def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
@@ -143,10 +219,12 @@ def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
         snapshots.delete(folder, arm)
 
 
-def _keys(config: TrainConfig) -> jax.Array:
+def _keys(config: TrainConfig, first: int) -> jax.Array:
     """The keys of the seeds, spread over the devices; all other arrays follow them."""
     points = sweep.size(config.sweep)
-    return _spread(config, population.seed_keys(config.seed, config.num_seeds, points))
+    return _spread(
+        config, population.seed_keys(config.seed, config.num_seeds, points, first)
+    )
 
 
 def _spread(config: TrainConfig, tree: Any) -> Any:
@@ -166,6 +244,8 @@ def _shared_prefix(
 ) -> update_step.TrainState:
     """Run the phases that do not involve V, once for all arms.
 
+    A part of a run reads the result of the part that runs them.
+
     Args:
       arm: any trained arm; its head is not trained here.
       stopped: signals so far; the loop stops after the first.
@@ -176,6 +256,8 @@ def _shared_prefix(
     num_shared = schedule.shared_phases(job.train)
     end = sum(phase.updates for phase in job.train.phases[:num_shared])
     shared_arm = dataclasses.replace(arm, name=arms.SHARED_PHASES)
+    if job.part is not None and job.part.shared is not None:
+        job = dataclasses.replace(job, folder=job.part.shared)
     return _advance(job, (shared_arm,), state, stopped, end) if end else state
 
 
@@ -199,8 +281,14 @@ def _advance(
     names = tuple(arm.name for arm in group)
     name = "+".join(names)
     raise_if_fatal = functools.partial(
-        divergence.raise_if_fatal, config.sweep, config.num_seeds, names
+        divergence.raise_if_fatal,
+        config.sweep,
+        config.num_seeds,
+        names,
+        first=job.first_seed,
     )
+    # with a sweep an arm fails where all its seeds do, and a part has only some
+    can_fail = job.part is None or not config.sweep
     folder = job.folder / "checkpoints" / name
     digest = _run_digest(config, job, group)
     checkpoint = checkpoints.newest(folder, state, digest)
@@ -208,7 +296,8 @@ def _advance(
         state = checkpoint.state
         for text in checkpoint.refused:
             print(f"shardsim: {text}; refused", file=sys.stderr)
-        raise_if_fatal(np.asarray(state.failed))
+        if can_fail:
+            raise_if_fatal(np.asarray(state.failed))
     _rewind(job.folder, names, -1 if checkpoint is None else checkpoint.update)
     shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
     stops, snapshot_updates = schedule.boundaries(config, shared)
@@ -225,7 +314,7 @@ def _advance(
             state = _chunk(job, chunk, group, state, stop - done, done, is_first)
             done = stop
             failed = np.asarray(state.failed)
-            is_fatal = divergence.is_fatal(config.sweep, failed)
+            is_fatal = can_fail and divergence.is_fatal(config.sweep, failed)
             # snapshots come before the checkpoint: after a crash in between they are
             # written again, whereas in the other order they would be missing
             if end is None and done in snapshot_updates and not is_fatal:
@@ -235,17 +324,39 @@ def _advance(
             if done == last or stopped or overdue or is_fatal:
                 checkpoints.save(folder, done, state, digest)
                 saved = time.monotonic()
-            raise_if_fatal(failed)
+            if is_fatal:
+                raise_if_fatal(failed)
             if stopped:
-                raise _interrupted(job, stopped[0], f"update {done} of {name}")
+                raise interrupted(_run(job), stopped[0], f"update {done} of {name}")
     return state
 
 
-def _interrupted(job: TrainingJob, signal: int, last: str) -> Interrupted:
-    folder = shlex.quote(str(job.folder))
+def _run(job: TrainingJob) -> Path:
+    """The folder of the whole run, by which it is resumed."""
+    return job.folder if job.part is None else job.part.run
+
+
+def interrupted(run: Path, signal: int, last: str) -> Interrupted:
+    """The error of a training that a signal stopped.
+
+    Args:
+      run: folder of the whole run.
+      last: what was done last.
+    """
     return Interrupted(
-        f"stopped by signal {signal} after {last}; go on with: shardsim resume {folder}"
+        f"stopped by signal {signal} after {last}; go on with: {resume_command(run)}"
     )
+
+
+def resume_command(run: Path) -> str:
+    """The command line that goes on with a run."""
+    return f"shardsim resume {shlex.quote(str(run))}"
+
+
+def _job_digest(job: TrainingJob) -> str:
+    """Digest of everything that the weights of all arms of the job depend on."""
+    own = tuple(arm for arm in job.arms if job.trains(arm.name))
+    return _run_digest(job.train, job, own)
 
 
 def _run_digest(
@@ -256,7 +367,14 @@ def _run_digest(
     Devices, chunks and snapshots are left out, because they do not change the state.
     """
     train = dataclasses.replace(config, devices=1, updates_per_call=1, num_snapshots=1)
-    parts = {"env": job.env, "agent": job.agent, "train": train, "arms": list(group)}
+    parts: dict[str, Any] = {
+        "env": job.env,
+        "agent": job.agent,
+        "train": train,
+        "arms": list(group),
+    }
+    if job.first_seed:
+        parts["first_seed"] = job.first_seed
     if job.dataset is not None:
         leaves = (np.ascontiguousarray(leaf) for leaf in job.dataset)  # not copied
         parts["dataset"] = [hashlib.sha256(leaf.data).hexdigest() for leaf in leaves]
@@ -272,7 +390,12 @@ def _chunk_function(job: TrainingJob) -> Iterator[ChunkFunction]:
     config = job.train
     points = sweep.size(config.sweep)
     host = host_envs.Host(
-        job.env, config.seed, config.num_seeds, config.num_envs, points
+        job.env,
+        config.seed,
+        config.num_seeds,
+        config.num_envs,
+        points,
+        job.first_seed,
     )
     with contextlib.closing(host):
         yield host.chunk

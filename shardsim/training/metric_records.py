@@ -104,6 +104,21 @@ def chunks(folder: Path) -> list[ChunkMetrics]:
     return list(records.lines(folder / FILE, ChunkMetrics))
 
 
+def lines(folder: Path) -> list[ChunkMetrics | SnapshotMetrics]:
+    """All lines of a run, in the order in which they were written.
+
+    Raises:
+      RunError: a line is of no known kind, or a field of it is damaged.
+    """
+    path = folder / FILE
+    return [
+        records.build(path, SnapshotMetrics, row)
+        if row.get("kind") == SnapshotMetrics.kind
+        else records.build(path, ChunkMetrics, row)
+        for row in run_folder.read_lines(path)
+    ]
+
+
 def snapshots(folder: Path) -> list[SnapshotMetrics]:
     """The metrics of all snapshots of a run, in the order in which they were made."""
     return list(records.lines(folder / FILE, SnapshotMetrics))
