@@ -8,12 +8,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from shardsim.commands import devices
+from shardsim.commands import devices, progress
 from shardsim.core import config_files, field_errors
 from shardsim.evaluation import load
-from shardsim.execution import training
+from shardsim.execution import scheduler, training
 from shardsim.storage import provenance, records, run_folder
-from shardsim.training import loop, parts
+from shardsim.training import divergence, loop, parts
 
 LOCK_SECONDS = 120.0
 """Time in which a worker before this one has to save what it has, and end."""
@@ -43,11 +43,18 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
         if place not in known:
             allowed = field_errors.one_of(known, place)
             raise run_folder.RunError(f"parts: got {place!r}; allowed: {allowed}")
-    for place in options.parts:
-        training.train_part(run, job, known[place], LOCK_SECONDS)
-    if not options.parts:
-        take_free(run, job, tuple(known.values()))
-    return 0
+    try:
+        for place in options.parts:
+            training.train_part(run, job, known[place], LOCK_SECONDS)
+        if not options.parts:
+            take_free(run, job, tuple(known.values()))
+    except divergence.Diverged as error:
+        progress.say(str(error))
+        return scheduler.Code.DIVERGED
+    except run_folder.BusyError as error:  # the worker before this one still ends
+        progress.say(str(error))
+        return scheduler.Code.FAILED
+    return scheduler.Code.DONE
 
 
 def take_free(

@@ -6,10 +6,12 @@ lost. All machines see the folder of the run under the same path.
 
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import secrets
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +21,19 @@ from shardsim.core.field_errors import ConfigError
 from shardsim.execution import local, scheduler
 from shardsim.training import parts
 
-LOOPBACK = "127.0.0.1"
+START = """
+import sys, ray
+context = ray.init(
+    address="local",
+    num_cpus=int(sys.argv[1]),
+    include_dashboard=False,
+    log_to_driver=False,
+    logging_level="ERROR",
+)
+print(context.address_info["gcs_address"], flush=True)
+sys.stdin.read()
+"""
+"""Starts a cluster of this machine, says its address, and ends with standard input."""
 
 
 @contextlib.contextmanager
@@ -34,38 +48,59 @@ def connected(address: str | None) -> Iterator["Cluster"]:
     """
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Ray would hide the GPUs of workers that ask for none, and warn about it
+    # as Ray will: GPUs stay visible to a task that asks for none
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    try:
-        import ray
-    except ImportError:
+    if importlib.util.find_spec("ray") is None:
         raise ConfigError(
             "executor: got 'ray', which is not installed; allowed: 'local', or 'ray' "
             'after pip install "shardsim[cluster]"'
-        ) from None
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-    if address is None:
-        if os.environ["RAY_AUTH_MODE"] == "token":
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        options |= {
-            "address": "local",
-            "include_dashboard": False,
-            "num_cpus": len(local.cores()),
-            "_node_ip_address": LOOPBACK,
-        }
-    else:
-        options["address"] = address
-    try:
-        ray.init(**options)
-    except Exception as error:
-        line = " ".join(str(error).split())[:300]
-        raise ConfigError(
-            f"address: got {address!r} ({line}); allowed: that of a Ray cluster"
-        ) from None
-    try:
+        )
+    with contextlib.ExitStack() as stack:
+        if address is None:
+            if os.environ["RAY_AUTH_MODE"] == "token":
+                os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            joined = stack.enter_context(_own_cluster())
+        else:
+            joined = address
+        import ray
+
+        try:
+            ray.init(address=joined, log_to_driver=False, logging_level="ERROR")
+        except Exception as error:
+            line = " ".join(str(error).split())[:300]
+            raise ConfigError(
+                f"address: got {address!r} ({line}); allowed: that of a Ray cluster"
+            ) from None
+        stack.callback(ray.shutdown)
         yield Cluster(ray)
-    finally:
-        ray.shutdown()
+
+
+@contextlib.contextmanager
+def _own_cluster() -> Iterator[str]:
+    """A cluster of this machine; it ends with the block, or with this process.
+
+    Another process starts it: Ray forks, which is not safe beside the threads of JAX.
+    """
+    # Ray's name for: this machine alone. Every server then binds to loopback; with a
+    # node address of 127.0.0.1 it takes the address of the machine instead
+    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    with subprocess.Popen(
+        [sys.executable, "-c", START, str(len(local.cores()))],
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().decode().strip()
+            if not address:
+                raise OSError("executor: Ray could not be started on this machine")
+            yield address
+        finally:
+            process.stdin.close()
 
 
 @dataclasses.dataclass(frozen=True)

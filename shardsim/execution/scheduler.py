@@ -1,6 +1,6 @@
 """Drive the parts of a run on workers: start what is ready, retry what was killed.
 
-A part runs in a worker that may end in any way. One that is killed, or cannot write,
+A part runs in a worker that may end in any way. One that is killed, or has no memory,
 starts again from its last checkpoint, on whatever worker is free. One whose training or
 config is at fault would fail again, and is not retried. A part that failed stops only
 those that need it.
@@ -11,7 +11,7 @@ import enum
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from shardsim.core import interrupts
 from shardsim.execution import training
@@ -30,7 +30,9 @@ class Code(enum.IntEnum):
 
     DONE = 0
     FAILED = 1
+    """What may not fail on another machine, such as a full disk."""
     REFUSED = 2
+    DIVERGED = 3
     STOPPED = 130
 
 
@@ -44,6 +46,7 @@ class Ended(NamedTuple):
     """Why, in one line; empty if all is well."""
 
 
+@runtime_checkable
 class Workers(Protocol):
     """Where parts are trained."""
 
@@ -193,8 +196,8 @@ def _end(state: _Parts, ended: Ended, run: Path, retries: int) -> str:
         return f"{part}: done"
     host = training.worker_of(parts.folder_of(run, part)) or "an unknown host"
     cause = f"{part}, on {host}: {ended.cause}"
-    is_lost = ended.code not in (Code.FAILED, Code.REFUSED)
-    if is_lost and state.tries[part] <= retries:
+    would_fail_again = ended.code in (Code.REFUSED, Code.DIVERGED)
+    if not would_fail_again and state.tries[part] <= retries:
         state.waiting.insert(0, part)
         return f"{cause}; retry {state.tries[part]} of {retries}"
     state.failed[part] = cause
@@ -203,13 +206,18 @@ def _end(state: _Parts, ended: Ended, run: Path, retries: int) -> str:
 
 def _summary(state: _Parts, run: Path) -> str:
     """A line for each part that failed, and for those that were not started."""
-    lines = list(state.failed.values())
+    lines = [state.failed[part] for part in sorted(state.failed, key=_order)]
     lines += [
         f"{part}: not started, it needs a part that failed" for part in state.waiting
     ]
     count, total = len(lines), len(lines) + len(state.done)
     head = f"{count} of {total} parts failed; the others are on disk"
     return "\n".join([head, *lines, f"try them again with: {loop.resume_command(run)}"])
+
+
+def _order(part: parts.Part) -> tuple[bool, int]:
+    """Parts that others need come first."""
+    return part.needs_shared, part.block.first
 
 
 class _Speed:
