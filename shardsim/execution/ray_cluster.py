@@ -7,6 +7,7 @@ lost. All machines see the folder of the run under the same path.
 import contextlib
 import dataclasses
 import importlib.util
+import logging
 import os
 import secrets
 import signal
@@ -57,6 +58,9 @@ def connected(address: str | None) -> Iterator["Cluster"]:
         )
     with contextlib.ExitStack() as stack:
         if address is None:
+            # Ray's name for: this machine alone. Every server then binds to loopback;
+            # with a node address of 127.0.0.1 it takes that of the machine instead
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
             if os.environ["RAY_AUTH_MODE"] == "token":
                 os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
             joined = stack.enter_context(_own_cluster())
@@ -65,7 +69,7 @@ def connected(address: str | None) -> Iterator["Cluster"]:
         import ray
 
         try:
-            ray.init(address=joined, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=joined, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:
             line = " ".join(str(error).split())[:300]
             raise ConfigError(
@@ -81,12 +85,8 @@ def _own_cluster() -> Iterator[str]:
 
     Another process starts it: Ray forks, which is not safe beside the threads of JAX.
     """
-    # Ray's name for: this machine alone. Every server then binds to loopback; with a
-    # node address of 127.0.0.1 it takes the address of the machine instead
-    environment = {**os.environ, "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     with subprocess.Popen(
         [sys.executable, "-c", START, str(len(local.cores()))],
-        env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -115,7 +115,7 @@ def test_a_kill_anywhere_loses_nothing_and_trains_nothing_twice(
     path, words = config_file(), ["--block-seeds", "2"]
     whole = trained(path, tmp_path / "whole", *words)
     steps = [
-        (run_folder, "write_arrays"),
+        (parts, "_join_arrays"),
         (run_folder, "write_lines"),
         (loop, "finish"),
         (parts, "join"),
