@@ -33,7 +33,7 @@ import speed_ours
 import speed_peers
 import timing  # beside this file, like the next three
 
-from shardsim.core import statistics
+from shardsim.core.statistics import intervals, significance
 
 SEEDS, ENVS = (1, 16, 64, 256), (64, 4)
 STEPS = 2**19
@@ -116,8 +116,8 @@ def curves() -> Rows:
         ("last tenth", mine[:, -1], yours[:, -1]),
         ("mean", mine.mean(axis=1), yours.mean(axis=1)),
     ):
-        off = statistics.mean_interval(a - b)
-        p = statistics.equivalence_test(a - b, MARGIN)
+        off = intervals.mean_interval(a - b)
+        p = significance.equivalence_test(a - b, MARGIN)
         print(
             f"CartPole return, {what}: ours less PureJaxRL's {off.estimate:+.1f} "
             f"[{off.low:+.1f}, {off.high:+.1f}]; the same within {MARGIN:g}: p {p:.4f}"
@@ -127,8 +127,8 @@ def curves() -> Rows:
 
 def _print_returns(whose: str, returns: np.ndarray) -> None:
     """Means over seeds with their intervals, by tenths."""
-    intervals = [statistics.mean_interval(x) for x in returns.T]
-    text = "  ".join(f"{x.estimate:.0f} [{x.low:.0f}, {x.high:.0f}]" for x in intervals)
+    means = [intervals.mean_interval(x) for x in returns.T]
+    text = "  ".join(f"{x.estimate:.0f} [{x.low:.0f}, {x.high:.0f}]" for x in means)
     print(f"CartPole return by tenths, {whose}, {len(returns)} seeds: {text}")
 
 

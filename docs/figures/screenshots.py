@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shardsim.core import files
 from shardsim.reports.explorer import make
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder
 
 HERE = Path(__file__).parent
 SIZES = {"quickstart.png": (1010, 1204, 1.4), "inspection.png": (1400, 1120, 1)}
@@ -60,7 +60,7 @@ def main() -> None:
         for name in SIZES:
             files.check_new(options.out / name, options.overwrite)
         report = run_folder.open_run(options.run) / "report.html"
-    except (files.PathError, run_folder.RunError) as error:
+    except (files.PathError, run_files.RunError) as error:
         parser.error(str(error))
     shoot(browser, report.resolve().as_uri(), options.out / "quickstart.png")
     with tempfile.TemporaryDirectory() as folder:

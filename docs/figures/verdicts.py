@@ -14,7 +14,7 @@ from shardsim.core import files
 from shardsim.evaluation import results
 from shardsim.reports.charts import render, verdicts
 from shardsim.reports.verdicts import sections
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder
 
 
 def title(folder: Path, result: results.RunResult) -> str:
@@ -41,7 +41,7 @@ def main() -> None:
     for folder in options.runs:
         try:
             result = results.read_run(run_folder.open_run(folder))
-        except run_folder.RunError as error:
+        except run_files.RunError as error:
             parser.error(str(error))
         if not result.predictions:
             parser.error(f"{folder}: nothing was asked; allowed: runs of predictions")

@@ -18,7 +18,7 @@ from shardsim.algorithms import update_step
 from shardsim.core import config as configs
 from shardsim.core import files, memory
 from shardsim.evaluation import load
-from shardsim.storage import datasets, run_folder, weights
+from shardsim.storage import datasets, run_files, weights
 from shardsim.training import (
     external_envs,
     phases,
@@ -149,7 +149,7 @@ def _initial_state(
 def _with_weights(state: update_step.TrainState, path: Path) -> update_step.TrainState:
     """The state with the weights of a file in its first arm."""
     learner = state.learners[0]
-    agent = weights.restore_params(learner.agent, run_folder.read_arrays(path))
+    agent = weights.restore_params(learner.agent, run_files.read_arrays(path))
     return state._replace(learners=(learner._replace(agent=agent),))
 
 

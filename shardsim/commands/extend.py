@@ -9,7 +9,7 @@ from shardsim.core import config_files
 from shardsim.core.field_errors import ConfigError
 from shardsim.evaluation import load
 from shardsim.execution import extension, training
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training import standalone
 
 
@@ -18,8 +18,8 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
     finish_commit(options.run)
     folder = run_folder.open_run(options.run)
-    run_folder.check_own(folder, options.overwrite, *run_folder.REWRITTEN)
-    devices.offer_devices(config_files.read_yaml(folder / run_folder.CONFIG_FILE))
+    run_files.check_own(folder, options.overwrite, *run_layout.REWRITTEN)
+    devices.offer_devices(config_files.read_yaml(folder / run_layout.CONFIG_FILE))
     config = load.load(folder)
     begun = extension.num_seeds_begun(folder)
     if begun not in (None, options.num_seeds):
@@ -56,7 +56,7 @@ def start(
                 trained = standalone.run(config, whole, advance)
             else:
                 judged = run.run(config, whole, advance)
-        run_folder.check_own(folder, overwrite, *run_folder.REWRITTEN)
+        run_files.check_own(folder, overwrite, *run_layout.REWRITTEN)
         extension.commit(folder)
     if isinstance(config, standalone.Training):
         train.show(config, folder, trained)
@@ -67,7 +67,7 @@ def start(
 
 def finish_commit(folder: Path) -> None:
     """Finish putting a longer run in place, if a process was stopped while it did."""
-    mark = folder / run_folder.PARTS / run_folder.COMMIT_FILE
+    mark = folder / run_layout.PARTS / run_layout.COMMIT_FILE
     if mark.exists():
         with run_folder.lock(folder):
             extension.finish_commit(folder)

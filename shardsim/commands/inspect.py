@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from shardsim.commands import progress
 from shardsim.reports.explorer import make
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -13,7 +13,7 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
     for name, values in (("runs", options.runs), ("arms", options.arms or [""])):
         if len(values) > 2:
-            raise run_folder.RunError(f"{name}: got {len(values)}; allowed: 1 or 2")
+            raise run_files.RunError(f"{name}: got {len(values)}; allowed: 1 or 2")
     with progress.lines():
         result = make.inspect(
             [run_folder.open_run(run) for run in options.runs],

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 
 from shardsim.core import config as configs
 from shardsim.core import config_files, field_errors, fields
-from shardsim.storage import run_folder
+from shardsim.storage import run_files
 from shardsim_envs import World
 from shardsim_envs.gridworld import grid
 from shardsim_envs.levels import levels
@@ -82,7 +82,7 @@ def play(env: World, seed: int) -> None:
     except ValueError as error:
         raise configs.ConfigError(str(error)) from None
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise run_folder.RunError(
+        raise run_files.RunError(
             "play: got no terminal; allowed: a terminal to play in"
         )
     params = env.params()

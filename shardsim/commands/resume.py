@@ -7,7 +7,7 @@ from shardsim.commands import devices, executors, extend, run, train
 from shardsim.core import config_files
 from shardsim.evaluation import load
 from shardsim.execution import extension
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training import standalone
 
 
@@ -16,8 +16,8 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
     extend.finish_commit(options.run)
     folder = run_folder.open_run(options.run)
-    run_folder.check_own(folder, options.overwrite, *run_folder.REWRITTEN)
-    devices.offer_devices(config_files.read_yaml(folder / run_folder.CONFIG_FILE))
+    run_files.check_own(folder, options.overwrite, *run_layout.REWRITTEN)
+    devices.offer_devices(config_files.read_yaml(folder / run_layout.CONFIG_FILE))
     config = load.load(folder)
     devices.check_available(config)
     run_folder.write_provenance(folder)

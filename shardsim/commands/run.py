@@ -18,6 +18,7 @@ from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation import (
     battery,
+    exact_policies,
     judge,
     measures,
     phase_readings,
@@ -25,6 +26,7 @@ from shardsim.evaluation import (
     preregistration,
     results,
     snapshot_metrics,
+    state_readings,
     summary,
 )
 from shardsim.evaluation.experiment import Experiment, OmnibusConfig
@@ -140,11 +142,13 @@ def judge_arms(
     """
     env, acting = experiment.env, experiment.evaluation_acting
     readings = {
-        arm: {name: battery.read(env, agent, c) for name, c in conditions.items()}
+        arm: {
+            name: state_readings.read(env, agent, c) for name, c in conditions.items()
+        }
         for arm, agent in populations.items()
     }
     readings[measures.EXACT] = {
-        name: battery.exact_reading(condition, env.num_actions)
+        name: state_readings.exact_reading(condition, env.num_actions)
         for name, condition in conditions.items()
     }
     stages = phase_readings.read(experiment, conditions, populations, folder)
@@ -153,7 +157,7 @@ def judge_arms(
     phase_end = readings if phase is None else stages[phase]
     gaps = {
         arm: records.number(
-            battery.action_gap(
+            exact_policies.action_gap(
                 conditions[first], by_condition[first].value, acting.discount
             )
         )
@@ -209,13 +213,15 @@ def judge_arms(
 def _arm_result(
     experiment: Experiment,
     arm: arms.Arm,
-    reading: battery.Reading,
+    reading: state_readings.Reading,
     evidence: measures.Evidence,
     action_gap: records.Number,
 ) -> results.ArmResult:
     condition = next(iter(evidence.conditions.values()))
-    fraction = battery.return_fraction(reading, condition, experiment.training_acting)
-    evaluated = battery.return_fraction(reading, condition, evidence.acting)
+    fraction = exact_policies.return_fraction(
+        reading, condition, experiment.training_acting
+    )
+    evaluated = exact_policies.return_fraction(reading, condition, evidence.acting)
     error = value_error.relative_error(reading.value, condition)
     return results.ArmResult(
         head=experiment.arms[arm.name].head,
@@ -227,7 +233,9 @@ def _arm_result(
         mean_evaluation_return_fraction=records.number(evaluated.mean()),
         value_error=records.numbers(error),
         mean_value_error=records.number(error.mean()),
-        shards_in_use=records.number(battery.shards_in_use(reading, condition).mean()),
+        shards_in_use=records.number(
+            state_readings.shards_in_use(reading, condition).mean()
+        ),
         action_gap=action_gap,
         reached_min_return=bool(fraction.mean() >= experiment.min_return),
     )
@@ -263,14 +271,14 @@ def _omnibus(
 
 
 def _features(
-    kind: str, reading: battery.Reading, evidence: measures.Evidence, name: str
+    kind: str, reading: state_readings.Reading, evidence: measures.Evidence, name: str
 ) -> np.ndarray:
     condition = evidence.conditions[name]
     mask = condition.reachable
     if kind == "value":
         # in units of mean V*, unless that is 0 because nothing is rewarded
         return reading.value[:, mask] / (condition.optimal[mask].mean() or 1.0)
-    policy = battery.policy(
+    policy = exact_policies.policy(
         reading.value, reading.policy_logits, condition, evidence.acting
     )
     return policy[:, mask].reshape(len(policy), -1)

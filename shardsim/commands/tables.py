@@ -12,7 +12,7 @@ from shardsim.core import config_files
 from shardsim.evaluation import results
 from shardsim.reports import differences, numbers
 from shardsim.reports.verdicts import sections
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training.results import TrainedArm
 
 
@@ -65,7 +65,7 @@ def side_by_side(folders: Sequence[Path]) -> str:
         verdicts.add_row(name, *cells)
     tables = [arms, verdicts] if verdicts.row_count else [arms]
     configs = [
-        config_files.read_yaml(folder / run_folder.CONFIG_FILE) for folder in folders
+        config_files.read_yaml(folder / run_layout.CONFIG_FILE) for folder in folders
     ]
     different = _table("field that differs", *names)
     for row in differences.of_configs(configs):
@@ -78,8 +78,8 @@ def run_list(root: Path) -> str:
     runs = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
     # ** does not follow links; the second pattern lists runs that are links in `root`
     marks = {
-        *root.glob(f"**/{run_folder.FORMAT_FILE}"),
-        *root.glob(f"*/{run_folder.FORMAT_FILE}"),
+        *root.glob(f"**/{run_layout.FORMAT_FILE}"),
+        *root.glob(f"*/{run_layout.FORMAT_FILE}"),
     }
     for path in sorted(marks):
         state, cells = _state(path.parent)
@@ -92,13 +92,13 @@ def _state(folder: Path) -> tuple[str, list[str]]:
     nothing = [""] * 4
     try:
         run_folder.check_format(folder)
-    except run_folder.RunError:
+    except run_files.RunError:
         return "of another format", nothing
     if not (folder / results.FILE).exists():
         return "unfinished", nothing
     try:
         return "finished", _summary(results.read(folder))
-    except run_folder.RunError:
+    except run_files.RunError:
         return "results damaged", nothing
 
 

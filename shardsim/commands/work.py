@@ -12,7 +12,7 @@ from shardsim.commands import devices, progress
 from shardsim.core import config_files, field_errors
 from shardsim.evaluation import load
 from shardsim.execution import scheduler, training
-from shardsim.storage import provenance, records, run_folder
+from shardsim.storage import provenance, records, run_files, run_folder, run_layout
 from shardsim.training import divergence, loop, parts
 
 LOCK_SECONDS = 120.0
@@ -30,11 +30,11 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
         threading.Thread(target=_end_with_input, daemon=True).start()
     run, plan = options.run, parts.read_plan(options.run)
     if plan is None:
-        raise run_folder.RunError(
-            f"{run}: got a folder without {run_folder.PARTS}/{parts.PLAN_FILE}; "
+        raise run_files.RunError(
+            f"{run}: got a folder without {run_layout.PARTS}/{parts.PLAN_FILE}; "
             "allowed: a run that is trained in parts, on a disk that all machines share"
         )
-    data = config_files.read_yaml(run / run_folder.PARTS / run_folder.CONFIG_FILE)
+    data = config_files.read_yaml(run / run_layout.PARTS / run_layout.CONFIG_FILE)
     devices.offer_devices(data)
     _check_versions(run)
     job = training.whole_job(load.read(data), run, lambda *_: None)
@@ -42,7 +42,7 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     for place in options.parts:
         if place not in known:
             allowed = field_errors.one_of(known, place)
-            raise run_folder.RunError(f"parts: got {place!r}; allowed: {allowed}")
+            raise run_files.RunError(f"parts: got {place!r}; allowed: {allowed}")
     try:
         for place in options.parts:
             training.train_part(run, job, known[place], LOCK_SECONDS)
@@ -85,7 +85,7 @@ def _check_versions(run: Path) -> None:
     path = run / "provenance.json"
     lines = provenance.differences(records.read(path, provenance.Provenance))
     if lines:
-        raise run_folder.RunError(f"{path}: {lines[0]}, as where the run was started")
+        raise run_files.RunError(f"{path}: {lines[0]}, as where the run was started")
 
 
 def _pin(text: str) -> None:

@@ -10,7 +10,8 @@ from shardsim.agents.action_selection import ActionSelection
 from shardsim.core import dynamic_programming as exact
 from shardsim.core import field_errors, fields
 from shardsim.evaluation import measures, prediction, rules
-from shardsim.evaluation.battery import ActingRule, EvaluationConfig, acting_rule
+from shardsim.evaluation.battery import EvaluationConfig
+from shardsim.evaluation.exact_policies import ActingRule, acting_rule
 from shardsim.training import arms as arm_rules
 from shardsim.training import phases, schedule
 from shardsim.training.arms import Arm, ArmConfig, size_arms

@@ -16,7 +16,7 @@ from collections.abc import Collection
 import numpy as np
 from jaxtyping import Float
 
-from shardsim.core import statistics
+from shardsim.core.statistics import energy, intervals, significance
 from shardsim.evaluation import results, rules, sentences
 from shardsim.evaluation.measures import base
 from shardsim.storage import records
@@ -85,7 +85,7 @@ def judge(
     }
     cases = {name: _case(values[name], rule) for name, rule in rule_of.items()}
     claims = {name: _claim(case.values, case.rule) for name, case in cases.items()}
-    adjusted = statistics.holm([claim.p for claim in claims.values()])
+    adjusted = significance.holm([claim.p for claim in claims.values()])
     return {
         name: _judgement(cases[name], claim, float(p), level, below[name])
         for (name, claim), p in zip(claims.items(), adjusted, strict=True)
@@ -106,7 +106,7 @@ def omnibus(
 def _energy(
     features: dict[str, Float[np.ndarray, "N d"]], arm: str, baseline: str
 ) -> results.EnergyResult:
-    test = statistics.paired_permutation_energy(features[arm], features[baseline])
+    test = energy.paired_permutation_energy(features[arm], features[baseline])
     return results.EnergyResult(
         arm=arm,
         baseline=baseline,
@@ -142,13 +142,13 @@ def _claim(values: dict[str, np.ndarray], rule: rules.Rule) -> _Claim:
     difference = _difference(values, rule)
     if not len(difference) or not np.isfinite(difference).all():
         return _Claim("undecided", 1.0)
-    greater = statistics.mean_test(difference, rule.margin, "greater")
-    less = statistics.mean_test(difference, -rule.margin, "less")
+    greater = significance.mean_test(difference, rule.margin, "greater")
+    less = significance.mean_test(difference, -rule.margin, "less")
     toward_shard = rule.direction == "greater"
     p_values: dict[results.Verdict, float] = {
         "shard": greater if toward_shard else less,
         "network": less if toward_shard else greater,
-        "no difference": statistics.equivalence_test(difference, rule.margin),
+        "no difference": significance.equivalence_test(difference, rule.margin),
     }
     best = min(p_values, key=lambda verdict: p_values[verdict])
     p = min(1.0, 2 * p_values[best])
@@ -163,8 +163,8 @@ def _is_unitary(values: dict[str, np.ndarray], rule: rules.Rule) -> bool:
         return False
     low, high = rule.unitary
     arms = (rule.contrast.arm, rule.contrast.baseline)
-    intervals = [statistics.mean_interval(values[arm]) for arm in arms]
-    return all(low <= i.low and i.high <= high for i in intervals)
+    means = [intervals.mean_interval(values[arm]) for arm in arms]
+    return all(low <= mean.low and mean.high <= high for mean in means)
 
 
 def _judgement(
@@ -211,12 +211,12 @@ def _sensitivity(
     )
 
 
-def _interval(x: np.ndarray, level: float) -> statistics.Interval:
+def _interval(x: np.ndarray, level: float) -> intervals.Interval:
     """The interval of the mean; NaN if there are no seeds or one has no number."""
     if len(x) and np.isfinite(x).all():
-        return statistics.mean_interval(x, level)
+        return intervals.mean_interval(x, level)
     nan = float("nan")
-    return statistics.Interval(nan, nan, nan, level, len(x))
+    return intervals.Interval(nan, nan, nan, level, len(x))
 
 
 def _check(

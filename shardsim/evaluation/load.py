@@ -7,7 +7,7 @@ from typing import Any
 from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation.experiment import Experiment
-from shardsim.storage import run_folder
+from shardsim.storage import run_folder, run_layout
 from shardsim.training.standalone import Training
 
 
@@ -19,7 +19,7 @@ def load(folder: Path) -> Experiment | Training:
       ConfigError: its config cannot be read.
     """
     return read(
-        config_files.read_yaml(run_folder.open_run(folder) / run_folder.CONFIG_FILE)
+        config_files.read_yaml(run_folder.open_run(folder) / run_layout.CONFIG_FILE)
     )
 
 

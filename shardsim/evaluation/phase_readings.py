@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from shardsim.agents import agent as agents
-from shardsim.evaluation import battery, measures
+from shardsim.evaluation import battery, measures, state_readings
 from shardsim.evaluation.experiment import Experiment
-from shardsim.storage import run_folder, snapshots
+from shardsim.storage import run_files, snapshots
 from shardsim.training import arms, phases, schedule
 
 
@@ -28,7 +28,7 @@ def read(
     Returns:
       Phase -> arm -> condition -> reading.
     """
-    readings: dict[str, dict[str, dict[str, battery.Reading]]] = {}
+    readings: dict[str, dict[str, dict[str, state_readings.Reading]]] = {}
     for phase, names in experiment.phases_to_read().items():
         readings[phase] = {measures.EXACT: _exact_readings(experiment, phase, names)}
         for arm in experiment.sized_arms():
@@ -36,7 +36,7 @@ def read(
             if arm.trained:
                 agent = _snapshot(experiment, arm, phase, folder)
             readings[phase][arm.name] = {
-                name: battery.read(experiment.env, agent, conditions[name])
+                name: state_readings.read(experiment.env, agent, conditions[name])
                 for name in names
             }
     return readings
@@ -47,7 +47,7 @@ def _snapshot(
 ) -> agents.Agent:
     """The agents of a trained arm at the end of a phase."""
     end = schedule.ends(experiment.train)[phase]
-    arrays = run_folder.read_arrays(snapshots.place(folder, arm.name, end))
+    arrays = run_files.read_arrays(snapshots.place(folder, arm.name, end))
     return snapshots.population(
         experiment.agent, arm.head, arm.width, experiment.env, arrays
     )
@@ -55,7 +55,7 @@ def _snapshot(
 
 def _exact_readings(
     experiment: Experiment, phase: str, names: tuple[str, ...]
-) -> dict[str, battery.Reading]:
+) -> dict[str, state_readings.Reading]:
     """V* in some conditions, with the rewards of a phase."""
     env, readings = experiment.env, {}
     for name in names:
@@ -63,5 +63,5 @@ def _exact_readings(
         condition = battery.build(
             env, params, experiment.evaluation, experiment.train.discount
         )
-        readings[name] = battery.exact_reading(condition, env.num_actions)
+        readings[name] = state_readings.exact_reading(condition, env.num_actions)
     return readings

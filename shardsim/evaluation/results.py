@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from shardsim.agents import value
-from shardsim.core import fields, statistics
+from shardsim.core import fields
+from shardsim.core.statistics import aggregates, intervals
 from shardsim.evaluation import measures, rules
-from shardsim.storage import records, run_folder
+from shardsim.storage import records, run_files
 from shardsim.training.results import FILE, TrainingResult
 from shardsim_envs import World
 
@@ -36,7 +37,7 @@ class Interval:
     """Seeds that the mean is over."""
 
 
-def interval(computed: statistics.Interval) -> Interval:
+def interval(computed: intervals.Interval) -> Interval:
     """The record of a computed interval."""
     return Interval(
         estimate=records.number(computed.estimate),
@@ -82,7 +83,7 @@ class ArmResult:
         """Interquartile mean of `return_fraction`; None if a seed has no number."""
         if not self.return_fraction or None in self.return_fraction:
             return None
-        return interval(statistics.interquartile_mean(self.return_fraction))
+        return interval(aggregates.interquartile_mean(self.return_fraction))
 
 
 @fields.record(kw_only=True, float64=True)
@@ -216,7 +217,7 @@ class PredictionResult:
         arm, baseline = ([row[n] for n in seeds] for row in rows)
         if None in arm or None in baseline:
             return None
-        return interval(statistics.probability_of_improvement(arm, baseline))
+        return interval(aggregates.probability_of_improvement(arm, baseline))
 
 
 @fields.record(float64=True)
@@ -310,13 +311,13 @@ def read(folder: Path) -> Result:
       RunError: results.json is missing or damaged; the text names the field.
     """
     path = folder / FILE
-    data = run_folder.read_json(path)
+    data = run_files.read_json(path)
     kind = data.get("kind") if isinstance(data, dict) else None
     if kind == "training":
         return records.build(path, TrainingResult, data)
     if kind == "experiment":
         return records.build(path, RunResult, data)
-    raise run_folder.RunError(
+    raise run_files.RunError(
         f"{path}: kind: got {kind!r}; allowed: experiment, training"
     )
 
@@ -329,7 +330,7 @@ def read_run(folder: Path) -> RunResult:
     """
     result = read(folder)
     if isinstance(result, TrainingResult):
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{folder}: trained but not judged; allowed: a run of `shardsim run`"
         )
     return result

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from shardsim.core import statistics
+from shardsim.core.statistics import intervals
 from shardsim.evaluation import rules
 
 
@@ -21,7 +21,7 @@ class Case(NamedTuple):
     """N."""
 
 
-def describe_interval(interval: statistics.Interval) -> str:
+def describe_interval(interval: intervals.Interval) -> str:
     """The estimate and its interval, e.g. "+0.300 [+0.200, +0.400]"."""
     if not interval.n:
         return "no number, because no seed is judged"
@@ -30,7 +30,7 @@ def describe_interval(interval: statistics.Interval) -> str:
     if not np.isfinite(interval.low):
         return f"{interval.estimate:+.3f} (one seed has no interval)"
     if interval.low == interval.high:
-        unseen = statistics.max_unseen_fraction(interval.n, interval.level)
+        unseen = intervals.max_unseen_fraction(interval.n, interval.level)
         return (
             f"{interval.estimate:+.3f} in each of {interval.n} seeds (what fewer than "
             f"{unseen:.0%} of seeds do may go unseen)"
@@ -39,7 +39,7 @@ def describe_interval(interval: statistics.Interval) -> str:
 
 
 def describe_sensitivity(
-    contrast: rules.Contrast, effect: statistics.Interval, verdict: str
+    contrast: rules.Contrast, effect: intervals.Interval, verdict: str
 ) -> str:
     """Whether the rule detects the shards of the positive control.
 
@@ -59,7 +59,7 @@ def describe_sensitivity(
     return f"{contrast.arm} less {contrast.baseline} is {estimate}: {detection}"
 
 
-def reason(case: Case, effect: statistics.Interval, verdict: str, p: float) -> str:
+def reason(case: Case, effect: intervals.Interval, verdict: str, p: float) -> str:
     """The effect, the margin, and why they lead to the verdict.
 
     Args:

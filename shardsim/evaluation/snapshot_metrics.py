@@ -3,7 +3,7 @@
 import functools
 
 from shardsim.agents import agent as agents
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies, state_readings
 from shardsim.evaluation.experiment import Experiment
 from shardsim.evaluation.measures import value_error
 from shardsim.storage import records
@@ -40,11 +40,11 @@ def hook(
         arm: str, update: int, population: agents.Agent
     ) -> metric_records.SnapshotMetrics:
         built = first_condition()
-        reading = battery.read(experiment.env, population, built)
+        reading = state_readings.read(experiment.env, population, built)
         acting = experiment.training_acting
-        fraction = battery.return_fraction(reading, built, acting)
+        fraction = exact_policies.return_fraction(reading, built, acting)
         error = value_error.relative_error(reading.value, built)
-        shards = battery.shards_in_use(reading, built)
+        shards = state_readings.shards_in_use(reading, built)
         return metric_records.SnapshotMetrics(
             arm=arm,
             update=update,

@@ -11,7 +11,7 @@ from pathlib import Path
 from shardsim.core import config_files, field_errors
 from shardsim.evaluation import preregistration, results
 from shardsim.execution import training
-from shardsim.storage import provenance, records, run_folder
+from shardsim.storage import provenance, records, run_files, run_folder, run_layout
 from shardsim.training import parts, standalone
 
 WHOLE = "whole"
@@ -55,26 +55,26 @@ def check(run: Path, config: training.Config) -> None:
     """
     path = run / results.FILE
     if not path.exists():
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{run}: got a run without {results.FILE}; allowed: a finished run "
             "(`shardsim resume` finishes it)"
         )
     if results.read(run).digest != training.configs.digest(config):
-        raise run_folder.RunError(
-            f"{run / run_folder.CONFIG_FILE}: got another config than that of "
+        raise run_files.RunError(
+            f"{run / run_layout.CONFIG_FILE}: got another config than that of "
             f"{results.FILE}; allowed: the config of the results"
         )
     recorded = records.read(run / "provenance.json", provenance.Provenance)
     lines = provenance.differences(recorded)
     if lines:
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{run / 'provenance.json'}: {lines[0]}, as for the seeds that the run has"
         )
 
 
 def whole_folder(run: Path) -> Path:
     """Where the longer run is put together."""
-    return run / run_folder.PARTS / WHOLE
+    return run / run_layout.PARTS / WHOLE
 
 
 def train(
@@ -98,7 +98,7 @@ def train(
     begun = old.train.num_seeds
     plan = training.begin(config, run, begun, size)
     folder = whole_folder(run)
-    if not (folder / run_folder.CONFIG_FILE).is_file():
+    if not (folder / run_layout.CONFIG_FILE).is_file():
         text = config_files.to_yaml(config)
         run_folder.create(folder, text, overwrite=True)
     has_questions = (folder / preregistration.FILE).exists()
@@ -111,13 +111,13 @@ def train(
 
 def commit(run: Path) -> None:
     """Put the files of the longer run, which is whole, in place of those of the run."""
-    run_folder.write_json(run / run_folder.PARTS / run_folder.COMMIT_FILE, {})
+    run_files.write_json(run / run_layout.PARTS / run_layout.COMMIT_FILE, {})
     finish_commit(run)
 
 
 def finish_commit(run: Path) -> None:
     """Finish a `commit` that was stopped; otherwise do nothing."""
-    mark = run / run_folder.PARTS / run_folder.COMMIT_FILE
+    mark = run / run_layout.PARTS / run_layout.COMMIT_FILE
     if not mark.exists():
         return
     folder = whole_folder(run)

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from shardsim.core import interrupts
 from shardsim.execution import training
-from shardsim.storage import run_folder
+from shardsim.storage import json_lines
 from shardsim.training import arms as training_arms
 from shardsim.training import loop, metric_records, parts
 
@@ -281,7 +281,7 @@ class _Tail:
         try:
             if self.path.stat().st_size < self.offset:  # rewound to a checkpoint
                 self.offset = 0
-            rows, self.offset = run_folder.new_lines(self.path, self.offset)
+            rows, self.offset = json_lines.read_from(self.path, self.offset)
         except OSError:
             return self.updates
         for row in rows:

@@ -11,7 +11,7 @@ from shardsim.core import config as configs
 from shardsim.core import config_files, fields
 from shardsim.evaluation import load, snapshot_metrics
 from shardsim.evaluation.experiment import Experiment
-from shardsim.storage import records, run_folder
+from shardsim.storage import records, run_files, run_folder, run_layout
 from shardsim.training import loop, parts, schedule, standalone
 
 LOG = logging.getLogger(__name__)
@@ -109,14 +109,14 @@ def train(
 def _check_unchanged(config: Config, run: Path) -> None:
     """Refuse a config whose training differs from that of the parts of the run."""
     begun = load.read(
-        config_files.read_yaml(run / run_folder.PARTS / run_folder.CONFIG_FILE)
+        config_files.read_yaml(run / run_layout.PARTS / run_layout.CONFIG_FILE)
     )
     for name in ("env", "agent", "arms", "train"):
         changes = configs.diff(getattr(begun, name), getattr(config, name), name)
         changes.pop("train.devices", None)  # it changes no result
         for field, (before, now) in changes.items():
-            raise run_folder.RunError(
-                f"{run / run_folder.CONFIG_FILE}: {field}: got {now!r}; allowed: "
+            raise run_files.RunError(
+                f"{run / run_layout.CONFIG_FILE}: {field}: got {now!r}; allowed: "
                 f"{before!r}, with which parts of the run were trained"
             )
 
@@ -144,5 +144,5 @@ def worker_of(folder: Path) -> str:
     """The host that is, or was, at work on a part; empty where none was."""
     try:
         return records.read(folder / WORKER_FILE, Worker).host
-    except run_folder.RunError:
+    except run_files.RunError:
         return ""

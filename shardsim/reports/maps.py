@@ -18,8 +18,8 @@ from jaxtyping import Bool, Float
 
 from shardsim.core import fields
 from shardsim.core.jit import jit
-from shardsim.evaluation import battery, measures
-from shardsim.storage import records, run_folder
+from shardsim.evaluation import battery, exact_policies, measures, state_readings
+from shardsim.storage import records, run_files
 
 SHOWN = 2
 """Levels drawn of each condition."""
@@ -85,13 +85,13 @@ def read(folder: Path) -> tuple[LevelMaps, ...]:
     """
     scenes = records.read(folder / "maps.json", Scenes)
     path = folder / "maps.npz"
-    arrays = run_folder.read_arrays(path)
+    arrays = run_files.read_arrays(path)
     if not scenes.levels:
-        raise run_folder.RunError(f"{folder / 'maps.json'}: levels: got none")
+        raise run_files.RunError(f"{folder / 'maps.json'}: levels: got none")
     try:
         return tuple(_level(scene, scenes.arms, arrays) for scene in scenes.levels)
     except KeyError as error:
-        raise run_folder.RunError(f"{path}: {error.args[0]} is missing") from None
+        raise run_files.RunError(f"{path}: {error.args[0]} is missing") from None
 
 
 def _level(
@@ -119,7 +119,7 @@ def write(folder: Path, levels: tuple[LevelMaps, ...]) -> None:
         arrays |= {f"{place}/{name}": getattr(level, name) for name in ARRAYS}
         for arm, maps in level.arms.items():
             arrays |= {f"{arm}/{place}/{name}": x for name, x in vars(maps).items()}
-    run_folder.write_arrays(folder / "maps.npz", arrays)
+    run_files.write_arrays(folder / "maps.npz", arrays)
     scenes = Scenes(tuple(levels[0].arms), tuple(level.scene for level in levels))
     records.write(folder / "maps.json", scenes)
 
@@ -183,14 +183,14 @@ def _moves(evidence: measures.Evidence, level: Any, params: Any) -> np.ndarray:
 
 
 def _arm(
-    reading: battery.Reading,
+    reading: state_readings.Reading,
     condition: battery.Condition,
     evidence: measures.Evidence,
     index: int,
     moves: np.ndarray,
     cells: np.ndarray,
 ) -> ArmMaps:
-    chosen = battery.policy(
+    chosen = exact_policies.policy(
         reading.value, reading.policy_logits, condition, evidence.acting
     )
     policy = chosen[0, index]

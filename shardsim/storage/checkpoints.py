@@ -20,7 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from shardsim.storage.run_folder import RunError
+from shardsim.storage.run_files import RunError
 
 RUN_DIGEST, CONTENT_DIGEST = "owner", "seal"
 """Names of the two digests among the arrays of a checkpoint."""

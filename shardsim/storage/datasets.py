@@ -16,7 +16,7 @@ import numpy as np
 from shardsim.core import config as configs
 from shardsim.core import files, json_text
 from shardsim.core.types import Trainable, Trajectory
-from shardsim.storage import run_folder
+from shardsim.storage import run_files
 
 
 def save(
@@ -54,40 +54,40 @@ def load(path: Path, env: Trainable, num_steps: int) -> Trajectory:
       RunError: the file is missing or damaged, does not hold trajectories, or holds
         trajectories of another environment.
     """
-    arrays = run_folder.read_arrays(path)
+    arrays = run_files.read_arrays(path)
     _check_env(path, arrays, env)
     missing = [name for name in Trajectory._fields if name not in arrays]
     if missing:
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{path}: no trajectories ({', '.join(missing)} missing)"
         )
     leading = arrays["reward"].shape
     if len(leading) != 2 or 0 in leading:
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{path}: shape of reward: got {leading}; allowed: (steps, environments), "
             "each at least 1"
         )
     for name, (shape, kinds) in _specification(env).items():
         array = arrays[name]
         if array.shape != (*leading, *shape):
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{path}: shape of {name}: got {array.shape}; allowed in this "
                 f"environment: {(*leading, *shape)}"
             )
         if array.dtype.kind not in kinds:
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{path}: {name} holds {array.dtype}; allowed: {KINDS[kinds]}"
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise run_folder.RunError(f"{path}: {name} is not finite everywhere")
+            raise run_files.RunError(f"{path}: {name} is not finite everywhere")
     action = arrays["action"]
     if action.min() < 0 or action.max() >= env.num_actions:
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{path}: action: got {action.min()} to {action.max()}; allowed in this "
             f"environment: 0 to {env.num_actions - 1}"
         )
     if leading[0] < num_steps:
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{path}: holds {leading[0]} steps of each environment; allowed: at least "
             f"train.num_steps, {num_steps}"
         )
@@ -103,13 +103,13 @@ def _check_env(path: Path, arrays: dict[str, np.ndarray], env: Trainable) -> Non
     try:
         recorded = json.loads(str(arrays[ENV]))
     except ValueError:
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{path}: {ENV} is no JSON; allowed: the config of an environment"
         ) from None
     differences = configs.diff(recorded, configs.to_dict(env))
     for field, (recorded_value, value) in differences.items():
         if field.split(".")[0] not in env.SCHEDULED:
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{path}: of another environment, env.{field} is {recorded_value!r}; "
                 f"allowed: {value!r}, as in this config"
             )

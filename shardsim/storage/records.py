@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from shardsim.core import config
-from shardsim.storage import run_folder
+from shardsim.storage import json_lines, run_files
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def numbers(x: Any) -> Any:
 
 def write(path: Path, record: Any) -> None:
     """Write a record or a list of records as JSON, completely or not at all."""
-    run_folder.write_json(path, config.to_dict(record))
+    run_files.write_json(path, config.to_dict(record))
 
 
 def read(path: Path, cls: type[T]) -> T:
@@ -48,7 +48,7 @@ def read(path: Path, cls: type[T]) -> T:
       RunError: the file is missing or is not JSON, or a field of it is missing,
         unknown or has another type.
     """
-    return build(path, cls, run_folder.read_json(path))
+    return build(path, cls, run_files.read_json(path))
 
 
 def build(path: Path, cls: type[T], data: Any) -> T:
@@ -62,18 +62,18 @@ def build(path: Path, cls: type[T], data: Any) -> T:
         file and the field.
     """
     if not isinstance(data, dict):
-        raise run_folder.RunError(f"{path}: got no fields; allowed: {cls.__name__}")
+        raise run_files.RunError(f"{path}: got no fields; allowed: {cls.__name__}")
     try:
         return config.build(cls, data)
     except config.ConfigError as error:
         first, *others = str(error).splitlines()
         more = f" (and {len(others)} more)" if others else ""
-        raise run_folder.RunError(f"{path}: {first}{more}") from None
+        raise run_files.RunError(f"{path}: {first}{more}") from None
 
 
 def append(path: Path, record: Any) -> None:
     """Append a record to a JSON-lines file."""
-    run_folder.append_line(path, config.to_dict(record))
+    run_files.append_line(path, config.to_dict(record))
 
 
 def lines(path: Path, cls: type[T]) -> Iterator[T]:
@@ -86,6 +86,6 @@ def lines(path: Path, cls: type[T]) -> Iterator[T]:
       RunError: a field of a line is missing, unknown or has another type.
     """
     kind = getattr(cls, "kind")  # noqa: B009
-    for row in run_folder.read_lines(path):
+    for row in json_lines.read(path):
         if row.get("kind") == kind:
             yield build(path, cls, row)

@@ -13,7 +13,7 @@ from flax import nnx
 from shardsim.agents import agent as agents
 from shardsim.agents import value
 from shardsim.core.types import Trainable
-from shardsim.storage import run_folder, weights
+from shardsim.storage import run_files, weights
 
 
 def place(folder: Path, arm: str, update: int) -> Path:
@@ -35,7 +35,7 @@ def write(folder: Path, arm: str, update: int, population: agents.Agent) -> None
         for name, leaf in weights.flatten_params(population).items()
         if not name.startswith("aux")
     }
-    run_folder.write_arrays(place(folder, arm, update), arrays)
+    run_files.write_arrays(place(folder, arm, update), arrays)
 
 
 def population(

@@ -8,7 +8,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import PyTree
 
-from shardsim.storage import run_folder
+from shardsim.storage import run_files
 
 
 def flatten_params(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
@@ -44,6 +44,6 @@ def restore_params(
     for path, variable in nnx.to_flat_state(state):
         dotted_name = ".".join([*([name] if name else []), *map(str, path)])
         if dotted_name not in arrays:
-            raise run_folder.RunError(f"weights: {dotted_name} is missing")
+            raise run_files.RunError(f"weights: {dotted_name} is missing")
         flat.append((path, variable.replace(jnp.asarray(arrays[dotted_name]))))
     return nnx.merge(graph, nnx.from_flat_state(flat))

@@ -27,7 +27,14 @@ from shardsim.algorithms import metrics, update_step
 from shardsim.core import config as configs
 from shardsim.core import fields, interrupts
 from shardsim.core.types import Trainable, Trajectory
-from shardsim.storage import checkpoints, records, run_folder, snapshots, weights
+from shardsim.storage import (
+    checkpoints,
+    json_lines,
+    records,
+    run_files,
+    snapshots,
+    weights,
+)
 from shardsim.training import (
     arms,
     divergence,
@@ -160,7 +167,7 @@ def run(job: TrainingJob) -> dict[str, agents.Agent]:
         if stopped:
             raise interrupted(_run(job), stopped[0], "the last update")
     for name, agent in result.items():
-        run_folder.write_arrays(
+        run_files.write_arrays(
             weights_file(job.folder, name), weights.flatten_params(agent)
         )
     finish(job)
@@ -196,7 +203,7 @@ def result_of(job: TrainingJob) -> dict[str, agents.Agent] | None:
             build = functools.partial(
                 agents.build, job.agent, arm.head, arm.width, job.env, key, objectives
             )
-            arrays = run_folder.read_arrays(weights_file(job.folder, arm.name))
+            arrays = run_files.read_arrays(weights_file(job.folder, arm.name))
             result[arm.name] = weights.restore_params(nnx.eval_shape(build), arrays)
     return result
 
@@ -214,7 +221,7 @@ def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
             return False
         return row["arm"] not in names or update <= last
 
-    run_folder.keep_lines(folder / metric_records.FILE, keep)
+    json_lines.keep_if(folder / metric_records.FILE, keep)
     for arm in names if last < 0 else ():
         snapshots.delete(folder, arm)
 

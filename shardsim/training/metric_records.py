@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from shardsim.core import fields
-from shardsim.storage import records, run_folder
+from shardsim.storage import json_lines, records, run_files
 
 FILE = "metrics.jsonl"
 ARRAYS = "metrics.npz"
@@ -115,7 +115,7 @@ def lines(folder: Path) -> list[ChunkMetrics | SnapshotMetrics]:
         records.build(path, SnapshotMetrics, row)
         if row.get("kind") == SnapshotMetrics.kind
         else records.build(path, ChunkMetrics, row)
-        for row in run_folder.read_lines(path)
+        for row in json_lines.read(path)
     ]
 
 
@@ -135,7 +135,7 @@ def write_arrays(folder: Path) -> None:
         for name, item in _columns(line).items():
             columns.setdefault(f"{line.arm}/{line.kind}/{name}", []).append(item)
     arrays = {name: _stacked(rows) for name, rows in columns.items()}
-    run_folder.write_arrays(folder / ARRAYS, arrays)
+    run_files.write_arrays(folder / ARRAYS, arrays)
 
 
 def _columns(line: ChunkMetrics | SnapshotMetrics) -> dict[str, np.ndarray]:

@@ -23,7 +23,7 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from shardsim.core import config as configs
 from shardsim.core import fields, json_text
-from shardsim.storage import records, run_folder, snapshots
+from shardsim.storage import records, run_files, run_folder, run_layout, snapshots
 from shardsim.training import arms as training_arms
 from shardsim.training import divergence, loop, metric_records, schedule, sweep
 from shardsim.training.config import TrainConfig
@@ -145,7 +145,7 @@ def updates_done(part: Part, train: TrainConfig, last: Mapping[str, int]) -> int
 
 def folder_of(run: Path, part: Part) -> Path:
     """The run folder in which a part of a run is trained."""
-    return run / run_folder.PARTS / part.place
+    return run / run_layout.PARTS / part.place
 
 
 def job_of(whole: loop.TrainingJob, run: Path, part: Part) -> loop.TrainingJob:
@@ -179,7 +179,7 @@ def read_plan(run: Path) -> Plan | None:
     Raises:
       RunError: it is damaged.
     """
-    path = run / run_folder.PARTS / PLAN_FILE
+    path = run / run_layout.PARTS / PLAN_FILE
     return records.read(path, Plan) if path.exists() else None
 
 
@@ -189,15 +189,15 @@ def begin(run: Path, plan: Plan, config_yaml: str) -> None:
     Args:
       config_yaml: the resolved config of the whole run.
     """
-    run_folder.write_text(run / run_folder.PARTS / run_folder.CONFIG_FILE, config_yaml)
-    records.write(run / run_folder.PARTS / PLAN_FILE, plan)
+    run_files.write_text(run / run_layout.PARTS / run_layout.CONFIG_FILE, config_yaml)
+    records.write(run / run_layout.PARTS / PLAN_FILE, plan)
 
 
 def open_part(run: Path, part: Part) -> Path:
     """The folder of a part; it is created if it is not there."""
     folder = folder_of(run, part)
-    if not (folder / run_folder.CONFIG_FILE).is_file():
-        text = (run / run_folder.PARTS / run_folder.CONFIG_FILE).read_text(
+    if not (folder / run_layout.CONFIG_FILE).is_file():
+        text = (run / run_layout.PARTS / run_layout.CONFIG_FILE).read_text(
             encoding="utf-8"
         )
         run_folder.create(folder, text, overwrite=True)
@@ -220,7 +220,7 @@ class Source(NamedTuple):
         for folder in self.folders:
             if (folder / name).exists():
                 return folder / name
-        raise run_folder.RunError(f"{self.folders[0] / name}: missing")
+        raise run_files.RunError(f"{self.folders[0] / name}: missing")
 
 
 def sources(run: Path, plan: Plan, whole: loop.TrainingJob) -> tuple[Source, ...]:
@@ -248,13 +248,13 @@ def join(job: loop.TrainingJob, blocks: Sequence[Source]) -> None:
     lines = _join_lines(job, blocks)
     _raise_if_diverged(job, lines)
     text = "".join(json_text.dumps(configs.to_dict(line)) + "\n" for line in lines)
-    run_folder.write_lines(job.folder / metric_records.FILE, text)
+    run_files.write_lines(job.folder / metric_records.FILE, text)
     taken = [line for line in lines if isinstance(line, metric_records.SnapshotMetrics)]
     files = [snapshots.place(job.folder, line.arm, line.update) for line in taken]
     files += [loop.weights_file(job.folder, arm.name) for arm in job.arms]
     for path in files:
         name = path.relative_to(job.folder).as_posix()
-        run_folder.write_arrays(path, _join_arrays(job, blocks, name))
+        run_files.write_arrays(path, _join_arrays(job, blocks, name))
     loop.finish(job)
 
 
@@ -263,11 +263,11 @@ def _join_arrays(
 ) -> dict[str, np.ndarray]:
     """The arrays of a file, leaves [G * N, ...], from those of its blocks."""
     points = sweep.size(job.train.sweep)
-    pieces = [run_folder.read_arrays(block.find(name)) for block in blocks]
+    pieces = [run_files.read_arrays(block.find(name)) for block in blocks]
     joined = {}
     for key, first in pieces[0].items():
         if any(key not in piece for piece in pieces):
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{blocks[0].find(name)}: got {key}; allowed: the arrays of all blocks"
             )
         split = [
@@ -295,7 +295,7 @@ def _join_lines(
     for block, others in zip(blocks, read, strict=True):
         if others.keys() != order.keys():
             kind, arm, update = next(iter(others.keys() ^ order.keys()))
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{block.folders[0] / metric_records.FILE}: got no {kind} of {arm} at "
                 f"update {update} in all blocks; allowed: the same lines"
             )
@@ -346,10 +346,10 @@ def _raise_if_diverged(job: loop.TrainingJob, lines: Iterable[Any]) -> None:
 
 def delete(run: Path) -> None:
     """Delete the parts of a run, its plan first; what is not theirs stays."""
-    folder = run / run_folder.PARTS
+    folder = run / run_layout.PARTS
     if not folder.is_dir():
         return
-    for name in (PLAN_FILE, run_folder.CONFIG_FILE):
+    for name in (PLAN_FILE, run_layout.CONFIG_FILE):
         (folder / name).unlink(missing_ok=True)
     for part in (*folder.glob("*/*"), *folder.glob("*")):
         run_folder.delete(part)

@@ -10,7 +10,7 @@ from shardsim.agents.agent import AgentConfig
 from shardsim.algorithms import update_step
 from shardsim.algorithms.hyperparameters import Hyperparameters
 from shardsim.core.types import Trainable, Trajectory
-from shardsim.storage import datasets, run_folder
+from shardsim.storage import datasets, run_files
 from shardsim.training import sweep
 from shardsim.training.config import TrainConfig
 from shardsim.training.phases import Phase
@@ -50,8 +50,8 @@ def load_dataset(config: TrainConfig, env: Trainable) -> Trajectory | None:
         return None
     try:
         return datasets.load(Path(config.dataset), env, config.num_steps)
-    except run_folder.RunError as error:
-        raise run_folder.RunError(f"train.dataset: {error}") from None
+    except run_files.RunError as error:
+        raise run_files.RunError(f"train.dataset: {error}") from None
 
 
 def init_config(config: TrainConfig, agent: AgentConfig, env: Trainable) -> InitConfig:

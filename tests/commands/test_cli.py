@@ -13,7 +13,7 @@ from jax.errors import JaxRuntimeError
 
 from shardsim import cli
 from shardsim.commands import run
-from shardsim.storage import run_folder
+from shardsim.storage import run_folder, run_layout
 from shardsim.training import divergence, loop, standalone
 
 
@@ -155,8 +155,8 @@ def test_a_run_folder_holds_everything(tiny_run):
 
 def test_the_names_in_a_run_folder_are_listed(tiny_run):
     """So that nothing else is written over them."""
-    names = {path.name for path in tiny_run.iterdir()} | {run_folder.PARTS}
-    assert names == set(run_folder.RESERVED_NAMES)
+    names = {path.name for path in tiny_run.iterdir()} | {run_layout.PARTS}
+    assert names == set(run_layout.RESERVED_NAMES)
 
 
 def test_an_old_run_is_kept_unless_told(tiny_yaml, tiny_run, tmp_path, capsys):

@@ -6,7 +6,7 @@ import pytest
 
 from shardsim.commands import run
 from shardsim.core import config, config_files
-from shardsim.evaluation import battery, experiment, measures, summary
+from shardsim.evaluation import battery, experiment, measures, state_readings, summary
 from tests.helpers.made_results import prediction, sensitivity
 
 QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
@@ -80,7 +80,7 @@ def test_returns_are_of_the_acting_of_training():
     found = config.build(experiment.Experiment, data)
     world, discount = found.env, found.train.discount
     condition = battery.build(world, world.params(), found.evaluation, discount)
-    reading = battery.exact_reading(condition, world.num_actions)
+    reading = state_readings.exact_reading(condition, world.num_actions)
     evidence = measures.Evidence(world, {"a": condition}, {}, found.evaluation_acting)
     arm = run._arm_result(found, found.sized_arms()[0], reading, evidence, None)
     assert arm.mean_return_fraction < 0.8

@@ -159,7 +159,7 @@ def unsaid(call):
         return False
     owner = getattr(getattr(function, "value", None), "id", "")
     if name in ("read_text", "write_text"):
-        is_ours = isinstance(function, ast.Name) or owner in ("files", "run_folder")
+        is_ours = isinstance(function, ast.Name) or owner in ("files", "run_files")
         return not is_ours
     if name == "open" and owner != "os":
         modes = [*call.args, said.get("mode")]

@@ -8,12 +8,12 @@ import pytest
 from shardsim.agents import action_selection, encoders, value
 from shardsim.agents import agent as agents
 from shardsim.core import dynamic_programming
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies, state_readings
 from shardsim_envs import BoatRace, ContextFruits
 
 ENV = ContextFruits(size=4, max_steps=10)
 CONFIG = battery.EvaluationConfig(levels=6)
-HOW = battery.acting_rule(
+HOW = exact_policies.acting_rule(
     action_selection.Lookahead(temperature=0.05), 0.9, ENV.max_steps
 )
 
@@ -30,7 +30,7 @@ def reading(condition, value, prior=None):
         prior = np.full((*value.shape, 4), -np.log(4))
     one = np.ones_like(value)[..., None]
     part = value[..., None]
-    return battery.Reading(value, part, one, part, prior, np.zeros(1, int))
+    return state_readings.Reading(value, part, one, part, prior, np.zeros(1, int))
 
 
 @pytest.mark.slow
@@ -39,8 +39,8 @@ def test_expected_return_is_the_mean_of_episodes(condition):
     rng = np.random.default_rng(0)
     noisy = condition.optimal[None] + rng.normal(0, 0.05, (1, *condition.optimal.shape))
     made = reading(condition, noisy)
-    chosen = battery.policy(made.value, made.policy_logits, condition, HOW)
-    want = battery.expected_return(chosen, condition, 0.9, ENV.max_steps)[0]
+    chosen = exact_policies.policy(made.value, made.policy_logits, condition, HOW)
+    want = exact_policies.expected_return(chosen, condition, 0.9, ENV.max_steps)[0]
     policy = jnp.asarray(chosen[0], jnp.float32)
 
     def episode(key, level, policy):
@@ -67,8 +67,8 @@ def test_expected_return_is_the_mean_of_episodes(condition):
 
 def test_the_optimum_s_own_value_returns_the_optimum(condition):
     how = HOW._replace(temperature=1e-4)
-    best = battery.exact_reading(condition, 4)
-    assert battery.return_fraction(best, condition, how)[0] == pytest.approx(
+    best = state_readings.exact_reading(condition, 4)
+    assert exact_policies.return_fraction(best, condition, how)[0] == pytest.approx(
         1, abs=1e-4
     )
 
@@ -90,12 +90,12 @@ def test_where_reward_recurs_v_looks_on_and_returns_end():
     np.testing.assert_allclose(found.optimal, value, atol=1e-4)
     np.testing.assert_allclose(found.best, within, atol=1e-4)
     assert (found.best < value[[0, 1], table.start] - 0.01).all()
-    how = battery.acting_rule(
+    how = exact_policies.acting_rule(
         action_selection.Lookahead(temperature=1e-4), discount, env.max_steps
     )
-    assert battery.return_fraction(reading(found, found.optimal[None]), found, how) == (
-        pytest.approx(1.0, abs=0.01)
-    )
+    assert exact_policies.return_fraction(
+        reading(found, found.optimal[None]), found, how
+    ) == (pytest.approx(1.0, abs=0.01))
 
 
 @pytest.mark.parametrize("paid", [0.0, -1.0])
@@ -103,25 +103,25 @@ def test_of_no_reward_and_of_a_loss_there_is_no_fraction(condition, paid):
     """Twice the least loss is not 200 % of an optimum."""
     poor = condition._replace(best=np.full_like(condition.best, paid))
     made = reading(condition, condition.optimal[None])
-    assert np.isnan(battery.return_fraction(made, poor, HOW)).all()
+    assert np.isnan(exact_policies.return_fraction(made, poor, HOW)).all()
 
 
 def test_a_value_of_nothing_acts_like_d(condition):
     empty = reading(condition, np.zeros((1, *condition.optimal.shape)))
-    q = battery.q_values(empty.value, condition, 0.9)
+    q = exact_policies.q_values(empty.value, condition, 0.9)
     np.testing.assert_allclose(q[0], condition.table.reward)
-    assert battery.return_fraction(empty, condition, HOW)[0] < 0.8
+    assert exact_policies.return_fraction(empty, condition, HOW)[0] < 0.8
 
 
 def test_infinite_temperature_is_the_prior(condition):
     made = reading(condition, condition.optimal[None])
-    how = battery.acting_rule(action_selection.PolicyOnly(), 0.9, 10)
-    chosen = battery.policy(made.value, made.policy_logits, condition, how)
+    how = exact_policies.acting_rule(action_selection.PolicyOnly(), 0.9, 10)
+    chosen = exact_policies.policy(made.value, made.policy_logits, condition, how)
     np.testing.assert_allclose(chosen, 0.25)
 
 
 def test_q_values_equal_the_exact_lookahead(condition):
-    q = battery.q_values(condition.optimal, condition, 0.9)
+    q = exact_policies.q_values(condition.optimal, condition, 0.9)
     table = jax.tree.map(lambda leaf: leaf[2], condition.table)
     want = dynamic_programming.q_values(table, jnp.asarray(condition.optimal[2]), 0.9)
     np.testing.assert_allclose(q[2], want, rtol=1e-6)
@@ -164,13 +164,15 @@ def test_action_gap_by_hand():
         max_steps=5,
     )
     one = battery.build(env, env.params(), battery.EvaluationConfig(levels=2), 0.9)
-    q = battery.q_values(one.optimal, one, 0.9)
+    q = exact_policies.q_values(one.optimal, one, 0.9)
     gaps = []
     for state in np.argwhere(one.reachable):
         values = np.unique(np.round(q[tuple(state)], 6))
         if len(values) > 1:
             gaps.append(values[-1] - values[-2])
-    assert battery.action_gap(one, one.optimal, 0.9) == pytest.approx(np.mean(gaps))
+    assert exact_policies.action_gap(one, one.optimal, 0.9) == pytest.approx(
+        np.mean(gaps)
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,7 +190,7 @@ def test_shards_in_use_by_hand(condition):
     shape = (1, *condition.optimal.shape)
 
     def used(gates):
-        return battery.shards_in_use(made._replace(gates=gates), condition)[0]
+        return state_readings.shards_in_use(made._replace(gates=gates), condition)[0]
 
     one = np.zeros((*shape, 4))
     one[..., 2] = 0.7  # of whatever size
@@ -214,7 +216,7 @@ def test_outputs_are_those_of_each_state_by_itself(condition):
         keys
     )
     levels = jax.tree.map(lambda leaf: leaf[:2], condition.levels)
-    run = jax.jit(battery.outputs, static_argnums=(0, 3))
+    run = jax.jit(state_readings.outputs, static_argnums=(0, 3))
     found = run(ENV, population, levels, None)
     assert found.policy_logits.shape == (3, 2, ENV.num_states, ENV.num_actions)
     some = run(ENV, population, levels, 2)

@@ -7,7 +7,7 @@ import pytest
 
 from shardsim import cli
 from shardsim.evaluation import results
-from shardsim.storage import run_folder
+from shardsim.storage import run_files
 from tests.helpers import made_results
 
 
@@ -59,7 +59,7 @@ def test_what_was_not_written_so_is_one_line(run, capsys, place, value, line):
     data = json.loads((run / results.FILE).read_text())
     put(data, place, value)
     (run / results.FILE).write_text(json.dumps(data))
-    with pytest.raises(run_folder.RunError) as caught:
+    with pytest.raises(run_files.RunError) as caught:
         results.read(run)
     assert line in str(caught.value)
     for command in ("compare", "report"):
@@ -87,7 +87,7 @@ def test_several_faults_are_one_line_of_a_file(run):
     data = json.loads((run / results.FILE).read_text())
     data |= {"digest": 5, "num_seeds": "x", "all_valid": None}
     (run / results.FILE).write_text(json.dumps(data))
-    with pytest.raises(run_folder.RunError, match=r"digest: got 5.* \(and 2 more\)$"):
+    with pytest.raises(run_files.RunError, match=r"digest: got 5.* \(and 2 more\)$"):
         results.read(run)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shardsim.agents import action_selection
-from shardsim.evaluation import battery, measures
+from shardsim.evaluation import battery, exact_policies, measures, state_readings
 from shardsim.evaluation.measures import selective_ablation
 from shardsim_envs import ContextFruits
 from tests.helpers.made_readings import (
@@ -39,7 +39,9 @@ def conditions():
 
 @pytest.fixture(scope="module")
 def how():
-    return battery.acting_rule(action_selection.Lookahead(), DISCOUNT, ENV.max_steps)
+    return exact_policies.acting_rule(
+        action_selection.Lookahead(), DISCOUNT, ENV.max_steps
+    )
 
 
 class TestSelectiveRemoval:
@@ -53,7 +55,9 @@ class TestSelectiveRemoval:
         condition = conditions["in_distribution"]
         made = split(condition.optimal, condition.context.argmax(axis=-1), 2)
         two = [np.concatenate([x, 0 * x]) for x in made[:-1]]  # a seed without value
-        arms = {"arm": {"in_distribution": battery.Reading(*two, made.unit_shard)}}
+        arms = {
+            "arm": {"in_distribution": state_readings.Reading(*two, made.unit_shard)}
+        }
         found = self.measure.measure(evidence(conditions, how, arms))
         assert found.values["arm"] == pytest.approx([1.0, 0.0])
         # by chance the right one of two parts goes first, or the other
@@ -186,7 +190,7 @@ class TestAgreement:
         made = {}
         for name in ("in_distribution", "conflict"):
             condition = conditions[name]
-            q = battery.q_values(condition.optimal[None], condition, DISCOUNT)
+            q = exact_policies.q_values(condition.optimal[None], condition, DISCOUNT)
             made[name] = simple(condition.optimal)._replace(policy_logits=q)
         found = measures.AgreementShift().measure(
             evidence(conditions, how, {"arm": made})
@@ -199,7 +203,7 @@ class TestAgreement:
         made = {}
         for name, sign in (("in_distribution", 1), ("conflict", -1)):
             condition = conditions[name]
-            q = battery.q_values(condition.optimal[None], condition, DISCOUNT)
+            q = exact_policies.q_values(condition.optimal[None], condition, DISCOUNT)
             made[name] = simple(condition.optimal)._replace(policy_logits=sign * q)
         found = measures.AgreementShift().measure(
             evidence(conditions, how, {"arm": made})

@@ -12,12 +12,14 @@ from shardsim.agents import action_selection
 from shardsim.core import config
 from shardsim.evaluation import (
     battery,
+    exact_policies,
     experiment,
     measures,
     phase_readings,
     results,
+    state_readings,
 )
-from shardsim.storage import run_folder
+from shardsim.storage import run_files
 from shardsim.training import schedule
 from shardsim_envs import ContextFruits
 from tests.helpers.made_readings import details
@@ -40,7 +42,7 @@ def reading(value):
     value = np.asarray(value, np.float64)
     prior = np.zeros((*value.shape, 4))
     one, part = np.ones_like(value)[..., None], value[..., None]
-    return battery.Reading(value, part, one, part, prior, np.zeros(1, int))
+    return state_readings.Reading(value, part, one, part, prior, np.zeros(1, int))
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +67,7 @@ def measured(conditions, whole, left, **changes):
     full = dict.fromkeys(conditions, whole)
     after = {name: np.multiply(whole, left[name]) for name in conditions}
     kept = {"acquisition": {"arm": at(full)}, "extinction": {"arm": at(after)}}
-    how = battery.acting_rule(action_selection.Lookahead(), 0.9, ENV.max_steps)
+    how = exact_policies.acting_rule(action_selection.Lookahead(), 0.9, ENV.max_steps)
     readings = {"arm": kept["extinction"]["arm"]}
     return measure.measure(measures.Evidence(ENV, conditions, readings, how, kept))
 
@@ -139,8 +141,8 @@ def run(tiny, tmp_path_factory):
 
 def test_a_stage_is_the_run_that_ended_there(run, tiny_run):
     """`tiny_run` is the same experiment without the last phase."""
-    read = run_folder.read_arrays(run / "snapshots" / "mlp" / "0000013.npz")
-    ended = run_folder.read_arrays(tiny_run / "weights" / "mlp.npz")
+    read = run_files.read_arrays(run / "snapshots" / "mlp" / "0000013.npz")
+    ended = run_files.read_arrays(tiny_run / "weights" / "mlp.npz")
     assert {name for name in ended if not name.startswith("aux")} == set(read)
     for name, array in read.items():
         np.testing.assert_array_equal(array, ended[name])
@@ -200,7 +202,7 @@ def test_how_far_apart_gates_are(conditions):
         for level in ({}, left)
     )
     kept = {"acquisition": {"arm": before}, "extinction": {"arm": after}}
-    how = battery.acting_rule(action_selection.Lookahead(), 0.9, ENV.max_steps)
+    how = exact_policies.acting_rule(action_selection.Lookahead(), 0.9, ENV.max_steps)
     shown = measures.Evidence(ENV, conditions, {"arm": after}, how, kept)
     found = measures.SelectiveExtinction().measure(shown)
     np.testing.assert_allclose(found.values["arm/gate_distance"], [0.25, 1.0])

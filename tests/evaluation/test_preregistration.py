@@ -13,7 +13,7 @@ from shardsim.core import config, config_files
 from shardsim.evaluation import load, preregistration, results, summary
 from shardsim.evaluation.experiment import Experiment
 from shardsim.reports.verdicts import sections
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder, run_layout
 from tests.helpers import made_results
 
 OTHER = {"question": "Another?"}
@@ -21,7 +21,7 @@ OTHER = {"question": "Another?"}
 
 def changed(folder, change):
     """Edits the config of a run folder."""
-    path = folder / run_folder.CONFIG_FILE
+    path = folder / run_layout.CONFIG_FILE
     data = config_files.read_yaml(path)
     change(data)
     path.write_text(config_files.to_yaml(config.build(Experiment, data)))
@@ -62,7 +62,7 @@ def test_the_questions_are_kept_with_time_and_revision(tiny_run):
     assert kept.questions == asked
     assert kept.digest == config.digest(asked)
     assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\+00:00", kept.time)
-    source = run_folder.read_json(tiny_run / "provenance.json")
+    source = run_files.read_json(tiny_run / "provenance.json")
     assert (kept.revision, kept.version) == (
         source["revision"],
         source["versions"]["shardsim"],

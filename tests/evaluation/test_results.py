@@ -10,7 +10,7 @@ import pytest
 from shardsim.agents import value
 from shardsim.core import config
 from shardsim.evaluation import measures, results
-from shardsim.storage import records, run_folder
+from shardsim.storage import records, run_files
 from shardsim.training import metric_records
 from shardsim.training.results import Timing, TrainedArm, TrainingResult
 from tests.helpers import made_results
@@ -87,11 +87,11 @@ def test_results_are_told_apart_by_their_kind(tmp_path):
     for result in (WHOLE, TRAINING):
         records.write(path, result)
         assert results.read(tmp_path) == result
-    with pytest.raises(run_folder.RunError, match="trained but not judged"):
+    with pytest.raises(run_files.RunError, match="trained but not judged"):
         results.read_run(tmp_path)
     for text in ("{}", "[]", '{"kind": "other"}'):
         path.write_text(text)
-        with pytest.raises(run_folder.RunError, match=r"results\.json: kind: got"):
+        with pytest.raises(run_files.RunError, match=r"results\.json: kind: got"):
             results.read(tmp_path)
 
 
@@ -157,7 +157,7 @@ def test_metrics_are_arrays_by_arm_kind_and_field(tmp_path):
     for line in (CHUNK, SNAPSHOT, dataclasses.replace(CHUNK, update=8, diverged=None)):
         records.append(tmp_path / metric_records.FILE, line)
     metric_records.write_arrays(tmp_path)
-    found = run_folder.read_arrays(tmp_path / metric_records.ARRAYS)
+    found = run_files.read_arrays(tmp_path / metric_records.ARRAYS)
     assert found["mlp/chunk/update"].tolist() == [4, 8]
     assert found["mlp/chunk/terms/value_loss"].tolist() == [[1.0, 2.0]] * 2
     assert found["mlp/chunk/rewards"].shape == (2, 2, 2)

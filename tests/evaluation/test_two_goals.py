@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shardsim.agents import action_selection
-from shardsim.evaluation import battery, measures
+from shardsim.evaluation import battery, exact_policies, measures
 from shardsim.evaluation.measures import two_goals
 from shardsim_envs import CornerMaze
 from tests.helpers.made_readings import DISCOUNT, details, evidence, simple
@@ -43,7 +43,7 @@ class TestDecisions:
         return {"anywhere": simple(np.array(values))}
 
     def measured(self, mazes, measure, goals):
-        how = battery.acting_rule(action_selection.Lookahead(), DISCOUNT, 60)
+        how = exact_policies.acting_rule(action_selection.Lookahead(), DISCOUNT, 60)
         arms = {"arm": self.arm(mazes, goals)}
         return measure.measure(evidence(mazes, how, arms, MAZE))
 
@@ -62,7 +62,7 @@ class TestDecisions:
 
     @pytest.mark.slow
     def test_a_pull_that_fades_with_distance_is_found(self, mazes):
-        how = battery.acting_rule(action_selection.Lookahead(), DISCOUNT, 60)
+        how = exact_policies.acting_rule(action_selection.Lookahead(), DISCOUNT, 60)
         at = two_goals.squares(evidence(mazes, how, {}, MAZE), "anywhere")
         far = np.zeros(96)
         far[at.level] = at.features[:, 0]

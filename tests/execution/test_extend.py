@@ -12,7 +12,7 @@ from shardsim.commands import extend
 from shardsim.core import files
 from shardsim.evaluation import load, preregistration
 from shardsim.execution import extension
-from shardsim.storage import provenance, records, run_folder
+from shardsim.storage import provenance, records, run_files, run_folder, run_layout
 from tests.helpers import run_folders
 
 
@@ -57,12 +57,12 @@ def test_a_run_that_is_not_finished_is_refused(run, capsys):
 
 def test_seeds_of_another_version_or_device_are_refused(run, capsys):
     path = run / "provenance.json"
-    data = run_folder.read_json(path)
+    data = run_files.read_json(path)
     for field, value, got in (
         ("versions", {**data["versions"], "jax": "0.9.1"}, "jax: got "),
         ("devices", ["cuda:0"], "devices: got TFRT_CPU; allowed: cuda"),
     ):
-        run_folder.write_json(path, {**data, field: value})
+        run_files.write_json(path, {**data, field: value})
         line = refused(capsys, "extend", run, "--num-seeds", 4)
         assert f"provenance.json: {got}" in line
         assert line.endswith("as for the seeds that the run has")
@@ -143,7 +143,7 @@ def test_files_are_put_in_place_after_any_stop(run, tmp_path, capsys, monkeypatc
     assert len(moves) >= len(names)
     assert (run / "report.html").read_bytes() == b"new"
     assert (run / "notes.md").read_text() == "mine"
-    assert not (run / run_folder.PARTS).exists()
+    assert not (run / run_layout.PARTS).exists()
     assert not (run / "checkpoints").exists()
     assert run_folders.files(run).keys() == {*names, "notes.md"}
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from shardsim.execution import training
-from shardsim.storage import run_folder
+from shardsim.storage import json_lines, run_layout
 from tests.helpers import run_folders
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -58,7 +58,7 @@ LOCAL = ("--executor", "local", "--workers", "2", "--block-seeds", "2")
 def workers(run):
     """The processes that are at work on parts of a run: place -> pid."""
     found = {}
-    for path in run.glob(f"{run_folder.PARTS}/*/*/{training.WORKER_FILE}"):
+    for path in run.glob(f"{run_layout.PARTS}/*/*/{training.WORKER_FILE}"):
         pid = json.loads(path.read_text())["pid"]
         command = Path(f"/proc/{pid}/cmdline")
         if command.exists() and b"work" in command.read_bytes().split(b"\0"):
@@ -77,7 +77,7 @@ def wait_for(condition, seconds=300):
 def has_trained(run, updates=3):
     """A part in whose metrics there are some lines, and who is at work on it."""
     for part, pid in workers(run).items():
-        lines = run_folder.read_lines(part / "metrics.jsonl")
+        lines = json_lines.read(part / "metrics.jsonl")
         if part.name != "shared" and updates < len(lines) < 60:
             return part, pid
     return None

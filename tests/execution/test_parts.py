@@ -10,7 +10,7 @@ import yaml
 from shardsim import cli
 from shardsim.core.field_errors import ConfigError
 from shardsim.execution import training
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training import arms as training_arms
 from shardsim.training import divergence, loop, metric_records, parts
 from tests.helpers import run_folders
@@ -87,7 +87,7 @@ def test_parts_make_the_run_of_one_training(config_file, tmp_path, case):
     run_folders.shardsim("train", path, "--out", whole)
     run_folders.shardsim("train", path, "--out", joined, "--block-seeds", 2)
     run_folders.assert_same(joined, whole)
-    assert not (joined / run_folder.PARTS).exists()
+    assert not (joined / run_layout.PARTS).exists()
     assert [line.arm for line in metric_records.chunks(joined)].count("shared") == 1
 
 
@@ -116,7 +116,7 @@ def test_a_kill_anywhere_loses_nothing_and_trains_nothing_twice(
     whole = trained(path, tmp_path / "whole", *words)
     steps = [
         (parts, "_join_arrays"),
-        (run_folder, "write_lines"),
+        (run_files, "write_lines"),
         (loop, "finish"),
         (parts, "join"),
         (parts, "delete"),
@@ -186,12 +186,12 @@ def test_a_run_replaces_one_that_was_left_in_parts(config_file, tmp_path, monkey
         patch.setattr(loop, "run", lambda job: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             cli.main([*words, "--block-seeds", "2"])
-    part = out / run_folder.PARTS / "0-1" / "shared"
+    part = out / run_layout.PARTS / "0-1" / "shared"
     assert (part / "config.yaml").exists()
     (part / "notes").write_text("mine")
     shutil.rmtree(part / "checkpoints", ignore_errors=True)
     run_folder.create(out, "another", overwrite=True)
-    assert {path.name for path in (out / run_folder.PARTS).rglob("*")} == {
+    assert {path.name for path in (out / run_layout.PARTS).rglob("*")} == {
         *("0-1", "shared", "notes")
     }
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from shardsim.evaluation import battery, measures
+from shardsim.evaluation import measures, state_readings
 from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=4, max_steps=20)
@@ -15,7 +15,7 @@ def simple(value):
     value = np.asarray(value, np.float64)[None]
     prior = np.full((*value.shape, 4), UNIFORM)
     one, part = np.ones_like(value)[..., None], value[..., None]
-    return battery.Reading(value, part, one, part, prior, np.zeros(1, int))
+    return state_readings.Reading(value, part, one, part, prior, np.zeros(1, int))
 
 
 def split(value, owner, parts):
@@ -24,11 +24,13 @@ def split(value, owner, parts):
     gates = (owner[None, ..., None] == np.arange(parts)).astype(float)
     said = np.repeat(value[..., None], parts, axis=-1)
     prior = np.full((*value.shape, 4), UNIFORM)
-    return battery.Reading(value, said, gates, gates * said, prior, np.arange(parts))
+    return state_readings.Reading(
+        value, said, gates, gates * said, prior, np.arange(parts)
+    )
 
 
 def evidence(conditions, how, arms, env=ENV):
-    exact = {n: battery.exact_reading(c, 4) for n, c in conditions.items()}
+    exact = {n: state_readings.exact_reading(c, 4) for n, c in conditions.items()}
     return measures.Evidence(env, conditions, {**arms, measures.EXACT: exact}, how)
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from shardsim.storage import run_folder
+from shardsim.storage import run_layout
 
 ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 """Quick to compile, and unlike the flags of this process with XLA's own fusions: the
@@ -36,14 +36,14 @@ def files(folder):
     return {
         name: path.read_bytes()
         for name, path in names.items()
-        if name not in (*TIMES, run_folder.LIST_FILE)
+        if name not in (*TIMES, run_layout.LIST_FILE)
         and not name.startswith("checkpoints/")
     }
 
 
 def listed(folder):
     """The names in the list of the run that are there."""
-    lines = (folder / run_folder.LIST_FILE).read_text().splitlines()
+    lines = (folder / run_layout.LIST_FILE).read_text().splitlines()
     names = {json.loads(line)["file"] for line in lines}
     return {name for name in names if (folder / name).exists()}
 

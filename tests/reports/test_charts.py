@@ -11,7 +11,15 @@ import pytest
 
 from shardsim.evaluation import results, rules
 from shardsim.reports import maps
-from shardsim.reports.charts import boards, curves, render, theme, verdicts
+from shardsim.reports.charts import (
+    board_cells,
+    board_sheet,
+    boards,
+    curves,
+    render,
+    theme,
+    verdicts,
+)
 from shardsim.reports.explorer.panels import PANELS
 from tests.helpers.made_results import interval, prediction, sensitivity
 
@@ -197,7 +205,7 @@ def test_what_is_below_zero_is_drawn(monkeypatch):
     """Where steps cost, values and returns are negative too."""
     value = np.array([[-2.0, -1.0]])
     free, move = np.ones((1, 2), bool), np.zeros((1, 2, 2))
-    scales, scale = [], boards.Scale
+    scales, scale = [], board_cells.Scale
 
     def noted(*ends):
         scales.append(ends)
@@ -215,21 +223,21 @@ def test_walls_are_black_and_cells_without_v_are_grey_and_arrows_are_in_their_ce
     move = np.zeros((2, 3, 2))
     move[1, 2] = (0.25, -0.25)  # down and to the left
     level = level_of(value, walls, reachable, move, mlp=value / 2)
-    scale = boards.Scale(0.0, 2.0, ("#000000", "#ff0000"))
-    board = boards.Board(0, 0, level, value, scale, move)
-    pixels = boards.painted(board)
+    scale = board_cells.Scale(0.0, 2.0, ("#000000", "#ff0000"))
+    board = board_cells.Board(0, 0, level, value, scale, move)
+    pixels = board_cells.painted(board)
     assert pixels[0, 1].tolist() == [0, 0, 0]
     assert pixels[1, 1].tolist() == [0xBB] * 3
     assert pixels[0, 2].tolist() == [128, 0, 0]
     assert pixels[1, 2].tolist() == [255, 0, 0]
-    arrows = boards.arrows(board)
+    arrows = board_cells.arrows(board)
     assert {(a["row"], a["column"]) for a in arrows} == {(0, 0), (0, 2), (1, 0), (1, 2)}
     (moved,) = [a for a in arrows if a["length"] > 0]
     assert (moved["row"], moved["column"], moved["angle"]) == (1, 2, 135.0)
     assert moved["length"] == pytest.approx(0.25 * 2**0.5)
     # and on the sheet: the second row of boards is one side further down
     rows = data_of(boards.values([level], ["mlp"]))
-    side = 3 * (1 + boards.GAP)
+    side = 3 * (1 + board_sheet.GAP)
     corner = ((side - 3) / 2, (side - 2) / 2)
     images = [(row["x"], row["y"]) for row in rows if "url" in row]
     assert images == [corner, (corner[0], corner[1] + side)]
@@ -240,14 +248,14 @@ def test_walls_are_black_and_cells_without_v_are_grey_and_arrows_are_in_their_ce
 
 def test_things_have_symbols_of_their_own():
     names = ("start", "fruit 0", "fruit 1", "cue")
-    assert boards.symbols([empty(names)]) == {
+    assert board_cells.symbols([empty(names)]) == {
         "start": "S",
         "fruit 0": "F0",
         "fruit 1": "F1",
         "cue": "C",
     }
     alike = ("coin", "cheese", "start", "star")
-    assert boards.symbols([empty(alike)]) == {
+    assert board_cells.symbols([empty(alike)]) == {
         "coin": "Coin",
         "cheese": "Chees",
         "start": "Start",
@@ -299,9 +307,11 @@ def test_an_image_of_a_board_has_sharp_cells():
     values = np.array([[0.0, 1.0]])
     free = np.ones((1, 2), bool)
     level = level_of(values, ~free, free, np.zeros((1, 2, 2)))
-    board = boards.Board(0, 0, level, values, boards.Scale(0.0, 1.0, stops))
-    assert boards.painted(board).tolist() == [[[0] * 3, [255] * 3]]
-    assert boards._png(boards.painted(board)).startswith("data:image/png;base64,")
+    board = board_cells.Board(0, 0, level, values, board_cells.Scale(0.0, 1.0, stops))
+    assert board_cells.painted(board).tolist() == [[[0] * 3, [255] * 3]]
+    assert board_sheet._png(board_cells.painted(board)).startswith(
+        "data:image/png;base64,"
+    )
 
 
 def test_static_charts_hold_no_name_of_a_colour_and_ask_nobody():

@@ -13,7 +13,7 @@ from shardsim import cli
 from shardsim.evaluation import results
 from shardsim.reports.charts import render
 from shardsim.reports.explorer import data, html, load, make
-from shardsim.storage import run_folder
+from shardsim.storage import run_files
 from tests.helpers.explorer_page import data_of, numbers, same
 
 
@@ -33,7 +33,7 @@ def test_every_number_of_the_page_is_in_the_results(tiny_page):
 
 def test_contributions_add_up_and_the_value_is_that_of_the_run(tiny_page, tiny_run):
     found = numbers(tiny_page)
-    maps = run_folder.read_arrays(tiny_run / "maps.npz")
+    maps = run_files.read_arrays(tiny_run / "maps.npz")
     place = f"in_distribution/{found['mazes'][0]['level']}"
     cell = np.asarray(found["boards"]["state_at"][0])
     for side in found["sides"]:
@@ -126,8 +126,8 @@ def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
 
     folder = changed(tiny_run, tmp_path, one)
     for file in (folder / "snapshots").glob("*/*.npz"):
-        run_folder.write_arrays(
-            file, {k: v[:1] for k, v in run_folder.read_arrays(file).items()}
+        run_files.write_arrays(
+            file, {k: v[:1] for k, v in run_files.read_arrays(file).items()}
         )
     out = tmp_path / "page.html"
     make.inspect([folder], out, arms=arms, mazes=1, checkpoints=1, quick=True)
@@ -246,8 +246,8 @@ def test_a_run_with_a_grid_is_refused(tiny_run, tmp_path, capsys):
 def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):
     folder = changed(tiny_run, tmp_path, lambda config: None)
     last = sorted((folder / "snapshots" / "sharded").glob("*.npz"))[-1]
-    run_folder.write_arrays(
-        last, {k: v[:1] for k, v in run_folder.read_arrays(last).items()}
+    run_files.write_arrays(
+        last, {k: v[:1] for k, v in run_files.read_arrays(last).items()}
     )
     assert f"{last.name}: 1 seeds; allowed: 2" in refused(capsys, folder)
 
@@ -278,8 +278,8 @@ def test_the_whole_page_of_one_seed_one_checkpoint_one_side(tiny_run, tmp_path):
 
     folder = changed(tiny_run, tmp_path, one)
     for file in (folder / "snapshots").glob("*/*.npz"):
-        run_folder.write_arrays(
-            file, {k: v[:1] for k, v in run_folder.read_arrays(file).items()}
+        run_files.write_arrays(
+            file, {k: v[:1] for k, v in run_files.read_arrays(file).items()}
         )
     out = tmp_path / "page.html"
     make.inspect([folder], out, arms=["sharded"], mazes=1, checkpoints=1)

@@ -11,7 +11,7 @@ import pytest
 
 from shardsim.reports.explorer import make
 from shardsim.reports.explorer.panels import PANELS
-from shardsim.storage import run_folder
+from shardsim.storage import run_files
 from tests.helpers import chromium, explorer_page
 
 pytestmark = pytest.mark.slow
@@ -23,11 +23,11 @@ def whole_page(tmp_path_factory, tiny_run):
     folder = tmp_path_factory.mktemp("whole") / "run"
     shutil.copytree(tiny_run, folder)
     last = sorted((folder / "snapshots" / "mlp").glob("*.npz"))[-1]
-    arrays = {name: leaf.copy() for name, leaf in run_folder.read_arrays(last).items()}
+    arrays = {name: leaf.copy() for name, leaf in run_files.read_arrays(last).items()}
     for leaf in arrays.values():
         if leaf.dtype.kind == "f":
             leaf[1] = np.nan
-    run_folder.write_arrays(last, arrays)
+    run_files.write_arrays(last, arrays)
     out = folder.parent / "page.html"
     make.inspect([folder], out, mazes=2)
     return out

@@ -9,10 +9,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from shardsim.core import statistics
+from shardsim.core.statistics import aggregates
 from shardsim.reports import maps, numbers
 from shardsim.reports.verdicts import report
-from shardsim.storage import run_folder
+from shardsim.storage import run_files
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 SIZES = {"desktop": "1200,900", "phone": "400,800"}
@@ -26,9 +26,9 @@ def copied(tiny_run, tmp_path):
 
 def changed(folder, change):
     """Write the page anew after a change to results.json."""
-    results = run_folder.read_json(folder / "results.json")
+    results = run_files.read_json(folder / "results.json")
     change(results)
-    run_folder.write_json(folder / "results.json", results)
+    run_files.write_json(folder / "results.json", results)
     return report.write(folder).read_text()
 
 
@@ -80,12 +80,12 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
         assert f"{arm['value_params']:,}" in text
         assert f"{arm['mean_return_fraction']:.1%}" in text
         assert f"{arm['mean_value_error']:.3g}" in text
-        middle = statistics.interquartile_mean(arm["return_fraction"])
+        middle = aggregates.interquartile_mean(arm["return_fraction"])
         ends = f"{middle.low:.1%}, {middle.high:.1%}"
         assert f"IQM {middle.estimate:.1%} [{ends}]" in text
     pair = entry["rule"]["contrast"]
     rows = [entry["values"][pair[side]] for side in ("arm", "baseline")]
-    often = statistics.probability_of_improvement(*rows)
+    often = aggregates.probability_of_improvement(*rows)
     assert f"with probability {numbers.interval(often)}; 0.5 is no difference" in text
     assert "tau = 0.01, the mean action gap under V* is" in text
     assert results["digest"] in text
@@ -149,7 +149,7 @@ def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
 
 def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
     """The small run's arms reach 93 and 92 %, of a goal of 95."""
-    entry = run_folder.read_json(tiny_run / "results.json")["predictions"]["VE"]
+    entry = run_files.read_json(tiny_run / "results.json")["predictions"]["VE"]
     assert entry["arms_below_min_return"] == ["mlp", "sharded"]
     assert not entry["is_valid"]
     page = (tiny_run / "report.html").read_text()
@@ -187,7 +187,7 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
             results["omnibus"][name][0]["ratio"] = None
 
     page = changed(copied(tiny_run, tmp_path), alone)
-    entry = run_folder.read_json(tiny_run / "results.json")["predictions"]["VE"]
+    entry = run_files.read_json(tiny_run / "results.json")["predictions"]["VE"]
     assert f'interval]">{entry["effect"]["estimate"]:+.3f}</td>' in page
     text = text_of(page)
     assert numbers.DASH in text
@@ -258,15 +258,15 @@ def test_a_level_of_each_context_is_shown_before_a_second_of_one(contexts, level
 
 def test_maps_that_lack_an_array_or_a_level_are_one_line(tiny_run, tmp_path):
     folder = copied(tiny_run, tmp_path)
-    arrays = run_folder.read_arrays(folder / "maps.npz")
+    arrays = run_files.read_arrays(folder / "maps.npz")
     (gone, *_) = (name for name in arrays if name.startswith("sharded/"))
     del arrays[gone]
-    run_folder.write_arrays(folder / "maps.npz", arrays)
-    with pytest.raises(run_folder.RunError, match=rf"maps\.npz: {gone} is missing"):
+    run_files.write_arrays(folder / "maps.npz", arrays)
+    with pytest.raises(run_files.RunError, match=rf"maps\.npz: {gone} is missing"):
         maps.read(folder)
-    scenes = run_folder.read_json(folder / "maps.json")
-    run_folder.write_json(folder / "maps.json", {**scenes, "levels": []})
-    with pytest.raises(run_folder.RunError, match=r"maps\.json: levels: got none"):
+    scenes = run_files.read_json(folder / "maps.json")
+    run_files.write_json(folder / "maps.json", {**scenes, "levels": []})
+    with pytest.raises(run_files.RunError, match=r"maps\.json: levels: got none"):
         maps.read(folder)
 
 

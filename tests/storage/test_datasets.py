@@ -12,7 +12,7 @@ import yaml
 from shardsim import cli
 from shardsim.algorithms import rollout
 from shardsim.core.types import Trajectory
-from shardsim.storage import datasets, run_folder
+from shardsim.storage import datasets, run_files
 from shardsim_envs import ContextFruits
 
 ENV = ContextFruits(size=3, max_steps=8)
@@ -109,7 +109,7 @@ WRONG = {
 def test_data_of_another_world_are_named_and_refused(tmp_path, message):
     path = tmp_path / "a.npz"
     datasets.save(path, made()._replace(**WRONG[message]), ENV)
-    with pytest.raises(run_folder.RunError) as caught:
+    with pytest.raises(run_files.RunError) as caught:
         datasets.load(path, ENV, STEPS)
     assert message in str(caught.value)
 
@@ -118,14 +118,12 @@ def test_a_field_that_is_missing_and_too_few_steps_are_named(tmp_path):
     path = tmp_path / "a.npz"
     fields = made()._asdict()
     del fields["logits"]
-    run_folder.write_arrays(path, fields)
-    with pytest.raises(
-        run_folder.RunError, match=r"no trajectories \(logits missing\)"
-    ):
+    run_files.write_arrays(path, fields)
+    with pytest.raises(run_files.RunError, match=r"no trajectories \(logits missing\)"):
         datasets.load(path, ENV, STEPS)
     datasets.save(path, made(), ENV, overwrite=True)
     with pytest.raises(
-        run_folder.RunError, match=r"holds 5 steps .* train\.num_steps, 6"
+        run_files.RunError, match=r"holds 5 steps .* train\.num_steps, 6"
     ):
         datasets.load(path, ENV, STEPS + 1)
 
@@ -138,12 +136,12 @@ def test_a_world_that_differs_in_what_no_phase_may_change_is_refused(tmp_path):
     datasets.load(
         path, dataclasses.replace(ENV, rewards=((0.0, 1.0), (1.0, 0.0))), STEPS
     )
-    with pytest.raises(run_folder.RunError, match=r"env\.max_steps is 8; allowed: 9"):
+    with pytest.raises(run_files.RunError, match=r"env\.max_steps is 8; allowed: 9"):
         datasets.load(path, dataclasses.replace(ENV, max_steps=9), STEPS)
-    run_folder.write_arrays(path, made()._asdict())
+    run_files.write_arrays(path, made()._asdict())
     datasets.load(path, dataclasses.replace(ENV, max_steps=9), STEPS)
-    run_folder.write_arrays(path, {**made()._asdict(), "env": np.asarray("{")})
-    with pytest.raises(run_folder.RunError, match="env is no JSON"):
+    run_files.write_arrays(path, {**made()._asdict(), "env": np.asarray("{")})
+    with pytest.raises(run_files.RunError, match="env is no JSON"):
         datasets.load(path, ENV, STEPS)
 
 
@@ -168,7 +166,7 @@ def written(tmp_path, **train):
 
 def collected(source, out, *flags):
     assert cli.main(["collect", str(source), "--out", str(out), *flags]) == 0
-    return run_folder.read_arrays(out)
+    return run_files.read_arrays(out)
 
 
 @pytest.fixture(scope="module")

@@ -6,23 +6,23 @@ import shutil
 import pytest
 
 from shardsim import cli
-from shardsim.storage import provenance, run_folder
+from shardsim.storage import provenance, run_files, run_folder, run_layout
 
 VERSION = provenance.version("shardsim")
-ALLOWED = f"allowed: format {run_folder.FORMAT}, which shardsim {VERSION} writes"
+ALLOWED = f"allowed: format {run_layout.FORMAT}, which shardsim {VERSION} writes"
 
 
 def marked(folder, text):
     """A run folder with another mark, or without one."""
     run_folder.create(folder, "name: a\n", overwrite=False)
-    (folder / run_folder.FORMAT_FILE).unlink()
+    (folder / run_layout.FORMAT_FILE).unlink()
     if text is not None:
-        (folder / run_folder.FORMAT_FILE).write_text(text)
+        (folder / run_layout.FORMAT_FILE).write_text(text)
     return folder
 
 
 def refusal(folder):
-    with pytest.raises(run_folder.RunError) as error:
+    with pytest.raises(run_files.RunError) as error:
         run_folder.open_run(folder)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -30,14 +30,14 @@ def refusal(folder):
 
 def test_a_new_folder_says_its_format_and_who_wrote_it(tmp_path):
     folder = run_folder.create(tmp_path / "run", "name: a\n", overwrite=False)
-    mark = run_folder.read_json(folder / run_folder.FORMAT_FILE)
-    assert mark == {"format": run_folder.FORMAT, "version": VERSION}
+    mark = run_files.read_json(folder / run_layout.FORMAT_FILE)
+    assert mark == {"format": run_layout.FORMAT, "version": VERSION}
     assert run_folder.open_run(folder) == folder
 
 
 def test_an_older_folder_is_refused_with_the_version_of_its_provenance(tmp_path):
     folder = marked(tmp_path / "run", None)
-    run_folder.write_json(
+    run_files.write_json(
         folder / "provenance.json", {"versions": {"shardsim": "0.0.7"}}
     )
     assert refusal(folder) == (
@@ -70,7 +70,7 @@ def test_a_newer_folder_is_refused_with_the_version_of_its_mark(tmp_path):
 )
 def test_a_damaged_mark_is_named(tmp_path, text):
     folder = marked(tmp_path / "run", text)
-    path = folder / run_folder.FORMAT_FILE
+    path = folder / run_layout.FORMAT_FILE
     assert refusal(folder) == f"{path}: damaged, holds no format number; {ALLOWED}"
 
 
@@ -91,9 +91,9 @@ def test_every_command_that_reads_a_run_refuses_it(
     """In one line, with code 2, and nothing is written."""
     folder = tmp_path / "run"
     shutil.copytree(tiny_run, folder)
-    mark = json.loads((folder / run_folder.FORMAT_FILE).read_text())
-    other = json.dumps({**mark, "format": run_folder.FORMAT + 1})
-    (folder / run_folder.FORMAT_FILE).write_text(other)
+    mark = json.loads((folder / run_layout.FORMAT_FILE).read_text())
+    other = json.dumps({**mark, "format": run_layout.FORMAT + 1})
+    (folder / run_layout.FORMAT_FILE).write_text(other)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     monkeypatch.chdir(tmp_path)
     name, *words = command
@@ -126,14 +126,14 @@ def test_a_run_of_any_format_can_be_overwritten(tmp_path):
 def test_a_folder_without_a_mark_is_never_overwritten(tmp_path, text):
     folder = marked(tmp_path / "old", text)
     before = {path: path.read_bytes() for path in folder.iterdir()}
-    with pytest.raises(run_folder.RunError, match="which holds no run; allowed"):
+    with pytest.raises(run_files.RunError, match="which holds no run; allowed"):
         run_folder.create(folder, "name: b\n", overwrite=True)
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_a_run_that_was_killed_between_its_marks_can_be_overwritten(tmp_path):
     folder = run_folder.create(tmp_path / "run", "name: a\n", overwrite=False)
-    (folder / run_folder.CONFIG_FILE).unlink()
+    (folder / run_layout.CONFIG_FILE).unlink()
     assert "no run here" in refusal(folder)
     run_folder.create(folder, "name: b\n", overwrite=True)
     assert run_folder.open_run(folder) == folder

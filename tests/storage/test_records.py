@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shardsim.core import fields
-from shardsim.storage import records, run_folder
+from shardsim.storage import records, run_files
 
 
 @fields.record(kw_only=True, float64=True)
@@ -78,10 +78,10 @@ def test_lines_of_a_kind_come_back_and_a_torn_one_is_skipped(tmp_path):
 def test_a_damaged_record_is_named_by_file_and_field(tmp_path, change, line):
     path = tmp_path / "outer.json"
     records.write(path, MADE)
-    data = run_folder.read_json(path)
+    data = run_files.read_json(path)
     change(data)
     path.write_text(json.dumps(data))
-    with pytest.raises(run_folder.RunError) as error:
+    with pytest.raises(run_files.RunError) as error:
         records.read(path, Outer)
     assert line in str(error.value)
     assert "\n" not in str(error.value)
@@ -102,5 +102,5 @@ def test_what_is_no_record_is_named_by_its_file(tmp_path, text, line):
     path = tmp_path / "outer.json"
     if text is not None:
         path.write_text(text)
-    with pytest.raises(run_folder.RunError, match=rf"outer\.json: .*{line}"):
+    with pytest.raises(run_files.RunError, match=rf"outer\.json: .*{line}"):
         records.read(path, Outer)

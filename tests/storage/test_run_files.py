@@ -10,22 +10,22 @@ import numpy as np
 import pytest
 
 from shardsim.core import files
-from shardsim.storage import checkpoints, run_folder, snapshots
+from shardsim.storage import checkpoints, run_files, run_folder, run_layout, snapshots
 from tests.core.test_files import NAMES
 
 
 def made(path):
     """A run with a file of each kind."""
     folder = run_folder.create(path, "name: a\n", overwrite=False)
-    run_folder.append_line(folder / "metrics.jsonl", {"update": 1})
-    run_folder.write_arrays(folder / "weights" / "mlp.npz", {"a": np.zeros(1)})
-    run_folder.write_arrays(
+    run_files.append_line(folder / "metrics.jsonl", {"update": 1})
+    run_files.write_arrays(folder / "weights" / "mlp.npz", {"a": np.zeros(1)})
+    run_files.write_arrays(
         snapshots.place(folder, "mlp", 3),
         {"a": np.zeros(1)},
     )
-    run_folder.write_json(folder / "results.json", {"a": 1})
-    run_folder.write_text(folder / "report.html", "<p>")
-    run_folder.write_text(folder / "figures" / "curves.svg", "<svg>")
+    run_files.write_json(folder / "results.json", {"a": 1})
+    run_files.write_text(folder / "report.html", "<p>")
+    run_files.write_text(folder / "figures" / "curves.svg", "<svg>")
     checkpoints.save(folder / "checkpoints" / "mlp", 3, {"a": jnp.zeros(1)}, "mine")
     return folder
 
@@ -74,7 +74,7 @@ def test_a_run_whose_list_is_gone_is_not_replaced(tmp_path):
     folder = made(tmp_path / "run")
     (folder / "run_files.jsonl").unlink()
     before = all_files(folder)
-    with pytest.raises(run_folder.RunError, match=r"whose config\.yaml no run wrote"):
+    with pytest.raises(run_files.RunError, match=r"whose config\.yaml no run wrote"):
         run_folder.create(folder, "name: b\n", overwrite=True)
     assert all_files(folder) == before
 
@@ -83,9 +83,9 @@ def test_a_project_with_a_config_is_no_run(tmp_path):
     project = tmp_path / "project"
     with_mine(project)
     (project / "config.yaml").write_text("name: a\n")
-    with pytest.raises(run_folder.RunError, match="which exists; allowed: a new"):
+    with pytest.raises(run_files.RunError, match="which exists; allowed: a new"):
         run_folder.create(project, "name: b\n", overwrite=False)
-    with pytest.raises(run_folder.RunError, match="which holds no run"):
+    with pytest.raises(run_files.RunError, match="which holds no run"):
         run_folder.create(project, "name: b\n", overwrite=True)
     assert all_files(project) == {*MINE, "config.yaml"}
 
@@ -93,7 +93,7 @@ def test_a_project_with_a_config_is_no_run(tmp_path):
 def test_a_file_that_the_run_did_not_write_is_in_the_way(tmp_path):
     folder = run_folder.create(tmp_path / "run", "name: a\n", overwrite=False)
     (folder / "report.html").write_text("mine")
-    with pytest.raises(run_folder.RunError, match=r"whose report\.html no run wrote"):
+    with pytest.raises(run_files.RunError, match=r"whose report\.html no run wrote"):
         run_folder.create(folder, "name: b\n", overwrite=True)
     assert (folder / "report.html").read_text() == "mine"
     assert files.read_text(folder / "config.yaml") == "name: a\n"
@@ -122,20 +122,20 @@ def test_a_list_that_was_tampered_with_reaches_nothing_else(tmp_path):
 
 def test_what_was_changed_is_written_again_only_if_told(tmp_path):
     folder = made(tmp_path / "run")
-    run_folder.check_own(folder, False, *run_folder.REWRITTEN)
-    run_folder.write_text(folder / "report.html", "<p>two")  # both texts are its own
-    run_folder.check_own(folder, False, *run_folder.REWRITTEN)
+    run_files.check_own(folder, False, *run_layout.REWRITTEN)
+    run_files.write_text(folder / "report.html", "<p>two")  # both texts are its own
+    run_files.check_own(folder, False, *run_layout.REWRITTEN)
     (folder / "report.html").write_text("<p>")
-    run_folder.check_own(folder, False, *run_folder.REWRITTEN)
+    run_files.check_own(folder, False, *run_layout.REWRITTEN)
     (folder / "report.html").write_text("<p>with my remarks")
-    with pytest.raises(run_folder.RunError, match=r"report\.html: was changed since"):
-        run_folder.check_own(folder, False, *run_folder.REWRITTEN)
-    run_folder.check_own(folder, True, *run_folder.REWRITTEN)
+    with pytest.raises(run_files.RunError, match=r"report\.html: was changed since"):
+        run_files.check_own(folder, False, *run_layout.REWRITTEN)
+    run_files.check_own(folder, True, *run_layout.REWRITTEN)
     (folder / "report.html").unlink()
-    run_folder.check_own(folder, False, *run_folder.REWRITTEN)
+    run_files.check_own(folder, False, *run_layout.REWRITTEN)
     (folder / "figures" / "mine.svg").write_text("mine")
-    with pytest.raises(run_folder.RunError, match=r"mine\.svg: exists, and the run di"):
-        run_folder.check_own(folder, False, *run_folder.REWRITTEN)
+    with pytest.raises(run_files.RunError, match=r"mine\.svg: exists, and the run di"):
+        run_files.check_own(folder, False, *run_layout.REWRITTEN)
 
 
 def test_snapshots_are_deleted_and_nothing_beside_them(tmp_path):
@@ -184,7 +184,7 @@ def test_a_lock_of_another_is_still_an_error(tmp_path, monkeypatch):
     folder = made(tmp_path / "run")
     monkeypatch.setattr(run_folder.fcntl, "flock", held)
     with (
-        pytest.raises(run_folder.RunError, match="another process is at work"),
+        pytest.raises(run_files.RunError, match="another process is at work"),
         run_folder.lock(folder),
     ):
         raise AssertionError
@@ -205,8 +205,8 @@ def test_a_run_has_any_name(tmp_path, name):
     other = made(tmp_path / "other")
     with (folder / "report.html").open("a", encoding="utf-8") as file:
         file.write("mine")
-    with pytest.raises(run_folder.RunError, match="was changed"):
-        run_folder.check_own(folder, False, "*.html")
+    with pytest.raises(run_files.RunError, match="was changed"):
+        run_files.check_own(folder, False, "*.html")
     run_folder.create(folder, "name: b\n", overwrite=True)
     assert all_files(folder) == OWN
     assert all_files(other) > OWN

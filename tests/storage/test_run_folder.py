@@ -12,49 +12,58 @@ import pytest
 from flax import nnx
 
 from shardsim.core import files
-from shardsim.storage import checkpoints, provenance, records, run_folder, weights
+from shardsim.storage import (
+    checkpoints,
+    json_lines,
+    provenance,
+    records,
+    run_files,
+    run_folder,
+    run_layout,
+    weights,
+)
 
 
 def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "results.json"
-    run_folder.write_json(path, {"a": 1})
+    run_files.write_json(path, {"a": 1})
 
     def full(number):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        run_folder.write_json(path, {"a": 2})
+        run_files.write_json(path, {"a": 2})
     with pytest.raises(OSError, match="No space"):
-        run_folder.write_arrays(tmp_path / "x.npz", {"a": np.zeros(3)})
-    assert run_folder.read_json(path) == {"a": 1}
+        run_files.write_arrays(tmp_path / "x.npz", {"a": np.zeros(3)})
+    assert run_files.read_json(path) == {"a": 1}
     assert os.listdir(tmp_path) == ["results.json"]  # and no litter
 
 
 def test_json_has_no_nan(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
-        run_folder.write_json(tmp_path / "a.json", {"a": float("nan")})
+        run_files.write_json(tmp_path / "a.json", {"a": float("nan")})
     assert not (tmp_path / "a.json").exists()
 
 
 def test_a_torn_last_line_is_skipped(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    run_folder.append_line(path, {"update": 1})
+    run_files.append_line(path, {"update": 1})
     with path.open("a") as file:
         file.write('{"update": ')
-    assert run_folder.read_lines(path) == [{"update": 1}]
-    assert run_folder.read_lines(tmp_path / "none") == []
+    assert json_lines.read(path) == [{"update": 1}]
+    assert json_lines.read(tmp_path / "none") == []
 
 
 def test_a_torn_array_file_is_named(tmp_path):
     path = tmp_path / "maps.npz"
-    run_folder.write_arrays(path, {"a/b": np.arange(3)})
-    np.testing.assert_array_equal(run_folder.read_arrays(path)["a/b"], [0, 1, 2])
+    run_files.write_arrays(path, {"a/b": np.arange(3)})
+    np.testing.assert_array_equal(run_files.read_arrays(path)["a/b"], [0, 1, 2])
     path.write_bytes(path.read_bytes()[:40])
-    with pytest.raises(run_folder.RunError, match=r"maps\.npz"):
-        run_folder.read_arrays(path)
-    with pytest.raises(run_folder.RunError, match=r"none\.npz"):
-        run_folder.read_arrays(tmp_path / "none.npz")
+    with pytest.raises(run_files.RunError, match=r"maps\.npz"):
+        run_files.read_arrays(path)
+    with pytest.raises(run_files.RunError, match=r"none\.npz"):
+        run_files.read_arrays(tmp_path / "none.npz")
 
 
 @pytest.mark.parametrize("wreck", ["empty", "method", "encrypted", "one array"])
@@ -72,8 +81,8 @@ def test_whatever_tears_an_array_file_it_is_named(tmp_path, wreck):
         at, bit = flipped.get(wreck, (0, 0))
         torn = whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :]
         path.write_bytes(b"" if wreck == "empty" else torn)
-    with pytest.raises(run_folder.RunError, match=r"a\.npz: damaged"):
-        run_folder.read_arrays(path)
+    with pytest.raises(run_files.RunError, match=r"a\.npz: damaged"):
+        run_files.read_arrays(path)
 
 
 def test_provenance_can_be_written(tmp_path):
@@ -113,7 +122,7 @@ def test_a_foreign_checkpoint_is_refused(tmp_path):
     checkpoints.save(folder, 1, carry(1), "mine")
     other = {**carry(0), "weights": jnp.zeros((4, 4))}
     with pytest.raises(
-        run_folder.RunError, match=r"arm/1: of another config \(.*weights"
+        run_files.RunError, match=r"arm/1: of another config \(.*weights"
     ):
         checkpoints.restore(folder, 1, other, "mine")
 
@@ -125,7 +134,7 @@ def test_a_torn_checkpoint_is_named(tmp_path):
     checkpoints.save(folder, 1, carry(1), "mine")
     for part in folder.glob("1/**/d/*"):
         part.write_bytes(b"")
-    with pytest.raises(run_folder.RunError, match="arm/1: damaged"):
+    with pytest.raises(run_files.RunError, match="arm/1: damaged"):
         checkpoints.restore(folder, 1, carry(0), "mine")
     gc.collect()
 
@@ -158,7 +167,7 @@ def test_where_none_can_be_used_it_is_said(tmp_path):
     folder = tmp_path / "arm"
     checkpoints.save(folder, 1, carry(1), "mine")
     other = {**carry(0), "weights": jnp.zeros((4, 4))}
-    with pytest.raises(run_folder.RunError, match=r"of another config .* none is left"):
+    with pytest.raises(run_files.RunError, match=r"of another config .* none is left"):
         checkpoints.newest(folder, other, "mine")
 
 
@@ -192,7 +201,7 @@ def test_a_checkpoint_knows_its_run_and_its_update(tmp_path):
     assert "arm/2: of another run or another update" in found.refused[0]
     (folder / "1").rename(folder / "3")
     with pytest.raises(
-        run_folder.RunError, match="arm/3: of another run or another update"
+        run_files.RunError, match="arm/3: of another run or another update"
     ):
         checkpoints.restore(folder, 3, carry(0), "mine")
 
@@ -212,14 +221,14 @@ def test_a_checkpoint_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
 
 def test_a_torn_line_takes_no_other_with_it(tmp_path):
     path = tmp_path / "a.jsonl"
-    run_folder.append_line(path, {"n": 1})
+    run_files.append_line(path, {"n": 1})
     path.write_text(path.read_text() + '{"n": 2, "tor')
-    run_folder.append_line(path, {"n": 3})
-    run_folder.append_line(path, {"n": 4})
-    assert [row["n"] for row in run_folder.read_lines(path)] == [1, 3, 4]
-    run_folder.keep_lines(path, lambda row: row["n"] != 3)
+    run_files.append_line(path, {"n": 3})
+    run_files.append_line(path, {"n": 4})
+    assert [row["n"] for row in json_lines.read(path)] == [1, 3, 4]
+    json_lines.keep_if(path, lambda row: row["n"] != 3)
     assert path.read_text() == '{"n": 1}\n{"n": 4}\n'
-    run_folder.keep_lines(tmp_path / "none.jsonl", lambda row: True)
+    json_lines.keep_if(tmp_path / "none.jsonl", lambda row: True)
     assert not (tmp_path / "none.jsonl").exists()
 
 
@@ -231,7 +240,7 @@ def test_one_process_works_in_a_folder_and_sweeps_it(tmp_path):
     with run_folder.lock(folder):
         assert not left.exists()
         with (
-            pytest.raises(run_folder.RunError, match="another process is at work here"),
+            pytest.raises(run_files.RunError, match="another process is at work here"),
             run_folder.lock(folder),
         ):
             raise AssertionError
@@ -243,10 +252,10 @@ def test_a_run_that_is_at_work_is_not_overwritten(tmp_path):
     folder = run_folder.create(tmp_path / "run", "name: a\n", overwrite=False)
     with (
         run_folder.lock(folder),
-        pytest.raises(run_folder.RunError, match="another process"),
+        pytest.raises(run_files.RunError, match="another process"),
     ):
         run_folder.create(folder, "name: b\n", overwrite=True)
-    assert (folder / run_folder.CONFIG_FILE).read_text() == "name: a\n"
+    assert (folder / run_layout.CONFIG_FILE).read_text() == "name: a\n"
 
 
 def test_a_link_and_where_we_are_can_be_overwritten(tmp_path, monkeypatch):
@@ -255,15 +264,15 @@ def test_a_link_and_where_we_are_can_be_overwritten(tmp_path, monkeypatch):
     (tmp_path / "link").symlink_to(folder)
     run_folder.create(tmp_path / "link", "name: b\n", overwrite=True)
     assert (tmp_path / "link").is_symlink()
-    assert (folder / run_folder.CONFIG_FILE).read_text() == "name: b\n"
+    assert (folder / run_layout.CONFIG_FILE).read_text() == "name: b\n"
     assert not (folder / "weights").exists()
     monkeypatch.chdir(folder)
     run_folder.create(Path(), "name: c\n", overwrite=True)
-    assert (folder / run_folder.CONFIG_FILE).read_text() == "name: c\n"
+    assert (folder / run_layout.CONFIG_FILE).read_text() == "name: c\n"
 
 
 def test_a_path_that_is_too_long_is_one_line(tmp_path):
-    with pytest.raises(run_folder.RunError, match="File name too long"):
+    with pytest.raises(run_files.RunError, match="File name too long"):
         run_folder.create(tmp_path / ("n" * 300), "", overwrite=False)
 
 
@@ -272,23 +281,23 @@ def test_what_was_left_half_written_is_no_run_to_protect(tmp_path):
     folder.mkdir()
     (folder / f"{files.PARTIAL_PREFIX}x").write_text("half")
     assert run_folder.create(folder, "a: 1", overwrite=False) == folder
-    assert (folder / run_folder.CONFIG_FILE).read_text() == "a: 1"
+    assert (folder / run_layout.CONFIG_FILE).read_text() == "a: 1"
 
 
 def test_all_files_can_be_read_by_others_and_a_full_disk_names_the_file(
     tmp_path, monkeypatch
 ):
     path = tmp_path / "a.npz"
-    run_folder.write_arrays(path, {"x": np.zeros(2)})
+    run_files.write_arrays(path, {"x": np.zeros(2)})
     assert path.stat().st_mode & 0o777 == 0o644
 
     def full(*words, **named):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_folder.np, "savez", full)
+    monkeypatch.setattr(run_files.np, "savez", full)
     with pytest.raises(OSError, match=r"No space left on device: '.*a\.npz'"):
-        run_folder.write_arrays(path, {"x": np.ones(2)})
-    assert run_folder.read_arrays(path)["x"].tolist() == [0, 0]
+        run_files.write_arrays(path, {"x": np.ones(2)})
+    assert run_files.read_arrays(path)["x"].tolist() == [0, 0]
     assert [p.name for p in tmp_path.iterdir()] == ["a.npz"]
 
 
@@ -303,5 +312,5 @@ def test_weights_of_a_file_become_a_module_again():
         weights.restore_params(other, named, "encoder").bias[...], made.bias[...]
     )
     del arrays["kernel"]
-    with pytest.raises(run_folder.RunError, match="weights: kernel is missing"):
+    with pytest.raises(run_files.RunError, match="weights: kernel is missing"):
         weights.restore_params(other, arrays)

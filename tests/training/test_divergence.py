@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from shardsim import cli
-from shardsim.storage import checkpoints, records, run_folder
+from shardsim.storage import checkpoints, json_lines, records, run_files
 from shardsim.training import divergence
 from shardsim.training.results import TrainingResult
 
@@ -23,7 +23,7 @@ def test_what_diverges_is_named_and_kept(tiny_yaml, tmp_path, capsys):
     assert "update " in line
     arm = line.partition("arm ")[2].partition(",")[0]
     assert checkpoints.latest(out / "checkpoints" / arm) is not None
-    assert run_folder.read_lines(out / "metrics.jsonl")
+    assert json_lines.read(out / "metrics.jsonl")
     assert not (out / "results.json").exists()
     # to resume does not make it a sound run, not even where no update is left
     for _ in range(2):
@@ -58,7 +58,7 @@ def test_what_diverges_in_a_grid_is_named_and_the_others_go_on(
     for name, rates in (("all", RATES), ("sound", RATES[:1])):
         path = training_yaml(sweep={"learning_rate": rates, "td_lambda": [0.0, 1.0]})
         assert cli.main(["train", str(path), "--out", str(tmp_path / name)]) == 0
-        weights.append(run_folder.read_arrays(tmp_path / name / "weights" / "mlp.npz"))
+        weights.append(run_files.read_arrays(tmp_path / name / "weights" / "mlp.npz"))
     said = capsys.readouterr().out
     assert "4 of 8 diverged and are not trained further, first seed 0 at " in said
     assert said.count("diverged") == 2  # of either arm

@@ -11,7 +11,7 @@ from flax import nnx
 from shardsim import cli
 from shardsim.core.types import Trajectory
 from shardsim.evaluation import load
-from shardsim.storage import datasets, run_folder
+from shardsim.storage import datasets, run_files
 from shardsim.training import (
     external_envs,
     host_envs,
@@ -44,7 +44,7 @@ CONFIG = {
 
 def trained_weights(run):
     """All arrays of the arm named mlp, [seeds, ...] by name."""
-    return run_folder.read_arrays(run / "weights" / "mlp.npz")
+    return run_files.read_arrays(run / "weights" / "mlp.npz")
 
 
 def written(folder, world, **changes):

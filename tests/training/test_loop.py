@@ -15,7 +15,7 @@ from shardsim import cli
 from shardsim.commands import run
 from shardsim.core import config, config_files
 from shardsim.evaluation import experiment, results
-from shardsim.storage import checkpoints, run_folder
+from shardsim.storage import checkpoints, run_files, run_folder
 from shardsim.training import loop, metric_records
 
 SAME = ("results.json", "weights/mlp.npz", "weights/sharded.npz")
@@ -156,8 +156,8 @@ def test_seeds_do_not_depend_on_their_number(tiny_yaml, tiny_run, tmp_path, caps
     out = tmp_path / "run"
     flags = ["--train.num-seeds", "3"]
     assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 0
-    two = run_folder.read_arrays(tiny_run / "weights" / "mlp.npz")
-    three = run_folder.read_arrays(out / "weights" / "mlp.npz")
+    two = run_files.read_arrays(tiny_run / "weights" / "mlp.npz")
+    three = run_files.read_arrays(out / "weights" / "mlp.npz")
     for name, leaf in two.items():
         np.testing.assert_allclose(three[name][:2], leaf, rtol=1e-4, atol=1e-5)
 
@@ -175,8 +175,8 @@ def test_two_devices_agree_with_one(tiny_yaml, tiny_run, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    one = run_folder.read_arrays(tiny_run / "weights" / "mlp.npz")
-    two = run_folder.read_arrays(out / "weights" / "mlp.npz")
+    one = run_files.read_arrays(tiny_run / "weights" / "mlp.npz")
+    two = run_files.read_arrays(out / "weights" / "mlp.npz")
     for name, leaf in one.items():
         np.testing.assert_allclose(two[name], leaf, rtol=1e-4, atol=1e-5)
 

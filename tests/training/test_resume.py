@@ -13,7 +13,7 @@ import yaml
 
 from shardsim import cli
 from shardsim.evaluation import load
-from shardsim.storage import checkpoints, run_folder
+from shardsim.storage import checkpoints, run_files, run_layout
 
 LEARNT = {"value": {"encoder": 1, "value": 1}}
 
@@ -78,7 +78,7 @@ def test_a_run_killed_before_it_said_where_it_comes_from_says_it(run, capsys):
     path = run / "provenance.json"
     path.unlink()
     assert cli.main(["resume", str(run)]) == 0
-    assert "versions" in run_folder.read_json(path)
+    assert "versions" in run_files.read_json(path)
     before = path.read_bytes()
     assert cli.main(["resume", str(run)]) == 0
     assert path.read_bytes() == before
@@ -86,9 +86,9 @@ def test_a_run_killed_before_it_said_where_it_comes_from_says_it(run, capsys):
 
 @pytest.mark.slow
 def test_a_run_that_begins_anew_keeps_no_snapshot_of_another_config(run, capsys):
-    data = yaml.safe_load((run / run_folder.CONFIG_FILE).read_text())
+    data = yaml.safe_load((run / run_layout.CONFIG_FILE).read_text())
     data["train"]["phases"][0]["updates"] = 4
-    (run / run_folder.CONFIG_FILE).write_text(yaml.safe_dump(data))
+    (run / run_layout.CONFIG_FILE).write_text(yaml.safe_dump(data))
     assert cli.main(["resume", str(run)]) == 2
     assert "resuming again starts from update 0" in capsys.readouterr().err
     assert cli.main(["resume", str(run)]) == 0
@@ -101,12 +101,12 @@ def test_a_full_disk_names_the_metrics(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.symlink_to("/dev/full")
     with pytest.raises(OSError, match=r"metrics\.jsonl"):
-        run_folder.append_line(path, {"update": 1})
+        run_files.append_line(path, {"update": 1})
 
 
 def test_stored_data_that_changed_are_another_run(run, tmp_path, capsys):
     """A file may be collected anew under its name."""
-    data = yaml.safe_load((run / run_folder.CONFIG_FILE).read_text())
+    data = yaml.safe_load((run / run_layout.CONFIG_FILE).read_text())
     data["train"]["dataset"] = str(tmp_path / "kept.npz")
     data["train"]["phases"][0]["collect"] = "dataset"
     path, out = tmp_path / "stored.yaml", tmp_path / "stored"

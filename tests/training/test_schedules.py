@@ -9,7 +9,7 @@ import yaml
 from shardsim import cli
 from shardsim.agents import value
 from shardsim.core import config, config_files
-from shardsim.storage import run_folder
+from shardsim.storage import run_files
 from shardsim.training import metric_records, phases, population, schedule, standalone
 from shardsim.training.config import TrainConfig
 from tests.helpers import documents
@@ -26,7 +26,7 @@ def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, na
     path = training_yaml(**REGIMES[name], phases=plan)
     ran(path, tmp_path / "run")
     for arm in ("mlp", "sharded"):
-        weights = run_folder.read_arrays(tmp_path / "run" / "weights" / f"{arm}.npz")
+        weights = run_files.read_arrays(tmp_path / "run" / "weights" / f"{arm}.npz")
         assert np.abs(weights["decoder.readout.kernel"]).max() > 0
     chunks = metric_records.chunks(tmp_path / "run")
     assert any("policy_loss" in chunk.terms for chunk in chunks)
@@ -93,8 +93,8 @@ def test_a_grid_is_its_points_in_one_program(training_yaml, tmp_path, capsys):
         "--train.action_selection.temperature",
     ]
     ran(training_yaml(), tmp_path / "one", *flags, "0.01")
-    whole = run_folder.read_arrays(tmp_path / "grid" / "weights" / "mlp.npz")
-    alone = run_folder.read_arrays(tmp_path / "one" / "weights" / "mlp.npz")
+    whole = run_files.read_arrays(tmp_path / "grid" / "weights" / "mlp.npz")
+    alone = run_files.read_arrays(tmp_path / "one" / "weights" / "mlp.npz")
     for name, leaf in alone.items():
         np.testing.assert_allclose(whole[name][4:6], leaf, rtol=1e-4, atol=1e-5)
     assert np.abs(whole["value.kernel"][0] - whole["value.kernel"][4]).max() > 1e-4
@@ -105,7 +105,7 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     path, data = training_yaml(), tmp_path / "data.npz"
     words = ["collect", str(path), "--out", str(data), "--updates", "2"]
     assert cli.main(words) == 0
-    assert run_folder.read_arrays(data)["reward"].shape == (4, 2 * 2 * 4)
+    assert run_files.read_arrays(data)["reward"].shape == (4, 2 * 2 * 4)
     phase = {"name": "read", "updates": 3, "collect": "dataset"}
     phase["losses"] = {"inverse": {"encoder": 1, "auxiliary": 1}}
     kept = training_yaml(dataset=str(data), phases=[phase])
@@ -122,7 +122,7 @@ def test_stored_trajectories_teach_without_a_world(training_yaml, tmp_path, caps
     more = tmp_path / "more.npz"
     words = ["collect", str(tmp_path / "run"), "--out", str(more), "--updates", "1"]
     assert cli.main(words) == 0
-    assert run_folder.read_arrays(more)["reward"].shape == (4, 2 * 4)
+    assert run_files.read_arrays(more)["reward"].shape == (4, 2 * 4)
     other = str(tmp_path / "other.npz")
     assert cli.main(["collect", str(kept), "--out", other]) == 2
     assert "train.phases.0.collect: got 'dataset'" in capsys.readouterr().err
@@ -142,7 +142,7 @@ def test_bfloat16_learns_much_the_same(training_yaml, tmp_path, capsys):
     for name in ("float32", "bfloat16"):
         ran(path, tmp_path / name, "--train.precision", name)
     one, two = (
-        run_folder.read_arrays(tmp_path / name / "weights" / "mlp.npz")
+        run_files.read_arrays(tmp_path / name / "weights" / "mlp.npz")
         for name in ("float32", "bfloat16")
     )
     first = "encoder.layers.0.kernel"

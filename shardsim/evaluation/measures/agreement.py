@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from shardsim.core import fields
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies, state_readings
 from shardsim.evaluation.measures import base
 
 
@@ -65,7 +65,7 @@ class AgreementShift:
 
 
 def agree(
-    reading: battery.Reading,
+    reading: state_readings.Reading,
     condition: battery.Condition,
     discount: float,
     tie: float,
@@ -76,13 +76,15 @@ def agree(
       discount: gamma in [0, 1).
       tie: largest distance to the best Q that counts as best, in units of the return.
     """
-    q = battery.q_values(reading.value, condition, discount)
+    q = exact_policies.q_values(reading.value, condition, discount)
     best = q >= q.max(axis=-1, keepdims=True) - tie
     preferred = reading.policy_logits.argmax(axis=-1)
     return np.take_along_axis(best, preferred[..., None], axis=-1)[..., 0]
 
 
 def _greedy(
-    reading: battery.Reading, condition: battery.Condition, evidence: base.Evidence
+    reading: state_readings.Reading,
+    condition: battery.Condition,
+    evidence: base.Evidence,
 ) -> Float[np.ndarray, "N L S A"]:
-    return battery.q_values(reading.value, condition, evidence.acting.discount)
+    return exact_policies.q_values(reading.value, condition, evidence.acting.discount)

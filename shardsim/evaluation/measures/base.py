@@ -10,15 +10,16 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from shardsim.core import fields, statistics
+from shardsim.core import fields
+from shardsim.core.statistics import intervals
 from shardsim.core.types import Environment
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies, state_readings
 
 EXACT = "exact"
 """Name of the arm whose V is the exact V*: one fixed utility, without a network."""
 
 
-Stages: TypeAlias = Mapping[str, dict[str, dict[str, battery.Reading]]]
+Stages: TypeAlias = Mapping[str, dict[str, dict[str, state_readings.Reading]]]
 """Phase -> arm -> condition -> reading at the end of the phase."""
 
 
@@ -27,10 +28,10 @@ class Evidence(NamedTuple):
 
     env: Environment
     conditions: dict[str, battery.Condition]
-    readings: dict[str, dict[str, battery.Reading]]
+    readings: dict[str, dict[str, state_readings.Reading]]
     """Arm -> condition -> reading."""
-    acting: battery.ActingRule
-    stages: Mapping[str, dict[str, dict[str, battery.Reading]]] = (
+    acting: exact_policies.ActingRule
+    stages: Mapping[str, dict[str, dict[str, state_readings.Reading]]] = (
         types.MappingProxyType({})
     )
     """Readings at the ends of phases, for those that a measure asks for."""
@@ -113,7 +114,7 @@ def selectivity(
 def share(arm: str, name: str, chosen: Bool[np.ndarray, " N"]) -> Detail:
     """The share of seeds for which `chosen` is true, with its 95 % interval."""
     count, n = int(chosen.sum()), len(chosen)
-    low, high = statistics.share_interval(count, n)
+    low, high = intervals.share_interval(count, n)
     return Detail(arm, name, f"share of {n} seeds", count / n, low, high)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from shardsim.core import fields
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies
 from shardsim.evaluation.measures import base
 
 
@@ -82,7 +82,7 @@ def _bids(
     mask: np.ndarray,
 ) -> Float[np.ndarray, "N M"]:
     """B(s, a) in the states of the mask: Q without reward, centred over actions."""
-    q = battery.q_values(value, condition, evidence.acting.discount)
+    q = exact_policies.q_values(value, condition, evidence.acting.discount)
     q = q - np.asarray(condition.table.reward)
     q = q - q.mean(axis=-1, keepdims=True)
     return q[:, mask].reshape(len(q), -1).astype(np.float64)

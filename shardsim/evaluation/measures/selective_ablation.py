@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 
 from shardsim.core import fields
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies, state_readings
 from shardsim.evaluation.measures import base
 
 DRAWS = 4
@@ -86,11 +86,11 @@ class SelectiveAblation:
 
     def _drops(
         self,
-        reading: battery.Reading,
+        reading: state_readings.Reading,
         condition: battery.Condition,
         context: np.ndarray,
         selecting: np.ndarray,
-        acting: battery.ActingRule,
+        acting: exact_policies.ActingRule,
         scores: Float[np.ndarray, "N C G"],
     ) -> Float[np.ndarray, "N C C"]:
         """drops[n, c, d]: what context d loses when the part of context c is ablated.
@@ -142,7 +142,7 @@ class SelectiveAblation:
 
 
 def _scores(
-    reading: battery.Reading,
+    reading: state_readings.Reading,
     condition: battery.Condition,
     context: np.ndarray,
     selecting: np.ndarray,
@@ -211,8 +211,10 @@ def _returns(
     value: np.ndarray,
     policy_logits: np.ndarray,
     condition: battery.Condition,
-    acting: battery.ActingRule,
+    acting: exact_policies.ActingRule,
 ) -> Float[np.ndarray, "N L"]:
     """Exact expected return in every level."""
-    policy = battery.policy(value, policy_logits, condition, acting)
-    return battery.expected_return(policy, condition, acting.discount, acting.max_steps)
+    policy = exact_policies.policy(value, policy_logits, condition, acting)
+    return exact_policies.expected_return(
+        policy, condition, acting.discount, acting.max_steps
+    )

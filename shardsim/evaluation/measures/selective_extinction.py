@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from shardsim.core import fields
-from shardsim.evaluation import battery
+from shardsim.evaluation import exact_policies, state_readings
 from shardsim.evaluation.measures import base
 
 SHARE, OPTIMUM = "share of V before", "fraction of the optimal return"
@@ -114,7 +114,7 @@ class SelectiveExtinction:
         """Return in `retained`: V can fall without a change of behaviour."""
         reading = evidence.stages[phase][arm][self.retained]
         condition = evidence.conditions[self.retained]
-        return battery.return_fraction(reading, condition, evidence.acting)
+        return exact_policies.return_fraction(reading, condition, evidence.acting)
 
     def _gate_distance(
         self, evidence: base.Evidence, arm: str
@@ -125,7 +125,7 @@ class SelectiveExtinction:
         """
         readings = evidence.stages[self.before_phase][arm]
         one, other = (
-            battery.gate_shares(readings[name], evidence.conditions[name])
+            state_readings.gate_shares(readings[name], evidence.conditions[name])
             for name in (self.extinguished, self.retained)
         )
         return 0.5 * np.abs(one - other).sum(axis=-1)

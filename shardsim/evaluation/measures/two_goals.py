@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 
 from shardsim.core import dynamic_programming, fields
 from shardsim.core.jit import jit
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies
 from shardsim.evaluation.measures import base
 
 
@@ -133,7 +133,7 @@ class TwoGoals:
         details = [base.detail(None, "decision squares", "squares", len(at.level))]
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
-            policy = battery.policy(
+            policy = exact_policies.policy(
                 reading.value, reading.policy_logits, condition, acting
             )
             at_square = policy[:, at.level, at.state]
@@ -246,7 +246,7 @@ class GoalDistanceSlope:
         values: dict[str, np.ndarray] = {}
         details = [base.detail(None, "decision squares", "squares", len(at.level))]
         for arm, readings in evidence.readings.items():
-            q = battery.q_values(
+            q = exact_policies.q_values(
                 readings[self.condition].value, condition, evidence.acting.discount
             )
             q = q[:, at.level, at.state]

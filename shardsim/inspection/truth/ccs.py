@@ -17,7 +17,7 @@ Symbols: n pairs, d features, R restarts, M rounds.
 """
 
 from functools import partial
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,26 +25,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, optimizers, validation
-from shardsim.inspection.truth import pairs
+from shardsim.inspection.truth import ccs_loss, ccs_search, pairs
 from shardsim.inspection.validation import Integer, Numbers
 
-BATCH = 4096
-"""Pairs per step; all pairs if there are no more."""
-SEARCH_NORMS = (0.1, 0.3, 1.0, 3.0)
-"""Norms at which directions are searched: from little more than the principal direction
-of |x+ - x-| to one that counts mistakes."""
 RANDOM = 100
 """Random directions whose losses are the null."""
-NORMS = (0.5, 1.0, 2.0, 5.0)
-"""Norms of the result; the largest is almost a count of mistakes."""
-FEWEST_PAIRS = 8
-"""With fewer pairs none are held out, and both norms are 1."""
-TOLERANCE = 1e-5
-"""Slope or gain of the loss, per search norm, below which a search ends."""
-CONSTANT_HALF = 0.25
-"""Loss of p = 1/2: consistency 0, confidence 1/4."""
-BEST_CONSTANT = 0.2
-"""Loss of p = .4, the minimum of (2p - 1)^2 + p^2."""
 
 
 class CCS(NamedTuple):
@@ -126,7 +111,9 @@ class CCS(NamedTuple):
     def null(self) -> Float[Array, ""]:
         """What a probe without any meaning reaches: the best constant probe, or the
         best twentieth of random directions."""
-        return jnp.minimum(jnp.quantile(self.random_losses, 0.05), BEST_CONSTANT)
+        return jnp.minimum(
+            jnp.quantile(self.random_losses, 0.05), ccs_loss.BEST_CONSTANT
+        )
 
     def summary(self) -> str:
         """Held-out loss against probes without meaning, and the range of restarts."""
@@ -167,41 +154,6 @@ class Rounds(NamedTuple):
         )
 
 
-def consistency_loss(
-    positive_logit: Float[Array | np.ndarray, " n"],
-    negative_logit: Float[Array | np.ndarray, " n"],
-) -> Float[Array, ""]:
-    """mean (p+ + p- - 1)^2, with p = sigmoid(logit).
-
-    p+ + p- - 1 is computed as p+ - sigmoid(-logit-), so that exact opposites give 0.
-    """
-    p_positive = jax.nn.sigmoid(positive_logit)
-    one_minus_p_negative = jax.nn.sigmoid(-negative_logit)
-    return jnp.mean(jnp.square(p_positive - one_minus_p_negative))
-
-
-def confidence_loss(
-    positive_logit: Float[Array | np.ndarray, " n"],
-    negative_logit: Float[Array | np.ndarray, " n"],
-) -> Float[Array, ""]:
-    """mean min(p+, p-)^2. It has a kink where both are equal."""
-    smaller_logit = jnp.minimum(positive_logit, negative_logit)
-    return jnp.mean(jnp.square(jax.nn.sigmoid(smaller_logit)))
-
-
-def loss(
-    positive_logit: Float[Array | np.ndarray, " n"],
-    negative_logit: Float[Array | np.ndarray, " n"],
-) -> Float[Array, ""]:
-    """Consistency loss plus confidence loss.
-
-    Reference: Burns et al., Discovering Latent Knowledge, arXiv 2212.03827.
-    """
-    return consistency_loss(positive_logit, negative_logit) + confidence_loss(
-        positive_logit, negative_logit
-    )
-
-
 def fit(
     positive: Annotated[Numbers, "n d"],
     negative: Annotated[Numbers, "n d"],
@@ -211,7 +163,7 @@ def fit(
     steps: int = 300,
     max_steps: int = 4_800,
     rate: float = 0.05,
-    batch: int = BATCH,
+    batch: int = ccs_search.BATCH,
     norm: float | None = None,
     normalise: pairs.Normalise | str = "mean",
 ) -> CCS:
@@ -274,7 +226,7 @@ def recursive(
     steps: int = 300,
     max_steps: int = 4_800,
     rate: float = 0.05,
-    batch: int = BATCH,
+    batch: int = ccs_search.BATCH,
     norm: float | None = None,
     normalise: pairs.Normalise | str = "mean",
 ) -> Rounds:
@@ -342,15 +294,6 @@ def _check_settings(
     return first, second, pairs.learn_sides(first, second, normalise=normalise)
 
 
-class _Probes(NamedTuple):
-    """The ends of all restarts of a search."""
-
-    directions: Float[Array, "R d"]
-    losses: Float[Array, " R"]
-    """At the norm of the search."""
-    converged: Bool[Array, " R"]
-
-
 @partial(jax.jit, static_argnames="search")
 def _search(
     positive: Float[Array, "n d"],
@@ -377,35 +320,37 @@ def _search(
     first, second = (
         side / arrays.or_one(size.astype(side.dtype)) for side in (first, second)
     )
-    choices = NORMS if norm is None else (norm,)
+    choices = ccs_search.NORMS if norm is None else (norm,)
     norms = jnp.stack([jnp.asarray(one, first.dtype) for one in choices])
     search_norm = jnp.ones((), first.dtype)
     result_norm = search_norm if norm is None else norms[0]
     held_out_loss = jnp.full((), jnp.nan, first.dtype)
-    if len(first) >= FEWEST_PAIRS:
-        search_norms = jnp.asarray(SEARCH_NORMS, first.dtype)
-        table = _held_out_losses(
+    if len(first) >= ccs_search.FEWEST_PAIRS:
+        search_norms = jnp.asarray(ccs_search.SEARCH_NORMS, first.dtype)
+        table = ccs_search.held_out_losses(
             (first, second),
             (sides.positive_mean != 0).any(),
             known,
             key,
-            search,
-            rate,
-            search_norms,
-            norms,
+            search=search,
+            rate=rate,
+            search_norms=search_norms,
+            norms=norms,
         )
         best = jnp.argmin(table)
         search_norm = search_norms[best // len(norms)]
         result_norm = norms[best % len(norms)]
         held_out_loss = table.ravel()[best]
-    probes = _descend(first, second, known, key, search, rate, search_norm)
+    probes = ccs_search.descend_restarts(
+        first, second, known, key, search=search, rate=rate, norm=search_norm
+    )
     directions = probes.directions
     null_key = jax.random.fold_in(key, search[0])
     random = arrays.unit(
         jax.random.normal(null_key, (RANDOM, len(first[0])), first.dtype)
     )
     random = arrays.unit(random - random @ known.T @ known)
-    biases, losses = _biases(first, second, result_norm * directions)
+    biases, losses = ccs_search.best_biases(first, second, result_norm * directions)
     best = jnp.argmin(losses)
     direction, bias = directions[best], biases[best]
     logits = (
@@ -417,9 +362,9 @@ def _search(
         weight=direction * (result_norm / arrays.or_one(size.astype(first.dtype))),
         bias=bias,
         loss=losses[best],
-        consistency=consistency_loss(*logits),
-        confidence=confidence_loss(*logits),
-        opposite=confidence_loss(-logits[0], -logits[1]),
+        consistency=ccs_loss.consistency_loss(*logits),
+        confidence=ccs_loss.confidence_loss(*logits),
+        opposite=ccs_loss.confidence_loss(-logits[0], -logits[1]),
         directions=directions,
         biases=biases,
         losses=losses,
@@ -427,115 +372,6 @@ def _search(
         norm=result_norm,
         search_norm=search_norm,
         held_out_loss=held_out_loss,
-        random_losses=_biases(first, second, result_norm * random)[1],
+        random_losses=ccs_search.best_biases(first, second, result_norm * random)[1],
         converged=probes.converged,
     )
-
-
-def _held_out_losses(
-    sides: tuple[Float[Array, "n d"], Float[Array, "n d"]],
-    is_centred: Bool[Array, ""],
-    known: Float[Array, "M d"],
-    key: Array,
-    search: tuple[int, int, int, int],
-    rate: float | Array,
-    search_norms: Float[Array, " S"],
-    norms: Float[Array, " O"],
-) -> Float[Array, "S O"]:
-    """Loss of each half of the pairs for the probe of the other half; their mean."""
-    restarts, steps, _, batch = search
-    stop = len(sides[0]) // 2 * 2
-    halves = [jnp.stack([side[:stop:2], side[1:stop:2]]) for side in sides]
-
-    def one(fold: Array, search_norm: Array) -> Float[Array, " O"]:
-        # the mean of all pairs knows the held-out ones
-        means = [half[fold].mean(axis=0, keepdims=True) for half in halves]
-        means = [jnp.where(is_centred, mean, 0.0) for mean in means]
-        first, second, test_first, test_second = (
-            half[at] - mean
-            for at in (fold, 1 - fold)
-            for half, mean in zip(halves, means, strict=True)
-        )
-        # its choice needs no more than one round
-        one_round = (restarts, steps, 0, batch)
-        probes = _descend(first, second, known, key, one_round, rate, search_norm)
-        weights = norms[:, None] * probes.directions[jnp.argmin(probes.losses)][None]
-        biases, _ = _biases(first, second, weights)
-        return jax.vmap(loss)(
-            weights @ test_first.T + biases[:, None],
-            weights @ test_second.T + biases[:, None],
-        )
-
-    over_folds = jax.vmap(jax.vmap(one, (None, 0)), (0, None))
-    return over_folds(jnp.arange(2), search_norms).mean(axis=0)
-
-
-def _descend(
-    first: Float[Array, "n d"],
-    second: Float[Array, "n d"],
-    known: Float[Array, "M d"],
-    key: Array,
-    search: tuple[int, int, int, int],
-    rate: float | Array,
-    norm: Float[Array, ""],
-) -> _Probes:
-    """All restarts at one norm, orthogonal to the rows of `known`.
-
-    Args:
-      search: restarts, steps, largest number of steps or 0 for one round, batch.
-    """
-    restarts, steps, max_steps, batch = search
-
-    def direction(free: Array) -> Array:
-        # twice, because the known rows are orthogonal only up to rounding
-        for _ in range(2):
-            free = arrays.unit(free - (known @ free) @ known)
-        return free
-
-    def loss_of(probe: tuple[Array, Array], one: Array, other: Array) -> Array:
-        weight = norm * direction(probe[0])
-        return loss(one @ weight + probe[1], other @ weight + probe[1])
-
-    def full(probe: tuple[Array, Array]) -> Array:
-        return loss_of(probe, first, second) / norm
-
-    def objective(probe: tuple[Array, Array], number: Array) -> Array:
-        if len(first) <= batch:
-            return full(probe)
-        step_key = jax.random.fold_in(key, number)
-        index = jax.random.randint(step_key, (batch,), 0, len(first))
-        return loss_of(probe, first[index], second[index]) / norm
-
-    random = jax.random.normal(key, (restarts, first.shape[1]), first.dtype)
-    starts = (arrays.unit(random), jnp.zeros(restarts, first.dtype))
-
-    def descend(start: tuple[Array, Array]) -> tuple[Any, Array, Array]:
-        if max_steps:
-            end = optimizers.descend(
-                objective, full, start, steps, max_steps, rate, "linear", TOLERANCE
-            )
-            return end.parameters, end.loss * norm, end.converged
-        last = optimizers.adam(objective, start, steps, rate, "linear").parameters
-        return last, full(last) * norm, jnp.zeros((), bool)
-
-    ends, losses, converged = jax.vmap(descend)(starts)
-    return _Probes(jax.vmap(direction)(ends[0]), losses, converged)
-
-
-def _biases(
-    first: Float[Array, "n d"],
-    second: Float[Array, "n d"],
-    weights: Float[Array, "R d"],
-) -> tuple[Float[Array, " R"], Float[Array, " R"]]:
-    """The best bias of each weight vector, and its loss."""
-    logits = [weights @ side.T for side in (first, second)]
-
-    def losses(biases: Float[Array, " R"]) -> Float[Array, " R"]:
-        return jax.vmap(loss)(*(part + biases[:, None] for part in logits))
-
-    # the best constant, p = .4, has the logit -.41
-    reach = 1 + 2 * jnp.linalg.norm(weights, axis=1)
-    best = optimizers.golden(losses, -reach, reach)
-    zero = jnp.zeros_like(best)
-    biases = jnp.where(losses(best) < losses(zero), best, zero)
-    return biases, losses(biases)

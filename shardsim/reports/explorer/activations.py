@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, state_readings
 from shardsim.reports.explorer.forward import Mazes
 from shardsim.reports.explorer.load import PageInputs, Side
 
@@ -62,7 +62,7 @@ def record(inputs: PageInputs, side: Side, levels: Any) -> Activations:
 @functools.partial(jit.jit, static_argnums=0)
 def encode(env: Any, networks: Any, levels: Any) -> tuple[Array, Array]:
     """E's features [N, L, S, D] and the context input [L, S, C] in all states."""
-    outputs = battery.outputs(env, networks, levels, batch_size=1)
+    outputs = state_readings.outputs(env, networks, levels, batch_size=1)
     return outputs.features, battery.observed(env, levels)[1]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies, state_readings
 from shardsim.reports.explorer.load import PageInputs, Side
 
 
@@ -169,7 +169,7 @@ def predict(inputs: PageInputs, side: Side, levels: Any) -> Predictions:
 
 @functools.partial(jit.jit, static_argnums=0)
 def _forward(world: Any, networks: Any, levels: Any) -> tuple[Array, ...]:
-    out = battery.outputs(world, networks, levels, batch_size=8)
+    out = state_readings.outputs(world, networks, levels, batch_size=8)
     # hidden units are left out: they would take most of the memory
     return out.value.value, out.policy_logits, out.value.gates, out.value.shard_values
 
@@ -191,10 +191,14 @@ def in_mazes(predictions: Predictions, mazes: Mazes) -> MazePredictions:
 
 
 def policy(
-    predictions: Predictions, condition: battery.Condition, acting: battery.ActingRule
+    predictions: Predictions,
+    condition: battery.Condition,
+    acting: exact_policies.ActingRule,
 ) -> Float[np.ndarray, "C N L S A"]:
     """Action probabilities of the agents."""
-    return battery.policy(predictions.value, predictions.log_decoder, condition, acting)
+    return exact_policies.policy(
+        predictions.value, predictions.log_decoder, condition, acting
+    )
 
 
 def rewards_by_source(

@@ -13,10 +13,10 @@ import numpy as np
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
 from shardsim.core import dynamic_programming
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies
 from shardsim.evaluation import load as evaluation_load
 from shardsim.evaluation.experiment import Experiment
-from shardsim.storage import run_folder, snapshots
+from shardsim.storage import run_files, snapshots
 from shardsim.training import arms, phases
 from shardsim.training.standalone import Training
 
@@ -42,7 +42,7 @@ class Side:
         return self.config.train.num_seeds
 
     @property
-    def training_acting(self) -> battery.ActingRule:
+    def training_acting(self) -> exact_policies.ActingRule:
         """How it acts in training: returns are measured under this rule."""
         return _training_acting(self.config)
 
@@ -62,7 +62,7 @@ class PageInputs:
     sides: tuple[Side, ...]
     conditions: dict[str, battery.Condition]
     mazes: tuple[Maze, ...]
-    acting: battery.ActingRule
+    acting: exact_policies.ActingRule
     """Of the evaluation: everything but returns is measured under this rule."""
 
     @property
@@ -97,7 +97,7 @@ def load(
     runs = [evaluation_load.load(folder) for folder in folders]
     for folder, config in zip(folders, runs, strict=True):
         if config.train.sweep:
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{folder}: train.sweep: got values; allowed: none on a page, whose "
                 "unit is the seed"
             )
@@ -105,20 +105,20 @@ def load(
     try:
         dynamic_programming.check_enumerable(env)  # type: ignore[arg-type]
     except (ValueError, AttributeError):
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{folders[0]}: got env {env.kind!r}; allowed: an environment whose states "
             "can be enumerated"
         ) from None
     if len(runs) == 2 and runs[1].env != env:
         fields = ", ".join(configs.diff(env, runs[1].env))
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{folders[1]}: got an env that differs in {fields}; allowed: two runs in "
             "one environment"
         )
     rules = [_evaluation_acting(config) for config in runs]
     if rules[0] != rules[-1]:
         fields = ", ".join(configs.diff(rules[0]._asdict(), rules[-1]._asdict()))
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"{folders[1]}: got a run that differs in {fields}; allowed: two runs with "
             "one acting rule and one discount, because they share exact values"
         )
@@ -129,12 +129,12 @@ def load(
     return PageInputs(sides, conditions, _mazes(conditions, mazes), rules[0])
 
 
-def _training_acting(config: Experiment | Training) -> battery.ActingRule:
+def _training_acting(config: Experiment | Training) -> exact_policies.ActingRule:
     train, steps = config.train, config.env.max_steps
-    return battery.acting_rule(train.action_selection, train.discount, steps)
+    return exact_policies.acting_rule(train.action_selection, train.discount, steps)
 
 
-def _evaluation_acting(config: Experiment | Training) -> battery.ActingRule:
+def _evaluation_acting(config: Experiment | Training) -> exact_policies.ActingRule:
     if isinstance(config, Experiment):
         return config.evaluation_acting
     return _training_acting(config)
@@ -152,7 +152,7 @@ def _named(
         sides = list(zip(folders, runs, names, strict=True))
     for folder, config, name in sides:
         if name not in config.arms:
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"arms: got {name!r}; allowed in {folder}: {', '.join(config.arms)}"
             )
     return sides
@@ -178,7 +178,7 @@ def _snapshots(
     for folder, _, name in named:
         files = sorted((folder / "snapshots" / name).glob("*.npz"))
         if not files:
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{folder / 'snapshots' / name}: no snapshots; an arm that was not "
                 "reached is trained by shardsim resume, --arms names others"
             )
@@ -202,11 +202,11 @@ def _side(
     folder: Path, config: Experiment | Training, name: str, files: list[Path]
 ) -> Side:
     (arm,) = arms.size_arms({name: config.arms[name]}, config.agent, config.env)
-    snapshots_read = [run_folder.read_arrays(file) for file in files]
+    snapshots_read = [run_files.read_arrays(file) for file in files]
     for file, arrays in zip(files, snapshots_read, strict=True):
         counts = {len(leaf) for leaf in arrays.values()}
         if counts != {config.train.population}:
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{file}: {', '.join(map(str, sorted(counts)))} seeds; allowed: "
                 f"{config.train.population}"
             )

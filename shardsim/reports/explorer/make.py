@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from shardsim.core import files
 from shardsim.reports.explorer import data, html, load, schema
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder, run_layout
 
 
 class Written(NamedTuple):
@@ -42,15 +42,13 @@ def inspect(
       PathError: a file exists or cannot be written.
     """
     if mazes < 1:
-        raise run_folder.RunError(f"mazes: got {mazes}; allowed: at least 1")
+        raise run_files.RunError(f"mazes: got {mazes}; allowed: at least 1")
     if checkpoints is not None and checkpoints < 1:
-        raise run_folder.RunError(
-            f"checkpoints: got {checkpoints}; allowed: at least 1"
-        )
+        raise run_files.RunError(f"checkpoints: got {checkpoints}; allowed: at least 1")
     began = time.perf_counter()
     results = results or out.with_name(out.stem + ".results.json")
     if results.resolve() == out.resolve():
-        raise run_folder.RunError(
+        raise run_files.RunError(
             f"results: got {results}; allowed: another file than out"
         )
     runs = [run_folder.open_run(folder) for folder in folders]
@@ -78,8 +76,8 @@ def _check_place(field: str, path: Path, folders: list[Path]) -> None:
         if (
             inside
             and path.resolve().relative_to(folder.resolve()).parts[0]
-            in run_folder.RESERVED_NAMES
+            in run_layout.RESERVED_NAMES
         ):
-            raise run_folder.RunError(
+            raise run_files.RunError(
                 f"{field}: got {path}, which is the run's own; allowed: another file"
             )

@@ -10,7 +10,7 @@ from shardsim.evaluation import results
 from shardsim.reports import differences, figures, templates
 from shardsim.reports.charts import overlay
 from shardsim.reports.verdicts import sections
-from shardsim.storage import run_folder
+from shardsim.storage import run_layout
 from shardsim.training import metric_records
 
 EVALUATED = {
@@ -33,7 +33,7 @@ def write(folders: Sequence[Path], out: Path) -> None:
     """
     names = [str(folder) for folder in folders]
     runs = dict(zip(names, map(results.read, folders), strict=True))
-    configs = [config_files.read_yaml(f / run_folder.CONFIG_FILE) for f in folders]
+    configs = [config_files.read_yaml(f / run_layout.CONFIG_FILE) for f in folders]
     metrics, is_shared = shared(curves(dict(zip(names, folders, strict=True)), runs))
     caption = (
         "Mean over seeds, and the range of all seeds; one panel for each metric and "

@@ -9,9 +9,9 @@ from pathlib import Path
 from shardsim.core import files
 from shardsim.evaluation import preregistration, results
 from shardsim.reports import figures, maps, templates
-from shardsim.reports.charts import boards, curves, render, theme, verdicts
+from shardsim.reports.charts import board_cells, boards, curves, render, theme, verdicts
 from shardsim.reports.verdicts import sections
-from shardsim.storage import records, run_folder
+from shardsim.storage import records, run_files, run_layout
 from shardsim.storage.provenance import Provenance
 
 CAPTIONS = {
@@ -40,7 +40,7 @@ def write(folder: Path) -> Path:
     result = results.read_run(folder)
     drawn = draw(result, maps.read(folder))
     for name, figure in drawn.items():
-        run_folder.write_text(folder / "figures" / f"{name}.svg", figure.wide["light"])
+        run_files.write_text(folder / "figures" / f"{name}.svg", figure.wide["light"])
     page = templates.environment("shardsim.reports.verdicts").get_template(
         "report.html"
     )
@@ -49,10 +49,10 @@ def write(folder: Path) -> Path:
         figures=drawn,
         sections=sections,
         asked=sections.asked(result, preregistration.read(folder)),
-        config=files.read_text(folder / run_folder.CONFIG_FILE),
+        config=files.read_text(folder / run_layout.CONFIG_FILE),
         provenance=records.read(folder / "provenance.json", Provenance),
     )
-    run_folder.write_text(folder / "report.html", text)
+    run_files.write_text(folder / "report.html", text)
     return folder / "report.html"
 
 
@@ -104,5 +104,5 @@ def _shards(levels: tuple[maps.LevelMaps, ...], arm: str) -> figures.Figure:
 
 def _symbols(levels: tuple[maps.LevelMaps, ...]) -> str:
     """What the symbols on the boards mean."""
-    pairs = boards.symbols(levels).items()
+    pairs = board_cells.symbols(levels).items()
     return ", ".join(f"{symbol}: {name}" for name, symbol in pairs)

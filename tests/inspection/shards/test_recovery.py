@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shardsim.agents import value
-from shardsim.inspection.shards import distillation, recovery
+from shardsim.inspection.shards import distillation, recovery, restart_agreement
 
 # most of the time is compilation
 pytestmark = pytest.mark.slow
@@ -136,16 +136,16 @@ def test_competition_by_hand():
 
 def test_matching_ignores_order_constants_and_dead_shards():
     rows = np.random.default_rng(0).normal(size=(50, 3)) * [3, 1, 0]
-    assert recovery.matched_correlation(
+    assert restart_agreement.matched_correlation(
         rows, rows[:, [2, 0, 1]] + [1, 2, 3]
     ) == pytest.approx(1)
-    assert recovery.matched_correlation(rows, -rows) < 0.5
+    assert restart_agreement.matched_correlation(rows, -rows) < 0.5
     other = np.random.default_rng(1).normal(size=(50, 3))
-    assert abs(recovery.matched_correlation(rows, other)) < 0.6
-    assert recovery.matched_correlation(0 * rows, rows) == 1
+    assert abs(restart_agreement.matched_correlation(rows, other)) < 0.6
+    assert restart_agreement.matched_correlation(0 * rows, rows) == 1
     half = np.stack([rows[:, 0], other[:, 0], other[:, 1]], axis=1)
     size = rows.std(0)
-    kept = recovery.matched_correlation(rows, half)
+    kept = restart_agreement.matched_correlation(rows, half)
     assert kept >= size[0] / size.sum() - 0.1
 
 
@@ -157,7 +157,9 @@ def test_one_restart_shows_no_stability():
     settings = {"restarts": 1, "steps": 2, "max_steps": 2, "batch": 8, "rate": 0.1}
     with pytest.warns(UserWarning, match="distillation: not converged"):
         fitted = distillation.fit(sizes, x, y, jax.random.key(0), **settings)
-    assert np.isnan(recovery.restart_stability((2,), fitted, jnp.ones((1, 1)), x)).all()
+    assert np.isnan(
+        restart_agreement.restart_stability((2,), fitted, jnp.ones((1, 1)), x)
+    ).all()
 
 
 def test_whole_groups_are_held_out(key):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from shardsim.inspection.truth import ccs, pairs
+from shardsim.inspection.truth import ccs, ccs_loss, pairs
 
 SMALL = {"restarts": 4, "steps": 150}
 
@@ -27,10 +27,10 @@ def planted(seed=0, n=200, d=8, noise=0.4, strength=1.0):
 def test_losses_by_hand():
     """p+ = .8, p- = .4: (.2)^2 and .4^2; sigmoid(ln 4) = .8."""
     yes, no = jnp.log(jnp.asarray([4.0])), jnp.log(jnp.asarray([2 / 3]))
-    np.testing.assert_allclose(ccs.consistency_loss(yes, no), 0.04, rtol=1e-5)
-    np.testing.assert_allclose(ccs.confidence_loss(yes, no), 0.16, rtol=1e-5)
-    np.testing.assert_allclose(ccs.loss(yes, no), 0.2, rtol=1e-5)
-    np.testing.assert_allclose(ccs.loss(no, yes), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(ccs_loss.consistency_loss(yes, no), 0.04, rtol=1e-5)
+    np.testing.assert_allclose(ccs_loss.confidence_loss(yes, no), 0.16, rtol=1e-5)
+    np.testing.assert_allclose(ccs_loss.loss(yes, no), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(ccs_loss.loss(no, yes), 0.2, rtol=1e-5)
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ def test_batches_find_what_all_pairs_find():
     assert abs(float(part.direction @ full.direction)) > 0.97
     first, second = part.sides.apply(x, y)
     logits = first @ part.weight + part.bias, second @ part.weight + part.bias
-    np.testing.assert_allclose(part.loss, ccs.loss(*logits), rtol=1e-4)
+    np.testing.assert_allclose(part.loss, ccs_loss.loss(*logits), rtol=1e-4)
     same = ccs.fit(x, y, key, batch=400, **how)
     np.testing.assert_array_equal(same.losses, full.losses)
 
@@ -53,10 +53,10 @@ def test_constant_probes():
     """p = 1/2 has loss .25; no constant has a lower loss than p = .4, with .20."""
     p = np.linspace(0.01, 0.99, 99)
     logit = jnp.asarray(np.log(p / (1 - p)))[:, None]
-    costs = np.asarray(jax.vmap(ccs.loss)(logit, logit))
+    costs = np.asarray(jax.vmap(ccs_loss.loss)(logit, logit))
     assert p[costs.argmin()] == pytest.approx(0.4)
-    assert costs.min() == pytest.approx(ccs.BEST_CONSTANT, abs=1e-5)
-    assert costs[49] == pytest.approx(ccs.CONSTANT_HALF, abs=1e-5)
+    assert costs.min() == pytest.approx(ccs_loss.BEST_CONSTANT, abs=1e-5)
+    assert costs[49] == pytest.approx(ccs_loss.CONSTANT_HALF, abs=1e-5)
 
 
 @pytest.mark.parametrize("d", range(1, 9))
@@ -67,30 +67,32 @@ def test_all_sign_vectors_of_independent_facts_have_the_same_loss(d):
         positive, negative = pairs.independent_facts(d)
         a = 3.0
         logits = a * signs @ positive.T, a * signs @ negative.T
-        np.testing.assert_array_equal(jax.vmap(ccs.consistency_loss)(*logits), 0)
-        sure = jax.vmap(ccs.confidence_loss)(*logits)
+        np.testing.assert_array_equal(jax.vmap(ccs_loss.consistency_loss)(*logits), 0)
+        sure = jax.vmap(ccs_loss.confidence_loss)(*logits)
         np.testing.assert_allclose(sure, jax.nn.sigmoid(-a) ** 2, rtol=1e-12)
         if d == 1:
             return
         first, second = pairs.learn_sides(positive, negative).apply(positive, negative)
         logits = 40 * signs @ first.T, 40 * signs @ second.T
-        losses = np.asarray(jax.vmap(ccs.loss)(*logits))
+        losses = np.asarray(jax.vmap(ccs_loss.loss)(*logits))
         np.testing.assert_allclose(
-            jax.vmap(ccs.consistency_loss)(*logits), 0, atol=1e-20
+            jax.vmap(ccs_loss.consistency_loss)(*logits), 0, atol=1e-20
         )
         assert (losses < 1e-6).sum() == 2**d - 2
         constant = np.abs(np.asarray(signs).sum(axis=1)) == d
-        np.testing.assert_allclose(losses[constant], ccs.CONSTANT_HALF, atol=1e-9)
+        np.testing.assert_allclose(losses[constant], ccs_loss.CONSTANT_HALF, atol=1e-9)
 
 
 def test_the_opposite_of_a_probe_has_another_loss():
     """p = .4 has loss .2, 1 - p = .6 has .2^2 + .6^2 = .4; also for unequal sides."""
     constant = jnp.full(1, jnp.log(0.4 / 0.6))
-    np.testing.assert_allclose(ccs.loss(constant, constant), 0.2, rtol=1e-5)
-    np.testing.assert_allclose(ccs.loss(-constant, -constant), 0.4, rtol=1e-5)
+    np.testing.assert_allclose(ccs_loss.loss(constant, constant), 0.2, rtol=1e-5)
+    np.testing.assert_allclose(ccs_loss.loss(-constant, -constant), 0.4, rtol=1e-5)
     difference = jnp.asarray([3.0, -1.0])
     np.testing.assert_allclose(
-        ccs.loss(difference, -difference), ccs.loss(-difference, difference), rtol=1e-6
+        ccs_loss.loss(difference, -difference),
+        ccs_loss.loss(-difference, difference),
+        rtol=1e-6,
     )
 
 
@@ -104,15 +106,19 @@ def test_anchoring_swaps_the_losses_of_both_signs(key):
         first @ flipped.weight + flipped.bias,
         second @ flipped.weight + flipped.bias,
     )
-    np.testing.assert_allclose(flipped.consistency, ccs.consistency_loss(*logits), 1e-4)
-    np.testing.assert_allclose(flipped.confidence, ccs.confidence_loss(*logits), 1e-4)
-    np.testing.assert_allclose(flipped.loss, ccs.loss(*logits), rtol=1e-4)
+    np.testing.assert_allclose(
+        flipped.consistency, ccs_loss.consistency_loss(*logits), 1e-4
+    )
+    np.testing.assert_allclose(
+        flipped.confidence, ccs_loss.confidence_loss(*logits), 1e-4
+    )
+    np.testing.assert_allclose(flipped.loss, ccs_loss.loss(*logits), rtol=1e-4)
     assert abs(float(flipped.loss - result.loss)) > 1e-3
 
 
 def test_gradients():
     yes, no = jnp.asarray([0.3, -1.0, 2.0]), jnp.asarray([-0.2, 0.4, 1.0])
-    check_grads(ccs.loss, (yes, no), order=1, modes=("rev",), rtol=1e-2, atol=1e-3)
+    check_grads(ccs_loss.loss, (yes, no), order=1, modes=("rev",), rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.slow
@@ -158,7 +164,7 @@ def test_regularisation_is_chosen_by_held_out_loss(key):
 
     def fresh_loss(weight):
         return float(
-            ccs.loss(first @ weight + result.bias, second @ weight + result.bias)
+            ccs_loss.loss(first @ weight + result.bias, second @ weight + result.bias)
         )
 
     truth = concept * jnp.linalg.norm(result.weight)
@@ -223,7 +229,7 @@ def test_one_labelled_pair_fixes_the_sign(key):
 def test_equal_pairs_have_the_loss_of_a_constant_probe(key):
     same = jnp.ones((200, 8))
     result = ccs.fit(same, same, key, **SMALL)
-    assert float(result.loss) == pytest.approx(ccs.BEST_CONSTANT, abs=2e-3)
+    assert float(result.loss) == pytest.approx(ccs_loss.BEST_CONSTANT, abs=2e-3)
     assert "not below" in result.summary()
     assert bool(jnp.isfinite(result.direction).all())
 

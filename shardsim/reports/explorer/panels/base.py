@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from shardsim.core import statistics
+from shardsim.core.statistics import intervals
 from shardsim.evaluation import battery
 from shardsim.reports.explorer import activations, forward
 from shardsim.reports.explorer.activations import Activations, Sample
@@ -36,7 +36,7 @@ def estimate(x: Float[np.ndarray, " N"]) -> Estimate:
     """Mean over seeds with its interval; NaN if a seed has no finite number."""
     if not np.isfinite(x).all():
         return Estimate(float("nan"), float("nan"), float("nan"))
-    interval = statistics.mean_interval(x, resamples=10_000)
+    interval = intervals.mean_interval(x, resamples=10_000)
     return Estimate(interval.estimate, interval.low, interval.high)
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from shardsim.core import jit
-from shardsim.evaluation import battery, measures
+from shardsim.evaluation import battery, exact_policies, measures
 from shardsim.evaluation.experiment import Experiment
 from shardsim.inspection.fields import maps
 from shardsim.inspection.shards import contributions
@@ -183,7 +183,7 @@ def _checkpoint(
     table: Any,
     optimal: Array,
     mask: Array,
-    acting: battery.ActingRule,
+    acting: exact_policies.ActingRule,
     value: Array,
     log_decoder: Array,
     gates: Array,
@@ -233,14 +233,16 @@ def _masked_usage(gates: Array, parts: Array, flat: Array) -> tuple[Array, Array
 
 
 def _returns(
-    predictions: Predictions, condition: battery.Condition, acting: battery.ActingRule
+    predictions: Predictions,
+    condition: battery.Condition,
+    acting: exact_policies.ActingRule,
 ) -> Float[np.ndarray, "C N"]:
     """Exact return of every checkpoint and seed, as a fraction of the optimum."""
-    policy = battery.policy(
+    policy = exact_policies.policy(
         predictions.value, predictions.log_decoder, condition, acting
     )
     flat = policy.reshape(-1, *policy.shape[2:])
-    returns = battery.expected_return(
+    returns = exact_policies.expected_return(
         flat, condition, acting.discount, acting.max_steps
     )
     best = condition.best.mean()

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float
 
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies
 from shardsim.inspection.fields import reachability
 from shardsim.reports.explorer import activations, forward
 from shardsim.reports.explorer.activations import Activations, Sample
@@ -224,7 +224,7 @@ def summarise(
     logits = np.nan_to_num(np.asarray(logits))
     log_decoder = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
     level = forward.select_levels(condition, 0, mazes)
-    policy = battery.policy(
+    policy = exact_policies.policy(
         np.nan_to_num(value), log_decoder, level, context.inputs.acting
     )
     reach = np.stack(

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from shardsim.core import jit
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, exact_policies
 from shardsim.inspection.shards import ablation as selectivity
 from shardsim.inspection.shards import contributions
 from shardsim.reports.explorer import forward
@@ -135,7 +135,7 @@ def ablate(
     env: Any,
     predictions: Predictions,
     condition: battery.Condition,
-    acting: battery.ActingRule,
+    acting: exact_policies.ActingRule,
     partner: Int[np.ndarray, "N K"],
 ) -> Ablation:
     """Expected return by source with each shard switched off, beside its control."""
@@ -169,10 +169,10 @@ def _by_source(
     value: Float[np.ndarray, "N V L S"],
     log_decoder: Float[np.ndarray, "N L S A"],
     condition: battery.Condition,
-    acting: battery.ActingRule,
+    acting: exact_policies.ActingRule,
 ) -> Float[np.ndarray, "N V R"]:
     wide = np.broadcast_to(log_decoder[:, None], (*value.shape, log_decoder.shape[-1]))
-    policy = battery.policy(value, wide, condition, acting)
+    policy = exact_policies.policy(value, wide, condition, acting)
     flat = policy.reshape(-1, *policy.shape[2:])
     rewards = np.stack(
         [
@@ -188,7 +188,9 @@ def _by_source(
     for source in range(rewards.shape[-1]):
         table = condition.table._replace(reward=jnp.asarray(rewards[..., source]))
         one = condition._replace(table=table)
-        each = battery.expected_return(flat, one, acting.discount, acting.max_steps)
+        each = exact_policies.expected_return(
+            flat, one, acting.discount, acting.max_steps
+        )
         returns.append(each.mean(axis=1).reshape(value.shape[:2]))
     return np.stack(returns, axis=-1)
 

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
-from shardsim.inspection.truth import baselines, ccs, comparison, counting
+from shardsim.inspection.truth import baselines, ccs, ccs_loss, comparison, counting
 from shardsim.reports.explorer.activations import Activations, Sample
 from shardsim.reports.explorer.panels import base
 
@@ -89,7 +89,7 @@ def summarise(activations: Activations, sample: Sample) -> Truth | None:
         num_pairs=len(train),
         num_test_pairs=len(test),
         num_restarts=RESTARTS,
-        constant=ccs.BEST_CONSTANT,
+        constant=ccs_loss.BEST_CONSTANT,
         losses=np.where(is_finite[:, None], losses, np.nan),
         accuracy=np.where(is_finite[:, None], accuracy, np.nan),
         random=np.where(is_finite[:, None], band, np.nan),

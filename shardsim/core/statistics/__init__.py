@@ -1,0 +1,1 @@
+"""Statistics over training seeds: intervals, tests, aggregates and distances."""

@@ -1,0 +1,118 @@
+"""What V, its shards and D say in every state of a condition, for all seeds of an arm.
+
+Symbols: N seeds, L levels, S states of a level, A actions, C contexts, K shards,
+U units. Memory of a reading: 4 bytes x N L S (U + 2K + A + 1).
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from shardsim.agents.agent import Agent, AgentOutput
+from shardsim.core.jit import jit
+from shardsim.core.types import Environment, Level
+from shardsim.evaluation.battery import Condition, observed
+
+
+class Reading(NamedTuple):
+    """V, its insides and D of N seeds of one arm, in every state of a condition."""
+
+    value: Float[np.ndarray, "N L S"]
+    """V(s)."""
+    shard_values: Float[np.ndarray, "N L S K"]
+    """Contribution of each shard to V(s)."""
+    gates: Float[np.ndarray, "N L S K"]
+    units: Float[np.ndarray, "N L S U"]
+    """Contribution of each unit to V(s)."""
+    policy_logits: Float[np.ndarray, "N L S A"]
+    """log D(a | s)."""
+    unit_shard: Int[np.ndarray, " U"]
+    """The shard of each unit, 0 to K - 1."""
+
+
+def read(env: Environment, population: Agent, condition: Condition) -> Reading:
+    """Evaluate V, shards, gates, units and D of every seed in every state.
+
+    Args:
+      population: N agents, leaves [N, ...].
+    """
+    value, policy_logits = _read(env, population, condition.levels)
+    unit_shard = np.asarray(
+        jax.vmap(lambda agent: agent.value.unit_shard)(population)[0]
+    )
+    return Reading(
+        np.asarray(value.value),
+        np.asarray(value.shard_values),
+        np.asarray(value.gates),
+        np.asarray(value.units),
+        np.asarray(policy_logits),
+        unit_shard,
+    )
+
+
+@functools.partial(jit, static_argnums=0)
+def _read(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
+    out = outputs(env, population, levels)
+    return out.value, out.policy_logits
+
+
+def outputs(
+    env: Environment, population: Agent, levels: Level, batch_size: int | None = None
+) -> AgentOutput:
+    """E, D and V of every agent in every state of every level.
+
+    Call it under jit: outputs that the compiled caller drops are not computed.
+
+    Args:
+      population: N agents, leaves [N, ...].
+      levels: leaves [L, ...].
+      batch_size: agents at a time, which bounds the memory; None: all at once.
+
+    Returns:
+      Leaves [N, L, S, ...].
+    """
+    observation, context = observed(env, levels)
+
+    def one(agent: Agent) -> AgentOutput:
+        over_states = jax.vmap(agent.__call__)
+        return jax.vmap(over_states)(observation, context)
+
+    if batch_size is None:
+        return jax.vmap(one)(population)
+    return jax.lax.map(one, population, batch_size=batch_size)
+
+
+def exact_reading(condition: Condition, num_actions: int) -> Reading:
+    """The reading of V* with a uniform D: one fixed utility, N = 1, one shard."""
+    value = condition.optimal[None]
+    policy_logits = np.full((*value.shape, num_actions), -np.log(num_actions))
+    gates = np.ones_like(value)[..., None]
+    shards = value[..., None]
+    return Reading(value, shards, gates, shards, policy_logits, np.zeros(1, int))
+
+
+def gate_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N K"]:
+    """Mean share of each shard in the gates, in [0, 1].
+
+    Gates are normalised to a sum of 1 in every state, then averaged over the reachable
+    states with an open gate. All shares are 0 if no gate is ever open.
+    """
+    gates = reading.gates[:, condition.reachable].astype(np.float64)
+    share = gates / np.maximum(gates.sum(axis=-1, keepdims=True), 1e-12)
+    total = share.sum(axis=1)
+    return total / np.maximum(total.sum(axis=-1, keepdims=True), 1e-12)
+
+
+def shards_in_use(reading: Reading, condition: Condition) -> Float[np.ndarray, " N"]:
+    """Effective number of shards: exp(entropy of `gate_shares`).
+
+    Returns:
+      1 if one shard has all gates, K if all shards have the same share, 0 if no gate is
+      ever open.
+    """
+    mean = gate_shares(reading, condition)
+    entropy = -np.sum(mean * np.log(np.maximum(mean, 1e-12)), axis=-1)
+    return np.where(mean.any(axis=-1), np.exp(entropy), 0.0)

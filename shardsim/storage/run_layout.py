@@ -1,0 +1,47 @@
+"""What lies in a run folder: the names of its files, and the number of the format.
+
+shardsim_run.json  the mark of a run: number of the format, and who wrote it
+run_files.jsonl    names of the files that the run wrote; no other is ever removed
+config.yaml        the resolved config, from which the run can be repeated
+provenance.json    versions, devices, flags, source revision
+preregistration.json  the questions when training started, with time and revision
+metrics.jsonl      one line for each chunk and arm, written during training
+metrics.npz        the same as arrays, written at the end
+trained.json       the mark of a training that is over
+parts/             while it is trained in parts: their run folders, and the plan
+checkpoints/ARM/   training state (orbax), the newest two
+snapshots/ARM/     UPDATE.npz: E, D and V at log-spaced updates, by dotted name
+weights/ARM.npz    E, D and V at the end, by dotted name
+results.json       every number of the report
+maps.npz, .json    V, policy, gates and shard values on the boards that the report draws
+report.html, figures/
+timing.json        wall time; in a file of its own, because all else is reproducible
+"""
+
+FORMAT = 2
+"""Version of the format of run folders: the names and fields of their files."""
+FORMAT_FILE = "shardsim_run.json"
+"""The mark of a run: the format of the folder and the version that wrote it."""
+LIST_FILE = "run_files.jsonl"
+"""One line for each file that the run wrote: `file`, and of a text its `sha256`."""
+CONFIG_FILE = "config.yaml"
+"""The resolved config."""
+PARTS = "parts"
+"""Folder of the run folders of parts of a run, while it is trained in parts."""
+COMMIT_FILE = "commit.json"
+"""The mark, in the folder of parts, that files of a longer run are being moved."""
+
+RESERVED_NAMES = (
+    *(PARTS, "checkpoints", CONFIG_FILE, "figures", "maps.json", "maps.npz"),
+    *("metrics.jsonl", "metrics.npz", "preregistration.json", "provenance.json"),
+    *("report.html", "results.json", LIST_FILE, FORMAT_FILE, "snapshots"),
+    *("timing.json", "trained.json", "weights"),
+)
+"""Names of files and folders of a run, which other outputs must not overwrite."""
+REWRITTEN = (
+    *("maps.json", "maps.npz", "metrics.npz", "report.html", "results.json"),
+    *("timing.json", "figures/*.svg", "weights/*.npz"),
+)
+"""Patterns of the files that a run writes when its training is over."""
+CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused")
+"""Patterns of checkpoints, which are folders that come and go."""
