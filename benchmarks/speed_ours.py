@@ -52,6 +52,9 @@ class Program(NamedTuple):
     """To trace and compile."""
     start: Callable[[], update_step.TrainState]
     go: Callable[[update_step.TrainState, int], tuple[update_step.TrainState, Any]]
+    memory: float
+    """Bytes of all devices that a chunk of updates takes; NaN if the compiler does not
+    say it."""
 
 
 def compiled(task: Task) -> Program:
@@ -82,8 +85,25 @@ def compiled(task: Task) -> Program:
     ) -> tuple[update_step.TrainState, Any]:
         return chunk(carry, source, jnp.int32(updates))
 
-    return Program(
-        seconds, lambda: spread(init(params, keys, hyper), config.devices), go
+    def start() -> update_step.TrainState:
+        state: update_step.TrainState = spread(
+            init(params, keys, hyper), config.devices
+        )
+        return state
+
+    return Program(seconds, start, go, _bytes(chunk) * config.devices)
+
+
+def _bytes(program: jax.stages.Compiled) -> float:
+    """Bytes of a device that a program takes, with its arguments and results."""
+    taken = program.memory_analysis()
+    if taken is None:
+        return float("nan")
+    return float(
+        taken.argument_size_in_bytes
+        + taken.output_size_in_bytes
+        + taken.temp_size_in_bytes
+        - taken.alias_size_in_bytes
     )
 
 

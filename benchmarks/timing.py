@@ -38,17 +38,18 @@ class Row:
         return [a / b for a, b in pairs]
 
     def __str__(self) -> str:
-        text = f"{self.name:34s} {_short(float(np.median(self.ours))):>8} {self.unit}"
+        text = f"{self.name:34s} {short(float(np.median(self.ours))):>8} {self.unit}"
         if self.theirs:
             low, high = min(self.ratios), max(self.ratios)
             text += (
-                f"   {self.peer} {_short(float(np.median(self.theirs))):>8}   ratio "
+                f"   {self.peer} {short(float(np.median(self.theirs))):>8}   ratio "
                 f"{np.median(self.ratios):5.2f}  [{low:.2f}, {high:.2f}]"
             )
         return text
 
 
-def _short(rate: float) -> str:
+def short(rate: float) -> str:
+    """A rate in three digits."""
     for size, letter in ((1e6, "M"), (1e3, "k")):
         if rate >= size:
             return f"{rate / size:.3g} {letter}"

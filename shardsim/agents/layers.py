@@ -2,10 +2,10 @@
 
 The gradient of y = x W with respect to W is x' g. JAX computes it as (g' x)'. On CPUs,
 XLA is up to ten times slower at this if W has fewer rows than columns (2048 samples, W
-4 x 64: 135 us in place of 19 us). The derivatives of `product` choose the faster order;
-the results are equal up to rounding. `product` is a primitive because the sum over
-samples arises where JAX transposes a mapped product, and a function with a `custom_vjp`
-cannot intervene there.
+4 x 64: 135 us in place of 19 us). There the derivatives of `product` choose the faster
+order; the results are equal up to rounding. `product` is a primitive because the sum
+over samples arises where JAX transposes a mapped product, and a function with a
+`custom_vjp` cannot intervene there.
 
 Symbols: n samples, I inputs, O outputs; ... leading mapped axes, the same for both.
 """
@@ -24,6 +24,7 @@ from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array, Float
 
 from shardsim.agents import chain
+from shardsim.core import backends
 
 Activation: TypeAlias = Literal["relu", "tanh"]
 ACTIVATIONS: dict[Activation, chain.Stage] = {"relu": jax.nn.relu, "tanh": jnp.tanh}
@@ -60,16 +61,16 @@ def _shape(x: Any, w: Any) -> jax.core.ShapedArray:
 def _x_gradient(g: Concrete, x: Any, w: Concrete) -> Array:
     """The gradient of x: g W', in the type of x."""
     transposed = jnp.swapaxes(w, -1, -2)
-    if w.shape[-1] < NARROW:
+    if w.shape[-1] < NARROW and backends.choices().orders_factors:
         # without the barrier XLA reads W across its rows: 14 times slower at 2 outputs
         transposed = lax.optimization_barrier(transposed)
     return product(g, transposed).astype(x.aval.dtype)
 
 
 def _w_gradient(g: Concrete, x: Concrete, w: Any) -> Array:
-    """The gradient of W: x' g in the type of W, computed with the longer side last."""
+    """The gradient of W: x' g in the type of W, on CPUs with the longer side last."""
     inputs, outputs = w.aval.shape[-2:]
-    if inputs < outputs:
+    if inputs < outputs or not backends.choices().orders_factors:
         return product(jnp.swapaxes(x, -1, -2), g).astype(w.aval.dtype)
     transposed = product(jnp.swapaxes(g, -1, -2), x)
     # without the barrier XLA swaps the factors back if seeds are mapped

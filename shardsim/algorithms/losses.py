@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from pydantic import NonNegativeFloat
 
 from shardsim.agents.value import HeadConfig, ValueOutput, has_shard_errors
+from shardsim.algorithms.base import log_prob_of
 from shardsim.core import fields
 
 
@@ -112,7 +113,7 @@ scale_gradient.defvjp(_scale_forward, _scale_backward)
 
 def action_loss(logits: Float[Array, " A"], action: Int[Array, ""]) -> Float[Array, ""]:
     """Cross-entropy of an action, -log softmax(logits)[action], in nats."""
-    return -jax.nn.log_softmax(logits)[action]
+    return -log_prob_of(jax.nn.log_softmax(logits)[None], action[None])[0]
 
 
 def observation_loss(

@@ -210,5 +210,12 @@ def draw(
     first_key, env_key = jax.random.split(key)
     first = jax.random.randint(first_key, (num_envs,), 0, steps - num_steps + 1)
     env_index = jax.random.randint(env_key, (num_envs,), 0, envs)
-    times = first[None] + jnp.arange(num_steps)[:, None]
-    return jax.tree.map(lambda leaf: leaf[times, env_index[None]], dataset)
+
+    def window(leaf: Array) -> Array:
+        def one(step: Array, env: Array) -> Array:
+            steps = jax.lax.dynamic_slice_in_dim(leaf, step, num_steps)
+            return jnp.take(steps, env, axis=1)
+
+        return jax.vmap(one, out_axes=1)(first, env_index)
+
+    return jax.tree.map(window, dataset)

@@ -19,6 +19,7 @@ from shardsim.core import config_files
 from shardsim.evaluation import (
     battery,
     exact_policies,
+    film,
     judge,
     measures,
     phase_readings,
@@ -122,6 +123,8 @@ def run(
     report.write(folder)
     timing = Timing(trained_time - start_time, time.perf_counter() - trained_time)
     records.write(folder / "timing.json", timing)
+    film.finish(experiment, conditions, folder)
+    loop.finish(folder)
     return result
 
 

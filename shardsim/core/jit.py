@@ -1,8 +1,7 @@
-"""`jax.jit` for whole programs, with compiler options that suit the machine.
+"""`jax.jit` for whole programs, with the choices that suit the device.
 
-On a CPU, XLA optimises at level 2. This saves a sixth to a half of the compile time. Of
-all measured programs only a search runs slower, by 3 %. (At level 1 it is 4 %, and
-nothing compiles faster.)
+`core.backends` has the options of the compiler and the precision of products for each
+kind of device.
 
 Garbage collection is off while a program is traced and compiled. Everything that is
 traced stays alive until the program is compiled, and scanning it repeatedly takes a
@@ -18,10 +17,9 @@ from typing import Any, Generic, TypeVar
 
 import jax
 
-R = TypeVar("R")
+from shardsim.core import backends
 
-OPTIMIZATION_LEVEL = "xla_backend_optimization_level"
-"""Name of the XLA option."""
+R = TypeVar("R")
 
 
 class Program(Generic[R]):
@@ -30,17 +28,27 @@ class Program(Generic[R]):
     It is a whole program: it cannot be called while another one is traced.
     """
 
-    def __init__(self, function: Callable[..., R], options: dict[str, Any]) -> None:
+    def __init__(
+        self, function: Callable[..., R], options: dict[str, Any], optimize: bool
+    ) -> None:
         functools.update_wrapper(self, function)
         self._function = function
         self._options = options
+        self._optimize = optimize
+        self._compiled: dict[str, Any] = {}
 
-    @functools.cached_property
+    @property
     def compiled(self) -> Any:
-        """The jitted function, as `jax.jit` returns it."""
-        return jax.jit(
-            self._function, compiler_options=_compiler_options(), **self._options
-        )
+        """The jitted function for the present backend, as `jax.jit` returns it."""
+        name = backends.current()
+        if name not in self._compiled:
+            choices = backends.TABLE[name]
+            self._compiled[name] = jax.jit(
+                _with_precision(self._function, choices.matmul_precision),
+                compiler_options=_compiler_options(choices, self._optimize),
+                **self._options,
+            )
+        return self._compiled[name]
 
     def __call__(self, *args: Any, **kwargs: Any) -> R:
         with _without_garbage_collection():
@@ -52,14 +60,33 @@ class Program(Generic[R]):
             return self.compiled.lower(*args, **kwargs).compile()
 
 
-def jit(function: Callable[..., R], **options: Any) -> Program[R]:
+def jit(
+    function: Callable[..., R], *, optimize: bool = False, **options: Any
+) -> Program[R]:
     """Decorate a function as a compiled program.
 
     Args:
       function: a pure function of arrays.
+      optimize: keep the compiler's own level of optimization, which costs time to
+        compile.
       options: keyword arguments of `jax.jit`, e.g. `static_argnums`.
     """
-    return Program(function, options)
+    return Program(function, options, optimize)
+
+
+def _with_precision(
+    function: Callable[..., R], precision: str | None
+) -> Callable[..., R]:
+    """The function, traced with a precision for products of float32."""
+    if precision is None:
+        return function
+
+    @functools.wraps(function)
+    def traced(*args: Any, **kwargs: Any) -> R:
+        with jax.default_matmul_precision(precision):
+            return function(*args, **kwargs)
+
+    return traced
 
 
 @contextlib.contextmanager
@@ -75,11 +102,14 @@ def _without_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _compiler_options() -> dict[str, int] | None:
-    """Level 2 on a CPU; None on other backends, or if XLA_FLAGS sets a level."""
-    is_set = OPTIMIZATION_LEVEL in os.environ.get("XLA_FLAGS", "")
-    return (
-        {OPTIMIZATION_LEVEL: 2}
-        if jax.default_backend() == "cpu" and not is_set
-        else None
-    )
+def _compiler_options(
+    choices: backends.Backend, optimize: bool
+) -> dict[str, bool | int] | None:
+    """The options of a backend, but for those that XLA_FLAGS sets; None if none."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    options = {
+        name: value
+        for name, value in choices.compiler_options.items()
+        if name not in flags and not (optimize and name == backends.OPTIMIZATION_LEVEL)
+    }
+    return options or None

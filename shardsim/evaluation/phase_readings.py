@@ -25,15 +25,19 @@ def read(
         phases.
       folder: run folder, with the snapshots.
 
+    Raises:
+      RunError: the run does not have the agents of a phase, or keeps only outputs.
+
     Returns:
       Phase -> arm -> condition -> reading.
     """
     readings: dict[str, dict[str, dict[str, state_readings.Reading]]] = {}
+    ends = schedule.ends(experiment.train)
     for phase, names in experiment.phases_to_read().items():
         readings[phase] = {measures.EXACT: _exact_readings(experiment, phase, names)}
         for arm in experiment.sized_arms():
             agent = populations[arm.name]
-            if arm.trained:
+            if arm.trained and ends[phase] < experiment.train.total_updates:
                 agent = _snapshot(experiment, arm, phase, folder)
             readings[phase][arm.name] = {
                 name: state_readings.read(experiment.env, agent, conditions[name])
@@ -47,7 +51,14 @@ def _snapshot(
 ) -> agents.Agent:
     """The agents of a trained arm at the end of a phase."""
     end = schedule.ends(experiment.train)[phase]
-    arrays = run_files.read_arrays(snapshots.place(folder, arm.name, end))
+    path = snapshots.place(folder, arm.name, end)
+    arrays = run_files.read_arrays(path)
+    if snapshots.keeps_values(arrays):
+        raise run_files.RunError(
+            f"{path}: keeps outputs of the agents at the end of phase {phase!r}, which "
+            "a prediction reads; allowed: E, D and V, which a run keeps if the "
+            "prediction is there when it is trained, or with train.snapshots full"
+        )
     return snapshots.population(
         experiment.agent, arm.head, arm.width, experiment.env, arrays
     )

@@ -39,7 +39,7 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
     Args:
       population: N agents, leaves [N, ...].
     """
-    value, policy_logits = _read(env, population, condition.levels)
+    value, policy_logits = evaluate(env, population, condition.levels)
     unit_shard = np.asarray(
         jax.vmap(lambda agent: agent.value.unit_shard)(population)[0]
     )
@@ -54,7 +54,12 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
 
 
 @functools.partial(jit, static_argnums=0)
-def _read(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
+def evaluate(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
+    """V with its insides, and log D, of N agents in every state of L levels.
+
+    Returns:
+      The output of V, leaves [N, L, S, ...], and log D(a | s), [N, L, S, A].
+    """
     out = outputs(env, population, levels)
     return out.value, out.policy_logits
 

@@ -9,7 +9,7 @@ import dataclasses
 from pathlib import Path
 
 from shardsim.core import config_files, field_errors
-from shardsim.evaluation import preregistration, results
+from shardsim.evaluation import film, preregistration, results
 from shardsim.execution import training
 from shardsim.storage import provenance, records, run_files, run_folder, run_layout
 from shardsim.training import parts, standalone
@@ -105,7 +105,8 @@ def train(
     if not isinstance(config, standalone.Training) and not has_questions:
         preregistration.extend(run, folder, begun)
     source = parts.Source(parts.Block(0, begun), (run,))
-    training.train(config, run, plan, train_parts, out=folder, old=source)
+    kept = None if isinstance(config, standalone.Training) else film.kept(config)
+    training.train(config, run, plan, train_parts, out=folder, old=source, kept=kept)
     return folder
 
 
@@ -124,7 +125,7 @@ def finish_commit(run: Path) -> None:
     if folder.exists():
         (folder / "provenance.json").unlink(missing_ok=True)  # that of the run stays
         run_folder.adopt(run, folder)
-    run_folder.delete_checkpoints(run)  # of fewer seeds
+    run_folder.remove_checkpoints(run)  # of fewer seeds
     parts.delete(run)
     mark.unlink()
     run_folder.remove_empty(mark.parent)

@@ -78,6 +78,7 @@ def train(
     *,
     out: Path | None = None,
     old: parts.Source | None = None,
+    kept: parts.Kept | None = None,
 ) -> None:
     """Train a run in parts and join them; what is finished is not trained again.
 
@@ -87,6 +88,7 @@ def train(
       plan: as `begin` returns it.
       out: folder in which the parts are joined; None: that of the run.
       old: seeds that are trained already, before those of the plan.
+      kept: what the run of these seeds keeps of snapshots.
 
     Raises:
       Interrupted, Diverged, Failed: training stopped; all of it so far is on disk.
@@ -101,7 +103,7 @@ def train(
         train_parts(run, job, unfinished)
         LOG.info("joining %d blocks of seeds", len(plan.blocks))
         blocks = parts.sources(run, plan, job)
-        parts.join(job, blocks if old is None else (old, *blocks))
+        parts.join(job, blocks if old is None else (old, *blocks), kept)
     if out is None:
         parts.delete(run)
 

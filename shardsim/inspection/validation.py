@@ -16,7 +16,6 @@ bits are read on the host.
 """
 
 import dataclasses
-import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
@@ -25,14 +24,18 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, Shaped
 
+from shardsim.core import arguments
+
 Input: TypeAlias = jax.Array | np.ndarray
 """An array given to a tool. Annotated[Input, "S A"] states a shape, real numbers
 understood, that the tool checks itself by `shaped`: a wrong one is a ValueError."""
 Numbers: TypeAlias = jax.Array | np.ndarray | Sequence[Any]
 """The same where Python numbers and texts are taken too: `floats`, `labels`, `mask` and
 `indices` make arrays of them."""
-Integer: TypeAlias = int | np.integer | np.ndarray | jax.Array
+Integer: TypeAlias = arguments.Integer
 """One whole number, of which `integer` makes an int."""
+integer = arguments.integer
+"""Of `core`, whose statistics count too; here beside the other checks."""
 
 
 def shaped(name: str, array: Any, *sizes: int | None) -> None:
@@ -208,27 +211,6 @@ def floats(name: str, array: Any, *sizes: int | None) -> jax.Array:
     return converted
 
 
-def integer(name: str, number: Any, low: int, high: int | None = None) -> int:
-    """A whole number in [low, high] as a Python int.
-
-    Args:
-      name: of the argument, for the error.
-      number: a Python, NumPy or JAX integer; no boolean and no float.
-      low: the smallest allowed number.
-      high: the largest allowed number; None: no limit.
-
-    Raises:
-      ValueError: another type, or out of range.
-    """
-    scalar = _item(number)
-    if not isinstance(scalar, int) or isinstance(scalar, bool):
-        raise ValueError(f"{name}: got {number!r}; allowed: an integer")
-    if scalar < low or (high is not None and scalar > high):
-        allowed = f"at least {low}" if high is None else f"{low} to {high}"
-        raise ValueError(f"{name}: got {scalar}; allowed: {allowed}")
-    return scalar
-
-
 def mask(name: str, array: Any, *sizes: int | None) -> Bool[Array | np.ndarray, "..."]:
     """A mask of a given shape; anything but booleans is refused.
 
@@ -366,7 +348,7 @@ def _label_array(name: str, array: Any) -> np.ndarray:
         return np.asarray(array)
     # NumPy would turn [1, "1"] into two equal texts and [2**63, -1] into floats
     objects = np.asarray(array, object)
-    items = [_item(item) for item in objects.flat]
+    items = [arguments.item(item) for item in objects.flat]
     kinds = {type(item) for item in items}
     if not kinds <= {bool, int} and kinds != {str} and kinds != {bytes}:
         listed = ", ".join(sorted(k.__name__ for k in kinds))
@@ -377,16 +359,3 @@ def _label_array(name: str, array: Any) -> np.ndarray:
     if is_small:
         values = np.asarray(items, None if items else int)
     return values.reshape(objects.shape)
-
-
-def _item(number: Any) -> Any:
-    """The Python object of a NumPy or JAX scalar; texts of NumPy as `str`."""
-    if isinstance(number, jax.core.Tracer):
-        return number
-    if isinstance(number, np.generic | np.ndarray | jax.Array) and np.ndim(number) == 0:
-        number = np.asarray(number).item()
-    if isinstance(number, str):
-        return str(number)
-    if isinstance(number, numbers.Integral) and not isinstance(number, bool):
-        return int(number)
-    return number

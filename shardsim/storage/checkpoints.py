@@ -7,8 +7,8 @@ of its own arrays. They detect files of other runs and damaged files.
 import contextlib
 import hashlib
 import logging
+import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
+from shardsim.storage import checkpoint_files, file_list
 from shardsim.storage.run_files import RunError
 
 RUN_DIGEST, CONTENT_DIGEST = "owner", "seal"
@@ -47,6 +48,9 @@ for _name in ("absl", "asyncio"):
 def save(folder: Path, update: int, state: PyTree, run: str) -> None:
     """Save the training state; an existing checkpoint of the update is not replaced.
 
+    Older checkpoints of the run are removed, but for the newest `MAX_TO_KEEP`. A file
+    in their folders that is not orbax's stays.
+
     Args:
       folder: holds the checkpoints of one arm.
       update: number of updates so far.
@@ -62,6 +66,7 @@ def save(folder: Path, update: int, state: PyTree, run: str) -> None:
         RUN_DIGEST: _run_digest(run, update),
         CONTENT_DIGEST: _content_digest(named),
     }
+    file_list.add(folder / str(update))
     try:
         with _alias(folder) as alias, _manager(alias) as manager:
             manager.save(update, args=ocp.args.StandardSave(arrays))
@@ -72,6 +77,12 @@ def save(folder: Path, update: int, state: PyTree, run: str) -> None:
             raise
         line = " ".join(str(error).split())[:150]
         raise OSError(f"{folder}/{update}: could not be written ({line})") from None
+    steps = [each for each in folder.iterdir() if each.name.isdigit()]
+    complete = filter(checkpoint_files.is_checkpoint, steps)
+    newest_last = sorted(complete, key=lambda step: int(step.name))
+    for step in newest_last[:-MAX_TO_KEEP]:
+        if file_list.owns(step):
+            checkpoint_files.remove(step)
 
 
 def latest(folder: Path) -> int | None:
@@ -112,14 +123,24 @@ def newest(folder: Path, like: PyTree, run: str) -> Restored | None:
             return Restored(update, restore(folder, update, like, run), tuple(refused))
         except RunError as error:
             refused.append(str(error))
-            aside = folder.with_name(f"{folder.name}.{update}.refused")
-            shutil.rmtree(aside, ignore_errors=True)
-            (folder / str(update)).rename(aside)
+            _move_aside(folder, update)
     if refused:
         raise RunError(
             f"{'; '.join(refused)}; none is left; resuming again starts from update 0"
         )
     return None
+
+
+def _move_aside(folder: Path, update: int) -> None:
+    """Rename a checkpoint to a new name that ends in `refused`, or in a number too."""
+    checkpoint, number = folder / str(update), 1
+    aside = base = folder.with_name(f"{folder.name}.{update}.refused")
+    while os.path.lexists(aside):
+        number += 1
+        aside = base.with_name(f"{base.name}.{number}")
+    if file_list.owns(checkpoint):
+        file_list.add(aside)
+    checkpoint.rename(aside)
 
 
 def restore(folder: Path, update: int, like: PyTree, run: str) -> PyTree:
@@ -204,13 +225,16 @@ def _alias(folder: Path) -> Iterator[Path]:
 
 def _delete_partial(folder: Path) -> None:
     """Delete what a checkpoint that was not completed left behind."""
-    for path in list(folder.glob("*.orbax-checkpoint-tmp*")):
-        shutil.rmtree(path, ignore_errors=True)
+    for path in list(folder.glob(f"*{checkpoint_files.TORN}*")):
+        if path.is_dir() and not path.is_symlink():
+            with contextlib.suppress(OSError):
+                checkpoint_files.remove(path)
 
 
 def _manager(folder: Path) -> ocp.CheckpointManager:
+    # orbax would delete the folders of old checkpoints with all that is in them
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=MAX_TO_KEEP, enable_async_checkpointing=False
+        max_to_keep=None, enable_async_checkpointing=False
     )
     handler = ocp.StandardCheckpointHandler()
     return ocp.CheckpointManager(

@@ -79,11 +79,14 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not a number in JSON")
 
 
-def write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def write_arrays(
+    path: Path, arrays: Mapping[str, np.ndarray], compressed: bool = False
+) -> None:
     """Write an npz file of a run, completely or not at all."""
     file_list.add(path)
+    save = np.savez_compressed if compressed else np.savez
     with files.replacing(path) as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]
+        save(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -8,14 +8,19 @@ import dataclasses
 import errno
 import os
 import shlex
-import shutil
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from shardsim.core import files
-from shardsim.storage import file_list, json_lines, provenance, run_files
+from shardsim.storage import (
+    checkpoint_files,
+    file_list,
+    json_lines,
+    provenance,
+    run_files,
+)
 from shardsim.storage.run_layout import (
     CHECKPOINTS,
     COMMIT_FILE,
@@ -66,9 +71,18 @@ def check_new(path: Path, overwrite: bool) -> None:
     for name in RESERVED_NAMES:
         own = (path / name).is_dir() or name in written
         if os.path.lexists(path / name) and not own:
-            raise run_files.RunError(
-                f"out: got {path}, whose {name} no run wrote; allowed: a new folder"
-            )
+            raise _in_the_way(path, name)
+    for folder in _checkpoints(path):
+        if folder.name.isdigit():  # the new run may need a checkpoint of this name
+            is_own = file_list.owns(folder)
+            for file in checkpoint_files.foreign(folder) if is_own else [folder]:
+                raise _in_the_way(path, file.relative_to(path).as_posix())
+
+
+def _in_the_way(path: Path, name: str) -> run_files.RunError:
+    return run_files.RunError(
+        f"out: got {path}, whose {name} no run wrote; allowed: a new folder"
+    )
 
 
 def create(path: Path, config_yaml: str, overwrite: bool) -> Path:
@@ -122,7 +136,7 @@ def _clear(path: Path) -> None:
 
     The folder itself stays: it may be a link, or the working directory.
     """
-    delete_checkpoints(path)
+    remove_checkpoints(path)
     for part in (*path.glob(f"{PARTS}/*/*"), *path.glob(f"{PARTS}/*")):
         delete(part)
     owned = [path / name for name in file_list.written(path)]
@@ -130,21 +144,11 @@ def _clear(path: Path) -> None:
         if file.is_file() or file.is_symlink():
             file.unlink()
     parents = {parent for file in owned for parent in file.parents}
-    parents |= {*path.glob("checkpoints/*"), *(path / name for name in RESERVED_NAMES)}
+    parents |= {path / name for name in RESERVED_NAMES}
     remove_empty(*(folder for folder in parents if path in folder.parents))
     # the list last, and the mark stays until a new one replaces it: so that a folder
     # that is deleted in part is still known as a run
     (path / LIST_FILE).unlink(missing_ok=True)
-
-
-def delete_checkpoints(path: Path) -> None:
-    """Delete the checkpoints of a run, and no other folder beside them."""
-    for pattern in CHECKPOINTS:
-        for folder in list(path.glob(pattern)):
-            if _is_checkpoint(folder):
-                shutil.rmtree(folder)
-    arms = list(path.glob("checkpoints/*"))
-    remove_empty(*arms, path / "checkpoints")
 
 
 def delete(path: Path) -> None:
@@ -156,6 +160,17 @@ def delete(path: Path) -> None:
         remove_empty(path)
 
 
+def remove_checkpoints(path: Path) -> None:
+    """Delete the checkpoints of a run, and folders that are empty without them.
+
+    What the run did not write stays. It may be called again after it was interrupted.
+    """
+    for folder in _checkpoints(path):
+        if file_list.owns(folder):
+            checkpoint_files.remove(folder)
+    remove_empty(*path.glob("checkpoints/*"), path / "checkpoints")
+
+
 def remove_empty(*folders: Path) -> None:
     """Remove folders with nothing in them, the deepest first."""
     for folder in sorted(folders, key=lambda each: -len(each.parts)):
@@ -164,12 +179,10 @@ def remove_empty(*folders: Path) -> None:
                 folder.rmdir()
 
 
-def _is_checkpoint(path: Path) -> bool:
-    """Whether a folder is a checkpoint, a torn or refused one, or half of one."""
-    if not path.is_dir() or path.is_symlink():
-        return False
-    is_torn = ".orbax-checkpoint-tmp" in path.name
-    return is_torn or (path / "_CHECKPOINT_METADATA").is_file()
+def _checkpoints(path: Path) -> list[Path]:
+    """Folders of checkpoints in a run, whoever wrote them."""
+    found = [each for pattern in CHECKPOINTS for each in path.glob(pattern)]
+    return [each for each in found if each.is_dir() and not each.is_symlink()]
 
 
 @contextlib.contextmanager

@@ -7,23 +7,25 @@ provenance.json    versions, devices, flags, source revision
 preregistration.json  the questions when training started, with time and revision
 metrics.jsonl      one line for each chunk and arm, written during training
 metrics.npz        the same as arrays, written at the end
-trained.json       the mark of a training that is over
 parts/             while it is trained in parts: their run folders, and the plan
-checkpoints/ARM/   training state (orbax), the newest two
-snapshots/ARM/     UPDATE.npz: E, D and V at log-spaced updates, by dotted name
+checkpoints/ARM/   training state (orbax), the newest two; until the run is finished
+snapshots/ARM/     UPDATE.npz: log-spaced updates before the end. E, D and V by dotted
+                   name, or V, D and the shards in the states that the page shows
 weights/ARM.npz    E, D and V at the end, by dotted name
+trained.json       the arms that are trained to the end, and what they depend on
 results.json       every number of the report
 maps.npz, .json    V, policy, gates and shard values on the boards that the report draws
 report.html, figures/
 timing.json        wall time; in a file of its own, because all else is reproducible
 """
 
-FORMAT = 2
+FORMAT = 3
 """Version of the format of run folders: the names and fields of their files."""
 FORMAT_FILE = "shardsim_run.json"
 """The mark of a run: the format of the folder and the version that wrote it."""
 LIST_FILE = "run_files.jsonl"
-"""One line for each file that the run wrote: `file`, and of a text its `sha256`."""
+"""One line for each file that the run wrote: `file`, and of a text its `sha256`. A
+checkpoint is one line, for its folder."""
 CONFIG_FILE = "config.yaml"
 """The resolved config."""
 PARTS = "parts"
@@ -40,8 +42,8 @@ RESERVED_NAMES = (
 """Names of files and folders of a run, which other outputs must not overwrite."""
 REWRITTEN = (
     *("maps.json", "maps.npz", "metrics.npz", "report.html", "results.json"),
-    *("timing.json", "figures/*.svg", "weights/*.npz"),
+    *("timing.json", "trained.json", "figures/*.svg", "weights/*.npz"),
 )
 """Patterns of the files that a run writes when its training is over."""
-CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused")
+CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused*")
 """Patterns of checkpoints, which are folders that come and go."""

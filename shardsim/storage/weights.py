@@ -26,6 +26,12 @@ def flatten_params(module: nnx.Module | PyTree) -> dict[str, np.ndarray]:
     return flat
 
 
+def of_agent(agent: PyTree) -> dict[str, np.ndarray]:
+    """E, D and V of an agent or a population, without the auxiliary decoders."""
+    flat = flatten_params(agent)
+    return {name: x for name, x in flat.items() if not name.startswith("auxiliary")}
+
+
 def restore_params(
     module: Any, arrays: Mapping[str, np.ndarray], name: str = ""
 ) -> Any:

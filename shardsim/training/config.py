@@ -65,6 +65,10 @@ class TrainConfig:
     """The arm that acts for all arms if data is `tandem`; null: the first one."""
     num_snapshots: PositiveInt = 8
     """Checkpoints at which V is saved and measured, log-spaced over training."""
+    snapshots: Literal["values", "full"] = "values"
+    """What a finished experiment keeps of them: `values`, what agents put out in the
+    levels that a page shows, or `full`, E, D and V. It is `full` at the end of a phase
+    that a prediction reads, where outputs take more space, and in a training."""
     updates_per_call: PositiveInt = 64
     """Most updates in one compiled call; a signal is handled between calls."""
     devices: PositiveInt = 1

@@ -24,6 +24,7 @@ from shardsim.agents import action_selection
 from shardsim.agents import agent as agents
 from shardsim.agents.agent import Agent
 from shardsim.algorithms import update_step
+from shardsim.core.jit import jit
 from shardsim.core.types import Trajectory
 from shardsim.training import external_envs, population
 from shardsim.training.external_envs import Gymnasium
@@ -178,7 +179,7 @@ class Host:
         return {**arrays, "observation": previous, "action": actions}
 
 
-@jax.jit
+@functools.partial(jit, optimize=True)
 def _act(
     agents: Agent,
     keys: Key[Array, " N"],

@@ -19,21 +19,21 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import NamedSharding, PartitionSpec
 
 from shardsim.agents import agent as agents
 from shardsim.algorithms import metrics, update_step
 from shardsim.core import config as configs
-from shardsim.core import fields, interrupts
+from shardsim.core import interrupts
 from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import (
+    checkpoint_files,
     checkpoints,
     json_lines,
     records,
-    run_files,
+    run_folder,
     snapshots,
-    weights,
+    trained,
 )
 from shardsim.training import (
     arms,
@@ -50,19 +50,9 @@ from shardsim.training.config import TrainConfig
 
 LOG = logging.getLogger(__name__)
 
-FINISHED_FILE = "trained.json"
-"""The mark of a training that is over."""
 CHECKPOINT_SECONDS = 60.0
 """Time between checkpoints. A crash loses at most this time and a chunk; a signal loses
 nothing."""
-
-
-@fields.record
-class Finished:
-    """trained.json: the training is over, and the weights at its end are on disk."""
-
-    digest: str
-    """Digest of everything that they depend on."""
 
 
 class Interrupted(Exception):
@@ -124,20 +114,96 @@ class TrainingJob:
 def run(job: TrainingJob) -> dict[str, agents.Agent]:
     """Train every arm, from checkpoints in the run folder if there are any.
 
-    Where the training is over, its result is read from the run folder.
+    Arms that were trained to the end are read from their weights.
 
     Returns:
-      The trained population of each arm, leaves [N, ...].
+      The trained population of each arm, leaves [N, ...]. Those that were read have no
+      auxiliary decoders.
 
     Raises:
       Interrupted: a signal stopped the training; the state so far is on disk.
       Diverged: a loss was not finite; the training before it is on disk.
+      RunError: an arm was trained to the end by another config.
     """
-    finished = result_of(job)
-    if finished is not None:
-        return finished
+    result = _trained_before(job)
+    if not is_finished(job):
+        result |= _train(job, {arm.name for arm in job.arms} - result.keys())
+    return {arm.name: result[arm.name] for arm in job.arms if arm.name in result}
+
+
+def finish(folder: Path) -> None:
+    """Remove what a run needs no more when everything else of it is written.
+
+    The checkpoints go, and the snapshots of the last update, which the weights repeat;
+    other snapshots are compressed. It may be called again after it was interrupted.
+    """
+    for arm, entry in trained.read(folder).items():
+        snapshots.finish(folder, arm, entry.update)
+    run_folder.remove_checkpoints(folder)
+
+
+def is_finished(job: TrainingJob) -> bool:
+    """Whether the training is over, and was that of this job."""
+    recorded = trained.read(job.folder)
+    for group in _groups(job):
+        digest = _run_digest(job.train, job, group)
+        for arm in group:
+            if arm.name not in recorded or recorded[arm.name].digest != digest:
+                return False
+    if job.part is None or arms.SHARED_PHASES not in job.part.arms:
+        return True
+    folder = job.folder / "checkpoints" / arms.SHARED_PHASES
+    end = folder / str(_shared_updates(job.train))
+    return (end / checkpoint_files.COMPLETE).is_file()
+
+
+def mark_trained(job: TrainingJob) -> None:
+    """Write that all arms of a job are trained; their weights have been written."""
+    for group in _groups(job):
+        is_learner = group[0].trained
+        update = job.train.total_updates if is_learner else _shared_updates(job.train)
+        digest = _run_digest(job.train, job, group)
+        trained.write(job.folder, update, {arm.name: digest for arm in group})
+
+
+def _shared_updates(config: TrainConfig) -> int:
+    """Updates of the phases that all arms share."""
+    return sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
+
+
+def _groups(job: TrainingJob) -> list[tuple[arms.Arm, ...]]:
+    """Arms of the job that are trained together; untrained ones alone."""
+    untrained = [(arm,) for arm in job.arms if not arm.trained]
+    groups = [*untrained, *arms.groups(job.arms, job.train)]
+    return [group for group in groups if job.trains(*(arm.name for arm in group))]
+
+
+def _trained_before(job: TrainingJob) -> dict[str, agents.Agent]:
+    """The arms that were trained to the end, by name, from their weights.
+
+    Raises:
+      RunError: by another config, or the weights are not those that the run wrote.
+    """
+    recorded, result = trained.read(job.folder), {}
+    for group in _groups(job):
+        if not all(arm.name in recorded for arm in group):
+            continue
+        digest = _run_digest(job.train, job, group)
+        for arm in group:
+            arrays = trained.weights_of(
+                job.folder, arm.name, recorded[arm.name], digest
+            )
+            result[arm.name] = snapshots.population(
+                job.agent, arm.head, arm.width, job.env, arrays
+            )
+    return result
+
+
+def _train(job: TrainingJob, missing: set[str]) -> dict[str, agents.Agent]:
+    """Train some arms, write their weights, and then that they are trained."""
     config = job.train
-    trained = tuple(arm for arm in job.arms if arm.trained)
+    groups = [group for group in _groups(job) if group[0].name in missing]
+    first_trained = next(arm for arm in job.arms if arm.trained)
     init_config = schedule.init_config(config, job.agent, job.env)
     keys = _keys(config, job.first_seed)
 
@@ -150,61 +216,29 @@ def run(job: TrainingJob) -> dict[str, agents.Agent]:
         )
         return population.with_fresh_heads(shared_state, fresh, hypers)
 
-    result = {}
+    result, updates = {}, {}
     with interrupts.defer_signals() as stopped:
-        shared_state = _shared_prefix(job, init_config, keys, trained[0], stopped)
-        for arm in job.arms:
-            if not arm.trained and job.trains(arm.name):
-                result[arm.name] = initial_state((arm,)).learners[0].agent
+        shared_state = _shared_prefix(job, init_config, keys, first_trained, stopped)
+        for group in groups:
+            state = initial_state(group)
+            if group[0].trained:
+                state = _advance(job, group, state, stopped)
+            else:
+                (arm,) = group
                 _rewind(job.folder, (arm.name,), -1)
-                _snapshot(job, arm, int(shared_state.update[0]), result[arm.name])
-        for group in arms.groups(job.arms, config):
-            if not job.trains(*(arm.name for arm in group)):
-                continue
-            state = _advance(job, group, initial_state(group), stopped)
+                update = int(shared_state.update[0])
+                _snapshot(job, arm, update, state.learners[0].agent)
             for arm, learner in zip(group, state.learners, strict=True):
                 result[arm.name] = learner.agent
+                updates[arm.name] = int(state.update[0])
         if stopped:
             raise interrupted(_run(job), stopped[0], "the last update")
     for name, agent in result.items():
-        run_files.write_arrays(
-            weights_file(job.folder, name), weights.flatten_params(agent)
-        )
-    finish(job)
-    return {arm.name: result[arm.name] for arm in job.arms if arm.name in result}
-
-
-def weights_file(folder: Path, arm: str) -> Path:
-    """The file with E, D and V of an arm at the end of training."""
-    return folder / "weights" / f"{arm}.npz"
-
-
-def finish(job: TrainingJob) -> None:
-    """Mark the training in a run folder as over; its weights are there."""
-    records.write(job.folder / FINISHED_FILE, Finished(_job_digest(job)))
-
-
-def is_finished(job: TrainingJob) -> bool:
-    """Whether the training in the run folder is over, and was that of this job."""
-    path = job.folder / FINISHED_FILE
-    names = [arm.name for arm in job.arms if job.trains(arm.name)]
-    if not all(weights_file(job.folder, name).exists() for name in names):
-        return False
-    return path.exists() and records.read(path, Finished).digest == _job_digest(job)
-
-
-def result_of(job: TrainingJob) -> dict[str, agents.Agent] | None:
-    """The trained population of each arm, from its weights; None: not over yet."""
-    if not is_finished(job):
-        return None
-    key, objectives, result = jax.random.key(0), job.train.objectives, {}
-    for arm in job.arms:
-        if job.trains(arm.name):
-            build = functools.partial(
-                agents.build, job.agent, arm.head, arm.width, job.env, key, objectives
-            )
-            arrays = run_files.read_arrays(weights_file(job.folder, arm.name))
-            result[arm.name] = weights.restore_params(nnx.eval_shape(build), arrays)
+        trained.write_weights(job.folder, name, agent)
+    for group in groups:
+        digest = _run_digest(config, job, group)
+        digests = {arm.name: digest for arm in group}
+        trained.write(job.folder, updates[group[0].name], digests)
     return result
 
 
@@ -260,8 +294,7 @@ def _shared_prefix(
     params = phases.params_of(job.env, job.train.phases[0])
     hyper = _spread(job.train, schedule.hyperparameters(job.train, arm.head))
     state = population.init(init_config, arm.head, arm.width, params, keys, hyper)
-    num_shared = schedule.shared_phases(job.train)
-    end = sum(phase.updates for phase in job.train.phases[:num_shared])
+    end = _shared_updates(job.train)
     shared_arm = dataclasses.replace(arm, name=arms.SHARED_PHASES)
     if job.part is not None and job.part.shared is not None:
         job = dataclasses.replace(job, folder=job.part.shared)
@@ -306,7 +339,7 @@ def _advance(
         if can_fail:
             raise_if_fatal(np.asarray(state.failed))
     _rewind(job.folder, names, -1 if checkpoint is None else checkpoint.update)
-    shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
+    shared = _shared_updates(config)
     stops, snapshot_updates = schedule.boundaries(config, shared)
     last = config.total_updates if end is None else end
     done = first = int(np.asarray(state.update)[0])
@@ -360,12 +393,6 @@ def resume_command(run: Path) -> str:
     return f"shardsim resume {shlex.quote(str(run))}"
 
 
-def _job_digest(job: TrainingJob) -> str:
-    """Digest of everything that the weights of all arms of the job depend on."""
-    own = tuple(arm for arm in job.arms if job.trains(arm.name))
-    return _run_digest(job.train, job, own)
-
-
 def _run_digest(
     config: TrainConfig, job: TrainingJob, group: tuple[arms.Arm, ...]
 ) -> str:
@@ -373,7 +400,9 @@ def _run_digest(
 
     Devices, chunks and snapshots are left out, because they do not change the state.
     """
-    train = dataclasses.replace(config, devices=1, updates_per_call=1, num_snapshots=1)
+    train = dataclasses.replace(
+        config, devices=1, updates_per_call=1, num_snapshots=1, snapshots="values"
+    )
     parts: dict[str, Any] = {
         "env": job.env,
         "agent": job.agent,

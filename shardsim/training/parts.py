@@ -14,7 +14,7 @@ Symbols: N seeds, G points of a sweep; element g * N + s is seed s at point g.
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -23,7 +23,14 @@ from pydantic import NonNegativeInt, PositiveInt
 
 from shardsim.core import config as configs
 from shardsim.core import fields, json_text
-from shardsim.storage import records, run_files, run_folder, run_layout, snapshots
+from shardsim.storage import (
+    records,
+    run_files,
+    run_folder,
+    run_layout,
+    snapshots,
+    trained,
+)
 from shardsim.training import arms as training_arms
 from shardsim.training import divergence, loop, metric_records, schedule, sweep
 from shardsim.training.config import TrainConfig
@@ -211,16 +218,12 @@ class Source(NamedTuple):
     folders: tuple[Path, ...]
     """Run folders: of all its parts in order, or of a whole run."""
 
-    def find(self, name: str) -> Path:
-        """A file that one of the folders holds.
-
-        Raises:
-          RunError: none does.
-        """
+    def read(self, name: Path) -> dict[str, np.ndarray] | None:
+        """The arrays of a file that one of the folders holds; None: none does."""
         for folder in self.folders:
             if (folder / name).exists():
-                return folder / name
-        raise run_files.RunError(f"{self.folders[0] / name}: missing")
+                return run_files.read_arrays(folder / name)
+        return None
 
 
 def sources(run: Path, plan: Plan, whole: loop.TrainingJob) -> tuple[Source, ...]:
@@ -232,7 +235,18 @@ def sources(run: Path, plan: Plan, whole: loop.TrainingJob) -> tuple[Source, ...
     )
 
 
-def join(job: loop.TrainingJob, blocks: Sequence[Source]) -> None:
+class Kept(NamedTuple):
+    """What a finished run keeps of a snapshot in place of E, D and V: outputs."""
+
+    outputs: Callable[[str, Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+    """(arm, E, D and V by dotted name) -> the arrays that are kept."""
+    by_seed: frozenset[str]
+    """Names of these arrays with an axis of seeds; the others are the same for all."""
+
+
+def join(
+    job: loop.TrainingJob, blocks: Sequence[Source], kept: Kept | None = None
+) -> None:
     """Write the training of a whole run from its blocks, and mark it as over.
 
     Files that are there already are written again; the same bits result.
@@ -240,6 +254,7 @@ def join(job: loop.TrainingJob, blocks: Sequence[Source]) -> None:
     Args:
       job: the training of the whole run; its folder has been created.
       blocks: adjacent, all seeds of the run together.
+      kept: of snapshots, where a block is a finished run.
 
     Raises:
       Diverged: all seeds of an arm did, at every point of the sweep.
@@ -250,25 +265,72 @@ def join(job: loop.TrainingJob, blocks: Sequence[Source]) -> None:
     text = "".join(json_text.dumps(configs.to_dict(line)) + "\n" for line in lines)
     run_files.write_lines(job.folder / metric_records.FILE, text)
     taken = [line for line in lines if isinstance(line, metric_records.SnapshotMetrics)]
-    files = [snapshots.place(job.folder, line.arm, line.update) for line in taken]
-    files += [loop.weights_file(job.folder, arm.name) for arm in job.arms]
-    for path in files:
-        name = path.relative_to(job.folder).as_posix()
-        run_files.write_arrays(path, _join_arrays(job, blocks, name))
-    loop.finish(job)
+    for line in taken:
+        path = snapshots.place(job.folder, line.arm, line.update)
+        pieces = [block.read(path.relative_to(job.folder)) for block in blocks]
+        # of the last update a finished run has the weights alone
+        if all(piece is not None for piece in pieces):
+            _join_snapshots(job, path, line.arm, blocks, pieces, kept)
+    for arm in job.arms:
+        path = trained.place(job.folder, arm.name)
+        name = path.relative_to(job.folder)
+        weights = [_required(block.read(name), block, name) for block in blocks]
+        joined = _join_arrays(job, blocks, weights, frozenset(weights[0]))
+        run_files.write_arrays(path, joined, compressed=True)
+    loop.mark_trained(job)
+
+
+def _required(
+    arrays: dict[str, np.ndarray] | None, block: Source, name: Path
+) -> dict[str, np.ndarray]:
+    if arrays is None:
+        raise run_files.RunError(f"{block.folders[0] / name}: missing")
+    return arrays
+
+
+def _join_snapshots(
+    job: loop.TrainingJob,
+    path: Path,
+    arm: str,
+    blocks: Sequence[Source],
+    pieces: Sequence[Any],
+    kept: Kept | None,
+) -> None:
+    """Write a snapshot; where a block has outputs of it, all blocks get them."""
+    if kept is None or not any(map(snapshots.keeps_values, pieces)):
+        arrays = _join_arrays(job, blocks, pieces, frozenset(pieces[0]))
+        run_files.write_arrays(path, arrays)
+        return
+    outputs = [
+        piece if snapshots.keeps_values(piece) else kept.outputs(arm, piece)
+        for piece in pieces
+    ]
+    arrays = _join_arrays(job, blocks, outputs, kept.by_seed)
+    arrays.pop(snapshots.KEEPS, None)
+    snapshots.write_values(path, arrays)
 
 
 def _join_arrays(
-    job: loop.TrainingJob, blocks: Sequence[Source], name: str
+    job: loop.TrainingJob,
+    blocks: Sequence[Source],
+    pieces: Sequence[Mapping[str, np.ndarray]],
+    by_seed: frozenset[str],
 ) -> dict[str, np.ndarray]:
-    """The arrays of a file, leaves [G * N, ...], from those of its blocks."""
-    points = sweep.size(job.train.sweep)
-    pieces = [run_files.read_arrays(block.find(name)) for block in blocks]
-    joined = {}
+    """The arrays of a file, leaves [G * N, ...], from those of its blocks.
+
+    Args:
+      by_seed: names of arrays with an axis of seeds; the others are those of the first
+        block.
+    """
+    points, joined = sweep.size(job.train.sweep), {}
     for key, first in pieces[0].items():
+        if key not in by_seed:
+            joined[key] = first
+            continue
         if any(key not in piece for piece in pieces):
             raise run_files.RunError(
-                f"{blocks[0].find(name)}: got {key}; allowed: the arrays of all blocks"
+                f"{blocks[0].folders[0]}: got an array {key!r}; allowed: the arrays of "
+                "all blocks"
             )
         split = [
             piece[key].reshape(points, block.block.num_seeds, *piece[key].shape[1:])

@@ -166,6 +166,7 @@ def run(
     records.write(folder / results.FILE, result)
     timing = results.Timing(training_seconds=time.perf_counter() - start)
     records.write(folder / "timing.json", timing)
+    loop.finish(folder)
     return result
 
 

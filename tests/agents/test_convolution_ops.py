@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from shardsim.agents.encoders import convolution_ops
+from shardsim.core import backends
 from tests.helpers.gradients import check_grads
 
 FORMS = {
@@ -143,13 +144,14 @@ def test_what_needs_no_slope_costs_none(key):
     ],
 )
 def test_the_form_is_chosen_by_backend(form, backend, want):
-    assert convolution_ops.resolve(form, backend) == want
+    with backends.target(backend):
+        assert convolution_ops.resolve(form) == want
 
 
-def test_elsewhere_than_on_a_cpu_it_is_the_plain_one(key, monkeypatch):
+def test_elsewhere_than_on_a_cpu_it_is_the_plain_one(key):
     board, kernel, _ = drawn(key)
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    jaxpr = str(jax.make_jaxpr(convolution_ops.convolve)(board, kernel))
+    with backends.target("gpu"):
+        jaxpr = str(jax.make_jaxpr(convolution_ops.convolve)(board, kernel))
     assert "conv_general_dilated[" in jaxpr
     assert "custom_jvp" not in jaxpr
 

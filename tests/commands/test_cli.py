@@ -139,10 +139,8 @@ def test_a_run_folder_holds_everything(tiny_run):
         "shardsim_run.json",
         "metrics.jsonl",
         "metrics.npz",
-        "checkpoints/mlp",
-        "checkpoints/sharded",
         "snapshots/mlp/0000003.npz",
-        "snapshots/mlp/0000013.npz",
+        "trained.json",
         "weights/mlp.npz",
         "weights/untrained.npz",
         "results.json",
@@ -153,9 +151,20 @@ def test_a_run_folder_holds_everything(tiny_run):
         assert (tiny_run / name).exists(), name
 
 
-def test_the_names_in_a_run_folder_are_listed(tiny_run):
+def test_a_finished_run_has_no_checkpoints_and_its_last_update_once(
+    tiny_run, tiny_unfinished
+):
+    assert (tiny_unfinished / "checkpoints" / "mlp").is_dir()
+    assert (tiny_unfinished / "snapshots" / "mlp" / "0000013.npz").is_file()
+    assert not (tiny_run / "checkpoints").exists()
+    assert not (tiny_run / "snapshots" / "mlp" / "0000013.npz").exists()
+
+
+def test_the_names_in_a_run_folder_are_listed(tiny_run, tiny_unfinished):
     """So that nothing else is written over them."""
-    names = {path.name for path in tiny_run.iterdir()} | {run_layout.PARTS}
+    folders = (tiny_run, tiny_unfinished)
+    names = {path.name for folder in folders for path in folder.iterdir()}
+    names.add(run_layout.PARTS)
     assert names == set(run_layout.RESERVED_NAMES)
 
 

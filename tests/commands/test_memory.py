@@ -1,10 +1,12 @@
 """Sizes that cannot fit are refused before memory is taken, with both numbers."""
 
+import jax
 import pytest
 
 from shardsim import cli
 from shardsim.core import memory
 from shardsim.core.config import ConfigError
+from shardsim.reports.explorer import activations, forward, load
 
 NUMBERS = r"at least [\d,]+\.\d GB in all; allowed: [\d,]+\.\d GB, the memory"
 
@@ -61,6 +63,40 @@ def test_a_container_has_less_than_its_machine(monkeypatch, tmp_path):
         assert memory.of_machine() == (expected or memory.of_machine())
     limit.write_text("max\n")
     assert memory.of_machine() >= whole
+
+
+def test_a_page_is_estimated_before_it_is_computed(
+    tiny_run, tmp_path, capsys, monkeypatch
+):
+    """By its mazes or by its checkpoints, whichever take more."""
+    monkeypatch.setattr(memory, "of_machine", lambda devices: 30_000)
+    out = tmp_path / "page.html"
+    for mazes, told in ((1, "checkpoints"), (4_000_000_000, "mazes")):
+        words = ["inspect", str(tiny_run), "--out", str(out), "--mazes", str(mazes)]
+        assert cli.main(words) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"shardsim: {told}: got sizes that take at least")
+    assert not out.exists()
+
+
+def test_the_estimate_of_a_page_is_what_its_arrays_take(tiny_run):
+    """At least, and most of it: two arms, every checkpoint, four mazes."""
+    inputs = load.load([tiny_run], None, 4, None)
+    levels, _ = forward.levels_of(inputs, load.MOST_LEVELS)
+    taken = 0
+    for side in inputs.sides:
+        predictions = forward.predict(inputs, side, levels)
+        features = activations.record(inputs, side, levels).features
+        taken += features.nbytes + sum(leaf.nbytes for leaf in predictions)
+    taken += sum(
+        leaf.nbytes
+        for condition in inputs.conditions.values()
+        for leaf in jax.tree.leaves(condition.table)
+    )
+    named = [(side.folder, side.config, side.arm.name) for side in inputs.sides]
+    checkpoints = [len(side.updates) for side in inputs.sides]
+    least = sum(load._least_bytes(named, checkpoints, 4).values())
+    assert 0.8 * taken < least <= taken
 
 
 @pytest.mark.parametrize(

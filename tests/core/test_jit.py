@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim.core import jit
+from shardsim.core import backends, jit
 
 
 @jit.jit
@@ -59,19 +59,22 @@ def test_garbage_collection_is_off_during_compilation(collecting):
     assert seen == [False] * 3
 
 
+LEVEL, DETERMINISTIC = backends.OPTIMIZATION_LEVEL, backends.DETERMINISTIC
+
+
 @pytest.mark.parametrize(
-    ("backend", "flags", "level"),
+    ("backend", "flags", "options"),
     [
-        ("cpu", "", 2),
-        ("cpu", "--xla_backend_optimization_level=0", None),
-        ("gpu", "", None),
+        ("cpu", "", {LEVEL: 2}),
+        ("cpu", f"--{LEVEL}=0", None),
+        ("gpu", "", {DETERMINISTIC: True}),
+        ("gpu", f"--{DETERMINISTIC}=false", None),
         ("tpu", "", None),
+        ("metal", "", {DETERMINISTIC: True}),
     ],
 )
-def test_optimization_level_depends_on_backend_and_flags(
-    monkeypatch, backend, flags, level
-):
-    """Level 2 on CPUs unless XLA_FLAGS sets one; the compiler's default elsewhere."""
+def test_options_depend_on_backend_and_flags(monkeypatch, backend, flags, options):
+    """Those of the table unless XLA_FLAGS sets them; "gpu" stands for the unknown."""
     monkeypatch.setenv("XLA_FLAGS", flags)
     monkeypatch.setattr(jax, "default_backend", lambda: backend)
     seen = []
@@ -82,4 +85,27 @@ def test_optimization_level_depends_on_backend_and_flags(
     result = jit.jit(jnp.sin)(np.float32(0.0))
     assert result == 0.0
     (how,) = seen
-    assert how == {"compiler_options": level and {jit.OPTIMIZATION_LEVEL: level}}
+    assert how == {"compiler_options": options}
+
+
+def test_a_program_may_keep_the_level_of_the_compiler(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    assert jit._compiler_options(backends.TABLE["cpu"], optimize=True) is None
+    assert jit._compiler_options(backends.TABLE["gpu"], optimize=True) is not None
+
+
+def test_xla_knows_every_option_of_the_table():
+    """It refuses names that it does not know, whatever the device is."""
+    for choices in backends.TABLE.values():
+        options = dict(choices.compiler_options)
+        assert jax.jit(jnp.sin, compiler_options=options)(np.float32(0.0)) == 0.0
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        jax.jit(jnp.cos, compiler_options={"xla_no_such_option": 1})(np.float32(0.0))
+
+
+@pytest.mark.parametrize(("backend", "is_set"), [("cpu", 0), ("gpu", 1), ("tpu", 1)])
+def test_products_are_of_float32_on_every_device(backend, is_set):
+    """The default of a GPU would be TF32, that of a TPU bfloat16."""
+    with backends.target(backend):
+        traced = jit.jit(jnp.dot).compiled.trace(jnp.eye(2), jnp.eye(2))
+    assert ("HIGHEST" in str(traced.jaxpr)) == bool(is_set)

@@ -117,7 +117,7 @@ def test_a_kill_anywhere_loses_nothing_and_trains_nothing_twice(
     steps = [
         (parts, "_join_arrays"),
         (run_files, "write_lines"),
-        (loop, "finish"),
+        (loop, "mark_trained"),
         (parts, "join"),
         (parts, "delete"),
         (run_folder, "delete"),

@@ -1,11 +1,14 @@
 """One small run, made once by the command line, that many tests look at."""
 
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from shardsim import cli
+from shardsim.storage import trained
 
 PREDICTION = {
     "question": "Is V nearer to the exact value when it is made of shards?",
@@ -81,12 +84,36 @@ def tiny_yaml(tmp_path_factory) -> Path:
     return path
 
 
+def run_and_copy(command: list[str], folder: Path, unfinished: Path) -> None:
+    """Run a command, and copy its folder as it is after the last update.
+
+    That is what a kill leaves at this moment: all checkpoints, and no weights.
+    """
+    write = trained.write_weights
+
+    def copy_first(*args: Any) -> None:
+        if not unfinished.exists():
+            shutil.copytree(folder, unfinished)
+        write(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trained, "write_weights", copy_first)
+        assert cli.main([*command, "--out", str(folder)]) == 0
+
+
 @pytest.fixture(scope="session")
 def tiny_run(tiny_yaml) -> Path:
     """A finished run folder; tests that change it work on a copy."""
     folder = tiny_yaml.parent / "run"
-    assert cli.main(["run", str(tiny_yaml), "--out", str(folder)]) == 0
+    unfinished = tiny_yaml.parent / "unfinished"
+    run_and_copy(["run", str(tiny_yaml)], folder, unfinished)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_unfinished(tiny_run) -> Path:
+    """The same run, killed after the last update."""
+    return tiny_run.parent / "unfinished"
 
 
 @pytest.fixture(scope="session")

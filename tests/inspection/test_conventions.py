@@ -17,7 +17,10 @@ from shardsim.inspection.interventions import graph
 
 ROWS = {"read", "reads", "write", "writes", "atoms", "basis", "directions", "planted"}
 """Fields and parameters that hold directions, one a row."""
-ESTIMATORS = {("tails.model_comparison.goodness", "fit")}
+ESTIMATORS = {
+    ("tails.model_comparison.goodness", "fit"),
+    ("regularisation.choose", "losses_of"),
+}
 """Callables that are fitted to all samples, so that they cannot take one."""
 MEANINGS = {
     "held_out": "n",

@@ -13,6 +13,7 @@ from shardsim import cli
 from shardsim.evaluation import results
 from shardsim.reports.charts import render
 from shardsim.reports.explorer import data, html, load, make
+from shardsim.reports.explorer.panels import base, truth
 from shardsim.storage import run_files
 from tests.helpers.explorer_page import data_of, numbers, same
 
@@ -125,7 +126,7 @@ def test_one_shard_one_checkpoint_one_seed_one_side(tiny_run, tmp_path, arms):
         config["train"]["num_seeds"] = 1
 
     folder = changed(tiny_run, tmp_path, one)
-    for file in (folder / "snapshots").glob("*/*.npz"):
+    for file in (folder / "weights").glob("*.npz"):
         run_files.write_arrays(
             file, {k: v[:1] for k, v in run_files.read_arrays(file).items()}
         )
@@ -164,7 +165,7 @@ def test_a_page_that_is_too_big_shows_fewer_checkpoints(
     out = tmp_path / "page.html"
     make.inspect([tiny_run], out, quick=True)
     found = numbers(out)["sides"][0]
-    whole = len(list((tiny_run / "snapshots" / "mlp").iterdir()))
+    whole = len(list((tiny_run / "snapshots" / "mlp").iterdir())) + 1
     assert found["num_left_out"] == whole - len(found["updates"]) > 0
     assert len(metrics_of(found)["return"]) == len(found["updates"])
     assert found["updates"][-1] == 13
@@ -245,7 +246,7 @@ def test_a_run_with_a_grid_is_refused(tiny_run, tmp_path, capsys):
 
 def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):
     folder = changed(tiny_run, tmp_path, lambda config: None)
-    last = sorted((folder / "snapshots" / "sharded").glob("*.npz"))[-1]
+    last = folder / "weights" / "sharded.npz"
     run_files.write_arrays(
         last, {k: v[:1] for k, v in run_files.read_arrays(last).items()}
     )
@@ -253,9 +254,9 @@ def test_snapshots_of_other_seeds_are_named(tiny_run, tmp_path, capsys):
 
 
 def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
-    tiny_run, tmp_path
+    tiny_unfinished, tmp_path
 ):
-    folder = changed(tiny_run, tmp_path, lambda config: None)
+    folder = changed(tiny_unfinished, tmp_path, lambda config: None)
     files = sorted((folder / "snapshots" / "sharded").glob("*.npz"))
     files[-1].unlink()
     found = load.load([folder], ["mlp", "sharded"], 1, None)
@@ -271,13 +272,55 @@ def test_arms_of_an_unfinished_run_are_set_side_by_side_where_both_are(
     assert len(beside.sides[0].updates) == len(files)
 
 
+def test_a_panel_says_which_of_its_fits_have_not_converged(tiny_run):
+    """In words on the page, in its own section, with the side and the seeds."""
+    inputs = load.load([tiny_run], None, 1, 1)
+    page = data.compute(inputs, data.Clock(), quick=True)
+    page.seconds["all"] = 1.0
+    assert "Not converged" not in html.html(page)
+    stopped = base.Fits("restart of <CCS>", 24, 5, [0, 1])
+    other = base.Fits("restart of <CCS>", 24, 1, [1])
+    fine = base.Fits("grouping", 2, 0, [])
+    panels = [truth_panel([fine, stopped]), truth_panel([other])]
+    sides = [
+        dataclasses.replace(side, panels={**side.panels, "truth": panel})
+        for side, panel in zip(page.sides, panels, strict=True)
+    ]
+    text = html.html(dataclasses.replace(page, sides=sides))
+    section = text[text.index('<section id="truth"') :]
+    section = section[: section.index("</section>")]
+    plain = " ".join(re.sub("<[^>]*>", "", section).split())
+    assert (
+        "Not converged. More steps may change numbers of this panel: "
+        "A 5 of 24: restart of &lt;CCS&gt; (seeds 0, 1), "
+        "B 1 of 24: restart of &lt;CCS&gt; (seed 1)."
+    ) in plain
+    assert text.count("Not converged") == 1
+
+
+def truth_panel(fits):
+    numbers = np.zeros((2, 12), np.float32)
+    return truth.Truth(
+        num_pairs=8,
+        num_test_pairs=8,
+        num_restarts=12,
+        constant=0.2,
+        losses=numbers,
+        accuracy=numbers,
+        random=numbers[:, :2],
+        labelled=numbers[:, 0],
+        answers=[None, None],
+        fits=fits,
+    )
+
+
 @pytest.mark.slow
 def test_the_whole_page_of_one_seed_one_checkpoint_one_side(tiny_run, tmp_path):
     def one(config):
         config["train"]["num_seeds"] = 1
 
     folder = changed(tiny_run, tmp_path, one)
-    for file in (folder / "snapshots").glob("*/*.npz"):
+    for file in (folder / "weights").glob("*.npz"):
         run_files.write_arrays(
             file, {k: v[:1] for k, v in run_files.read_arrays(file).items()}
         )

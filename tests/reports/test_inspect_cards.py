@@ -22,7 +22,7 @@ needs_browser = pytest.mark.skipif(chromium.BROWSER is None, reason="no chromium
 def whole_page(tmp_path_factory, tiny_run):
     folder = tmp_path_factory.mktemp("whole") / "run"
     shutil.copytree(tiny_run, folder)
-    last = sorted((folder / "snapshots" / "mlp").glob("*.npz"))[-1]
+    last = folder / "weights" / "mlp.npz"
     arrays = {name: leaf.copy() for name, leaf in run_files.read_arrays(last).items()}
     for leaf in arrays.values():
         if leaf.dtype.kind == "f":

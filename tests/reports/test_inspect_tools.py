@@ -9,6 +9,7 @@ import pytest
 from flax import nnx
 
 from shardsim.agents import value
+from shardsim.inspection.concepts import methods
 from shardsim.reports.explorer import activations
 from shardsim.reports.explorer.forward import Predictions
 from shardsim.reports.explorer.panels import (
@@ -86,6 +87,35 @@ def test_means_of_readings_are_over_the_seeds_that_have_a_number():
     assert one.over_seeds.estimate == pytest.approx(2.0)
     assert one.nothing.tolist() == [0.5] * 3
     assert np.isnan(base.reading("a", "b", [np.nan], 0, "c").over_seeds.estimate)
+
+
+def test_fits_that_did_not_converge_are_counted_by_seed():
+    flags = np.array([[True, False], [False, False], [True, True]])
+    one = base.fits("search", flags)
+    assert (one.num_fits, one.num_stopped, one.seeds) == (6, 3, [0, 1])
+    lost = base.fits("search", flags, np.array([True, False, True]))
+    assert (lost.num_fits, lost.num_stopped, lost.seeds) == (4, 1, [0])
+    assert base.fits("search", np.ones(2, bool)).num_stopped == 0
+
+
+@pytest.mark.parametrize("max_steps", [1, 12_800])
+def test_a_search_that_is_cut_short_is_counted(sample, monkeypatch, max_steps):
+    # shapes of its own, since compiled programs keep their settings
+    states = 40 if max_steps == 1 else 48
+    part = {
+        name: getattr(sample, name)[:states]
+        for name in sample._fields[1:]
+        if name != "concept"
+    }
+    sample = sample._replace(x=sample.x[:, :states], **part)
+    cde = methods.Cde(steps=min(100, max_steps), max_steps=max_steps)
+    monkeypatch.setattr(concepts, "CDE", cde)
+    runs = concepts.find(activations_of(linear(unit(0) + unit(1)), sample), sample)
+    stopped = {
+        one.name: one.num_stopped for one in concepts.fits(runs, np.ones(1, bool))
+    }
+    assert stopped["cde"] == (3 if max_steps == 1 else 0)
+    assert {name for name, count in stopped.items() if count} <= {"cde"}
 
 
 @pytest.mark.parametrize("is_planted", [True, False])
@@ -175,7 +205,8 @@ def test_a_shard_that_holds_the_other_is_known_by_more_than_random_ones(sample):
 
 def test_swapping_the_direction_that_v_reads_swaps_v(sample):
     directions = np.stack([unit(0), unit(1)])[None, :, None].astype(np.float32)
-    runs = concepts.Runs(directions, directions, np.zeros((1, 2, 1)))
+    losses = np.zeros((1, 2, 1))
+    runs = concepts.Runs(directions, directions, losses, losses == 0)
     inner = activations_of(linear(unit(0)), sample)
     scores = concepts._effects(runs, inner, sample)
     for name in ("swap", "erased"):
@@ -183,7 +214,8 @@ def test_swapping_the_direction_that_v_reads_swaps_v(sample):
 
 
 def test_a_probe_reads_the_concept_and_learns_no_random_labels(sample):
-    (reading,) = concepts._control_task(activations_of(None, sample), sample)
+    (reading,), (fits,) = concepts._control_task(activations_of(None, sample), sample)
+    assert fits.num_stopped == 0
     assert reading.values[0] == 1
     assert reading.nothing[0] < 0.9
 

@@ -1,6 +1,7 @@
 """A panel has one name on every floor."""
 
 import dataclasses
+import importlib
 import importlib.resources
 import pkgutil
 import re
@@ -46,6 +47,43 @@ def test_every_statistic_of_the_tails_has_a_legend():
     legend = (ASSETS / "tails.html").read_text()
     for name in names:
         assert name.replace("\\u03b2", "").split()[0] in legend, name
+
+
+BY_GROUP_ALONE = {"reflection"}
+"""Panels that take from a module of fits only what does not fit."""
+
+
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+def test_a_panel_with_iterative_fits_says_whether_they_converged(panel):
+    module = importlib.import_module(panel.compute.__module__)
+    tools = [
+        tool
+        for tool in vars(module).values()
+        if getattr(tool, "__name__", "").startswith("shardsim.inspection.")
+    ]
+    searches = any(
+        "converged" in getattr(record, "__annotations__", ())
+        for tool in tools
+        for record in vars(tool).values()
+    )
+    if panel.name in BY_GROUP_ALONE or not searches:
+        return
+    returned = panel.compute.__annotations__["return"]
+    (record,) = set(getattr(returned, "__args__", (returned,))) - {type(None)}
+    assert "fits" in record.__dataclass_fields__, panel.name
+
+
+def test_some_panels_have_iterative_fits():
+    with_fits = {
+        panel.name
+        for panel in PANELS
+        for record in getattr(panel.compute.__annotations__["return"], "__args__", ())
+        if "fits" in getattr(record, "__dataclass_fields__", ())
+    }
+    assert with_fits == {
+        *("clusters", "concepts", "context_gradients", "distillation"),
+        *("interventions", "truth"),
+    }
 
 
 def test_panels_are_frozen_records_with_names_of_their_own():

@@ -99,7 +99,9 @@ def test_every_command_that_reads_a_run_refuses_it(
     name, *words = command
     assert cli.main([name, str(folder), *words]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert line.startswith(f"shardsim: {folder}: got a run of format 3, written by")
+    number = run_layout.FORMAT + 1
+    said = f"shardsim: {folder}: got a run of format {number}, written by"
+    assert line.startswith(said)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 

@@ -63,6 +63,83 @@ def test_only_files_of_the_run_are_removed(tmp_path):
     assert files.read_text(folder / "config.yaml") == "name: b\n"
 
 
+IN_CHECKPOINTS = (
+    *("notes.txt", "default/notes.txt", "default/d/notes", "default/d/0123abcd"),
+    *("mine/manifest.ocdbt", "default/ocdbt.process_0/d/best.npz", "_mine"),
+)
+"""Files of the user in the folder of a checkpoint."""
+
+
+@pytest.mark.few(2)
+@pytest.mark.parametrize("name", IN_CHECKPOINTS)
+def test_a_file_in_a_checkpoint_is_in_the_way(tmp_path, name):
+    """It was lost with the checkpoint, by --overwrite."""
+    folder = made(tmp_path / "run")
+    mine = folder / "checkpoints" / "mlp" / "3" / name
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")
+    before = all_files(folder)
+    with pytest.raises(run_files.RunError, match=rf"whose .*mlp/3/{name} no run wrote"):
+        run_folder.create(folder, "name: b\n", overwrite=True)
+    assert all_files(folder) == before
+
+
+def test_a_checkpoint_of_another_run_is_in_the_way(tmp_path):
+    """It has a checkpoint's files; the list of the run says that it is not its own."""
+    folder, other = made(tmp_path / "run"), made(tmp_path / "other")
+    theirs = folder / "checkpoints" / "mlp" / "7"
+    shutil.copytree(other / "checkpoints" / "mlp" / "3", theirs)
+    before = all_files(folder)
+    with pytest.raises(run_files.RunError, match=r"whose checkpoints/mlp/7 no run"):
+        run_folder.create(folder, "name: b\n", overwrite=True)
+    assert all_files(folder) == before
+
+
+def test_old_checkpoints_go_and_files_in_them_stay(tmp_path):
+    """A training keeps two checkpoints, and lost what the user kept in older ones."""
+    folder = made(tmp_path / "run") / "checkpoints" / "mlp"
+    (folder / "3" / "default" / "notes.txt").write_text("mine")
+    (folder / "link").symlink_to(folder / "3")
+    for update in (4, 5, 6):
+        checkpoints.save(folder, update, {"a": jnp.full(1, float(update))}, "mine")
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"3", "5", "6", "link"}
+    assert all_files(folder / "3") == {"default/notes.txt"}
+    assert checkpoints.latest(folder) == 6
+    back = checkpoints.newest(folder, {"a": jnp.zeros(1)}, "mine")
+    assert float(back.state["a"][0]) == 6.0
+
+
+def test_what_was_refused_before_stays_when_another_is(tmp_path):
+    folder = made(tmp_path / "run") / "checkpoints" / "mlp"
+    like = {"a": jnp.zeros(1)}
+    for _ in range(2):
+        checkpoints.save(folder, 4, {"a": jnp.ones(1)}, "another's")
+        (folder / "4" / "notes.txt").write_text("mine")
+        assert checkpoints.newest(folder, like, "mine").update == 3
+    aside = ["mlp.4.refused", "mlp.4.refused.2"]
+    assert all((folder.parent / name / "notes.txt").exists() for name in aside)
+    run_folder.create(tmp_path / "run", "name: b\n", overwrite=True)
+    left = {name for name in all_files(tmp_path / "run") if "checkpoints" in name}
+    assert left == {f"checkpoints/{name}/notes.txt" for name in aside}
+
+
+def test_half_a_checkpoint_goes_and_a_file_in_it_stays(tmp_path, monkeypatch):
+    folder = made(tmp_path / "run") / "checkpoints" / "mlp"
+    torn = folder / "4.orbax-checkpoint-tmp"
+
+    def full(*arguments, **named):
+        (torn / "default" / "d").mkdir(parents=True)
+        (torn / "default" / "d" / ("0" * 32)).write_text("half")
+        (torn / "notes.txt").write_text("mine")
+        raise ValueError("no space")
+
+    monkeypatch.setattr(checkpoints.ocp.CheckpointManager, "save", full)
+    with pytest.raises(OSError, match="could not be written"):
+        checkpoints.save(folder, 4, {"a": jnp.zeros(1)}, "mine")
+    assert all_files(torn) == {"notes.txt"}
+
+
 def test_without_files_of_the_user_nothing_is_left(tmp_path):
     folder = made(tmp_path / "run")
     run_folder.create(folder, "name: b\n", overwrite=True)

@@ -57,12 +57,11 @@ def test_a_stopped_run_ends_with_the_same_bits(
 
 
 def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
-    tiny_run, tmp_path, capsys
+    tiny_run, tiny_unfinished, tmp_path, capsys
 ):
     """Metrics that are newer than the checkpoint are made again, not doubled."""
     folder = tmp_path / "run"
-    shutil.copytree(tiny_run, folder)
-    (folder / "results.json").unlink()
+    shutil.copytree(tiny_unfinished, folder)
     shutil.rmtree(folder / "checkpoints" / "sharded")
     assert cli.main(["resume", str(folder)]) == 0
     for name in ("results.json", "weights/sharded.npz"):

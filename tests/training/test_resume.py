@@ -14,6 +14,7 @@ import yaml
 from shardsim import cli
 from shardsim.evaluation import load
 from shardsim.storage import checkpoints, run_files, run_layout
+from tests.helpers.tiny_run import run_and_copy
 
 LEARNT = {"value": {"encoder": 1, "value": 1}}
 
@@ -27,7 +28,7 @@ def whole(tiny, tmp_path_factory):
     data["train"]["phases"] = [{"name": "earn", "updates": 9, "losses": LEARNT}]
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump(data))
-    assert cli.main(["train", str(path), "--out", str(folder / "run")]) == 0
+    run_and_copy(["train", str(path)], folder / "run", folder / "unfinished")
     return folder / "run"
 
 
@@ -35,9 +36,7 @@ def whole(tiny, tmp_path_factory):
 def run(whole, tmp_path):
     """The same, killed before the weights of the end were written."""
     folder = tmp_path / "run"
-    shutil.copytree(whole, folder)
-    (folder / "results.json").unlink()
-    shutil.rmtree(folder / "weights")
+    shutil.copytree(whole.parent / "unfinished", folder)
     return folder
 
 
@@ -126,7 +125,7 @@ def test_stored_data_that_changed_are_another_run(run, tmp_path, capsys):
     np.savez(data["train"]["dataset"], **{**kept, "reward": 2 * one[..., 0]})
     capsys.readouterr()
     assert cli.main(["resume", str(out)]) == 2
-    assert "of another run or another update" in capsys.readouterr().err
+    assert "with another config or other data than" in capsys.readouterr().err
 
 
 # what comes too late for it is not told by the command: tests/shardsim/test_signals.py

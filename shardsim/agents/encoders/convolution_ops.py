@@ -24,18 +24,14 @@ from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, Float, Num
 
+from shardsim.core import backends
+
 Form: TypeAlias = Literal["auto", "conv", "patches"]
 
 
-def resolve(form: Form, backend: str | None = None) -> Form:
-    """Resolve `auto`: patches on CPUs, convolutions elsewhere.
-
-    Args:
-      backend: "cpu", "gpu" or "tpu"; None: `jax.default_backend()`.
-    """
-    if form != "auto":
-        return form
-    return "patches" if (backend or jax.default_backend()) == "cpu" else "conv"
+def resolve(form: Form) -> backends.Convolution:
+    """Resolve `auto`: the form that suits the device."""
+    return backends.choices().convolution if form == "auto" else form
 
 
 def convolve(
@@ -52,9 +48,8 @@ def convolve(
     """
     if resolve(form) == "patches":
         return _patches(board, kernel)
-    if jax.default_backend() == "cpu":
-        return ordered(board, kernel)
-    return plain(board, kernel)
+    orders_factors = backends.choices().orders_factors
+    return (ordered if orders_factors else plain)(board, kernel)
 
 
 def plain(

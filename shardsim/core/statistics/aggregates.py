@@ -11,6 +11,7 @@ import scipy.special
 import scipy.stats
 from jaxtyping import Float
 
+from shardsim.core.arguments import Integer
 from shardsim.core.statistics import resampling
 from shardsim.core.statistics.intervals import Interval
 from shardsim.core.statistics.resampling import Numbers
@@ -19,8 +20,8 @@ from shardsim.core.statistics.resampling import Numbers
 def interquartile_mean(
     x: Annotated[Numbers, "N"] | Annotated[Numbers, "N M"],
     level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
+    resamples: Integer = 10_000,
+    seed: Integer = 0,
 ) -> Interval:
     """Mean of the middle half of all runs, with a stratified bootstrap interval.
 
@@ -59,7 +60,7 @@ def interquartile_mean(
     estimate = float(_trimmed_mean(scores.reshape(1, -1))[0])
     if n == 1:
         return Interval(estimate, float("nan"), float("nan"), level, 1)
-    drawn = _stratified(scores, resamples, np.random.default_rng(seed))
+    drawn = _stratified(scores, *resampling.settings(resamples, seed))
     low, high = resampling.expanded_quantiles(_trimmed_mean(drawn), n, level)
     cut = scores.size // 4
     ordered = np.sort(scores, axis=None)
@@ -77,8 +78,8 @@ def probability_of_improvement(
     x: Annotated[Numbers, "N"] | Annotated[Numbers, "N M"],
     y: Annotated[Numbers, "N"] | Annotated[Numbers, "N M"],
     level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
+    resamples: Integer = 10_000,
+    seed: Integer = 0,
 ) -> Interval:
     """P(X > Y) + P(X = Y) / 2 for runs of two arms, with a stratified bootstrap.
 
@@ -125,7 +126,7 @@ def probability_of_improvement(
     estimate = float(wins.mean())
     if n == 1:
         return Interval(estimate, float("nan"), float("nan"), level, 1)
-    resampling.check_resamples(resamples)
+    resamples, seed = resampling.settings(resamples, seed)
     rng = np.random.default_rng(seed)
     drawn = np.zeros(resamples)
     for task in range(tasks):
@@ -162,10 +163,10 @@ def _trimmed_mean(x: Float[np.ndarray, "B n"]) -> Float[np.ndarray, " B"]:
 
 
 def _stratified(
-    scores: Float[np.ndarray, "N M"], resamples: int, rng: np.random.Generator
+    scores: Float[np.ndarray, "N M"], resamples: int, seed: int
 ) -> Float[np.ndarray, "B n"]:
     """Resamples of the seeds of each task, all tasks in one row."""
-    resampling.check_resamples(resamples)
+    rng = np.random.default_rng(seed)
     n, tasks = scores.shape
     seeds = rng.integers(0, n, (resamples, n, tasks))
     return scores[seeds, np.arange(tasks)].reshape(resamples, -1)

@@ -9,6 +9,9 @@ import numpy as np
 import scipy.spatial.distance
 from jaxtyping import Bool, Float, Shaped
 
+from shardsim.core import arguments
+from shardsim.core.arguments import Integer
+
 
 class EnergyTest(NamedTuple):
     """Do two architectures differ more than two seeds of the same architecture do?"""
@@ -42,8 +45,8 @@ def energy_distance(x: Float[np.ndarray, "N d"], y: Float[np.ndarray, "M d"]) ->
 def paired_permutation_energy(
     x: Annotated[np.ndarray, "N d"],
     y: Annotated[np.ndarray, "N d"],
-    permutations: int = 10_000,
-    seed: int = 0,
+    permutations: Integer = 10_000,
+    seed: Integer = 0,
 ) -> EnergyTest:
     """Energy distance, with a permutation test that swaps the two arms within seeds.
 
@@ -69,6 +72,8 @@ def paired_permutation_energy(
     if x.shape != y.shape:
         raise ValueError(f"y: got shape {y.shape}; allowed: the shape of x, {x.shape}")
     n = len(x)
+    permutations = arguments.integer("permutations", permutations, 1)
+    seed = arguments.integer("seed", seed, 0)
     distances = _distances(np.concatenate([x, y]))
     if not np.isfinite(distances).all():
         return EnergyTest(float("nan"), float("nan"), float("nan"), n)

@@ -10,6 +10,8 @@ import numpy as np
 import scipy.special
 import scipy.stats
 
+from shardsim.core import arguments
+from shardsim.core.arguments import Integer
 from shardsim.core.statistics import resampling
 from shardsim.core.statistics.resampling import RESAMPLES, Numbers
 
@@ -32,8 +34,8 @@ class Interval(NamedTuple):
 def mean_interval(
     x: Annotated[Numbers, "N"],
     level: float = 0.95,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    resamples: Integer = RESAMPLES,
+    seed: Integer = 0,
 ) -> Interval:
     """Confidence interval of the mean: at each end the wider of t and bootstrap.
 
@@ -82,7 +84,7 @@ def mean_interval(
     return Interval(mean, min(low, mean - half), max(high, mean + half), level, n)
 
 
-def max_unseen_fraction(n: int, level: float = 0.95) -> float:
+def max_unseen_fraction(n: Integer, level: float = 0.95) -> float:
     """Upper bound on the fraction of seeds that show a behaviour none of n showed.
 
       1 - (1 - level)^(1 / n)
@@ -97,13 +99,14 @@ def max_unseen_fraction(n: int, level: float = 0.95) -> float:
     Raises:
       ValueError: `n` or `level` is out of range.
     """
-    if n < 1:
-        raise ValueError(f"n: got {n}; allowed: at least 1")
+    n = arguments.integer("n", n, 1)
     resampling.check_level(level)
     return float(1 - (1 - level) ** (1 / n))
 
 
-def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def share_interval(
+    count: Integer, n: Integer, level: float = 0.95
+) -> tuple[float, float]:
     """Exact confidence interval of a probability after `count` of `n` successes.
 
     It contains the probability at least `level` of the time, whatever the probability.
@@ -118,12 +121,12 @@ def share_interval(count: int, n: int, level: float = 0.95) -> tuple[float, floa
       The lower and the upper end.
 
     Raises:
-      ValueError: `count` or `n` is out of range.
+      ValueError: `count` or `n` is no whole number, or out of range.
 
     Reference: Clopper and Pearson, 1934.
     """
-    if not 0 <= count <= n or n < 1:
-        raise ValueError(f"count: got {count} of {n}; allowed: 0 to all of 1 or more")
+    n = arguments.integer("n", n, 1)
+    count = arguments.integer("count", count, 0, n)
     resampling.check_level(level)
     tail = (1 - level) / 2
     low = scipy.special.betaincinv(count, n - count + 1, tail) if count else 0.0

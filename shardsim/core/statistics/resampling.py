@@ -12,6 +12,9 @@ import numpy as np
 import scipy.stats
 from jaxtyping import Float
 
+from shardsim.core import arguments
+from shardsim.core.arguments import Integer
+
 RESAMPLES = 100_000
 """Bootstrap resamples. 8 seeds need 13 MB of memory; it is linear in both numbers."""
 
@@ -42,15 +45,14 @@ def validated(x: Annotated[Numbers, "N"], name: str = "x") -> Float[np.ndarray, 
 
 
 def resampled_means(
-    x: Float[np.ndarray, " N"], resamples: int, seed: int
+    x: Float[np.ndarray, " N"], resamples: Integer, seed: Integer
 ) -> Float[np.ndarray, " resamples"]:
     """Means of bootstrap resamples.
 
     Raises:
-      ValueError: fewer than 2 resamples.
+      ValueError: fewer than 2 resamples, or a number that is not whole.
     """
-    check_resamples(resamples)
-    return _resample_weights(len(x), resamples, seed) @ x
+    return _resample_weights(len(x), *settings(resamples, seed)) @ x
 
 
 @functools.lru_cache(maxsize=4)
@@ -76,10 +78,16 @@ def runs_by_task(
     return numbers.reshape(len(given), -1)
 
 
-def check_resamples(resamples: int) -> None:
-    """Refuse fewer than 2 resamples."""
-    if resamples < 2:
-        raise ValueError(f"resamples: got {resamples}; allowed: at least 2")
+def settings(resamples: Integer, seed: Integer) -> tuple[int, int]:
+    """Number of resamples and the seed, as ints.
+
+    Raises:
+      ValueError: a number that is not whole, fewer than 2 resamples, or a seed below 0.
+    """
+    return (
+        arguments.integer("resamples", resamples, 2),
+        arguments.integer("seed", seed, 0),
+    )
 
 
 def check_level(level: float) -> None:

@@ -11,6 +11,7 @@ import scipy.special
 import scipy.stats
 from jaxtyping import Float
 
+from shardsim.core.arguments import Integer
 from shardsim.core.statistics import resampling
 from shardsim.core.statistics.resampling import RESAMPLES, Numbers
 
@@ -19,8 +20,8 @@ def mean_test(
     x: Annotated[Numbers, "N"],
     threshold: float,
     side: str,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    resamples: Integer = RESAMPLES,
+    seed: Integer = 0,
 ) -> float:
     """One-sided p-value of H0: mean <= threshold (or >=, for `side="less"`).
 
@@ -87,8 +88,8 @@ def _quantile_level(x: Float[np.ndarray, " B"], threshold: float) -> float:
 def equivalence_test(
     x: Annotated[Numbers, "N"],
     margin: float,
-    resamples: int = RESAMPLES,
-    seed: int = 0,
+    resamples: Integer = RESAMPLES,
+    seed: Integer = 0,
 ) -> float:
     """p-value of H0: |mean| >= margin, by two one-sided tests.
 

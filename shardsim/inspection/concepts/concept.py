@@ -31,6 +31,9 @@ class Concept(NamedTuple):
     """From one activation to V or logits; for CDE and the gradient."""
     distance: readouts.Distance = readouts.squared
     """Between two outputs of `read_out`."""
+    groups: Annotated[Numbers, "n"] | None = None
+    """Labels, such as the maze of a state: where the regularisation of a probe is
+    chosen, samples of a group are held out together. None: each is its own group."""
 
 
 def as_floats(name: str, array: Any, *sizes: int | None) -> Array:

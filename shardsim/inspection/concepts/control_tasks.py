@@ -29,6 +29,8 @@ class ProbeSelectivity(NamedTuple):
     """On the concept, for the training samples."""
     converged: Bool[Array, ""]
     """Whether the probes of the concept and of all control tasks converged."""
+    decay: Float[Array, ""]
+    """Of all probes: given, or chosen for the concept."""
 
     @property
     def selectivity(self) -> Float[Array, ""]:
@@ -41,6 +43,7 @@ class ProbeSelectivity(NamedTuple):
             f"accuracy {float(self.accuracy):.3f}, control "
             f"{float(self.control.mean()):.3f}, selectivity "
             f"{float(self.selectivity):.3f} (majority {float(self.majority):.3f})"
+            + ("" if bool(self.converged) else "; NOT CONVERGED")
         )
 
 
@@ -98,7 +101,8 @@ def fit(
     held_out: Annotated[Numbers, "n"],
     *,
     controls: int = 5,
-    decay: float = 1e-3,
+    groups: Annotated[Numbers, "n"] | None = None,
+    decay: float | None = None,
     seed: Integer = 0,
 ) -> ProbeSelectivity:
     """Held-out accuracy of a logistic probe on the concept and on control tasks.
@@ -116,7 +120,10 @@ def fit(
       types: [n] what the control class depends on, such as the cell.
       held_out: [n] bool, see `by_group`.
       controls: R, at least 1.
-      decay: of the probe, see `probes.logistic`.
+      groups: [n] labels, such as the maze; where a decay is chosen, the samples of a
+        group are held out together.
+      decay: of the probes. None chooses it for the concept, see `probes.logistic`, and
+        control tasks have the same: the capacity of one probe is what is tested.
       seed: of the control tasks.
 
     Raises:
@@ -138,34 +145,38 @@ def fit(
     validation.at_least("classes of z to train on", int((train_counts > 0).sum()), 2)
     _check_types(type_index, np.asarray(train), np.asarray(test))
 
-    def accuracies(labels: Any) -> tuple[Array, Array, Array]:
+    train_groups = None
+    if groups is not None:
+        train_groups = validation.labels("groups", groups, len(x)).index[train]
+
+    def accuracies(labels: Any, decay: float | None) -> tuple[Array, probes.Probe]:
         task_columns = concept.as_one_hot(x, labels)
         # a class that no type drew gets an empty column, so there is one compilation
         task_columns = jnp.pad(
             task_columns, ((0, 0), (0, columns.shape[1] - task_columns.shape[1]))
         )
-        probe = probes.logistic(x[train], task_columns[train], decay=decay)
-        return (
-            probe.accuracy(x[test], task_columns[test]),
-            probe.accuracy(x[train], task_columns[train]),
-            probe.converged,
+        probe = probes.logistic(
+            x[train], task_columns[train], decay=decay, groups=train_groups
         )
+        return probe.accuracy(x[test], task_columns[test]), probe
 
-    accuracy, train_accuracy, *converged = accuracies(z)
+    accuracy, of_concept = accuracies(z, decay)
+    converged = [of_concept.converged]
     control_tasks = [
         control_labels(types, z, seed=seed + number) for number in range(controls)
     ]
     on_control = []
     for labels in control_tasks:
-        control_accuracy, _, is_converged = accuracies(labels)
+        control_accuracy, probe = accuracies(labels, float(of_concept.decay))
         on_control.append(control_accuracy)
-        converged.append(is_converged)
+        converged.append(probe.converged)
     return ProbeSelectivity(
         accuracy,
         jnp.stack(on_control),
         columns[test][:, jnp.argmax(train_counts)].mean(),
-        train_accuracy,
+        of_concept.accuracy(x[train], columns[train]),
         jnp.stack(converged).all(),
+        of_concept.decay,
     )
 
 

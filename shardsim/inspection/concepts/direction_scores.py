@@ -108,6 +108,7 @@ class Guardedness(NamedTuple):
         return (
             f"held-out accuracy {float(self.before):.3f} -> {float(self.after):.3f} "
             f"(majority {float(self.majority):.3f})"
+            + ("" if bool(self.converged) else "; NOT CONVERGED")
         )
 
 
@@ -117,7 +118,8 @@ def guardedness(
     z: Any,
     held_out: Annotated[Numbers, "n"],
     *,
-    decay: float = 1e-3,
+    groups: Annotated[Numbers, "n"] | None = None,
+    decay: float | None = None,
 ) -> Guardedness:
     """Fit a probe to erased training samples, and test it on erased held-out samples.
 
@@ -130,7 +132,9 @@ def guardedness(
       z: labels [n], or one-hot columns [n, c].
       held_out: [n] bool, True for test samples; both sides need some. Split by maze,
         not by state: see `control_tasks.by_group`.
-      decay: of the probe, see `probes.logistic`.
+      groups: [n] labels, such as the maze; where a decay is chosen, the samples of a
+        group are held out together.
+      decay: of the probes; None is chosen for each, see `probes.logistic`.
 
     Raises:
       ValueError: a shape does not fit, a number is not finite, or one side is empty.
@@ -142,8 +146,14 @@ def guardedness(
     train_shares = z[train].mean(axis=0)
     majority = z[test][:, jnp.argmax(train_shares)].mean()
 
+    train_groups = None
+    if groups is not None:
+        train_groups = validation.labels("groups", groups, len(x)).index[train]
+
     def accuracy(features: Array) -> tuple[Array, Array]:
-        probe = probes.logistic(features[train], z[train], decay=decay)
+        probe = probes.logistic(
+            features[train], z[train], decay=decay, groups=train_groups
+        )
         return probe.accuracy(features[test], z[test]), probe.converged
 
     (before, first), (after, second) = accuracy(x), accuracy(directions.erase(x))
@@ -230,7 +240,7 @@ def score(
         ablation_success(directions, read_out, a, b),
         specificity,
         1 - share / jnp.where(length > 0, length, 1.0),
-        guardedness(directions, concept.x, concept.z, held_out),
+        guardedness(directions, concept.x, concept.z, held_out, groups=concept.groups),
         nulls[0].mean(),
         nulls[1].mean(),
     )

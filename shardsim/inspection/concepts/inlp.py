@@ -9,9 +9,10 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from shardsim.inspection import optimizers, validation
+from shardsim.inspection import optimizers, regularisation, validation
 from shardsim.inspection.concepts import concept, probes
 from shardsim.inspection.validation import Numbers
 from shardsim.inspection.weights import bases
@@ -43,6 +44,8 @@ class INLP(NamedTuple):
     """Accuracy of predicting the largest class of the samples of `accuracies`."""
     converged: Bool[Array, " R+1"]
     """Whether the probe of each round has converged."""
+    decays: Float[Array, " R+1"]
+    """Of the probe of each round: given, or chosen."""
 
     def rounds_needed(self, slack: float = 0.0) -> int:
         """Rounds until the accuracy is at most the majority plus `slack`; -1 if never.
@@ -69,7 +72,8 @@ def fit(
     *,
     rounds: int = 1,
     held_out: Annotated[Numbers, "n"] | None = None,
-    decay: float = 1e-3,
+    groups: Annotated[Numbers, "n"] | None = None,
+    decay: float | None = None,
 ) -> INLP:
     """Repeat R times: fit a logistic probe to the rest of x, and remove its row space.
 
@@ -96,7 +100,9 @@ def fit(
       held_out: [n] booleans, true for samples that no probe is fitted to, on which the
         accuracies are measured; None fits and measures all. Split by maze, not by
         state: see `control_tasks.by_group`.
-      decay: of the probe; see `probes.logistic`.
+      groups: [n] labels, such as the maze of a state; the samples of a group are on one
+        side wherever a decay is chosen.
+      decay: of the probes; None chooses it anew in every round, see `probes.logistic`.
 
     Raises:
       ValueError: a shape does not fit, a number is not finite, or a side of the split
@@ -108,12 +114,16 @@ def fit(
     validation.sized("x", x)
     z = concept.as_one_hot(x, z)
     validation.integer("rounds", rounds, 1)
-    validation.at_least("decay", decay, 0)
+    if decay is not None:
+        validation.at_least("decay", decay, 0)
+    given = None if decay is None else jnp.asarray(decay, x.dtype)
+    fold = regularisation.folds(len(x), groups)
     test_x, test_z = (x, z)
     if held_out is not None:
         train, test = concept.split_indices(held_out, len(x))
         (x, test_x), (z, test_z) = (x[train], x[test]), (z[train], z[test])
-    result = _fit(x, z, test_x, test_z, rounds, jnp.asarray(decay, x.dtype))
+        fold = fold[train]
+    result = _fit(x, z, test_x, test_z, rounds, given, fold)
     optimizers.warn_unconverged("INLP", result.converged, "use a larger decay")
     return result
 
@@ -125,26 +135,31 @@ def _fit(
     test_x: Float[Array, "m d"],
     test_z: Float[Array, "m c"],
     rounds: int,
-    decay: Float[Array, ""],
+    decay: Float[Array, ""] | None,
+    fold: Int[Array | np.ndarray, " n"],
 ) -> INLP:
     d, rows = x.shape[1], min(max(z.shape[1] - 1, 1), x.shape[1])
     eye = jnp.eye(d, dtype=x.dtype)
 
     def one_round(carry: Any, number: Array) -> tuple[Any, Any]:
         rows_so_far, removed = carry
-        probe = probes.fit_logistic(x, z, eye - removed, decay, STEPS)
+        keep = eye - removed
+        chosen = probes.choose_decay(x, z, keep, fold) if decay is None else decay
+        probe = probes.fit_logistic(x, z, keep, chosen, STEPS)
         # the last round only measures what remains
         new = jnp.where(number < rounds, row_space(probe.weights, rows), 0.0)
         rows_so_far = jax.lax.dynamic_update_slice(rows_so_far, new, (number * rows, 0))
         # eigenvalues of the sum are squared singular values of the stacked rows
         basis, _ = concept.orthonormal_span(rows_so_far, SINE_CUT)
-        metrics = probe.loss, probe.accuracy(test_x, test_z), probe.converged
+        accuracy = probe.accuracy(test_x, test_z)
+        metrics = probe.loss, accuracy, probe.converged, probe.decay
         return (rows_so_far, basis.T @ basis), metrics
 
     initial = jnp.zeros(((rounds + 1) * rows, d), x.dtype), jnp.zeros((d, d), x.dtype)
-    (rows_so_far, removed), (losses, accuracies, converged) = jax.lax.scan(
+    (rows_so_far, removed), metrics = jax.lax.scan(
         one_round, initial, jnp.arange(rounds + 1)
     )
+    losses, accuracies, converged, decays = metrics
     return INLP(
         bases.gram_schmidt(rows_so_far[: rounds * rows], SINE_CUT)[1],
         x.mean(axis=0),
@@ -154,6 +169,7 @@ def _fit(
         accuracies,
         test_z.mean(axis=0).max(),
         converged,
+        decays,
     )
 
 

@@ -53,14 +53,17 @@ class MeanDifference:
 class Logistic:
     """The directions that a logistic probe reads: c - 1 of them."""
 
-    decay: float = 1e-3
+    decay: float | None = None
+    """None is chosen on held-out samples."""
     steps: int = 100
     kind: Literal["logistic"] = "logistic"
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
         z = concepts.as_one_hot(concept.x, concept.z)
-        probe = probes.logistic(concept.x, z, decay=self.decay, steps=self.steps)
+        probe = probes.logistic(
+            concept.x, z, decay=self.decay, groups=concept.groups, steps=self.steps
+        )
         rows = inlp.row_space(probe.weights, max(z.shape[1] - 1, 1))
         directions = orthogonal(rows, probe.mean, loss=probe.loss)
         return directions._replace(converged=probe.converged)
@@ -71,13 +74,20 @@ class Inlp:
     """The directions that successive probes read: rounds (c - 1) of them."""
 
     rounds: int = 1
-    decay: float = 1e-3
+    decay: float | None = None
+    """None is chosen on held-out samples."""
     kind: Literal["inlp"] = "inlp"
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
         del key
         z = concepts.as_one_hot(concept.x, concept.z)
-        result = inlp.fit(concept.x, z, rounds=self.rounds, decay=self.decay)
+        result = inlp.fit(
+            concept.x,
+            z,
+            rounds=self.rounds,
+            groups=concept.groups,
+            decay=self.decay,
+        )
         _, entropy = concepts.class_shares(z)
         directions = orthogonal(
             result.basis, result.mean, loss=result.losses[-1], best_loss=entropy

@@ -8,9 +8,10 @@ from typing import Annotated, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
 
-from shardsim.inspection import optimizers, validation
+from shardsim.inspection import optimizers, regularisation, validation
 from shardsim.inspection.concepts import concept
 from shardsim.inspection.validation import Numbers
 
@@ -19,6 +20,8 @@ TOLERANCE = 1e-5
 """`Probe.max_gradient` up to which a probe counts as converged."""
 MAX_STEPS = 20_000
 """Largest number of gradient steps of any probe."""
+CHOICE_STEPS = 50
+"""Gradient steps of the fits that a decay is chosen by."""
 
 
 class Probe(NamedTuple):
@@ -34,6 +37,8 @@ class Probe(NamedTuple):
     minimum."""
     converged: Bool[Array, ""]
     """Whether `max_gradient` is at most `TOLERANCE`; true for a closed form."""
+    decay: Float[Array, ""]
+    """Given or chosen."""
 
     def __call__(self, x: Float[Array, "n d"]) -> Float[Array, "n c"]:
         """Logits or predictions of each sample."""
@@ -52,11 +57,11 @@ class Probe(NamedTuple):
         return jnp.mean(is_correct, dtype=x.dtype)
 
     def summary(self) -> str:
-        """Loss and remaining gradient."""
+        """Loss, decay and remaining gradient."""
         warning = "" if bool(self.converged) else "; NOT CONVERGED"
         return (
-            f"linear probe: loss {float(self.loss):.4f}, largest gradient "
-            f"{self.max_gradient:.1e}{warning}"
+            f"linear probe: loss {float(self.loss):.4f}, decay {float(self.decay):g}, "
+            f"largest gradient {self.max_gradient:.1e}{warning}"
         )
 
 
@@ -65,7 +70,8 @@ def logistic(
     z: Any,
     *,
     keep: Annotated[Numbers, "d d"] | None = None,
-    decay: float = 1e-4,
+    decay: float | None = None,
+    groups: Annotated[Numbers, "n"] | None = None,
     steps: int = 100,
     max_steps: int = MAX_STEPS,
 ) -> Probe:
@@ -91,7 +97,10 @@ def logistic(
       z: labels [n], or one-hot columns [n, c].
       keep: [d, d] symmetric map applied to x first; all of x if None. The returned
         weights apply to x itself: keep W.
-      decay: at least 0.
+      decay: at least 0. None takes the one of `regularisation.CHOICES` with the lowest
+        loss on held-out samples, see `choose_decay`.
+      groups: [n] labels, such as the maze of a state; the samples of a group are held
+        out together. None holds out single samples.
       steps: of these, the fit takes all that change more than rounding; further ones
         only until the gradient is at most `TOLERANCE`.
       max_steps: largest number of gradient steps, at least `steps`. A fit that reaches
@@ -105,26 +114,73 @@ def logistic(
     x = concept.as_samples(x)
     validation.sized("x", x)
     d = x.shape[1]
-    validation.at_least("decay", decay, 0)
+    if decay is not None:
+        validation.at_least("decay", decay, 0)
     validation.integer("steps", steps, 1)
     if keep is not None:
         keep = concept.as_floats("keep", keep, d, d).astype(x.dtype)
     z = concept.as_one_hot(x, z)
     validation.at_least("max_steps", max_steps, steps)
+    fold = regularisation.folds(len(x), groups)
+    chosen = choose_decay(x, z, keep, fold) if decay is None else decay
     probe = fit_logistic(
-        x, z, keep, jnp.asarray(decay, x.dtype), steps, max_steps=max_steps
+        x, z, keep, jnp.asarray(chosen, x.dtype), steps, max_steps=max_steps
     )
     optimizers.warn_unconverged("logistic probe", probe.converged, ADVICE)
     return probe
 
 
 @jax.jit
-def moments(
+def choose_decay(
     x: Float[Array, "n d"],
+    z: Float[Array, "n c"],
+    keep: Float[Array, "d d"] | None,
+    fold: Int[Array | np.ndarray, " n"],
+) -> Float[Array, ""]:
+    """The decay whose probes have the lowest loss on samples they were not fitted to.
+
+    Args:
+      x: [n, d].
+      z: [n, c] one-hot columns.
+      keep: [d, d] symmetric, or None.
+      fold: of each sample, see `regularisation.folds`.
+    """
+    if len(x) < regularisation.FEWEST:
+        return jnp.asarray(regularisation.WITHOUT, x.dtype)
+
+    def losses_of(share: Array, decay: Array) -> Array:
+        probe = fit_logistic(
+            x,
+            z,
+            keep,
+            decay.astype(x.dtype),
+            CHOICE_STEPS,
+            max_steps=CHOICE_STEPS,
+            share=share.astype(x.dtype),
+        )
+        return -jnp.sum(z * jax.nn.log_softmax(probe(x), axis=1), axis=1)
+
+    return regularisation.choose(losses_of, fold).value.astype(x.dtype)
+
+
+@jax.jit
+def moments(
+    x: Float[Array, "n d"], share: Float[Array, " n"] | None = None
 ) -> tuple[Float[Array, " d"], Float[Array, "n d"], Float[Array, "d d"]]:
-    """Mean, centred x, and covariance."""
-    mean, centred = concept.centre(x)
-    return mean, centred, centred.T @ centred / x.shape[0]
+    """Mean, centred x, and covariance.
+
+    Args:
+      x: [n, d].
+      share: weight of each sample, with a sum of 1; None: all alike.
+    """
+    if share is None:
+        mean, centred = concept.centre(x)
+        return mean, centred, centred.T @ centred / x.shape[0]
+    # the mean of all samples comes off first, so that a constant feature is exactly 0
+    origin, x = concept.centre(x)
+    mean = share @ x
+    centred = x - mean[None]
+    return origin + mean, centred, (centred * share[:, None]).T @ centred
 
 
 def inverse_curvature(
@@ -161,13 +217,20 @@ def residual(
     return jax.nn.softmax(centred @ weights + bias[None, :], axis=1) - z
 
 
-def prior_bias(z: Float[Array, "n c"]) -> Float[Array, " c"]:
+def prior_bias(
+    z: Float[Array, "n c"], share: Float[Array, " n"] | None = None
+) -> Float[Array, " c"]:
     """Bias of the best constant prediction.
 
     A class without samples counts with the share 1e-6.
+
+    Args:
+      z: [n, c] one-hot columns.
+      share: weight of each sample, with a sum of 1; None: all alike.
     """
-    share = jnp.maximum(z.mean(axis=0), 1e-6)
-    return jnp.log(share) - jnp.log(share).mean()
+    of_classes = z.mean(axis=0) if share is None else share @ z
+    logs = jnp.log(jnp.maximum(of_classes, 1e-6))
+    return logs - logs.mean()
 
 
 def cross_entropy(
@@ -197,6 +260,7 @@ def fit_logistic(
     steps: int,
     *,
     max_steps: int = MAX_STEPS,
+    share: Float[Array, " n"] | None = None,
 ) -> Probe:
     """`logistic` without validation, for use inside a compiled program.
 
@@ -207,17 +271,22 @@ def fit_logistic(
       decay: lambda / mean variance.
       steps: see `logistic`.
       max_steps: see `logistic`.
+      share: weight of each sample, with a sum of 1; None: all alike.
     """
     n, d = x.shape
-    mean, centred, covariance = moments(x)
+    mean, centred, covariance = moments(x, share)
     inverse, lam = inverse_curvature(covariance, keep, decay)
 
     def gradients(weights: Array, bias: Array) -> tuple[Array, Array]:
         projected = weights if keep is None else keep @ weights
         error = residual(centred, z, projected, bias)
-        gradient = centred.T @ error / n
+        if share is None:
+            gradient, bias_gradient = centred.T @ error / n, error.mean(axis=0)
+        else:
+            error = error * share[:, None]
+            gradient, bias_gradient = centred.T @ error, error.sum(axis=0)
         gradient = gradient if keep is None else keep @ gradient
-        return gradient + lam * weights, error.mean(axis=0)
+        return gradient + lam * weights, bias_gradient
 
     spread = jnp.sqrt(jnp.diag(covariance))[:, None]
 
@@ -251,7 +320,7 @@ def fit_logistic(
             state.number < steps, True, is_far & (state.number < max_steps)
         )
 
-    initial = (jnp.zeros((d, z.shape[1]), x.dtype), prior_bias(z))
+    initial = (jnp.zeros((d, z.shape[1]), x.dtype), prior_bias(z, share))
     infinity = jnp.full((), jnp.inf, x.dtype)
     state = _State(
         initial, initial, jnp.ones((), x.dtype), jnp.zeros((), int), infinity
@@ -260,11 +329,20 @@ def fit_logistic(
     max_gradient = largest(*gradients(weights, bias))
     weights = weights if keep is None else keep @ weights
     weights = weights - weights.mean(axis=1, keepdims=True)
-    loss = cross_entropy(centred @ weights + bias[None, :], z)
-    return Probe(mean, weights, bias, loss, max_gradient, max_gradient <= TOLERANCE)
+    logits = centred @ weights + bias[None, :]
+    # the mean over samples weighs them by n times their share
+    loss = cross_entropy(logits, z if share is None else z * (n * share)[:, None])
+    is_converged = max_gradient <= TOLERANCE
+    return Probe(mean, weights, bias, loss, max_gradient, is_converged, decay)
 
 
-def ridge(x: Annotated[Numbers, "n d"], y: Any, *, decay: float = 1e-4) -> Probe:
+def ridge(
+    x: Annotated[Numbers, "n d"],
+    y: Any,
+    *,
+    decay: float | None = None,
+    groups: Annotated[Numbers, "n"] | None = None,
+) -> Probe:
     """Ridge regression: W = (S + lambda)^-1 Cov(x, y), lambda = decay * mean variance.
 
     Eigenvalues of S at the level of rounding count as 0 (the pseudo-inverse). So copies
@@ -273,35 +351,63 @@ def ridge(x: Annotated[Numbers, "n d"], y: Any, *, decay: float = 1e-4) -> Probe
     Args:
       x: [n, d] activations.
       y: numbers [n] or [n, c]; labels become one-hot columns.
-      decay: at least 0.
+      decay: at least 0. None takes the one of `regularisation.CHOICES` with the lowest
+        squared error on held-out samples, as `logistic`.
+      groups: [n] labels; the samples of a group are held out together.
 
     Raises:
       ValueError: a shape does not fit, or a number is not finite.
     """
     x = concept.as_samples(x)
     validation.sized("x", x)
-    validation.at_least("decay", decay, 0)
+    if decay is not None:
+        validation.at_least("decay", decay, 0)
     columns = concept.as_columns(x, y)
     validation.sized("y", columns)
-    return _ridge(x, columns, jnp.asarray(decay, x.dtype))
+    fold = regularisation.folds(len(x), groups)
+    chosen = _choose_ridge(x, columns, fold) if decay is None else decay
+    return _ridge(x, columns, jnp.asarray(chosen, x.dtype))
+
+
+@jax.jit
+def _choose_ridge(
+    x: Float[Array, "n d"], y: Float[Array, "n c"], fold: Int[Array | np.ndarray, " n"]
+) -> Float[Array, ""]:
+    if len(x) < regularisation.FEWEST:
+        return jnp.asarray(regularisation.WITHOUT, x.dtype)
+
+    def losses_of(share: Array, decay: Array) -> Array:
+        probe = _ridge(x, y, decay.astype(x.dtype), share.astype(x.dtype))
+        return jnp.square(y - probe(x)).sum(axis=1)
+
+    return regularisation.choose(losses_of, fold).value.astype(x.dtype)
 
 
 @jax.jit
 def _ridge(
-    x: Float[Array, "n d"], y: Float[Array, "n c"], decay: Float[Array, ""]
+    x: Float[Array, "n d"],
+    y: Float[Array, "n c"],
+    decay: Float[Array, ""],
+    share: Float[Array, " n"] | None = None,
 ) -> Probe:
     n, d = x.shape
-    mean, centred, covariance = moments(x)
+    mean, centred, covariance = moments(x, share)
     mean_y, centred_y = concept.centre(y)
+    if share is not None:
+        moved = share @ centred_y
+        mean_y, centred_y = mean_y + moved, centred_y - moved[None]
+    weighted = centred if share is None else centred * (n * share)[:, None]
     lam = decay * jnp.trace(covariance) / d
     values, axes = jnp.linalg.eigh(covariance)
     cut = d * float(jnp.finfo(x.dtype).eps) * values[-1]
     is_nonzero = (values > cut) & (values > 0)
     inverse = jnp.where(is_nonzero, 1 / jnp.where(is_nonzero, values + lam, 1.0), 0.0)
-    weights = axes @ (inverse[:, None] * (axes.T @ (centred.T @ centred_y / n)))
+    weights = axes @ (inverse[:, None] * (axes.T @ (weighted.T @ centred_y / n)))
     error = centred_y - centred @ weights
-    gradient = centred.T @ error / n - lam * weights
+    gradient = weighted.T @ error / n - lam * weights
     spread = jnp.sqrt(jnp.diag(covariance))[:, None]
     max_gradient = jnp.abs(gradient / jnp.where(spread > 0, spread, 1.0)).max()
-    loss = jnp.mean(jnp.square(error))
-    return Probe(mean, weights, mean_y, loss, max_gradient, jnp.ones((), bool))
+    squares = jnp.square(error)
+    loss = jnp.mean(squares if share is None else squares * (n * share)[:, None])
+    converged = jnp.ones((), bool)
+    return Probe(mean, weights, mean_y, loss, max_gradient, converged, decay)

@@ -14,9 +14,9 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
-from shardsim.inspection import arrays, optimizers, validation
+from shardsim.inspection import arrays, optimizers, regularisation, validation
 from shardsim.inspection.truth import pairs
 from shardsim.inspection.validation import Integer, Numbers
 
@@ -35,6 +35,8 @@ class Found(NamedTuple):
         return f"direction with largest entry {largest:.3g}{warning}"
 
 
+CHOICE_STEPS = 20
+"""Newton steps of the fits that a penalty is chosen by."""
 SQUARINGS = 40
 """Squaring a matrix 40 times separates eigenvalues that differ by one part in 1e11."""
 
@@ -222,7 +224,8 @@ def logistic(
     differences: Annotated[Numbers, "n d"],
     label: Annotated[Numbers, "n"],
     *,
-    penalty: float = 1e-3,
+    penalty: float | None = None,
+    groups: Annotated[Numbers, "n"] | None = None,
     max_steps: int = 200,
 ) -> Found:
     """Logistic regression on the differences with labels: the upper bound.
@@ -237,7 +240,9 @@ def logistic(
     Args:
       differences: [n, d] x+ - x- of normalised pairs.
       label: [n] bool, whether the positive side is true.
-      penalty: of |w|^2, at least 1e-9.
+      penalty: of |w|^2, at least 1e-9. None takes the one of
+        `regularisation.CHOICES` with the lowest loss on held-out pairs.
+      groups: [n] labels, such as the maze; the pairs of a group are held out together.
       max_steps: of Newton's method, which ends once a step changes w by no more than
         1e-3 of its length.
 
@@ -247,33 +252,65 @@ def logistic(
     """
     differences = _as_wide("differences", differences, None, None)
     label = validation.mask("label", label, differences.shape[0])
-    validation.at_least("penalty", penalty, 1e-9)
+    if penalty is not None:
+        validation.at_least("penalty", penalty, 1e-9)
     validation.integer("max_steps", max_steps, 1)
-    fit: Found = _newton(differences, label, penalty, max_steps)
+    fold = regularisation.folds(len(differences), groups)
+    label = jnp.asarray(label)
+    chosen = _choose_penalty(differences, label, fold) if penalty is None else penalty
+    fit: Found = _newton(differences, label, chosen, max_steps)[1]
     optimizers.warn_unconverged("logistic", fit.converged, "allow more max_steps")
     return fit
 
 
+@jax.jit
+def _choose_penalty(
+    x: Float[Array, "n d"],
+    label: Bool[Array, " n"],
+    fold: Int[Array | np.ndarray, " n"],
+) -> Float[Array, ""]:
+    """The penalty whose fits have the lowest loss on pairs that they did not see."""
+    if len(x) < regularisation.FEWEST:
+        return jnp.asarray(regularisation.WITHOUT, x.dtype)
+    oriented = _oriented(x, label)
+
+    def losses_of(share: Array, penalty: Array) -> Array:
+        w, _ = _newton(
+            x, label, penalty.astype(x.dtype), CHOICE_STEPS, share.astype(x.dtype)
+        )
+        return jax.nn.softplus(-(oriented @ w))
+
+    return regularisation.choose(losses_of, fold).value.astype(x.dtype)
+
+
+def _oriented(x: Float[Array, "n d"], label: Bool[Array, " n"]) -> Float[Array, "n d"]:
+    """Differences from false to true, in units of their root mean square."""
+    x = x / arrays.or_one(pairs.root_mean_square(x))
+    return jnp.where(label[:, None], x, -x)
+
+
 @partial(jax.jit, static_argnames="max_steps")
 def _newton(
-    x: Array,
-    label: Bool[Array | np.ndarray, " n"],
+    x: Float[Array, "n d"],
+    label: Bool[Array, " n"],
     penalty: float | Array,
     max_steps: int,
-) -> Found:
+    share: Float[Array, " n"] | None = None,
+) -> tuple[Float[Array, " d"], Found]:
+    """The weights, and their direction; `share` weighs the pairs, None all alike."""
     n, d = x.shape
-    x = x / arrays.or_one(pairs.root_mean_square(x))
-    x = jnp.where(label[:, None], x, -x)
+    x = _oriented(x, label)
+    share = jnp.full(n, 1 / n, x.dtype) if share is None else share
     step_sizes = jnp.asarray([1.0, 0.5, 0.25, 0.0625, 0.0], x.dtype)
 
     def objective(w: Array) -> Array:
-        fit = jnp.mean(jax.nn.softplus(-(x @ w)))
+        fit = share @ jax.nn.softplus(-(x @ w))
         return fit + penalty * jnp.sum(jnp.square(w)) / 2
 
     def step(w: Array) -> Array:
         error = jax.nn.sigmoid(-(x @ w))
-        gradient = penalty * w - x.T @ error / n
-        hessian = (x * (error * (1 - error))[:, None]).T @ x / n
+        gradient = penalty * w - x.T @ (share * error)
+        hessian = (x * (share * error * (1 - error))[:, None]).T @ x
         hessian = hessian + penalty * jnp.eye(d, dtype=x.dtype)
         move, _ = jax.scipy.sparse.linalg.cg(
             hessian.__matmul__, gradient, maxiter=4 * d
@@ -286,7 +323,7 @@ def _newton(
 
     zero = jnp.zeros(d, x.dtype)
     w, converged = optimizers.iterate(step, zero, max_steps, tolerance=1e-3)
-    return Found(arrays.unit(w), converged)
+    return w, Found(arrays.unit(w), converged)
 
 
 def random_directions(

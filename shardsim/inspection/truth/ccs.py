@@ -28,8 +28,8 @@ from shardsim.inspection import arrays, optimizers, validation
 from shardsim.inspection.truth import ccs_loss, ccs_search, pairs
 from shardsim.inspection.validation import Integer, Numbers
 
-RANDOM = 100
-"""Random directions whose losses are the null."""
+ALPHA = 0.05
+"""How often a sentence may claim what is not there."""
 
 
 class CCS(NamedTuple):
@@ -61,9 +61,12 @@ class CCS(NamedTuple):
     """Mean loss of each half of the pairs for the probe that the other half gives, at
     the same norms; NaN for fewer than `FEWEST_PAIRS` pairs, which say nothing. Where
     nothing is there it is about `null`, whereas `loss` is lower with few pairs."""
-    random_losses: Float[Array, " random"]
-    """Losses of `RANDOM` random directions over all pairs at the same norm, each with
-    its best bias."""
+    null_losses: Float[Array, " random"]
+    """The same of random directions in the place of those that the search found, the
+    lowest of as many norms."""
+    constant_p: Float[Array, ""]
+    """p-value of a held-out loss below that of the best constant probe: a t-test over
+    pairs, times the number of norms that were tried."""
     converged: Bool[Array, " R"]
     """Whether more steps would not lower the loss of each restart; see
     `optimizers.Descent`."""
@@ -111,13 +114,21 @@ class CCS(NamedTuple):
     def null(self) -> Float[Array, ""]:
         """What a probe without any meaning reaches: the best constant probe, or the
         best twentieth of random directions."""
-        return jnp.minimum(
-            jnp.quantile(self.random_losses, 0.05), ccs_loss.BEST_CONSTANT
-        )
+        return jnp.minimum(jnp.quantile(self.null_losses, 0.05), ccs_loss.BEST_CONSTANT)
+
+    @property
+    def is_below(self) -> Bool[Array, ""]:
+        """Whether it is shown that the held-out loss is below both nulls.
+
+        Where nothing is there it says so in at most 5 % of draws.
+        """
+        at_most = (self.null_losses <= self.held_out_loss).sum()
+        random_p = (1 + at_most) / (1 + self.null_losses.shape[-1])
+        return (random_p <= ALPHA) & (self.constant_p <= ALPHA)
 
     def summary(self) -> str:
         """Held-out loss against probes without meaning, and the range of restarts."""
-        position = "below" if self.held_out_loss < self.null else "not below"
+        position = "below" if bool(self.is_below) else "not shown to be below"
         num_stopped = int((~self.converged).sum())
         warning = f"; {num_stopped} NOT CONVERGED" if num_stopped else ""
         return (
@@ -138,19 +149,25 @@ class Rounds(NamedTuple):
     """See `CCS.held_out_loss`."""
     nulls: Float[Array, " M"]
     """See `CCS.null`."""
+    is_below: Bool[Array, " M"]
+    """See `CCS.is_below`."""
     sides: pairs.Sides
     converged: Bool[Array, " M"]
     """Whether the best restart of each round converged."""
 
     def summary(self) -> str:
-        """How many orthogonal probes beat probes without meaning."""
-        num_below = int((self.held_out_losses < self.nulls).sum())
+        """How many orthogonal probes are shown to beat probes without meaning.
+
+        They are counted up to the first that is not, so that the count is too large in
+        at most 5 % of draws, however many rounds there are.
+        """
+        num_below = int(jnp.cumprod(self.is_below.astype(int)).sum())
         num_stopped = int((~self.converged).sum())
         warning = f"; {num_stopped} NOT CONVERGED" if num_stopped else ""
         return (
-            f"recursive CCS: {num_below} of {self.losses.shape[0]} orthogonal probes "
-            "have a held-out loss below those of random directions and of the best "
-            f"constant probe{warning}"
+            f"recursive CCS: the first {num_below} of {len(self.losses)} orthogonal "
+            "probes are shown to have a held-out loss below those of random directions "
+            f"and of the best constant probe{warning}"
         )
 
 
@@ -259,15 +276,17 @@ def recursive(
         result = _search(positive, negative, sides, directions, key, search, rate, norm)
         best = result.converged[jnp.argmin(result.losses)]
         row = directions.at[index].set(result.direction)
-        return row, (result.loss, result.held_out_loss, result.null, best)
+        losses = result.loss, result.held_out_loss, result.null
+        return row, (*losses, result.is_below, best)
 
     start = jnp.zeros((rounds, positive.shape[1]), sides.positive_mean.dtype)
     keys = jax.random.split(key, rounds)
-    directions, (losses, held_out_losses, nulls, converged) = jax.lax.scan(
-        search_round, start, (jnp.arange(rounds), keys)
-    )
+    directions, numbers = jax.lax.scan(search_round, start, (jnp.arange(rounds), keys))
+    losses, held_out_losses, nulls, is_below, converged = numbers
     optimizers.warn_unconverged("recursive CCS", converged, "allow more max_steps")
-    return Rounds(directions, losses, held_out_losses, nulls, sides, converged)
+    return Rounds(
+        directions, losses, held_out_losses, nulls, is_below, sides, converged
+    )
 
 
 def _check_settings(
@@ -324,12 +343,14 @@ def _search(
     norms = jnp.stack([jnp.asarray(one, first.dtype) for one in choices])
     search_norm = jnp.ones((), first.dtype)
     result_norm = search_norm if norm is None else norms[0]
-    held_out_loss = jnp.full((), jnp.nan, first.dtype)
+    held_out_loss = constant_p = jnp.full((), jnp.nan, first.dtype)
+    null_losses = jnp.full(ccs_search.RANDOM, jnp.nan, first.dtype)
     if len(first) >= ccs_search.FEWEST_PAIRS:
         search_norms = jnp.asarray(ccs_search.SEARCH_NORMS, first.dtype)
+        is_centred = (sides.positive_mean != 0).any()
+        halves = ccs_search.halves_of((first, second), is_centred)
         table = ccs_search.held_out_losses(
-            (first, second),
-            (sides.positive_mean != 0).any(),
+            halves,
             known,
             key,
             search=search,
@@ -337,19 +358,25 @@ def _search(
             search_norms=search_norms,
             norms=norms,
         )
-        best = jnp.argmin(table)
+        mean = table.mean(axis=(0, -1))
+        best = jnp.argmin(mean)
         search_norm = search_norms[best // len(norms)]
         result_norm = norms[best % len(norms)]
-        held_out_loss = table.ravel()[best]
+        held_out_loss = mean.ravel()[best]
+        each = table.reshape(2, -1, table.shape[-1])[:, best].ravel()
+        p = mean.size * _p_below(each, ccs_loss.BEST_CONSTANT)
+        constant_p = jnp.minimum(p, 1.0)
+        null_losses = ccs_search.random_losses(
+            halves,
+            known,
+            jax.random.fold_in(key, search[0]),
+            choices=len(search_norms),
+            norms=norms,
+        )
     probes = ccs_search.descend_restarts(
         first, second, known, key, search=search, rate=rate, norm=search_norm
     )
     directions = probes.directions
-    null_key = jax.random.fold_in(key, search[0])
-    random = arrays.unit(
-        jax.random.normal(null_key, (RANDOM, len(first[0])), first.dtype)
-    )
-    random = arrays.unit(random - random @ known.T @ known)
     biases, losses = ccs_search.best_biases(first, second, result_norm * directions)
     best = jnp.argmin(losses)
     direction, bias = directions[best], biases[best]
@@ -372,6 +399,19 @@ def _search(
         norm=result_norm,
         search_norm=search_norm,
         held_out_loss=held_out_loss,
-        random_losses=ccs_search.best_biases(first, second, result_norm * random)[1],
+        null_losses=null_losses,
+        constant_p=constant_p,
         converged=probes.converged,
     )
+
+
+def _p_below(x: Float[Array, " n"], threshold: float) -> Float[Array, ""]:
+    """p-value of a mean below the threshold: Student's t."""
+    freedom = float(len(x) - 1)
+    sd = x.std(ddof=1)
+    t = (x.mean() - threshold) * len(x) ** 0.5 / jnp.where(sd > 0, sd, 1.0)
+    square = jnp.asarray(freedom, x.dtype) / (freedom + jnp.square(t))
+    tail = jax.scipy.special.betainc(freedom / 2, 0.5, square) / 2
+    p = jnp.where(t < 0, tail, 1 - tail)
+    # losses that are all equal say what they say
+    return jnp.where(sd > 0, p, (x.mean() >= threshold).astype(x.dtype))

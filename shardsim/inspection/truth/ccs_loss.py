@@ -40,6 +40,18 @@ def confidence_loss(
     return jnp.mean(jnp.square(jax.nn.sigmoid(smaller_logit)))
 
 
+def pair_losses(
+    positive_logit: Float[Array | np.ndarray, "*B n"],
+    negative_logit: Float[Array | np.ndarray, "*B n"],
+) -> Float[Array, "*B n"]:
+    """What each pair adds to consistency and confidence loss; `loss` is the mean."""
+    p_positive = jax.nn.sigmoid(positive_logit)
+    one_minus_p_negative = jax.nn.sigmoid(-negative_logit)
+    smaller_logit = jnp.minimum(positive_logit, negative_logit)
+    inconsistent = jnp.square(p_positive - one_minus_p_negative)
+    return inconsistent + jnp.square(jax.nn.sigmoid(smaller_logit))
+
+
 def loss(
     positive_logit: Float[Array | np.ndarray, " n"],
     negative_logit: Float[Array | np.ndarray, " n"],

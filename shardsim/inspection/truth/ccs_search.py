@@ -5,14 +5,14 @@ can fit pairs one by one. So the norm of the search and that of the result are c
 the loss of held-out pairs. All restarts have the same norms.
 
 Symbols: n pairs, d features, R restarts, M known directions, S norms of the search,
-O norms of the result.
+O norms of the result, m pairs of a half.
 """
 
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, optimizers
 from shardsim.inspection.truth import ccs_loss
@@ -24,6 +24,8 @@ SEARCH_NORMS = (0.1, 0.3, 1.0, 3.0)
 of |x+ - x-| to one that counts mistakes."""
 NORMS = (0.5, 1.0, 2.0, 5.0)
 """Norms of the result; the largest is almost a count of mistakes."""
+RANDOM = 39
+"""Draws of random directions whose losses are the null: one in forty is 2.5 %."""
 FEWEST_PAIRS = 8
 """With fewer pairs none are held out, and both norms are 1."""
 TOLERANCE = 1e-5
@@ -39,9 +41,39 @@ class Probes(NamedTuple):
     converged: Bool[Array, " R"]
 
 
+class Halves(NamedTuple):
+    """Every other pair, and the rest; each in turn is for fitting."""
+
+    first: Float[Array, "2 m d"]
+    second: Float[Array, "2 m d"]
+    test_first: Float[Array, "2 m d"]
+    """The other half, less the mean of the half for fitting."""
+    test_second: Float[Array, "2 m d"]
+
+
+def halves_of(
+    sides: tuple[Float[Array, "n d"], Float[Array, "n d"]], is_centred: Bool[Array, ""]
+) -> Halves:
+    """The two halves of the pairs.
+
+    Args:
+      sides: x+ and x- of all pairs, in units in which a random direction has logits of
+        size 1.
+      is_centred: whether the mean of each side has to be subtracted.
+    """
+    stop = len(sides[0]) // 2 * 2
+    fits, tests = [], []
+    for side in sides:
+        half = jnp.stack([side[:stop:2], side[1:stop:2]])
+        # the mean of all pairs knows the held-out ones
+        mean = jnp.where(is_centred, half.mean(axis=1, keepdims=True), 0.0)
+        fits.append(half - mean)
+        tests.append(half[::-1] - mean)
+    return Halves(*fits, *tests)
+
+
 def held_out_losses(
-    sides: tuple[Float[Array, "n d"], Float[Array, "n d"]],
-    is_centred: Bool[Array, ""],
+    halves: Halves,
     known: Float[Array, "M d"],
     key: Array,
     *,
@@ -49,13 +81,11 @@ def held_out_losses(
     rate: float | Array,
     search_norms: Float[Array, " S"],
     norms: Float[Array, " O"],
-) -> Float[Array, "S O"]:
-    """Loss of each half of the pairs for the probe of the other half; their mean.
+) -> Float[Array, "2 S O m"]:
+    """Loss of every pair of each half for the probe of the other half.
 
     Args:
-      sides: x+ and x- of all pairs, in units in which a random direction has logits of
-        size 1.
-      is_centred: whether the mean of each side has to be subtracted.
+      halves: of the pairs.
       known: orthonormal rows that the directions avoid, or rows of 0.
       key: for the initial directions and the batches.
       search: restarts, steps, largest number of steps, batch.
@@ -64,32 +94,69 @@ def held_out_losses(
       norms: norms of the result.
     """
     restarts, steps, _, batch = search
-    stop = len(sides[0]) // 2 * 2
-    halves = [jnp.stack([side[:stop:2], side[1:stop:2]]) for side in sides]
 
-    def one(fold: Array, search_norm: Array) -> Float[Array, " O"]:
-        # the mean of all pairs knows the held-out ones
-        means = [half[fold].mean(axis=0, keepdims=True) for half in halves]
-        means = [jnp.where(is_centred, mean, 0.0) for mean in means]
-        first, second, test_first, test_second = (
-            half[at] - mean
-            for at in (fold, 1 - fold)
-            for half, mean in zip(halves, means, strict=True)
-        )
+    def one(half: Halves, search_norm: Array) -> Float[Array, "O m"]:
         # its choice needs no more than one round
         one_round = (restarts, steps, 0, batch)
         probes = descend_restarts(
-            first, second, known, key, search=one_round, rate=rate, norm=search_norm
+            half.first,
+            half.second,
+            known,
+            key,
+            search=one_round,
+            rate=rate,
+            norm=search_norm,
         )
-        weights = norms[:, None] * probes.directions[jnp.argmin(probes.losses)][None]
-        biases, _ = best_biases(first, second, weights)
-        return jax.vmap(ccs_loss.loss)(
-            weights @ test_first.T + biases[:, None],
-            weights @ test_second.T + biases[:, None],
-        )
+        best = probes.directions[jnp.argmin(probes.losses)]
+        return _test_losses(half, best[None], norms)[0]
 
-    over_folds = jax.vmap(jax.vmap(one, (None, 0)), (0, None))
-    return over_folds(jnp.arange(2), search_norms).mean(axis=0)
+    return jax.vmap(jax.vmap(one, (None, 0)), (0, None))(halves, search_norms)
+
+
+def random_losses(
+    halves: Halves,
+    known: Float[Array, "M d"],
+    key: Key[Array, ""],
+    *,
+    choices: int,
+    norms: Float[Array, " O"],
+) -> Float[Array, " random"]:
+    """Held-out losses of random directions, chosen as those of the search are.
+
+    Args:
+      halves: of the pairs.
+      known: orthonormal rows that the directions avoid, or rows of 0.
+      key: for the directions.
+      choices: directions of a draw, of which the best counts.
+      norms: norms of the result, of which the best counts.
+    """
+    d = halves.first.shape[-1]
+
+    def draw(key: Key[Array, ""]) -> Float[Array, ""]:
+        random = jax.random.normal(key, (2, choices, d), halves.first.dtype)
+        random = arrays.unit(random - random @ known.T @ known)
+        losses = jax.vmap(_test_losses, (0, 0, None))(halves, random, norms)
+        return losses.mean(axis=(0, -1)).min()
+
+    return jax.lax.map(draw, jax.random.split(key, RANDOM))
+
+
+def _test_losses(
+    halves: Halves, directions: Float[Array, "S d"], norms: Float[Array, " O"]
+) -> Float[Array, "S O m"]:
+    """Loss of every held-out pair, with the bias of the half for fitting.
+
+    Args:
+      halves: of one fold, without the first axis.
+    """
+    weights = directions[:, None] * norms[None, :, None]
+    flat = weights.reshape(-1, weights.shape[-1])
+    biases, _ = best_biases(halves.first, halves.second, flat)
+    each = ccs_loss.pair_losses(
+        flat @ halves.test_first.T + biases[:, None],
+        flat @ halves.test_second.T + biases[:, None],
+    )
+    return each.reshape(*weights.shape[:2], -1)
 
 
 def descend_restarts(

@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Key
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import arrays, optimizers, validation
 from shardsim.inspection.truth import baselines, ccs, pairs
@@ -17,6 +17,8 @@ from shardsim.inspection.validation import Numbers
 METHODS = ("CCS", "principal", "k-means", "logistic", "mean difference")
 """The order of every axis M. The first three use no labels."""
 UNSUPERVISED = 3
+ALPHA = 0.05
+"""How often a sentence may claim what is not there."""
 
 
 class Comparison(NamedTuple):
@@ -77,25 +79,43 @@ class Distraction(NamedTuple):
     """max(accuracy, 1 - accuracy) on the labels of held-out pairs."""
     distractor: Float[Array, "G M"]
     """The same for the random bit."""
+    p: Float[Array, "G M"]
+    """p-value of following the random bit, and following it rather than the concept:
+    the larger of two sign tests over the held-out pairs."""
+    num_pairs: int
+    """Held-out pairs."""
     converged: Bool[Array, "G M"]
     """Whether the search of each method converged."""
 
     @property
     def fooled(self) -> Bool[Array, "G M"]:
-        """Whether the method predicts the random bit better than the concept."""
-        return self.distractor > self.concept
+        """Whether it is shown that the method follows the random bit.
+
+        All G M tests together claim it falsely in at most 5 % of draws (Bonferroni).
+        """
+        return self.p * self.p.size <= ALPHA
 
     def summary(self) -> str:
-        """The lowest strength at which each method follows the random bit."""
-        parts = []
+        """The lowest strength at which each method is shown to follow the bit."""
+        if 2.0 ** (1 - self.num_pairs) * self.p.size > ALPHA:
+            return (
+                f"{self.num_pairs} held-out pairs are too few to show that a method "
+                "follows a random bit"
+            )
+        shown, others = [], []
         for index, name in enumerate(METHODS):
             strengths = self.strengths[self.fooled[:, index]]
-            parts.append(
-                f"{name} from {float(strengths.min()):g}"
-                if strengths.size
-                else f"{name} never"
-            )
-        return "follows a random bit of strength: " + ", ".join(parts)
+            if strengths.size:
+                shown.append(f"{name} from {float(strengths.min()):g}")
+            else:
+                others.append(name)
+        parts = [f"follow a random bit, by strength: {', '.join(shown)}"] * bool(shown)
+        parts += [f"not shown for {', '.join(others)}"] * bool(others)
+        if not shown:
+            parts = ["no method is shown to follow a random bit"]
+        stopped = int((~self.converged).sum())
+        parts += [f"{stopped} searches NOT CONVERGED"] * bool(stopped)
+        return "; ".join(parts)
 
 
 def mean_difference(
@@ -125,6 +145,37 @@ def accuracies(
     """
     scores = differences @ directions.T
     return jax.vmap(baselines.sign_accuracy, in_axes=(1, None))(scores, label)
+
+
+def _follows(
+    directions: Float[Array, "M d"],
+    differences: Float[Array, "n d"],
+    bit: Bool[Array, " n"],
+    label: Bool[Array | np.ndarray, " n"],
+) -> Float[Array, " M"]:
+    """p-value of following a bit, each with the better sign; see `Distraction.p`."""
+    scores = (differences @ directions.T).T
+
+    def right(target: Array) -> Bool[Array, "M n"]:
+        # a tie is a mistake for either sign, and the better sign is then counted twice
+        is_right = (scores > 0) == target[None]
+        is_better = is_right.mean(axis=1, keepdims=True) >= 0.5
+        return jnp.where(is_better, is_right, ~is_right) & (scores != 0)
+
+    of_bit, of_label = right(bit), right(jnp.asarray(label))
+    n = jnp.full(len(scores), len(bit))
+    gains, losses = (
+        (a & ~b).sum(axis=1) for a, b in ((of_bit, of_label), (of_label, of_bit))
+    )
+    chance = _sign_test(of_bit.sum(axis=1), n)
+    return jnp.maximum(chance, _sign_test(gains, gains + losses))
+
+
+def _sign_test(count: Int[Array, " M"], n: Int[Array, " M"]) -> Float[Array, " M"]:
+    """2 P(X >= count) for X ~ Binomial(n, 1/2), at most 1: the sign was chosen."""
+    k, m = count.astype(float), n.astype(float)
+    tail = jax.scipy.special.betainc(jnp.maximum(k, 1.0), m - k + 1, 0.5)
+    return jnp.where(count > 0, jnp.minimum(2 * tail, 1.0), 1.0)
 
 
 def compare(
@@ -248,7 +299,7 @@ def distract(
     bit = jax.random.bernoulli(bit_key, 0.5, label.shape)
     half = label.shape[0] // 2
 
-    def at_strength(strength: Array) -> tuple[Array, Array, Array]:
+    def at_strength(strength: Array) -> tuple[Array, ...]:
         extra = jnp.where(bit, strength, -strength).astype(positive.dtype)[:, None]
         x = jnp.concatenate([positive, extra], axis=1)
         y = jnp.concatenate([negative, -extra], axis=1)
@@ -261,8 +312,9 @@ def distract(
         held_out = sides.differences(x[half:], y[half:])
         on_bit = accuracies(result.directions, held_out, bit[half:])
         followed = jnp.maximum(on_bit, 1 - on_bit)
-        return result.either_sign, followed, result.converged
+        p = _follows(result.directions, held_out, bit[half:], label[half:])
+        return result.either_sign, followed, p, result.converged
 
-    concept, distractor, converged = jax.lax.map(at_strength, strengths)
+    concept, distractor, p, converged = jax.lax.map(at_strength, strengths)
     optimizers.warn_unconverged("distract", converged, "allow more steps")
-    return Distraction(strengths, concept, distractor, converged)
+    return Distraction(strengths, concept, distractor, p, len(label) - half, converged)

@@ -14,7 +14,7 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Key
+from jaxtyping import Array, Bool, Float, Key
 
 from shardsim.inspection import arrays, validation
 from shardsim.inspection.validation import Integer, Numbers
@@ -22,6 +22,9 @@ from shardsim.inspection.weights import bases, svd
 
 RANDOM = 1_000
 """Random directions for the null of `planted_cosine`."""
+ALPHA = 0.03
+"""How often a tie may pass for a gap: less than 5 %, because a bootstrap of few samples
+varies a little too little."""
 
 
 class Stability(NamedTuple):
@@ -39,14 +42,49 @@ class Stability(NamedTuple):
     chance: Float[Array, " r"]
     """The overlap of random subspaces: k / r."""
 
+    @property
+    def lost(self) -> Float[Array, " r"]:
+        """Dimensions of the first k that a resample loses: k (1 - mean overlap)."""
+        ranks = jnp.arange(1, self.overlap.shape[-1] + 1).astype(self.overlap.dtype)
+        return ranks * (1 - self.overlap.mean(axis=0))
+
+    @property
+    def most_lost(self) -> float:
+        """What a stable rank may lose, in dimensions.
+
+        If singular values tie, the sample has a gap all the same, and loses
+        d / 4 g^2 at it: g^2 is the gap and d the mean square of what resampling does to
+        it, over B resamples. Both have one variance, with 2 and B degrees of freedom,
+        so that the loss is below
+
+          1 / (4 B (((r - 1) / alpha)^(2 / B) - 1))
+
+        at some of the r - 1 gaps in at most alpha = 3 % of draws.
+        """
+        resamples, r = self.overlap.shape
+        odds = max(r - 1, 1) / ALPHA
+        return float(1 / (4 * resamples * (odds ** (2 / resamples) - 1)))
+
+    @property
+    def is_stable(self) -> Bool[Array, " r"]:
+        """Ranks whose subspace is shown to be determined; never the last, which is all
+        of the space for any data."""
+        is_last = jnp.arange(len(self.lost)) == len(self.lost) - 1
+        return (self.lost <= self.most_lost) & ~is_last
+
+    @property
+    def is_stable_alone(self) -> Bool[Array, " r"]:
+        """Directions that are shown to be determined; not the only one of a space."""
+        lost = 1 - self.alone.mean(axis=0)
+        return (lost <= self.most_lost) & (len(lost) > 1)
+
     def summary(self) -> str:
-        """The ranks whose subspace is stable: mean overlap above .95."""
-        overlap = self.overlap.mean(axis=0)
-        stable = [k + 1 for k, o in enumerate(overlap.tolist()) if o > 0.95]
-        num_alone = int((self.alone.mean(axis=0) > 0.95).sum())
+        """The directions and the ranks that are shown to be stable."""
+        stable = [str(k + 1) for k, flag in enumerate(self.is_stable.tolist()) if flag]
+        ranks = ", ".join(stable) or "none"
         return (
-            f"{num_alone} of {len(overlap)} directions are stable on their own; stable "
-            f"ranks: {', '.join(map(str, stable))}"
+            f"{int(self.is_stable_alone.sum())} of {len(self.lost)} directions are "
+            f"shown to be stable on their own; stable ranks: {ranks}"
         )
 
 

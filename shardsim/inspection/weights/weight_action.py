@@ -17,11 +17,15 @@ from typing import Annotated, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Key
 
 from shardsim.inspection import arrays, validation
 from shardsim.inspection.validation import Integer, Numbers
 from shardsim.inspection.weights import svd
+
+TURNS = 59
+"""Random turns: a number is above all of them in one of sixty draws, and one of three
+numbers in one of twenty."""
 
 
 class FeatureAction(NamedTuple):
@@ -39,14 +43,29 @@ class FeatureAction(NamedTuple):
     """|cosine| rises by `change` or more: two features end up on one line."""
     split: Bool[Array, "*N f f"]
     """|cosine| falls by `change` or more, and neither feature is removed."""
+    most_by_chance: Int[Array, "*N 3"]
+    """Largest numbers of pairs merged and split, and of features removed, in `TURNS`
+    random turns of the features: the same singular values, met in directions without a
+    meaning. One of the three is above it in at most 5 % of draws."""
+
+    @property
+    def counts(self) -> Int[Array, "*N 3"]:
+        """Numbers of pairs merged and split, and of features removed."""
+        return _counts(self.merged, self.split, self.removed)
 
     def summary(self) -> str:
-        """Numbers of pairs merged and split, and of features removed."""
-        pairs = [int(mask.sum()) // 2 for mask in (self.merged, self.split)]
-        return (
-            f"{self.removed.size} features: {pairs[0]} pairs merged, {pairs[1]} split, "
-            f"{int(self.removed.sum())} features removed"
+        """The three numbers, each beside the most that chance gives."""
+        seen, most = (
+            array.reshape(-1, 3).sum(axis=0).tolist()
+            for array in (self.counts, self.most_by_chance)
         )
+        merged, split, removed = (
+            f"{number} {what} (by chance up to {limit})"
+            for number, what, limit in zip(
+                seen, ("pairs merged", "split", "features removed"), most, strict=True
+            )
+        )
+        return f"{self.removed.size} features: {merged}, {split}, {removed}"
 
 
 class Collisions(NamedTuple):
@@ -62,7 +81,9 @@ class Collisions(NamedTuple):
     """Cosine of their images; 1 if n_j is exactly null."""
 
     def summary(self) -> str:
-        """The strongest collision."""
+        """The strongest collision, if there is any."""
+        if not bool(((self.before != 0) | (self.after != 0)).any()):
+            return "no collision: the data do not vary where the weights read nothing"
         rise = self.after - self.before
         best = int(rise.argmax())
         before, after = (float(x.reshape(-1)[best]) for x in (self.before, self.after))
@@ -75,6 +96,7 @@ def fit(
     *,
     change: float = 0.5,
     remove: float = 0.01,
+    seed: Integer = 0,
 ) -> FeatureAction:
     """Cosines between features before and after a matrix.
 
@@ -87,6 +109,7 @@ def fit(
       remove: gain, as a fraction in [0, 1] of the largest singular value, up to which a
         feature counts as removed. Its cosines are set to 0, and it neither merges nor
         splits.
+      seed: of the random turns.
 
     Raises:
       ValueError: the shapes do not fit, a number is not finite or out of range, or a
@@ -101,9 +124,37 @@ def fit(
     validation.between("remove", remove, 0, 1)
     unit = arrays.unit(features)
     before = unit @ unit.T
+    largest = jnp.linalg.svd(weight, compute_uv=False)[..., :1]
+    size, dtype = (unit.shape[-1],) * 2, unit.dtype
+
+    def turned(key: Key[Array, ""]) -> Int[Array, "*N 3"]:
+        turn, triangle = jnp.linalg.qr(jax.random.normal(key, size, dtype))
+        # without these signs the first entries would not be symmetric around 0
+        turn = turn * jnp.sign(jnp.diagonal(triangle))[None]
+        _, _, removed, merged, split = _act(
+            weight, unit @ turn, before, largest, change, remove
+        )
+        return _counts(merged, split, removed)
+
+    keys = jax.random.split(jax.random.key(validation.integer("seed", seed, 0)), TURNS)
+    most = jax.lax.map(turned, keys).max(axis=0)
+    after, gain, removed, merged, split = _act(
+        weight, unit, before, largest, change, remove
+    )
+    return FeatureAction(before, after, gain, removed, merged, split, most)
+
+
+def _act(
+    weight: Float[Array, "*N m d"],
+    unit: Float[Array, "f d"],
+    before: Float[Array, "f f"],
+    largest: Float[Array, "*N 1"],
+    change: float,
+    remove: float,
+) -> tuple[Array, Array, Array, Array, Array]:
+    """Cosines after W, gain, and what is removed, merged and split."""
     written = jnp.einsum("...md,fd->...fm", weight, unit)
     directed, gain = arrays.unit(written), jnp.linalg.norm(written, axis=-1)
-    largest = jnp.linalg.svd(weight, compute_uv=False)[..., :1]
     removed = gain <= remove * largest
     is_valid = ~(removed[..., :, None] | removed[..., None, :])
     after = jnp.where(
@@ -112,7 +163,17 @@ def fit(
     rise = jnp.where(
         is_valid, jnp.abs(after) - jnp.broadcast_to(jnp.abs(before), after.shape), 0.0
     )
-    return FeatureAction(before, after, gain, removed, rise >= change, -rise >= change)
+    return after, gain, removed, rise >= change, -rise >= change
+
+
+def _counts(
+    merged: Bool[Array, "*N f f"],
+    split: Bool[Array, "*N f f"],
+    removed: Bool[Array, "*N f"],
+) -> Int[Array, "*N 3"]:
+    """Numbers of pairs merged and split, and of features removed."""
+    pairs = [mask.sum(axis=(-2, -1)) // 2 for mask in (merged, split)]
+    return jnp.stack([*pairs, removed.sum(axis=-1)], axis=-1)
 
 
 def _check_nonzero(features: Float[Array, "f d"]) -> None:

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 from shardsim.agents import value
 from shardsim.core import config as configs
-from shardsim.evaluation import preregistration, results
+from shardsim.evaluation import film, preregistration, results
 from shardsim.reports.charts import theme
 from shardsim.reports.explorer import forward, metadata, schema
-from shardsim.reports.explorer.load import MOST_LEVELS, PageInputs
+from shardsim.reports.explorer.load import PageInputs
 from shardsim.reports.explorer.panels import PANELS, base, curves
 from shardsim.reports.verdicts import sections
 
@@ -43,7 +43,7 @@ def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> schema.Pag
       quick: leave out all panels that are not `in_quick`.
     """
     with clock.over("levels"):
-        levels, condition = forward.levels_of(inputs, MOST_LEVELS)
+        levels, condition = forward.levels_of(inputs, film.CURVE_LEVELS)
         mazes = forward.lay_out(inputs, condition)
     contexts = [
         base.PanelContext(inputs, side, levels, condition, mazes)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
-from shardsim.evaluation import battery, exact_policies, state_readings
+from shardsim.evaluation import battery, exact_policies, film, state_readings
 from shardsim.reports.explorer.load import PageInputs, Side
 
 
@@ -45,13 +45,8 @@ class MazePredictions(NamedTuple):
     shard_values: Float[np.ndarray, "C N M X K"]
 
 
-class Predictions(NamedTuple):
-    """The same in all states of all levels."""
-
-    value: Float[np.ndarray, "C N L S"]
-    log_decoder: Float[np.ndarray, "C N L S A"]
-    gates: Float[np.ndarray, "C N L S K"]
-    shard_values: Float[np.ndarray, "C N L S K"]
+Predictions = film.Outputs
+"""The same in all states of all levels, leaves [C, N, L, S, ...]."""
 
 
 def levels_of(inputs: PageInputs, curves: int) -> tuple[Any, battery.Condition]:
@@ -159,11 +154,21 @@ def _maze(row: Any, stored: np.ndarray, most: int) -> dict[str, np.ndarray]:
 
 
 def predict(inputs: PageInputs, side: Side, levels: Any) -> Predictions:
-    """Outputs of every checkpoint and seed of a side in all states of all levels."""
-    outputs = _forward(inputs.env, side.networks, levels)
-    shape = (len(side.updates), side.num_seeds)
+    """Outputs of every checkpoint and seed of a side in all states of all levels.
+
+    They are computed where the networks are kept, and read where the outputs are.
+    """
+    computed = [
+        np.asarray(leaf).reshape(-1, side.num_seeds, *leaf.shape[1:])
+        for leaf in _forward(inputs.env, side.networks, levels)
+    ]
+    of_networks = iter(zip(*computed, strict=True))
+    by_checkpoint = [
+        side.outputs[update] if update in side.outputs else next(of_networks)
+        for update in side.updates
+    ]
     return Predictions(
-        *(np.asarray(leaf).reshape(*shape, *leaf.shape[1:]) for leaf in outputs)
+        *(np.stack(leaves) for leaves in zip(*by_checkpoint, strict=True))
     )
 
 

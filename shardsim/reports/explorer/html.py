@@ -20,7 +20,7 @@ from shardsim.core import files
 from shardsim.reports import templates
 from shardsim.reports.charts import render
 from shardsim.reports.explorer import schema
-from shardsim.reports.explorer.panels import PANELS
+from shardsim.reports.explorer.panels import PANELS, base
 
 MOST_BYTES = 10_000_000
 """Largest page; a larger one is written with fewer checkpoints."""
@@ -63,11 +63,27 @@ def html(page: schema.PageData) -> str:
     return assets.get_template("page.html").render(
         page=page,
         panels=[panel.name for panel in PANELS if applies[panel.name]],
+        unconverged={panel.name: _unconverged(page, panel.name) for panel in PANELS},
         scripts=[f"{name}.js" for name in scripts],
         data=_json(packed(page)),
         charts=_json(charts),
         library=markupsafe.Markup(render.library()),
     )
+
+
+def _unconverged(page: schema.PageData, name: str) -> list[tuple[int, str]]:
+    """The fits behind a panel that have not converged: side, and how many in words."""
+    return [
+        (number, f"{fits.num_stopped} of {fits.num_fits}: {fits.name} ({_seeds(fits)})")
+        for number, side in enumerate(page.sides)
+        for fits in getattr(side.panels[name], "fits", ())
+        if fits.num_stopped
+    ]
+
+
+def _seeds(fits: base.Fits) -> str:
+    word = "seed" if len(fits.seeds) == 1 else "seeds"
+    return f"{word} {', '.join(map(str, fits.seeds))}"
 
 
 def _json(tree: Any) -> markupsafe.Markup:

@@ -5,23 +5,22 @@ Symbols: N seeds, C checkpoints, M mazes, L levels, S states.
 """
 
 import dataclasses
+import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
-from shardsim.core import dynamic_programming
-from shardsim.evaluation import battery, exact_policies
+from shardsim.core import dynamic_programming, memory
+from shardsim.core.types import Environment
+from shardsim.evaluation import battery, exact_policies, film
 from shardsim.evaluation import load as evaluation_load
 from shardsim.evaluation.experiment import Experiment
-from shardsim.storage import run_files, snapshots
+from shardsim.storage import run_files, snapshots, trained
 from shardsim.training import arms, phases
 from shardsim.training.standalone import Training
-
-MOST_LEVELS = 16
-"""Levels of the first condition over which curves of training are averaged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +33,11 @@ class Side:
     updates: tuple[int, ...]
     """Update of each of the C checkpoints."""
     networks: agents.Agent
-    """Leaves [C * N, ...], seeds fastest."""
+    """Of the F checkpoints whose networks are kept, the last one among them. Leaves
+    [F * N, ...], seeds fastest."""
+    outputs: dict[int, film.Outputs]
+    """By update, the outputs of the other checkpoints in all levels of the page, leaves
+    [N, M + L, S, ...]."""
 
     @property
     def num_seeds(self) -> int:
@@ -47,21 +50,13 @@ class Side:
         return _training_acting(self.config)
 
 
-class Maze(NamedTuple):
-    """A level that the page draws."""
-
-    condition: str
-    level: int
-    """Its index in the condition."""
-
-
 @dataclasses.dataclass(frozen=True)
 class PageInputs:
     """Everything that a page is computed from."""
 
     sides: tuple[Side, ...]
     conditions: dict[str, battery.Condition]
-    mazes: tuple[Maze, ...]
+    mazes: tuple[film.Maze, ...]
     acting: exact_policies.ActingRule
     """Of the evaluation: everything but returns is measured under this rule."""
 
@@ -93,6 +88,7 @@ def load(
     Raises:
       RunError: an arm or a snapshot is missing, the run is a sweep, the environments
         differ, or their states cannot be enumerated.
+      ConfigError: the page would take more than the memory of the machine.
     """
     runs = [evaluation_load.load(folder) for folder in folders]
     for folder, config in zip(folders, runs, strict=True):
@@ -123,10 +119,43 @@ def load(
             "one acting rule and one discount, because they share exact values"
         )
     named = _named(folders, runs, arms)
-    files = _snapshots(named, checkpoints)
-    sides = tuple(_side(*each, own) for each, own in zip(named, files, strict=True))
+    files = [_thinned(own, checkpoints) for own in _checkpoints(named)]
+    memory.check(_least_bytes(named, [len(own) for own in files], mazes))
     conditions = _conditions(runs[0], mazes)
-    return PageInputs(sides, conditions, _mazes(conditions, mazes), rules[0])
+    drawn = film.mazes(conditions, mazes)
+    levels = _level_ids(runs[0], conditions, drawn)
+    sides = tuple(
+        _side(*each, own, levels) for each, own in zip(named, files, strict=True)
+    )
+    return PageInputs(sides, conditions, drawn, rules[0])
+
+
+def _least_bytes(
+    named: list[tuple[Path, Any, str]], checkpoints: list[int], mazes: int
+) -> dict[str, int]:
+    """What a page takes at least, in bytes, by the options that decide about it.
+
+    V, D, gates and shard values of every checkpoint and seed in all states of the mazes
+    and of the levels of the curves; E's features at the last checkpoint.
+    """
+    _, first, _ = named[0]
+    env = first.env
+    levels, conditions = battery.EvaluationConfig().levels, 1
+    if isinstance(first, Experiment):
+        levels = first.evaluation.levels
+        conditions = min(len(first.evaluation.conditions), mazes)
+    per_level = 0
+    for (_, config, name), count in zip(named, checkpoints, strict=True):
+        shards = getattr(config.arms[name].head, "num_shards", 1)
+        numbers = count * (1 + env.num_actions + 2 * shards)
+        numbers += config.agent.encoder.features
+        per_level += 4 * config.train.num_seeds * env.num_states * numbers
+    # successor, reward and termination of every action
+    exact = conditions * levels * env.num_states * 9 * env.num_actions
+    return {
+        "mazes": min(mazes, conditions * levels) * per_level + exact,
+        "checkpoints": min(film.CURVE_LEVELS, levels) * per_level,
+    }
 
 
 def _training_acting(config: Experiment | Training) -> exact_policies.ActingRule:
@@ -170,28 +199,39 @@ def _default_arms(runs: list[Any]) -> list[str]:
     return pairs[0] if len(runs) == 1 else [pair[-1] for pair in pairs]
 
 
-def _snapshots(
-    named: list[tuple[Path, Any, str]], most: int | None
-) -> list[list[Path]]:
-    """Snapshot files of each side; of one run, those that both of its sides have."""
+class _Checkpoint(NamedTuple):
+    """The file of an arm at one update."""
+
+    update: int
+    file: Path
+
+
+def _checkpoints(named: list[tuple[Path, Any, str]]) -> list[list[_Checkpoint]]:
+    """Snapshots and weights of each side; of one run, those that both sides have."""
     by_side = []
     for folder, _, name in named:
-        files = sorted((folder / "snapshots" / name).glob("*.npz"))
+        files = {
+            update: snapshots.place(folder, name, update)
+            for update in snapshots.updates(folder, name)
+        }
+        ended = trained.read(folder).get(name)
+        if ended is not None:
+            files[ended.update] = trained.place(folder, name)
         if not files:
             raise run_files.RunError(
                 f"{folder / 'snapshots' / name}: no snapshots; an arm that was not "
                 "reached is trained by shardsim resume, --arms names others"
             )
-        by_side.append(files)
+        by_side.append([_Checkpoint(*each) for each in sorted(files.items())])
     is_trained = all(config.arms[name].trained for _, config, name in named)
     if len({folder for folder, *_ in named}) == 1 and is_trained:
         # in an unfinished run, one arm has been trained longer than another
-        last = min(files[-1].name for files in by_side)
-        by_side = [[file for file in files if file.name <= last] for files in by_side]
-    return [_thinned(files, most) for files in by_side]
+        last = min(each[-1].update for each in by_side)
+        by_side = [[one for one in each if one.update <= last] for each in by_side]
+    return by_side
 
 
-def _thinned(files: list[Path], most: int | None) -> list[Path]:
+def _thinned(files: list[_Checkpoint], most: int | None) -> list[_Checkpoint]:
     if most is None or len(files) <= most:
         return files
     chosen = np.unique(np.linspace(len(files) - 1, 0, most).round().astype(int))
@@ -199,63 +239,92 @@ def _thinned(files: list[Path], most: int | None) -> list[Path]:
 
 
 def _side(
-    folder: Path, config: Experiment | Training, name: str, files: list[Path]
+    folder: Path,
+    config: Experiment | Training,
+    name: str,
+    files: list[_Checkpoint],
+    levels: list[str],
 ) -> Side:
+    """Read the checkpoints of a side.
+
+    Args:
+      levels: ids of all levels of the page.
+    """
     (arm,) = arms.size_arms({name: config.arms[name]}, config.agent, config.env)
-    snapshots_read = [run_files.read_arrays(file) for file in files]
-    for file, arrays in zip(files, snapshots_read, strict=True):
-        counts = {len(leaf) for leaf in arrays.values()}
-        if counts != {config.train.population}:
-            raise run_files.RunError(
-                f"{file}: {', '.join(map(str, sorted(counts)))} seeds; allowed: "
-                f"{config.train.population}"
-            )
+    networks, outputs, updates = [], {}, []
+    for update, file in files:
+        arrays = run_files.read_arrays(file)
+        if snapshots.keeps_values(arrays):
+            # only a run in an environment of listed states keeps outputs
+            num_states = cast(Environment, config.env).num_states
+            kept = film.outputs_of(file, arrays, levels, num_states)
+            if kept is None:
+                continue
+            outputs[update] = kept
+            _check_seeds(file, len(kept.value), config)
+        else:
+            for leaf in arrays.values():
+                _check_seeds(file, len(leaf), config)
+            networks.append(arrays)
+        updates.append(update)
+    left_out = len(files) - len(updates)
+    if left_out:
+        print(
+            f"shardsim: {folder}: {left_out} checkpoints of {name} are left out: their "
+            f"outputs are kept in the levels of the run's own first {film.MOST_MAZES} "
+            "mazes alone; train.snapshots full keeps the agents",
+            file=sys.stderr,
+        )
     joined = {
-        key: np.concatenate([one[key] for one in snapshots_read])
-        for key in snapshots_read[0]
+        key: np.concatenate([one[key] for one in networks]) for key in networks[0]
     }
-    updates = tuple(int(file.stem) for file in files)
-    networks = snapshots.population(
+    population = snapshots.population(
         config.agent, arm.head, arm.width, config.env, joined
     )
-    return Side(folder, config, arm, updates, networks)
+    return Side(folder, config, arm, tuple(updates), population, outputs)
+
+
+def _check_seeds(file: Path, seeds: int, config: Experiment | Training) -> None:
+    if seeds != config.train.population:
+        raise run_files.RunError(
+            f"{file}: {seeds} seeds; allowed: {config.train.population}"
+        )
 
 
 def _conditions(config: Any, mazes: int) -> dict[str, battery.Condition]:
     """The first conditions of the evaluation; a training has one."""
-    if isinstance(config, Experiment):
-        all_fields = config.evaluation.conditions
-        order = [next(iter(all_fields)), *config.omnibus.conditions, *all_fields]
-        fields = {name: all_fields[name] for name in dict.fromkeys(order)}
-        levels = config.evaluation
-    else:
-        fields, levels = {"training": {}}, battery.EvaluationConfig()
+    fields = _fields(config)
+    names = film.conditions(config, mazes) if isinstance(config, Experiment) else fields
     return {
         name: battery.build(
             config.env,
-            phases.altered(config.env, changed).params(),
-            levels,
+            phases.altered(config.env, fields[name]).params(),
+            _evaluation(config),
             config.train.discount,
         )
-        for name, changed in list(fields.items())[: max(mazes, 1)]
+        for name in names
     }
 
 
-def _mazes(conditions: dict[str, battery.Condition], mazes: int) -> tuple[Maze, ...]:
-    """The first level of every context, condition by condition, then other levels."""
-    queues = []
-    for name, condition in conditions.items():
-        _, first = np.unique(condition.context[:, 0], axis=0, return_index=True)
-        rest = [i for i in range(len(condition.context)) if i not in first]
-        queues.append([Maze(name, int(i)) for i in [*sorted(first), *rest]])
-    # the training condition shows two levels before any other shows one
-    chosen = [queues[0].pop(0) for _ in range(min(2, mazes, len(queues[0])))]
-    turn = 1
-    while len(chosen) < mazes and any(queues):
-        queue = queues[turn % len(queues)]
-        if queue:
-            chosen.append(queue.pop(0))
-        turn += 1
-    return tuple(
-        sorted(chosen, key=lambda maze: list(conditions).index(maze.condition))
-    )
+def _evaluation(config: Any) -> battery.EvaluationConfig:
+    """Where agents are evaluated; a training does not say it."""
+    if isinstance(config, Experiment):
+        return config.evaluation
+    return battery.EvaluationConfig()
+
+
+def _fields(config: Any) -> dict[str, Any]:
+    """By condition, the env fields that differ from training."""
+    if isinstance(config, Experiment):
+        return config.evaluation.conditions
+    return {"training": {}}
+
+
+def _level_ids(
+    config: Any, conditions: dict[str, battery.Condition], drawn: tuple[film.Maze, ...]
+) -> list[str]:
+    """Ids of the mazes, then of the levels of the curves, as `forward.levels_of`."""
+    first, condition = next(iter(conditions.items()))
+    count = min(film.CURVE_LEVELS, len(condition.optimal))
+    levels = (*drawn, *(film.Maze(first, level) for level in range(count)))
+    return film.level_ids(_evaluation(config), _fields(config), levels)

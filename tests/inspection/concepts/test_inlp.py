@@ -120,7 +120,8 @@ def test_few_samples_are_separated_for_several_rounds():
     x, z = rng.normal(size=(10, 30)).astype(np.float32), np.arange(10) % 2
     other = rng.normal(size=(200, 30)).astype(np.float32)
     both, labels = np.concatenate([x, other]), np.concatenate([z, np.arange(200) % 2])
-    result = inlp.fit(both, labels, rounds=2, held_out=np.arange(210) >= 10)
+    held_out = np.arange(210) >= 10
+    result = inlp.fit(both, labels, rounds=2, held_out=held_out, decay=1e-3)
     assert result.losses[0] < 0.1
     assert result.accuracies[0] < 0.65
 

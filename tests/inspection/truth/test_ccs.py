@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 from jax.test_util import check_grads
 
 from shardsim.inspection.truth import ccs, ccs_loss, pairs
@@ -176,6 +177,7 @@ def test_regularisation_is_chosen_by_held_out_loss(key):
         fresh_loss(result.weight), rel=0.4
     )
     assert float(result.held_out_loss) < float(result.null)
+    assert result.is_below
 
 
 def test_without_a_concept_the_held_out_loss_is_that_of_random_directions(key):
@@ -186,7 +188,7 @@ def test_without_a_concept_the_held_out_loss_is_that_of_random_directions(key):
     assert float(result.held_out_loss) > float(result.null) - 0.01
     few = ccs.fit(train[0][:6], train[1][:6], key, restarts=2)
     assert np.isnan(few.held_out_loss)
-    assert "not below" in few.summary()
+    assert "not shown to be below" in few.summary()
 
 
 def test_a_search_that_is_cut_short_says_so(key):
@@ -230,7 +232,7 @@ def test_equal_pairs_have_the_loss_of_a_constant_probe(key):
     same = jnp.ones((200, 8))
     result = ccs.fit(same, same, key, **SMALL)
     assert float(result.loss) == pytest.approx(ccs_loss.BEST_CONSTANT, abs=2e-3)
-    assert "not below" in result.summary()
+    assert "not shown to be below" in result.summary()
     assert bool(jnp.isfinite(result.direction).all())
 
 
@@ -262,7 +264,52 @@ def test_rounds_are_orthogonal_and_get_worse(key):
     )
     assert abs(float(result.directions[0] @ concept)) > 0.9
     assert float(result.losses[0]) < 0.01 < float(result.losses[1])
+    assert result.is_below[0]
     assert "of 3 orthogonal probes" in result.summary()
+
+
+def test_pairs_add_up_to_the_loss():
+    logits = np.random.default_rng(0).normal(size=(2, 3, 50))
+    each = ccs_loss.pair_losses(*logits)
+    np.testing.assert_allclose(
+        each.mean(axis=1), jax.vmap(ccs_loss.loss)(*logits), 1e-5
+    )
+
+
+def test_the_test_against_a_constant_is_scipy_s():
+    x = np.random.default_rng(0).normal(0.15, 0.1, 30)
+    for threshold in (0.1, 0.15, 0.2):
+        of_scipy = scipy.stats.ttest_1samp(x, threshold, alternative="less").pvalue
+        p = ccs._p_below(jnp.asarray(x, jnp.float32), threshold)
+        assert float(p) == pytest.approx(of_scipy, rel=1e-3)
+    same = jnp.full(5, 0.125)
+    assert (float(ccs._p_below(same, 0.2)), float(ccs._p_below(same, 0.125))) == (0, 1)
+
+
+@pytest.mark.slow
+def test_where_nothing_is_there_no_loss_is_said_to_be_low():
+    """Sides without any relation. Even so the loss is below a constant's in a third of
+    draws: min(p+, p-) falls faster than inconsistency grows. Random directions have
+    that too."""
+
+    def one(key):
+        first, second, search = jax.random.split(key, 3)
+        x, y = (jax.random.normal(k, (40, 6)) for k in (first, second))
+        result = ccs.fit(x, y, search, restarts=2, steps=60, max_steps=60)
+        return result.is_below, result.constant_p <= 0.05
+
+    claims, constant = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(40), 200))
+    assert np.mean(constant) > 0.2
+    assert np.mean(claims) <= 0.05
+
+
+def test_rounds_are_counted_up_to_the_first_that_shows_nothing():
+    """Else three rounds in which nothing is there would have three chances."""
+    x = jnp.zeros(4)
+    sides = pairs.learn_sides(jnp.ones((2, 2)), jnp.ones((2, 2)))
+    is_below, converged = jnp.asarray([True, True, False, True]), jnp.ones(4, bool)
+    rounds = ccs.Rounds(x[None], x, x, x, is_below, sides, converged)
+    assert rounds.summary().startswith("recursive CCS: the first 2 of 4 orthogonal")
 
 
 def test_bad_input_is_named(key):

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
 from shardsim.inspection.truth import comparison
 
@@ -77,7 +78,41 @@ def test_a_salient_random_bit_is_followed():
     assert (np.asarray(result.distractor)[1, : comparison.UNSUPERVISED] > 0.95).all()
     summary = result.summary()
     assert "CCS from 4" in summary
-    assert "logistic never" in summary
+    assert "not shown for logistic, mean difference" in summary
+
+
+def test_the_sign_test_is_scipy_s():
+    for count, n in ((8, 8), (7, 10), (5, 10), (0, 4), (60, 70)):
+        of_scipy = scipy.stats.binomtest(count, n, alternative="greater").pvalue
+        (p,) = comparison._sign_test(jnp.asarray([count]), jnp.asarray([n]))
+        assert float(p) == pytest.approx(min(2 * of_scipy, 1), rel=1e-4)
+
+
+def test_few_pairs_show_nothing(key):
+    result = comparison.distract(
+        *(part[:8] for part in draw(2)), jnp.asarray([4.0]), key, **FAST
+    )
+    assert result.num_pairs == 4
+    assert not result.fooled.any()
+    assert result.summary().startswith("4 held-out pairs are too few to show")
+
+
+@pytest.mark.slow
+def test_where_nothing_is_there_no_method_is_said_to_follow_a_bit():
+    """A bit of strength 0 was "followed from 0" in nine of ten draws: by chance it is
+    predicted better than labels that mean nothing."""
+    n, strengths = 40, jnp.asarray([0.0, 0.1])
+
+    def one(key):
+        first, second, third, last = jax.random.split(key, 4)
+        x, y = (jax.random.normal(k, (n, 4)) for k in (first, second))
+        label = jax.random.bernoulli(third, 0.5, (n,))
+        result = comparison.distract(x, y, label, strengths, last, restarts=2, steps=30)
+        return result.fooled.any(), (result.distractor > result.concept).any()
+
+    claims, higher = jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(5), 200))
+    assert np.mean(higher) > 0.8
+    assert np.mean(claims) <= 0.05
 
 
 def test_bad_input_is_named(key):

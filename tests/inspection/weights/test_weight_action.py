@@ -21,7 +21,11 @@ def test_the_merging_matrix_merges():
     np.testing.assert_allclose(result.gain, [0.5**0.5] * 2, atol=1e-6)
     assert result.merged.tolist() == [[False, True], [True, False]]
     assert not result.split.any()
-    assert result.summary() == "2 features: 1 pairs merged, 0 split, 0 features removed"
+    assert result.counts.tolist() == [1, 0, 0]
+    assert result.summary() == (
+        "2 features: 1 pairs merged (by chance up to 1), 0 split (by chance up to 0), "
+        "0 features removed (by chance up to 1)"
+    )
 
 
 def test_along_its_singular_directions_it_only_removes():
@@ -32,6 +36,44 @@ def test_along_its_singular_directions_it_only_removes():
     assert not result.split.any()
     np.testing.assert_allclose(result.gain, [1, 0], atol=1e-6)
     np.testing.assert_allclose(result.after, [[1, 0], [0, 0]], atol=1e-6)
+
+
+def test_no_collision_is_said_to_be_none():
+    """It said "cosine 0.00 before, 0.00 after"."""
+    result = weight_action.collisions(
+        np.eye(3, dtype=np.float32), random(9, 3), count=2
+    )
+    assert result.summary().startswith("no collision: the data do not vary where")
+
+
+def test_weights_without_a_meaning_count_what_chance_counts():
+    """One of the three numbers is above chance in at most 5 % of draws."""
+
+    def one(key):
+        first, second = jax.random.split(key)
+        weight, features = (
+            jax.random.normal(k, size)
+            for k, size in ((first, (2, 6)), (second, (8, 6)))
+        )
+        action = weight_action.fit(weight, features, remove=0.3)
+        return (action.counts > action.most_by_chance).any(), action.counts
+
+    keys = jax.random.split(jax.random.key(1), 200)
+    claims, counts = jax.jit(lambda keys: jax.lax.map(one, keys))(keys)
+    merged, split, removed = np.mean(counts, axis=0)
+    assert min(merged, removed) > 1
+    assert split > 0
+    assert np.mean(claims) <= 0.05
+
+
+def test_planted_merges_are_above_chance():
+    """Pairs of features that differ along the one direction that is removed."""
+    base = np.linalg.qr(random(16, 16))[0][:9]
+    features = np.concatenate([base[:8] + base[8], base[:8] - base[8]])
+    weight = np.eye(16, dtype=np.float32) - np.outer(base[8], base[8])
+    result = weight_action.fit(weight, features)
+    assert int(result.counts[0]) == 8
+    assert int(result.most_by_chance[0]) == 0
 
 
 def test_the_inverse_of_a_merge_splits():

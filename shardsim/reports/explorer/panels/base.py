@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from shardsim.core.statistics import intervals
 from shardsim.evaluation import battery
@@ -75,6 +75,46 @@ def reading(
     usable = by_seed[np.isfinite(by_seed)]
     over_seeds = estimate(usable if len(usable) else by_seed)
     return Reading(name, meaning, by_seed, baseline, nothing_meaning, over_seeds)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fits:
+    """Iterative fits behind the numbers of a panel: how many have not converged.
+
+    Every panel that fits something has a field `fits` with one of these for each kind
+    of fit. The page warns where any has not converged.
+    """
+
+    name: str
+    num_fits: int
+    """Of all seeds that have numbers."""
+    num_stopped: int
+    """Fits that reached their most steps first."""
+    seeds: list[int]
+    """The seeds of these."""
+
+
+def fits(
+    name: str,
+    converged: Bool[np.ndarray, "N ..."],
+    is_finite: Bool[np.ndarray, " N"] | None = None,
+) -> Fits:
+    """Count the fits that have not converged.
+
+    Args:
+      name: of the fit, as the page calls it.
+      converged: flags of every seed, of any shape.
+      is_finite: the seeds that count; None: all.
+    """
+    flags = np.asarray(converged).reshape(len(converged), -1)
+    counts = np.ones(len(flags), bool) if is_finite is None else is_finite
+    stopped = (~flags & counts[:, None]).sum(axis=1)
+    return Fits(
+        name,
+        int(counts.sum()) * flags.shape[1],
+        int(stopped.sum()),
+        np.flatnonzero(stopped).tolist(),
+    )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

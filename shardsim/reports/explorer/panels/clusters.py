@@ -32,6 +32,7 @@ class Clusters:
     sizes: Int[np.ndarray, "N K"]
     """Units in each group, largest first."""
     readings: list[base.Reading]
+    fits: list[base.Fits]
 
 
 def compute(context: base.PanelContext) -> Clusters | None:
@@ -48,7 +49,7 @@ def summarise(activations: Activations, sample: Sample) -> Clusters | None:
     count = len(np.unique(names))
     if count < 2:
         return None
-    units, group, sizes, explained, shuffled = map(
+    units, group, sizes, explained, shuffled, converged = map(
         np.asarray,
         _fit(
             activations.networks.value,
@@ -86,6 +87,7 @@ def summarise(activations: Activations, sample: Sample) -> Clusters | None:
                 "groups of the same sizes drawn at random",
             ),
         ],
+        fits=[base.fits("grouping of units", converged, is_finite)],
     )
 
 
@@ -105,7 +107,8 @@ def selectivity(
 def _fit(
     value: Any, x: Float[Array, "N n D"], context: Float[Array, "n C"], count: int
 ) -> tuple[Array, ...]:
-    """Contributions of all units, their groups and sizes, and what these explain."""
+    """Contributions of all units, their groups and sizes, what these explain and what
+    groups of shuffled ones do, and whether both searches converged."""
 
     def seed(one: tuple[Any, Array, Array]) -> tuple[Array, ...]:
         value, x, key = one
@@ -120,7 +123,7 @@ def _fit(
             jnp.stack([units, shuffled]),
         )
         first = (fits.unit_cluster[0], fits.sizes[0])
-        return units, *first, fits.explained[0], fits.explained[1]
+        return units, *first, fits.explained[0], fits.explained[1], fits.converged
 
     keys = jax.random.split(jax.random.key(0), len(x))
     results: tuple[Array, ...] = jax.lax.map(seed, (value, x, keys))

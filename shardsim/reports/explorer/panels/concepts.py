@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
 from shardsim.inspection.concepts import concept as labelled
@@ -40,6 +40,8 @@ LINEAR: tuple[methods.Method, ...] = (
 CDE = methods.Cde(steps=200)
 MANY_SEEDS = 4
 """With more seeds there are two samples of states, not three."""
+ITERATIVE = ("logistic", "inlp", "rlace", "cde")
+"""The methods that search; the others are closed forms."""
 CONTROLS = 2
 """Control tasks of a probe."""
 MOST_PAIRS = 256
@@ -53,6 +55,7 @@ class Runs(NamedTuple):
     write: Float[np.ndarray, "N P B D"]
     read: Float[np.ndarray, "N P B D"]
     losses: Float[np.ndarray, "N P B"]
+    converged: Bool[np.ndarray, "N P B"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Concepts:
     erased: Float[np.ndarray, "N P"]
     """Part of the difference of V that goes where the direction is erased in both."""
     readings: list[base.Reading]
+    fits: list[base.Fits]
 
 
 def compute(context: base.PanelContext) -> Concepts | None:
@@ -110,12 +114,14 @@ def find(activations: Activations, sample: Sample) -> Runs | None:
     states, pairs = _resample(sample.labels, samples)
     x = sample.x[:, states]
     z = np.eye(2, dtype=np.float32)[sample.labels[states]]
+    levels = np.unique(sample.level, return_inverse=True)[1].reshape(-1)[states]
     seeds, samples, n, d = x.shape
     keys = jax.random.split(jax.random.key(0), (seeds, samples))
     wide = np.broadcast_to(z[None], (seeds, *z.shape))
     linear = _linear(
         jnp.asarray(x.reshape(-1, n, d)),
         jnp.asarray(wide.reshape(-1, n, 2)),
+        jnp.asarray(np.tile(levels, (seeds, 1))),
         keys.reshape(-1),
     )
     a, b = (jnp.asarray(sample.x[:, side]) for side in (pairs[0], pairs[1]))
@@ -127,10 +133,10 @@ def find(activations: Activations, sample: Sample) -> Runs | None:
         many = np.asarray(first).reshape(seeds, samples, *first.shape[1:])
         one = np.asarray(second)[:, :, None]
         joined.append(np.concatenate([many[:, :, :-1], one, many[:, :, -1:]], axis=2))
-    write, read, losses = (np.swapaxes(part, 1, 2) for part in joined)
+    write, read, losses, converged = (np.swapaxes(part, 1, 2) for part in joined)
     towards = _mean_difference(sample)
     sign = np.where(np.einsum("npbd,nd->npb", write, towards) < 0, -1, 1)[..., None]
-    return Runs(sign * write, sign * read, losses)
+    return Runs(sign * write, sign * read, losses, converged)
 
 
 def _mean_difference(sample: Sample) -> Float[np.ndarray, "N D"]:
@@ -162,28 +168,33 @@ def _resample(
 
 @jit.jit
 def _linear(
-    x: Float[Array, "R n D"], z: Float[Array, "R n 2"], keys: Array
-) -> tuple[Array, Array, Array]:
+    x: Float[Array, "R n D"],
+    z: Float[Array, "R n 2"],
+    levels: Int[Array, "R n"],
+    keys: Array,
+) -> tuple[Array, ...]:
     """Methods that read features alone.
 
     One run after the other, because batched decompositions of matrices can deadlock.
     """
 
-    def one(run: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        x, z, key = run
-        concept = labelled.Concept(x, z)
+    def one(run: tuple[Array, ...]) -> tuple[Array, ...]:
+        x, z, levels, key = run
+        concept = labelled.Concept(x, z, groups=levels)
         rows = []
         for number, method in enumerate(LINEAR):
             fit = methods.find(method, concept, jax.random.fold_in(key, number))
-            rows.append((fit.write[0], fit.read[0], fit.loss))
+            rows.append((fit.write[0], fit.read[0], fit.loss, fit.converged))
         eraser = leace.fit(x, z[:, :1])
         write, read = eraser.write[0], eraser.read[0]
         size = jnp.linalg.norm(write)
         unit = write / jnp.where(size > 0, size, 1)
-        rows.insert(-1, (unit, read * size, jnp.full((), jnp.nan, x.dtype)))
-        return tuple(jnp.stack(part) for part in zip(*rows, strict=True))  # type: ignore[return-value]
+        no_loss, closed_form = jnp.full((), jnp.nan, x.dtype), jnp.ones((), bool)
+        rows.insert(-1, (unit, read * size, no_loss, closed_form))
+        return tuple(jnp.stack(part) for part in zip(*rows, strict=True))
 
-    return jax.lax.map(one, (x, z, keys))
+    linear: tuple[Array, ...] = jax.lax.map(one, (x, z, levels, keys))
+    return linear
 
 
 @jit.jit
@@ -193,28 +204,31 @@ def _swapped(
     b: Float[Array, "N B m D"],
     context: Float[Array, " C"],
     keys: Array,
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, ...]:
     """CDE: directions that swap V between the states of a pair."""
 
-    def one(run: tuple[Any, Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def one(run: tuple[Any, Array, Array, Array]) -> tuple[Array, ...]:
         value, a, b, keys = run
 
         def read_out(h: Array) -> Array:
             return value(h, context).value
 
-        def sample(run: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        def sample(run: tuple[Array, Array, Array]) -> tuple[Array, ...]:
             a, b, key = run
             fit = CDE(labelled.Concept(a, None, a, b, read_out), key)
-            return fit.write[0], fit.read[0], fit.loss
+            return fit.write[0], fit.read[0], fit.loss, fit.converged
 
-        return jax.lax.map(sample, (a, b, keys))
+        samples: tuple[Array, ...] = jax.lax.map(sample, (a, b, keys))
+        return samples
 
-    return jax.lax.map(one, (value, a, b, keys))
+    swapped: tuple[Array, ...] = jax.lax.map(one, (value, a, b, keys))
+    return swapped
 
 
 def summarise(runs: Runs, activations: Activations, sample: Sample) -> Concepts:
     """Agreement of all runs; NaN for a seed whose features are not finite."""
     seeds, count, samples, d = runs.write.shape
+    readings, of_probes = _control_task(activations, sample)
     rows = runs.write.reshape(seeds, count * samples, d)
     is_finite = activations.finite & np.isfinite(rows).all(axis=(1, 2))
     pairs = np.stack(
@@ -245,8 +259,18 @@ def summarise(runs: Runs, activations: Activations, sample: Sample) -> Concepts:
         convergence_over_seeds=_over_seeds(convergence.min(axis=1)),
         converged=CONVERGED,
         **_effects(runs, activations, sample),
-        readings=_control_task(activations, sample),
+        readings=readings,
+        fits=[*fits(runs, activations.finite), *of_probes],
     )
+
+
+def fits(runs: Runs, is_finite: Bool[np.ndarray, " N"]) -> list[base.Fits]:
+    """The searches of the methods."""
+    return [
+        base.fits(name.replace("_", " "), runs.converged[:, number], is_finite)
+        for number, name in enumerate(METHODS)
+        if name in ITERATIVE
+    ]
 
 
 def _effects(
@@ -308,14 +332,19 @@ def _scores(
     return swap, erased
 
 
-def _control_task(activations: Activations, sample: Sample) -> list[base.Reading]:
+def _control_task(
+    activations: Activations, sample: Sample
+) -> tuple[list[base.Reading], list[base.Fits]]:
     """Does a linear probe read the concept, or could it learn any labels by heart?"""
     if len(np.unique(sample.level)) < 2:
-        return []
+        return [], []
     held_out = control_tasks.by_group(sample.level)
     accuracy, control = np.full((2, len(sample.x)), np.nan)
+    converged = np.ones(len(sample.x), bool)
+    # a decay is chosen over groups of the training states
+    is_several = len(np.unique(sample.level[~held_out])) > 1
     if len(np.unique(sample.labels[~held_out])) < 2:
-        return []
+        return [], []
     for seed in np.flatnonzero(activations.finite):
         fit = control_tasks.fit(
             x=sample.x[seed],
@@ -323,9 +352,11 @@ def _control_task(activations: Activations, sample: Sample) -> list[base.Reading
             types=sample.cell,
             held_out=held_out,
             controls=CONTROLS,
+            groups=sample.level if is_several else None,
         )
         accuracy[seed], control[seed] = fit.accuracy, fit.control.mean()
-    return [
+        converged[seed] = fit.converged
+    readings = [
         base.reading(
             "accuracy of a probe",
             f"Share of states of other levels in which a linear probe on E's features "
@@ -336,6 +367,8 @@ def _control_task(activations: Activations, sample: Sample) -> list[base.Reading
             "by heart",
         )
     ]
+    name = "probe of the control task"
+    return readings, [base.fits(name, converged, activations.finite)]
 
 
 def _over_seeds(x: Float[np.ndarray, " N"]) -> base.Estimate:

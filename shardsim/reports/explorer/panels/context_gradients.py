@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
 from shardsim.inspection.concepts import consistency
@@ -36,6 +36,7 @@ class ContextGradients:
 
     num_contexts: int
     readings: list[base.Reading]
+    fits: list[base.Fits]
 
 
 def compute(context: base.PanelContext) -> ContextGradients | None:
@@ -56,7 +57,7 @@ def summarise(activations: Activations, sample: Sample) -> ContextGradients | No
         return None
     rows = np.flatnonzero(is_alone & np.isin(names, kinds))
     labels = np.searchsorted(kinds, names[rows])
-    geometry, lines, mixed = map(
+    geometry, lines, mixed, converged = map(
         np.asarray,
         _fit(
             activations.networks.value,
@@ -109,6 +110,7 @@ def summarise(activations: Activations, sample: Sample) -> ContextGradients | No
                 "the same gradients, mixed over states at random",
             ),
         ],
+        fits=[base.fits("search for lines", converged, ~is_lost)],
     )
 
 
@@ -119,10 +121,12 @@ def _fit(
     context: Float[Array, "n C"],
     labels: Int[Array, " n"],
     count: int,
-) -> tuple[Float[Array, "3 N"], Float[Array, " N"], Float[Array, " N"]]:
-    """Rank, |cos| and reliability; gap of lines, and that of mixed rows."""
+) -> tuple[
+    Float[Array, "3 N"], Float[Array, " N"], Float[Array, " N"], Bool[Array, "N 2"]
+]:
+    """Rank, |cos|, reliability; gap of lines, and that of mixed rows; convergence."""
 
-    def seed(one: tuple[Any, Array, Array]) -> tuple[Array, Array, Array]:
+    def seed(one: tuple[Any, Array, Array]) -> tuple[Array, Array, Array, Array]:
         value, x, key = one
         gradients = context_gradients.value_gradients(value, x, context)
         fit = context_gradients.fit(gradients, labels, count)
@@ -130,16 +134,15 @@ def _fit(
         stack = gradients[:ROWS]
         turn = jax.random.normal(mix_key, (len(stack), len(stack)), stack.dtype)
         stacks = jnp.stack([stack, jnp.linalg.qr(turn)[0] @ stack])
-        gaps = jax.lax.map(lambda rows: _gap(rows, count, line_key), stacks)
+        gaps, converged = jax.lax.map(lambda rows: _gap(rows, count, line_key), stacks)
         numbers = (fit.clean_rank, fit.cosines.mean(), fit.reliability.mean())
-        return jnp.stack(numbers), gaps[0], gaps[1]
+        return jnp.stack(numbers), gaps[0], gaps[1], converged
 
     keys = jax.random.split(jax.random.key(0), len(x))
-    numbers, lines, mixed = jax.lax.map(seed, (value, x, keys))
-    return numbers.T, lines, mixed
+    numbers, lines, mixed, converged = jax.lax.map(seed, (value, x, keys))
+    return numbers.T, lines, mixed, converged
 
 
-def _gap(rows: Array, count: int, key: Array) -> Array:
-    return dictionary.fit(stack=rows, key=key, counts=(count,), restarts=RESTARTS).gap[
-        0
-    ]
+def _gap(rows: Array, count: int, key: Array) -> tuple[Array, Array]:
+    fit = dictionary.fit(stack=rows, key=key, counts=(count,), restarts=RESTARTS)
+    return fit.gap[0], fit.converged[0]

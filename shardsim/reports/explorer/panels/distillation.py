@@ -48,6 +48,7 @@ class Distillation:
     train_states: int
     train_levels: int
     test_levels: int
+    fits: list[base.Fits]
 
 
 def compute(context: base.PanelContext) -> Distillation | None:
@@ -72,7 +73,7 @@ def compute(context: base.PanelContext) -> Distillation | None:
         (part - centre) / np.where(spread > 0, spread, 1)
         for part in (x[train], x[test], drawn.reshape(-1, drawn.shape[-1]))
     ]
-    size, fits, gates, values = _distill(rows, (y[train] - mean) / sd)
+    size, fits, gates, values, converged = _distill(rows, (y[train] - mean) / sd)
     ends = np.cumsum([train.sum(), test.sum()])
     train_r2 = _r2(mean + sd * fits[:, : ends[0]], y[train])
     test_r2 = _r2(mean + sd * fits[:, ends[0] : ends[1]], y[test])
@@ -92,13 +93,15 @@ def compute(context: base.PanelContext) -> Distillation | None:
         train_states=int(train.sum()),
         train_levels=int((~is_test).sum()),
         test_levels=int(is_test.sum()),
+        # one seed, whatever the number of restarts
+        fits=[base.fits("restart of the fit", converged[None])],
     )
 
 
 def _distill(
     rows: list[np.ndarray], targets: np.ndarray
-) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """Number of parameters; value, gates and expert values in all rows.
+) -> tuple[int, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Number of parameters; value, gates and expert values in all rows; convergence.
 
     The fit is to the first rows.
     """
@@ -115,7 +118,8 @@ def _distill(
         fitted.graph, fitted.states, jnp.asarray(np.concatenate(rows))
     )
     value, gates, values = map(np.asarray, outputs)
-    return int(sizes.parameters[0]), value, gates, values
+    converged = np.asarray(fitted.converged)
+    return int(sizes.parameters[0]), value, gates, values, converged
 
 
 def _r2(fits: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -30,6 +30,8 @@ class Interventions:
     added: Float[np.ndarray, "N P Q M X"]
     random_ablated: Float[np.ndarray, "N P M X"]
     random_added: Float[np.ndarray, "N P Q M X"]
+    fits: list[base.Fits]
+    """Searches for the directions."""
 
 
 def compute(context: base.PanelContext) -> Interventions | None:
@@ -54,6 +56,7 @@ def compute(context: base.PanelContext) -> Interventions | None:
         added=both[:, 0, :, 1:],
         random_ablated=both[:, 1, :, 0],
         random_added=both[:, 1, :, 1:],
+        fits=concepts.fits(runs, context.activations.finite),
     )
 
 

@@ -59,6 +59,7 @@ class Truth:
     labelled: Float[np.ndarray, " N"]
     """Accuracy of the mean difference, which uses labels."""
     answers: list[Answers | None]
+    fits: list[base.Fits]
 
 
 def compute(context: base.PanelContext) -> Truth | None:
@@ -79,7 +80,7 @@ def summarise(activations: Activations, sample: Sample) -> Truth | None:
     if len(np.unique(np.asarray(labels[1]))) < 2:
         return None
     keys = jax.random.split(jax.random.key(0), len(sample.x))
-    losses, directions, differences, accuracy, random, labelled = map(
+    losses, directions, differences, accuracy, random, labelled, converged = map(
         np.asarray, _search(*sides, *labels, keys)
     )
     is_finite = activations.finite
@@ -98,6 +99,7 @@ def summarise(activations: Activations, sample: Sample) -> Truth | None:
             _answers(*one) if ok else None
             for ok, *one in zip(is_finite, directions, losses, differences, strict=True)
         ],
+        fits=[base.fits("restart of CCS", converged, is_finite)],
     )
 
 
@@ -135,7 +137,8 @@ def _search(
 
     Returns:
       Losses and directions of all restarts, differences of the test pairs, and
-      accuracies on them: of restarts, of random directions, of the labelled one.
+      accuracies on them: of restarts, of random directions, of the labelled one;
+      whether each restart converged.
     """
 
     def seed(one: tuple[Array, Array, Array]) -> tuple[Array, ...]:
@@ -159,6 +162,7 @@ def _search(
             better[:RESTARTS],
             better[RESTARTS:-1],
             accuracy[-1],
+            fit.converged,
         )
 
     return jax.lax.map(seed, (train, test, keys))
