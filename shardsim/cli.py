@@ -65,7 +65,7 @@ def _run(options: argparse.Namespace, flags: Sequence[str]) -> int:
     from jax.errors import JaxRuntimeError
 
     from shardsim.core import surroundings
-    from shardsim.execution.scheduler import Failed
+    from shardsim.execution.scheduler import Begun, Failed
     from shardsim.training.divergence import Diverged
     from shardsim.training.loop import Interrupted
 
@@ -82,6 +82,9 @@ def _run(options: argparse.Namespace, flags: Sequence[str]) -> int:
     # JaxRuntimeError includes running out of memory
     except (Diverged, OSError, MemoryError, OverflowError, JaxRuntimeError) as error:
         return _fail(" ".join(str(error).split()) or "out of memory", 1)
+    except Begun as begun:
+        print(begun)
+        return 0
     except Failed as error:
         return _fail(str(error), 1)
     except Interrupted as error:
@@ -248,6 +251,11 @@ def _add_executor_options(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="seeds of a part at most, which bounds the memory (default: as many as "
         "keep all workers busy)",
+    )
+    command.add_argument(
+        "--begin",
+        action="store_true",
+        help="begin the parts and stop: `work` trains them anywhere, `resume` joins",
     )
     command.add_argument(
         "--retries",

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import dataclasses
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -23,8 +24,8 @@ RAY_OPTIONS = ("address", "worker_cpus", "worker_gpus")
 class Executor:
     """What trains the parts of a run, from the options of a command."""
 
-    kind: Literal["here", "local", "ray"] = "here"
-    """This process, processes beside it, or a Ray cluster."""
+    kind: Literal["here", "local", "ray", "begin"] = "here"
+    """This process, processes beside it, a Ray cluster, or whoever comes later."""
     block_seeds: int | None = None
     """Most seeds of a part; None: as many as keep all workers busy."""
     workers: int | None = None
@@ -61,6 +62,10 @@ def chosen(options: argparse.Namespace) -> Executor | None:
             raise ConfigError(
                 f"{name}: got {number}; allowed: {least.get(name, 1)} or more"
             )
+    if options.begin and kind is not None:
+        raise ConfigError(f"executor: got {kind!r}; allowed with --begin: none")
+    if options.begin:
+        return Executor("begin", options.block_seeds)
     if kind is None and options.block_seeds is None:
         return None
     if kind is not None:
@@ -92,8 +97,9 @@ def trainer(
       num_seeds: seeds that are trained.
     """
     executor = executor or Executor()
-    if executor.kind == "here":
-        return _here(config), executor.block_seeds or num_seeds
+    if executor.kind in ("here", "begin"):
+        train = _here(config) if executor.kind == "here" else _begin
+        return train, executor.block_seeds or num_seeds
     workers = executor.workers or len(local.cores())
     groups = len(arms.groups(config.sized_arms(), config.train))
     blocks = min(-(-workers // groups), num_seeds)
@@ -114,6 +120,22 @@ def _here(config: training.Config) -> training.TrainParts:
                 training.train_part(run, job, part)
 
     return train
+
+
+def _begin(
+    run: Path, job: loop.TrainingJob, unfinished: tuple[parts.Part, ...]
+) -> None:
+    """Leave the parts to others.
+
+    Raises:
+      Begun: always.
+    """
+    del job
+    work = f"shardsim work {shlex.quote(str(run))}"
+    raise scheduler.Begun(
+        f"{len(unfinished)} parts to train, anywhere: {work}\n"
+        f"then join them: {loop.resume_command(run)}"
+    )
 
 
 def _elsewhere(executor: Executor, num_workers: int) -> training.TrainParts:

@@ -60,12 +60,15 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
 def take_free(
     run: Path, job: loop.TrainingJob, unfinished: Sequence[parts.Part]
 ) -> None:
-    """Train parts that no other process is at work on, until all are finished."""
+    """Train parts that no other process is at work on, until all are finished.
+
+    They are also finished where the process that began them has joined them meanwhile.
+    """
     while True:
         left = [
             p for p in unfinished if not loop.is_finished(parts.job_of(job, run, p))
         ]
-        if not left:
+        if not left or parts.read_plan(run) is None:
             return
         waiting = {p.block for p in left if not p.needs_shared}
         for part in left:
@@ -76,6 +79,9 @@ def take_free(
                 break
             except run_folder.BusyError:
                 continue
+            except FileNotFoundError:
+                if parts.read_plan(run) is not None:
+                    raise
         else:
             time.sleep(LOOK_SECONDS)
 

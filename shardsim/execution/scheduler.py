@@ -63,6 +63,10 @@ class Workers(Protocol):
         """Let all workers save what they have, and wait until they have ended."""
 
 
+class Begun(Exception):
+    """Parts are there to be trained by others. The text says how."""
+
+
 class Failed(Exception):
     """Parts failed; the others are on disk. The text has a line for each of them."""
 

@@ -5,7 +5,9 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -156,3 +158,33 @@ def test_kills_at_random_moments_lose_nothing(config_file, whole, tmp_path):
     if not (run / "results.json").exists():
         run_folders.shardsim(*command)
     run_folders.assert_same(run, whole)
+
+
+def test_hosts_of_a_slice_train_parts_of_a_run(config_file, whole, tmp_path):
+    """Two processes that `jax.distributed` knows, on one run."""
+    run = tmp_path / "run"
+    words = ["--block-seeds", "2", "--begin"]
+    run_folders.shardsim("train", config_file, "--out", run, *words)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    script = Path(__file__).parents[2] / "deploy" / "tpu_pod.py"
+    hosts = [
+        subprocess.Popen(
+            [sys.executable, str(script), str(run), address, "2", str(number)],
+            env=run_folders.ENVIRONMENT,
+        )
+        for number in range(2)
+    ]
+    pids = set()
+    wait_for(lambda: pids.update(workers_of(run)) or len(pids) == 2)
+    assert [host.wait(900) for host in hosts] == [0, 0]
+    assert pids == {host.pid for host in hosts}
+    run_folders.shardsim("resume", run)
+    run_folders.assert_same(run, whole)
+
+
+def workers_of(run):
+    """The processes that are or were at work on parts."""
+    paths = run.glob(f"{run_layout.PARTS}/*/*/{training.WORKER_FILE}")
+    return [json.loads(path.read_text())["pid"] for path in paths]

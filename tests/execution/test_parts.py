@@ -11,6 +11,7 @@ from shardsim import cli
 from shardsim.core.field_errors import ConfigError
 from shardsim.execution import training
 from shardsim.storage import run_files, run_folder, run_layout
+from shardsim.storage import trained as trained_arms
 from shardsim.training import arms as training_arms
 from shardsim.training import divergence, loop, metric_records, parts
 from tests.helpers import run_folders
@@ -106,58 +107,61 @@ class Killed(BaseException):
     """The process is gone."""
 
 
+def killed_before(module, name, count, command):
+    """Run a command that is killed before the n-th call of a function."""
+    calls, real = [], getattr(module, name)
+
+    def counted(*args, **keywords):
+        calls.append(args)
+        if len(calls) == count:
+            raise Killed
+        return real(*args, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, counted)
+        with pytest.raises(Killed):
+            cli.main(list(map(str, command)))
+
+
+STEPS = [
+    *((run_files, "write_lines", 1), (parts, "_join_arrays", 1)),
+    *((parts, "_join_arrays", 9), (loop, "mark_trained", 1)),
+    *((trained_arms, "write", 1), (trained_arms, "write", 3)),
+    *((parts, "delete", 1), (run_folder, "delete", 1), (run_folder, "delete", 3)),
+    *((run_folder, "remove_empty", 2), (loop, "finish", 1)),
+]
+"""What changes the disk after all parts are trained, and which call of it."""
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_kill_anywhere_loses_nothing_and_trains_nothing_twice(
     config_file, tmp_path, monkeypatch
 ):
-    """Killed before every step that changes what is on disk, one after the other."""
+    """While parts are marked as finished, and at every step of the join."""
     path, words = config_file(), ["--block-seeds", "2"]
     whole = trained(path, tmp_path / "whole", *words)
-    steps = [
-        (parts, "_join_arrays"),
-        (run_files, "write_lines"),
-        (loop, "mark_trained"),
-        (parts, "join"),
-        (parts, "delete"),
-        (run_folder, "delete"),
-        (run_folder, "remove_empty"),
-    ]
-    out = tmp_path / "killed"
-    chunks, kills = [], 0
-    chunk = loop.population.chunk
-
-    def counted(*args):
-        chunks.append(args)
-        return chunk(*args)
-
-    monkeypatch.setattr(loop.population, "chunk", counted)
-    command = ["train", str(path), "--out", str(out), *words]
-    for module, name in steps:
-        for count in (1, 3):
-            calls, real = [], getattr(module, name)
-
-            def killed(*args, calls=calls, real=real, count=count, **keywords):
-                calls.append(args)
-                if len(calls) == count:
-                    raise Killed
-                return real(*args, **keywords)
-
-            with monkeypatch.context() as patch:
-                patch.setattr(module, name, killed)
-                try:
-                    code = cli.main(command)
-                except Killed:
-                    kills += 1
-                else:
-                    assert code == 0
-            command = ["resume", str(out)]
-    assert cli.main(command) == 0
-    run_folders.assert_same(out, whole)
-    assert kills >= 8
-    # two blocks: a chunk of the shared phases and the chunks of two arms, each once
-    lines = metric_records.chunks(whole)
-    assert len(chunks) == 2 * len(lines)
+    out = tmp_path / "first"
+    chunks, chunk = [], loop.population.chunk
+    monkeypatch.setattr(
+        loop.population, "chunk", lambda *args: chunks.append(1) or chunk(*args)
+    )
+    command = ["train", path, "--out", out, *words]
+    for module, name, count in (
+        *((trained_arms, "write", 1), (trained_arms, "write", 2)),
+        *((trained_arms, "write_weights", 2), (parts, "join", 1)),
+    ):
+        killed_before(module, name, count, command)
+        command = ["resume", out]
+    # two blocks: the chunks of the shared phases and of two arms, each once
+    assert len(chunks) == 2 * len(metric_records.chunks(whole))
+    for number, step in enumerate(STEPS):
+        copy = tmp_path / str(number)
+        shutil.copytree(out, copy)
+        killed_before(*step, ["resume", copy])
+        assert cli.main(["resume", str(copy)]) == 0
+        run_folders.assert_same(copy, whole)
+    assert len(chunks) == 2 * len(metric_records.chunks(whole))
 
 
 def test_another_config_is_refused_while_there_are_parts(

@@ -175,7 +175,7 @@ def test_the_cause_is_one_line(code, errors, cause):
 
 def options(**given):
     names = ("executor", "block_seeds", *executors.OPTIONS)
-    return argparse.Namespace(**{**dict.fromkeys(names), **given})
+    return argparse.Namespace(**{**dict.fromkeys(names), "begin": False, **given})
 
 
 @pytest.mark.parametrize(
@@ -184,6 +184,10 @@ def options(**given):
         ({"workers": 2}, "workers: got a value; allowed with --executor"),
         ({"executor": "local", "workers": 0}, "workers: got 0; allowed: 1 or more"),
         ({"executor": "local", "retries": -1}, "retries: got -1; allowed: 0 or more"),
+        (
+            {"executor": "local", "begin": True},
+            "executor: got 'local'; allowed with --begin: none",
+        ),
         ({"block_seeds": 0}, "block_seeds: got 0; allowed: 1 or more"),
         (
             {"executor": "local", "address": "a:1"},
