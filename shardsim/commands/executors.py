@@ -82,6 +82,7 @@ def train_parts(
     Without an executor, this process goes on with parts that were begun before.
     """
     if executor is None and parts.read_plan(folder) is None:
+        parts.delete(folder)  # what is left where a process was killed while it did
         return
     train, size = trainer(executor, config, config.train.num_seeds)
     plan = training.begin(config, folder, 0, size)

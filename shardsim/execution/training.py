@@ -64,6 +64,7 @@ def begin(config: Config, run: Path, first: int, size: int) -> parts.Plan:
     """
     plan = parts.read_plan(run)
     if plan is None:
+        parts.delete(run)  # what is left where a process was killed while it did
         plan = parts.divide(range(first, config.train.num_seeds), size)
         parts.begin(run, plan, config_files.to_yaml(config))
     _check_unchanged(config, run)

@@ -234,25 +234,11 @@ def _delete_partial(folder: Path) -> None:
 def _manager(folder: Path) -> ocp.CheckpointManager:
     # orbax would delete the folders of old checkpoints with all that is in them
     options = ocp.CheckpointManagerOptions(
-        max_to_keep=None,
-        enable_async_checkpointing=False,
-        multiprocessing_options=_alone(),
+        max_to_keep=None, enable_async_checkpointing=False
     )
-    handler = ocp.StandardCheckpointHandler(multiprocessing_options=_alone())
+    handler = ocp.StandardCheckpointHandler()
     return ocp.CheckpointManager(
         folder.absolute(), options=options, item_handlers=handler
-    )
-
-
-def _alone() -> ocp.options.MultiprocessingOptions:
-    """That this process waits for no other: hosts of a slice train different seeds."""
-    if jax.process_count() == 1:
-        return ocp.options.MultiprocessingOptions()
-    number = jax.process_index()
-    return ocp.options.MultiprocessingOptions(
-        primary_host=number,
-        active_processes={number},
-        barrier_sync_key_prefix=f"host{number}",
     )
 
 

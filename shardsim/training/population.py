@@ -270,13 +270,8 @@ def _over_devices(run: Callable[..., Any], devices: int, shared: int) -> Callabl
 
 
 def mesh(devices: int) -> Mesh:
-    """A mesh of devices of this process with one axis, `seed`."""
-    return jax.make_mesh(
-        (devices,),
-        ("seed",),
-        axis_types=(AxisType.Auto,),
-        devices=jax.local_devices()[:devices],
-    )
+    """A mesh of devices with one axis, `seed`."""
+    return jax.make_mesh((devices,), ("seed",), axis_types=(AxisType.Auto,))
 
 
 def _run(

@@ -5,9 +5,7 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -160,31 +158,16 @@ def test_kills_at_random_moments_lose_nothing(config_file, whole, tmp_path):
     run_folders.assert_same(run, whole)
 
 
-def test_hosts_of_a_slice_train_parts_of_a_run(config_file, whole, tmp_path):
-    """Two processes that `jax.distributed` knows, on one run."""
+def test_any_process_takes_parts_that_are_free(config_file, whole, tmp_path):
+    """Two at once, on a run that was only begun; the last word is that of resume."""
     run = tmp_path / "run"
     words = ["--block-seeds", "2", "--begin"]
     run_folders.shardsim("train", config_file, "--out", run, *words)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    script = Path(__file__).parents[2] / "deploy" / "tpu_pod.py"
-    hosts = [
-        subprocess.Popen(
-            [sys.executable, str(script), str(run), address, "2", str(number)],
-            env=run_folders.ENVIRONMENT,
-        )
-        for number in range(2)
-    ]
-    pids = set()
-    wait_for(lambda: pids.update(workers_of(run)) or len(pids) == 2)
+    hosts = [run_folders.start("work", run) for _ in range(2)]
     assert [host.wait(900) for host in hosts] == [0, 0]
-    assert pids == {host.pid for host in hosts}
+    paths = run.glob(f"{run_layout.PARTS}/*/*/{training.WORKER_FILE}")
+    pids = [json.loads(path.read_text())["pid"] for path in paths]
+    assert len(pids) == 6
+    assert {*pids} == {host.pid for host in hosts}
     run_folders.shardsim("resume", run)
     run_folders.assert_same(run, whole)
-
-
-def workers_of(run):
-    """The processes that are or were at work on parts."""
-    paths = run.glob(f"{run_layout.PARTS}/*/*/{training.WORKER_FILE}")
-    return [json.loads(path.read_text())["pid"] for path in paths]
