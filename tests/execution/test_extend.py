@@ -158,7 +158,7 @@ def experiment_file(tiny, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_an_extended_run_is_a_longer_one(experiment_file, tmp_path):
     """Twice: from 2 seeds to 4, and to 6."""
     folder = tmp_path / "run"

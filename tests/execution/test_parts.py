@@ -80,7 +80,7 @@ def test_what_arms_share_is_one_part_of_a_block(config_file):
 
 
 @pytest.mark.few(1)
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("case", CASES)
 def test_parts_make_the_run_of_one_training(config_file, tmp_path, case):
     path = config_file(**CASES[case])
@@ -93,7 +93,7 @@ def test_parts_make_the_run_of_one_training(config_file, tmp_path, case):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_blocks_of_two_and_three_seeds_make_the_same_run(config_file, tmp_path):
     path, whole, joined = config_file(num_seeds=5), tmp_path / "w", tmp_path / "j"
     run_folders.shardsim("train", path, "--out", whole)
@@ -132,7 +132,7 @@ STEPS = [
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_a_kill_anywhere_loses_nothing_and_trains_nothing_twice(
     config_file, tmp_path, monkeypatch
 ):
