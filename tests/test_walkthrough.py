@@ -21,6 +21,7 @@ FILES = {
     "ask-a-question": ("runs/retained/report.html",),
     "many-machines": ("runs/blocks/results.json", "runs/parts/results.json"),
     "inspect": ("page.html", "page.results.json", "small.html", "two.html"),
+    "tools": ("values.svg",),
     "train": ("walks.npz", "runs/frozen/results.json", "runs/offline/results.json"),
 }
 """Files that exist when all commands of a page have run."""
@@ -28,6 +29,7 @@ OUTPUT = {
     "ask-a-question": ("competing/gate_distance", "where_gates_separated"),
     "many-machines": ("per episode in the last chunk",),
     "inspect": ("wants the cheese most", "add up to V"),
+    "tools": ("D chooses as in the other run", "truth-like features on 4 pairs"),
     "train": ("per episode in the last chunk", "swap rewards ("),
 }
 

@@ -3,7 +3,7 @@
 Command:  python docs/figures/screenshots.py runs/quickstart --overwrite
 
 Writes docs/figures/quickstart.png and inspection.png, drawn by a headless Chromium
-from report.html of the run and from a page that `shardsim inspect` makes anew.
+from report.html of the run and from a page that `shardsim inspect` makes.
 """
 
 import argparse

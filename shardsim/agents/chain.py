@@ -34,15 +34,6 @@ def run(stages: Sequence[Stage], x: Array) -> Array:
     return x
 
 
-def activations(stages: Sequence[Stage], x: Array) -> tuple[Array, ...]:
-    """All activations: z_i = f_i(z_{i-1}) for every stage i, with z_{-1} = x."""
-    outputs = []
-    for stage in stages:
-        x = stage(x)
-        outputs.append(x)
-    return tuple(outputs)
-
-
 def run_from(stages: Sequence[Stage], activation: Array, number: int) -> Array:
     """The last activation, computed from a given activation `number`.
 

@@ -224,7 +224,7 @@ def update_arm(
 ) -> tuple[Learner, dict[str, Array]]:
     """Train one arm on one trajectory, for some epochs of minibatches.
 
-    A minibatch is a random subset of the T steps, drawn anew in each epoch, of all B
+    A minibatch is a random subset of the T steps, drawn again in each epoch, of all B
     environments. So whole rows are contiguous in memory, and minibatches mix steps even
     if there are few environments.
 

@@ -5,13 +5,19 @@ from collections.abc import Sequence
 
 from shardsim.commands import tables
 from shardsim.core import files
-from shardsim.storage import run_folder
+from shardsim.storage import run_files, run_folder
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     """Print returns, effects and verdicts, and how the configs differ."""
     del flags
     folders = [run_folder.open_run(run) for run in options.runs]
+    places = [folder.resolve() for folder in folders]
+    for number, place in enumerate(places):
+        if place in places[:number]:
+            raise run_files.RunError(
+                f"runs: got {folders[number]} twice; allowed: different runs"
+            )
     if options.out is not None:
         files.check_new(options.out, options.overwrite)
     print(tables.side_by_side(folders))

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from shardsim.commands import progress
+from shardsim.core import backends
 from shardsim.reports.explorer import make
 from shardsim.storage import run_files, run_folder
 
@@ -14,6 +15,7 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     for name, values in (("runs", options.runs), ("arms", options.arms or [""])):
         if len(values) > 2:
             raise run_files.RunError(f"{name}: got {len(values)}; allowed: 1 or 2")
+    backends.use_precision()  # tools are jitted by JAX itself
     with progress.lines():
         result = make.inspect(
             [run_folder.open_run(run) for run in options.runs],

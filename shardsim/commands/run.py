@@ -143,48 +143,20 @@ def judge_arms(
       folder: run folder, with the snapshots at the ends of phases.
       registered: the questions when training started, if they were kept.
     """
-    env, acting = experiment.env, experiment.evaluation_acting
-    readings = {
-        arm: {
-            name: state_readings.read(env, agent, c) for name, c in conditions.items()
-        }
-        for arm, agent in populations.items()
-    }
-    readings[measures.EXACT] = {
-        name: state_readings.exact_reading(condition, env.num_actions)
-        for name, condition in conditions.items()
-    }
-    stages = phase_readings.read(experiment, conditions, populations, folder)
-    evidence = measures.Evidence(env, conditions, readings, acting, stages)
-    first, phase = next(iter(conditions)), experiment.min_return_phase
-    phase_end = readings if phase is None else stages[phase]
-    gaps = {
-        arm: records.number(
-            exact_policies.action_gap(
-                conditions[first], by_condition[first].value, acting.discount
-            )
-        )
-        for arm, by_condition in readings.items()
-    }
-    arms = {
-        arm.name: _arm_result(
-            experiment, arm, phase_end[arm.name][first], evidence, gaps[arm.name]
-        )
-        for arm in experiment.sized_arms()
-    }
+    evidence = _evidence(experiment, populations, conditions, folder)
+    gaps = _action_gaps(evidence)
+    arms = _arm_results(experiment, evidence, gaps)
     below = {n for n, a in arms.items() if a.trained and not a.reached_min_return}
     asked = preregistration.asked(experiment, registered)
     LOG.info("judging %d predictions", len(experiment.predictions))
     predictions = prediction.evaluate(experiment.predictions, evidence, below, asked)
-    LOG.info("drawing maps")
-    removed: tuple[str, ...] = ()
-    if registered is not None:
-        removed = preregistration.removed(experiment, registered.questions)
     omnibus = _omnibus(
         experiment.omnibus,
         evidence,
         preregistration.omnibus_asked(experiment, registered),
     )
+    LOG.info("drawing maps")
+    first = next(iter(conditions))
     map_conditions = tuple(dict.fromkeys((first, *experiment.omnibus.conditions)))
     maps.write(folder, maps.draw(evidence, map_conditions))
     return results.RunResult(
@@ -196,21 +168,77 @@ def judge_arms(
         num_seeds=experiment.train.num_seeds,
         data=experiment.train.data,
         min_return=experiment.min_return,
-        min_return_phase=phase,
+        min_return_phase=experiment.min_return_phase,
         phase_ends=schedule.ends(experiment.train),
         acting=results.ActingResult(
             training=experiment.training_acting.describe(),
-            evaluation=acting.describe(),
-            temperature=records.number(acting.temperature),
+            evaluation=evidence.acting.describe(),
+            temperature=records.number(evidence.acting.temperature),
             exact_action_gap=gaps[measures.EXACT],
         ),
         arms=arms,
         predictions=predictions,
         all_valid=all(entry.is_valid for entry in predictions.values()),
-        removed_questions=removed,
+        removed_questions=(
+            preregistration.removed(experiment, registered.questions)
+            if registered is not None
+            else ()
+        ),
         omnibus=omnibus,
         curves=summary.curves(folder, experiment.arms),
     )
+
+
+def _evidence(
+    experiment: Experiment,
+    populations: dict[str, agents.Agent],
+    conditions: dict[str, battery.Condition],
+    folder: Path,
+) -> measures.Evidence:
+    """What every arm and V* say in every condition, now and at the ends of phases."""
+    env = experiment.env
+    readings = {
+        arm: {
+            name: state_readings.read(env, agent, c) for name, c in conditions.items()
+        }
+        for arm, agent in populations.items()
+    }
+    readings[measures.EXACT] = {
+        name: state_readings.exact_reading(condition, env.num_actions)
+        for name, condition in conditions.items()
+    }
+    stages = phase_readings.read(experiment, conditions, populations, folder)
+    return measures.Evidence(
+        env, conditions, readings, experiment.evaluation_acting, stages
+    )
+
+
+def _action_gaps(evidence: measures.Evidence) -> dict[str, records.Number]:
+    """The action gap of every arm and of V* in the first condition."""
+    first, condition = next(iter(evidence.conditions.items()))
+    discount = evidence.acting.discount
+    return {
+        arm: records.number(
+            exact_policies.action_gap(condition, by_condition[first].value, discount)
+        )
+        for arm, by_condition in evidence.readings.items()
+    }
+
+
+def _arm_results(
+    experiment: Experiment,
+    evidence: measures.Evidence,
+    gaps: dict[str, records.Number],
+) -> dict[str, results.ArmResult]:
+    """Returns and V of all arms, at the end of the phase that the return goal names."""
+    first, phase = next(iter(evidence.conditions)), experiment.min_return_phase
+    readings = evidence.readings if phase is None else evidence.stages[phase]
+    return {
+        arm.name: _arm_result(
+            experiment, arm, readings[arm.name][first], evidence, gaps[arm.name]
+        )
+        for arm in experiment.sized_arms()
+    }
 
 
 def _arm_result(

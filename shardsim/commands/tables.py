@@ -1,6 +1,8 @@
 """Tables of results, for the terminal."""
 
 import io
+import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +16,13 @@ from shardsim.reports import differences, numbers
 from shardsim.reports.verdicts import sections
 from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training.results import TrainedArm
+
+WIDTH = 110
+"""Columns of a table, where a terminal has no fewer."""
+NARROWEST = 60
+"""Columns of a table in any terminal."""
+NAME = 24
+"""Columns of the names of rows: names up to this length are never broken."""
 
 
 def table(result: results.RunResult) -> str:
@@ -106,7 +115,7 @@ def _summary(result: results.Result) -> list[str]:
     """Name, seeds, digest and verdicts."""
     entries = result.predictions if isinstance(result, results.RunResult) else {}
     verdicts = (f"{name}: {_short(entry)}" for name, entry in entries.items())
-    return [result.name, str(result.num_seeds), result.digest, ", ".join(verdicts)]
+    return [result.name, str(result.num_seeds), result.digest, "\n".join(verdicts)]
 
 
 def _short(entry: results.PredictionResult) -> str:
@@ -161,7 +170,7 @@ def _text(*tables: rich.table.Table) -> str:
     # and nothing of it follows the colours and the kind of the user's terminal
     console = rich.console.Console(
         file=file,
-        width=110,
+        width=_width(),
         markup=False,
         emoji=False,
         highlight=False,
@@ -171,5 +180,15 @@ def _text(*tables: rich.table.Table) -> str:
         legacy_windows=False,
     )
     for table in tables:
+        names = table.columns[0]
+        longest = max(len(str(cell)) for cell in (names.header, *names.cells))
+        names.min_width = min(NAME, longest)
         console.print(table)
     return file.getvalue().rstrip()
+
+
+def _width() -> int:
+    """Columns of a table: those of the terminal, if it is a narrow one."""
+    if not sys.stdout.isatty():
+        return WIDTH
+    return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))

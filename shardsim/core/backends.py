@@ -121,6 +121,14 @@ def choices() -> Backend:
     return TABLE[current()]
 
 
+def use_precision() -> None:
+    """Give all programs of this process the precision of products of the device.
+
+    Those of `core.jit` have it in any case. It starts JAX's backend.
+    """
+    jax.config.update("jax_default_matmul_precision", choices().matmul_precision)
+
+
 @contextlib.contextmanager
 def target(name: Literal["cpu", "gpu", "tpu"]) -> Iterator[None]:
     """Trace programs in the block for another kind of device than JAX has here.

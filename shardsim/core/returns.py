@@ -1,4 +1,4 @@
-"""Discounted and lambda returns of one environment. Symbols: T time steps.
+"""One-step and lambda returns of one environment. Symbols: T time steps.
 
 All functions take one environment's arrays over time; batch them with `jax.vmap`. `v_t`
 is the value of the state after step t, before any reset. A time limit (truncation)
@@ -77,8 +77,3 @@ def lambda_returns(
     steps = (r_t, v_t, terminated_t, weight_t)
     _, g_t = jax.lax.scan(back, v_t[-1], steps, reverse=True)
     return g_t
-
-
-def discounted_return(r_t: Float[Array, " T"], discount: Scalar) -> Float[Array, ""]:
-    """sum_t gamma^t r_t, for a discount gamma in [0, 1]."""
-    return jnp.sum(r_t * discount ** jnp.arange(r_t.shape[0], dtype=r_t.dtype))

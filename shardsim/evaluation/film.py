@@ -115,6 +115,7 @@ def finish(
 
     It does so where the config says it, no prediction reads the agents of the update,
     and the outputs take less space. It may be called again after it was interrupted.
+    What a run has kept once stays: its config may be edited and judged again.
 
     Args:
       conditions: all conditions of the evaluation.
@@ -131,9 +132,9 @@ def finish(
             path = snapshots.place(folder, arm.name, update)
             if update in {last, *kept} or not file_list.wrote(folder, path):
                 continue
-            arrays = run_files.read_arrays(path)
-            if snapshots.keeps_values(arrays):
+            if snapshots.is_final(path):
                 continue
+            arrays = run_files.read_arrays(path)
             outputs = levels.outputs(experiment, arm, arrays)
             if _size(outputs) < _size(arrays):
                 snapshots.write_values(path, outputs)

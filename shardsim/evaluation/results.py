@@ -12,7 +12,7 @@ from shardsim.agents import value
 from shardsim.core import fields
 from shardsim.core.statistics import aggregates, intervals
 from shardsim.evaluation import measures, rules
-from shardsim.storage import records, run_files
+from shardsim.storage import records, run_files, run_layout
 from shardsim.training.results import FILE, TrainingResult
 from shardsim_envs import World
 
@@ -295,7 +295,7 @@ class RunResult:
     removed_questions: tuple[str, ...] = ()
     """Predictions that were asked before training and are not judged any more."""
     all_valid: bool
-    """Whether every prediction is valid; otherwise no claim stands."""
+    """Whether every prediction is valid; no claim stands for one that is not."""
     omnibus: OmnibusResult
     curves: dict[str, CurveResult]
     """Arm -> its learning curves."""
@@ -308,9 +308,15 @@ def read(folder: Path) -> Result:
     """The results of a run folder.
 
     Raises:
-      RunError: results.json is missing or damaged; the text names the field.
+      RunError: the run is not finished, or results.json is damaged; the text names the
+        field.
     """
     path = folder / FILE
+    if (folder / run_layout.CONFIG_FILE).is_file() and not path.exists():
+        raise run_files.RunError(
+            f"{folder}: got a run without {FILE}, which is not finished; allowed: a "
+            "finished one (shardsim resume goes on with it)"
+        )
     data = run_files.read_json(path)
     kind = data.get("kind") if isinstance(data, dict) else None
     if kind == "training":

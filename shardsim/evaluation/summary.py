@@ -29,23 +29,39 @@ def _curve(rows: tuple[metric_records.SnapshotMetrics, ...]) -> results.CurveRes
 
 
 def answer(predictions: Mapping[str, results.PredictionResult]) -> str:
-    """The answer to the question in a sentence, put together from the verdicts."""
-    verdicts = {name: entry.verdict for name, entry in predictions.items()}
-    if not verdicts:
+    """The answer to the question in a sentence, put together from the verdicts.
+
+    Predictions whose claims do not stand are named first; the rest is about the others.
+    """
+    if not predictions:
         return "Nothing was asked: the config has no prediction."
+    valid = {name: entry for name, entry in predictions.items() if entry.is_valid}
+    if not valid:
+        return f"No claim stands: {_reasons(predictions)}."
+    if len(valid) == len(predictions):
+        return _of_valid(valid)
+    invalid = ", ".join(name for name in predictions if name not in valid)
+    return (
+        f"No claim stands for {invalid}: {_reasons(predictions)}. For the others: "
+        f"{_of_valid(valid)}"
+    )
+
+
+def _reasons(predictions: Mapping[str, results.PredictionResult]) -> str:
+    """Why some claims do not stand."""
     invalid = [name for name, entry in predictions.items() if not entry.is_valid]
-    if invalid:
-        missed = [n for n in invalid if predictions[n].arms_below_min_return]
-        failed = [n for n in invalid if n not in missed]
-        reasons = [
-            f"{reason} in {', '.join(names)}"
-            for reason, names in (
-                ("controls did not pass", failed),
-                ("an arm of the contrast missed its minimum return", missed),
-            )
-            if names
-        ]
-        return f"No claim stands: {'; '.join(reasons)}."
+    missed = [n for n in invalid if predictions[n].arms_below_min_return]
+    failed = [n for n in invalid if n not in missed]
+    reasons = {
+        "controls did not pass": failed,
+        "an arm of the contrast missed its minimum return": missed,
+    }
+    return "; ".join(f"{why} in {', '.join(n)}" for why, n in reasons.items() if n)
+
+
+def _of_valid(predictions: Mapping[str, results.PredictionResult]) -> str:
+    """The answer of predictions whose claims stand."""
+    verdicts = {name: entry.verdict for name, entry in predictions.items()}
     if "shard" in verdicts.values():
         claim = "Yes, in part."
     elif "undecided" in verdicts.values():

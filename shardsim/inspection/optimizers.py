@@ -147,7 +147,7 @@ def descend(
     """Rounds of Adam, each from the best end so far, until another one gains nothing.
 
     The first round has `steps` steps, and each further one has as many as all rounds
-    before it. The learning rate starts anew in each round. The end of a round is judged
+    before it. The learning rate restarts in each round. The end of a round is judged
     by the loss over all samples. Runs inside a compiled program and under `jax.vmap`,
     where all runs go on until the last one has converged, and each keeps its own end.
 

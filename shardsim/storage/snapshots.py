@@ -65,12 +65,13 @@ def finish(folder: Path, arm: str, last: int) -> None:
             continue
         if update == last:
             path.unlink()
-        elif not _is_compressed(path):
+        elif not is_final(path):
             arrays = run_files.read_arrays(path)
             run_files.write_arrays(path, arrays, compressed=True)
 
 
-def _is_compressed(path: Path) -> bool:
+def is_final(path: Path) -> bool:
+    """Whether a snapshot is as a finished run keeps it: it is compressed then."""
     with contextlib.suppress(zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
         return all(entry.compress_type for entry in archive.infolist())
     return False

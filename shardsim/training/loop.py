@@ -245,7 +245,7 @@ def _train(job: TrainingJob, missing: set[str]) -> dict[str, agents.Agent]:
 def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
     """Delete the metrics of some arms after update `last`; they will be written again.
 
-    If `last` is -1, the arms start anew, and their snapshots are deleted too, because
+    If `last` is -1, the arms start again, and their snapshots are deleted too, because
     they may be of another config.
     """
 

@@ -13,6 +13,7 @@ from flax import nnx
 from shardsim.agents import agent as agents
 from shardsim.agents import chain, encoders
 from shardsim.core import config
+from tests.helpers.agents import activations
 from tests.helpers.gradients import check_grads
 
 SMALL = [
@@ -89,7 +90,7 @@ class TestLaws:
         module = encoder.build(SHAPE, nnx.Rngs(key))
         board = seen(key)
         stages = module.stages()
-        layers = chain.activations(stages, board)
+        layers = activations(stages, board)
         assert len(layers) == len(stages)
         assert all(jnp.isfinite(layer).all() for layer in layers)
         np.testing.assert_array_equal(layers[-1], module(board))
@@ -97,7 +98,7 @@ class TestLaws:
             same = chain.run_from(stages, layer, number)
             np.testing.assert_array_equal(same, layers[-1])
         # another board's layer, put into its place, gives that board's features
-        other = chain.activations(stages, seen(jax.random.fold_in(key, 1)))
+        other = activations(stages, seen(jax.random.fold_in(key, 1)))
         assert (other[-1] != layers[-1]).any()
         np.testing.assert_array_equal(chain.run_from(stages, other[0], 0), other[-1])
 
@@ -107,7 +108,7 @@ class TestLaws:
         graphdef, state = nnx.split(module)
         half = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), state)
         rough, board = nnx.merge(graphdef, half), seen(key)
-        *inner, features = chain.activations(rough.stages(), board)
+        *inner, features = activations(rough.stages(), board)
         assert all(layer.dtype == jnp.bfloat16 for layer in inner)
         assert features.dtype == jnp.float32
         np.testing.assert_allclose(features, module(board), rtol=0.05, atol=0.05)
@@ -170,7 +171,7 @@ def test_an_mlp_by_hand():
     module.layers[0].bias[...] = jnp.array([0.5, 0.0])
     module.layers[1].kernel[...] = jnp.array([[2.0], [3.0]])
     # x = (1, 1): relu(1 + 2 + .5) = 3.5, relu(-1 + .5) = 0; 2 * 3.5
-    first, last = chain.activations(module.stages(), jnp.array([1.0, 1.0]))
+    first, last = activations(module.stages(), jnp.array([1.0, 1.0]))
     np.testing.assert_allclose(first, [3.5, 0.0])
     np.testing.assert_allclose(last, [7.0])
 
@@ -209,7 +210,7 @@ def test_forms_make_the_same_encoder(key):
 def test_shapes_of_layers():
     def shapes(encoder):
         module = encoder.build((13, 12, 3), nnx.Rngs(0))
-        layers = chain.activations(module.stages(), jnp.zeros((13, 12, 3)))
+        layers = activations(module.stages(), jnp.zeros((13, 12, 3)))
         return [layer.shape for layer in layers]
 
     conv, impala, attention = BOARDS
@@ -223,8 +224,8 @@ def test_boards_of_conv_move_with_what_lies_on_them(key):
     module = encoders.ConvEncoder(channels=(3, 4)).build((9, 9, 2), nnx.Rngs(key))
     board = jnp.zeros((9, 9, 2), jnp.uint8).at[4, 4, 0].set(1).at[4, 5, 1].set(1)
     stages = module.stages()
-    here = chain.activations(stages, board)[1]
-    there = chain.activations(stages, jnp.roll(board, (-1, 1), (0, 1)))[1]
+    here = activations(stages, board)[1]
+    there = activations(stages, jnp.roll(board, (-1, 1), (0, 1)))[1]
     np.testing.assert_allclose(there, jnp.roll(here, (-1, 1), (0, 1)), atol=1e-6)
 
 

@@ -87,6 +87,7 @@ def test_a_file_that_is_there_stays(accelerator, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_it_runs_on_a_cpu(accelerator, tmp_path, capsys):
     out = tmp_path / "table.md"
     assert accelerator.main(["--out", str(out), "--seeds", "2", "--minutes", "20"]) == 0

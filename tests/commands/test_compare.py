@@ -131,3 +131,24 @@ def test_trainings_are_overlaid_by_what_they_earn(training_yaml, tmp_path, capsy
     assert cli.main(["compare", str(folder), str(folder), "--out", str(out)]) == 0
     assert "Verdicts" not in out.read_text()
     capsys.readouterr()
+
+
+def test_a_run_is_not_compared_with_itself(tiny_run, tmp_path, capsys):
+    """The table had two columns of it and the page one."""
+    link = tmp_path / "link"
+    link.symlink_to(tiny_run)
+    for other in (tiny_run, link):
+        words = [
+            "compare",
+            str(tiny_run),
+            str(other),
+            "--out",
+            str(tmp_path / "p.html"),
+        ]
+        assert cli.main(words) == 2
+        out, error = capsys.readouterr()
+        assert error == (
+            f"shardsim: runs: got {other} twice; allowed: different runs\n"
+        )
+        assert out == ""
+    assert not (tmp_path / "p.html").exists()

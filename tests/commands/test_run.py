@@ -54,6 +54,17 @@ def test_no_claim_stands_where_a_control_fell():
     assert "Yes" not in got
 
 
+def test_the_claims_of_others_stand_where_one_falls():
+    entries = {
+        "A": prediction(verdict="shard", is_valid=False),
+        "B": prediction(verdict="undecided", is_valid=True),
+    }
+    assert summary.answer(entries) == (
+        "No claim stands for A: controls did not pass in A. For the others: Not shown. "
+        "Verdicts: undecided: B."
+    )
+
+
 def test_no_claim_stands_of_what_was_not_learnt():
     got = answer(below=["mlp"], A="no difference")
     assert (

@@ -2,6 +2,9 @@
 
 import dataclasses
 import shutil
+import sys
+
+import pytest
 
 from shardsim.commands import tables
 from shardsim.evaluation import results
@@ -27,6 +30,20 @@ def test_names_are_no_markup_and_an_optimum_of_nothing_is_a_dash(tiny_run, tmp_p
         assert "sd of V*" in told
         row = next(line for line in told.splitlines() if "mlp" in line)
         assert row.split()[1].strip(",") == "-"
+
+
+@pytest.mark.parametrize(("columns", "width"), [(70, 70), (300, 110), (20, 60)])
+def test_a_table_is_as_wide_as_the_terminal_and_names_are_whole(
+    tiny_run, monkeypatch, columns, width
+):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    whole = results.read_run(tiny_run)
+    name = "no-shard-wants-it-alone"
+    renamed = dataclasses.replace(whole, predictions={name: whole.predictions["VE"]})
+    lines = tables.table(renamed).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any(line.startswith(f"  {name} ") for line in lines)
 
 
 def test_trainings_are_set_side_by_side_by_what_they_earned(tmp_path):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shardsim.core import backends, jit
+from shardsim.core import backends, jit, surroundings
 
 
 @jit.jit
@@ -109,3 +109,13 @@ def test_products_are_of_float32_on_every_device(backend, is_set):
     with backends.target(backend):
         traced = jit.jit(jnp.dot).compiled.trace(jnp.eye(2), jnp.eye(2))
     assert ("HIGHEST" in str(traced.jaxpr)) == bool(is_set)
+
+
+def test_tools_get_the_same_precision_within_a_command():
+    """Its settings end with it."""
+    with surroundings.fixed_numerics(), backends.target("gpu"):
+        backends.use_precision()
+        assert "HIGHEST" in str(jax.make_jaxpr(jnp.dot)(jnp.eye(2), jnp.eye(2)))
+    assert "HIGHEST" not in str(jax.make_jaxpr(jnp.dot)(jnp.eye(2), jnp.eye(2)))
+    backends.use_precision()
+    assert jax.config.values["jax_default_matmul_precision"] is None

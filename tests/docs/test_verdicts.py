@@ -41,7 +41,7 @@ def test_each_run_has_its_panel(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("results", "told"),
     [
-        (None, "No such file"),
+        (None, "not finished"),
         ("{}", "kind: got None"),
         ("{", "no JSON"),
         ("nothing", "nothing was asked"),

@@ -501,3 +501,35 @@ def test_old_and_new_names_of_an_observation_agree(key):
     np.testing.assert_array_equal(env.observe(key, state, None, params), seen)
     np.testing.assert_array_equal(env.get_obs(state), seen)
     assert not env.is_terminal(state, params)
+
+
+def test_scripts_that_take_an_id_alone_get_vectors_by_an_id_of_one_s_own(
+    tmp_path, monkeypatch
+):
+    """As CleanRL's unchanged ppo.py makes, records and steps its environments."""
+    page = (Path(__file__).parents[2] / "docs" / "worlds.md").read_text("utf-8")
+    source = page.partition("```python\nimport gymnasium\n\n\ndef make")[2]
+    source = "import gymnasium\n\n\ndef make" + source.partition("```")[0]
+    (tmp_path / "flat_mazes.py").write_text(source, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    gymnasium.registry.pop("Flat/CornerMaze-v0", None)  # of the page's own test
+
+    def make():
+        env = gymnasium.make("flat_mazes:Flat/CornerMaze-v0")
+        return gymnasium.wrappers.RecordEpisodeStatistics(env)
+
+    envs = gymnasium.vector.SyncVectorEnv([make, make])
+    (size,) = envs.single_observation_space.shape
+    seen, _ = envs.reset(seed=1)
+    ends = 0
+    for _ in range(3 * envs.get_attr("spec")[0].max_episode_steps):
+        seen, _, terminated, truncated, info = envs.step(
+            np.random.default_rng(ends).integers(envs.single_action_space.n, size=2)
+        )
+        assert seen.shape == (2, size)
+        if (terminated | truncated).any():
+            ends += 1
+            assert "episode" in info
+    assert ends >= 2
+    envs.close()
+    del gymnasium.registry["Flat/CornerMaze-v0"]

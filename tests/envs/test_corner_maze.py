@@ -177,9 +177,9 @@ def test_decision_by_hand(cheese, expected):
 )
 def test_nothing_to_decide_where_one_way_holds_the_other(picture, cheese, cell):
     level = drawn(picture, cheese)
-    found, exists = jax.jit(SMALL.decision_square)(level)
-    assert not bool(exists)
-    assert tuple((found - 1).tolist()) == cell
+    decision = DECIDE(level)
+    assert not bool(decision.exists)
+    assert tuple((decision.cell - 1).tolist()) == cell
     assert int(DECIDE(level).to_cheese) == int(DECIDE(level).to_corner) == 0
 
 

@@ -72,6 +72,7 @@ def test_a_finished_run_keeps_outputs_or_agents_as_its_config_says(tiny_run, ful
     assert one.curves == other.curves
 
 
+@pytest.mark.slow
 def test_the_page_is_the_same(tiny_run, full_run, tmp_path):
     """Of outputs that were kept, and of agents that are evaluated again."""
     mine = page(tiny_run, tmp_path / "values.html")
@@ -191,6 +192,7 @@ def test_a_judgement_of_agents_that_were_not_kept_is_refused(
     assert results.read_run(folder).min_return_phase == "look"
 
 
+@pytest.mark.slow
 def test_what_a_phase_reading_needs_is_kept(tiny_unfinished, tmp_path):
     def look_back(config):
         config["min_return_phase"] = "look"
@@ -199,8 +201,14 @@ def test_what_a_phase_reading_needs_is_kept(tiny_unfinished, tmp_path):
     assert cli.main(["resume", str(folder)]) == 0
     assert kept(folder) == {3: False, 4: True, 6: True}
     assert cli.main(["resume", str(folder)]) == 0  # it can be read again
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["min_return_phase"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    assert cli.main(["resume", str(folder)]) == 0  # and another time, if asked again
+    assert kept(folder) == {3: False, 4: True, 6: True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["values", "checkpoints"])
 def test_a_kill_while_a_run_is_thinned_out_loses_nothing(
     tiny_run, tiny_unfinished, tmp_path, monkeypatch, place
@@ -234,6 +242,7 @@ def test_a_kill_while_a_run_is_thinned_out_loses_nothing(
     assert next(lines) == next(lines)
 
 
+@pytest.mark.slow
 def test_files_of_the_user_stay(tiny_unfinished, tmp_path):
     folder = copied(tiny_unfinished, tmp_path)
     mine = {

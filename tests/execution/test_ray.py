@@ -99,7 +99,10 @@ def cluster(tmp_path):
     with socket.socket() as free:
         free.bind(("", 0))
         port = free.getsockname()[1]
-    address = f"{socket.gethostbyname(socket.gethostname())}:{port}"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+        route.connect(("192.0.2.1", 9))  # sends nothing; tells this machine's address
+        host = route.getsockname()[0]
+    address = f"{host}:{port}"
     nodes = []
 
     def start(*words):
@@ -124,13 +127,9 @@ def cluster(tmp_path):
         leave(node)
 
 
-def reaches(port):
-    with contextlib.suppress(OSError), socket.create_connection(("localhost", port), 1):
+def reaches(host, port):
+    with contextlib.suppress(OSError), socket.create_connection((host, port), 1):
         return True
-    with contextlib.suppress(OSError):
-        host = socket.gethostbyname(socket.gethostname())
-        with socket.create_connection((host, port), 1):
-            return True
     return False
 
 

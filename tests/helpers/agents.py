@@ -11,3 +11,12 @@ class FunctionAgent(agent.Agent):
         self.decoder = decoder
         self.value = head
         self.auxiliary = None
+
+
+def activations(stages, x):
+    """The output of every stage of a network."""
+    outputs = []
+    for stage in stages:
+        x = stage(x)
+        outputs.append(x)
+    return tuple(outputs)

@@ -93,7 +93,6 @@ TOOLS = {
         X,
     ),
     "principal": (baselines.principal, X),
-    "vinc": (baselines.vinc, X[:, None], -X[:, None]),
     "k-means": (lambda x: baselines.kmeans(x, KEY, restarts=2), X),
     "by labels": (baselines.logistic, X, BITS),
     "ccs": (
@@ -105,7 +104,6 @@ TOOLS = {
     "sides": (pairs.learn_sides, X, -X),
     "from values": (pairs.from_values, X, -X, X[:, 0], X[:, 1]),
     "estimate": (counting.estimate, X, X[:, 0], X),
-    "mistakes": (counting.mistakes_of, X.T > 0, BITS),
     "mean difference": (
         lambda x: comparison.mean_difference(jnp.asarray(x), BITS),
         X,
@@ -203,7 +201,6 @@ def test_what_is_no_label_is_refused_by_name(name, labels, message):
         (lambda m: baselines.logistic(X, m), "label"),
         (lambda m: comparison.compare((X, X, m), (X, X, m), KEY), "label of train"),
         (lambda m: contributions.switch_off(POSITIVE.T, X.T, m), "keep"),
-        (lambda m: counting.mistakes_of(BITS[None], m), "label"),
     ],
 )
 def test_masks_are_booleans_or_refused_by_name(act, name):

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
@@ -322,6 +323,13 @@ def test_static_charts_hold_no_name_of_a_colour_and_ask_nobody():
     assert theme.ARMS["dark"][0] in dark
     assert set(re.findall(r"https?://([\w.]+)", light)) <= {"www.w3.org"}
     assert light == render.svg(chart)["light"]
+    both = render.adaptive_svg(chart)
+    for scheme in theme.SCHEMES:
+        colours = theme.variables(scheme)
+        used = set(re.findall(r"var\(--([\w-]+)\)", both))
+        assert used
+        assert all(f"--{name}:{colours[name]};" in both for name in used)
+    xml.etree.ElementTree.fromstring(both)
 
 
 def test_the_same_boards_give_the_same_text():

@@ -9,8 +9,10 @@ import re
 import pytest
 
 from shardsim import inspection
+from shardsim.inspection.interventions import shapley
 from shardsim.reports.explorer import html
 from shardsim.reports.explorer.panels import PANELS
+from shardsim.reports.explorer.panels import shapley as shapley_panel
 
 ASSETS = importlib.resources.files("shardsim.reports.explorer") / "assets"
 NOT_INSPECTED = {"curves"}
@@ -97,3 +99,11 @@ def test_panels_are_frozen_records_with_names_of_their_own():
         assert dataclasses.is_dataclass(record)
         assert record.__dataclass_params__.frozen
         assert record.__name__.lower() == panel.name.replace("_", "")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_an_object_removed_alone_is_the_coalition_of_all_others(count):
+    coalitions = shapley.coalitions(count)
+    for number, place in enumerate(shapley_panel._without_one(count)):
+        assert not coalitions[place][number]
+        assert coalitions[place].sum() == count - 1

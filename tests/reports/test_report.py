@@ -8,6 +8,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import yaml
 
 from shardsim.core.statistics import aggregates
 from shardsim.reports import maps, numbers
@@ -68,6 +69,8 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
     text = text_of(page)
     assert results["question"] in text
     assert results["answer"] in text
+    levels = yaml.safe_load((tiny_run / "config.yaml").read_text())["evaluation"]
+    assert f"{levels['levels']} levels in each condition" in text
     entry = results["predictions"]["VE"]
     assert entry["verdict"] in text
     assert f"{entry['metric']}, {entry['unit']}" in text
@@ -93,8 +96,10 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
     assert drawn == {"verdicts", "seeds", "curves", "values", "shards-sharded"}
     assert len(parsed.images) == len(drawn)
     assert all(image["alt"] for image in parsed.images)
-    # for dark pages and for phones
-    assert page.count("<source") == 3 * len(drawn)
+    # each image takes the colours of the page, but those with pictures; phones have
+    # their own
+    assert page.count("<source") == len(drawn) - 1 + 3
+    assert page.count("@media(prefers-color-scheme:dark)") == 2 * (len(drawn) - 1)
 
 
 def test_a_legend_names_every_symbol_on_the_boards(tiny_run):
@@ -143,6 +148,12 @@ def test_a_control_that_fell_takes_every_claim_with_it(tiny_run, tmp_path):
     page = changed(folder, fall)
     text = text_of(page)
     assert "No claim stands." in text
+
+    def fall_in_one(results):
+        fall(results)
+        results["predictions"]["P"] = {**results["predictions"]["VE"], "is_valid": True}
+
+    assert "No claim stands for VE." in text_of(changed(folder, fall_in_one))
     assert text.index("exact is off.") < text.index("Verdicts")
     assert re.search('class="failed"[^>]*>failed', page)
 

@@ -168,8 +168,8 @@ def world_of(world: GridWorld | str, fields: dict[str, Any]) -> GridWorld:
     if isinstance(world, str):
         module, _, name = world.partition(":")
         cls = getattr(importlib.import_module(module), name)
-        made: GridWorld = cls(**levels.to_tuples(fields))
-        return made
+        built: GridWorld = cls(**levels.to_tuples(fields))
+        return built
     if fields:
         raise ValueError(f"{', '.join(fields)}: got with a world; allowed: none")
     return world

@@ -66,15 +66,15 @@ class GridVectorEnv(gymnasium.vector.VectorEnv[np.ndarray, Any, np.ndarray]):
         """
         if num_envs < 1:
             raise ValueError(f"num_envs: got {num_envs}; allowed: at least 1")
-        made: Any = gymnasium_env.world_of(world, fields)
-        if max_episode_steps is not None and max_episode_steps < made.max_steps:
-            made = dataclasses.replace(made, max_steps=max_episode_steps)
-        self.world: GridWorld = made
+        own: Any = gymnasium_env.world_of(world, fields)
+        if max_episode_steps is not None and max_episode_steps < own.max_steps:
+            own = dataclasses.replace(own, max_steps=max_episode_steps)
+        self.world: GridWorld = own
         self.num_envs = operator.index(num_envs)
         self.metadata = {**self.metadata, "autoreset_mode": _mode(autoreset_mode)}
         self.render_mode = gymnasium_env.check_mode(render_mode, self.metadata)
         self.single_observation_space, self.single_action_space = gymnasium_env.spaces(
-            made
+            own
         )
         batch = gymnasium.vector.utils.batch_space
         self.observation_space = batch(self.single_observation_space, num_envs)
@@ -250,7 +250,7 @@ class Programs:
     reset: Any
     """The first observations and states, from seeds."""
     restart: Any
-    """Observations and states, of which a mask begins anew."""
+    """Observations and states, of which a mask restarts some."""
     step: Any
     fill: Any
     """The states of a pool, from keys."""

@@ -220,8 +220,8 @@ def shortest_path_logits(
       field: result of `distances`.
       position: cell of the walker.
     """
-    here = field[position[0], position[1]]
+    distance = field[position[0], position[1]]
     cells = jax.vmap(lambda a: move(walls, position, a))(jnp.arange(len(MOVES)))
-    closer = field[cells[:, 0], cells[:, 1]] < here
-    walking = (here > 0) & (here < FAR)
+    closer = field[cells[:, 0], cells[:, 1]] < distance
+    walking = (distance > 0) & (distance < FAR)
     return jnp.where(walking & ~closer, -1e9, 0.0).astype(jnp.float32)

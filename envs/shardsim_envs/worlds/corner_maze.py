@@ -126,11 +126,6 @@ class CornerMaze(GridWorld):
         corner = jnp.asarray(self.corner, jnp.int32)
         return mazes.decide(self.walls(level), level.start, self.cheese(level), corner)
 
-    def decision_square(self, level: Level) -> tuple[Int[Array, "2"], Bool[Array, ""]]:
-        """The cell of `decision`, and whether the ways part at all."""
-        decision = self.decision(level)
-        return decision.cell, decision.exists
-
     def as_trained(self, level: Level) -> Bool[Array, ""]:
         """Whether the cheese lies in the square of the world's own field `region`."""
         block = self._block(jnp.int32(self.region))

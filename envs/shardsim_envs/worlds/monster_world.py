@@ -171,8 +171,8 @@ class MonsterWorld(GridWorld):
         marks = [("held", *grid.bar_end(memory.held, held, self.size))]
         for cells in (memory.monsters, monsters):
             for m in range(self.monsters):
-                here = jnp.all(monsters == cells[m][None], axis=-1) & alive
-                marks.append(("monster", cells[m], here.any()))
+                is_on_cell = jnp.all(monsters == cells[m][None], axis=-1) & alive
+                marks.append(("monster", cells[m], is_on_cell.any()))
         changes = {"apple": jnp.bool_(False), "shield": jnp.bool_(False)}
         rewards = jnp.stack([params.reward, params.hit])
         counts = jnp.stack([apple, jnp.any(met & ~kills)]).astype(jnp.float32)

@@ -28,20 +28,6 @@ class EnergyTest(NamedTuple):
     """Number of seeds."""
 
 
-def energy_distance(x: Float[np.ndarray, "N d"], y: Float[np.ndarray, "M d"]) -> float:
-    """2 E|X - Y| - E|X - X'| - E|Y - Y'|; 0 only if both distributions are equal.
-
-    Args:
-      x: samples of the first distribution.
-      y: samples of the second one.
-
-    Reference: Szekely and Rizzo, Energy statistics, 2013.
-    """
-    distances = _distances(np.concatenate([x, y]))
-    in_x = np.arange(len(distances)) < len(x)
-    return _energy(distances, in_x)
-
-
 def paired_permutation_energy(
     x: Annotated[np.ndarray, "N d"],
     y: Annotated[np.ndarray, "N d"],
@@ -66,6 +52,8 @@ def paired_permutation_energy(
 
     Raises:
       ValueError: x is not a matrix with at least one row, or the shapes differ.
+
+    Reference: Szekely and Rizzo, Energy statistics, 2013.
     """
     if x.ndim != 2 or not len(x):
         raise ValueError(f"x: got shape {x.shape}; allowed: features of each seed")
@@ -109,6 +97,7 @@ def _distances(x: Shaped[np.ndarray, "M d"]) -> Float[np.ndarray, "M M"]:
 def _energy(
     distances: Float[np.ndarray, "M M"], in_first: Bool[np.ndarray, " M"]
 ) -> float:
+    """2 E|X - Y| - E|X - X'| - E|Y - Y'|; 0 only if both distributions are equal."""
     a, b = in_first, ~in_first
     between = distances[np.ix_(a, b)].mean()
     within = distances[np.ix_(a, a)].mean() + distances[np.ix_(b, b)].mean()

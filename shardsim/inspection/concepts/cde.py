@@ -175,7 +175,7 @@ def fit(
 
     Args:
       read_out: from an activation [d] to an output. Pass the same function each time: a
-        new one compiles anew.
+        new one compiles again.
       a: [n, d] activations of one side of the pairs.
       b: [n, d] of the other.
       key: for the start and the batches.

@@ -20,7 +20,7 @@ TOLERANCE = 1e-5
 """`Probe.max_gradient` up to which a probe counts as converged."""
 MAX_STEPS = 20_000
 """Largest number of gradient steps of any probe."""
-CHOICE_STEPS = 50
+CHOICE_STEPS = 25
 """Gradient steps of the fits that a decay is chosen by."""
 
 

@@ -23,7 +23,10 @@ PROBE_STEPS = 4
 EVALUATION_STEPS = 100
 """Steps of the probes that evaluate the result; more only until they converge."""
 TOLERANCE = 1e-3
-"""Gain, as a share of the ceiling, that is none when the steps double."""
+"""Gain, as a share of the ceiling, that is none when the steps double. With k = 1,
+three classes and 64 features a search ends after 80 or 160 steps. Two keys give one
+direction (|cos| 1.0000). Its |cos| to that of 1,280 steps is .999, whose loss is .0003
+to .0027 higher, of a ceiling of 1.10."""
 AT_CEILING = 1e-4
 """Distance of the loss from the ceiling, as a share of it, that is none."""
 
@@ -231,6 +234,22 @@ class _State(NamedTuple):
     bias: Float[Array, " c"]
 
 
+class _Game(NamedTuple):
+    """What stays the same in all searches of a fit."""
+
+    x: Float[Array, "n d"]
+    z: Float[Array, "n c"]
+    centred: Float[Array, "n d"]
+    covariance: Float[Array, "d d"]
+    unit: Float[Array, ""]
+    """Largest eigenvalue of the covariance, in units of the mean one, which
+    `probes.inverse_curvature` expects."""
+    decay: Float[Array, "2"]
+    """First and last, in `unit`."""
+    start: _State
+    ceiling: Float[Array, ""]
+
+
 @functools.partial(jax.jit, static_argnames=("k", "steps", "max_steps"))
 def _fit(
     x: Float[Array, "n d"],
@@ -243,59 +262,16 @@ def _fit(
 ) -> RLACE:
     mean, centred, covariance = probes.moments(x)
     d = x.shape[1]
-    # in units of the mean eigenvalue, as `probes.inverse_curvature` expects
     largest = jnp.linalg.eigvalsh(covariance)[-1]
     unit = largest / jnp.maximum(jnp.trace(covariance) / d, 1e-30)
     noise = 0.1 * jax.random.normal(key, (d, d), x.dtype)
-    first = _State(
+    start = _State(
         project(noise, k)[0], jnp.zeros((d, z.shape[1]), x.dtype), probes.prior_bias(z)
     )
-
-    def search(length: Array) -> Array:
-        """The averaged P of the second half of the steps, and the last P."""
-
-        def ascend(number: Array, carry: tuple[_State, Array]) -> tuple[_State, Array]:
-            state, total = carry
-            progress = (number / (length - 1)).astype(x.dtype)
-            lam = unit * decay[0] * (decay[1] / decay[0]) ** progress
-            state, _ = _step(state, lam.astype(x.dtype), centred, z, covariance, k)
-            counts = jnp.where(number >= length // 2, 1.0, 0.0).astype(x.dtype)
-            return state, total + counts * state.removed
-
-        zeros = jnp.zeros((d, d), x.dtype)
-        final, total = jax.lax.fori_loop(0, length, ascend, (first, zeros))
-        averaged = total / (length - length // 2).astype(x.dtype)
-        return jnp.stack([averaged, final.removed])
-
-    def evaluated(basis: Array) -> tuple[Array, Array]:
-        probe = _probe_without(x, z, basis)
-        return probe.loss, probe.converged
-
     # rows of 0 remove nothing
-    initial_loss, is_evaluated = evaluated(jnp.zeros((k, d), x.dtype))
+    before = _probe_without(x, z, jnp.zeros((k, d), x.dtype))
     _, ceiling = concept.class_shares(z)
-
-    def one_round(state: _Search) -> _Search:
-        length = jnp.where(state.steps == 0, steps, 2 * state.steps)
-        bases, gaps = jax.lax.map(lambda removed: _rounded(removed, k), search(length))
-        losses, converged = jax.lax.map(evaluated, bases)
-        best = jnp.argmax(losses)
-        gain = losses[best] - state.loss
-        is_first = state.steps == 0
-        is_better = is_first | (gain > TOLERANCE * ceiling)
-        at_ceiling = losses[best] >= (1 - AT_CEILING) * ceiling
-
-        def pick(new: Array, old: Array) -> Array:
-            return jnp.where(is_better, new, old)
-
-        return _Search(
-            pick(bases[best], state.basis),
-            pick(losses[best], state.loss),
-            pick(gaps[0], state.gap),
-            length,
-            pick(converged[best], state.is_evaluated),
-            at_ceiling | ~is_better,
-        )
+    game = _Game(x, z, centred, covariance, unit, decay, start, ceiling)
 
     def is_running(state: _Search) -> Array:
         can_double = (state.steps == 0) | (2 * state.steps <= max_steps)
@@ -309,20 +285,75 @@ def _fit(
         jnp.zeros((), bool),
         jnp.zeros((), bool),
     )
-    state = jax.lax.while_loop(is_running, one_round, nothing)
+    state = jax.lax.while_loop(
+        is_running, lambda state: _search_again(game, state, k, steps), nothing
+    )
     cosine, rank = _cosine_to_means(state.basis, centred, z)
     return RLACE(
         state.basis,
         mean,
         state.loss,
         ceiling,
-        initial_loss,
+        before.loss,
         cosine,
         state.gap,
         k <= rank,
-        state.is_done & state.is_evaluated & is_evaluated,
+        state.is_done & state.is_evaluated & before.converged,
         state.steps,
     )
+
+
+def _search_again(game: _Game, state: _Search, k: int, steps: int) -> _Search:
+    """Search with twice the steps; the better of the result and the one before.
+
+    Args:
+      steps: of the first search.
+    """
+    length = jnp.where(state.steps == 0, steps, 2 * state.steps)
+
+    def evaluated(basis: Array) -> tuple[Array, Array]:
+        probe = _probe_without(game.x, game.z, basis)
+        return probe.loss, probe.converged
+
+    bases, gaps = jax.lax.map(
+        lambda removed: _rounded(removed, k), _ascend(game, length, k)
+    )
+    losses, converged = jax.lax.map(evaluated, bases)
+    best = jnp.argmax(losses)
+    gain = losses[best] - state.loss
+    is_better = (state.steps == 0) | (gain > TOLERANCE * game.ceiling)
+    at_ceiling = losses[best] >= (1 - AT_CEILING) * game.ceiling
+
+    def pick(new: Array, old: Array) -> Array:
+        return jnp.where(is_better, new, old)
+
+    return _Search(
+        pick(bases[best], state.basis),
+        pick(losses[best], state.loss),
+        pick(gaps[0], state.gap),
+        length,
+        pick(converged[best], state.is_evaluated),
+        at_ceiling | ~is_better,
+    )
+
+
+def _ascend(game: _Game, length: Int[Array, ""], k: int) -> Float[Array, "2 d d"]:
+    """The averaged P of the second half of the steps, and the last P."""
+    first, last = game.decay[0], game.decay[1]
+    dtype = game.x.dtype
+
+    def step(number: Array, carry: tuple[_State, Array]) -> tuple[_State, Array]:
+        state, total = carry
+        progress = (number / (length - 1)).astype(dtype)
+        lam = (game.unit * first * (last / first) ** progress).astype(dtype)
+        state, _ = _step(state, lam, game.centred, game.z, game.covariance, k)
+        counts = jnp.where(number >= length // 2, 1.0, 0.0).astype(dtype)
+        return state, total + counts * state.removed
+
+    zeros = jnp.zeros_like(game.covariance)
+    final, total = jax.lax.fori_loop(0, length, step, (game.start, zeros))
+    averaged = total / (length - length // 2).astype(dtype)
+    return jnp.stack([averaged, final.removed])
 
 
 def _step(
@@ -359,22 +390,10 @@ def _rounded(
     return axes[:, -k:].T[::-1], values[-k] - next_value
 
 
-def loss_without(
-    x: Float[Array, "n d"], z: Float[Array, "n c"], basis: Float[Array, "k d"]
-) -> Float[Array, ""]:
-    """Loss of the best probe on x without the span of orthonormal rows, in nats.
-
-    Args:
-      x: [n, d] activations.
-      z: [n, c] one-hot columns.
-      basis: [k, d] orthonormal rows, or 0.
-    """
-    return _probe_without(x, z, basis).loss
-
-
 def _probe_without(
     x: Float[Array, "n d"], z: Float[Array, "n c"], basis: Float[Array, "k d"]
 ) -> probes.Probe:
+    """The best probe on x without the span of orthonormal rows."""
     keep = jnp.eye(x.shape[1], dtype=x.dtype) - basis.T @ basis
     decay = jnp.asarray(1e-4, x.dtype)
     return probes.fit_logistic(x, z, keep, decay, EVALUATION_STEPS)

@@ -73,21 +73,6 @@ def project_out(directions: Directions, center: Numbers | float) -> graph.Patch:
     return patch
 
 
-def set_along(direction: Annotated[Numbers, "d"], to: Input | float) -> graph.Patch:
-    """h' = h + u (to - u'h) with u = direction / |direction|.
-
-    Args:
-      direction: over the flattened activation; not 0.
-      to: the component of h' along u, one number.
-    """
-
-    def patch(h: Array) -> Array:
-        u = _basis(direction, h)[0].reshape(h.shape)
-        return h + u * (_finite("to", to, h) - jnp.sum(u * h))
-
-    return patch
-
-
 def swap(source: Numbers, directions: Directions) -> graph.Patch:
     """h' = h + sum_i d_i d_i'(source - h): take the component of another run.
 

@@ -12,11 +12,11 @@ from typing import Annotated, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PyTree, Shaped
+from jaxtyping import Array, Float, PyTree
 
 from shardsim.inspection import validation
 from shardsim.inspection.interventions import effects, graph, patches
-from shardsim.inspection.validation import Input, Integer, Numbers
+from shardsim.inspection.validation import Numbers
 
 
 class Retargeting(NamedTuple):
@@ -99,31 +99,6 @@ def retarget(
     return Retargeting(
         jnp.asarray(magnitudes), scores, absent_score, placed_score, share
     )
-
-
-def move_plane(
-    observation: Annotated[Numbers, "H W P"],
-    plane: Integer,
-    cell: Int[Input, "2"] | tuple[int, int],
-) -> Shaped[Array, "H W P"]:
-    """Move the object of a plane: 1 at one cell of the plane, 0 elsewhere.
-
-    Args:
-      observation: the board.
-      plane: index of the plane, in [0, P).
-      cell: row and column of the object.
-
-    Raises:
-      ValueError: a plane or a cell that is not on the board.
-    """
-    validation.shaped("observation", observation, None, None, None)
-    rows, columns, planes = np.shape(observation)
-    plane = validation.integer("plane", plane, 0, planes - 1)
-    if not isinstance(cell, jax.core.Tracer):
-        validation.one_of("cell[0]", int(cell[0]), range(rows))
-        validation.one_of("cell[1]", int(cell[1]), range(columns))
-    empty = jnp.asarray(observation).at[:, :, plane].set(0)
-    return empty.at[cell[0], cell[1], plane].set(1)
 
 
 def map_cell(

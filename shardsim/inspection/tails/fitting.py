@@ -337,34 +337,6 @@ def _mixture(
     return jax.lax.fori_loop(0, steps, step, start)
 
 
-def fit_mixture(
-    x: Annotated[Numbers, "n"],
-    components: int,
-    weights: Annotated[Numbers, "n"] | None = None,
-    *,
-    steps: int = 200,
-) -> families.Mixture:
-    """Expectation maximisation, started at quantiles with unequal widths.
-
-    A component is at least 1% as wide as all numbers together, because without a floor
-    the likelihood has no maximum. The default number of steps reaches 1e-3 in the mean
-    log density where components overlap little.
-
-    Args:
-      x: [n] finite numbers.
-      components: k, from 1 to 8.
-      weights: [n] of the samples; None counts each once.
-      steps: of expectation maximisation.
-
-    Raises:
-      ValueError: as `normal`, or the number of components is out of range.
-    """
-    components = validation.integer("components", components, 1, 8)
-    x, weights = as_sample(x, weights)
-    number = jnp.full((), components, x.dtype)
-    return _mixture(x, weights, number, components, steps)
-
-
 def fit_mixture_to(
     x: Annotated[Numbers, "n"],
     most: int,
@@ -374,7 +346,11 @@ def fit_mixture_to(
 ) -> tuple[families.Mixture, ...]:
     """Mixtures of 2, 3, ..., `most` components, in parallel in one program.
 
-    Each has room for `most` components; unused entries have share 0.
+    Expectation maximisation, started at quantiles with unequal widths. A component is
+    at least 1% as wide as all numbers together, because without a floor the likelihood
+    has no maximum. The default number of steps reaches 1e-3 in the mean log density
+    where components overlap little. Each mixture has room for `most` components; unused
+    entries have share 0.
 
     Args:
       x: [n] finite numbers.

@@ -151,7 +151,6 @@ def _standardised(
     return jnp.where(is_used, centred / safe, 0.0), scale
 
 
-@functools.partial(jax.jit, static_argnums=(5, 6, 7))
 def _measure(
     contributions: Float[Array, "n P"],
     context: Int[Array, " n"],
@@ -162,7 +161,33 @@ def _measure(
     clusters: int,
     resamples: int,
 ) -> Within:
-    total = contributions.sum(axis=1)
+    # separate programs: the first is the slow one, and it is the same for any P
+    shape, excess, *tests = _tails_of_sum(
+        contributions.sum(axis=1),
+        context,
+        cluster,
+        permuted,
+        key,
+        contexts,
+        clusters,
+        resamples,
+    )
+    spread = _spread(contributions, context, cluster, contexts, clusters)
+    return Within(shape, excess, *spread, *tests)
+
+
+@functools.partial(jax.jit, static_argnums=(5, 6, 7))
+def _tails_of_sum(
+    total: Sample,
+    context: Int[Array, " n"],
+    cluster: Int[Array, " n"],
+    permuted: Int[Array, "R n"],
+    key: Key[Array, ""],
+    contexts: int,
+    clusters: int,
+    resamples: int,
+) -> tuple[Array, ...]:
+    """The fields of `Within` that depend on the sum of the parts alone."""
     weights = jnp.where(total == 0, 0.0, jnp.ones_like(total))
     z, scale = _standardised(total, context, contexts, weights)
     shape, excess = shapes.intervals(
@@ -188,13 +213,9 @@ def _measure(
     # permutations that differ by rounding alone are ties
     tie = 1e-5 * jnp.mean(null)
     num_as_light = jnp.sum(null <= heaviness(context) + tie).astype(z.dtype)
-    centred = jax.vmap(
-        lambda part: _centred(part, context, contexts), in_axes=1, out_axes=1
-    )(contributions)
-    return Within(
+    return (
         shape[0],
         excess[0] + jnp.stack([jnp.zeros_like(taken), taken]),
-        *_spread(centred, cluster, clusters),
         (1 + num_as_light) / (1 + len(permuted)),
         jax.ops.segment_sum(weights, context, contexts),
         count,
@@ -208,14 +229,22 @@ def _centred(x: Sample, context: Int[Array, " n"], contexts: int) -> Sample:
     return x - (jax.ops.segment_sum(x, context, contexts) / count)[context]
 
 
+@functools.partial(jax.jit, static_argnums=(3, 4))
 def _spread(
-    centred: Float[Array, "n P"], cluster: Int[Array, " n"], clusters: int
+    contributions: Float[Array, "n P"],
+    context: Int[Array, " n"],
+    cluster: Int[Array, " n"],
+    contexts: int,
+    clusters: int,
 ) -> tuple[Float[Array, "2"], Float[Array, "2"]]:
     """Intervals of Var(sum) / sum Var and of the breadth, in logarithms.
 
     Standard errors are those of the influence of each cluster, with Student's t and the
     effective number of clusters as in `shapes.excess_interval`.
     """
+    centred = jax.vmap(
+        lambda part: _centred(part, context, contexts), in_axes=1, out_axes=1
+    )(contributions)
     square = jnp.square(centred)
     variance = square.sum(axis=0)
     whole = jnp.square(centred.sum(axis=1))

@@ -5,7 +5,7 @@ an iterative one also says whether it converged.
 The direction calls a pair true if direction . difference > 0. The closed forms use
 matrix products only, so they can be mapped over seeds.
 
-Symbols: n pairs, v templates, d features, R restarts or random probes.
+Symbols: n pairs, d features, R restarts or random probes.
 """
 
 from functools import partial
@@ -113,56 +113,6 @@ def principal(differences: Annotated[Numbers, "n d"]) -> Float[Array, " d"]:
     """
     differences = _as_wide("differences", differences, None, None)
     return top_direction(differences.T @ differences, semidefinite=True)
-
-
-def vinc(
-    positive: Annotated[Numbers, "n v d"],
-    negative: Annotated[Numbers, "n v d"],
-    *,
-    alpha: float = 1.0,
-    beta: float = 0.5,
-) -> Float[Array, " d"]:
-    """Direction that varies over pairs, not over templates, with opposite signs.
-
-    Top eigenvector of alpha C - (1 - beta) W - beta X, where
-
-      C is the covariance of the means over templates,
-      W is the covariance around these means (C and W are averaged over the two sides),
-      X is the symmetrised cross-covariance of the two sides' means.
-
-    Each side and template loses its mean first, so that a direction cannot use which
-    side it sees. With one template and alpha = beta = 1 this is `principal`.
-
-    Args:
-      positive: [n, v, d] activations of x+ in v templates (for agents: v views of a
-        state).
-      negative: [n, v, d] activations of x-.
-      alpha: weight of the variance over pairs, at least 0.
-      beta: weight of consistency against invariance, in [0, 1].
-
-    Raises:
-      ValueError: the sides do not fit or are not finite, or a weight is out of range.
-
-    Reference: Mallen, Belrose, Eliciting Latent Knowledge from Quirky Language Models,
-    arXiv 2312.01037 (there VINC and CRC).
-    """
-    positive = _as_wide("positive", positive, None, None, None)
-    negative = _as_wide("negative", negative, *positive.shape)
-    validation.at_least("alpha", alpha, 0)
-    validation.at_least("beta", beta, 0)
-    validation.at_least("1 - beta", 1 - beta, 0)
-    n, templates, _ = positive.shape
-    sides = [side - side.mean(axis=0, keepdims=True) for side in (positive, negative)]
-    means = [side.mean(axis=1) for side in sides]
-    between = sum(mean.T @ mean for mean in means) / (2 * n)
-    residuals = [
-        (side - mean[:, None]).reshape(n * templates, -1)
-        for side, mean in zip(sides, means, strict=True)
-    ]
-    within = sum(r.T @ r for r in residuals) / (2 * n * templates)
-    cross = means[0].T @ means[1] / n
-    matrix = alpha * between - (1 - beta) * within - beta * (cross + cross.T) / 2
-    return top_direction(matrix)
 
 
 def kmeans(

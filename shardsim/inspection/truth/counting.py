@@ -230,20 +230,6 @@ def approximate(signs: Annotated[Numbers, "F N"], mistakes: Integer) -> int:
     return int(is_covered.sum())
 
 
-def mistakes_of(
-    signs: Annotated[Numbers, "F N"], label: Annotated[Numbers, "N"]
-) -> Int[np.ndarray, " F"]:
-    """Number of pairs on which each feature differs from the labels.
-
-    Args:
-      signs: [F, N] of each feature; its sign is taken as it is.
-      label: [N] whether the positive side is true.
-    """
-    table = np.asarray(validation.mask("signs", signs, None, None))
-    label = np.asarray(validation.mask("label", label, table.shape[1]))
-    return np.sum(table != label[None], axis=1)
-
-
 class Estimate(NamedTuple):
     """Different results of restarts; a feature and its opposite count as one."""
 

@@ -40,6 +40,31 @@ def specification(chart: Chart, scheme: theme.Scheme = "light") -> dict[str, Any
 
 def svg(chart: Chart) -> dict[theme.Scheme, str]:
     """The chart as SVG text for each scheme: the same chart gives the same text."""
+    text = _named_svg(chart)
+    return {scheme: _coloured(text, scheme) for scheme in theme.SCHEMES}
+
+
+def adaptive_svg(chart: Chart) -> str:
+    """The chart as one SVG text that takes the colours of the reader's scheme.
+
+    Its colours are CSS variables, which browsers know, and other programs may not.
+    """
+    text = _named_svg(chart)
+    names = dict.fromkeys(_NAME.findall(text))
+    light, dark = (
+        "".join(f"--{name}:{theme.variables(scheme)[name]};" for name in names)
+        for scheme in theme.SCHEMES
+    )
+    style = (
+        f"<style>:root{{{light}}}"
+        f"@media(prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
+    )
+    start = text.index(">") + 1
+    return text[:start] + style + text[start:]
+
+
+def _named_svg(chart: Chart) -> str:
+    """The chart as SVG text with names of colours."""
     text = vl_convert.vegalite_to_svg(_static(chart))
     short = _GEOMETRY.sub(lambda match: _LONG.sub(r"\1", match[0]), text)
     short = short.replace(' opacity="1"', "")  # the default
@@ -49,7 +74,7 @@ def svg(chart: Chart) -> dict[theme.Scheme, str]:
     if own:
         either = re.compile(rf"\b(?:{'|'.join(own)})\b")
         short = either.sub(lambda match: own[match[0]], short)
-    return {scheme: _coloured(short, scheme) for scheme in theme.SCHEMES}
+    return short
 
 
 def _static(chart: Chart) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> schema.Pag
     Args:
       quick: leave out all panels that are not `in_quick`.
     """
+    judged = _judged(inputs)  # refused before anything is computed
     with clock.over("levels"):
         levels, condition = forward.levels_of(inputs, film.CURVE_LEVELS)
         mazes = forward.lay_out(inputs, condition)
@@ -66,7 +67,6 @@ def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> schema.Pag
         now = _panels([p for p in panels if not p.in_background], contexts, clock)
         computed = [{**a, **b} for a, b in zip(now, later.result(), strict=True)]
     sides = [_side(*pair) for pair in zip(contexts, computed, strict=True)]
-    judged = _judged(inputs)
     return schema.PageData(
         about=metadata.about(inputs),
         env=metadata.env(inputs),

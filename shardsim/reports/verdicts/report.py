@@ -6,10 +6,10 @@ again years later; the same files give the same bytes.
 
 from pathlib import Path
 
-from shardsim.core import files
+from shardsim.core import config_files, files
 from shardsim.evaluation import preregistration, results
 from shardsim.reports import figures, maps, templates
-from shardsim.reports.charts import board_cells, boards, curves, render, theme, verdicts
+from shardsim.reports.charts import board_cells, boards, curves, verdicts
 from shardsim.reports.verdicts import sections
 from shardsim.storage import records, run_files, run_layout
 from shardsim.storage.provenance import Provenance
@@ -40,16 +40,18 @@ def write(folder: Path) -> Path:
     result = results.read_run(folder)
     drawn = draw(result, maps.read(folder))
     for name, figure in drawn.items():
-        run_files.write_text(folder / "figures" / f"{name}.svg", figure.wide["light"])
+        run_files.write_text(folder / "figures" / f"{name}.svg", figure.file)
     page = templates.environment("shardsim.reports.verdicts").get_template(
         "report.html"
     )
+    config_file = folder / run_layout.CONFIG_FILE
     text = page.render(
         result=result,
+        levels=config_files.read_yaml(config_file)["evaluation"]["levels"],
         figures=drawn,
         sections=sections,
         asked=sections.asked(result, preregistration.read(folder)),
-        config=files.read_text(folder / run_layout.CONFIG_FILE),
+        config=files.read_text(config_file),
         provenance=records.read(folder / "provenance.json", Provenance),
     )
     run_files.write_text(folder / "report.html", text)
@@ -90,15 +92,11 @@ def draw(
 def _shards(levels: tuple[maps.LevelMaps, ...], arm: str) -> figures.Figure:
     """The boards of shards: their images have colours of their own in each scheme."""
 
-    def svg(width: int) -> dict[theme.Scheme, str]:
-        charts = {
-            scheme: boards.shards(levels, arm, scheme, width, width == figures.NARROW)
-            for scheme in theme.SCHEMES
-        }
-        return {scheme: render.svg(chart)[scheme] for scheme, chart in charts.items()}
-
-    return figures.Figure(
-        CAPTIONS["shards"].format(arm=arm), svg(figures.WIDE), svg(figures.NARROW)
+    return figures.draw_by_scheme(
+        CAPTIONS["shards"].format(arm=arm),
+        lambda width, scheme: boards.shards(
+            levels, arm, scheme, width, width == figures.NARROW
+        ),
     )
 
 

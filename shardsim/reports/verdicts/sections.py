@@ -70,6 +70,14 @@ def _looks(registered: preregistration.Preregistration) -> list[str]:
     ]
 
 
+def no_claim(result: results.RunResult) -> str:
+    """For which predictions no claim stands, in a sentence."""
+    names = [name for name, entry in result.predictions.items() if not entry.is_valid]
+    if len(names) == len(result.predictions):
+        return "No claim stands."
+    return f"No claim stands for {', '.join(names)}."
+
+
 def warnings(result: results.RunResult) -> list[str]:
     """What invalidates claims: failed controls, and arms that did not learn."""
     lines = [

@@ -20,7 +20,6 @@ def test_patches_by_hand():
     assert patches.add(E0, scale=-2.0)(H).tolist() == [1, 4]
     assert patches.project_out(2 * E0, 0)(H).tolist() == [0, 4]
     assert patches.project_out(2 * E0, jnp.array([5.0, 7.0]))(H).tolist() == [5, 4]
-    assert patches.set_along(2 * E0, 9.0)(H).tolist() == [9, 4]
     assert patches.swap(jnp.array([7.0, 8.0]), E0)(H).tolist() == [7, 4]
 
 
@@ -28,7 +27,6 @@ def test_directions_are_over_the_flattened_site():
     h = jnp.arange(6.0).reshape(2, 3)
     d = jnp.zeros(6).at[4].set(1.0)
     np.testing.assert_allclose(patches.project_out(d, 0.0)(h), h.at[1, 1].set(0.0))
-    np.testing.assert_allclose(patches.set_along(d, 9.0)(h), h.at[1, 1].set(9.0))
     np.testing.assert_allclose(patches.swap(-h, d)(h), h.at[1, 1].set(-4.0))
 
 
@@ -144,7 +142,6 @@ def test_a_derangement_has_no_fixed_point(n, key):
             lambda: patches.project_out(E0, H * jnp.nan)(H),
             "center: got 2 numbers that are not finite",
         ),
-        (lambda: patches.set_along(E0, jnp.nan)(H), "to: got 1 numbers that are not"),
         (lambda: patches.add(H, scale=jnp.nan)(H), "scale: got 1 numbers that are not"),
         (lambda: arrays.derangement(1, jax.random.key(0)), "n: got 1; allowed: at"),
     ],

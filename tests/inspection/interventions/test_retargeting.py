@@ -56,14 +56,6 @@ def test_the_share_is_nan_if_the_object_changes_nothing():
     assert result.scores == -1
 
 
-def test_an_object_moves_only_on_its_own_plane():
-    board = jnp.arange(18, dtype=jnp.uint8).reshape(3, 3, 2)
-    moved = retargeting.move_plane(board, 1, (2, 0))
-    assert moved.dtype == jnp.uint8
-    assert (moved[:, :, 0] == board[:, :, 0]).all()
-    assert moved[:, :, 1].tolist() == [[0, 0, 0], [0, 0, 0], [1, 0, 0]]
-
-
 def test_cells_of_a_map_by_hand():
     # stride 2, kernel 3, padding 1: centres at 0, 2, 4
     where = [
@@ -109,14 +101,6 @@ def test_a_unit_is_the_nearest_to_the_cell(padding):
                 MODEL, STATES, PLACED, "g", GOAL, jnp.ones(1), score
             ),
             "site: got 'g'; allowed: h, out",
-        ),
-        (
-            lambda: retargeting.move_plane(jnp.ones((2, 2, 1)), 1, (0, 0)),
-            "plane: got 1; allowed: 0",
-        ),
-        (
-            lambda: retargeting.move_plane(jnp.ones((2, 2, 1)), 0, (0, 2)),
-            r"cell\[1\]: got 2; allowed: 0, 1",
         ),
         (
             lambda: retargeting.map_cell((0, 0), (1, 1), (0, 1)),

@@ -11,8 +11,9 @@ import pytest
 from flax import nnx
 
 from shardsim.agents import agent as agents
-from shardsim.agents import chain, decoders, encoders, value
+from shardsim.agents import decoders, encoders, value
 from shardsim.inspection.interventions import graph, patches, sites
+from tests.helpers.agents import activations
 
 BOARD, FEATURES, ACTIONS, CONTEXTS = (3, 3, 2), 6, 4, 2
 HEADS = [
@@ -132,7 +133,7 @@ class TestUnions:
             ("value", agent.value, out.features),
         )
         for name, network, x in chains:
-            *hidden, _ = chain.activations(network.stages(), x)
+            *hidden, _ = activations(network.stages(), x)
             expected |= {f"{name}.{i}": h for i, h in enumerate(hidden)}
         for site, activation in expected.items():
             np.testing.assert_array_equal(record.sites[site], activation, site)

@@ -109,7 +109,7 @@ def test_mixtures_recover_two_and_invent_none():
     rng = np.random.default_rng(2)
     x = np.r_[rng.normal(-3, 1, 300), rng.normal(3, 0.5, 100)]
     x = jnp.asarray(x, jnp.float32)
-    result = fitting.fit_mixture(x, 2)
+    (result,) = fitting.fit_mixture_to(x, 2)
     np.testing.assert_allclose(result.share, [0.75, 0.25], atol=0.02)
     np.testing.assert_allclose(result.mean, [-3, 3], atol=0.2)
     np.testing.assert_allclose(result.scale, [1, 0.5], atol=0.15)
@@ -119,10 +119,6 @@ def test_mixtures_recover_two_and_invent_none():
     likelihood = [float(m.log_density(x).mean()) for m in (two, three, four)]
     assert likelihood[0] > float(fitting.normal(x).log_density(x).mean()) + 0.3
     assert max(likelihood) < likelihood[0] + 0.03
-    one = fitting.fit_mixture(x, 1)
-    np.testing.assert_allclose(
-        one.log_density(x), fitting.normal(x).log_density(x), rtol=1e-3, atol=1e-3
-    )
 
 
 def test_a_constant_has_the_least_scale():
@@ -132,7 +128,8 @@ def test_a_constant_has_the_least_scale():
         assert float(result[0]) == pytest.approx(3)
         assert float(result.scale) == pytest.approx(3 * fitting.FLOOR, rel=1e-3)
         assert np.isfinite(result.log_density(x)).all()
-    assert np.isfinite(fitting.fit_mixture(x, 2).log_density(x)).all()
+    (mixture,) = fitting.fit_mixture_to(x, 2)
+    assert np.isfinite(mixture.log_density(x)).all()
 
 
 def test_golden_section():
@@ -158,5 +155,5 @@ def test_bad_input_is_named():
         fitting.laplace(jnp.asarray([jnp.nan, 1.0]))
     with pytest.raises(ValueError, match="weights: got shape"):
         fitting.logistic(jnp.ones(3), jnp.ones(2))
-    with pytest.raises(ValueError, match="components: got 9"):
-        fitting.fit_mixture(jnp.ones(3), 9)
+    with pytest.raises(ValueError, match="most: got 9"):
+        fitting.fit_mixture_to(jnp.ones(3), 9)

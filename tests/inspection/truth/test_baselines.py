@@ -63,32 +63,6 @@ def test_principal_is_the_top_singular_direction(planted):
     np.testing.assert_array_equal(baselines.principal(0 * x), 0)
 
 
-@pytest.mark.slow
-def test_vinc_with_one_template_is_principal():
-    """Cov(x+) / 2 + Cov(x-) / 2 - cross-covariance = Cov(x+ - x-) / 2."""
-    rng = np.random.default_rng(1)
-    x, y = (jnp.asarray(rng.normal(size=(50, 1, 4)), jnp.float32) for _ in range(2))
-    differences = (x - x.mean(axis=0)[None] - y + y.mean(axis=0)[None])[:, 0]
-    result = baselines.vinc(x, y, alpha=1.0, beta=1.0)
-    assert cosine(result, np.asarray(baselines.principal(differences))) > 1 - 1e-4
-
-
-def test_vinc_ignores_what_changes_with_the_template():
-    """Concept of size 1 along e0, template noise of size 2 along e1, side along e2."""
-    rng = np.random.default_rng(2)
-    label = np.where(rng.random(400) < 0.5, 1.0, -1.0)
-    x, y = 0.1 * rng.normal(size=(2, 400, 3, 3))
-    x[..., 0] += label[:, None]
-    y[..., 0] -= label[:, None]
-    x[..., 1] += 2 * rng.normal(size=(400, 3))
-    y[..., 1] += 2 * rng.normal(size=(400, 3))
-    x[..., 2] += 5
-    x, y = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
-    assert cosine(baselines.vinc(x, y), [1, 0, 0]) > 0.99
-    careless = baselines.principal((x - y - (x - y).mean(axis=0)[None]).reshape(-1, 3))
-    assert cosine(careless, [0, 1, 0]) > 0.9
-
-
 def test_kmeans_by_hand_and_planted(planted, key):
     two = jnp.asarray([[5.0, 0], [5, 1], [-5, 0], [-5, 1]])
     assert cosine(baselines.kmeans(two, key).direction, [1, 0]) == pytest.approx(1)
@@ -165,9 +139,5 @@ def test_bad_input_is_named(key):
         baselines.logistic(x, jnp.ones(3, bool))
     with pytest.raises(ValueError, match="label: got float32; allowed: booleans"):
         baselines.logistic(x, jnp.ones(4))
-    with pytest.raises(ValueError, match="positive: got shape"):
-        baselines.vinc(x, x)
-    with pytest.raises(ValueError, match="1 - beta: got -1"):
-        baselines.vinc(x[None], x[None], beta=2)
     with pytest.raises(ValueError, match="count: got 0"):
         baselines.random_directions(0, 2, key)

@@ -158,7 +158,6 @@ def test_a_few_mistakes_allow_many_more():
     one = signs[:1]
     assert counting.approximate(one, 1) == 4
     assert counting.approximate(one, 3) == 8
-    assert counting.mistakes_of(signs, np.array([True, True, False])).tolist() == [1, 2]
 
 
 def test_bad_input_is_named():
@@ -176,5 +175,3 @@ def test_bad_input_is_named():
         counting.cover_count(2, 0)
     with pytest.raises(ValueError, match="mistakes: got 3"):
         counting.approximate(np.ones((1, 2), bool), 3)
-    with pytest.raises(ValueError, match="label: got shape"):
-        counting.mistakes_of(np.ones((1, 2), bool), np.ones(3, bool))

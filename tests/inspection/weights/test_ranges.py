@@ -190,7 +190,6 @@ TOOLS = {
         x, -x, BITS, np.float32([0.5]), KEY, restarts=2, steps=4
     ),
     "principal": baselines.principal,
-    "vinc": lambda x: baselines.vinc(x[:, None], -x[:, None]),
     "k-means": lambda x: baselines.kmeans(x, KEY),
     "by labels": lambda x: baselines.logistic(x, BITS),
     "svd": svd.fit,

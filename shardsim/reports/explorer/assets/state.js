@@ -19,7 +19,7 @@ const CHOICES = {
 };
 // Settings of panels that are text; each panel checks its own.
 const TEXTS = [];
-// What is drawn anew after every change.
+// What is drawn again after every change.
 const LISTENERS = [];
 // The panels of this page, by name: each is built once.
 const PANELS = {};

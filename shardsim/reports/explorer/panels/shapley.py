@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.core import jit
-from shardsim.inspection.interventions import attribution, shapley
+from shardsim.inspection.interventions import shapley
 from shardsim.reports.explorer.panels import base
 
 MOST = 6
@@ -80,7 +80,7 @@ def _maze(
         names=list(objects),
         value=values[:, 0],
         shards=values[:, 1:],
-        alone=np.asarray(_removed(env, heads, level, params, jnp.asarray(masks))),
+        alone=worths[-1, 0] - worths[_without_one(len(objects)), 0],
         full=worths[-1],
         empty=worths[0],
         residual=float(np.abs(np.asarray(exact.residual)).max()),
@@ -123,25 +123,9 @@ def _worths(
     return jax.vmap(one)(coalitions)
 
 
-@functools.partial(jit.jit, static_argnums=0)
-def _removed(
-    env: Any,
-    heads: tuple[Any, Any],
-    level: Any,
-    params: Any,
-    masks: Bool[Array, "n H W P"],
-) -> Float[Array, " n"]:
-    """Change of V at the start by each object, with all others on the board."""
-    encoder, value = heads
-
-    def worth(board: Array) -> Array:
-        full = level._replace(board=board.astype(level.board.dtype))
-        observation, state = env.reset_to(full, params)
-        return value(encoder(observation), env.context(state)).value
-
-    board = level.board.astype(jnp.float32)
-    without = jnp.where(masks, 0.0, board)
-    return attribution.occlusion(worth, board, without).effect
+def _without_one(count: int) -> Int[np.ndarray, " n"]:
+    """For each object, the number of the coalition of all others."""
+    return 2**count - 1 - 2 ** np.arange(count)
 
 
 _exact = jit.jit(shapley.exact)

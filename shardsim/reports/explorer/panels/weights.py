@@ -148,26 +148,36 @@ def _stability(
     outputs, inputs = weight.shape[1:]
     if outputs > inputs or len(np.unique(sample.level)) < 2:
         return []
-    alone = np.full(len(weight), np.nan)
-    for seed in np.flatnonzero(is_finite):
-        fit = bootstrap.bootstrap(
-            key=jax.random.key(0),
-            weight=weight[seed],
-            features=sample.x[seed],
-            resamples=RESAMPLES,
-            groups=sample.level,
-        )
-        alone[seed] = np.asarray(fit.alone)[:, : min(TOP, outputs)].mean()
+    each = _alone(_finite(weight), sample.x, tuple(sample.level.tolist()))
+    alone = np.asarray(each)[:, :, : min(TOP, outputs)].mean(axis=(1, 2))
+    alone = np.where(is_finite, alone, np.nan)
     return [
         base.reading(
             "stability of D's directions",
             f"Squared cosine of the first {min(TOP, outputs)} directions that D reads, "
-            "weighted by how features vary, between all levels and levels drawn anew.",
+            "weighted by how features vary, between all levels and resampled levels.",
             alone,
             1 / outputs,
             "random directions",
         )
     ]
+
+
+@functools.partial(jit.jit, static_argnames="level")
+def _alone(
+    weight: Float[Array | np.ndarray, "N m D"],
+    x: Float[Array | np.ndarray, "N n D"],
+    level: tuple[int, ...],
+) -> Float[Array, "N B m"]:
+    """Squared cosine of each direction of a seed to that of resampled levels."""
+
+    def seed(pair: tuple[Array, Array]) -> Array:
+        weight, x = pair
+        key, groups = jax.random.key(0), np.asarray(level)
+        fit = bootstrap.bootstrap(weight, x, key, groups=groups, resamples=RESAMPLES)
+        return fit.alone
+
+    return jax.lax.map(seed, (weight, x))
 
 
 def _layer(encoder: Any) -> list[base.Reading]:
