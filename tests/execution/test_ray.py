@@ -117,10 +117,9 @@ def cluster(tmp_path):
         nodes.append(node)
         return node
 
-    start(
-        "--head", f"--port={port}", "--include-dashboard=false", "--min-worker-port=0"
-    )
-    wait_for(lambda: reaches(port), 120)
+    head = ("--head", f"--port={port}", f"--node-ip-address={host}")
+    start(*head, "--include-dashboard=false")
+    wait_for(lambda: reaches(host, port), 120)
     second = start(f"--address={address}")
     yield address, second, environment
     for node in nodes:
