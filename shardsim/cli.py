@@ -66,6 +66,7 @@ def _run(options: argparse.Namespace, flags: Sequence[str]) -> int:
     from jax.errors import JaxRuntimeError
 
     from shardsim.core import surroundings
+    from shardsim.execution.scheduler import Begun, Failed
     from shardsim.training.divergence import Diverged
     from shardsim.training.loop import Interrupted
 
@@ -82,6 +83,11 @@ def _run(options: argparse.Namespace, flags: Sequence[str]) -> int:
     # JaxRuntimeError includes running out of memory
     except (Diverged, OSError, MemoryError, OverflowError, JaxRuntimeError) as error:
         return _fail(" ".join(str(error).split()) or "out of memory", 1)
+    except Begun as begun:
+        print(begun)
+        return 0
+    except Failed as error:
+        return _fail(str(error), 1)
     except Interrupted as error:
         return _fail(str(error), 130)
     except (AssertionError, RuntimeError):
@@ -172,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     _add_training_commands(add)
+    _add_work_command(add)
     _add_reading_commands(add)
     _add_env_commands(add)
     return parser
@@ -182,10 +189,12 @@ def _add_training_commands(add: AddCommand) -> None:
     run.add_argument("file", type=Path, help="config, a YAML file")
     run.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
     run.add_argument("--overwrite", action="store_true", help="replace an old run")
+    _add_executor_options(run)
     train = add("train", "train arms on any environment, without judging them", True)
     train.add_argument("file", type=Path, help="config, a YAML file")
     train.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
     train.add_argument("--overwrite", action="store_true", help="replace an old run")
+    _add_executor_options(train)
     collect = add("collect", "write a dataset of trajectories to train on", True)
     collect.add_argument("source", type=Path, help="config, or the folder of a run")
     collect.add_argument("--out", type=Path, required=True, help="file, ends in .npz")
@@ -215,6 +224,74 @@ def _add_training_commands(add: AddCommand) -> None:
     resume.add_argument(
         "--overwrite", action="store_true", help="replace results that were changed"
     )
+    _add_executor_options(resume)
+    extend = add("extend", "train more seeds of a finished run, judge all of them")
+    extend.add_argument("run", type=Path, help="run folder")
+    extend.add_argument(
+        "--num-seeds", type=int, required=True, help="seeds that it has afterwards"
+    )
+    extend.add_argument(
+        "--overwrite", action="store_true", help="replace results that were changed"
+    )
+    _add_executor_options(extend)
+
+
+def _add_executor_options(command: argparse.ArgumentParser) -> None:
+    """Options of where a run is trained; none of them changes its results."""
+    command.add_argument(
+        "--executor",
+        choices=("local", "ray"),
+        help="train parts of the run in processes on this machine, or on Ray",
+    )
+    command.add_argument(
+        "--workers", type=int, metavar="N", help="parts at a time (default: 1 a core)"
+    )
+    command.add_argument(
+        "--block-seeds",
+        type=int,
+        metavar="N",
+        help="seeds of a part at most, which bounds the memory (default: as many as "
+        "keep all workers busy)",
+    )
+    command.add_argument(
+        "--begin",
+        action="store_true",
+        help="begin the parts and stop: `work` trains them anywhere, `resume` joins",
+    )
+    command.add_argument(
+        "--retries",
+        type=int,
+        metavar="N",
+        help="how often a part whose worker was lost starts again (default: 3)",
+    )
+    command.add_argument(
+        "--address", help="Ray cluster to join (default: one on this machine alone)"
+    )
+    command.add_argument(
+        "--worker-cpus",
+        type=int,
+        metavar="N",
+        help="cores of a Ray worker (default: 1)",
+    )
+    command.add_argument(
+        "--worker-gpus",
+        type=float,
+        metavar="N",
+        help="GPUs of a Ray worker (default: 0)",
+    )
+
+
+def _add_work_command(add: AddCommand) -> None:
+    work = add("work", "train parts of a run that another process has begun")
+    work.add_argument("run", type=Path, help="run folder")
+    work.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help="SEEDS/GROUP (default: whatever is free, until all are finished)",
+    )
+    work.add_argument("--attached", action="store_true", help=argparse.SUPPRESS)
+    work.add_argument("--cores", help=argparse.SUPPRESS)
 
 
 def _add_reading_commands(add: AddCommand) -> None:

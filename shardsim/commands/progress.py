@@ -17,6 +17,7 @@ import rich.console
 import rich.progress
 
 from shardsim.evaluation.experiment import Experiment
+from shardsim.execution import scheduler
 from shardsim.training import arms, loop, metric_records, schedule
 from shardsim.training.standalone import Training, mean_of
 
@@ -119,9 +120,15 @@ def lines(seconds: float = SECONDS) -> Iterator[None]:
 
 @contextlib.contextmanager
 def training(
-    experiment: Experiment | Training, seconds: float = SECONDS
+    experiment: Experiment | Training,
+    seconds: float = SECONDS,
+    total: int | None = None,
 ) -> Iterator[loop.Progress]:
     """Show the progress over the updates of all arms.
+
+    Args:
+      seconds: time without a line after which one is written.
+      total: updates of all arms and blocks of seeds; None: of all arms, once.
 
     Yields:
       What the training calls after each chunk of updates.
@@ -130,13 +137,16 @@ def training(
     shared = schedule.shared_phases(train)
     shared_updates = sum(phase.updates for phase in train.phases[:shared])
     trained = sum(arm.trained for arm in experiment.arms.values())
-    total = shared_updates + trained * (train.total_updates - shared_updates)
+    if total is None:
+        total = shared_updates + trained * (train.total_updates - shared_updates)
     done: dict[str, int] = {}
 
     def advanced(chunk: metric_records.ChunkMetrics) -> int:
         """Updates since the last chunk of the arm."""
         first = 0 if chunk.arm == arms.SHARED_PHASES else shared_updates
         before = done.get(chunk.arm, first)
+        if chunk.update <= before:  # of the next block of seeds
+            before = first
         done[chunk.arm] = chunk.update
         return chunk.update - before
 
@@ -171,8 +181,41 @@ def training(
 
 
 @contextlib.contextmanager
+def parts(seconds: float = SECONDS) -> Iterator[scheduler.Show]:
+    """Show how far the parts of a run are, and what happens to them.
+
+    Args:
+      seconds: time without a line after which one is written.
+    """
+    if is_terminal():
+        with _bar(None) as (display, task):
+
+            def move(status: scheduler.Status, event: str) -> None:
+                if event:
+                    display.console.print(event, markup=False, highlight=False)
+                display.update(
+                    task,
+                    total=status.total,
+                    completed=status.updates,
+                    note=str(status),
+                )
+
+            yield move
+        return
+    handler = _Lines(seconds)
+
+    def remember(status: scheduler.Status, event: str) -> None:
+        if event:
+            handler.write(f"{event}  ({status})")
+        handler.at(str(status))
+
+    with _heard(handler):
+        yield remember
+
+
+@contextlib.contextmanager
 def _bar(
-    total: int,
+    total: int | None,
 ) -> Iterator[tuple[rich.progress.Progress, rich.progress.TaskID]]:
     columns = (
         rich.progress.TextColumn("{task.description:>9}", markup=False),
@@ -182,6 +225,6 @@ def _bar(
     )
     console = rich.console.Console(file=sys.stderr)
     with rich.progress.Progress(*columns, console=console) as display:
-        task = display.add_task("", total=total, note="compiling")
+        task = display.add_task("", total=total, note="starting")
         with _heard(_Bar(display, task)):
             yield display, task

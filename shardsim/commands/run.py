@@ -13,7 +13,7 @@ import numpy as np
 
 from shardsim.agents import agent as agents
 from shardsim.agents import value
-from shardsim.commands import config, progress, tables
+from shardsim.commands import config, executors, progress, tables
 from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation import (
@@ -26,6 +26,7 @@ from shardsim.evaluation import (
     prediction,
     preregistration,
     results,
+    snapshot_metrics,
     state_readings,
     summary,
 )
@@ -33,7 +34,7 @@ from shardsim.evaluation.experiment import Experiment, OmnibusConfig
 from shardsim.evaluation.measures import value_error
 from shardsim.reports import maps
 from shardsim.storage import records, run_folder
-from shardsim.training import arms, loop, metric_records, phases, schedule
+from shardsim.training import arms, loop, metric_records, schedule
 from shardsim.training.results import Timing
 
 LOG = logging.getLogger(__name__)
@@ -44,11 +45,17 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     experiment = config.read_experiment(options.file, flags)
     folder = options.out or Path("runs") / experiment.name
     run_folder.create(folder, config_files.to_yaml(experiment), options.overwrite)
-    return start(experiment, folder)
+    return start(experiment, folder, executors.chosen(options))
 
 
-def start(experiment: Experiment, folder: Path) -> int:
-    """Run in a run folder, from its last checkpoint if it has one; print results."""
+def start(
+    experiment: Experiment, folder: Path, executor: executors.Executor | None = None
+) -> int:
+    """Run in a run folder, from its last checkpoint if it has one; print results.
+
+    Args:
+      executor: what trains it in parts; None: this process trains all.
+    """
     if experiment.train.num_seeds == 1:
         progress.say(
             "train.num_seeds 1: shows that the training runs and what one agent does. "
@@ -57,11 +64,20 @@ def start(experiment: Experiment, folder: Path) -> int:
         )
     for arm in experiment.sized_arms():
         print(f"{arm.name}: {value_params(experiment, arm):,} parameters of V")
-    with run_folder.lock(folder), progress.training(experiment) as advance:
-        result = run(experiment, folder, advance)
+    with run_folder.lock(folder):
+        if executor is not None:
+            preregistration.register(experiment, folder)
+        executors.train_parts(executor, experiment, folder)
+        with progress.training(experiment) as advance:
+            result = run(experiment, folder, advance)
+    show(result, folder)
+    return 0
+
+
+def show(result: results.RunResult, folder: Path) -> None:
+    """Print the results, and where the report is."""
     print(tables.table(result))
     print(f"\n{result.answer}\n{folder / 'report.html'}")
-    return 0
 
 
 def run(
@@ -81,13 +97,8 @@ def run(
     arms = experiment.sized_arms()
     LOG.info("exact values of %d conditions", len(experiment.evaluation.conditions))
     conditions = {
-        name: battery.build(
-            experiment.env,
-            phases.altered(experiment.env, fields).params(),
-            experiment.evaluation,
-            experiment.train.discount,
-        )
-        for name, fields in experiment.evaluation.conditions.items()
+        name: snapshot_metrics.condition(experiment, name)
+        for name in experiment.evaluation.conditions
     }
     job = loop.TrainingJob(
         experiment.env,
@@ -95,7 +106,7 @@ def run(
         experiment.train,
         arms,
         folder,
-        _snapshot_hook(experiment, conditions),
+        snapshot_metrics.hook(experiment, next(iter(conditions.values()))),
         advance,
         schedule.load_dataset(experiment.train, experiment.env),
     )
@@ -115,31 +126,6 @@ def run(
     film.finish(experiment, conditions, folder)
     loop.finish(folder)
     return result
-
-
-def _snapshot_hook(
-    experiment: Experiment, conditions: dict[str, battery.Condition]
-) -> loop.SnapshotHook:
-    """The metrics of every snapshot, measured in the first condition."""
-    condition = next(iter(conditions.values()))
-
-    def measure(
-        arm: str, update: int, population: agents.Agent
-    ) -> metric_records.SnapshotMetrics:
-        reading = state_readings.read(experiment.env, population, condition)
-        acting = experiment.training_acting
-        fraction = exact_policies.return_fraction(reading, condition, acting)
-        error = value_error.relative_error(reading.value, condition)
-        shards = state_readings.shards_in_use(reading, condition)
-        return metric_records.SnapshotMetrics(
-            arm=arm,
-            update=update,
-            return_fraction=records.numbers(fraction),
-            value_error=records.numbers(error),
-            shards_in_use=records.numbers(shards),
-        )
-
-    return measure
 
 
 def judge_arms(

@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from shardsim.commands import config, progress
+from shardsim.commands import config, executors, progress
 from shardsim.core import config_files
 from shardsim.storage import run_folder
-from shardsim.training import standalone
+from shardsim.training import results, standalone
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -15,19 +15,36 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     training = config.read_training(options.file, flags)
     folder = options.out or Path("runs") / training.name
     run_folder.create(folder, config_files.to_yaml(training), options.overwrite)
-    return start(training, folder)
+    return start(training, folder, executors.chosen(options))
 
 
-def start(training: standalone.Training, folder: Path) -> int:
-    """Train in a run folder, from its last checkpoint if it has one."""
+def start(
+    training: standalone.Training,
+    folder: Path,
+    executor: executors.Executor | None = None,
+) -> int:
+    """Train in a run folder, from its last checkpoint if it has one.
+
+    Args:
+      executor: what trains it in parts; None: this process trains all.
+    """
     if training.train.num_seeds == 1:
         progress.say(
             "train.num_seeds 1: shows that the training runs and what one agent earns. "
             "How much agents or arms differ by chance needs 2 seeds"
         )
-    with run_folder.lock(folder), progress.training(training) as advance:
-        result = standalone.run(training, folder, advance)
+    with run_folder.lock(folder):
+        executors.train_parts(executor, training, folder)
+        with progress.training(training) as advance:
+            result = standalone.run(training, folder, advance)
+    show(training, folder, result)
+    return 0
+
+
+def show(
+    training: standalone.Training, folder: Path, result: results.TrainingResult
+) -> None:
+    """Print one line for each arm, and the folder."""
     for name, arm in result.arms.items():
         print(standalone.describe_arm(training.train, name, arm))
     print(folder)
-    return 0

@@ -9,6 +9,7 @@ Symbols: N seeds, L levels, S states of a level, P kept states of all levels tog
 A actions, K shards.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,10 +22,10 @@ from jaxtyping import Float, Int
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
 from shardsim.core import json_text
-from shardsim.evaluation import battery, state_readings
+from shardsim.evaluation import battery, snapshot_metrics, state_readings
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import file_list, run_files, snapshots, trained
-from shardsim.training import arms, schedule
+from shardsim.training import arms, parts, schedule
 
 CURVE_LEVELS = 16
 """Levels of the first condition over which curves of training are averaged."""
@@ -137,6 +138,23 @@ def finish(
             outputs = levels.outputs(experiment, arm, arrays)
             if _size(outputs) < _size(arrays):
                 snapshots.write_values(path, outputs)
+
+
+def kept(experiment: Experiment) -> parts.Kept:
+    """How a finished run keeps a snapshot as outputs, to join it with new seeds."""
+
+    @functools.cache
+    def levels() -> _Levels:
+        names = experiment.evaluation.conditions
+        every = {name: snapshot_metrics.condition(experiment, name) for name in names}
+        return _Levels.of(experiment, every)
+
+    sized = {arm.name: arm for arm in experiment.sized_arms()}
+
+    def outputs(arm: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return levels().outputs(experiment, sized[arm], arrays)
+
+    return parts.Kept(outputs, frozenset(Outputs._fields))
 
 
 def _size(arrays: Mapping[str, np.ndarray]) -> int:

@@ -6,6 +6,7 @@ Results compare themselves with it, row by row. A run folder without the file do
 say when its questions were asked, and neither do its results.
 """
 
+import dataclasses
 import datetime
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,16 @@ class Questions:
 
 
 @fields.record(kw_only=True)
+class Look:
+    """Verdicts that were there before more seeds were trained."""
+
+    num_seeds: int
+    """Seeds of these verdicts."""
+    time: str
+    """When the first seed after them was asked for, in UTC."""
+
+
+@fields.record(kw_only=True)
 class Preregistration:
     """The questions of a run when its training started."""
 
@@ -51,6 +62,8 @@ class Preregistration:
     version: str
     """Version of shardsim."""
     questions: Questions
+    looks: tuple[Look, ...] = ()
+    """Earlier verdicts of the same run, on fewer seeds, in the order of time."""
 
     @fields.rule("digest", "questions")
     def _unchanged(self) -> Iterator[str]:
@@ -86,17 +99,40 @@ def register(experiment: Experiment, folder: Path) -> Preregistration | None:
     if has_metrics or any((folder / name).exists() for name in BEGUN):
         return read(folder)
     asked = questions(experiment)
-    now = datetime.datetime.now(datetime.UTC).isoformat(sep=" ", timespec="seconds")
     source = provenance.collect()
     registered = Preregistration(
         digest=configs.digest(asked),
-        time=now,
+        time=_now(),
         revision=source.revision,
         version=source.versions["shardsim"],
         questions=asked,
     )
     records.write(folder / FILE, registered)
     return registered
+
+
+def extend(folder: Path, longer: Path, num_seeds: int) -> None:
+    """Keep, for a longer run, what was asked for the run that it extends.
+
+    Where that was not kept, it is not kept for the longer run either.
+
+    Args:
+      folder: the run, whose verdicts on `num_seeds` seeds could be seen.
+      longer: folder of the longer run, whose training has not begun.
+
+    Raises:
+      RunError: the file is damaged.
+    """
+    registered = read(folder)
+    if registered is not None:
+        look = Look(num_seeds=num_seeds, time=_now())
+        looks = (*registered.looks, look)
+        records.write(longer / FILE, dataclasses.replace(registered, looks=looks))
+
+
+def _now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(sep=" ", timespec="seconds")
 
 
 def read(folder: Path) -> Preregistration | None:

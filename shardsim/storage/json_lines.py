@@ -34,8 +34,26 @@ def append(path: Path, row: Mapping[str, Any]) -> None:
 
 def read(path: Path) -> list[dict[str, Any]]:
     """All complete lines of a JSON-lines file; none if there is no file."""
+    return _rows(_text(path)) if path.exists() else []
+
+
+def read_from(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """The complete lines from an offset on, and the offset behind them.
+
+    Raises:
+      OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(offset)
+        data = file.read()
+    whole = data[: data.rfind(b"\n") + 1]
+    return _rows(whole.decode(errors="replace")), offset + len(whole)
+
+
+def _rows(text: str) -> list[dict[str, Any]]:
+    """The lines of a text that are JSON objects."""
     rows = []
-    for line in _text(path).splitlines() if path.exists() else []:
+    for line in text.splitlines():
         try:
             row = json.loads(line)
         except ValueError:

@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ from shardsim.core import fields
 
 PACKAGES = ("shardsim", "jax", "jaxlib", "flax", "optax", "numpy", "scipy")
 """Packages whose versions are recorded."""
+NUMERIC_PACKAGES = ("shardsim", "jax", "jaxlib", "flax", "optax")
+"""Packages on whose versions the bits of a training depend."""
 
 
 @fields.record(float64=True)
@@ -50,6 +53,29 @@ def collect() -> Provenance:
         },
         revision=_revision(),
     )
+
+
+def differences(recorded: Provenance) -> list[str]:
+    """What this process has that results depend on, and differs from a record.
+
+    Returns:
+      A text for each, as "jax: got 0.9.2; allowed: 0.10.3".
+    """
+    here = collect()
+    lines = [
+        f"{name}: got {here.versions[name]}; allowed: {recorded.versions[name]}"
+        for name in NUMERIC_PACKAGES
+        if recorded.versions.get(name, here.versions[name]) != here.versions[name]
+    ]
+    kinds = [_kind(each.devices) for each in (here, recorded)]
+    if kinds[0] != kinds[1]:
+        lines.append(f"devices: got {kinds[0]}; allowed: {kinds[1]}")
+    return lines
+
+
+def _kind(devices: tuple[str, ...]) -> str:
+    """The kind of devices: letters before their numbers, as "TFRT_CPU" or "cuda"."""
+    return re.split(r"[:_]\d", devices[0])[0] if devices else "none"
 
 
 def version(name: str) -> str:

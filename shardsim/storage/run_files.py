@@ -104,6 +104,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise RunError(f"{path}: damaged ({error})") from None
 
 
+def write_lines(path: Path, text: str) -> None:
+    """Write a whole JSON-lines file, to which a run may append."""
+    file_list.add(path)
+    files.write_text(path, text)
+
+
 def append_line(path: Path, row: Mapping[str, Any]) -> None:
     """Append a line to a JSON-lines file of a run; see `json_lines.append`."""
     file_list.add(path)

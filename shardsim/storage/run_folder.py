@@ -7,18 +7,28 @@ import contextlib
 import dataclasses
 import errno
 import os
+import shlex
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from shardsim.core import files
-from shardsim.storage import checkpoint_files, file_list, provenance, run_files
+from shardsim.storage import (
+    checkpoint_files,
+    file_list,
+    json_lines,
+    provenance,
+    run_files,
+)
 from shardsim.storage.run_layout import (
     CHECKPOINTS,
+    COMMIT_FILE,
     CONFIG_FILE,
     FORMAT,
     FORMAT_FILE,
     LIST_FILE,
+    PARTS,
     RESERVED_NAMES,
 )
 
@@ -26,6 +36,10 @@ try:
     import fcntl
 except ImportError:  # not Unix
     fcntl = None  # type: ignore[assignment]
+
+
+class BusyError(run_files.RunError):
+    """Another process is at work in a run folder."""
 
 
 def check_new(path: Path, overwrite: bool) -> None:
@@ -123,19 +137,27 @@ def _clear(path: Path) -> None:
     The folder itself stays: it may be a link, or the working directory.
     """
     remove_checkpoints(path)
+    for part in (*path.glob(f"{PARTS}/*/*"), *path.glob(f"{PARTS}/*")):
+        delete(part)
     owned = [path / name for name in file_list.written(path)]
     for file in owned:
         if file.is_file() or file.is_symlink():
             file.unlink()
     parents = {parent for file in owned for parent in file.parents}
     parents |= {path / name for name in RESERVED_NAMES}
-    for folder in sorted(parents, key=lambda each: -len(each.parts)):
-        if path in folder.parents and folder.is_dir() and not folder.is_symlink():
-            with contextlib.suppress(OSError):  # something of the user's is in it
-                folder.rmdir()
+    remove_empty(*(folder for folder in parents if path in folder.parents))
     # the list last, and the mark stays until a new one replaces it: so that a folder
     # that is deleted in part is still known as a run
     (path / LIST_FILE).unlink(missing_ok=True)
+
+
+def delete(path: Path) -> None:
+    """Delete a run, and its folder if nothing else is in it; no run: do nothing."""
+    if path.is_dir() and not path.is_symlink() and _is_marked(path):
+        with lock(path):
+            _clear(path)
+        (path / FORMAT_FILE).unlink(missing_ok=True)
+        remove_empty(path)
 
 
 def remove_checkpoints(path: Path) -> None:
@@ -146,7 +168,12 @@ def remove_checkpoints(path: Path) -> None:
     for folder in _checkpoints(path):
         if file_list.owns(folder):
             checkpoint_files.remove(folder)
-    for folder in (*path.glob("checkpoints/*"), path / "checkpoints"):
+    remove_empty(*path.glob("checkpoints/*"), path / "checkpoints")
+
+
+def remove_empty(*folders: Path) -> None:
+    """Remove folders with nothing in them, the deepest first."""
+    for folder in sorted(folders, key=lambda each: -len(each.parts)):
         if folder.is_dir() and not folder.is_symlink():
             with contextlib.suppress(OSError):  # something of the user's is in it
                 folder.rmdir()
@@ -159,13 +186,17 @@ def _checkpoints(path: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def lock(folder: Path) -> Iterator[None]:
+def lock(folder: Path, wait: float = 0.0) -> Iterator[None]:
     """Lock a run folder against other processes, and delete incomplete files.
 
     Where the file system has no locks, a line on stderr says so.
 
+    Args:
+      wait: seconds to wait for the lock.
+
     Raises:
-      RunError: another process holds the lock, or nothing can be written there.
+      BusyError: another process holds the lock.
+      RunError: nothing can be written there.
     """
     try:
         file = (folder / FORMAT_FILE).open("r+b")
@@ -174,7 +205,7 @@ def lock(folder: Path) -> Iterator[None]:
             f"{folder}: {error.strerror}; allowed: a run that can be written to"
         ) from None
     with file:
-        if not _locked(file.fileno(), folder):
+        if not _locked(file.fileno(), folder, time.monotonic() + wait):
             print(
                 f"shardsim: {folder}: there are no locks here; a second process in the "
                 "folder would go unnoticed",
@@ -185,19 +216,26 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _locked(descriptor: int, folder: Path) -> bool:
-    """Take the lock; False where the system or the file system has none."""
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
-            raise run_files.RunError(
-                f"{folder}: another process is at work here; allowed: one at a time"
-            ) from None
-        return False
-    return True
+def _locked(descriptor: int, folder: Path, until: float) -> bool:
+    """Take the lock; False where the system or the file system has none.
+
+    Args:
+      until: time of the monotonic clock to which it is tried.
+    """
+    while fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
+                return False
+            if time.monotonic() >= until:
+                raise BusyError(
+                    f"{folder}: another process is at work here; allowed: one at a time"
+                ) from None
+            time.sleep(0.2)
+        else:
+            return True
+    return False
 
 
 def _partials(folder: Path) -> Iterator[Path]:
@@ -212,12 +250,35 @@ def _is_complete(path: Path) -> bool:
     return not path.name.startswith(files.PARTIAL_PREFIX)
 
 
+def adopt(path: Path, source: Path) -> None:
+    """Move all files of another run into a run, in place of its own.
+
+    The list of the run has them before they are there. A move that was stopped is
+    finished by another call.
+    """
+    listed = json_lines.read(path / LIST_FILE)
+    moved = file_list.written(source)
+    for row in json_lines.read(source / LIST_FILE):
+        if row.get("file") in moved and row not in listed:
+            json_lines.append(path / LIST_FILE, row)
+    for name in moved:
+        if (source / name).exists():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source / name, path / name)
+
+
 def open_run(path: Path) -> Path:
     """Check that a folder is a run in the format of this version, and return it.
 
     Raises:
-      RunError: it is not a run, or it has another format.
+      RunError: it is not a run, or it has another format, or files of a longer run are
+        being moved into it.
     """
+    if (path / PARTS / COMMIT_FILE).exists():
+        raise run_files.RunError(
+            f"{path}: was stopped while its new seeds were put in place; allowed: "
+            f"after shardsim resume {shlex.quote(str(path))}"
+        )
     if not (path / CONFIG_FILE).is_file():
         raise run_files.RunError(
             f"{path}: no run here; allowed: a folder with {FORMAT_FILE} and "

@@ -7,6 +7,7 @@ provenance.json    versions, devices, flags, source revision
 preregistration.json  the questions when training started, with time and revision
 metrics.jsonl      one line for each chunk and arm, written during training
 metrics.npz        the same as arrays, written at the end
+parts/             while it is trained in parts: their run folders, and the plan
 checkpoints/ARM/   training state (orbax), the newest two; until the run is finished
 snapshots/ARM/     UPDATE.npz: log-spaced updates before the end. E, D and V by dotted
                    name, or V, D and the shards in the states that the page shows
@@ -27,9 +28,13 @@ LIST_FILE = "run_files.jsonl"
 checkpoint is one line, for its folder."""
 CONFIG_FILE = "config.yaml"
 """The resolved config."""
+PARTS = "parts"
+"""Folder of the run folders of parts of a run, while it is trained in parts."""
+COMMIT_FILE = "commit.json"
+"""The mark, in the folder of parts, that files of a longer run are being moved."""
 
 RESERVED_NAMES = (
-    *("checkpoints", CONFIG_FILE, "figures", "maps.json", "maps.npz"),
+    *(PARTS, "checkpoints", CONFIG_FILE, "figures", "maps.json", "maps.npz"),
     *("metrics.jsonl", "metrics.npz", "preregistration.json", "provenance.json"),
     *("report.html", "results.json", LIST_FILE, FORMAT_FILE, "snapshots"),
     *("timing.json", "trained.json", "weights"),

@@ -1,7 +1,7 @@
 """Arms: the architectures of a comparison, their widths, and checks of configs."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from shardsim import algorithms
 from shardsim.agents import agent as agents
@@ -73,6 +73,16 @@ def size_arms(
             sized.append(Arm(name, arm.head, width, arm.trained))
     field_errors.refuse(faults)
     return tuple(sized)
+
+
+def groups(arms: Sequence[Arm], train: TrainConfig) -> tuple[tuple[Arm, ...], ...]:
+    """The trained arms that learn from the same data; the first of a group acts."""
+    trained = tuple(arm for arm in arms if arm.trained)
+    if train.data == "own":
+        return tuple((arm,) for arm in trained)
+    if train.behaviour_arm is None:
+        return (trained,)
+    return (tuple(sorted(trained, key=lambda a: a.name != train.behaviour_arm)),)
 
 
 def name_faults(arms: dict[str, ArmConfig]) -> Iterator[str]:

@@ -39,6 +39,7 @@ def raise_if_fatal(
     num_seeds: int,
     names: Sequence[str],
     failed: Int[np.ndarray, "N arms"],
+    first: int = 0,
 ) -> None:
     """Raise an error if the run must stop.
 
@@ -46,15 +47,17 @@ def raise_if_fatal(
       grid: values of the sweep; empty: no sweep.
       names: of the arms.
       failed: update at which the loss of an element was first not finite; -1: never.
+      first: number of the first seed.
 
     Raises:
       Diverged: as `is_fatal` decides.
     """
     for name, updates in zip(names, failed.T, strict=True):
         if is_fatal(grid, updates[:, None]):
+            element = _first(grid, num_seeds, updates, first)
             raise Diverged(
-                f"loss not finite: arm {name}, {_first(grid, num_seeds, updates)}; "
-                "the training up to this update is on disk"
+                f"loss not finite: arm {name}, {element}; the training up to this "
+                "update is on disk"
             )
 
 
@@ -79,8 +82,11 @@ def describe(grid: sweep.Grid, num_seeds: int, diverged: Sequence[int | None]) -
     )
 
 
-def _first(grid: sweep.Grid, num_seeds: int, failed: Int[np.ndarray, " N"]) -> str:
+def _first(
+    grid: sweep.Grid, num_seeds: int, failed: Int[np.ndarray, " N"], first: int = 0
+) -> str:
     """The element that diverged first, and the update."""
     diverged = np.flatnonzero(failed >= 0)
-    first = int(diverged[np.argmin(failed[diverged])])
-    return f"{sweep.element(grid, num_seeds, first)}, update {failed[first]}"
+    number = int(diverged[np.argmin(failed[diverged])])
+    element = sweep.element(grid, num_seeds, number, first)
+    return f"{element}, update {failed[number]}"

@@ -33,6 +33,10 @@ LOG = logging.getLogger(__name__)
 
 SEED_STEP = 1_000_003
 """Distance between the environment seeds of training seeds, so that none overlap."""
+ROOT_STEP = 2**16
+"""Training seeds of a root seed, before those of the next root follow. It does not
+depend on how many seeds are trained, so that a seed meets the same environments in
+every run."""
 
 
 class AgentView(gymnasium.ObservationWrapper[np.ndarray, Any, Any]):
@@ -68,16 +72,23 @@ class Host:
     """The Gymnasium environments of N seeds."""
 
     def __init__(
-        self, env: Gymnasium, seed: int, seeds: int, envs: int, points: int = 1
+        self,
+        env: Gymnasium,
+        seed: int,
+        seeds: int,
+        envs: int,
+        points: int = 1,
+        first: int = 0,
     ) -> None:
         """Make N = seeds * points vectors of environments.
 
-        Element g * seeds + n has the environments of seed n, at every point g of a
-        sweep.
+        Element g * seeds + n has the environments of seed first + n, at every point g
+        of a sweep.
 
         Args:
           seed: root of all environment seeds.
           envs: B.
+          first: number of the first seed.
         """
         self.env = env
         self.vector_envs = [
@@ -90,11 +101,12 @@ class Host:
             )
             for _ in range(seeds * points)
         ]
-        first = [
-            env.reset(seed=(seed * seeds + n % seeds) * SEED_STEP % 2**31)[0]
-            for n, env in enumerate(self.vector_envs)
+        numbers = [seed * ROOT_STEP + first + n % seeds for n in range(seeds * points)]
+        observations = [
+            env.reset(seed=number * SEED_STEP % 2**31)[0]
+            for number, env in zip(numbers, self.vector_envs, strict=True)
         ]
-        self.observation = np.stack(first)
+        self.observation = np.stack(observations)
 
     def close(self) -> None:
         """Close all environments."""

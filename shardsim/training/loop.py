@@ -27,6 +27,7 @@ from shardsim.core import config as configs
 from shardsim.core import interrupts
 from shardsim.core.types import Trainable, Trajectory
 from shardsim.storage import (
+    checkpoint_files,
     checkpoints,
     json_lines,
     records,
@@ -68,6 +69,21 @@ Progress = Callable[[metric_records.ChunkMetrics, float], None]
 
 
 @dataclasses.dataclass(frozen=True)
+class Part:
+    """A part of a run: some of its arms, and a block of its seeds."""
+
+    arms: tuple[str, ...]
+    """The arms that are trained: untrained ones, or those that learn from the same
+    data. `shared` stands for the phases that all arms share."""
+    first_seed: int
+    """Number of the first seed."""
+    run: Path
+    """Folder of the whole run, by which it is resumed."""
+    shared: Path | None = None
+    """Run folder of the part that trains the shared phases; None: this one."""
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingJob:
     """The inputs and the hooks of the training loop."""
 
@@ -83,6 +99,17 @@ class TrainingJob:
     """Called after every chunk."""
     dataset: Trajectory | None = None
     """Trajectories of the dataset file, for phases that learn from it."""
+    part: Part | None = None
+    """Which part of a run is trained; None: the whole run."""
+
+    @property
+    def first_seed(self) -> int:
+        """Number of the first of the `train.num_seeds` seeds."""
+        return 0 if self.part is None else self.part.first_seed
+
+    def trains(self, *names: str) -> bool:
+        """Whether arms, which are trained together, belong to this job."""
+        return self.part is None or {*names} <= {*self.part.arms}
 
 
 def run(job: TrainingJob) -> dict[str, agents.Agent]:
@@ -100,9 +127,9 @@ def run(job: TrainingJob) -> dict[str, agents.Agent]:
       RunError: an arm was trained to the end by another config.
     """
     result = _trained_before(job)
-    if len(result) < len(job.arms):
+    if not is_finished(job):
         result |= _train(job, {arm.name for arm in job.arms} - result.keys())
-    return {arm.name: result[arm.name] for arm in job.arms}
+    return {arm.name: result[arm.name] for arm in job.arms if arm.name in result}
 
 
 def finish(folder: Path) -> None:
@@ -116,19 +143,45 @@ def finish(folder: Path) -> None:
     run_folder.remove_checkpoints(folder)
 
 
+def is_finished(job: TrainingJob) -> bool:
+    """Whether the training is over, and was that of this job."""
+    recorded = trained.read(job.folder)
+    for group in _groups(job):
+        digest = _run_digest(job.train, job, group)
+        for arm in group:
+            if arm.name not in recorded or recorded[arm.name].digest != digest:
+                return False
+    if job.part is None or arms.SHARED_PHASES not in job.part.arms:
+        return True
+    return _has_shared_phases(job.train, job.folder)
+
+
+def _has_shared_phases(config: TrainConfig, folder: Path) -> bool:
+    """Whether a run folder has a checkpoint of the end of the shared phases."""
+    checkpoint = folder / "checkpoints" / arms.SHARED_PHASES
+    end = checkpoint / str(_shared_updates(config))
+    return (end / checkpoint_files.COMPLETE).is_file()
+
+
+def mark_trained(job: TrainingJob) -> None:
+    """Write that all arms of a job are trained; their weights have been written."""
+    for group in _groups(job):
+        is_learner = group[0].trained
+        update = job.train.total_updates if is_learner else _shared_updates(job.train)
+        digest = _run_digest(job.train, job, group)
+        trained.write(job.folder, update, {arm.name: digest for arm in group})
+
+
+def _shared_updates(config: TrainConfig) -> int:
+    """Updates of the phases that all arms share."""
+    return sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
+
+
 def _groups(job: TrainingJob) -> list[tuple[arms.Arm, ...]]:
-    """Arms that are trained together, the one that acts first; untrained ones alone."""
-    config = job.train
-    learners = tuple(arm for arm in job.arms if arm.trained)
-    groups: list[tuple[arms.Arm, ...]]
-    groups = [(arm,) for arm in job.arms if not arm.trained]
-    if config.data == "own":
-        return groups + [(arm,) for arm in learners]
-    if config.behaviour_arm is not None:
-        learners = tuple(
-            sorted(learners, key=lambda arm: arm.name != config.behaviour_arm)
-        )
-    return [*groups, learners]
+    """Arms of the job that are trained together; untrained ones alone."""
+    untrained = [(arm,) for arm in job.arms if not arm.trained]
+    groups = [*untrained, *arms.groups(job.arms, job.train)]
+    return [group for group in groups if job.trains(*(arm.name for arm in group))]
 
 
 def _trained_before(job: TrainingJob) -> dict[str, agents.Agent]:
@@ -158,7 +211,7 @@ def _train(job: TrainingJob, missing: set[str]) -> dict[str, agents.Agent]:
     groups = [group for group in _groups(job) if group[0].name in missing]
     first_trained = next(arm for arm in job.arms if arm.trained)
     init_config = schedule.init_config(config, job.agent, job.env)
-    keys = _keys(config)
+    keys = _keys(config, job.first_seed)
 
     def initial_state(group: tuple[arms.Arm, ...]) -> update_step.TrainState:
         heads = tuple(arm.head for arm in group)
@@ -188,7 +241,7 @@ def _train(job: TrainingJob, missing: set[str]) -> dict[str, agents.Agent]:
                 result[arm.name] = learner.agent
                 updates[arm.name] = int(state.update[0])
         if stopped:
-            raise _interrupted(job, stopped[0], "the last update")
+            raise interrupted(_run(job), stopped[0], "the last update")
     for name, agent in result.items():
         trained.write_weights(job.folder, name, agent)
     for group in groups:
@@ -216,10 +269,12 @@ def _rewind(folder: Path, names: tuple[str, ...], last: int) -> None:
         snapshots.delete(folder, arm)
 
 
-def _keys(config: TrainConfig) -> jax.Array:
+def _keys(config: TrainConfig, first: int) -> jax.Array:
     """The keys of the seeds, spread over the devices; all other arrays follow them."""
     points = sweep.size(config.sweep)
-    return _spread(config, population.seed_keys(config.seed, config.num_seeds, points))
+    return _spread(
+        config, population.seed_keys(config.seed, config.num_seeds, points, first)
+    )
 
 
 def _spread(config: TrainConfig, tree: Any) -> Any:
@@ -282,8 +337,13 @@ def _start_compiling(
         state = compile_ahead.shapes(state, keys)
         return _update_config(job, group, phase), state, inputs, jnp.int32(1)
 
-    programs: list[tuple[tuple[arms.Arm, ...], phases.Phase, bool]]
-    programs = [((first_trained,), phase, True) for phase in config.phases[:num_shared]]
+    programs: list[tuple[tuple[arms.Arm, ...], phases.Phase, bool]] = []
+    folder = job.folder
+    if job.part is not None and job.part.shared is not None:
+        folder = job.part.shared
+    if not _has_shared_phases(config, folder):
+        shared = config.phases[:num_shared]
+        programs += [((first_trained,), phase, True) for phase in shared]
     programs += [
         (group, phase, False)
         for group in groups
@@ -308,15 +368,18 @@ def _shared_prefix(
 ) -> update_step.TrainState:
     """Run the phases that do not involve V, once for all arms.
 
+    A part of a run reads the result of the part that runs them.
+
     Args:
       arm: any trained arm; its head is not trained here.
       stopped: signals so far; the loop stops after the first.
       ahead: programs that compile already.
     """
     state = population.init(*_init_arguments(job, init_config, keys, arm))
-    num_shared = schedule.shared_phases(job.train)
-    end = sum(phase.updates for phase in job.train.phases[:num_shared])
+    end = _shared_updates(job.train)
     shared_arm = dataclasses.replace(arm, name=arms.SHARED_PHASES)
+    if job.part is not None and job.part.shared is not None:
+        job = dataclasses.replace(job, folder=job.part.shared)
     return _advance(job, (shared_arm,), state, stopped, ahead, end) if end else state
 
 
@@ -342,8 +405,14 @@ def _advance(
     names = tuple(arm.name for arm in group)
     name = "+".join(names)
     raise_if_fatal = functools.partial(
-        divergence.raise_if_fatal, config.sweep, config.num_seeds, names
+        divergence.raise_if_fatal,
+        config.sweep,
+        config.num_seeds,
+        names,
+        first=job.first_seed,
     )
+    # with a sweep an arm fails where all its seeds do, and a part has only some
+    can_fail = job.part is None or not config.sweep
     folder = job.folder / "checkpoints" / name
     digest = _run_digest(config, job, group)
     checkpoint = checkpoints.newest(folder, state, digest)
@@ -351,9 +420,10 @@ def _advance(
         state = checkpoint.state
         for text in checkpoint.refused:
             print(f"shardsim: {text}; refused", file=sys.stderr)
-        raise_if_fatal(np.asarray(state.failed))
+        if can_fail:
+            raise_if_fatal(np.asarray(state.failed))
     _rewind(job.folder, names, -1 if checkpoint is None else checkpoint.update)
-    shared = sum(p.updates for p in config.phases[: schedule.shared_phases(config)])
+    shared = _shared_updates(config)
     stops, snapshot_updates = schedule.boundaries(config, shared)
     last = config.total_updates if end is None else end
     done = first = int(np.asarray(state.update)[0])
@@ -368,7 +438,7 @@ def _advance(
             state = _chunk(job, chunk, group, state, stop - done, done, is_first, ahead)
             done = stop
             failed = np.asarray(state.failed)
-            is_fatal = divergence.is_fatal(config.sweep, failed)
+            is_fatal = can_fail and divergence.is_fatal(config.sweep, failed)
             # snapshots come before the checkpoint: after a crash in between they are
             # written again, whereas in the other order they would be missing
             if end is None and done in snapshot_updates and not is_fatal:
@@ -378,17 +448,33 @@ def _advance(
             if done == last or stopped or overdue or is_fatal:
                 checkpoints.save(folder, done, state, digest)
                 saved = time.monotonic()
-            raise_if_fatal(failed)
+            if is_fatal:
+                raise_if_fatal(failed)
             if stopped:
-                raise _interrupted(job, stopped[0], f"update {done} of {name}")
+                raise interrupted(_run(job), stopped[0], f"update {done} of {name}")
     return state
 
 
-def _interrupted(job: TrainingJob, signal: int, last: str) -> Interrupted:
-    folder = shlex.quote(str(job.folder))
+def _run(job: TrainingJob) -> Path:
+    """The folder of the whole run, by which it is resumed."""
+    return job.folder if job.part is None else job.part.run
+
+
+def interrupted(run: Path, signal: int, last: str) -> Interrupted:
+    """The error of a training that a signal stopped.
+
+    Args:
+      run: folder of the whole run.
+      last: what was done last.
+    """
     return Interrupted(
-        f"stopped by signal {signal} after {last}; go on with: shardsim resume {folder}"
+        f"stopped by signal {signal} after {last}; go on with: {resume_command(run)}"
     )
+
+
+def resume_command(run: Path) -> str:
+    """The command line that goes on with a run."""
+    return f"shardsim resume {shlex.quote(str(run))}"
 
 
 def _run_digest(
@@ -401,7 +487,14 @@ def _run_digest(
     train = dataclasses.replace(
         config, devices=1, updates_per_call=1, num_snapshots=1, snapshots="values"
     )
-    parts = {"env": job.env, "agent": job.agent, "train": train, "arms": list(group)}
+    parts: dict[str, Any] = {
+        "env": job.env,
+        "agent": job.agent,
+        "train": train,
+        "arms": list(group),
+    }
+    if job.first_seed:
+        parts["first_seed"] = job.first_seed
     if job.dataset is not None:
         leaves = (np.ascontiguousarray(leaf) for leaf in job.dataset)  # not copied
         parts["dataset"] = [hashlib.sha256(leaf.data).hexdigest() for leaf in leaves]
@@ -417,7 +510,12 @@ def _chunk_function(job: TrainingJob) -> Iterator[ChunkFunction]:
     config = job.train
     points = sweep.size(config.sweep)
     host = host_envs.Host(
-        job.env, config.seed, config.num_seeds, config.num_envs, points
+        job.env,
+        config.seed,
+        config.num_seeds,
+        config.num_envs,
+        points,
+        job.first_seed,
     )
     with contextlib.closing(host):
         yield host.chunk

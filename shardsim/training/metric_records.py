@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from shardsim.core import fields
-from shardsim.storage import records, run_files
+from shardsim.storage import json_lines, records, run_files
 
 FILE = "metrics.jsonl"
 ARRAYS = "metrics.npz"
@@ -102,6 +102,21 @@ def chunk(
 def chunks(folder: Path) -> list[ChunkMetrics]:
     """The metrics of all chunks of a run, in the order in which they were written."""
     return list(records.lines(folder / FILE, ChunkMetrics))
+
+
+def lines(folder: Path) -> list[ChunkMetrics | SnapshotMetrics]:
+    """All lines of a run, in the order in which they were written.
+
+    Raises:
+      RunError: a line is of no known kind, or a field of it is damaged.
+    """
+    path = folder / FILE
+    return [
+        records.build(path, SnapshotMetrics, row)
+        if row.get("kind") == SnapshotMetrics.kind
+        else records.build(path, ChunkMetrics, row)
+        for row in json_lines.read(path)
+    ]
 
 
 def snapshots(folder: Path) -> list[SnapshotMetrics]:

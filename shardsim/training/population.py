@@ -34,16 +34,17 @@ It is far from the numbers of the keys that the data key is split into.
 """
 
 
-def seed_keys(seed: int, num_seeds: int, points: int = 1) -> Array:
+def seed_keys(seed: int, num_seeds: int, points: int = 1, first: int = 0) -> Array:
     """[N] the root key of each seed; the same for every arm and point of a sweep.
 
     Args:
       seed: root of all keys of training.
       num_seeds: number of seeds at each point.
       points: number of points of the sweep.
+      first: number of the first seed.
     """
     root = jax.random.key(seed)
-    seeds = jnp.tile(jnp.arange(num_seeds), points)
+    seeds = jnp.tile(jnp.arange(first, first + num_seeds), points)
     return jax.vmap(lambda n: jax.random.fold_in(root, n))(seeds)
 
 

@@ -105,6 +105,34 @@ class Training:
         return size_arms(self.arms, self.agent, self.env)
 
 
+def job_of(
+    training: Training, folder: Path, progress: loop.Progress
+) -> loop.TrainingJob:
+    """The inputs of the training loop.
+
+    Raises:
+      RunError: the dataset file cannot be used.
+    """
+    return loop.TrainingJob(
+        training.env,
+        training.agent,
+        training.train,
+        training.sized_arms(),
+        folder,
+        _snapshot_metrics,
+        progress,
+        schedule.load_dataset(training.train, training.env),
+    )
+
+
+def _snapshot_metrics(
+    arm: str, update: int, population: agents.Agent
+) -> metric_records.SnapshotMetrics:
+    """Nothing is measured."""
+    del population
+    return metric_records.SnapshotMetrics(arm=arm, update=update)
+
+
 def run(
     training: Training, folder: Path, progress: loop.Progress
 ) -> results.TrainingResult:
@@ -122,24 +150,7 @@ def run(
       Interrupted, Diverged: as `loop.run`.
     """
     start = time.perf_counter()
-
-    def snapshot_metrics(
-        arm: str, update: int, population: agents.Agent
-    ) -> metric_records.SnapshotMetrics:
-        del population
-        return metric_records.SnapshotMetrics(arm=arm, update=update)
-
-    job = loop.TrainingJob(
-        training.env,
-        training.agent,
-        training.train,
-        training.sized_arms(),
-        folder,
-        snapshot_metrics,
-        progress,
-        schedule.load_dataset(training.train, training.env),
-    )
-    loop.run(job)
+    loop.run(job_of(training, folder, progress))
     last = {chunk.arm: chunk for chunk in metric_records.chunks(folder)}
     result = results.TrainingResult(
         name=training.name,

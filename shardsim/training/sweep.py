@@ -69,12 +69,14 @@ def points(grid: Grid) -> list[dict[str, float]]:
     ]
 
 
-def element(grid: Grid, num_seeds: int, number: int) -> str:
+def element(grid: Grid, num_seeds: int, number: int, first: int = 0) -> str:
     """Describe an element, e.g. "seed 3 at learning_rate 0.01 and entropy 0".
 
     Args:
       number: of the element, in [0, N).
+      first: number of the first seed.
     """
     point, seed = divmod(number, num_seeds)
+    seed += first
     values = [f"{name} {value:g}" for name, value in points(grid)[point].items()]
     return f"seed {seed} at {' and '.join(values)}" if values else f"seed {seed}"

@@ -164,6 +164,7 @@ def test_the_names_in_a_run_folder_are_listed(tiny_run, tiny_unfinished):
     """So that nothing else is written over them."""
     folders = (tiny_run, tiny_unfinished)
     names = {path.name for folder in folders for path in folder.iterdir()}
+    names.add(run_layout.PARTS)
     assert names == set(run_layout.RESERVED_NAMES)
 
 

@@ -42,12 +42,13 @@ def asked(
     late = {name: one for name, one in rows.items() if one.when == "afterwards"}
     if any(one.when == "not recorded" for one in rows.values()):
         return ["It is not recorded whether the questions were fixed before training."]
-    since = "before training"
+    since, looks = "before training", []
     if registered is not None:
         source = registered.revision or f"version {registered.version}"
         since = f"before training started ({registered.time}, {source})"
+        looks = _looks(registered)
     if not late:
-        return [f"All questions were fixed {since}."]
+        return [f"All questions were fixed {since}.", *looks]
     lines = [
         f"{name}: asked afterwards ({'; '.join(one.changes)})."
         for name, one in late.items()
@@ -55,7 +56,18 @@ def asked(
     if result.removed_questions:
         lines += [f"Asked before and left out: {', '.join(result.removed_questions)}."]
     others = [name for name in rows if name not in late]
-    return [*lines, f"Fixed {since}: {', '.join(others) or 'none'}."]
+    return [*lines, f"Fixed {since}: {', '.join(others) or 'none'}.", *looks]
+
+
+def _looks(registered: preregistration.Preregistration) -> list[str]:
+    """That seeds were added to a run whose verdicts could be seen, if they were."""
+    if not registered.looks:
+        return []
+    looks = [f"{look.num_seeds} seeds ({look.time})" for look in registered.looks]
+    return [
+        f"Seeds were added when verdicts on {', then on '.join(looks)} could be seen: "
+        "the p-values do not count these looks."
+    ]
 
 
 def no_claim(result: results.RunResult) -> str:
