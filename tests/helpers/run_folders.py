@@ -8,8 +8,7 @@ import sys
 from shardsim.storage import run_layout
 
 ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
-"""Quick to compile, and unlike the flags of this process with XLA's own fusions: the
-bits of a seed do not depend on the seeds beside it only with these."""
+"""Quick to compile, with XLA's own fusions and one device."""
 
 TIMES = ("provenance.json", "preregistration.json", "timing.json")
 """Files that say when and where; nothing else differs between two runs."""
