@@ -16,8 +16,8 @@ NN expects no difference in any of them, or one in any direction.
 
 Command:  python experiments/quickstart.py [--out DIR] [--train.num-seeds 20 ...]
 Minutes:  3 on 2 CPU cores, without the install
-Seen:     P6: undecided; P11: no difference; P12: undecided; P19: undecided; VE:
-          undecided. All controls passed, every trained arm at 96% of the exact optimum
+Seen:     P6: no difference; P11: no difference; P12: undecided; P19: undecided; VE:
+          undecided. All controls passed, every trained arm at 97% of the exact optimum
           or more. With 20 seeds no difference in P6, P11, P12 and P19.
 Notes:    docs/results/quickstart.md
 """

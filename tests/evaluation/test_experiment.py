@@ -19,7 +19,7 @@ QUICKSTART = Path(__file__).parents[2] / "experiments" / "quickstart.yaml"
         ("--train.num-sedes 3", "train.num_sedes: unknown key"),
         (
             "--train.devices 3",
-            "train.devices: got 3; allowed: a divisor of num_seeds, 8",
+            "train.devices: got 3; allowed: 'auto', or a divisor of num_seeds, 16",
         ),
         (
             "--train.minibatches 3",
