@@ -35,7 +35,7 @@ class Terms(NamedTuple):
     """Probability that a cell is hidden from E for the `masked` loss, in (0, 1)."""
     precision: Literal["float32", "bfloat16"]
     """Type in which E and the decoders compute."""
-    patterns: sparse.Patterns | None
+    patterns: sparse.Patterns | None = None
     """What the observations number; None: they are dense."""
 
 

@@ -139,6 +139,8 @@ def _initial_state(
     """Fresh agents and environments of all seeds at the first points of a sweep."""
     train = config.train
     init_config = schedule.init_config(train, config.agent, config.env)
+    # nothing is trained here, and weights of a run have no auxiliary decoders
+    init_config = init_config._replace(objectives=())
     keys = population.seed_keys(train.seed, train.num_seeds, points)
     hyper = jax.tree.map(
         lambda leaf: leaf[: len(keys)], schedule.hyperparameters(train, arm.head)

@@ -6,6 +6,7 @@ import pytest
 from shardsim import cli
 from shardsim.core import memory
 from shardsim.core.config import ConfigError
+from shardsim.evaluation import film
 from shardsim.reports.explorer import activations, forward, load
 
 NUMBERS = r"at least [\d,]+\.\d GB in all; allowed: [\d,]+\.\d GB, the memory"
@@ -82,7 +83,7 @@ def test_a_page_is_estimated_before_it_is_computed(
 def test_the_estimate_of_a_page_is_what_its_arrays_take(tiny_run):
     """At least, and most of it: two arms, every checkpoint, four mazes."""
     inputs = load.load([tiny_run], None, 4, None)
-    levels, _ = forward.levels_of(inputs, load.MOST_LEVELS)
+    levels, _ = forward.levels_of(inputs, film.CURVE_LEVELS)
     taken = 0
     for side in inputs.sides:
         predictions = forward.predict(inputs, side, levels)

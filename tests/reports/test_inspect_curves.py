@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from shardsim.evaluation import results
+from shardsim.evaluation import film, results
 from shardsim.reports.explorer import data, html, load
 from shardsim.reports.explorer.panels import curves
 
@@ -19,7 +19,7 @@ from shardsim.reports.explorer.panels import curves
 def two_levels(tiny_run):
     """A page that evaluates two levels of a run that evaluated four."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "MOST_LEVELS", 2)
+        patch.setattr(film, "CURVE_LEVELS", 2)
         inputs = load.load([tiny_run], None, 1, None)
         return data.compute(inputs, data.Clock(), quick=True)
 
@@ -44,7 +44,7 @@ def test_sides_that_were_not_measured_alike_are_both_computed(two_levels, tiny_r
     config = dataclasses.replace(other.config, evaluation=evaluation)
     other = dataclasses.replace(other, config=config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "MOST_LEVELS", 2)
+        patch.setattr(film, "CURVE_LEVELS", 2)
         inputs = load.load([tiny_run], None, 1, None)
         inputs = dataclasses.replace(inputs, sides=(side, other))
         page = data.compute(inputs, data.Clock(), quick=True)
