@@ -50,10 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         with sigterm_as_interrupt():
-            if "jax" not in sys.modules:  # a process of its own, no notebook
+            own_process = "jax" not in sys.modules  # no notebook
+            if own_process:
                 surroundings.own_process()
-                compile_cache.use()
+                compile_cache.quiet()
             with surroundings.fixed_numerics():
+                if own_process:
+                    compile_cache.use()
                 return _run(options, options.fields)
     except KeyboardInterrupt:  # outside of training, or pressed twice
         return _fail("stopped at once; resume goes on from the last checkpoint", 130)

@@ -52,6 +52,14 @@ def _processor() -> str:
     return f"{platform.machine() or 'cpu'}-{digest[:8]}"
 
 
+def quiet() -> None:
+    """Silence what XLA logs on loading a program; before JAX is imported.
+
+    It logs an error for each entry whose tuning flags are not features of the CPU.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
 def use() -> None:
     """Keep compiled programs from now on; before JAX compiles its first one.
 
@@ -70,8 +78,6 @@ def use() -> None:
 
     # a full disk or a damaged entry costs time, and is no reason for a warning
     warnings.filterwarnings("ignore", message=".*persistent compilation cache.*")
-    # XLA logs an error for each entry whose tuning flags are not CPU features
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     jax.config.update("jax_compilation_cache_dir", str(place))
     jax.config.update("jax_compilation_cache_max_size", MOST_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
