@@ -57,7 +57,8 @@ def quiet() -> None:
 
     It logs an error for each entry whose tuning flags are not features of the CPU.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1") == "1":  # which JAX itself sets
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 
 def use() -> None:
