@@ -31,7 +31,7 @@ def install_slurm():
 
 
 @needs_ray
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_slurm_starts_a_cluster_and_a_run(training_yaml, tmp_path):
     if os.geteuid() != 0 or not install_slurm():

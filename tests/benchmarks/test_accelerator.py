@@ -86,7 +86,7 @@ def test_a_file_that_is_there_stays(accelerator, tmp_path, capsys):
     assert out.read_text() == "mine"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_it_runs_on_a_cpu(accelerator, tmp_path, capsys):
     out = tmp_path / "table.md"

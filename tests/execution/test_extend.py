@@ -157,7 +157,7 @@ def experiment_file(tiny, tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_an_extended_run_is_a_longer_one(experiment_file, tmp_path):
     """Twice: from 2 seeds to 5, and by one to 6."""

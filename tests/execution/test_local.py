@@ -16,7 +16,7 @@ from shardsim.execution import training
 from shardsim.storage import json_lines, run_layout
 from tests.helpers import run_folders
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 PHASES = [
     {
         "name": "look",

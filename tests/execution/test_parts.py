@@ -92,7 +92,7 @@ def test_parts_make_the_run_of_one_training(config_file, tmp_path, case):
     assert [line.arm for line in metric_records.chunks(joined)].count("shared") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_blocks_of_two_and_three_seeds_make_the_same_run(config_file, tmp_path):
     path, whole, joined = config_file(num_seeds=5), tmp_path / "w", tmp_path / "j"
@@ -131,7 +131,7 @@ STEPS = [
 """What changes the disk after all parts are trained, and which call of it."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_kill_anywhere_loses_nothing_and_trains_nothing_twice(
     config_file, tmp_path, monkeypatch

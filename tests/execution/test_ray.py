@@ -66,7 +66,7 @@ with ray_cluster.connected(None) as cluster:
 
 
 @needs_ray
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_cluster_of_this_machine_listens_on_loopback_and_ends_with_it():
     words = [sys.executable, "-c", SCRIPT]
@@ -142,7 +142,7 @@ def leave(node):
 
 
 @needs_ray
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_cluster_that_loses_all_sorts_of_things(
     config_file,  # noqa: F811
