@@ -37,15 +37,16 @@ def test_page_and_report_show_the_same_numbers(two_levels, tiny_run):
 
 def test_sides_that_were_not_measured_alike_are_both_computed(two_levels, tiny_run):
     """A comparison is over one set of levels."""
-    (side, other) = load.load([tiny_run], None, 1, None).sides
-    assert curves.measured_by_run(side).levels == 4
-    assert curves.measured_by_run(dataclasses.replace(side, updates=(1, 2))) is None
-    evaluation = dataclasses.replace(other.config.evaluation, seed=5)
-    config = dataclasses.replace(other.config, evaluation=evaluation)
-    other = dataclasses.replace(other, config=config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(film, "CURVE_LEVELS", 2)
         inputs = load.load([tiny_run], None, 1, None)
+        side, other = inputs.sides
+        assert curves.measured_by_run(side).levels == 4
+        fewer = dataclasses.replace(side, updates=(1, 2))
+        assert curves.measured_by_run(fewer) is None
+        evaluation = dataclasses.replace(other.config.evaluation, seed=5)
+        config = dataclasses.replace(other.config, evaluation=evaluation)
+        other = dataclasses.replace(other, config=config)
         inputs = dataclasses.replace(inputs, sides=(side, other))
         page = data.compute(inputs, data.Clock(), quick=True)
     for one in page.sides:
