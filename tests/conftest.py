@@ -43,7 +43,8 @@ LONG = ("test_documents.py", "test_schedules.py", "test_walkthrough.py")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Of a test marked `few(n)` only the first n cases are fast: the rest are slow.
+    """Of a test marked `few(n)` only the first n cases are fast: the rest are slow, or
+    what the mark says.
 
     Files with single long tests go first, lest one worker runs them at the end alone.
     """
@@ -56,7 +57,7 @@ def pytest_collection_modifyitems(items):
         test = item.nodeid.partition("[")[0]
         seen[test] += 1
         if seen[test] > few.args[0]:
-            item.add_marker(pytest.mark.slow)
+            item.add_marker(few.kwargs.get("rest", "slow"))
 
 
 @pytest.fixture(autouse=True, scope="module")

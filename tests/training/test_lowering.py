@@ -214,7 +214,7 @@ def test_every_choice_of_a_config_is_lowered():
     assert SELF_SUPERVISED.objectives == losses.OBJECTIVES
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(2, rest="long")
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("case", [*CHUNKS], ids=named)
 def test_a_chunk_of_updates_lowers(case, platform):
@@ -228,7 +228,7 @@ def test_a_chunk_of_updates_lowers(case, platform):
     )
 
 
-@pytest.mark.few(2)
+@pytest.mark.few(2, rest="long")
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("case", [*ENCODERS, *WORLDS], ids=named)
 def test_new_agents_and_their_data_lower(case, platform):
@@ -247,7 +247,7 @@ def test_new_agents_and_their_data_lower(case, platform):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_new_heads_and_levels_lower(platform):
     case = TANDEM
@@ -258,7 +258,7 @@ def test_new_heads_and_levels_lower(platform):
     check(population.restart, *arguments, platform=platform)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_an_update_and_an_action_of_an_environment_on_the_host_lower(platform):
     case = RULES[1]
@@ -279,7 +279,7 @@ def test_an_update_and_an_action_of_an_environment_on_the_host_lower(platform):
     )
 
 
-@pytest.mark.few(1)
+@pytest.mark.few(1, rest="long")
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize("head", HEADS, ids=lambda head: head.kind)
 def test_readings_lower(head, platform):
@@ -290,7 +290,7 @@ def test_readings_lower(head, platform):
     check(state_readings.evaluate, ENV, population_shape, levels, platform=platform)
 
 
-@pytest.mark.few(1)
+@pytest.mark.few(1, rest="long")
 @pytest.mark.parametrize("platform", PLATFORMS)
 @pytest.mark.parametrize(
     "env", [ENV, CornerMaze(size=5, region=2)], ids=lambda e: e.kind
