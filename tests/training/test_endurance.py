@@ -64,7 +64,7 @@ def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
             phase = plan.phases[0]
             inputs = update_step.PhaseInputs(phases.params_of(training.env, phase))
             init_config = schedule.init_config(plan, training.agent, training.env)
-            keys = loop._keys(plan)
+            keys = loop._keys(plan, 0)
             hyper = loop._spread(plan, schedule.hyperparameters(plan, arm.head))
             init = population.init.lower_and_compile(
                 init_config, arm.head, arm.width, inputs.params, keys, hyper

@@ -161,7 +161,7 @@ def test_seeds_do_not_depend_on_their_number(tiny_yaml, tiny_run, tmp_path, caps
         np.testing.assert_array_equal(three[name][:2], leaf)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_devices_agree_with_one(tiny_yaml, tiny_run, tmp_path):
     out = tmp_path / "run"
     flags = os.environ.get("XLA_FLAGS", "")
