@@ -83,6 +83,34 @@ class RowView:
             raise AttributeError(name)
         return getattr(self.env, name)
 
+    # what `Trainable` lists is written out: Python 3.12 looks for no other members
+    @property
+    def SCHEDULED(self) -> tuple[str, ...]:
+        return tuple(self.env.SCHEDULED)
+
+    @property
+    def num_actions(self) -> int:
+        return int(self.env.num_actions)
+
+    @property
+    def num_contexts(self) -> int:
+        return int(self.env.num_contexts)
+
+    @property
+    def max_steps(self) -> int:
+        return int(self.env.max_steps)
+
+    @property
+    def reward_sources(self) -> tuple[str, ...]:
+        return tuple(self.env.reward_sources)
+
+    def params(self) -> Params:
+        return self.env.params()
+
+    def context(self, state: State) -> Array:
+        context: Array = self.env.context(state)
+        return context
+
     @property
     def observation_shape(self) -> tuple[int, ...]:
         patterns: Patterns = self.env.patterns
