@@ -195,7 +195,7 @@ def collect_rollout(
     pool = autoreset.make_pool(env, pool_key, params, config.num_reset_states)
     if config.collect == "random_walker":
         # a config with a random walker has an environment with a board
-        board_env = typing.cast(Environment, env)
+        board_env = typing.cast(Environment, sparse.board_view(env))
         policy = rollout.walker_policy(board_env)
         plan: Any = rollout.walker_plan(
             config.random_walker, board_env, states, goal_key

@@ -146,3 +146,8 @@ def row_view(env: Trainable) -> Trainable:
 def patterns_of(env: Trainable) -> Patterns | None:
     """The patterns that the observations number; None if they are dense."""
     return env.env.patterns if isinstance(env, RowView) else None
+
+
+def board_view(env: Trainable) -> Trainable:
+    """The environment itself, whose observations are boards."""
+    return cast(Trainable, env.env) if isinstance(env, RowView) else env
