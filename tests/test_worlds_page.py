@@ -37,7 +37,7 @@ def test_every_world_has_its_row_and_its_picture():
 def test_its_code_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", TEXT, re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), {})
     assert (tmp_path / "levels.npz").is_file()

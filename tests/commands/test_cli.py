@@ -1,11 +1,8 @@
 """The command line as a user meets it: one line and exit code 2, or a run."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 import yaml
@@ -15,6 +12,7 @@ from shardsim import cli
 from shardsim.commands import run
 from shardsim.storage import run_folder, run_layout
 from shardsim.training import divergence, loop, standalone
+from tests.helpers import run_folders
 
 
 def lines(capsys):
@@ -246,19 +244,13 @@ def test_a_verdict_that_does_not_stand_is_told_as_none(tiny_run, tmp_path, capsy
 
 
 @pytest.mark.slow
-def test_the_same_config_gives_the_same_bytes(tiny_yaml, tiny_run, tmp_path):
+def test_the_same_config_gives_the_same_bytes(tiny_yaml, command_run, tmp_path):
     again = tmp_path / "again"
-    # compiled anew: what a cache of programs has to say is not what is tested
-    fresh = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
-    done = subprocess.run(
-        [sys.executable, "-m", "shardsim.cli", "run", tiny_yaml, "--out", again],
-        env=fresh,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    # compiled anew, not read from the cache of programs
+    words = ["run", tiny_yaml, "--out", again]
+    text = run_folders.shardsim(*words, SHARDSIM_CACHE="off")
     # where nobody watches, a line for everything that begins, and no more
-    beginnings = [line.split(" ", 2)[2] for line in done.stderr.splitlines()]
+    beginnings = [line.split(" ", 2)[2] for line in text.splitlines()]
     assert beginnings == [
         "exact values of 1 conditions",
         "shared: phase 'look', update 0 of 13 (compiling)",
@@ -270,7 +262,7 @@ def test_the_same_config_gives_the_same_bytes(tiny_yaml, tiny_run, tmp_path):
         "writing the report",
     ]
     for name in ("results.json", "metrics.jsonl", "maps.json", "figures/curves.svg"):
-        assert (again / name).read_bytes() == (tiny_run / name).read_bytes(), name
+        assert (again / name).read_bytes() == (command_run / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from shardsim.commands import list as command
 from shardsim.core import surroundings
 from shardsim.core.config import ConfigError
 from shardsim.evaluation.measures import value_error
+from tests.helpers import run_folders
 
 
 def shardsim(*words, python=(), **variables):
@@ -107,13 +108,16 @@ ABOUT_THE_MACHINE = (
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # it trains twice
-def test_results_and_figures_depend_on_the_config_alone(tiny_yaml, tiny_run, tmp_path):
+def test_results_and_figures_depend_on_the_config_alone(
+    tiny_yaml, command_run, tmp_path
+):
     out = tmp_path / "run"
-    done = shardsim("run", tiny_yaml, "--out", out, python=["-OO"], **NOISE)
+    noise = {**NOISE, "XLA_FLAGS": run_folders.ENVIRONMENT["XLA_FLAGS"]}
+    done = shardsim("run", tiny_yaml, "--out", out, python=["-OO"], **noise)
     assert done.returncode == 0, done.stderr
     assert b"\x1b" not in done.stdout + done.stderr
-    for path in sorted(tiny_run.rglob("*")):
-        name = path.relative_to(tiny_run).as_posix()
+    for path in sorted(command_run.rglob("*")):
+        name = path.relative_to(command_run).as_posix()
         if path.is_dir() or name.startswith("checkpoints"):
             continue
         if path.suffix == ".npz":

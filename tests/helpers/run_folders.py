@@ -8,21 +8,24 @@ import sys
 from shardsim.storage import run_layout
 
 ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
-"""Quick to compile, with XLA's own fusions and one device."""
+"""Quick to compile, with XLA's own fusions, as users have them. Those of the test
+process round differently in programs that differ elsewhere."""
 
 TIMES = ("provenance.json", "preregistration.json", "timing.json")
 """Files that say when and where; nothing else differs between two runs."""
 
 
-def start(*words, **options):
+def start(*words, environment=None, **options):
     """A command in a process of its own."""
     command = [sys.executable, "-m", "shardsim.cli", *map(str, words)]
-    return subprocess.Popen(command, env=ENVIRONMENT, **options)
+    env = {**ENVIRONMENT, **(environment or {})}
+    return subprocess.Popen(command, env=env, **options)
 
 
-def shardsim(*words, code=0):
+def shardsim(*words, code=0, **environment):
     """Run a command in a process of its own; its stderr."""
-    with start(*words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with start(*words, environment=environment, **pipes) as process:
         _, errors = process.communicate(timeout=600)
     assert process.returncode == code, errors.decode()
     return errors.decode()

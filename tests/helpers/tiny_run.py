@@ -9,6 +9,7 @@ import yaml
 
 from shardsim import cli
 from shardsim.storage import trained
+from tests.helpers import run_folders
 
 PREDICTION = {
     "question": "Is V nearer to the exact value when it is made of shards?",
@@ -107,6 +108,14 @@ def tiny_run(tiny_yaml) -> Path:
     folder = tiny_yaml.parent / "run"
     unfinished = tiny_yaml.parent / "unfinished"
     run_and_copy(["run", str(tiny_yaml)], folder, unfinished)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def command_run(tiny_yaml) -> Path:
+    """The run folder of a command, to be compared with those of others to the bit."""
+    folder = tiny_yaml.parent / "command"
+    run_folders.shardsim("run", tiny_yaml, "--out", folder)
     return folder
 
 

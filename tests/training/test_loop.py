@@ -4,8 +4,6 @@ import copy
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from shardsim.core import config, config_files
 from shardsim.evaluation import experiment, results
 from shardsim.storage import checkpoints, run_files, run_folder
 from shardsim.training import loop, metric_records
+from tests.helpers import run_folders
 
 SAME = ("results.json", "weights/mlp.npz", "weights/sharded.npz")
 
@@ -150,32 +149,28 @@ def test_paired_arms_see_the_data_of_the_arm_that_acts(
 
 
 @pytest.mark.slow
-def test_seeds_do_not_depend_on_their_number(tiny_yaml, tiny_run, tmp_path, capsys):
+def test_seeds_do_not_depend_on_their_number(tiny_yaml, command_run, tmp_path):
     """Seed 0 and 1 of three are seed 0 and 1 of two, bit for bit."""
     out = tmp_path / "run"
-    flags = ["--train.num-seeds", "3"]
-    assert cli.main(["run", str(tiny_yaml), "--out", str(out), *flags]) == 0
-    two = run_files.read_arrays(tiny_run / "weights" / "mlp.npz")
+    run_folders.shardsim("run", tiny_yaml, "--out", out, "--train.num-seeds", 3)
+    two = run_files.read_arrays(command_run / "weights" / "mlp.npz")
     three = run_files.read_arrays(out / "weights" / "mlp.npz")
     for name, leaf in two.items():
         np.testing.assert_array_equal(three[name][:2], leaf)
 
 
-@pytest.mark.long
-def test_two_devices_agree_with_one(tiny_yaml, tiny_run, tmp_path):
-    out = tmp_path / "run"
-    flags = os.environ.get("XLA_FLAGS", "")
+@pytest.mark.slow
+def test_two_devices_agree_with_one(tiny_yaml, tmp_path):
+    """Bit for bit."""
+    flags = run_folders.ENVIRONMENT["XLA_FLAGS"]
     forced = f"{flags} --xla_force_host_platform_device_count=2"
-    words = [sys.executable, "-m", "shardsim.cli", "run", tiny_yaml, "--out", out]
-    done = subprocess.run(
-        [*words, "--train.devices", "2"],
-        env={**os.environ, "XLA_FLAGS": forced},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    one = run_files.read_arrays(tiny_run / "weights" / "mlp.npz")
-    two = run_files.read_arrays(out / "weights" / "mlp.npz")
+    found = []
+    for devices in (1, 2):
+        out = tmp_path / str(devices)
+        words = ["run", tiny_yaml, "--out", out, "--train.devices", devices]
+        run_folders.shardsim(*words, XLA_FLAGS=forced)
+        found.append(run_files.read_arrays(out / "weights" / "mlp.npz"))
+    one, two = found
     for name, leaf in one.items():
         np.testing.assert_array_equal(two[name], leaf)
 

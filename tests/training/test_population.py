@@ -152,10 +152,18 @@ def test_a_trajectory_on_rows_holds_row_numbers():
     assert trajectory.observation.dtype == jnp.int32
 
 
+@pytest.fixture
+def no_programs():
+    """JAX would find a program again that was compiled with other options."""
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_programs")
 def test_programs_compile_ahead_and_none_twice(tiny_yaml, tmp_path, monkeypatch):
     """The calls compile no chunk: what compiled in the background is found again."""
-    jax.clear_caches()
     # with the options of the compiler that commands have and tests go without
     monkeypatch.setenv("XLA_FLAGS", "")
     for program in (population.init, population.heads, population.chunk):
