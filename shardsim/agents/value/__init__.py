@@ -26,8 +26,9 @@ from shardsim.agents.value.linear import Linear
 from shardsim.agents.value.mlp import MLP
 from shardsim.agents.value.oracle_gated import OracleGated
 from shardsim.agents.value.sharded import Routing, Sharded
+from shardsim.agents.value.ungated import Ungated
 
-Head: TypeAlias = MLP | Sharded | FiLM | Linear | OracleGated
+Head: TypeAlias = MLP | Sharded | FiLM | Linear | OracleGated | Ungated
 
 __all__ = [
     "MLP",
@@ -42,6 +43,7 @@ __all__ = [
     "Routing",
     "ShardErrors",
     "Sharded",
+    "Ungated",
     "ValueHead",
     "ValueOutput",
     "count_parameters",
