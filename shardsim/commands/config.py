@@ -13,10 +13,15 @@ from shardsim.core import config as configs
 from shardsim.core import config_files, config_schema
 from shardsim.evaluation import load
 from shardsim.evaluation.experiment import Experiment
+from shardsim.evaluation.zoo.config import ZooConfig
 from shardsim.training.standalone import Training
 
-ROOTS: Final[Mapping[str, type]] = {"experiment": Experiment, "training": Training}
-"""What a config file can describe: for `shardsim run`, and for `shardsim train`."""
+ROOTS: Final[Mapping[str, type]] = {
+    "experiment": Experiment,
+    "training": Training,
+    "zoo": ZooConfig,
+}
+"""What a config file can describe: for `shardsim run`, `train` and `zoo`."""
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -33,6 +38,9 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
         raise configs.ConfigError(f"file: got nothing; allowed: a YAML file{read}")
     else:
         data = load.read_file(options.file, flags)
+        if load.root(data) is ZooConfig:
+            print(config_files.to_yaml(configs.build(ZooConfig, data)), end="")
+            return 0
         devices.offer_devices(data)
         config = load.read(data)
         devices.check_new(config)
@@ -62,6 +70,17 @@ def read_training(file: Path, flags: Sequence[str]) -> Training:
     return training
 
 
+def read_zoo(file: Path, flags: Sequence[str]) -> ZooConfig:
+    """Read a zoo.
+
+    Raises:
+      ConfigError: naming the field, its value and what is allowed.
+    """
+    data = load.read_file(file, flags)
+    load.check_kind(data, "zoo", file)
+    return configs.build(ZooConfig, data)
+
+
 def _read(file: Path, flags: Sequence[str], kind: str) -> dict[str, Any]:
     """A config file changed by flags, as data; it must be of the right kind."""
     data = load.read_file(file, flags)
@@ -71,7 +90,7 @@ def _read(file: Path, flags: Sequence[str], kind: str) -> dict[str, Any]:
 
 
 def schema(root: str) -> str:
-    """The JSON Schema of an experiment or a training, as the text of a file."""
+    """The JSON Schema of an experiment, a training or a zoo, as the text of a file."""
     return config_schema.to_json(ROOTS[root])
 
 
@@ -81,17 +100,18 @@ def explain(field: str, data: Mapping[str, Any] | None = None) -> str:
     Args:
       field: e.g. "train.num_seeds"; "" is the root.
       data: a config file, which decides between the choices of a field. Without it
-        the fields of experiments are searched first, then those of trainings.
+        the fields of experiments are searched first, then those of trainings, then
+        those of zoos.
 
     Raises:
       ConfigError: there is no such field; the text suggests the nearest one.
     """
     if data is not None:
         return config_schema.explain(load.root(data), field, data)
-    try:
-        return config_schema.explain(Experiment, field)
-    except configs.ConfigError as error:
+    faults: list[configs.ConfigError] = []
+    for root in ROOTS.values():
         try:
-            return config_schema.explain(Training, field)
-        except configs.ConfigError:
-            raise error from None
+            return config_schema.explain(root, field)
+        except configs.ConfigError as error:
+            faults.append(error)
+    raise faults[0] from None

@@ -7,6 +7,7 @@ from typing import Any
 from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation.experiment import Experiment
+from shardsim.evaluation.zoo.config import ZooConfig
 from shardsim.storage import run_folder, run_layout
 from shardsim.training.standalone import Training
 
@@ -24,15 +25,25 @@ def load(folder: Path) -> Experiment | Training:
 
 
 def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
-    """Check that a config file is an experiment or a training, as the command needs.
+    """Check that a config file is of the kind that the command needs.
 
     Args:
-      data: the config file; predictions make it an experiment.
-      kind: "experiment" or "training".
+      data: the config file; predictions make it an experiment, members a zoo.
+      kind: "experiment", "training" or "zoo".
 
     Raises:
-      ConfigError: it is the other kind.
+      ConfigError: it is of another kind.
     """
+    if (kind == "zoo") != ("members" in data):
+        got, allowed = (
+            ("missing", "a zoo, which has some")
+            if kind == "zoo"
+            else (
+                "unknown key",
+                f"{_article(kind)}, which has none (for a zoo: shardsim zoo)",
+            )
+        )
+        raise configs.ConfigError(f"members: {got} in {file}; allowed: {allowed}")
     if kind == "experiment" and "predictions" not in data:
         raise configs.ConfigError(
             f"predictions: missing in {file}; allowed: an experiment, which has some "
@@ -45,8 +56,16 @@ def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
         )
 
 
-def root(data: Mapping[str, Any]) -> type[Experiment] | type[Training]:
-    """An experiment if the config has predictions, otherwise a training."""
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind == "experiment" else f"a {kind}"
+
+
+def root(
+    data: Mapping[str, Any],
+) -> type[Experiment] | type[Training] | type[ZooConfig]:
+    """A zoo if the config has members, an experiment if predictions, or a training."""
+    if "members" in data:
+        return ZooConfig
     return Experiment if "predictions" in data else Training
 
 
@@ -61,6 +80,15 @@ def read_file(file: Path, flags: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def read(data: dict[str, Any]) -> Experiment | Training:
-    """Build an experiment or a training."""
-    built: Experiment | Training = configs.build(root(data), data)
+    """Build an experiment or a training.
+
+    Raises:
+      ConfigError: the data are those of a zoo, or no config.
+    """
+    built = configs.build(root(data), data)
+    if isinstance(built, ZooConfig):
+        raise configs.ConfigError(
+            "members: unknown key; allowed: an experiment or a training, which have "
+            "none (for a zoo: shardsim zoo)"
+        )
     return built

@@ -14,7 +14,7 @@ from shardsim.core import fields
 from shardsim.core.statistics import intervals, separation
 from shardsim.evaluation import results
 from shardsim.evaluation.zoo import measuring, metrics
-from shardsim.evaluation.zoo.config import Blended, Rotated, Role, Trained, ZooConfig
+from shardsim.evaluation.zoo.config import Blended, Role, Rotated, Trained, ZooConfig
 from shardsim.storage import records
 
 AREA = 0.95

@@ -20,7 +20,7 @@ that of shards and the weights are not; a `component` only serves to build other
 class Fit:
     """Steps of Adam on batches of the listed states."""
 
-    steps: PositiveInt = 4_000
+    steps: PositiveInt = 2_500
     """Steps; the learning rate falls to 0 along a cosine."""
     batch: PositiveInt = 512
     """States of a step."""
@@ -48,6 +48,9 @@ class Trained:
     encoder: Literal["shared", "modular"] = "shared"
     """The features of E, or those of one module for each context after E, of which the
     module of the context that shows is open."""
+    competition: fields.Fraction = 0.0
+    """Fraction of the steps in which the parts of a `sharded` head compete: the loss is
+    the likelihood of a mixture under a softmax of all gates, as in `distillation`."""
     params_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of `value_params` that the head has."""
     parted: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -115,11 +118,11 @@ class ZooConfig:
     """Discount of the exact values."""
     encoder: encoders.MLPEncoder = encoders.MLPEncoder(widths=(256, 128, 64))
     """E, trained to tell the context and what the level is worth in each context."""
-    value_params: PositiveInt = 8_456
+    value_params: PositiveInt = 33_800
     """Parameters of V of every member."""
     boards: PositiveInt = 4_096
     """Boards whose states are listed for training, in each context."""
-    fit_encoder: Fit = Fit(steps=8_000, rate=0.01)
+    fit_encoder: Fit = Fit(steps=12_000, rate=0.01)
     """Training of E."""
     fit_members: Fit = Fit()
     """Training of each member on the features of E, which no longer changes."""
@@ -173,6 +176,23 @@ class ZooConfig:
             if role not in roles:
                 yield f"members: got none with shards {role!r}; allowed: at least one"
 
+    @fields.rule("members")
+    def _plain_layers(self) -> Iterator[str]:
+        for name, member in self.members.items():
+            for field, other in sources_of(member).items():
+                found = self.members.get(other)
+                plain = isinstance(found, Trained) and not (
+                    found.encoder == "modular"
+                    or found.context == "shuffled"
+                    or getattr(found.head, "hidden", ())
+                    or found.head.kind == "linear"
+                )
+                if found is not None and not plain:
+                    yield (
+                        f"members.{name}.{field}: got {other!r}; allowed: a trained "
+                        "member with one hidden layer, the shared E and true contexts"
+                    )
+
     @fields.rule("env", "members")
     def _parts_of_sources(self) -> Iterator[str]:
         for name, member in self.members.items():
@@ -184,6 +204,16 @@ class ZooConfig:
                         f"parts; allowed with target 'sources': 'ungated' with "
                         f"{self.env.fruits}"
                     )
+
+    @fields.rule("members")
+    def _competing_parts(self) -> Iterator[str]:
+        for name, member in self.members.items():
+            competes = isinstance(member, Trained) and member.competition > 0
+            if competes and member.head.kind != "sharded":
+                yield (
+                    f"members.{name}.competition: got {member.competition}; allowed "
+                    f"with head {member.head.kind!r}, which has no gates to learn: 0"
+                )
 
     @fields.rule("encoder", "env")
     def _modules_divide_features(self) -> Iterator[str]:

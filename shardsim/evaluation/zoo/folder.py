@@ -6,7 +6,7 @@ encoder/SEED.npz     E of a seed, by dotted name
 members/NAME/SEED.npz   V of a member, and its adapter
 scores/NAME/SEED.json   its return, error and scores
 results.json         what metrics separate
-zoo.svg              the figure
+zoo.svg, zoo.md      the figure, and the tables as Markdown
 """
 
 import hashlib
@@ -25,6 +25,7 @@ MARK = "zoo.json"
 CONFIG = "config.yaml"
 RESULTS = "results.json"
 FIGURE = "zoo.svg"
+TABLES = "zoo.md"
 
 
 def digest(config: ZooConfig) -> str:
@@ -56,7 +57,7 @@ def begin(folder: Path, config: ZooConfig, overwrite: bool = False) -> None:
             )
     else:
         _check_same(folder, config)
-        for name in (CONFIG, RESULTS, FIGURE):
+        for name in (CONFIG, RESULTS, FIGURE, TABLES):
             _check_own(folder, name, overwrite)
     if not mark.exists():
         run_files.write_json(
@@ -69,8 +70,8 @@ def _check_same(folder: Path, config: ZooConfig) -> None:
     found = _mark(folder)
     if found.get("format") != FORMAT:
         raise run_files.RunError(
-            f"out: got {folder}, a zoo of format {found.get('format')}; allowed: format "
-            f"{FORMAT}, or a new folder"
+            f"out: got {folder}, a zoo of format {found.get('format')}; allowed: "
+            f"format {FORMAT}, or a new folder"
         )
     if found.get("digest") != digest(config):
         raise run_files.RunError(
@@ -87,8 +88,8 @@ def _check_own(folder: Path, name: str, overwrite: bool) -> None:
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != _mark(folder).get("written", {}).get(name):
         raise run_files.RunError(
-            f"{path}: was changed since the zoo wrote it; allowed: another name for it, "
-            "or --overwrite"
+            f"{path}: was changed since the zoo wrote it; allowed: another name for "
+            "it, or --overwrite"
         )
 
 

@@ -18,7 +18,8 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Key, PyTree
 
-from shardsim.agents import encoders, value
+from shardsim.agents import chain, encoders, value
+from shardsim.agents.value import base
 from shardsim.algorithms import losses
 from shardsim.core.jit import jit
 from shardsim.evaluation.zoo import nets
@@ -33,6 +34,7 @@ from shardsim.evaluation.zoo.config import (
 )
 from shardsim.evaluation.zoo.states import Pool
 from shardsim.inspection import optimizers
+from shardsim.inspection.shards import distillation
 from shardsim_envs import ContextFruits
 
 CONTEXT_WEIGHT = 0.1
@@ -185,10 +187,10 @@ def untrained(config: ZooConfig, member: Member, others: Others, seed: int) -> n
             head = sized.head.build(features, contexts, sized.width, nnx.Rngs(key))
             return nets.Net(adapter, head)
         case Rotated(of=of):
-            return nets.rotated(others(of), jax.random.fold_in(key, 2))
+            return nets.rotated(others(of), features, jax.random.fold_in(key, 2))
         case Blended(first=first, second=second, weight=weight):
-            heads = (others(first).head, others(second).head)
-            return nets.Net(nets.Identity(), nets.BlendedHead(*heads, weight))
+            one, other = (cast(base.GatedHead, others(n).head) for n in (first, second))
+            return nets.Net(nets.Identity(), nets.BlendedHead(one, other, weight))
 
 
 def size(config: ZooConfig, member: Trained | RandomReadout) -> nets.Sized:
@@ -230,7 +232,7 @@ def make(
             if member.context == "shuffled":
                 labels = given.shuffled
             spec = _Spec(
-                config.fit_members, member.head, member.target, config.env.contexts
+                config.fit_members, member.head, member.target, member.competition
             )
             unit = float(given.value.std())
             trained = _train(
@@ -250,7 +252,7 @@ class _Spec(NamedTuple):
     fit: Fit
     head: value.HeadConfig
     target: str
-    contexts: int
+    competition: float
 
 
 def _targets(
@@ -300,10 +302,35 @@ def _train(
             return losses.value_loss(output, target, spec.head)
 
         batch = (features[shown, at], shown, labels[shown, at], targets[shown, at])
-        return jax.vmap(of_state)(*batch).mean()
+        if not spec.competition:
+            return jax.vmap(of_state)(*batch).mean()
+        progress = step.astype(features.dtype) / (spec.competition * spec.fit.steps)
+        return jax.lax.cond(
+            progress < 1,
+            lambda: _competing(net, batch[0], batch[3], progress),
+            lambda: jax.vmap(of_state)(*batch).mean(),
+        )
 
     descent = optimizers.adam(loss, state, spec.fit.steps, spec.fit.rate, "cosine")
     return descent.parameters
+
+
+def _competing(
+    net: nets.Net,
+    features: Float[Array, "B D"],
+    targets: Float[Array, " B"],
+    progress: Float[Array, ""],
+) -> Float[Array, ""]:
+    """The loss under which parts compete, as in `distillation.train`."""
+    head = cast(Any, net.head)
+
+    def parts(z: Array) -> tuple[Array, Array]:
+        values = (chain.run(head.stages(), z) * head.kernel[...]).sum(axis=-1)
+        return jax.nn.softmax(head.gate(z)), values + head.bias[...]
+
+    gates, values = jax.vmap(parts)(features)
+    sd = distillation.FINAL_SD**progress
+    return distillation.mixture_loss(gates, values, targets, sd)
 
 
 def _scaled(net: nets.Net, unit: float) -> nets.Net:
@@ -315,8 +342,12 @@ def _scaled(net: nets.Net, unit: float) -> nets.Net:
 
 
 def _random(net: nets.Net, key: Key[Array, ""], given: Examples) -> nets.Net:
-    """The network with a random read-out, whose V has the spread of V*."""
+    """The network with a random read-out, whose V has the mean and spread of V*."""
     head = cast(Any, net.head)
     head.kernel.set_value(jax.random.normal(key, head.kernel[...].shape))
-    spread = float(values(net, given.features).std())
-    return _scaled(net, float(given.value.std()) / spread)
+    drawn = values(net, given.features)
+    scale = float(given.value.std() / drawn.std())
+    head.kernel.set_value(head.kernel[...] * scale)
+    shift = given.value.mean() - scale * drawn.mean()
+    head.bias.set_value(jnp.full_like(head.bias[...], shift))
+    return net

@@ -132,22 +132,28 @@ class BlendedHead(nnx.Module):
         return base.assemble(hidden, self.kernel, self.bias, gates)
 
 
-def rotated(net: Net, key: Key[Array, ""]) -> Net:
+READERS = ("hidden", "gate", "code")
+"""Layers of heads that read the features, by the name of the attribute."""
+
+
+def rotated(net: Net, features: int, key: Key[Array, ""]) -> Net:
     """The same V behind Q z: the first layers of the head read Q' (Q z).
 
-    Only a head whose layers read its features by `Linear` layers can be rotated.
+    Args:
+      net: a member whose head reads the shared features by its layers `READERS`.
+      features: D.
     """
-    features = net.head.hidden.kernel.shape[0]
     rotation = Rotation(features, key)
     turn = rotation.matrix[...]
-
-    def undone(leaf: Array) -> Array:
-        # kernels are transposed: y = K' z = K' Q' (Q z) = (Q K)' (Q z)
-        reads = leaf.ndim == 2 and leaf.shape[0] == features
-        return turn @ leaf if reads else leaf
-
     graph, state = nnx.split(net.head)
-    return Net(rotation, nnx.merge(graph, jax.tree.map(undone, state)))
+    flat = [
+        # kernels are transposed: y = K' z = (Q K)' (Q z)
+        (path, leaf.replace(turn @ leaf[...]))
+        if path[0] in READERS and path[-1] == "kernel"
+        else (path, leaf)
+        for path, leaf in nnx.to_flat_state(state)
+    ]
+    return Net(rotation, nnx.merge(graph, nnx.from_flat_state(flat)))
 
 
 class Sized(NamedTuple):

@@ -10,8 +10,8 @@ import jax
 from flax import nnx
 
 from shardsim.agents import encoders
-from shardsim.core import json_text
 from shardsim.core import config as configs
+from shardsim.core import json_text
 from shardsim.evaluation.zoo import calibration, folder, making, measuring, nets, states
 from shardsim.evaluation.zoo.config import ZooConfig
 from shardsim.storage import records

@@ -91,8 +91,8 @@ def measured(config: ZooConfig, seed: int) -> Battery:
     level, state = np.nonzero(condition.reachable)
     if len(level) < config.states:
         raise configs.ConfigError(
-            f"states: got {config.states}; allowed: at most {len(level)}, the reachable "
-            f"states of {config.levels} levels"
+            f"states: got {config.states}; allowed: at most {len(level)}, the "
+            f"reachable states of {config.levels} levels"
         )
     # as many of each battery, so that no program is compiled for one of them alone
     drawn = np.random.default_rng(seed).permutation(len(level))[: config.states]

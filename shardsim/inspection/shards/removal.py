@@ -28,8 +28,8 @@ class Removal(NamedTuple):
     """Directions r that an edit may read."""
     score: Float[np.ndarray, "C R"]
     """1 - |edit - V in c|^2 / |V in c|^2 on held-out samples, where `V in c` is V in
-    context c and 0 elsewhere: 1 if V of c is gone and nothing else has changed, 0 for no
-    edit, below 0 where it does more harm than that."""
+    context c and 0 elsewhere: 1 if V of c is gone and nothing else has changed, 0 for
+    no edit, below 0 where it does more harm than that."""
     random: Float[np.ndarray, "C R"]
     """The same from random units: what the capacity alone gives."""
 
