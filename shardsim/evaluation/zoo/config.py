@@ -181,12 +181,7 @@ class ZooConfig:
         for name, member in self.members.items():
             for field, other in sources_of(member).items():
                 found = self.members.get(other)
-                plain = isinstance(found, Trained) and not (
-                    found.encoder == "modular"
-                    or found.context == "shuffled"
-                    or getattr(found.head, "hidden", ())
-                    or found.head.kind == "linear"
-                )
+                plain = isinstance(found, Trained) and _is_plain(found)
                 if found is not None and not plain:
                     yield (
                         f"members.{name}.{field}: got {other!r}; allowed: a trained "
@@ -208,8 +203,9 @@ class ZooConfig:
     @fields.rule("members")
     def _competing_parts(self) -> Iterator[str]:
         for name, member in self.members.items():
-            competes = isinstance(member, Trained) and member.competition > 0
-            if competes and member.head.kind != "sharded":
+            if not isinstance(member, Trained) or not member.competition:
+                continue
+            if member.head.kind != "sharded":
                 yield (
                     f"members.{name}.competition: got {member.competition}; allowed "
                     f"with head {member.head.kind!r}, which has no gates to learn: 0"
@@ -222,6 +218,13 @@ class ZooConfig:
                 f"encoder.widths: got {self.encoder.features} features; allowed: a "
                 f"multiple of {self.env.contexts} contexts"
             )
+
+
+def _is_plain(member: Trained) -> bool:
+    """Whether others can be built of a member: one hidden layer on the shared E."""
+    layers = member.head.hidden if isinstance(member.head, value.MLP) else ()
+    is_shared = member.encoder == "shared" and member.context == "true"
+    return is_shared and not layers and member.head.kind != "linear"
 
 
 def sources_of(member: Member) -> dict[str, str]:

@@ -180,6 +180,20 @@ def test_reflection_of_an_ensemble_of_equal_parts():
 
 
 @pytest.mark.slow
+def test_components():
+    """Z1: units of a shard count in one context, and so do the components that write
+    them: near 1. Z4, Z6: all that is needed is needed in all contexts alike: near 0.
+
+    With as many components as shards. With 8 components Z1 has .2: one of them gives the
+    mean of x to all shards, and is needed everywhere."""
+    metric = metrics.Components(expected="fails", number=4, steps=4_000)
+    scores = [metric.score(member, KEY) for member in (Z1, Z4, Z6)]
+    assert scores[0] > 0.8
+    assert abs(scores[1]) < 0.1
+    assert abs(scores[2]) < 0.1
+
+
+@pytest.mark.slow
 def test_recovery():
     """Z1: four gated shards are V, and a network of as many units is not. Z4 and Z6 are
     linear, which all families fit."""

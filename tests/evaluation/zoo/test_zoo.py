@@ -72,7 +72,7 @@ def test_the_members_of_the_file_have_equally_many_parameters():
 
 
 def test_a_context_is_no_source_in_the_file():
-    """Each fruit is best in two contexts and second in two; cosines are of four sizes."""
+    """Each fruit is best in two contexts and second in two, with four cosines."""
     rewards = np.array(config_files.read_yaml(FILE)["env"]["rewards"])
     assert (rewards.sum(axis=0) == 3).all()
     assert (rewards.sum(axis=1) == 1.5).all()

@@ -10,6 +10,7 @@ from shardsim.evaluation.zoo.metrics.units import (
     Removal,
     UnitClusters,
 )
+from shardsim.evaluation.zoo.metrics.weights import Components
 
 Metric: TypeAlias = (
     ContextGradients
@@ -19,10 +20,12 @@ Metric: TypeAlias = (
     | AblationSelectivity
     | Removal
     | Reflection
+    | Components
 )
 
 __all__ = [
     "AblationSelectivity",
+    "Components",
     "ContextGradients",
     "Dictionary",
     "Expected",
