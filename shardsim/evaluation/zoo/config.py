@@ -20,7 +20,7 @@ that of shards and the weights are not; a `component` only serves to build other
 class Fit:
     """Steps of Adam on batches of the listed states."""
 
-    steps: PositiveInt = 2_500
+    steps: PositiveInt = 4_000
     """Steps; the learning rate falls to 0 along a cosine."""
     batch: PositiveInt = 512
     """States of a step."""
@@ -118,11 +118,11 @@ class ZooConfig:
     """Discount of the exact values."""
     encoder: encoders.MLPEncoder = encoders.MLPEncoder(widths=(256, 128, 64))
     """E, trained to tell the context and what the level is worth in each context."""
-    value_params: PositiveInt = 33_800
+    value_params: PositiveInt = 8_456
     """Parameters of V of every member."""
     boards: PositiveInt = 4_096
     """Boards whose states are listed for training, in each context."""
-    fit_encoder: Fit = Fit(steps=12_000, rate=0.01)
+    fit_encoder: Fit = Fit(steps=8_000, rate=0.01)
     """Training of E."""
     fit_members: Fit = Fit()
     """Training of each member on the features of E, which no longer changes."""

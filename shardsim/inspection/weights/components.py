@@ -6,7 +6,7 @@ importance is low may be scaled by anything between that and 1 without changing 
 output; random scales check it. So a component stands for a mechanism that some inputs
 use and others do not, and nothing says beforehand which units it consists of.
 
-Symbols: n samples, D inputs and O outputs of the layer, P outputs that are kept, K
+Symbols: n samples, d inputs and m outputs of the layer, P outputs that are kept, K
 components.
 """
 
@@ -34,9 +34,9 @@ TOLERANCE = 2e-4
 class Components(NamedTuple):
     """Components of the weights of a layer, and where each is needed."""
 
-    write: Float[Array, "K O"]
+    write: Float[Array, "K m"]
     """u_k of each component."""
-    read: Float[Array, "K D"]
+    read: Float[Array, "K d"]
     """r_k of each component; the weights are nearly sum_k u_k r_k'."""
     importance: Float[Array, "n K"]
     """g_k of each sample, in [0, 1]."""
@@ -62,8 +62,8 @@ class Components(NamedTuple):
 
 def fit(
     output_of: Callable[[Any, Any], Any],
-    weights: Annotated[Numbers, "O D"],
-    inputs: Annotated[Numbers, "n D"],
+    weights: Annotated[Numbers, "m d"],
+    inputs: Annotated[Numbers, "n d"],
     context: Annotated[Numbers, "n C"],
     key: Key[Array, ""],
     *,
@@ -196,7 +196,7 @@ def selectivity(
     return float(own / total.sum() / (1 - chance))
 
 
-def _start(w: Float[Array, "O D"], key: Key[Array, ""], count: int) -> dict[str, Array]:
+def _start(w: Float[Array, "m d"], key: Key[Array, ""], count: int) -> dict[str, Array]:
     """Random reads, and the writes that make the sum of components nearest to W."""
     read_key, first_key, last_key = jax.random.split(key, 3)
     read = arrays.unit(jax.random.normal(read_key, (count, w.shape[1]), w.dtype))
@@ -217,7 +217,7 @@ def _start(w: Float[Array, "O D"], key: Key[Array, ""], count: int) -> dict[str,
 
 
 def _importance(
-    parameters: dict[str, Array], x: Float[Array, "n D"]
+    parameters: dict[str, Array], x: Float[Array, "n d"]
 ) -> Float[Array, "n K"]:
     """g before it is cut to [0, 1]."""
     hidden = jax.nn.gelu(x @ parameters["first"] + parameters["shift"][None])
@@ -227,7 +227,7 @@ def _importance(
 def _outputs(
     output_of: Callable[[Any, Any], Any],
     parameters: dict[str, Array],
-    x: Float[Array, "n D"],
+    x: Float[Array, "n d"],
     context: Float[Array, "n C"],
     scales: Float[Array, "n K"],
 ) -> Float[Array, "n P"]:
@@ -237,7 +237,7 @@ def _outputs(
 
 
 def _unfaithful(
-    parameters: dict[str, Array], w: Float[Array, "O D"]
+    parameters: dict[str, Array], w: Float[Array, "m d"]
 ) -> Float[Array, ""]:
     left = w - parameters["write"].T @ parameters["read"]
     return jnp.square(left).sum() / jnp.square(w).sum()

@@ -184,8 +184,8 @@ def test_components():
     """Z1: units of a shard count in one context, and so do the components that write
     them: near 1. Z4, Z6: all that is needed is needed in all contexts alike: near 0.
 
-    With as many components as shards. With 8 components Z1 has .2: one of them gives the
-    mean of x to all shards, and is needed everywhere."""
+    With as many components as shards. With 8 of them Z1 has .2: one gives the mean of x
+    to all shards, and is needed everywhere."""
     metric = metrics.Components(expected="fails", number=4, steps=4_000)
     scores = [metric.score(member, KEY) for member in (Z1, Z4, Z6)]
     assert scores[0] > 0.8
