@@ -5,11 +5,12 @@ Symbols: N seeds, L levels, K shards, H, W board.
 
 import dataclasses
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from shardsim.api import levels as level_sets
+from shardsim.api import population
 from shardsim.core import config as configs
 from shardsim.core import field_errors
 from shardsim.reports.charts import theme
@@ -19,14 +20,32 @@ from shardsim_envs.rendering import sprites
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from shardsim.api.runs import Run
-
 WALL = "#3d434b"
 """Colour of walls, as on the pages."""
 CELL = 0.45
 """Inches of a cell."""
-MAX_LEVELS = 4
+LEVELS = 2
 """Levels that are drawn where none are given."""
+
+
+@runtime_checkable
+class View(Protocol):
+    """What is plotted of a run, or of a view of it."""
+
+    @property
+    def config(self) -> Any: ...
+
+    @property
+    def chosen_seed(self) -> int | None: ...
+
+    @property
+    def switched_off(self) -> tuple[int, ...]: ...
+
+    def agents(
+        self, arm: str, *, update: int | None = None, phase: str | None = None
+    ) -> population.Agents: ...
+
+    def metrics(self) -> dict[str, np.ndarray]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +60,7 @@ class Plots:
       >>> axes.figure.savefig(picture)
     """
 
-    run: "Run"
+    run: View
 
     def value(
         self,
@@ -183,7 +202,7 @@ class Plots:
     def _levels(self, given: level_sets.Levels | str | None) -> level_sets.Levels:
         env = self.run.config.env
         if given is None:
-            return level_sets.levels(env, count=2)
+            return level_sets.levels(env, count=LEVELS)
         return level_sets.of_world(env, given)
 
 
@@ -197,7 +216,7 @@ def _figure() -> Any:
         ) from None
 
 
-def _of_view(run: "Run") -> str:
+def _of_view(run: View) -> str:
     seed = "mean over seeds" if run.chosen_seed is None else f"seed {run.chosen_seed}"
     off = ", ".join(map(str, run.switched_off))
     return f", {seed}" + (f", without shard {off}" if off else "")

@@ -56,6 +56,7 @@ def start(
     Args:
       executor: what trains it in parts; None: this process trains all.
     """
+    print(folder)
     for arm in experiment.sized_arms():
         print(f"{arm.name}: {value_params(experiment, arm):,} parameters of V")
     show(train_and_judge(experiment, folder, executor), folder)
@@ -85,9 +86,9 @@ def train_and_judge(
 
 
 def show(result: results.RunResult, folder: Path) -> None:
-    """Print the results, and where the report is."""
+    """Print the results, where the report is, and the run folder."""
     print(tables.table(result))
-    print(f"\n{result.answer}\n{folder / 'report.html'}")
+    print(f"\n{result.answer}\n{folder / 'report.html'}\n{folder}")
 
 
 def run(

@@ -28,6 +28,7 @@ def start(
     Args:
       executor: what trains it in parts; None: this process trains all.
     """
+    print(folder)
     show(training, folder, train(training, folder, executor))
     return 0
 

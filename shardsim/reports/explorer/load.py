@@ -13,7 +13,7 @@ import numpy as np
 
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
-from shardsim.core import dynamic_programming, memory
+from shardsim.core import dynamic_programming, field_errors, memory
 from shardsim.core.types import Environment
 from shardsim.evaluation import battery, exact_policies, film
 from shardsim.evaluation import load as evaluation_load
@@ -182,7 +182,8 @@ def _named(
     for folder, config, name in sides:
         if name not in config.arms:
             raise run_files.RunError(
-                f"arms: got {name!r}; allowed in {folder}: {', '.join(config.arms)}"
+                f"arms: got {name!r}; allowed in {folder}: "
+                f"{field_errors.one_of(config.arms, name)}"
             )
     return sides
 
