@@ -20,30 +20,37 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from shardsim.api.configs import ConfigError, config, to_yaml
+    from shardsim import testing
+    from shardsim.api.configs import config, to_yaml
     from shardsim.api.levels import Levels, levels
     from shardsim.api.page import Page
     from shardsim.api.plots import Plots
     from shardsim.api.population import Agents, Outputs
-    from shardsim.api.runs import Run, RunError, load
+    from shardsim.api.runs import Run, load
     from shardsim.api.training import run
+    from shardsim.core.extensions import register
+    from shardsim.core.field_errors import ConfigError
+    from shardsim.core.fields import record
+    from shardsim.storage.run_files import RunError
 
 _HOME = {
-    "Agents": "population",
-    "ConfigError": "configs",
-    "Levels": "levels",
-    "Outputs": "population",
-    "Page": "page",
-    "Plots": "plots",
-    "Run": "runs",
-    "RunError": "runs",
-    "config": "configs",
-    "levels": "levels",
-    "load": "runs",
-    "run": "training",
-    "to_yaml": "configs",
+    "Agents": "api.population",
+    "ConfigError": "core.field_errors",
+    "Levels": "api.levels",
+    "Outputs": "api.population",
+    "Page": "api.page",
+    "Plots": "api.plots",
+    "Run": "api.runs",
+    "RunError": "storage.run_files",
+    "config": "api.configs",
+    "levels": "api.levels",
+    "load": "api.runs",
+    "record": "core.fields",
+    "register": "core.extensions",
+    "run": "api.training",
+    "to_yaml": "api.configs",
 }
-"""The module of `shardsim.api` that defines each name; it is imported at first use."""
+"""The module that defines each name; it is imported at first use."""
 
 __all__ = [
     "Agents",
@@ -57,7 +64,10 @@ __all__ = [
     "config",
     "levels",
     "load",
+    "record",
+    "register",
     "run",
+    "testing",
     "to_yaml",
 ]
 
@@ -65,9 +75,11 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return importlib.import_module("importlib.metadata").version("shardsim")
+    if name == "testing":
+        return importlib.import_module("shardsim.testing")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(importlib.import_module(f"shardsim.api.{_HOME[name]}"), name)
+    found = getattr(importlib.import_module(f"shardsim.{_HOME[name]}"), name)
     globals()[name] = found
     return found
 

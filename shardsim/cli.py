@@ -64,11 +64,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with surroundings.fixed_numerics():
                 if own_process:
                     compile_cache.use()
+                _load_extensions(options.plugin)
                 return _run(options, options.fields)
     except KeyboardInterrupt:  # outside of training, or pressed twice
         return _fail("stopped at once; resume goes on from the last checkpoint", 130)
     except (ConfigError, PathError) as error:
         return _fail(_with_options(str(error), options), 2)
+
+
+def _load_extensions(plugins: list[Path]) -> None:
+    """Register what packages and files of others add to the choices of a config."""
+    from shardsim.core import extensions
+
+    for problem in extensions.load_installed():
+        print(f"shardsim: {problem}", file=sys.stderr)
+    extensions.load_files(plugins)
 
 
 def _explaining(words: list[str]) -> list[str]:
@@ -242,6 +252,14 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.takes_fields = takes_fields
+        command.add_argument(
+            "--plugin",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="Python file with heads, worlds, encoders or measures of your own",
+        )
         return command
 
     _add_training_commands(add)

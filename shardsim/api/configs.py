@@ -7,12 +7,9 @@ from typing import Any, TypeAlias
 from shardsim.commands import devices
 from shardsim.core import config as configs
 from shardsim.core import config_files
-from shardsim.core.field_errors import ConfigError
 from shardsim.evaluation import load
 from shardsim.evaluation.experiment import Experiment
 from shardsim.training.standalone import Training
-
-__all__ = ["Config", "ConfigError", "config", "prepared", "to_yaml"]
 
 Config: TypeAlias = Experiment | Training
 """An experiment has predictions and is judged; a training has none."""

@@ -27,8 +27,6 @@ from shardsim.storage.run_files import RunError
 from shardsim.training import metric_records, schedule, sweep
 from shardsim.training.arms import Arm
 
-__all__ = ["Run", "RunError", "load"]
-
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Run:

@@ -3,14 +3,17 @@
 import doctest
 import importlib
 import inspect
+import typing
 
 import jax
 import matplotlib
 import numpy as np
+import pydantic
 import pytest
 
 import shardsim
 import shardsim_envs
+from shardsim.core import choices, fields
 
 matplotlib.use("Agg")
 FLAGS = (
@@ -22,8 +25,10 @@ EXCEPTIONS = ("ConfigError", "RunError")
 
 def public():
     """Dotted name and object of everything that users may call or read."""
+    for name in shardsim.testing.__all__:
+        yield f"testing.{name}", getattr(shardsim.testing, name)
     for name in shardsim.__all__:
-        if name in EXCEPTIONS:
+        if name in (*EXCEPTIONS, "testing"):
             continue
         found = getattr(shardsim, name)
         yield name, found
@@ -45,7 +50,19 @@ EXAMPLES = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name, _ in public() if "." not in name])
+NAMES = [name for name, _ in public() if "." not in name or "testing" in name]
+
+
+@pytest.fixture(autouse=True)
+def no_extensions():
+    """What an example registers is gone after it."""
+    yield
+    for group in choices.GROUPS:
+        choices._added[group] = []
+    fields.rebuild()
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_name_has_an_example(name):
     assert name in EXAMPLES or (
         inspect.isclass(getattr(shardsim, name))
@@ -63,6 +80,8 @@ def test_the_example_is_true(name, tiny_run, tiny_yaml, tmp_path):
     example.globs = {
         "jax": jax,
         "np": np,
+        "pydantic": pydantic,
+        "typing": typing,
         "shardsim": shardsim,
         "shardsim_envs": shardsim_envs,
         "file": tiny_yaml,
@@ -76,8 +95,8 @@ def test_the_example_is_true(name, tiny_run, tiny_yaml, tmp_path):
 
 
 def test_all_names_are_lazy_and_listed():
-    assert set(shardsim.__all__) == set(shardsim._HOME)
+    assert set(shardsim.__all__) == {*shardsim._HOME, "testing"}
     assert set(dir(shardsim)) >= set(shardsim.__all__)
     for name, module in shardsim._HOME.items():
-        home = importlib.import_module(f"shardsim.api.{module}")
+        home = importlib.import_module(f"shardsim.{module}")
         assert getattr(shardsim, name) is getattr(home, name)
