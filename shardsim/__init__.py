@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from shardsim.api.population import Agents, Outputs
     from shardsim.api.runs import Run, load
     from shardsim.api.training import run
+    from shardsim.api.wrapped import wrap
     from shardsim.core.extensions import register
     from shardsim.core.field_errors import ConfigError
     from shardsim.core.fields import record
@@ -49,6 +50,7 @@ _HOME = {
     "register": "core.extensions",
     "run": "api.training",
     "to_yaml": "api.configs",
+    "wrap": "api.wrapped",
 }
 """The module that defines each name; it is imported at first use."""
 
@@ -69,6 +71,7 @@ __all__ = [
     "run",
     "testing",
     "to_yaml",
+    "wrap",
 ]
 
 

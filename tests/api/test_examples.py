@@ -13,7 +13,6 @@ import pytest
 
 import shardsim
 import shardsim_envs
-from shardsim.core import choices, fields
 
 matplotlib.use("Agg")
 FLAGS = (
@@ -53,15 +52,6 @@ EXAMPLES = {
 NAMES = [name for name, _ in public() if "." not in name or "testing" in name]
 
 
-@pytest.fixture(autouse=True)
-def no_extensions():
-    """What an example registers is gone after it."""
-    yield
-    for group in choices.GROUPS:
-        choices._added[group] = []
-    fields.rebuild()
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_every_name_has_an_example(name):
     assert name in EXAMPLES or (
@@ -74,6 +64,7 @@ def test_everything_public_says_what_it_is():
     assert [name for name, found in public() if not inspect.getdoc(found)] == []
 
 
+@pytest.mark.usefixtures("no_extensions")
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_the_example_is_true(name, tiny_run, tiny_yaml, tmp_path):
     example = EXAMPLES[name]
