@@ -395,7 +395,12 @@ def _add_reading_commands(add: AddCommand) -> None:
         "--overwrite", action="store_true", help="replace a report that was changed"
     )
     inspect = add("inspect", "write a page that looks inside value heads")
-    inspect.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="1 or 2")
+    inspect.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="1 or 2")
+    inspect.add_argument(
+        "--agent",
+        metavar="MODULE:NAME",
+        help="in place of runs, an agent of shardsim.wrap, or a function for one",
+    )
     inspect.add_argument(
         "--out", type=Path, default=Path("page.html"), help="(default: page.html)"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from shardsim.api import session
 from shardsim.commands import progress
-from shardsim.reports.explorer import make
+from shardsim.reports.explorer import make, wrapped
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,14 +45,11 @@ def write(
     overwrite: bool,
 ) -> Page:
     """Write the page of a run folder. Args: as `Run.inspect`."""
-    temporary = None
-    if out is None:
-        temporary = session.TemporaryFolder()
-        out = temporary.path / "page.html"
+    place, temporary = _place(out)
     with progress.lines(), session.keywords_for_options():
         made = make.inspect(
             [folder],
-            Path(out),
+            place,
             arms=list(arms) if arms else None,
             mazes=mazes,
             checkpoints=checkpoints,
@@ -60,3 +57,27 @@ def write(
             overwrite=overwrite,
         )
     return Page(made.page, made.results, temporary)
+
+
+def write_agent(
+    agent: wrapped.Wrapped,
+    out: str | Path | None,
+    mazes: int,
+    quick: bool,
+    overwrite: bool,
+) -> Page:
+    """Write the page of an agent of somebody else. Args: as `Run.inspect`."""
+    place, temporary = _place(out)
+    with progress.lines(), session.keywords_for_options():
+        made = make.inspect_agent(
+            agent, place, mazes=mazes, quick=quick, overwrite=overwrite
+        )
+    return Page(made.page, made.results, temporary)
+
+
+def _place(out: str | Path | None) -> tuple[Path, session.TemporaryFolder | None]:
+    """The file of a page, and the folder that goes with the page if it is in one."""
+    if out is not None:
+        return Path(out), None
+    temporary = session.TemporaryFolder()
+    return temporary.path / "page.html", temporary

@@ -7,6 +7,7 @@ N, unless one seed was chosen, then those of what was asked about.
 import dataclasses
 import functools
 import math
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
@@ -17,7 +18,7 @@ from jaxtyping import Array, Float, Int
 from shardsim.agents import action_selection
 from shardsim.agents import agent as agents
 from shardsim.api import levels as level_sets
-from shardsim.api import session
+from shardsim.api import page, session
 from shardsim.core import config as configs
 from shardsim.core import returns
 from shardsim.core.jit import jit
@@ -296,6 +297,43 @@ class Agents:
             return free.squeeze(leading) if isinstance(given, str) else free
 
         return Outputs(*map(without_walls, out))
+
+    def inspect(
+        self,
+        out: str | Path | None = None,
+        *,
+        mazes: int = 4,
+        quick: bool = False,
+        overwrite: bool = False,
+    ) -> page.Page:
+        """Make the interactive page of a wrapped agent, shown inline in a notebook.
+
+        It has the panels that need no look inside a network: V beside the exact V*,
+        policy, reachability, shards if there are any, tails. The page of agents that
+        shardsim trained is `Run.inspect`.
+
+        Args:
+          out: a new HTML file; None: a temporary one, kept while the result is.
+          mazes: number of levels that are drawn.
+          quick: leave out the panels that take long.
+          overwrite: replace an old page.
+
+        Raises:
+          ConfigError: these agents have been trained by shardsim.
+          RunError: the states of the world cannot be enumerated.
+
+        Example:
+          >>> shardsim.load(folder).agents("mlp").inspect()
+          Traceback (most recent call last):
+          shardsim.core.field_errors.ConfigError: inspect: got agents of a run; ...
+        """
+        if isinstance(self.network, Trained):
+            raise configs.ConfigError(
+                "inspect: got agents of a run; allowed: those of shardsim.wrap "
+                "(`run.inspect` makes the page of a run)"
+            )
+        with session.numerics():
+            return page.write_agent(self, out, mazes, quick, overwrite)
 
     def _read(self, asked: Asked) -> tuple[Any, Any, tuple[int, ...], State | None]:
         """Observations and contexts [B, ...], the axes they had, and the states."""

@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -22,7 +23,7 @@ VARIABLE: Final = "SHARDSIM_PLUGINS"
 """Environment variable by which a command hands files of plugins to its workers."""
 
 
-def register(group: Group) -> Callable[[T], T]:
+def register(group: str) -> Callable[[T], T]:
     """Decorate the config of a head, world, encoder or measure of one's own.
 
     It can then be named by its `kind` in every config of this process.
@@ -49,9 +50,11 @@ def register(group: Group) -> Callable[[T], T]:
         allowed = field_errors.one_of(GROUPS, group)
         raise ConfigError(f"group: got {group!r}; allowed: {allowed}")
 
+    known = typing.cast(Group, group)
+
     def add(record: T) -> T:
-        _check(group, record)
-        choices.join(group, record)
+        _check(known, record)
+        choices.join(known, record)
         fields.rebuild()
         return record
 
