@@ -44,7 +44,7 @@ def register(group: str) -> Callable[[T], T]:
       ...     kind: typing.Literal["wide"] = "wide"
       >>> config = shardsim.config(file, arms={"mlp": {"head": {"kind": "wide"}}})
       >>> config.arms["mlp"].head
-      Wide(kind='wide')
+      Wide(kind='wide', hidden=(), activation='relu')
     """
     if group not in GROUPS:
         allowed = field_errors.one_of(GROUPS, group)

@@ -1,10 +1,13 @@
 """An agent of somebody else is asked as one of ours is, and checked then."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
 
 import shardsim
+from shardsim import cli
 from shardsim.core.field_errors import ConfigError
 
 BOARD = """
@@ -119,3 +122,46 @@ def test_an_impossible_action_has_probability_0(trained):
         lambda x: 0.0, lambda x: [0.0, 0.0, -np.inf, 0.0], world=trained.env
     )
     np.testing.assert_allclose(agent.policy(BOARD), [1 / 3, 1 / 3, 0, 1 / 3], rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_page_shows_v_beside_the_exact_one(trained, tmp_path, monkeypatch, capsys):
+    code = f"""
+import numpy as np
+import shardsim
+import shardsim_envs
+
+world = {trained.env!r}
+agent = shardsim.wrap(lambda board: 0.25, world=world, name="constant")
+"""
+    module = tmp_path / "constant_agent.py"
+    module.write_text(code.replace("world = ", "world = shardsim_envs."))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    words = ["inspect", "--agent", "constant_agent:agent", "--out", "page.html"]
+    assert cli.main([*words, "--mazes", "2"]) == 0
+    numbers = json.loads((tmp_path / "page.results.json").read_text())
+    (side,) = numbers["sides"]
+    assert side["arm"] == "constant"
+    assert side["num_parameters"] is None
+    value = np.asarray(side["outputs"]["value"])
+    assert (value == 0.25).all()
+    # a constant is off by the spread of V*, and by its own distance to the mean
+    assert side["panels"]["curves"]["ends"]["value_error"]["estimate"] >= 1
+    assert side["panels"]["tails"] is not None
+    for panel in ("concepts", "weights", "clusters", "shapley"):
+        assert side["panels"][panel] is None
+    assert "not of shardsim" in (tmp_path / "page.html").read_text()
+    refused = {
+        "constant_agent:nothing": "has no attribute 'nothing'",
+        "no_module:agent": "ModuleNotFoundError",
+        "constant_agent:world": "not callable",
+    }
+    capsys.readouterr()
+    for place, message in refused.items():
+        assert cli.main(["inspect", "--agent", place, "--out", "b.html"]) == 2
+        assert message in capsys.readouterr().err
+    assert cli.main(["inspect", "--out", "b.html"]) == 2
+    assert "runs: got 0; allowed: 1 or 2" in capsys.readouterr().err
+    with pytest.raises(shardsim.RunError, match="can be enumerated"):
+        shardsim.wrap(lambda board: 0.0, world="tree_gridworld").inspect()
