@@ -24,7 +24,7 @@ def run(
     """Train all arms of a config; judge and report an experiment.
 
     It is the function that `shardsim run` and `shardsim train` call, and writes the
-    same folder. Progress is shown as there: a bar in a terminal, a line in a notebook.
+    same folder. Progress is shown as there: a bar in a terminal, lines in a notebook.
 
     Args:
       config: a YAML file, nested mappings, or a config; with predictions it is an
