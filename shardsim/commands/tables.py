@@ -85,30 +85,35 @@ def side_by_side(folders: Sequence[Path]) -> str:
 def run_list(root: Path) -> str:
     """All runs below a folder."""
     runs = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
+    for folder in runs_below(root):
+        named, result = state(folder)
+        cells = [""] * 4 if result is None else _summary(result)
+        runs.add_row(str(folder), named, *cells)
+    return _text(runs)
+
+
+def runs_below(root: Path) -> list[Path]:
+    """The run folders below a folder."""
     # ** does not follow links; the second pattern lists runs that are links in `root`
     marks = {
         *root.glob(f"**/{run_layout.FORMAT_FILE}"),
         *root.glob(f"*/{run_layout.FORMAT_FILE}"),
     }
-    for path in sorted(marks):
-        state, cells = _state(path.parent)
-        runs.add_row(str(path.parent), state, *cells)
-    return _text(runs)
+    return [path.parent for path in sorted(marks)]
 
 
-def _state(folder: Path) -> tuple[str, list[str]]:
-    """State and summary of a run; a run that can't be read still gets its row."""
-    nothing = [""] * 4
+def state(folder: Path) -> tuple[str, results.Result | None]:
+    """State of a run in words, and its results; none where they can't be read."""
     try:
         run_folder.check_format(folder)
     except run_files.RunError:
-        return "of another format", nothing
+        return "of another format", None
     if not (folder / results.FILE).exists():
-        return "unfinished", nothing
+        return "unfinished", None
     try:
-        return "finished", _summary(results.read(folder))
+        return "finished", results.read(folder)
     except run_files.RunError:
-        return "results damaged", nothing
+        return "results damaged", None
 
 
 def _summary(result: results.Result) -> list[str]:

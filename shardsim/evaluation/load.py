@@ -18,9 +18,17 @@ def load(folder: Path) -> Experiment | Training:
       RunError: there is no run, or its format is another one.
       ConfigError: its config cannot be read.
     """
-    return read(
-        config_files.read_yaml(run_folder.open_run(folder) / run_layout.CONFIG_FILE)
-    )
+    data = config_files.read_yaml(run_folder.open_run(folder) / run_layout.CONFIG_FILE)
+    try:
+        return read(data)
+    except configs.ConfigError as error:
+        lines = (
+            f"{line}, or a kind from outside (--plugin FILE, shardsim.register)"
+            if "kind: got" in line
+            else line
+            for line in str(error).splitlines()
+        )
+        raise configs.ConfigError("\n".join(lines)) from None
 
 
 def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
