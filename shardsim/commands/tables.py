@@ -11,7 +11,7 @@ import rich.console
 import rich.table
 
 from shardsim.core import config_files
-from shardsim.evaluation import results
+from shardsim.evaluation import results, study_results
 from shardsim.reports import differences, numbers
 from shardsim.reports.verdicts import sections
 from shardsim.storage import run_files, run_folder, run_layout
@@ -56,6 +56,24 @@ def table(result: results.RunResult) -> str:
             sensitivity.verdict if sensitivity else "-",
         )
     return _text(arms, verdicts)
+
+
+def of_study(result: study_results.StudyResult) -> str:
+    """The verdicts of all cells, and the axes that move the effects."""
+    verdicts = _table("cell", "", "effect\n[95 % interval]", "verdict", "p", "seeds")
+    for cell in result.cells.values():
+        for label, entry in cell.predictions.items():
+            verdict = sections.verdict(entry) if entry.is_valid else "no claim stands"
+            effect, p = _effect(entry.effect, "\n"), f"{entry.p_value:.2g}"
+            seeds = f"{cell.num_seeds}{sections.of_seeds(entry)}"
+            verdicts.add_row(cell.label, label, effect, verdict, p, seeds)
+    axes = _table("", "axis", "level", "mean effect\n[95 % interval]", "p of the axis")
+    for label, model in result.models.items():
+        for axis, moved in model.axes.items():
+            for level, one in moved.levels.items():
+                mean = "-" if one.mean is None else _effect(one.mean, "\n")
+                axes.add_row(label, axis, level, mean, f"{moved.p_value:.2g}")
+    return _text(verdicts, *([axes] if axes.row_count else []))
 
 
 def side_by_side(folders: Sequence[Path]) -> str:
@@ -106,6 +124,10 @@ def _state(folder: Path) -> tuple[str, list[str]]:
     if not (folder / results.FILE).exists():
         return "unfinished", nothing
     try:
+        if study_results.is_there(folder):
+            study = study_results.read(folder)
+            cells = f"{len(study.cells)} cells"
+            return "finished", [study.name, cells, study.digest, study.answer]
         return "finished", _summary(results.read(folder))
     except run_files.RunError:
         return "results damaged", nothing

@@ -17,6 +17,13 @@ VERDICTS = {
 """What each verdict claims about the effect."""
 
 
+DEVIATIONS = {
+    "seed": "between seeds",
+    "arm": "between trained arms that cells share",
+    "baseline": "between trained baselines that cells share",
+    "residual": "of the rest",
+}
+"""The parts of the variance of a study's effects."""
 ASKED = {
     "before training": "",
     "afterwards": "asked afterwards",

@@ -1,0 +1,59 @@
+"""report.html of a study: one offline page with the verdicts across its axes."""
+
+from pathlib import Path
+
+from shardsim.core import files
+from shardsim.evaluation import results, study_results
+from shardsim.reports import figures, templates
+from shardsim.reports.charts import verdicts
+from shardsim.reports.verdicts import sections
+from shardsim.storage import records, run_files, run_layout
+from shardsim.storage.provenance import Provenance
+
+CAPTION = (
+    "{label}: effects with 95 % intervals, in units of their margins, one row for each "
+    "cell. Grey band: smaller than the margin. Grey dot: no claim, because a control "
+    "failed or an arm did not reach the minimum return. Diamond: the same contrast for "
+    "the arm that is oracle-gated."
+)
+
+
+def write(folder: Path) -> Path:
+    """Draw the figures of a study and write its page.
+
+    Raises:
+      RunError: a file is missing or damaged.
+    """
+    result = study_results.read(folder)
+    drawn = {label: _effects(label, rows) for label, rows in by_label(result).items()}
+    for number, figure in enumerate(drawn.values()):
+        run_files.write_text(folder / "figures" / f"effects-{number}.svg", figure.file)
+    page = templates.environment("shardsim.reports.verdicts").get_template("study.html")
+    text = page.render(
+        result=result,
+        figures=drawn,
+        sections=sections,
+        cells=run_layout.CELLS,
+        config=files.read_text(folder / run_layout.CONFIG_FILE),
+        provenance=records.read(folder / "provenance.json", Provenance),
+    )
+    run_files.write_text(folder / "report.html", text)
+    return folder / "report.html"
+
+
+def by_label(
+    result: study_results.StudyResult,
+) -> dict[str, dict[str, results.PredictionResult]]:
+    """Prediction -> label of the cell -> its result there."""
+    rows: dict[str, dict[str, results.PredictionResult]] = {}
+    for cell in result.cells.values():
+        for label, entry in cell.predictions.items():
+            rows.setdefault(label, {})[cell.label] = entry
+    return rows
+
+
+def _effects(label: str, rows: dict[str, results.PredictionResult]) -> figures.Figure:
+    return figures.draw(
+        CAPTION.format(label=label),
+        lambda width: verdicts.effects({"": rows}, width=width),
+    )
