@@ -26,8 +26,6 @@ from jaxtyping import Float, Int, Shaped
 from shardsim.core.statistics import resampling
 from shardsim.core.statistics.intervals import Interval
 
-SMALLEST = 1e-4
-"""Standard deviation of a factor, in residual ones, below which it counts as 0."""
 
 
 class Test(NamedTuple):
@@ -54,7 +52,7 @@ class MixedModel:
     """Standard deviation of each factor's effects, and of the residual under "", in the
     unit of y; 0 where the data show none."""
     _slopes: Float[np.ndarray, "k p p"]
-    """Derivative of `covariance` by the variance of each component that is not 0."""
+    """Derivative of `covariance` by the variance of each component."""
     _spread: Float[np.ndarray, "k k"]
     """Asymptotic covariance of these variances."""
 
@@ -149,10 +147,10 @@ def fit(
         1 + abs(y).max()
     ):
         return _exact(y, x, tuple(levels))
-    problem = _Problem(y, x, tuple(levels.values()))
-    ratios = problem.solve() if levels else np.zeros(0)
-    present = [k for k, ratio in enumerate(ratios) if ratio > SMALLEST]
-    return _fitted(y, x, levels, ratios, present)
+    ratios = np.zeros(0)
+    if levels:
+        ratios = _Problem(y, x, tuple(levels.values())).solve()
+    return _fitted(y, x, levels, ratios)
 
 
 def _exact(
@@ -216,16 +214,18 @@ def _fitted(
     x: Float[np.ndarray, "n p"],
     levels: Mapping[str, Int[np.ndarray, " n"]],
     ratios: Float[np.ndarray, " k"],
-    present: list[int],
 ) -> MixedModel:
-    """Effects, their covariance, and how it follows from the variances."""
+    """Effects, their covariance, and how it follows from the variances.
+
+    A variance of 0 keeps its share of the uncertainty: without it, factors that the
+    data happen not to show would be claimed away.
+    """
     n, p = x.shape
-    names = list(levels)
     parts = [np.eye(n)]
-    for k in present:
-        z = _indicator(levels[names[k]])
+    for level in levels.values():
+        z = _indicator(level)
         parts.append(z @ z.T)
-    shares = np.asarray([1.0, *(ratios[k] ** 2 for k in present)])
+    shares = np.asarray([1.0, *ratios**2])
     inverse = np.linalg.inv(
         sum(s * part for s, part in zip(shares, parts, strict=True))
     )
@@ -240,8 +240,10 @@ def _fitted(
     information = np.asarray(
         [[float((a * b.T).sum()) / 2 for b in products] for a in products]
     )
-    deviations = {name: 0.0 for name in names}
-    deviations |= {names[k]: float(ratios[k] * np.sqrt(variance)) for k in present}
+    deviations = {
+        name: float(ratio * np.sqrt(variance))
+        for name, ratio in zip(levels, ratios, strict=True)
+    }
     return MixedModel(
         effects=effects,
         covariance=variance * inner,
