@@ -27,7 +27,6 @@ from shardsim.core.statistics import resampling
 from shardsim.core.statistics.intervals import Interval
 
 
-
 class Test(NamedTuple):
     """An F-test that some linear combinations of the fixed effects are 0."""
 
