@@ -21,6 +21,7 @@ WALKS = [page for page in PAGES if "```" in page.read_text()]
 FILES = {
     "ask-a-question": ("runs/retained/report.html",),
     "many-machines": ("runs/blocks/results.json", "runs/parts/results.json"),
+    "study": ("runs/board/report.html", "runs/board/table.csv"),
     "inspect": ("page.html", "page.results.json", "small.html", "two.html"),
     "tools": ("values.svg",),
     "train": ("walks.npz", "runs/frozen/results.json", "runs/offline/results.json"),
@@ -29,6 +30,7 @@ FILES = {
 OUTPUT = {
     "ask-a-question": ("competing/gate_distance", "where_gates_separated"),
     "many-machines": ("per episode in the last chunk",),
+    "study": ("board-5 {'P6'", "effect"),
     "inspect": ("wants the cheese most", "add up to V"),
     "tools": ("D chooses as in the other run", "truth-like features on 4 pairs"),
     "train": ("per episode in the last chunk", "swap rewards ("),
@@ -56,6 +58,11 @@ def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys, sma
     monkeypatch.chdir(tmp_path)
     fewer = {
         "run": small,
+        "study": [
+            *(flag.replace("--", "--settings.", 1) for flag in small),
+            "--settings.agent.encoder.widths=[16]",
+            "--settings.agent.value-params=2048",
+        ],
         "train": [
             *(flag for flag in small if "evaluation" not in flag),
             "--train.phases.2.updates=2",
