@@ -92,8 +92,8 @@ def start(
         text = config_files.to_yaml(planned.study)
         run_files.write_text(folder / run_layout.CONFIG_FILE, text)
         run_folder.write_provenance(folder)
-        wanted = list(_prepared(planned, folder))
-        failed = _train(wanted, folder, executor)
+        cells = list(_prepared(planned, folder, overwrite))
+        failed = _train(cells, folder, executor)
         if failed is not None:
             raise failed
         result = _judge(planned, folder)
@@ -155,8 +155,14 @@ class _Cell(NamedTuple):
         return self.finished is not None and not self.wanted.first
 
 
-def _prepared(planned: config.Planned, folder: Path) -> Iterator[_Cell]:
-    """All cells, with their folders and questions: those come before any training."""
+def _prepared(
+    planned: config.Planned, folder: Path, overwrite: bool
+) -> Iterator[_Cell]:
+    """All cells, with their folders and questions: those come before any training.
+
+    Raises:
+      RunError: a cell that gets more seeds was changed by somebody.
+    """
     for cell in planned.cells:
         experiment = planned.experiments[cell.name]
         path = folder / run_layout.CELLS / cell.name
@@ -171,6 +177,8 @@ def _prepared(planned: config.Planned, folder: Path) -> Iterator[_Cell]:
             have.experiment.train.num_seeds < experiment.train.num_seeds
         )
         first = have.experiment.train.num_seeds if have and is_shorter else 0
+        if first:
+            run_files.check_own(path, overwrite, *run_layout.REWRITTEN)
         if have is None:
             run_files.write_text(path / run_layout.CONFIG_FILE, text)
             run_folder.write_provenance(path)
@@ -195,6 +203,7 @@ def _train(
     wanted = [cell.wanted for cell in missing]
     if not wanted:
         return None
+    extension.check_versions(folder)
     supplies = execution.supplies(folder, wanted, finished, _size(executor, wanted))
     pools = [pool for pool in supplies.pools.values() if pool.needed]
     for pool in pools:
@@ -287,6 +296,9 @@ def _train_here(
                     training.train_part(task.run, job, task.part)
                 except divergence.Diverged as error:
                     failed.append((task, str(error)))
+                except loop.Interrupted as stopped:
+                    own, whole = map(loop.resume_command, (task.run, folder))
+                    raise loop.Interrupted(str(stopped).replace(own, whole)) from None
     if failed:
         lines = [f"{task}: {cause}" for task, cause in failed]
         head = f"{len(failed)} of {len(tasks)} parts failed; the others are on disk"
