@@ -53,7 +53,7 @@ def asked(
     if registered is not None:
         source = registered.revision or f"version {registered.version}"
         since = f"before training started ({registered.time}, {source})"
-        looks = _looks(registered)
+        looks = looks_of(registered)
     if not late:
         return [f"All questions were fixed {since}.", *looks]
     lines = [
@@ -66,7 +66,7 @@ def asked(
     return [*lines, f"Fixed {since}: {', '.join(others) or 'none'}.", *looks]
 
 
-def _looks(registered: preregistration.Preregistration) -> list[str]:
+def looks_of(registered: preregistration.Preregistration) -> list[str]:
     """That seeds were added to a run whose verdicts could be seen, if they were."""
     if not registered.looks:
         return []

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from shardsim.core import files
-from shardsim.evaluation import results, study_results
+from shardsim.evaluation import preregistration, results, study_results
 from shardsim.reports import figures, templates
 from shardsim.reports.charts import verdicts
 from shardsim.reports.verdicts import sections
@@ -33,12 +33,24 @@ def write(folder: Path) -> Path:
         result=result,
         figures=drawn,
         sections=sections,
+        looks=_looks(folder, result),
         cells=run_layout.CELLS,
         config=files.read_text(folder / run_layout.CONFIG_FILE),
         provenance=records.read(folder / "provenance.json", Provenance),
     )
     run_files.write_text(folder / "report.html", text)
     return folder / "report.html"
+
+
+def _looks(folder: Path, result: study_results.StudyResult) -> list[str]:
+    """That seeds were added to cells whose verdicts could be seen, if they were."""
+    lines: dict[tuple[int, ...], list[str]] = {}
+    for name in result.cells:
+        registered = preregistration.read(folder / run_layout.CELLS / name)
+        if registered is not None:  # one line for cells that grew together
+            seen = tuple(look.num_seeds for look in registered.looks)
+            lines.setdefault(seen, sections.looks_of(registered))
+    return [line for one in lines.values() for line in one]
 
 
 def by_label(
