@@ -7,8 +7,9 @@ from typing import Any
 from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation.experiment import Experiment
+from shardsim.evaluation.study import Study
 from shardsim.evaluation.zoo.config import ZooConfig
-from shardsim.storage import run_folder, run_layout
+from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training.standalone import Training
 
 
@@ -19,9 +20,22 @@ def load(folder: Path) -> Experiment | Training:
       RunError: there is no run, or its format is another one.
       ConfigError: its config cannot be read.
     """
-    return read(
-        config_files.read_yaml(run_folder.open_run(folder) / run_layout.CONFIG_FILE)
-    )
+    data = config_files.read_yaml(run_folder.open_run(folder) / run_layout.CONFIG_FILE)
+    if is_study(data):
+        raise run_files.RunError(
+            f"{folder}: got a study; allowed: a run, such as those in "
+            f"{folder / run_layout.CELLS}"
+        )
+    try:
+        return read(data)
+    except configs.ConfigError as error:
+        lines = (
+            f"{line}, or a kind from outside (--plugin FILE, shardsim.register)"
+            if "kind: got" in line
+            else line
+            for line in str(error).splitlines()
+        )
+        raise configs.ConfigError("\n".join(lines)) from None
 
 
 def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
@@ -34,6 +48,11 @@ def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
     Raises:
       ConfigError: it is of another kind.
     """
+    if is_study(data):
+        raise configs.ConfigError(
+            f"experiments: unknown key in {file}; allowed: {_article(kind)}, which has "
+            "none (for a study: shardsim study)"
+        )
     if (kind == "zoo") != ("members" in data):
         got, allowed = (
             ("missing", "a zoo, which has some")
@@ -62,11 +81,18 @@ def _article(kind: str) -> str:
 
 def root(
     data: Mapping[str, Any],
-) -> type[Experiment] | type[Training] | type[ZooConfig]:
-    """A zoo if the config has members, an experiment if predictions, or a training."""
+) -> type[Experiment] | type[Training] | type[Study] | type[ZooConfig]:
+    """A study by experiments, a zoo by members, an experiment by predictions."""
+    if is_study(data):
+        return Study
     if "members" in data:
         return ZooConfig
     return Experiment if "predictions" in data else Training
+
+
+def is_study(data: Mapping[str, Any]) -> bool:
+    """Whether a config is that of a study, which names experiments."""
+    return "experiments" in data
 
 
 def read_file(file: Path, flags: Sequence[str] = ()) -> dict[str, Any]:
@@ -83,12 +109,19 @@ def read(data: dict[str, Any]) -> Experiment | Training:
     """Build an experiment or a training.
 
     Raises:
-      ConfigError: the data are those of a zoo, or no config.
+      ConfigError: naming the field, its value and what is allowed; also where the data
+        are those of a study or a zoo.
     """
-    built = configs.build(root(data), data)
-    if isinstance(built, ZooConfig):
+    if is_study(data):
+        raise configs.ConfigError(
+            "experiments: unknown key; allowed: an experiment or a training, which "
+            "have none"
+        )
+    if "members" in data:
         raise configs.ConfigError(
             "members: unknown key; allowed: an experiment or a training, which have "
             "none (for a zoo: shardsim zoo)"
         )
-    return built
+    if "predictions" in data:
+        return configs.build(Experiment, data)
+    return configs.build(Training, data)
