@@ -282,6 +282,15 @@ def _add_training_commands(add: AddCommand) -> None:
     train.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
     train.add_argument("--overwrite", action="store_true", help="replace an old run")
     _add_executor_options(train)
+    study = add("study", "train and judge an experiment along axes, as one study", True)
+    study.add_argument("file", type=Path, help="study, a YAML file")
+    study.add_argument(
+        "--out",
+        type=Path,
+        help="folder (default: runs/NAME); one that is begun is continued or extended",
+    )
+    study.add_argument("--overwrite", action="store_true", help="replace an old study")
+    _add_executor_options(study)
     collect = add("collect", "write a dataset of trajectories to train on", True)
     collect.add_argument("source", type=Path, help="config, or the folder of a run")
     collect.add_argument("--out", type=Path, required=True, help="file, ends in .npz")
@@ -303,7 +312,7 @@ def _add_training_commands(add: AddCommand) -> None:
         "--schema",
         nargs="?",
         const="experiment",
-        choices=("experiment", "training"),
+        choices=("experiment", "training", "study"),
         help="print the JSON Schema of a config, for editors (default: experiment)",
     )
     resume = add("resume", "continue a run that was stopped")
@@ -312,7 +321,7 @@ def _add_training_commands(add: AddCommand) -> None:
         "--overwrite", action="store_true", help="replace results that were changed"
     )
     _add_executor_options(resume)
-    extend = add("extend", "train more seeds of a finished run, judge all of them")
+    extend = add("extend", "train more seeds of a finished run or study")
     extend.add_argument("run", type=Path, help="run folder")
     extend.add_argument(
         "--num-seeds", type=int, required=True, help="seeds that it has afterwards"

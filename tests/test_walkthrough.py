@@ -22,6 +22,7 @@ FILES = {
     "ask-a-question": ("runs/retained/report.html",),
     "many-machines": ("runs/blocks/results.json", "runs/parts/results.json"),
     "extend": (),
+    "study": ("runs/board/report.html", "runs/board/table.csv"),
     "inspect": ("page.html", "page.results.json", "small.html", "two.html"),
     "python": ("value.png", "runs/small/results.json", "quickstart.zip", "figures"),
     "tools": ("values.svg",),
@@ -32,6 +33,7 @@ OUTPUT = {
     "ask-a-question": ("competing/gate_distance", "where_gates_separated"),
     "many-machines": ("per episode in the last chunk",),
     "extend": (),
+    "study": ("board-5 {'P6'", "effect"),
     "inspect": ("wants the cheese most", "add up to V"),
     "python": ("(2, 4, 7, 7)", "name: quickstart", "page.html"),
     "tools": ("D chooses as in the other run", "truth-like features on 4 pairs"),
@@ -61,6 +63,11 @@ def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys, sma
     monkeypatch.chdir(tmp_path)
     fewer = {
         "run": small,
+        "study": [
+            *(flag.replace("--", "--settings.", 1) for flag in small),
+            "--settings.agent.encoder.widths=[16]",
+            "--settings.agent.value-params=2048",
+        ],
         "train": [
             *(flag for flag in small if "evaluation" not in flag),
             "--train.phases.2.updates=2",

@@ -9,7 +9,7 @@ from typing import Any
 
 from shardsim.commands import tables
 from shardsim.core import config_files
-from shardsim.evaluation import results
+from shardsim.evaluation import results, study_results
 from shardsim.reports import differences
 from shardsim.storage import run_layout
 
@@ -36,12 +36,19 @@ def text(kind: str, found: Any, rows: Sequence[Row]) -> str:
 
 
 def runs(root: Path) -> list[dict[str, Any]]:
-    """All runs below a folder: state, name, seeds, digest and verdicts."""
+    """All runs and studies below a folder: state, name, size, digest and verdicts."""
     found = []
     for folder in tables.runs_below(root):
         state, result = tables.state(folder)
         row: dict[str, Any] = {"run": str(folder), "state": state}
-        if result is not None:
+        if isinstance(result, study_results.StudyResult):
+            row |= {
+                "experiment": result.name,
+                "cells": len(result.cells),
+                "digest": result.digest,
+                "answer": result.answer,
+            }
+        elif result is not None:
             row |= {
                 "experiment": result.name,
                 "seeds": result.num_seeds,
@@ -57,7 +64,7 @@ def runs(root: Path) -> list[dict[str, Any]]:
 
 def run_rows(found: Sequence[Row]) -> list[Row]:
     """The same as a table: a row for each run, its verdicts in one cell."""
-    columns = ("run", "state", "experiment", "seeds", "digest")
+    columns = ("run", "state", "experiment", "seeds", "cells", "digest", "answer")
     return [
         {
             **{name: row.get(name) for name in columns},

@@ -11,7 +11,7 @@ import rich.console
 import rich.table
 
 from shardsim.core import config_files
-from shardsim.evaluation import results
+from shardsim.evaluation import results, study_results
 from shardsim.reports import differences, numbers
 from shardsim.reports.verdicts import sections
 from shardsim.storage import run_files, run_folder, run_layout
@@ -58,6 +58,24 @@ def table(result: results.RunResult) -> str:
     return _text(arms, verdicts)
 
 
+def of_study(result: study_results.StudyResult) -> str:
+    """The verdicts of all cells, and the axes that move the effects."""
+    verdicts = _table("cell", "", "effect\n[95 % interval]", "verdict", "p", "seeds")
+    for cell in result.cells.values():
+        for label, entry in cell.predictions.items():
+            verdict = sections.verdict(entry) if entry.is_valid else "no claim stands"
+            effect, p = _effect(entry.effect, "\n"), f"{entry.p_value:.2g}"
+            seeds = f"{cell.num_seeds}{sections.of_seeds(entry)}"
+            verdicts.add_row(cell.label, label, effect, verdict, p, seeds)
+    axes = _table("", "axis", "level", "mean effect\n[95 % interval]", "p of the axis")
+    for label, model in result.models.items():
+        for axis, moved in model.axes.items():
+            for level, one in moved.levels.items():
+                mean = "-" if one.mean is None else _effect(one.mean, "\n")
+                axes.add_row(label, axis, level, mean, f"{moved.p_value:.2g}")
+    return _text(verdicts, *([axes] if axes.row_count else []))
+
+
 def side_by_side(folders: Sequence[Path]) -> str:
     """Returns, verdicts with their effects, and what differs in the configs of runs."""
     runs = [results.read(folder) for folder in folders]
@@ -102,7 +120,9 @@ def runs_below(root: Path) -> list[Path]:
     return [path.parent for path in sorted(marks)]
 
 
-def state(folder: Path) -> tuple[str, results.Result | None]:
+def state(
+    folder: Path,
+) -> tuple[str, results.Result | study_results.StudyResult | None]:
     """State of a run in words, and its results; none where they can't be read."""
     try:
         run_folder.check_format(folder)
@@ -111,13 +131,18 @@ def state(folder: Path) -> tuple[str, results.Result | None]:
     if not (folder / results.FILE).exists():
         return "unfinished", None
     try:
+        if study_results.is_there(folder):
+            return "finished", study_results.read(folder)
         return "finished", results.read(folder)
     except run_files.RunError:
         return "results damaged", None
 
 
-def _summary(result: results.Result) -> list[str]:
-    """Name, seeds, digest and verdicts."""
+def _summary(result: results.Result | study_results.StudyResult) -> list[str]:
+    """Name, seeds (or cells of a study), digest and verdicts."""
+    if isinstance(result, study_results.StudyResult):
+        cells = f"{len(result.cells)} cells"
+        return [result.name, cells, result.digest, result.answer]
     entries = result.predictions if isinstance(result, results.RunResult) else {}
     verdicts = (f"{name}: {_short(entry)}" for name, entry in entries.items())
     return [result.name, str(result.num_seeds), result.digest, "\n".join(verdicts)]

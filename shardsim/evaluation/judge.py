@@ -39,6 +39,7 @@ class Judgement:
     arms_below_min_return: tuple[str, ...]
     sensitivity: results.SensitivityResult | None
     judged_seeds: tuple[int, ...] | None = None
+    claim: results.Claim | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +191,7 @@ def _judgement(
         arms_below_min_return=below_min_return,
         sensitivity=_sensitivity(values, rule, level),
         judged_seeds=None if rule.seeds_where is None else tuple(case.seeds.tolist()),
+        claim=results.Claim(claim.verdict, claim.p),
     )
 
 

@@ -142,6 +142,15 @@ class Asked:
 NOT_RECORDED = Asked("not recorded")
 
 
+@fields.record(float64=True)
+class Claim:
+    """What the seeds say best, before p is adjusted for other predictions."""
+
+    verdict: Verdict
+    p_value: float
+    """Two-sided p of the claim, not adjusted."""
+
+
 @fields.record(kw_only=True, float64=True)
 class PredictionResult:
     """One prediction: the question, the measurements and the verdict of its rule."""
@@ -180,6 +189,9 @@ class PredictionResult:
     """The seeds that `seeds_where` of the rule selects; None: all seeds."""
     asked: Asked = NOT_RECORDED
     """Whether the question was fixed before training."""
+    claim: Claim | None = None
+    """The claim before its p was adjusted; a study adjusts it for all of its cells.
+    None in results of earlier versions."""
 
     @fields.rule("values", "means", "rule")
     def _rows(self) -> Iterator[str]:
@@ -323,6 +335,11 @@ def read(folder: Path) -> Result:
         return records.build(path, TrainingResult, data)
     if kind == "experiment":
         return records.build(path, RunResult, data)
+    if kind == "study":
+        raise run_files.RunError(
+            f"{folder}: got a study; allowed: a run, such as those in "
+            f"{folder / run_layout.CELLS}"
+        )
     raise run_files.RunError(
         f"{path}: kind: got {kind!r}; allowed: experiment, training"
     )

@@ -5,6 +5,7 @@ U units. Memory of a reading: 4 bytes x N L S (U + 2K + A + 1).
 """
 
 import functools
+import operator
 from typing import Any, NamedTuple
 
 import jax
@@ -53,14 +54,29 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
     )
 
 
-@functools.partial(jit, static_argnums=0)
-def evaluate(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
+def evaluate(env: Environment, population: Agent, levels: Level) -> tuple[Any, Any]:
     """V with its insides, and log D, of N agents in every state of L levels.
+
+    One agent at a time, in a program that does not know how many there are: the bits
+    of a seed do not depend on the seeds and devices beside it.
 
     Returns:
       The output of V, leaves [N, L, S, ...], and log D(a | s), [N, L, S, A].
     """
-    out = outputs(env, population, levels)
+    leaves = jax.tree.map(np.asarray, population)
+    count = len(jax.tree.leaves(leaves)[0])
+    readings = [
+        jax.tree.map(np.asarray, _evaluate_one(env, jax.tree.map(take, leaves), levels))
+        for take in map(operator.itemgetter, range(count))
+    ]
+    value, policy_logits = jax.tree.map(lambda *each: np.stack(each), *readings)
+    return value, policy_logits
+
+
+@functools.partial(jit, static_argnums=0)
+def _evaluate_one(env: Environment, agent: Agent, levels: Level) -> tuple[Any, Array]:
+    one = jax.tree.map(lambda leaf: leaf[None], agent)
+    out = jax.tree.map(lambda leaf: leaf[0], outputs(env, one, levels))
     return out.value, out.policy_logits
 
 

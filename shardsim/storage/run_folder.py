@@ -22,6 +22,7 @@ from shardsim.storage import (
     run_files,
 )
 from shardsim.storage.run_layout import (
+    CELLS,
     CHECKPOINTS,
     COMMIT_FILE,
     CONFIG_FILE,
@@ -29,6 +30,7 @@ from shardsim.storage.run_layout import (
     FORMAT_FILE,
     LIST_FILE,
     PARTS,
+    POOLS,
     RESERVED_NAMES,
 )
 
@@ -137,8 +139,9 @@ def _clear(path: Path) -> None:
     The folder itself stays: it may be a link, or the working directory.
     """
     remove_checkpoints(path)
-    for part in (*path.glob(f"{PARTS}/*/*"), *path.glob(f"{PARTS}/*")):
-        delete(part)
+    inside = (f"{PARTS}/*/*", f"{PARTS}/*", f"{CELLS}/*", f"{POOLS}/*")
+    for folder in [each for pattern in inside for each in path.glob(pattern)]:
+        delete(folder)
     owned = [path / name for name in file_list.written(path)]
     for file in owned:
         if file.is_file() or file.is_symlink():

@@ -17,6 +17,13 @@ VERDICTS = {
 """What each verdict claims about the effect."""
 
 
+DEVIATIONS = {
+    "seed": "between seeds",
+    "arm": "between trained arms that cells share",
+    "baseline": "between trained baselines that cells share",
+    "residual": "of the rest",
+}
+"""The parts of the variance of a study's effects."""
 ASKED = {
     "before training": "",
     "afterwards": "asked afterwards",
@@ -46,7 +53,7 @@ def asked(
     if registered is not None:
         source = registered.revision or f"version {registered.version}"
         since = f"before training started ({registered.time}, {source})"
-        looks = _looks(registered)
+        looks = looks_of(registered)
     if not late:
         return [f"All questions were fixed {since}.", *looks]
     lines = [
@@ -59,7 +66,7 @@ def asked(
     return [*lines, f"Fixed {since}: {', '.join(others) or 'none'}.", *looks]
 
 
-def _looks(registered: preregistration.Preregistration) -> list[str]:
+def looks_of(registered: preregistration.Preregistration) -> list[str]:
     """That seeds were added to a run whose verdicts could be seen, if they were."""
     if not registered.looks:
         return []
