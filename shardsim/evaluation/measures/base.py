@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from shardsim.core import fields
-from shardsim.core.statistics import intervals
+from shardsim.core.statistics import crossed, intervals
 from shardsim.core.types import Environment
 from shardsim.evaluation import battery, exact_policies, state_readings
 
@@ -60,6 +60,52 @@ class Measured(NamedTuple):
     """By row. A row is an arm, or `ARM/ROW`: a reference that controls can use."""
     details: tuple[Detail, ...] = ()
     """Numbers for the report."""
+    by_levels: Mapping[str, Float[np.ndarray, "B N"]] = types.MappingProxyType({})
+    """The same rows on each of B resamples of the levels (`crossed.level_weights`).
+    Rows that it lacks are judged as if there were no other levels."""
+    num_levels: int = 0
+    """L, levels of a condition."""
+
+    def sample(self, row: str) -> crossed.Sample:
+        """The numbers of a row, and what other levels would make of them."""
+        values, drawn = self.values[row], self.by_levels.get(row)
+        return crossed.Sample(values, drawn, self.num_levels)
+
+
+def resampled(
+    rows: Mapping[str, Float[np.ndarray, "rows N"]],
+    num_levels: int,
+    details: tuple[Detail, ...] | list[Detail] = (),
+) -> Measured:
+    """A statistic that was computed for each row of `crossed.level_weights`.
+
+    Args:
+      rows: by row, [1 + B, N]: in the battery, then on each of its resamples.
+      num_levels: L.
+      details: numbers for the report.
+    """
+    return Measured(
+        {row: x[0] for row, x in rows.items()},
+        tuple(details),
+        {row: x[1:] for row, x in rows.items()},
+        num_levels,
+    )
+
+
+def level_weights(condition: battery.Condition) -> Float[np.ndarray, "rows L"]:
+    """How often each level counts: once in the battery, then in each resample."""
+    return crossed.level_weights(np.zeros(len(condition.best)))
+
+
+def level_mean(
+    x: Shaped[np.ndarray, "N L S"],
+    mask: Bool[np.ndarray, "L S"],
+    weights: Float[np.ndarray, "rows L"],
+) -> Float[np.ndarray, "rows N"]:
+    """`masked_mean` for each row of weights of the levels; NaN without any state."""
+    total = (x * mask).sum(axis=2, dtype=np.float64)
+    states = weights @ mask.sum(axis=1)
+    return (weights @ total.T) / np.where(states > 0, states, np.nan)[:, None]
 
 
 def detail(arm: str | None, name: str, unit: str, x: Any) -> Detail:

@@ -70,29 +70,37 @@ class SelectiveExtinction:
         `before_phase`), clipped to [0, 1], over reachable states. It is 0 if mean V was
         not above 0. S is 0 if `extinguished` drops by less than `min_drop`.
         """
-        values: dict[str, np.ndarray] = {}
+        rows: dict[str, np.ndarray] = {}
+        weights = base.level_weights(evidence.conditions[self.retained])
         details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
-            drops = {name: self._drop(evidence, arm, name) for name in self.conditions}
+            drops = {
+                name: self._drop(evidence, arm, name, weights)
+                for name in self.conditions
+            }
             target, others = drops[self.extinguished], drops[self.retained]
-            values[arm] = base.selectivity(target, others, self.min_drop)
             same = base.selectivity(target, drops[self.same_context], self.min_drop)
             gate_distance = self._gate_distance(evidence, arm)
-            values |= {
+            rows |= {
+                arm: base.selectivity(target, others, self.min_drop),
                 f"{arm}/same_context": same,
                 f"{arm}/drop": target,
-                f"{arm}/gate_distance": gate_distance,
+                # it selects seeds, by what they are in the levels of the battery
+                f"{arm}/gate_distance": np.repeat(
+                    gate_distance[None], len(weights), axis=0
+                ),
             }
+            target, others = target[0], others[0]
             details += [
                 base.detail(arm, f"drop of V in {self.extinguished}", SHARE, target),
                 base.detail(arm, f"drop of V in {self.retained}", SHARE, others),
             ]
             for phase in self.stages:
-                mean = self._mean_value(evidence, arm, self.retained, phase)
+                mean = self._mean_value(evidence, arm, self.retained, phase, weights)
                 fraction = self._return_fraction(evidence, arm, phase)
                 where = f"in {self.retained} after {phase}"
                 details += [
-                    base.detail(arm, f"mean V {where}", "return", mean),
+                    base.detail(arm, f"mean V {where}", "return", mean[0]),
                     base.detail(arm, f"return {where}", OPTIMUM, fraction),
                 ]
             if readings[self.retained].gates.shape[-1] > 1:
@@ -101,12 +109,12 @@ class SelectiveExtinction:
                     arm,
                     gate_distance,
                     (
-                        ("S", self.UNIT, values[arm]),
+                        ("S", self.UNIT, rows[arm][0]),
                         (f"V that is left in {self.retained}", SHARE, 1 - others),
                         (f"return in {self.retained} after it", OPTIMUM, after),
                     ),
                 )
-        return base.Measured(values, tuple(details))
+        return base.resampled(rows, weights.shape[1], details)
 
     def _return_fraction(
         self, evidence: base.Evidence, arm: str, phase: str
@@ -131,22 +139,29 @@ class SelectiveExtinction:
         return 0.5 * np.abs(one - other).sum(axis=-1)
 
     def _drop(
-        self, evidence: base.Evidence, arm: str, name: str
-    ) -> Float[np.ndarray, " N"]:
+        self, evidence: base.Evidence, arm: str, name: str, weights: np.ndarray
+    ) -> Float[np.ndarray, "rows N"]:
         """1 - (mean V after) / (mean V before), clipped to [0, 1]."""
         before, after = (
-            self._mean_value(evidence, arm, name, phase) for phase in self.stages
+            self._mean_value(evidence, arm, name, phase, weights)
+            for phase in self.stages
         )
         is_positive = before > 1e-6
         ratio = np.where(is_positive, after / np.where(is_positive, before, 1.0), 1.0)
         return np.clip(1 - ratio, 0.0, 1.0)
 
     def _mean_value(
-        self, evidence: base.Evidence, arm: str, name: str, phase: str
-    ) -> Float[np.ndarray, " N"]:
+        self,
+        evidence: base.Evidence,
+        arm: str,
+        name: str,
+        phase: str,
+        weights: Float[np.ndarray, "rows L"],
+    ) -> Float[np.ndarray, "rows N"]:
         """Mean V over reachable states of a condition, at the end of a phase."""
         reading = evidence.stages[phase][arm][name]
-        return base.masked_mean(reading.value, evidence.conditions[name].reachable)
+        mask = evidence.conditions[name].reachable
+        return base.level_mean(reading.value, mask, weights)
 
 
 def _by_gate_distance(
