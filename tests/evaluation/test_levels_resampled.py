@@ -36,7 +36,9 @@ def noisy(condition, seeds=3):
         error = NOISY.normal(0, 0.2, condition.optimal.shape)
         parts.append(split(condition.optimal + error, owner, 2))
     first = parts[0]
-    leaves = [np.concatenate(leaf) for leaf in zip(*(p[:-1] for p in parts))]
+    leaves = [
+        np.concatenate(leaf) for leaf in zip(*(p[:-1] for p in parts), strict=True)
+    ]
     return type(first)(*leaves, first.unit_shard)
 
 

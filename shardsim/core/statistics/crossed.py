@@ -15,10 +15,11 @@ from jaxtyping import Float
 from shardsim.core.arguments import Integer
 from shardsim.core.statistics import intervals, resampling, significance
 from shardsim.core.statistics.intervals import Interval
-from shardsim.core.statistics.resampling import RESAMPLES
 
 LEVEL_RESAMPLES = 1_000
 """B, resamples of the levels of a battery."""
+RESAMPLES = 20_000
+"""Resamples of seeds, each on one of those of the levels."""
 
 
 class Sample(NamedTuple):
@@ -115,7 +116,7 @@ def mean_interval(
     """
     spread = _spread(sample)
     if spread is None:
-        return intervals.mean_interval(sample.values, level, resamples, seed)
+        return intervals.mean_interval(sample.values, level, seed=seed)
     resampling.check_level(level)
     n, mean = len(sample.values), float(np.mean(sample.values))
     low, high = resampling.expanded_quantiles(
@@ -148,7 +149,7 @@ def mean_test(
     """
     spread = _spread(sample)
     if spread is None:
-        return significance.mean_test(sample.values, threshold, side, resamples, seed)
+        return significance.mean_test(sample.values, threshold, side, seed=seed)
     significance.check_threshold(threshold, side)
     sign = 1.0 if side == "greater" else -1.0
     n, threshold = len(sample.values), sign * threshold
@@ -157,9 +158,7 @@ def mean_test(
         sign * _drawn(spread.by_levels, resamples, seed), threshold
     )
     z = scipy.special.ndtri(q) * np.sqrt((n - 1) / n)
-    return float(
-        max(scipy.stats.t.cdf(t, spread.freedom), scipy.stats.t.cdf(z, n - 1))
-    )
+    return float(max(scipy.stats.t.cdf(t, spread.freedom), scipy.stats.t.cdf(z, n - 1)))
 
 
 def equivalence_test(

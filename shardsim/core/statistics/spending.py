@@ -58,13 +58,13 @@ def look_alpha(
       alpha: of all looks together.
 
     Returns:
-      The level; None if this look is not protected: verdicts were seen before at, or
-      are read now at, a number of seeds that was not planned.
+      The level; None if this look is not protected: it follows another one, and one of
+      both is at a number of seeds that was not planned.
     """
-    if not planned:
-        return None if seen else alpha
+    if not seen and now not in planned:
+        return alpha  # the only look so far; any later one is not protected
     if now not in planned or not set(seen) <= set(planned):
         return None
-    last = max(planned)
-    before = spent(max(seen) / last, alpha) if seen else 0.0
-    return spent(now / last, alpha) - before
+    last = float(max(planned))
+    before = spent(float(max(seen)) / last, alpha) if seen else 0.0
+    return spent(float(now) / last, alpha) - before

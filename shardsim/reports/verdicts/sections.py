@@ -25,10 +25,38 @@ ASKED = {
 """What stands beside a verdict about the time of its question."""
 
 
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
+"""Words for the looks at a run."""
+
+
 def verdict(entry: results.PredictionResult) -> str:
-    """A verdict, and whether its question was asked afterwards."""
-    asked = ASKED[entry.asked.when]
-    return f"{entry.verdict} ({asked})" if asked else entry.verdict
+    """A verdict, whether its question was asked afterwards, and an unprotected look."""
+    notes = [note for note in (ASKED[entry.asked.when], look(entry)) if note]
+    return f"{entry.verdict} ({'; '.join(notes)})" if notes else entry.verdict
+
+
+def look(entry: results.PredictionResult) -> str:
+    """Which look at the run a verdict is, where its level was not planned."""
+    if entry.look.protected:
+        return ""
+    number = entry.look.number
+    known = number <= len(ORDINALS)
+    which = f"{ORDINALS[number - 1]} look" if known else f"look {number}"
+    return f"{which}, not protected"
+
+
+def beside(entry: results.PredictionResult) -> str:
+    """Over what the interval of an effect is."""
+    if not entry.num_levels:
+        return "over seeds"
+    return f"over seeds and {entry.num_levels} levels"
+
+
+def margin(entry: results.PredictionResult) -> str:
+    """The margin, and what share of the planted effect it is."""
+    size = numbers.digits(entry.size_of_margin)
+    share = entry.margin_of_planted
+    return size if share is None else f"{size} ({share:.0%} of the planted effect)"
 
 
 def asked(
@@ -46,7 +74,7 @@ def asked(
     if registered is not None:
         source = registered.revision or f"version {registered.version}"
         since = f"before training started ({registered.time}, {source})"
-        looks = _looks(registered)
+        looks = _looks(result, registered)
     if not late:
         return [f"All questions were fixed {since}.", *looks]
     lines = [
@@ -59,15 +87,31 @@ def asked(
     return [*lines, f"Fixed {since}: {', '.join(others) or 'none'}.", *looks]
 
 
-def _looks(registered: preregistration.Preregistration) -> list[str]:
-    """That seeds were added to a run whose verdicts could be seen, if they were."""
-    if not registered.looks:
-        return []
-    looks = [f"{look.num_seeds} seeds ({look.time})" for look in registered.looks]
-    return [
-        f"Seeds were added when verdicts on {', then on '.join(looks)} could be seen: "
-        "the p-values do not count these looks."
-    ]
+def _looks(
+    result: results.RunResult, registered: preregistration.Preregistration
+) -> list[str]:
+    """That verdicts could be seen before, and what the plan of looks spends here."""
+    lines = []
+    entry = next(iter(result.predictions.values()))
+    if registered.looks:
+        looks = [f"{look.num_seeds} seeds ({look.time})" for look in registered.looks]
+        counted = "count" if entry.look.protected else "do not count"
+        lines = [
+            f"Seeds were added when verdicts on {', then on '.join(looks)} could be "
+            f"seen: the p-values {counted} these looks."
+        ]
+    planned = registered.questions.looks
+    if planned:
+        spent = (
+            f"this one spends {numbers.digits(entry.look.alpha)} of the level"
+            if entry.look.protected
+            else f"this one, at {result.num_seeds}, is not among them or follows one "
+            "that is not"
+        )
+        lines += [
+            f"Looks were planned at {', '.join(map(str, planned))} seeds; {spent}."
+        ]
+    return lines
 
 
 def no_claim(result: results.RunResult) -> str:
@@ -91,6 +135,17 @@ def warnings(result: results.RunResult) -> list[str]:
         "not reach the minimum return."
         for name, entry in result.predictions.items()
         if entry.arms_below_min_return
+    ]
+    lines += [
+        f"{name}: no claim, because V of "
+        f"{' and '.join(entry.arms_above_max_value_error)} is too far from V*."
+        for name, entry in result.predictions.items()
+        if entry.arms_above_max_value_error
+    ]
+    lines += [
+        _above_max_value_error(name, arm, result)
+        for name, arm in result.arms.items()
+        if arm.trained and not arm.reached_max_value_error
     ]
     lines += [
         _below_min_return(name, arm.mean_return_fraction, result)
@@ -119,12 +174,28 @@ def _below_min_return(
     )
 
 
+def _above_max_value_error(
+    name: str, arm: results.ArmResult, result: results.RunResult
+) -> str:
+    if arm.mean_value_error is None or result.max_value_error is None:
+        return f"{name} has no error of V, because V* is the same in all states."
+    errors = [x for x in arm.value_error if x is not None]
+    far = sum(x > result.max_value_error for x in errors)
+    return (
+        f"V of {name} is {arm.mean_value_error:.2f} sd of V* from V*"
+        f"{deadline(result)}, more than {result.max_value_error:g}; {far} of "
+        f"{len(errors)} seeds are further off."
+    )
+
+
 def outcome(entry: results.PredictionResult) -> str:
-    """The worst outcome among the controls and the minimum return of a prediction."""
+    """The worst outcome among the controls and the goals of a prediction."""
     outcomes: set[str] = {control.passed for control in entry.controls}
     if entry.arms_below_min_return:
         outcomes.add("return too low")
-    order = ("failed", "return too low", "undecided", "passed")
+    if entry.arms_above_max_value_error:
+        outcomes.add("V too far")
+    order = ("failed", "return too low", "V too far", "undecided", "passed")
     return next((word for word in order if word in outcomes), "none")
 
 
