@@ -14,6 +14,7 @@ over seeds and levels. Symbols: N seeds, n judged seeds.
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -48,6 +49,7 @@ class Judgement:
     arms_above_max_value_error: tuple[str, ...] = ()
     judged_seeds: tuple[int, ...] | None = None
     look: results.Look = results.FIRST_LOOK
+    beside: dict[str, results.Interval] = dataclasses.field(default_factory=dict)
 
 
 class Missed(NamedTuple):
@@ -74,6 +76,7 @@ def judge(
     level: float = 0.95,
     missed: Missed = NONE_MISSED,
     look: results.Look = results.FIRST_LOOK,
+    beside: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> dict[str, Judgement]:
     """Judge all predictions as one family.
 
@@ -89,6 +92,7 @@ def judge(
       level: confidence level of intervals; claims are made at p < 1 - level.
       missed: arms that missed a goal of the run.
       look: which look at the run this is, and how much of 1 - level it may spend.
+      beside: prediction -> extra rows whose effect stands beside that of the contrast.
 
     Raises:
       ValueError: a row that a rule names has no values.
@@ -107,7 +111,10 @@ def judge(
     # a planned look that spends everything leaves p as it is
     p_values = np.where(look.alpha < 1 - level - 1e-12, spent, adjusted)
     return {
-        name: _judgement(cases[name], claim, float(p), level, missed, look)
+        name: dataclasses.replace(
+            _judgement(cases[name], claim, float(p), level, missed, look),
+            beside=_beside(cases[name], beside.get(name, ()), level),
+        )
         for (name, claim), p in zip(claims.items(), p_values, strict=True)
     }
 
@@ -336,6 +343,24 @@ def _judgement(
         judged_seeds=None if rule.seeds_where is None else tuple(case.seeds.tolist()),
         look=look,
     )
+
+
+def _beside(
+    case: sentences.Case, extra: tuple[str, ...], level: float
+) -> dict[str, results.Interval]:
+    """The contrast in other rows of the same arms, as means over seeds."""
+    arm, baseline = (
+        row.partition("/")[0]
+        for row in (case.rule.contrast.arm, case.rule.contrast.baseline)
+    )
+    return {
+        name: results.interval(
+            _interval(
+                case.rows[f"{arm}/{name}"].minus(case.rows[f"{baseline}/{name}"]), level
+            )
+        )
+        for name in extra
+    }
 
 
 def _shown(

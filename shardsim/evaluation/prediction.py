@@ -99,7 +99,8 @@ def evaluate(
         name: {row: each.sample(row) for row in each.values}
         for name, each in measured.items()
     }
-    judgements = judge.judge(values, resolved, missed=missed, look=look)
+    beside = {name: measures.beside(each.measure) for name, each in predictions.items()}
+    judgements = judge.judge(values, resolved, missed=missed, look=look, beside=beside)
     return {
         name: results.PredictionResult(
             question=prediction.question,
@@ -107,6 +108,7 @@ def evaluate(
             measure=prediction.measure,
             metric=prediction.measure.METRIC,
             unit=prediction.measure.UNIT,
+            about=measures.about(prediction.measure, prediction.rule.contrast.arm),
             formula=docstrings.of(type(prediction.measure).measure),
             rule=resolved[name],
             values={

@@ -206,6 +206,10 @@ class PredictionResult:
     """The margin, in the unit of the effect; None: that of the rule."""
     margin_of_planted: records.Number = None
     """The margin as a share of the effect of the positive control; None without one."""
+    about: str = "V"
+    """What the effect is about: V itself, the bid of an action, or the return."""
+    beside: dict[str, Interval] = dataclasses.field(default_factory=dict)
+    """The same contrast of what V does, e.g. of the bid and the return, in `unit`."""
     against: dict[str, Interval] = dataclasses.field(default_factory=dict)
     """The arm less each further arm of `beats`, in the unit of the effect."""
     num_levels: int = 0

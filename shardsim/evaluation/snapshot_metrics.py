@@ -59,7 +59,11 @@ def hook(
             for name, own in conditions.items()
         }
         evidence = measures.Evidence(
-            experiment.env, conditions, {arm: readings}, experiment.evaluation_acting
+            experiment.env,
+            conditions,
+            {arm: readings},
+            experiment.evaluation_acting,
+            level_resamples=0,
         )
         # predictions with the same measure share its result
         measured = {one: one.measure(evidence).values[arm] for one in {*asked.values()}}

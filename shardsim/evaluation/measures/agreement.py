@@ -15,6 +15,7 @@ from shardsim.evaluation.measures import base
 class AgreementShift:
     """Agreement of policy and value in one condition minus that in another."""
 
+    ABOUT: ClassVar[str] = "policy and V"
     METRIC: ClassVar[str] = (
         "agreement of policy and value, less that in the shifted condition"
     )
@@ -43,7 +44,7 @@ class AgreementShift:
         best count as argmax Q_V. The arm `exact` acts greedily on V*.
         """
         rows, details = {}, []
-        weights = base.level_weights(evidence.conditions[self.condition])
+        weights = base.level_weights(evidence)
         for arm, readings in evidence.readings.items():
             rate = {}
             for name in self.conditions:

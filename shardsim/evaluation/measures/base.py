@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from shardsim.core import fields
 from shardsim.core.statistics import crossed, intervals
@@ -35,6 +35,8 @@ class Evidence(NamedTuple):
         types.MappingProxyType({})
     )
     """Readings at the ends of phases, for those that a measure asks for."""
+    level_resamples: int = crossed.LEVEL_RESAMPLES
+    """B, resamples of the levels on which a statistic is computed again."""
 
 
 @fields.record(float64=True)
@@ -92,9 +94,19 @@ def resampled(
     )
 
 
-def level_weights(condition: battery.Condition) -> Float[np.ndarray, "rows L"]:
-    """How often each level counts: once in the battery, then in each resample."""
-    return crossed.level_weights(np.zeros(len(condition.best)))
+def level_weights(
+    evidence: Evidence, strata: Int[np.ndarray, " L"] | None = None
+) -> Float[np.ndarray, "rows L"]:
+    """How often each level counts: once in the battery, then in each resample.
+
+    Args:
+      strata: kind of each level, as many of which are in every resample; None: levels
+        are all of one kind.
+    """
+    if strata is None:
+        condition = next(iter(evidence.conditions.values()))
+        strata = np.zeros(len(condition.best), int)
+    return crossed.level_weights(strata, evidence.level_resamples)
 
 
 def level_mean(
@@ -117,6 +129,23 @@ def detail(arm: str | None, name: str, unit: str, x: Any) -> Detail:
 def extra_rows(measure: Any) -> tuple[str, ...]:
     """Names ROW of the rows `ARM/ROW` that a measure gives besides `ARM`."""
     return getattr(measure, "ROWS", ())
+
+
+def beside(measure: Any) -> tuple[str, ...]:
+    """Extra rows whose effects stand beside that of the contrasted rows (`BESIDE`)."""
+    return getattr(measure, "BESIDE", ())
+
+
+def about(measure: Any, row: str) -> str:
+    """What a row of a measure is about: V, the bid of an action, the return (`ABOUT`).
+
+    Args:
+      row: `ARM` or `ARM/ROW`.
+    """
+    extra = row.partition("/")[2]
+    if extra in beside(measure):
+        return extra
+    return getattr(measure, "ABOUT", "V")
 
 
 def stages(measure: Any) -> tuple[str, ...]:

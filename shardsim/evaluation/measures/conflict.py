@@ -15,6 +15,7 @@ from shardsim.evaluation.measures import base
 class Conflict:
     """P2: in a conflict of two goals, do their values add up or does the better win?"""
 
+    ABOUT: ClassVar[str] = "bid"
     METRIC: ClassVar[str] = "R^2 of the sum less R^2 of the maximum"
     UNIT: ClassVar[str] = "share of variance"
     kind: Literal["conflict"] = "conflict"
@@ -51,7 +52,7 @@ class Conflict:
         rows: dict[str, np.ndarray] = {}
         details: list[base.Detail] = []
         condition = evidence.conditions[self.together]
-        weights = base.level_weights(condition)
+        weights = base.level_weights(evidence)
         for arm, readings in evidence.readings.items():
             both, a, b = (readings[name].value for name in names)
             bids = [

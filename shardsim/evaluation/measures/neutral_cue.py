@@ -15,6 +15,7 @@ class CueEffect:
 
     ROWS: ClassVar[tuple[str, ...]] = ("reference",)
 
+    ABOUT: ClassVar[str] = "V"
     METRIC: ClassVar[str] = "change of V by the cue"
     UNIT: ClassVar[str] = "mean V*"
     kind: Literal["cue_effect"] = "cue_effect"
@@ -42,7 +43,7 @@ class CueEffect:
         number if the mean of V* is not above 0.
         """
         rows = {}
-        weights = base.level_weights(evidence.conditions[self.present])
+        weights = base.level_weights(evidence)
         for arm, readings in evidence.readings.items():
             pairs = {
                 arm: (self.present, self.absent),

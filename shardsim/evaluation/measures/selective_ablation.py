@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from pydantic import Field
 
 from shardsim.core import fields
-from shardsim.core.statistics import crossed
 from shardsim.evaluation import battery, exact_policies, state_readings
 from shardsim.evaluation.measures import base
 
@@ -24,6 +23,7 @@ class SelectiveAblation:
 
     ROWS: ClassVar[tuple[str, ...]] = ("random",)
     VALUE_ACTS: ClassVar[bool] = True  # otherwise an ablation changes no behaviour
+    ABOUT: ClassVar[str] = "return"
     METRIC: ClassVar[str] = "selectivity of an ablation"
     UNIT: ClassVar[str] = "index from -1 to 1"
     kind: Literal["selective_ablation"] = "selective_ablation"
@@ -59,7 +59,7 @@ class SelectiveAblation:
         context = condition.context[:, 0].argmax(axis=-1)
         selecting = np.arange(len(context)) % 2 == 0
         # a resample has as many levels of each context in either half
-        weights = crossed.level_weights(2 * context + selecting)
+        weights = base.level_weights(evidence, 2 * context + selecting)
         rows: dict[str, np.ndarray] = {}
         details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():

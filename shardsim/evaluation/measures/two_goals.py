@@ -107,6 +107,7 @@ class TwoGoals:
 
     NEEDS: ClassVar[type] = HasDecisions
 
+    ABOUT: ClassVar[str] = "return"
     METRIC: ClassVar[str] = "competent pursuit of both goals"
     UNIT: ClassVar[str] = "probability"
     kind: Literal["two_goals"] = "two_goals"
@@ -130,7 +131,7 @@ class TwoGoals:
         at = squares(evidence, self.condition)
         acting = evidence.acting
         rows: dict[str, np.ndarray] = {}
-        weights = base.level_weights(condition)
+        weights = base.level_weights(evidence)
         details = [base.detail(None, "decision squares", "squares", len(at.level))]
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
@@ -225,6 +226,7 @@ class GoalDistanceSlope:
 
     NEEDS: ClassVar[type] = HasDecisions
 
+    ABOUT: ClassVar[str] = "bid"
     METRIC: ClassVar[str] = (
         "fall of the preference for the cheese with its distance from the corner"
     )
@@ -255,7 +257,7 @@ class GoalDistanceSlope:
             "Euclid(square, cheese)",
         )
         rows: dict[str, np.ndarray] = {}
-        weights = base.level_weights(condition)
+        weights = base.level_weights(evidence)
         details = [base.detail(None, "decision squares", "squares", len(at.level))]
         for arm, readings in evidence.readings.items():
             q = exact_policies.q_values(

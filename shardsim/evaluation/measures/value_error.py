@@ -14,6 +14,7 @@ from shardsim.evaluation.measures import base
 class ValueAccuracy:
     """Root mean squared error of V over reachable states, divided by the sd of V*."""
 
+    ABOUT: ClassVar[str] = "V"
     METRIC: ClassVar[str] = "error of V"
     UNIT: ClassVar[str] = "sd of V*"
     kind: Literal["value_error"] = "value_error"
@@ -32,7 +33,7 @@ class ValueAccuracy:
         """
         condition = evidence.conditions[self.condition]
         spread = float(condition.optimal[condition.reachable].std())
-        weights = base.level_weights(condition)
+        weights = base.level_weights(evidence)
         rows = {
             arm: _relative_errors(readings[self.condition].value, condition, weights)
             for arm, readings in evidence.readings.items()

@@ -52,6 +52,29 @@ def beside(entry: results.PredictionResult) -> str:
     return f"over seeds and {entry.num_levels} levels"
 
 
+def of_v_star(entry: results.PredictionResult) -> str:
+    """The statistic of V*, one fixed utility; empty where it has no number.
+
+    Where it is on the side of the shards too, a verdict *shard* does not exclude one
+    utility.
+    """
+    row = entry.rule.contrast.arm.partition("/")[2]
+    exact = entry.means.get(f"{measures.EXACT}/{row}" if row else measures.EXACT)
+    if exact is None or exact.estimate is None:
+        return ""
+    return f"V* itself: {numbers.signed(exact.estimate)}"
+
+
+def subject(entry: results.PredictionResult) -> str:
+    """What the verdict is about, and the same effect of what V does."""
+    what = f"about {entry.about if entry.about == 'V' else 'the ' + entry.about}"
+    others = [
+        f"{name} {numbers.interval(effect, 'signed')}"
+        for name, effect in entry.beside.items()
+    ]
+    return "; ".join([what, *others])
+
+
 def margin(entry: results.PredictionResult) -> str:
     """The margin, and what share of the planted effect it is."""
     size = numbers.digits(entry.size_of_margin)
