@@ -254,7 +254,8 @@ def source_loss(
     2017 (arXiv 1706.04208).
     """
     own = jnp.arange(output.shard_values.shape[0]) == label
-    by_part = jnp.sum(jnp.square(target * own - output.shard_values))
+    part_target = jnp.where(own, target, jnp.zeros_like(target))
+    by_part = jnp.sum(jnp.square(part_target - output.shard_values))
     whole = jnp.square(target - output.value)
     return 0.5 * jnp.where(label >= 0, by_part, whole)
 
