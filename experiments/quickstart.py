@@ -17,8 +17,8 @@ Command:  python experiments/quickstart.py [--out DIR] [--train.num-seeds 20 ...
 Minutes:  3 on 2 CPU cores, without the install
 Seen:     P6: no difference; P11: no difference; P19: undecided; VE: undecided. All
           controls passed, every trained arm at 97% of the exact optimum or more. With
-          20 seeds no difference in P6, P11 and P19. Errors of V were 0.54 to 0.72: since
-          0.25 is asked for, no claim stands.
+          20 seeds no difference in P6, P11 and P19. Errors of V were 0.54 to 0.72:
+          since 0.25 is asked for, no claim stands.
 Notes:    docs/results/quickstart.md
 """
 

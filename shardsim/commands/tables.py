@@ -53,7 +53,7 @@ def table(result: results.RunResult) -> str:
             sections.contrast(entry),
             f"{entry.metric}\n({entry.effect_unit})",
             _effect(entry.effect, "\n"),
-            sections.verdict(entry),
+            sections.verdict(entry) + ("" if entry.is_valid else "\nno claim stands"),
             sections.outcome(entry),
             sensitivity.verdict if sensitivity else "-",
         )

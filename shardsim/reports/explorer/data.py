@@ -186,7 +186,11 @@ def _verdicts(judged: _Judged | None) -> list[schema.Verdict]:
             ),
             margin=_number(entry.size_of_margin),
             p_value=entry.p_value,
-            verdict=sections.verdict(entry),
+            verdict="; ".join(
+                text
+                for text in (sections.verdict(entry), sections.standing(entry))
+                if text
+            ),
             controls=sections.outcome(entry),
         )
         for name, entry in (judged.result.predictions if judged else {}).items()

@@ -145,6 +145,23 @@ def no_claim(result: results.RunResult) -> str:
     return f"No claim stands for {', '.join(names)}."
 
 
+def standing(entry: results.PredictionResult) -> str:
+    """That no claim stands for a row, and why; empty where one does."""
+    if entry.is_valid:
+        return ""
+    reasons = []
+    if any(control.passed != "passed" for control in entry.controls):
+        reasons.append("a control did not pass")
+    for arms, what in (
+        (entry.arms_below_min_return, "return of {} too low"),
+        (entry.arms_above_max_value_error, "V of {} too far from V*"),
+    ):
+        if arms:
+            reasons.append(what.format(", ".join(arms)))
+    why = f": {'; '.join(reasons)}" if reasons else ""
+    return f"no claim stands{why}"
+
+
 def warnings(result: results.RunResult) -> list[str]:
     """What invalidates claims: failed controls, and arms that did not learn."""
     lines = [
