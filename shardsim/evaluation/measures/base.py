@@ -114,7 +114,10 @@ def level_mean(
     mask: Bool[np.ndarray, "L S"],
     weights: Float[np.ndarray, "rows L"],
 ) -> Float[np.ndarray, "rows N"]:
-    """`masked_mean` for each row of weights of the levels; NaN without any state."""
+    """Mean of numbers or booleans where the mask is true, by seed and row of weights.
+
+    NaN where no state has a weight.
+    """
     total = (x * mask).sum(axis=2, dtype=np.float64)
     states = weights @ mask.sum(axis=1)
     return (weights @ total.T) / np.where(states > 0, states, np.nan)[:, None]
@@ -191,10 +194,3 @@ def share(arm: str, name: str, chosen: Bool[np.ndarray, " N"]) -> Detail:
     count, n = int(chosen.sum()), len(chosen)
     low, high = intervals.share_interval(count, n)
     return Detail(arm, name, f"share of {n} seeds", count / n, low, high)
-
-
-def masked_mean(
-    x: Shaped[np.ndarray, "N L S"], mask: Bool[np.ndarray, "L S"]
-) -> Float[np.ndarray, " N"]:
-    """Mean of numbers or booleans where the mask is true, for each seed."""
-    return (x * mask).sum(axis=(1, 2)) / mask.sum()
