@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from shardsim.core.statistics import aggregates
+from shardsim.evaluation import results
 from shardsim.reports import maps, numbers
 from shardsim.reports.verdicts import report
 from shardsim.storage import run_files
@@ -165,6 +166,38 @@ def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
     assert not entry["is_valid"]
     page = (tiny_run / "report.html").read_text()
     assert "VE: no claim, because mlp and sharded did not reach the minimum" in page
+
+
+def test_a_v_that_is_too_far_takes_its_claims_with_it(tiny_run, tmp_path):
+    """It is said above the table, in the row, and beside the arm."""
+    folder = copied(tiny_run, tmp_path)
+
+    def drift(results):
+        entry = results["predictions"]["VE"]
+        entry |= {"arms_below_min_return": [], "is_valid": False}
+        entry |= {"arms_above_max_value_error": ["mlp"]}
+        results |= {"all_valid": False, "max_value_error": 0.25}
+        results["arms"]["mlp"] |= {"reached_max_value_error": False}
+
+    page = changed(folder, drift)
+    text = text_of(page)
+    assert "VE: no claim, because V of mlp is too far from V*." in text
+    assert "no claim stands: V of mlp too far from V*" in text
+    assert "above 0.25" in text
+    assert re.search(r"V of mlp is \d\.\d\d sd of V\* from V\*, more than 0\.25", text)
+
+
+def test_effects_over_training_end_at_the_results(tiny_run):
+    """The statistics of the last snapshot are those that were judged."""
+    result = results.read_run(tiny_run)
+    curve, entry = result.effect_curves["VE"], result.predictions["VE"]
+    assert curve.update[-1] == max(result.phase_ends.values())
+    assert len(curve.update) > 1
+    estimates = [effect.estimate for effect in curve.effect]
+    assert estimates[-1] == pytest.approx(entry.effect.estimate, abs=1e-6)
+    errors = [result.arms[arm].mean_value_error for arm in ("sharded", "mlp")]
+    assert curve.value_error[-1] == pytest.approx(max(errors), abs=1e-6)
+    assert "Effects over training" in (tiny_run / "report.html").read_text()
 
 
 @pytest.mark.slow

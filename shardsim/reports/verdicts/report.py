@@ -94,11 +94,12 @@ def draw(
             result.max_value_error,
         ),
     )
-    if result.effect_curves:
+    asked = {n: c for n, c in result.effect_curves.items() if n in result.predictions}
+    if asked:
         drawn["effects"] = figures.draw(
             CAPTIONS["effects"],
             lambda width: effect_curves.effects(
-                result.effect_curves, result.predictions, result.max_value_error, width
+                asked, result.predictions, result.max_value_error, width
             ),
         )
     drawn["values"] = figures.draw(
