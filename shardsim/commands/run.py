@@ -208,7 +208,8 @@ def _evidence(
     env = experiment.env
     readings = {
         arm: {
-            name: state_readings.read(env, agent, c) for name, c in conditions.items()
+            name: state_readings.read(env, agent, c, experiment.reads_features(name))
+            for name, c in conditions.items()
         }
         for arm, agent in populations.items()
     }

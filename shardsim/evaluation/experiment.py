@@ -243,6 +243,13 @@ class Experiment:
             conditions[phase] = conditions.get(phase, {}) | {first: None}
         return {phase: tuple(names) for phase, names in conditions.items()}
 
+    def reads_features(self, condition: str) -> bool:
+        """Whether some measure reads the features of E in a condition."""
+        return any(
+            measures.needs_features(entry.measure, condition)
+            for entry in self.predictions.values()
+        )
+
     def sized_arms(self) -> tuple[Arm, ...]:
         """Every arm with the width at which it meets `agent.value_params`.
 

@@ -49,13 +49,18 @@ def hook(
         arm: str, update: int, population: agents.Agent
     ) -> metric_records.SnapshotMetrics:
         first = built_condition(first_name)
-        reading = state_readings.read(experiment.env, population, first)
+        reads_features = experiment.reads_features
+        reading = state_readings.read(
+            experiment.env, population, first, reads_features(first_name)
+        )
         used = (name for one in asked.values() for name in one.conditions)
         conditions = {name: built_condition(name) for name in dict.fromkeys(used)}
         readings = {
             name: reading
             if name == first_name
-            else state_readings.read(experiment.env, population, own)
+            else state_readings.read(
+                experiment.env, population, own, reads_features(name)
+            )
             for name, own in conditions.items()
         }
         evidence = measures.Evidence(

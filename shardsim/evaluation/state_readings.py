@@ -1,7 +1,8 @@
 """What V, its shards and D say in every state of a condition, for all seeds of an arm.
 
 Symbols: N seeds, L levels, S states of a level, A actions, C contexts, K shards,
-U units. Memory of a reading: 4 bytes x N L S (U + 2K + A + 1).
+U units, D features. Memory of a reading: 4 bytes x N L S (U + 2K + A + 1), and D more
+with features.
 """
 
 import functools
@@ -31,13 +32,21 @@ class Reading(NamedTuple):
     """log D(a | s)."""
     unit_shard: Int[np.ndarray, " U"]
     """The shard of each unit, 0 to K - 1."""
+    features: Float[np.ndarray, "N L S D"] | None = None
+    """Of E, for measures that need them; None: they were not read."""
 
 
-def read(env: Environment, population: Agent, condition: Condition) -> Reading:
+def read(
+    env: Environment,
+    population: Agent,
+    condition: Condition,
+    with_features: bool = False,
+) -> Reading:
     """Evaluate V, shards, gates, units and D of every seed in every state.
 
     Args:
       population: N agents, leaves [N, ...].
+      with_features: whether to read the features of E too.
     """
     value, policy_logits = evaluate(env, population, condition.levels)
     unit_shard = np.asarray(
@@ -50,7 +59,15 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
         np.asarray(value.units),
         np.asarray(policy_logits),
         unit_shard,
+        np.asarray(_features(env, population, condition.levels))
+        if with_features
+        else None,
     )
+
+
+@functools.partial(jit, static_argnums=0)
+def _features(env: Environment, population: Agent, levels: Level) -> Array:
+    return outputs(env, population, levels).features
 
 
 @functools.partial(jit, static_argnums=0)
@@ -96,7 +113,9 @@ def exact_reading(condition: Condition, num_actions: int) -> Reading:
     policy_logits = np.full((*value.shape, num_actions), -np.log(num_actions))
     gates = np.ones_like(value)[..., None]
     shards = value[..., None]
-    return Reading(value, shards, gates, shards, policy_logits, np.zeros(1, int))
+    unit_shard = np.zeros(1, int)
+    # V* reads nothing but itself
+    return Reading(value, shards, gates, shards, policy_logits, unit_shard, shards)
 
 
 def gate_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N K"]:

@@ -94,7 +94,14 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
     assert "tau = 0.01, the mean action gap under V* is" in text
     assert results["digest"] in text
     drawn = {path.stem for path in (tiny_run / "figures").iterdir()}
-    assert drawn == {"verdicts", "seeds", "curves", "values", "shards-sharded"}
+    assert drawn == {
+        "verdicts",
+        "seeds",
+        "curves",
+        "effects",
+        "values",
+        "shards-sharded",
+    }
     assert len(parsed.images) == len(drawn)
     assert all(image["alt"] for image in parsed.images)
     # each image takes the colours of the page, but those with pictures; phones have
@@ -232,7 +239,7 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
 
     page = changed(copied(tiny_run, tmp_path), alone)
     entry = run_files.read_json(tiny_run / "results.json")["predictions"]["VE"]
-    assert f'interval]">{entry["effect"]["estimate"]:+.3f}</td>' in page
+    assert f'interval]">{entry["effect"]["estimate"]:+.3f}<br>' in page
     text = text_of(page)
     assert numbers.DASH in text
     assert "V does not act." in text
@@ -362,7 +369,7 @@ def test_a_browser_draws_it_without_complaint(tiny_run, tmp_path, size):
     page.write_text(text.replace("</body>", CHECK))
     dom, said = shown(page, tmp_path, size)
     assert said == []
-    assert "<title>checked 5</title>" in dom
+    assert "<title>checked 6</title>" in dom
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here")

@@ -12,6 +12,7 @@ from shardsim.evaluation.measures.base import (
     about,
     beside,
     extra_rows,
+    needs_features,
     stages,
     suits,
     value_acts,
@@ -20,11 +21,13 @@ from shardsim.evaluation.measures.conflict import Conflict
 from shardsim.evaluation.measures.neutral_cue import CueEffect
 from shardsim.evaluation.measures.selective_ablation import SelectiveAblation
 from shardsim.evaluation.measures.selective_extinction import SelectiveExtinction
+from shardsim.evaluation.measures.selective_removal import SelectiveRemoval
 from shardsim.evaluation.measures.two_goals import GoalDistanceSlope, TwoGoals
 from shardsim.evaluation.measures.value_error import ValueAccuracy
 
 Measure: TypeAlias = (
     SelectiveAblation
+    | SelectiveRemoval
     | SelectiveExtinction
     | CueEffect
     | Conflict
@@ -46,12 +49,14 @@ __all__ = [
     "Measured",
     "SelectiveAblation",
     "SelectiveExtinction",
+    "SelectiveRemoval",
     "Stages",
     "TwoGoals",
     "ValueAccuracy",
     "about",
     "beside",
     "extra_rows",
+    "needs_features",
     "stages",
     "suits",
     "value_acts",

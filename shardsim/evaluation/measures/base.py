@@ -156,6 +156,11 @@ def stages(measure: Any) -> tuple[str, ...]:
     return getattr(measure, "stages", ())
 
 
+def needs_features(measure: Any, condition: str) -> bool:
+    """Whether a measure reads the features of E in a condition (`NEEDS_FEATURES`)."""
+    return getattr(measure, "NEEDS_FEATURES", False) and condition in measure.conditions
+
+
 def suits(measure: Any, env: Environment) -> bool:
     """Whether the environment has the interface that a measure needs (`NEEDS`)."""
     return isinstance(env, getattr(measure, "NEEDS", Environment))
