@@ -185,6 +185,34 @@ def test_a_bid_that_is_gone_is_found(conditions, how):
     assert told["drop of the return in only_1"] == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_bid_is_what_v_says_and_not_the_reward(conditions, how):
+    """A step that pays without an end, added to the world, is no bid of V."""
+    lower = extinguished(conditions, {"only_0": 0.5, "with_cue": 0.5})
+    exact = extinguished(conditions, {})
+    paying = {}
+    for name, condition in conditions.items():
+        reward = np.array(condition.table.reward)
+        reward[..., 0] += 3.0
+        table = condition.table._replace(reward=reward)
+        paying[name] = condition._replace(table=table)
+    seen = staged(conditions, how, lower, exact)
+    # the best action under V* is asked of the world as it was
+    before, after = (
+        EXTINCTION._bid(
+            seen._replace(conditions=world),
+            "arm",
+            "only_0",
+            "extinction",
+            np.ones((1, 24)),
+        )
+        for world in (conditions, paying)
+    )
+    assert before == pytest.approx(
+        EXTINCTION._bid(seen, "arm", "only_0", "acquisition", np.ones((1, 24))) / 2
+    )
+    assert np.abs(after).max() < 1.0
+
+
 def test_the_verdict_says_what_it_is_about(conditions, how):
     """A rule on V, with the bid and the return beside it; or a rule on the bid."""
     gone = extinguished(conditions, {"only_0": 0.0, "with_cue": 0.0})

@@ -191,7 +191,7 @@ def test_a_v_that_is_too_far_takes_its_claims_with_it(tiny_run, tmp_path):
     assert "VE: no claim, because V of mlp is too far from V*." in text
     assert "no claim stands: V of mlp too far from V*" in text
     assert "above 0.25" in text
-    assert re.search(r"V of mlp is \d\.\d\d sd of V\* from V\*, more than 0\.25", text)
+    assert re.search(r"V of mlp is \d+\.\d\d sd of V\* from V\*, more than 0\.25", text)
 
 
 def test_effects_over_training_end_at_the_results(tiny_run):
