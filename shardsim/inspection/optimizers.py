@@ -22,6 +22,12 @@ Decay = Literal["linear", "cosine"]
 
 GOLDEN = 0.6180339887498949
 """(sqrt 5 - 1) / 2: the fraction of a bracket that a golden-section step leaves."""
+LBFGS_MEMORY = 10
+"""Changes of the slope that L-BFGS remembers."""
+LINE_SEARCH = 12
+"""Most losses of a search along a line."""
+STUCK = 2
+"""Steps in a row that do not lower the loss at all: rounding is larger than any gain."""
 
 
 class Minimum(NamedTuple):
@@ -210,6 +216,101 @@ def descend(
     first = (start, full(start), zero, jnp.zeros((), bool))
     parameters, loss, done, converged = jax.lax.while_loop(is_running, one_round, first)
     return Descent(parameters, loss, converged, done)
+
+
+def lbfgs(
+    objective: Callable[[Any], Float[Array, ""]],
+    start: PyTree,
+    steps: int,
+    max_steps: int,
+    tolerance: float,
+    *,
+    retract: Callable[[Any], Any] = lambda parameters: parameters,
+) -> Descent:
+    """L-BFGS (optax) in rounds, until another one gains nothing.
+
+    The first round has `steps` steps, and each further one has as many as all rounds
+    before it. Where the valley of the loss is long and flat, it takes a hundredth of
+    the steps of `descend`; it needs the loss over all samples at each of them. Runs
+    inside a compiled program, one fit after the other: under `jax.vmap` every search
+    along a line lasts as long as the longest.
+
+    Args:
+      objective: parameters -> loss over all samples, in a unit in which 1 is much.
+      start: the first parameters, floating-point arrays.
+      steps: of the first round, at least 1.
+      max_steps: no round starts that would exceed this number in all; the first one
+        always runs.
+      tolerance: a slope (its norm) or a gain of a round below this ends the descent, as
+        does a loss whose rounding is larger than any gain.
+      retract: maps parameters to where the objective is defined, such as a sphere; the
+        search goes through the objective of what it returns.
+
+    Reference: Liu and Nocedal, On the limited memory BFGS method, 1989.
+    """
+
+    def loss_at(parameters: Any) -> Array:
+        return objective(retract(parameters))
+
+    rule = optax.lbfgs(
+        memory_size=LBFGS_MEMORY,
+        linesearch=optax.scale_by_zoom_linesearch(
+            LINE_SEARCH, initial_guess_strategy="one"
+        ),
+    )
+    slope_at = optax.value_and_grad_from_state(loss_at)
+
+    def step(state: Any) -> Any:
+        parameters, memory, number, before, stuck, _ = state
+        loss, gradient = slope_at(parameters, state=memory)
+        change, memory = rule.update(
+            gradient,
+            memory,
+            parameters,
+            value=loss,
+            grad=gradient,
+            value_fn=loss_at,
+        )
+        moved = optax.apply_updates(parameters, change)
+        new, slope = optax.tree.get(memory, "value"), optax.tree.get(memory, "grad")
+        number = number + 1
+        # a round ends after `steps`, 2 `steps`, 4 `steps` ...
+        ends = (number % steps == 0) & _is_power_of_two(number // steps)
+        is_flat = optax.tree.norm(slope) <= tolerance
+        gains_nothing = ends & (before - new <= tolerance)
+        # where rounding hides every gain, searches along a line last longest
+        stuck = jnp.where(new < loss, 0, stuck + 1)
+        return (
+            moved,
+            memory,
+            number,
+            jnp.where(ends, new, before),
+            stuck,
+            is_flat | gains_nothing | (stuck == STUCK),
+        )
+
+    def is_running(state: Any) -> Array:
+        _, _, number, _, _, is_converged = state
+        starts = (number % steps == 0) & _is_power_of_two(number // steps)
+        return ~is_converged & ~(starts & (2 * number > max_steps))
+
+    loss, gradient = jax.value_and_grad(loss_at)(start)
+    with jax.numpy_dtype_promotion("standard"):
+        first = (
+            start,
+            rule.init(start),
+            jnp.zeros((), int),
+            jnp.full_like(loss, jnp.inf),
+            jnp.zeros((), int),
+            optax.tree.norm(gradient) <= tolerance,
+        )
+        last, _, done, _, _, converged = jax.lax.while_loop(is_running, step, first)
+    end = retract(last)
+    return Descent(end, objective(end), converged, done)
+
+
+def _is_power_of_two(number: Int[Array, ""]) -> Bool[Array, ""]:
+    return (number > 0) & (number & (number - 1) == 0)
 
 
 def iterate(

@@ -58,37 +58,35 @@ def folds(
 
 
 def choose(
-    losses_of: Callable[[Float[Array, " n"], Float[Array, ""]], Float[Array, " n"]],
+    losses_of: Callable[[Float[Array, " n"], Float[Array, " C"]], Float[Array, "C n"]],
     fold: Int[Array | np.ndarray, " n"],
     *,
     choices: Sequence[float] = CHOICES,
 ) -> Choice:
     """The choice whose fits have the lowest mean loss on the samples they did not see.
 
-    Runs inside a compiled program, one fit after the other. Samples that resemble each
+    Runs inside a compiled program, one fold after the other. Samples that resemble each
     other in two folds make the choice too weak, so groups belong in one fold: see
     `folds`.
 
     Args:
-      losses_of: fits with one choice to samples weighted by shares, which are 0 where
-        a sample is held out and have a sum of 1, and returns the loss of every sample.
+      losses_of: fits with each choice to samples weighted by shares, which are 0 where
+        a sample is held out and have a sum of 1, and returns the loss of every sample
+        for every choice.
       fold: of each sample.
       choices: C numbers.
     """
     number = jnp.asarray(fold)
     n = len(number)
     values = jnp.asarray(choices, float)
-    each = jnp.meshgrid(jnp.arange(FOLDS), values, indexing="ij")
 
-    def one(pair: tuple[Array, Array]) -> Array:
-        index, value = pair
+    def held_out(index: Array) -> Array:
         is_held_out = number == index
         seen = (~is_held_out).astype(values.dtype)
-        losses = losses_of(seen / arrays.or_one(seen.sum()), value)
-        return jnp.where(is_held_out, losses, 0).sum()
+        losses = losses_of(seen / arrays.or_one(seen.sum()), values)
+        return jnp.where(is_held_out[None], losses, 0).sum(axis=1)
 
-    totals = jax.lax.map(one, tuple(part.ravel() for part in each))
-    losses = totals.reshape(FOLDS, -1).sum(axis=0) / n
+    losses = jax.lax.map(held_out, jnp.arange(FOLDS)).sum(axis=0) / n
     # a fit that overflows is no choice
     finite = jnp.where(jnp.isfinite(losses), losses, jnp.inf)
     return Choice(values[jnp.argmin(finite)], losses)

@@ -33,8 +33,8 @@ def test_a_choice_by_hand():
     """
     x = jnp.arange(4.0)
 
-    def losses_of(share, shrink):
-        return jnp.square(x - shrink * (share @ x))
+    def losses_of(share, shrinks):
+        return jnp.square(x[None] - shrinks[:, None] * (share @ x))
 
     choice = regularisation.choose(losses_of, np.arange(4), choices=(0.0, 0.75, 1.0))
     means = np.array([6, 5, 4, 3]) / 3
@@ -44,8 +44,8 @@ def test_a_choice_by_hand():
 
 
 def test_ties_go_to_the_first_and_overflows_to_nobody():
-    def losses_of(share, value):
-        return jnp.where(value == 3, jnp.nan, jnp.ones(8))
+    def losses_of(share, values):
+        return jnp.where(values[:, None] == 3, jnp.nan, jnp.ones((3, 8)))
 
     choice = regularisation.choose(losses_of, np.arange(8) % 4, choices=(3.0, 2.0, 1.0))
     assert float(choice.value) == 2

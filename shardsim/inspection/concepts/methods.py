@@ -148,10 +148,8 @@ class Cde:
     """The k directions whose swap exchanges the outputs of the pairs."""
 
     k: int = 1
-    steps: int = 400
-    max_steps: int = 12_800
-    batch: int = 1024
-    rate: float = 0.1
+    steps: int = 50
+    max_steps: int = 1_600
     kind: Literal["cde"] = "cde"
 
     def __call__(self, concept: concepts.Concept, key: Key[Array, ""]) -> Directions:
@@ -165,8 +163,6 @@ class Cde:
             distance=concept.distance,
             steps=self.steps,
             max_steps=self.max_steps,
-            batch=self.batch,
-            rate=self.rate,
         )
         mean = concepts.centre(jnp.concatenate([a, b]))[0]
         best_loss = jnp.zeros((), result.loss.dtype)

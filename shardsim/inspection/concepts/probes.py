@@ -148,17 +148,23 @@ def choose_decay(
     if len(x) < regularisation.FEWEST:
         return jnp.asarray(regularisation.WITHOUT, x.dtype)
 
-    def losses_of(share: Array, decay: Array) -> Array:
-        probe = fit_logistic(
-            x,
-            z,
-            keep,
-            decay.astype(x.dtype),
-            CHOICE_STEPS,
-            max_steps=CHOICE_STEPS,
-            share=share.astype(x.dtype),
-        )
-        return -jnp.sum(z * jax.nn.log_softmax(probe(x), axis=1), axis=1)
+    def losses_of(share: Array, decays: Array) -> Array:
+        share = share.astype(x.dtype)
+        problem = _problem(x, z, keep, share)
+
+        def curvature(decay: Array) -> tuple[Array, Array]:
+            return inverse_curvature(problem.covariance, keep, decay)
+
+        # matrices are decomposed one by one; the descents are one matrix product
+        curvatures = jax.lax.map(curvature, decays.astype(x.dtype))
+
+        def one(curvature: tuple[Array, Array]) -> Array:
+            point, _ = _descend(problem, curvature, CHOICE_STEPS, CHOICE_STEPS)
+            weights, bias = point
+            logits = problem.centred @ problem.project(weights) + bias[None]
+            return -jnp.sum(z * jax.nn.log_softmax(logits, axis=1), axis=1)
+
+        return jax.vmap(one)(curvatures)
 
     return regularisation.choose(losses_of, fold).value.astype(x.dtype)
 
@@ -240,6 +246,43 @@ def cross_entropy(
     return -jnp.mean(jnp.sum(z * jax.nn.log_softmax(logits, axis=1), axis=1))
 
 
+class _Problem(NamedTuple):
+    """What a logistic probe is fitted to."""
+
+    mean: Float[Array, " d"]
+    centred: Float[Array, "n d"]
+    covariance: Float[Array, "d d"]
+    z: Float[Array, "n c"]
+    keep: Float[Array, "d d"] | None
+    share: Float[Array, " n"] | None
+
+    def project(self, weights: Float[Array, "d c"]) -> Float[Array, "d c"]:
+        """keep W, which applies to x itself."""
+        return weights if self.keep is None else self.keep @ weights
+
+    def gradients(
+        self, weights: Float[Array, "d c"], bias: Float[Array, " c"]
+    ) -> tuple[Float[Array, "d c"], Float[Array, " c"]]:
+        """Slopes of the loss without weight decay."""
+        error = residual(self.centred, self.z, self.project(weights), bias)
+        if self.share is None:
+            n = len(self.centred)
+            gradient, bias_gradient = self.centred.T @ error / n, error.mean(axis=0)
+        else:
+            error = error * self.share[:, None]
+            gradient, bias_gradient = self.centred.T @ error, error.sum(axis=0)
+        return self.project(gradient), bias_gradient
+
+
+def _problem(
+    x: Float[Array, "n d"],
+    z: Float[Array, "n c"],
+    keep: Float[Array, "d d"] | None,
+    share: Float[Array, " n"] | None,
+) -> _Problem:
+    return _Problem(*moments(x, share), z, keep, share)
+
+
 class _State(NamedTuple):
     """Current and previous point of the descent, and its momentum."""
 
@@ -249,6 +292,65 @@ class _State(NamedTuple):
     number: Array
     max_gradient: Array
     """Largest entry of the gradient at the last step, for features of variance 1."""
+
+
+def _descend(
+    problem: _Problem,
+    curvature: tuple[Float[Array, "d d"], Float[Array, ""]],
+    steps: int,
+    max_steps: int,
+) -> tuple[tuple[Float[Array, "d c"], Float[Array, " c"]], Float[Array, ""]]:
+    """The weights before `keep`, the bias, and the largest remaining gradient.
+
+    Args:
+      curvature: the inverse of its bound and lambda, see `inverse_curvature`.
+      steps: see `logistic`.
+      max_steps: see `logistic`.
+    """
+    inverse, lam = curvature
+    dtype, d = problem.centred.dtype, problem.centred.shape[1]
+    spread = jnp.sqrt(jnp.diag(problem.covariance))[:, None]
+
+    def gradients(weights: Array, bias: Array) -> tuple[Array, Array]:
+        gradient, bias_gradient = problem.gradients(weights, bias)
+        return gradient + lam * weights, bias_gradient
+
+    def largest(gradient: Array, bias_gradient: Array) -> Array:
+        scaled = jnp.abs(gradient / jnp.where(spread > 0, spread, 1.0)).max()
+        return jnp.maximum(scaled, jnp.abs(bias_gradient).max())
+
+    def step(state: _State) -> _State:
+        next_momentum = (1 + jnp.sqrt(1 + 4 * state.momentum**2)) / 2
+        ratio = (state.momentum - 1) / next_momentum
+        lookahead = jax.tree.map(
+            lambda a, b: a + ratio * (a - b), state.current, state.previous
+        )
+        gradient, bias_gradient = gradients(*lookahead)
+        new = (lookahead[0] - inverse @ gradient, lookahead[1] - 2 * bias_gradient)
+        is_uphill = jnp.sum(gradient * (new[0] - state.current[0])) > 0
+        momentum = jnp.where(is_uphill, 1.0, next_momentum).astype(dtype)
+        return _State(
+            new,
+            state.current,
+            momentum,
+            state.number + 1,
+            largest(gradient, bias_gradient),
+        )
+
+    def is_running(state: _State) -> Array:
+        is_open = state.max_gradient > 8 * float(jnp.finfo(dtype).eps)
+        # half, because the gradient is taken ahead of the point that is returned
+        is_far = state.max_gradient > TOLERANCE / 2
+        return is_open & jnp.where(
+            state.number < steps, True, is_far & (state.number < max_steps)
+        )
+
+    z, share = problem.z, problem.share
+    initial = (jnp.zeros((d, z.shape[1]), dtype), prior_bias(z, share))
+    infinity = jnp.full((), jnp.inf, dtype)
+    state = _State(initial, initial, jnp.ones((), dtype), jnp.zeros((), int), infinity)
+    end = jax.lax.while_loop(is_running, step, state).current
+    return end, largest(*gradients(*end))
 
 
 @functools.partial(jax.jit, static_argnames=("steps", "max_steps"))
@@ -273,67 +375,16 @@ def fit_logistic(
       max_steps: see `logistic`.
       share: weight of each sample, with a sum of 1; None: all alike.
     """
-    n, d = x.shape
-    mean, centred, covariance = moments(x, share)
-    inverse, lam = inverse_curvature(covariance, keep, decay)
-
-    def gradients(weights: Array, bias: Array) -> tuple[Array, Array]:
-        projected = weights if keep is None else keep @ weights
-        error = residual(centred, z, projected, bias)
-        if share is None:
-            gradient, bias_gradient = centred.T @ error / n, error.mean(axis=0)
-        else:
-            error = error * share[:, None]
-            gradient, bias_gradient = centred.T @ error, error.sum(axis=0)
-        gradient = gradient if keep is None else keep @ gradient
-        return gradient + lam * weights, bias_gradient
-
-    spread = jnp.sqrt(jnp.diag(covariance))[:, None]
-
-    def largest(gradient: Array, bias_gradient: Array) -> Array:
-        scaled = jnp.abs(gradient / jnp.where(spread > 0, spread, 1.0)).max()
-        return jnp.maximum(scaled, jnp.abs(bias_gradient).max())
-
-    def step(state: _State) -> _State:
-        next_momentum = (1 + jnp.sqrt(1 + 4 * state.momentum**2)) / 2
-        ratio = (state.momentum - 1) / next_momentum
-        lookahead = jax.tree.map(
-            lambda a, b: a + ratio * (a - b), state.current, state.previous
-        )
-        gradient, bias_gradient = gradients(*lookahead)
-        new = (lookahead[0] - inverse @ gradient, lookahead[1] - 2 * bias_gradient)
-        is_uphill = jnp.sum(gradient * (new[0] - state.current[0])) > 0
-        momentum = jnp.where(is_uphill, 1.0, next_momentum).astype(x.dtype)
-        return _State(
-            new,
-            state.current,
-            momentum,
-            state.number + 1,
-            largest(gradient, bias_gradient),
-        )
-
-    def is_running(state: _State) -> Array:
-        is_open = state.max_gradient > 8 * float(jnp.finfo(x.dtype).eps)
-        # half, because the gradient is taken ahead of the point that is returned
-        is_far = state.max_gradient > TOLERANCE / 2
-        return is_open & jnp.where(
-            state.number < steps, True, is_far & (state.number < max_steps)
-        )
-
-    initial = (jnp.zeros((d, z.shape[1]), x.dtype), prior_bias(z, share))
-    infinity = jnp.full((), jnp.inf, x.dtype)
-    state = _State(
-        initial, initial, jnp.ones((), x.dtype), jnp.zeros((), int), infinity
-    )
-    weights, bias = jax.lax.while_loop(is_running, step, state).current
-    max_gradient = largest(*gradients(weights, bias))
-    weights = weights if keep is None else keep @ weights
+    problem = _problem(x, z, keep, share)
+    curvature = inverse_curvature(problem.covariance, keep, decay)
+    (weights, bias), max_gradient = _descend(problem, curvature, steps, max_steps)
+    weights = problem.project(weights)
     weights = weights - weights.mean(axis=1, keepdims=True)
-    logits = centred @ weights + bias[None, :]
+    logits = problem.centred @ weights + bias[None, :]
     # the mean over samples weighs them by n times their share
-    loss = cross_entropy(logits, z if share is None else z * (n * share)[:, None])
+    loss = cross_entropy(logits, z if share is None else z * (len(x) * share)[:, None])
     is_converged = max_gradient <= TOLERANCE
-    return Probe(mean, weights, bias, loss, max_gradient, is_converged, decay)
+    return Probe(problem.mean, weights, bias, loss, max_gradient, is_converged, decay)
 
 
 def ridge(
@@ -376,9 +427,12 @@ def _choose_ridge(
     if len(x) < regularisation.FEWEST:
         return jnp.asarray(regularisation.WITHOUT, x.dtype)
 
-    def losses_of(share: Array, decay: Array) -> Array:
-        probe = _ridge(x, y, decay.astype(x.dtype), share.astype(x.dtype))
-        return jnp.square(y - probe(x)).sum(axis=1)
+    def losses_of(share: Array, decays: Array) -> Array:
+        def one(decay: Array) -> Array:
+            probe = _ridge(x, y, decay, share.astype(x.dtype))
+            return jnp.square(y - probe(x)).sum(axis=1)
+
+        return jax.lax.map(one, decays.astype(x.dtype))
 
     return regularisation.choose(losses_of, fold).value.astype(x.dtype)
 

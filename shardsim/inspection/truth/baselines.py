@@ -224,11 +224,12 @@ def _choose_penalty(
         return jnp.asarray(regularisation.WITHOUT, x.dtype)
     oriented = _oriented(x, label)
 
-    def losses_of(share: Array, penalty: Array) -> Array:
-        w, _ = _newton(
-            x, label, penalty.astype(x.dtype), CHOICE_STEPS, share.astype(x.dtype)
-        )
-        return jax.nn.softplus(-(oriented @ w))
+    def losses_of(share: Array, penalties: Array) -> Array:
+        def one(penalty: Array) -> Array:
+            w, _ = _newton(x, label, penalty, CHOICE_STEPS, share.astype(x.dtype))
+            return jax.nn.softplus(-(oriented @ w))
+
+        return jax.lax.map(one, penalties.astype(x.dtype))
 
     return regularisation.choose(losses_of, fold).value.astype(x.dtype)
 

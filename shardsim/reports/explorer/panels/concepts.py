@@ -37,7 +37,7 @@ LINEAR: tuple[methods.Method, ...] = (
     methods.Random(),
 )
 """All but LEACE and CDE, which have other inputs."""
-CDE = methods.Cde(steps=200)
+CDE = methods.Cde()
 MANY_SEEDS = 4
 """With more seeds there are two samples of states, not three."""
 ITERATIVE = ("logistic", "inlp", "rlace", "cde")
