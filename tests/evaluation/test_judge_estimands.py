@@ -240,6 +240,17 @@ def test_a_look_that_was_not_planned_is_called_so():
     assert not sections.look(made_results.prediction())
 
 
+def test_the_report_says_what_a_look_spends():
+    for look, sentence in (
+        (results.Look(2, True, 0.0481), "8, 20 seeds; this one spends 0.0481 of the"),
+        (results.Look(2, False), "8, 20 seeds; this one, at 3, is not among them or"),
+    ):
+        run = made_results.run(predictions={"P": made_results.prediction(look=look)})
+        (line,) = sections._planned_looks(run, (8, 20))
+        assert sentence in line
+    assert sections._planned_looks(run, ()) == []
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

@@ -97,7 +97,9 @@ def asked(
     if registered is not None:
         source = registered.revision or f"version {registered.version}"
         since = f"before training started ({registered.time}, {source})"
-        looks = _looks(result, registered)
+        protected = next(iter(result.predictions.values())).look.protected
+        looks = _looks(registered, protected)
+        looks += _planned_looks(result, registered.questions.looks)
     if not late:
         return [f"All questions were fixed {since}.", *looks]
     lines = [
@@ -111,30 +113,35 @@ def asked(
 
 
 def _looks(
-    result: results.RunResult, registered: preregistration.Preregistration
+    registered: preregistration.Preregistration, protected: bool = False
 ) -> list[str]:
-    """That verdicts could be seen before, and what the plan of looks spends here."""
-    lines = []
-    entry = next(iter(result.predictions.values()))
-    if registered.looks:
-        looks = [f"{look.num_seeds} seeds ({look.time})" for look in registered.looks]
-        counted = "count" if entry.look.protected else "do not count"
-        lines = [
-            f"Seeds were added when verdicts on {', then on '.join(looks)} could be "
-            f"seen: the p-values {counted} these looks."
-        ]
-    planned = registered.questions.looks
-    if planned:
-        spent = (
-            f"this one spends {numbers.digits(entry.look.alpha)} of the level"
-            if entry.look.protected
-            else f"this one, at {result.num_seeds}, is not among them or follows one "
-            "that is not"
-        )
-        lines += [
-            f"Looks were planned at {', '.join(map(str, planned))} seeds; {spent}."
-        ]
-    return lines
+    """That seeds were added to a run whose verdicts could be seen, if they were.
+
+    Args:
+      protected: whether the looks were planned and share the level.
+    """
+    if not registered.looks:
+        return []
+    looks = [f"{look.num_seeds} seeds ({look.time})" for look in registered.looks]
+    counted = "count" if protected else "do not count"
+    return [
+        f"Seeds were added when verdicts on {', then on '.join(looks)} could be seen: "
+        f"the p-values {counted} these looks."
+    ]
+
+
+def _planned_looks(result: results.RunResult, planned: tuple[int, ...]) -> list[str]:
+    """What the plan of looks spends here, if there is one."""
+    if not planned:
+        return []
+    look = next(iter(result.predictions.values())).look
+    spent = (
+        f"this one spends {numbers.digits(look.alpha)} of the level"
+        if look.protected
+        else f"this one, at {result.num_seeds}, is not among them or follows one that "
+        "is not"
+    )
+    return [f"Looks were planned at {', '.join(map(str, planned))} seeds; {spent}."]
 
 
 def no_claim(result: results.RunResult) -> str:
