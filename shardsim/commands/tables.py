@@ -103,38 +103,46 @@ def side_by_side(folders: Sequence[Path]) -> str:
 def run_list(root: Path) -> str:
     """All runs below a folder."""
     runs = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
+    for folder in runs_below(root):
+        named, result = state(folder)
+        cells = [""] * 4 if result is None else _summary(result)
+        runs.add_row(str(folder), named, *cells)
+    return _text(runs)
+
+
+def runs_below(root: Path) -> list[Path]:
+    """The run folders below a folder."""
     # ** does not follow links; the second pattern lists runs that are links in `root`
     marks = {
         *root.glob(f"**/{run_layout.FORMAT_FILE}"),
         *root.glob(f"*/{run_layout.FORMAT_FILE}"),
     }
-    for path in sorted(marks):
-        state, cells = _state(path.parent)
-        runs.add_row(str(path.parent), state, *cells)
-    return _text(runs)
+    return [path.parent for path in sorted(marks)]
 
 
-def _state(folder: Path) -> tuple[str, list[str]]:
-    """State and summary of a run; a run that can't be read still gets its row."""
-    nothing = [""] * 4
+def state(
+    folder: Path,
+) -> tuple[str, results.Result | study_results.StudyResult | None]:
+    """State of a run in words, and its results; none where they can't be read."""
     try:
         run_folder.check_format(folder)
     except run_files.RunError:
-        return "of another format", nothing
+        return "of another format", None
     if not (folder / results.FILE).exists():
-        return "unfinished", nothing
+        return "unfinished", None
     try:
         if study_results.is_there(folder):
-            study = study_results.read(folder)
-            cells = f"{len(study.cells)} cells"
-            return "finished", [study.name, cells, study.digest, study.answer]
-        return "finished", _summary(results.read(folder))
+            return "finished", study_results.read(folder)
+        return "finished", results.read(folder)
     except run_files.RunError:
-        return "results damaged", nothing
+        return "results damaged", None
 
 
-def _summary(result: results.Result) -> list[str]:
-    """Name, seeds, digest and verdicts."""
+def _summary(result: results.Result | study_results.StudyResult) -> list[str]:
+    """Name, seeds (or cells of a study), digest and verdicts."""
+    if isinstance(result, study_results.StudyResult):
+        cells = f"{len(result.cells)} cells"
+        return [result.name, cells, result.digest, result.answer]
     entries = result.predictions if isinstance(result, results.RunResult) else {}
     verdicts = (f"{name}: {_short(entry)}" for name, entry in entries.items())
     return [result.name, str(result.num_seeds), result.digest, "\n".join(verdicts)]

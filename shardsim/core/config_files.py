@@ -27,7 +27,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml_text.load(files.read_text(path))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; allowed: a YAML file") from None
+        near = "" if path.exists() else files.suggestion(path)
+        raise ConfigError(
+            f"{path}: {error.strerror}; allowed: a YAML file{near}"
+        ) from None
     except ValueError as error:  # and its subclass of bytes that are not UTF-8
         raise ConfigError(f"{path}: no YAML ({error})") from None
     if not isinstance(data, dict):

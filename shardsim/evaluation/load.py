@@ -25,7 +25,16 @@ def load(folder: Path) -> Experiment | Training:
             f"{folder}: got a study; allowed: a run, such as those in "
             f"{folder / run_layout.CELLS}"
         )
-    return read(data)
+    try:
+        return read(data)
+    except configs.ConfigError as error:
+        lines = (
+            f"{line}, or a kind from outside (--plugin FILE, shardsim.register)"
+            if "kind: got" in line
+            else line
+            for line in str(error).splitlines()
+        )
+        raise configs.ConfigError("\n".join(lines)) from None
 
 
 def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from shardsim.core import extensions
 from shardsim.core.field_errors import ConfigError
 from shardsim.execution import local, scheduler
 
@@ -138,6 +139,8 @@ class RayWorkers:
         self.environment = {"NPROC": str(cpus), "PWD": os.getcwd()}
         if not has_gpus:
             self.environment["JAX_PLATFORMS"] = "cpu"
+        if extensions.VARIABLE in os.environ:
+            self.environment[extensions.VARIABLE] = os.environ[extensions.VARIABLE]
         self.running: dict[Any, scheduler.Task] = {}
 
     def start(self, task: scheduler.Task) -> None:

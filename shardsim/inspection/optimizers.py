@@ -24,6 +24,10 @@ GOLDEN = 0.6180339887498949
 """(sqrt 5 - 1) / 2: the fraction of a bracket that a golden-section step leaves."""
 LBFGS_MEMORY = 10
 """Changes of the slope that L-BFGS remembers."""
+LINE_SEARCH = 12
+"""Most losses of a search along a line."""
+STUCK = 2
+"""Steps in a row that do not lower the loss at all: rounding is larger than any gain."""
 
 
 class Minimum(NamedTuple):
@@ -237,7 +241,8 @@ def lbfgs(
       steps: of the first round, at least 1.
       max_steps: no round starts that would exceed this number in all; the first one
         always runs.
-      tolerance: a slope (its norm) or a gain of a round below this ends the descent.
+      tolerance: a slope (its norm) or a gain of a round below this ends the descent, as
+        does a loss whose rounding is larger than any gain.
       retract: maps parameters to where the objective is defined, such as a sphere; the
         search goes through the objective of what it returns.
 
@@ -247,11 +252,16 @@ def lbfgs(
     def loss_at(parameters: Any) -> Array:
         return objective(retract(parameters))
 
-    rule = optax.lbfgs(memory_size=LBFGS_MEMORY)
+    rule = optax.lbfgs(
+        memory_size=LBFGS_MEMORY,
+        linesearch=optax.scale_by_zoom_linesearch(
+            LINE_SEARCH, initial_guess_strategy="one"
+        ),
+    )
     slope_at = optax.value_and_grad_from_state(loss_at)
 
     def step(state: Any) -> Any:
-        parameters, memory, number, before, _ = state
+        parameters, memory, number, before, stuck, _ = state
         loss, gradient = slope_at(parameters, state=memory)
         change, memory = rule.update(
             gradient,
@@ -268,16 +278,19 @@ def lbfgs(
         ends = (number % steps == 0) & _is_power_of_two(number // steps)
         is_flat = optax.tree.norm(slope) <= tolerance
         gains_nothing = ends & (before - new <= tolerance)
+        # where rounding hides every gain, searches along a line last longest
+        stuck = jnp.where(new < loss, 0, stuck + 1)
         return (
             moved,
             memory,
             number,
             jnp.where(ends, new, before),
-            is_flat | gains_nothing,
+            stuck,
+            is_flat | gains_nothing | (stuck == STUCK),
         )
 
     def is_running(state: Any) -> Array:
-        _, _, number, _, is_converged = state
+        _, _, number, _, _, is_converged = state
         starts = (number % steps == 0) & _is_power_of_two(number // steps)
         return ~is_converged & ~(starts & (2 * number > max_steps))
 
@@ -288,9 +301,10 @@ def lbfgs(
             rule.init(start),
             jnp.zeros((), int),
             jnp.full_like(loss, jnp.inf),
+            jnp.zeros((), int),
             optax.tree.norm(gradient) <= tolerance,
         )
-        last, _, done, _, converged = jax.lax.while_loop(is_running, step, first)
+        last, _, done, _, _, converged = jax.lax.while_loop(is_running, step, first)
     end = retract(last)
     return Descent(end, objective(end), converged, done)
 

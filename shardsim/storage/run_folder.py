@@ -285,10 +285,22 @@ def open_run(path: Path) -> Path:
     if not (path / CONFIG_FILE).is_file():
         raise run_files.RunError(
             f"{path}: no run here; allowed: a folder with {FORMAT_FILE} and "
-            f"{CONFIG_FILE}"
+            f"{CONFIG_FILE}{_suggestion(path)}"
         )
     check_format(path)
     return path
+
+
+def _suggestion(path: Path) -> str:
+    """The run that may have been meant: beside the path, or in `runs`."""
+    if path.exists():
+        return ""
+    near = [
+        mark.parent
+        for folder in dict.fromkeys((path.parent, Path("runs")))
+        for mark in sorted(folder.glob(f"*/{FORMAT_FILE}"))
+    ]
+    return files.suggestion(path, near)
 
 
 def check_format(path: Path) -> None:

@@ -26,8 +26,10 @@ from shardsim.agents.value.linear import Linear
 from shardsim.agents.value.mlp import MLP
 from shardsim.agents.value.oracle_gated import OracleGated
 from shardsim.agents.value.sharded import Routing, Sharded
+from shardsim.core import choices
 
 Head: TypeAlias = MLP | Sharded | FiLM | Linear | OracleGated
+choices.declare("heads", Head)
 
 __all__ = [
     "MLP",
