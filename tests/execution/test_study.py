@@ -150,11 +150,9 @@ def test_lines_of_some_seeds_are_the_reverse_of_a_join():
 @pytest.fixture(scope="module")
 def finished(study_file):
     """A study that was killed three times, and the chunks that it trained."""
-    folder, chunks, chunk = study_file.parent / "out", [], loop.population.chunk
+    folder, chunks, chunk = study_file.parent / "out", [], loop._chunk
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            loop.population, "chunk", lambda *args: chunks.append(1) or chunk(*args)
-        )
+        patch.setattr(loop, "_chunk", lambda *args: chunks.append(1) or chunk(*args))
         words = ["study", study_file, "--out", folder]
         killed_before(trained_arms, "write", 2, words)
         killed_before(parts, "join", 1, ["resume", folder])
