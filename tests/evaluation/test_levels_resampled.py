@@ -135,6 +135,18 @@ def test_an_ablation_is_chosen_and_measured_anew(conditions, how):
     assert wide.estimate == narrow.estimate
 
 
+def test_a_brief_measure_says_the_same_of_the_arms(conditions, how):
+    """At a snapshot: no reference rows, no resamples, the same numbers."""
+    arms = {"a": {"in_distribution": noisy(conditions["in_distribution"])}}
+    asked = evidence(conditions, how, arms)
+    measure = measures.SelectiveAblation(num_groups=2)
+    whole = measure.measure(asked)
+    brief = measure.measure(asked._replace(brief=True, level_resamples=0))
+    assert set(brief.values) == {"a", "exact"}
+    np.testing.assert_array_equal(brief.values["a"], whole.values["a"])
+    assert brief.by_levels["a"].shape == (0, 3)
+
+
 def test_a_regression_of_weighted_squares_is_that_of_repeated_squares():
     """Three squares twice, one not at all: normal equations against lstsq."""
     rng = np.random.default_rng(4)
