@@ -7,6 +7,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,8 @@ Every field of a config is a flag: --train.num-seeds 20, --train.phases.1.update
 --arms.sharded.head.num_shards 2, --env.contexts_shown "[[0], [1]]". Another kind drops
 the fields of the old one: --env.kind corner_maze. Null removes what has a name:
 --arms.sharded null, --predictions.P6 null.
-`shardsim config FILE` prints all of them with their values.
+`shardsim config FILE` prints all of them with their values, and a field before --help
+explains it: --train.num-seeds --help.
 """
 
 ENV_EPILOG = """
@@ -40,7 +42,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
       Exit code: 0 success, 1 failure while running, 2 bad input, 130 interrupted.
     """
     terminal.plain_streams()
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = parser.parse_args(_explaining(words))
+    if options.command == "completion":
+        print(_completion(parser, options.shell), end="")
+        return 0
     # importing JAX takes a second. It happens here, so that --help and a mistyped
     # command do not pay for it, and so that a signal during the import is handled
     from shardsim.core import compile_cache, surroundings
@@ -57,11 +64,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with surroundings.fixed_numerics():
                 if own_process:
                     compile_cache.use()
+                _load_extensions(options.plugin)
                 return _run(options, options.fields)
     except KeyboardInterrupt:  # outside of training, or pressed twice
         return _fail("stopped at once; resume goes on from the last checkpoint", 130)
     except (ConfigError, PathError) as error:
-        return _fail(str(error), 2)
+        return _fail(_with_options(str(error), options), 2)
+
+
+def _load_extensions(plugins: list[Path]) -> None:
+    """Register what packages and files of others add to the choices of a config."""
+    from shardsim.core import extensions
+
+    for problem in extensions.load_installed():
+        print(f"shardsim: {problem}", file=sys.stderr)
+    extensions.load_files(plugins)
+
+
+def _explaining(words: list[str]) -> list[str]:
+    """`run FILE --train.num-seeds --help` asks `config` what the field is."""
+    for asked in ("--help", "-h"):
+        place = words.index(asked) if asked in words else 0
+        field = words[place - 1] if place else ""
+        if field.startswith("--") and "=" not in field and "." in field:
+            file = [w for w in words[1:place] if w.endswith((".yaml", ".yml"))][:1]
+            return ["config", *file, "--explain", field[2:].replace("-", "_")]
+    return words
+
+
+def _with_options(text: str, options: argparse.Namespace) -> str:
+    """An error, with the option that may have been meant where it was no field."""
+    meant = {}
+    for word in options.fields:
+        name = word.partition("=")[0]
+        if name.startswith("--") and "." not in name:
+            near = _near(name, options.own_options)
+            meant[name[2:].replace("-", "_")] = f" (did you mean the option {near}?)"
+            if not near:
+                del meant[name[2:].replace("-", "_")]
+    lines = text.splitlines()
+    return "\n".join(line + meant.get(line.partition(":")[0], "") for line in lines)
+
+
+def _near(word: str, names: Sequence[str]) -> str:
+    """The name that may have been meant; empty if none is near."""
+    import difflib  # where something is wrong alone
+
+    return next(iter(difflib.get_close_matches(word, names, 1)), "")
+
+
+def _completion(parser: argparse.ArgumentParser, shell: str) -> str:
+    """The script that completes this command line in a shell."""
+    import shtab
+
+    from shardsim.commands import completion
+
+    completion.prepare(parser)
+    script: str = shtab.complete(parser, shell)
+    return script
 
 
 def _run(options: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -132,6 +192,10 @@ class _Command(argparse.ArgumentParser):
         if not self.takes_fields:
             namespace, rest = super().parse_known_args(words, namespace)
             vars(namespace).setdefault("fields", [])
+            vars(namespace).setdefault("own_options", [])
+            unknown = next((word for word in rest if word.startswith("-")), None)
+            if unknown is not None and self._own_options:
+                self.error(f"unrecognized arguments: {' '.join(rest)}")
             return namespace, rest
         others: list[str] = []
         while words:
@@ -145,10 +209,20 @@ class _Command(argparse.ArgumentParser):
                 self._fields.append(words.pop(0))
         namespace, rest = super().parse_known_args(others, namespace)
         namespace.fields = [*self._fields, *rest]
+        namespace.own_options = sorted(self._own_options)
         return namespace, []
 
     def error(self, message: str) -> NoReturn:
-        """One line more where an option may have been read as a field."""
+        """Say what may have been meant, and what was read as a field."""
+        choice = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+        unknown = re.search(r"unrecognized arguments:.*?(--[\w-]+)", message)
+        near = ""
+        if choice:
+            near = _near(choice[1], re.findall(r"[\w-]+", choice[2]))
+        elif unknown:
+            near = _near(unknown[1], sorted(self._own_options))
+        if near:
+            message += f" (did you mean {near}?)"
         if self._fields:
             message += f"; read as fields of the config: {' '.join(self._fields)}"
         super().error(message)
@@ -178,12 +252,22 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.takes_fields = takes_fields
+        command.add_argument(
+            "--plugin",
+            type=Path,
+            action="append",
+            default=[],
+            metavar="FILE",
+            help="Python file with heads, worlds, encoders or measures of your own",
+        )
         return command
 
     _add_training_commands(add)
     _add_work_command(add)
     _add_reading_commands(add)
     _add_env_commands(add)
+    completion = add("completion", "print a script that completes commands in a shell")
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
     return parser
 
 
@@ -198,6 +282,15 @@ def _add_training_commands(add: AddCommand) -> None:
     train.add_argument("--out", type=Path, help="run folder (default: runs/NAME)")
     train.add_argument("--overwrite", action="store_true", help="replace an old run")
     _add_executor_options(train)
+    study = add("study", "train and judge an experiment along axes, as one study", True)
+    study.add_argument("file", type=Path, help="study, a YAML file")
+    study.add_argument(
+        "--out",
+        type=Path,
+        help="folder (default: runs/NAME); one that is begun is continued or extended",
+    )
+    study.add_argument("--overwrite", action="store_true", help="replace an old study")
+    _add_executor_options(study)
     collect = add("collect", "write a dataset of trajectories to train on", True)
     collect.add_argument("source", type=Path, help="config, or the folder of a run")
     collect.add_argument("--out", type=Path, required=True, help="file, ends in .npz")
@@ -219,7 +312,7 @@ def _add_training_commands(add: AddCommand) -> None:
         "--schema",
         nargs="?",
         const="experiment",
-        choices=("experiment", "training"),
+        choices=("experiment", "training", "study"),
         help="print the JSON Schema of a config, for editors (default: experiment)",
     )
     resume = add("resume", "continue a run that was stopped")
@@ -228,7 +321,7 @@ def _add_training_commands(add: AddCommand) -> None:
         "--overwrite", action="store_true", help="replace results that were changed"
     )
     _add_executor_options(resume)
-    extend = add("extend", "train more seeds of a finished run, judge all of them")
+    extend = add("extend", "train more seeds of a finished run or study")
     extend.add_argument("run", type=Path, help="run folder")
     extend.add_argument(
         "--num-seeds", type=int, required=True, help="seeds that it has afterwards"
@@ -304,13 +397,19 @@ def _add_reading_commands(add: AddCommand) -> None:
         "--out", type=Path, help="write a page with their curves, a new HTML file"
     )
     compare.add_argument("--overwrite", action="store_true", help="replace a page")
+    _add_format(compare)
     report = add("report", "write report.html of a run again")
     report.add_argument("run", type=Path, help="run folder")
     report.add_argument(
         "--overwrite", action="store_true", help="replace a report that was changed"
     )
     inspect = add("inspect", "write a page that looks inside value heads")
-    inspect.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="1 or 2")
+    inspect.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="1 or 2")
+    inspect.add_argument(
+        "--agent",
+        metavar="MODULE:NAME",
+        help="in place of runs, an agent of shardsim.wrap, or a function for one",
+    )
     inspect.add_argument(
         "--out", type=Path, default=Path("page.html"), help="(default: page.html)"
     )
@@ -335,6 +434,27 @@ def _add_reading_commands(add: AddCommand) -> None:
         nargs="?",
         default=Path("runs"),
         help="folder that holds run folders (default: runs)",
+    )
+    _add_format(runs)
+    export = add("export", "write a run as one file, or its figures")
+    export.add_argument("run", type=Path, help="run folder")
+    export.add_argument(
+        "--out", type=Path, required=True, help="a .zip file; of figures, a folder"
+    )
+    export.add_argument(
+        "--figures",
+        choices=("svg", "png", "pdf"),
+        help="write the figures of the report in this format, in place of the run",
+    )
+    export.add_argument("--overwrite", action="store_true", help="replace old files")
+
+
+def _add_format(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--format",
+        choices=("table", "json", "csv"),
+        default="table",
+        help="a table for reading, or text for other programs (default: table)",
     )
 
 

@@ -31,7 +31,7 @@ CHECKED = ("shardsim", "shardsim_envs")
 """Packages and modules whose annotations beartype verifies in every call."""
 jaxtyping.install_import_hook(CHECKED, f"{typechecker.__name__}.typechecked")
 
-pytest_plugins = ["tests.helpers.tiny_run"]
+pytest_plugins = ["tests.helpers.extensions", "tests.helpers.tiny_run"]
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

@@ -49,6 +49,38 @@ def test_slurm_starts_a_cluster_and_a_run(training_yaml, tmp_path):
     run_folders.assert_same(run, whole)
 
 
+GCLOUD = """#!/usr/bin/env bash
+# two hosts: a command for all runs twice at a time
+command=${*##*--command=}
+for word; do case $word in --worker=all) bash -c "$command" & ;; esac; done
+bash -c "$command"
+wait
+"""
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+def test_two_hosts_of_a_slice_take_seeds_of_their_own(training_yaml, tmp_path):
+    """Two processes on CPUs that know nothing of each other: the same bits as one."""
+    path, run, whole = training_yaml(num_seeds=4), tmp_path / "run", tmp_path / "whole"
+    run_folders.shardsim("train", path, "--out", whole)
+    (tmp_path / "gcloud").write_text(GCLOUD)
+    (tmp_path / "gcloud").chmod(0o755)
+    places = f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    slice_of = {"TPU": "slice", "ZONE": "here", "RUN": str(run), "PATH": places}
+    words = [DEPLOY / "tpu_slice.sh", "train", path, "--block-seeds", "1"]
+    done = subprocess.run(
+        words,
+        env={**run_folders.ENVIRONMENT, **slice_of},
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=1500,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"8 parts to train, anywhere" in done.stdout
+    run_folders.assert_same(run, whole)
+
+
 def commands():
     """The command lines of shardsim in the recipes."""
     found = yaml.safe_load((DEPLOY / "kuberay.yaml").read_text())["spec"]["entrypoint"]
@@ -66,7 +98,9 @@ def test_kuberay_s_command_is_one(capsys):
     assert options.fields == ["--train.num-seeds", "100"]
 
 
-@pytest.mark.parametrize("name", ["slurm.sbatch", "slurm_loopback.sh", "gpus.sh"])
+@pytest.mark.parametrize(
+    "name", ["slurm.sbatch", "slurm_loopback.sh", "gpus.sh", "tpu_slice.sh"]
+)
 def test_scripts_are_bash(name):
     done = subprocess.run(["bash", "-n", str(DEPLOY / name)], capture_output=True)
     assert done.returncode == 0, done.stderr

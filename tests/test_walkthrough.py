@@ -21,7 +21,10 @@ WALKS = [page for page in PAGES if "```" in page.read_text()]
 FILES = {
     "ask-a-question": ("runs/retained/report.html",),
     "many-machines": ("runs/blocks/results.json", "runs/parts/results.json"),
+    "extend": (),
+    "study": ("runs/board/report.html", "runs/board/table.csv"),
     "inspect": ("page.html", "page.results.json", "small.html", "two.html"),
+    "python": ("value.png", "runs/small/results.json", "quickstart.zip", "figures"),
     "tools": ("values.svg",),
     "train": ("walks.npz", "runs/frozen/results.json", "runs/offline/results.json"),
 }
@@ -29,10 +32,16 @@ FILES = {
 OUTPUT = {
     "ask-a-question": ("competing/gate_distance", "where_gates_separated"),
     "many-machines": ("per episode in the last chunk",),
+    "extend": (),
+    "study": ("board-5 {'P6'", "effect"),
     "inspect": ("wants the cheese most", "add up to V"),
+    "python": ("(2, 4, 7, 7)", "name: quickstart", "page.html"),
     "tools": ("D chooses as in the other run", "truth-like features on 4 pairs"),
     "train": ("per episode in the last chunk", "swap rewards ("),
 }
+
+LONG = ("inspect", "many-machines", "train")
+"""Pages that take minutes."""
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="no docs beside the tests")
 
@@ -50,12 +59,24 @@ def of_phases(flags, config):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("page", WALKS, ids=lambda page: page.stem)
+@pytest.mark.usefixtures("no_extensions")
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[pytest.mark.long] * (page.stem in LONG))
+        for page in WALKS
+    ],
+)
 def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys, small):
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)
     fewer = {
         "run": small,
+        "study": [
+            *(flag.replace("--", "--settings.", 1) for flag in small),
+            "--settings.agent.encoder.widths=[16]",
+            "--settings.agent.value-params=2048",
+        ],
         "train": [
             *(flag for flag in small if "evaluation" not in flag),
             "--train.phases.2.updates=2",
@@ -80,7 +101,7 @@ def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys, sma
     for words in OUTPUT[page.stem]:
         assert words in output
     for name in FILES[page.stem]:
-        assert (tmp_path / name).is_file()
+        assert (tmp_path / name).exists()
 
 
 def test_the_page_of_training_lists_what_a_phase_may_change():

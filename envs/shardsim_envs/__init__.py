@@ -7,6 +7,7 @@ actions of all worlds are 0 up, 1 right, 2 down, 3 left.
 import typing
 from typing import TypeAlias
 
+from shardsim.core import choices
 from shardsim_envs.adapters import gymnasium_vector
 from shardsim_envs.worlds.absent_supervisor import AbsentSupervisor
 from shardsim_envs.worlds.boat_race import BoatRace
@@ -74,3 +75,4 @@ __all__ = [
 ]
 
 gymnasium_vector.register(typing.get_args(World))
+choices.declare("worlds", World, lambda world: gymnasium_vector.register((world,)))

@@ -16,7 +16,7 @@ from jaxtyping import Array
 
 from shardsim.algorithms import update_step
 from shardsim.core import config as configs
-from shardsim.core import files, memory
+from shardsim.core import field_errors, files, memory
 from shardsim.evaluation import load
 from shardsim.storage import datasets, run_files, weights
 from shardsim.training import (
@@ -79,7 +79,8 @@ def collect(
     trained = {a.name: a for a in config.sized_arms() if a.trained}
     name = next(iter(trained)) if arm is None else arm
     if name not in trained:
-        raise configs.ConfigError(f"arm: got {name!r}; allowed: {', '.join(trained)}")
+        allowed = field_errors.one_of(trained, name)
+        raise configs.ConfigError(f"arm: got {name!r}; allowed: {allowed}")
     phase = config.train.phases[-1 if is_run else 0]
     if is_run:
         phase = dataclasses.replace(phase, collect="agent")

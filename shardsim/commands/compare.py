@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from shardsim.commands import tables
+from shardsim.commands import listings, tables
 from shardsim.core import files
 from shardsim.storage import run_files, run_folder
 
@@ -20,11 +20,16 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
             )
     if options.out is not None:
         files.check_new(options.out, options.overwrite)
-    print(tables.side_by_side(folders))
+    if options.format == "table":
+        print(tables.side_by_side(folders))
+    else:
+        found = listings.comparison(folders)
+        print(listings.text(options.format, found, listings.comparison_rows(found)))
     if options.out is not None:
         # the page needs a plotting library, and a table does not
         from shardsim.reports.verdicts import comparison
 
         comparison.write(folders, options.out)
-        print(options.out)
+        if options.format == "table":
+            print(options.out)
     return 0

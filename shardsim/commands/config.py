@@ -6,17 +6,22 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from shardsim.commands import devices
 from shardsim.core import config as configs
-from shardsim.core import config_files, config_schema
+from shardsim.core import config_files, config_schema, field_errors
 from shardsim.evaluation import load
+from shardsim.evaluation import study as studies
 from shardsim.evaluation.experiment import Experiment
 from shardsim.training.standalone import Training
 
-ROOTS: Final[Mapping[str, type]] = {"experiment": Experiment, "training": Training}
-"""What a config file can describe: for `shardsim run`, and for `shardsim train`."""
+ROOTS: Final[Mapping[str, type]] = {
+    "experiment": Experiment,
+    "training": Training,
+    "study": studies.Study,
+}
+"""What a config file can describe: for `shardsim run`, `train` and `study`."""
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -31,6 +36,9 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     elif options.file is None:
         read = f" (read as fields: {' '.join(flags)})" if flags else ""
         raise configs.ConfigError(f"file: got nothing; allowed: a YAML file{read}")
+    elif load.is_study(config_files.read_yaml(options.file)):
+        planned = read_study(options.file, flags)
+        print(config_files.to_yaml(planned.study), end="")
     else:
         data = load.read_file(options.file, flags)
         devices.offer_devices(data)
@@ -62,6 +70,42 @@ def read_training(file: Path, flags: Sequence[str]) -> Training:
     return training
 
 
+class Planned(NamedTuple):
+    """A study whose cells have been checked."""
+
+    study: studies.Study
+    cells: list[studies.Cell]
+    experiments: dict[str, Experiment]
+    """By the name of the cell."""
+
+
+def plan(study: studies.Study) -> Planned:
+    """Build all cells and check that this machine can train them.
+
+    Raises:
+      ConfigError: a line for each fault, with the cell and its field.
+    """
+    cells = studies.cells(study)
+    devices.offer_devices(cells[0].data)
+    experiments = studies.build(cells)
+    field_errors.refuse(
+        line
+        for name, experiment in experiments.items()
+        for line in field_errors.faults(f"cells.{name}", devices.check_new, experiment)
+    )
+    return Planned(study, cells, experiments)
+
+
+def read_study(file: Path, flags: Sequence[str]) -> Planned:
+    """Read a study and check that this machine can train all of its cells.
+
+    Raises:
+      ConfigError: naming the field, or the cell and its field, the value and what is
+        allowed.
+    """
+    return plan(studies.read(file, tuple(flags)))
+
+
 def _read(file: Path, flags: Sequence[str], kind: str) -> dict[str, Any]:
     """A config file changed by flags, as data; it must be of the right kind."""
     data = load.read_file(file, flags)
@@ -71,7 +115,7 @@ def _read(file: Path, flags: Sequence[str], kind: str) -> dict[str, Any]:
 
 
 def schema(root: str) -> str:
-    """The JSON Schema of an experiment or a training, as the text of a file."""
+    """The JSON Schema of an experiment, a training or a study, as a file."""
     return config_schema.to_json(ROOTS[root])
 
 
@@ -81,17 +125,18 @@ def explain(field: str, data: Mapping[str, Any] | None = None) -> str:
     Args:
       field: e.g. "train.num_seeds"; "" is the root.
       data: a config file, which decides between the choices of a field. Without it
-        the fields of experiments are searched first, then those of trainings.
+        the fields of experiments are searched first, then those of trainings and
+        studies.
 
     Raises:
       ConfigError: there is no such field; the text suggests the nearest one.
     """
     if data is not None:
         return config_schema.explain(load.root(data), field, data)
-    try:
-        return config_schema.explain(Experiment, field)
-    except configs.ConfigError as error:
+    errors = []
+    for root in ROOTS.values():
         try:
-            return config_schema.explain(Training, field)
-        except configs.ConfigError:
-            raise error from None
+            return config_schema.explain(root, field)
+        except configs.ConfigError as error:
+            errors.append(error)
+    raise errors[0] from None

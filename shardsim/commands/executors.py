@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -145,24 +145,33 @@ def _elsewhere(executor: Executor, num_workers: int) -> training.TrainParts:
     def train(
         run: Path, job: loop.TrainingJob, unfinished: tuple[parts.Part, ...]
     ) -> None:
-        with _workers(executor, run, num_workers) as workers, progress.parts() as show:
-            scheduler.drive(
-                run, job, unfinished, workers, retries=executor.retries, show=show
-            )
+        tasks = [scheduler.Task(run, job, part) for part in unfinished]
+        drive(executor, run, tasks, num_workers)
 
     return train
 
 
+def drive(
+    executor: Executor, run: Path, tasks: Sequence[scheduler.Task], num_workers: int
+) -> None:
+    """Train parts in other processes, and show how far they are.
+
+    Args:
+      run: folder of the run or the study that is resumed after a stop.
+      num_workers: parts at a time, on this machine.
+    """
+    with _workers(executor, num_workers) as workers, progress.parts() as show:
+        scheduler.drive(run, tasks, workers, retries=executor.retries, show=show)
+
+
 @contextlib.contextmanager
-def _workers(
-    executor: Executor, run: Path, num_workers: int
-) -> Iterator[scheduler.Workers]:
+def _workers(executor: Executor, num_workers: int) -> Iterator[scheduler.Workers]:
     if executor.kind == "local":
-        yield local.Processes(run, num_workers)
+        yield local.Processes(num_workers)
         return
     from shardsim.execution import ray_cluster
 
     with ray_cluster.connected(executor.address) as cluster:
         yield cluster.workers(
-            run, executor.workers, executor.worker_cpus, executor.worker_gpus
+            executor.workers, executor.worker_cpus, executor.worker_gpus
         )

@@ -1,10 +1,10 @@
-"""`shardsim extend`: train more seeds of a finished run, and judge all of them."""
+"""`shardsim extend`: train more seeds of a run or a study, and judge all of them."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from shardsim.commands import devices, executors, progress, run, train
+from shardsim.commands import devices, executors, progress, run, study, train
 from shardsim.core import config_files
 from shardsim.core.field_errors import ConfigError
 from shardsim.evaluation import load
@@ -18,6 +18,9 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
     finish_commit(options.run)
     folder = run_folder.open_run(options.run)
+    if study.is_study(folder):
+        executor = executors.chosen(options)
+        return study.extend(folder, options.num_seeds, executor, options.overwrite)
     run_files.check_own(folder, options.overwrite, *run_layout.REWRITTEN)
     devices.offer_devices(config_files.read_yaml(folder / run_layout.CONFIG_FILE))
     config = load.load(folder)

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from shardsim.commands import tables
+from shardsim.commands import listings, tables
 from shardsim.storage import run_files
 
 
@@ -12,5 +12,9 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
     if not options.root.is_dir():
         raise run_files.RunError(f"root: got {options.root}; allowed: a folder of runs")
-    print(tables.run_list(options.root))
+    if options.format == "table":
+        print(tables.run_list(options.root))
+    else:
+        found = listings.runs(options.root)
+        print(listings.text(options.format, found, listings.run_rows(found)))
     return 0

@@ -4,7 +4,6 @@ import argparse
 import os
 import select
 import sys
-import typing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -57,7 +56,7 @@ def read_env(name: str, flags: Sequence[str]) -> World:
     Raises:
       ConfigError: an unknown name, or a field out of range.
     """
-    all_kinds = [field_errors.kind_of(env) for env in typing.get_args(World)]
+    all_kinds = field_errors.records_by_kind(World)
     kinds = {kind.replace("_", ""): kind for kind in all_kinds}
     kind = kinds.get(name.lower().replace("_", ""))
     if kind is None:

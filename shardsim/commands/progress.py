@@ -23,6 +23,8 @@ from shardsim.training.standalone import Training, mean_of
 
 SECONDS = 60.0
 """Time without a line after which one is written."""
+NOTEBOOK_SECONDS = 10.0
+"""The same in a notebook, where somebody watches."""
 
 
 class _Lines(logging.Handler):
@@ -33,7 +35,7 @@ class _Lines(logging.Handler):
         self.began = time.monotonic()
         self.last = self.began
         self.now, self.detail = "starting", ""
-        self.seconds = seconds
+        self.seconds = min(seconds, NOTEBOOK_SECONDS) if is_notebook() else seconds
         self.closed = threading.Event()
         self.clock = threading.Thread(target=self._every_minute, daemon=True)
         self.clock.start()
@@ -109,6 +111,11 @@ def say(text: str) -> None:
 def is_terminal() -> bool:
     """Whether somebody watches stderr, in a terminal that can move its cursor."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def is_notebook() -> bool:
+    """Whether this process runs the cells of a notebook."""
+    return "ipykernel" in sys.modules
 
 
 @contextlib.contextmanager

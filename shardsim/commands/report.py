@@ -3,8 +3,10 @@
 import argparse
 from collections.abc import Sequence
 
-from shardsim.reports.verdicts import report
-from shardsim.storage import run_files, run_folder
+from shardsim.core import config_files
+from shardsim.evaluation import load
+from shardsim.reports.verdicts import report, study
+from shardsim.storage import run_files, run_folder, run_layout
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -12,5 +14,6 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     del flags
     folder = run_folder.open_run(options.run)
     run_files.check_own(folder, options.overwrite, "report.html", "figures/*.svg")
-    print(report.write(folder))
+    is_study = load.is_study(config_files.read_yaml(folder / run_layout.CONFIG_FILE))
+    print(study.write(folder) if is_study else report.write(folder))
     return 0

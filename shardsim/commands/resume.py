@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from shardsim.commands import devices, executors, extend, run, train
+from shardsim.commands import devices, executors, extend, run, study, train
 from shardsim.core import config_files
 from shardsim.evaluation import load
 from shardsim.execution import extension
@@ -17,6 +17,10 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     extend.finish_commit(options.run)
     folder = run_folder.open_run(options.run)
     run_files.check_own(folder, options.overwrite, *run_layout.REWRITTEN)
+    if study.is_study(folder):
+        planned = study.open_study(folder)
+        executor = executors.chosen(options)
+        return study.start(planned, folder, executor, options.overwrite)
     devices.offer_devices(config_files.read_yaml(folder / run_layout.CONFIG_FILE))
     config = load.load(folder)
     devices.check_available(config)

@@ -56,28 +56,39 @@ def start(
     Args:
       executor: what trains it in parts; None: this process trains all.
     """
+    print(folder)
+    for arm in experiment.sized_arms():
+        print(f"{arm.name}: {value_params(experiment, arm):,} parameters of V")
+    show(train_and_judge(experiment, folder, executor), folder)
+    return 0
+
+
+def train_and_judge(
+    experiment: Experiment, folder: Path, executor: executors.Executor | None = None
+) -> results.RunResult:
+    """Run in a run folder, from its last checkpoint if it has one; show the progress.
+
+    Args:
+      executor: what trains it in parts; None: this process trains all.
+    """
     if experiment.train.num_seeds == 1:
         progress.say(
             "train.num_seeds 1: shows that the training runs and what one agent does. "
             "It cannot show an effect: intervals need 2 seeds, and every prediction "
             "stays undecided"
         )
-    for arm in experiment.sized_arms():
-        print(f"{arm.name}: {value_params(experiment, arm):,} parameters of V")
     with run_folder.lock(folder):
         if executor is not None:
             preregistration.register(experiment, folder)
         executors.train_parts(executor, experiment, folder)
         with progress.training(experiment) as advance:
-            result = run(experiment, folder, advance)
-    show(result, folder)
-    return 0
+            return run(experiment, folder, advance)
 
 
 def show(result: results.RunResult, folder: Path) -> None:
-    """Print the results, and where the report is."""
+    """Print the results, where the report is, and the run folder."""
     print(tables.table(result))
-    print(f"\n{result.answer}\n{folder / 'report.html'}")
+    print(f"\n{result.answer}\n{folder / 'report.html'}\n{folder}")
 
 
 def run(

@@ -11,7 +11,7 @@ import rich.console
 import rich.table
 
 from shardsim.core import config_files
-from shardsim.evaluation import results
+from shardsim.evaluation import results, study_results
 from shardsim.reports import differences, numbers
 from shardsim.reports.verdicts import sections
 from shardsim.storage import run_files, run_folder, run_layout
@@ -60,6 +60,24 @@ def table(result: results.RunResult) -> str:
     return _text(arms, verdicts)
 
 
+def of_study(result: study_results.StudyResult) -> str:
+    """The verdicts of all cells, and the axes that move the effects."""
+    verdicts = _table("cell", "", "effect\n[95 % interval]", "verdict", "p", "seeds")
+    for cell in result.cells.values():
+        for label, entry in cell.predictions.items():
+            verdict = sections.verdict(entry) if entry.is_valid else "no claim stands"
+            effect, p = _effect(entry.effect, "\n"), f"{entry.p_value:.2g}"
+            seeds = f"{cell.num_seeds}{sections.of_seeds(entry)}"
+            verdicts.add_row(cell.label, label, effect, verdict, p, seeds)
+    axes = _table("", "axis", "level", "mean effect\n[95 % interval]", "p of the axis")
+    for label, model in result.models.items():
+        for axis, moved in model.axes.items():
+            for level, one in moved.levels.items():
+                mean = "-" if one.mean is None else _effect(one.mean, "\n")
+                axes.add_row(label, axis, level, mean, f"{moved.p_value:.2g}")
+    return _text(verdicts, *([axes] if axes.row_count else []))
+
+
 def side_by_side(folders: Sequence[Path]) -> str:
     """Returns, verdicts with their effects, and what differs in the configs of runs."""
     runs = [results.read(folder) for folder in folders]
@@ -87,34 +105,46 @@ def side_by_side(folders: Sequence[Path]) -> str:
 def run_list(root: Path) -> str:
     """All runs below a folder."""
     runs = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
+    for folder in runs_below(root):
+        named, result = state(folder)
+        cells = [""] * 4 if result is None else _summary(result)
+        runs.add_row(str(folder), named, *cells)
+    return _text(runs)
+
+
+def runs_below(root: Path) -> list[Path]:
+    """The run folders below a folder."""
     # ** does not follow links; the second pattern lists runs that are links in `root`
     marks = {
         *root.glob(f"**/{run_layout.FORMAT_FILE}"),
         *root.glob(f"*/{run_layout.FORMAT_FILE}"),
     }
-    for path in sorted(marks):
-        state, cells = _state(path.parent)
-        runs.add_row(str(path.parent), state, *cells)
-    return _text(runs)
+    return [path.parent for path in sorted(marks)]
 
 
-def _state(folder: Path) -> tuple[str, list[str]]:
-    """State and summary of a run; a run that can't be read still gets its row."""
-    nothing = [""] * 4
+def state(
+    folder: Path,
+) -> tuple[str, results.Result | study_results.StudyResult | None]:
+    """State of a run in words, and its results; none where they can't be read."""
     try:
         run_folder.check_format(folder)
     except run_files.RunError:
-        return "of another format", nothing
+        return "of another format", None
     if not (folder / results.FILE).exists():
-        return "unfinished", nothing
+        return "unfinished", None
     try:
-        return "finished", _summary(results.read(folder))
+        if study_results.is_there(folder):
+            return "finished", study_results.read(folder)
+        return "finished", results.read(folder)
     except run_files.RunError:
-        return "results damaged", nothing
+        return "results damaged", None
 
 
-def _summary(result: results.Result) -> list[str]:
-    """Name, seeds, digest and verdicts."""
+def _summary(result: results.Result | study_results.StudyResult) -> list[str]:
+    """Name, seeds (or cells of a study), digest and verdicts."""
+    if isinstance(result, study_results.StudyResult):
+        cells = f"{len(result.cells)} cells"
+        return [result.name, cells, result.digest, result.answer]
     entries = result.predictions if isinstance(result, results.RunResult) else {}
     verdicts = (f"{name}: {_short(entry)}" for name, entry in entries.items())
     return [result.name, str(result.num_seeds), result.digest, "\n".join(verdicts)]

@@ -23,7 +23,22 @@ def start(
     folder: Path,
     executor: executors.Executor | None = None,
 ) -> int:
-    """Train in a run folder, from its last checkpoint if it has one.
+    """Train in a run folder, and print one line for each arm.
+
+    Args:
+      executor: what trains it in parts; None: this process trains all.
+    """
+    print(folder)
+    show(training, folder, train(training, folder, executor))
+    return 0
+
+
+def train(
+    training: standalone.Training,
+    folder: Path,
+    executor: executors.Executor | None = None,
+) -> results.TrainingResult:
+    """Train in a run folder, from its last checkpoint if it has one; show the progress.
 
     Args:
       executor: what trains it in parts; None: this process trains all.
@@ -36,9 +51,7 @@ def start(
     with run_folder.lock(folder):
         executors.train_parts(executor, training, folder)
         with progress.training(training) as advance:
-            result = standalone.run(training, folder, advance)
-    show(training, folder, result)
-    return 0
+            return standalone.run(training, folder, advance)
 
 
 def show(

@@ -41,6 +41,9 @@ def _adapter(cls: Any) -> pydantic.TypeAdapter:
     return pydantic.TypeAdapter(cls)
 
 
+fields.ON_REBUILDING.append(_adapter.cache_clear)
+
+
 def to_dict(config: Any) -> Any:
     """Plain dictionaries, lists, numbers and strings: what YAML and JSON hold."""
     if dataclasses.is_dataclass(config) and not isinstance(config, type):

@@ -5,7 +5,7 @@ Files and flags are read by the same rules (`yaml_text`).
 
 import dataclasses
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml_text.load(files.read_text(path))
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; allowed: a YAML file") from None
+        near = "" if path.exists() else files.suggestion(path)
+        raise ConfigError(
+            f"{path}: {error.strerror}; allowed: a YAML file{near}"
+        ) from None
     except ValueError as error:  # and its subclass of bytes that are not UTF-8
         raise ConfigError(f"{path}: no YAML ({error})") from None
     if not isinstance(data, dict):
@@ -65,14 +68,49 @@ def override(
     Raises:
       ConfigError: flags without a value, or what is no flag, a line each.
     """
-    data = _copied(data)
     words, parsed, faults = list(flags), list[_Flag](), list[str]()
     while words:
         try:
             parsed.append(_next_flag(words))
         except ConfigError as error:
             faults.append(str(error))
-    top = _Field(root, None)
+    return _with_flags(data, parsed, root, faults)
+
+
+def changed(
+    data: dict[str, Any], changes: Mapping[str, Any], root: Any = None
+) -> dict[str, Any]:
+    """The same for changes in Python: nested dictionaries over nested dictionaries.
+
+    Args:
+      changes: fields by their names, also dotted ones. Dictionaries that are not empty
+        change the fields inside; any other value replaces a field.
+      root: as in `override`.
+
+    Raises:
+      ConfigError: as `override`.
+    """
+    return _with_flags(data, list(_leaves(changes)), root, [])
+
+
+def _leaves(
+    changes: Mapping[str, Any], steps: tuple[str, ...] = ()
+) -> Iterator["_Flag"]:
+    """The values inside, each with the names on the way to it."""
+    for name, value in changes.items():
+        # names of fields may be dotted; those inside are whole, for users choose some
+        inside = (*steps, name) if steps else tuple(name.split("."))
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, inside)
+        else:
+            yield _Flag(inside, value)
+
+
+def _with_flags(
+    data: dict[str, Any], parsed: Sequence["_Flag"], root: Any, faults: list[str]
+) -> dict[str, Any]:
+    """Flags over a nested dictionary, which stays as it is."""
+    data, top = _copied(data), _Field(root, None)
     # the last kind counts, and what flags give besides it is not dropped
     kinds = {f.steps[:-1]: f.value for f in parsed if f.steps[-1] == "kind"}
     for steps, kind in kinds.items():

@@ -30,8 +30,14 @@ DEFAULT_KIND = "x-default-kind"
 
 @functools.cache
 def meanings(cls: Any) -> dict[str, str]:
-    """The string below each field of a record, in one line."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    """The string below each field of a record, in one line.
+
+    A record that has no file, such as one of a notebook, may have none.
+    """
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
+    except (OSError, TypeError):
+        return {}
     body = typing.cast(ast.ClassDef, tree.body[0]).body
     names = {field.name for field in dataclasses.fields(cls)}
     texts = {}

@@ -13,6 +13,8 @@ from typing import Annotated, Any, NamedTuple
 
 import pydantic
 
+from shardsim.core import choices
+
 LONGEST = 160
 """Letters of a value that are shown."""
 MOST_LINES = 40
@@ -277,7 +279,8 @@ def records_by_kind(hint: Any) -> dict[str, Any]:
     if not is_union(hint):
         return {}
     members = [bare(m)[0] for m in typing.get_args(hint) if m is not type(None)]
-    return {kind_of(m): m for m in members if dataclasses.is_dataclass(m)}
+    records = [m for m in members if dataclasses.is_dataclass(m)]
+    return {kind_of(m): m for m in [*records, *choices.joined(records)]}
 
 
 def describe(hint: Any) -> str:

@@ -38,9 +38,9 @@ from pydantic import (
     Strict,
     WithJsonSchema,
 )
-from pydantic_core import ArgsKwargs, PydanticCustomError
+from pydantic_core import ArgsKwargs, PydanticCustomError, core_schema
 
-from shardsim.core import field_errors, yaml_text
+from shardsim.core import choices, field_errors, yaml_text
 from shardsim.core.field_errors import Allowed, ConfigError
 
 T = TypeVar("T")
@@ -102,6 +102,14 @@ def record(
 
     Raises, when an instance is made:
       ConfigError: a line for each fault: the field, its value and what is allowed.
+
+    Example:
+      >>> @shardsim.record
+      ... class Rate:
+      ...     updates: pydantic.PositiveInt = 1
+      >>> Rate(updates=0)
+      Traceback (most recent call last):
+      shardsim.core.field_errors.ConfigError: updates: got 0; allowed: at least 1
     """
     if cls is None:
         return functools.partial(_record, kw_only=kw_only, leaves=LEAVES[float64])
@@ -220,8 +228,34 @@ def _record(cls: type[Any], kw_only: bool, leaves: "Leaves") -> Any:
             raise ConfigError(field_errors.joined(lines)) from None
 
     checked.__init__ = init
+    _RECORDS.append(checked)
     return checked
 
+
+_RECORDS: list[Any] = []
+"""All records, in the order of their definition."""
+BUILT = (
+    "__pydantic_core_schema__",
+    "__pydantic_serializer__",
+    "__pydantic_validator__",
+)
+"""What pydantic has made of a record, as attributes of it."""
+
+
+def rebuild() -> None:
+    """Let every record be built anew at its next use: a union may have grown."""
+    for record in _RECORDS:
+        for name in BUILT:
+            if name in vars(record):
+                delattr(record, name)
+        record.__pydantic_complete__ = False
+    _adapter.cache_clear()
+    for clear in ON_REBUILDING:
+        clear()
+
+
+ON_REBUILDING: list[Callable[[], object]] = []
+"""What else was made of records, and has to be forgotten with it."""
 
 Leaves: TypeAlias = Mapping[type, tuple[Any, ...]]
 """What is asked of each number and text, by its type."""
@@ -267,11 +301,32 @@ def _checked_union(members: tuple[Any, ...], leaves: Leaves, default: Any) -> An
         names = ", ".join(member.__name__ for member in records)
         raise TypeError(f"{names}: got kinds {kinds}; allowed: different ones")
     tagged: Any = typing.Union[tuple(records)]  # noqa: UP007
-    tagged = Annotated[tagged, Field(discriminator="kind")]
+    tagged = Annotated[tagged, _Kinds(tuple(records))]
     kind = getattr(default, "kind", None)
     if kind is not None:
         tagged = Annotated[tagged, BeforeValidator(functools.partial(fill_kind, kind))]
     return typing.Union[tuple([tagged, *others])]  # noqa: UP007
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kinds:
+    """Metadata of a union of records: one is told apart by its `kind`.
+
+    What has joined the union counts when the union is first used, not at import.
+    """
+
+    records: tuple[Any, ...]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: pydantic.GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        del source
+        members = (*self.records, *choices.joined(self.records))
+        union: Any = typing.Union[members]  # noqa: UP007
+        schema: core_schema.CoreSchema = handler.generate_schema(
+            Annotated[union, Field(discriminator="kind")]
+        )
+        return schema
 
 
 def _distinct(named: dict[str, Any]) -> dict[str, Any]:

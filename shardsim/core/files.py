@@ -5,11 +5,12 @@ files get the permissions that the user's umask leaves.
 """
 
 import contextlib
+import difflib
 import errno
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -74,6 +75,20 @@ def _check_parent(path: Path, field: str, kind: str) -> None:
         raise PathError(
             f"{field}: got {path}; allowed: a {kind} in a folder that can be written to"
         )
+
+
+def suggestion(path: Path, candidates: Iterable[Path] | None = None) -> str:
+    """` (did you mean ...?)`, where a file that is not there has a near neighbour.
+
+    Args:
+      candidates: what may have been meant; None: all in its folder.
+    """
+    names: dict[str, Path] = {}
+    with contextlib.suppress(OSError, ValueError):
+        found = path.parent.iterdir() if candidates is None else candidates
+        names = {each.name: each for each in found}
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f" (did you mean {names[near[0]]}?)" if near else ""
 
 
 def read_text(path: Path) -> str:

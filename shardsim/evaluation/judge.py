@@ -48,6 +48,7 @@ class Judgement:
     num_levels: int
     arms_above_max_value_error: tuple[str, ...] = ()
     judged_seeds: tuple[int, ...] | None = None
+    claim: results.Claim | None = None
     look: results.Look = results.FIRST_LOOK
     beside: dict[str, results.Interval] = dataclasses.field(default_factory=dict)
 
@@ -341,6 +342,7 @@ def _judgement(
         against={rival: results.interval(x) for rival, x in against.items()},
         num_levels=rows[pair.arm].minus(rows[pair.baseline]).num_levels,
         judged_seeds=None if rule.seeds_where is None else tuple(case.seeds.tolist()),
+        claim=results.Claim(claim.verdict, claim.p),
         look=look,
     )
 

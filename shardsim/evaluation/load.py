@@ -7,7 +7,8 @@ from typing import Any
 from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation.experiment import Experiment
-from shardsim.storage import run_folder, run_layout
+from shardsim.evaluation.study import Study
+from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training.standalone import Training
 
 
@@ -18,9 +19,22 @@ def load(folder: Path) -> Experiment | Training:
       RunError: there is no run, or its format is another one.
       ConfigError: its config cannot be read.
     """
-    return read(
-        config_files.read_yaml(run_folder.open_run(folder) / run_layout.CONFIG_FILE)
-    )
+    data = config_files.read_yaml(run_folder.open_run(folder) / run_layout.CONFIG_FILE)
+    if is_study(data):
+        raise run_files.RunError(
+            f"{folder}: got a study; allowed: a run, such as those in "
+            f"{folder / run_layout.CELLS}"
+        )
+    try:
+        return read(data)
+    except configs.ConfigError as error:
+        lines = (
+            f"{line}, or a kind from outside (--plugin FILE, shardsim.register)"
+            if "kind: got" in line
+            else line
+            for line in str(error).splitlines()
+        )
+        raise configs.ConfigError("\n".join(lines)) from None
 
 
 def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
@@ -33,6 +47,11 @@ def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
     Raises:
       ConfigError: it is the other kind.
     """
+    if is_study(data):
+        raise configs.ConfigError(
+            f"experiments: unknown key in {file}; allowed: an {kind}, which has none "
+            "(for a study: shardsim study)"
+        )
     if kind == "experiment" and "predictions" not in data:
         raise configs.ConfigError(
             f"predictions: missing in {file}; allowed: an experiment, which has some "
@@ -45,9 +64,18 @@ def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
         )
 
 
-def root(data: Mapping[str, Any]) -> type[Experiment] | type[Training]:
-    """An experiment if the config has predictions, otherwise a training."""
+def root(
+    data: Mapping[str, Any],
+) -> type[Experiment] | type[Training] | type[Study]:
+    """A study if the config has experiments, an experiment if it has predictions."""
+    if is_study(data):
+        return Study
     return Experiment if "predictions" in data else Training
+
+
+def is_study(data: Mapping[str, Any]) -> bool:
+    """Whether a config is that of a study, which names experiments."""
+    return "experiments" in data
 
 
 def read_file(file: Path, flags: Sequence[str] = ()) -> dict[str, Any]:
@@ -61,6 +89,16 @@ def read_file(file: Path, flags: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def read(data: dict[str, Any]) -> Experiment | Training:
-    """Build an experiment or a training."""
-    built: Experiment | Training = configs.build(root(data), data)
-    return built
+    """Build an experiment or a training.
+
+    Raises:
+      ConfigError: naming the field, its value and what is allowed; also for a study.
+    """
+    if is_study(data):
+        raise configs.ConfigError(
+            "experiments: unknown key; allowed: an experiment or a training, which "
+            "have none"
+        )
+    if "predictions" in data:
+        return configs.build(Experiment, data)
+    return configs.build(Training, data)

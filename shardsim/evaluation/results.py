@@ -146,6 +146,15 @@ NOT_RECORDED = Asked("not recorded")
 
 
 @fields.record(float64=True)
+class Claim:
+    """What the seeds say best, before p is adjusted for other predictions."""
+
+    verdict: Verdict
+    p_value: float
+    """Two-sided p of the claim, not adjusted."""
+
+
+@fields.record(float64=True)
 class Look:
     """Which look at the run its verdicts are, and what they may claim."""
 
@@ -200,6 +209,9 @@ class PredictionResult:
     """The seeds that `seeds_where` of the rule selects; None: all seeds."""
     asked: Asked = NOT_RECORDED
     """Whether the question was fixed before training."""
+    claim: Claim | None = None
+    """The claim before its p was adjusted; a study adjusts it for all of its cells.
+    None in results of earlier versions."""
     arms_above_max_value_error: tuple[str, ...] = ()
     """Compared arms whose V is further from V* than the goal allows."""
     margin: records.Number = None
@@ -393,6 +405,11 @@ def read(folder: Path) -> Result:
         return records.build(path, TrainingResult, data)
     if kind == "experiment":
         return records.build(path, RunResult, data)
+    if kind == "study":
+        raise run_files.RunError(
+            f"{folder}: got a study; allowed: a run, such as those in "
+            f"{folder / run_layout.CELLS}"
+        )
     raise run_files.RunError(
         f"{path}: kind: got {kind!r}; allowed: experiment, training"
     )

@@ -6,6 +6,8 @@ with features.
 """
 
 import functools
+import operator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -59,26 +61,53 @@ def read(
         np.asarray(value.units),
         np.asarray(policy_logits),
         unit_shard,
-        np.asarray(_features(env, population, condition.levels))
+        _one_by_one(_features_of_one, env, population, condition.levels)
         if with_features
         else None,
     )
 
 
-@functools.partial(jit, static_argnums=0)
-def _features(env: Environment, population: Agent, levels: Level) -> Array:
-    return outputs(env, population, levels).features
-
-
-@functools.partial(jit, static_argnums=0)
-def evaluate(env: Environment, population: Agent, levels: Level) -> tuple[Any, Array]:
+def evaluate(env: Environment, population: Agent, levels: Level) -> tuple[Any, Any]:
     """V with its insides, and log D, of N agents in every state of L levels.
+
+    One agent at a time, in a program that does not know how many there are: the bits
+    of a seed do not depend on the seeds and devices beside it.
 
     Returns:
       The output of V, leaves [N, L, S, ...], and log D(a | s), [N, L, S, A].
     """
-    out = outputs(env, population, levels)
+    value, policy_logits = _one_by_one(_evaluate_one, env, population, levels)
+    return value, policy_logits
+
+
+def _one_by_one(
+    program: Callable[..., Any], env: Environment, population: Agent, levels: Level
+) -> Any:
+    """What a program gives for each agent, stacked: leaves [N, ...]."""
+    leaves = jax.tree.map(np.asarray, population)
+    count = len(jax.tree.leaves(leaves)[0])
+    readings = [
+        jax.tree.map(np.asarray, program(env, jax.tree.map(take, leaves), levels))
+        for take in map(operator.itemgetter, range(count))
+    ]
+    return jax.tree.map(lambda *each: np.stack(each), *readings)
+
+
+@functools.partial(jit, static_argnums=0)
+def _evaluate_one(env: Environment, agent: Agent, levels: Level) -> tuple[Any, Array]:
+    out = _outputs_of_one(env, agent, levels)
     return out.value, out.policy_logits
+
+
+@functools.partial(jit, static_argnums=0)
+def _features_of_one(env: Environment, agent: Agent, levels: Level) -> Array:
+    return _outputs_of_one(env, agent, levels).features
+
+
+def _outputs_of_one(env: Environment, agent: Agent, levels: Level) -> AgentOutput:
+    one = jax.tree.map(lambda leaf: leaf[None], agent)
+    out: AgentOutput = jax.tree.map(lambda leaf: leaf[0], outputs(env, one, levels))
+    return out
 
 
 def outputs(

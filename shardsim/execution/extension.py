@@ -64,11 +64,20 @@ def check(run: Path, config: training.Config) -> None:
             f"{run / run_layout.CONFIG_FILE}: got another config than that of "
             f"{results.FILE}; allowed: the config of the results"
         )
-    recorded = records.read(run / "provenance.json", provenance.Provenance)
-    lines = provenance.differences(recorded)
+    check_versions(run)
+
+
+def check_versions(run: Path) -> None:
+    """Check that seeds of this process would be like those that a run has.
+
+    Raises:
+      RunError: other versions or another kind of device than when the run began.
+    """
+    path = run / "provenance.json"
+    lines = provenance.differences(records.read(path, provenance.Provenance))
     if lines:
         raise run_files.RunError(
-            f"{run / 'provenance.json'}: {lines[0]}, as for the seeds that the run has"
+            f"{path}: {lines[0]}, as for the seeds that the run has"
         )
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import IO
 
 from shardsim.execution import scheduler
-from shardsim.training import parts
 
 GRACE_SECONDS = 120.0
 """Time in which a worker that is stopped has to save what it has."""
@@ -20,7 +19,7 @@ GRACE_SECONDS = 120.0
 
 @dataclasses.dataclass
 class _Running:
-    part: parts.Part
+    task: scheduler.Task
     process: subprocess.Popen[bytes]
     errors: IO[bytes]
     cores: tuple[int, ...]
@@ -29,30 +28,28 @@ class _Running:
 class Processes:
     """Workers as processes; never a fork of this one, in which JAX has threads."""
 
-    def __init__(self, run: Path, slots: int) -> None:
+    def __init__(self, slots: int) -> None:
         """Divide the cores that this process may use.
 
         Args:
-          run: folder of the run.
           slots: workers at a time.
         """
-        self.run = run
         self.slots: int | None = slots
         self.free = shares(cores(), slots)
         self.running: list[_Running] = []
 
-    def start(self, part: parts.Part) -> None:
+    def start(self, task: scheduler.Task) -> None:
         """Start a process that trains a part."""
         share = self.free.pop(0)
         errors = tempfile.TemporaryFile()  # noqa: SIM115, closed when it has ended
         process = subprocess.Popen(
-            command(self.run, part.place, share),
+            command(task.run, task.part.place, share),
             stdin=subprocess.PIPE,  # closed when this process ends, however it ends
             stdout=subprocess.DEVNULL,
             stderr=errors,
             start_new_session=True,  # Ctrl-C is for this process, which stops them
         )
-        self.running.append(_Running(part, process, errors, share))
+        self.running.append(_Running(task, process, errors, share))
 
     def ended(self, seconds: float) -> list[scheduler.Ended]:
         """The workers that ended; waits for the first, at most some seconds."""
@@ -72,7 +69,7 @@ class Processes:
         each.errors.close()
         if each.process.stdin is not None:
             each.process.stdin.close()
-        return scheduler.Ended(each.part, code, cause(code, text))
+        return scheduler.Ended(each.task, code, cause(code, text))
 
     def stop(self) -> None:
         """Let all workers save what they have, and wait until they have ended."""

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from shardsim.core import extensions
 from shardsim.core.field_errors import ConfigError
 from shardsim.execution import local, scheduler
-from shardsim.training import parts
 
 START = """
 import sys, ray
@@ -109,10 +109,8 @@ class Cluster:
 
     ray: Any
 
-    def workers(
-        self, run: Path, slots: int | None, cpus: int, gpus: float
-    ) -> "RayWorkers":
-        """Workers that train the parts of a run.
+    def workers(self, slots: int | None, cpus: int, gpus: float) -> "RayWorkers":
+        """Workers that train parts of runs.
 
         Args:
           slots: at most; None: as many as the cluster has places for.
@@ -122,7 +120,7 @@ class Cluster:
         task = self.ray.remote(
             num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1
         )(_work)
-        return RayWorkers(self.ray, task, run, slots, cpus, gpus > 0)
+        return RayWorkers(self.ray, task, slots, cpus, gpus > 0)
 
 
 class RayWorkers:
@@ -132,25 +130,25 @@ class RayWorkers:
         self,
         ray: Any,
         task: Any,
-        run: Path,
         slots: int | None,
         cpus: int,
         has_gpus: bool,
     ) -> None:
         self.ray, self.task = ray, task
-        self.run = run.absolute()
         self.slots = slots
         self.environment = {"NPROC": str(cpus), "PWD": os.getcwd()}
         if not has_gpus:
             self.environment["JAX_PLATFORMS"] = "cpu"
-        self.running: dict[Any, parts.Part] = {}
+        if extensions.VARIABLE in os.environ:
+            self.environment[extensions.VARIABLE] = os.environ[extensions.VARIABLE]
+        self.running: dict[Any, scheduler.Task] = {}
 
-    def start(self, part: parts.Part) -> None:
+    def start(self, task: scheduler.Task) -> None:
         """Submit a task that trains a part; it waits for a place in the cluster."""
-        reference = self.task.options(name=str(part)).remote(
-            str(self.run), part.place, self.environment
+        reference = self.task.options(name=str(task)).remote(
+            str(task.run.absolute()), task.part.place, self.environment
         )
-        self.running[reference] = part
+        self.running[reference] = task
 
     def ended(self, seconds: float) -> list[scheduler.Ended]:
         """The tasks that ended; waits for the first, at most some seconds."""
@@ -158,16 +156,16 @@ class RayWorkers:
         return [self._end(reference) for reference in ready]
 
     def _end(self, reference: Any) -> scheduler.Ended:
-        part = self.running.pop(reference)
+        task = self.running.pop(reference)
         try:
             code, errors = self.ray.get(reference)
         except Exception as error:  # the worker or its machine is gone
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             name = type(error).__name__
             return scheduler.Ended(
-                part, -signal.SIGKILL, f"{name}: {lines[0]}" if lines else name
+                task, -signal.SIGKILL, f"{name}: {lines[0]}" if lines else name
             )
-        return scheduler.Ended(part, code, local.cause(code, errors))
+        return scheduler.Ended(task, code, local.cause(code, errors))
 
     def stop(self) -> None:
         """Let all workers save what they have, and wait until they have ended."""

@@ -36,10 +36,44 @@ class Code(enum.IntEnum):
     STOPPED = 130
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Task:
+    """A part of a run that is to be trained."""
+
+    run: Path
+    """Folder of the run."""
+    job: loop.TrainingJob
+    """The training of the whole run."""
+    part: parts.Part
+    label: str = ""
+    """What the run is, where parts of several are trained."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the part is trained."""
+        return parts.folder_of(self.run, self.part)
+
+    @property
+    def num_updates(self) -> int:
+        """Updates of the part, of all its arms."""
+        return parts.num_updates(self.part, self.job.train)
+
+    def needs(self, other: "Task") -> bool:
+        """Whether this part starts where the other one ends."""
+        return (
+            self.part.needs_shared
+            and other.part.name == training_arms.SHARED_PHASES
+            and (self.run, self.part.block) == (other.run, other.part.block)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.part} ({self.label})" if self.label else str(self.part)
+
+
 class Ended(NamedTuple):
     """A worker that has ended."""
 
-    part: parts.Part
+    task: Task
     code: int
     """Its exit code; a negative one is the signal that killed it."""
     cause: str
@@ -53,7 +87,7 @@ class Workers(Protocol):
     slots: int | None
     """Parts at a time; None: any number, which wait for a place by themselves."""
 
-    def start(self, part: parts.Part) -> None:
+    def start(self, task: Task) -> None:
         """Start a worker that trains a part, from its checkpoint if it has one."""
 
     def ended(self, seconds: float) -> list[Ended]:
@@ -116,33 +150,25 @@ Show = Callable[[Status, str], None]
 
 
 @dataclasses.dataclass
-class _Parts:
+class _Tasks:
     """The parts that are not finished, by their state."""
 
-    waiting: list[parts.Part]
-    running: list[parts.Part] = dataclasses.field(default_factory=list)
-    done: list[parts.Part] = dataclasses.field(default_factory=list)
-    failed: dict[parts.Part, str] = dataclasses.field(default_factory=dict)
-    tries: dict[parts.Part, int] = dataclasses.field(default_factory=dict)
+    waiting: list[Task]
+    running: list[Task] = dataclasses.field(default_factory=list)
+    done: list[Task] = dataclasses.field(default_factory=list)
+    failed: dict[Task, str] = dataclasses.field(default_factory=dict)
+    tries: dict[Task, int] = dataclasses.field(default_factory=dict)
 
-    def ready(self) -> list[parts.Part]:
+    def ready(self) -> list[Task]:
         """The parts whose shared phases are over."""
-        blocked = {
-            part.block
-            for part in (*self.waiting, *self.running, *self.failed)
-            if part.name == training_arms.SHARED_PHASES
-        }
-        return [
-            part
-            for part in self.waiting
-            if not (part.needs_shared and part.block in blocked)
-        ]
+        others = (*self.waiting, *self.running, *self.failed)
+        shared = [t for t in others if t.part.name == training_arms.SHARED_PHASES]
+        return [t for t in self.waiting if not any(t.needs(other) for other in shared)]
 
 
 def drive(
     run: Path,
-    job: loop.TrainingJob,
-    unfinished: Sequence[parts.Part],
+    tasks: Sequence[Task],
     workers: Workers,
     *,
     retries: int,
@@ -151,9 +177,8 @@ def drive(
     """Train parts on workers until all are finished or have failed.
 
     Args:
-      run: folder of the run.
-      job: the training of the whole run.
-      unfinished: the parts; those that others need come first.
+      run: folder of the run, or of the study, which is resumed after a stop.
+      tasks: the parts; those that others need come first.
       retries: how often a part whose worker was lost starts again.
       show: called at every event and every second.
 
@@ -161,7 +186,7 @@ def drive(
       Failed: some parts failed, when no other is left to train.
       Interrupted: a signal; all workers have saved what they have.
     """
-    state, speed = _Parts(list(unfinished)), _Speed(run, job, unfinished)
+    state, speed = _Tasks(list(tasks)), _Speed(tasks)
     with interrupts.defer_signals() as stopped:
         try:
             while (state.waiting or state.running) and not stopped:
@@ -169,7 +194,7 @@ def drive(
                 if not state.running:  # all others need one that failed
                     break
                 for ended in workers.ended(POLL_SECONDS):
-                    text = _end(state, ended, run, retries)
+                    text = _end(state, ended, retries)
                     show(speed.status(state), text)
                 show(speed.status(state), "")
         finally:
@@ -180,78 +205,76 @@ def drive(
         raise Failed(_summary(state, run))
 
 
-def _start(state: _Parts, workers: Workers) -> None:
+def _start(state: _Tasks, workers: Workers) -> None:
     """Start what is ready, as far as there are places."""
-    for part in state.ready():
+    for task in state.ready():
         if workers.slots is not None and len(state.running) >= workers.slots:
             return
-        state.waiting.remove(part)
-        state.running.append(part)
-        state.tries[part] = state.tries.get(part, 0) + 1
-        workers.start(part)
+        state.waiting.remove(task)
+        state.running.append(task)
+        state.tries[task] = state.tries.get(task, 0) + 1
+        workers.start(task)
 
 
-def _end(state: _Parts, ended: Ended, run: Path, retries: int) -> str:
+def _end(state: _Tasks, ended: Ended, retries: int) -> str:
     """Note how a part ended; the text says it."""
-    part = ended.part
-    state.running.remove(part)
+    task = ended.task
+    state.running.remove(task)
     if ended.code == Code.DONE:
-        state.done.append(part)
-        return f"{part}: done"
-    host = training.worker_of(parts.folder_of(run, part)) or "an unknown host"
-    cause = f"{part}, on {host}: {ended.cause}"
+        state.done.append(task)
+        return f"{task}: done"
+    host = training.worker_of(task.folder) or "an unknown host"
+    cause = f"{task}, on {host}: {ended.cause}"
     would_fail_again = ended.code in (Code.REFUSED, Code.DIVERGED)
-    if not would_fail_again and state.tries[part] <= retries:
-        state.waiting.insert(0, part)
-        return f"{cause}; retry {state.tries[part]} of {retries}"
-    state.failed[part] = cause
+    if not would_fail_again and state.tries[task] <= retries:
+        state.waiting.insert(0, task)
+        return f"{cause}; retry {state.tries[task]} of {retries}"
+    state.failed[task] = cause
     return f"{cause}; failed"
 
 
-def _summary(state: _Parts, run: Path) -> str:
+def _summary(state: _Tasks, run: Path) -> str:
     """A line for each part that failed, and for those that were not started."""
-    lines = [state.failed[part] for part in sorted(state.failed, key=_order)]
+    lines = [state.failed[task] for task in sorted(state.failed, key=_order)]
     lines += [
-        f"{part}: not started, it needs a part that failed" for part in state.waiting
+        f"{task}: not started, it needs a part that failed" for task in state.waiting
     ]
     count, total = len(lines), len(lines) + len(state.done)
     head = f"{count} of {total} parts failed; the others are on disk"
     return "\n".join([head, *lines, f"try them again with: {loop.resume_command(run)}"])
 
 
-def _order(part: parts.Part) -> tuple[bool, int]:
+def _order(task: Task) -> tuple[bool, int]:
     """Parts that others need come first."""
-    return part.needs_shared, part.block.first
+    return task.part.needs_shared, task.part.block.first
 
 
 class _Speed:
     """Counts updates by the metrics that the parts write."""
 
-    def __init__(
-        self, run: Path, job: loop.TrainingJob, unfinished: Sequence[parts.Part]
-    ) -> None:
-        self.files = {
-            part: _Tail(parts.folder_of(run, part) / metric_records.FILE)
-            for part in unfinished
-        }
-        train = job.train
-        self.total = sum(parts.num_updates(part, train) for part in unfinished)
-        points = train.population // train.num_seeds
-        self.steps = train.num_steps * train.num_envs * points
-        self.train = train
+    def __init__(self, tasks: Sequence[Task]) -> None:
+        self.files = {task: _Tail(task.folder / metric_records.FILE) for task in tasks}
+        self.total = sum(task.num_updates for task in tasks)
         self.history: list[tuple[float, int, int]] = []
 
-    def status(self, state: _Parts) -> Status:
+    def status(self, state: _Tasks) -> Status:
         """The status at this moment."""
         updates = steps = 0
-        for part in (*state.done, *state.running):
-            done = parts.num_updates(part, self.train)
-            if part not in state.done:
+        for task in (*state.done, *state.running):
+            done, train = task.num_updates, task.job.train
+            if task not in state.done:
                 done = min(
-                    done, parts.updates_done(part, self.train, self.files[part]())
+                    done, parts.updates_done(task.part, train, self.files[task]())
                 )
+            points = train.population // train.num_seeds
             updates += done
-            steps += done * part.block.num_seeds * self.steps
+            steps += (
+                done
+                * task.part.block.num_seeds
+                * train.num_steps
+                * train.num_envs
+                * points
+            )
         now = time.monotonic()
         self.history.append((now, updates, steps))
         while len(self.history) > 2 and self.history[1][0] < now - RATE_SECONDS:

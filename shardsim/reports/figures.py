@@ -5,6 +5,8 @@ import urllib.parse
 from collections.abc import Callable
 from typing import NamedTuple
 
+import vl_convert
+
 from shardsim.reports.charts import render, theme
 
 WIDE, NARROW = 880, 330
@@ -78,3 +80,18 @@ def draw_by_scheme(
         Image("", wide),
     )
     return Figure(caption, wide, images)
+
+
+def converted(svg: str, kind: str) -> bytes:
+    """A figure as a file.
+
+    Args:
+      svg: its text, of `Figure.file`.
+      kind: "svg", "png" or "pdf".
+    """
+    match kind:
+        case "png":
+            return vl_convert.svg_to_png(svg, scale=render.RESOLUTION)
+        case "pdf":
+            return vl_convert.svg_to_pdf(svg)
+    return svg.encode()

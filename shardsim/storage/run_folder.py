@@ -22,6 +22,7 @@ from shardsim.storage import (
     run_files,
 )
 from shardsim.storage.run_layout import (
+    CELLS,
     CHECKPOINTS,
     COMMIT_FILE,
     CONFIG_FILE,
@@ -29,6 +30,7 @@ from shardsim.storage.run_layout import (
     FORMAT_FILE,
     LIST_FILE,
     PARTS,
+    POOLS,
     RESERVED_NAMES,
 )
 
@@ -137,8 +139,9 @@ def _clear(path: Path) -> None:
     The folder itself stays: it may be a link, or the working directory.
     """
     remove_checkpoints(path)
-    for part in (*path.glob(f"{PARTS}/*/*"), *path.glob(f"{PARTS}/*")):
-        delete(part)
+    inside = (f"{PARTS}/*/*", f"{PARTS}/*", f"{CELLS}/*", f"{POOLS}/*")
+    for folder in [each for pattern in inside for each in path.glob(pattern)]:
+        delete(folder)
     owned = [path / name for name in file_list.written(path)]
     for file in owned:
         if file.is_file() or file.is_symlink():
@@ -282,10 +285,22 @@ def open_run(path: Path) -> Path:
     if not (path / CONFIG_FILE).is_file():
         raise run_files.RunError(
             f"{path}: no run here; allowed: a folder with {FORMAT_FILE} and "
-            f"{CONFIG_FILE}"
+            f"{CONFIG_FILE}{_suggestion(path)}"
         )
     check_format(path)
     return path
+
+
+def _suggestion(path: Path) -> str:
+    """The run that may have been meant: beside the path, or in `runs`."""
+    if path.exists():
+        return ""
+    near = [
+        mark.parent
+        for folder in dict.fromkeys((path.parent, Path("runs")))
+        for mark in sorted(folder.glob(f"*/{FORMAT_FILE}"))
+    ]
+    return files.suggestion(path, near)
 
 
 def check_format(path: Path) -> None:

@@ -8,6 +8,9 @@ preregistration.json  the questions when training started, with time and revisio
 metrics.jsonl      one line for each chunk and arm, written during training
 metrics.npz        the same as arrays, written at the end
 parts/             while it is trained in parts: their run folders, and the plan
+cells/, trained/   of a study: the run folders of its cells, and, until it is finished,
+                   those of what they share
+table.csv          of a study: a row for each cell and prediction
 checkpoints/ARM/   training state (orbax), the newest two; until the run is finished
 snapshots/ARM/     UPDATE.npz: log-spaced updates before the end. E, D and V by dotted
                    name, or V, D and the shards in the states that the page shows
@@ -30,11 +33,23 @@ CONFIG_FILE = "config.yaml"
 """The resolved config."""
 PARTS = "parts"
 """Folder of the run folders of parts of a run, while it is trained in parts."""
+CELLS, POOLS = "cells", "trained"
+"""Folders of the runs of a study: of its cells, and of what they share."""
 COMMIT_FILE = "commit.json"
 """The mark, in the folder of parts, that files of a longer run are being moved."""
 
 RESERVED_NAMES = (
-    *(PARTS, "checkpoints", CONFIG_FILE, "figures", "maps.json", "maps.npz"),
+    *(
+        PARTS,
+        CELLS,
+        POOLS,
+        "table.csv",
+        "checkpoints",
+        CONFIG_FILE,
+        "figures",
+        "maps.json",
+        "maps.npz",
+    ),
     *("metrics.jsonl", "metrics.npz", "preregistration.json", "provenance.json"),
     *("report.html", "results.json", LIST_FILE, FORMAT_FILE, "snapshots"),
     *("timing.json", "trained.json", "weights"),
@@ -42,7 +57,7 @@ RESERVED_NAMES = (
 """Names of files and folders of a run, which other outputs must not overwrite."""
 REWRITTEN = (
     *("maps.json", "maps.npz", "metrics.npz", "report.html", "results.json"),
-    *("timing.json", "trained.json", "figures/*.svg", "weights/*.npz"),
+    *("table.csv", "timing.json", "trained.json", "figures/*.svg", "weights/*.npz"),
 )
 """Patterns of the files that a run writes when its training is over."""
 CHECKPOINTS = ("checkpoints/*/*", "checkpoints/*.refused*")

@@ -83,6 +83,16 @@ def write_values(path: Path, outputs: Mapping[str, np.ndarray]) -> None:
     run_files.write_arrays(path, arrays, compressed=True)
 
 
+def keeps_agents(path: Path) -> bool:
+    """Whether a file has E, D and V; it is not read for that."""
+    with (
+        contextlib.suppress(zipfile.BadZipFile, OSError),
+        zipfile.ZipFile(path) as file,
+    ):
+        return f"{KEEPS}.npy" not in file.namelist()
+    return False
+
+
 def keeps_values(arrays: Mapping[str, np.ndarray]) -> bool:
     """Whether a snapshot keeps outputs and not E, D and V."""
     return KEEPS in arrays

@@ -43,13 +43,28 @@ def restore_params(
       name: dotted name of the module within the file; "" is the whole file.
 
     Raises:
-      RunError: a parameter is missing.
+      RunError: a parameter is missing, or has another shape or no numbers, or they do
+        not have the same leading axes.
     """
     graph, state = nnx.split(module)
     flat = []
+    leading = set()
     for path, variable in nnx.to_flat_state(state):
         dotted_name = ".".join([*([name] if name else []), *map(str, path)])
         if dotted_name not in arrays:
             raise run_files.RunError(f"weights: {dotted_name} is missing")
-        flat.append((path, variable.replace(jnp.asarray(arrays[dotted_name]))))
+        array, shape = arrays[dotted_name], variable.get_value().shape
+        count = array.ndim - len(shape)
+        if count < 0 or array.shape[count:] != shape or array.dtype.kind != "f":
+            raise run_files.RunError(
+                f"weights: {dotted_name}: got {array.dtype} of shape {array.shape}; "
+                f"allowed: float of shape [..., {', '.join(map(str, shape))}]"
+            )
+        leading.add(array.shape[:count])
+        flat.append((path, variable.replace(jnp.asarray(array))))
+    if len(leading) > 1:
+        raise run_files.RunError(
+            f"weights: got parameters of {sorted(leading)} agents; allowed: as many of "
+            "each"
+        )
     return nnx.merge(graph, nnx.from_flat_state(flat))

@@ -397,6 +397,28 @@ def join_records(lines: Sequence[Line], sizes: Sequence[int], points: int) -> Li
     return dataclasses.replace(lines[0], **joined)
 
 
+def of_seeds(line: Line, first: int, stop: int) -> Line:
+    """A line of some of its seeds; without a sweep, the reverse of `join_records`.
+
+    Args:
+      first: index of the first seed.
+      stop: index after the last one.
+    """
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: cut(inner) for name, inner in value.items()}
+        return value[first:stop] if isinstance(value, tuple) else value
+
+    names = [field.name for field in dataclasses.fields(line)]
+    values = {name: cut(getattr(line, name)) for name in names}
+    if values.get("diverged") is not None and not any(
+        update is not None for update in values["diverged"]
+    ):
+        values["diverged"] = None
+    return dataclasses.replace(line, **values)
+
+
 def _raise_if_diverged(job: loop.TrainingJob, lines: Iterable[Any]) -> None:
     """Stop where a whole training would have: where all seeds of an arm diverged."""
     for line in lines:

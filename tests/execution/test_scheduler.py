@@ -29,16 +29,16 @@ class Told:
         self.slots, self.running, self.started, self.most = slots, [], [], 0
         self.stopped = False
 
-    def start(self, part):
-        self.running.append(part)
-        self.started.append(part.place)
+    def start(self, task):
+        self.running.append(task)
+        self.started.append(task.part.place)
         self.most = max(self.most, len(self.running))
 
     def ended(self, seconds):
-        part = self.running.pop(0)
-        ends = self.ends.get(part.place, [])
+        task = self.running.pop(0)
+        ends = self.ends.get(task.part.place, [])
         code, cause = ends.pop(0) if ends else DONE
-        return [scheduler.Ended(part, code, cause)]
+        return [scheduler.Ended(task, code, cause)]
 
     def stop(self):
         self.stopped = True
@@ -52,12 +52,15 @@ def job(tiny, tmp_path):
     return training.whole_job(config, tmp_path, lambda *_: None)
 
 
+def tasks_of(job, *parts):
+    return [scheduler.Task(job.folder, job, part) for part in parts]
+
+
 def driven(job, workers, retries=3):
     shown = []
     scheduler.drive(
         job.folder,
-        job,
-        (*SHARED, *ARMS),
+        tasks_of(job, *SHARED, *ARMS),
         workers,
         retries=retries,
         show=lambda status, text: shown.append((status, text)),
@@ -138,8 +141,9 @@ def test_steps_per_second_come_from_the_metrics_of_parts(job, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(scheduler.time, "monotonic", lambda: now[0])
     part = ARMS[0]
-    state = scheduler._Parts([*ARMS[1:]], running=[part])
-    speed = scheduler._Speed(job.folder, job, ARMS)
+    task, *others = tasks = tasks_of(job, *ARMS)
+    state = scheduler._Tasks(others, running=[task])
+    speed = scheduler._Speed(tasks)
     assert speed.status(state).seconds_left is None
     path = parts.folder_of(job.folder, part) / "metrics.jsonl"
     path.parent.mkdir(parents=True)

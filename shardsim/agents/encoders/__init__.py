@@ -13,10 +13,12 @@ from shardsim.agents.encoders.conv import ConvEncoder
 from shardsim.agents.encoders.identity import FlatEncoder
 from shardsim.agents.encoders.impala import ImpalaEncoder
 from shardsim.agents.encoders.mlp import MLP, MLPEncoder
+from shardsim.core import choices
 
 EncoderConfig: TypeAlias = (
     MLPEncoder | ConvEncoder | ImpalaEncoder | AttentionEncoder | FlatEncoder
 )
+choices.declare("encoders", EncoderConfig)
 
 __all__ = [
     "MLP",

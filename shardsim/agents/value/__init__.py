@@ -31,8 +31,10 @@ from shardsim.agents.value.mlp import MLP
 from shardsim.agents.value.oracle_gated import OracleGated
 from shardsim.agents.value.sharded import Routing, Sharded
 from shardsim.agents.value.ungated import Labels, Ungated
+from shardsim.core import choices
 
 Head: TypeAlias = MLP | Sharded | FiLM | Linear | OracleGated | Ungated
+choices.declare("heads", Head)
 
 __all__ = [
     "MLP",

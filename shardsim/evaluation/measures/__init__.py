@@ -2,6 +2,7 @@
 
 from typing import TypeAlias
 
+from shardsim.core import choices
 from shardsim.evaluation.measures.agreement import AgreementShift
 from shardsim.evaluation.measures.base import (
     EXACT,
@@ -36,6 +37,7 @@ Measure: TypeAlias = (
     | TwoGoals
     | GoalDistanceSlope
 )
+choices.declare("measures", Measure)
 
 __all__ = [
     "EXACT",

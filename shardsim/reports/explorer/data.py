@@ -50,8 +50,13 @@ def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> schema.Pag
         base.PanelContext(inputs, side, levels, condition, mazes)
         for side in inputs.sides
     ]
-    panels = [panel for panel in PANELS if panel.in_quick or not quick]
-    if not quick:
+    has_networks = all(side.networks is not None for side in inputs.sides)
+    panels = [
+        panel
+        for panel in PANELS
+        if (panel.in_quick or not quick) and (panel.of_outputs or has_networks)
+    ]
+    if has_networks and not quick:
         # both threads read them
         with clock.over("activations"):
             for context in contexts:
@@ -109,7 +114,8 @@ def _panels(
 
 def _side(context: base.PanelContext, computed: dict[str, Any]) -> schema.SideData:
     side = context.side
-    head = configs.to_dict(side.arm.head)
+    is_ours = side.networks is not None
+    head = configs.to_dict(side.arm.head) if is_ours else {"kind": "not of shardsim"}
     features = side.config.agent.encoder.features
     contexts = side.config.env.num_contexts
     outputs = forward.in_mazes(context.predictions, context.mazes)
@@ -117,11 +123,13 @@ def _side(context: base.PanelContext, computed: dict[str, Any]) -> schema.SideDa
         arm=side.arm.name,
         run=side.folder.name,
         head=head,
-        unusual=sections.unusual(side.arm.head),
+        unusual=sections.unusual(side.arm.head) if is_ours else {},
         trained=side.arm.trained,
         num_parameters=value.count_parameters(
             side.arm.head, features, contexts, side.arm.width
-        ),
+        )
+        if is_ours
+        else None,
         num_seeds=side.num_seeds,
         num_shards=int(context.predictions.gates.shape[-1]),
         updates=list(side.updates),

@@ -160,7 +160,9 @@ def predict(inputs: PageInputs, side: Side, levels: Any) -> Predictions:
     """
     computed = [
         np.asarray(leaf).reshape(-1, side.num_seeds, *leaf.shape[1:])
-        for leaf in _forward(inputs.env, side.networks, levels)
+        for leaf in (
+            () if side.networks is None else _forward(inputs.env, side.networks, levels)
+        )
     ]
     of_networks = iter(zip(*computed, strict=True))
     by_checkpoint = [

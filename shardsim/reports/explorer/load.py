@@ -13,7 +13,7 @@ import numpy as np
 
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
-from shardsim.core import dynamic_programming, memory
+from shardsim.core import dynamic_programming, field_errors, memory
 from shardsim.core.types import Environment
 from shardsim.evaluation import battery, exact_policies, film
 from shardsim.evaluation import load as evaluation_load
@@ -32,9 +32,10 @@ class Side:
     arm: arms.Arm
     updates: tuple[int, ...]
     """Update of each of the C checkpoints."""
-    networks: agents.Agent
+    networks: agents.Agent | None
     """Of the F checkpoints whose networks are kept, the last one among them. Leaves
-    [F * N, ...], seeds fastest."""
+    [F * N, ...], seeds fastest. None: an agent of somebody else, which says only what
+    it puts out; panels that look inside networks do not apply to it."""
     outputs: dict[int, film.Outputs]
     """By update, the outputs of the other checkpoints in all levels of the page, leaves
     [N, M + L, S, ...]."""
@@ -98,13 +99,7 @@ def load(
                 "unit is the seed"
             )
     env = runs[0].env
-    try:
-        dynamic_programming.check_enumerable(env)  # type: ignore[arg-type]
-    except (ValueError, AttributeError):
-        raise run_files.RunError(
-            f"{folders[0]}: got env {env.kind!r}; allowed: an environment whose states "
-            "can be enumerated"
-        ) from None
+    check_listed(env, folders[0])
     if len(runs) == 2 and runs[1].env != env:
         fields = ", ".join(configs.diff(env, runs[1].env))
         raise run_files.RunError(
@@ -121,13 +116,31 @@ def load(
     named = _named(folders, runs, arms)
     files = [_thinned(own, checkpoints) for own in _checkpoints(named)]
     memory.check(_least_bytes(named, [len(own) for own in files], mazes))
-    conditions = _conditions(runs[0], mazes)
+    conditions = conditions_of(runs[0], mazes)
     drawn = film.mazes(conditions, mazes)
     levels = _level_ids(runs[0], conditions, drawn)
     sides = tuple(
         _side(*each, own, levels) for each, own in zip(named, files, strict=True)
     )
     return PageInputs(sides, conditions, drawn, rules[0])
+
+
+def check_listed(env: Any, place: object) -> None:
+    """Refuse a world whose states cannot be enumerated.
+
+    Args:
+      place: run or agent, for the error.
+
+    Raises:
+      RunError: they cannot.
+    """
+    try:
+        dynamic_programming.check_enumerable(env)
+    except (ValueError, AttributeError):
+        raise run_files.RunError(
+            f"{place}: got env {env.kind!r}; allowed: an environment whose states can "
+            "be enumerated"
+        ) from None
 
 
 def _least_bytes(
@@ -182,7 +195,8 @@ def _named(
     for folder, config, name in sides:
         if name not in config.arms:
             raise run_files.RunError(
-                f"arms: got {name!r}; allowed in {folder}: {', '.join(config.arms)}"
+                f"arms: got {name!r}; allowed in {folder}: "
+                f"{field_errors.one_of(config.arms, name)}"
             )
     return sides
 
@@ -291,7 +305,7 @@ def _check_seeds(file: Path, seeds: int, config: Experiment | Training) -> None:
         )
 
 
-def _conditions(config: Any, mazes: int) -> dict[str, battery.Condition]:
+def conditions_of(config: Any, mazes: int) -> dict[str, battery.Condition]:
     """The first conditions of the evaluation; a training has one."""
     fields = _fields(config)
     names = film.conditions(config, mazes) if isinstance(config, Experiment) else fields

@@ -19,7 +19,11 @@ def about(inputs: PageInputs) -> schema.About:
     """The runs of both sides, and in what they differ."""
     runs = []
     for folder in dict.fromkeys(side.folder for side in inputs.sides):
-        config = next(side.config for side in inputs.sides if side.folder == folder)
+        side = next(side for side in inputs.sides if side.folder == folder)
+        config = side.config
+        if side.networks is None:
+            runs.append(schema.RunInfo(config.name, config.name, "", None, {}, 1, 0))
+            continue
         provenance = records.read(folder / "provenance.json", Provenance)
         runs.append(
             schema.RunInfo(

@@ -119,8 +119,8 @@ class SideData:
     unusual: dict[str, str]
     """Fields of the head that are not at their defaults."""
     trained: bool
-    num_parameters: int
-    """Of V."""
+    num_parameters: int | None
+    """Of V; None where it is not a network of shardsim."""
     num_seeds: int
     num_shards: int
     updates: list[int]

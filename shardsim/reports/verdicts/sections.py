@@ -17,6 +17,13 @@ VERDICTS = {
 """What each verdict claims about the effect."""
 
 
+DEVIATIONS = {
+    "seed": "between seeds",
+    "arm": "between trained arms that cells share",
+    "baseline": "between trained baselines that cells share",
+    "residual": "of the rest",
+}
+"""The parts of the variance of a study's effects."""
 ASKED = {
     "before training": "",
     "afterwards": "asked afterwards",
@@ -98,7 +105,7 @@ def asked(
         source = registered.revision or f"version {registered.version}"
         since = f"before training started ({registered.time}, {source})"
         protected = next(iter(result.predictions.values())).look.protected
-        looks = _looks(registered, protected)
+        looks = looks_of(registered, protected)
         looks += _planned_looks(result, registered.questions.looks)
     if not late:
         return [f"All questions were fixed {since}.", *looks]
@@ -112,7 +119,7 @@ def asked(
     return [*lines, f"Fixed {since}: {', '.join(others) or 'none'}.", *looks]
 
 
-def _looks(
+def looks_of(
     registered: preregistration.Preregistration, protected: bool = False
 ) -> list[str]:
     """That seeds were added to a run whose verdicts could be seen, if they were.

@@ -26,11 +26,12 @@ from shardsim.reports.explorer.panels import (
 from shardsim.reports.explorer.panels.base import Panel
 
 PANELS = (
-    Panel("reachability", reachability.compute, in_quick=True),
+    Panel("reachability", reachability.compute, in_quick=True, of_outputs=True),
     Panel(
         "shards",
         shards.compute,
         in_quick=True,
+        of_outputs=True,
         charts={"shards": shard_charts.effects},
     ),
     Panel("distillation", distillation.compute),
@@ -70,6 +71,7 @@ PANELS = (
     Panel(
         "tails",
         tails.compute,
+        of_outputs=True,
         charts={
             "tails.density": tail_charts.density,
             "tails.log_density": tail_charts.log_density,
@@ -80,6 +82,7 @@ PANELS = (
         "curves",
         curves.compute,
         in_quick=True,
+        of_outputs=True,
         charts={"curves": curve_charts.metric},
     ),
 )

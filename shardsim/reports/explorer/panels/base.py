@@ -197,6 +197,8 @@ class Panel(NamedTuple):
     """A frozen record, or None where the panel does not apply to this side."""
     in_quick: bool = False
     """Whether `--quick` computes it too."""
+    of_outputs: bool = False
+    """Whether it needs only what agents put out, so that it applies to any agent."""
     in_background: bool = False
     """Computed in a second thread; such panels read E's features, not `predictions`."""
     charts: Mapping[str, Callable[[], "alt.TopLevelMixin"]] = MappingProxyType({})

@@ -1,0 +1,1 @@
+"""Extensions of shardsim: a value head, a world and a measure."""

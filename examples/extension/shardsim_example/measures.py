@@ -1,0 +1,31 @@
+"""The mean of V. Symbols: N seeds, L levels, S states."""
+
+from typing import ClassVar, Literal
+
+import shardsim
+from shardsim.evaluation.measures import base
+
+
+@shardsim.record
+class MeanValue:
+    """Mean of V over reachable states."""
+
+    METRIC: ClassVar[str] = "mean of V"
+    UNIT: ClassVar[str] = "return"
+    kind: Literal["mean_value"] = "mean_value"
+    condition: str = "in_distribution"
+    """Condition that is measured."""
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        return (self.condition,)
+
+    def measure(self, evidence: base.Evidence) -> base.Measured:
+        """mean V, over reachable states."""
+        mask = evidence.conditions[self.condition].reachable
+        return base.Measured(
+            {
+                arm: base.masked_mean(readings[self.condition].value, mask)
+                for arm, readings in evidence.readings.items()
+            }
+        )

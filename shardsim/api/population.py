@@ -1,0 +1,482 @@
+"""The trained agents of one arm, to be asked about states.
+
+Symbols: N seeds, B states, A actions, K shards, H, W board; NB the axes of a result:
+N, unless one seed was chosen, then those of what was asked about.
+"""
+
+import dataclasses
+import functools
+import math
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from shardsim.agents import action_selection
+from shardsim.agents import agent as agents
+from shardsim.api import levels as level_sets
+from shardsim.api import page, session
+from shardsim.core import config as configs
+from shardsim.core import returns
+from shardsim.core.jit import jit
+from shardsim.core.types import Params, State, Trainable
+from shardsim.evaluation.exact_policies import ActingRule
+from shardsim.training import external_envs
+
+Asked: TypeAlias = level_sets.Levels | str | np.ndarray | Array | Any
+"""Levels, a board as text, states of the world, or observations."""
+
+MOST_STATES = 8_192
+"""States of one call; more are asked about in several."""
+
+
+class Outputs(NamedTuple):
+    """What agents say of states; of a single seed, without the axis N.
+
+    Example:
+      >>> run = shardsim.load(folder)
+      >>> out = run.agents("sharded").outputs(run.levels(count=3))
+      >>> out.value.shape, out.gates.shape, out.logits.shape
+      ((2, 3), (2, 3, 2), (2, 3, 4))
+    """
+
+    value: Float[np.ndarray, "*NB"]
+    """V, in units of reward; of what is left, where shards are switched off."""
+    shard_values: Float[np.ndarray, "*NB K"]
+    """Value of each shard without its gate; 0 where it is switched off."""
+    gates: Float[np.ndarray, "*NB K"]
+    """Gate of each shard; as it is in the whole V, where shards are switched off."""
+    logits: Float[np.ndarray, "*NB A"]
+    """Log-probabilities of D."""
+
+
+@runtime_checkable
+class Network(Protocol):
+    """Any agents: from observations [B, ...] and contexts [B, C] to outputs [N, B]."""
+
+    def __call__(self, observations: Any, contexts: Any) -> Outputs: ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Trained:
+    """Agents that shardsim trained, leaves [N, ...]."""
+
+    population: agents.Agent
+
+    def __call__(self, observations: Any, contexts: Any) -> Outputs:
+        return Outputs(
+            *map(np.asarray, _forward(self.population, observations, contexts))
+        )
+
+
+@jit
+def _forward(population: agents.Agent, observations: Any, contexts: Any) -> Any:
+    def one(agent: agents.Agent) -> agents.AgentOutput:
+        return jax.vmap(agent.__call__)(observations, contexts)
+
+    out = jax.vmap(one)(population)
+    value = out.value
+    return value.value, value.shard_values, value.gates, out.policy_logits
+
+
+@functools.partial(jit, static_argnums=0)
+def _observed(env: Trainable, states: State) -> tuple[Array, Array]:
+    """Observations and contexts of states, leaves [B, ...]."""
+    return jax.vmap(lambda state: (env.observe(state), env.context(state)))(states)
+
+
+@functools.partial(jit, static_argnums=0)
+def _ahead(env: Trainable, states: State, params: Params) -> tuple[Array, ...]:
+    """One step without chance: reward, end, observation and context, [B, A, ...]."""
+
+    def one(state: State, action: Array) -> tuple[Array, ...]:
+        step = env.step(None, state, action, params)
+        after = env.context(step.state)
+        return step.reward, step.terminated, step.observation, after
+
+    actions = jnp.arange(env.num_actions)
+    over_actions = jax.vmap(one, in_axes=(None, 0))
+    return jax.vmap(over_actions, in_axes=(0, None))(states, actions)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Agents:
+    """The agents of an arm, one for each training seed.
+
+    Every method takes what is asked about in one of four forms:
+
+    - `Levels`: the states that their boards show;
+    - a board as text: the state that it shows, without an axis;
+    - states of the world (`Levels.states`, or of `env.reset` and `env.step`), with any
+      number of leading axes;
+    - observations, with any number of leading axes.
+
+    Results are NumPy arrays with the seeds first, then the axes of what was asked. Of
+    one seed (`seed(3)`) they have no axis of seeds. Switched-off shards (`ablate`) are
+    missing from V, and from whatever follows from V.
+
+    Example:
+      >>> agents = shardsim.load(folder).agents("sharded")
+      >>> agents
+      <2 agents of 'sharded' after 13 updates, 2 shards>
+      >>> board = '''
+      ...   @..
+      ...   .1.
+      ...   0..
+      ...   everywhere: floor 0
+      ... '''
+      >>> agents.value(board).shape, agents.gates(board).shape
+      ((2,), (2, 2))
+      >>> agents.seed(1).ablate(shard=0).policy(board).shape
+      (4,)
+      >>> agents.act(agents.env.reset(jax.random.key(0), agents.env.params())[1]).shape
+      (2,)
+    """
+
+    arm: str
+    update: int
+    """Updates of the training after which they are as they are."""
+    env: Any
+    """The world that they were trained in."""
+    acting: ActingRule
+    """How D and V choose an action."""
+    num_seeds: int
+    """N, or the number of elements of a sweep."""
+    num_shards: int
+    """K; 1 for a head without shards."""
+    network: Network
+    chosen: int | None = None
+    """The seed that was chosen; None: all."""
+    switched_off: tuple[int, ...] = ()
+    """Numbers of the shards that are switched off."""
+    reads_context: bool = False
+    """Whether gates are given the true context, which observations do not have."""
+
+    def __repr__(self) -> str:
+        who = (
+            f"{self.num_seeds} agents"
+            if self.chosen is None
+            else (f"agent of seed {self.chosen}")
+        )
+        off = ", ".join(map(str, self.switched_off))
+        off = f", without {off}" if off else ""
+        noun = "shard" if self.num_shards == 1 else "shards"
+        return (
+            f"<{who} of {self.arm!r} after {self.update} updates, {self.num_shards} "
+            f"{noun}{off}>"
+        )
+
+    def seed(self, number: int) -> "Agents":
+        """One of the agents: results have no axis of seeds then.
+
+        Args:
+          number: of the seed, from 0. Of a sweep with G points it is that of the
+            element g * num_seeds + seed.
+
+        Raises:
+          ConfigError: there is no such seed.
+        """
+        check_seed(number, self.num_seeds)
+        return dataclasses.replace(self, chosen=number)
+
+    def ablate(self, shard: int | tuple[int, ...]) -> "Agents":
+        """The same agents with shards switched off: V = sum of the others' g_k v_k.
+
+        Args:
+          shard: number of a shard, from 0, or several.
+
+        Raises:
+          ConfigError: V has no such shard.
+        """
+        numbers = (shard,) if isinstance(shard, int) else tuple(shard)
+        for number in numbers:
+            if not 0 <= number < self.num_shards:
+                raise configs.ConfigError(
+                    f"shard: got {number}; allowed in arm {self.arm!r}: 0 to "
+                    f"{self.num_shards - 1}"
+                )
+        off = tuple(sorted({*self.switched_off, *numbers}))
+        return dataclasses.replace(self, switched_off=off)
+
+    def outputs(self, asked: Asked) -> Outputs:
+        """V, its shards, their gates and D in the states that are asked about.
+
+        Raises:
+          ConfigError: these are no states of the world, or of another shape.
+        """
+        with session.numerics():
+            observations, contexts, shape, _ = self._read(asked)
+            return self._shaped(self._ask(observations, contexts), shape)
+
+    def value(self, asked: Asked) -> Float[np.ndarray, "*NB"]:
+        """V, in units of reward. Args, Raises: as `outputs`."""
+        return self.outputs(asked).value
+
+    def shard_values(self, asked: Asked) -> Float[np.ndarray, "*NB K"]:
+        """Value of each shard without its gate. Args, Raises: as `outputs`."""
+        return self.outputs(asked).shard_values
+
+    def gates(self, asked: Asked) -> Float[np.ndarray, "*NB K"]:
+        """Gate of each shard, 1 for a head without shards. Args, Raises: as
+        `outputs`."""
+        return self.outputs(asked).gates
+
+    def logits(self, asked: Asked) -> Float[np.ndarray, "*NB A"]:
+        """log D(a | s), of the decoder alone. Args, Raises: as `outputs`."""
+        return self.outputs(asked).logits
+
+    def q_values(self, asked: Asked) -> Float[np.ndarray, "*NB A"]:
+        """Q(s, a) = r + gamma (1 - terminated) V(s'), one step ahead without chance.
+
+        Raises:
+          ConfigError: as `outputs`; or observations, which cannot be stepped.
+        """
+        with session.numerics():
+            _, _, shape, states = self._read(asked)
+            return self._of_actions(self._q_values(states), shape)
+
+    def policy(self, asked: Asked) -> Float[np.ndarray, "*NB A"]:
+        """Probability of each action, as the agents act in the evaluation.
+
+        That is D(a|s) exp(Q(s, a) / tau) where V acts, and D alone where it does not.
+        A search counts by its first step.
+
+        Raises:
+          ConfigError: as `outputs`; or observations where V acts.
+        """
+        with session.numerics():
+            observations, contexts, shape, states = self._read(asked)
+            prior = self._ask(observations, contexts).logits
+            if not self.acting.use_decoder:
+                prior = np.zeros_like(prior)
+            if self.acting.value_acts:
+                q = self._q_values(states)
+                prior = action_selection.combine(prior, q, self.acting.temperature)
+            weights = np.exp(prior - prior.max(axis=-1, keepdims=True))
+            policy = weights / weights.sum(axis=-1, keepdims=True)
+            return self._of_actions(policy, shape)
+
+    def act(self, asked: Asked, seed: int = 0) -> Int[np.ndarray, "*NB"]:
+        """Actions drawn from `policy`: in the worlds 0 up, 1 right, 2 down, 3 left.
+
+        Args:
+          asked: as in `policy`.
+          seed: of the draws.
+        """
+        policy = self.policy(asked)
+        draws = np.random.default_rng(seed).random((*policy.shape[:-1], 1))
+        # rounding may leave the last sum below 1
+        last = policy.shape[-1] - 1
+        return np.minimum((policy.cumsum(axis=-1) < draws).sum(axis=-1), last)
+
+    def maps(self, given: level_sets.Levels | str) -> Outputs:
+        """The outputs with the agent on every cell of levels, all else as drawn.
+
+        Args:
+          given: levels, or a board as text.
+
+        Returns:
+          Leaves [N, L, H, W, ...]; NaN where there are walls. Of a board as text,
+          without the axis L.
+
+        Raises:
+          ConfigError: levels of another world.
+        """
+        boards = level_sets.of_world(self.env, given)
+        out = self.outputs(boards.everywhere())
+        leading = out.value.ndim - 3
+
+        def without_walls(leaf: np.ndarray) -> np.ndarray:
+            walls = boards.walls.reshape(
+                *(1,) * leading, *boards.walls.shape, *(1,) * (leaf.ndim - leading - 3)
+            )
+            free = np.where(walls, np.float32(np.nan), leaf)
+            return free.squeeze(leading) if isinstance(given, str) else free
+
+        return Outputs(*map(without_walls, out))
+
+    def inspect(
+        self,
+        out: str | Path | None = None,
+        *,
+        mazes: int = 4,
+        quick: bool = False,
+        overwrite: bool = False,
+    ) -> page.Page:
+        """Make the interactive page of a wrapped agent, shown inline in a notebook.
+
+        It has the panels that need no look inside a network: V beside the exact V*,
+        policy, reachability, shards if there are any, tails. The page of agents that
+        shardsim trained is `Run.inspect`.
+
+        Args:
+          out: a new HTML file; None: a temporary one, kept while the result is.
+          mazes: number of levels that are drawn.
+          quick: leave out the panels that take long.
+          overwrite: replace an old page.
+
+        Raises:
+          ConfigError: these agents have been trained by shardsim.
+          RunError: the states of the world cannot be enumerated.
+
+        Example:
+          >>> shardsim.load(folder).agents("mlp").inspect()
+          Traceback (most recent call last):
+          shardsim.core.field_errors.ConfigError: inspect: got agents of a run; ...
+        """
+        if isinstance(self.network, Trained):
+            raise configs.ConfigError(
+                "inspect: got agents of a run; allowed: those of shardsim.wrap "
+                "(`run.inspect` makes the page of a run)"
+            )
+        with session.numerics():
+            return page.write_agent(self, out, mazes, quick, overwrite)
+
+    def _read(self, asked: Asked) -> tuple[Any, Any, tuple[int, ...], State | None]:
+        """Observations and contexts [B, ...], the axes they had, and the states."""
+        env = self.env
+        if isinstance(asked, str):
+            states = level_sets.of_world(env, asked).states
+            return (*_observed(env, states), (), states)
+        if isinstance(asked, level_sets.Levels):
+            boards = level_sets.of_world(env, asked)
+            return (*_observed(env, boards.states), (len(boards),), boards.states)
+        if not isinstance(asked, tuple) and hasattr(asked, "shape"):
+            return self._read_observations(np.asarray(asked))
+        shape, states = _flat_states(env, asked)
+        return (*_observed(env, states), shape, states)
+
+    def _read_observations(
+        self, given: np.ndarray
+    ) -> tuple[Any, Any, tuple[int, ...], None]:
+        one = tuple(self.env.observation_shape)
+        count = given.ndim - len(one)
+        if count < 0 or given.shape[count:] != one or given.dtype.kind not in "buif":
+            raise configs.ConfigError(
+                f"observations: got {given.dtype} of shape {given.shape}; allowed: "
+                f"numbers of shape [..., {', '.join(map(str, one))}]"
+            )
+        if self.reads_context:
+            raise configs.ConfigError(
+                f"observations: got some for arm {self.arm!r}, whose gates are given "
+                "the true context; allowed: states, levels or a board as text"
+            )
+        shape = given.shape[:count]
+        flat = given.reshape(-1, *one)
+        flat = flat.astype(np.float32) if flat.dtype.kind == "f" else flat
+        if flat.dtype.kind in "bui" and flat.dtype != np.uint8:
+            flat = flat.astype(np.float32)
+        return (
+            flat,
+            np.zeros((len(flat), self.env.num_contexts), np.float32),
+            shape,
+            None,
+        )
+
+    def _ask(self, observations: Any, contexts: Any) -> Outputs:
+        """Outputs of the chosen agents, leaves [N, B, ...]."""
+        parts = [
+            self.network(
+                observations[first : first + MOST_STATES],
+                contexts[first : first + MOST_STATES],
+            )
+            for first in range(0, max(len(observations), 1), MOST_STATES)
+        ]
+        out = Outputs(*(np.concatenate(x, axis=1) for x in zip(*parts, strict=True)))
+        if self.chosen is not None:
+            out = Outputs(*(leaf[self.chosen : self.chosen + 1] for leaf in out))
+        if not self.switched_off:
+            return out
+        keep = np.ones(self.num_shards, np.float32)
+        keep[list(self.switched_off)] = 0
+        shard_values = out.shard_values * keep
+        value = (out.gates * shard_values).sum(axis=-1)
+        return out._replace(value=value, shard_values=shard_values)
+
+    def _q_values(self, states: State | None) -> np.ndarray:
+        """Q, [N, B, A]."""
+        if states is None:
+            raise configs.ConfigError(
+                "observations: got some where a step has to be taken; allowed: states, "
+                "levels or a board as text (`logits` are D's own)"
+            )
+        ahead = _ahead(self.env, states, self.env.params())
+        reward, terminated, observations, contexts = map(np.asarray, ahead)
+        count = reward.size
+        after = self._ask(
+            observations.reshape(count, *observations.shape[2:]),
+            contexts.reshape(count, contexts.shape[-1]),
+        ).value
+        value = after.reshape(len(after), *reward.shape)
+        return np.asarray(
+            returns.one_step_return(reward, terminated, value, self.acting.discount)
+        )
+
+    def _shaped(self, out: Outputs, shape: tuple[int, ...]) -> Outputs:
+        """Outputs [N, B, ...] with the axes of what was asked."""
+        reshaped = (leaf.reshape(len(leaf), *shape, *leaf.shape[2:]) for leaf in out)
+        return Outputs(*map(self._of_seeds, reshaped))
+
+    def _of_actions(self, x: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        return self._of_seeds(x.reshape(len(x), *shape, x.shape[-1]))
+
+    def _of_seeds(self, x: np.ndarray) -> np.ndarray:
+        return x if self.chosen is None else np.asarray(x[0])
+
+
+def check_seed(number: int, num_seeds: int) -> None:
+    """Check the number of a seed.
+
+    Raises:
+      ConfigError: there is no such seed.
+    """
+    if not (isinstance(number, int | np.integer) and 0 <= number < num_seeds):
+        raise configs.ConfigError(
+            f"seed: got {number!r}; allowed: 0 to {num_seeds - 1}"
+        )
+
+
+def _flat_states(env: Any, given: Any) -> tuple[tuple[int, ...], State]:
+    """The leading axes of states, and the states with one axis in their place.
+
+    Raises:
+      ConfigError: they are no states of the world.
+    """
+    if isinstance(env, external_envs.Gymnasium):
+        raise configs.ConfigError(
+            f"states: got {type(given).__name__} in an environment on the host, whose "
+            "states cannot be read; allowed: observations"
+        )
+    key, params = jax.random.key(0), env.params()
+    shapes = jax.eval_shape(lambda: env.reset(key, params)[1])
+    allowed: Any = jax.tree.structure(shapes)
+    if jax.tree.structure(given) != allowed:
+        raise configs.ConfigError(
+            f"states: got {type(given).__name__}; allowed: states of {env.kind}, "
+            "levels, a board as text, or an array of observations"
+        )
+    leaves, references = jax.tree.leaves(given), jax.tree.leaves(shapes)
+    axes = {
+        np.shape(leaf)[: np.ndim(leaf) - one.ndim]
+        for leaf, one in zip(leaves, references, strict=True)
+        if np.shape(leaf)[np.ndim(leaf) - one.ndim :] == one.shape
+    }
+    fits = all(
+        np.shape(leaf)[max(np.ndim(leaf) - one.ndim, 0) :] == one.shape
+        for leaf, one in zip(leaves, references, strict=True)
+    )
+    if not fits or len(axes) != 1:
+        raise configs.ConfigError(
+            f"states: got arrays of shapes {[np.shape(leaf) for leaf in leaves]}; "
+            f"allowed: {[one.shape for one in references]} after the same axes"
+        )
+    (shape,) = axes
+    count = math.prod(shape)
+    flat = [
+        jnp.asarray(leaf, one.dtype).reshape(count, *one.shape)
+        for leaf, one in zip(leaves, references, strict=True)
+    ]
+    return shape, jax.tree.unflatten(allowed, flat)

@@ -1,0 +1,418 @@
+"""A run in Python: its config, results and metrics, and its agents at any update.
+
+Symbols: N seeds (times the points of a sweep).
+"""
+
+import dataclasses
+import functools
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shardsim.agents import value
+from shardsim.agents.agent import Agent
+from shardsim.api import levels as level_sets
+from shardsim.api import page, plots, population, session
+from shardsim.api.configs import Config
+from shardsim.commands import tables
+from shardsim.core import config as configs
+from shardsim.core import field_errors
+from shardsim.evaluation import exact_policies, results
+from shardsim.evaluation import load as run_configs
+from shardsim.evaluation.experiment import Experiment
+from shardsim.storage import archive, run_files, snapshots, trained
+from shardsim.storage.run_files import RunError
+from shardsim.training import metric_records, schedule, sweep
+from shardsim.training.arms import Arm
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Run:
+    """A run folder. Nothing is read before it is asked for, and nothing is changed.
+
+    `seed` and `ablate` give views of the run: its agents, metrics and plots are then
+    those of one seed, or of V without some shards.
+
+    Example:
+      >>> run = shardsim.load(folder)
+      >>> run
+      <run 'tiny': 2 seeds of mlp, sharded, untrained; finished>
+      >>> run.results.arms["mlp"].value_params
+      595
+      >>> run.seed(1).agents("sharded").value(run.levels(count=3)).shape
+      (3,)
+    """
+
+    folder: Path
+    config: Config
+    """All that the run depends on: an experiment or a training."""
+    chosen_seed: int | None = None
+    """The seed of this view; None: all."""
+    switched_off: tuple[int, ...] = ()
+    """Shards that are switched off in this view."""
+    unpacked: session.TemporaryFolder | None = None
+    """Where an archive was unpacked; it goes when nothing refers to it any more."""
+
+    def __repr__(self) -> str:
+        count = self.config.train.num_seeds
+        seeds = f"{count} seed{'s' if count > 1 else ''}"
+        if self.chosen_seed is not None:
+            seeds = f"seed {self.chosen_seed}"
+        off = ", ".join(map(str, self.switched_off))
+        off = f", without shard {off}" if off else ""
+        arms = ", ".join(self.config.arms)
+        state = "finished" if self.is_finished else "unfinished"
+        return f"<run {self.config.name!r}: {seeds} of {arms}{off}; {state}>"
+
+    def __str__(self) -> str:
+        """The arms and verdicts, as the command prints them."""
+        result = self.results if self.is_finished else None
+        if not isinstance(result, results.RunResult):
+            return repr(self)
+        return f"{tables.table(result)}\n\n{result.answer}"
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all arms are trained, and judged if there are predictions."""
+        return (self.folder / results.FILE).is_file()
+
+    @functools.cached_property
+    def arms(self) -> dict[str, Arm]:
+        """The arms by name: head, width and whether it is trained.
+
+        Example:
+          >>> shardsim.load(folder).arms["sharded"].head.num_shards
+          2
+        """
+        with session.numerics():
+            return {arm.name: arm for arm in self.config.sized_arms()}
+
+    @property
+    def results(self) -> results.Result:
+        """All numbers of results.json, as records: arms, predictions, curves.
+
+        They are of all seeds, in every view.
+
+        Raises:
+          RunError: the run is not finished, or the file is damaged.
+
+        Example:
+          >>> shardsim.load(folder).results.predictions["VE"].effect.num_seeds
+          2
+        """
+        return results.read(self.folder)
+
+    @property
+    def plot(self) -> "plots.Plots":
+        """Plots by matplotlib: `value`, `gates` and `curves`."""
+        return plots.Plots(self)
+
+    def seed(self, number: int) -> "Run":
+        """A view of one seed.
+
+        Args:
+          number: from 0. Of a sweep with G points it is that of the element
+            g * num_seeds + seed.
+
+        Raises:
+          ConfigError: there is no such seed.
+
+        Example:
+          >>> shardsim.load(folder).seed(2)
+          Traceback (most recent call last):
+          shardsim.core.field_errors.ConfigError: seed: got 2; allowed: 0 to 1
+        """
+        population.check_seed(number, self.config.train.population)
+        return dataclasses.replace(self, chosen_seed=number)
+
+    def ablate(self, shard: int | tuple[int, ...]) -> "Run":
+        """A view with shards switched off, in whatever arm is asked about.
+
+        Args:
+          shard: number of a shard, from 0, or several.
+
+        Example:
+          >>> run = shardsim.load(folder)
+          >>> run.ablate(shard=1).agents("sharded").switched_off
+          (1,)
+        """
+        numbers = (shard,) if isinstance(shard, int) else tuple(shard)
+        off = tuple(sorted({*self.switched_off, *numbers}))
+        return dataclasses.replace(self, switched_off=off)
+
+    def levels(
+        self, *texts: str, count: int | None = None, seed: int = 0
+    ) -> level_sets.Levels:
+        """Levels of the run's world; see `shardsim.levels`.
+
+        Example:
+          >>> len(shardsim.load(folder).levels(count=4))
+          4
+        """
+        return level_sets.levels(self.config.env, *texts, count=count, seed=seed)
+
+    def agents(
+        self, arm: str, *, update: int | None = None, phase: str | None = None
+    ) -> population.Agents:
+        """The agents of an arm: one for each seed, or that of this view.
+
+        Args:
+          arm: its name, of `arms`.
+          update: updates of the training; one of `updates(arm)`. None: the last ones
+            that there are.
+          phase: name of a phase, for the agents at its end.
+
+        Raises:
+          ConfigError: no such arm, phase or update, or both are given.
+          RunError: the run does not have these agents, or keeps their outputs alone,
+            or a file is damaged.
+
+        Example:
+          >>> shardsim.load(folder).agents("mlp", phase="earn").update
+          13
+        """
+        if arm not in self.config.arms:
+            allowed = field_errors.one_of(self.config.arms, arm)
+            raise configs.ConfigError(f"arm: got {arm!r}; allowed: {allowed}")
+        files = self._files(arm)
+        number = self._update(arm, files, update, phase)
+        arrays = run_files.read_arrays(files[number])
+        if snapshots.keeps_values(arrays):
+            allowed = ", ".join(map(str, self.updates(arm)))
+            raise RunError(
+                f"update: got {number}, of which the run keeps outputs alone; allowed "
+                f"for arm {arm!r}: {allowed}, or all in a run with train.snapshots full"
+            )
+        config, sized = self.config, self.arms[arm]
+        with session.numerics():
+            agents = snapshots.population(
+                config.agent, sized.head, sized.width, config.env, arrays
+            )
+        count = config.train.population
+        found = len(next(iter(arrays.values())))
+        if found != count:
+            raise RunError(f"{files[number]}: got {found} seeds; allowed: {count}")
+        out = population.Agents(
+            arm=arm,
+            update=number,
+            env=config.env,
+            acting=_acting(config),
+            num_seeds=count,
+            num_shards=_num_shards(config, agents),
+            network=population.Trained(agents),
+            chosen=self.chosen_seed,
+            reads_context=isinstance(sized.head, value.OracleGated),
+        )
+        return out.ablate(self.switched_off) if self.switched_off else out
+
+    def updates(self, arm: str) -> list[int]:
+        """The updates of which the run keeps the agents of an arm, in rising order.
+
+        Example:
+          >>> shardsim.load(folder).updates("mlp")
+          [13]
+        """
+        files = self._files(arm)
+        return [n for n, file in files.items() if snapshots.keeps_agents(file)]
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """Everything that training measured, as columns of a tidy table.
+
+        A row is one metric of one seed at one update; `pandas.DataFrame` and
+        `polars.DataFrame` take it as it is.
+
+        Returns:
+          Columns by name, all of the same length: `arm`, `phase` (empty for
+          snapshots), `update`, `seed`, each hyperparameter of a sweep, `metric` (e.g.
+          "reward_per_episode", "return_fraction", "rewards.fruit 0") and `value`, NaN
+          where there is none.
+
+        Raises:
+          RunError: metrics.jsonl is damaged.
+
+        Example:
+          >>> table = shardsim.load(folder).metrics()
+          >>> list(table)
+          ['arm', 'phase', 'update', 'seed', 'metric', 'value']
+          >>> end = (table["metric"] == "return_fraction") & (table["update"] == 13)
+          >>> len(table["value"][end])  # two arms of two seeds
+          4
+        """
+        train = self.config.train
+        points = sweep.points(train.sweep)
+        sources = self.config.env.reward_sources
+        rows: list[tuple[str, str, int, int, str, float]] = []
+        for line in metric_records.lines(self.folder):
+            phase = line.phase if isinstance(line, metric_records.ChunkMetrics) else ""
+            for metric, numbers in _by_seed(line, sources):
+                for i, x in enumerate(numbers):
+                    if self.chosen_seed in (None, i):
+                        number = np.nan if x is None else float(x)
+                        rows.append((line.arm, phase, line.update, i, metric, number))
+        arms, phases, updates, elements, metrics, values = (
+            zip(*rows, strict=True) if rows else ((),) * 6
+        )
+        element = np.asarray(elements, int)
+        return {
+            "arm": np.asarray(arms, str),
+            "phase": np.asarray(phases, str),
+            "update": np.asarray(updates, int),
+            "seed": element % train.num_seeds,
+            **{
+                name: np.asarray([points[i // train.num_seeds][name] for i in elements])
+                for name in train.sweep
+            },
+            "metric": np.asarray(metrics, str),
+            "value": np.asarray(values, float),
+        }
+
+    def inspect(
+        self,
+        out: str | Path | None = None,
+        *,
+        arms: tuple[str, ...] | None = None,
+        mazes: int = 4,
+        checkpoints: int | None = None,
+        quick: bool = False,
+        overwrite: bool = False,
+    ) -> "page.Page":
+        """Make the interactive page, as `shardsim inspect` does.
+
+        In a notebook the result is shown inline. It takes a minute or so; `quick`
+        takes seconds.
+
+        Args:
+          out: a new HTML file; None: a temporary one, kept while the result is.
+          arms: one or two arms to show side by side; None: those that the run
+            compares.
+          mazes: number of levels that are drawn.
+          checkpoints: most snapshots to show; None: all.
+          quick: leave out the panels that take long.
+          overwrite: replace an old page.
+
+        Raises:
+          RunError: this is a view, whose seed or shards the page would not know, or a
+            run that has no page.
+
+        Example:
+          >>> shardsim.load(folder).seed(0).inspect()
+          Traceback (most recent call last):
+          shardsim.storage.run_files.RunError: inspect: got a view, ...
+        """
+        if self.chosen_seed is not None or self.switched_off:
+            raise RunError(
+                f"inspect: got a view, {self!r}; allowed: the whole run, whose page "
+                "has seeds and shards to choose"
+            )
+        with session.numerics():
+            return page.write(
+                self.folder, out, arms, mazes, checkpoints, quick, overwrite
+            )
+
+    def _files(self, arm: str) -> dict[int, Path]:
+        """The file of an arm at each update that has one."""
+        files = {
+            update: snapshots.place(self.folder, arm, update)
+            for update in snapshots.updates(self.folder, arm)
+        }
+        ended = trained.read(self.folder).get(arm)
+        if ended is not None:
+            files[ended.update] = trained.place(self.folder, arm)
+        return dict(sorted(files.items()))
+
+    def _update(
+        self, arm: str, files: dict[int, Path], update: int | None, phase: str | None
+    ) -> int:
+        """The update that is asked for.
+
+        Raises:
+          ConfigError: there are no agents of it.
+        """
+        if not files:
+            raise RunError(
+                f"{self.folder}: got no agents of arm {arm!r}; allowed: an arm whose "
+                "training has begun (shardsim resume goes on with it)"
+            )
+        if phase is not None:
+            ends = schedule.ends(self.config.train)
+            if update is not None or phase not in ends:
+                got = f"{phase!r} and update {update}" if update else repr(phase)
+                allowed = field_errors.one_of(ends, phase)
+                raise configs.ConfigError(
+                    f"phase: got {got}; allowed: an update, or one of {allowed}"
+                )
+            update = ends[phase]
+        if update is None or not self.config.arms[arm].trained:
+            return max(files)
+        if update not in files:
+            raise configs.ConfigError(
+                f"update: got {update}; allowed for arm {arm!r}: "
+                f"{', '.join(map(str, files))}"
+            )
+        return update
+
+
+def load(path: str | Path) -> Run:
+    """Read a run, from its folder or from an archive of `shardsim export`.
+
+    A run is data: whatever a stranger has put into it, no code of it is run.
+
+    Args:
+      path: a run folder, or a .zip file, which is unpacked into a temporary folder.
+
+    Raises:
+      RunError: there is no run, it has another format, or the archive is damaged.
+      ConfigError: its config cannot be read.
+
+    Example:
+      >>> shardsim.load(folder).config.train.num_seeds
+      2
+      >>> shardsim.load("nowhere")
+      Traceback (most recent call last):
+      shardsim.storage.run_files.RunError: nowhere: no run here; allowed: a folder ...
+    """
+    folder, unpacked = Path(path), None
+    if folder.is_file():
+        unpacked = session.TemporaryFolder()
+        folder = archive.unpack(folder, unpacked.path)
+    with session.numerics():
+        return Run(folder, run_configs.load(folder), unpacked=unpacked)
+
+
+def _num_shards(config: Config, agents: Agent) -> int:
+    """K of a population."""
+    features = jnp.zeros((config.agent.encoder.features,))
+    context = jnp.zeros((config.env.num_contexts,))
+    out = jax.eval_shape(jax.vmap(lambda one: one.value(features, context)), agents)
+    return int(out.gates.shape[-1])
+
+
+def _acting(config: Config) -> exact_policies.ActingRule:
+    """How agents act in the evaluation; where there is none, as in training."""
+    if isinstance(config, Experiment):
+        return config.evaluation_acting
+    train = config.train
+    return exact_policies.acting_rule(
+        train.action_selection, train.discount, config.env.max_steps
+    )
+
+
+def _by_seed(
+    line: metric_records.ChunkMetrics | metric_records.SnapshotMetrics,
+    sources: tuple[str, ...],
+) -> list[tuple[str, tuple[float | None, ...]]]:
+    """The metrics of a line by name, each with a number for every seed."""
+    found: list[tuple[str, tuple[float | None, ...]]] = []
+    for field in dataclasses.fields(line):
+        numbers = getattr(line, field.name)
+        if field.name == "terms":
+            found += numbers.items()
+        elif field.name == "rewards":
+            columns = zip(*numbers, strict=True)
+            names = (f"rewards.{source}" for source in sources)
+            found += zip(names, columns, strict=True)
+        elif isinstance(numbers, tuple):
+            found.append((field.name, numbers))
+    return found
