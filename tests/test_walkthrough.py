@@ -40,6 +40,9 @@ OUTPUT = {
     "train": ("per episode in the last chunk", "swap rewards ("),
 }
 
+LONG = ("inspect", "many-machines", "train")
+"""Pages that take minutes."""
+
 pytestmark = pytest.mark.skipif(not PAGES, reason="no docs beside the tests")
 
 
@@ -57,7 +60,13 @@ def of_phases(flags, config):
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("no_extensions")
-@pytest.mark.parametrize("page", WALKS, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=page.stem, marks=[pytest.mark.long] * (page.stem in LONG))
+        for page in WALKS
+    ],
+)
 def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys, small):
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     monkeypatch.chdir(tmp_path)

@@ -234,6 +234,32 @@ def routed_loss(
     return 0.5 * jnp.sum(jax.lax.stop_gradient(weight) * error)
 
 
+def source_loss(
+    output: ValueOutput, target: Float[Array, ""], label: Int[Array, ""]
+) -> Float[Array, ""]:
+    """Value loss of parts that each learn the return of one source.
+
+      with a label k:   sum_j (G 1[j = k] - v_j)^2 / 2
+      without a label:  (G - sum_j v_j)^2 / 2
+
+    Fixed point with all labels: v_k is the mean return of source k, and V = sum_k v_k
+    the mean of G.
+
+    Args:
+      output: V of one state, the sum of its parts.
+      target: G, the lambda-return.
+      label: source in [0, K); -1 if unknown.
+
+    Reference: van Seijen et al., Hybrid Reward Architecture for Reinforcement Learning,
+    2017 (arXiv 1706.04208).
+    """
+    own = jnp.arange(output.shard_values.shape[0]) == label
+    part_target = jnp.where(own, target, jnp.zeros_like(target))
+    by_part = jnp.sum(jnp.square(part_target - output.shard_values))
+    whole = jnp.square(target - output.value)
+    return 0.5 * jnp.where(label >= 0, by_part, whole)
+
+
 def gate_loss(gates: Float[Array, " K"], label: Int[Array, ""]) -> Float[Array, ""]:
     """-log(share of the labelled expert in the gates), in nats; 0 without a label."""
     share = shares(gates)

@@ -154,7 +154,7 @@ def _value(
     targets: Targets,
 ) -> Loss:
     scales, head = terms.weights.value, terms.head
-    routing = value.routing(head)
+    routing, by_source = value.routing(head), value.source_parts(head)
     algorithm = terms.algorithm
     clip = algorithm.value_clip if isinstance(algorithm, algorithms.PPO) else None
     critic = _scaled(agent.value, scales.value)
@@ -163,6 +163,8 @@ def _value(
     def sample_loss(output: value.ValueOutput, sample: Targets) -> Array:
         if routing is not None:
             return losses.routed_loss(output, sample.target, sample.label)
+        if by_source is not None:
+            return losses.source_loss(output, sample.target, sample.label)
         return losses.value_loss(output, sample.target, head, sample.value, clip)
 
     term = jnp.mean(jax.vmap(sample_loss)(output, targets))

@@ -27,8 +27,8 @@ class RequiredTargets(NamedTuple):
     """Whether lambda-returns are read."""
     value: bool
     """Whether V before the update is read."""
-    routing: value.Routing | None
-    """Gradient routing, which reads labels; None: labels are not read."""
+    labels: value.Routing | value.Labels | None
+    """Which rewards have labels; None: labels are not read."""
 
 
 def compute_targets(
@@ -53,8 +53,8 @@ def compute_targets(
         target = value_targets(agent, trajectory, discount, hyper)
     if required.value:
         v = values(agent, trajectory.observation, trajectory.context)
-    if required.routing is not None:
-        label = labels(required.routing, trajectory, key)
+    if required.labels is not None:
+        label = labels(required.labels, trajectory, key)
     return Targets(target, v, label)
 
 
@@ -97,7 +97,7 @@ def value_targets(
 
 
 def labels(
-    routing: value.Routing, trajectory: Trajectory, key: Key[Array, ""]
+    labelled: value.Routing | value.Labels, trajectory: Trajectory, key: Key[Array, ""]
 ) -> Int[Array, "T B"]:
     """The label of each step: the reward source of the next event of its episode.
 
@@ -107,7 +107,7 @@ def labels(
     event.
 
     Args:
-      routing: config of gradient routing.
+      labelled: config of the labels.
       trajectory: leaves [T, B, ...]; rewards [T, B, R].
       key: draws which events are labelled.
 
@@ -118,9 +118,9 @@ def labels(
     size = jnp.abs(trajectory.rewards)
     event = size.max(axis=-1) > 0
     source = jnp.argmax(size, axis=-1).astype(jnp.int32)
-    is_labelled = jax.random.uniform(key, event.shape) < routing.label_fraction
-    if routing.oversight_context is not None:
-        is_labelled &= trajectory.next_context[..., routing.oversight_context] > 0
+    is_labelled = jax.random.uniform(key, event.shape) < labelled.label_fraction
+    if labelled.oversight_context is not None:
+        is_labelled &= trajectory.next_context[..., labelled.oversight_context] > 0
     event_label = jnp.where(is_labelled, source, UNKNOWN)
     done = trajectory.terminated | trajectory.truncated
 

@@ -327,7 +327,7 @@ def _required_targets(terms: objective.Terms) -> targets.RequiredTargets:
     return targets.RequiredTargets(
         target=weights.value.any or (weights.policy.any and uses_advantage),
         value=uses_advantage and (weights.value.any or weights.policy.any),
-        routing=value.routing(head),
+        labels=value.labels(head),
     )
 
 

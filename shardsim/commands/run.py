@@ -117,7 +117,7 @@ def run(
         experiment.train,
         arms,
         folder,
-        snapshot_metrics.hook(experiment, next(iter(conditions.values()))),
+        snapshot_metrics.hook(experiment, conditions),
         advance,
         schedule.load_dataset(experiment.train, experiment.env),
     )
@@ -157,10 +157,17 @@ def judge_arms(
     evidence = _evidence(experiment, populations, conditions, folder)
     gaps = _action_gaps(evidence)
     arms = _arm_results(experiment, evidence, gaps)
-    below = {n for n, a in arms.items() if a.trained and not a.reached_min_return}
+    trained = {name: arm for name, arm in arms.items() if arm.trained}
+    missed = judge.Missed(
+        {name for name, arm in trained.items() if not arm.reached_min_return},
+        {name for name, arm in trained.items() if not arm.reached_max_value_error},
+    )
     asked = preregistration.asked(experiment, registered)
+    look = preregistration.look(experiment, registered)
     LOG.info("judging %d predictions", len(experiment.predictions))
-    predictions = prediction.evaluate(experiment.predictions, evidence, below, asked)
+    predictions = prediction.evaluate(
+        experiment.predictions, evidence, missed, asked, look
+    )
     omnibus = _omnibus(
         experiment.omnibus,
         evidence,
@@ -180,6 +187,7 @@ def judge_arms(
         data=experiment.train.data,
         min_return=experiment.min_return,
         min_return_phase=experiment.min_return_phase,
+        max_value_error=experiment.max_value_error,
         phase_ends=schedule.ends(experiment.train),
         acting=results.ActingResult(
             training=experiment.training_acting.describe(),
@@ -197,6 +205,7 @@ def judge_arms(
         ),
         omnibus=omnibus,
         curves=summary.curves(folder, experiment.arms),
+        effect_curves=summary.effect_curves(folder, predictions),
     )
 
 
@@ -210,7 +219,8 @@ def _evidence(
     env = experiment.env
     readings = {
         arm: {
-            name: state_readings.read(env, agent, c) for name, c in conditions.items()
+            name: state_readings.read(env, agent, c, experiment.reads_features(name))
+            for name, c in conditions.items()
         }
         for arm, agent in populations.items()
     }
@@ -280,6 +290,9 @@ def _arm_result(
         ),
         action_gap=action_gap,
         reached_min_return=bool(fraction.mean() >= experiment.min_return),
+        # where V* is the same everywhere, V has no error in units of its spread
+        reached_max_value_error=experiment.max_value_error is None
+        or bool(error.mean() <= experiment.max_value_error),
     )
 
 

@@ -34,6 +34,8 @@ def table(result: results.RunResult) -> str:
         if arm.trained and not arm.reached_min_return and mean is not None:
             fraction += f" (below {result.min_return:.0%})"
         error = numbers.digits(arm.mean_value_error)
+        if arm.trained and not arm.reached_max_value_error and arm.mean_value_error:
+            error += f" (above {result.max_value_error:g})"
         arms.add_row(name, fraction, error, f"{arm.value_params:,}")
     verdicts = _table(
         "",
@@ -49,9 +51,9 @@ def table(result: results.RunResult) -> str:
         verdicts.add_row(
             name,
             sections.contrast(entry),
-            f"{entry.metric}\n({entry.unit})",
+            f"{entry.metric}\n({entry.effect_unit})",
             _effect(entry.effect, "\n"),
-            sections.verdict(entry),
+            sections.verdict(entry) + ("" if entry.is_valid else "\nno claim stands"),
             sections.outcome(entry),
             sensitivity.verdict if sensitivity else "-",
         )
@@ -172,7 +174,7 @@ def _verdict_cell(entry: results.PredictionResult | None) -> str:
         return ""
     valid = "" if entry.is_valid else " (no claim stands)"
     seeds = sections.of_seeds(entry)
-    effect = f"{_effect(entry.effect)} {entry.unit}{seeds}"
+    effect = f"{_effect(entry.effect)} {entry.effect_unit}{seeds}"
     return f"{sections.verdict(entry)}{valid}\n{effect}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from shardsim.agents import agent as agents
 from shardsim.agents.action_selection import ActionSelection
@@ -74,6 +74,15 @@ class Experiment:
     """Fraction of the exact optimal return that a trained arm should reach."""
     min_return_phase: str | None = None
     """Phase by whose end it should; null: the last one."""
+    max_value_error: PositiveFloat | None = None
+    """Largest error of V that a trained arm may have by the end of that phase, a mean
+    over seeds: root mean square of V - V* over the reachable states of the first
+    condition, in sd of V* (1 is a constant). No claim stands about an arm that is
+    further off; null: any error."""
+    looks: tuple[PositiveInt, ...] = ()
+    """Numbers of seeds at which verdicts of this run may be read, in rising order. The
+    level is spent over them (O'Brien-Fleming). Empty: one look; a later one is called
+    not protected."""
 
     @fields.rule("arms")
     def _arms(self) -> Iterator[str]:
@@ -179,6 +188,11 @@ class Experiment:
             known = self._phases_with_all_arms
             yield from _unknown("min_return_phase", phase, known, "phase ")
 
+    @fields.rule("looks")
+    def _rising_looks(self) -> Iterator[str]:
+        if list(self.looks) != sorted(set(self.looks)):
+            yield f"looks: got {self.looks}; allowed: numbers of seeds in rising order"
+
     @fields.rule("env", "evaluation", "min_return_phase", "predictions", "train")
     def _env_of_readings(self) -> Iterator[str]:
         ends = schedule.ends(self.train)
@@ -228,6 +242,13 @@ class Experiment:
             phase, first = self.min_return_phase, next(iter(self.evaluation.conditions))
             conditions[phase] = conditions.get(phase, {}) | {first: None}
         return {phase: tuple(names) for phase, names in conditions.items()}
+
+    def reads_features(self, condition: str) -> bool:
+        """Whether some measure reads the features of E in a condition."""
+        return any(
+            measures.needs_features(entry.measure, condition)
+            for entry in self.predictions.values()
+        )
 
     def sized_arms(self) -> tuple[Arm, ...]:
         """Every arm with the width at which it meets `agent.value_params`.

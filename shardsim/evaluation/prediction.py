@@ -5,7 +5,7 @@ started (`preregistration`).
 """
 
 import dataclasses
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -40,6 +40,15 @@ class Prediction:
                 "allowed: one of the two"
             )
 
+    @fields.rule("rule", "unitary_margin")
+    def _unitary_mean(self) -> Iterator[str]:
+        is_share = isinstance(self.rule.estimand, rules.ShareOfSeeds)
+        if self.unitary_margin is not None and is_share:
+            yield (
+                f"unitary_margin: got {self.unitary_margin}; allowed with estimand "
+                "'share': null, because it is a distance of means"
+            )
+
     @fields.rule("measure", "rule")
     def _known_rows(self) -> Iterator[str]:
         rows = measures.extra_rows(self.measure)
@@ -62,14 +71,16 @@ class Prediction:
 def evaluate(
     predictions: dict[str, Prediction],
     evidence: measures.Evidence,
-    below_min_return: Collection[str] = (),
+    missed: judge.Missed = judge.NONE_MISSED,
     asked: Mapping[str, results.Asked] = MappingProxyType({}),
+    look: results.Look = results.FIRST_LOOK,
 ) -> dict[str, results.PredictionResult]:
     """Measure all predictions, then judge them as one family.
 
     Args:
-      below_min_return: arms that did not learn their task; see `judge.judge`.
+      missed: arms that missed a goal of the run.
       asked: when each prediction was asked, where that is recorded.
+      look: which look at the run this is.
 
     Returns:
       By prediction: its texts, its values by arm and seed, and its judgement.
@@ -84,8 +95,12 @@ def evaluate(
         name: _with_unitary(prediction, measured[name].values)
         for name, prediction in predictions.items()
     }
-    values = {name: dict(each.values) for name, each in measured.items()}
-    judgements = judge.judge(values, resolved, below_min_return=below_min_return)
+    values = {
+        name: {row: each.sample(row) for row in each.values}
+        for name, each in measured.items()
+    }
+    beside = {name: measures.beside(each.measure) for name, each in predictions.items()}
+    judgements = judge.judge(values, resolved, missed=missed, look=look, beside=beside)
     return {
         name: results.PredictionResult(
             question=prediction.question,
@@ -93,6 +108,7 @@ def evaluate(
             measure=prediction.measure,
             metric=prediction.measure.METRIC,
             unit=prediction.measure.UNIT,
+            about=measures.about(prediction.measure, prediction.rule.contrast.arm),
             formula=docstrings.of(type(prediction.measure).measure),
             rule=resolved[name],
             values={

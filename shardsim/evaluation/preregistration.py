@@ -14,6 +14,7 @@ from typing import Any
 
 from shardsim.core import config as configs
 from shardsim.core import fields
+from shardsim.core.statistics import spending
 from shardsim.evaluation import results
 from shardsim.evaluation.battery import EvaluationConfig
 from shardsim.evaluation.experiment import Experiment, OmnibusConfig
@@ -37,6 +38,8 @@ class Questions:
     evaluation: EvaluationConfig
     min_return: fields.Fraction
     min_return_phase: str | None
+    max_value_error: float | None = None
+    looks: tuple[int, ...] = ()
 
 
 @fields.record(kw_only=True)
@@ -80,6 +83,8 @@ def questions(experiment: Experiment) -> Questions:
         evaluation=experiment.evaluation,
         min_return=experiment.min_return,
         min_return_phase=experiment.min_return_phase,
+        max_value_error=experiment.max_value_error,
+        looks=experiment.looks,
     )
 
 
@@ -150,7 +155,7 @@ def asked(
 ) -> dict[str, results.Asked]:
     """When each prediction was asked.
 
-    A change of the evaluation or of the minimum return concerns every prediction. So
+    A change of the evaluation, of a goal or of the looks concerns every prediction. So
     does a prediction that is left out: p is adjusted for all of them.
     """
     if registered is None:
@@ -181,13 +186,47 @@ def omnibus_asked(
     )
 
 
+def look(
+    experiment: Experiment, registered: Preregistration | None, alpha: float = 0.05
+) -> results.Look:
+    """Which look at the run this is, and the level that it may spend.
+
+    The plan of looks is that of before training; without a record of it there is none.
+
+    Args:
+      alpha: of all looks together.
+    """
+    if registered is None:
+        return results.Look(alpha=alpha)
+    seen = tuple(look.num_seeds for look in registered.looks)
+    planned = registered.questions.looks
+    return look_at(planned, seen, experiment.train.num_seeds, alpha)
+
+
+def look_at(
+    planned: tuple[int, ...], seen: tuple[int, ...], now: int, alpha: float = 0.05
+) -> results.Look:
+    """The look at `now` seeds, after those that were seen.
+
+    Args:
+      planned: numbers of seeds of all planned looks.
+      seen: those of the looks before.
+      now: number of seeds.
+      alpha: of all looks together.
+    """
+    own = spending.look_alpha(planned, seen, now, alpha)
+    protected = own is not None
+    return results.Look(len(seen) + 1, protected, alpha if own is None else own)
+
+
 def removed(experiment: Experiment, before: Questions) -> tuple[str, ...]:
     """Predictions that were asked before training and are not any more."""
     return tuple(n for n in before.predictions if n not in experiment.predictions)
 
 
 def _changes_of_all(now: Questions, before: Questions) -> list[str]:
-    names = ("evaluation", "min_return", "min_return_phase")
+    goals = ("min_return", "min_return_phase", "max_value_error")
+    names = ("evaluation", *goals, "looks")
     return [
         line
         for name in names

@@ -4,6 +4,7 @@ A number that does not exist is None: the interval of a single seed, or a fracti
 optimum that is not above 0. Symbols: N seeds, K shards, T snapshots.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -77,6 +78,8 @@ class ArmResult:
     run, in units of the return."""
     reached_min_return: bool
     """Whether `mean_return_fraction` is at least the run's `min_return`."""
+    reached_max_value_error: bool = True
+    """Whether `mean_value_error` is at most the run's `max_value_error`."""
 
     @property
     def interquartile_mean_return(self) -> Interval | None:
@@ -151,6 +154,22 @@ class Claim:
     """Two-sided p of the claim, not adjusted."""
 
 
+@fields.record(float64=True)
+class Look:
+    """Which look at the run its verdicts are, and what they may claim."""
+
+    number: int = 1
+    """1: no verdicts of this run had been seen before."""
+    protected: bool = True
+    """Whether all looks together make a false claim at most as often as one look at the
+    full level: this one is the first, or `looks` of the config had planned them."""
+    alpha: float = 0.05
+    """The level of this look; the full one if it is not protected."""
+
+
+FIRST_LOOK = Look()
+
+
 @fields.record(kw_only=True, float64=True)
 class PredictionResult:
     """One prediction: the question, the measurements and the verdict of its rule."""
@@ -173,16 +192,17 @@ class PredictionResult:
     details: tuple[measures.Detail, ...]
     """Further numbers, each a mean over all seeds with its own name and unit."""
     effect: Interval
-    """The arm less its baseline, seed by seed, in `unit`."""
+    """The arm less its baseline, seed by seed, in `effect_unit`."""
     verdict: Verdict
     p_value: float
-    """Two-sided p of the claim, adjusted for all predictions of the run (Holm)."""
+    """Two-sided p of the claim, adjusted for all predictions of the run (Holm) and for
+    its planned looks: it is compared with the full level."""
     reason: str
     controls: tuple[ControlResult, ...]
     is_valid: bool
-    """Whether every control passed and both arms reached their minimum return."""
+    """Whether every control passed and all compared arms reached their goals."""
     arms_below_min_return: tuple[str, ...]
-    """Arms of the contrast that did not reach their minimum return."""
+    """Compared arms that did not reach their minimum return."""
     sensitivity: SensitivityResult | None
     """None if the rule has no positive control."""
     judged_seeds: tuple[int, ...] | None
@@ -192,6 +212,22 @@ class PredictionResult:
     claim: Claim | None = None
     """The claim before its p was adjusted; a study adjusts it for all of its cells.
     None in results of earlier versions."""
+    arms_above_max_value_error: tuple[str, ...] = ()
+    """Compared arms whose V is further from V* than the goal allows."""
+    margin: records.Number = None
+    """The margin, in the unit of the effect; None: that of the rule."""
+    margin_of_planted: records.Number = None
+    """The margin as a share of the effect of the positive control; None without one."""
+    about: str = "V"
+    """What the effect is about: V itself, the bid of an action, or the return."""
+    beside: dict[str, Interval] = dataclasses.field(default_factory=dict)
+    """The same contrast of what V does, e.g. of the bid and the return, in `unit`."""
+    against: dict[str, Interval] = dataclasses.field(default_factory=dict)
+    """The arm less each further arm of `beats`, in the unit of the effect."""
+    num_levels: int = 0
+    """L, levels that intervals and tests resample together with the seeds; 0: they are
+    over seeds alone."""
+    look: Look = FIRST_LOOK
 
     @fields.rule("values", "means", "rule")
     def _rows(self) -> Iterator[str]:
@@ -209,6 +245,17 @@ class PredictionResult:
             yield f"values: got rows of {sorted(lengths)} seeds; allowed: of all seeds"
         elif lengths and not {*(self.judged_seeds or ())} <= {*range(max(lengths))}:
             yield f"judged_seeds: got {self.judged_seeds}; allowed: seeds of the values"
+
+    @property
+    def size_of_margin(self) -> float | None:
+        """The margin in the unit of the effect; None if nothing is planted."""
+        return self.rule.margin if self.margin is None else self.margin
+
+    @property
+    def effect_unit(self) -> str:
+        """Unit of the effect and the margin."""
+        shares = isinstance(self.rule.estimand, rules.ShareOfSeeds)
+        return "share of seeds" if shares else self.unit
 
     @property
     def num_seeds(self) -> int:
@@ -280,6 +327,25 @@ class CurveResult:
                 yield f"{name}: got {len(rows)} rows; allowed: [T, N]"
 
 
+@fields.record(float64=True)
+class EffectCurve:
+    """The effect of a prediction, and how far V is from V*, at each of T snapshots."""
+
+    update: tuple[int, ...]
+    """[T], updates before the snapshot, counted from the start of the run."""
+    effect: tuple[Interval, ...]
+    """[T], the arm less its baseline, as a mean over the judged seeds with an interval
+    over them; levels are those of the battery."""
+    value_error: tuple[records.Number, ...]
+    """[T], error of V of the arm and its baseline, the larger mean over seeds, in sd of
+    V*."""
+
+    @fields.rule("update", "effect", "value_error")
+    def _snapshots(self) -> Iterator[str]:
+        if not len(self.update) == len(self.effect) == len(self.value_error):
+            yield f"effect: got {len(self.effect)}; allowed: one for each update"
+
+
 @fields.record(kw_only=True, float64=True)
 class RunResult:
     """All results of a run of an experiment."""
@@ -299,6 +365,8 @@ class RunResult:
     """Fraction of the exact optimal return that a trained arm should reach."""
     min_return_phase: str | None
     """The phase at whose end it should; None: the last one."""
+    max_value_error: float | None = None
+    """Error of V, in sd of V*, that a trained arm should have at most; None: any."""
     phase_ends: dict[str, int]
     """Phase -> updates at its end, counted from the start of the run."""
     acting: ActingResult
@@ -311,6 +379,8 @@ class RunResult:
     omnibus: OmnibusResult
     curves: dict[str, CurveResult]
     """Arm -> its learning curves."""
+    effect_curves: dict[str, EffectCurve] = dataclasses.field(default_factory=dict)
+    """Prediction -> its effect over training; none for those that compare phases."""
 
 
 Result: TypeAlias = RunResult | TrainingResult

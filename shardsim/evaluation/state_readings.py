@@ -1,11 +1,13 @@
 """What V, its shards and D say in every state of a condition, for all seeds of an arm.
 
 Symbols: N seeds, L levels, S states of a level, A actions, C contexts, K shards,
-U units. Memory of a reading: 4 bytes x N L S (U + 2K + A + 1).
+U units, D features. Memory of a reading: 4 bytes x N L S (U + 2K + A + 1), and D more
+with features.
 """
 
 import functools
 import operator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -32,13 +34,21 @@ class Reading(NamedTuple):
     """log D(a | s)."""
     unit_shard: Int[np.ndarray, " U"]
     """The shard of each unit, 0 to K - 1."""
+    features: Float[np.ndarray, "N L S D"] | None = None
+    """Of E, for measures that need them; None: they were not read."""
 
 
-def read(env: Environment, population: Agent, condition: Condition) -> Reading:
+def read(
+    env: Environment,
+    population: Agent,
+    condition: Condition,
+    with_features: bool = False,
+) -> Reading:
     """Evaluate V, shards, gates, units and D of every seed in every state.
 
     Args:
       population: N agents, leaves [N, ...].
+      with_features: whether to read the features of E too.
     """
     value, policy_logits = evaluate(env, population, condition.levels)
     unit_shard = np.asarray(
@@ -51,6 +61,9 @@ def read(env: Environment, population: Agent, condition: Condition) -> Reading:
         np.asarray(value.units),
         np.asarray(policy_logits),
         unit_shard,
+        _one_by_one(_features_of_one, env, population, condition.levels)
+        if with_features
+        else None,
     )
 
 
@@ -63,21 +76,38 @@ def evaluate(env: Environment, population: Agent, levels: Level) -> tuple[Any, A
     Returns:
       The output of V, leaves [N, L, S, ...], and log D(a | s), [N, L, S, A].
     """
+    value, policy_logits = _one_by_one(_evaluate_one, env, population, levels)
+    return value, policy_logits
+
+
+def _one_by_one(
+    program: Callable[..., Any], env: Environment, population: Agent, levels: Level
+) -> Any:
+    """What a program gives for each agent, stacked: leaves [N, ...]."""
     leaves = jax.tree.map(np.asarray, population)
     count = len(jax.tree.leaves(leaves)[0])
     readings = [
-        jax.tree.map(np.asarray, _evaluate_one(env, jax.tree.map(take, leaves), levels))
+        jax.tree.map(np.asarray, program(env, jax.tree.map(take, leaves), levels))
         for take in map(operator.itemgetter, range(count))
     ]
-    value, policy_logits = jax.tree.map(lambda *each: np.stack(each), *readings)
-    return value, policy_logits
+    return jax.tree.map(lambda *each: np.stack(each), *readings)
 
 
 @functools.partial(jit, static_argnums=0)
 def _evaluate_one(env: Environment, agent: Agent, levels: Level) -> tuple[Any, Array]:
-    one = jax.tree.map(lambda leaf: leaf[None], agent)
-    out = jax.tree.map(lambda leaf: leaf[0], outputs(env, one, levels))
+    out = _outputs_of_one(env, agent, levels)
     return out.value, out.policy_logits
+
+
+@functools.partial(jit, static_argnums=0)
+def _features_of_one(env: Environment, agent: Agent, levels: Level) -> Array:
+    return _outputs_of_one(env, agent, levels).features
+
+
+def _outputs_of_one(env: Environment, agent: Agent, levels: Level) -> AgentOutput:
+    one = jax.tree.map(lambda leaf: leaf[None], agent)
+    out: AgentOutput = jax.tree.map(lambda leaf: leaf[0], outputs(env, one, levels))
+    return out
 
 
 def outputs(
@@ -112,7 +142,9 @@ def exact_reading(condition: Condition, num_actions: int) -> Reading:
     policy_logits = np.full((*value.shape, num_actions), -np.log(num_actions))
     gates = np.ones_like(value)[..., None]
     shards = value[..., None]
-    return Reading(value, shards, gates, shards, policy_logits, np.zeros(1, int))
+    unit_shard = np.zeros(1, int)
+    # V* reads nothing but itself
+    return Reading(value, shards, gates, shards, policy_logits, unit_shard, shards)
 
 
 def gate_shares(reading: Reading, condition: Condition) -> Float[np.ndarray, "N K"]:

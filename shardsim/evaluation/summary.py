@@ -1,8 +1,11 @@
 """The learning curves of a run, and its answer in one sentence."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from shardsim.core.statistics import intervals
 from shardsim.evaluation import results
 from shardsim.storage import records
 from shardsim.training import metric_records
@@ -28,6 +31,66 @@ def _curve(rows: tuple[metric_records.SnapshotMetrics, ...]) -> results.CurveRes
     )
 
 
+def effect_curves(
+    folder: Path, predictions: Mapping[str, results.PredictionResult]
+) -> dict[str, results.EffectCurve]:
+    """The effect of each prediction over training, from the snapshot metrics.
+
+    Only predictions whose arms were both trained and measured at the same snapshots
+    have one.
+    """
+    rows: dict[tuple[str, int], metric_records.SnapshotMetrics] = {}
+    for line in metric_records.snapshots(folder):
+        rows.setdefault((line.arm, line.update), line)
+    drawn = {}
+    for name, entry in predictions.items():
+        pair = entry.rule.contrast
+        both = [
+            (update, rows[pair.arm, update], rows[pair.baseline, update])
+            for arm, update in rows
+            if arm == pair.arm and (pair.baseline, update) in rows
+        ]
+        points = [
+            (update, arm, baseline)
+            for update, arm, baseline in both
+            if name in arm.statistics and name in baseline.statistics
+        ]
+        if len(points) > 1:
+            drawn[name] = _effect_curve(name, entry, points)
+    return drawn
+
+
+def _effect_curve(
+    name: str,
+    entry: results.PredictionResult,
+    points: Sequence[
+        tuple[int, metric_records.SnapshotMetrics, metric_records.SnapshotMetrics]
+    ],
+) -> results.EffectCurve:
+    def array(x: records.SeedNumbers | None) -> np.ndarray:
+        return np.asarray(x if x is not None else (), float)
+
+    every = np.arange(entry.num_seeds)
+    seeds = every if entry.judged_seeds is None else np.asarray(entry.judged_seeds, int)
+    effects, errors = [], []
+    for _, arm, baseline in points:
+        x = array(arm.statistics[name])[seeds] - array(baseline.statistics[name])[seeds]
+        finite = bool(len(x)) and bool(np.isfinite(x).all())
+        nan = float("nan")
+        effects.append(
+            intervals.mean_interval(x)
+            if finite
+            else intervals.Interval(nan, nan, nan, 0.95, len(x))
+        )
+        both = [array(one.value_error) for one in (arm, baseline)]
+        errors.append(max(float(e.mean()) if len(e) else nan for e in both))
+    return results.EffectCurve(
+        update=tuple(update for update, _, _ in points),
+        effect=tuple(map(results.interval, effects)),
+        value_error=records.numbers(errors),
+    )
+
+
 def answer(predictions: Mapping[str, results.PredictionResult]) -> str:
     """The answer to the question in a sentence, put together from the verdicts.
 
@@ -50,11 +113,18 @@ def answer(predictions: Mapping[str, results.PredictionResult]) -> str:
 def _reasons(predictions: Mapping[str, results.PredictionResult]) -> str:
     """Why some claims do not stand."""
     invalid = [name for name, entry in predictions.items() if not entry.is_valid]
-    missed = [n for n in invalid if predictions[n].arms_below_min_return]
-    failed = [n for n in invalid if n not in missed]
+    low = [n for n in invalid if predictions[n].arms_below_min_return]
+    far = [n for n in invalid if predictions[n].arms_above_max_value_error]
+    failed = [
+        n
+        for n in invalid
+        if any(control.passed != "passed" for control in predictions[n].controls)
+        or n not in {*low, *far}
+    ]
     reasons = {
         "controls did not pass": failed,
-        "an arm of the contrast missed its minimum return": missed,
+        "an arm of the contrast missed its minimum return": low,
+        "V of a compared arm is too far from V*": far,
     }
     return "; ".join(f"{why} in {', '.join(n)}" for why, n in reasons.items() if n)
 
@@ -82,7 +152,7 @@ def _of_valid(predictions: Mapping[str, results.PredictionResult]) -> str:
         if insensitive
         else ""
     )
-    late = _asked_afterwards(predictions)
+    late = _asked_afterwards(predictions) + _not_protected(predictions)
     return f"{claim} Verdicts: {'; '.join(listed)}.{late}{caveat}"
 
 
@@ -92,3 +162,13 @@ def _asked_afterwards(predictions: Mapping[str, results.PredictionResult]) -> st
     if len(late) == len(predictions):
         return " All were asked after training had started."
     return f" Asked after training had started: {', '.join(late)}." if late else ""
+
+
+def _not_protected(predictions: Mapping[str, results.PredictionResult]) -> str:
+    """A sentence on a look at the run that no plan protects, if it is one."""
+    looks = [
+        entry.look.number for entry in predictions.values() if not entry.look.protected
+    ]
+    if not looks:
+        return ""
+    return f" Look {max(looks)} at this run, not protected: its level was spent before."

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from shardsim import algorithms
 from shardsim.agents import agent as agents
@@ -24,6 +25,8 @@ class Arm:
     """Hidden units of the head (of each shard)."""
     trained: bool
     """False: the head stays as it was initialised."""
+    readout: Literal["zero", "random"] = "zero"
+    """What an untrained head reads out of its hidden units."""
 
 
 @fields.record
@@ -34,9 +37,21 @@ class ArmConfig:
     """The value head."""
     trained: bool = True
     """false: the head stays as it was initialised (control)."""
+    readout: Literal["zero", "random"] = "zero"
+    """What the last layer of an untrained head is. `zero`: V is 0 everywhere, so every
+    measure of it is 0 too. `random`: V is a random function of the features, a control
+    that can fail. A trained head starts at zero."""
     match_params: bool = True
     """Whether the head has to meet the parameter budget; if false, it comes as close as
     it can."""
+
+    @fields.rule("trained", "readout")
+    def _zero_at_first(self) -> Iterator[str]:
+        if self.trained and self.readout != "zero":
+            yield (
+                f"readout: got {self.readout!r}; allowed for a trained arm, whose V is "
+                "0 at first: 'zero'"
+            )
 
 
 def size_arms(
@@ -70,7 +85,7 @@ def size_arms(
         except ValueError as error:
             faults.append(f"agent.{error} (arm {name})")
         else:
-            sized.append(Arm(name, arm.head, width, arm.trained))
+            sized.append(Arm(name, arm.head, width, arm.trained, arm.readout))
     field_errors.refuse(faults)
     return tuple(sized)
 
@@ -133,6 +148,11 @@ def training_faults(
                     "train.sweep.load_balance: got values; allowed: none with arm "
                     f"{name}, because {fault}"
                 )
+        if clipped and value.source_parts(head) is not None:
+            yield (
+                f"{place}.labels: got values; allowed with a value clip: null, or "
+                "train.algorithm.value_clip: null"
+            )
         if clipped and value.has_shard_errors(head):
             yield (
                 f"{place}.td_error: got 'per_shard'; allowed with a value clip: "
@@ -145,17 +165,21 @@ def env_faults(arms: Mapping[str, Arm | ArmConfig], env: Trainable) -> Iterator[
     sources = env.reward_sources
     for name, arm in arms.items():
         head, place = arm.head, f"arms.{name}.head"
-        routing = value.routing(head)
-        if routing is None or not isinstance(head, value.Routed):
+        labels = value.labels(head)
+        if labels is None:
             continue
-        if head.num_shards < len(sources):
+        if value.routing(head) is not None and isinstance(head, value.Routed):
+            size, field, use = head.num_shards, "num_shards", "routing"
+        elif isinstance(head, value.Labelled):
+            size, field, use = head.num_parts, "num_parts", "labels"
+        if size < len(sources):
             yield (
-                f"{place}.num_shards: got {head.num_shards}; allowed with routing: at "
-                f"least one for each reward source ({', '.join(sources)})"
+                f"{place}.{field}: got {size}; allowed with {use}: at least one for "
+                f"each reward source ({', '.join(sources)})"
             )
-        context = routing.oversight_context
+        context = labels.oversight_context
         if context is not None and context >= env.num_contexts:
             yield (
-                f"{place}.routing.oversight_context: got {context}; allowed: 0 to "
+                f"{place}.{use}.oversight_context: got {context}; allowed: 0 to "
                 f"{env.num_contexts - 1}"
             )

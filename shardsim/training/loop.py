@@ -236,6 +236,8 @@ def _train(job: TrainingJob, missing: set[str]) -> dict[str, agents.Agent]:
                 (arm,) = group
                 _rewind(job.folder, (arm.name,), -1)
                 update = int(shared_state.update[0])
+                if arm.readout == "random":
+                    state = population.with_random_readout(state, keys)
                 _snapshot(job, arm, update, state.learners[0].agent)
             for arm, learner in zip(group, state.learners, strict=True):
                 result[arm.name] = learner.agent

@@ -68,6 +68,9 @@ class SnapshotMetrics:
     """[N], root mean square of V - V*, in sd of V*."""
     shards_in_use: records.SeedNumbers | None = None
     """[N], exp(entropy of the mean gates): 1 to K shards."""
+    statistics: dict[str, records.SeedNumbers] = dataclasses.field(default_factory=dict)
+    """Prediction -> [N], its measure in its own unit, for those that contrast the arm
+    and read one agent."""
 
 
 def chunk(
@@ -127,7 +130,8 @@ def snapshots(folder: Path) -> list[SnapshotMetrics]:
 def write_arrays(folder: Path) -> None:
     """Write metrics.npz: metrics.jsonl as arrays with the names `ARM/KIND/FIELD`.
 
-    Terms of a chunk have the names `ARM/chunk/terms/TERM`. The first axis is the line.
+    Terms of a chunk have the names `ARM/chunk/terms/TERM`, statistics of predictions
+    `ARM/snapshot/statistics/PREDICTION`. The first axis is the line.
     """
     columns: dict[str, list[np.ndarray]] = {}
     lines: list[ChunkMetrics | SnapshotMetrics] = [*chunks(folder), *snapshots(folder)]
@@ -143,10 +147,13 @@ def _columns(line: ChunkMetrics | SnapshotMetrics) -> dict[str, np.ndarray]:
     numbers = {
         field.name: getattr(line, field.name)
         for field in dataclasses.fields(line)
-        if field.name not in ("kind", "arm", "phase", "terms")
+        if field.name not in ("kind", "arm", "phase", "terms", "statistics")
     }
-    terms = line.terms if isinstance(line, ChunkMetrics) else {}
-    named = {**numbers, **{f"terms/{name}": item for name, item in terms.items()}}
+    if isinstance(line, ChunkMetrics):
+        nested = {f"terms/{name}": item for name, item in line.terms.items()}
+    else:
+        nested = {f"statistics/{name}": x for name, x in line.statistics.items()}
+    named = {**numbers, **nested}
     return {
         name: np.asarray(item) if isinstance(item, int) else np.asarray(item, float)
         for name, item in named.items()

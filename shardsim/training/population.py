@@ -32,6 +32,8 @@ RESET_SALT = 2**31 - 1
 
 It is far from the numbers of the keys that the data key is split into.
 """
+READOUT = 2**31 - 2
+"""Folded into the key of a seed to draw the last layer of an untrained head."""
 
 
 def seed_keys(seed: int, num_seeds: int, points: int = 1, first: int = 0) -> Array:
@@ -166,6 +168,22 @@ def with_fresh_heads(
     state = shared._replace(learners=tuple(learners), failed=failed)
     # a chunk donates its input buffers, so no two arms may share an array
     return jax.tree.map(jnp.copy, state)
+
+
+def with_random_readout(
+    state: update_step.TrainState, keys: Key[Array, " N"]
+) -> update_step.TrainState:
+    """The state of one untrained arm, whose V is a random function of the features.
+
+    Args:
+      keys: of the seeds; the last layers are drawn from keys that are folded from them.
+    """
+    (learner,) = state.learners
+    agent = learner.agent
+    own = jax.vmap(lambda key: jax.random.fold_in(key, READOUT))(keys)
+    head = jax.vmap(value.random_readout)(agent.value, own)
+    drawn = agents.Agent(agent.encoder, agent.decoder, head, agent.auxiliary)
+    return state._replace(learners=(learner._replace(agent=drawn),))
 
 
 @functools.partial(jit, static_argnums=0, donate_argnums=1)

@@ -98,7 +98,7 @@ def test_the_update_balances_and_routes_a_head_of_ones_own():
         assert config.balanced
         terms = update_step._terms(config, head)
         assert terms.balanced
-        assert update_step._required_targets(terms).routing == head.routing
+        assert update_step._required_targets(terms).labels == head.routing
     hyper = schedule.hyperparameters(train, Mine())
     np.testing.assert_allclose(hyper.load_balance, 0.25)
 

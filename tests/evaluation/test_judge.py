@@ -244,7 +244,7 @@ def test_an_exact_number_is_no_seed():
 def test_no_claim_of_an_arm_that_learnt_nothing_stands():
     values = {"P": {"sharded": NOISE, "mlp": -NOISE, "film": NOISE}}
     for missed, unlearnt in (({"film"}, ()), ({"mlp", "film"}, ("mlp",)), ((), ())):
-        got = judge.judge(values, {"P": RULE}, below_min_return=missed)["P"]
+        got = judge.judge(values, {"P": RULE}, missed=judge.Missed(missed))["P"]
         assert (got.verdict, got.arms_below_min_return) == ("no difference", unlearnt)
         assert got.is_valid == (not unlearnt)
 

@@ -8,9 +8,11 @@ from shardsim.evaluation.measures import two_goals
 
 
 def test_without_enough_squares_there_is_no_number():
-    few = two_goals._coefficients(np.arange(4.0), np.ones((4, 4)))
+    ones = np.ones((1, 9))
+    few = two_goals._coefficients(np.arange(4.0)[None], np.ones((4, 4)), ones[:, :4])
     assert np.isnan(few).all()
-    flat = two_goals._coefficients(np.ones(9), np.arange(36.0).reshape(9, 4))
+    x = np.arange(36.0).reshape(9, 4)
+    flat = two_goals._coefficients(ones, x, ones)
     assert (flat == 0).all()
     assert np.isnan(two_goals._mean(np.zeros((2, 0)))).all()
 

@@ -17,6 +17,7 @@ from shardsim.reports.charts import (
     board_sheet,
     boards,
     curves,
+    effect_curves,
     render,
     theme,
     verdicts,
@@ -172,6 +173,38 @@ def test_a_line_marks_where_each_phase_begins():
     borders = [row for row in data_of(chart) if "phase" in row]
     # the first phase ends where the axis begins
     assert {(row["update"], row["phase"]) for row in borders} == {(7, "rest")}
+
+
+def test_the_goal_of_v_is_a_line():
+    drawn = data_of(curves.training({"mlp": curve()}, 0.9, {}, max_value_error=0.25))
+    assert [row["goal"] for row in drawn if "goal" in row] == [0.9, 0.25]
+
+
+def effect_curve():
+    ends = [(0.2, 0.1, 0.3), (-0.1, -0.2, 0.0), (None, None, None)]
+    effects = tuple(interval(*end) for end in ends)
+    return results.EffectCurve((3, 5, 9), effects, (2.0, 0.3, 0.2))
+
+
+@pytest.mark.parametrize(("direction", "sign"), [("greater", 1), ("less", -1)])
+def test_effects_stand_over_the_error_of_v(direction, sign):
+    """In units of the margin, as SHARD expects upwards; no number has no dot."""
+    rule = rules.Rule(rules.Contrast("sharded", "mlp"), direction, 0.1)
+    entry = prediction(rule=rule)
+    found = effect_curves.rows(effect_curve(), entry)
+    assert [row["error"] for row in found] == [2.0, 0.3]
+    assert [row["effect"] for row in found] == pytest.approx([2 * sign, -sign])
+    assert [row["low"] for row in found] == pytest.approx([sign, -2 * sign])
+    chart = effect_curves.effects({"P": effect_curve()}, {"P": entry}, 0.25)
+    goals = [r for r in data_of(chart) if set(r) == {"error"}]
+    assert goals == [{"error": 0.25}]
+    assert "error of V / SD of V*" in text_of(render.svg(chart)["light"])
+    without = dataclasses.replace(
+        rule, margin=None, share_of_planted=0.2, positive_control="planted"
+    )
+    lost = prediction(rule=without)
+    assert effect_curves.rows(effect_curve(), lost) == []
+    assert effect_curves.effects({"P": effect_curve()}, {"P": lost}, None) is not None
 
 
 def level_of(optimal, walls, reachable, move, glyphs=(), **arms):

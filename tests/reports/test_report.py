@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from shardsim.core.statistics import aggregates
+from shardsim.evaluation import results
 from shardsim.reports import maps, numbers
 from shardsim.reports.verdicts import report
 from shardsim.storage import run_files
@@ -93,7 +94,14 @@ def test_the_page_holds_what_the_results_hold(tiny_run):
     assert "tau = 0.01, the mean action gap under V* is" in text
     assert results["digest"] in text
     drawn = {path.stem for path in (tiny_run / "figures").iterdir()}
-    assert drawn == {"verdicts", "seeds", "curves", "values", "shards-sharded"}
+    assert drawn == {
+        "verdicts",
+        "seeds",
+        "curves",
+        "effects",
+        "values",
+        "shards-sharded",
+    }
     assert len(parsed.images) == len(drawn)
     assert all(image["alt"] for image in parsed.images)
     # each image takes the colours of the page, but those with pictures; phones have
@@ -167,6 +175,38 @@ def test_what_was_not_learnt_takes_its_claims_with_it(tiny_run):
     assert "VE: no claim, because mlp and sharded did not reach the minimum" in page
 
 
+def test_a_v_that_is_too_far_takes_its_claims_with_it(tiny_run, tmp_path):
+    """It is said above the table, in the row, and beside the arm."""
+    folder = copied(tiny_run, tmp_path)
+
+    def drift(results):
+        entry = results["predictions"]["VE"]
+        entry |= {"arms_below_min_return": [], "is_valid": False}
+        entry |= {"arms_above_max_value_error": ["mlp"]}
+        results |= {"all_valid": False, "max_value_error": 0.25}
+        results["arms"]["mlp"] |= {"reached_max_value_error": False}
+
+    page = changed(folder, drift)
+    text = text_of(page)
+    assert "VE: no claim, because V of mlp is too far from V*." in text
+    assert "no claim stands: V of mlp too far from V*" in text
+    assert "above 0.25" in text
+    assert re.search(r"V of mlp is \d+\.\d\d sd of V\* from V\*, more than 0\.25", text)
+
+
+def test_effects_over_training_end_at_the_results(tiny_run):
+    """The statistics of the last snapshot are those that were judged."""
+    result = results.read_run(tiny_run)
+    curve, entry = result.effect_curves["VE"], result.predictions["VE"]
+    assert curve.update[-1] == max(result.phase_ends.values())
+    assert len(curve.update) > 1
+    estimates = [effect.estimate for effect in curve.effect]
+    assert estimates[-1] == pytest.approx(entry.effect.estimate, abs=1e-6)
+    errors = [result.arms[arm].mean_value_error for arm in ("sharded", "mlp")]
+    assert curve.value_error[-1] == pytest.approx(max(errors), abs=1e-6)
+    assert "Effects over training" in (tiny_run / "report.html").read_text()
+
+
 @pytest.mark.slow
 def test_an_arm_below_the_goal_is_flagged(tiny_run, tmp_path):
     folder = copied(tiny_run, tmp_path)
@@ -199,7 +239,7 @@ def test_numbers_that_are_missing_are_dashes(tiny_run, tmp_path):
 
     page = changed(copied(tiny_run, tmp_path), alone)
     entry = run_files.read_json(tiny_run / "results.json")["predictions"]["VE"]
-    assert f'interval]">{entry["effect"]["estimate"]:+.3f}</td>' in page
+    assert f'interval]">{entry["effect"]["estimate"]:+.3f}<br>' in page
     text = text_of(page)
     assert numbers.DASH in text
     assert "V does not act." in text
@@ -329,7 +369,7 @@ def test_a_browser_draws_it_without_complaint(tiny_run, tmp_path, size):
     page.write_text(text.replace("</body>", CHECK))
     dom, said = shown(page, tmp_path, size)
     assert said == []
-    assert "<title>checked 5</title>" in dom
+    assert "<title>checked 6</title>" in dom
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here")

@@ -172,6 +172,7 @@ OTHERS = [path for path in YAMLS if f"train {path.relative_to(ROOT)}" not in COM
 
 
 @pytest.mark.slow
+@pytest.mark.few(3, rest="long")
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
 def test_every_config_of_training_runs(path, tmp_path, capsys):
     data = config_files.read_yaml(path)

@@ -12,21 +12,25 @@ from shardsim.agents.value.base import (
     ValueHead,
     ValueOutput,
     mask_units,
+    random_readout,
 )
 from shardsim.agents.value.capabilities import (
     Balanced,
+    Labelled,
     Routed,
     ShardErrors,
     has_shard_errors,
+    labels,
     load_balance,
     routing,
+    source_parts,
 )
 from shardsim.agents.value.film import FiLM
 from shardsim.agents.value.linear import Linear
 from shardsim.agents.value.mlp import MLP
 from shardsim.agents.value.oracle_gated import OracleGated
 from shardsim.agents.value.sharded import Routing, Sharded
-from shardsim.agents.value.ungated import Ungated
+from shardsim.agents.value.ungated import Labels, Ungated
 from shardsim.core import choices
 
 Head: TypeAlias = MLP | Sharded | FiLM | Linear | OracleGated | Ungated
@@ -39,6 +43,8 @@ __all__ = [
     "GatedHead",
     "Head",
     "HeadConfig",
+    "Labelled",
+    "Labels",
     "Linear",
     "OracleGated",
     "Routed",
@@ -50,11 +56,14 @@ __all__ = [
     "ValueOutput",
     "count_parameters",
     "has_shard_errors",
+    "labels",
     "load_balance",
     "mask_units",
     "nearest_width",
+    "random_readout",
     "routing",
     "solve_width",
+    "source_parts",
 ]
 
 TOLERANCE = 0.02

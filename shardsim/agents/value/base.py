@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Key
 
 from shardsim.agents import chain
 
@@ -132,6 +132,23 @@ def assemble(
     ungated = jnp.concatenate([hidden * kernel, bias[:, None]], axis=-1)
     units = (ungated * gates[:, None]).reshape(-1)
     return ValueOutput(jnp.sum(gates * shard_values), shard_values, gates, units)
+
+
+def random_readout(head: ValueHead, key: Key[Array, ""]) -> ValueHead:
+    """The head with a random last layer, which makes V a random function.
+
+      w ~ N(0, 1 / width), c = 0
+
+    Args:
+      key: of one seed.
+    """
+    graphdef, state = nnx.split(head)
+    weights = nnx.to_pure_dict(state)
+    shape = weights["kernel"].shape
+    weights["kernel"] = jax.random.normal(key, shape) / jnp.sqrt(shape[-1])
+    nnx.replace_by_pure_dict(state, weights)
+    drawn: ValueHead = nnx.merge(graphdef, state)
+    return drawn
 
 
 def mask_units(

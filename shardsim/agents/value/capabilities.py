@@ -7,6 +7,7 @@ head, so that a head of one's own is trained like those of this package.
 from typing import Any, Protocol, runtime_checkable
 
 from shardsim.agents.value.sharded import Routing
+from shardsim.agents.value.ungated import Labels
 
 
 @runtime_checkable
@@ -47,6 +48,19 @@ class Routed(Protocol):
         ...
 
 
+@runtime_checkable
+class Labelled(Protocol):
+    """Labelled rewards can train the part of their source on the return of it alone."""
+
+    @property
+    def num_parts(self) -> int: ...
+
+    @property
+    def labels(self) -> Labels | None:
+        """None: rewards have no labels."""
+        ...
+
+
 def has_shard_errors(head: Any) -> bool:
     """Whether a head asks for one TD error for each shard."""
     return isinstance(head, ShardErrors) and head.td_error == "per_shard"
@@ -60,3 +74,13 @@ def load_balance(head: Any) -> float:
 def routing(head: Any) -> Routing | None:
     """How labelled rewards train a head; None where they do not."""
     return head.routing if isinstance(head, Routed) else None
+
+
+def source_parts(head: Any) -> Labels | None:
+    """Which labels train each part on the return of its source; None where none do."""
+    return head.labels if isinstance(head, Labelled) else None
+
+
+def labels(head: Any) -> Routing | Labels | None:
+    """Which rewards come with a label that a head reads; None where none do."""
+    return routing(head) or source_parts(head)

@@ -11,11 +11,26 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from shardsim.agents import chain, layers
 from shardsim.agents.value import base
 from shardsim.core import fields
+
+
+@fields.record
+class Labels:
+    """Labelled rewards: each part learns the return of one source of reward.
+
+    A label is the source of the next reward of the episode, as for gradient routing
+    (`Routing`), but there are no gates that could use it: the same knowledge for a head
+    without shards.
+    """
+
+    label_fraction: fields.Fraction = 1.0
+    """Probability that a reward comes with its label."""
+    oversight_context: NonNegativeInt | None = None
+    """Context in which labels are known, by number; null: in all contexts."""
 
 
 @fields.record
@@ -30,6 +45,22 @@ class Ungated:
     many units, unless each part has a target of its own; a `mean` is an ensemble."""
     td_error: Literal["joint", "per_shard"] = "joint"
     """One TD error of the whole V (`joint`), or one for each part (`per_shard`)."""
+
+    labels: Labels | None = None
+    """Labels of rewards: part k learns the return of source k, and V is the sum. null:
+    rewards have no labels."""
+
+    @fields.rule("aggregation", "td_error", "labels")
+    def _parts_of_sources(self) -> Iterator[str]:
+        if self.labels is not None and (self.aggregation, self.td_error) != (
+            "sum",
+            "joint",
+        ):
+            yield (
+                f"labels: got values with aggregation {self.aggregation!r} and "
+                f"td_error {self.td_error!r}; allowed: 'sum' and 'joint', because the "
+                "returns of the sources add up"
+            )
 
     @fields.rule("aggregation", "td_error")
     def _parts_predict_the_return(self) -> Iterator[str]:

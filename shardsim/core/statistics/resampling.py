@@ -52,11 +52,11 @@ def resampled_means(
     Raises:
       ValueError: fewer than 2 resamples, or a number that is not whole.
     """
-    return _resample_weights(len(x), *settings(resamples, seed)) @ x
+    return resample_weights(len(x), *settings(resamples, seed)) @ x
 
 
 @functools.lru_cache(maxsize=4)
-def _resample_weights(
+def resample_weights(
     n: int, resamples: int, seed: int
 ) -> Float[np.ndarray, "resamples n"]:
     """Weight of each seed in each resample, cached for tests with the same n."""

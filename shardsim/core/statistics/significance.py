@@ -58,10 +58,7 @@ def mean_test(
     Reference: Hesterberg, What Teachers Should Know About the Bootstrap, 2015.
     """
     x = resampling.validated(x)
-    if not np.isfinite(threshold):
-        raise ValueError(f"threshold: got {threshold}; allowed: a finite number")
-    if side not in ("greater", "less"):
-        raise ValueError(f"side: got {side!r}; allowed: greater, less")
+    check_threshold(threshold, side)
     sign = 1.0 if side == "greater" else -1.0
     x, threshold = sign * x, sign * threshold
     n = len(x)
@@ -70,12 +67,26 @@ def mean_test(
     if np.ptp(x) == 0:
         return 0.5**n if x[0] > threshold else 1.0
     t = (threshold - x.mean()) * np.sqrt(n) / x.std(ddof=1)
-    q = _quantile_level(resampling.resampled_means(x, resamples, seed), threshold)
+    q = quantile_level(resampling.resampled_means(x, resamples, seed), threshold)
     z = scipy.special.ndtri(q) * np.sqrt((n - 1) / n)
     return float(scipy.stats.t.cdf(max(t, z), n - 1))
 
 
-def _quantile_level(x: Float[np.ndarray, " B"], threshold: float) -> float:
+def check_threshold(threshold: float, side: str) -> None:
+    """Refuse a threshold that is not finite, and a side that is neither."""
+    if not np.isfinite(threshold):
+        raise ValueError(f"threshold: got {threshold}; allowed: a finite number")
+    if side not in ("greater", "less"):
+        raise ValueError(f"side: got {side!r}; allowed: greater, less")
+
+
+def check_margin(margin: float) -> None:
+    """Refuse a margin that is not above 0."""
+    if not margin > 0:
+        raise ValueError(f"margin: got {margin}; allowed: above 0")
+
+
+def quantile_level(x: Float[np.ndarray, " B"], threshold: float) -> float:
     """The largest q whose `np.quantile` of x is at most the threshold; 0 if none is."""
     is_below = x <= threshold
     count = int(is_below.sum())
@@ -105,8 +116,7 @@ def equivalence_test(
     Raises:
       ValueError: x is not finite, or the margin is not above 0.
     """
-    if not margin > 0:
-        raise ValueError(f"margin: got {margin}; allowed: above 0")
+    check_margin(margin)
     above = mean_test(x, -margin, "greater", resamples, seed)
     below = mean_test(x, margin, "less", resamples, seed)
     return max(above, below)

@@ -10,7 +10,10 @@ from shardsim.evaluation.measures.base import (
     Evidence,
     Measured,
     Stages,
+    about,
+    beside,
     extra_rows,
+    needs_features,
     stages,
     suits,
     value_acts,
@@ -19,11 +22,13 @@ from shardsim.evaluation.measures.conflict import Conflict
 from shardsim.evaluation.measures.neutral_cue import CueEffect
 from shardsim.evaluation.measures.selective_ablation import SelectiveAblation
 from shardsim.evaluation.measures.selective_extinction import SelectiveExtinction
+from shardsim.evaluation.measures.selective_removal import SelectiveRemoval
 from shardsim.evaluation.measures.two_goals import GoalDistanceSlope, TwoGoals
 from shardsim.evaluation.measures.value_error import ValueAccuracy
 
 Measure: TypeAlias = (
     SelectiveAblation
+    | SelectiveRemoval
     | SelectiveExtinction
     | CueEffect
     | Conflict
@@ -46,10 +51,14 @@ __all__ = [
     "Measured",
     "SelectiveAblation",
     "SelectiveExtinction",
+    "SelectiveRemoval",
     "Stages",
     "TwoGoals",
     "ValueAccuracy",
+    "about",
+    "beside",
     "extra_rows",
+    "needs_features",
     "stages",
     "suits",
     "value_acts",

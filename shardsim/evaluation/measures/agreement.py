@@ -15,6 +15,7 @@ from shardsim.evaluation.measures import base
 class AgreementShift:
     """Agreement of policy and value in one condition minus that in another."""
 
+    ABOUT: ClassVar[str] = "policy and V"
     METRIC: ClassVar[str] = (
         "agreement of policy and value, less that in the shifted condition"
     )
@@ -42,7 +43,8 @@ class AgreementShift:
         P is the share of reachable states. All actions whose Q_V is within `tie` of the
         best count as argmax Q_V. The arm `exact` acts greedily on V*.
         """
-        values, details = {}, []
+        rows, details = {}, []
+        weights = base.level_weights(evidence)
         for arm, readings in evidence.readings.items():
             rate = {}
             for name in self.conditions:
@@ -54,14 +56,14 @@ class AgreementShift:
                         policy_logits=_greedy(reading, condition, evidence)
                     )
                 same = agree(reading, condition, evidence.acting.discount, self.tie)
-                rate[name] = base.masked_mean(same, condition.reachable)
+                rate[name] = base.level_mean(same, condition.reachable, weights)
                 details.append(
                     base.detail(
-                        arm, f"agreement in {name}", "share of states", rate[name]
+                        arm, f"agreement in {name}", "share of states", rate[name][0]
                     )
                 )
-            values[arm] = rate[self.condition] - rate[self.shifted]
-        return base.Measured(values, tuple(details))
+            rows[arm] = rate[self.condition] - rate[self.shifted]
+        return base.resampled(rows, weights.shape[1], details)
 
 
 def agree(

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from shardsim.core import fields
-from shardsim.core.statistics import intervals
+from shardsim.core.statistics import crossed, intervals
 from shardsim.core.types import Environment
 from shardsim.evaluation import battery, exact_policies, state_readings
 
@@ -35,6 +35,11 @@ class Evidence(NamedTuple):
         types.MappingProxyType({})
     )
     """Readings at the ends of phases, for those that a measure asks for."""
+    level_resamples: int = crossed.LEVEL_RESAMPLES
+    """B, resamples of the levels on which a statistic is computed again."""
+    brief: bool = False
+    """Whether the rows of the arms are enough: measures leave out what takes long
+    beside them, as at the snapshots of a training."""
 
 
 @fields.record(float64=True)
@@ -60,6 +65,65 @@ class Measured(NamedTuple):
     """By row. A row is an arm, or `ARM/ROW`: a reference that controls can use."""
     details: tuple[Detail, ...] = ()
     """Numbers for the report."""
+    by_levels: Mapping[str, Float[np.ndarray, "B N"]] = types.MappingProxyType({})
+    """The same rows on each of B resamples of the levels (`crossed.level_weights`).
+    Rows that it lacks are judged as if there were no other levels."""
+    num_levels: int = 0
+    """L, levels of a condition."""
+
+    def sample(self, row: str) -> crossed.Sample:
+        """The numbers of a row, and what other levels would make of them."""
+        values, drawn = self.values[row], self.by_levels.get(row)
+        return crossed.Sample(values, drawn, self.num_levels)
+
+
+def resampled(
+    rows: Mapping[str, Float[np.ndarray, "rows N"]],
+    num_levels: int,
+    details: tuple[Detail, ...] | list[Detail] = (),
+) -> Measured:
+    """A statistic that was computed for each row of `crossed.level_weights`.
+
+    Args:
+      rows: by row, [1 + B, N]: in the battery, then on each of its resamples.
+      num_levels: L.
+      details: numbers for the report.
+    """
+    return Measured(
+        {row: x[0] for row, x in rows.items()},
+        tuple(details),
+        {row: x[1:] for row, x in rows.items()},
+        num_levels,
+    )
+
+
+def level_weights(
+    evidence: Evidence, strata: Int[np.ndarray, " L"] | None = None
+) -> Float[np.ndarray, "rows L"]:
+    """How often each level counts: once in the battery, then in each resample.
+
+    Args:
+      strata: kind of each level, as many of which are in every resample; None: levels
+        are all of one kind.
+    """
+    if strata is None:
+        condition = next(iter(evidence.conditions.values()))
+        strata = np.zeros(len(condition.best), int)
+    return crossed.level_weights(strata, evidence.level_resamples)
+
+
+def level_mean(
+    x: Shaped[np.ndarray, "N L S"],
+    mask: Bool[np.ndarray, "L S"],
+    weights: Float[np.ndarray, "rows L"],
+) -> Float[np.ndarray, "rows N"]:
+    """Mean of numbers or booleans where the mask is true, by seed and row of weights.
+
+    NaN where no state has a weight.
+    """
+    total = (x * mask).sum(axis=2, dtype=np.float64)
+    states = weights @ mask.sum(axis=1)
+    return (weights @ total.T) / np.where(states > 0, states, np.nan)[:, None]
 
 
 def detail(arm: str | None, name: str, unit: str, x: Any) -> Detail:
@@ -73,9 +137,31 @@ def extra_rows(measure: Any) -> tuple[str, ...]:
     return getattr(measure, "ROWS", ())
 
 
+def beside(measure: Any) -> tuple[str, ...]:
+    """Extra rows whose effects stand beside that of the contrasted rows (`BESIDE`)."""
+    return getattr(measure, "BESIDE", ())
+
+
+def about(measure: Any, row: str) -> str:
+    """What a row of a measure is about: V, the bid of an action, the return (`ABOUT`).
+
+    Args:
+      row: `ARM` or `ARM/ROW`.
+    """
+    extra = row.partition("/")[2]
+    if extra in beside(measure):
+        return extra
+    return getattr(measure, "ABOUT", "V")
+
+
 def stages(measure: Any) -> tuple[str, ...]:
     """The phases at whose ends a measure needs readings."""
     return getattr(measure, "stages", ())
+
+
+def needs_features(measure: Any, condition: str) -> bool:
+    """Whether a measure reads the features of E in a condition (`NEEDS_FEATURES`)."""
+    return getattr(measure, "NEEDS_FEATURES", False) and condition in measure.conditions
 
 
 def suits(measure: Any, env: Environment) -> bool:
@@ -116,10 +202,3 @@ def share(arm: str, name: str, chosen: Bool[np.ndarray, " N"]) -> Detail:
     count, n = int(chosen.sum()), len(chosen)
     low, high = intervals.share_interval(count, n)
     return Detail(arm, name, f"share of {n} seeds", count / n, low, high)
-
-
-def masked_mean(
-    x: Shaped[np.ndarray, "N L S"], mask: Bool[np.ndarray, "L S"]
-) -> Float[np.ndarray, " N"]:
-    """Mean of numbers or booleans where the mask is true, for each seed."""
-    return (x * mask).sum(axis=(1, 2)) / mask.sum()

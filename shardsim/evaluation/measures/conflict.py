@@ -15,6 +15,7 @@ from shardsim.evaluation.measures import base
 class Conflict:
     """P2: in a conflict of two goals, do their values add up or does the better win?"""
 
+    ABOUT: ClassVar[str] = "bid"
     METRIC: ClassVar[str] = "R^2 of the sum less R^2 of the maximum"
     UNIT: ClassVar[str] = "share of variance"
     kind: Literal["conflict"] = "conflict"
@@ -48,31 +49,28 @@ class Conflict:
         tables = [evidence.conditions[name].table for name in names]
         ends = [np.asarray(table.terminated).any(axis=-1) for table in tables]
         mask = evidence.conditions[self.together].reachable & ~np.any(ends, axis=0)
-        values: dict[str, np.ndarray] = {}
+        rows: dict[str, np.ndarray] = {}
         details: list[base.Detail] = []
+        condition = evidence.conditions[self.together]
+        weights = base.level_weights(evidence)
         for arm, readings in evidence.readings.items():
             both, a, b = (readings[name].value for name in names)
-            condition = evidence.conditions[self.together]
             bids = [
                 _bids(value, condition, evidence, mask)
                 for value in (both, a, b, np.maximum(a, b))
             ]
-            seeds = range(len(both))
-            sum_fits = [_fit(bids[0][n], [bids[1][n], bids[2][n]]) for n in seeds]
-            max_fits = [_fit(bids[0][n], [bids[3][n]]) for n in seeds]
-            sum_r2 = np.array([fit[0] for fit in sum_fits])
-            max_r2 = np.array([fit[0] for fit in max_fits])
-            values[arm] = sum_r2 - max_r2
-            weights = np.mean([fit[1] for fit in sum_fits], axis=0)
+            sum_r2, parts = _fit(bids[0], bids[1:3], weights)
+            max_r2, _ = _fit(bids[0], bids[3:], weights)
+            rows[arm] = sum_r2 - max_r2
             details += [
-                base.detail(arm, "R^2 of the sum", "share of variance", sum_r2),
-                base.detail(arm, "R^2 of the maximum", "share of variance", max_r2),
+                base.detail(arm, "R^2 of the sum", "share of variance", sum_r2[0]),
+                base.detail(arm, "R^2 of the maximum", "share of variance", max_r2[0]),
                 *(
                     base.detail(arm, f"weight of {name} in the sum", "1", weight)
-                    for name, weight in zip(self.alone, weights, strict=True)
+                    for name, weight in zip(self.alone, parts[0].T, strict=True)
                 ),
             ]
-        return base.Measured(values, tuple(details))
+        return base.resampled(rows, weights.shape[1], details)
 
 
 def _bids(
@@ -80,26 +78,30 @@ def _bids(
     condition: battery.Condition,
     evidence: base.Evidence,
     mask: np.ndarray,
-) -> Float[np.ndarray, "N M"]:
-    """B(s, a) in the states of the mask: Q without reward, centred over actions."""
+) -> Float[np.ndarray, "N L M"]:
+    """B(s, a) in the states of the mask: Q without reward, centred over actions; 0 in
+    all other states."""
     q = exact_policies.q_values(value, condition, evidence.acting.discount)
     q = q - np.asarray(condition.table.reward)
-    q = q - q.mean(axis=-1, keepdims=True)
-    return q[:, mask].reshape(len(q), -1).astype(np.float64)
+    q = (q - q.mean(axis=-1, keepdims=True)) * mask[..., None]
+    return q.reshape(*q.shape[:2], -1).astype(np.float64)
 
 
 def _fit(
-    y: Float[np.ndarray, " M"], regressors: list[np.ndarray]
-) -> tuple[float, np.ndarray]:
-    """R^2 and weights of a least-squares fit without intercept.
+    y: Float[np.ndarray, "N L M"],
+    regressors: list[np.ndarray],
+    weights: Float[np.ndarray, "rows L"],
+) -> tuple[Float[np.ndarray, "rows N"], Float[np.ndarray, "rows N k"]]:
+    """R^2 and weights of a least-squares fit without intercept, by weighted levels.
 
     y and the regressors are centred, so R^2 is taken about 0. If y is 0 everywhere, R^2
     and all weights are 0.
     """
-    total = float(y @ y)
-    if total == 0.0:
-        return 0.0, np.zeros(len(regressors))
-    design = np.stack(regressors, axis=1)
-    weights, *_ = np.linalg.lstsq(design, y, rcond=None)
-    residual = y - design @ weights
-    return 1.0 - float(residual @ residual) / total, weights
+    columns = np.stack([*regressors, y])
+    products = np.einsum("inlm,jnlm->lnij", columns, columns)
+    gram = np.tensordot(weights, products, axes=1)
+    design, moment, total = gram[..., :-1, :-1], gram[..., :-1, -1], gram[..., -1, -1]
+    inverse = np.linalg.pinv(design, rcond=1e-12, hermitian=True)
+    fitted = np.einsum("rnij,rnj->rni", inverse, moment)
+    explained = np.einsum("rni,rni->rn", fitted, moment)
+    return explained / np.where(total > 0, total, 1.0), fitted

@@ -15,6 +15,7 @@ class CueEffect:
 
     ROWS: ClassVar[tuple[str, ...]] = ("reference",)
 
+    ABOUT: ClassVar[str] = "V"
     METRIC: ClassVar[str] = "change of V by the cue"
     UNIT: ClassVar[str] = "mean V*"
     kind: Literal["cue_effect"] = "cue_effect"
@@ -41,7 +42,8 @@ class CueEffect:
         The row `ARM/reference` is the same for the two `reference` conditions. No
         number if the mean of V* is not above 0.
         """
-        values = {}
+        rows = {}
+        weights = base.level_weights(evidence)
         for arm, readings in evidence.readings.items():
             pairs = {
                 arm: (self.present, self.absent),
@@ -51,7 +53,7 @@ class CueEffect:
                 first, second = evidence.conditions[one], evidence.conditions[other]
                 mask = first.reachable & second.reachable
                 change = np.abs(readings[one].value - readings[other].value)
-                scale = float(first.optimal[mask].mean())
-                mean = base.masked_mean(change, mask)
-                values[row] = mean / (scale if scale > 0 else np.nan)
-        return base.Measured(values)
+                scale = base.level_mean(first.optimal[None], mask, weights)
+                mean = base.level_mean(change, mask, weights)
+                rows[row] = mean / np.where(scale > 0, scale, np.nan)
+        return base.resampled(rows, weights.shape[1])

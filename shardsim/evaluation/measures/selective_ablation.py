@@ -6,7 +6,7 @@ Symbols: N seeds, L levels, S states, A actions, C contexts, G groups, U units.
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import Field
 
 from shardsim.core import fields
@@ -23,6 +23,7 @@ class SelectiveAblation:
 
     ROWS: ClassVar[tuple[str, ...]] = ("random",)
     VALUE_ACTS: ClassVar[bool] = True  # otherwise an ablation changes no behaviour
+    ABOUT: ClassVar[str] = "return"
     METRIC: ClassVar[str] = "selectivity of an ablation"
     UNIT: ClassVar[str] = "index from -1 to 1"
     kind: Literal["selective_ablation"] = "selective_ablation"
@@ -57,32 +58,37 @@ class SelectiveAblation:
         condition = evidence.conditions[self.condition]
         context = condition.context[:, 0].argmax(axis=-1)
         selecting = np.arange(len(context)) % 2 == 0
-        values: dict[str, np.ndarray] = {}
+        # a resample has as many levels of each context in either half
+        weights = base.level_weights(evidence, 2 * context + selecting)
+        rows: dict[str, np.ndarray] = {}
         details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
             if _lacks_context(context, selecting):
-                nan = np.full(len(reading.value), np.nan)
-                values |= {arm: nan, f"{arm}/random": nan}
+                nan = np.full((len(weights), len(reading.value)), np.nan)
+                rows |= {arm: nan, f"{arm}/random": nan}
                 continue
             scores = _scores(reading, condition, context, selecting)
-            inputs = (reading, condition, context, selecting, evidence.acting)
-            drops = self._drops(*inputs, scores)
-            values[arm] = selective(drops, self.min_drop).mean(axis=-1)
-            draws = np.random.default_rng(0).random((DRAWS, *scores.shape))
-            by_chance = [
-                selective(self._drops(*inputs, draw), self.min_drop) for draw in draws
-            ]
-            values[f"{arm}/random"] = np.mean(by_chance, axis=(0, -1))
+            inputs = (reading, condition, context, selecting, weights, evidence.acting)
+            every = self._drops(*inputs, scores)
+            rows[arm] = selective(every, self.min_drop).mean(axis=-1)
+            if not evidence.brief:
+                draws = np.random.default_rng(0).random((DRAWS, *scores.shape))
+                by_chance = [
+                    selective(self._drops(*inputs, draw), self.min_drop).mean(axis=-1)
+                    for draw in draws
+                ]
+                rows[f"{arm}/random"] = np.mean(by_chance, axis=0)
+            drops = every[0]
             own = np.eye(drops.shape[-1], dtype=bool)
             unit = "share of what V gives"
             details += [
                 base.detail(arm, "drop of the target", unit, drops[:, own]),
                 base.detail(arm, "drop of the others", unit, drops[:, ~own]),
                 # a mean hides an S that is 1 in some seeds and 0 in the others
-                base.share(arm, "seeds in which S > 1/2", values[arm] > 0.5),
+                base.share(arm, "seeds in which S > 1/2", rows[arm][0] > 0.5),
             ]
-        return base.Measured(values, tuple(details))
+        return base.resampled(rows, len(context), details)
 
     def _drops(
         self,
@@ -90,14 +96,17 @@ class SelectiveAblation:
         condition: battery.Condition,
         context: np.ndarray,
         selecting: np.ndarray,
+        weights: Float[np.ndarray, "rows L"],
         acting: exact_policies.ActingRule,
         scores: Float[np.ndarray, "N C G"],
-    ) -> Float[np.ndarray, "N C C"]:
-        """drops[n, c, d]: what context d loses when the part of context c is ablated.
+    ) -> Float[np.ndarray, "rows N C C"]:
+        """drops[r, n, c, d]: what context d loses without the part of context c.
 
         Args:
           context: [L] the context of each level.
           selecting: [L] levels that choose the size of the part; the others measure.
+          weights: of the levels, in the battery and in each resample, which chooses and
+            measures anew.
           scores: by which groups are ordered, the largest first.
         """
         contexts = np.unique(context)
@@ -117,14 +126,15 @@ class SelectiveAblation:
             for half in (selecting, ~selecting)
         ]
         sizes = max(groups - 1, 1)  # a single group can only be ablated whole
-        drops = np.zeros((2, sizes, len(intact), len(contexts), len(contexts)))
+        shape = (len(weights), len(intact), len(contexts), len(contexts))
+        drops = np.zeros((2, sizes, *shape))
         for size, c in np.ndindex(sizes, len(contexts)):
             part = (rank[:, c] <= size).astype(units.dtype)
             removed = np.einsum("nlsu,nu->nls", units, part)
             ablated = _returns(reading.value - removed, logits, condition, acting)
             for half, d in np.ndindex(2, len(contexts)):
-                drops[half, size, :, c, d] = _drop(
-                    intact, ablated, without_value, halves[half][d]
+                drops[half, size, :, :, c, d] = _drop(
+                    intact, ablated, without_value, weights * halves[half][d]
                 )
         selection, measurement = drops
         best = selective(selection, self.min_drop).argmax(axis=0)
@@ -194,17 +204,18 @@ def _drop(
     intact: Float[np.ndarray, "N L"],
     ablated: Float[np.ndarray, "N L"],
     without_value: Float[np.ndarray, "N L"],
-    levels: Bool[np.ndarray, " L"],
-) -> Float[np.ndarray, " N"]:
-    """(R - R ablated) / (R - R under V = 0) over some levels, clipped to [0, 1].
+    weights: Float[np.ndarray, "rows L"],
+) -> Float[np.ndarray, "rows N"]:
+    """(R - R ablated) / (R - R under V = 0) over weighted levels, clipped to [0, 1].
 
     0 if V adds nothing to the return there.
     """
-    lost = (intact - ablated)[:, levels].mean(axis=1)
-    gain = (intact - without_value)[:, levels].mean(axis=1)
+    share = weights / weights.sum(axis=1, keepdims=True)
+    lost = share @ (intact - ablated).T
+    gain = share @ (intact - without_value).T
     has_gain = gain > 1e-6
-    share = np.where(has_gain, lost / np.where(has_gain, gain, 1.0), 0.0)
-    return np.clip(share, 0.0, 1.0)
+    drop = np.where(has_gain, lost / np.where(has_gain, gain, 1.0), 0.0)
+    return np.clip(drop, 0.0, 1.0)
 
 
 def _returns(

@@ -1,7 +1,7 @@
 """P13: one context is no longer rewarded. Does V fall in that context alone?"""
 
-from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -10,6 +10,10 @@ from shardsim.core import fields
 from shardsim.evaluation import exact_policies, state_readings
 from shardsim.evaluation.measures import base
 
+Quantity: TypeAlias = Callable[
+    [base.Evidence, str, str, str, np.ndarray], Float[np.ndarray, "rows N"]
+]
+"""(evidence, arm, condition, phase, weights of the levels) -> [rows, N]."""
 SHARE, OPTIMUM = "share of V before", "fraction of the optimal return"
 """Units of the details."""
 
@@ -22,9 +26,15 @@ class SelectiveExtinction:
     control which shows that V was extinguished at all. `ARM/same_context`: see the
     field. `ARM/gate_distance` is the distance of the mean gates of both conditions
     before the extinction (total variation, 0 to 1; 0 for a head with one shard).
+    `ARM/bid` and `ARM/return` are S of what V does: see `measure`.
     """
 
-    ROWS: ClassVar[tuple[str, ...]] = ("same_context", "drop", "gate_distance")
+    ROWS: ClassVar[tuple[str, ...]] = (
+        *("same_context", "drop", "gate_distance"),
+        *("bid", "return"),
+    )
+    ABOUT: ClassVar[str] = "V"
+    BESIDE: ClassVar[tuple[str, ...]] = ("bid", "return")
 
     METRIC: ClassVar[str] = "selectivity of the extinction"
     UNIT: ClassVar[str] = "index from -1 to 1"
@@ -69,30 +79,56 @@ class SelectiveExtinction:
         The drop of a condition is 1 - (mean V after `after_phase`) / (mean V after
         `before_phase`), clipped to [0, 1], over reachable states. It is 0 if mean V was
         not above 0. S is 0 if `extinguished` drops by less than `min_drop`.
+
+        A mean of V is no bid: V can fall and still say which way is better. So the same
+        S stands beside it of the bid and of the return. The bid is the mean of
+        Q(s, a*) - mean_a Q(s, a), with Q = gamma V(s') and a* the best action under V*,
+        over states in which no action ends the episode. The return is the exact
+        expected return under the condition's own rewards, as before the extinction.
         """
-        values: dict[str, np.ndarray] = {}
+        rows: dict[str, np.ndarray] = {}
+        weights = base.level_weights(evidence)
         details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
-            drops = {name: self._drop(evidence, arm, name) for name in self.conditions}
+            drops = {
+                name: self._drop(evidence, arm, name, weights)
+                for name in self.conditions
+            }
             target, others = drops[self.extinguished], drops[self.retained]
-            values[arm] = base.selectivity(target, others, self.min_drop)
             same = base.selectivity(target, drops[self.same_context], self.min_drop)
             gate_distance = self._gate_distance(evidence, arm)
-            values |= {
+            rows |= {
+                arm: base.selectivity(target, others, self.min_drop),
                 f"{arm}/same_context": same,
                 f"{arm}/drop": target,
-                f"{arm}/gate_distance": gate_distance,
+                # it selects seeds, by what they are in the levels of the battery
+                f"{arm}/gate_distance": np.repeat(
+                    gate_distance[None], len(weights), axis=0
+                ),
             }
+            for row, of in (("bid", self._bid), ("return", self._return)):
+                lost = [
+                    self._lost(of, evidence, arm, name, weights)
+                    for name in (self.extinguished, self.retained)
+                ]
+                rows[f"{arm}/{row}"] = base.selectivity(lost[0], lost[1], self.min_drop)
+                details += [
+                    base.detail(arm, f"drop of the {row} in {name}", "share", x[0])
+                    for name, x in zip(
+                        (self.extinguished, self.retained), lost, strict=True
+                    )
+                ]
+            target, others = target[0], others[0]
             details += [
                 base.detail(arm, f"drop of V in {self.extinguished}", SHARE, target),
                 base.detail(arm, f"drop of V in {self.retained}", SHARE, others),
             ]
             for phase in self.stages:
-                mean = self._mean_value(evidence, arm, self.retained, phase)
+                mean = self._mean_value(evidence, arm, self.retained, phase, weights)
                 fraction = self._return_fraction(evidence, arm, phase)
                 where = f"in {self.retained} after {phase}"
                 details += [
-                    base.detail(arm, f"mean V {where}", "return", mean),
+                    base.detail(arm, f"mean V {where}", "return", mean[0]),
                     base.detail(arm, f"return {where}", OPTIMUM, fraction),
                 ]
             if readings[self.retained].gates.shape[-1] > 1:
@@ -101,12 +137,12 @@ class SelectiveExtinction:
                     arm,
                     gate_distance,
                     (
-                        ("S", self.UNIT, values[arm]),
+                        ("S", self.UNIT, rows[arm][0]),
                         (f"V that is left in {self.retained}", SHARE, 1 - others),
                         (f"return in {self.retained} after it", OPTIMUM, after),
                     ),
                 )
-        return base.Measured(values, tuple(details))
+        return base.resampled(rows, weights.shape[1], details)
 
     def _return_fraction(
         self, evidence: base.Evidence, arm: str, phase: str
@@ -131,22 +167,79 @@ class SelectiveExtinction:
         return 0.5 * np.abs(one - other).sum(axis=-1)
 
     def _drop(
-        self, evidence: base.Evidence, arm: str, name: str
-    ) -> Float[np.ndarray, " N"]:
+        self, evidence: base.Evidence, arm: str, name: str, weights: np.ndarray
+    ) -> Float[np.ndarray, "rows N"]:
         """1 - (mean V after) / (mean V before), clipped to [0, 1]."""
+        return self._lost(self._mean_value, evidence, arm, name, weights)
+
+    def _lost(
+        self,
+        quantity: Quantity,
+        evidence: base.Evidence,
+        arm: str,
+        name: str,
+        weights: np.ndarray,
+    ) -> Float[np.ndarray, "rows N"]:
+        """1 - (quantity after) / (quantity before), clipped to [0, 1]."""
         before, after = (
-            self._mean_value(evidence, arm, name, phase) for phase in self.stages
+            quantity(evidence, arm, name, phase, weights) for phase in self.stages
         )
         is_positive = before > 1e-6
         ratio = np.where(is_positive, after / np.where(is_positive, before, 1.0), 1.0)
         return np.clip(1 - ratio, 0.0, 1.0)
 
+    def _bid(
+        self,
+        evidence: base.Evidence,
+        arm: str,
+        name: str,
+        phase: str,
+        weights: Float[np.ndarray, "rows L"],
+    ) -> Float[np.ndarray, "rows N"]:
+        """Mean of Q(s, a*) - mean_a Q(s, a), with Q = gamma V(s')."""
+        condition = evidence.conditions[name]
+        discount, table = evidence.acting.discount, condition.table
+        best = exact_policies.q_values(condition.optimal, condition, discount)
+        q = exact_policies.q_values(
+            evidence.stages[phase][arm][name].value, condition, discount
+        )
+        q = q - np.asarray(table.reward)
+        preferred = np.broadcast_to(best.argmax(axis=-1)[..., None], (*q.shape[:-1], 1))
+        bid = np.take_along_axis(q, preferred, axis=-1)[..., 0] - q.mean(axis=-1)
+        goes_on = ~np.asarray(table.terminated).any(axis=-1)
+        return base.level_mean(bid, condition.reachable & goes_on, weights)
+
+    def _return(
+        self,
+        evidence: base.Evidence,
+        arm: str,
+        name: str,
+        phase: str,
+        weights: Float[np.ndarray, "rows L"],
+    ) -> Float[np.ndarray, "rows N"]:
+        """Exact expected return, mean over levels."""
+        reading, acting = evidence.stages[phase][arm][name], evidence.acting
+        condition = evidence.conditions[name]
+        policy = exact_policies.policy(
+            reading.value, reading.policy_logits, condition, acting
+        )
+        of_levels = exact_policies.expected_return(
+            policy, condition, acting.discount, acting.max_steps
+        )
+        return weights @ of_levels.T.astype(np.float64) / weights.shape[1]
+
     def _mean_value(
-        self, evidence: base.Evidence, arm: str, name: str, phase: str
-    ) -> Float[np.ndarray, " N"]:
+        self,
+        evidence: base.Evidence,
+        arm: str,
+        name: str,
+        phase: str,
+        weights: Float[np.ndarray, "rows L"],
+    ) -> Float[np.ndarray, "rows N"]:
         """Mean V over reachable states of a condition, at the end of a phase."""
         reading = evidence.stages[phase][arm][name]
-        return base.masked_mean(reading.value, evidence.conditions[name].reachable)
+        mask = evidence.conditions[name].reachable
+        return base.level_mean(reading.value, mask, weights)
 
 
 def _by_gate_distance(

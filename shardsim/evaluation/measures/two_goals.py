@@ -107,6 +107,7 @@ class TwoGoals:
 
     NEEDS: ClassVar[type] = HasDecisions
 
+    ABOUT: ClassVar[str] = "return"
     METRIC: ClassVar[str] = "competent pursuit of both goals"
     UNIT: ClassVar[str] = "probability"
     kind: Literal["two_goals"] = "two_goals"
@@ -129,7 +130,8 @@ class TwoGoals:
         condition = evidence.conditions[self.condition]
         at = squares(evidence, self.condition)
         acting = evidence.acting
-        values: dict[str, np.ndarray] = {}
+        rows: dict[str, np.ndarray] = {}
+        weights = base.level_weights(evidence)
         details = [base.detail(None, "decision squares", "squares", len(at.level))]
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
@@ -146,7 +148,9 @@ class TwoGoals:
                 p * _reach(policy, condition, at, "cheese", acting.max_steps),
                 (1 - p) * _reach(policy, condition, at, "corner", acting.max_steps),
             )
-            values[arm] = 2 * np.minimum(*(_mean(each) for each in reached))
+            rows[arm] = 2 * np.minimum(
+                *(_weighted_mean(each, weights[:, at.level]) for each in reached)
+            )
             details += [
                 base.detail(arm, f"P({what})", "probability", _mean(x))
                 for what, x in (
@@ -156,7 +160,15 @@ class TwoGoals:
                     ("takes it and reaches the corner", reached[1]),
                 )
             ]
-        return base.Measured(values, tuple(details))
+        return base.resampled(rows, weights.shape[1], details)
+
+
+def _weighted_mean(
+    x: Float[np.ndarray, "N M"], weights: Float[np.ndarray, "rows M"]
+) -> Float[np.ndarray, "rows N"]:
+    """Mean over squares for each row of weights; NaN where none has a weight."""
+    total = weights.sum(axis=1, keepdims=True)
+    return (weights @ x.T) / np.where(total > 0, total, np.nan)
 
 
 def _mean(x: Float[np.ndarray, "N M"]) -> Float[np.ndarray, " N"]:
@@ -214,6 +226,7 @@ class GoalDistanceSlope:
 
     NEEDS: ClassVar[type] = HasDecisions
 
+    ABOUT: ClassVar[str] = "bid"
     METRIC: ClassVar[str] = (
         "fall of the preference for the cheese with its distance from the corner"
     )
@@ -243,7 +256,8 @@ class GoalDistanceSlope:
             "steps(square, corner)",
             "Euclid(square, cheese)",
         )
-        values: dict[str, np.ndarray] = {}
+        rows: dict[str, np.ndarray] = {}
+        weights = base.level_weights(evidence)
         details = [base.detail(None, "decision squares", "squares", len(at.level))]
         for arm, readings in evidence.readings.items():
             q = exact_policies.q_values(
@@ -252,25 +266,39 @@ class GoalDistanceSlope:
             q = q[:, at.level, at.state]
             index = np.arange(len(at.level))
             preference = q[:, index, at.to_goal] - q[:, index, at.to_corner]
-            slopes = np.stack([_coefficients(y, at.features) for y in preference])
-            values[arm] = slopes[:, 0]
+            slopes = _coefficients(preference, at.features, weights[:, at.level])
+            rows[arm] = slopes[..., 0]
             details += [
                 base.detail(arm, f"coefficient of {name}", "standardised", slope)
-                for name, slope in zip(names, slopes.mean(axis=0), strict=True)
+                for name, slope in zip(names, slopes[0].mean(axis=0), strict=True)
             ]
-        return base.Measured(values, tuple(details))
+        return base.resampled(rows, weights.shape[1], details)
 
 
 def _coefficients(
-    y: Float[np.ndarray, " M"], x: Float[np.ndarray, "M 4"]
-) -> Float[np.ndarray, " 4"]:
-    """Standardised coefficients; NaN with too few squares, 0 if y does not vary."""
-    if len(y) <= x.shape[1]:
-        return np.full(x.shape[1], np.nan)
-    spread = y.astype(np.float64).std()
-    if spread < 1e-9:
-        return np.zeros(x.shape[1])
-    deviation = np.where(x.std(axis=0) > 0, x.std(axis=0), 1.0)
-    design = (x - x.mean(axis=0)) / deviation
-    slopes, *_ = np.linalg.lstsq(design, (y - y.mean()) / spread, rcond=None)
-    return slopes
+    y: Float[np.ndarray, "N M"],
+    x: Float[np.ndarray, "M 4"],
+    weights: Float[np.ndarray, "rows M"],
+) -> Float[np.ndarray, "rows N 4"]:
+    """Standardised coefficients of a regression of weighted squares.
+
+    NaN where four squares or fewer have a weight, 0 if y does not vary. The correlation
+    matrix is inverted on its range, which gives the shortest of several solutions.
+    """
+    total = weights.sum(axis=1, keepdims=True)
+    share = weights / np.where(total > 0, total, 1.0)
+    columns = np.concatenate([x.T, y.astype(np.float64)])  # [4 + N, M]
+    columns = columns - columns.mean(axis=1, keepdims=True)
+    mean = share @ columns.T
+    second = np.einsum("rm,im,jm->rij", share, x.T - x.mean(axis=0)[:, None], columns)
+    covariance = second - mean[:, :4, None] * mean[:, None]
+    variance = np.maximum(share @ np.square(columns.T) - np.square(mean), 0.0)
+    spread = np.sqrt(variance)
+    varies = spread > 1e-9
+    scale = np.where(varies, spread, 1.0)
+    correlation = covariance / scale[:, :4, None] / scale[:, None]
+    inverse = np.linalg.pinv(correlation[:, :, :4], rcond=1e-10, hermitian=True)
+    slopes = np.einsum("rij,rjn->rni", inverse, correlation[:, :, 4:])
+    slopes = np.where(varies[:, 4:, None], slopes, 0.0)
+    enough = (weights > 0).sum(axis=1) > x.shape[1]
+    return np.where(enough[:, None, None], slopes, np.nan)

@@ -14,6 +14,7 @@ from shardsim.evaluation.measures import base
 class ValueAccuracy:
     """Root mean squared error of V over reachable states, divided by the sd of V*."""
 
+    ABOUT: ClassVar[str] = "V"
     METRIC: ClassVar[str] = "error of V"
     UNIT: ClassVar[str] = "sd of V*"
     kind: Literal["value_error"] = "value_error"
@@ -32,13 +33,13 @@ class ValueAccuracy:
         """
         condition = evidence.conditions[self.condition]
         spread = float(condition.optimal[condition.reachable].std())
-        values = {
-            arm: relative_error(readings[self.condition].value, condition)
+        weights = base.level_weights(evidence)
+        rows = {
+            arm: _relative_errors(readings[self.condition].value, condition, weights)
             for arm, readings in evidence.readings.items()
         }
-        return base.Measured(
-            values, (base.detail(None, "standard deviation of V*", "return", spread),)
-        )
+        details = (base.detail(None, "standard deviation of V*", "return", spread),)
+        return base.resampled(rows, weights.shape[1], details)
 
 
 def relative_error(
@@ -49,7 +50,22 @@ def relative_error(
     Returns:
       The error of each seed, in sd of V*; NaN if V* is the same in all states.
     """
-    mask = condition.reachable
-    spread = float(condition.optimal[mask].std())
-    squared = np.square(value.astype(np.float64) - condition.optimal)
-    return np.sqrt(base.masked_mean(squared, mask)) / (spread or np.nan)
+    return _relative_errors(value, condition, np.ones((1, value.shape[1])))[0]
+
+
+def _relative_errors(
+    value: Float[np.ndarray, "N L S"],
+    condition: battery.Condition,
+    weights: Float[np.ndarray, "rows L"],
+) -> Float[np.ndarray, "rows N"]:
+    """`relative_error` for each row of weights of the levels."""
+    mask, optimal = condition.reachable, condition.optimal[None].astype(np.float64)
+    mean = base.level_mean(optimal, mask, weights)
+    # around the mean of the battery: small numbers square without loss
+    centre = optimal - mean[0]
+    moments = (base.level_mean(centre**k, mask, weights) for k in (1, 2))
+    first, second = moments
+    variance = np.maximum(second - first**2, 0.0)
+    squared = np.square(value.astype(np.float64) - optimal)
+    error = np.sqrt(base.level_mean(squared, mask, weights))
+    return error / np.sqrt(np.where(variance > 1e-24, variance, np.nan))

@@ -280,7 +280,8 @@ def _problem(
     keep: Float[Array, "d d"] | None,
     share: Float[Array, " n"] | None,
 ) -> _Problem:
-    return _Problem(*moments(x, share), z, keep, share)
+    mean, centred, covariance = moments(x, share)
+    return _Problem(mean, centred, covariance, z, keep, share)
 
 
 class _State(NamedTuple):

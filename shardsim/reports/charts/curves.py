@@ -64,6 +64,7 @@ def training(
     min_return: float,
     phases: Mapping[str, int],
     width: int = 780,
+    max_value_error: float | None = None,
 ) -> alt.VConcatChart:
     """Return and error of V over training by arm, with the number of shards in use.
 
@@ -75,6 +76,7 @@ def training(
       min_return: fraction of the optimal return that an arm has to reach.
       phases: last update of each phase; a line marks where the next one begins.
       width: of the whole chart, in pixels.
+      max_value_error: largest error of V that an arm may have; None: any.
     """
     start = min(min(curve.update) for curve in curves.values())
     borders = [
@@ -89,19 +91,28 @@ def training(
     returns = axis.mean_and_range(
         curves, "return_fraction", "return / optimal return", half, [0, 1.05]
     )
-    goal = (
-        alt.Chart(alt.InlineData([{"goal": min_return}]))
-        .mark_rule(color=theme.colour("soft"), strokeDash=[1, 3])
-        .encode(y="goal:Q")
-    )
     errors = axis.mean_and_range(
         curves, "value_error", "RMS error of V / SD of V*", half, None
     )
-    pair: list[Any] = [alt.layer(returns, goal), errors]
+    pair: list[Any] = [
+        alt.layer(returns, _goal(min_return)),
+        errors
+        if max_value_error is None
+        else alt.layer(errors, _goal(max_value_error)),
+    ]
     rows = pair if is_narrow else [alt.hconcat(*pair)]
     if any(has_shards(curve) for curve in curves.values()):
         rows.append(axis.shards_in_use(curves, width - 80))
     return alt.vconcat(*rows)
+
+
+def _goal(level: float) -> alt.Chart:
+    """A dotted line at the level of a goal."""
+    return (
+        alt.Chart(alt.InlineData([{"goal": level}]))
+        .mark_rule(color=theme.colour("soft"), strokeDash=[1, 3])
+        .encode(y="goal:Q")
+    )
 
 
 def has_shards(curve: CurveResult) -> bool:

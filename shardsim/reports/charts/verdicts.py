@@ -75,10 +75,10 @@ def effect_rows(predictions: Mapping[str, PredictionResult]) -> list[dict[str, A
         if entry.sensitivity is not None:
             intervals.append((ORACLE, entry.sensitivity.effect))
         sign = 1 if entry.rule.direction == "greater" else -1
-        margin = entry.rule.margin
+        margin = entry.size_of_margin
         for kind, effect in intervals:
             low, middle, high = (
-                None if x is None else sign * x / margin
+                None if x is None or margin is None else sign * x / margin
                 for x in (effect.low, effect.estimate, effect.high)
             )
             below = BELOW if kind == ORACLE else 0.0

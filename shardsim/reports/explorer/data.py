@@ -186,15 +186,19 @@ def _verdicts(judged: _Judged | None) -> list[schema.Verdict]:
             question=entry.question,
             contrast=sections.contrast(entry),
             metric=entry.metric,
-            unit=entry.unit,
+            unit=entry.effect_unit,
             effect=base.Estimate(
                 _number(entry.effect.estimate),
                 _number(entry.effect.low),
                 _number(entry.effect.high),
             ),
-            margin=entry.rule.margin,
+            margin=_number(entry.size_of_margin),
             p_value=entry.p_value,
-            verdict=sections.verdict(entry),
+            verdict="; ".join(
+                text
+                for text in (sections.verdict(entry), sections.standing(entry))
+                if text
+            ),
             controls=sections.outcome(entry),
         )
         for name, entry in (judged.result.predictions if judged else {}).items()

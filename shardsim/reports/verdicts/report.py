@@ -9,7 +9,13 @@ from pathlib import Path
 from shardsim.core import config_files, files
 from shardsim.evaluation import preregistration, results
 from shardsim.reports import figures, maps, templates
-from shardsim.reports.charts import board_cells, boards, curves, verdicts
+from shardsim.reports.charts import (
+    board_cells,
+    boards,
+    curves,
+    effect_curves,
+    verdicts,
+)
 from shardsim.reports.verdicts import sections
 from shardsim.storage import records, run_files, run_layout
 from shardsim.storage.provenance import Provenance
@@ -19,9 +25,14 @@ CAPTIONS = {
     "smaller than the margin. Grey dot: no claim, because a control failed or an arm "
     "did not reach the minimum return. Diamond: the same contrast for the arm that is "
     "oracle-gated: its shards are opened by the true context.",
+    "effects": "Each effect over training, a dot for each checkpoint, against how far "
+    "V was from V* then (the larger error of the two arms): training leads from left "
+    "to right. 95 % intervals over seeds; grey band: smaller than the margin; up is as "
+    "SHARD expects. Dotted: the largest error at which a claim stands.",
     "curves": "Mean over seeds, and the range of all seeds. Dotted: the minimum "
-    "return. Shards in use: effective number, exp(entropy of the mean gates); one line "
-    "per seed, for arms with shards.",
+    "return, and the largest error of V at which a claim stands. Shards in use: "
+    "effective number, exp(entropy of the mean gates); one line per seed, for arms "
+    "with shards.",
     "seeds": "One dot per seed; bar: 95 % interval of the mean. Each prediction above "
     "names its metric and unit. Crosses: seeds that the rule leaves out.",
     "values": "V (colour) and the mean move of the policy (arrows) where the agent can "
@@ -76,9 +87,21 @@ def draw(
     drawn["curves"] = figures.draw(
         CAPTIONS["curves"],
         lambda width: curves.training(
-            result.curves, result.min_return, result.phase_ends, width
+            result.curves,
+            result.min_return,
+            result.phase_ends,
+            width,
+            result.max_value_error,
         ),
     )
+    asked = {n: c for n, c in result.effect_curves.items() if n in result.predictions}
+    if asked:
+        drawn["effects"] = figures.draw(
+            CAPTIONS["effects"],
+            lambda width: effect_curves.effects(
+                asked, result.predictions, result.max_value_error, width
+            ),
+        )
     drawn["values"] = figures.draw(
         CAPTIONS["values"].format(symbols=_symbols(levels)),
         lambda width: boards.values(levels, arms, width, width == figures.WIDE),

@@ -32,10 +32,61 @@ ASKED = {
 """What stands beside a verdict about the time of its question."""
 
 
+ORDINALS = ("first", "second", "third", "fourth", "fifth")
+"""Words for the looks at a run."""
+
+
 def verdict(entry: results.PredictionResult) -> str:
-    """A verdict, and whether its question was asked afterwards."""
-    asked = ASKED[entry.asked.when]
-    return f"{entry.verdict} ({asked})" if asked else entry.verdict
+    """A verdict, whether its question was asked afterwards, and an unprotected look."""
+    notes = [note for note in (ASKED[entry.asked.when], look(entry)) if note]
+    return f"{entry.verdict} ({'; '.join(notes)})" if notes else entry.verdict
+
+
+def look(entry: results.PredictionResult) -> str:
+    """Which look at the run a verdict is, where its level was not planned."""
+    if entry.look.protected:
+        return ""
+    number = entry.look.number
+    known = number <= len(ORDINALS)
+    which = f"{ORDINALS[number - 1]} look" if known else f"look {number}"
+    return f"{which}, not protected"
+
+
+def beside(entry: results.PredictionResult) -> str:
+    """Over what the interval of an effect is."""
+    if not entry.num_levels:
+        return "over seeds"
+    return f"over seeds and {entry.num_levels} levels"
+
+
+def of_v_star(entry: results.PredictionResult) -> str:
+    """The statistic of V*, one fixed utility; empty where it has no number.
+
+    Where it is on the side of the shards too, a verdict *shard* does not exclude one
+    utility.
+    """
+    row = entry.rule.contrast.arm.partition("/")[2]
+    exact = entry.means.get(f"{measures.EXACT}/{row}" if row else measures.EXACT)
+    if exact is None or exact.estimate is None:
+        return ""
+    return f"V* itself: {numbers.signed(exact.estimate)}"
+
+
+def subject(entry: results.PredictionResult) -> str:
+    """What the verdict is about, and the same effect of what V does."""
+    what = f"about {entry.about if entry.about == 'V' else 'the ' + entry.about}"
+    others = [
+        f"{name} {numbers.interval(effect, 'signed')}"
+        for name, effect in entry.beside.items()
+    ]
+    return "; ".join([what, *others])
+
+
+def margin(entry: results.PredictionResult) -> str:
+    """The margin, and what share of the planted effect it is."""
+    size = numbers.digits(entry.size_of_margin)
+    share = entry.margin_of_planted
+    return size if share is None else f"{size} ({share:.0%} of the planted effect)"
 
 
 def asked(
@@ -53,7 +104,9 @@ def asked(
     if registered is not None:
         source = registered.revision or f"version {registered.version}"
         since = f"before training started ({registered.time}, {source})"
-        looks = looks_of(registered)
+        protected = next(iter(result.predictions.values())).look.protected
+        looks = looks_of(registered, protected)
+        looks += _planned_looks(result, registered.questions.looks)
     if not late:
         return [f"All questions were fixed {since}.", *looks]
     lines = [
@@ -66,15 +119,36 @@ def asked(
     return [*lines, f"Fixed {since}: {', '.join(others) or 'none'}.", *looks]
 
 
-def looks_of(registered: preregistration.Preregistration) -> list[str]:
-    """That seeds were added to a run whose verdicts could be seen, if they were."""
+def looks_of(
+    registered: preregistration.Preregistration, protected: bool = False
+) -> list[str]:
+    """That seeds were added to a run whose verdicts could be seen, if they were.
+
+    Args:
+      protected: whether the looks were planned and share the level.
+    """
     if not registered.looks:
         return []
     looks = [f"{look.num_seeds} seeds ({look.time})" for look in registered.looks]
+    counted = "count" if protected else "do not count"
     return [
         f"Seeds were added when verdicts on {', then on '.join(looks)} could be seen: "
-        "the p-values do not count these looks."
+        f"the p-values {counted} these looks."
     ]
+
+
+def _planned_looks(result: results.RunResult, planned: tuple[int, ...]) -> list[str]:
+    """What the plan of looks spends here, if there is one."""
+    if not planned:
+        return []
+    look = next(iter(result.predictions.values())).look
+    spent = (
+        f"this one spends {numbers.digits(look.alpha)} of the level"
+        if look.protected
+        else f"this one, at {result.num_seeds}, is not among them or follows one that "
+        "is not"
+    )
+    return [f"Looks were planned at {', '.join(map(str, planned))} seeds; {spent}."]
 
 
 def no_claim(result: results.RunResult) -> str:
@@ -83,6 +157,23 @@ def no_claim(result: results.RunResult) -> str:
     if len(names) == len(result.predictions):
         return "No claim stands."
     return f"No claim stands for {', '.join(names)}."
+
+
+def standing(entry: results.PredictionResult) -> str:
+    """That no claim stands for a row, and why; empty where one does."""
+    if entry.is_valid:
+        return ""
+    reasons = []
+    if any(control.passed != "passed" for control in entry.controls):
+        reasons.append("a control did not pass")
+    for arms, what in (
+        (entry.arms_below_min_return, "return of {} too low"),
+        (entry.arms_above_max_value_error, "V of {} too far from V*"),
+    ):
+        if arms:
+            reasons.append(what.format(", ".join(arms)))
+    why = f": {'; '.join(reasons)}" if reasons else ""
+    return f"no claim stands{why}"
 
 
 def warnings(result: results.RunResult) -> list[str]:
@@ -98,6 +189,17 @@ def warnings(result: results.RunResult) -> list[str]:
         "not reach the minimum return."
         for name, entry in result.predictions.items()
         if entry.arms_below_min_return
+    ]
+    lines += [
+        f"{name}: no claim, because V of "
+        f"{' and '.join(entry.arms_above_max_value_error)} is too far from V*."
+        for name, entry in result.predictions.items()
+        if entry.arms_above_max_value_error
+    ]
+    lines += [
+        _above_max_value_error(name, arm, result)
+        for name, arm in result.arms.items()
+        if arm.trained and not arm.reached_max_value_error
     ]
     lines += [
         _below_min_return(name, arm.mean_return_fraction, result)
@@ -126,12 +228,28 @@ def _below_min_return(
     )
 
 
+def _above_max_value_error(
+    name: str, arm: results.ArmResult, result: results.RunResult
+) -> str:
+    if arm.mean_value_error is None or result.max_value_error is None:
+        return f"{name} has no error of V, because V* is the same in all states."
+    errors = [x for x in arm.value_error if x is not None]
+    far = sum(x > result.max_value_error for x in errors)
+    return (
+        f"V of {name} is {arm.mean_value_error:.2f} sd of V* from V*"
+        f"{deadline(result)}, more than {result.max_value_error:g}; {far} of "
+        f"{len(errors)} seeds are further off."
+    )
+
+
 def outcome(entry: results.PredictionResult) -> str:
-    """The worst outcome among the controls and the minimum return of a prediction."""
+    """The worst outcome among the controls and the goals of a prediction."""
     outcomes: set[str] = {control.passed for control in entry.controls}
     if entry.arms_below_min_return:
         outcomes.add("return too low")
-    order = ("failed", "return too low", "undecided", "passed")
+    if entry.arms_above_max_value_error:
+        outcomes.add("V too far")
+    order = ("failed", "return too low", "V too far", "undecided", "passed")
     return next((word for word in order if word in outcomes), "none")
 
 
