@@ -27,19 +27,14 @@ def hook(
 ) -> loop.SnapshotHook:
     """The metrics of a snapshot, measured in the first condition.
 
-    The statistics of predictions are measured in their own conditions. A prediction
-    that compares the ends of phases has none.
+    The statistics of predictions are measured in their own conditions, for the arms
+    that they contrast. A prediction that compares the ends of phases has none.
 
     Args:
       built: conditions by name; None: they are built at the first snapshot.
     """
 
     first_name = next(iter(experiment.evaluation.conditions))
-    asked = {
-        name: entry.measure
-        for name, entry in experiment.predictions.items()
-        if not measures.stages(entry.measure)
-    }
 
     @functools.cache
     def built_condition(name: str) -> battery.Condition:
@@ -49,6 +44,12 @@ def hook(
         arm: str, update: int, population: agents.Agent
     ) -> metric_records.SnapshotMetrics:
         first = built_condition(first_name)
+        asked = {
+            name: entry.measure
+            for name, entry in experiment.predictions.items()
+            if arm in (entry.rule.contrast.arm, entry.rule.contrast.baseline)
+            and not measures.stages(entry.measure)
+        }
         reads_features = experiment.reads_features
         reading = state_readings.read(
             experiment.env, population, first, reads_features(first_name)
@@ -69,6 +70,7 @@ def hook(
             {arm: readings},
             experiment.evaluation_acting,
             level_resamples=0,
+            brief=True,
         )
         # predictions with the same measure share its result
         measured = {one: one.measure(evidence).values[arm] for one in {*asked.values()}}

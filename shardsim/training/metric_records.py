@@ -69,7 +69,8 @@ class SnapshotMetrics:
     shards_in_use: records.SeedNumbers | None = None
     """[N], exp(entropy of the mean gates): 1 to K shards."""
     statistics: dict[str, records.SeedNumbers] = dataclasses.field(default_factory=dict)
-    """Prediction -> [N], its measure in its own unit, for those that read one agent."""
+    """Prediction -> [N], its measure in its own unit, for those that contrast the arm
+    and read one agent."""
 
 
 def chunk(

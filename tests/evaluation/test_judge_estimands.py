@@ -183,6 +183,23 @@ def test_a_shard_verdict_beats_film_too(film, verdict):
     assert one(shares, film=film + 0 * NOISE, **rows).verdict == verdict
 
 
+def test_shards_that_do_as_well_as_film_are_rarely_claimed():
+    """Far above mlp, and above film by the margin alone: any claim is false."""
+    rule = dataclasses.replace(RULE, beats=("film",))
+    rng, draws, false = np.random.default_rng(8), 150, [0, 0]
+    for _ in range(draws):
+        film = rng.normal(0.5, 0.1, 8)
+        rows = {
+            "sharded": film + 0.2 + rng.normal(0, 0.1, 8),
+            "mlp": rng.normal(0, 0.1, 8),
+            "film": film,
+        }
+        for index, one_rule in enumerate((rule, RULE)):
+            false[index] += one(one_rule, **rows).verdict == "shard"
+    assert false[0] / draws <= 0.05 + 2 * (0.05 * 0.95 / draws) ** 0.5
+    assert false[1] / draws > 0.9
+
+
 @pytest.mark.parametrize(
     ("far", "named"),
     [({"mlp"}, ("mlp",)), ({"film"}, ("film",)), ({"planted"}, ()), ((), ())],

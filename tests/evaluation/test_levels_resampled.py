@@ -37,7 +37,7 @@ def noisy(condition, seeds=3):
         parts.append(split(condition.optimal + error, owner, 2))
     first = parts[0]
     leaves = [
-        np.concatenate(leaf) for leaf in zip(*(p[:-1] for p in parts), strict=True)
+        np.concatenate(leaf) for leaf in zip(*(p[:5] for p in parts), strict=True)
     ]
     return type(first)(*leaves, first.unit_shard)
 
@@ -64,7 +64,7 @@ def one_by_one(conditions, which):
 
 
 def picked(reading, which):
-    return type(reading)(*(x[:, which] for x in reading[:-1]), reading.unit_shard)
+    return type(reading)(*(x[:, which] for x in reading[:5]), reading.unit_shard)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,18 @@ def test_an_ablation_is_chosen_and_measured_anew(conditions, how):
         crossed.mean_interval(one) for one in (sample, crossed.Sample(sample.values))
     )
     assert wide.estimate == narrow.estimate
+
+
+def test_a_brief_measure_says_the_same_of_the_arms(conditions, how):
+    """At a snapshot: no reference rows, no resamples, the same numbers."""
+    arms = {"a": {"in_distribution": noisy(conditions["in_distribution"])}}
+    asked = evidence(conditions, how, arms)
+    measure = measures.SelectiveAblation(num_groups=2)
+    whole = measure.measure(asked)
+    brief = measure.measure(asked._replace(brief=True, level_resamples=0))
+    assert set(brief.values) == {"a", "exact"}
+    np.testing.assert_array_equal(brief.values["a"], whole.values["a"])
+    assert brief.by_levels["a"].shape == (0, 3)
 
 
 def test_a_regression_of_weighted_squares_is_that_of_repeated_squares():

@@ -37,6 +37,9 @@ class Evidence(NamedTuple):
     """Readings at the ends of phases, for those that a measure asks for."""
     level_resamples: int = crossed.LEVEL_RESAMPLES
     """B, resamples of the levels on which a statistic is computed again."""
+    brief: bool = False
+    """Whether the rows of the arms are enough: measures leave out what takes long
+    beside them, as at the snapshots of a training."""
 
 
 @fields.record(float64=True)

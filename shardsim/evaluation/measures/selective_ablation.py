@@ -72,12 +72,13 @@ class SelectiveAblation:
             inputs = (reading, condition, context, selecting, weights, evidence.acting)
             every = self._drops(*inputs, scores)
             rows[arm] = selective(every, self.min_drop).mean(axis=-1)
-            draws = np.random.default_rng(0).random((DRAWS, *scores.shape))
-            by_chance = [
-                selective(self._drops(*inputs, draw), self.min_drop).mean(axis=-1)
-                for draw in draws
-            ]
-            rows[f"{arm}/random"] = np.mean(by_chance, axis=0)
+            if not evidence.brief:
+                draws = np.random.default_rng(0).random((DRAWS, *scores.shape))
+                by_chance = [
+                    selective(self._drops(*inputs, draw), self.min_drop).mean(axis=-1)
+                    for draw in draws
+                ]
+                rows[f"{arm}/random"] = np.mean(by_chance, axis=0)
             drops = every[0]
             own = np.eye(drops.shape[-1], dtype=bool)
             unit = "share of what V gives"

@@ -8,7 +8,7 @@ Symbols: N seeds, L levels, S states, C contexts, U units, D features, R capacit
 """
 
 from collections.abc import Iterator
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -17,6 +17,9 @@ from pydantic import Field, PositiveInt
 from shardsim.core import fields
 from shardsim.evaluation import battery, exact_policies, state_readings
 from shardsim.evaluation.measures import base
+
+Kind: TypeAlias = Literal["own", "random", "shuffled"]
+"""Edits of V's units, of random units, or for contexts that were shuffled."""
 
 
 @fields.record
@@ -79,12 +82,12 @@ class SelectiveRemoval:
         details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
+            kinds: tuple[Kind, ...] = ("own", "random")
+            if not evidence.brief:
+                kinds = (*kinds, "shuffled")
             curves = {
-                "own": self._curve(reading, condition, levels, evidence, "own"),
-                "random": self._curve(reading, condition, levels, evidence, "random"),
-                "shuffled": self._curve(
-                    reading, condition, levels, evidence, "shuffled"
-                ),
+                kind: self._curve(reading, condition, levels, evidence, kind)
+                for kind in kinds
             }
             rows[arm] = (curves["own"] - curves["random"]).mean(axis=0)
             rows |= {f"{arm}/{name}": x.mean(axis=0) for name, x in curves.items()}
@@ -101,7 +104,7 @@ class SelectiveRemoval:
         condition: battery.Condition,
         levels: "_Levels",
         evidence: base.Evidence,
-        kind: Literal["own", "random", "shuffled"],
+        kind: Kind,
     ) -> Float[np.ndarray, "R rows N"]:
         """S at every capacity, in the battery and its resamples of the levels."""
         seeds = len(reading.value)
@@ -140,7 +143,7 @@ class SelectiveRemoval:
         condition: battery.Condition,
         levels: "_Levels",
         context: Int[np.ndarray, " L"],
-        kind: str,
+        kind: Kind,
     ) -> Float[np.ndarray, "R C L S"]:
         """What is subtracted from V of one seed, for each capacity and context."""
         fitted = condition.reachable & levels.fitting[:, None]
