@@ -51,8 +51,13 @@ def test_slurm_starts_a_cluster_and_a_run(training_yaml, tmp_path):
 
 GCLOUD = """#!/usr/bin/env bash
 # two hosts: a command for all runs twice at a time
-command=${*##*--command=}
-for word; do case $word in --worker=all) bash -c "$command" & ;; esac; done
+for word; do
+    case $word in
+    --command=*) command=${word#--command=} ;;
+    --worker=*) worker=${word#--worker=} ;;
+    esac
+done
+if [ "$worker" = all ]; then bash -c "$command" & fi
 bash -c "$command"
 wait
 """

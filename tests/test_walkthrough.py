@@ -22,7 +22,7 @@ FILES = {
     "ask-a-question": ("runs/retained/report.html",),
     "many-machines": ("runs/blocks/results.json", "runs/parts/results.json"),
     "extend": (),
-    "study": ("runs/board/report.html", "runs/board/table.csv"),
+    "study": ("runs/num_shards/report.html", "runs/num_shards/table.csv"),
     "inspect": ("page.html", "page.results.json", "small.html", "two.html"),
     "python": ("value.png", "runs/small/results.json", "quickstart.zip", "figures"),
     "tools": ("values.svg",),
@@ -33,14 +33,14 @@ OUTPUT = {
     "ask-a-question": ("competing/gate_distance", "where_gates_separated"),
     "many-machines": ("per episode in the last chunk",),
     "extend": (),
-    "study": ("board-5 {'P6'", "effect"),
+    "study": ("K-2 {'P6'", "effect"),
     "inspect": ("wants the cheese most", "add up to V"),
     "python": ("(2, 4, 7, 7)", "name: quickstart", "page.html"),
     "tools": ("D chooses as in the other run", "truth-like features on 4 pairs"),
     "train": ("per episode in the last chunk", "swap rewards ("),
 }
 
-LONG = ("inspect", "many-machines", "train")
+LONG = ("inspect", "many-machines", "study", "train")
 """Pages that take minutes."""
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="no docs beside the tests")
