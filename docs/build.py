@@ -18,10 +18,11 @@ import config_reference
 from shardsim.core import files
 from shardsim.evaluation.experiment import Experiment
 from shardsim.evaluation.study import Study
+from shardsim.evaluation.zoo.config import ZooConfig
 from shardsim.training.standalone import Training
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = {"run": Experiment, "train": Training, "study": Study}
+COMMANDS = {"run": Experiment, "train": Training, "study": Study, "zoo": ZooConfig}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -312,7 +312,7 @@ def _add_training_commands(add: AddCommand) -> None:
         "--schema",
         nargs="?",
         const="experiment",
-        choices=("experiment", "training", "study"),
+        choices=("experiment", "training", "study", "zoo"),
         help="print the JSON Schema of a config, for editors (default: experiment)",
     )
     resume = add("resume", "continue a run that was stopped")
@@ -330,6 +330,20 @@ def _add_training_commands(add: AddCommand) -> None:
         "--overwrite", action="store_true", help="replace results that were changed"
     )
     _add_executor_options(extend)
+    zoo = add(
+        "zoo",
+        "make value functions whose shards are known, and judge metrics by them",
+        True,
+    )
+    zoo.add_argument("file", type=Path, help="config, a YAML file with members")
+    zoo.add_argument(
+        "--out",
+        type=Path,
+        help="folder of the zoo, new or to be continued (default: runs/NAME)",
+    )
+    zoo.add_argument(
+        "--overwrite", action="store_true", help="replace results that were changed"
+    )
 
 
 def _add_executor_options(command: argparse.ArgumentParser) -> None:

@@ -37,7 +37,7 @@ def settle() -> None:
     compile_cache.use()
     from shardsim.commands import devices
 
-    devices.offer_devices({})
+    devices.offer_devices({"train": {"devices": "auto"}})
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from shardsim.core import field_errors
 ROOTS = {
     **dict.fromkeys(("run", "collect", "config"), "experiment"),
     "train": "training",
+    "study": "study",
 }
 """The commands that take fields of a config as flags, and whose config that is."""
 FOLDERS = ("run", "runs", "root")

@@ -14,14 +14,16 @@ from shardsim.core import config_files, config_schema, field_errors
 from shardsim.evaluation import load
 from shardsim.evaluation import study as studies
 from shardsim.evaluation.experiment import Experiment
+from shardsim.evaluation.zoo.config import ZooConfig
 from shardsim.training.standalone import Training
 
 ROOTS: Final[Mapping[str, type]] = {
     "experiment": Experiment,
     "training": Training,
     "study": studies.Study,
+    "zoo": ZooConfig,
 }
-"""What a config file can describe: for `shardsim run`, `train` and `study`."""
+"""What a config file can describe: for `shardsim run`, `train`, `study` and `zoo`."""
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -41,6 +43,9 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
         print(config_files.to_yaml(planned.study), end="")
     else:
         data = load.read_file(options.file, flags)
+        if load.root(data) is ZooConfig:
+            print(config_files.to_yaml(configs.build(ZooConfig, data)), end="")
+            return 0
         devices.offer_devices(data)
         config = load.read(data)
         devices.check_new(config)
@@ -68,6 +73,17 @@ def read_training(file: Path, flags: Sequence[str]) -> Training:
     training = configs.build(Training, _read(file, flags, "training"))
     devices.check_new(training)
     return training
+
+
+def read_zoo(file: Path, flags: Sequence[str]) -> ZooConfig:
+    """Read a zoo.
+
+    Raises:
+      ConfigError: naming the field, its value and what is allowed.
+    """
+    data = load.read_file(file, flags)
+    load.check_kind(data, "zoo", file)
+    return configs.build(ZooConfig, data)
 
 
 class Planned(NamedTuple):
@@ -115,7 +131,7 @@ def _read(file: Path, flags: Sequence[str], kind: str) -> dict[str, Any]:
 
 
 def schema(root: str) -> str:
-    """The JSON Schema of an experiment, a training or a study, as a file."""
+    """The JSON Schema of an experiment, training, study or zoo, as a file."""
     return config_schema.to_json(ROOTS[root])
 
 
@@ -125,8 +141,8 @@ def explain(field: str, data: Mapping[str, Any] | None = None) -> str:
     Args:
       field: e.g. "train.num_seeds"; "" is the root.
       data: a config file, which decides between the choices of a field. Without it
-        the fields of experiments are searched first, then those of trainings and
-        studies.
+        the fields of experiments are searched first, then those of trainings, studies
+        and zoos.
 
     Raises:
       ConfigError: there is no such field; the text suggests the nearest one.

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import rich.console
 import rich.progress
@@ -215,6 +215,28 @@ def parts(seconds: float = SECONDS) -> Iterator[scheduler.Show]:
         if event:
             handler.write(f"{event}  ({status})")
         handler.at(str(status))
+
+    with _heard(handler):
+        yield remember
+
+
+@contextlib.contextmanager
+def counted(total: int, seconds: float = SECONDS) -> Iterator[Callable[[str], None]]:
+    """Show how many of some steps are done, and which is the last one.
+
+    Args:
+      total: number of steps.
+      seconds: time without a line after which one is written.
+    """
+    if is_terminal():
+        with _bar(total) as (display, task):
+            yield lambda text: display.update(task, advance=1, note=text)
+        return
+    handler, sums = _Lines(seconds), [0]
+
+    def remember(text: str) -> None:
+        sums[0] += 1
+        handler.at(f"{text} ({sums[0]} of {total})")
 
     with _heard(handler):
         yield remember

@@ -53,9 +53,24 @@ def extend(
     executor: executors.Executor | None,
     overwrite: bool,
 ) -> int:
-    """Train more seeds of every cell; arguments are those of `start`."""
-    planned = config.plan(_longer(open_study(folder).study, num_seeds))
-    return start(planned, folder, executor, overwrite)
+    """Train more seeds of every cell; other arguments are those of `start`.
+
+    Raises:
+      ConfigError: the study has as many seeds, or its cells differ in their number.
+    """
+    old = open_study(folder)
+    most = max(each.train.num_seeds for each in old.experiments.values())
+    is_whole = study_results.is_there(folder) and study_results.read(
+        folder
+    ).digest == configs.digest(old.study)
+    if num_seeds < most or (num_seeds == most and is_whole):
+        raise configs.ConfigError(
+            f"num_seeds: got {num_seeds}; allowed: more than {most}, which the study "
+            "has"
+        )
+    return start(
+        config.plan(_longer(old.study, num_seeds)), folder, executor, overwrite
+    )
 
 
 def _longer(study: studies.Study, num_seeds: int) -> studies.Study:

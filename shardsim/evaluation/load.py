@@ -8,6 +8,7 @@ from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation.experiment import Experiment
 from shardsim.evaluation.study import Study
+from shardsim.evaluation.zoo.config import ZooConfig
 from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training.standalone import Training
 
@@ -38,20 +39,30 @@ def load(folder: Path) -> Experiment | Training:
 
 
 def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
-    """Check that a config file is an experiment or a training, as the command needs.
+    """Check that a config file is of the kind that the command needs.
 
     Args:
-      data: the config file; predictions make it an experiment.
-      kind: "experiment" or "training".
+      data: the config file; predictions make it an experiment, members a zoo.
+      kind: "experiment", "training" or "zoo".
 
     Raises:
-      ConfigError: it is the other kind.
+      ConfigError: it is of another kind.
     """
     if is_study(data):
         raise configs.ConfigError(
-            f"experiments: unknown key in {file}; allowed: an {kind}, which has none "
-            "(for a study: shardsim study)"
+            f"experiments: unknown key in {file}; allowed: {_article(kind)}, which has "
+            "none (for a study: shardsim study)"
         )
+    if (kind == "zoo") != ("members" in data):
+        got, allowed = (
+            ("missing", "a zoo, which has some")
+            if kind == "zoo"
+            else (
+                "unknown key",
+                f"{_article(kind)}, which has none (for a zoo: shardsim zoo)",
+            )
+        )
+        raise configs.ConfigError(f"members: {got} in {file}; allowed: {allowed}")
     if kind == "experiment" and "predictions" not in data:
         raise configs.ConfigError(
             f"predictions: missing in {file}; allowed: an experiment, which has some "
@@ -64,12 +75,18 @@ def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
         )
 
 
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind == "experiment" else f"a {kind}"
+
+
 def root(
     data: Mapping[str, Any],
-) -> type[Experiment] | type[Training] | type[Study]:
-    """A study if the config has experiments, an experiment if it has predictions."""
+) -> type[Experiment] | type[Training] | type[Study] | type[ZooConfig]:
+    """A study by experiments, a zoo by members, an experiment by predictions."""
     if is_study(data):
         return Study
+    if "members" in data:
+        return ZooConfig
     return Experiment if "predictions" in data else Training
 
 
@@ -92,12 +109,18 @@ def read(data: dict[str, Any]) -> Experiment | Training:
     """Build an experiment or a training.
 
     Raises:
-      ConfigError: naming the field, its value and what is allowed; also for a study.
+      ConfigError: naming the field, its value and what is allowed; also where the data
+        are those of a study or a zoo.
     """
     if is_study(data):
         raise configs.ConfigError(
             "experiments: unknown key; allowed: an experiment or a training, which "
             "have none"
+        )
+    if "members" in data:
+        raise configs.ConfigError(
+            "members: unknown key; allowed: an experiment or a training, which have "
+            "none (for a zoo: shardsim zoo)"
         )
     if "predictions" in data:
         return configs.build(Experiment, data)

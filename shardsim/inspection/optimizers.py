@@ -27,7 +27,7 @@ LBFGS_MEMORY = 10
 LINE_SEARCH = 12
 """Most losses of a search along a line."""
 STUCK = 2
-"""Steps in a row that lower the loss by nothing: rounding is larger than any gain."""
+"""Steps in a row that do not lower the loss: rounding is larger than any gain."""
 
 
 class Minimum(NamedTuple):

@@ -95,15 +95,17 @@ def test_forms_of_one_state_agree(run):
     observation = env.observe(state)
     expected = agents.value(BOARD)
     assert expected.shape == (2,)
-    np.testing.assert_array_equal(agents.value(levels)[:, 0], expected)
-    np.testing.assert_array_equal(agents.value(state), expected)
-    np.testing.assert_array_equal(agents.value(observation), expected)
-    np.testing.assert_array_equal(
-        agents.value(np.asarray(observation, float)[None, None])[:, 0, 0], expected
+    np.testing.assert_allclose(agents.value(levels)[:, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(agents.value(state), expected, rtol=1e-5)
+    np.testing.assert_allclose(agents.value(observation), expected, rtol=1e-5)
+    np.testing.assert_allclose(
+        agents.value(np.asarray(observation, float)[None, None])[:, 0, 0],
+        expected,
+        rtol=1e-5,
     )
-    np.testing.assert_array_equal(agents.seed(1).value(BOARD), expected[1])
+    np.testing.assert_allclose(agents.seed(1).value(BOARD), expected[1], rtol=1e-5)
     # the map has the board's own state where the agent is drawn
-    np.testing.assert_array_equal(agents.maps(BOARD).value[:, 0, 0], expected)
+    np.testing.assert_allclose(agents.maps(BOARD).value[:, 0, 0], expected, rtol=1e-5)
     moved = BOARD.replace("@..", "..@")
     np.testing.assert_allclose(
         agents.maps(BOARD).value[:, 0, 2], agents.value(moved), atol=1e-6
@@ -440,4 +442,5 @@ shardsim.run({str(tiny_yaml)!r}, {str(folder)!r})
 """
     env = run_folders.ENVIRONMENT
     subprocess.run([sys.executable, "-c", code], check=True, env=env)
-    run_folders.assert_same(folder, command_run)
+    # which tells when the questions were fixed
+    run_folders.assert_same(folder, command_run, but=["report.html"])

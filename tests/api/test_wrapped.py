@@ -148,7 +148,7 @@ agent = shardsim.wrap(lambda board: 0.25, world=world, name="constant")
     assert (value == 0.25).all()
     # a constant is off by the spread of V*, and by its own distance to the mean
     assert side["panels"]["curves"]["ends"]["value_error"]["estimate"] >= 1
-    assert side["panels"]["tails"] is not None
+    assert side["panels"]["reachability"] is not None
     for panel in ("concepts", "weights", "clusters", "shapley"):
         assert side["panels"][panel] is None
     assert "not of shardsim" in (tmp_path / "page.html").read_text()

@@ -63,8 +63,8 @@ def test_the_script_of_every_shell_is_one(shell, tmp_path, capsys):
 
 
 def test_fields_of_a_config_are_completed_to_the_last():
-    for root in config.ROOTS.values():
-        found = completion.fields(root)
+    for name in ("experiment", "training"):
+        found = completion.fields(config.ROOTS[name])
         assert {"train.phases", "agent.encoder.widths", "env.size"} <= set(found)
         assert len(found) == len(set(found)) > 100
 

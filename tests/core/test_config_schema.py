@@ -34,6 +34,8 @@ def validators():
 
 
 def schema_of(data):
+    if "members" in data:
+        return "zoo"
     if "experiments" in data:
         return "study"
     return "experiment" if "predictions" in data else "training"

@@ -1,14 +1,16 @@
 """The config of a study: the cells that it makes, and what it refuses."""
 
 import copy
+import re
 
 import pytest
 import yaml
 
 from shardsim import cli
-from shardsim.core import config
+from shardsim.core import config, config_files, yaml_text
 from shardsim.core.field_errors import ConfigError
 from shardsim.evaluation import study as studies
+from tests.helpers import documents
 
 K = {"field": "arms.sharded.head.num_shards", "values": [2, 3]}
 BOARD = {
@@ -235,3 +237,18 @@ def test_a_study_in_python_names_the_field(tiny):
     )
     with pytest.raises(ConfigError, match=r"experiments.tiny: got the file tiny.yaml"):
         studies.cells(study)
+
+
+@pytest.mark.skipif(not documents.DOCS.exists(), reason="no docs beside the tests")
+def test_the_axes_of_the_how_to_page_make_cells():
+    (text,) = re.findall(
+        r"```text\n(axes:.*?)```",
+        (documents.DOCS / "how-to/study.md").read_text(),
+        re.S,
+    )
+    quickstart = config_files.read_yaml(documents.ROOT / "experiments/quickstart.yaml")
+    data = {"name": "s", "question": "?", "experiments": {"quickstart": quickstart}}
+    study = config.build(studies.Study, {**data, **yaml_text.load(text)})
+    experiments = studies.build(studies.cells(study))
+    assert len(experiments) == study.design.cells
+    assert set(study.levels) == {"K", "contexts", "encoder", "width", "acting"}

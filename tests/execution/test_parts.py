@@ -140,10 +140,8 @@ def test_a_kill_anywhere_loses_nothing_and_trains_nothing_twice(
     path, words = config_file(), ["--block-seeds", "2"]
     whole = trained(path, tmp_path / "whole", *words)
     out = tmp_path / "first"
-    chunks, chunk = [], loop.population.chunk
-    monkeypatch.setattr(
-        loop.population, "chunk", lambda *args: chunks.append(1) or chunk(*args)
-    )
+    chunks, chunk = [], loop._chunk
+    monkeypatch.setattr(loop, "_chunk", lambda *args: chunks.append(1) or chunk(*args))
     command = ["train", path, "--out", out, *words]
     for module, name, count in (
         *((trained_arms, "write", 1), (trained_arms, "write", 2)),

@@ -150,11 +150,9 @@ def test_lines_of_some_seeds_are_the_reverse_of_a_join():
 @pytest.fixture(scope="module")
 def finished(study_file):
     """A study that was killed three times, and the chunks that it trained."""
-    folder, chunks, chunk = study_file.parent / "out", [], loop.population.chunk
+    folder, chunks, chunk = study_file.parent / "out", [], loop._chunk
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            loop.population, "chunk", lambda *args: chunks.append(1) or chunk(*args)
-        )
+        patch.setattr(loop, "_chunk", lambda *args: chunks.append(1) or chunk(*args))
         words = ["study", study_file, "--out", folder]
         killed_before(trained_arms, "write", 2, words)
         killed_before(parts, "join", 1, ["resume", folder])
@@ -229,7 +227,7 @@ def test_other_commands_say_what_they_take(finished, words, capsys):
     assert cli.main([name, str(folder), *rest]) == 2
     (text,) = capsys.readouterr().err.splitlines()
     if name == "extend":
-        assert text == "shardsim: num_seeds: got 2; allowed: more than 2"
+        assert text.endswith("got 2; allowed: more than 2, which the study has")
     else:
         assert "got a study; allowed: a run, such as those in" in text
 

@@ -1,0 +1,150 @@
+"""What one member of one seed is: its return, its error, and its scores.
+
+Symbols: L levels, S states of a level, n reachable states, C contexts.
+"""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from shardsim.agents import encoders, value
+from shardsim.agents.action_selection import ValueOnly
+from shardsim.core import config as configs
+from shardsim.core import fields
+from shardsim.core.jit import jit
+from shardsim.evaluation import exact_policies, state_readings
+from shardsim.evaluation.measures import value_error
+from shardsim.evaluation.zoo import making, metrics, nets
+from shardsim.evaluation.zoo.config import Trained, ZooConfig
+from shardsim.evaluation.zoo.states import Battery
+from shardsim.storage import records
+
+ACTING = ValueOnly(temperature=0.01)
+"""How members act: by V alone."""
+
+
+@fields.record(kw_only=True, float64=True)
+class Scored:
+    """The scores of one metric on both batteries."""
+
+    digest: str
+    """Of the config of the metric."""
+    values: records.SeedNumbers
+    """[2] one for each battery; None where the metric does not apply."""
+
+
+@fields.record(kw_only=True, float64=True)
+class Measured:
+    """One member of one seed."""
+
+    return_fraction: records.Number
+    """Return where it acts by V alone, as a fraction of the exact optimum."""
+    value_error: records.Number
+    """Root mean square of V - V*, in sd of V*."""
+    gate_information: records.Number
+    """Information of the largest gate about the context, as a fraction of log C; None
+    for a head of one part."""
+    scores: dict[fields.Name, Scored]
+    """By metric."""
+
+
+def subject_of(
+    config: ZooConfig,
+    member: str,
+    net: nets.Net,
+    encoder: encoders.MLP,
+    battery: Battery,
+    seed: int,
+) -> tuple[metrics.Subject, Float[np.ndarray, "L S"]]:
+    """V of a member in the states of a battery, and V in all states."""
+    true = battery.context
+    given = true
+    found = config.members[member]
+    if isinstance(found, Trained) and found.context == "shuffled":
+        key = jax.random.fold_in(making.seed_key(config, seed), 3)
+        given = making.shuffled_contexts(config, key, len(true))
+    shared = making.features_of(config.env, encoder, jnp.asarray(battery.rows))
+    eye = jnp.eye(config.env.contexts)
+    features, output = _outputs(net, shared, eye[true], eye[given])
+    at = battery.level, battery.state
+    picked = jax.tree.map(lambda x: np.asarray(x)[at], output)
+    subject = metrics.Subject(
+        net.head,
+        np.asarray(features)[at],
+        np.eye(config.env.contexts, dtype=np.float32)[given[battery.level]],
+        true[battery.level],
+        battery.level,
+        picked,
+        config.env.contexts,
+    )
+    return subject, np.asarray(output.value)
+
+
+@jit
+def _outputs(
+    net: nets.Net,
+    features: Float[Array, "L S D"],
+    true: Float[Array, "L C"],
+    given: Float[Array, "L C"],
+) -> tuple[Float[Array, "L S D"], value.ValueOutput]:
+    """What V reads in every state, and its output; leaves [L, S, ...]."""
+
+    def of_level(features: Array, true: Array, given: Array) -> Any:
+        read = jax.vmap(lambda z: net.adapter(z, true))(features)
+        return read, jax.vmap(lambda z: net.head(z, given))(read)
+
+    return jax.vmap(of_level)(features, true, given)
+
+
+def facts(
+    config: ZooConfig, battery: Battery, subject: metrics.Subject, values: np.ndarray
+) -> tuple[float, float, float]:
+    """Return fraction, error of V, and information of the gates."""
+    condition = battery.condition
+    logits = np.zeros((1, *values.shape, config.env.num_actions))
+    none = np.zeros((1, *values.shape, 0))
+    reading = state_readings.Reading(
+        values[None], none, none, none, logits, np.zeros(0, int)
+    )
+    acting = exact_policies.acting_rule(ACTING, config.discount, config.env.max_steps)
+    fraction = exact_policies.return_fraction(reading, condition, acting)[0]
+    error = value_error.relative_error(values[None], condition)[0]
+    return float(fraction), float(error), gate_information(subject)
+
+
+def gate_information(subject: metrics.Subject) -> float:
+    """I(largest gate; context) / log C; NaN for a head of one part."""
+    gates = np.asarray(subject.output.gates)
+    if gates.shape[1] < 2:
+        return float("nan")
+    joint = np.zeros((gates.shape[1], subject.num_contexts))
+    np.add.at(joint, (gates.argmax(axis=1), subject.context), 1 / len(gates))
+    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    some = joint > 0
+    information = (joint[some] * np.log(joint[some] / independent[some])).sum()
+    return float(information / np.log(subject.num_contexts))
+
+
+def missing(
+    config: ZooConfig, known: Mapping[str, Scored]
+) -> dict[str, metrics.Metric]:
+    """The metrics whose scores are not known, or of another config."""
+    return {
+        name: metric
+        for name, metric in config.metrics.items()
+        if name not in known or known[name].digest != configs.digest(metric)
+    }
+
+
+def score(
+    metric: metrics.Metric, name: str, subjects: tuple[metrics.Subject, ...]
+) -> Scored:
+    """The scores of a metric, which draws the same for every member and seed."""
+    key = jax.random.key(zlib.crc32(name.encode()))
+    values = [metric.score(subject, key) for subject in subjects]
+    return Scored(digest=configs.digest(metric), values=records.numbers(values))

@@ -1,0 +1,88 @@
+"""Metrics of what K parts say of V: fitted ones, and those that a head is built of."""
+
+import warnings
+from typing import Annotated, ClassVar, Literal
+
+import jax
+import numpy as np
+from jaxtyping import Array, Key
+from pydantic import Field, PositiveInt
+
+from shardsim.agents import chain
+from shardsim.core import fields
+from shardsim.evaluation.zoo.metrics import base
+from shardsim.inspection.interventions import reflection
+from shardsim.inspection.shards import recovery
+
+
+@fields.record(kw_only=True)
+class Recovery:
+    """Do gated shards describe the values of V better than networks of equal size?"""
+
+    OF: ClassVar[base.Of] = "function"
+    TITLE: ClassVar[str] = "R^2 of fitted shards less that of networks and FiLM"
+    kind: Literal["recovery"] = "recovery"
+    expected: base.Expected
+    """Whether it was expected to separate members with shards from those without."""
+    counts: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (1, 4, 8)
+    """Numbers of shards that are fitted."""
+    states: Annotated[int, Field(ge=20)] = 1_024
+    """States whose values are fitted; no more than that are drawn."""
+    restarts: Annotated[int, Field(ge=2)] = 2
+    """Fits at each size."""
+    steps: PositiveInt = 300
+    """Steps of each fit, whether it has converged or not."""
+    batch: PositiveInt = 128
+    """States of a step."""
+
+    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
+        """`shardedness`: the area between the curves, over counts above 1."""
+        at = base.rows(subject, self.states, key)
+        with warnings.catch_warnings():
+            # all families have the same number of steps, few enough for a whole zoo
+            warnings.filterwarnings("ignore", "distillation: not converged")
+            found = recovery.fit(
+                subject.features[at],
+                np.asarray(subject.output.value)[at],
+                key,
+                counts=self.counts,
+                groups=subject.level[at],
+                restarts=self.restarts,
+                steps=self.steps,
+                max_steps=self.steps,
+                batch=self.batch,
+            )
+        return float(found.shardedness)
+
+
+@fields.record(kw_only=True)
+class Reflection:
+    """Are the parts of a head unable to tell each other's values?"""
+
+    OF: ClassVar[base.Of] = "weights"
+    TITLE: ClassVar[str] = "1 - R^2 of one part's value from another part's units"
+    kind: Literal["reflection"] = "reflection"
+    expected: base.Expected
+    """Whether it was expected to separate members with shards from those without."""
+    states: Annotated[int, Field(ge=20)] = 2_048
+    """States that are read; no more than that are drawn."""
+
+    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
+        """Mean over pairs of parts; NaN for a head of one part."""
+        parts = base.parts(subject.head)
+        if parts < 2:
+            return float("nan")
+        at = base.rows(subject, self.states, key)
+        stages = subject.head.stages()  # type: ignore[attr-defined]
+        hidden = jax.vmap(lambda z: chain.run(stages, z))(subject.features[at])
+        width = hidden.shape[-1]
+        found = reflection.fit(
+            hidden.reshape(len(at), -1),
+            np.repeat(np.arange(parts), width),
+            np.asarray(subject.output.shard_values)[at],
+            subject.features[at],
+            subject.held_out[at],
+            key,
+            draws=1,
+        )
+        return float(1 - found.r2[~np.eye(parts, dtype=bool)].mean())

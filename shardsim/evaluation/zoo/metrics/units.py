@@ -1,0 +1,112 @@
+"""Metrics of the hidden units of V: what each contributes, and what without it.
+
+Symbols: n states, U units, C contexts.
+"""
+
+import functools
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Array, Float, Key
+from pydantic import Field, PositiveInt
+
+from shardsim.core import fields
+from shardsim.core.jit import jit
+from shardsim.evaluation.zoo.metrics import base
+from shardsim.inspection.shards import ablation, clusters, removal
+
+
+@fields.record(kw_only=True)
+class UnitClusters:
+    """Do the contributions of units rise and fall in as many groups as contexts?"""
+
+    OF: ClassVar[base.Of] = "weights"
+    TITLE: ClassVar[str] = "spread of units between C clusters, less shuffled"
+    kind: Literal["unit_clusters"] = "unit_clusters"
+    expected: base.Expected
+    """Whether it was expected to separate members with shards from those without."""
+    restarts: PositiveInt = 4
+    """Starts of the search for clusters."""
+
+    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
+        """`explained` - `null`; NaN if all units do the same."""
+        found = _clusters(
+            subject.output.units, key, subject.num_contexts, self.restarts, 1
+        )
+        return float(found.explained - found.null)
+
+
+@fields.record(kw_only=True)
+class AblationSelectivity:
+    """Does the ablation of a cluster of units harm one context alone?"""
+
+    OF: ClassVar[base.Of] = "weights"
+    TITLE: ClassVar[str] = "ablation selectivity of C clusters of units, less random"
+    kind: Literal["ablation"] = "ablation"
+    expected: base.Expected
+    """Whether it was expected to separate members with shards from those without."""
+    restarts: PositiveInt = 4
+    """Starts of the search for clusters."""
+    draws: PositiveInt = 100
+    """Random places of the drops, for the null."""
+
+    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
+        """`score` - `null` of clusters that are replaced by their mean.
+
+        The clusters are those of the units of every head alike. What a head is built of
+        is not told.
+        """
+        units = _units(subject)
+        found = _clusters(
+            subject.output.units, key, subject.num_contexts, self.restarts, 0
+        )
+        member = np.eye(subject.num_contexts)[np.asarray(found.unit_cluster)]
+        change = (units - units.mean(axis=0)) @ member
+        value = units.sum(axis=1)
+        result = ablation.fit(
+            value, value[None] - change.T, subject.context, draws=self.draws
+        )
+        return result.score - result.null
+
+
+@fields.record(kw_only=True)
+class Removal:
+    """Can a linear edit of V's hidden units remove V of one context alone?"""
+
+    OF: ClassVar[base.Of] = "weights"
+    TITLE: ClassVar[str] = "V of a context removed by edits, less from random units"
+    kind: Literal["removal"] = "removal"
+    expected: base.Expected
+    """Whether it was expected to separate members with shards from those without."""
+    ranks: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 4, 8)
+    """Directions that an edit may read."""
+    draws: PositiveInt = 2
+    """Draws of random units."""
+
+    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
+        """The area between the curves of V's units and of random ones."""
+        return removal.fit(
+            _units(subject),
+            subject.features,
+            subject.context,
+            subject.held_out,
+            key,
+            ranks=self.ranks,
+            draws=self.draws,
+        ).area
+
+
+def _units(subject: base.Subject) -> Float[np.ndarray, "n U"]:
+    return np.asarray(subject.output.units, np.float64)
+
+
+@functools.partial(jit, static_argnums=(2, 3, 4))
+def _clusters(
+    units: Float[Array, "n U"],
+    key: Key[Array, ""],
+    number: int,
+    restarts: int,
+    shuffles: int,
+) -> clusters.UnitClusters:
+    """The clusters of units, as one program for all heads of a size."""
+    return clusters.fit(units, number, key, restarts=restarts, shuffles=shuffles)
