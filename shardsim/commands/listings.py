@@ -134,8 +134,8 @@ def _prediction(entry: results.PredictionResult) -> dict[str, Any]:
         "effect": entry.effect.estimate,
         "low": entry.effect.low,
         "high": entry.effect.high,
-        "unit": entry.unit,
-        "margin": entry.rule.margin,
+        "unit": entry.effect_unit,
+        "margin": entry.size_of_margin,
         "p_value": entry.p_value,
         "num_seeds": entry.effect.num_seeds,
     }

@@ -139,8 +139,9 @@ def table(result: StudyResult) -> str:
         for label, entry in cell.predictions.items():
             rule, effect, control = entry.rule, entry.effect, entry.sensitivity
             contrast = f"{rule.contrast.arm} - {rule.contrast.baseline}"
-            what = (cell.num_seeds, label, contrast, entry.metric, entry.unit)
-            numbers = (effect.estimate, effect.low, effect.high, rule.margin)
+            what = (cell.num_seeds, label, contrast, entry.metric, entry.effect_unit)
+            interval = (effect.estimate, effect.low, effect.high)
+            numbers = (*interval, entry.size_of_margin)
             verdict = (rule.direction, entry.verdict, entry.p_value, entry.is_valid)
             oracle = control.verdict if control else ""
             writer.writerow(

@@ -62,19 +62,20 @@ class SelectiveRemoval:
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """mean over capacities of S - S of random units, where S = target - others.
 
-        target and others are drops of the exact return, as shares of what V gives
-        there: (R - R after the edit) / (R - R under V = 0), mean over contexts. Half of
-        the levels choose an edit, the other half measures it. Nothing is clipped and no
-        drop is too small to count: S is 1 if the edit takes all that V gives in its
-        context and nothing elsewhere, 0 for no edit and for one that takes everything.
+        target and others are drops of the exact return, as shares of it: (R - R after
+        the edit) / R, mean over contexts. Half of the levels choose an edit, the other
+        half measures it. Nothing is clipped and no drop is too small to count: S is 1
+        if the edit takes the whole return of its context and nothing elsewhere, and 0
+        for no edit and for one that harms all contexts alike. Where D alone earns much,
+        even an edit that leaves no V takes little.
 
         A linear edit of capacity r subtracts u . b, where b is the fit of V 1[context]
         by partial least squares with r components. Random units are relu(W z + a) of
         the features z, with standard normal W / sqrt(D) and a, as many as V has; a
         ranked edit of them is one in random order. Rows: `ARM/own` and `ARM/random` are
         the two means of S, `ARM/shuffled` that of edits for contexts that were shuffled
-        among the levels. No number where a half of the levels lacks a context, or if V
-        gives nothing.
+        among the levels. No number where a half of the levels lacks a context, or if
+        nothing is earned.
         """
         condition = evidence.conditions[self.condition]
         levels = _Levels.of(condition, evidence)
@@ -128,13 +129,12 @@ class SelectiveRemoval:
             )
 
         intact = returns(reading.value)
-        gain = intact - returns(np.zeros_like(reading.value))
         curve = []
         for by_context in edits:
             lost = np.stack(
                 [intact - returns(reading.value - edit) for edit in by_context]
             )
-            curve.append(levels.selectivity(lost, gain))
+            curve.append(levels.selectivity(lost, intact))
         return np.stack(curve)
 
     def _edits(
@@ -216,7 +216,7 @@ class _Levels(NamedTuple):
         return cls(context, shuffled, fitting, weights, is_whole)
 
     def selectivity(
-        self, lost: Float[np.ndarray, "C N L"], gain: Float[np.ndarray, "N L"]
+        self, lost: Float[np.ndarray, "C N L"], intact: Float[np.ndarray, "N L"]
     ) -> Float[np.ndarray, "rows N"]:
         """Drop of the target context less that of the others, on held-out levels."""
         names = np.unique(self.context)
@@ -224,9 +224,9 @@ class _Levels(NamedTuple):
             [self.weights * (~self.fitting & (self.context == c)) for c in names]
         )
         share = of_level / of_level.sum(axis=-1, keepdims=True)
-        given = np.einsum("drl,nl->drn", share, gain)
+        earned = np.einsum("drl,nl->drn", share, intact)
         taken = np.einsum("drl,cnl->cdrn", share, lost)
-        drop = taken / np.where(given > 1e-6, given, np.nan)
+        drop = taken / np.where(earned > 1e-6, earned, np.nan)
         target = np.einsum("ccrn->crn", drop)
         others = (drop.sum(axis=1) - target) / (len(names) - 1)
         selectivity: np.ndarray = (target - others).mean(axis=0)
