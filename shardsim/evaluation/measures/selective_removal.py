@@ -17,6 +17,7 @@ from pydantic import Field, PositiveInt
 from shardsim.core import fields
 from shardsim.evaluation import battery, exact_policies, state_readings
 from shardsim.evaluation.measures import base
+from shardsim.inspection.shards import removal
 
 Kind: TypeAlias = Literal["own", "random", "shuffled"]
 """Edits of V's units, of random units, or for contexts that were shuffled."""
@@ -149,7 +150,9 @@ class SelectiveRemoval:
         fitted = condition.reachable & levels.fitting[:, None]
         rng = np.random.default_rng(0)
         if self.family == "linear":
-            units = _random_units(seed, rng) if kind == "random" else seed.units
+            units = seed.units
+            if kind == "random":
+                units = removal.random_units(seed.features, units.shape[-1], rng)
             return _linear(units, seed.value, fitted, context, self.capacities)
         parts = seed.parts
         means = np.stack(
@@ -233,16 +236,6 @@ class _Levels(NamedTuple):
         return selectivity
 
 
-def _random_units(seed: _Seed, rng: np.random.Generator) -> Float[np.ndarray, "L S U"]:
-    """relu(W z + a) of standardised features, as many as V has units."""
-    flat = seed.features.reshape(-1, seed.features.shape[-1])
-    spread = flat.std(axis=0)
-    z = (seed.features - flat.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    size = (z.shape[-1], seed.units.shape[-1])
-    weights = rng.standard_normal(size) / np.sqrt(size[0])
-    return np.maximum(z @ weights + rng.standard_normal(size[1]), 0.0)
-
-
 def _linear(
     units: Float[np.ndarray, "L S U"],
     value: Float[np.ndarray, "L S"],
@@ -250,30 +243,8 @@ def _linear(
     context: Int[np.ndarray, " L"],
     capacities: tuple[int, ...],
 ) -> Float[np.ndarray, "R C L S"]:
-    """u . b for the fit of V 1[context] by partial least squares of each capacity.
-
-    Step r of conjugate gradients on the normal equations is partial least squares with
-    r components.
-
-    Reference: Phatak and de Hoog, Exploiting the connection between PLS, Lanczos
-    methods and conjugate gradients, 2002.
-    """
+    """u . b for the fit of V 1[context] by partial least squares of each capacity."""
     own = context[:, None] == np.unique(context)  # [L, C]
     target = (value[..., None] * own[:, None])[fitted]
-    u = units[fitted]
-    gram, residual = u.T @ u, u.T @ target
-    b, direction = np.zeros_like(residual), residual.copy()
-    least = 1e-20 * np.square(residual).sum(axis=0)
-    edits = []
-    for r in range(1, capacities[-1] + 1):
-        square = np.square(residual).sum(axis=0)
-        goes_on = square > least
-        image = gram @ direction
-        curvature = (direction * image).sum(axis=0)
-        step = np.where(goes_on, square / np.where(goes_on, curvature, 1.0), 0.0)
-        b, residual = b + step * direction, residual - step * image
-        ratio = np.square(residual).sum(axis=0) / np.where(goes_on, square, 1.0)
-        direction = residual + np.where(goes_on, ratio, 0.0) * direction
-        if r in capacities:
-            edits.append(np.moveaxis(units @ b, -1, 0))
-    return np.stack(edits)
+    fits = removal.partial_least_squares(units[fitted], target, capacities)
+    return np.moveaxis(np.stack([units @ b for b in fits]), -1, 1)

@@ -111,19 +111,60 @@ def fit(
     score = _scores(u, targets, test, ranks)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key)).astype(np.uint64))
     random = [
-        _scores(_random_units(z, u.shape[1], rng), targets, test, ranks)
+        _scores(random_units(z, u.shape[1], rng), targets, test, ranks)
         for _ in range(draws)
     ]
     return Removal(np.asarray(ranks), score, np.mean(random, axis=0))
 
 
-def _random_units(
-    z: Float[np.ndarray, "n D"], units: int, rng: np.random.Generator
-) -> Float[np.ndarray, "n U"]:
-    sd = z.std(axis=0)
-    scaled = (z - z.mean(axis=0)) / np.where(sd > 0, sd, 1)
-    weights = rng.standard_normal((z.shape[1], units)) / np.sqrt(z.shape[1])
+def random_units(
+    z: Float[np.ndarray, "*batch D"], units: int, rng: np.random.Generator
+) -> Float[np.ndarray, "*batch {units}"]:
+    """relu(W z + a) with standard normal W / sqrt(D) and a, on standardised features.
+
+    Args:
+      z: features of samples.
+      units: U.
+      rng: draws W, then a.
+    """
+    flat = z.reshape(-1, z.shape[-1])
+    sd = flat.std(axis=0)
+    scaled = (z - flat.mean(axis=0)) / np.where(sd > 0, sd, 1)
+    weights = rng.standard_normal((z.shape[-1], units)) / np.sqrt(z.shape[-1])
     return np.maximum(scaled @ weights + rng.standard_normal(units), 0)
+
+
+def partial_least_squares(
+    u: Float[np.ndarray, "n U"],
+    targets: Float[np.ndarray, "n C"],
+    ranks: Sequence[int],
+) -> Float[np.ndarray, "R U C"]:
+    """b of `fit` for every rank and target: argmin over K_r of |U b - y|^2.
+
+    Step r of conjugate gradients on the normal equations minimises it over K_r.
+
+    Args:
+      u: of the samples that are fitted to.
+      targets: y, one in each column.
+      ranks: r, in ascending order.
+    """
+    gram, residual = u.T @ u, u.T @ targets
+    b, direction = np.zeros_like(residual), residual.copy()
+    # relative to what is there at the start; below it only rounding is left
+    least = 1e-20 * np.square(residual).sum(axis=0)
+    found = []
+    for rank in range(1, ranks[-1] + 1):
+        square = np.square(residual).sum(axis=0)
+        goes_on = square > least
+        image = gram @ direction
+        curvature = (direction * image).sum(axis=0)
+        size = np.where(goes_on, square / np.where(goes_on, curvature, 1), 0)
+        b, residual = b + size * direction, residual - size * image
+        ratio = np.square(residual).sum(axis=0) / np.where(goes_on, square, 1)
+        direction = residual + np.where(goes_on, ratio, 0) * direction
+        if rank in ranks:
+            found.append(b)
+    return np.stack(found)
 
 
 def _scores(
@@ -132,29 +173,11 @@ def _scores(
     test: Bool[np.ndarray, " n"],
     ranks: Sequence[int],
 ) -> Float[np.ndarray, "C R"]:
-    """`Removal.score`, by conjugate gradients on the normal equations.
-
-    The step r of conjugate gradients minimises the squared error over K_r.
-    """
-    train = ~test
-    gram, cross = u[train].T @ u[train], u[train].T @ targets[train]
-    b, residual = np.zeros_like(cross), cross.copy()
-    direction = residual.copy()
-    # relative to what is there at the start; below it only rounding is left
-    least = 1e-20 * np.square(cross).sum(axis=0)
+    """`Removal.score`."""
     total = np.square(targets[test]).sum(axis=0)
     total = np.where(total > 0, total, 1)
-    scores = []
-    for rank in range(1, max(ranks) + 1):
-        square = np.square(residual).sum(axis=0)
-        goes_on = square > least
-        curvature = (direction * (gram @ direction)).sum(axis=0)
-        size = np.where(goes_on, square / np.where(goes_on, curvature, 1), 0)
-        b = b + size * direction
-        residual = residual - size * (gram @ direction)
-        ratio = np.square(residual).sum(axis=0) / np.where(goes_on, square, 1)
-        direction = residual + np.where(goes_on, ratio, 0) * direction
-        if rank in ranks:
-            error = np.square(targets[test] - u[test] @ b).sum(axis=0)
-            scores.append(1 - error / total)
+    scores = [
+        1 - np.square(targets[test] - u[test] @ b).sum(axis=0) / total
+        for b in partial_least_squares(u[~test], targets[~test], ranks)
+    ]
     return np.stack(scores, axis=1)
