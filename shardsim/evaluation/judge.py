@@ -106,11 +106,11 @@ def judge(
                     f"{', '.join(values[name])}"
                 )
     cases = {name: _case(values[name], rule) for name, rule in rule_of.items()}
-    claims = {name: _claim(case.rows, case.rule) for name, case in cases.items()}
-    adjusted = significance.holm([claim.p for claim in claims.values()])
-    spent = np.minimum(1.0, adjusted * (1 - level) / look.alpha)
-    # a planned look that spends everything leaves p as it is
-    p_values = np.where(look.alpha < 1 - level - 1e-12, spent, adjusted)
+    claims = {
+        name: _at_look(_claim(case.rows, case.rule), look, level)
+        for name, case in cases.items()
+    }
+    p_values = significance.holm([claim.p for claim in claims.values()])
     return {
         name: dataclasses.replace(
             _judgement(cases[name], claim, float(p), level, missed, look),
@@ -143,6 +143,14 @@ def _energy(
         p_value=records.number(test.p),
         num_seeds=test.n,
     )
+
+
+def _at_look(claim: _Claim, look: results.Look, level: float) -> _Claim:
+    """The claim with p in units of what this look spends of the level."""
+    if look.alpha >= 1 - level - 1e-12:  # it spends everything
+        return claim
+    p = min(1.0, claim.p * (1 - level) / look.alpha)
+    return dataclasses.replace(claim, p=p)
 
 
 def _case(values: Rows, rule: rules.Rule) -> sentences.Case:

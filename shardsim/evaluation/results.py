@@ -151,7 +151,8 @@ class Claim:
 
     verdict: Verdict
     p_value: float
-    """Two-sided p of the claim, not adjusted."""
+    """Two-sided p of the claim, not adjusted for other predictions; where looks are
+    planned, in units of what this look spends."""
 
 
 @fields.record(float64=True)
