@@ -40,7 +40,7 @@ OUTPUT = {
     "train": ("per episode in the last chunk", "swap rewards ("),
 }
 
-LONG = ("inspect", "many-machines", "study", "train")
+LONG = ("inspect", "many-machines", "python", "study", "train")
 """Pages that take minutes."""
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="no docs beside the tests")
@@ -121,6 +121,6 @@ def test_the_page_of_questions_lists_what_may_be_asked():
     listed = set(re.findall(r"`(\w+)`", " ".join(rows)))
     kinds = {measure().kind for measure in typing.get_args(measures.Measure)}
     fields = {field.name for field in dataclasses.fields(rules.Rule)}
-    beside = {"min_return", "min_return_phase", "omnibus"}
+    beside = {"min_return", "min_return_phase", "max_value_error", "looks", "omnibus"}
     assert beside <= {field.name for field in dataclasses.fields(Experiment)}
     assert kinds | fields | beside == listed - {"rule"}
