@@ -84,7 +84,7 @@ def covered(statistic, draw, truth, draws):
 COVERAGE = [("normal", 0.0, 0.94), ("exponential", None, 0.9)]
 
 
-@pytest.mark.parametrize("draws", [150, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("draws", [150, pytest.param(2000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("n", [3, 5, 8, 20])
 @pytest.mark.parametrize(("name", "truth", "least"), COVERAGE)
 def test_the_interquartile_mean_is_covered(name, truth, least, n, draws):
@@ -101,7 +101,7 @@ def test_the_interquartile_mean_is_covered(name, truth, least, n, draws):
     assert share >= least - (draws == 150) * 0.04
 
 
-@pytest.mark.parametrize("draws", [150, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("draws", [150, pytest.param(2000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("n", [3, 5, 8, 20])
 @pytest.mark.parametrize("shift", [0, 1, 3])
 def test_the_probability_of_improvement_is_covered(shift, n, draws):
