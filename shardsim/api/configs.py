@@ -34,7 +34,7 @@ def config(source: "str | Path | Mapping[str, Any] | Config", **changes: Any) ->
     Raises:
       ConfigError: what is wrong with the config, a line for each fault.
 
-    Example:
+    Examples:
       >>> small = shardsim.config(file, train={"num_seeds": 4})
       >>> small.train.num_seeds
       4
@@ -65,7 +65,7 @@ def configs_of(data: dict[str, Any]) -> Config:
 def to_yaml(config: Config) -> str:
     """A config as YAML with all its fields, which `shardsim run` and `config` read.
 
-    Example:
+    Examples:
       >>> print(shardsim.to_yaml(shardsim.config(file)).splitlines()[0])
       name: tiny
     """

@@ -28,7 +28,7 @@ class Levels:
     `print` shows them as text, which `shardsim.levels` reads; a notebook shows a
     picture.
 
-    Example:
+    Examples:
       >>> drawn = shardsim.levels("fruit_mini", count=2)
       >>> len(drawn), len(drawn[:1])
       (2, 1)
@@ -151,7 +151,7 @@ def levels(world: Any, *texts: str, count: int | None = None, seed: int = 0) -> 
       ConfigError: an unknown world, a drawing that is no playable level, or neither
         drawings nor a count.
 
-    Example:
+    Examples:
       >>> maze = shardsim.levels(
       ...     shardsim_envs.CornerMaze(size=5),
       ...     '''

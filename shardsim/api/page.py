@@ -13,7 +13,7 @@ from shardsim.reports.explorer import make, wrapped
 class Page:
     """A page that was written. In a notebook it shows itself.
 
-    Example:
+    Examples:
       >>> page = shardsim.load(folder).inspect(quick=True)
       >>> page.path.suffix, page.results.name
       ('.html', 'page.results.json')

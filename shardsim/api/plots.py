@@ -52,7 +52,7 @@ class View(Protocol):
 class Plots:
     """Plots of a run, or of a view of it: `run.seed(3).plot`, `run.ablate(2).plot`.
 
-    Example:
+    Examples:
       >>> run = shardsim.load(folder)
       >>> axes = run.seed(1).plot.value("sharded", run.levels(count=1))
       >>> axes.get_title()
@@ -86,7 +86,7 @@ class Plots:
           ConfigError: as `Run.agents`; or several levels for one `ax`.
           ImportError: matplotlib is not installed.
 
-        Example:
+        Examples:
           >>> run = shardsim.load(folder)
           >>> len(run.plot.value("mlp", run.levels(count=3)))
           3
@@ -120,7 +120,7 @@ class Plots:
         Returns:
           Axes [L, K]: a row for each level, a column for each shard.
 
-        Example:
+        Examples:
           >>> run = shardsim.load(folder)
           >>> run.seed(0).plot.gates("sharded", run.levels(count=2)).shape
           (2, 2)
@@ -161,7 +161,7 @@ class Plots:
           ConfigError: no such metric or arm.
           ImportError: matplotlib is not installed.
 
-        Example:
+        Examples:
           >>> shardsim.load(folder).plot.curves("value_error").get_ylabel()
           'value_error'
         """

@@ -36,7 +36,7 @@ MOST_STATES = 8_192
 class Outputs(NamedTuple):
     """What agents say of states; of a single seed, without the axis N.
 
-    Example:
+    Examples:
       >>> run = shardsim.load(folder)
       >>> out = run.agents("sharded").outputs(run.levels(count=3))
       >>> out.value.shape, out.gates.shape, out.logits.shape
@@ -118,7 +118,7 @@ class Agents:
     one seed (`seed(3)`) they have no axis of seeds. Switched-off shards (`ablate`) are
     missing from V, and from whatever follows from V.
 
-    Example:
+    Examples:
       >>> agents = shardsim.load(folder).agents("sharded")
       >>> agents
       <2 agents of 'sharded' after 13 updates, 2 shards>
@@ -322,7 +322,7 @@ class Agents:
           ConfigError: these agents have been trained by shardsim.
           RunError: the states of the world cannot be enumerated.
 
-        Example:
+        Examples:
           >>> shardsim.load(folder).agents("mlp").inspect()
           Traceback (most recent call last):
           shardsim.core.field_errors.ConfigError: inspect: got agents of a run; ...

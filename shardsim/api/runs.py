@@ -35,7 +35,7 @@ class Run:
     `seed` and `ablate` give views of the run: its agents, metrics and plots are then
     those of one seed, or of V without some shards.
 
-    Example:
+    Examples:
       >>> run = shardsim.load(folder)
       >>> run
       <run 'tiny': 2 seeds of mlp, sharded, untrained; finished>
@@ -82,7 +82,7 @@ class Run:
     def arms(self) -> dict[str, Arm]:
         """The arms by name: head, width and whether it is trained.
 
-        Example:
+        Examples:
           >>> shardsim.load(folder).arms["sharded"].head.num_shards
           2
         """
@@ -98,7 +98,7 @@ class Run:
         Raises:
           RunError: the run is not finished, or the file is damaged.
 
-        Example:
+        Examples:
           >>> shardsim.load(folder).results.predictions["VE"].effect.num_seeds
           2
         """
@@ -119,7 +119,7 @@ class Run:
         Raises:
           ConfigError: there is no such seed.
 
-        Example:
+        Examples:
           >>> shardsim.load(folder).seed(2)
           Traceback (most recent call last):
           shardsim.core.field_errors.ConfigError: seed: got 2; allowed: 0 to 1
@@ -133,7 +133,7 @@ class Run:
         Args:
           shard: number of a shard, from 0, or several.
 
-        Example:
+        Examples:
           >>> run = shardsim.load(folder)
           >>> run.ablate(shard=1).agents("sharded").switched_off
           (1,)
@@ -147,7 +147,7 @@ class Run:
     ) -> level_sets.Levels:
         """Levels of the run's world; see `shardsim.levels`.
 
-        Example:
+        Examples:
           >>> len(shardsim.load(folder).levels(count=4))
           4
         """
@@ -169,7 +169,7 @@ class Run:
           RunError: the run does not have these agents, or keeps their outputs alone,
             or a file is damaged.
 
-        Example:
+        Examples:
           >>> shardsim.load(folder).agents("mlp", phase="earn").update
           13
         """
@@ -210,7 +210,7 @@ class Run:
     def updates(self, arm: str) -> list[int]:
         """The updates of which the run keeps the agents of an arm, in rising order.
 
-        Example:
+        Examples:
           >>> shardsim.load(folder).updates("mlp")
           [13]
         """
@@ -232,13 +232,13 @@ class Run:
         Raises:
           RunError: metrics.jsonl is damaged.
 
-        Example:
+        Examples:
           >>> table = shardsim.load(folder).metrics()
           >>> list(table)
           ['arm', 'phase', 'update', 'seed', 'metric', 'value']
           >>> end = (table["metric"] == "return_fraction") & (table["update"] == 13)
-          >>> len(table["value"][end])  # two arms of two seeds
-          4
+          >>> end.sum()  # two arms of two seeds
+          np.int64(4)
         """
         train = self.config.train
         points = sweep.points(train.sweep)
@@ -296,7 +296,7 @@ class Run:
           RunError: this is a view, whose seed or shards the page would not know, or a
             run that has no page.
 
-        Example:
+        Examples:
           >>> shardsim.load(folder).seed(0).inspect()
           Traceback (most recent call last):
           shardsim.storage.run_files.RunError: inspect: got a view, ...
@@ -366,7 +366,7 @@ def load(path: str | Path) -> Run:
       RunError: there is no run, it has another format, or the archive is damaged.
       ConfigError: its config cannot be read.
 
-    Example:
+    Examples:
       >>> shardsim.load(folder).config.train.num_seeds
       2
       >>> shardsim.load("nowhere")

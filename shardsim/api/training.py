@@ -42,7 +42,7 @@ def run(
       Interrupted: Ctrl-C or "Interrupt" of a notebook; `shardsim resume` goes on.
       Diverged: no seed of an arm has a finite loss any more.
 
-    Example:
+    Examples:
       >>> shardsim.run(file, new_folder, train={"seed": 1})
       <run 'tiny': 2 seeds of mlp, sharded, untrained; finished>
       >>> shardsim.run(file, new_folder)

@@ -58,7 +58,7 @@ def wrap(
         it is asked: outputs of a wrong shape, that are not finite, or that do not add
         up.
 
-    Example:
+    Examples:
       >>> def distance(board):  # V falls with the distance to the first fruit
       ...     row, column = np.argwhere(board[..., 0])[0]
       ...     mine = np.argwhere(board[..., -1])[0]

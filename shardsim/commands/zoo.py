@@ -16,8 +16,8 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     folder.begin(path, zoo, options.overwrite)
     with progress.counted(len(zoo.members) * zoo.num_seeds) as advance:
         result = run.run(zoo, path, advance)
-    folder.write_text(path, folder.FIGURE, reports.figure(result))
-    folder.write_text(path, folder.TABLES, reports.markdown(result))
+    folder.save_text(path, folder.FIGURE, reports.figure(result))
+    folder.save_text(path, folder.TABLES, reports.markdown(result))
     print(reports.table(result))
     print(f"\n{path / folder.FIGURE}\n{path / folder.TABLES}")
     return 0

@@ -34,7 +34,7 @@ def register(group: str) -> Callable[[T], T]:
     Raises:
       ConfigError: no such group, no config with a `kind`, or a kind of shardsim's own.
 
-    Example:
+    Examples:
       >>> from shardsim.agents.value import MLP
       >>> @shardsim.register("heads")
       ... @shardsim.record

@@ -103,7 +103,7 @@ def record(
     Raises, when an instance is made:
       ConfigError: a line for each fault: the field, its value and what is allowed.
 
-    Example:
+    Examples:
       >>> @shardsim.record
       ... class Rate:
       ...     updates: pydantic.PositiveInt = 1

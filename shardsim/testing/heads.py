@@ -34,7 +34,7 @@ def check_head(
     Raises:
       AssertionError: a law is broken; the text says which.
 
-    Example:
+    Examples:
       >>> from shardsim import testing
       >>> from shardsim.agents.value import Sharded
       >>> testing.check_head(Sharded(num_shards=3))

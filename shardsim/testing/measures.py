@@ -34,7 +34,7 @@ def check_measure(
     Raises:
       AssertionError: a law is broken; the text says which.
 
-    Example:
+    Examples:
       >>> from shardsim import testing
       >>> from shardsim.evaluation.measures import ValueAccuracy
       >>> testing.check_measure(ValueAccuracy(), shardsim_envs.ContextFruits(size=3))

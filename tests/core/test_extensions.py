@@ -146,7 +146,7 @@ def test_a_plugin_trains_in_workers_and_a_config_alone_runs_nothing(tmp_path):
     found = json.loads((out / "results.json").read_text())
     assert found["arms"]["mine"]["head"]["slope"] == 0.5
     errors = run_folders.shardsim("resume", out, code=2)
-    assert "linear, oracle_gated, or a kind from outside (--plugin FILE" in errors
+    assert "ungated, or a kind from outside (--plugin FILE" in errors
     run_folders.shardsim("report", out, "--plugin", plugin)
 
 

@@ -53,7 +53,7 @@ class MetricResult:
     expected: metrics.Expected
     """What was expected before the run."""
     scores: dict[fields.Name, tuple[records.SeedNumbers, ...]]
-    """[2][N] by member, one row for each battery; None where it is not selected."""
+    """[2, N] by member, one row for each battery; None where it is not selected."""
     auroc: results.Interval
     """Members with shards against those without, on the first battery."""
     against: dict[fields.Name, records.Number]

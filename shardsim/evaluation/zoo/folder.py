@@ -63,7 +63,7 @@ def begin(folder: Path, config: ZooConfig, overwrite: bool = False) -> None:
         run_files.write_json(
             mark, {"format": FORMAT, "digest": digest(config), "written": {}}
         )
-    write_text(folder, CONFIG, config_files.to_yaml(config))
+    save_text(folder, CONFIG, config_files.to_yaml(config))
 
 
 def _check_same(folder: Path, config: ZooConfig) -> None:
@@ -100,7 +100,7 @@ def _mark(folder: Path) -> dict[str, Any]:
     return found
 
 
-def write_text(folder: Path, name: str, text: str) -> None:
+def save_text(folder: Path, name: str, text: str) -> None:
     """Write a text of the zoo as a whole, and keep its digest in the mark."""
     found = _mark(folder)
     written = hashlib.sha256(text.encode()).hexdigest()

@@ -43,7 +43,7 @@ def run(
     parameters = {name: zoo.parameters(name) for name in scored}
     result = calibration.judge(config, configs.digest(config), parameters, each)
     text = json_text.dumps(configs.to_dict(result), indent=1, allow_nan=False)
-    folder.write_text(path, folder.RESULTS, text + "\n")
+    folder.save_text(path, folder.RESULTS, text + "\n")
     return result
 
 

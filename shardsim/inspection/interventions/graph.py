@@ -63,7 +63,7 @@ def graph(stages: Mapping[str, Stage], *, outputs: Sequence[str] = ()) -> Run:
     Raises:
       ValueError: no stage, a stage named `input`, or an output that is not a stage.
 
-    Example:
+    Examples:
 
         graph({"h": lambda s: jnp.tanh(w @ s["input"]), "v": lambda s: s["h"][0]})
     """
