@@ -130,7 +130,7 @@ def test_what_is_installed_is_there_and_what_is_broken_is_left_out(
     assert config.build(Experiment, with_wide()).arms["mine"].head.kind == "wide"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_plugin_trains_in_workers_and_a_config_alone_runs_nothing(tmp_path):
     plugin, file, out = tmp_path / "mine.py", tmp_path / "t.yaml", tmp_path / "out"
     plugin.write_text(PLUGIN + f"\nopen({str(tmp_path / 'ran')!r}, 'w').close()\n")

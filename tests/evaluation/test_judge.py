@@ -48,7 +48,7 @@ def test_each_verdict_is_reached(sharded, mlp, changes, verdict):
     [
         (3, 60),
         (8, 60),
-        *(pytest.param(n, 200, marks=pytest.mark.slow) for n in (2, 3, 5, 8, 20)),
+        *(pytest.param(n, 200, marks=pytest.mark.long) for n in (2, 3, 5, 8, 20)),
     ],
 )
 def test_false_claims_are_rare_over_the_family(n, draws):
