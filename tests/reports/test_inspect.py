@@ -69,7 +69,9 @@ def test_the_curves_end_where_the_run_measured(tiny_page, tiny_run):
 def test_the_run_s_verdicts_are_those_of_its_report(tiny_page, tiny_run):
     (told,) = numbers(tiny_page)["verdicts"]
     entry = results.read_run(tiny_run).predictions["VE"]
-    assert (told["name"], told["verdict"]) == ("VE", entry.verdict)
+    assert told["name"] == "VE"
+    reason = "no claim stands: return of mlp, sharded too low"
+    assert told["verdict"] == f"{entry.verdict}; {reason}"
     assert told["controls"] == "return too low"
 
 

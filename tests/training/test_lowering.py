@@ -287,7 +287,11 @@ def test_readings_lower(head, platform):
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 3))
     levels, *_ = battery._truth.compiled.eval_shape(ENV, 0.9, keys, ENV.params())
     population_shape = state_of(case).learners[0].agent
-    check(state_readings.evaluate, ENV, population_shape, levels, platform=platform)
+    one = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), population_shape
+    )
+    for program in (state_readings._evaluate_one, state_readings._features_of_one):
+        check(program, ENV, one, levels, platform=platform)
 
 
 @pytest.mark.few(1, rest="long")

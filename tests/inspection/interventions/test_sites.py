@@ -29,6 +29,7 @@ ENCODERS = [
     encoders.FlatEncoder(features=18),
     encoders.MLPEncoder(widths=(8, 7, FEATURES), activation="tanh"),
     encoders.MLPEncoder(widths=(FEATURES,)),
+    encoders.ConvEncoder(channels=(3, 4), hidden=5, features=FEATURES),
 ]
 DECODERS = list(itertools.product([(5,), (7, 5), (7, 3, 5)], ["relu", "tanh"]))
 """Hidden layers and activation function of each decoder."""
