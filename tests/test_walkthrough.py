@@ -40,7 +40,7 @@ OUTPUT = {
     "train": ("per episode in the last chunk", "swap rewards ("),
 }
 
-LONG = ("inspect", "many-machines", "python", "study", "train")
+LONG = ("inspect", "many-machines", "python", "study", "tools", "train")
 """Pages that take minutes."""
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="no docs beside the tests")
