@@ -23,9 +23,9 @@ class MeanValue:
     def measure(self, evidence: base.Evidence) -> base.Measured:
         """mean V, over reachable states."""
         mask = evidence.conditions[self.condition].reachable
-        return base.Measured(
-            {
-                arm: base.masked_mean(readings[self.condition].value, mask)
-                for arm, readings in evidence.readings.items()
-            }
-        )
+        weights = base.level_weights(evidence)  # of the battery, then of resamples
+        rows = {
+            arm: base.level_mean(readings[self.condition].value, mask, weights)
+            for arm, readings in evidence.readings.items()
+        }
+        return base.resampled(rows, weights.shape[1])
