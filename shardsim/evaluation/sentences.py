@@ -54,7 +54,14 @@ def describe_margin(details: Details) -> str:
         return f"{details.of_planted:.0%} of the planted effect, which is not above 0"
     if not np.isfinite(details.of_planted):
         return f"{details.margin:g}"
-    return f"{details.margin:.3g} ({details.of_planted:.0%} of the planted effect)"
+    return f"{details.margin:.3g} ({of_planted(details.of_planted)})"
+
+
+def of_planted(share: float) -> str:
+    """A margin as a share of the planted effect."""
+    if share > 1:
+        return "more than the planted effect"
+    return f"{share:.0%} of the planted effect"
 
 
 def describe_interval(interval: intervals.Interval) -> str:

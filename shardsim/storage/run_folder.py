@@ -275,8 +275,14 @@ def open_run(path: Path) -> Path:
 
     Raises:
       RunError: it is not a run, or it has another format, or files of a longer run are
-        being moved into it.
+        being moved into it, or it is what a study trains for several of its cells.
     """
+    pools = path.resolve().parent
+    if pools.name == POOLS and (pools.parent / FORMAT_FILE).is_file():
+        raise run_files.RunError(
+            f"{path}: got what a study trains for several cells; allowed: the study, "
+            f"{path.parent.parent}"
+        )
     if (path / PARTS / COMMIT_FILE).exists():
         raise run_files.RunError(
             f"{path}: was stopped while its new seeds were put in place; allowed: "

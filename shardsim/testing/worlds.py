@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from shardsim.core.types import Environment, TimeStep
@@ -112,15 +113,27 @@ def _check_listed(what: str, world: GridWorld) -> None:
     states, out = _played(world, key)
 
     @jax.jit
-    def listed(state: Any) -> tuple[jax.Array, jax.Array]:
+    def listed(state: Any) -> tuple[jax.Array, Any, Any]:
         number = world.index(level, state)
-        return number, world.index(level, world.state_at(level, number))
+        again = world.state_at(level, number)
+        return number, ahead(state), ahead(again)
+
+    def ahead(state: Any) -> Any:
+        """All that the exact value depends on: the number, what each action does."""
+
+        def act(action: jax.Array) -> Any:
+            out = world.step(key, state, action, world.params())
+            return out.info["rewards"], out.terminated, world.index(level, out.state)
+
+        return world.index(level, state), jax.vmap(act)(jnp.arange(world.num_actions))
 
     running = ~(np.asarray(out.terminated) | np.asarray(out.truncated))
     count = int(np.argmin(running)) if not running.all() else len(running)
     before = jax.tree.map(lambda leaf: leaf[: count + 1], states)
-    numbers, again = jax.vmap(listed)(before)
+    numbers, own, again = jax.vmap(listed)(before)
     inside = (np.asarray(numbers) >= 0) & (np.asarray(numbers) < world.num_states)
     law.hold(what, "`index` is outside of the states", inside)
     # what changes no value, such as a leader that comes and goes, need not be listed
-    law.hold(what, "`state_at` of `index` is another state", again == numbers)
+    pairs = zip(jax.tree.leaves(own), jax.tree.leaves(again), strict=True)
+    same = [np.array_equal(a, b) for a, b in pairs]
+    law.hold(what, "`state_at` of `index` is another state", same)

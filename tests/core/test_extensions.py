@@ -208,6 +208,16 @@ class Endless(FruitMini):
 
 
 @shardsim.record
+class Forgetful(FruitMini):
+    """A world that lists its states and gives the first for all of them."""
+
+    kind: typing.Literal["forgetful"] = "forgetful"
+
+    def state_at(self, level, number):
+        return super().state_at(level, 0 * number)
+
+
+@shardsim.record
 class Restless(FruitMini):
     """A world whose time has no limit."""
 
@@ -240,6 +250,11 @@ class Sorted(measures.ValueAccuracy):
             testing.check_world,
             (Endless(fruits=1, max_steps=400),),
             "pays after the end",
+        ),
+        (
+            testing.check_world,
+            (Forgetful(fruits=1, max_steps=20),),
+            "`state_at` of `index` is another state",
         ),
         (
             testing.check_measure,

@@ -8,7 +8,14 @@ import pytest
 
 from shardsim.core import config
 from shardsim.core.statistics import crossed
-from shardsim.evaluation import judge, prediction, preregistration, results, rules
+from shardsim.evaluation import (
+    judge,
+    prediction,
+    preregistration,
+    results,
+    rules,
+    sentences,
+)
 from shardsim.reports.verdicts import sections
 from tests.helpers import made_results
 
@@ -312,3 +319,8 @@ def test_the_report_says_what_a_look_spends():
 def test_impossible_rules_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_margin_above_the_planted_effect_says_so():
+    assert sentences.of_planted(0.25) == "25% of the planted effect"
+    assert sentences.of_planted(158.4) == "more than the planted effect"

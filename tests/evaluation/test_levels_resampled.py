@@ -7,7 +7,7 @@ import pytest
 from shardsim.agents import action_selection
 from shardsim.core.statistics import crossed
 from shardsim.evaluation import battery, exact_policies, measures
-from shardsim.evaluation.measures import two_goals
+from shardsim.evaluation.measures import base, two_goals
 from tests.evaluation.test_measures import SHOWN, world
 from tests.helpers.made_readings import DISCOUNT, ENV, evidence, simple, split
 
@@ -26,6 +26,17 @@ def how():
     return exact_policies.acting_rule(
         action_selection.Lookahead(), DISCOUNT, ENV.max_steps
     )
+
+
+def test_bits_of_a_mean_depend_on_no_seed_or_row_beside_it():
+    rng = np.random.default_rng(0)
+    x, mask = rng.normal(size=(20, 33, 9)), rng.random((33, 9)) < 0.8
+    weights = np.vstack([np.ones(33), rng.multinomial(33, np.full(33, 1 / 33), 100)])
+    whole = base.level_mean(x, mask, weights)
+    for seeds in (1, 2, 3, 7):
+        for rows in (1, 2, 5, 101):
+            part = base.level_mean(x[:seeds], mask, weights[:rows])
+            np.testing.assert_array_equal(part, whole[:rows, :seeds])
 
 
 def noisy(condition, seeds=3):

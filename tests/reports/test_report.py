@@ -13,7 +13,7 @@ import yaml
 from shardsim.core.statistics import aggregates
 from shardsim.evaluation import results
 from shardsim.reports import maps, numbers
-from shardsim.reports.verdicts import report
+from shardsim.reports.verdicts import report, sections
 from shardsim.storage import run_files
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -383,3 +383,19 @@ def test_the_browser_test_can_fail(tiny_run, tmp_path):
     _, said = shown(page, tmp_path, SIZES["desktop"])
     assert any("not drawn" in line for line in said)
     assert any("too wide" in line for line in said)
+
+
+def test_predictions_that_miss_for_the_same_arms_share_a_line():
+    arms = {
+        "P6": ("film", "mlp"),
+        "P11": (),
+        "P19": ("film", "mlp"),
+        "VE": ("a", "b", "c"),
+    }
+    assert sections._missed(arms, "V of {} is off") == [
+        "P6, P19: no claim, because V of film and mlp is off.",
+        "VE: no claim, because V of a, b and c is off.",
+    ]
+    assert sections._missed({"P6": ("mlp",)}, "{} did not") == [
+        "P6: no claim, because mlp did not."
+    ]

@@ -139,3 +139,17 @@ def test_a_run_that_was_killed_between_its_marks_can_be_overwritten(tmp_path):
     assert "no run here" in refusal(folder)
     run_folder.create(folder, "name: b\n", overwrite=True)
     assert run_folder.open_run(folder) == folder
+
+
+def test_what_a_study_trains_for_its_cells_is_no_run_to_open(tmp_path):
+    study = run_folder.create(tmp_path / "study", "experiments: {}\n", False)
+    pool = run_folder.create(
+        study / run_layout.POOLS / "0a1b", "name: trained\n", False
+    )
+    with pytest.raises(run_files.RunError, match=f"allowed: the study, {study}"):
+        run_folder.open_run(pool)
+    # a folder of that name that no study has
+    other = run_folder.create(
+        tmp_path / run_layout.POOLS / "0a1b", "name: mine\n", False
+    )
+    assert run_folder.open_run(other) == other

@@ -119,11 +119,14 @@ def level_mean(
 ) -> Float[np.ndarray, "rows N"]:
     """Mean of numbers or booleans where the mask is true, by seed and row of weights.
 
-    NaN where no state has a weight.
+    NaN where no state has a weight. The bits of a number do not depend on how many
+    seeds and rows are beside it.
     """
     total = (x * mask).sum(axis=2, dtype=np.float64)
-    states = weights @ mask.sum(axis=1)
-    return (weights @ total.T) / np.where(states > 0, states, np.nan)[:, None]
+    states = weights @ mask.sum(axis=1)  # whole numbers
+    # a matrix product adds up in an order that depends on the shapes
+    means: np.ndarray = np.einsum("rl,nl->rn", weights, total)
+    return means / np.where(states > 0, states, np.nan)[:, None]
 
 
 def detail(arm: str | None, name: str, unit: str, x: Any) -> Detail:

@@ -1,10 +1,11 @@
 """What a report says about the results of a run, in words."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from shardsim.agents import value
 from shardsim.core import config
-from shardsim.evaluation import measures, preregistration, results
+from shardsim.evaluation import measures, preregistration, results, sentences
 from shardsim.reports import numbers
 
 VERDICTS = {
@@ -86,7 +87,7 @@ def margin(entry: results.PredictionResult) -> str:
     """The margin, and what share of the planted effect it is."""
     size = numbers.digits(entry.size_of_margin)
     share = entry.margin_of_planted
-    return size if share is None else f"{size} ({share:.0%} of the planted effect)"
+    return size if share is None else f"{size} ({sentences.of_planted(share)})"
 
 
 def asked(
@@ -184,18 +185,15 @@ def warnings(result: results.RunResult) -> list[str]:
         for control in entry.controls
         if control.passed != "passed"
     ]
-    lines += [
-        f"{name}: no claim, because {' and '.join(entry.arms_below_min_return)} did "
-        "not reach the minimum return."
-        for name, entry in result.predictions.items()
-        if entry.arms_below_min_return
-    ]
-    lines += [
-        f"{name}: no claim, because V of "
-        f"{' and '.join(entry.arms_above_max_value_error)} is too far from V*."
-        for name, entry in result.predictions.items()
-        if entry.arms_above_max_value_error
-    ]
+    entries = result.predictions
+    lines += _missed(
+        {name: entry.arms_below_min_return for name, entry in entries.items()},
+        "{} did not reach the minimum return",
+    )
+    lines += _missed(
+        {name: entry.arms_above_max_value_error for name, entry in entries.items()},
+        "V of {} is too far from V*",
+    )
     lines += [
         _above_max_value_error(name, arm, result)
         for name, arm in result.arms.items()
@@ -207,6 +205,23 @@ def warnings(result: results.RunResult) -> list[str]:
         if arm.trained and not arm.reached_min_return
     ]
     return lines
+
+
+def _missed(arms_of: Mapping[str, tuple[str, ...]], why: str) -> list[str]:
+    """For which predictions no claim stands: a line for each set of arms."""
+    names: dict[tuple[str, ...], list[str]] = {}
+    for name, arms in arms_of.items():
+        if arms:
+            names.setdefault(arms, []).append(name)
+    return [
+        f"{', '.join(own)}: no claim, because {why.format(_and(arms))}."
+        for arms, own in names.items()
+    ]
+
+
+def _and(words: tuple[str, ...]) -> str:
+    """a; a and b; a, b and c."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def deadline(result: results.RunResult) -> str:

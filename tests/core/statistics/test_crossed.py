@@ -45,17 +45,26 @@ def test_intervals_cover_the_mean_over_seeds_and_levels(seeds):
     assert alone > 0.1
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("seeds", [3, 8, 20, 50])
-@pytest.mark.parametrize("spread", [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
-def test_coverage_whatever_varies(seeds, spread):
-    """No more than 5 % miss, and not much less with many seeds.
+WIDE = pytest.mark.xfail(
+    strict=True,
+    reason="the pigeonhole bootstrap counts noise of each seed and level twice",
+)
 
-    The bootstrap never has too small a variance: with few seeds it is wide.
-    """
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seeds", "spread"),
+    [
+        pytest.param(n, spread, marks=[WIDE] * (n < 20 and spread == (0.0, 1.0)))
+        for spread in [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)]
+        for n in [3, 8, 20, 50]
+    ],
+)
+def test_coverage_whatever_varies(seeds, spread):
+    """No more than 5 % miss, and no fewer than .5 %: intervals are not too wide."""
     _, both = size(seeds, 1000, 7, of_level=spread[0], of_rest=spread[1])
     assert both <= 0.065
-    assert both >= (0.005 if seeds >= 20 else 0)
+    assert both >= 0.005
 
 
 def test_p_inverts_the_interval():

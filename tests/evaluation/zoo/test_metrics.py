@@ -180,17 +180,27 @@ def test_reflection_of_an_ensemble_of_equal_parts():
 
 
 @pytest.mark.slow
-def test_components():
+@pytest.mark.parametrize(
+    ("member", "least", "most"),
+    [
+        pytest.param(Z1, 0.8, 1.0, id="Z1"),
+        pytest.param(Z4, -0.1, 0.1, id="Z4"),
+        pytest.param(
+            Z6,
+            *(-0.1, 0.1),
+            id="Z6",
+            marks=pytest.mark.xfail(strict=True, reason="the search leaves .12"),
+        ),
+    ],
+)
+def test_components(member, least, most):
     """Z1: units of a shard count in one context, and so do the components that write
-    them: near 1. Z4, Z6: all that is needed is needed in all contexts alike: near 0, up
-    to what the search leaves.
+    them: near 1. Z4, Z6: all that is needed is needed in all contexts alike: near 0.
 
     With as many components as shards. With 8 of them Z1 has .2: one gives the mean of x
     to all shards, and is needed everywhere."""
     metric = metrics.Components(expected="fails", number=4, steps=4_000)
-    scores = [metric.score(member, KEY) for member in (Z1, Z4, Z6)]
-    assert scores[0] > 0.8
-    assert np.abs(scores[1:]).max() < 0.25
+    assert least < metric.score(member, KEY) <= most
 
 
 @pytest.mark.slow
@@ -198,12 +208,12 @@ def test_recovery():
     """Z1: four gated shards are V, and a network of as many units is not. Z4 and Z6 are
     linear, which all families fit."""
     metric = metrics.Recovery(
-        expected="fails", counts=(1, 4), states=128, steps=1_000, restarts=4
+        expected="fails", counts=(1, 4), states=128, steps=3_000, restarts=4
     )
     # a quarter of the levels is held out, and each has every context
     level = np.arange(len(CONTEXT)) % 8
     members = [member._replace(level=level) for member in (Z1, Z4, Z6)]
     scores = [metric.score(member, KEY) for member in members]
-    assert scores[1] == pytest.approx(0, abs=0.05)
-    assert scores[2] == pytest.approx(0, abs=0.05)
+    assert scores[1] == pytest.approx(0, abs=0.03)
+    assert scores[2] == pytest.approx(0, abs=0.03)
     assert scores[0] > 0.1

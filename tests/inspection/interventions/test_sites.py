@@ -69,7 +69,8 @@ def make(head, encoder=ENCODERS[0], decoder=DECODERS[0], seed=0):
     graphdef, state = nnx.split(agent)
     leaves, tree = jax.tree.flatten(state)
     drawn = np.random.default_rng(seed)
-    leaves = [jnp.asarray(drawn.normal(size=x.shape), jnp.float32) for x in leaves]
+    # small enough that no tanh is so flat that a changed input leaves its bits alone
+    leaves = [jnp.asarray(drawn.normal(0, 0.3, x.shape), jnp.float32) for x in leaves]
     return nnx.merge(graphdef, jax.tree.unflatten(tree, leaves))
 
 
