@@ -13,7 +13,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ from shardsim_envs import ContextFruits
 
 LOG = logging.getLogger(__name__)
 Advance = Callable[[str], None]
+T = TypeVar("T")
 
 ROWS, ROWS_TOGETHER = 64, 512
 """Rows of a block: where they train one after another, and where they do together."""
@@ -216,12 +217,12 @@ class _Tree:
         view = schedule.training_view(self.agent, self.contest.env, phase)
         config = schedule.update_config(self.train, view, (self.arm.head,), phase)
         done = []
-        for block in _blocks(range(len(rows))):
+        for block in _blocks(list(range(len(rows)))):
             part = slice(block[0], block[-1] + 1)
             taken = jax.tree.map(lambda leaf, part=part: leaf[part], (state, by_row))
-            done.append(_advance(config, self.train, *taken, phase))
+            done.append(_advance(config, self.train, phase, *taken))
         state = jax.tree.map(lambda *leaves: np.concatenate(leaves), *done)
-        _raise_if_diverged(self.arm, rows, state.failed[:, 0])
+        _raise_if_diverged(self.arm, rows, np.asarray(state.failed)[:, 0])
         return state
 
     def _save(
@@ -243,9 +244,9 @@ class _Tree:
 def _advance(
     config: update_step.UpdateConfig,
     train: TrainConfig,
+    phase: Phase,
     state: update_step.TrainState,
     params: Any,
-    phase: Phase,
 ) -> update_step.TrainState:
     """Train the rows of a block; the devices take them in turn.
 
@@ -289,7 +290,7 @@ def _rows_of_block() -> int:
     return ROWS_TOGETHER if backends.choices().seeds_together else ROWS
 
 
-def _blocks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
+def _blocks(rows: list[T]) -> Iterator[list[T]]:
     size = _rows_of_block()
     return (rows[first : first + size] for first in range(0, len(rows), size))
 

@@ -43,7 +43,7 @@ def check(kind: Kind, folder: Path, digest: str, overwrite: bool = False) -> Non
     if not folder.exists():
         files.check_new(folder, field="out", folder=True)
     elif not (folder / kind.mark).is_file():
-        if not folder.is_dir() or any(folder.iterdir()):
+        if not folder.is_dir() or any(map(_is_complete, folder.iterdir())):
             raise run_files.RunError(
                 f"out: got {folder}, which is no {kind.noun}; allowed: a new folder, "
                 f"or the folder of a {kind.noun} to continue"
@@ -60,6 +60,10 @@ def begin(kind: Kind, folder: Path, digest: str, overwrite: bool = False) -> Non
     if not (folder / kind.mark).exists():
         mark = {"format": kind.format, "digest": digest, "written": {}}
         run_files.write_json(folder / kind.mark, mark)
+
+
+def _is_complete(path: Path) -> bool:
+    return not path.name.startswith(files.PARTIAL_PREFIX)
 
 
 def _check_same(kind: Kind, folder: Path, digest: str) -> None:
