@@ -1,0 +1,19 @@
+"""Forecasters. `Forecaster` lists all kinds that are fitted."""
+
+from typing import TypeAlias
+
+from shardsim.contest.forecasters.constant import Constant
+from shardsim.contest.forecasters.film import Film
+from shardsim.contest.forecasters.latent_preferences import LatentPreferences
+from shardsim.contest.forecasters.network import Network
+from shardsim.contest.forecasters.references import Oracle, Others
+from shardsim.contest.forecasters.shards import Shards
+from shardsim.contest.forecasters.utility import Utility
+
+Reference: TypeAlias = Oracle | Others
+"""What sees the answers: no competitor."""
+Competitor: TypeAlias = Constant | Utility | Shards | Film | LatentPreferences | Network
+"""What is fitted on the evidence."""
+Forecaster: TypeAlias = (
+    Constant | Utility | Shards | Film | LatentPreferences | Network | Oracle | Others
+)
