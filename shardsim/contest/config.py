@@ -1,7 +1,7 @@
 """The config of a contest: agents, their histories, conditions and forecasters."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -139,7 +139,7 @@ class Contest:
             for field in other:
                 allowed = field_errors.one_of(EVENT_FIELDS, field)
                 yield f"{place}.{field}: unknown key; allowed: {allowed}"
-            faults = list(field_errors.faults(place, phases.altered, self.env, changes))
+            faults = _world_faults(place, phases.altered, self.env, changes)
             if not other:
                 yield from faults
             if not (other or faults):
@@ -155,20 +155,15 @@ class Contest:
                 if plane not in self.env.plane_names:
                     allowed = field_errors.one_of(self.env.plane_names, plane)
                     yield f"{place}.hidden.{index}: got {plane!r}; allowed: {allowed}"
-            faults = list(
-                field_errors.faults(
-                    f"{place}.env", phases.altered, self.env, condition.env
-                )
-            ) or list(
-                field_errors.faults(
-                    place,
-                    dynamic_programming.check_enumerable,
-                    phases.altered(self.env, condition.env),
-                )
+            faults = _world_faults(
+                f"{place}.env", phases.altered, self.env, condition.env
             )
-            yield from faults
             if not faults:
                 world = phases.altered(self.env, condition.env)
+                listed = dynamic_programming.check_enumerable
+                faults = _world_faults(place, listed, world)
+            yield from faults
+            if not faults:
                 looks = (
                     world,
                     "rewards" in condition.env,
@@ -288,6 +283,14 @@ def _altered(env: ContextFruits, changes: Mapping[str, Any]) -> ContextFruits:
     world = phases.altered(env, dict(changes))
     assert isinstance(world, ContextFruits)
     return world
+
+
+def _world_faults(place: str, check: Callable[..., Any], *args: Any) -> list[str]:
+    """What a check of an env refuses, under another name of the env."""
+    return [
+        f"{place}{line.removeprefix('env')}"
+        for line in field_errors.faults("", check, *args)
+    ]
 
 
 def _twice(

@@ -234,7 +234,9 @@ class _Tree:
         for number, row in enumerate(rows):
             # the weights last: who has them needs no state to be trained again
             if row in parents:
-                folder.write_leaves(self._state(row), [leaf[number] for leaf in leaves])
+                folder.write_leaves(
+                    self._state(row), [np.asarray(leaf[number]) for leaf in leaves]
+                )
             if row.word in self.wanted and not self._weights(row).exists():
                 own = {name: array[number] for name, array in arrays.items()}
                 run_files.write_arrays(self._weights(row), own)
