@@ -42,11 +42,11 @@ class AskedWorld(ContextFruits):
         if not self.moved:
             return level
         other = super().generate(jax.random.fold_in(key, 2), params)
-        is_floor = np.isin(self.board_planes, self.uniform_planes)
+        is_floor = np.isin(self.board_planes, self.uniform_planes)[None, None]
         return other._replace(board=jnp.where(is_floor, level.board, other.board))
 
     def observe(self, state: State) -> UInt8[Array, "H W P"]:
-        seen = ~np.isin(self.plane_names, self.hidden)
+        seen = ~np.isin(self.plane_names, self.hidden)[None, None]
         return super().observe(state) * jnp.asarray(seen, jnp.uint8)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shardsim.contest import folder, training
+from shardsim.contest import asking, folder, training
 from shardsim.training import divergence
 from tests.helpers import tiny_contest
 
@@ -122,3 +122,25 @@ def test_a_loss_that_is_not_finite_names_the_agent():
     training._raise_if_diverged(arm, rows, np.asarray([-1, -1]))
     with pytest.raises(divergence.Diverged, match=r"mlp, seed 1: A\.B, update 5"):
         training._raise_if_diverged(arm, rows, np.asarray([-1, 5]))
+
+
+def test_agents_are_asked_in_all_conditions(whole):
+    contest = tiny_contest.contest()
+    everything = asking.ask(contest, whole)
+    assert list(everything.situations) == list(contest.evaluation.conditions)
+    found = {(a.arm, a.history.name, a.seed): a for a in everything.agents}
+    assert len(found) == len(everything.agents) == 2 * 5 * 2
+    for agent in everything.agents:
+        for name, behaviour in agent.behaviour.items():
+            shape = everything.situations[name].successor.shape
+            assert behaviour.policy.shape == shape
+            np.testing.assert_allclose(behaviour.policy.sum(axis=-1), 1, atol=1e-6)
+            np.testing.assert_allclose(behaviour.occupancy.sum(axis=-1), 1, atol=1e-6)
+
+    def policy(arm, history, condition="in_distribution"):
+        return found[arm, history, 0].behaviour[condition].policy
+
+    # an untrained agent knows its last event by the rewards of the world alone
+    assert (policy("random", "A.B") == policy("random", "B.A")).all()
+    assert (policy("mlp", "A.B") != policy("mlp", "B.A")).any()
+    assert (policy("mlp", "A", "blind") != policy("mlp", "A")).any()
