@@ -151,7 +151,13 @@ def of_levels(evidence: Evidence, first: int, last: int) -> Evidence:
     """The same agents in the levels from `first` up to, not including, `last`."""
     part = slice(first, last)
     situations = {
-        name: Situations(*(each[part] for each in given[:-1]), given.rewards)
+        name: given._replace(
+            **{
+                field: array[part]
+                for field, array in given._asdict().items()
+                if field != "rewards"
+            }
+        )
         for name, given in evidence.situations.items()
     }
     agents = tuple(
