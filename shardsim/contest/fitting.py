@@ -26,7 +26,7 @@ from pydantic import PositiveInt
 from shardsim.contest import events, planning
 from shardsim.contest.events import Events, Sizes
 from shardsim.contest.evidence import Evidence, History, Situations, rewards_of
-from shardsim.contest.forecasters.base import Forecaster, Parameters, Question
+from shardsim.contest.forecasters.base import Fittable, Parameters, Question
 from shardsim.contest.planning import Board, Layout
 from shardsim.core import fields
 from shardsim.core.jit import jit
@@ -65,7 +65,7 @@ class Frame(NamedTuple):
 class Fitted(NamedTuple):
     """A forecaster after its fit; it no longer changes."""
 
-    forecaster: Forecaster
+    forecaster: Fittable
     parameters: Parameters
     """Leaves [R, ...]."""
     weights: Float[np.ndarray, " R"]
@@ -95,7 +95,7 @@ def frame_of(
 
 
 def fit(
-    forecaster: Forecaster,
+    forecaster: Fittable,
     evidence: Evidence,
     frame: Frame,
     budget: Budget,
@@ -239,7 +239,7 @@ def _takes(
 class _Program(NamedTuple):
     """What is static in a fit."""
 
-    forecaster: Forecaster
+    forecaster: Fittable
     budget: Budget
     sizes: Sizes
     conditions: int
@@ -364,7 +364,7 @@ def _folds(
 class _Asking(NamedTuple):
     """What is static in a question."""
 
-    forecaster: Forecaster
+    forecaster: Fittable
     one_take: bool
     sweeps: int
 

@@ -6,7 +6,8 @@ from shardsim.contest.forecasters.constant import Constant
 from shardsim.contest.forecasters.film import Film
 from shardsim.contest.forecasters.latent_preferences import LatentPreferences
 from shardsim.contest.forecasters.network import Network
-from shardsim.contest.forecasters.references import Oracle, Others
+from shardsim.contest.forecasters.oracle import Oracle
+from shardsim.contest.forecasters.others import Others
 from shardsim.contest.forecasters.shards import Shards
 from shardsim.contest.forecasters.utility import Utility
 

@@ -47,15 +47,18 @@ class Question(NamedTuple):
 
 
 @runtime_checkable
-class Forecaster(Protocol):
-    """A view of what training does, as a record of its settings."""
+class Fittable(Protocol):
+    """A forecaster that is fitted: a view of what training does, as its settings."""
 
-    kind: str
     HOLDS_OUT: ClassVar[bool]
     """Whether each restart keeps part of its evidence apart to stop early, and all
     restarts are mixed; else all evidence is fitted, and the best restart is chosen."""
     RATE: ClassVar[float]
     """Learning rate of the first step of a fit."""
+
+    @property
+    def kind(self) -> str:
+        """Its name in a union."""
 
     def start(self, key: Key[Array, ""], sizes: Sizes) -> Parameters:
         """Parameters of one restart before the fit."""
