@@ -69,7 +69,7 @@ def compete(
     known: Known,
     settings: Settings,
     opens: Opens,
-    advance: Callable[[], None] = lambda: None,
+    advance: Callable[[str], None] = lambda done: None,
 ) -> ContestResult:
     """Run a contest whose agents are trained.
 
@@ -122,14 +122,16 @@ def compete(
     )
 
 
-def num_fits(known: Known, settings: Settings) -> int:
-    """How many fits a contest has, for a progress bar."""
-    levels = max(len(one.level) for one in known.everything.situations.values())
+def num_fits(arms: Collection[str], levels: int, settings: Settings) -> int:
+    """How many fits a contest has, for a progress bar.
+
+    Args:
+      arms: whose agents are forecast.
+      levels: L, of each condition.
+    """
     fitted = [f for f in settings.forecasters.values() if isinstance(f, Fittable)]
-    arms = {agent.arm for agent in known.everything.agents}
-    return sum(len(sizes_of(arm, levels, settings.judging)) for arm in arms) * len(
-        fitted
-    )
+    sizes = [len(sizes_of(arm, levels, settings.judging)) for arm in arms]
+    return sum(sizes) * len(fitted)
 
 
 def sizes_of(arm: str, levels: int, judging: Judging) -> tuple[int, ...]:
@@ -149,7 +151,7 @@ def _of_arm(
     settings: Settings,
     frame: Frame,
     opens: Opens,
-    advance: Callable[[], None],
+    advance: Callable[[str], None],
 ) -> tuple[ArmScores, Judged]:
     """Fit and score all forecasters on the agents of one arm."""
     own = evidences.of_arm(known.everything, arm)
@@ -178,7 +180,7 @@ def _of_arm(
             fitted[name] = fitting.fit(
                 each, seen, frame, settings.budget, settings.seed
             )
-            advance()
+            advance(f"{arm}: {name} on {levels} levels")
         curve[levels] = scores.score({**fitted, **references}, parts.asked)
         before = levels
     last = curve[frame.levels]

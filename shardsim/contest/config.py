@@ -8,7 +8,8 @@ from pydantic import Field
 
 from shardsim.agents import agent as agents
 from shardsim.agents.action_selection import Lookahead, PolicyOnly, ValueOnly
-from shardsim.contest import evidence, histories
+from shardsim.contest import evidence, fitting, histories, verdicts
+from shardsim.contest import forecasters as kinds
 from shardsim.core import config as configs
 from shardsim.core import dynamic_programming, field_errors, fields
 from shardsim.evaluation import exact_policies
@@ -82,6 +83,14 @@ class Contest:
     """Levels and conditions in which agents are asked."""
     held_out: histories.HeldOut = histories.HeldOut()
     """What no forecaster is fitted on."""
+    forecasters: Annotated[dict[fields.Name, kinds.Forecaster], Field(min_length=1)] = (
+        dataclasses.field(default_factory=kinds.every)
+    )
+    """Who forecasts, by name."""
+    budget: fitting.Budget = fitting.Budget()
+    """How long every forecaster is fitted."""
+    judging: verdicts.Judging = verdicts.Judging()
+    """Whose agents the question is about, and what has to hold first."""
     agent: agents.AgentConfig = agents.AgentConfig()
     """Encoder, decoder and size of V of the arms that have none of their own."""
 
@@ -208,6 +217,29 @@ class Contest:
                 yield f"held_out.conditions.{index}: got {name!r}; allowed: {allowed}"
         if set(self.held_out.conditions) >= set(known):
             yield "held_out.conditions: got all; allowed: some"
+
+    @fields.rule("arms", "judging")
+    def _judged_arms(self) -> Iterator[str]:
+        gates = self.judging.gates
+        asked = {"arm": self.judging.arm, "gates.gated": gates.gated}
+        for field, name in (asked | {"gates.random": gates.random}).items():
+            if name is not None and name not in self.arms:
+                allowed = field_errors.one_of(self.arms, name)
+                yield f"judging.{field}: got {name!r}; allowed: {allowed}"
+        if gates.exact in self.arms:
+            yield (
+                f"judging.gates.exact: got {gates.exact!r}, an arm; allowed: another "
+                "name, its agents need no training"
+            )
+
+    @fields.rule("forecasters")
+    def _some_competitor(self) -> Iterator[str]:
+        got = [forecaster.kind for forecaster in self.forecasters.values()]
+        if set(got) <= {"oracle", "others"}:
+            yield (
+                f"forecasters: got {', '.join(got)}; allowed: at least one that is "
+                "fitted"
+            )
 
     @property
     def event(self) -> Phase:

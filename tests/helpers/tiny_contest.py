@@ -36,6 +36,8 @@ pipelines:
   lengths: [1, 2]
   number: 5
   histories: [[A, B], [B, A]]
+budget: {steps: 4, restarts: 2, boards: 4}
+judging: {gates: {gated: null}, levels: [2]}
 held_out: {share: 0.4, conditions: [conflict]}
 evaluation:
   levels: 4

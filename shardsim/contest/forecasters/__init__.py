@@ -1,5 +1,6 @@
-"""Forecasters. `Forecaster` lists all kinds that are fitted."""
+"""Forecasters. `Forecaster` lists all kinds."""
 
+import typing
 from typing import TypeAlias
 
 from shardsim.contest.forecasters.constant import Constant
@@ -18,3 +19,9 @@ Competitor: TypeAlias = Constant | Utility | Shards | Film | LatentPreferences |
 Forecaster: TypeAlias = (
     Constant | Utility | Shards | Film | LatentPreferences | Network | Oracle | Others
 )
+
+
+def every() -> dict[str, Forecaster]:
+    """All forecasters with their default settings, by their kind."""
+    kinds: tuple[type[Forecaster], ...] = typing.get_args(Forecaster)
+    return {kind.kind: kind() for kind in kinds}
