@@ -454,6 +454,12 @@ def _add_reading_commands(add: AddCommand) -> None:
         "--overwrite", action="store_true", help="replace an old page and its numbers"
     )
     inspect.add_argument("--arms", nargs="+", help="1 or 2 arms: A and B of the page")
+    inspect.add_argument(
+        "--history", help="of a contest, the history of the agents, such as A.B"
+    )
+    inspect.add_argument(
+        "--condition", help="of a contest, the condition (default: the first one)"
+    )
     inspect.add_argument("--mazes", type=int, default=4, help="levels (default: 4)")
     inspect.add_argument(
         "--checkpoints", type=int, help="most snapshots to show (default: all)"
