@@ -61,8 +61,8 @@ class ForecasterResult:
     by_condition: dict[str, Score]
     learning: tuple[LearningPoint, ...]
     code_length: records.Number
-    """Prequential: nats for one decision in each level of the evidence, where a block of
-    levels is forecast by the fit on all blocks before it, and the first by chance."""
+    """Prequential: nats for one decision in each level of the evidence. A block of
+    levels is forecast by the fit on all blocks before it, the first by chance."""
     calibration: tuple[CalibrationBin, ...]
 
 
