@@ -11,6 +11,7 @@ from shardsim.contest.forecasters.oracle import Oracle
 from shardsim.contest.forecasters.others import Others
 from shardsim.contest.forecasters.shards import Shards
 from shardsim.contest.forecasters.utility import Utility
+from shardsim.core import choices
 
 Reference: TypeAlias = Oracle | Others
 """What sees the answers: no competitor."""
@@ -19,6 +20,7 @@ Competitor: TypeAlias = Constant | Utility | Shards | Film | LatentPreferences |
 Forecaster: TypeAlias = (
     Constant | Utility | Shards | Film | LatentPreferences | Network | Oracle | Others
 )
+choices.declare("forecasters", Forecaster)
 
 
 def every() -> dict[str, Forecaster]:
