@@ -36,6 +36,12 @@ TITLES = {
 """How a kind of forecaster is called in tables and sentences."""
 
 
+def called(name: str, kind: str) -> str:
+    """A forecaster by what it is, and its name where that is another one."""
+    title = TITLES.get(kind, kind)
+    return title if name == kind else f"{title} ({name})"
+
+
 @fields.record
 class Gates:
     """Arms whose best forecaster is known. Without all three, nothing is claimed."""
