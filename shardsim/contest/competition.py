@@ -97,7 +97,7 @@ def compete(
         own = evidences.of_arm(everything, judging.arm)
         answers = verdicts.verdicts(
             judging,
-            judged[judging.arm],
+            judged,
             own,
             sorted(known.histories),
             sorted(known.conditions),

@@ -6,7 +6,8 @@ neither. A claim is tested at its own one-sided level over seeds and levels, and
 adjusted for all questions of the contest. If a gate is not passed, no claim stands.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -70,6 +71,17 @@ class Judging:
     levels: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (8, 16)
     """Levels of the evidence at which the learning curve has its points, besides all;
     also the ends of the blocks of the code length."""
+    trend: dict[fields.Name, PositiveFloat] = dataclasses.field(default_factory=dict)
+    """Capability of arms that differ in nothing else, such as the width of their V: P25
+    asks whether the advantage of SHARD over UNI grows with each doubling of it."""
+
+    @fields.rule("trend")
+    def _different_capabilities(self) -> Iterator[str]:
+        if len(self.trend) == 1 or len(set(self.trend.values())) < len(self.trend):
+            yield (
+                f"trend: got {sorted(self.trend.values())}; allowed: none, or two and "
+                "more different numbers"
+            )
 
 
 class Judged(NamedTuple):
@@ -209,7 +221,7 @@ NATS = "nats per decision"
 
 def verdicts(
     config: Judging,
-    judged: Judged,
+    by_arm: Mapping[str, Judged],
     everything: Evidence,
     held_out: Sequence[str],
     held_out_conditions: Sequence[str],
@@ -217,11 +229,12 @@ def verdicts(
     """Answer all questions as one family.
 
     Args:
-      judged: of the arm of the question.
+      by_arm: scores of every arm; that of the question is among them.
       everything: all agents of that arm in all conditions.
       held_out: names of the histories that are held out.
       held_out_conditions: names of the conditions that are held out.
     """
+    judged = by_arm[config.arm]
     asked: dict[str, _Question | VerdictResult] = {}
     for rival in (NETWORK, LATENT, UTILITY, FILM):
         title = f"{TITLES[rival]} - SHARD"
@@ -266,6 +279,7 @@ def verdicts(
     )
     asked["P13"] = _renewal(config, everything)
     asked["P15"] = _order(config, everything)
+    asked["P25"] = _trend(config, by_arm)
     open_questions = {n: q for n, q in asked.items() if isinstance(q, _Question)}
     judgements = judge.judge(
         {name: question.rows for name, question in open_questions.items()},
@@ -372,6 +386,33 @@ def _order(config: Judging, everything: Evidence) -> _Question | VerdictResult:
     return _Question(title, statement, rows, rule, winners, unit, more)
 
 
+def _trend(config: Judging, by_arm: Mapping[str, Judged]) -> _Question | VerdictResult:
+    title = "P25, trend in capability"
+    statement = (
+        "Slope of the loss of UNI less that of SHARD on the logarithm of capability, "
+        "over arms that differ in nothing else. Two forecasts oppose each other: that "
+        "shards give way to one utility as capability grows, and that they do not."
+    )
+    unit = "nats per decision for each doubling"
+    arms = [name for name in config.trend if name in by_arm]
+    known = all({SHARD, UTILITY} <= by_arm[arm].champions.keys() for arm in arms)
+    if len(arms) < 2 or not known:
+        reason = "the contest has no arms of different capability"
+        return _not_asked(config, title, statement, unit, reason)
+    size = np.log2([config.trend[arm] for arm in arms])
+    weights = (size - size.mean()) / np.square(size - size.mean()).sum()
+    slope = None
+    for weight, arm in zip(weights, arms, strict=True):
+        own = by_arm[arm].difference(UTILITY, SHARD).scaled(float(weight))
+        slope = own if slope is None else slope.minus(own.scaled(-1.0))
+    assert slope is not None
+    rows = {"slope": slope, "none": slope.scaled(0.0)}
+    rule = rules.Rule(rules.Contrast("slope", "none"), "greater", config.margin)
+    winners = {"shard": "it grows", "network": "it shrinks"}
+    more = f"Arms: {', '.join(arms)}."
+    return _Question(title, statement, rows, rule, winners, unit, more)
+
+
 def _of_pairs(found: questions.Contrast) -> str:
     count = len(found.pairs)
     first = " and ".join(found.pairs[0])
@@ -387,11 +428,11 @@ def _verdict(
     shown = "no number" if effect.estimate is None else f"{effect.estimate:+.3f}"
     if effect.estimate is not None and effect.low is not None:
         shown += f" [{effect.low:+.3f}, {effect.high:+.3f}]"
-    what = (
-        f"{contrast.baseline} loses {shown} more than {contrast.arm}"
-        if question.unit == NATS
-        else f"{contrast.arm} less {contrast.baseline} is {shown}"
-    )
+    what = f"{contrast.arm} less {contrast.baseline} is {shown}"
+    if question.unit == NATS:
+        what = f"{contrast.baseline} loses {shown} more than {contrast.arm}"
+    elif contrast.baseline == "none":
+        what = f"The {contrast.arm} is {shown}"
     sentence = (
         f"{what} ({question.unit}, margin {config.margin:g}): {verdict}, "
         f"p = {judged.p_value:.3g}. {question.more}"

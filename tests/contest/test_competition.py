@@ -72,9 +72,10 @@ def opens(agent, condition):
 def result(known):
     calls = []
     found = competition.compete(
-        "tiny", "Who?", known, settings(), opens, lambda: calls.append(1)
+        "tiny", "Who?", known, settings(), opens, calls.append
     )
-    assert len(calls) == competition.num_fits(known, settings()) == 4
+    assert len(calls) == competition.num_fits(["mlp"], 4, settings()) == 4
+    assert calls[0] == "mlp: constant on 2 levels"
     return found
 
 

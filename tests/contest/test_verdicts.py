@@ -52,7 +52,7 @@ def everything():
 
 
 def answers(everything, one, held_out=("A",), conditions=("conflict",)):
-    return verdicts.verdicts(Judging(), one, everything, held_out, conditions)
+    return verdicts.verdicts(Judging(), {"mlp": one}, everything, held_out, conditions)
 
 
 def test_shards_win_where_rivals_lose_more_than_the_margin(everything):
@@ -99,6 +99,25 @@ def test_what_a_contest_lacks_is_not_asked(everything):
         (),
     )
     assert answers(calm, judged({}))["P12"].verdict == "not asked"
+
+
+def test_a_trend_is_a_slope_by_doubling(everything):
+    """The advantage is .1, .15 and .2 at widths 16, 64 and 256: .025 a doubling."""
+    config = Judging(trend={"mlp": 16, "wide": 64, "wider": 256})
+    by_arm = {
+        "mlp": judged({"utility": 0.1}),
+        "wide": judged({"utility": 0.15}),
+        "wider": judged({"utility": 0.2}),
+    }
+    found = verdicts.verdicts(config, by_arm, everything, (), ("conflict",))["P25"]
+    assert found.effect.estimate == pytest.approx(0.025, abs=1e-3)
+    assert found.verdict == "it grows"
+    flat = {name: judged({"utility": 0.1}) for name in by_arm}
+    found = verdicts.verdicts(config, flat, everything, (), ("conflict",))["P25"]
+    assert found.verdict == "no difference"
+    assert answers(everything, judged({}))["P25"].verdict == "not asked"
+    with pytest.raises(ValueError, match="two and more different numbers"):
+        Judging(trend={"mlp": 16, "wide": 16})
 
 
 def test_gates_pass_where_the_right_forecaster_wins():
