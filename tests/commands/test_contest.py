@@ -61,9 +61,12 @@ def test_files_and_folders_of_other_kinds_are_refused(file, tmp_path, capsys):
     assert "which is no contest" in capsys.readouterr().err
     out = tmp_path / "out"
     folder.begin(out, tiny_contest.contest())
-    assert cli.main(
-        ["contest", str(file), "--out", str(out), "--train.phases.0.updates", "4"]
-    ) == 2
+    assert (
+        cli.main(
+            ["contest", str(file), "--out", str(out), "--train.phases.0.updates", "4"]
+        )
+        == 2
+    )
     assert "a contest of other agents" in capsys.readouterr().err
 
 
@@ -92,7 +95,9 @@ def test_inspect_asks_which_agents_of_a_contest(tmp_path, capsys):
         assert line in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("path", sorted(FILE.parent.glob("*.yaml")), ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", sorted(FILE.parent.glob("*.yaml")), ids=lambda p: p.stem
+)
 def test_the_shipped_contests_are_what_their_comments_say(path, capsys):
     assert cli.main(["config", str(path)]) == 0
     capsys.readouterr()

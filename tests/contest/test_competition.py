@@ -71,9 +71,7 @@ def opens(agent, condition):
 @pytest.fixture(scope="module")
 def result(known):
     calls = []
-    found = competition.compete(
-        "tiny", "Who?", known, settings(), opens, calls.append
-    )
+    found = competition.compete("tiny", "Who?", known, settings(), opens, calls.append)
     assert len(calls) == competition.num_fits(["mlp"], 4, settings()) == 4
     assert calls[0] == "mlp: constant on 2 levels"
     return found
