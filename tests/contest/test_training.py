@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from shardsim.contest import asking, folder, training
-from shardsim.training import divergence
+from shardsim.contest import asking, folder, opening, training
+from shardsim.core import config_files
+from shardsim.storage import run_files, run_folder
+from shardsim.storage import weights as weights_of
+from shardsim.training import divergence, loop, standalone
 from tests.helpers import tiny_contest
 
 
@@ -46,16 +49,9 @@ def test_every_agent_of_every_history_is_there(whole):
 
 
 def test_an_agent_is_the_same_in_another_contest(whole, tmp_path):
-    flags = ["--pipelines.histories", "[[B, A]]", "--pipelines.lengths", "[]"]
-    flags += [
-        "--pipelines.number",
-        "1",
-        "--held_out.share",
-        "0.5",
-        "--arms.random",
-        "null",
-    ]
-    flags += ["--pipelines.histories", "[[B, A], [B]]", "--pipelines.number", "2"]
+    flags = ["--pipelines.histories", "[[B, A], [B]]", "--pipelines.lengths", "[]"]
+    flags += ["--pipelines.number", "2", "--held_out.share", "0.5"]
+    flags += ["--arms.random", "null", "--judging.gates.random", "null"]
     alone = tiny_contest.contest(*flags)
     train(alone, tmp_path / "alone", seeds=[1])
     found = weights(tmp_path / "alone")
@@ -144,3 +140,18 @@ def test_agents_are_asked_in_all_conditions(whole):
     assert (policy("random", "A.B") == policy("random", "B.A")).all()
     assert (policy("mlp", "A.B") != policy("mlp", "B.A")).any()
     assert (policy("mlp", "A", "blind") != policy("mlp", "A")).any()
+
+
+@pytest.mark.slow
+def test_an_agent_of_a_history_is_that_of_a_training_with_its_events(whole, tmp_path):
+    """The mapped program of the tree, against the training loop of all other runs."""
+    contest = tiny_contest.contest()
+    config = opening.as_training(contest, "mlp", ("A", "B"), "in_distribution")
+    run = run_folder.create(tmp_path / "run", config_files.to_yaml(config), False)
+    (agent,) = loop.run(standalone.job_of(config, run, lambda *_: None)).values()
+    arrays = weights_of.of_agent(agent)
+    for seed in (0, 1):
+        own = run_files.read_arrays(folder.weights(whole, "mlp", ("A", "B"), seed))
+        assert own.keys() == arrays.keys()
+        for name, array in own.items():
+            np.testing.assert_array_equal(array, arrays[name][seed])
