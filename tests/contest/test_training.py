@@ -3,11 +3,8 @@
 import numpy as np
 import pytest
 
-from shardsim.contest import asking, folder, opening, training
-from shardsim.core import config_files
-from shardsim.storage import run_files, run_folder
-from shardsim.storage import weights as weights_of
-from shardsim.training import divergence, loop, standalone
+from shardsim.contest import asking, folder, training
+from shardsim.training import divergence
 from tests.helpers import tiny_contest
 
 
@@ -121,7 +118,13 @@ def test_a_loss_that_is_not_finite_names_the_agent():
 
 
 def test_agents_are_asked_in_all_conditions(whole):
-    contest = tiny_contest.contest()
+    fewer = [f"--evaluation.conditions.{name}" for name in ("conflict", "extinction")]
+    flags = [
+        word
+        for name in (*fewer, "--evaluation.conditions.moved")
+        for word in (name, "null")
+    ]
+    contest = tiny_contest.contest(*flags, "--held_out.conditions", "[]")
     everything = asking.ask(contest, whole)
     assert list(everything.situations) == list(contest.evaluation.conditions)
     found = {(a.arm, a.history.name, a.seed): a for a in everything.agents}
@@ -140,18 +143,3 @@ def test_agents_are_asked_in_all_conditions(whole):
     assert (policy("random", "A.B") == policy("random", "B.A")).all()
     assert (policy("mlp", "A.B") != policy("mlp", "B.A")).any()
     assert (policy("mlp", "A", "blind") != policy("mlp", "A")).any()
-
-
-@pytest.mark.slow
-def test_an_agent_of_a_history_is_that_of_a_training_with_its_events(whole, tmp_path):
-    """The mapped program of the tree, against the training loop of all other runs."""
-    contest = tiny_contest.contest()
-    config = opening.as_training(contest, "mlp", ("A", "B"), "in_distribution")
-    run = run_folder.create(tmp_path / "run", config_files.to_yaml(config), False)
-    (agent,) = loop.run(standalone.job_of(config, run, lambda *_: None)).values()
-    arrays = weights_of.of_agent(agent)
-    for seed in (0, 1):
-        own = run_files.read_arrays(folder.weights(whole, "mlp", ("A", "B"), seed))
-        assert own.keys() == arrays.keys()
-        for name, array in own.items():
-            np.testing.assert_array_equal(array, arrays[name][seed])
