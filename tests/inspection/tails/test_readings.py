@@ -123,6 +123,7 @@ def test_normal_contributions_are_not_heavy_gated_or_correlated(size, draws):
 
 
 @pytest.mark.slow
+@pytest.mark.few(3, rest="long")
 @pytest.mark.parametrize("size", WORLDS.values(), ids=WORLDS)
 @pytest.mark.parametrize("draw", ["laplace", "standard_t", "lognormal", "uniform"])
 def test_no_normal_where_there_is_none(draw, size):
