@@ -190,6 +190,7 @@ def test_a_gate_is_found(size, least):
     assert said(share, readings.HEAVY_WITHIN) <= 0.05
 
 
+@pytest.mark.slow
 def test_few_samples_claim_nothing():
     """One Laplace feature of 48 samples, as one context of six or as two of 24."""
     rng = np.random.default_rng(0)
