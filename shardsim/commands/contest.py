@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shardsim.commands import config, progress
-from shardsim.contest import folder, results, run, training
+from shardsim.contest import folder, run, training
 from shardsim.core import field_errors
 from shardsim.storage import run_folder
 
@@ -25,25 +25,15 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
             return 0
         with progress.counted(run.steps(contest)) as advance:
             result = run.run(contest, path, advance)
-    print(table(result))
+        # the page needs a plotting library, and training does not
+        from shardsim.reports import contest as reports
+        from shardsim.reports.verdicts import contest as pages
+
+        folder.save_text(path, folder.TABLES, reports.markdown(result))
+        folder.save_text(path, folder.PAGE, pages.page(result))
+    print(reports.terminal(result))
+    print(f"\n{path / folder.PAGE}\n{path}")
     return 0
-
-
-def table(result: results.ContestResult) -> str:
-    """What every forecaster pays, and the verdicts."""
-    own = result.arms[result.arm].forecasters
-    lines = [f"{'':20}{'nats':>8}{'over ORACLE':>14}"]
-    for name, each in sorted(own.items(), key=lambda pair: _loss(pair[1])):
-        excess = each.score.excess.estimate
-        lines.append(f"{name:20}{_loss(each):8.3f}{excess or 0:14.3f}")
-    gates = [gate.sentence for gate in result.gates.values()]
-    answers = [f"{name}: {v.sentence}" for name, v in result.verdicts.items()]
-    return "\n".join([*lines, "", *gates, "", *answers])
-
-
-def _loss(result: results.ForecasterResult) -> float:
-    estimate = result.score.loss.estimate
-    return float("inf") if estimate is None else estimate
 
 
 def _seeds(text: str | None, num_seeds: int) -> range:

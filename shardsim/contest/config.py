@@ -221,8 +221,13 @@ class Contest:
     @fields.rule("arms", "judging")
     def _judged_arms(self) -> Iterator[str]:
         gates = self.judging.gates
-        asked = {"arm": self.judging.arm, "gates.gated": gates.gated}
-        for field, name in (asked | {"gates.random": gates.random}).items():
+        asked = {
+            "arm": self.judging.arm,
+            "gates.gated": gates.gated,
+            "gates.random": gates.random,
+            **{f"trend.{name}": name for name in self.judging.trend},
+        }
+        for field, name in asked.items():
             if name is not None and name not in self.arms:
                 allowed = field_errors.one_of(self.arms, name)
                 yield f"judging.{field}: got {name!r}; allowed: {allowed}"

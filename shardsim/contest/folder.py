@@ -15,12 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from shardsim.contest import config as contests
-from shardsim.contest import histories
+from shardsim.contest import histories, results
 from shardsim.core import config_files
 from shardsim.storage import marked_folder, run_files, run_folder
 
 CONFIG = "config.yaml"
-RESULTS = "contest.json"
 TABLES = "contest.md"
 PAGE = "contest.html"
 START = "_start"
@@ -31,7 +30,7 @@ KIND = marked_folder.Kind(
     format=1,
     contents="agents",
     may_change="other histories, conditions, forecasters or more seeds",
-    texts=(CONFIG, RESULTS, TABLES, PAGE),
+    texts=(CONFIG, results.FILE, TABLES, PAGE),
 )
 
 

@@ -6,7 +6,7 @@ over seeds and levels, which are both sampled; histories and conditions are not.
 
 from pathlib import Path
 
-from shardsim.core import fields
+from shardsim.core import config, fields, json_text
 from shardsim.evaluation.results import Interval, Outcome
 from shardsim.storage import records
 
@@ -170,9 +170,9 @@ class ContestResult:
     """Whether all gates passed: else nothing is claimed."""
 
 
-def write(folder: Path, result: ContestResult) -> None:
-    """Write contest.json, completely or not at all."""
-    records.write(folder / FILE, result)
+def text(result: ContestResult) -> str:
+    """The text of contest.json."""
+    return json_text.dumps(config.to_dict(result), indent=1, allow_nan=False) + "\n"
 
 
 def read(folder: Path) -> ContestResult:

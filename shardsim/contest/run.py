@@ -3,13 +3,19 @@
 import shlex
 from pathlib import Path
 
-from shardsim.contest import asking, competition, exact, folder, histories, training
+from shardsim.contest import (
+    asking,
+    competition,
+    exact,
+    folder,
+    histories,
+    results,
+    training,
+)
 from shardsim.contest import evidence as evidences
 from shardsim.contest.config import Contest
 from shardsim.contest.evidence import AgentEvidence, Evidence
 from shardsim.contest.results import ContestResult
-from shardsim.core import config as configs
-from shardsim.core import json_text
 
 EXACT_TEMPERATURE = 0.05
 """Temperature of the exact agents where V does not act, in units of reward."""
@@ -72,8 +78,7 @@ def run(
     result = competition.compete(
         contest.name, contest.question, known, settings(contest), opens, advance
     )
-    text = json_text.dumps(configs.to_dict(result), indent=1, allow_nan=False)
-    folder.save_text(path, folder.RESULTS, text + "\n")
+    folder.save_text(path, results.FILE, results.text(result))
     return result
 
 

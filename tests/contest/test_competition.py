@@ -125,7 +125,7 @@ def test_surprising_agents_are_the_ones_that_cost_most(known, result):
 
 
 def test_results_are_read_as_they_were_written(result, tmp_path):
-    results.write(tmp_path, result)
+    (tmp_path / results.FILE).write_text(results.text(result))
     assert results.read(tmp_path) == result
 
 

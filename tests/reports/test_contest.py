@@ -123,10 +123,13 @@ def contest(stands=True, question="Who <forecasts>?"):
 
 @pytest.fixture
 def written(tmp_path):
+    """The page and the tables of a result that has been written and read again."""
+
     def write(result):
-        results.write(tmp_path, result)
-        path = page.write(tmp_path)
-        return path.read_text(), (tmp_path / page.TABLES).read_text()
+        (tmp_path / results.FILE).write_text(results.text(result))
+        again = results.read(tmp_path)
+        assert again == result
+        return page.page(again), tables.markdown(again)
 
     return write
 

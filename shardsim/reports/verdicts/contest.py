@@ -1,16 +1,9 @@
 """contest.html: one offline page with who forecasts what agents do, and how well."""
 
-from pathlib import Path
-
-from shardsim.contest import results
 from shardsim.contest.results import ArmScores, ContestResult
 from shardsim.reports import contest as tables
 from shardsim.reports import figures, templates
 from shardsim.reports.charts import contest as charts
-from shardsim.storage import run_files
-
-PAGE, TABLES = "contest.html", "contest.md"
-"""Names of the files that are written."""
 
 BOARD = (
     "Loss of every forecaster above that of ORACLE, on held-out histories and "
@@ -28,30 +21,19 @@ CALIBRATION = (
 )
 
 
-def write(folder: Path) -> Path:
-    """Write the page and the tables of a contest.
-
-    Args:
-      folder: with contest.json.
-
-    Raises:
-      RunError: the file is missing or damaged.
-    """
-    result = results.read(folder)
-    run_files.write_text(folder / TABLES, tables.markdown(result))
+def page(result: ContestResult) -> str:
+    """The page of a contest, as HTML."""
     own = result.arms.get(result.arm)
-    page = templates.environment("shardsim.reports.verdicts").get_template(
+    template = templates.environment("shardsim.reports.verdicts").get_template(
         "contest.html"
     )
-    text = page.render(
+    return template.render(
         result=result,
         own=own,
         answer=tables.answer(result),
         tables=tables,
         drawn={} if own is None else _draw(own, result),
     )
-    run_files.write_text(folder / PAGE, text)
-    return folder / PAGE
 
 
 def _draw(own: ArmScores, result: ContestResult) -> dict[str, figures.Figure]:
