@@ -179,14 +179,15 @@ def test_exact_agents_act_by_the_rewards_of_the_last_event(world):
     np.testing.assert_allclose(made[0].behaviour["only A"].occupancy.sum(axis=1), 1.0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_all_gates_pass_on_agents_made_for_them():
     """Shards, one exact utility, and networks with random weights."""
     world = synthetic.world(
-        levels=8, histories=synthetic.words(("A", "B", "both", "extinct A"), 1, 2)
+        levels=8,
+        histories=synthetic.words(("A", "B", "both", "extinct A", "extinct B"), 1, 2),
     )
-    gated = noisy(forecasters.Shards(), world, "oracle_gated", 3, 4)
-    random = noisy(forecasters.Network(), world, "random", 3, 4)
+    gated = noisy(forecasters.Shards(), world, "oracle_gated", 3, 6)
+    random = noisy(forecasters.Network(), world, "random", 3, 6)
     like = Evidence(world.situations, gated)
     utility = exact.agents(like, "exact", 0.1, 0.9, synthetic.LIMIT)
     everything = Evidence(world.situations, (*gated, *random, *utility))
@@ -204,7 +205,7 @@ def test_all_gates_pass_on_agents_made_for_them():
         "gates",
         "Who?",
         competition.Known(everything, held_out, ["conflict"]),
-        settings(few, budget=fitting.Budget(steps=200)),
+        settings(few, budget=fitting.Budget()),
         opens,
     )
     passed = {name: gate.passed for name, gate in found.gates.items()}

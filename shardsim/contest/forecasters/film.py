@@ -61,7 +61,7 @@ class Film:
     """K, rank of the modulation."""
 
     HOLDS_OUT: ClassVar[bool] = False
-    RATE: ClassVar[float] = 0.05
+    RATE: ClassVar[float] = 0.1
 
     def start(self, key: Key[Array, ""], sizes: Sizes) -> FilmParameters:
         keys = jax.random.split(key, 5)

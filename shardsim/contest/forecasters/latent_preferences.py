@@ -74,7 +74,7 @@ class LatentPreferences:
     kind: Literal["latent_preferences"] = "latent_preferences"
     saliency: Literal["full", "diagonal"] = "full"
     """Whether learning about one feature may change the preference for another."""
-    steps: PositiveInt = 16
+    steps: PositiveInt = 8
     """Steps of the gradient in each event."""
 
     HOLDS_OUT: ClassVar[bool] = False
