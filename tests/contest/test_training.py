@@ -118,13 +118,11 @@ def test_a_loss_that_is_not_finite_names_the_agent():
 
 
 def test_agents_are_asked_in_all_conditions(whole):
-    fewer = [f"--evaluation.conditions.{name}" for name in ("conflict", "extinction")]
-    flags = [
-        word
-        for name in (*fewer, "--evaluation.conditions.moved")
-        for word in (name, "null")
+    fewer = [
+        f"--evaluation.conditions.{name}=null"
+        for name in ("conflict", "extinction", "moved")
     ]
-    contest = tiny_contest.contest(*flags, "--held_out.conditions", "[]")
+    contest = tiny_contest.contest(*fewer, "--held_out.conditions=[]")
     everything = asking.ask(contest, whole)
     assert list(everything.situations) == list(contest.evaluation.conditions)
     found = {(a.arm, a.history.name, a.seed): a for a in everything.agents}
