@@ -35,10 +35,10 @@ def meanings(cls: Any) -> dict[str, str]:
     A record has those of the records that it extends too. One that has no file, such as
     one of a notebook, may have none of its own.
     """
-    extended = [base for base in cls.__bases__ if dataclasses.is_dataclass(base)]
     inherited: dict[str, str] = {}
-    for base in reversed(extended):
-        inherited |= meanings(base)
+    for base in reversed(cls.__bases__):
+        if dataclasses.is_dataclass(base):
+            inherited |= meanings(typing.cast(Any, base))
     return inherited | _own_meanings(cls)
 
 

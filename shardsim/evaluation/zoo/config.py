@@ -1,5 +1,6 @@
 """The config of a zoo: its world, its members, and the metrics that they calibrate."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
@@ -100,6 +101,16 @@ class RandomReadout:
 Member: TypeAlias = Trained | Rotated | Blended | RandomReadout
 
 
+@fields.record(kw_only=True)
+class Ordinary:
+    """Trained agents of a run, of whose V the metrics are asked."""
+
+    run: Annotated[str, Field(min_length=1)]
+    """Folder of the run, in the world and with the discount of the zoo."""
+    arm: fields.Label
+    """The arm of the run."""
+
+
 @fields.record
 class ZooConfig:
     """A zoo: members whose shards are known, and metrics that are measured by them."""
@@ -112,6 +123,8 @@ class ZooConfig:
     """The value functions by name, each after those that it is built from."""
     metrics: dict[fields.Name, metrics.Metric]
     """The metrics by name."""
+    agents: dict[fields.Name, Ordinary] = dataclasses.field(default_factory=dict)
+    """Ordinary agents by name, drawn beside the members. They count for no AUROC."""
     num_seeds: Annotated[int, Field(ge=2)] = 20
     """N, seeds of each member. All members of a seed share E."""
     seed: fields.Seed = 0
@@ -177,6 +190,12 @@ class ZooConfig:
         for role in ("yes", "no"):
             if role not in roles:
                 yield f"members: got none with shards {role!r}; allowed: at least one"
+
+    @fields.rule("agents", "members")
+    def _other_names(self) -> Iterator[str]:
+        for name in self.agents:
+            if name in self.members:
+                yield f"agents: got {name!r}; allowed: other names than of members"
 
     @fields.rule("members")
     def _plain_layers(self) -> Iterator[str]:

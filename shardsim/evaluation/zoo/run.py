@@ -5,10 +5,11 @@ import functools
 import logging
 import os
 import threading
+import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import jax
 from flax import nnx
@@ -16,7 +17,15 @@ from flax import nnx
 from shardsim.agents import encoders
 from shardsim.core import config as configs
 from shardsim.core import json_text
-from shardsim.evaluation.zoo import calibration, folder, making, measuring, nets, states
+from shardsim.evaluation.zoo import (
+    calibration,
+    folder,
+    making,
+    measuring,
+    nets,
+    ordinary,
+    states,
+)
 from shardsim.evaluation.zoo.config import ZooConfig
 from shardsim.storage import records
 
@@ -27,7 +36,10 @@ SEEDS_AT_ONCE = 4
 
 
 def run(
-    config: ZooConfig, path: Path, advance: Advance = lambda done: None
+    config: ZooConfig,
+    path: Path,
+    advance: Advance = lambda done: None,
+    asked: Mapping[str, ordinary.Agents] = types.MappingProxyType({}),
 ) -> calibration.ZooResult:
     """Train, build and measure every member of every seed, and judge the metrics.
 
@@ -35,7 +47,8 @@ def run(
 
     Args:
       path: folder of the zoo, which `folder.begin` has made.
-      advance: called after each member of a seed.
+      advance: called after each member of a seed, and after each ordinary agent.
+      asked: the agents of `config.agents`, as `ordinary.read` gives them.
     """
     scored = [n for n, m in config.members.items() if m.shards != "component"]
     zoo = _Zoo(config, path)
@@ -44,9 +57,16 @@ def run(
         # them. Filters belong to the process: they are set before there are threads
         warnings.filterwarnings("ignore", "distillation: not converged")
         seeds = _measure_seeds(zoo, scored, advance)
+        beside = {
+            name: calibration.Beside(
+                agents.parameters, _measure_agents(zoo, name, agents, advance)
+            )
+            for name, agents in asked.items()
+        }
     each = {name: [of_seed[name] for of_seed in seeds] for name in scored}
     parameters = {name: zoo.parameters(name) for name in scored}
-    result = calibration.judge(config, configs.digest(config), parameters, each)
+    digest = configs.digest(config)
+    result = calibration.judge(config, digest, parameters, each, beside)
     text = json_text.dumps(configs.to_dict(result), indent=1, allow_nan=False)
     folder.save_text(path, folder.RESULTS, text + "\n")
     return result
@@ -65,13 +85,17 @@ def _measure_seeds(
 
     def measure(seed: int) -> dict[str, measuring.Measured]:
         of_seed, each = _Seed(zoo, seed), {}
-        for name in zoo.config.members:
-            if stopped.is_set():
-                break
-            if name in scored:
-                each[name] = of_seed.measured(name)
-            with finished:
-                advance(f"seed {seed}: {name}")
+        try:
+            for name in zoo.config.members:
+                if stopped.is_set():
+                    break
+                if name in scored:
+                    each[name] = of_seed.measured(name)
+                with finished:
+                    advance(f"seed {seed}: {name}")
+        except BaseException:
+            stopped.set()
+            raise
         return each
 
     seeds = range(zoo.config.num_seeds)
@@ -84,6 +108,23 @@ def _measure_seeds(
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _measure_agents(
+    zoo: "_Zoo", name: str, agents: ordinary.Agents, advance: Advance
+) -> list[measuring.Measured]:
+    """[N] what is measured of the ordinary agents of one name."""
+    each = []
+    for seed in range(agents.num_seeds):
+        path = folder.scores(zoo.path, f"{folder.AGENTS}{name}", seed)
+        known = records.read(path, measuring.Measured) if path.exists() else None
+        scores = known.scores if known else {}
+        if known is None or measuring.missing(zoo.config, scores, agents.digest):
+            known = ordinary.measure(zoo.config, agents, seed, zoo.batteries, known)
+            records.write(path, known)
+        each.append(known)
+        advance(f"agent {seed} of {name}")
+    return each
 
 
 class _Zoo:
@@ -169,25 +210,13 @@ class _Seed:
         """What is measured of a member; known scores are kept."""
         path = folder.scores(self.zoo.path, name, self.seed)
         known = records.read(path, measuring.Measured) if path.exists() else None
-        asked = measuring.missing(self.config, known.scores if known else {})
-        if known is not None and not asked:
+        if known is not None and not measuring.missing(self.config, known.scores):
             return known
         net = self.net(name)
-        found = [
+        each = [
             measuring.subject_of(self.config, name, net, self.encoder, b, self.seed)
             for b in self.zoo.batteries
         ]
-        subjects = tuple(subject for subject, _ in found)
-        first = self.zoo.batteries[0]
-        fraction, error, told = measuring.facts(self.config, first, *found[0])
-        scores: dict[str, Any] = dict(known.scores) if known else {}
-        for metric_name, metric in asked.items():
-            scores[metric_name] = measuring.score(metric, metric_name, subjects)
-        measured = measuring.Measured(
-            return_fraction=records.number(fraction),
-            value_error=records.number(error),
-            gate_information=records.number(told),
-            scores=scores,
-        )
+        measured = measuring.measure(self.config, self.zoo.batteries[0], each, known)
         records.write(path, measured)
         return measured
