@@ -83,10 +83,13 @@ class Contest:
     """Levels and conditions in which agents are asked."""
     held_out: histories.HeldOut = histories.HeldOut()
     """What no forecaster is fitted on."""
-    forecasters: Annotated[dict[fields.Name, kinds.Forecaster], Field(min_length=1)] = (
-        dataclasses.field(default_factory=kinds.every)
+    forecasters: dict[fields.Name, kinds.Forecaster] = dataclasses.field(
+        default_factory=dict
     )
-    """Who forecasts, by name."""
+    """Forecasters by name, beside the standard ones; one with the name of a standard
+    kind takes its place."""
+    standard: bool = True
+    """Whether shardsim's forecasters take part with their default settings."""
     budget: fitting.Budget = fitting.Budget()
     """How long every forecaster is fitted."""
     judging: verdicts.Judging = verdicts.Judging()
@@ -237,14 +240,19 @@ class Contest:
                 "name, its agents need no training"
             )
 
-    @fields.rule("forecasters")
+    @fields.rule("forecasters", "standard")
     def _some_competitor(self) -> Iterator[str]:
-        got = [forecaster.kind for forecaster in self.forecasters.values()]
+        got = [forecaster.kind for forecaster in self.entrants.values()]
         if set(got) <= {"oracle", "others"}:
             yield (
-                f"forecasters: got {', '.join(got)}; allowed: at least one that is "
-                "fitted"
+                f"forecasters: got {', '.join(got) or 'none'}; allowed without the "
+                "standard ones: at least one that is fitted"
             )
+
+    @property
+    def entrants(self) -> dict[str, kinds.Forecaster]:
+        """Who forecasts, by name."""
+        return {**(kinds.every() if self.standard else {}), **self.forecasters}
 
     @property
     def event(self) -> Phase:

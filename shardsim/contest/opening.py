@@ -81,15 +81,21 @@ def as_training(
     """What a history is as a training of its own: a phase for each event.
 
     An untrained arm has a trained one beside it, since nothing is trained without one.
+
+    Raises:
+      ConfigError: the contest has none whose E and D are those of the untrained arm.
     """
     chosen = {arm: contest.arms[arm]}
     if not contest.arms[arm].trained:
-        others = (
-            (name, each)
-            for name, each in contest.arms.items()
-            if each.trained and contest.agent_of(name) == contest.agent_of(arm)
-        )
-        chosen |= dict([next(others)])
+        own = contest.agent_of(arm)
+        alike = [n for n in contest.arms if contest.agent_of(n) == own]
+        beside = [name for name in alike if contest.arms[name].trained]
+        if not beside:
+            raise field_errors.ConfigError(
+                f"arms: got {arm!r}, which is not trained; allowed: with a trained arm "
+                "whose agent is the same"
+            )
+        chosen[beside[0]] = contest.arms[beside[0]]
     events = tuple(
         dataclasses.replace(
             contest.event,

@@ -50,7 +50,7 @@ def evidence(
 def settings(contest: Contest) -> competition.Settings:
     """Who forecasts, and how it is judged."""
     return competition.Settings(
-        contest.forecasters, contest.budget, contest.judging, contest.train.seed
+        contest.entrants, contest.budget, contest.judging, contest.train.seed
     )
 
 

@@ -53,14 +53,15 @@ def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
       ConfigError: it is of another kind.
     """
     for key, noun in MARKS.items():
-        if noun == kind and key not in data:
-            raise configs.ConfigError(
-                f"{key}: missing in {file}; allowed: a {noun}, which has some"
-            )
         if noun != kind and key in data:
             raise configs.ConfigError(
                 f"{key}: unknown key in {file}; allowed: {_article(kind)}, which has "
                 f"none (for a {noun}: shardsim {noun})"
+            )
+    for key, noun in MARKS.items():
+        if noun == kind and key not in data:
+            raise configs.ConfigError(
+                f"{key}: missing in {file}; allowed: a {noun}, which has some"
             )
     if kind == "experiment" and "predictions" not in data:
         raise configs.ConfigError(

@@ -1,13 +1,15 @@
 """`shardsim contest` from the command line: made, continued, refused, opened."""
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shardsim import cli
-from shardsim.contest import folder, results, run, training
-from shardsim.contest import config as contests
-from shardsim.core import config as configs
+from shardsim.contest import folder, opening, results
+from shardsim.core import config_files
+from shardsim.storage import run_files
 from tests.helpers import documents, run_folders, tiny_contest
 
 FILE = documents.ROOT / "experiments/contest/contest.yaml"
@@ -53,9 +55,9 @@ def test_files_and_folders_of_other_kinds_are_refused(file, tmp_path, capsys):
     quickstart = str(documents.ROOT / "experiments/quickstart.yaml")
     assert cli.main(["contest", quickstart]) == 2
     assert "pipelines: missing" in capsys.readouterr().err
-    for command in ("run", "train", "zoo", "study"):
+    for command in ("run", "train", "zoo"):
         assert cli.main([command, str(file), "--out", str(tmp_path / "a")]) == 2
-        assert "pipelines" in capsys.readouterr().err or command == "study"
+        assert "(for a contest: shardsim contest)" in capsys.readouterr().err
     (tmp_path / "note.txt").write_text("mine")
     assert cli.main(["contest", str(file), "--out", str(tmp_path)]) == 2
     assert "which is no contest" in capsys.readouterr().err
@@ -103,31 +105,51 @@ def test_the_shipped_contests_are_what_their_comments_say(path, capsys):
     capsys.readouterr()
 
 
+QUICK = (
+    *("--standard=false", "--forecasters.constant.kind=constant"),
+    *("--arms.random=null", "--judging.gates.random=null"),
+    "--judging.gates.exact=null",
+    *(f"--evaluation.conditions.{n}=null" for n in ("extinction", "moved", "blind")),
+)
+
+
 @pytest.mark.slow
-def test_a_contest_that_was_killed_ends_as_one_that_was_not(file, tmp_path):
-    """In processes of their own, the second one stopped while it trains."""
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    run_folders.shardsim("contest", file, "--out", whole)
+@pytest.mark.timeout(900)
+def test_a_contest_in_pieces_is_the_whole_and_its_agents_are_trainings(file, tmp_path):
+    """In processes of their own: seeds apart, one agent lost, and the training loop."""
+    whole, pieces = tmp_path / "whole", tmp_path / "pieces"
+    run_folders.shardsim("contest", file, *QUICK, "--out", whole)
     assert not (whole / "states").exists()
-    # one seed by itself is what another machine would have trained
-    run_folders.shardsim("contest", file, "--out", stopped, "--seeds", "1")
-    assert {p.name for p in stopped.rglob("*.npz")} == {"001.npz"}
-    next((stopped / "weights/mlp").glob("A*/001.npz")).unlink()
-    run_folders.shardsim("contest", file, "--out", stopped)
-    names = sorted(p.relative_to(whole) for p in whole.rglob("*") if p.is_file())
-    assert names == sorted(
-        p.relative_to(stopped) for p in stopped.rglob("*") if p.is_file()
+    run_folders.shardsim("contest", file, *QUICK, "--out", pieces, "--seeds", "1")
+    assert {path.name for path in pieces.rglob("*.npz")} == {"001.npz"}
+    (pieces / "weights/mlp/A.B/001.npz").unlink()
+    run_folders.shardsim("contest", file, *QUICK, "--out", pieces)
+    files = [
+        {p.relative_to(at): p.read_bytes() for p in at.rglob("*") if p.is_file()}
+        for at in (whole, pieces)
+    ]
+    assert files[0].keys() == files[1].keys()
+    # these name the folder of the agents, and the mark has their digests
+    named = {*map(Path, (results.FILE, folder.PAGE, folder.TABLES, folder.KIND.mark))}
+    for name in files[0].keys() - named:
+        assert files[0][name] == files[1][name], name
+    texts = [
+        (at / results.FILE).read_text().replace(str(at), "") for at in (whole, pieces)
+    ]
+    assert texts[0] == texts[1]
+    said = json.loads(texts[0])
+    assert set(said["arms"]) == {"mlp"}
+    oracle = said["arms"]["mlp"]["forecasters"]["oracle"]["score"]
+    assert abs(oracle["excess"]["estimate"]) < 1e-6
+    # the mapped program of the tree, against the loop that trains all other runs
+    config = opening.as_training(
+        tiny_contest.contest(), "mlp", ("A", "B"), "in_distribution"
     )
-    for name in names:
-        if name.name == results.FILE:  # which names the folder of its agents
-            texts = [
-                (place / name).read_text().replace(str(place), "")
-                for place in (whole, stopped)
-            ]
-            assert texts[0] == texts[1]
-        elif name.suffix == ".npz":
-            assert (whole / name).read_bytes() == (stopped / name).read_bytes()
-    said = json.loads((whole / results.FILE).read_text())
-    assert set(said["arms"]) == {"mlp", "random", "exact"}
-    entropy = said["arms"]["mlp"]["forecasters"]["oracle"]["score"]
-    assert abs(entropy["excess"]["estimate"]) < 1e-6
+    (tmp_path / "alone.yaml").write_text(config_files.to_yaml(config))
+    run_folders.shardsim("train", tmp_path / "alone.yaml", "--out", tmp_path / "alone")
+    alone = run_files.read_arrays(tmp_path / "alone/weights/mlp.npz")
+    for seed in (0, 1):
+        own = run_files.read_arrays(folder.weights(whole, "mlp", ("A", "B"), seed))
+        assert own.keys() == alone.keys()
+        for name, array in own.items():
+            np.testing.assert_array_equal(array, alone[name][seed])

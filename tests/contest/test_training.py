@@ -46,16 +46,9 @@ def test_every_agent_of_every_history_is_there(whole):
 
 
 def test_an_agent_is_the_same_in_another_contest(whole, tmp_path):
-    flags = ["--pipelines.histories", "[[B, A]]", "--pipelines.lengths", "[]"]
-    flags += [
-        "--pipelines.number",
-        "1",
-        "--held_out.share",
-        "0.5",
-        "--arms.random",
-        "null",
-    ]
-    flags += ["--pipelines.histories", "[[B, A], [B]]", "--pipelines.number", "2"]
+    flags = ["--pipelines.histories", "[[B, A], [B]]", "--pipelines.lengths", "[]"]
+    flags += ["--pipelines.number", "2", "--held_out.share", "0.5"]
+    flags += ["--arms.random", "null", "--judging.gates.random", "null"]
     alone = tiny_contest.contest(*flags)
     train(alone, tmp_path / "alone", seeds=[1])
     found = weights(tmp_path / "alone")
@@ -125,7 +118,11 @@ def test_a_loss_that_is_not_finite_names_the_agent():
 
 
 def test_agents_are_asked_in_all_conditions(whole):
-    contest = tiny_contest.contest()
+    fewer = [
+        f"--evaluation.conditions.{name}=null"
+        for name in ("conflict", "extinction", "moved")
+    ]
+    contest = tiny_contest.contest(*fewer, "--held_out.conditions=[]")
     everything = asking.ask(contest, whole)
     assert list(everything.situations) == list(contest.evaluation.conditions)
     found = {(a.arm, a.history.name, a.seed): a for a in everything.agents}

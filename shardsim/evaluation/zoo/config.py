@@ -53,6 +53,8 @@ class Trained:
     the likelihood of a mixture under a softmax of all gates, as in `distillation`."""
     params_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of `value_params` that the head has."""
+    fit: Fit | None = None
+    """Training of this member; null: `fit_members`."""
     parted: Annotated[float, Field(gt=0, le=1)] | None = None
     """Least information of the largest gate about the context, as a fraction of log C.
     A seed below it is not selected: its gates have not parted. null: every seed."""
@@ -120,11 +122,11 @@ class ZooConfig:
     """E, trained to tell the context and what the level is worth in each context."""
     value_params: PositiveInt = 8_456
     """Parameters of V of every member."""
-    boards: PositiveInt = 4_096
+    boards: PositiveInt = 8_192
     """Boards whose states are listed for training, in each context."""
-    fit_encoder: Fit = Fit(steps=8_000, rate=0.01)
+    fit_encoder: Fit = Fit(steps=32_000, batch=256, rate=0.01)
     """Training of E."""
-    fit_members: Fit = Fit()
+    fit_members: Fit = Fit(steps=12_000, rate=0.01)
     """Training of each member on the features of E, which no longer changes."""
     levels: Annotated[int, Field(ge=2)] = 256
     """Levels of a battery, on which members are measured; none is trained on."""

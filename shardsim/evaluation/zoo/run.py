@@ -1,7 +1,11 @@
 """Make a zoo, or what is missing of one, seed by seed."""
 
+import concurrent.futures
 import functools
 import logging
+import os
+import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -18,6 +22,8 @@ from shardsim.storage import records
 
 LOG = logging.getLogger(__name__)
 Advance = Callable[[str], None]
+SEEDS_AT_ONCE = 4
+"""Most seeds that are made side by side; each takes about a gigabyte."""
 
 
 def run(
@@ -32,19 +38,52 @@ def run(
       advance: called after each member of a seed.
     """
     scored = [n for n, m in config.members.items() if m.shards != "component"]
-    each: dict[str, list[measuring.Measured]] = {name: [] for name in scored}
     zoo = _Zoo(config, path)
-    for seed in range(config.num_seeds):
-        of_seed = _Seed(zoo, seed)
-        for name in config.members:
-            if name in each:
-                each[name].append(of_seed.measured(name))
-            advance(f"seed {seed}: {name}")
+    with warnings.catch_warnings():
+        # the fits of `recovery` all have the same few steps, so that a zoo can afford
+        # them. Filters belong to the process: they are set before there are threads
+        warnings.filterwarnings("ignore", "distillation: not converged")
+        seeds = _measure_seeds(zoo, scored, advance)
+    each = {name: [of_seed[name] for of_seed in seeds] for name in scored}
     parameters = {name: zoo.parameters(name) for name in scored}
     result = calibration.judge(config, configs.digest(config), parameters, each)
     text = json_text.dumps(configs.to_dict(result), indent=1, allow_nan=False)
     folder.save_text(path, folder.RESULTS, text + "\n")
     return result
+
+
+def _measure_seeds(
+    zoo: "_Zoo", scored: list[str], advance: Advance
+) -> list[dict[str, measuring.Measured]]:
+    """[N] the measured members of every seed, as many seeds at once as there are cores.
+
+    Compiled programs run outside of the interpreter's lock, and those of a zoo are
+    small: one seed keeps one core busy.
+    """
+    stopped = threading.Event()
+    finished = threading.Lock()
+
+    def measure(seed: int) -> dict[str, measuring.Measured]:
+        of_seed, each = _Seed(zoo, seed), {}
+        for name in zoo.config.members:
+            if stopped.is_set():
+                break
+            if name in scored:
+                each[name] = of_seed.measured(name)
+            with finished:
+                advance(f"seed {seed}: {name}")
+        return each
+
+    seeds = range(zoo.config.num_seeds)
+    workers = min(os.cpu_count() or 1, SEEDS_AT_ONCE, len(seeds))
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        try:
+            return list(pool.map(measure, seeds))
+        except BaseException:
+            # members that are being made are finished and saved; no other is begun
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 class _Zoo:
@@ -53,14 +92,26 @@ class _Zoo:
     def __init__(self, config: ZooConfig, path: Path) -> None:
         self.config = config
         self.path = path
+        # seeds are made side by side, and a cached property has no lock
+        self._listing = threading.RLock()
+
+    @property
+    def pool(self) -> states.Pool:
+        with self._listing:
+            return self._pool
+
+    @property
+    def batteries(self) -> tuple[states.Battery, ...]:
+        with self._listing:
+            return self._batteries
 
     @functools.cached_property
-    def pool(self) -> states.Pool:
+    def _pool(self) -> states.Pool:
         LOG.info("listing the states to train on")
         return states.pool(self.config)
 
     @functools.cached_property
-    def batteries(self) -> tuple[states.Battery, ...]:
+    def _batteries(self) -> tuple[states.Battery, ...]:
         LOG.info("listing the states to measure on")
         return tuple(states.measured(self.config, s) for s in self.config.batteries)
 
