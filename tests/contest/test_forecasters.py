@@ -19,7 +19,7 @@ DRAWN = {
     "film": (4, 0.7),
     "latent_preferences": (4, 0.3),
 }
-"""Seed and noise of the drawn parameters of each kind: agents that differ by history."""
+"""Seed and noise of drawn parameters: agents of different histories differ."""
 STRUCTURED = [kind for kind in KINDS if kind.kind in DRAWN]
 NAMES = [kind.kind for kind in KINDS]
 
