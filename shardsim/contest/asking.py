@@ -94,6 +94,7 @@ class Conditions:
             reachable=condition.reachable,
             start=np.asarray(condition.table.start),
             level=np.arange(len(condition.context)),
+            context=condition.context[:, 0],
             rewards=rewards if sets_rewards else None,
         )
 

@@ -37,6 +37,9 @@ class Situations(NamedTuple):
     """The first state of an episode."""
     level: Int[np.ndarray, " L"]
     """Number of each level; one number has the same keys in all conditions."""
+    context: Float[np.ndarray, "L C"] | None = None
+    """1 for each context that decides what a level pays, even if it is not shown; None:
+    those that are shown."""
     rewards: tuple[tuple[float, ...], ...] | None = None
     """Reward by context and source, where the condition sets it; None: it is that of
     the last event of the agent's history."""
@@ -155,7 +158,7 @@ def of_levels(evidence: Evidence, first: int, last: int) -> Evidence:
             **{
                 field: array[part]
                 for field, array in given._asdict().items()
-                if field != "rewards"
+                if field != "rewards" and array is not None
             }
         )
         for name, given in evidence.situations.items()
@@ -183,6 +186,17 @@ def rewards_of(
 ) -> tuple[tuple[float, ...], ...]:
     """Reward by context and source, in a condition after a history."""
     return situations.rewards or history.events[-1].rewards
+
+
+def pays(situations: Situations, history: History) -> Float[np.ndarray, "L F"]:
+    """What a take of each source pays in each level, after a history.
+
+    It is the largest reward of all contexts that decide, and 0 if none does.
+    """
+    decides = situations.shown if situations.context is None else situations.context
+    rewards = np.asarray(rewards_of(situations, history), np.float32)
+    best = np.where(decides[:, :, None] > 0, rewards[None], -np.inf).max(axis=1)
+    return np.where(np.isfinite(best), best, 0).astype(np.float32)
 
 
 def refuse_leak(evidence: Evidence, asked: Evidence) -> None:

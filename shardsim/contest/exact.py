@@ -1,7 +1,9 @@
 """Agents that act by the exact values of one utility: a control of the contest.
 
-They need no training: after a history, the utility is the rewards of its last event.
-Whoever forecasts by one utility has to win on them, or nothing is claimed.
+They need no training: after a history, the utility is the rewards of its last event,
+in whatever condition they are asked. Where no context is shown, a source is worth the
+mean over contexts. Whoever forecasts by one utility has to win on them, or nothing is
+claimed.
 """
 
 import functools
@@ -17,7 +19,6 @@ from shardsim.contest.evidence import (
     Behaviour,
     Evidence,
     Situations,
-    rewards_of,
 )
 from shardsim.contest.planning import Board
 from shardsim.core.jit import jit
@@ -38,15 +39,15 @@ def agents(
       max_steps: time limit of an episode.
     """
     layout = planning.layout_of(like.situations)
-    behaviour: dict[tuple[str, str], Behaviour] = {}
+    behaviour: dict[tuple[bytes, str], Behaviour] = {}
     made = []
     for agent in like.agents:
         own = {}
         for condition in agent.behaviour:
             given = like.situations[condition]
-            key = (str(rewards_of(given, agent.history)), condition)
+            rewards = np.asarray(agent.history.events[-1].rewards, np.float32)
+            key = (rewards.tobytes(), condition)
             if key not in behaviour:
-                rewards = np.asarray(rewards_of(given, agent.history), np.float32)
                 behaviour[key] = _behave(
                     given, layout, rewards, temperature, discount, max_steps
                 )
@@ -66,10 +67,13 @@ def _behave(
     board = planning.boards_of({"": given}, layout.states)
     shown = given.shown[:, :, None] > 0
     best = np.where(shown, rewards[None], -np.inf).max(axis=1)
-    weights = np.where(np.isfinite(best), best, 0).astype(np.float32)
+    weights = np.where(np.isfinite(best), best, rewards.mean(axis=0))
     q = np.asarray(
         _values(
-            board, jnp.asarray(weights), discount, (layout.one_take, layout.sweeps)
+            board,
+            jnp.asarray(weights, jnp.float32),
+            discount,
+            (layout.one_take, layout.sweeps),
         ),
         np.float64,
     )

@@ -25,7 +25,7 @@ from pydantic import PositiveInt
 
 from shardsim.contest import events, planning
 from shardsim.contest.events import Events, Sizes
-from shardsim.contest.evidence import Evidence, History, Situations, rewards_of
+from shardsim.contest.evidence import Evidence, History, Situations, pays
 from shardsim.contest.forecasters.base import Fittable, Parameters, Question
 from shardsim.contest.planning import Board, Layout
 from shardsim.core import fields
@@ -221,15 +221,9 @@ def _takes(
 ) -> Float[np.ndarray, "H B F"]:
     """What a take of each source pays on each board, after each history."""
 
-    def one(given: Situations, history: History) -> np.ndarray:
-        rewards = np.asarray(rewards_of(given, history), np.float32)
-        shown = given.shown[:, :, None] > 0
-        best = np.where(shown, rewards[None], -np.inf).max(axis=1)
-        return np.where(np.isfinite(best), best, 0).astype(np.float32)
-
     table = np.stack(
         [
-            np.stack([one(given, history) for given in situations.values()], axis=1)
+            np.stack([pays(given, history) for given in situations.values()], axis=1)
             for history in histories
         ]
     )

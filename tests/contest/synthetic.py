@@ -87,10 +87,15 @@ def world(levels=8, histories=None, conditions=CONDITIONS):
     return World(given, histories, fitting.frame_of(given, histories))
 
 
-def drawn(forecaster, frame, seed):
-    """The forecaster with drawn parameters, sharp enough to be told from chance."""
-    parameters = forecaster.start(jax.random.key(seed), frame.sizes)
-    parameters = jax.tree.map(lambda leaf: np.asarray(leaf)[None], parameters)
+def drawn(forecaster, frame, seed, noise=0.7):
+    """The forecaster with drawn parameters, away from where fits start."""
+    start_key, *keys = jax.random.split(jax.random.key(seed), 40)
+    leaves, tree = jax.tree.flatten(forecaster.start(start_key, frame.sizes))
+    moved = [
+        np.asarray(leaf + noise * jax.random.normal(key, leaf.shape))[None]
+        for leaf, key in zip(leaves, keys, strict=False)
+    ]
+    parameters = jax.tree.unflatten(tree, moved)
     return fitting.Fitted(forecaster, parameters, np.ones(1), frame, 0.0, 0)
 
 

@@ -97,3 +97,21 @@ def test_rewards_are_those_of_the_condition_or_of_the_last_event():
     assert evidence.rewards_of(plain, history) == ((2.0, 0.0),)
     assert evidence.rewards_of(conflict, history) == ((3.0, 0.0),)
     assert evidence.of_arm(everything, "film").agents == ()
+
+
+def test_what_a_level_pays_is_decided_by_its_contexts_not_by_what_it_shows():
+    """Two contexts, of which both, the second and none decide; no floor is shown."""
+    given = (
+        _everything()
+        .situations["plain"]
+        ._replace(
+            shown=np.zeros((3, 2), np.float32),
+            context=np.array([[1, 1], [0, 1], [0, 0]], np.float32),
+        )
+    )
+    rewards = ((1.0, -2.0), (0.5, 3.0))
+    history = evidence.History("C", (evidence.Event("C", rewards, ((0,),), 5),))
+    paid = evidence.pays(given, history)
+    np.testing.assert_array_equal(paid, [[1.0, 3.0], [0.5, 3.0], [0.0, 0.0]])
+    visible = given._replace(shown=given.context, context=None)
+    np.testing.assert_array_equal(evidence.pays(visible, history), paid)

@@ -68,6 +68,13 @@ def test_renewal_is_what_aba_takes_more(situations):
     found = questions.renewal(everything(situations, words, behaviour))
     assert found.pairs == (("A-extinct B", "A-extinct A"),)
     assert (found.first > found.second + 0.05).all()
+
+    def everywhere(history, condition, seed):
+        return 0.9 if condition == "only A" else 0.1
+
+    # AAB agents would take it in the old context too, but are asked in the other one
+    found = questions.renewal(everything(situations, words, everywhere))
+    assert (found.first > found.second + 0.05).all()
     same = questions.renewal(everything(situations, words, lambda *_: 0.5))
     means = [same.first.mean(), same.second.mean()]
     np.testing.assert_allclose(means[0], means[1])
@@ -101,6 +108,29 @@ def test_order_matters_where_the_last_event_decides(situations):
     )
     assert effect.values.mean() > 0.3
     assert found.test.p < 0.2  # the least of four seeds is 1/8
+
+    def spread(history, condition, seed):
+        return 0.5 + (0.1 * seed if history.endswith("A") else 0.0)
+
+    # the seeds of one order alone differ: the other one counts half of what is within
+    uneven = questions.order(everything(situations, words, spread))
+    first = everything(situations, words[1:], spread).agents
+    own = [
+        questions._distances(
+            *2 * [np.stack([a.behaviour[name].policy for a in first])],
+            np.mean(
+                [
+                    a.behaviour[name].occupancy
+                    for a in everything(situations, words, spread).agents
+                ],
+                axis=0,
+            ),
+        )
+        for name in situations
+    ]
+    pairs = ~np.eye(4, dtype=bool)
+    within = np.mean([each[pairs].mean() for each in own]) / 2
+    np.testing.assert_allclose(uneven.contrast.second.mean(), within)
     none = questions.order(
         everything(situations, words, lambda h, c, seed: 0.4 + 0.02 * seed)
     )

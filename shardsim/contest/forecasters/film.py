@@ -69,7 +69,8 @@ class Film:
         return FilmParameters(
             0.5 + base.SPREAD * jax.random.normal(keys[0], (sizes.sources,)),
             base.SPREAD * jax.random.normal(keys[1], (sizes.sources, self.rank)),
-            jax.random.normal(keys[2], (self.rank, sizes.contexts)),
+            # a context that no evidence shows is hardly told from none
+            0.1 * jax.random.normal(keys[2], (self.rank, sizes.contexts)),
             jnp.zeros(self.rank),
             noise[0],
             noise[1],

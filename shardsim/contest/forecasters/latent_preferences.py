@@ -87,7 +87,8 @@ class LatentPreferences:
         shape = (count, count) if self.saliency == "full" else (count,)
         still = jnp.eye(count) if self.saliency == "full" else jnp.ones(count)
         return LatentParameters(
-            base.SPREAD * jax.random.normal(keys[0], (count,)),
+            # a feature that no evidence shows keeps no preference
+            0.1 * jax.random.normal(keys[0], (count,)),
             still + 0.1 * jax.random.normal(keys[1], shape),
             SHARPNESS + noise[0],
             1.0 + noise[1],

@@ -63,7 +63,8 @@ class Network:
             return jax.random.normal(key, shape) / shape[-1] ** 0.5
 
         return NetworkParameters(
-            draw(keys[0], self.width, inputs),
+            # what no evidence varies, such as a context, hardly moves the code
+            0.3 * draw(keys[0], self.width, inputs),
             jnp.zeros(self.width),
             draw(keys[1], self.width, actions),
             draw(keys[2], self.width, self.width),
