@@ -13,6 +13,8 @@ NARROW = 500
 """Pixels of a chart below which its panels are under each other."""
 CLEAR = 0.05
 """Lead over the second, in nats per decision, from which a cell has its full colour."""
+FULL = 0.6
+"""Share of the full colour from which text on it has the colour of the card."""
 SHOWN = 0.01
 """Lead from which it is written into its cell."""
 NATS = "nats per decision above ORACLE"
@@ -207,8 +209,15 @@ def winners(
             "lead:Q", legend=None, scale=alt.Scale(domain=[0, 1], range=[0.2, 1])
         ),
     )
-    marks = data.mark_text(fontSize=9, color=theme.colour("ink")).encode(
-        x, y, text="text:N"
+    marks = data.mark_text(fontSize=9).encode(
+        x,
+        y,
+        text="text:N",
+        color=alt.condition(
+            f"datum.lead > {FULL}",
+            alt.value(theme.colour("card")),
+            alt.value(theme.colour("ink")),
+        ),
     )
     chart: Any = alt.layer(boxes, marks)
     room = min(7 * longest + 30, width // 3)
