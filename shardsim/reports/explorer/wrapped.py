@@ -5,14 +5,13 @@ Symbols: B states, L levels, S states of a level.
 
 import dataclasses
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from shardsim.agents import action_selection, value
-from shardsim.evaluation import battery, exact_policies, film
+from shardsim.evaluation import battery, exact_policies, film, networks
 from shardsim.reports.explorer import forward, load
 from shardsim.training import arms, phases
 from shardsim.training.config import TrainConfig
@@ -38,9 +37,8 @@ class Wrapped(Protocol):
     def num_shards(self) -> int: ...
 
     @property
-    def network(self) -> Callable[[Any, Any], Any]:
-        """From observations [B, ...] and contexts [B, C] to V, shard values, gates and
-        log-probabilities of D, each [1, B, ...]."""
+    def network(self) -> networks.Network:
+        """Its outputs, leaves [1, B, ...]."""
         ...
 
 

@@ -13,6 +13,7 @@ from shardsim.reports.explorer.panels import (
     context_gradients,
     curves,
     distillation,
+    episodes,
     interventions,
     reachability,
     reflection,
@@ -27,6 +28,7 @@ from shardsim.reports.explorer.panels.base import Panel
 
 PANELS = (
     Panel("reachability", reachability.compute, in_quick=True, of_outputs=True),
+    Panel("episodes", episodes.compute, in_quick=True, of_outputs=True),
     Panel(
         "shards",
         shards.compute,
