@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from shardsim.api.plots import Plots
     from shardsim.api.population import Agents
     from shardsim.api.runs import Run, load
+    from shardsim.api.tables import table
     from shardsim.api.training import run
     from shardsim.api.wrapped import wrap
     from shardsim.core.extensions import register
@@ -53,6 +54,7 @@ _HOME = {
     "record": "core.fields",
     "register": "core.extensions",
     "run": "api.training",
+    "table": "api.tables",
     "to_yaml": "api.configs",
     "wrap": "api.wrapped",
 }
@@ -74,6 +76,7 @@ __all__ = [
     "record",
     "register",
     "run",
+    "table",
     "testing",
     "to_yaml",
     "wrap",

@@ -6,6 +6,7 @@ N, unless one seed was chosen, then those of what was asked about.
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -17,12 +18,18 @@ from jaxtyping import Array, Float, Int
 from shardsim.api import film, page, session
 from shardsim.api import levels as level_sets
 from shardsim.core import config as configs
-from shardsim.core import returns
+from shardsim.core import dynamic_programming, returns
 from shardsim.core.types import State
-from shardsim.evaluation import episodes, networks
+from shardsim.evaluation import (
+    battery,
+    episodes,
+    measures,
+    networks,
+    state_readings,
+)
 from shardsim.evaluation.exact_policies import ActingRule
 from shardsim.evaluation.networks import Outputs
-from shardsim.training import external_envs
+from shardsim.training import external_envs, phases
 
 Asked: TypeAlias = level_sets.Levels | str | np.ndarray | Array | Any
 """Levels, a board as text, states of the world, or observations."""
@@ -221,6 +228,98 @@ class Agents:
             return free.squeeze(leading) if isinstance(given, str) else free
 
         return Outputs(*map(without_walls, out))
+
+    def measure(
+        self,
+        measure: Any,
+        conditions: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        levels: int = 32,
+        seed: int = battery.EvaluationConfig.seed,
+    ) -> dict[str, Float[np.ndarray, " N"]]:
+        """A measure of these agents over all states of some levels, beside V*.
+
+        Args:
+          measure: one of `shardsim.evaluation.measures`, such as `ValueAccuracy()`.
+          conditions: by name, the fields of the world that differ from training, as in
+            a config; None: `in_distribution` alone.
+          levels: of each condition.
+          seed: of the levels.
+
+        Returns:
+          By row of the measure, a number for each agent; `exact` is V* itself.
+
+        Raises:
+          ConfigError: a world whose states are not listed, a condition that is not
+            there, or a measure that looks inside networks or over training.
+
+        Examples:
+          >>> from shardsim.evaluation.measures import ValueAccuracy
+          >>> error = shardsim.load(folder).agents("mlp").measure(ValueAccuracy())
+          >>> error["mlp"].shape, error["exact"].round(6)
+          ((2,), array([0.]))
+        """
+        fields = dict(conditions or {"in_distribution": {}})
+        missing = [name for name in measure.conditions if name not in fields]
+        if missing:
+            raise configs.ConfigError(
+                f"conditions: got {', '.join(fields)}; allowed for {measure.kind!r}: "
+                f"also {', '.join(missing)}"
+            )
+        with session.numerics():
+            try:
+                dynamic_programming.check_enumerable(self.env)
+                evidence = self._evidence(fields, levels, seed)
+                values = measure.measure(evidence).values
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                line = " ".join(str(error).split())
+                raise configs.ConfigError(
+                    f"measure: got {measure.kind!r} ({line}); allowed: one of V, gates "
+                    "and policy at the end of training"
+                ) from None
+        return {row: x for row, x in values.items() if not row.startswith("exact/")}
+
+    def _evidence(
+        self, fields: dict[str, Mapping[str, Any]], levels: int, seed: int
+    ) -> measures.Evidence:
+        """What these agents and V* say in every state of every condition."""
+        config = battery.EvaluationConfig(levels=levels, seed=seed)
+        drawn = {
+            name: battery.build(
+                self.env,
+                phases.altered(self.env, dict(changes)).params(),
+                config,
+                self.acting.discount,
+            )
+            for name, changes in fields.items()
+        }
+        readings = {
+            self.arm: {
+                name: self._reading(each.levels) for name, each in drawn.items()
+            },
+            measures.EXACT: {
+                name: state_readings.exact_reading(each, self.env.num_actions)
+                for name, each in drawn.items()
+            },
+        }
+        return measures.Evidence(self.env, drawn, readings, self.acting)
+
+    def _reading(self, levels: Any) -> state_readings.Reading:
+        """Outputs in every state of levels; a shard counts as one unit."""
+        observation, context = map(np.asarray, battery.observed(self.env, levels))
+        shape = observation.shape[:2]
+        count = math.prod(shape)
+        out = self._ask(
+            observation.reshape(count, *observation.shape[2:]),
+            context.reshape(count, context.shape[-1]),
+        )
+        value, shard_values, gates, logits = (
+            leaf.reshape(len(leaf), *shape, *leaf.shape[2:]) for leaf in out
+        )
+        units, numbers = gates * shard_values, np.arange(self.num_shards)
+        return state_readings.Reading(
+            value, shard_values, gates, units, logits, numbers
+        )
 
     def watch(
         self,

@@ -176,12 +176,16 @@ def test_wandb_writes_an_offline_run(finished, monkeypatch, capsys):
     folder, following = finished
     with following("wandb") as follower:
         follower.finish(results.read(folder))
-        assert "wandb" in follower.trackers
+        summary = dict(follower.trackers["wandb"].run.summary)
     assert "left out" not in capsys.readouterr().err
     place = folder / run_layout.TRACKERS
     token = (place / "wandb_run_2.txt").read_text()
     (run,) = (place / "wandb").glob(f"offline-run-*-{token}")
     content = (run / f"run-{token}.wandb").read_bytes()
-    for name in (b"mlp/evaluation/value_error", b"final/VE/verdict", b"env_steps"):
-        assert name in content
+    assert b"value_error" in content
+    result = results.read(folder)
+    assert summary["final/VE/verdict"] == str(result.predictions["VE"].verdict)
+    mean = result.arms["mlp"].mean_value_error
+    assert summary["mlp/evaluation/value_error"] == pytest.approx(mean)
+    assert summary["mlp/train/env_steps"] == 13 * 16
     assert list((run / "files/media/images/figures").glob("effects*.png"))

@@ -196,7 +196,7 @@ def test_the_page_plays_the_same_agents(run, tiny_page):
     numbers = json.loads(tiny_page.with_suffix(".results.json").read_text())
     for side in numbers["sides"]:
         data = {
-            name: rows if name in ("boards", "ends") else np.asarray(rows)
+            name: rows if name in ("boards", "ends", "actions") else np.asarray(rows)
             for name, rows in side["panels"]["episodes"].items()
         }
         row, steps = data["row"], data["steps"]

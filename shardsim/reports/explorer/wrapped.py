@@ -11,11 +11,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from shardsim.agents import action_selection, value
+from shardsim.agents import agent as agents
 from shardsim.evaluation import battery, exact_policies, film, networks
 from shardsim.reports.explorer import forward, load
 from shardsim.training import arms, phases
 from shardsim.training.config import TrainConfig
-from shardsim.training.standalone import Training
 
 
 @runtime_checkable
@@ -42,6 +42,18 @@ class Wrapped(Protocol):
         ...
 
 
+@dataclasses.dataclass(frozen=True)
+class Elsewhere:
+    """What a page asks the config of a run for; nothing is trained by it."""
+
+    name: str
+    env: Any
+    """Any world, also one that no config can name."""
+    arms: dict[str, arms.ArmConfig]
+    train: TrainConfig
+    agent: agents.AgentConfig = agents.AgentConfig()
+
+
 def load_agent(agent: Wrapped, mazes: int) -> load.PageInputs:
     """The inputs of the page of an agent of somebody else.
 
@@ -57,8 +69,7 @@ def load_agent(agent: Wrapped, mazes: int) -> load.PageInputs:
     selection: action_selection.ActionSelection = action_selection.PolicyOnly()
     if agent.acting.value_acts:
         selection = action_selection.Lookahead(temperature=tau)
-    # what a page asks a run for; nothing is trained by it
-    config = Training(
+    config = Elsewhere(
         name=agent.arm,
         env=agent.env,
         arms={agent.arm: arms.ArmConfig(value.MLP(), match_params=False)},
@@ -71,7 +82,7 @@ def load_agent(agent: Wrapped, mazes: int) -> load.PageInputs:
     )
     conditions = load.conditions_of(config, mazes)
     drawn = film.mazes(conditions, mazes)
-    (arm,) = config.sized_arms()
+    arm = arms.Arm(agent.arm, value.MLP(), 1, trained=True)
     side = load.Side(Path(agent.arm), config, arm, (0,), None, {})
     inputs = load.PageInputs((side,), conditions, drawn, agent.acting)
     return dataclasses.replace(

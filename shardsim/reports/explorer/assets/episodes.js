@@ -90,9 +90,8 @@ function episodeTable(s, frame) {
   );
   const bid = (x) => el("td", {}, tinted(x, limit, signed(x)));
   const part = (x) => el("td", {}, tinted(x, most, signed(x)));
-  const names = [0, 1, 2, 3].map((a) => "\u2191\u2192\u2193\u2190"[a]);
   const heads = range(ACTIONS).map((a) =>
-    el("th", a === frame.action ? { class: "taken" } : {}, names[a] ?? String(a)),
+    el("th", a === frame.action ? { class: "taken" } : {}, data.actions[a]),
   );
   const shards = frame.gates.map((gate, k) => [
     rowHead(`shard ${k}`),

@@ -17,9 +17,12 @@ from jaxtyping import Array, Float, Int
 from shardsim.core import jit
 from shardsim.core.dynamic_programming import TransitionTable
 from shardsim.evaluation import exact_policies
+from shardsim.reports.episodes import ARROWS
 from shardsim.reports.explorer import forward
 from shardsim.reports.explorer.forward import Predictions
 from shardsim.reports.explorer.panels import base
+from shardsim_envs.gridworld import grid
+from shardsim_envs.gridworld.world import GridWorld
 
 MOST_STEPS = 64
 """Steps after which an episode is cut off, so that the page stays small."""
@@ -63,6 +66,8 @@ class Episodes:
     things: Int[np.ndarray, " R"]
     """What is on the board, as an index of `boards`."""
     boards: list[list[Thing]]
+    actions: list[str]
+    """Names of the actions, [A]."""
 
 
 def compute(context: base.PanelContext) -> Episodes | None:
@@ -119,6 +124,7 @@ def compute(context: base.PanelContext) -> Episodes | None:
         shard_bids=shard_bids.astype(np.float32),
         things=things,
         boards=boards,
+        actions=_names(env),
     )
 
 
@@ -147,7 +153,7 @@ def _walk(
     for _ in range(min(limit, MOST_STEPS)):
         # as many draws for each step of every side, so that their chance is the same
         draw, slip, other = draws.random(3)
-        falls = draws.random(len(table.coin_prob))
+        falls = draws.random(table.coin_successor.shape[1])
         last = policy.shape[1] - 1
         action = min(int((policy[state].cumsum() < draw).sum()), last)
         done = (
@@ -157,14 +163,23 @@ def _walk(
         walk.rewards.append(float(table.reward[state, done]))
         is_over = bool(table.terminated[state, done])
         state = int(table.successor[state, done])
-        for coin, probability in enumerate(table.coin_prob):
-            if not is_over and falls[coin] < probability:
+        for coin, fall in enumerate(falls):
+            by_state = table.coin_prob[..., coin]
+            probability = by_state[state] if by_state.ndim else by_state
+            if not is_over and fall < probability:
                 state = int(table.coin_successor[state, coin])
         walk.states.append(state)
         if is_over:
             walk.end = "terminated"
             break
     return walk
+
+
+def _names(env: Any) -> list[str]:
+    """An arrow for each move on a board; numbers in other worlds."""
+    if isinstance(env, GridWorld):
+        return [ARROWS[name] for name in grid.ACTIONS]
+    return [str(action) for action in range(env.num_actions)]
 
 
 def _boards(
