@@ -258,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
             action="append",
             default=[],
             metavar="FILE",
-            help="Python file with heads, worlds, encoders or measures of your own",
+            help="Python file with heads, worlds, encoders, measures or tools",
         )
         return command
 

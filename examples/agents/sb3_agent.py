@@ -5,8 +5,7 @@
     shardsim inspect --agent sb3_agent:agent     (in the folder of this file)
     shardsim watch --agent sb3_agent:agent
 
-PPO is theirs, with an MLP on the board; V is its critic. Seen after 200,000 steps (four
-minutes on 2 CPU cores): see docs/how-to/agents.md.
+PPO is theirs, with an MLP on the board; V is its critic.
 """
 
 import argparse
@@ -55,12 +54,12 @@ def agent() -> shardsim.Agents:
 
     def value(boards: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            seen = torch.as_tensor(boards, dtype=torch.float32)
+            seen = torch.as_tensor(np.array(boards, np.float32))
             return policy.predict_values(seen)[:, 0].numpy()
 
     def logits(boards: np.ndarray) -> np.ndarray:
         with torch.no_grad():
-            seen = torch.as_tensor(boards, dtype=torch.float32)
+            seen = torch.as_tensor(np.array(boards, np.float32))
             return policy.get_distribution(seen).distribution.logits.numpy()
 
     return shardsim.wrap(

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from shardsim.api import film, page, session
 from shardsim.api import levels as level_sets
@@ -217,7 +217,10 @@ class Agents:
           ConfigError: levels of another world.
         """
         boards = level_sets.of_world(self.env, given)
-        out = self.outputs(boards.everywhere())
+        with session.numerics():
+            observations, contexts, shape, _ = self._read(boards.everywhere())
+            free = ~boards.walls.reshape(len(observations))
+            out = self._shaped(self._ask(observations, contexts, free), shape)
         leading = out.value.ndim - 3
 
         def without_walls(leaf: np.ndarray) -> np.ndarray:
@@ -294,9 +297,7 @@ class Agents:
             for name, changes in fields.items()
         }
         readings = {
-            self.arm: {
-                name: self._reading(each.levels) for name, each in drawn.items()
-            },
+            self.arm: {name: self._reading(each) for name, each in drawn.items()},
             measures.EXACT: {
                 name: state_readings.exact_reading(each, self.env.num_actions)
                 for name, each in drawn.items()
@@ -304,14 +305,16 @@ class Agents:
         }
         return measures.Evidence(self.env, drawn, readings, self.acting)
 
-    def _reading(self, levels: Any) -> state_readings.Reading:
-        """Outputs in every state of levels; a shard counts as one unit."""
-        observation, context = map(np.asarray, battery.observed(self.env, levels))
+    def _reading(self, condition: battery.Condition) -> state_readings.Reading:
+        """Outputs in every state of a condition; a shard counts as one unit."""
+        observed = battery.observed(self.env, condition.levels)
+        observation, context = map(np.asarray, observed)
         shape = observation.shape[:2]
         count = math.prod(shape)
         out = self._ask(
             observation.reshape(count, *observation.shape[2:]),
             context.reshape(count, context.shape[-1]),
+            networks.possible(condition).reshape(count),
         )
         value, shard_values, gates, logits = (
             leaf.reshape(len(leaf), *shape, *leaf.shape[2:]) for leaf in out
@@ -455,8 +458,21 @@ class Agents:
             None,
         )
 
-    def _ask(self, observations: Any, contexts: Any) -> Outputs:
-        """Outputs of the chosen agents, leaves [N, B, ...]."""
+    def _ask(
+        self,
+        observations: Any,
+        contexts: Any,
+        possible: Bool[np.ndarray, " B"] | None = None,
+    ) -> Outputs:
+        """Outputs of the chosen agents, leaves [N, B, ...].
+
+        Args:
+          possible: states that agents of other people are asked about; None: all.
+        """
+        if possible is not None and not isinstance(self.network, networks.Trained):
+            where = networks.Where(self.network, possible)
+            asked = networks.OneOf(where, self.chosen, self.switched_off)
+            return asked(np.asarray(observations), np.asarray(contexts))
         asked = networks.OneOf(self.network, self.chosen, self.switched_off)
         parts = [
             asked(

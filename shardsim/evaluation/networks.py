@@ -10,12 +10,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from shardsim.agents import action_selection
 from shardsim.agents import agent as agents
 from shardsim.core.jit import jit
 from shardsim.core.types import Params, State, Trainable
+from shardsim.evaluation import battery
 from shardsim.evaluation.exact_policies import ActingRule
 
 
@@ -79,6 +80,42 @@ class OneOf:
         shard_values = out.shard_values * keep
         value = (out.gates * shard_values).sum(axis=-1)
         return out._replace(value=value, shard_values=shard_values)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Where:
+    """Agents of somebody else that are asked about possible states alone.
+
+    Their functions need not know what to say of an agent in a wall. The outputs of all
+    other states are 0.
+    """
+
+    network: Network
+    mask: Bool[np.ndarray, " B"]
+    """Which of the states of the next call are possible."""
+
+    def __call__(self, observations: Any, contexts: Any) -> Outputs:
+        asked = self.network(observations[self.mask], contexts[self.mask])
+        leaves = []
+        for leaf in asked:
+            full = np.zeros((len(leaf), len(self.mask), *leaf.shape[2:]), leaf.dtype)
+            full[:, self.mask] = leaf
+            leaves.append(full)
+        return Outputs(*leaves)
+
+
+def possible(condition: battery.Condition) -> Bool[np.ndarray, "L S"]:
+    """The states that an episode can be in or end in."""
+    table, reachable = condition.table, np.asarray(condition.reachable)
+    mask = reachable.copy()
+    rows = np.arange(len(mask))[:, None, None]
+    after = np.asarray(table.successor)
+    mask[np.broadcast_to(rows, after.shape)[reachable], after[reachable]] = True
+    coins = np.asarray(table.coin_successor)
+    for coin in range(coins.shape[-1]):
+        level, state = np.nonzero(mask)
+        mask[level, coins[level, state, coin]] = True
+    return mask
 
 
 @jit

@@ -92,10 +92,11 @@ def load_agent(agent: Wrapped, mazes: int) -> load.PageInputs:
 
 def _asked(agent: Wrapped, inputs: load.PageInputs) -> film.Outputs:
     """What the agent puts out in all states of all levels of the page."""
-    levels, _ = forward.levels_of(inputs, film.CURVE_LEVELS)
+    levels, condition = forward.levels_of(inputs, film.CURVE_LEVELS)
     observation, context = map(np.asarray, battery.observed(agent.env, levels))
     count = math.prod(observation.shape[:2])
-    value, shard_values, gates, logits = agent.network(
+    mask = networks.possible(condition).reshape(count)
+    value, shard_values, gates, logits = networks.Where(agent.network, mask)(
         observation.reshape(count, *observation.shape[2:]),
         context.reshape(count, context.shape[-1]),
     )

@@ -14,6 +14,7 @@ from shardsim.reports.explorer.panels import (
     curves,
     distillation,
     episodes,
+    extensions,
     interventions,
     reachability,
     reflection,
@@ -80,6 +81,7 @@ PANELS = (
             "tails.quantiles": tail_charts.quantiles,
         },
     ),
+    Panel("extensions", extensions.compute, in_quick=True, of_outputs=True),
     Panel(
         "curves",
         curves.compute,
