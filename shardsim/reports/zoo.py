@@ -23,8 +23,9 @@ ROLES = {
     "no": "bad",
     "graded": "soft",
     "function": "accent",
+    "asked": "ink",
 }
-"""Colour of a member by whether it has shards."""
+"""Colour of a member by whether it has shards; of ordinary agents, that is asked."""
 
 
 def _members(result: ZooResult) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -88,12 +89,39 @@ def _against(result: ZooResult) -> tuple[tuple[str, ...], list[tuple[str, ...]]]
     return ("members with shards against", *others), rows
 
 
+def _agents(result: ZooResult) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """What ordinary agents are, and where each metric that stands places them."""
+    standing = [name for name, metric in result.metrics.items() if metric.stands]
+    head = (
+        *("agents", "parameters", "seeds", "return / optimum", "error of V"),
+        *(f"{name}: against no / yes" for name in standing),
+    )
+    rows = []
+    for name, agents in result.agents.items():
+        every = np.full(len(agents.value_error), True)
+        places = [
+            f"{numbers.padded(at.above_no.estimate)} / "
+            f"{numbers.padded(at.above_yes.estimate)}"
+            for at in (result.metrics[metric].agents[name] for metric in standing)
+        ]
+        facts = (
+            f"{agents.parameters:,}",
+            str(len(every)),
+            numbers.percent(_mean(agents.return_fraction, every)),
+            numbers.digits(_mean(agents.value_error, every)),
+        )
+        rows.append((name, *facts, *places))
+    return head, rows
+
+
 def _tables(
     result: ZooResult,
 ) -> Iterator[tuple[tuple[str, ...], list[tuple[str, ...]]]]:
     yield _members(result)
     yield _metrics(result)
     yield _against(result)
+    if result.agents:
+        yield _agents(result)
 
 
 def _answer(result: ZooResult) -> str:
@@ -146,7 +174,7 @@ def figure(result: ZooResult) -> str:
 
 def chart(result: ZooResult) -> alt.ConcatChart:
     """The figure as a chart."""
-    members = list(result.members)
+    members = [*result.members, *result.agents]
     panels = [_panel(result, name, members) for name in result.metrics]
     return alt.concat(*panels, columns=3)
 
@@ -157,6 +185,12 @@ def _panel(result: ZooResult, name: str, members: list[str]) -> Any:
         {"member": member, "score": score, "shards": result.members[member].shards}
         for member, (first, _) in metric.scores.items()
         for score in first
+        if score is not None
+    ]
+    rows += [
+        {"member": name, "score": score, "shards": "asked"}
+        for name, agents in metric.agents.items()
+        for score in agents.scores[0]
         if score is not None
     ]
     title = f"{name}: AUROC {numbers.padded(metric.auroc.estimate)}"

@@ -64,6 +64,7 @@ def test_everything_public_says_what_it_is():
     assert [name for name, found in public() if not inspect.getdoc(found)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_extensions")
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
 def test_the_example_is_true(name, tiny_run, tiny_yaml, tmp_path):

@@ -132,6 +132,7 @@ def test_a_shard_that_is_off_is_missing_from_v_alone(run):
     np.testing.assert_array_equal(view.value(levels), without.value[1])
 
 
+@pytest.mark.slow
 def test_actions_are_drawn_from_the_policy(run):
     agents, levels = run.agents("mlp"), run.levels(count=2)
     policy = agents.policy(levels)
@@ -350,6 +351,7 @@ def test_a_wrong_request_is_one_line(run, ask, message):
     assert len(str(error.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_head_with_the_true_context_is_asked_for_states(tiny_yaml, tmp_path):
     oracle = {"head": {"kind": "oracle_gated"}, "match_params": False}
     changes = {"arms": {"oracle": oracle}, "train": {"num_seeds": 2}}
@@ -363,6 +365,7 @@ def test_a_head_with_the_true_context_is_asked_for_states(tiny_yaml, tmp_path):
         agents.value(np.zeros(run.config.env.observation_shape, np.uint8))
 
 
+@pytest.mark.slow
 def test_a_training_has_metrics_and_agents(training_yaml, tmp_path):
     file = training_yaml(sweep={"learning_rate": [0.001, 0.01]})
     run = shardsim.run(file, tmp_path / "out", train={"num_seeds": 3})

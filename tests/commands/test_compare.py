@@ -124,6 +124,7 @@ def test_where_no_seed_has_a_number_nothing_is_drawn():
     assert overlay.has_rows({"return": {"mlp": {"a": curve([np.nan, 1.0])}}})
 
 
+@pytest.mark.slow
 def test_trainings_are_overlaid_by_what_they_earn(training_yaml, tmp_path, capsys):
     folder = tmp_path / "trained"
     assert cli.main(["train", str(training_yaml()), "--out", str(folder)]) == 0

@@ -160,6 +160,7 @@ def test_a_run_as_one_file(tiny_run, tmp_path, capsys):
     assert "no run" in said(capsys, "export", tmp_path, "--out", out, code=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "start"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
 )

@@ -30,6 +30,7 @@ def last_line(done):
     return done.stderr.decode().splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "line"),
     [
@@ -153,6 +154,7 @@ def test_strict_promotion_stays_as_it_was(tmp_path, monkeypatch):
     assert not any("promotion" in name for name in surroundings.NUMERICS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
 @pytest.mark.few(1)
 def test_tables_can_be_printed_everywhere(tiny_run, encoding):

@@ -61,6 +61,7 @@ def full_run(tiny_unfinished, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_finished_run_keeps_outputs_or_agents_as_its_config_says(tiny_run, full_run):
     assert kept(tiny_run) == {3: True, 4: True, 6: True}
     assert kept(full_run) == {3: False, 4: False, 6: False}

@@ -43,6 +43,7 @@ def test_each_verdict_is_reached(sharded, mlp, changes, verdict):
     assert got.effect.estimate == pytest.approx(sharded - mlp)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "draws"),
     [

@@ -163,6 +163,7 @@ def test_a_share_of_nothing_is_no_margin():
     assert "planted effect, which is not above 0" in got.reason
 
 
+@pytest.mark.slow
 def test_the_error_of_the_planted_effect_counts():
     """At the border any claim is false, however the planted effect is spread."""
     rng, draws, false = np.random.default_rng(5), 150, 0
@@ -190,6 +191,7 @@ def test_a_shard_verdict_beats_film_too(film, verdict):
     assert one(shares, film=film + 0 * NOISE, **rows).verdict == verdict
 
 
+@pytest.mark.slow
 def test_shards_that_do_as_well_as_film_are_rarely_claimed():
     """Far above mlp, and above film by the margin alone: any claim is false."""
     rule = dataclasses.replace(RULE, beats=("film",))

@@ -139,6 +139,7 @@ def run(tiny, tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_a_stage_is_the_run_that_ended_there(run, tiny_run):
     """`tiny_run` is the same experiment without the last phase."""
     read = run_files.read_arrays(run / "snapshots" / "mlp" / "0000013.npz")

@@ -185,6 +185,7 @@ def test_a_run_that_is_judged_anew_says_so_everywhere(run, capsys):
     assert results.read_run(run).predictions["VE"].asked.when == "before training"
 
 
+@pytest.mark.slow
 def test_a_run_without_the_record_does_not_claim_it(run, capsys):
     """Its record was deleted, and its results say nothing of it either."""
     (run / preregistration.FILE).unlink()

@@ -180,7 +180,7 @@ def test_an_extended_run_is_a_longer_one(experiment_file, tmp_path):
     assert "Seeds were added" not in (fresh / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_is_extended_too(training_yaml, tmp_path):
     folder, fresh, path = tmp_path / "run", tmp_path / "fresh", training_yaml()
     run_folders.shardsim("train", path, "--out", folder)

@@ -79,6 +79,7 @@ def test_what_arms_share_is_one_part_of_a_block(config_file):
     assert [part.name for part in todo][2:] == ["sharded+mlp"] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.few(1, rest="long")
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("case", CASES)

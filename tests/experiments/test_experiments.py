@@ -79,7 +79,7 @@ def test_its_docstring_is_a_lab_note(path):
 
 
 @pytest.mark.slow
-@pytest.mark.few(2, rest="long")
+@pytest.mark.few(1, rest="long")
 @pytest.mark.parametrize("path", OTHERS, ids=lambda p: p.stem)
 def test_it_runs_to_its_report(path, small, tmp_path, capsys):
     out = tmp_path / "run"

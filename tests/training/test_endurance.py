@@ -21,7 +21,8 @@ sys.exit(cli.main(sys.argv[1:]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [0.0, 0.7, 1.9])
+@pytest.mark.few(1, rest="long")
+@pytest.mark.parametrize("seconds", [0.7, 0.0, 1.9])
 def test_killed_at_any_moment_it_ends_with_the_same_bits(
     training_yaml, tmp_path, capsys, seconds
 ):

@@ -86,6 +86,7 @@ def test_a_seed_has_the_same_bits_alone_and_among_others():
 
 
 @pytest.mark.slow
+@pytest.mark.few(3, rest="long")
 @pytest.mark.parametrize("rule", RULES)
 def test_bits_of_a_seed_under_every_rule(rule):
     static = setting([value.Sharded()], **RULES[rule])
@@ -95,6 +96,7 @@ def test_bits_of_a_seed_under_every_rule(rule):
 
 
 @pytest.mark.slow
+@pytest.mark.few(2, rest="long")
 @pytest.mark.parametrize("kind", ENCODERS)
 def test_bits_of_a_seed_with_every_encoder(kind):
     config = dataclasses.replace(CONFIG, encoder=ENCODERS[kind])

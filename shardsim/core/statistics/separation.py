@@ -1,6 +1,7 @@
-"""How well a score separates two classes, whose members all have the same seeds.
+"""How well a score separates two classes of members, each with some seeds.
 
-Symbols: P members of the first class, Q of the second, N seeds, B resamples.
+Symbols: P members of the first class, Q of the second, N seeds (M of the second class,
+where it has its own), B resamples.
 """
 
 from typing import Annotated
@@ -15,10 +16,12 @@ from shardsim.core.statistics.resampling import Numbers
 
 def auroc(
     first: Annotated[Numbers, "P N"],
-    second: Annotated[Numbers, "Q N"],
+    second: Annotated[Numbers, "Q M"],
     level: float = 0.95,
     resamples: Integer = 10_000,
     seed: Integer = 0,
+    *,
+    same_seeds: bool = True,
 ) -> Interval:
     """Area under the ROC curve, P(X > Y) + P(X = Y) / 2, with a crossed bootstrap.
 
@@ -28,14 +31,16 @@ def auroc(
 
     Args:
       first: scores of the members that should be higher; NaN where there is none.
-      second: scores of the others, of the same seeds; NaN where there is none.
+      second: scores of the others, of the same seeds (M = N); NaN where there is none.
       level: confidence level in (0, 1).
       resamples: of the bootstrap.
       seed: of the bootstrap.
+      same_seeds: whether seed n of both classes shares what was drawn for it. If not, a
+        resample draws the seeds of each class by themselves.
 
     Returns:
-      The area and its percentile interval; n is the number of seeds. All NaN where a
-      class has no score.
+      The area and its percentile interval; n is the number of seeds of the first class.
+      All NaN where a class has no score.
 
     Raises:
       ValueError: the numbers of seeds differ, or the level is out of range.
@@ -43,7 +48,8 @@ def auroc(
     Reference: Owen, The pigeonhole bootstrap, 2007; Mason & Graham, 2002.
     """
     high, low = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if high.ndim != 2 or low.ndim != 2 or high.shape[1] != low.shape[1]:
+    shapes_fit = not same_seeds or high.shape[-1:] == low.shape[-1:]
+    if high.ndim != 2 or low.ndim != 2 or not shapes_fit:
         raise ValueError(
             f"second: got shape {low.shape}; allowed: members of the seeds of first, "
             f"whose shape is {high.shape}"
@@ -58,11 +64,15 @@ def auroc(
     wins = np.where(exists, (np.sign(x[:, None] - y[None]) + 1) / 2, 0.0)
     rng = np.random.default_rng(seed)
     seeds = rng.multinomial(n, np.full(n, 1 / n), resamples)
+    other = seeds
+    if not same_seeds:
+        m = low.shape[1]
+        other = rng.multinomial(m, np.full(m, 1 / m), resamples)
     weights = [
-        (rng.multinomial(m, np.full(m, 1 / m), resamples)[:, :, None] * seeds[:, None])
+        (rng.multinomial(m, np.full(m, 1 / m), resamples)[:, :, None] * times[:, None])
         .reshape(resamples, -1)
         .astype(np.float64)
-        for m in (len(high), len(low))
+        for m, times in ((len(high), seeds), (len(low), other))
     ]
     total = ((weights[0] @ exists) * weights[1]).sum(axis=1)
     drawn = ((weights[0] @ wins) * weights[1]).sum(axis=1)[total > 0]

@@ -4,7 +4,7 @@ Symbols: M members, N seeds, lambda the weight of shards in a blend.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -45,6 +45,34 @@ class MemberResult:
 
 
 @fields.record(kw_only=True, float64=True)
+class AgentsResult:
+    """Ordinary agents of a run."""
+
+    parameters: int
+    """Of V."""
+    return_fraction: records.SeedNumbers
+    """[N] where they act by V alone; 1 is the exact optimum."""
+    value_error: records.SeedNumbers
+    """[N], in sd of V*."""
+    gate_information: records.SeedNumbers
+    """[N], fraction of log C."""
+    is_exact: bool
+    """Whether the mean error is at most `max_error`."""
+
+
+@fields.record(kw_only=True, float64=True)
+class AgentsScore:
+    """Where one metric places ordinary agents among the members."""
+
+    scores: tuple[records.SeedNumbers, ...]
+    """[2, N], one row for each battery."""
+    above_no: results.Interval
+    """AUROC against the members without shards: 1/2 is like them, 1 is above all."""
+    above_yes: results.Interval
+    """AUROC against the members with shards: 1/2 is like them, 0 is below all."""
+
+
+@fields.record(kw_only=True, float64=True)
 class MetricResult:
     """One metric on all members."""
 
@@ -69,6 +97,8 @@ class MetricResult:
     function: records.Number
     """AUROC against the members without shards of the member whose function alone has
     them: near 1, the metric measures the function; near 1/2, the weights."""
+    agents: dict[fields.Name, AgentsScore]
+    """Where ordinary agents stand, by name."""
     separates: bool
     """Whether the AUROC is at least `AREA`."""
     is_reliable: bool
@@ -89,9 +119,19 @@ class ZooResult:
     """Of the config."""
     num_seeds: int
     members: dict[fields.Name, MemberResult]
+    agents: dict[fields.Name, AgentsResult]
     metrics: dict[fields.Name, MetricResult]
     goals: dict[str, bool]
     """Whether a metric of the function, and one of the weights, stands."""
+
+
+class Beside(NamedTuple):
+    """Ordinary agents that were measured beside the members."""
+
+    parameters: int
+    """Of V."""
+    measured: list[measuring.Measured]
+    """[N]"""
 
 
 def judge(
@@ -99,20 +139,22 @@ def judge(
     digest: str,
     parameters: Mapping[str, int],
     measured: Mapping[str, list[measuring.Measured]],
+    beside: Mapping[str, Beside],
 ) -> ZooResult:
-    """Calibrate every metric on the members.
+    """Calibrate every metric on the members, and place ordinary agents among them.
 
     Args:
       digest: of the config.
       parameters: of V, by member.
       measured: [N] by member; components are left out.
+      beside: ordinary agents by name.
     """
     members = {
         name: _member(config, name, parameters[name], seeds)
         for name, seeds in measured.items()
     }
     found = {
-        name: _metric(config, name, metric, members, measured)
+        name: _metric(config, name, metric, members, measured, beside)
         for name, metric in config.metrics.items()
     }
     goals = {
@@ -124,6 +166,7 @@ def judge(
         digest=digest,
         num_seeds=config.num_seeds,
         members=members,
+        agents={name: _agents(config, agents) for name, agents in beside.items()},
         metrics=found,
         goals=goals,
     )
@@ -156,22 +199,36 @@ def _member(
     )
 
 
+def _agents(config: ZooConfig, agents: Beside) -> AgentsResult:
+    errors = records.numbers([s.value_error for s in agents.measured])
+    known = [error for error in errors if error is not None]
+    return AgentsResult(
+        parameters=agents.parameters,
+        return_fraction=records.numbers([s.return_fraction for s in agents.measured]),
+        value_error=errors,
+        gate_information=records.numbers([s.gate_information for s in agents.measured]),
+        is_exact=bool(known and np.mean(known) <= config.max_error),
+    )
+
+
+def _scores(name: str, seeds: list[measuring.Measured]) -> Float[np.ndarray, "2 N"]:
+    """The scores of one metric on both batteries; NaN where it does not apply."""
+    values = [
+        [np.nan if v is None else v for v in s.scores[name].values] for s in seeds
+    ]
+    return np.array(values).T
+
+
 def _metric(
     config: ZooConfig,
     name: str,
     metric: Any,
     members: Mapping[str, MemberResult],
     measured: Mapping[str, list[measuring.Measured]],
+    beside: Mapping[str, Beside],
 ) -> MetricResult:
     scores = {
-        member: np.where(
-            np.array(members[member].selected)[:, None],
-            [
-                [np.nan if v is None else v for v in s.scores[name].values]
-                for s in seeds
-            ],
-            np.nan,
-        ).T
+        member: np.where(members[member].selected, _scores(name, seeds), np.nan)
         for member, seeds in measured.items()
     }
     first = {member: both[0] for member, both in scores.items()}
@@ -182,6 +239,18 @@ def _metric(
     area = separation.auroc(yes, no)
     functions = [first[m] for m, r in members.items() if r.shards == "function"]
     whole, within = retest(scores)
+    agents = {
+        label: AgentsScore(
+            scores=records.numbers(own),
+            above_no=results.interval(separation.auroc(own[:1], no, same_seeds=False)),
+            above_yes=results.interval(
+                separation.auroc(own[:1], yes, same_seeds=False)
+            ),
+        )
+        for label, own in (
+            (label, _scores(name, each.measured)) for label, each in beside.items()
+        )
+    }
     return MetricResult(
         title=metric.TITLE,
         of=metric.OF,
@@ -200,6 +269,7 @@ def _metric(
         function=records.number(
             separation.auroc(np.stack(functions), no).estimate if functions else None
         ),
+        agents=agents,
         separates=bool(area.estimate >= AREA),
         is_reliable=bool(whole >= RELIABLE),
     )

@@ -1,5 +1,6 @@
 """The config of a zoo: its world, its members, and the metrics that they calibrate."""
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Annotated, Literal, TypeAlias
 
@@ -53,6 +54,8 @@ class Trained:
     the likelihood of a mixture under a softmax of all gates, as in `distillation`."""
     params_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of `value_params` that the head has."""
+    fit: Fit | None = None
+    """Training of this member; null: `fit_members`."""
     parted: Annotated[float, Field(gt=0, le=1)] | None = None
     """Least information of the largest gate about the context, as a fraction of log C.
     A seed below it is not selected: its gates have not parted. null: every seed."""
@@ -98,6 +101,16 @@ class RandomReadout:
 Member: TypeAlias = Trained | Rotated | Blended | RandomReadout
 
 
+@fields.record(kw_only=True)
+class Ordinary:
+    """Trained agents of a run, of whose V the metrics are asked."""
+
+    run: Annotated[str, Field(min_length=1)]
+    """Folder of the run, in the world and with the discount of the zoo."""
+    arm: fields.Label
+    """The arm of the run."""
+
+
 @fields.record
 class ZooConfig:
     """A zoo: members whose shards are known, and metrics that are measured by them."""
@@ -110,6 +123,8 @@ class ZooConfig:
     """The value functions by name, each after those that it is built from."""
     metrics: dict[fields.Name, metrics.Metric]
     """The metrics by name."""
+    agents: dict[fields.Name, Ordinary] = dataclasses.field(default_factory=dict)
+    """Ordinary agents by name, drawn beside the members. They count for no AUROC."""
     num_seeds: Annotated[int, Field(ge=2)] = 20
     """N, seeds of each member. All members of a seed share E."""
     seed: fields.Seed = 0
@@ -120,11 +135,11 @@ class ZooConfig:
     """E, trained to tell the context and what the level is worth in each context."""
     value_params: PositiveInt = 8_456
     """Parameters of V of every member."""
-    boards: PositiveInt = 4_096
+    boards: PositiveInt = 8_192
     """Boards whose states are listed for training, in each context."""
-    fit_encoder: Fit = Fit(steps=8_000, rate=0.01)
+    fit_encoder: Fit = Fit(steps=32_000, batch=256, rate=0.01)
     """Training of E."""
-    fit_members: Fit = Fit()
+    fit_members: Fit = Fit(steps=12_000, rate=0.01)
     """Training of each member on the features of E, which no longer changes."""
     levels: Annotated[int, Field(ge=2)] = 256
     """Levels of a battery, on which members are measured; none is trained on."""
@@ -175,6 +190,12 @@ class ZooConfig:
         for role in ("yes", "no"):
             if role not in roles:
                 yield f"members: got none with shards {role!r}; allowed: at least one"
+
+    @fields.rule("agents", "members")
+    def _other_names(self) -> Iterator[str]:
+        for name in self.agents:
+            if name in self.members:
+                yield f"agents: got {name!r}; allowed: other names than of members"
 
     @fields.rule("members")
     def _plain_layers(self) -> Iterator[str]:

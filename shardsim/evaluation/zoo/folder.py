@@ -5,6 +5,7 @@ config.yaml          the resolved config
 encoder/SEED.npz     E of a seed, by dotted name
 members/NAME/SEED.npz   V of a member, and its adapter
 scores/NAME/SEED.json   its return, error and scores
+scores/agents.NAME/SEED.json   those of an ordinary agent of a run
 results.json         what metrics separate
 zoo.svg, zoo.md      the figure, and the tables as Markdown
 """
@@ -26,12 +27,14 @@ CONFIG = "config.yaml"
 RESULTS = "results.json"
 FIGURE = "zoo.svg"
 TABLES = "zoo.md"
+AGENTS = "agents."
+"""Before the name of ordinary agents; no member has a dot in its name."""
 
 
 def digest(config: ZooConfig) -> str:
-    """Digest of what trained members depend on: not the metrics, not how many seeds."""
+    """Digest of what trained members depend on: no metrics, no number of seeds."""
     data = configs.to_dict(config)
-    for field in ("metrics", "num_seeds", "name", "min_return", "max_error"):
+    for field in ("metrics", "agents", "num_seeds", "name", "min_return", "max_error"):
         del data[field]
     return configs.digest(data)
 

@@ -232,7 +232,10 @@ def make(
             if member.context == "shuffled":
                 labels = given.shuffled
             spec = _Spec(
-                config.fit_members, member.head, member.target, member.competition
+                member.fit or config.fit_members,
+                member.head,
+                member.target,
+                member.competition,
             )
             unit = float(given.value.std())
             trained = _train(

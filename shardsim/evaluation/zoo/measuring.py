@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from shardsim.agents import encoders, value
 from shardsim.agents.action_selection import ValueOnly
@@ -33,7 +33,7 @@ class Scored:
     """The scores of one metric on both batteries."""
 
     digest: str
-    """Of the config of the metric."""
+    """Of the config of the metric; and of the weights, where they can change."""
     values: records.SeedNumbers
     """[2] one for each battery; None where the metric does not apply."""
 
@@ -71,18 +71,67 @@ def subject_of(
     shared = making.features_of(config.env, encoder, jnp.asarray(battery.rows))
     eye = jnp.eye(config.env.contexts)
     features, output = _outputs(net, shared, eye[true], eye[given])
+    return subject(
+        net.head, np.asarray(features), output, battery, given, config.env.contexts
+    )
+
+
+def subject(
+    head: value.ValueHead,
+    features: Float[np.ndarray, "L S D"],
+    output: value.ValueOutput,
+    battery: Battery,
+    given: Int[np.ndarray, " L"],
+    contexts: int,
+) -> tuple[metrics.Subject, Float[np.ndarray, "L S"]]:
+    """The states that metrics read, and V in all states.
+
+    Args:
+      features: what V reads in every state.
+      output: of V, leaves [L, S, ...].
+      given: the context that gates get in each level, in [0, C).
+      contexts: C.
+    """
     at = battery.level, battery.state
     picked = jax.tree.map(lambda x: np.asarray(x)[at], output)
-    subject = metrics.Subject(
-        net.head,
-        np.asarray(features)[at],
-        np.eye(config.env.contexts, dtype=np.float32)[given[battery.level]],
-        true[battery.level],
+    chosen = metrics.Subject(
+        head,
+        features[at],
+        np.eye(contexts, dtype=np.float32)[given[battery.level]],
+        battery.context[battery.level],
         battery.level,
         picked,
-        config.env.contexts,
+        contexts,
     )
-    return subject, np.asarray(output.value)
+    return chosen, np.asarray(output.value)
+
+
+def measure(
+    config: ZooConfig,
+    first: Battery,
+    each: list[tuple[metrics.Subject, Float[np.ndarray, "L S"]]],
+    known: Measured | None,
+    weights: str = "",
+) -> Measured:
+    """The return, error and scores of one V.
+
+    Args:
+      first: the first battery.
+      each: what `subject_of` gives for each battery.
+      known: what has been measured of it; scores of the same metric are not made again.
+      weights: digest of weights that may change from one call to the next.
+    """
+    scores: dict[str, Any] = dict(known.scores) if known else {}
+    fraction, error, information = facts(config, first, *each[0])
+    subjects = tuple(one for one, _ in each)
+    for name, metric in missing(config, scores, weights).items():
+        scores[name] = score(metric, name, subjects, weights)
+    return Measured(
+        return_fraction=records.number(fraction),
+        value_error=records.number(error),
+        gate_information=records.number(information),
+        scores=scores,
+    )
 
 
 @jit
@@ -131,20 +180,27 @@ def gate_information(subject: metrics.Subject) -> float:
 
 
 def missing(
-    config: ZooConfig, known: Mapping[str, Scored]
+    config: ZooConfig, known: Mapping[str, Scored], weights: str = ""
 ) -> dict[str, metrics.Metric]:
-    """The metrics whose scores are not known, or of another config."""
+    """The metrics whose scores are not known, or of another config or other weights."""
     return {
         name: metric
         for name, metric in config.metrics.items()
-        if name not in known or known[name].digest != configs.digest(metric)
+        if name not in known or known[name].digest != _digest(metric, weights)
     }
 
 
+def _digest(metric: metrics.Metric, weights: str) -> str:
+    return configs.digest(metric) + (f" of {weights}" if weights else "")
+
+
 def score(
-    metric: metrics.Metric, name: str, subjects: tuple[metrics.Subject, ...]
+    metric: metrics.Metric,
+    name: str,
+    subjects: tuple[metrics.Subject, ...],
+    weights: str = "",
 ) -> Scored:
     """The scores of a metric, which draws the same for every member and seed."""
     key = jax.random.key(zlib.crc32(name.encode()))
     values = [metric.score(subject, key) for subject in subjects]
-    return Scored(digest=configs.digest(metric), values=records.numbers(values))
+    return Scored(digest=_digest(metric, weights), values=records.numbers(values))

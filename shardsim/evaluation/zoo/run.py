@@ -1,10 +1,15 @@
 """Make a zoo, or what is missing of one, seed by seed."""
 
+import concurrent.futures
 import functools
 import logging
-from collections.abc import Callable
+import os
+import threading
+import types
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import jax
 from flax import nnx
@@ -12,16 +17,29 @@ from flax import nnx
 from shardsim.agents import encoders
 from shardsim.core import config as configs
 from shardsim.core import json_text
-from shardsim.evaluation.zoo import calibration, folder, making, measuring, nets, states
+from shardsim.evaluation.zoo import (
+    calibration,
+    folder,
+    making,
+    measuring,
+    nets,
+    ordinary,
+    states,
+)
 from shardsim.evaluation.zoo.config import ZooConfig
 from shardsim.storage import records
 
 LOG = logging.getLogger(__name__)
 Advance = Callable[[str], None]
+SEEDS_AT_ONCE = 4
+"""Most seeds that are made side by side; each takes about a gigabyte."""
 
 
 def run(
-    config: ZooConfig, path: Path, advance: Advance = lambda done: None
+    config: ZooConfig,
+    path: Path,
+    advance: Advance = lambda done: None,
+    asked: Mapping[str, ordinary.Agents] = types.MappingProxyType({}),
 ) -> calibration.ZooResult:
     """Train, build and measure every member of every seed, and judge the metrics.
 
@@ -29,22 +47,84 @@ def run(
 
     Args:
       path: folder of the zoo, which `folder.begin` has made.
-      advance: called after each member of a seed.
+      advance: called after each member of a seed, and after each ordinary agent.
+      asked: the agents of `config.agents`, as `ordinary.read` gives them.
     """
     scored = [n for n, m in config.members.items() if m.shards != "component"]
-    each: dict[str, list[measuring.Measured]] = {name: [] for name in scored}
     zoo = _Zoo(config, path)
-    for seed in range(config.num_seeds):
-        of_seed = _Seed(zoo, seed)
-        for name in config.members:
-            if name in each:
-                each[name].append(of_seed.measured(name))
-            advance(f"seed {seed}: {name}")
+    with warnings.catch_warnings():
+        # the fits of `recovery` all have the same few steps, so that a zoo can afford
+        # them. Filters belong to the process: they are set before there are threads
+        warnings.filterwarnings("ignore", "distillation: not converged")
+        seeds = _measure_seeds(zoo, scored, advance)
+        beside = {
+            name: calibration.Beside(
+                agents.parameters, _measure_agents(zoo, name, agents, advance)
+            )
+            for name, agents in asked.items()
+        }
+    each = {name: [of_seed[name] for of_seed in seeds] for name in scored}
     parameters = {name: zoo.parameters(name) for name in scored}
-    result = calibration.judge(config, configs.digest(config), parameters, each)
+    digest = configs.digest(config)
+    result = calibration.judge(config, digest, parameters, each, beside)
     text = json_text.dumps(configs.to_dict(result), indent=1, allow_nan=False)
     folder.save_text(path, folder.RESULTS, text + "\n")
     return result
+
+
+def _measure_seeds(
+    zoo: "_Zoo", scored: list[str], advance: Advance
+) -> list[dict[str, measuring.Measured]]:
+    """[N] the measured members of every seed, as many seeds at once as there are cores.
+
+    Compiled programs run outside of the interpreter's lock, and those of a zoo are
+    small: one seed keeps one core busy.
+    """
+    stopped = threading.Event()
+    finished = threading.Lock()
+
+    def measure(seed: int) -> dict[str, measuring.Measured]:
+        of_seed, each = _Seed(zoo, seed), {}
+        try:
+            for name in zoo.config.members:
+                if stopped.is_set():
+                    break
+                if name in scored:
+                    each[name] = of_seed.measured(name)
+                with finished:
+                    advance(f"seed {seed}: {name}")
+        except BaseException:
+            stopped.set()
+            raise
+        return each
+
+    seeds = range(zoo.config.num_seeds)
+    workers = min(os.cpu_count() or 1, SEEDS_AT_ONCE, len(seeds))
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        try:
+            return list(pool.map(measure, seeds))
+        except BaseException:
+            # members that are being made are finished and saved; no other is begun
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _measure_agents(
+    zoo: "_Zoo", name: str, agents: ordinary.Agents, advance: Advance
+) -> list[measuring.Measured]:
+    """[N] what is measured of the ordinary agents of one name."""
+    each = []
+    for seed in range(agents.num_seeds):
+        path = folder.scores(zoo.path, f"{folder.AGENTS}{name}", seed)
+        known = records.read(path, measuring.Measured) if path.exists() else None
+        scores = known.scores if known else {}
+        if known is None or measuring.missing(zoo.config, scores, agents.digest):
+            known = ordinary.measure(zoo.config, agents, seed, zoo.batteries, known)
+            records.write(path, known)
+        each.append(known)
+        advance(f"agent {seed} of {name}")
+    return each
 
 
 class _Zoo:
@@ -53,14 +133,26 @@ class _Zoo:
     def __init__(self, config: ZooConfig, path: Path) -> None:
         self.config = config
         self.path = path
+        # seeds are made side by side, and a cached property has no lock
+        self._listing = threading.RLock()
+
+    @property
+    def pool(self) -> states.Pool:
+        with self._listing:
+            return self._pool
+
+    @property
+    def batteries(self) -> tuple[states.Battery, ...]:
+        with self._listing:
+            return self._batteries
 
     @functools.cached_property
-    def pool(self) -> states.Pool:
+    def _pool(self) -> states.Pool:
         LOG.info("listing the states to train on")
         return states.pool(self.config)
 
     @functools.cached_property
-    def batteries(self) -> tuple[states.Battery, ...]:
+    def _batteries(self) -> tuple[states.Battery, ...]:
         LOG.info("listing the states to measure on")
         return tuple(states.measured(self.config, s) for s in self.config.batteries)
 
@@ -118,25 +210,13 @@ class _Seed:
         """What is measured of a member; known scores are kept."""
         path = folder.scores(self.zoo.path, name, self.seed)
         known = records.read(path, measuring.Measured) if path.exists() else None
-        asked = measuring.missing(self.config, known.scores if known else {})
-        if known is not None and not asked:
+        if known is not None and not measuring.missing(self.config, known.scores):
             return known
         net = self.net(name)
-        found = [
+        each = [
             measuring.subject_of(self.config, name, net, self.encoder, b, self.seed)
             for b in self.zoo.batteries
         ]
-        subjects = tuple(subject for subject, _ in found)
-        first = self.zoo.batteries[0]
-        fraction, error, told = measuring.facts(self.config, first, *found[0])
-        scores: dict[str, Any] = dict(known.scores) if known else {}
-        for metric_name, metric in asked.items():
-            scores[metric_name] = measuring.score(metric, metric_name, subjects)
-        measured = measuring.Measured(
-            return_fraction=records.number(fraction),
-            value_error=records.number(error),
-            gate_information=records.number(told),
-            scores=scores,
-        )
+        measured = measuring.measure(self.config, self.zoo.batteries[0], each, known)
         records.write(path, measured)
         return measured

@@ -101,6 +101,7 @@ def test_the_interquartile_mean_is_covered(name, truth, least, n, draws):
     assert share >= least - (draws == 150) * 0.04
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draws", [150, pytest.param(2000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("n", [3, 5, 8, 20])
 @pytest.mark.parametrize("shift", [0, 1, 3])

@@ -76,3 +76,17 @@ def test_refusals():
         area([[1.0, 2.0]], [[1.0]])
     with pytest.raises(ValueError, match="level: got 1"):
         area([[1.0]], [[1.0]], level=1)
+
+
+def test_classes_may_have_seeds_of_their_own():
+    found = area([[3.0, 2.0, 0.0]], [[1.0, 2.0]], same_seeds=False)
+    assert found.estimate == pytest.approx(3.5 / 6)
+    with pytest.raises(ValueError, match="second: got shape"):
+        area([[3.0, 2.0, 0.0]], [[1.0, 2.0]])
+    # a common effect of seed n cancels only where both classes share it
+    rng = np.random.default_rng(0)
+    effect = rng.normal(0, 5, (1, 10))
+    x, y = effect + rng.normal(1, 0.5, (1, 10)), effect + rng.normal(0, 0.5, (1, 10))
+    shared, own = area(x, y), area(x, y, same_seeds=False)
+    assert shared.estimate == own.estimate
+    assert own.high - own.low > shared.high - shared.low

@@ -82,6 +82,7 @@ def size(draw: str, n: int, draws: int, seed: int) -> tuple[float, float]:
     return rejected / draws, missed / draws
 
 
+@pytest.mark.few(2, rest="long")
 @pytest.mark.parametrize("n", SEEDS)
 def test_size_and_coverage(n):
     """400 draws: a share of .05 lies within .03 of it."""

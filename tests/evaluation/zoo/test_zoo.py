@@ -11,6 +11,7 @@ import pytest
 from shardsim import cli
 from shardsim.core import config as configs
 from shardsim.core import config_files
+from shardsim.evaluation import load
 from shardsim.evaluation.zoo import (
     calibration,
     config,
@@ -18,6 +19,7 @@ from shardsim.evaluation.zoo import (
     making,
     measuring,
     nets,
+    ordinary,
     run,
     states,
 )
@@ -248,7 +250,7 @@ def test_files_of_other_kinds_are_refused(tmp_path, capsys):
 def test_a_tiny_zoo_is_made_continued_and_judged(tmp_path, capsys, monkeypatch):
     out = tmp_path / "zoo"
     command = ["zoo", str(FILE), *words(), "--out", str(out)]
-    # killed in the second seed: what is made stays
+    # stopped in one of the seeds that are made side by side: what is made stays
     make, calls = making.make, []
 
     def killed(*args):
@@ -260,7 +262,8 @@ def test_a_tiny_zoo_is_made_continued_and_judged(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(making, "make", killed)
     assert cli.main(command) == 130
     kept = {p: p.read_bytes() for p in out.rglob("*.npz")}
-    assert len(kept) == 1 + 4 + 1 + 1
+    # E of both seeds, five members, and what the other seed was at
+    assert 2 + 5 <= len(kept) < 2 + 8
     assert not (out / folder.RESULTS).exists()
     calls.clear()
     monkeypatch.setattr(making, "make", make)
@@ -295,3 +298,88 @@ def test_a_tiny_zoo_is_made_continued_and_judged(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(making, "make", make)
     assert cli.main([*command[:-1], str(other)]) == 0
     assert (other / folder.RESULTS).read_bytes() == first
+
+
+TRAINING = """
+name: plain
+env: {env}
+agent: {{encoder: {{kind: mlp, widths: [16]}}, value_params: 1160}}
+arms: {{mlp: {{head: {{kind: mlp}}}}}}
+train:
+  num_seeds: 3
+  num_envs: 4
+  num_steps: 4
+  discount: 0.9
+  phases: [{{name: earn, updates: 2, losses: {{value: {{encoder: 1, value: 1}}}}}}]
+"""
+
+
+@pytest.fixture(scope="module")
+def plain_run(tmp_path_factory):
+    """A training in the world of the zoo."""
+    path = tmp_path_factory.mktemp("ordinary")
+    env = json.dumps(config_files.read_yaml(FILE)["env"])
+    (path / "plain.yaml").write_text(TRAINING.format(env=env))
+    assert cli.main(["train", str(path / "plain.yaml"), "--out", str(path / "r")]) == 0
+    return path / "r"
+
+
+@pytest.mark.slow
+def test_ordinary_agents_stand_beside_the_members(plain_run, tmp_path, capsys):
+    out = tmp_path / "zoo"
+    asked = ["--agents.plain.run", str(plain_run), "--agents.plain.arm", "mlp"]
+    settings = words(metrics=("context_gradients",), keep=("Z1", "Z6"))
+    command = ["zoo", str(FILE), *settings, "--out", str(out)]
+    assert cli.main(command) == 0
+    alone = json.loads((out / folder.RESULTS).read_text())
+    assert cli.main([*command, *asked]) == 0
+    assert "| plain | 1,1" in (out / folder.TABLES).read_text()
+    both = json.loads((out / folder.RESULTS).read_text())
+    # they count for no AUROC, and nothing of the members is made again
+    assert both["members"] == alone["members"]
+    found = both["metrics"]["context_gradients"]
+    assert found["auroc"] == alone["metrics"]["context_gradients"]["auroc"]
+    place = found["agents"]["plain"]
+    assert len(place["scores"][0]) == 3
+    assert all(0 <= place[a]["estimate"] <= 1 for a in ("above_no", "above_yes"))
+    # V* says what the error is: that of a V of 0 is as large as V* is
+    agent = ordinary_agents(plain_run)
+    zoo = built(keep=("Z1", "Z6"))
+    battery = states.measured(zoo, zoo.batteries[0])
+    one = jax.tree.map(lambda leaf: leaf[0], agent.population)
+    subject, values = ordinary.subject_of(zoo, one, battery)
+    np.testing.assert_array_equal(
+        subject.output.value, values[battery.level, battery.state]
+    )
+    np.testing.assert_array_equal(subject.context, battery.context[battery.level])
+    reread = one.value(jnp.asarray(subject.features[0]), jnp.asarray(subject.given[0]))
+    np.testing.assert_allclose(reread.value, subject.output.value[0], rtol=1e-5)
+
+
+def ordinary_agents(path, **changes):
+    data = config_files.read_yaml(FILE)
+    flags = [*words(), "--agents.plain.run", str(path), "--agents.plain.arm", "mlp"]
+    flags += [w for name, value in changes.items() for w in (f"--{name}", str(value))]
+    zoo = configs.build(
+        config.ZooConfig, config_files.override(data, flags, config.ZooConfig)
+    )
+    return ordinary.read(zoo, "plain", load.load(path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"agents.plain.arm": "mpl"}, "agents.plain.arm: got 'mpl'; allowed: mlp"),
+        ({"discount": 0.8}, "train.discount 0.9; allowed: 0.8"),
+        ({"env.max_steps": 30}, "whose env differs in max_steps"),
+    ],
+)
+def test_agents_that_cannot_be_asked_are_refused(plain_run, changes, message):
+    with pytest.raises(configs.ConfigError, match=message):
+        ordinary_agents(plain_run, **changes)
+
+
+def test_agents_have_names_of_their_own():
+    with pytest.raises(configs.ConfigError, match="agents: got 'Z1'; allowed: other"):
+        built("--agents.Z1.run", "runs/x", "--agents.Z1.arm", "mlp")

@@ -35,6 +35,7 @@ def fitted():
     }
 
 
+@pytest.mark.long
 def test_three_planted_gates_are_found(fitted):
     actual = fitted["planted"]
     assert actual.knee == 3
@@ -49,6 +50,7 @@ def test_three_planted_gates_are_found(fitted):
     assert actual.stability_null[2] < 0.2
 
 
+@pytest.mark.long
 def test_smooth_modulation_is_not_taken_for_shards(fitted):
     """Control: shards fit it no better than others, and differ between restarts."""
     actual = fitted["smooth"]
@@ -58,6 +60,7 @@ def test_smooth_modulation_is_not_taken_for_shards(fitted):
     assert actual.summary().startswith("shards not recovered")
 
 
+@pytest.mark.long
 def test_shard_values_add_up_and_controls_are_not_smaller(fitted):
     actual = fitted["planted"]
     np.testing.assert_allclose(

@@ -123,6 +123,7 @@ def test_normal_contributions_are_not_heavy_gated_or_correlated(size, draws):
 
 
 @pytest.mark.slow
+@pytest.mark.few(3, rest="long")
 @pytest.mark.parametrize("size", WORLDS.values(), ids=WORLDS)
 @pytest.mark.parametrize("draw", ["laplace", "standard_t", "lognormal", "uniform"])
 def test_no_normal_where_there_is_none(draw, size):
@@ -189,6 +190,7 @@ def test_a_gate_is_found(size, least):
     assert said(share, readings.HEAVY_WITHIN) <= 0.05
 
 
+@pytest.mark.slow
 def test_few_samples_claim_nothing():
     """One Laplace feature of 48 samples, as one context of six or as two of 24."""
     rng = np.random.default_rng(0)

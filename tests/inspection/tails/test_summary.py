@@ -160,6 +160,7 @@ def test_a_context_of_one_cluster_has_no_reading(rng):
     assert result.reading() == readings.ONE_CLUSTER
 
 
+@pytest.mark.few(1, rest="long")
 @pytest.mark.parametrize("contexts", [2, 4, 8])
 def test_contexts_that_mean_nothing_are_no_gate(contexts):
     """Laplace contributions, contexts in random order."""

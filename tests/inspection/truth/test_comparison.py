@@ -40,6 +40,7 @@ def test_mean_difference_by_hand():
     np.testing.assert_allclose(result, [1, 0])
 
 
+@pytest.mark.slow
 def test_every_method_finds_a_planted_concept(compared):
     assert compared.directions.shape == (len(comparison.METHODS), 6)
     assert (np.asarray(compared.either_sign) > 0.97).all()

@@ -36,6 +36,7 @@ def planted():
     return found, write
 
 
+@pytest.mark.slow
 def test_planted_components_are_recovered():
     found, write = planted()
     assert float(found.faithful) > 0.98

@@ -1,6 +1,5 @@
 """Metrics of what K parts say of V: fitted ones, and those that a head is built of."""
 
-import warnings
 from typing import Annotated, ClassVar, Literal
 
 import jax
@@ -38,21 +37,18 @@ class Recovery:
     def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
         """`shardedness`: the area between the curves, over counts above 1."""
         at = base.rows(subject, self.states, key)
-        with warnings.catch_warnings():
-            # all families have the same number of steps, few enough for a whole zoo
-            warnings.filterwarnings("ignore", "distillation: not converged")
-            found = recovery.fit(
-                subject.features[at],
-                np.asarray(subject.output.value)[at],
-                key,
-                counts=self.counts,
-                groups=subject.level[at],
-                restarts=self.restarts,
-                steps=self.steps,
-                max_steps=self.steps,
-                batch=self.batch,
-            )
-        return float(found.shardedness)
+        fitted = recovery.fit(
+            subject.features[at],
+            np.asarray(subject.output.value)[at],
+            key,
+            counts=self.counts,
+            groups=subject.level[at],
+            restarts=self.restarts,
+            steps=self.steps,
+            max_steps=self.steps,
+            batch=self.batch,
+        )
+        return float(fitted.shardedness)
 
 
 @fields.record(kw_only=True)
