@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
