@@ -44,7 +44,7 @@ class Episodes:
     steps: Int[np.ndarray, "N M"]
     """Steps of each episode."""
     ends: list[list[str]]
-    """[N][M], how each ends: terminated, truncated or cut off."""
+    """How each ends, by seed and maze: terminated, truncated or cut off."""
     row: Int[np.ndarray, "N M T_1"]
     """The state before each step, and after the last, as a row of what follows; -1
     after the end."""
