@@ -25,7 +25,7 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     with progress.lines():
         if options.agent is not None:
             result = make.inspect_agent(
-                _named(options.agent),
+                named_agent(options.agent),
                 options.out,
                 options.results,
                 options.mazes,
@@ -48,7 +48,7 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     return 0
 
 
-def _named(place: str) -> wrapped.Wrapped:
+def named_agent(place: str) -> wrapped.Wrapped:
     """The agent that `module:name` names: one of `shardsim.wrap`, or what makes one.
 
     Raises:
