@@ -8,6 +8,7 @@
     levels = run.levels(count=2)                 # or run.levels(text, ...)
     run.agents("sharded").value(levels)          # V of every seed
     run.seed(3).ablate(shard=2).plot.value("sharded", levels)
+    run.seed(3).watch("mlp", "sharded")          # an episode of each, as a film
     run.inspect()                                # the page, inside a notebook
 
 What stands here is the public interface: only it keeps its names and meanings from one
@@ -22,23 +23,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from shardsim import testing
     from shardsim.api.configs import config, to_yaml
+    from shardsim.api.film import Film
     from shardsim.api.levels import Levels, levels
     from shardsim.api.page import Page
     from shardsim.api.plots import Plots
-    from shardsim.api.population import Agents, Outputs
+    from shardsim.api.population import Agents
     from shardsim.api.runs import Run, load
+    from shardsim.api.tables import table
     from shardsim.api.training import run
     from shardsim.api.wrapped import wrap
     from shardsim.core.extensions import register
     from shardsim.core.field_errors import ConfigError
     from shardsim.core.fields import record
+    from shardsim.evaluation.networks import Outputs
     from shardsim.storage.run_files import RunError
 
 _HOME = {
     "Agents": "api.population",
     "ConfigError": "core.field_errors",
+    "Film": "api.film",
     "Levels": "api.levels",
-    "Outputs": "api.population",
+    "Outputs": "evaluation.networks",
     "Page": "api.page",
     "Plots": "api.plots",
     "Run": "api.runs",
@@ -49,6 +54,7 @@ _HOME = {
     "record": "core.fields",
     "register": "core.extensions",
     "run": "api.training",
+    "table": "api.tables",
     "to_yaml": "api.configs",
     "wrap": "api.wrapped",
 }
@@ -57,6 +63,7 @@ _HOME = {
 __all__ = [
     "Agents",
     "ConfigError",
+    "Film",
     "Levels",
     "Outputs",
     "Page",
@@ -69,6 +76,7 @@ __all__ = [
     "record",
     "register",
     "run",
+    "table",
     "testing",
     "to_yaml",
     "wrap",

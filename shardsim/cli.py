@@ -258,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
             action="append",
             default=[],
             metavar="FILE",
-            help="Python file with heads, worlds, encoders or measures of your own",
+            help="Python file with heads, worlds, encoders, measures or tools",
         )
         return command
 
@@ -467,6 +467,49 @@ def _add_reading_commands(add: AddCommand) -> None:
     inspect.add_argument(
         "--quick", action="store_true", help="skip the panels that take long"
     )
+    watch = add("watch", "watch agents of a run play, with V, gates and bids")
+    watch.add_argument("run", type=Path, nargs="?", help="run folder")
+    watch.add_argument(
+        "--agent",
+        metavar="MODULE:NAME",
+        help="in place of a run, an agent of shardsim.wrap, or a function for one",
+    )
+    watch.add_argument(
+        "--arm",
+        nargs="+",
+        help="1 or 2 arms, side by side on the same level (default: those compared)",
+    )
+    watch.add_argument("--seed", type=int, default=0, help="of training (default: 0)")
+    watch.add_argument(
+        "--update", type=int, help="updates after which to watch them (default: all)"
+    )
+    watch.add_argument(
+        "--ablate", type=int, nargs="+", metavar="SHARD", help="shards to switch off"
+    )
+    watch.add_argument(
+        "--level", type=Path, help="a drawing to play on (default: drawn levels)"
+    )
+    watch.add_argument(
+        "--level-seed", type=int, default=0, help="of drawn levels (default: 0)"
+    )
+    watch.add_argument(
+        "--episodes", type=int, default=1, help="in a film or a log (default: 1)"
+    )
+    watch.add_argument(
+        "--steps", type=int, default=300, help="of an episode at most (default: 300)"
+    )
+    watch.add_argument(
+        "--greedy", action="store_true", help="always the most likely action"
+    )
+    watch.add_argument(
+        "--out",
+        type=Path,
+        help="write a film, a .gif, .webp or .mp4 (default: play in the terminal)",
+    )
+    watch.add_argument(
+        "--fps", type=float, default=4, help="steps per second (default: 4)"
+    )
+    watch.add_argument("--overwrite", action="store_true", help="replace a film")
     runs = add("list", "list the runs in a folder")
     runs.add_argument(
         "root",

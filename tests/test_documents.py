@@ -82,7 +82,7 @@ def test_the_first_pages_show_every_command():
     shown = {words[0] for line in documents.first_commands() if (words := called(line))}
     assert shown == {
         *("run", "train", "collect", "config", "resume", "compare", "report"),
-        *("inspect", "list", "show", "play", "export"),
+        *("inspect", "watch", "list", "show", "play", "export"),
     }
     assert len(documents.first_commands()) >= 20
     assert len(RUNS) >= 3

@@ -24,8 +24,14 @@ FILES = {
     "many-machines": ("runs/blocks/results.json", "runs/parts/results.json"),
     "extend": (),
     "study": ("runs/num_shards/report.html", "runs/num_shards/table.csv"),
-    "inspect": ("page.html", "page.results.json", "small.html", "two.html"),
-    "python": ("value.png", "runs/small/results.json", "quickstart.zip", "figures"),
+    "inspect": (
+        *("page.html", "page.results.json", "small.html", "two.html"),
+        "watch.gif",
+    ),
+    "python": (
+        *("value.png", "runs/small/results.json", "runs/film.gif"),
+        *("quickstart.zip", "figures"),
+    ),
     "tools": ("values.svg",),
     "train": ("walks.npz", "runs/frozen/results.json", "runs/offline/results.json"),
 }

@@ -5,101 +5,37 @@ N, unless one seed was chosen, then those of what was asked about.
 """
 
 import dataclasses
-import functools
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
-from shardsim.agents import action_selection
-from shardsim.agents import agent as agents
+from shardsim.api import film, page, session
 from shardsim.api import levels as level_sets
-from shardsim.api import page, session
 from shardsim.core import config as configs
-from shardsim.core import returns
-from shardsim.core.jit import jit
-from shardsim.core.types import Params, State, Trainable
+from shardsim.core import dynamic_programming, returns
+from shardsim.core.types import State
+from shardsim.evaluation import (
+    battery,
+    episodes,
+    measures,
+    networks,
+    state_readings,
+)
 from shardsim.evaluation.exact_policies import ActingRule
-from shardsim.training import external_envs
+from shardsim.evaluation.networks import Outputs
+from shardsim.training import external_envs, phases
 
 Asked: TypeAlias = level_sets.Levels | str | np.ndarray | Array | Any
 """Levels, a board as text, states of the world, or observations."""
 
 MOST_STATES = 8_192
 """States of one call; more are asked about in several."""
-
-
-class Outputs(NamedTuple):
-    """What agents say of states; of a single seed, without the axis N.
-
-    Examples:
-      >>> run = shardsim.load(folder)
-      >>> out = run.agents("sharded").outputs(run.levels(count=3))
-      >>> out.value.shape, out.gates.shape, out.logits.shape
-      ((2, 3), (2, 3, 2), (2, 3, 4))
-    """
-
-    value: Float[np.ndarray, "*NB"]
-    """V, in units of reward; of what is left, where shards are switched off."""
-    shard_values: Float[np.ndarray, "*NB K"]
-    """Value of each shard without its gate; 0 where it is switched off."""
-    gates: Float[np.ndarray, "*NB K"]
-    """Gate of each shard; as it is in the whole V, where shards are switched off."""
-    logits: Float[np.ndarray, "*NB A"]
-    """Log-probabilities of D."""
-
-
-@runtime_checkable
-class Network(Protocol):
-    """Any agents: from observations [B, ...] and contexts [B, C] to outputs [N, B]."""
-
-    def __call__(self, observations: Any, contexts: Any) -> Outputs: ...
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Trained:
-    """Agents that shardsim trained, leaves [N, ...]."""
-
-    population: agents.Agent
-
-    def __call__(self, observations: Any, contexts: Any) -> Outputs:
-        return Outputs(
-            *map(np.asarray, _forward(self.population, observations, contexts))
-        )
-
-
-@jit
-def _forward(population: agents.Agent, observations: Any, contexts: Any) -> Any:
-    def one(agent: agents.Agent) -> agents.AgentOutput:
-        return jax.vmap(agent.__call__)(observations, contexts)
-
-    out = jax.vmap(one)(population)
-    value = out.value
-    return value.value, value.shard_values, value.gates, out.policy_logits
-
-
-@functools.partial(jit, static_argnums=0)
-def _observed(env: Trainable, states: State) -> tuple[Array, Array]:
-    """Observations and contexts of states, leaves [B, ...]."""
-    return jax.vmap(lambda state: (env.observe(state), env.context(state)))(states)
-
-
-@functools.partial(jit, static_argnums=0)
-def _ahead(env: Trainable, states: State, params: Params) -> tuple[Array, ...]:
-    """One step without chance: reward, end, observation and context, [B, A, ...]."""
-
-    def one(state: State, action: Array) -> tuple[Array, ...]:
-        step = env.step(None, state, action, params)
-        after = env.context(step.state)
-        return step.reward, step.terminated, step.observation, after
-
-    actions = jnp.arange(env.num_actions)
-    over_actions = jax.vmap(one, in_axes=(None, 0))
-    return jax.vmap(over_actions, in_axes=(0, None))(states, actions)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -147,7 +83,7 @@ class Agents:
     """N, or the number of elements of a sweep."""
     num_shards: int
     """K; 1 for a head without shards."""
-    network: Network
+    network: networks.Network
     chosen: int | None = None
     """The seed that was chosen; None: all."""
     switched_off: tuple[int, ...] = ()
@@ -249,14 +185,9 @@ class Agents:
         """
         with session.numerics():
             observations, contexts, shape, states = self._read(asked)
-            prior = self._ask(observations, contexts).logits
-            if not self.acting.use_decoder:
-                prior = np.zeros_like(prior)
-            if self.acting.value_acts:
-                q = self._q_values(states)
-                prior = action_selection.combine(prior, q, self.acting.temperature)
-            weights = np.exp(prior - prior.max(axis=-1, keepdims=True))
-            policy = weights / weights.sum(axis=-1, keepdims=True)
+            logits = self._ask(observations, contexts).logits
+            q = self._q_values(states) if self.acting.value_acts else None
+            policy = networks.policy(logits, q, self.acting)
             return self._of_actions(policy, shape)
 
     def act(self, asked: Asked, seed: int = 0) -> Int[np.ndarray, "*NB"]:
@@ -286,7 +217,10 @@ class Agents:
           ConfigError: levels of another world.
         """
         boards = level_sets.of_world(self.env, given)
-        out = self.outputs(boards.everywhere())
+        with session.numerics():
+            observations, contexts, shape, _ = self._read(boards.everywhere())
+            free = ~boards.walls.reshape(len(observations))
+            out = self._shaped(self._ask(observations, contexts, free), shape)
         leading = out.value.ndim - 3
 
         def without_walls(leaf: np.ndarray) -> np.ndarray:
@@ -297,6 +231,150 @@ class Agents:
             return free.squeeze(leading) if isinstance(given, str) else free
 
         return Outputs(*map(without_walls, out))
+
+    def measure(
+        self,
+        measure: Any,
+        conditions: Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        levels: int = 32,
+        seed: int = battery.EvaluationConfig.seed,
+    ) -> dict[str, Float[np.ndarray, " N"]]:
+        """A measure of these agents over all states of some levels, beside V*.
+
+        Args:
+          measure: one of `shardsim.evaluation.measures`, such as `ValueAccuracy()`.
+          conditions: by name, the fields of the world that differ from training, as in
+            a config; None: `in_distribution` alone.
+          levels: of each condition.
+          seed: of the levels.
+
+        Returns:
+          By row of the measure, a number for each agent; `exact` is V* itself.
+
+        Raises:
+          ConfigError: a world whose states are not listed, a condition that is not
+            there, or a measure that looks inside networks or over training.
+
+        Examples:
+          >>> from shardsim.evaluation.measures import ValueAccuracy
+          >>> error = shardsim.load(folder).agents("mlp").measure(ValueAccuracy())
+          >>> error["mlp"].shape, error["exact"].round(6)
+          ((2,), array([0.]))
+        """
+        fields = dict(conditions or {"in_distribution": {}})
+        missing = [name for name in measure.conditions if name not in fields]
+        if missing:
+            raise configs.ConfigError(
+                f"conditions: got {', '.join(fields)}; allowed for {measure.kind!r}: "
+                f"also {', '.join(missing)}"
+            )
+        with session.numerics():
+            try:
+                dynamic_programming.check_enumerable(self.env)
+                evidence = self._evidence(fields, levels, seed)
+                values = measure.measure(evidence).values
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                line = " ".join(str(error).split())
+                raise configs.ConfigError(
+                    f"measure: got {measure.kind!r} ({line}); allowed: one of V, gates "
+                    "and policy at the end of training"
+                ) from None
+        return {row: x for row, x in values.items() if not row.startswith("exact/")}
+
+    def _evidence(
+        self, fields: dict[str, Mapping[str, Any]], levels: int, seed: int
+    ) -> measures.Evidence:
+        """What these agents and V* say in every state of every condition."""
+        config = battery.EvaluationConfig(levels=levels, seed=seed)
+        drawn = {
+            name: battery.build(
+                self.env,
+                phases.altered(self.env, dict(changes)).params(),
+                config,
+                self.acting.discount,
+            )
+            for name, changes in fields.items()
+        }
+        readings = {
+            self.arm: {name: self._reading(each) for name, each in drawn.items()},
+            measures.EXACT: {
+                name: state_readings.exact_reading(each, self.env.num_actions)
+                for name, each in drawn.items()
+            },
+        }
+        return measures.Evidence(self.env, drawn, readings, self.acting)
+
+    def _reading(self, condition: battery.Condition) -> state_readings.Reading:
+        """Outputs in every state of a condition; a shard counts as one unit."""
+        observed = battery.observed(self.env, condition.levels)
+        observation, context = map(np.asarray, observed)
+        shape = observation.shape[:2]
+        count = math.prod(shape)
+        out = self._ask(
+            observation.reshape(count, *observation.shape[2:]),
+            context.reshape(count, context.shape[-1]),
+            networks.possible(condition).reshape(count),
+        )
+        value, shard_values, gates, logits = (
+            leaf.reshape(len(leaf), *shape, *leaf.shape[2:]) for leaf in out
+        )
+        units, numbers = gates * shard_values, np.arange(self.num_shards)
+        return state_readings.Reading(
+            value, shard_values, gates, units, logits, numbers
+        )
+
+    def watch(
+        self,
+        levels: level_sets.Levels | str | None = None,
+        *,
+        seed: int = 0,
+        greedy: bool = False,
+        steps: int = episodes.MOST_STEPS,
+    ) -> film.Film:
+        """Play an episode on each of some levels; a notebook shows it as a film.
+
+        Args:
+          levels: levels, or a board as text; None: one that the world draws.
+          seed: of the actions, of chance, and of the level that the world draws.
+          greedy: always the most likely action.
+          steps: those after which an episode is cut off.
+
+        Raises:
+          ConfigError: several seeds: choose one by `seed`; or a world without boards.
+
+        Examples:
+          >>> agents = shardsim.load(folder).agents("sharded")
+          >>> agents.seed(1).watch(shardsim.levels(agents.env, count=2))
+          <film of sharded, seed 1: 2 levels>
+          >>> agents.watch()
+          Traceback (most recent call last):
+          shardsim.core.field_errors.ConfigError: seed: got 2 agents; allowed: one ...
+        """
+        return film.play([self.player()], self.env, levels, seed, greedy, steps)
+
+    def player(self) -> episodes.Player:
+        """The agent as one who plays episodes.
+
+        Raises:
+          ConfigError: these are several.
+
+        Examples:
+          >>> shardsim.load(folder).agents("mlp").seed(0).player().name
+          'mlp, seed 0'
+        """
+        if self.chosen is None and self.num_seeds > 1:
+            raise configs.ConfigError(
+                f"seed: got {self.num_seeds} agents; allowed: one, e.g. by seed(0)"
+            )
+        chosen = self.chosen or 0
+        name = self.arm
+        if isinstance(self.network, networks.Trained):
+            name += f", seed {chosen}"
+        if self.switched_off:
+            name += f", without shard {', '.join(map(str, self.switched_off))}"
+        network = networks.OneOf(self.network, chosen, self.switched_off)
+        return episodes.Player(name, network, self.acting)
 
     def inspect(
         self,
@@ -327,7 +405,7 @@ class Agents:
           Traceback (most recent call last):
           shardsim.core.field_errors.ConfigError: inspect: got agents of a run; ...
         """
-        if isinstance(self.network, Trained):
+        if isinstance(self.network, networks.Trained):
             raise configs.ConfigError(
                 "inspect: got agents of a run; allowed: those of shardsim.wrap "
                 "(`run.inspect` makes the page of a run)"
@@ -340,14 +418,18 @@ class Agents:
         env = self.env
         if isinstance(asked, str):
             states = level_sets.of_world(env, asked).states
-            return (*_observed(env, states), (), states)
+            return (*networks.observed(env, states), (), states)
         if isinstance(asked, level_sets.Levels):
             boards = level_sets.of_world(env, asked)
-            return (*_observed(env, boards.states), (len(boards),), boards.states)
+            return (
+                *networks.observed(env, boards.states),
+                (len(boards),),
+                boards.states,
+            )
         if not isinstance(asked, tuple) and hasattr(asked, "shape"):
             return self._read_observations(np.asarray(asked))
         shape, states = _flat_states(env, asked)
-        return (*_observed(env, states), shape, states)
+        return (*networks.observed(env, states), shape, states)
 
     def _read_observations(
         self, given: np.ndarray
@@ -376,25 +458,30 @@ class Agents:
             None,
         )
 
-    def _ask(self, observations: Any, contexts: Any) -> Outputs:
-        """Outputs of the chosen agents, leaves [N, B, ...]."""
+    def _ask(
+        self,
+        observations: Any,
+        contexts: Any,
+        possible: Bool[np.ndarray, " B"] | None = None,
+    ) -> Outputs:
+        """Outputs of the chosen agents, leaves [N, B, ...].
+
+        Args:
+          possible: states that agents of other people are asked about; None: all.
+        """
+        if possible is not None and not isinstance(self.network, networks.Trained):
+            where = networks.Where(self.network, possible)
+            asked = networks.OneOf(where, self.chosen, self.switched_off)
+            return asked(np.asarray(observations), np.asarray(contexts))
+        asked = networks.OneOf(self.network, self.chosen, self.switched_off)
         parts = [
-            self.network(
+            asked(
                 observations[first : first + MOST_STATES],
                 contexts[first : first + MOST_STATES],
             )
             for first in range(0, max(len(observations), 1), MOST_STATES)
         ]
-        out = Outputs(*(np.concatenate(x, axis=1) for x in zip(*parts, strict=True)))
-        if self.chosen is not None:
-            out = Outputs(*(leaf[self.chosen : self.chosen + 1] for leaf in out))
-        if not self.switched_off:
-            return out
-        keep = np.ones(self.num_shards, np.float32)
-        keep[list(self.switched_off)] = 0
-        shard_values = out.shard_values * keep
-        value = (out.gates * shard_values).sum(axis=-1)
-        return out._replace(value=value, shard_values=shard_values)
+        return Outputs(*(np.concatenate(x, axis=1) for x in zip(*parts, strict=True)))
 
     def _q_values(self, states: State | None) -> np.ndarray:
         """Q, [N, B, A]."""
@@ -403,7 +490,7 @@ class Agents:
                 "observations: got some where a step has to be taken; allowed: states, "
                 "levels or a board as text (`logits` are D's own)"
             )
-        ahead = _ahead(self.env, states, self.env.params())
+        ahead = networks.ahead(self.env, states, self.env.params())
         reward, terminated, observations, contexts = map(np.asarray, ahead)
         count = reward.size
         after = self._ask(

@@ -13,18 +13,16 @@ import numpy as np
 
 from shardsim.agents import value
 from shardsim.agents.agent import Agent
+from shardsim.api import film, page, plots, population, session
 from shardsim.api import levels as level_sets
-from shardsim.api import page, plots, population, session
 from shardsim.api.configs import Config
 from shardsim.commands import tables
 from shardsim.core import config as configs
-from shardsim.core import field_errors
-from shardsim.evaluation import exact_policies, results
+from shardsim.evaluation import episodes, networks, results, run_agents
 from shardsim.evaluation import load as run_configs
-from shardsim.evaluation.experiment import Experiment
-from shardsim.storage import archive, run_files, snapshots, trained
+from shardsim.storage import archive
 from shardsim.storage.run_files import RunError
-from shardsim.training import metric_records, schedule, sweep
+from shardsim.training import metric_records, sweep
 from shardsim.training.arms import Arm
 
 
@@ -173,37 +171,19 @@ class Run:
           >>> shardsim.load(folder).agents("mlp", phase="earn").update
           13
         """
-        if arm not in self.config.arms:
-            allowed = field_errors.one_of(self.config.arms, arm)
-            raise configs.ConfigError(f"arm: got {arm!r}; allowed: {allowed}")
-        files = self._files(arm)
-        number = self._update(arm, files, update, phase)
-        arrays = run_files.read_arrays(files[number])
-        if snapshots.keeps_values(arrays):
-            allowed = ", ".join(map(str, self.updates(arm)))
-            raise RunError(
-                f"update: got {number}, of which the run keeps outputs alone; allowed "
-                f"for arm {arm!r}: {allowed}, or all in a run with train.snapshots full"
-            )
-        config, sized = self.config, self.arms[arm]
+        config = self.config
         with session.numerics():
-            agents = snapshots.population(
-                config.agent, sized.head, sized.width, config.env, arrays
-            )
-        count = config.train.population
-        found = len(next(iter(arrays.values())))
-        if found != count:
-            raise RunError(f"{files[number]}: got {found} seeds; allowed: {count}")
+            read = run_agents.read(self.folder, config, arm, update, phase)
         out = population.Agents(
             arm=arm,
-            update=number,
+            update=read.update,
             env=config.env,
-            acting=_acting(config),
-            num_seeds=count,
-            num_shards=_num_shards(config, agents),
-            network=population.Trained(agents),
+            acting=run_agents.acting(config),
+            num_seeds=config.train.population,
+            num_shards=_num_shards(config, read.population),
+            network=networks.Trained(read.population),
             chosen=self.chosen_seed,
-            reads_context=isinstance(sized.head, value.OracleGated),
+            reads_context=isinstance(self.arms[arm].head, value.OracleGated),
         )
         return out.ablate(self.switched_off) if self.switched_off else out
 
@@ -214,8 +194,7 @@ class Run:
           >>> shardsim.load(folder).updates("mlp")
           [13]
         """
-        files = self._files(arm)
-        return [n for n, file in files.items() if snapshots.keeps_agents(file)]
+        return run_agents.updates(self.folder, arm)
 
     def metrics(self) -> dict[str, np.ndarray]:
         """Everything that training measured, as columns of a tidy table.
@@ -268,6 +247,47 @@ class Run:
             "value": np.asarray(values, float),
         }
 
+    def watch(
+        self,
+        *arms: str,
+        levels: level_sets.Levels | str | None = None,
+        update: int | None = None,
+        phase: str | None = None,
+        seed: int = 0,
+        greedy: bool = False,
+        steps: int = episodes.MOST_STEPS,
+    ) -> "film.Film":
+        """Play episodes of one seed of this view, as `shardsim watch` does.
+
+        It is the seed of the view, or seed 0.
+
+        Args:
+          arms: one or two, side by side on the same level and with the same chance.
+          levels: levels, or a board as text; None: one that the world draws.
+          update, phase: see `agents`.
+          seed: of the actions, of chance, and of the level that the world draws.
+          greedy: always the most likely action.
+          steps: those after which an episode is cut off.
+
+        Raises:
+          ConfigError: as `agents`; no arm or several; or a world without
+            boards.
+
+        Examples:
+          >>> film = shardsim.load(folder).seed(1).ablate(shard=0).watch("sharded")
+          >>> film
+          <film of sharded, seed 1, without shard 0: 1 level>
+          >>> film.save(picture.with_suffix(".gif")).suffix
+          '.gif'
+        """
+        if not 1 <= len(arms) <= 2:
+            raise configs.ConfigError(f"arms: got {len(arms)}; allowed: 1 or 2")
+        chosen = self if self.chosen_seed is not None else self.seed(0)
+        players = [
+            chosen.agents(arm, update=update, phase=phase).player() for arm in arms
+        ]
+        return film.play(players, self.config.env, levels, seed, greedy, steps)
+
     def inspect(
         self,
         out: str | Path | None = None,
@@ -311,48 +331,6 @@ class Run:
                 self.folder, out, arms, mazes, checkpoints, quick, overwrite
             )
 
-    def _files(self, arm: str) -> dict[int, Path]:
-        """The file of an arm at each update that has one."""
-        files = {
-            update: snapshots.place(self.folder, arm, update)
-            for update in snapshots.updates(self.folder, arm)
-        }
-        ended = trained.read(self.folder).get(arm)
-        if ended is not None:
-            files[ended.update] = trained.place(self.folder, arm)
-        return dict(sorted(files.items()))
-
-    def _update(
-        self, arm: str, files: dict[int, Path], update: int | None, phase: str | None
-    ) -> int:
-        """The update that is asked for.
-
-        Raises:
-          ConfigError: there are no agents of it.
-        """
-        if not files:
-            raise RunError(
-                f"{self.folder}: got no agents of arm {arm!r}; allowed: an arm whose "
-                "training has begun (shardsim resume goes on with it)"
-            )
-        if phase is not None:
-            ends = schedule.ends(self.config.train)
-            if update is not None or phase not in ends:
-                got = f"{phase!r} and update {update}" if update else repr(phase)
-                allowed = field_errors.one_of(ends, phase)
-                raise configs.ConfigError(
-                    f"phase: got {got}; allowed: an update, or one of {allowed}"
-                )
-            update = ends[phase]
-        if update is None or not self.config.arms[arm].trained:
-            return max(files)
-        if update not in files:
-            raise configs.ConfigError(
-                f"update: got {update}; allowed for arm {arm!r}: "
-                f"{', '.join(map(str, files))}"
-            )
-        return update
-
 
 def load(path: str | Path) -> Run:
     """Read a run, from its folder or from an archive of `shardsim export`.
@@ -387,16 +365,6 @@ def _num_shards(config: Config, agents: Agent) -> int:
     context = jnp.zeros((config.env.num_contexts,))
     out = jax.eval_shape(jax.vmap(lambda one: one.value(features, context)), agents)
     return int(out.gates.shape[-1])
-
-
-def _acting(config: Config) -> exact_policies.ActingRule:
-    """How agents act in the evaluation; where there is none, as in training."""
-    if isinstance(config, Experiment):
-        return config.evaluation_acting
-    train = config.train
-    return exact_policies.acting_rule(
-        train.action_selection, train.discount, config.env.max_steps
-    )
 
 
 def _by_seed(

@@ -12,6 +12,7 @@ import numpy as np
 from shardsim.api import population, session
 from shardsim.commands import play
 from shardsim.core import config as configs
+from shardsim.evaluation import networks
 from shardsim.evaluation.exact_policies import ActingRule
 
 Function = Callable[[Any], Any]
@@ -127,7 +128,7 @@ class _Wrapped:
     batched: bool
     num_actions: int
 
-    def __call__(self, observations: Any, contexts: Any) -> population.Outputs:
+    def __call__(self, observations: Any, contexts: Any) -> networks.Outputs:
         del contexts
         given = np.asarray(observations)
         count = len(given)
@@ -157,7 +158,7 @@ class _Wrapped:
         logits = logits - logits.max(axis=1, keepdims=True)
         logits = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
         leaves = (value, shard_values, gates, logits)
-        return population.Outputs(*(np.asarray(x, np.float32)[None] for x in leaves))
+        return networks.Outputs(*(np.asarray(x, np.float32)[None] for x in leaves))
 
     def of(
         self, function: Function, given: np.ndarray, name: str, width: int | None

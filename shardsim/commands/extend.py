@@ -4,13 +4,22 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from shardsim.commands import devices, executors, progress, run, study, train
+from shardsim.commands import (
+    devices,
+    executors,
+    progress,
+    run,
+    study,
+    trackers,
+    train,
+)
 from shardsim.core import config_files
 from shardsim.core.field_errors import ConfigError
 from shardsim.evaluation import load
+from shardsim.evaluation import results as judged
 from shardsim.execution import extension, training
 from shardsim.storage import run_files, run_folder, run_layout
-from shardsim.training import standalone
+from shardsim.training import results, standalone
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -55,16 +64,21 @@ def start(
         train_parts, size = executors.trainer(executor, config, missing)
         whole = extension.train(old, config, folder, train_parts, size)
         with progress.training(config) as advance:
+            result: judged.RunResult | results.TrainingResult
             if isinstance(config, standalone.Training):
-                trained = standalone.run(config, whole, advance)
+                result = standalone.run(config, whole, advance)
             else:
-                judged = run.run(config, whole, advance)
+                result = run.run(config, whole, advance)
         run_files.check_own(folder, overwrite, *run_layout.REWRITTEN)
         extension.commit(folder)
+        with trackers.following(config, folder) as follower:
+            follower.finish(result)
     if isinstance(config, standalone.Training):
-        train.show(config, folder, trained)
+        assert isinstance(result, results.TrainingResult)
+        train.show(config, folder, result)
     else:
-        run.show(judged, folder)
+        assert isinstance(result, judged.RunResult)
+        run.show(result, folder)
     return 0
 
 

@@ -28,7 +28,7 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     with progress.lines():
         if options.agent is not None:
             result = make.inspect_agent(
-                _named(options.agent),
+                named_agent(options.agent),
                 options.out,
                 options.results,
                 options.mazes,
@@ -82,7 +82,7 @@ def _opened(options: argparse.Namespace) -> Iterator[list[Path]]:
         yield [opening.write_run(place, arm, options.history, options.condition, run)]
 
 
-def _named(place: str) -> wrapped.Wrapped:
+def named_agent(place: str) -> wrapped.Wrapped:
     """The agent that `module:name` names: one of `shardsim.wrap`, or what makes one.
 
     Raises:

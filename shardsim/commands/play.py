@@ -87,7 +87,7 @@ def play(env: World, seed: int) -> None:
     params = env.params()
     reset = jax.jit(lambda key: env.reset(key, params)[1])
     step = jax.jit(lambda key, state, action: env.step(key, state, action, params))
-    with _raw_terminal() as read_key:
+    with raw_terminal() as read_key:
         for number in range(sys.maxsize):
             key = jax.random.fold_in(first_key, number)
             if not _play_episode(env, reset(key), key, step, read_key):
@@ -99,7 +99,7 @@ def _play_episode(
     state: Any,
     key: jax.Array,
     step: Callable[..., Any],
-    read_key: Callable[[], str],
+    read_key: Callable[[], str | None],
 ) -> bool:
     """Play one level; returns False when the player quits."""
     total, last_rewards, ending = 0.0, "", ""
@@ -115,7 +115,7 @@ def _play_episode(
             return False
         if pressed == "n" or (ending and pressed in (*KEYS, "\r", " ")):
             return True
-        if ending or pressed not in KEYS:
+        if ending or pressed is None or pressed not in KEYS:
             continue
         action = jnp.int32(grid.ACTIONS.index(KEYS[pressed]))
         out = step(jax.random.fold_in(key, state.time), state, action)
@@ -131,15 +131,21 @@ def _play_episode(
 
 
 @contextmanager
-def _raw_terminal() -> Iterator[Callable[[], str]]:
-    """A function that reads one key; the terminal is restored afterwards."""
+def raw_terminal(seconds: float | None = None) -> Iterator[Callable[[], str | None]]:
+    """A function that reads one key; the terminal is restored afterwards.
+
+    Args:
+      seconds: how long it waits for a key, before it returns None; None: for good.
+    """
     import termios  # only Unix has it, and only `play` needs it
     import tty
 
     file = sys.stdin.fileno()
     before = termios.tcgetattr(file)
 
-    def read_key() -> str:
+    def read_key() -> str | None:
+        if seconds is not None and not select.select([file], [], [], seconds)[0]:
+            return None
         characters = os.read(file, 1).decode(errors="ignore")
         while characters.startswith("\x1b") and len(characters) < 3:
             if not select.select([file], [], [], KEY_SECONDS)[0]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from shardsim.agents import agent as agents
 from shardsim.agents import value
-from shardsim.commands import config, executors, progress, tables
+from shardsim.commands import config, executors, progress, tables, trackers
 from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation import (
@@ -81,8 +81,13 @@ def train_and_judge(
         if executor is not None:
             preregistration.register(experiment, folder)
         executors.train_parts(executor, experiment, folder)
-        with progress.training(experiment) as advance:
-            return run(experiment, folder, advance)
+        with (
+            progress.training(experiment) as advance,
+            trackers.following(experiment, folder) as follower,
+        ):
+            result = run(experiment, folder, follower.beside(advance))
+            follower.finish(result)
+            return result
 
 
 def show(result: results.RunResult, folder: Path) -> None:

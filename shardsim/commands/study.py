@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from shardsim.commands import config, executors, progress, run, tables
+from shardsim.commands import config, executors, progress, run, tables, trackers
 from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation import film, load, preregistration, results, study_results
@@ -332,12 +332,15 @@ def _finish(cell: _Cell, supplies: execution.Supplies) -> None:
         if cell.finished is None:
             kept = film.kept(experiment)
             training.train(experiment, path, plan, fill, kept=kept)
-            run.run(experiment, path, lambda *_: None)
+            with trackers.following(experiment, path) as follower:
+                follower.finish(run.run(experiment, path, lambda *_: None))
             return
         old, size = cell.finished.experiment, experiment.train.num_seeds
         whole = extension.train(old, experiment, path, fill, size)
-        run.run(experiment, whole, lambda *_: None)
+        result = run.run(experiment, whole, lambda *_: None)
         extension.commit(path)
+        with trackers.following(experiment, path) as follower:
+            follower.finish(result)
 
 
 def _judge(planned: config.Planned, folder: Path) -> study_results.StudyResult:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from shardsim.commands import config, executors, progress
+from shardsim.commands import config, executors, progress, trackers
 from shardsim.core import config_files
 from shardsim.storage import run_folder
 from shardsim.training import results, standalone
@@ -50,8 +50,13 @@ def train(
         )
     with run_folder.lock(folder):
         executors.train_parts(executor, training, folder)
-        with progress.training(training) as advance:
-            return standalone.run(training, folder, advance)
+        with (
+            progress.training(training) as advance,
+            trackers.following(training, folder) as follower,
+        ):
+            result = standalone.run(training, folder, follower.beside(advance))
+            follower.finish(result)
+            return result
 
 
 def show(

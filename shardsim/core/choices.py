@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
 Group: TypeAlias = typing.Literal[
-    "heads", "worlds", "encoders", "measures", "forecasters"
+    "heads", "worlds", "encoders", "measures", "tools", "forecasters"
 ]
 GROUPS: Final[tuple[Group, ...]] = typing.get_args(Group)
 """Choices that others may join."""
@@ -25,7 +25,7 @@ def declare(
     """Declare the union that a group of choices is.
 
     Args:
-      union: of records.
+      union: of records; None: the group stands in no config.
       on_joining: called with every record that joins.
     """
     _own[group] = typing.get_args(union)
@@ -43,6 +43,11 @@ def join(group: Group, record: Any) -> None:
         _on_joining[group](record)
 
 
+def added(group: Group) -> tuple[Any, ...]:
+    """The records from outside in a group."""
+    return tuple(_added[group])
+
+
 def own(group: Group) -> tuple[Any, ...]:
     """The records of shardsim itself in a group."""
     return _own[group]
@@ -54,6 +59,6 @@ def joined(records: Iterable[Any]) -> list[Any]:
     return [
         record
         for group, members in _own.items()
-        if inside.issuperset(members)
+        if members and inside.issuperset(members)
         for record in _added[group]
     ]

@@ -60,9 +60,14 @@ def to_dict(config: Any) -> Any:
 def digest(config: Any) -> str:
     """Twelve hexadecimal digits that change when anything in the config does.
 
-    The order too: the first condition and the first arm have a part of their own.
+    The order too: the first condition and the first arm have a part of their own. The
+    fields that the config names in `WITHOUT_EFFECT`, on which no result depends, are
+    left out.
     """
-    text = json_text.dumps(to_dict(config))
+    data = to_dict(config)
+    for name in getattr(config, "WITHOUT_EFFECT", ()):
+        del data[name]
+    text = json_text.dumps(data)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

@@ -43,8 +43,8 @@ class TransitionTable(NamedTuple):
     coin_successor: Int[Array, "S N"]
     """Index of the state that a state becomes if coin n falls. Coins are tossed in
     order."""
-    coin_prob: Float[Array, " N"]
-    """Probability that each coin falls."""
+    coin_prob: Float[Array, "*S N"]
+    """Probability that each coin falls: one for all states, or one for each."""
 
 
 def tabulate(env: Environment, level: Level, params: Params) -> TransitionTable:
@@ -60,7 +60,7 @@ def tabulate(env: Environment, level: Level, params: Params) -> TransitionTable:
     """
     check_enumerable(env)
     actions = jnp.arange(env.num_actions)
-    coin_prob = [0.0] * env.num_coins
+    coin_prob: list[float] = []
 
     def row(number):  # type: ignore[no-untyped-def]
         state = env.state_at(level, number)
@@ -69,23 +69,28 @@ def tabulate(env: Environment, level: Level, params: Params) -> TransitionTable:
             out = env.step(None, state, action, params)
             return env.index(level, out.state), out.reward, out.terminated
 
-        coin_successor = []
-        for coin in range(env.num_coins):
-            after_coin, coin_prob[coin] = env.coin(coin, state)
-            coin_successor.append(env.index(level, after_coin))
-        return (*jax.vmap(step)(actions), env.slip(state), *coin_successor)
+        tossed = [env.coin(coin, state) for coin in range(env.num_coins)]
+        coin_successor = [env.index(level, after_coin) for after_coin, _ in tossed]
+        probs = [prob for _, prob in tossed]
+        by_state = tuple(probs) if any(isinstance(p, jax.Array) for p in probs) else ()
+        coin_prob[:] = [] if by_state else probs
+        out = jax.vmap(step)(actions)
+        return (*out, env.slip(state), tuple(coin_successor), by_state)
 
     numbers = jnp.arange(env.num_states, dtype=jnp.int32)
     if env.num_states <= STATES_PER_BATCH:
         rows = jax.vmap(row)(numbers)
     else:
         rows = jax.lax.map(row, numbers, batch_size=STATES_PER_BATCH)
-    successor, reward, terminated, slip, *coins = rows
+    successor, reward, terminated, slip, coins, by_state = rows
     coin_successor = (
         jnp.stack(coins, axis=-1)
         if coins
         else jnp.zeros((env.num_states, 0), jnp.int32)
     )
+    prob = jnp.asarray(coin_prob, jnp.float32)
+    if by_state:
+        prob = jnp.stack(by_state, axis=-1)
     _, start = env.reset_to(level, params)
     return TransitionTable(
         successor,
@@ -94,7 +99,7 @@ def tabulate(env: Environment, level: Level, params: Params) -> TransitionTable:
         env.index(level, start),
         slip,
         coin_successor,
-        jnp.asarray(coin_prob, jnp.float32),
+        prob,
     )
 
 
@@ -134,7 +139,7 @@ def q_values(
     def toss(number: Int[Array, ""], value: Float[Array, " S"]) -> Float[Array, " S"]:
         # the expectation runs backwards: the coin tossed last is averaged first
         coin = coins - 1 - number
-        prob = table.coin_prob[coin]
+        prob = table.coin_prob[..., coin]
         return (1 - prob) * value + prob * value[table.coin_successor[:, coin]]
 
     if coins:
@@ -235,9 +240,10 @@ def reachable(table: TransitionTable) -> Bool[Array, " S"]:
         target = jnp.where(continues, table.successor, states)
         hit = jnp.zeros(states + 1, bool).at[target.reshape(-1)].set(True)
         for coin in range(table.coin_successor.shape[1]):
-            prob, falls = table.coin_prob[coin], table.coin_successor[:, coin]
+            prob, falls = table.coin_prob[..., coin], table.coin_successor[:, coin]
             after_coin = jnp.where(hit[:states] & (prob > 0), falls, states)
-            hit = (hit & (prob < 1)).at[after_coin].set(True)
+            stays = jnp.append(jnp.broadcast_to(prob < 1, (states,)), True)
+            hit = (hit & stays).at[after_coin].set(True)
         new = reached | hit[:states]
         return new, jnp.any(new != reached)
 

@@ -164,8 +164,11 @@ class Environment(Trainable, Protocol):
         """Number of independent coins tossed after a step; see `coin`."""
         ...
 
-    def coin(self, number: int, state: State) -> tuple[State, float]:
-        """The state after coin `number` falls, and the probability that it falls."""
+    def coin(self, number: int, state: State) -> tuple[State, Scalar]:
+        """The state after coin `number` falls, and the probability that it falls.
+
+        The probability is a Python number where it is the same in all states.
+        """
         ...
 
     def slip(self, state: State) -> Float[Array, ""]:

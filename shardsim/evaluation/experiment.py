@@ -1,7 +1,7 @@
 """The config of an experiment: all that a run depends on, checked before it starts."""
 
 from collections.abc import Collection, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
@@ -13,7 +13,7 @@ from shardsim.evaluation import measures, prediction, rules
 from shardsim.evaluation.battery import EvaluationConfig
 from shardsim.evaluation.exact_policies import ActingRule, acting_rule
 from shardsim.training import arms as arm_rules
-from shardsim.training import phases, schedule
+from shardsim.training import phases, schedule, trackers
 from shardsim.training.arms import Arm, ArmConfig, size_arms
 from shardsim.training.config import TrainConfig
 from shardsim_envs import World
@@ -83,6 +83,11 @@ class Experiment:
     """Numbers of seeds at which verdicts of this run may be read, in rising order. The
     level is spent over them (O'Brien-Fleming). Empty: one look; a later one is called
     not protected."""
+    log: tuple[trackers.Tracker, ...] = ()
+    """Trackers that show the metrics beside metrics.jsonl: `tensorboard`, `wandb`. They
+    change no result, and one that fails is left out."""
+
+    WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = trackers.FIELDS
 
     @fields.rule("arms")
     def _arms(self) -> Iterator[str]:

@@ -19,6 +19,7 @@ trained.json       the arms that are trained to the end, and what they depend on
 results.json       every number of the report
 maps.npz, .json    V, policy, gates and shard values on the boards that the report draws
 report.html, figures/
+trackers/          what TensorBoard and Weights & Biases show, if `log` asks for them
 timing.json        wall time; in a file of its own, because all else is reproducible
 """
 
@@ -31,6 +32,8 @@ LIST_FILE = "run_files.jsonl"
 checkpoint is one line, for its folder."""
 CONFIG_FILE = "config.yaml"
 """The resolved config."""
+TRACKERS = "trackers"
+"""Folder that trackers write to."""
 PARTS = "parts"
 """Folder of the run folders of parts of a run, while it is trained in parts."""
 CELLS, POOLS = "cells", "trained"
@@ -52,7 +55,7 @@ RESERVED_NAMES = (
     ),
     *("metrics.jsonl", "metrics.npz", "preregistration.json", "provenance.json"),
     *("report.html", "results.json", LIST_FILE, FORMAT_FILE, "snapshots"),
-    *("timing.json", "trained.json", "weights"),
+    *("timing.json", TRACKERS, "trained.json", "weights"),
 )
 """Names of files and folders of a run, which other outputs must not overwrite."""
 REWRITTEN = (

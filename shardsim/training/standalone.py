@@ -7,7 +7,7 @@ every chunk, the weights, and the results of every arm.
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from shardsim.training import (
     results,
     schedule,
     sweep,
+    trackers,
 )
 from shardsim.training.arms import Arm, ArmConfig, size_arms
 from shardsim.training.config import TrainConfig
@@ -50,6 +51,11 @@ class Training:
     """How all arms are trained."""
     agent: agents.AgentConfig = agents.AgentConfig()
     """Encoder and decoder, which all arms share."""
+    log: tuple[trackers.Tracker, ...] = ()
+    """Trackers that show the metrics beside metrics.jsonl: `tensorboard`, `wandb`. They
+    change no result, and one that fails is left out."""
+
+    WITHOUT_EFFECT: ClassVar[tuple[str, ...]] = trackers.FIELDS
 
     @fields.rule("arms")
     def _arms(self) -> Iterator[str]:

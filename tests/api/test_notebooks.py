@@ -4,24 +4,40 @@ import re
 from pathlib import Path
 
 import matplotlib
+import matplotlib.pyplot
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NOTEBOOKS = sorted(EXAMPLES.glob("*.py"))
+SAYS = {
+    "first_look": "is open most",
+    "other_agent": "error of V: 0.0000 standard deviations",
+    "own_head": "the head keeps all laws",
+    "which_shard": "needs shard",
+}
+"""What each notebook prints, among other things."""
 
-pytestmark = pytest.mark.skipif(not NOTEBOOKS, reason="no examples beside the tests")
+pytestmark = pytest.mark.skipif(
+    not EXAMPLES.is_dir(), reason="no examples beside the tests"
+)
 matplotlib.use("Agg")
 
 
+def test_every_notebook_is_run():
+    assert sorted(SAYS) == sorted(path.stem for path in EXAMPLES.glob("*.py"))
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_runs(path, tiny_run, tmp_path, monkeypatch, capsys):
+@pytest.mark.usefixtures("no_extensions")
+@pytest.mark.parametrize("name", sorted(SAYS))
+def test_a_notebook_runs(name, tiny_run, tmp_path, monkeypatch, capsys):
+    path = EXAMPLES / f"{name}.py"
     (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "quickstart").symlink_to(tiny_run)
+    for run in ("quickstart", "maze"):
+        (tmp_path / "runs" / run).symlink_to(tiny_run)
     monkeypatch.chdir(tmp_path)
     cells = re.split(r"^# %%.*$", path.read_text(), flags=re.M)
     names: dict = {"__name__": "__main__"}
     for cell in cells:
         exec(compile(cell, str(path), "exec"), names)
     matplotlib.pyplot.close("all")
-    assert "is open most" in capsys.readouterr().out
+    assert SAYS[name] in capsys.readouterr().out

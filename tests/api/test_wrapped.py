@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import shardsim
+import shardsim_envs
 from shardsim import cli
 from shardsim.core.field_errors import ConfigError
+from shardsim.evaluation.measures import ValueAccuracy
 
 BOARD = """
     @..
@@ -71,9 +73,30 @@ def test_a_batched_function_is_called_once(trained):
 
     agent = shardsim.wrap(value, world=trained.env, batched=True)
     value_map = agent.maps(BOARD).value
-    assert calls == [9]
+    assert calls == [9]  # every cell
     assert value_map.shape == (3, 3)
     np.testing.assert_allclose(agent.policy(BOARD), np.full(4, 0.25))  # no logits
+
+
+def test_it_is_not_asked_about_states_that_cannot_be():
+    world = shardsim_envs.CornerMaze(size=5, region=2, max_steps=8)
+    calls = []
+
+    def value(board):
+        row, column = np.argwhere(board[..., -1])[0]
+        assert not board[row, column, world.plane("wall")]
+        calls.append((row, column))
+        return 0.5
+
+    agent = shardsim.wrap(value, world=world)
+    levels = shardsim.levels(world, count=2)
+    maps = agent.maps(levels).value
+    assert (np.isnan(maps) == levels.walls).all()
+    assert len(calls) == (~levels.walls).sum()
+    agent.measure(ValueAccuracy(), levels=2)
+    # a wrong answer in a state that can be counts
+    with pytest.raises(ConfigError, match="value: got NaN"):
+        shardsim.wrap(lambda board: np.nan, world=world).maps(levels)
 
 
 @pytest.mark.parametrize(

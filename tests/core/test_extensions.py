@@ -16,6 +16,7 @@ from shardsim.agents import value
 from shardsim.core import config, config_schema, extensions
 from shardsim.evaluation import measures
 from shardsim.evaluation.experiment import Experiment
+from shardsim.inspection.extensions import ToolReading
 from shardsim_envs import ContextFruits, CornerMaze, FruitMini, World
 from tests.helpers import run_folders, tiny_run
 
@@ -272,3 +273,65 @@ def test_what_breaks_a_law_is_found(check, arguments, message):
     with pytest.raises(AssertionError, match=message) as error:
         check(*arguments)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_tool_is_on_the_page_and_one_that_fails_is_a_line(request, tmp_path):
+    folder = request.getfixturevalue("tiny_run")  # the module has the same name
+
+    @shardsim.register("tools")
+    @shardsim.record
+    class Highest:
+        """The highest V."""
+
+        kind: typing.Literal["highest"] = "highest"
+
+        def fit(self, outputs):
+            highest = outputs.value.max(axis=(1, 2))
+            return (ToolReading("highest V", "over all states", highest, 1.0, "V*"),)
+
+    @shardsim.register("tools")
+    @shardsim.record
+    class Broken(Highest):
+        """It fails."""
+
+        kind: typing.Literal["broken"] = "broken"
+
+        def fit(self, outputs):
+            raise ZeroDivisionError("no\nway")
+
+    testing.check_tool(Highest())
+    # a tool stands in no config, also where a union is looked up
+    assert config.build(Experiment, tiny_run.TINY).name == "tiny"
+    page = shardsim.load(folder).inspect(tmp_path / "page.html", quick=True)
+    data = json.loads(page.results.read_text())
+    for side in data["sides"]:
+        good, bad = side["panels"]["extensions"]["tools"]
+        (reading,) = good["readings"]
+        values = side["outputs"]["value"][-1]
+        assert reading["values"][0] >= max(max(row) for row in values[0]) - 1e-6
+        assert (good["about"], good["problem"]) == ("The highest V.", "")
+        assert bad["problem"] == "ZeroDivisionError: no way"
+
+
+@pytest.mark.parametrize(
+    ("fit", "says"),
+    [
+        (lambda outputs: (), "returns no readings"),
+        (lambda outputs: [("a", "b", outputs.value, 0.0, "c")], "has shape"),
+        (lambda outputs: [("a", "b", [1.0, 2.0, 3.0], 0.0, "c")], "order of the seeds"),
+        (lambda outputs: [("a", "b", [float("inf")] * 3, 0.0, "c")], "is infinite"),
+        (lambda outputs: [("a", "", [1.0] * 3, 0.0, "c")], "is no text"),
+    ],
+)
+def test_a_tool_that_breaks_a_law_is_refused(fit, says):
+    @shardsim.record
+    class Odd:
+        """Odd."""
+
+        kind: typing.Literal["odd"] = "odd"
+
+        def fit(self, outputs):
+            return tuple(ToolReading._make(each) for each in fit(outputs))
+
+    with pytest.raises(AssertionError, match=says):
+        testing.check_tool(Odd())

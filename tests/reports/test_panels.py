@@ -15,8 +15,8 @@ from shardsim.reports.explorer.panels import PANELS
 from shardsim.reports.explorer.panels import shapley as shapley_panel
 
 ASSETS = importlib.resources.files("shardsim.reports.explorer") / "assets"
-NOT_INSPECTED = {"curves"}
-"""What training leaves behind: its tools are those of the evaluation."""
+NOT_INSPECTED = {"curves", "episodes"}
+"""What training leaves behind, and what agents do: tools of the evaluation."""
 
 
 def subjects():

@@ -1,13 +1,15 @@
-"""The laws that shardsim's own heads, worlds and measures keep."""
+"""The laws that shardsim's own heads, worlds, measures and tools keep."""
 
 from pathlib import Path
 
 from shardsim_example.heads import TwoNetworks
 from shardsim_example.measures import MeanValue
+from shardsim_example.tools import Optimism
 from shardsim_example.worlds import Corridor
 
 import shardsim
 from shardsim import testing
+from shardsim.inspection import extensions
 
 
 def test_head():
@@ -20,6 +22,11 @@ def test_world():
 
 def test_measure():
     testing.check_measure(MeanValue(), Corridor(length=5))
+
+
+def test_tool():
+    testing.check_tool(Optimism())
+    assert any(isinstance(tool, Optimism) for tool in extensions.tools())
 
 
 def test_configs_know_all_three_once_the_package_is_installed():

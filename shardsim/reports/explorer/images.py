@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from PIL import Image
 
+from shardsim_envs import tables
 from shardsim_envs.rendering import drawing, sprites
 
 ZOOM = 4
@@ -23,6 +24,9 @@ def uri(pixels: np.ndarray) -> str:
 
 def level(env: Any, one: Any) -> str:
     """The level as its environment renders it; empty where it has no renderer."""
+    if isinstance(env, tables.TableWorld):
+        picture = env.picture(one)
+        return "" if picture is None else uri(picture)
     try:
         return uri(drawing.frame(env, jax.tree.map(np.asarray, one), scale=1))
     except (AttributeError, TypeError):

@@ -28,7 +28,8 @@ class Side:
     """One arm with its checkpoints."""
 
     folder: Path
-    config: Experiment | Training
+    config: Any
+    """An experiment, a training, or what stands for one."""
     arm: arms.Arm
     updates: tuple[int, ...]
     """Update of each of the C checkpoints."""
@@ -171,7 +172,7 @@ def _least_bytes(
     }
 
 
-def _training_acting(config: Experiment | Training) -> exact_policies.ActingRule:
+def _training_acting(config: Any) -> exact_policies.ActingRule:
     train, steps = config.train, config.env.max_steps
     return exact_policies.acting_rule(train.action_selection, train.discount, steps)
 

@@ -5,18 +5,17 @@ Symbols: B states, L levels, S states of a level.
 
 import dataclasses
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from shardsim.agents import action_selection, value
-from shardsim.evaluation import battery, exact_policies, film
+from shardsim.agents import agent as agents
+from shardsim.evaluation import battery, exact_policies, film, networks
 from shardsim.reports.explorer import forward, load
 from shardsim.training import arms, phases
 from shardsim.training.config import TrainConfig
-from shardsim.training.standalone import Training
 
 
 @runtime_checkable
@@ -38,10 +37,21 @@ class Wrapped(Protocol):
     def num_shards(self) -> int: ...
 
     @property
-    def network(self) -> Callable[[Any, Any], Any]:
-        """From observations [B, ...] and contexts [B, C] to V, shard values, gates and
-        log-probabilities of D, each [1, B, ...]."""
+    def network(self) -> networks.Network:
+        """Its outputs, leaves [1, B, ...]."""
         ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Elsewhere:
+    """What a page asks the config of a run for; nothing is trained by it."""
+
+    name: str
+    env: Any
+    """Any world, also one that no config can name."""
+    arms: dict[str, arms.ArmConfig]
+    train: TrainConfig
+    agent: agents.AgentConfig = agents.AgentConfig()
 
 
 def load_agent(agent: Wrapped, mazes: int) -> load.PageInputs:
@@ -59,8 +69,7 @@ def load_agent(agent: Wrapped, mazes: int) -> load.PageInputs:
     selection: action_selection.ActionSelection = action_selection.PolicyOnly()
     if agent.acting.value_acts:
         selection = action_selection.Lookahead(temperature=tau)
-    # what a page asks a run for; nothing is trained by it
-    config = Training(
+    config = Elsewhere(
         name=agent.arm,
         env=agent.env,
         arms={agent.arm: arms.ArmConfig(value.MLP(), match_params=False)},
@@ -73,7 +82,7 @@ def load_agent(agent: Wrapped, mazes: int) -> load.PageInputs:
     )
     conditions = load.conditions_of(config, mazes)
     drawn = film.mazes(conditions, mazes)
-    (arm,) = config.sized_arms()
+    arm = arms.Arm(agent.arm, value.MLP(), 1, trained=True)
     side = load.Side(Path(agent.arm), config, arm, (0,), None, {})
     inputs = load.PageInputs((side,), conditions, drawn, agent.acting)
     return dataclasses.replace(
@@ -83,10 +92,11 @@ def load_agent(agent: Wrapped, mazes: int) -> load.PageInputs:
 
 def _asked(agent: Wrapped, inputs: load.PageInputs) -> film.Outputs:
     """What the agent puts out in all states of all levels of the page."""
-    levels, _ = forward.levels_of(inputs, film.CURVE_LEVELS)
+    levels, condition = forward.levels_of(inputs, film.CURVE_LEVELS)
     observation, context = map(np.asarray, battery.observed(agent.env, levels))
     count = math.prod(observation.shape[:2])
-    value, shard_values, gates, logits = agent.network(
+    mask = networks.possible(condition).reshape(count)
+    value, shard_values, gates, logits = networks.Where(agent.network, mask)(
         observation.reshape(count, *observation.shape[2:]),
         context.reshape(count, context.shape[-1]),
     )

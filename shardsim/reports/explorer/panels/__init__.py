@@ -13,6 +13,8 @@ from shardsim.reports.explorer.panels import (
     context_gradients,
     curves,
     distillation,
+    episodes,
+    extensions,
     interventions,
     reachability,
     reflection,
@@ -27,6 +29,7 @@ from shardsim.reports.explorer.panels.base import Panel
 
 PANELS = (
     Panel("reachability", reachability.compute, in_quick=True, of_outputs=True),
+    Panel("episodes", episodes.compute, in_quick=True, of_outputs=True),
     Panel(
         "shards",
         shards.compute,
@@ -78,6 +81,7 @@ PANELS = (
             "tails.quantiles": tail_charts.quantiles,
         },
     ),
+    Panel("extensions", extensions.compute, in_quick=True, of_outputs=True),
     Panel(
         "curves",
         curves.compute,
