@@ -15,6 +15,7 @@ from pathlib import Path
 import command_reference  # beside this file, like the next one
 import config_reference
 
+from shardsim.contest.config import Contest
 from shardsim.core import files
 from shardsim.evaluation.experiment import Experiment
 from shardsim.evaluation.study import Study
@@ -22,7 +23,13 @@ from shardsim.evaluation.zoo.config import ZooConfig
 from shardsim.training.standalone import Training
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = {"run": Experiment, "train": Training, "study": Study, "zoo": ZooConfig}
+COMMANDS = {
+    "run": Experiment,
+    "train": Training,
+    "study": Study,
+    "zoo": ZooConfig,
+    "contest": Contest,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -312,7 +312,7 @@ def _add_training_commands(add: AddCommand) -> None:
         "--schema",
         nargs="?",
         const="experiment",
-        choices=("experiment", "training", "study", "zoo"),
+        choices=("experiment", "training", "study", "zoo", "contest"),
         help="print the JSON Schema of a config, for editors (default: experiment)",
     )
     resume = add("resume", "continue a run that was stopped")
@@ -343,6 +343,26 @@ def _add_training_commands(add: AddCommand) -> None:
     )
     zoo.add_argument(
         "--overwrite", action="store_true", help="replace results that were changed"
+    )
+    contest = add(
+        "contest",
+        "train agents by many histories, and judge who forecasts what they do",
+        True,
+    )
+    contest.add_argument("file", type=Path, help="config, a YAML file with pipelines")
+    contest.add_argument(
+        "--out",
+        type=Path,
+        help="folder of the contest, new or to be continued (default: runs/NAME)",
+    )
+    contest.add_argument(
+        "--overwrite", action="store_true", help="replace results that were changed"
+    )
+    contest.add_argument(
+        "--seeds",
+        metavar="FIRST-LAST",
+        help="train the agents of these seeds alone, and judge nothing: several "
+        "machines can share the folder (default: all, and judge)",
     )
 
 
@@ -434,6 +454,12 @@ def _add_reading_commands(add: AddCommand) -> None:
         "--overwrite", action="store_true", help="replace an old page and its numbers"
     )
     inspect.add_argument("--arms", nargs="+", help="1 or 2 arms: A and B of the page")
+    inspect.add_argument(
+        "--history", help="of a contest, the history of the agents, such as A.B"
+    )
+    inspect.add_argument(
+        "--condition", help="of a contest, the condition (default: the first one)"
+    )
     inspect.add_argument("--mazes", type=int, default=4, help="levels (default: 4)")
     inspect.add_argument(
         "--checkpoints", type=int, help="most snapshots to show (default: all)"

@@ -20,6 +20,7 @@ WALKS = [page for page in PAGES if "```" in page.read_text()]
 """Pages to be followed from top to bottom."""
 FILES = {
     "ask-a-question": ("runs/retained/report.html",),
+    "contest": ("runs/contest/contest.json", "surprise.html", "runs/AB/config.yaml"),
     "many-machines": ("runs/blocks/results.json", "runs/parts/results.json"),
     "extend": (),
     "study": ("runs/num_shards/report.html", "runs/num_shards/table.csv"),
@@ -37,6 +38,7 @@ FILES = {
 """Files that exist when all commands of a page have run."""
 OUTPUT = {
     "ask-a-question": ("competing/gate_distance", "where_gates_separated"),
+    "contest": ("habit", "nats above ORACLE", "<3 agents of 'mlp' after"),
     "many-machines": ("per episode in the last chunk",),
     "extend": (),
     "study": ("K-2 {'P6'", "effect"),
@@ -46,7 +48,7 @@ OUTPUT = {
     "train": ("per episode in the last chunk", "swap rewards ("),
 }
 
-LONG = ("inspect", "many-machines", "python", "study", "tools", "train")
+LONG = ("contest", "inspect", "many-machines", "python", "study", "tools", "train")
 """Pages that take minutes."""
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="no docs beside the tests")
@@ -88,10 +90,16 @@ def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys, sma
             "--train.phases.2.updates=2",
         ],
     }
+    fewer["contest"] = [
+        *("--train.num-seeds=3", "--train.phases.0.updates=2", "--budget.steps=2"),
+        *("--train.phases.1.updates=2", "--pipelines.number=9"),
+    ]
     names = {}
     for kind, text in blocks(page):
         if kind == "python":
             exec(compile(text, str(page), "exec"), names)
+            if (name := re.match(r"# (\w+\.py)\n", text)) is not None:
+                Path(name[1]).write_text(text)
         elif kind == "yaml":  # its first line is its name
             Path(text.partition("\n")[0].removeprefix("# ")).write_text(text)
         elif kind != "text":  # which is to be read: it needs a cluster
@@ -100,7 +108,7 @@ def test_a_page_runs_from_top_to_bottom(page, tmp_path, monkeypatch, capsys, sma
                 program, *words = shlex.split(line)
                 assert program == "shardsim"
                 flags = fewer.get(words[0], [])
-                if words[0] == "train":
+                if words[0] in ("train", "contest"):
                     flags = of_phases(flags, words[1])
                 assert cli.main([*words, *flags]) == 0, line
     output = capsys.readouterr().out

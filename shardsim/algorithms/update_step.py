@@ -85,7 +85,7 @@ class TrainState(NamedTuple):
 
 
 class PhaseInputs(NamedTuple):
-    """What the data of a phase come from, the same for all seeds."""
+    """What the data of a phase come from; the same for all seeds, but for histories."""
 
     params: Params
     """Parameters of the environment."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from shardsim.commands import devices
+from shardsim.contest.config import Contest
 from shardsim.core import config as configs
 from shardsim.core import config_files, config_schema, field_errors
 from shardsim.evaluation import load
@@ -22,8 +23,9 @@ ROOTS: Final[Mapping[str, type]] = {
     "training": Training,
     "study": studies.Study,
     "zoo": ZooConfig,
+    "contest": Contest,
 }
-"""What a config file can describe: for `shardsim run`, `train`, `study` and `zoo`."""
+"""What a config file can describe, for a command each."""
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -33,7 +35,7 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     elif options.explain is not None:
         data = None
         if options.file is not None:
-            data = load.read_file(options.file, flags)
+            data = load.read_file(options.file, flags, root)
         print(explain(options.explain, data))
     elif options.file is None:
         read = f" (read as fields: {' '.join(flags)})" if flags else ""
@@ -42,15 +44,21 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
         planned = read_study(options.file, flags)
         print(config_files.to_yaml(planned.study), end="")
     else:
-        data = load.read_file(options.file, flags)
-        if load.root(data) is ZooConfig:
+        data = load.read_file(options.file, flags, root)
+        if root(data) is ZooConfig:
             print(config_files.to_yaml(configs.build(ZooConfig, data)), end="")
             return 0
         devices.offer_devices(data)
-        config = load.read(data)
+        is_contest = root(data) is Contest
+        config = configs.build(Contest, data) if is_contest else load.read(data)
         devices.check_new(config)
         print(config_files.to_yaml(config), end="")
     return 0
+
+
+def root(data: Mapping[str, Any]) -> type:
+    """The record that a config file describes."""
+    return Contest if "pipelines" in data else load.root(data)
 
 
 def read_experiment(file: Path, flags: Sequence[str]) -> Experiment:
@@ -81,9 +89,20 @@ def read_zoo(file: Path, flags: Sequence[str]) -> ZooConfig:
     Raises:
       ConfigError: naming the field, its value and what is allowed.
     """
-    data = load.read_file(file, flags)
+    data = load.read_file(file, flags, root)
     load.check_kind(data, "zoo", file)
     return configs.build(ZooConfig, data)
+
+
+def read_contest(file: Path, flags: Sequence[str]) -> Contest:
+    """Read a contest and check that this machine can train its agents.
+
+    Raises:
+      ConfigError: naming the field, its value and what is allowed.
+    """
+    contest = configs.build(Contest, _read(file, flags, "contest"))
+    devices.check_new(contest)
+    return contest
 
 
 class Planned(NamedTuple):
@@ -124,15 +143,15 @@ def read_study(file: Path, flags: Sequence[str]) -> Planned:
 
 def _read(file: Path, flags: Sequence[str], kind: str) -> dict[str, Any]:
     """A config file changed by flags, as data; it must be of the right kind."""
-    data = load.read_file(file, flags)
+    data = load.read_file(file, flags, root)
     load.check_kind(data, kind, file)
     devices.offer_devices(data)
     return data
 
 
-def schema(root: str) -> str:
-    """The JSON Schema of an experiment, training, study or zoo, as a file."""
-    return config_schema.to_json(ROOTS[root])
+def schema(kind: str) -> str:
+    """The JSON Schema of what a config file can describe, as a file."""
+    return config_schema.to_json(ROOTS[kind])
 
 
 def explain(field: str, data: Mapping[str, Any] | None = None) -> str:
@@ -141,18 +160,18 @@ def explain(field: str, data: Mapping[str, Any] | None = None) -> str:
     Args:
       field: e.g. "train.num_seeds"; "" is the root.
       data: a config file, which decides between the choices of a field. Without it
-        the fields of experiments are searched first, then those of trainings, studies
-        and zoos.
+        the fields of experiments are searched first, then those of trainings, studies,
+        zoos and contests.
 
     Raises:
       ConfigError: there is no such field; the text suggests the nearest one.
     """
     if data is not None:
-        return config_schema.explain(load.root(data), field, data)
+        return config_schema.explain(root(data), field, data)
     errors = []
-    for root in ROOTS.values():
+    for each in ROOTS.values():
         try:
-            return config_schema.explain(root, field)
+            return config_schema.explain(each, field)
         except configs.ConfigError as error:
             errors.append(error)
     raise errors[0] from None

@@ -1,13 +1,16 @@
 """`shardsim inspect`: write a page that looks inside the value heads of runs."""
 
 import argparse
+import contextlib
 import importlib
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from shardsim.commands import progress
-from shardsim.core import backends
+from shardsim.contest import opening
+from shardsim.core import backends, files
 from shardsim.reports.explorer import make, wrapped
 from shardsim.storage import run_files, run_folder
 
@@ -33,19 +36,50 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
                 options.overwrite,
             )
         else:
-            result = make.inspect(
-                [run_folder.open_run(run) for run in options.runs],
-                options.out,
-                options.results,
-                options.arms,
-                options.mazes,
-                options.checkpoints,
-                options.quick,
-                options.overwrite,
-            )
+            with _opened(options) as runs:
+                result = make.inspect(
+                    runs,
+                    options.out,
+                    options.results,
+                    options.arms,
+                    options.mazes,
+                    options.checkpoints,
+                    options.quick,
+                    options.overwrite,
+                )
     print(f"{result.page}: {result.bytes / 1e6:.1f} MB in {result.seconds:.1f} s")
     print(result.results)
     return 0
+
+
+@contextlib.contextmanager
+def _opened(options: argparse.Namespace) -> Iterator[list[Path]]:
+    """The run folders; of a contest, agents of one history as a temporary run.
+
+    Raises:
+      RunError: no run, or a contest without a history, or the reverse.
+      ConfigError: the contest has no such agents.
+    """
+    place, *others = options.runs
+    if not opening.is_contest(place):
+        for name in ("history", "condition"):
+            got = getattr(options, name)
+            if got is not None:
+                raise run_files.RunError(
+                    f"{name}: got {got!r}; allowed: with the folder of a contest"
+                )
+        yield [run_folder.open_run(run) for run in options.runs]
+        return
+    if others or options.history is None or len(options.arms or []) != 1:
+        raise run_files.RunError(
+            f"history: got {place}, a contest; allowed: --history and one of --arms, "
+            "without other runs"
+        )
+    files.check_new(options.out, options.overwrite)
+    with tempfile.TemporaryDirectory(prefix="shardsim-") as temporary:
+        (arm,) = options.arms
+        run = Path(temporary) / place.resolve().name
+        yield [opening.write_run(place, arm, options.history, options.condition, run)]
 
 
 def named_agent(place: str) -> wrapped.Wrapped:

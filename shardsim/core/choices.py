@@ -8,7 +8,9 @@ import typing
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeAlias
 
-Group: TypeAlias = typing.Literal["heads", "worlds", "encoders", "measures", "tools"]
+Group: TypeAlias = typing.Literal[
+    "heads", "worlds", "encoders", "measures", "tools", "forecasters"
+]
 GROUPS: Final[tuple[Group, ...]] = typing.get_args(Group)
 """Choices that others may join."""
 

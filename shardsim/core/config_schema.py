@@ -32,8 +32,17 @@ DEFAULT_KIND = "x-default-kind"
 def meanings(cls: Any) -> dict[str, str]:
     """The string below each field of a record, in one line.
 
-    A record that has no file, such as one of a notebook, may have none.
+    A record has those of the records that it extends too. One that has no file, such as
+    one of a notebook, may have none of its own.
     """
+    inherited: dict[str, str] = {}
+    for base in reversed(cls.__bases__):
+        if dataclasses.is_dataclass(base):
+            inherited |= meanings(typing.cast(Any, base))
+    return inherited | _own_meanings(cls)
+
+
+def _own_meanings(cls: Any) -> dict[str, str]:
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
     except (OSError, TypeError):
@@ -108,7 +117,9 @@ def _env_changes(cls: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     """The fields that some env lets change, by name, with the types that they have."""
     env = field_errors.types_of(cls).get("env")
     types_by_name: dict[str, list[Any]] = {}
-    for member in field_errors.records_by_kind(env).values():
+    worlds = [*field_errors.records_by_kind(env).values()]
+    alone = field_errors.bare(env)[0]  # a config of one world has no choice
+    for member in worlds or [alone] * hasattr(alone, "SCHEDULED"):
         for name in member.SCHEDULED:
             field = definitions[member.__name__]["properties"][name]
             field = {key: x for key, x in field.items() if key != "default"}

@@ -1,4 +1,4 @@
-"""Extensions from outside: heads, worlds, encoders, measures, tools of other people.
+"""Extensions from outside: heads, worlds, measures, tools and more of other people.
 
 They come from installed packages, by entry points, or from a file that is named on the
 command line. A config never names code: one from a stranger must not run any.
@@ -24,13 +24,13 @@ VARIABLE: Final = "SHARDSIM_PLUGINS"
 
 
 def register(group: str) -> Callable[[T], T]:
-    """Decorate the config of a head, world, encoder, measure or tool of one's own.
+    """Decorate the config of an extension of one's own, such as a head or a tool.
 
     It can then be named by its `kind` in every config of this process. A tool is on
     every page.
 
     Args:
-      group: "heads", "worlds", "encoders", "measures" or "tools".
+      group: "heads", "worlds", "encoders", "measures", "tools" or "forecasters".
 
     Raises:
       ConfigError: no such group, no config with a `kind`, or a kind of shardsim's own.

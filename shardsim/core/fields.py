@@ -137,7 +137,11 @@ def rule(*reads: str) -> Callable[[R], R]:
 
 
 def _rules(cls: Any) -> list[Any]:
-    methods = [x for x in vars(cls).values() if isinstance(x, types.FunctionType)]
+    """The rules of a record, those of the records that it extends first."""
+    members: dict[str, Any] = {}
+    for each in reversed(cls.__mro__):
+        members |= vars(each)
+    methods = [x for x in members.values() if isinstance(x, types.FunctionType)]
     return [method for method in methods if hasattr(method, "reads")]
 
 

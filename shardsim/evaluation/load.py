@@ -1,6 +1,6 @@
 """Read a run folder or a config file as an experiment or a training."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,9 @@ from shardsim.evaluation.study import Study
 from shardsim.evaluation.zoo.config import ZooConfig
 from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training.standalone import Training
+
+MARKS = {"experiments": "study", "members": "zoo", "pipelines": "contest"}
+"""Fields by which a config is known, and what it then describes."""
 
 
 def load(folder: Path) -> Experiment | Training:
@@ -42,27 +45,24 @@ def check_kind(data: Mapping[str, Any], kind: str, file: Path) -> None:
     """Check that a config file is of the kind that the command needs.
 
     Args:
-      data: the config file; predictions make it an experiment, members a zoo.
-      kind: "experiment", "training" or "zoo".
+      data: the config file; predictions make it an experiment, members a zoo,
+        pipelines a contest.
+      kind: "experiment", "training", "zoo" or "contest".
 
     Raises:
       ConfigError: it is of another kind.
     """
-    if is_study(data):
-        raise configs.ConfigError(
-            f"experiments: unknown key in {file}; allowed: {_article(kind)}, which has "
-            "none (for a study: shardsim study)"
-        )
-    if (kind == "zoo") != ("members" in data):
-        got, allowed = (
-            ("missing", "a zoo, which has some")
-            if kind == "zoo"
-            else (
-                "unknown key",
-                f"{_article(kind)}, which has none (for a zoo: shardsim zoo)",
+    for key, noun in MARKS.items():
+        if noun != kind and key in data:
+            raise configs.ConfigError(
+                f"{key}: unknown key in {file}; allowed: {_article(kind)}, which has "
+                f"none (for a {noun}: shardsim {noun})"
             )
-        )
-        raise configs.ConfigError(f"members: {got} in {file}; allowed: {allowed}")
+    for key, noun in MARKS.items():
+        if noun == kind and key not in data:
+            raise configs.ConfigError(
+                f"{key}: missing in {file}; allowed: a {noun}, which has some"
+            )
     if kind == "experiment" and "predictions" not in data:
         raise configs.ConfigError(
             f"predictions: missing in {file}; allowed: an experiment, which has some "
@@ -95,14 +95,21 @@ def is_study(data: Mapping[str, Any]) -> bool:
     return "experiments" in data
 
 
-def read_file(file: Path, flags: Sequence[str] = ()) -> dict[str, Any]:
+def read_file(
+    file: Path,
+    flags: Sequence[str] = (),
+    root_of: Callable[[Mapping[str, Any]], type] = root,
+) -> dict[str, Any]:
     """A config file changed by flags, as data.
+
+    Args:
+      root_of: what a config describes, from its data.
 
     Raises:
       ConfigError: no YAML, or what is no flag, a line each.
     """
     data = config_files.read_yaml(file)
-    return config_files.override(data, flags, root(data))
+    return config_files.override(data, flags, root_of(data))
 
 
 def read(data: dict[str, Any]) -> Experiment | Training:
@@ -110,18 +117,14 @@ def read(data: dict[str, Any]) -> Experiment | Training:
 
     Raises:
       ConfigError: naming the field, its value and what is allowed; also where the data
-        are those of a study or a zoo.
+        are those of a study, a zoo or a contest.
     """
-    if is_study(data):
-        raise configs.ConfigError(
-            "experiments: unknown key; allowed: an experiment or a training, which "
-            "have none"
-        )
-    if "members" in data:
-        raise configs.ConfigError(
-            "members: unknown key; allowed: an experiment or a training, which have "
-            "none (for a zoo: shardsim zoo)"
-        )
+    for key, noun in MARKS.items():
+        if key in data:
+            raise configs.ConfigError(
+                f"{key}: unknown key; allowed: an experiment or a training, which have "
+                f"none (for a {noun}: shardsim {noun})"
+            )
     if "predictions" in data:
         return configs.build(Experiment, data)
     return configs.build(Training, data)

@@ -40,6 +40,13 @@ except ImportError:  # not Unix
     fcntl = None  # type: ignore[assignment]
 
 
+PARTIALS = (
+    *("*", "figures/*", "weights/*", "snapshots/*/*"),
+    *("weights/*/*/*", "states/*/*/*"),
+)
+"""Where runs and contests write."""
+
+
 class BusyError(run_files.RunError):
     """Another process is at work in a run folder."""
 
@@ -189,45 +196,54 @@ def _checkpoints(path: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def lock(folder: Path, wait: float = 0.0) -> Iterator[None]:
+def lock(
+    folder: Path,
+    wait: float = 0.0,
+    mark: str = FORMAT_FILE,
+    shared: bool = False,
+) -> Iterator[None]:
     """Lock a run folder against other processes, and delete incomplete files.
 
     Where the file system has no locks, a line on stderr says so.
 
     Args:
       wait: seconds to wait for the lock.
+      mark: name of the file that is locked, the mark of the folder.
+      shared: whether other processes may share it. Incomplete files then stay.
 
     Raises:
       BusyError: another process holds the lock.
       RunError: nothing can be written there.
     """
     try:
-        file = (folder / FORMAT_FILE).open("r+b")
+        file = (folder / mark).open("r+b")
     except OSError as error:
         raise run_files.RunError(
             f"{folder}: {error.strerror}; allowed: a run that can be written to"
         ) from None
     with file:
-        if not _locked(file.fileno(), folder, time.monotonic() + wait):
+        if not _locked(file.fileno(), folder, time.monotonic() + wait, shared):
             print(
                 f"shardsim: {folder}: there are no locks here; a second process in the "
                 "folder would go unnoticed",
                 file=sys.stderr,
             )
-        for partial in _partials(folder):
+        for partial in () if shared else _partials(folder):
             partial.unlink(missing_ok=True)
         yield
 
 
-def _locked(descriptor: int, folder: Path, until: float) -> bool:
+def _locked(descriptor: int, folder: Path, until: float, shared: bool = False) -> bool:
     """Take the lock; False where the system or the file system has none.
 
     Args:
       until: time of the monotonic clock to which it is tried.
+      shared: whether other processes may share it.
     """
     while fcntl is not None:
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES):
                 return False
@@ -243,7 +259,7 @@ def _locked(descriptor: int, folder: Path, until: float) -> bool:
 
 def _partials(folder: Path) -> Iterator[Path]:
     """What a killed process left: only where a run writes, never deeper."""
-    for pattern in ("*", "figures/*", "weights/*", "snapshots/*/*"):
+    for pattern in PARTIALS:
         for path in list(folder.glob(pattern)):
             if not _is_complete(path):
                 yield path

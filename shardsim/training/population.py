@@ -224,6 +224,53 @@ def chunk(
     return run(state, inputs, updates)
 
 
+@functools.partial(jit, static_argnums=0, donate_argnums=1)
+def chunk_each(
+    config: update_step.UpdateConfig,
+    state: update_step.TrainState,
+    inputs: update_step.PhaseInputs,
+    updates: Int[Array, ""],
+    rows: Int[Array, " devices"],
+) -> tuple[update_step.TrainState, PyTree]:
+    """Run some updates of rows that each have an environment of their own.
+
+    As `chunk`, for agents whose histories differ. A block that is not full is trained
+    by the program of a full one.
+
+    Args:
+      config: what is fixed during the phase.
+      state: leaves [N, ...]; its buffers are donated.
+      inputs: parameters of the environment of each row, leaves [N, ...].
+      updates: number of updates.
+      rows: of each device, how many of its rows are trained where they train one after
+        another; those after them return zeros.
+
+    Returns:
+      The new state, and for each arm the metrics [N, M] summed over updates.
+    """
+
+    def run(
+        state: update_step.TrainState,
+        inputs: update_step.PhaseInputs,
+        rows: Array,
+        updates: Array,
+    ) -> tuple[update_step.TrainState, PyTree]:
+        def one(
+            state: update_step.TrainState, inputs: update_step.PhaseInputs
+        ) -> tuple[update_step.TrainState, PyTree]:
+            return _updates(config, state, inputs, updates)
+
+        if backends.choices().seeds_together:
+            return jax.vmap(one)(state, inputs)
+        results: tuple[update_step.TrainState, PyTree] = _one_by_one(
+            one, state, inputs, count=rows[0]
+        )
+        return results
+
+    spread = _over_devices(run, config.devices, 1, by_row=3)
+    return spread(state, inputs, rows, updates)
+
+
 @functools.partial(jit, static_argnums=0, optimize=True)
 def collect(
     config: update_step.UpdateConfig,
@@ -249,6 +296,32 @@ def collect(
     return _over_devices(collect_all, config.devices, 1)(state, inputs)
 
 
+@functools.partial(jit, static_argnums=(0, 1))
+def restart_each(
+    env: Trainable,
+    num_envs: int,
+    params: Params,
+    keys: Key[Array, " N"],
+    update: Int[Array, " N"],
+) -> PyTree:
+    """As `restart`, for rows that each have an environment of their own.
+
+    Args:
+      params: parameters of the environment of each row, leaves [N, ...].
+      keys: root keys of the seeds, as in `TrainState`.
+      update: number of updates so far, as in `TrainState`.
+    """
+    return jax.vmap(functools.partial(_restart, env, num_envs))(params, keys, update)
+
+
+def _restart(
+    env: Trainable, num_envs: int, params: Params, root: Array, update: Array
+) -> PyTree:
+    """Environment states [B, ...] of one seed."""
+    key = jax.random.fold_in(update_step.data_key(root, update), RESET_SALT)
+    return autoreset.make_pool(env, key, params, num_envs).states
+
+
 @functools.partial(jit, static_argnums=(0, 1, 2))
 def restart(
     env: Trainable,
@@ -267,8 +340,7 @@ def restart(
     """
 
     def one(root: Array, update: Array) -> PyTree:
-        key = jax.random.fold_in(update_step.data_key(root, update), RESET_SALT)
-        return autoreset.make_pool(env, key, params, num_envs).states
+        return _restart(env, num_envs, params, root, update)
 
     def restart_all(roots: tuple[Array, Array], params: Params) -> PyTree:
         return jax.vmap(one)(*roots)
@@ -276,12 +348,15 @@ def restart(
     return _over_devices(restart_all, devices, 1)((keys, update), params)
 
 
-def _over_devices(run: Callable[..., Any], devices: int, shared: int) -> Callable:
+def _over_devices(
+    run: Callable[..., Any], devices: int, shared: int, by_row: int = 1
+) -> Callable:
     """Run a function on each device, for its share of the seeds.
 
     Args:
-      run: its first argument and its results have leaves [N, ...].
-      shared: number of further arguments, which are the same for all devices.
+      run: its first arguments and its results have leaves [N, ...].
+      shared: number of its last arguments, which are the same for all devices.
+      by_row: number of its first arguments.
     """
     if devices == 1:
         return run
@@ -289,7 +364,7 @@ def _over_devices(run: Callable[..., Any], devices: int, shared: int) -> Callabl
     return jax.shard_map(
         run,
         mesh=mesh(devices),
-        in_specs=(seeds, *(replicated,) * shared),
+        in_specs=(*(seeds,) * by_row, *(replicated,) * shared),
         out_specs=seeds,
         check_vma=False,
     )
@@ -307,21 +382,34 @@ def _run(
     updates: Int[Array, ""],
 ) -> tuple[update_step.TrainState, PyTree]:
     def one(state: update_step.TrainState) -> tuple[update_step.TrainState, PyTree]:
-        # traced once, for the shapes of the metrics and for the loop
-        step = jax.jit(functools.partial(_update, config), inline=True)
-        _, shapes = jax.eval_shape(step, state, inputs)
-        zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-
-        def body(
-            _: Array, loop: tuple[update_step.TrainState, PyTree]
-        ) -> tuple[update_step.TrainState, PyTree]:
-            state, total = loop
-            state, metrics = step(state, inputs)
-            return state, jax.tree.map(jnp.add, total, metrics)
-
-        return jax.lax.fori_loop(0, updates, body, (state, zero))
+        return _updates(config, state, inputs, updates)
 
     return _for_all_seeds(one, state)
+
+
+def _updates(
+    config: update_step.UpdateConfig,
+    state: update_step.TrainState,
+    inputs: update_step.PhaseInputs,
+    updates: Int[Array, ""],
+) -> tuple[update_step.TrainState, PyTree]:
+    """Some updates of one seed, and its metrics summed over them."""
+    # traced once, for the shapes of the metrics and for the loop
+    step = jax.jit(functools.partial(_update, config), inline=True)
+    _, shapes = jax.eval_shape(step, state, inputs)
+    zero = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    def body(
+        _: Array, loop: tuple[update_step.TrainState, PyTree]
+    ) -> tuple[update_step.TrainState, PyTree]:
+        state, total = loop
+        state, metrics = step(state, inputs)
+        return state, jax.tree.map(jnp.add, total, metrics)
+
+    result: tuple[update_step.TrainState, PyTree] = jax.lax.fori_loop(
+        0, updates, body, (state, zero)
+    )
+    return result
 
 
 def _update(
@@ -363,17 +451,20 @@ def _for_all_seeds(one: Callable[..., PyTree], *args: PyTree) -> PyTree:
     return _one_by_one(one, *args)
 
 
-def _one_by_one(one: Callable[..., PyTree], *args: PyTree) -> PyTree:
+def _one_by_one(
+    one: Callable[..., PyTree], *args: PyTree, count: Int[Array, ""] | None = None
+) -> PyTree:
     """Apply a function to one seed after another, with bits that no other changes.
 
     Args:
       args: leaves [N, ...].
+      count: how many seeds it is applied to, the others get zeros; None: all.
     """
     seeds: int = jax.tree.leaves(args)[0].shape[0]
     # the compiler must not see that there is one seed: it would leave the loop and the
     # axis out, and add up in another order than for several seeds
     rows = max(seeds, 2)
-    steps = jax.lax.optimization_barrier(jnp.int32(seeds))
+    steps = jax.lax.optimization_barrier(jnp.int32(seeds) if count is None else count)
     if seeds < rows:
         args = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), args)
 

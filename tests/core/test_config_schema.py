@@ -34,8 +34,9 @@ def validators():
 
 
 def schema_of(data):
-    if "members" in data:
-        return "zoo"
+    for field, kind in (("members", "zoo"), ("pipelines", "contest")):
+        if field in data:
+            return kind
     if "experiments" in data:
         return "study"
     return "experiment" if "predictions" in data else "training"

@@ -10,25 +10,30 @@ results.json         what metrics separate
 zoo.svg, zoo.md      the figure, and the tables as Markdown
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from flax import nnx
 
 from shardsim.core import config as configs
-from shardsim.core import config_files, files
+from shardsim.core import config_files
 from shardsim.evaluation.zoo.config import ZooConfig
-from shardsim.storage import run_files, weights
+from shardsim.storage import marked_folder, run_files, weights
 
-FORMAT = 1
-MARK = "zoo.json"
 CONFIG = "config.yaml"
 RESULTS = "results.json"
 FIGURE = "zoo.svg"
 TABLES = "zoo.md"
 AGENTS = "agents."
 """Before the name of ordinary agents; no member has a dot in its name."""
+KIND = marked_folder.Kind(
+    noun="zoo",
+    mark="zoo.json",
+    format=1,
+    contents="members",
+    may_change="other metrics or more seeds",
+    texts=(CONFIG, RESULTS, FIGURE, TABLES),
+)
 
 
 def digest(config: ZooConfig) -> str:
@@ -49,68 +54,13 @@ def begin(folder: Path, config: ZooConfig, overwrite: bool = False) -> None:
       RunError: something else is there, or a zoo of other members.
       PathError: the folder cannot be written.
     """
-    mark = folder / MARK
-    if not folder.exists():
-        files.check_new(folder, field="out", folder=True)
-    elif not mark.is_file():
-        if not folder.is_dir() or any(folder.iterdir()):
-            raise run_files.RunError(
-                f"out: got {folder}, which is no zoo; allowed: a new folder, or the "
-                "folder of a zoo to continue"
-            )
-    else:
-        _check_same(folder, config)
-        for name in (CONFIG, RESULTS, FIGURE, TABLES):
-            _check_own(folder, name, overwrite)
-    if not mark.exists():
-        run_files.write_json(
-            mark, {"format": FORMAT, "digest": digest(config), "written": {}}
-        )
+    marked_folder.begin(KIND, folder, digest(config), overwrite)
     save_text(folder, CONFIG, config_files.to_yaml(config))
-
-
-def _check_same(folder: Path, config: ZooConfig) -> None:
-    found = _mark(folder)
-    if found.get("format") != FORMAT:
-        raise run_files.RunError(
-            f"out: got {folder}, a zoo of format {found.get('format')}; allowed: "
-            f"format {FORMAT}, or a new folder"
-        )
-    if found.get("digest") != digest(config):
-        raise run_files.RunError(
-            f"out: got {folder}, a zoo of other members; allowed: a new folder, or the "
-            "same config with other metrics or more seeds"
-        )
-
-
-def _check_own(folder: Path, name: str, overwrite: bool) -> None:
-    """Refuse to replace a file that was changed since the zoo wrote it."""
-    path = folder / name
-    if overwrite or not path.exists():
-        return
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != _mark(folder).get("written", {}).get(name):
-        raise run_files.RunError(
-            f"{path}: was changed since the zoo wrote it; allowed: another name for "
-            "it, or --overwrite"
-        )
-
-
-def _mark(folder: Path) -> dict[str, Any]:
-    found = run_files.read_json(folder / MARK)
-    if not isinstance(found, dict):
-        raise run_files.RunError(f"{folder / MARK}: got no fields; allowed: a mark")
-    return found
 
 
 def save_text(folder: Path, name: str, text: str) -> None:
     """Write a text of the zoo as a whole, and keep its digest in the mark."""
-    found = _mark(folder)
-    written = hashlib.sha256(text.encode()).hexdigest()
-    found["written"] = {**found.get("written", {}), name: written}
-    # in this order: a kill between the two leaves a file that is refused, not lost
-    files.write_text(folder / name, text)
-    run_files.write_json(folder / MARK, found)
+    marked_folder.save_text(KIND, folder, name, text)
 
 
 def encoder(folder: Path, seed: int) -> Path:
