@@ -195,11 +195,15 @@ def _panel(result: ZooResult, name: str, members: list[str]) -> Any:
     ]
     title = f"{name}: AUROC {numbers.padded(metric.auroc.estimate)}"
     y = alt.Y("member:N", sort=members, title=None, scale=alt.Scale(domain=members))
+    shown = [
+        role
+        for role in ROLES
+        if role in {member.shards for member in result.members.values()}
+        or (role == "asked" and result.agents)
+    ]
     colours = alt.Color(
         "shards:N",
-        scale=alt.Scale(
-            domain=list(ROLES), range=[theme.colour(c) for c in ROLES.values()]
-        ),
+        scale=alt.Scale(domain=shown, range=[theme.colour(ROLES[r]) for r in shown]),
         legend=alt.Legend(title="shards", orient="bottom"),
     )
     base: Any = alt.Chart(alt.Data(values=rows), title=title)
