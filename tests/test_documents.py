@@ -149,7 +149,7 @@ def test_commands_of_results_are_configs_that_can_be_run(page, monkeypatch, caps
     for line in lines:
         program, command, *words = shlex.split(line)
         assert program == "shardsim"
-        assert command in {"run", "zoo", "contest"}
+        assert command in {"run", "train", "zoo", "contest"}
         assert cli.main(["config", *words]) == 0, line
     capsys.readouterr()
 

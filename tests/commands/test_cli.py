@@ -162,8 +162,9 @@ def test_the_names_in_a_run_folder_are_listed(tiny_run, tiny_unfinished):
     """So that nothing else is written over them."""
     folders = (tiny_run, tiny_unfinished)
     names = {path.name for folder in folders for path in folder.iterdir()}
-    # of a training in parts, and of a study
+    # of a training in parts, of a study, and of a run with trackers
     names |= {run_layout.PARTS, run_layout.CELLS, run_layout.POOLS, "table.csv"}
+    names.add("trackers")
     assert names == set(run_layout.RESERVED_NAMES)
 
 

@@ -120,6 +120,8 @@ with interrupts.sigterm_as_interrupt(), files.replacing(pathlib.Path(sys.argv[1]
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_no_temporary_file(tmp_path, number):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("this process and its children ignore the signal, as under nohup")
     words = [sys.executable, "-c", WRITES, tmp_path / "file"]
     with subprocess.Popen(words, stdout=-1, stderr=subprocess.DEVNULL) as writer:
         assert writer.stdout.readline() == b"ready\n"
@@ -161,7 +163,7 @@ def unsaid(call):
     if name in ("read_text", "write_text"):
         is_ours = isinstance(function, ast.Name) or owner in ("files", "run_files")
         return not is_ours
-    if name == "open" and owner not in ("os", "archive"):  # a ZipFile has bytes
+    if name == "open" and owner not in ("os", "archive", "Image"):  # they have bytes
         modes = [*call.args, said.get("mode")]
         texts = [mode.value for mode in modes if isinstance(mode, ast.Constant)]
         return not any("b" in str(text) for text in texts)

@@ -69,8 +69,10 @@ def make(head, encoder=ENCODERS[0], decoder=DECODERS[0], seed=0):
     graphdef, state = nnx.split(agent)
     leaves, tree = jax.tree.flatten(state)
     drawn = np.random.default_rng(seed)
-    # small enough that no tanh is so flat that a changed input leaves its bits alone
+    # small enough that no tanh is so flat that a changed input leaves its bits alone,
+    # and biases above 0, so that no features are all 0
     leaves = [jnp.asarray(drawn.normal(0, 0.3, x.shape), jnp.float32) for x in leaves]
+    leaves = [jnp.abs(x) if x.ndim == 1 else x for x in leaves]
     return nnx.merge(graphdef, jax.tree.unflatten(tree, leaves))
 
 
