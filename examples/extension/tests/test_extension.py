@@ -26,11 +26,11 @@ def test_measure():
 
 def test_tool():
     testing.check_tool(Optimism())
-    assert any(isinstance(tool, Optimism) for tool in extensions.tools())
 
 
-def test_configs_know_all_three_once_the_package_is_installed():
+def test_configs_and_pages_know_all_four_once_the_package_is_installed():
     config = shardsim.config(Path(__file__).parents[1] / "corridor.yaml")
     assert isinstance(config.env, Corridor)
     assert isinstance(config.arms["two"].head, TwoNetworks)
     assert isinstance(config.predictions["mean"].measure, MeanValue)
+    assert any(isinstance(tool, Optimism) for tool in extensions.tools())
