@@ -90,7 +90,7 @@ def test_the_first_pages_show_every_command():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.few(2, rest="long")
+@pytest.mark.few(1, rest="long")
 @pytest.mark.parametrize("page", documents.FIRST, ids=named)
 def test_every_command_runs(page, small, tmp_path, monkeypatch, capsys):
     """In the order of the page, made small, in a folder of its own."""

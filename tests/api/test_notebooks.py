@@ -22,13 +22,23 @@ pytestmark = pytest.mark.skipif(
 matplotlib.use("Agg")
 
 
+LONG = ("first_look", "which_shard")
+"""Notebooks that take most of a minute."""
+
+
 def test_every_notebook_is_run():
     assert sorted(SAYS) == sorted(path.stem for path in EXAMPLES.glob("*.py"))
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_extensions")
-@pytest.mark.parametrize("name", sorted(SAYS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.long] * (name in LONG))
+        for name in sorted(SAYS)
+    ],
+)
 def test_a_notebook_runs(name, tiny_run, tmp_path, monkeypatch, capsys):
     path = EXAMPLES / f"{name}.py"
     (tmp_path / "runs").mkdir()

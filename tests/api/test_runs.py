@@ -434,7 +434,7 @@ assert jax.config.jax_compilation_cache_dir is None
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_run_in_python_has_the_bits_of_the_command(tiny_yaml, command_run, tmp_path):
     folder = tmp_path / command_run.name

@@ -176,6 +176,7 @@ def test_rows_on_cartpole_are_skipped_without_gymnax(
 
 
 @pytest.mark.slow
+@pytest.mark.few(1, rest="long")
 @pytest.mark.parametrize("row", sorted(ROWS))
 def test_every_row_runs_alone_and_without_peers(
     speed, row, tmp_path, capsys, monkeypatch

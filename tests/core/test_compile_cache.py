@@ -79,7 +79,7 @@ def test_a_second_command_compiles_nothing_and_has_the_same_bits(
         assert one.read_bytes() == two.read_bytes()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_cache_that_cannot_be_used_costs_nothing_but_time(training_yaml, tmp_path):
     """It is a file, or its entries are damaged."""
     path, cache = training_yaml(), tmp_path / "cache"

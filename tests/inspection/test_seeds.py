@@ -49,6 +49,7 @@ TOOLS = [_leace, _rlace, _inlp, _ccs, _cde, _fits]
 
 
 @pytest.mark.slow
+@pytest.mark.few(6, rest="long")
 @pytest.mark.parametrize("wide", [False, True], ids=["float32", "float64"])
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.__name__[1:])
 def test_mapped_over_seeds_it_is_what_it_is_one_by_one(tool, wide):

@@ -148,7 +148,7 @@ def test_paired_arms_see_the_data_of_the_arm_that_acts(
     assert results.read_run(out).data == "tandem"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_seeds_do_not_depend_on_their_number(tiny_yaml, command_run, tmp_path):
     """Seed 0 and 1 of three are seed 0 and 1 of two, bit for bit."""
     out = tmp_path / "run"
