@@ -7,7 +7,7 @@ number is S + s A + a. So exact values take chance into account.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +15,6 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree, UInt8
 
 from shardsim.core.types import Params, TimeStep, Whole
-
-SUM_TOLERANCE = 1e-5
-"""How far probabilities may be from a sum of 1."""
 
 
 class Start(NamedTuple):
@@ -132,16 +129,16 @@ class TableWorld:
     ) -> TimeStep:
         """One step; without a key it ends in the intermediate state before chance."""
         del params
-        here = self._outcome(state.number)
-        running = ~state.terminated & ~jnp.asarray(self.terminal)[here]
-        after = jnp.asarray(self.successor)[here, action]
-        rewards = jnp.where(running, jnp.asarray(self.rewards)[here, action], 0.0)
+        start = self._outcome(state.number)
+        running = ~state.terminated & ~jnp.asarray(self.terminal)[start]
+        after = jnp.asarray(self.successor)[start, action]
+        rewards = jnp.where(running, jnp.asarray(self.rewards)[start, action], 0.0)
         if key is not None and len(self.outcomes):
             row = jnp.maximum(after - len(self.terminal), 0)
             drawn = self._draw(jax.random.uniform(key), jnp.asarray(self.chances)[row])
             outcome = jnp.asarray(self.outcomes)[row, drawn]
             after = jnp.where(after >= len(self.terminal), outcome, after)
-        number = jnp.where(running, after, here).astype(jnp.int32)
+        number = jnp.where(running, after, start).astype(jnp.int32)
         is_between = number >= len(self.terminal)
         ends = jnp.asarray(self.terminal)[self._outcome(number)] & ~is_between
         terminated = state.terminated | ends
@@ -227,196 +224,3 @@ class TableWorld:
 
 def _state(number: Array) -> TableState:
     return TableState(number, jnp.int32(0), jnp.bool_(False))
-
-
-def table(
-    transitions: Any,
-    rewards: Any,
-    *,
-    terminal: Any = None,
-    observations: Any = None,
-    start: Any = 0,
-    cells: Any = None,
-    walls: Any = None,
-    things: Mapping[str, tuple[int, int]] | None = None,
-    pictures: Any = None,
-    max_steps: int = 100,
-    name: str = "table",
-) -> TableWorld:
-    """Build a world from arrays; see `shardsim.table`.
-
-    Raises:
-      ValueError: an array does not fit the others; the text names it.
-    """
-    moves = np.asarray(transitions)
-    if moves.ndim == 2 and np.issubdtype(moves.dtype, np.integer):
-        chance = None
-    elif moves.ndim == 3 and moves.shape[0] == moves.shape[2]:
-        chance = np.asarray(moves, np.float64)
-    else:
-        raise ValueError(
-            f"transitions: got {moves.dtype} of shape {moves.shape}; allowed: numbers "
-            "of the next states [S, A], or probabilities [S, A, S]"
-        )
-    count, actions = moves.shape[:2]
-    if count < 1 or actions < 1 or max_steps < 1:
-        raise ValueError(
-            f"transitions: got {count} states, {actions} actions and max_steps "
-            f"{max_steps}; allowed: at least 1 of each"
-        )
-    if chance is None:
-        _check("transitions", (moves >= 0) & (moves < count), f"0 to {count - 1}")
-    else:
-        fits = np.abs(chance.sum(axis=-1) - 1) <= SUM_TOLERANCE
-        fits &= (chance >= 0).all(axis=-1)
-        _check("transitions", fits, "probabilities that sum to 1")
-    sources = rewards if isinstance(rewards, Mapping) else {"reward": rewards}
-    paid = np.stack(
-        [_reward(name, own, moves, chance) for name, own in sources.items()], axis=-1
-    )
-    ends = _array("terminal", terminal, np.zeros(count, bool), (count,))
-    if ends.dtype != bool:
-        raise ValueError(f"terminal: got {ends.dtype}; allowed: booleans, [{count}]")
-    seen = np.eye(count, dtype=np.float32) if observations is None else observations
-    seen = np.asarray(seen)
-    if seen.ndim < 2 or len(seen) != count or seen.dtype.kind not in "buif":
-        raise ValueError(
-            f"observations: got {seen.dtype} of shape {seen.shape}; allowed: numbers "
-            f"[{count}, ...], one row for each state"
-        )
-    narrow = {"f": np.float32, "i": np.int32, "u": np.uint8, "b": np.uint8}
-    if seen.dtype.kind == "u" and seen.dtype != np.uint8:
-        seen = seen.astype(np.int32)
-    seen = seen.astype(narrow[seen.dtype.kind])
-    _check("observations", np.isfinite(seen), "finite numbers")
-    drawn = _cells(cells, count)
-    shape = tuple(int(n) for n in drawn.max(axis=0) + 1)
-    if walls is None:
-        blocked = np.ones(shape, bool)
-        blocked[tuple(drawn.T)] = False
-    else:
-        blocked = np.asarray(walls, bool)
-        if blocked.ndim != 2 or (np.asarray(blocked.shape) < shape).any():
-            raise ValueError(
-                f"walls: got shape {blocked.shape}; allowed: a board [H, W] of at "
-                f"least {shape}, which has all cells"
-            )
-    for thing, cell in (things or {}).items():
-        inside = len(cell) == 2 and all(
-            0 <= x < n for x, n in zip(cell, blocked.shape, strict=True)
-        )
-        if not inside:
-            raise ValueError(
-                f"things.{thing}: got {cell}; allowed: a cell of the board"
-            )
-    if pictures is not None:
-        pictures = np.asarray(pictures)
-        if pictures.dtype != np.uint8 or pictures.ndim != 4 or len(pictures) != count:
-            raise ValueError(
-                f"pictures: got {pictures.dtype} of shape {pictures.shape}; allowed: "
-                f"uint8 [{count}, h, w, 3]"
-            )
-    successor, outcomes, chances = _with_chance(moves, chance)
-    return TableWorld(
-        kind=name,
-        successor=successor,
-        rewards=paid.astype(np.float32),
-        terminal=ends,
-        observations=seen,
-        start=_start(start, ends),
-        cells=drawn,
-        board_walls=blocked,
-        things=dict(things or {}),
-        pictures=pictures,
-        outcomes=outcomes,
-        chances=chances,
-        reward_sources=tuple(sources),
-        max_steps=max_steps,
-    )
-
-
-def _check(name: str, fits: np.ndarray, allowed: str) -> None:
-    if not np.asarray(fits).all():
-        at = np.argwhere(~np.asarray(fits))[0].tolist()
-        raise ValueError(f"{name}: got another value at {at}; allowed: {allowed}")
-
-
-def _array(
-    name: str, given: Any, default: np.ndarray, shape: tuple[int, ...]
-) -> np.ndarray:
-    array = default if given is None else np.asarray(given)
-    if array.shape != shape:
-        raise ValueError(f"{name}: got shape {array.shape}; allowed: {shape}")
-    return array
-
-
-def _reward(
-    name: str, given: Any, moves: np.ndarray, chance: np.ndarray | None
-) -> np.ndarray:
-    """Expected reward of one source, [S, A]."""
-    reward = np.asarray(given, np.float64)
-    states, actions = moves.shape[:2]
-    if chance is not None and reward.shape == chance.shape:
-        reward = (chance * reward).sum(axis=-1)
-    if reward.shape != (states, actions):
-        more = f" or {chance.shape}" if chance is not None else ""
-        raise ValueError(
-            f"rewards: got shape {reward.shape} for {name!r}; allowed: "
-            f"{(states, actions)}{more}"
-        )
-    _check("rewards", np.isfinite(reward), "finite numbers")
-    return reward
-
-
-def _start(given: Any, terminal: np.ndarray) -> np.ndarray:
-    count = len(terminal)
-    start = np.asarray(given)
-    if start.ndim == 0 and np.issubdtype(start.dtype, np.integer):
-        if not 0 <= start < count:
-            raise ValueError(f"start: got {start}; allowed: 0 to {count - 1}")
-        start = np.eye(count)[int(start)]
-    start = start.astype(np.float64)
-    is_distribution = start.shape == (count,) and (start >= 0).all()
-    if not is_distribution or abs(start.sum() - 1) > SUM_TOLERANCE:
-        raise ValueError(
-            f"start: got shape {start.shape}; allowed: the number of a state, or "
-            f"probabilities [{count}] that sum to 1"
-        )
-    if (start[terminal] > 0).any():
-        raise ValueError("start: got a terminal state; allowed: states that go on")
-    return start.astype(np.float32)
-
-
-def _cells(given: Any, count: int) -> np.ndarray:
-    """Row and column of each state; without any, a board that is nearly square."""
-    if given is None:
-        width = int(np.ceil(np.sqrt(count)))
-        return np.stack(np.divmod(np.arange(count), width), axis=-1).astype(np.int32)
-    cells = np.asarray(given)
-    is_whole = np.issubdtype(cells.dtype, np.integer)
-    if cells.shape != (count, 2) or not is_whole or (cells < 0).any():
-        raise ValueError(
-            f"cells: got {cells.dtype} of shape {cells.shape}; allowed: row and column "
-            f"of each state, whole numbers [{count}, 2] from 0"
-        )
-    return cells.astype(np.int32)
-
-
-def _with_chance(
-    moves: np.ndarray, chance: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Successors, and outcomes and chances of the intermediate states."""
-    count, actions = moves.shape[:2]
-    if chance is None:
-        empty = np.zeros((0, 0), np.int32)
-        return moves.astype(np.int32), empty, empty.astype(np.float32)
-    order = np.argsort(-chance, axis=-1, kind="stable").astype(np.int32)
-    sorted_chances = np.take_along_axis(chance, order, axis=-1)
-    most = int((sorted_chances > 0).sum(axis=-1).max())
-    if most == 1:
-        empty = np.zeros((0, 0), np.int32)
-        return order[..., 0], empty, empty.astype(np.float32)
-    between = count + np.arange(count * actions, dtype=np.int32).reshape(count, actions)
-    outcomes = order[..., :most].reshape(-1, most)
-    chances = sorted_chances[..., :most].reshape(-1, most).astype(np.float32)
-    return between, outcomes, chances

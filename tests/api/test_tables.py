@@ -125,7 +125,10 @@ def test_measures_of_an_agent_in_a_table(world, exact):
         ({"walls": [[True]]}, "walls: got shape"),
         ({"things": {"key": (5, 0)}}, "things.key: got"),
         ({"pictures": np.zeros((2, 4, 4, 3))}, "pictures: got float64"),
-        ({"max_steps": 0}, "max_steps 0; allowed: at least 1"),
+        ({"pictures": np.zeros((2, 4, 4, 4), np.uint8)}, r"allowed: uint8 \[2, h"),
+        ({"max_steps": 0}, "max_steps: got 0; allowed: at least 1"),
+        ({"transitions": [[0, 1], [0]]}, r"transitions: got no array \("),
+        ({"rewards": [["a", "b"], [0, 0]]}, r"rewards: got no array \("),
     ],
 )
 def test_arrays_that_do_not_fit_are_one_line(changes, says):
