@@ -258,7 +258,8 @@ def _parser() -> argparse.ArgumentParser:
             action="append",
             default=[],
             metavar="FILE",
-            help="Python file with heads, worlds, encoders, measures or tools",
+            help="Python file with heads, worlds, encoders, measures, tools or "
+            "forecasters",
         )
         return command
 

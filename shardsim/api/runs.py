@@ -7,12 +7,9 @@ import dataclasses
 import functools
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from shardsim.agents import value
-from shardsim.agents.agent import Agent
 from shardsim.api import film, page, plots, population, session
 from shardsim.api import levels as level_sets
 from shardsim.api.configs import Config
@@ -180,7 +177,7 @@ class Run:
             env=config.env,
             acting=run_agents.acting(config),
             num_seeds=config.train.population,
-            num_shards=_num_shards(config, read.population),
+            num_shards=networks.num_shards(read.population, config.env),
             network=networks.Trained(read.population),
             chosen=self.chosen_seed,
             reads_context=isinstance(self.arms[arm].head, value.OracleGated),
@@ -357,14 +354,6 @@ def load(path: str | Path) -> Run:
         folder = archive.unpack(folder, unpacked.path)
     with session.numerics():
         return Run(folder, run_configs.load(folder), unpacked=unpacked)
-
-
-def _num_shards(config: Config, agents: Agent) -> int:
-    """K of a population."""
-    features = jnp.zeros((config.agent.encoder.features,))
-    context = jnp.zeros((config.env.num_contexts,))
-    out = jax.eval_shape(jax.vmap(lambda one: one.value(features, context)), agents)
-    return int(out.gates.shape[-1])
 
 
 def _by_seed(

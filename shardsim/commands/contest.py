@@ -7,7 +7,6 @@ from pathlib import Path
 from shardsim.commands import config, progress
 from shardsim.contest import folder, run, training
 from shardsim.core import field_errors
-from shardsim.storage import run_folder
 
 
 def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
@@ -15,9 +14,8 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
     contest = config.read_contest(options.file, flags)
     seeds = _seeds(options.seeds, contest.train.num_seeds)
     path = options.out or Path("runs") / contest.name
-    folder.begin(path, contest, options.overwrite)
     only_train = options.seeds is not None
-    with run_folder.lock(path, mark=folder.KIND.mark, shared=only_train):
+    with folder.opened(path, contest, options.overwrite, shared=only_train):
         if only_train:
             with progress.counted(training.count(contest, seeds)) as advance:
                 training.train(contest, path, seeds, advance)

@@ -9,7 +9,7 @@ import jax
 
 from shardsim.agents import agent as agents
 from shardsim.core import config as configs
-from shardsim.core import memory
+from shardsim.core import memory, processor
 from shardsim.core.types import Trainable
 from shardsim.evaluation import measures
 from shardsim.evaluation.experiment import Experiment
@@ -45,19 +45,12 @@ def offer_devices(data: Mapping[str, Any]) -> None:
     """
     train = data.get("train")
     requested = train.get("devices", "auto") if isinstance(train, Mapping) else 1
-    cores = 0 if _split_by_user() else _cores()
+    cores = 0 if _split_by_user() else len(processor.cores())
     if requested == "auto":
         requested = cores
     if isinstance(requested, int) and 1 < requested <= cores:
         with contextlib.suppress(RuntimeError):  # the backend has started already
             jax.config.update("jax_num_cpu_devices", requested)
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _split_by_user() -> bool:
@@ -95,7 +88,7 @@ def _evaluation_bytes(config: Experiment, num_arms: int) -> int:
 
 def _allowed(requested: int, available: int) -> str:
     """Numbers of devices that are allowed, when a number is too large."""
-    cores = _cores()
+    cores = len(processor.cores())
     can_split = jax.default_backend() == "cpu" and not _split_by_user()
     most = f"1 to {available}" if available > 1 else "1"
     if can_split and requested <= cores:

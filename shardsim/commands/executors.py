@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from shardsim.commands import progress
+from shardsim.core import processor
 from shardsim.core.field_errors import ConfigError
 from shardsim.execution import local, scheduler, training
 from shardsim.training import arms, loop, parts
@@ -101,7 +102,7 @@ def trainer(
     if executor.kind in ("here", "begin"):
         train = _here(config) if executor.kind == "here" else _begin
         return train, executor.block_seeds or num_seeds
-    workers = executor.workers or len(local.cores())
+    workers = executor.workers or len(processor.cores())
     groups = len(arms.groups(config.sized_arms(), config.train))
     blocks = min(-(-workers // groups), num_seeds)
     size = executor.block_seeds or -(-num_seeds // blocks)

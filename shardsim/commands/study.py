@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from shardsim.commands import config, executors, progress, run, tables, trackers
 from shardsim.core import config as configs
-from shardsim.core import config_files
+from shardsim.core import config_files, processor
 from shardsim.evaluation import film, load, preregistration, results, study_results
 from shardsim.evaluation import study as studies
-from shardsim.execution import extension, local, scheduler, training
+from shardsim.execution import extension, scheduler, training
 from shardsim.execution import study as execution
 from shardsim.storage import records, run_files, run_folder, run_layout
 from shardsim.training import divergence, loop, parts
@@ -245,7 +245,7 @@ def _size(
         return executor.block_seeds
     if executor.kind in ("here", "begin"):
         return None
-    workers = executor.workers or len(local.cores())
+    workers = executor.workers or len(processor.cores())
     arms = {
         (execution.key_of(cell.experiment), name)
         for cell in wanted
@@ -285,7 +285,7 @@ def _train_pools(
     if executor is not None and executor.kind != "here":
         # shared phases first: all that waits for them is then ready
         tasks.sort(key=lambda task: task.part.needs_shared)
-        workers = executor.workers or len(local.cores())
+        workers = executor.workers or len(processor.cores())
         executors.drive(executor, folder, tasks, workers)
         return
     _train_here(tasks, {pool.folder: pool for pool in pools}, folder)

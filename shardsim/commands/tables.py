@@ -1,33 +1,21 @@
 """Tables of results, for the terminal."""
 
-import io
-import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import rich.box
-import rich.console
-import rich.table
-
 from shardsim.core import config_files
 from shardsim.evaluation import results, study_results
-from shardsim.reports import differences, numbers
+from shardsim.reports import differences, numbers, text_tables
 from shardsim.reports.verdicts import sections
 from shardsim.storage import run_files, run_folder, run_layout
 from shardsim.training.results import TrainedArm
 
-WIDTH = 110
-"""Columns of a table, where a terminal has no fewer."""
-NARROWEST = 60
-"""Columns of a table in any terminal."""
-NAME = 24
-"""Columns of the names of rows: names up to this length are never broken."""
-
 
 def table(result: results.RunResult) -> str:
     """The arms and the verdicts of one run."""
-    arms = _table("arm", "return / optimum", "error of V (sd of V*)", "parameters of V")
+    arms = text_tables.table(
+        ["arm", "return / optimum", "error of V (sd of V*)", "parameters of V"]
+    )
     for name, arm in result.arms.items():
         mean = arm.mean_return_fraction
         fraction = numbers.percent(mean)
@@ -37,14 +25,16 @@ def table(result: results.RunResult) -> str:
         if arm.trained and not arm.reached_max_value_error and arm.mean_value_error:
             error += f" (above {result.max_value_error:g})"
         arms.add_row(name, fraction, error, f"{arm.value_params:,}")
-    verdicts = _table(
-        "",
-        "contrast",
-        "metric (unit)",
-        "effect\n[95 % interval]",
-        "verdict",
-        "controls",
-        "oracle-gated",
+    verdicts = text_tables.table(
+        [
+            "",
+            "contrast",
+            "metric (unit)",
+            "effect\n[95 % interval]",
+            "verdict",
+            "controls",
+            "oracle-gated",
+        ]
     )
     for name, entry in result.predictions.items():
         sensitivity = entry.sensitivity
@@ -57,25 +47,29 @@ def table(result: results.RunResult) -> str:
             sections.outcome(entry),
             sensitivity.verdict if sensitivity else "-",
         )
-    return _text(arms, verdicts)
+    return text_tables.terminal([arms, verdicts])
 
 
 def of_study(result: study_results.StudyResult) -> str:
     """The verdicts of all cells, and the axes that move the effects."""
-    verdicts = _table("cell", "", "effect\n[95 % interval]", "verdict", "p", "seeds")
+    verdicts = text_tables.table(
+        ["cell", "", "effect\n[95 % interval]", "verdict", "p", "seeds"]
+    )
     for cell in result.cells.values():
         for label, entry in cell.predictions.items():
             verdict = sections.verdict(entry) if entry.is_valid else "no claim stands"
             effect, p = _effect(entry.effect, "\n"), f"{entry.p_value:.2g}"
             seeds = f"{cell.num_seeds}{sections.of_seeds(entry)}"
             verdicts.add_row(cell.label, label, effect, verdict, p, seeds)
-    axes = _table("", "axis", "level", "mean effect\n[95 % interval]", "p of the axis")
+    axes = text_tables.table(
+        ["", "axis", "level", "mean effect\n[95 % interval]", "p of the axis"]
+    )
     for label, model in result.models.items():
         for axis, moved in model.axes.items():
             for level, one in moved.levels.items():
                 mean = "-" if one.mean is None else _effect(one.mean, "\n")
                 axes.add_row(label, axis, level, mean, f"{moved.p_value:.2g}")
-    return _text(verdicts, *([axes] if axes.row_count else []))
+    return text_tables.terminal([verdicts, *([axes] if axes.row_count else [])])
 
 
 def side_by_side(folders: Sequence[Path]) -> str:
@@ -85,10 +79,10 @@ def side_by_side(folders: Sequence[Path]) -> str:
     names = [str(folder) for folder in folders]
     has_optimum = any(isinstance(r, results.RunResult) for r in runs)
     title = "return / optimum, error of V (sd of V*)" if has_optimum else "arm"
-    arms = _table(title, *names)
+    arms = text_tables.table([title, *names])
     for arm in dict.fromkeys(name for result in runs for name in result.arms):
         arms.add_row(arm, *(_arm_cell(result.arms.get(arm)) for result in runs))
-    verdicts = _table("prediction", *names)
+    verdicts = text_tables.table(["prediction", *names])
     for name in dict.fromkeys(p for entries in judged for p in entries):
         cells = (_verdict_cell(entries.get(name)) for entries in judged)
         verdicts.add_row(name, *cells)
@@ -96,20 +90,24 @@ def side_by_side(folders: Sequence[Path]) -> str:
     configs = [
         config_files.read_yaml(folder / run_layout.CONFIG_FILE) for folder in folders
     ]
-    different = _table("field that differs", *names)
+    different = text_tables.table(["field that differs", *names])
     for row in differences.of_configs(configs):
         different.add_row(row.field, *row.values)
-    return _text(*tables, *([different] if different.row_count else []))
+    return text_tables.terminal(
+        [*tables, *([different] if different.row_count else [])]
+    )
 
 
 def run_list(root: Path) -> str:
     """All runs below a folder."""
-    runs = _table("run", "state", "experiment", "seeds", "digest", "verdicts")
+    runs = text_tables.table(
+        ["run", "state", "experiment", "seeds", "digest", "verdicts"]
+    )
     for folder in runs_below(root):
         named, result = state(folder)
         cells = [""] * 4 if result is None else _summary(result)
         runs.add_row(str(folder), named, *cells)
-    return _text(runs)
+    return text_tables.terminal([runs])
 
 
 def runs_below(root: Path) -> list[Path]:
@@ -187,40 +185,3 @@ def _effect(effect: results.Interval, separator: str = " ") -> str:
 
 def _number(x: float | None) -> str:
     return "-" if x is None else f"{x:+.3f}"
-
-
-def _table(*columns: str) -> rich.table.Table:
-    table = rich.table.Table(box=rich.box.SIMPLE)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _text(*tables: rich.table.Table) -> str:
-    file = io.StringIO()
-    # the user chooses names; they may contain what rich reads as markup
-    # and nothing of it follows the colours and the kind of the user's terminal
-    console = rich.console.Console(
-        file=file,
-        width=_width(),
-        markup=False,
-        emoji=False,
-        highlight=False,
-        color_system=None,
-        force_terminal=False,
-        force_jupyter=False,
-        legacy_windows=False,
-    )
-    for table in tables:
-        names = table.columns[0]
-        longest = max(len(str(cell)) for cell in (names.header, *names.cells))
-        names.min_width = min(NAME, longest)
-        console.print(table)
-    return file.getvalue().rstrip()
-
-
-def _width() -> int:
-    """Columns of a table: those of the terminal, if it is a narrow one."""
-    if not sys.stdout.isatty():
-        return WIDTH
-    return max(NARROWEST, min(WIDTH, shutil.get_terminal_size().columns))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 from shardsim.commands import inspect, play
 from shardsim.core import backends, files
@@ -108,20 +107,16 @@ def _cast(options: argparse.Namespace) -> Cast:
     names = options.arm or _compared(config)
     if len(names) > 2:
         raise ConfigError(f"arm: got {len(names)}; allowed: 1 or 2")
-    count = config.train.population
-    if not 0 <= options.seed < count:
-        raise ConfigError(f"seed: got {options.seed}; allowed: 0 to {count - 1}")
+    seeds = config.train.population
+    if not 0 <= options.seed < seeds:
+        raise ConfigError(f"seed: got {options.seed}; allowed: 0 to {seeds - 1}")
     acting = run_agents.acting(config)
     players = []
     for name in names:
         read = run_agents.read(folder, config, name, options.update)
         network = networks.OneOf(networks.Trained(read.population), options.seed, off)
-        zeros = (
-            np.zeros((1, *config.env.observation_shape), np.uint8),
-            np.zeros((1, config.env.num_contexts), np.float32),
-        )
-        shards = networks.Trained(read.population)(*zeros).gates.shape[-1]
-        without = _check_shards(off, shards, name)
+        count = networks.num_shards(read.population, config.env)
+        without = _check_shards(off, count, name)
         title = f"{name}, seed {options.seed}, update {read.update}{without}"
         players.append(episodes.Player(title, network, acting))
     return Cast(world, players)

@@ -18,13 +18,13 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
         name: ordinary.read(zoo, name, load.load(Path(asked.run)))
         for name, asked in zoo.agents.items()
     }
-    folder.begin(path, zoo, options.overwrite)
     steps = len(zoo.members) * zoo.num_seeds
     steps += sum(one.num_seeds for one in agents.values())
-    with progress.counted(steps) as advance:
-        result = run.run(zoo, path, advance, agents)
-    folder.save_text(path, folder.FIGURE, reports.figure(result))
-    folder.save_text(path, folder.TABLES, reports.markdown(result))
+    with folder.opened(path, zoo, options.overwrite):
+        with progress.counted(steps) as advance:
+            result = run.run(zoo, path, advance, agents)
+        folder.save_text(path, folder.FIGURE, reports.figure(result))
+        folder.save_text(path, folder.TABLES, reports.markdown(result))
     print(reports.table(result))
     print(f"\n{path / folder.FIGURE}\n{path / folder.TABLES}")
     return 0

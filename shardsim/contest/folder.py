@@ -1,6 +1,7 @@
 """Files of a contest. Each is written whole or not at all, so that it can be continued.
 
 shardsim_contest.json           the mark: number of the format, digest of the training
+written.json                    digests of the texts that were written last
 config.yaml                     the resolved config
 weights/ARM/HISTORY/SEED.npz    E, D and V at the end of a history, by dotted name
 states/ARM/WORD/SEED.npz        training states that longer histories go on from; until
@@ -9,6 +10,7 @@ contest.json                    every number of the page
 contest.md, contest.html        the tables as Markdown, and the page
 """
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,24 +36,29 @@ KIND = marked_folder.Kind(
 )
 
 
-def begin(path: Path, contest: contests.Contest, overwrite: bool = False) -> None:
-    """Create the folder of a contest, or continue one of the same agents.
+@contextlib.contextmanager
+def opened(
+    path: Path, contest: contests.Contest, overwrite: bool = False, shared: bool = False
+) -> Iterator[None]:
+    """Create the folder of a contest, or continue one of the same agents, locked.
 
     Args:
       overwrite: whether results that were changed may be replaced.
+      shared: whether other processes may train agents there at the same time.
 
     Raises:
-      RunError: something else is there, or a contest of other agents.
+      RunError: something else is there, a contest of other agents, or another process.
       PathError: the folder cannot be written.
     """
     digest = contests.trained_digest(contest)
-    marked_folder.begin(KIND, path, digest, overwrite)
-    save_text(path, CONFIG, config_files.to_yaml(contest))
+    with marked_folder.opened(KIND, path, digest, overwrite, shared):
+        save_text(path, CONFIG, config_files.to_yaml(contest))
+        yield
 
 
 def save_text(path: Path, name: str, text: str) -> None:
-    """Write a text of the contest as a whole, and keep its digest in the mark."""
-    marked_folder.save_text(KIND, path, name, text)
+    """Write a text of the contest as a whole, so that a later one may replace it."""
+    marked_folder.save_text(path, name, text)
 
 
 def weights(path: Path, arm: str, word: histories.Word, seed: int) -> Path:

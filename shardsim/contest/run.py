@@ -38,7 +38,7 @@ def evidence(
     """Train what is missing of all agents, and ask all of them in all conditions.
 
     Args:
-      path: folder of the contest, which `folder.begin` has made.
+      path: folder of the contest, which `folder.opened` has made.
       advance: called after each step.
     """
     training.train(contest, path, range(contest.train.num_seeds), advance)

@@ -65,7 +65,7 @@ def train(
     """Train what is missing of the agents of some seeds.
 
     Args:
-      path: folder of the contest, which `folder.begin` has made.
+      path: folder of the contest, which `folder.opened` has made.
       seeds: numbers of the training seeds.
       advance: called for every row that is over.
 

@@ -128,6 +128,14 @@ def _forward(population: agents.Agent, observations: Any, contexts: Any) -> Any:
     return value.value, value.shard_values, value.gates, out.policy_logits
 
 
+def num_shards(population: agents.Agent, env: Trainable) -> int:
+    """K of trained agents; 1 for a head without shards."""
+    observations = jnp.zeros((1, *env.observation_shape), jnp.uint8)
+    contexts = jnp.zeros((1, env.num_contexts))
+    _, _, gates, _ = jax.eval_shape(_forward, population, observations, contexts)
+    return int(gates.shape[-1])
+
+
 @functools.partial(jit, static_argnums=0)
 def observed(env: Trainable, states: State) -> tuple[Array, Array]:
     """Observations and contexts of states, leaves [B, ...]."""

@@ -1,7 +1,6 @@
 """Workers on this machine: processes of their own, each with its share of the cores."""
 
 import dataclasses
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from shardsim.core import processor
 from shardsim.execution import scheduler
 
 GRACE_SECONDS = 120.0
@@ -35,7 +35,7 @@ class Processes:
           slots: workers at a time.
         """
         self.slots: int | None = slots
-        self.free = shares(cores(), slots)
+        self.free = shares(processor.cores(), slots)
         self.running: list[_Running] = []
 
     def start(self, task: scheduler.Task) -> None:
@@ -111,13 +111,6 @@ def cause(code: int, errors: str) -> str:
         killed = f"killed by {signal.Signals(-code).name}"
         return f"{killed} ({last})" if last else killed
     return last or f"ended with code {code}"
-
-
-def cores() -> tuple[int, ...]:
-    """The cores that this process may use."""
-    if sys.platform == "linux":
-        return tuple(sorted(os.sched_getaffinity(0)))
-    return tuple(range(os.cpu_count() or 1))
 
 
 def shares(available: Sequence[int], slots: int) -> list[tuple[int, ...]]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from shardsim.core import extensions
+from shardsim.core import extensions, processor
 from shardsim.core.field_errors import ConfigError
 from shardsim.execution import local, scheduler
 
@@ -86,7 +86,7 @@ def _own_cluster() -> Iterator[str]:
     Another process starts it: Ray forks, which is not safe beside the threads of JAX.
     """
     with subprocess.Popen(
-        [sys.executable, "-c", START, str(len(local.cores()))],
+        [sys.executable, "-c", START, str(len(processor.cores()))],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

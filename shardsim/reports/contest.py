@@ -1,19 +1,12 @@
 """What a contest says in words and tables: for a terminal, a page, and a file."""
 
-import io
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import rich.box
-import rich.console
-import rich.table
-
 from shardsim.contest.results import ArmScores, ContestResult, VerdictResult
 from shardsim.contest.verdicts import called
-from shardsim.reports import numbers
+from shardsim.reports import numbers, text_tables
 
-WIDTH = 118
-"""Columns of the tables on a terminal."""
 MARK = "sees the answers"
 """What is said of ORACLE and OTHERS."""
 
@@ -211,31 +204,12 @@ def surprising(arm: ArmScores) -> Table:
 
 def terminal(result: ContestResult) -> str:
     """The tables for a terminal, without the surprising agents."""
-    file = io.StringIO()
-    console = rich.console.Console(
-        file=file,
-        width=WIDTH,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        color_system=None,
-        force_terminal=False,
-        force_jupyter=False,
-        legacy_windows=False,
-    )
     own = result.arms.get(result.arm)
-    for table in [
-        *([leaderboard(own)] if own else []),
-        verdicts(result),
-        gates(result),
-    ]:
-        shown = rich.table.Table(box=rich.box.SIMPLE, title=table.title)
-        for column in table.head:
-            shown.add_column(column, overflow="fold")
-        for row in table.rows:
-            shown.add_row(*row)
-        console.print(shown)
-    return f"{file.getvalue().rstrip()}\n\n{answer(result)}"
+    shown = [*([leaderboard(own)] if own else []), verdicts(result), gates(result)]
+    text = text_tables.terminal(
+        [text_tables.table(each.head, each.rows, each.title) for each in shown]
+    )
+    return f"{text}\n\n{answer(result)}"
 
 
 def markdown(result: ContestResult) -> str:
@@ -243,16 +217,7 @@ def markdown(result: ContestResult) -> str:
     parts = [f"# {result.question}", answer(result)]
     for table in tables(result):
         parts.append(f"## {table.title}")
-        parts.append(_markdown(table.head, table.rows))
+        parts.append(text_tables.markdown(table.head, table.rows))
         if table.note:
             parts.append(table.note)
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [
-        f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"
-        for row in (head, *rows)
-    ]
-    lines.insert(1, "|" + "---|" * len(head))
-    return "\n".join(lines)

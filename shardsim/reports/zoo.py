@@ -1,21 +1,15 @@
 """The tables and the figure of a zoo, from its results."""
 
-import io
 from collections.abc import Iterator
 from typing import Any
 
 import altair as alt
 import numpy as np
-import rich.box
-import rich.console
-import rich.table
 
 from shardsim.evaluation.zoo.calibration import MetricResult, ZooResult
-from shardsim.reports import numbers
+from shardsim.reports import numbers, text_tables
 from shardsim.reports.charts import render, theme
 
-WIDTH = 118
-"""Columns of the tables on a terminal."""
 PANEL = 250
 """Width of a panel of the figure, in pixels."""
 ROLES = {
@@ -135,36 +129,14 @@ def _answer(result: ZooResult) -> str:
 
 def table(result: ZooResult) -> str:
     """The tables for a terminal."""
-    file = io.StringIO()
-    console = rich.console.Console(
-        file=file,
-        width=WIDTH,
-        markup=False,
-        emoji=False,
-        highlight=False,
-        color_system=None,
-        force_terminal=False,
-        force_jupyter=False,
-        legacy_windows=False,
-    )
-    for head, rows in _tables(result):
-        shown = rich.table.Table(box=rich.box.SIMPLE)
-        for column in head:
-            shown.add_column(column, overflow="fold")
-        for row in rows:
-            shown.add_row(*row)
-        console.print(shown)
-    return f"{file.getvalue().rstrip()}\n\n{_answer(result)}"
+    tables = [text_tables.table(head, rows) for head, rows in _tables(result)]
+    return f"{text_tables.terminal(tables)}\n\n{_answer(result)}"
 
 
 def markdown(result: ZooResult) -> str:
     """The tables as Markdown, for a page."""
-    parts = [_answer(result)]
-    for head, rows in _tables(result):
-        lines = [f"| {' | '.join(row)} |" for row in (head, *rows)]
-        lines.insert(1, "|" + "---|" * len(head))
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts) + "\n"
+    tables = [text_tables.markdown(head, rows) for head, rows in _tables(result)]
+    return "\n\n".join([_answer(result), *tables]) + "\n"
 
 
 def figure(result: ZooResult) -> str:

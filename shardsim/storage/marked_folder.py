@@ -1,15 +1,20 @@
 """Folders that one command makes and continues, such as those of zoos and contests.
 
-A mark names the format, a digest of what the contents depend on, and the texts that
-were written last. A text that was changed since is not replaced.
+A mark names the format and a digest of what the contents depend on. It never changes,
+so that it can be locked. Beside it written.json has the digests of the texts that were
+written last: a text that was changed since is not replaced.
 """
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from shardsim.core import files
-from shardsim.storage import run_files
+from shardsim.storage import run_files, run_folder
+
+WRITTEN = "written.json"
 
 
 class Kind(NamedTuple):
@@ -54,12 +59,28 @@ def check(kind: Kind, folder: Path, digest: str, overwrite: bool = False) -> Non
             _check_own(kind, folder, name, overwrite)
 
 
-def begin(kind: Kind, folder: Path, digest: str, overwrite: bool = False) -> None:
-    """Create a folder, or continue one of the same contents. Args, Raises: `check`."""
+@contextlib.contextmanager
+def opened(
+    kind: Kind,
+    folder: Path,
+    digest: str,
+    overwrite: bool = False,
+    shared: bool = False,
+) -> Iterator[None]:
+    """Create a folder, or continue one of the same contents, locked during the block.
+
+    Args: `check`, and
+      shared: whether other processes that share it may be at work there.
+
+    Raises: `check`, and
+      BusyError: another process is at work there.
+    """
     check(kind, folder, digest, overwrite)
     if not (folder / kind.mark).exists():
-        mark = {"format": kind.format, "digest": digest, "written": {}}
+        mark = {"format": kind.format, "digest": digest}
         run_files.write_json(folder / kind.mark, mark)
+    with run_folder.lock(folder, mark=kind.mark, shared=shared):
+        yield
 
 
 def _is_complete(path: Path) -> bool:
@@ -67,13 +88,13 @@ def _is_complete(path: Path) -> bool:
 
 
 def _check_same(kind: Kind, folder: Path, digest: str) -> None:
-    found = _mark(kind, folder)
-    if found.get("format") != kind.format:
+    mark = _fields(folder / kind.mark)
+    if mark.get("format") != kind.format:
         raise run_files.RunError(
-            f"out: got {folder}, a {kind.noun} of format {found.get('format')}; "
+            f"out: got {folder}, a {kind.noun} of format {mark.get('format')}; "
             f"allowed: format {kind.format}, or a new folder"
         )
-    if found.get("digest") != digest:
+    if mark.get("digest") != digest:
         raise run_files.RunError(
             f"out: got {folder}, a {kind.noun} of other {kind.contents}; allowed: a "
             f"new folder, or the same config with {kind.may_change}"
@@ -85,28 +106,29 @@ def _check_own(kind: Kind, folder: Path, name: str, overwrite: bool) -> None:
     path = folder / name
     if overwrite or not path.exists():
         return
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != _mark(kind, folder).get("written", {}).get(name):
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if digest != _written(folder).get(name):
         raise run_files.RunError(
             f"{path}: was changed since the {kind.noun} wrote it; allowed: another "
             "name for it, or --overwrite"
         )
 
 
-def _mark(kind: Kind, folder: Path) -> dict[str, Any]:
-    found = run_files.read_json(folder / kind.mark)
-    if not isinstance(found, dict):
-        raise run_files.RunError(
-            f"{folder / kind.mark}: got no fields; allowed: a mark"
-        )
-    return found
+def _written(folder: Path) -> dict[str, Any]:
+    """Digest of each text that was written last, by name."""
+    return _fields(folder / WRITTEN) if (folder / WRITTEN).exists() else {}
 
 
-def save_text(kind: Kind, folder: Path, name: str, text: str) -> None:
-    """Write a text as a whole, and keep its digest in the mark."""
-    found = _mark(kind, folder)
-    written = hashlib.sha256(text.encode()).hexdigest()
-    found["written"] = {**found.get("written", {}), name: written}
+def _fields(path: Path) -> dict[str, Any]:
+    fields = run_files.read_json(path)
+    if not isinstance(fields, dict):
+        raise run_files.RunError(f"{path}: got no fields; allowed: as it was written")
+    return fields
+
+
+def save_text(folder: Path, name: str, text: str) -> None:
+    """Write a text as a whole, and its digest, so that a later one may replace it."""
+    digest = hashlib.sha256(text.encode()).hexdigest()
     # in this order: a kill between the two leaves a file that is refused, not lost
     files.write_text(folder / name, text)
-    run_files.write_json(folder / kind.mark, found)
+    run_files.write_json(folder / WRITTEN, {**_written(folder), name: digest})

@@ -7,13 +7,13 @@ training compile side by side while the first ones run.
 import concurrent.futures
 import contextlib
 import logging
-import os
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 import jax
 from jaxtyping import PyTree
 
+from shardsim.core import processor
 from shardsim.core.jit import Program
 
 LOG = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def ahead() -> Iterator[Ahead]:
 
     At its end what has not begun to compile is dropped.
     """
-    executor = concurrent.futures.ThreadPoolExecutor(os.cpu_count() or 1)
+    executor = concurrent.futures.ThreadPoolExecutor(len(processor.cores()))
     try:
         yield Ahead(executor)
     finally:

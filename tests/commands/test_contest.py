@@ -9,7 +9,7 @@ import pytest
 from shardsim import cli
 from shardsim.contest import folder, opening, results
 from shardsim.core import config_files
-from shardsim.storage import run_files
+from shardsim.storage import marked_folder, run_files
 from tests.helpers import documents, run_folders, tiny_contest
 
 FILE = documents.ROOT / "experiments/contest/contest.yaml"
@@ -62,7 +62,8 @@ def test_files_and_folders_of_other_kinds_are_refused(file, tmp_path, capsys):
     assert cli.main(["contest", str(file), "--out", str(tmp_path)]) == 2
     assert "which is no contest" in capsys.readouterr().err
     out = tmp_path / "out"
-    folder.begin(out, tiny_contest.contest())
+    with folder.opened(out, tiny_contest.contest()):
+        pass
     assert (
         cli.main(
             ["contest", str(file), "--out", str(out), "--train.phases.0.updates", "4"]
@@ -74,7 +75,8 @@ def test_files_and_folders_of_other_kinds_are_refused(file, tmp_path, capsys):
 
 def test_a_text_that_was_changed_is_not_replaced(file, tmp_path, capsys):
     out = tmp_path / "out"
-    folder.begin(out, tiny_contest.contest())
+    with folder.opened(out, tiny_contest.contest()):
+        pass
     folder.save_text(out, folder.TABLES, "# tables")
     (out / folder.TABLES).write_text("my notes")
     assert cli.main(["contest", str(file), "--out", str(out)]) == 2
@@ -82,9 +84,26 @@ def test_a_text_that_was_changed_is_not_replaced(file, tmp_path, capsys):
     assert (out / folder.TABLES).read_text() == "my notes"
 
 
+def test_one_process_at_a_time_unless_they_share_the_training(file, tmp_path, capsys):
+    out, contest = tmp_path / "out", tiny_contest.contest()
+    with folder.opened(out, contest):
+        folder.save_text(out, folder.TABLES, "# tables")  # which frees no lock
+        for words in ([], ["--seeds", "0"]):
+            assert cli.main(["contest", str(file), "--out", str(out), *words]) == 2
+            assert "another process is at work here" in capsys.readouterr().err
+    with (
+        folder.opened(out, contest, shared=True),
+        folder.opened(out, contest, shared=True),
+    ):
+        assert cli.main(["contest", str(file), "--out", str(out)]) == 2
+        assert "another process is at work here" in capsys.readouterr().err
+    assert (out / folder.TABLES).read_text() == "# tables"
+
+
 def test_inspect_asks_which_agents_of_a_contest(tmp_path, capsys):
     out = tmp_path / "out"
-    folder.begin(out, tiny_contest.contest())
+    with folder.opened(out, tiny_contest.contest()):
+        pass
     page = ["--out", str(tmp_path / "page.html")]
     assert cli.main(["inspect", str(out), *page]) == 2
     assert "history: got" in capsys.readouterr().err
@@ -129,8 +148,9 @@ def test_a_contest_in_pieces_is_the_whole_and_its_agents_are_trainings(file, tmp
         for at in (whole, pieces)
     ]
     assert files[0].keys() == files[1].keys()
-    # these name the folder of the agents, and the mark has their digests
-    named = {*map(Path, (results.FILE, folder.PAGE, folder.TABLES, folder.KIND.mark))}
+    # these name the folder of the agents, and the last one has their digests
+    texts = (results.FILE, folder.PAGE, folder.TABLES, marked_folder.WRITTEN)
+    named = {*map(Path, texts)}
     for name in files[0].keys() - named:
         assert files[0][name] == files[1][name], name
     texts = [

@@ -1,16 +1,10 @@
 """`shardsim show` writes a sheet; `shardsim play` is played in a terminal."""
 
-import os
-import pty
-import select
-import subprocess
-import sys
-import time
-
 import pytest
 from PIL import Image
 
 from shardsim import cli
+from tests.helpers import terminals
 
 
 @pytest.mark.parametrize("name", ["corner_maze", "CornerMaze", "cornermaze"])
@@ -53,30 +47,12 @@ def test_playing_needs_a_terminal(capsys):
 @pytest.mark.slow
 def test_a_game_in_a_terminal():
     """Down to the lock and up again in TwoRoutes, then the next level, then home."""
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "shardsim.cli", "play", "two_routes"]
-    environment = {**os.environ, "TERM": "xterm", "JAX_PLATFORMS": "cpu"}
-    game = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
-    )
-    os.close(theirs)
-
-    def screen(wanted: str) -> str:
-        """What is printed till a text is there."""
-        text, late = "", time.monotonic() + 90
-        while wanted not in text and time.monotonic() < late:
-            if select.select([ours], [], [], 1)[0]:
-                text += os.read(ours, 65536).decode()
-        assert wanted in text, text
-        return text
-
-    screen("step 0 of 60")
-    os.write(ours, b"\x1b[B")
-    assert "lock -0.02" in screen("step 1 of 60")
-    os.write(ours, b"w")
-    screen("step 2 of 60")
-    os.write(ours, b"n")
-    screen("step 0 of 60")
-    os.write(ours, b"q")
-    assert game.wait(timeout=30) == 0
-    os.close(ours)
+    with terminals.opened("play", "two_routes") as game:
+        game.screen("step 0 of 60")
+        game.press(b"\x1b[B")
+        assert "lock -0.02" in game.screen("step 1 of 60")
+        game.press(b"w")
+        game.screen("step 2 of 60")
+        game.press(b"n")
+        game.screen("step 0 of 60")
+        game.press(b"q")

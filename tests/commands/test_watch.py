@@ -1,13 +1,7 @@
 """`shardsim watch`: episodes with V, gates and bids, as text, films and on the page."""
 
 import json
-import os
-import pty
 import re
-import select
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -16,6 +10,7 @@ from PIL import Image
 import shardsim
 from shardsim import cli
 from shardsim.reports import episodes as pictures
+from tests.helpers import terminals
 
 BOARD = """
     @..
@@ -226,27 +221,10 @@ def test_the_page_plays_the_same_agents(run, tiny_page):
 
 @pytest.mark.slow
 def test_watching_in_a_terminal(tiny_run):
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "shardsim.cli", "watch", str(tiny_run)]
-    environment = {**os.environ, "TERM": "xterm", "JAX_PLATFORMS": "cpu"}
-    viewer = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment
-    )
-    os.close(theirs)
-
-    def screen(wanted):
-        text, late = "", time.monotonic() + 90
-        while wanted not in text and time.monotonic() < late:
-            if select.select([ours], [], [], 1)[0]:
-                text += os.read(ours, 65536).decode()
-        assert wanted in text, text
-        return text
-
-    screen("step 1 of 8")
-    os.write(ours, b"\x1b[D\x1b[D")
-    screen("step 0 of 8")
-    os.write(ours, b"n")
-    screen("step 0 of 8")
-    os.write(ours, b"q")
-    assert viewer.wait(timeout=30) == 0
-    os.close(ours)
+    with terminals.opened("watch", tiny_run) as viewer:
+        viewer.screen("step 1 of 8")
+        viewer.press(b"\x1b[D\x1b[D")
+        viewer.screen("step 0 of 8")
+        viewer.press(b"n")
+        viewer.screen("step 0 of 8")
+        viewer.press(b"q")

@@ -50,7 +50,8 @@ def test_an_untrained_arm_has_a_trained_one_beside_it():
 def test_what_is_no_contest_is_refused(tmp_path):
     with pytest.raises(RunError, match="no contest here"):
         opening.write_run(tmp_path, "mlp", "A", None, tmp_path / "run")
-    folder.begin(tmp_path / "c", tiny_contest.contest())
+    with folder.opened(tmp_path / "c", tiny_contest.contest()):
+        pass
     with pytest.raises(ConfigError, match="arms: got 'film'; allowed: mlp, random"):
         opening.write_run(tmp_path / "c", "film", "A", None, tmp_path / "run")
     assert not (tmp_path / "run").exists()

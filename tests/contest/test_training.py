@@ -9,7 +9,8 @@ from tests.helpers import tiny_contest
 
 
 def train(contest, path, **options):
-    folder.begin(path, contest)
+    with folder.opened(path, contest):
+        pass
     done = []
     training.train(
         contest,

@@ -7,6 +7,7 @@ import pytest
 from shardsim.contest import results
 from shardsim.evaluation.results import Interval
 from shardsim.reports import contest as tables
+from shardsim.reports import text_tables
 from shardsim.reports.verdicts import contest as page
 from tests.reports.test_report import BROWSER, CHECK, SIZES, shown
 
@@ -192,5 +193,7 @@ def test_a_browser_draws_it_without_complaint(written, tmp_path, size):
 
 def test_the_tables_fit_a_terminal():
     text = tables.terminal(contest())
-    assert max(map(len, text.split("\n\nNN (mine)")[0].splitlines())) <= tables.WIDTH
+    assert (
+        max(map(len, text.split("\n\nNN (mine)")[0].splitlines())) <= text_tables.WIDTH
+    )
     assert "Leaderboard" in text

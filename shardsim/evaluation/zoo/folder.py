@@ -1,6 +1,7 @@
 """Files of a zoo. Each is written whole or not at all, so that a zoo can be continued.
 
-zoo.json             the mark of a zoo: number of the format, digest of what was trained
+shardsim_zoo.json    the mark of a zoo: number of the format, digest of what was trained
+written.json         digests of the texts that were written last
 config.yaml          the resolved config
 encoder/SEED.npz     E of a seed, by dotted name
 members/NAME/SEED.npz   V of a member, and its adapter
@@ -10,6 +11,8 @@ results.json         what metrics separate
 zoo.svg, zoo.md      the figure, and the tables as Markdown
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,8 @@ AGENTS = "agents."
 """Before the name of ordinary agents; no member has a dot in its name."""
 KIND = marked_folder.Kind(
     noun="zoo",
-    mark="zoo.json",
-    format=1,
+    mark="shardsim_zoo.json",
+    format=2,
     contents="members",
     may_change="other metrics or more seeds",
     texts=(CONFIG, RESULTS, FIGURE, TABLES),
@@ -44,23 +47,26 @@ def digest(config: ZooConfig) -> str:
     return configs.digest(data)
 
 
-def begin(folder: Path, config: ZooConfig, overwrite: bool = False) -> None:
-    """Create the folder of a zoo, or continue one of the same members.
+@contextlib.contextmanager
+def opened(folder: Path, config: ZooConfig, overwrite: bool = False) -> Iterator[None]:
+    """Create the folder of a zoo, or continue one of the same members, locked.
 
     Args:
       overwrite: whether results that were changed may be replaced.
 
     Raises:
-      RunError: something else is there, or a zoo of other members.
+      RunError: something else is there, a zoo of other members, or another process.
       PathError: the folder cannot be written.
     """
-    marked_folder.begin(KIND, folder, digest(config), overwrite)
-    save_text(folder, CONFIG, config_files.to_yaml(config))
+
+    with marked_folder.opened(KIND, folder, digest(config), overwrite):
+        save_text(folder, CONFIG, config_files.to_yaml(config))
+        yield
 
 
 def save_text(folder: Path, name: str, text: str) -> None:
-    """Write a text of the zoo as a whole, and keep its digest in the mark."""
-    marked_folder.save_text(KIND, folder, name, text)
+    """Write a text of the zoo as a whole, so that a later one may replace it."""
+    marked_folder.save_text(folder, name, text)
 
 
 def encoder(folder: Path, seed: int) -> Path:

@@ -8,6 +8,7 @@ Symbols: N seeds, L levels, S states of a level, D features, C contexts.
 """
 
 import functools
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +22,11 @@ from shardsim.agents.agent import Agent, AgentOutput
 from shardsim.core import config as configs
 from shardsim.core import field_errors
 from shardsim.core.jit import jit
-from shardsim.evaluation import battery
+from shardsim.evaluation import battery, run_agents
 from shardsim.evaluation.experiment import Experiment
 from shardsim.evaluation.zoo import measuring, metrics, states
 from shardsim.evaluation.zoo.config import Ordinary, ZooConfig
-from shardsim.storage import snapshots, trained
-from shardsim.training.arms import Arm
+from shardsim.storage import trained
 from shardsim.training.standalone import Training
 
 
@@ -55,50 +55,43 @@ def read(config: ZooConfig, name: str, run: Experiment | Training) -> Agents:
         the arm is not trained to its end; or it is a sweep.
       RunError: a file is damaged.
     """
-    asked = config.agents[name]
-    place = f"agents.{name}"
-    folder = Path(asked.run)
-    arms = {arm.name: arm for arm in run.sized_arms()}
-    _check(config, asked, place, run, arms)
-    entry = trained.read(folder).get(asked.arm)
-    if entry is None:
+    given, place = config.agents[name], f"agents.{name}"
+    folder = Path(given.run)
+    _check_world(config, given, place, run)
+    if given.arm in run.arms and given.arm not in trained.read(folder):
         raise configs.ConfigError(
-            f"{place}.arm: got {asked.arm!r}, whose training is not over; allowed: one "
+            f"{place}.arm: got {given.arm!r}, whose training is not over; allowed: one "
             f"that is trained to its end (shardsim resume {folder})"
         )
-    arrays = trained.weights_of(folder, asked.arm, entry, entry.digest)
-    arm = arms[asked.arm]
-    population = snapshots.population(run.agent, arm.head, arm.width, run.env, arrays)
-    leaves = jax.tree.leaves(nnx.state(population.value, nnx.Param))
-    parameters = sum(leaf.size for leaf in leaves) // run.train.num_seeds
-    return Agents(population, run.train.num_seeds, parameters, entry.sha256)
+    try:
+        population = run_agents.read(folder, run, given.arm).population
+    except configs.ConfigError as error:
+        raise configs.ConfigError(field_errors.prefixed(place, error)) from None
+    leaves = jax.tree.map(np.asarray, jax.tree.leaves(population))
+    digest = hashlib.sha256(b"".join(leaf.tobytes() for leaf in leaves)).hexdigest()
+    count = run.train.num_seeds
+    head = jax.tree.leaves(nnx.state(population.value, nnx.Param))
+    return Agents(population, count, sum(x.size for x in head) // count, digest)
 
 
-def _check(
-    config: ZooConfig,
-    asked: Ordinary,
-    place: str,
-    run: Experiment | Training,
-    arms: dict[str, Arm],
+def _check_world(
+    config: ZooConfig, given: Ordinary, place: str, run: Experiment | Training
 ) -> None:
-    if asked.arm not in arms:
-        allowed = field_errors.one_of(arms, asked.arm)
-        raise configs.ConfigError(f"{place}.arm: got {asked.arm!r}; allowed: {allowed}")
     if run.env != config.env:
         own, other = configs.to_dict(config.env), configs.to_dict(run.env)
         differ = [field for field in own if other.get(field) != own[field]]
         raise configs.ConfigError(
-            f"{place}.run: got {asked.run}, whose env differs in {', '.join(differ)}; "
+            f"{place}.run: got {given.run}, whose env differs in {', '.join(differ)}; "
             "allowed: a run in the env of the zoo"
         )
     if run.train.discount != config.discount:
         raise configs.ConfigError(
-            f"{place}.run: got {asked.run}, with train.discount {run.train.discount}; "
+            f"{place}.run: got {given.run}, with train.discount {run.train.discount}; "
             f"allowed: {config.discount}, that of the zoo"
         )
     if run.train.population != run.train.num_seeds:
         raise configs.ConfigError(
-            f"{place}.run: got {asked.run}, a sweep; allowed: a run without train.sweep"
+            f"{place}.run: got {given.run}, a sweep; allowed: a run without train.sweep"
         )
 
 

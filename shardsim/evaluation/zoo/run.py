@@ -3,7 +3,6 @@
 import concurrent.futures
 import functools
 import logging
-import os
 import threading
 import types
 import warnings
@@ -16,7 +15,7 @@ from flax import nnx
 
 from shardsim.agents import encoders
 from shardsim.core import config as configs
-from shardsim.core import json_text
+from shardsim.core import json_text, processor
 from shardsim.evaluation.zoo import (
     calibration,
     folder,
@@ -46,7 +45,7 @@ def run(
     What is in the folder already is read, not made again.
 
     Args:
-      path: folder of the zoo, which `folder.begin` has made.
+      path: folder of the zoo, which `folder.opened` has made.
       advance: called after each member of a seed, and after each ordinary agent.
       asked: the agents of `config.agents`, as `ordinary.read` gives them.
     """
@@ -99,7 +98,7 @@ def _measure_seeds(
         return each
 
     seeds = range(zoo.config.num_seeds)
-    workers = min(os.cpu_count() or 1, SEEDS_AT_ONCE, len(seeds))
+    workers = min(len(processor.cores()), SEEDS_AT_ONCE, len(seeds))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         try:
             return list(pool.map(measure, seeds))

@@ -286,6 +286,10 @@ def test_a_tiny_zoo_is_made_continued_and_judged(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(making, "make", refuse)
     assert cli.main(command) == 0
     assert (out / folder.RESULTS).read_bytes() == first
+    # while another process makes it: refused
+    with folder.opened(out, built()):
+        assert cli.main(command) == 2
+        assert "another process is at work here" in capsys.readouterr().err
     # other members: refused. A changed result: refused, and left as it is
     assert cli.main([*command, "--boards", "65"]) == 2
     assert "a zoo of other members" in capsys.readouterr().err
