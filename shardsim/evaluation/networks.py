@@ -132,7 +132,7 @@ def num_shards(population: agents.Agent, env: Trainable) -> int:
     """K of trained agents; 1 for a head without shards."""
     observations = jnp.zeros((1, *env.observation_shape), jnp.uint8)
     contexts = jnp.zeros((1, env.num_contexts))
-    _, _, gates, _ = jax.eval_shape(_forward, population, observations, contexts)
+    _, _, gates, _ = _forward.shapes(population, observations, contexts)
     return int(gates.shape[-1])
 
 
