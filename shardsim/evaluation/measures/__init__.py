@@ -11,14 +11,17 @@ from shardsim.evaluation.measures.base import (
     Measured,
     Stages,
     about,
+    at_snapshots,
     beside,
     extra_rows,
+    formula,
     needs_features,
     stages,
     suits,
     value_acts,
 )
 from shardsim.evaluation.measures.conflict import Conflict
+from shardsim.evaluation.measures.inspected import Inspected
 from shardsim.evaluation.measures.neutral_cue import CueEffect
 from shardsim.evaluation.measures.selective_ablation import SelectiveAblation
 from shardsim.evaluation.measures.selective_extinction import SelectiveExtinction
@@ -36,6 +39,7 @@ Measure: TypeAlias = (
     | ValueAccuracy
     | TwoGoals
     | GoalDistanceSlope
+    | Inspected
 )
 choices.declare("measures", Measure)
 
@@ -47,6 +51,7 @@ __all__ = [
     "Detail",
     "Evidence",
     "GoalDistanceSlope",
+    "Inspected",
     "Measure",
     "Measured",
     "SelectiveAblation",
@@ -56,8 +61,10 @@ __all__ = [
     "TwoGoals",
     "ValueAccuracy",
     "about",
+    "at_snapshots",
     "beside",
     "extra_rows",
+    "formula",
     "needs_features",
     "stages",
     "suits",
