@@ -4,15 +4,21 @@ Symbols: m pairs, D features, C contexts.
 """
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
+from shardsim.agents import encoders
 from shardsim.core.jit import jit
 from shardsim.evaluation.subjects import Subject
 from shardsim_envs import ContextFruits
+from shardsim_envs.gridworld.records import Level, State
+
+Edit: TypeAlias = Callable[[np.ndarray], np.ndarray]
+"""Of boards [m, H, W, P], which it leaves as they are."""
 
 
 class Matched(NamedTuple):
@@ -36,8 +42,8 @@ def has_cue(subject: Subject) -> Bool[np.ndarray, " n"]:
     """Whether the level of a state has the cue."""
     env = _world(subject)
     boards = np.asarray(subject.condition.levels.board)
-    present: np.ndarray = boards[..., env.plane("cue")].any(axis=(1, 2))
-    return present[subject.level]
+    present = boards[..., env.plane("cue")].sum(axis=(1, 2)) > 0
+    return np.asarray(present[subject.level])
 
 
 def by_context(
@@ -53,9 +59,7 @@ def by_context(
         boards[..., first : first + env.num_contexts] = eye[context]
         return boards
 
-    return _matched(
-        subject, rows, lambda x: edited(x, one), lambda x: edited(x, other)
-    )
+    return _matched(subject, rows, lambda x: edited(x, one), lambda x: edited(x, other))
 
 
 def by_cue(subject: Subject, rows: Int[np.ndarray, " m"]) -> Matched:
@@ -78,27 +82,33 @@ def _world(subject: Subject) -> ContextFruits:
     return subject.env
 
 
-def _matched(subject: Subject, rows: Int[np.ndarray, " m"], one, other) -> Matched:
+def _matched(
+    subject: Subject, rows: Int[np.ndarray, " m"], one: Edit, other: Edit
+) -> Matched:
     assert subject.agent is not None  # `NEEDS_AGENT`
-    states = _states(subject.env, subject.condition.levels)
+    env = _world(subject)
+    states = _states(env, subject.condition.levels)
     at = subject.level[rows], subject.state[rows]
     chosen = jax.tree.map(lambda x: np.asarray(x)[at], states)
     sides = []
     for edit in (one, other):
         edited = chosen._replace(board=edit(chosen.board))
-        sides.append(_features(subject.env, subject.agent.encoder, edited))
+        sides.append(_features(env, subject.agent.encoder, edited))
     (a, context_a), (b, context_b) = jax.tree.map(np.asarray, sides)
     return Matched(a, b, context_a, context_b)
 
 
 @functools.partial(jit, static_argnums=0)
-def _states(env, levels):
+def _states(env: ContextFruits, levels: Level) -> State:
+    """All states of every level, leaves [L, S, ...]."""
     return jax.vmap(env.states)(levels)
 
 
 @functools.partial(jit, static_argnums=0)
-def _features(env, encoder, states):
-    def one(state):
+def _features(
+    env: ContextFruits, encoder: encoders.Encoder, states: State
+) -> tuple[Float[Array, "m D"], Float[Array, "m C"]]:
+    def one(state: State) -> tuple[Array, Array]:
         return encoder(env.observe(state)), env.context(state)
 
     return jax.vmap(one)(states)

@@ -29,8 +29,8 @@ BATCH = 128
 SPREAD = 0.1
 """Standard deviation of the entries of the first P, as published."""
 AXES = 12
-"""r, eigenvectors of P that are followed. From random starts in 128 and 252 dimensions
-at most 9 eigenvalues of P differed from the others at any step."""
+"""Eigenvectors of P that are followed. From random starts in 128 and 252
+dimensions at most 9 eigenvalues of P differed from the others at any step."""
 
 
 class Path(NamedTuple):
@@ -80,6 +80,7 @@ def fit_many(
     batch: int = BATCH,
     rate: float = RATE,
     decay: float = DECAY,
+    axes: int = AXES,
 ) -> Path:
     """The direction that each start has after some numbers of steps, for k = 1.
 
@@ -99,13 +100,14 @@ def fit_many(
     (`dropped`).
 
     Args:
-      x: [n, d] activations, d > `AXES`.
+      x: [n, d] activations, d at least 3.
       z: labels [n] of two classes.
       keys: [N] for the starts and the batches.
       steps: numbers of steps, rising, each at least 1.
       batch: samples of a step, drawn with replacement.
       rate: learning rate, above 0.
       decay: weight decay, at least 0.
+      axes: r, eigenvectors that are followed, at least 1; no more than d - 2.
 
     Raises:
       ValueError: a shape does not fit, a number is out of range, or there are not two
@@ -118,7 +120,7 @@ def fit_many(
     if columns.shape[1] != 2:
         raise ValueError(f"z: got {columns.shape[1]} classes; allowed: 2")
     concept.check_two_classes(columns)
-    validation.at_least("features of x", x.shape[1], AXES + 1)
+    validation.at_least("features of x", x.shape[1], 3)
     steps = [validation.integer("steps", number, 1) for number in steps]
     if not steps or steps != sorted(set(steps)):
         raise ValueError(f"steps: got {steps}; allowed: rising numbers")
@@ -126,10 +128,12 @@ def fit_many(
     if not rate > 0:
         raise ValueError(f"rate: got {rate}; allowed: above 0")
     validation.at_least("decay", decay, 0)
-    state = _start(x, keys)
+    sizes = (jnp.asarray(rate, x.dtype), jnp.asarray(decay, x.dtype))
+    axes = validation.integer("axes", axes, 1)
+    state = _start(x, keys, min(axes, x.shape[1] - 2))
     done, bases, tops = 0, [], []
     for number in steps:
-        state = _run(x, columns[:, 1], keys, state, done, number, batch, rate, decay)
+        state = _run(x, columns[:, 1], keys, state, done, number, batch, *sizes)
         done = number
         basis, top = _leading(state)
         bases.append(basis)
@@ -139,8 +143,8 @@ def fit_many(
     )
 
 
-@jax.jit
-def _start(x: Float[Array, "n d"], keys: Key[Array, " N"]) -> _State:
+@functools.partial(jax.jit, static_argnums=2)
+def _start(x: Float[Array, "n d"], keys: Key[Array, " N"], count: int) -> _State:
     """P and a small random probe of each start."""
     d, dtype = x.shape[1], x.dtype
 
@@ -157,12 +161,12 @@ def _start(x: Float[Array, "n d"], keys: Key[Array, " N"]) -> _State:
     clipped = jax.vmap(lambda v: _threshold(v, jnp.zeros((), dtype), 0)[0])(values)
     zero = jnp.zeros(len(keys), dtype)
     return _State(
-        jnp.swapaxes(axes, -1, -2)[:, -AXES:],
-        clipped[:, -AXES:],
+        jnp.swapaxes(axes, -1, -2)[:, -count:],
+        clipped[:, -count:],
         zero,
         theta,
         zero,
-        clipped[:, :-AXES].max(axis=1),
+        clipped[:, :-count].max(axis=1),
     )
 
 
@@ -176,7 +180,7 @@ def _threshold(
     """
     v = jnp.concatenate([values, rest[None]])
     counts = jnp.ones_like(v).at[-1].set(others)
-    is_in = (v[None] >= v[:, None]) * counts[None]
+    is_in = jnp.where(v[None] >= v[:, None], counts[None], 0.0)
     size = is_in.sum(axis=1)
     means = (is_in @ v - 1) / jnp.where(size > 0, size, 1.0)
     t = jnp.where(size > 0, means, -jnp.inf).max()
@@ -193,14 +197,13 @@ def _run(
     first: Int[Any, ""],
     last: Int[Any, ""],
     batch: int,
-    rate: float,
-    decay: float,
+    rate: Float[Array, ""],
+    decay: Float[Array, ""],
 ) -> _State:
     """The state after step `last`, from that after step `first`."""
     _, centred = concept.centre(x)
     size = jnp.sqrt(jnp.square(centred).mean())
     centred = centred / jnp.where(size > 0, size, 1.0)
-    rate, decay = (jnp.asarray(number, x.dtype) for number in (rate, decay))
 
     def slopes(state: _State, weights: Array) -> tuple[Array, Array]:
         """Gradients of the loss on a batch by (I - P) theta and by the bias."""
