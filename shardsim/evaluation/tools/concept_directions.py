@@ -131,8 +131,6 @@ def _compared(
         units = chain.run(head.stages(), features)
         return (jnp.concatenate([units, jnp.ones_like(gates)], axis=1) * gates).ravel()
 
-    weights = jnp.concatenate([head.kernel[...], head.bias[...][:, None]], axis=1)
-
     def policy(features: Array) -> Float[Array, " A"]:
         return jax.nn.log_softmax(agent.decoder(features))
 
@@ -144,9 +142,21 @@ def _compared(
         return each(a, contexts[0]), each(b, contexts[1])
 
     at_features = config.site == "features"
+    pairs = both(sides.pairs)
+    read_out: readouts.ReadOut = policy
+    if not at_features:
+        weights = jnp.concatenate([head.kernel[...], head.bias[...][:, None]], axis=1)
+        # a unit that never changes is a part of the bias: CDE could use it freely
+        every = jnp.concatenate(pairs)
+        changes = every.max(axis=0) > every.min(axis=0)
+        read = jnp.where(changes, weights.ravel(), 0.0)
+
+        def read_out(units: Array) -> Float[Array, ""]:
+            return units @ read
+
     return restarts.compare(
-        policy if at_features else lambda units: units @ weights.ravel(),
-        both(sides.pairs),
+        read_out,
+        pairs,
         both(sides.test),
         both(sides.other),
         key,

@@ -50,8 +50,10 @@ class ReadDirections:
     """Components of the layer, at least the largest rank."""
     cost: PositiveFloat = 0.03
     """Weight of the importances of components in their loss."""
-    steps: PositiveInt = 300
+    steps: PositiveInt = 600
     """Steps of the search for components, whether it has converged or not."""
+    batch: PositiveInt = 64
+    """States of such a step."""
     draws: PositiveInt = 4
     """Draws of random directions."""
 
@@ -134,6 +136,7 @@ def _compared(
         number=config.number,
         cost=config.cost,
         steps=config.steps,
+        batch=config.batch,
         draws=config.draws,
     )
     nan = jnp.full((), jnp.nan, features.dtype)

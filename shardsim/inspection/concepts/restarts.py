@@ -135,7 +135,7 @@ def compare(
     restarts: int = 4,
     annealed_restarts: int = 2,
     scored: int = 2,
-    cde_steps: int = 100,
+    cde_steps: int = 200,
     annealed_steps: int = 40,
 ) -> Comparison:
     """Directions of a concept from several starts, by method and quality of the pairs.
