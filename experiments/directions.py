@@ -3,23 +3,24 @@
 Question. Along its singular directions a matrix only scales, so interesting action may
 lie elsewhere. Six families of directions of the features of E are asked how much of V,
 or of D's policy, is left if the first layer sees k of them, k = 1, 2, 4, 8: singular
-directions, those weighted by the data, those of stacked Jacobians, of LEACE, the reads of
-the components of the layer (stochastic parameter decomposition, SPD), and random ones.
+directions, those weighted by the data, those of stacked Jacobians, of LEACE, the reads
+of the components of the layer (stochastic parameter decomposition, SPD), and random
+ones.
 
   singular    V: weighted by the data against singular
   jacobians   V: stacked Jacobians against weighted by the data
   components  V: components against weighted by the data
   policy      D: stacked Jacobians against weighted by the data
-  collisions  D: how much the policy differs between features that singular directions do
-              not tell apart, against those that stacked Jacobians do not
+  collisions  D: how much the policy differs between features that singular directions
+              do not tell apart, against those that stacked Jacobians do not
   planted     |cos| to four planted reads: components against singular
 
-These questions are about tools. SHARD: nothing; NN: nothing. A verdict `shard` means here
-that the expectation of the tool held, and it counts for no view of V.
+These questions are about tools. SHARD: nothing; NN: nothing. A verdict `shard` means
+here that the expectation of the tool held, and it counts for no view of V.
 
-Expected before the run: yes in `jacobians`, `policy` and `collisions`: Jacobians know what
-follows the layer. Yes in `singular`, by the theorem that data-weighted directions keep
-most of the layer's own output; two agents of another seed, half trained, said the
+Expected before the run: yes in `jacobians`, `policy` and `collisions`: Jacobians know
+what follows the layer. Yes in `singular`, by the theorem that data-weighted directions
+keep most of the layer's own output; two agents of another seed, half trained, said the
 opposite of V and the same of D while the tool was written. The reverse of yes in
 `components`, and no in `planted`: 600 steps find components that use the right span and
 mix what is in it. A planted layer showed that before.

@@ -30,6 +30,8 @@ ONCE = ("annealed", "means", "random", "span")
 """On matching pairs alone."""
 PARTS = ("", "_to_means", "_swap", "_specificity")
 """Agreement of restarts, and what else is known of directions."""
+LEAST = 4
+"""Pairs without which there is no number."""
 OF_CDE = ("_converged", "_to_read")
 PLANTED = ("planted_matched", "planted_unmatched")
 
@@ -92,7 +94,8 @@ class ConceptDirections:
         `cde_to_read` is the |cos| to the direction that the output depends on most, and
         `cde_other` the |cos| between the directions for the context and for the cue. At
         `hidden`, where V is linear, both are 1: there CDE says the same of every
-        concept. `planted_...` is the agreement of CDE where one direction is read.
+        concept. `planted_...` is the agreement of CDE where one direction is read. No
+        number where there is one context, or hardly a level with the cue.
         """
         assert subject.agent is not None  # `NEEDS_AGENT`
         first, second, third, last = jax.random.split(key, 4)
@@ -103,10 +106,17 @@ class ConceptDirections:
             return matched_states.draw(subject, among, count, key)
 
         half = self.pairs // 2
+        drawn = (
+            rows(fitted, self.pairs, first),
+            rows(tested, half, second),
+            rows(tested & cue, half, third),
+        )
+        if subject.num_contexts < 2 or min(map(len, drawn)) < LEAST:
+            return dict.fromkeys((base.STATISTIC, *self.ROWS), float("nan"))
         sides = _Sides(
-            matched_states.by_context(subject, rows(fitted, self.pairs, first)),
-            matched_states.by_context(subject, rows(tested, half, second)),
-            matched_states.by_cue(subject, rows(tested & cue, half, third)),
+            matched_states.by_context(subject, drawn[0]),
+            matched_states.by_context(subject, drawn[1]),
+            matched_states.by_cue(subject, drawn[2]),
         )
         found = _compared(subject.agent, sides, last, self)
         return _rows(jax.tree.map(np.asarray, found))

@@ -19,7 +19,10 @@ from shardsim.core import fields
 from shardsim.core.jit import jit
 from shardsim.evaluation.subjects import Subject
 from shardsim.evaluation.tools import base, weights
-from shardsim.inspection.weights import families
+from shardsim.inspection.concepts import leace
+from shardsim.inspection.weights import bases, families
+
+NAMES = (*families.NAMES, "leace")
 
 
 @fields.record(kw_only=True)
@@ -31,9 +34,9 @@ class ReadDirections:
     TITLE: ClassVar[str] = "kept by the leading singular directions"
     UNIT: ClassVar[str] = "share of variance"
     ROWS: ClassVar[tuple[str, ...]] = (
-        *families.NAMES,
-        *(f"{name}_collisions" for name in families.NAMES),
-        *(f"{name}_planted" for name in families.NAMES),
+        *NAMES,
+        *(f"{name}_collisions" for name in NAMES),
+        *(f"{name}_planted" for name in NAMES),
         "all",
         "all_collisions",
     )
@@ -126,11 +129,13 @@ def _compared(
     else:
         key, plant_key = jax.random.split(key)
         layer, planted = families.plant(features, plant_key)
+    eraser = leace.fit(features, labels)
+    erased = bases.Basis(eraser.correlation, eraser.read, eraser.write)
     found = families.fit(
         layer,
         features,
         context,
-        labels,
+        {"leace": erased},
         key,
         ranks=config.ranks,
         number=config.number,
@@ -195,7 +200,7 @@ def _rows(found: _Found) -> dict[str, float]:
     parts = {"": found.kept, "_collisions": found.collisions, "_planted": found.planted}
     rows: dict[str, Any] = {base.STATISTIC: found.kept["singular"]}
     for end, numbers in parts.items():
-        rows |= {name + end: numbers[name] for name in families.NAMES}
+        rows |= {name + end: numbers[name] for name in NAMES}
     # x_k is x itself
     rows |= {"all": 1.0, "all_collisions": 0 * found.collisions["singular"]}
     return {name: float(x) for name, x in rows.items()}

@@ -1,8 +1,8 @@
 """Families of directions of one layer, by what their leading ones keep of its effect.
 
 Singular directions are those of the weights alone. Others also use the data, the
-Jacobians of what follows, a concept, or a decomposition of the weights into components
-that few inputs need. Each family is asked the same: how much of the output is left if
+Jacobians of what follows, or a decomposition of the weights into components that few
+inputs need. Each family is asked the same: how much of the output is left if
 the layer sees its first k directions only, whether an input that differs in the rest
 alone gives the same policy, and, where the directions that the layer reads are known,
 whether it has them.
@@ -11,7 +11,7 @@ Symbols: n samples, d inputs and m outputs of the layer, C what else the output 
 on, P outputs, R ranks, r directions, p planted directions.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
 import jax
@@ -19,12 +19,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
 from shardsim.inspection import arrays, validation
-from shardsim.inspection.concepts import leace
 from shardsim.inspection.validation import Numbers
 from shardsim.inspection.weights import bases, components
 
-NAMES = ("singular", "data_weighted", "stacked", "leace", "components", "random")
-"""The families, in the order of `Families`."""
+NAMES = ("singular", "data_weighted", "stacked", "components", "random")
+"""The families that every layer has."""
 JACOBIANS = 256
 """Samples at which the Jacobian is computed; they are stacked."""
 SPREAD_OVER = 16
@@ -67,7 +66,7 @@ def fit(
     layer: Layer,
     inputs: Annotated[Numbers, "n d"],
     context: Annotated[Numbers, "n C"],
-    labels: Annotated[Numbers, "n c"],
+    others: Mapping[str, bases.Basis],
     key: Key[Array, ""],
     *,
     ranks: Sequence[int] = (1, 2, 4, 8),
@@ -82,7 +81,6 @@ def fit(
       singular        right singular vectors of W
       data_weighted   of W Cov(x)^(1/2): the best for W x itself
       stacked         of the Jacobians of the read-out at single samples, stacked
-      leace           what LEACE erases for the labels: at most c - 1 directions
       components      reads of the components of W, by importance times size
       random          random directions
 
@@ -90,7 +88,7 @@ def fit(
       layer: W, what follows it, and the read-out.
       inputs: [n, d] x.
       context: [n, C] what else the outputs depend on.
-      labels: [n, c] one-hot columns, for LEACE.
+      others: further families by name, such as the directions that LEACE erases.
       key: for the components and the random directions.
       ranks: rising, at most d.
       number: of components, at least the largest rank.
@@ -123,13 +121,12 @@ def fit(
     )
     reads = _by_strength(found, x)
     slopes = jax.vmap(jax.jacrev(layer.read_out))(x[:JACOBIANS], c[:JACOBIANS])
-    eraser = leace.fit(x, labels)
     leading: dict[str, bases.Basis] = {
         "singular": bases.singular(w),
         "data_weighted": bases.data_weighted(w, x),
         "stacked": bases.stacked(slopes),
-        "leace": bases.Basis(eraser.correlation, eraser.read, eraser.write),
         "components": bases.from_directions(reads[: w.shape[1]]),
+        **others,
     }
     every = {name: _first(basis, most) for name, basis in leading.items()}
     rows = {name: arrays.unit(basis.reads) for name, basis in every.items()}

@@ -12,7 +12,7 @@ KEY = jax.random.key(7)
 RNG = np.random.default_rng(0)
 X = (RNG.normal(size=(N, D)) * np.geomspace(3, 0.5, D)).astype(np.float32)
 NONE = np.zeros((N, 1), np.float32)
-LABELS = np.eye(2, dtype=np.float32)[(X[:, 3] > 0).astype(int)]
+OTHERS = {"own": bases.from_directions(np.eye(D, dtype=np.float32)[[4]])}
 SETTINGS = {"number": 8, "steps": 200, "batch": 64, "draws": 3}
 
 
@@ -20,7 +20,7 @@ SETTINGS = {"number": 8, "steps": 200, "batch": 64, "draws": 3}
 def planted():
     layer, directions = families.plant(X, KEY, count=3)
     fit = jax.jit(
-        lambda key: families.fit(layer, X, NONE, LABELS, key, ranks=(1, 3), **SETTINGS)
+        lambda key: families.fit(layer, X, NONE, OTHERS, key, ranks=(1, 3), **SETTINGS)
     )
     return layer, directions, fit(KEY)
 
@@ -59,6 +59,9 @@ def test_three_directions_keep_three_units_and_random_ones_do_not(planted):
     for name in ("singular", "stacked", "data_weighted"):
         assert found.kept[name][1] == pytest.approx(1, abs=1e-3), name
     assert found.kept["random"][1] < 0.9
+    # one more family, of a single direction
+    assert found.kept["own"][0] == pytest.approx(float(found.kept["own"][1]), abs=1e-6)
+    assert found.rows["own"].shape == (3, D)
     assert "stacked" in found.summary()
 
 
@@ -112,6 +115,6 @@ def test_nothing_is_kept_of_a_constant_or_by_a_wrong_direction():
 def test_what_is_refused():
     layer, _ = families.plant(X, KEY)
     with pytest.raises(ValueError, match="number: got 2"):
-        families.fit(layer, X, NONE, LABELS, KEY, ranks=(4,), number=2)
+        families.fit(layer, X, NONE, OTHERS, KEY, ranks=(4,), number=2)
     with pytest.raises(ValueError, match="count: got 99"):
         families.plant(X, KEY, count=99)
