@@ -85,7 +85,13 @@ def test_pairs_differ_in_the_cue_alone(seen):
     np.testing.assert_array_equal(a[..., others], b[..., others])
 
 
-@pytest.mark.parametrize("of", ["value", "policy", "planted"])
+@pytest.mark.parametrize(
+    "of",
+    [
+        "policy",
+        *(pytest.param(x, marks=pytest.mark.slow) for x in ("value", "planted")),
+    ],
+)
 def test_read_directions_gives_every_row(learnt, of):
     tool = tools.ReadDirections(
         of=of, ranks=(1, 2), states=64, number=4, steps=3, draws=2

@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from pydantic import Field, PositiveInt
 
-from shardsim.agents import agent as agents
-from shardsim.agents import chain
+from shardsim.agents import chain, decoders
 from shardsim.core import fields
 from shardsim.core.jit import jit
 from shardsim.evaluation.subjects import Subject
@@ -118,7 +117,11 @@ class ConceptDirections:
             matched_states.by_context(subject, drawn[1]),
             matched_states.by_cue(subject, drawn[2]),
         )
-        found = _compared(subject.agent, sides, last, self)
+        if self.site == "features":
+            # no other part of the agent, so that all arms share one program
+            found = _at_features(subject.agent.decoder, sides, last, self)
+        else:
+            found = _at_hidden(subject.agent.value, sides, last, self)
         return _rows(jax.tree.map(np.asarray, found))
 
 
@@ -131,46 +134,61 @@ class _Sides(NamedTuple):
 
 
 @functools.partial(jit, static_argnums=3)
-def _compared(
-    agent: agents.Agent, sides: _Sides, key: Array, config: ConceptDirections
+def _at_features(
+    decoder: decoders.ActionDecoder,
+    sides: _Sides,
+    key: Array,
+    config: ConceptDirections,
 ) -> restarts.Comparison:
-    head: Any = agent.value
+    def policy(features: Array) -> Float[Array, " A"]:
+        return jax.nn.log_softmax(decoder(features))
 
+    def both(pairs: matched_states.Matched) -> tuple[Array, Array]:
+        return jnp.asarray(pairs.a), jnp.asarray(pairs.b)
+
+    each = map(both, sides)
+    return _compared(policy, readouts.symmetric_kl, tuple(each), key, config)
+
+
+@functools.partial(jit, static_argnums=3)
+def _at_hidden(
+    head: Any, sides: _Sides, key: Array, config: ConceptDirections
+) -> restarts.Comparison:
     def hidden(features: Array, context: Array) -> Float[Array, " U"]:
         gates = head.gates(features, context)[:, None]
         units = chain.run(head.stages(), features)
         return (jnp.concatenate([units, jnp.ones_like(gates)], axis=1) * gates).ravel()
 
-    def policy(features: Array) -> Float[Array, " A"]:
-        return jax.nn.log_softmax(agent.decoder(features))
-
     def both(pairs: matched_states.Matched) -> tuple[Array, Array]:
-        a, b, *contexts = map(jnp.asarray, pairs)
-        if config.site == "features":
-            return a, b
+        a, b, context_a, context_b = map(jnp.asarray, pairs)
         each = jax.vmap(hidden)
-        return each(a, contexts[0]), each(b, contexts[1])
+        return each(a, context_a), each(b, context_b)
 
-    at_features = config.site == "features"
     pairs = both(sides.pairs)
-    read_out: readouts.ReadOut = policy
-    if not at_features:
-        weights = jnp.concatenate([head.kernel[...], head.bias[...][:, None]], axis=1)
-        # a unit that never changes is a part of the bias: CDE could use it freely
-        every = jnp.concatenate(pairs)
-        changes = every.max(axis=0) > every.min(axis=0)
-        read = jnp.where(changes, weights.ravel(), 0.0)
+    weights = jnp.concatenate([head.kernel[...], head.bias[...][:, None]], axis=1)
+    # a unit that never changes is a part of the bias: CDE could use it freely
+    every = jnp.concatenate(pairs)
+    changes = every.max(axis=0) > every.min(axis=0)
+    read = jnp.where(changes, weights.ravel(), 0.0)
+    found = (pairs, both(sides.test), both(sides.other))
+    return _compared(lambda h: h @ read, readouts.squared, found, key, config)
 
-        def read_out(units: Array) -> Float[Array, ""]:
-            return units @ read
 
+def _compared(
+    read_out: readouts.ReadOut,
+    distance: readouts.Distance,
+    sides: tuple[tuple[Array, Array], ...],
+    key: Array,
+    config: ConceptDirections,
+) -> restarts.Comparison:
+    pairs, test, other = sides
     return restarts.compare(
         read_out,
         pairs,
-        both(sides.test),
-        both(sides.other),
+        test,
+        other,
         key,
-        distance=readouts.symmetric_kl if at_features else readouts.squared,
+        distance=distance,
         shares=config.shares,
         steps=config.steps,
         restarts=config.restarts,

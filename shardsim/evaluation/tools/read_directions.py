@@ -13,8 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Key
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from shardsim.agents import agent as agents
-from shardsim.agents import chain, layers
+from shardsim.agents import chain, decoders, layers, value
 from shardsim.core import fields
 from shardsim.core.jit import jit
 from shardsim.evaluation.subjects import Subject
@@ -92,8 +91,14 @@ class ReadDirections:
         actions = subject.policy_logits.shape[1]
         situation = subject.context * actions + subject.policy_logits.argmax(axis=1)
         labels = np.eye(subject.num_contexts * actions, dtype=np.float32)[situation]
+        # no other part of the agent, so that arms share programs where they can
+        part = {
+            "value": subject.agent.value,
+            "policy": subject.agent.decoder,
+            "planted": None,
+        }
         found = _compared(
-            subject.agent,
+            part[self.of],
             subject.features[at],
             subject.given[at],
             labels[at],
@@ -113,7 +118,7 @@ class _Found(NamedTuple):
 
 @functools.partial(jit, static_argnums=5)
 def _compared(
-    agent: agents.Agent,
+    part: Any,
     features: Float[Array, "n D"],
     given: Float[Array, "n C"],
     labels: Float[Array, "n c"],
@@ -123,9 +128,9 @@ def _compared(
     context = jnp.concatenate([features, given], axis=1)
     planted = None
     if config.of == "value":
-        layer = _of_value(agent, features.shape[1])
+        layer = _of_value(part, features.shape[1])
     elif config.of == "policy":
-        layer = _of_policy(agent)
+        layer = _of_policy(part)
     else:
         key, plant_key = jax.random.split(key)
         layer, planted = families.plant(features, plant_key)
@@ -149,7 +154,7 @@ def _compared(
 
     def policy(x: Array, rest: Array) -> Float[Array, " A"]:
         del rest
-        return jax.nn.softmax(agent.decoder(x))
+        return jax.nn.softmax(part(x))
 
     collisions, cosines = nothing, nothing
     if config.of == "policy":
@@ -167,21 +172,21 @@ def _compared(
     return _Found(kept, collisions, cosines)
 
 
-def _of_value(agent: agents.Agent, width: int) -> families.Layer:
-    w, units = weights.first_layer(agent.value, width)
+def _of_value(head: value.ValueHead, width: int) -> families.Layer:
+    w, units = weights.first_layer(head, width)
 
-    def value(x: Array, rest: Array) -> Float[Array, " 1"]:
-        return agent.value(x, rest[width:]).value[None]
+    def read_out(x: Array, rest: Array) -> Float[Array, " 1"]:
+        return head(x, rest[width:]).value[None]
 
-    return families.Layer(w, units, value)
+    return families.Layer(w, units, read_out)
 
 
-def _of_policy(agent: agents.Agent) -> families.Layer:
-    first = agent.decoder.hidden_layers[0]
+def _of_policy(decoder: decoders.ActionDecoder) -> families.Layer:
+    first = decoder.hidden_layers[0]
     assert first.bias is not None  # layers of D have one
     bias = first.bias[...]
-    later = agent.decoder.stages()[1:]
-    activation = layers.ACTIVATIONS[agent.decoder.activation]
+    later = decoder.stages()[1:]
+    activation = layers.ACTIVATIONS[decoder.activation]
 
     def after(pre: Array, rest: Array) -> Float[Array, " A"]:
         del rest
@@ -190,7 +195,7 @@ def _of_policy(agent: agents.Agent) -> families.Layer:
 
     def policy(x: Array, rest: Array) -> Float[Array, " A"]:
         del rest
-        return jax.nn.log_softmax(agent.decoder(x))
+        return jax.nn.log_softmax(decoder(x))
 
     return families.Layer(first.kernel[...].T, after, policy)
 
