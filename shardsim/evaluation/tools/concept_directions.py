@@ -214,8 +214,8 @@ def _rows(found: restarts.Comparison) -> dict[str, float]:
         rows |= each(name, getattr(found, name))
     rows["cde_other"] = found.cde_other
     for number, name in enumerate(PLANTED):
-        rows[name] = found.planted[number]
-        rows[f"{name}_to_read"] = found.planted_to_read[number]
+        rows[name] = found.of_planted[number]
+        rows[f"{name}_to_read"] = found.of_planted_to_read[number]
     names = ConceptDirections.ROWS
     return {
         base.STATISTIC: float(rows["cde"]),

@@ -36,6 +36,10 @@ PRINCIPAL = 48
 a trained encoder they hold all but 1e-4 of the variance, in a twentieth of the time."""
 
 
+PLANTED_IN = 16
+"""Leading principal directions of the samples that planted directions are made of."""
+
+
 class Restarts(NamedTuple):
     """How far restarts of one method agree, and what their directions do."""
 
@@ -83,10 +87,10 @@ class Comparison(NamedTuple):
     cde_other: Float[Array, ""]
     """|cos| of CDE's direction for the concept to its direction for the other concept:
     1 means that CDE does not depend on the concept."""
-    planted: Float[Array, "2"]
+    of_planted: Float[Array, "2"]
     """Agreement of CDE for a planted readout, one direction, and pairs that differ
     along another one alone where they match: for the first and the last share."""
-    planted_to_read: Float[Array, "2"]
+    of_planted_to_read: Float[Array, "2"]
     """Mean |cos| of these to the planted direction."""
 
     def summary(self) -> str:
@@ -143,9 +147,10 @@ def compare(
     RLACE gets both sides of the pairs as samples, with the side as their label; CDE
     gets the pairs. The starts are the same for every share of mismatched pairs.
 
-    For the planted readout x' . r, b is a + q where pairs match. Here q is a random
-    vector as long as b - a is on average, with a cosine of 1/2 to r. CDE then has a
-    whole surface of optima if all pairs match, and r alone otherwise.
+    For the planted readout x' . r, b is a + q where pairs match. r is a mixture of the
+    leading principal directions of the samples, and q another one, as long as b - a is
+    on average, with a cosine of 1/2 to r. CDE then has a whole surface of optima if all
+    pairs match, and r alone otherwise.
 
     Args:
       read_out: from an activation to an output, for CDE and the swaps.
@@ -243,7 +248,7 @@ def compare(
     rows = jax.random.normal(random_key, (restarts, 1, d), a.dtype)
     others = (concept.as_floats("other", x, None, d) for x in other)
     of_other = found(read_out, distance, *others)
-    read, planted_side = _plant(a, b, plant_key)
+    read, planted_side = _plant(a, b, axes[:PLANTED_IN], plant_key)
 
     def at_planted(share_side: Array) -> tuple[Array, Array]:
         result = found(lambda x: x @ read, readouts.squared, a, share_side)
@@ -281,10 +286,13 @@ def _agreement(rows: Float[Array, "N d"]) -> Float[Array, ""]:
 
 
 def _plant(
-    a: Float[Array, "n d"], b: Float[Array, "n d"], key: Key[Array, ""]
+    a: Float[Array, "n d"],
+    b: Float[Array, "n d"],
+    axes: Float[Array, "p d"],
+    key: Key[Array, ""],
 ) -> tuple[Float[Array, " d"], Float[Array, "n d"]]:
     """A direction r that is read, and the other side of pairs that differ along q."""
-    rows = arrays.unit(jax.random.normal(key, (2, a.shape[1]), a.dtype))
+    rows = arrays.unit(jax.random.normal(key, (2, len(axes)), a.dtype) @ axes)
     read = rows[0]
     aside = arrays.unit(rows[1] - (rows[1] @ read) * read)
     length = jnp.linalg.norm(b - a, axis=1).mean()

@@ -61,9 +61,9 @@ def test_cde_of_a_linear_readout_has_many_optima_unless_pairs_differ_in_more(fou
     assert matching < 0.9
     assert others > 0.99
     assert found.cde_to_read[1] > 0.99
-    assert found.planted[0] < 0.9
-    assert found.planted[1] > 0.99
-    assert found.planted_to_read[1] > 0.99
+    assert found.of_planted[0] < 0.9
+    assert found.of_planted[1] > 0.99
+    assert found.of_planted_to_read[1] > 0.99
 
 
 def test_swaps_of_the_concept_and_of_another_one(found):
