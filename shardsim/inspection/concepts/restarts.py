@@ -53,7 +53,7 @@ class Restarts(NamedTuple):
     """The same on pairs of another concept; it should be small."""
 
     @property
-    def specificity(self) -> Float[Array | np.ndarray, "..."]:
+    def specificity(self) -> Any:
         """swap - other_swap."""
         return self.swap - self.other_swap
 
