@@ -120,8 +120,13 @@ def test_a_world_without_the_cue_gives_no_number(condition, learnt):
     assert np.isnan(list(found.values())).all()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("site", ["features", "hidden"])
+@pytest.mark.parametrize(
+    "site",
+    [
+        pytest.param("hidden", marks=pytest.mark.slow),
+        pytest.param("features", marks=pytest.mark.long),
+    ],
+)
 def test_concept_directions_gives_every_row(learnt, site):
     tool = tools.ConceptDirections(
         site=site, pairs=16, steps=(1, 2, 3), restarts=2, annealed_restarts=2

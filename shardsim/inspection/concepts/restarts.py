@@ -222,8 +222,7 @@ def compare(
     def at_share(b: Float[Array, "n d"]) -> Any:
         samples = jnp.concatenate([a, b])
         path = rlace_descent.fit_many(samples, labels, keys, steps=steps)
-        each = [scores(bases, toward) for bases in path.basis]
-        published = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
+        published = jax.lax.map(lambda bases: scores(bases, toward), path.basis)
         result = found(read_out, distance, a, b)
         return (
             published,

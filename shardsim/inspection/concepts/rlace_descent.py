@@ -131,16 +131,32 @@ def fit_many(
     sizes = (jnp.asarray(rate, x.dtype), jnp.asarray(decay, x.dtype))
     axes = validation.integer("axes", axes, 1)
     state = _start(x, keys, min(axes, x.shape[1] - 2))
-    done, bases, tops = 0, [], []
-    for number in steps:
-        state = _run(x, columns[:, 1], keys, state, done, number, batch, *sizes)
-        done = number
-        basis, top = _leading(state)
-        bases.append(basis)
-        tops.append(top)
-    return Path(
-        jnp.stack(bases)[:, :, None], np.asarray(steps), jnp.stack(tops), state.dropped
-    )
+    ends = np.asarray(steps)
+    state, (basis, top) = _path(x, columns[:, 1], keys, state, ends, batch, *sizes)
+    return Path(basis[:, :, None], ends, top, state.dropped)
+
+
+@functools.partial(jax.jit, static_argnames="batch")
+def _path(
+    x: Float[Array, "n d"],
+    z: Float[Array, " n"],
+    keys: Key[Array, " N"],
+    state: _State,
+    ends: Int[Any, " T"],
+    batch: int,
+    rate: Float[Array, ""],
+    decay: Float[Array, ""],
+) -> tuple[_State, tuple[Float[Array, "T N d"], Float[Array, "T N"]]]:
+    """The last state, and the leading eigenvector and its eigenvalue at each end."""
+
+    def segment(state: _State, ends: Any) -> tuple[_State, Any]:
+        first, last = ends
+        state = _run(x, z, keys, state, first, last, batch, rate, decay)
+        return state, _leading(state)
+
+    starts = jnp.concatenate([jnp.zeros(1, ends.dtype), ends[:-1]])
+    last, found = jax.lax.scan(segment, state, (starts, ends))
+    return last, found
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -188,7 +204,6 @@ def _threshold(
     return clipped[:-1], clipped[-1]
 
 
-@functools.partial(jax.jit, static_argnames="batch")
 def _run(
     x: Float[Array, "n d"],
     z: Float[Array, " n"],
@@ -277,7 +292,6 @@ def _extended(
     return axes
 
 
-@jax.jit
 def _leading(state: _State) -> tuple[Float[Array, "N d"], Float[Array, " N"]]:
     best = jnp.argmax(state.values, axis=1)
     rows = jnp.take_along_axis(state.axes, best[:, None, None], axis=1)[:, 0]
