@@ -243,7 +243,8 @@ def compare(
         steps=annealed_steps,
         max_steps=annealed_steps,
     )
-    _, _, along = jnp.linalg.svd(b - a, full_matrices=False)
+    # rows of 0 where pairs differ along fewer directions
+    along, _ = concept.orthonormal_span(b - a)
     rows = jax.random.normal(random_key, (restarts, 1, d), a.dtype)
     others = (concept.as_floats("other", x, None, d) for x in other)
     of_other = found(read_out, distance, *others)
