@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from shardsim.core import choices
 from shardsim.evaluation.measures.agreement import AgreementShift
+from shardsim.evaluation.measures.approach import Approach
 from shardsim.evaluation.measures.base import (
     EXACT,
     Detail,
@@ -19,6 +20,7 @@ from shardsim.evaluation.measures.base import (
     value_acts,
 )
 from shardsim.evaluation.measures.conflict import Conflict
+from shardsim.evaluation.measures.event_probability import EventProbability
 from shardsim.evaluation.measures.neutral_cue import CueEffect
 from shardsim.evaluation.measures.selective_ablation import SelectiveAblation
 from shardsim.evaluation.measures.selective_extinction import SelectiveExtinction
@@ -36,15 +38,19 @@ Measure: TypeAlias = (
     | ValueAccuracy
     | TwoGoals
     | GoalDistanceSlope
+    | Approach
+    | EventProbability
 )
 choices.declare("measures", Measure)
 
 __all__ = [
     "EXACT",
     "AgreementShift",
+    "Approach",
     "Conflict",
     "CueEffect",
     "Detail",
+    "EventProbability",
     "Evidence",
     "GoalDistanceSlope",
     "Measure",
