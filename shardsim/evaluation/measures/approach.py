@@ -1,4 +1,4 @@
-"""P14, P20: does an agent still go for what paid, where that looks or is different?"""
+"""P14, P20: does V still bid for what paid, where that looks or is different?"""
 
 from collections.abc import Iterator
 from typing import ClassVar, Literal
@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from shardsim.core import fields
-from shardsim.evaluation import battery, exact_policies, state_readings
+from shardsim.evaluation import exact_policies, state_readings
 from shardsim.evaluation.measures import base
 
 
@@ -24,7 +24,7 @@ class Approach:
     ROWS: ClassVar[tuple[str, ...]] = ("known", "reference", "value")
     BESIDE: ClassVar[tuple[str, ...]] = ("value",)
 
-    ABOUT: ClassVar[str] = "return"
+    ABOUT: ClassVar[str] = "policy"
     METRIC: ClassVar[str] = "approach in the changed condition"
     UNIT: ClassVar[str] = "best approach"
     kind: Literal["approach"] = "approach"
@@ -51,14 +51,13 @@ class Approach:
         return () if self.phase is None else (self.phase,)
 
     def measure(self, evidence: base.Evidence) -> base.Measured:
-        """A = (G(pi') - G(uniform)) / (G* - G(uniform)).
+        """A = sum_s [E_pi' Q*(s, a) - mean_a Q*] / sum_s [max_a Q* - mean_a Q*].
 
-        pi' is the policy of the agent in the changed condition. G(pi) is the mean over
-        levels of the exact expected return that a policy would earn in the condition
-        that is not changed, from the start of the level: what it goes for there. G* is
-        the largest such return, and uniform takes all actions equally often. 1 means
-        that the agent goes for the same things as well as can be, 0 that it goes for
-        them as random steps do. No number where no policy is better than random steps.
+        pi' is the policy of the agent in the changed condition, and Q* the exact value
+        of an action where nothing is changed: what the agent went for there. Sums are
+        over reachable states in which no action ends the episode, so that no step shows
+        what it pays now. 1 means that the agent goes for the same things as well as can
+        be, 0 that it goes for them as random steps do, and below 0 it avoids them.
 
         Raises:
           ValueError: the levels of both conditions do not have the same moves.
@@ -114,7 +113,7 @@ def _approach(
     changed: str,
     weights: Float[np.ndarray, "rows L"],
 ) -> Float[np.ndarray, "rows N"]:
-    """(G(pi') - G(uniform)) / (G* - G(uniform)), by row of weights and seed."""
+    """What the policy in `changed` gains of Q* in `known`, by row of weights."""
     acting, condition = evidence.acting, evidence.conditions[known]
     policy = exact_policies.policy(
         readings[changed].value,
@@ -122,24 +121,11 @@ def _approach(
         evidence.conditions[changed],
         acting,
     )
-    uniform = np.full_like(policy[:1], 1 / policy.shape[-1])
-    of_policy = _mean_return(policy, condition, acting, weights)
-    of_chance = _mean_return(uniform, condition, acting, weights)
-    best = weights @ condition.best.astype(np.float64) / weights.shape[1]
-    room = best[:, None] - of_chance
-    return (of_policy - of_chance) / np.where(room > 1e-6, room, np.nan)
-
-
-def _mean_return(
-    policies: Float[np.ndarray, "M L S A"],
-    condition: battery.Condition,
-    acting: exact_policies.ActingRule,
-    weights: Float[np.ndarray, "rows L"],
-) -> Float[np.ndarray, "rows M"]:
-    """Mean over levels of the exact expected return, by row of weights."""
-    each = exact_policies.expected_return(
-        policies, condition, acting.discount, acting.max_steps
-    )
-    # a matrix product adds up in an order that depends on the shapes
-    total: np.ndarray = np.einsum("rl,ml->rm", weights, each.astype(np.float64))
-    return total / weights.shape[1]
+    q = exact_policies.q_values(condition.optimal, condition, acting.discount)
+    # of actions that differ by little, in float64
+    gain = q.astype(np.float64) - q.mean(axis=-1, keepdims=True, dtype=np.float64)
+    goes_on = ~np.asarray(condition.table.terminated).any(axis=-1)
+    where = condition.reachable & goes_on
+    of_policy = base.level_mean((policy * gain).sum(axis=-1), where, weights)
+    of_best = base.level_mean(gain.max(axis=-1)[None], where, weights)
+    return of_policy / np.where(of_best > 1e-9, of_best, np.nan)
