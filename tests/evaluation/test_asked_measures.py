@@ -103,7 +103,9 @@ class TestApproach:
         early = measures.Approach(phase="early")
         assert early.stages == ("early",)
         assert early.measure(asked).values["arm/known"][0] > 0.3
-        assert self.measure.measure(asked).values["arm/known"][0] == pytest.approx(0.0, abs=1e-5)
+        assert self.measure.measure(asked).values["arm/known"][0] == pytest.approx(
+            0.0, abs=1e-5
+        )
 
     def test_levels_that_move_otherwise_are_refused(self, fruit):
         other = dict(fruit)

@@ -117,6 +117,80 @@ def worth(carry, shown):
     return np.asarray(jax.vmap(lambda m: one(m).value.mean())(carry.learners[0].agent))
 
 
+FALLING = optimizers.Schedule("linear")
+
+
+def rates(plan, phase):
+    """The rate of each update of a phase, as a multiple of that of the optimizer."""
+    static = schedule.update_config(plan, ENV, (value.MLP(),), phase)
+    start = schedule.ends(plan)[phase.name] - phase.updates
+    return [
+        float(
+            optimizers.rate(
+                static.optimizer,
+                jnp.float32(1.0),
+                jnp.int32(start + n - static.first_update),
+                static.total_updates,
+            )
+        )
+        for n in range(phase.updates)
+    ]
+
+
+def test_the_rate_falls_over_the_run_or_over_a_phase():
+    phases_of = (
+        Phase("a", 2, losses=EARN),
+        Phase("b", 4, losses=EARN, schedule=FALLING),
+        Phase("c", 2, losses=EARN, schedule=optimizers.Schedule()),
+    )
+    plan = config(*phases_of, optimizer=optimizers.OptimizerConfig(schedule=FALLING))
+    assert rates(plan, phases_of[0]) == pytest.approx([1, 7 / 8])
+    assert rates(plan, phases_of[1]) == pytest.approx([1, 3 / 4, 1 / 2, 1 / 4])
+    assert rates(plan, phases_of[2]) == [1, 1]
+    # a constant rate needs no program of its own for where the phase begins
+    same = Phase("d", 2, losses=EARN, schedule=optimizers.Schedule())
+    longer = config(*phases_of, same)
+    heads = (value.MLP(),)
+    assert schedule.update_config(longer, ENV, heads, same) == schedule.update_config(
+        longer, ENV, heads, phases_of[2]
+    )
+
+
+@pytest.mark.slow
+def test_a_phase_begins_its_schedule_at_its_own_first_update():
+    """The first step of a falling rate is that of a constant one, the second is not."""
+    small = agent.AgentConfig(
+        encoder=encoders.MLPEncoder(widths=(4,)),
+        decoder_hidden=(4,),
+        auxiliary_width=4,
+    )
+    head = value.MLP()
+
+    def learned(updates, own):
+        first = Phase("a", 2, losses=EARN, schedule=optimizers.Schedule())
+        second = Phase("b", updates, losses=EARN, schedule=own)
+        plan = config(first, second, num_seeds=1, num_envs=2, num_steps=2, epochs=1)
+        recipe = population.InitConfig(small, plan.optimizer, ENV, plan.num_envs)
+        keys = population.seed_keys(0, 1)
+        hyper = schedule.hyperparameters(plan, head)
+        params = phases.params_of(ENV, first)
+        carry = population.init(recipe, head, 4, params, keys, hyper)
+        for phase in plan.phases:
+            carry = learn(carry, head, plan, phase)
+        return np.asarray(carry.learners[0].agent.value.hidden.kernel[...])
+
+    constant, falling = optimizers.Schedule(), optimizers.Schedule("linear")
+    np.testing.assert_array_equal(learned(1, constant), learned(1, falling))
+    assert not np.array_equal(learned(2, constant), learned(2, falling))
+
+
+def test_a_warm_up_longer_than_its_phase_is_refused():
+    with pytest.raises(
+        ValueError, match=r"schedule\.warmup: got 2; allowed: less than"
+    ):
+        Phase("a", 2, losses=EARN, schedule=optimizers.Schedule(warmup=2))
+
+
 @pytest.mark.slow
 def test_acquisition_in_turn_extinction_and_renewal():
     """A then B: V of B rises only when B is paid. Unpaid in B alone, A comes back when

@@ -71,12 +71,11 @@ class Approach:
         rows: dict[str, np.ndarray] = {}
         details: list[base.Detail] = []
         for arm, own in readings.items():
-            condition = evidence.conditions[self.changed]
-            mean = base.level_mean(
-                own[self.changed].value, condition.reachable, weights
+            first, second = (
+                evidence.conditions[name] for name in (self.known, self.changed)
             )
-            known = evidence.conditions[self.known]
-            scale = base.level_mean(known.optimal[None], known.reachable, weights)
+            mean = base.level_mean(own[self.changed].value, second.reachable, weights)
+            scale = base.level_mean(first.optimal[None], first.reachable, weights)
             rows |= {
                 arm: _approach(evidence, own, self.known, self.changed, weights),
                 f"{arm}/known": _approach(
