@@ -235,7 +235,12 @@ def _evidence(
     }
     stages = phase_readings.read(experiment, conditions, populations, folder)
     return measures.Evidence(
-        env, conditions, readings, experiment.evaluation_acting, stages
+        env,
+        conditions,
+        readings,
+        experiment.evaluation_acting,
+        stages,
+        populations=populations,
     )
 
 

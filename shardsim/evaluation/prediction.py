@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from pydantic import PositiveFloat
 
-from shardsim.core import docstrings, fields
+from shardsim.core import fields
 from shardsim.evaluation import judge, measures, results, rules
 from shardsim.storage import records
 
@@ -109,7 +109,7 @@ def evaluate(
             metric=prediction.measure.METRIC,
             unit=prediction.measure.UNIT,
             about=measures.about(prediction.measure, prediction.rule.contrast.arm),
-            formula=docstrings.of(type(prediction.measure).measure),
+            formula=measures.formula(prediction.measure),
             rule=resolved[name],
             values={
                 row: records.numbers(x) for row, x in measured[name].values.items()

@@ -28,7 +28,8 @@ def hook(
     """The metrics of a snapshot, measured in the first condition.
 
     The statistics of predictions are measured in their own conditions, for the arms
-    that they contrast. A prediction that compares the ends of phases has none.
+    that they contrast. A prediction that compares the ends of phases has none, and none
+    whose measure takes long.
 
     Args:
       built: conditions by name; None: they are built at the first snapshot.
@@ -49,6 +50,7 @@ def hook(
             for name, entry in experiment.predictions.items()
             if arm in (entry.rule.contrast.arm, entry.rule.contrast.baseline)
             and not measures.stages(entry.measure)
+            and measures.at_snapshots(entry.measure)
         }
         reads_features = experiment.reads_features
         reading = state_readings.read(

@@ -245,7 +245,7 @@ def test_a_verdict_that_does_not_stand_is_told_as_none(tiny_run, tmp_path, capsy
     assert "no claim stands" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_config_gives_the_same_bytes(tiny_yaml, command_run, tmp_path):
     again = tmp_path / "again"
     # compiled anew, not read from the cache of programs

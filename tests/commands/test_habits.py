@@ -161,6 +161,7 @@ def test_a_run_as_one_file(tiny_run, tmp_path, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.few(2, rest="long")
 @pytest.mark.parametrize(
     ("kind", "start"), [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF")]
 )

@@ -46,7 +46,7 @@ def drawn(world):
 
 
 @pytest.mark.slow
-@pytest.mark.few(8, rest="long")
+@pytest.mark.few(3, rest="long")
 @pytest.mark.parametrize("world", WORLDS, ids=lambda world: world.__name__)
 def test_what_is_accepted_can_be_played(world):
     played = 0

@@ -94,6 +94,7 @@ def test_states_are_listed_in_the_order_of_index(env, key):
 
 
 @pytest.mark.slow
+@pytest.mark.few(7, rest="long")
 def test_a_table_made_in_chunks_is_the_same(env, key, monkeypatch):
     if env.unlisted or env.num_states > 10_000:
         return

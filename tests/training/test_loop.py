@@ -159,7 +159,7 @@ def test_seeds_do_not_depend_on_their_number(tiny_yaml, command_run, tmp_path):
         np.testing.assert_array_equal(three[name][:2], leaf)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_devices_agree_with_one(tiny_yaml, tmp_path):
     """Bit for bit."""
     flags = run_folders.ENVIRONMENT["XLA_FLAGS"]

@@ -86,7 +86,7 @@ def test_a_seed_has_the_same_bits_alone_and_among_others():
 
 
 @pytest.mark.slow
-@pytest.mark.few(3, rest="long")
+@pytest.mark.few(1, rest="long")
 @pytest.mark.parametrize("rule", RULES)
 def test_bits_of_a_seed_under_every_rule(rule):
     static = setting([value.Sharded()], **RULES[rule])

@@ -21,6 +21,7 @@ EARN = {"policy": {"encoder": 1, "decoder": 1}, "value": {"encoder": 1, "value":
 
 @pytest.mark.parametrize("name", REGIMES)
 @pytest.mark.slow
+@pytest.mark.few(1, rest="long")
 def test_every_rule_moves_d_under_every_head(training_yaml, tmp_path, capsys, name):
     plan = [{"name": "earn", "updates": 2, "losses": EARN}]
     path = training_yaml(**REGIMES[name], phases=plan)

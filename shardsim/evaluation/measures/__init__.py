@@ -12,8 +12,10 @@ from shardsim.evaluation.measures.base import (
     Measured,
     Stages,
     about,
+    at_snapshots,
     beside,
     extra_rows,
+    formula,
     needs_features,
     stages,
     suits,
@@ -21,6 +23,7 @@ from shardsim.evaluation.measures.base import (
 )
 from shardsim.evaluation.measures.conflict import Conflict
 from shardsim.evaluation.measures.event_probability import EventProbability
+from shardsim.evaluation.measures.inspected import Inspected
 from shardsim.evaluation.measures.neutral_cue import CueEffect
 from shardsim.evaluation.measures.selective_ablation import SelectiveAblation
 from shardsim.evaluation.measures.selective_extinction import SelectiveExtinction
@@ -40,6 +43,7 @@ Measure: TypeAlias = (
     | GoalDistanceSlope
     | Approach
     | EventProbability
+    | Inspected
 )
 choices.declare("measures", Measure)
 
@@ -53,6 +57,7 @@ __all__ = [
     "EventProbability",
     "Evidence",
     "GoalDistanceSlope",
+    "Inspected",
     "Measure",
     "Measured",
     "SelectiveAblation",
@@ -62,8 +67,10 @@ __all__ = [
     "TwoGoals",
     "ValueAccuracy",
     "about",
+    "at_snapshots",
     "beside",
     "extra_rows",
+    "formula",
     "needs_features",
     "stages",
     "suits",

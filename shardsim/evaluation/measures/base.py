@@ -10,7 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float, Int, Shaped
 
-from shardsim.core import fields
+from shardsim.agents import agent as agents
+from shardsim.core import docstrings, fields
 from shardsim.core.statistics import crossed, intervals
 from shardsim.core.types import Environment
 from shardsim.evaluation import battery, exact_policies, state_readings
@@ -40,6 +41,8 @@ class Evidence(NamedTuple):
     brief: bool = False
     """Whether the rows of the arms are enough: measures leave out what takes long
     beside them, as at the snapshots of a training."""
+    populations: Mapping[str, agents.Agent] = types.MappingProxyType({})
+    """Arm -> its agents, leaves [N, ...]; none of agents of somebody else."""
 
 
 @fields.record(float64=True)
@@ -175,6 +178,17 @@ def suits(measure: Any, env: Environment) -> bool:
 def value_acts(measure: Any) -> bool:
     """Whether a measure makes sense only if V takes part in acting (`VALUE_ACTS`)."""
     return getattr(measure, "VALUE_ACTS", False)
+
+
+def at_snapshots(measure: Any) -> bool:
+    """Whether a measure is cheap enough for every snapshot of a training."""
+    return getattr(measure, "AT_SNAPSHOTS", True)
+
+
+def formula(measure: Any) -> str:
+    """The equation of a measure: the docstring of its method `measure`, or of what it
+    asks by (`formula_of`)."""
+    return docstrings.of(getattr(measure, "formula_of", type(measure)).measure)
 
 
 def repeated(field: str, names: tuple[str, ...]) -> Iterator[str]:

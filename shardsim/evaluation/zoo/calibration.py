@@ -4,7 +4,7 @@ Symbols: M members, N seeds, lambda the weight of shards in a blend.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.stats
@@ -12,9 +12,17 @@ from jaxtyping import Float
 
 from shardsim.core import fields
 from shardsim.core.statistics import intervals, separation
-from shardsim.evaluation import results
-from shardsim.evaluation.zoo import measuring, metrics
-from shardsim.evaluation.zoo.config import Blended, Role, Rotated, Trained, ZooConfig
+from shardsim.evaluation import results, tools
+from shardsim.evaluation.zoo import measuring
+from shardsim.evaluation.zoo.config import (
+    Blended,
+    Expected,
+    Metric,
+    Role,
+    Rotated,
+    Trained,
+    ZooConfig,
+)
 from shardsim.storage import records
 
 AREA = 0.95
@@ -77,8 +85,8 @@ class MetricResult:
     """One metric on all members."""
 
     title: str
-    of: metrics.Of
-    expected: metrics.Expected
+    of: tools.Of
+    expected: Expected
     """What was expected before the run."""
     scores: dict[fields.Name, tuple[records.SeedNumbers, ...]]
     """[2, N] by member, one row for each battery; None where it is not selected."""
@@ -222,7 +230,7 @@ def _scores(name: str, seeds: list[measuring.Measured]) -> Float[np.ndarray, "2 
 def _metric(
     config: ZooConfig,
     name: str,
-    metric: Any,
+    metric: Metric,
     members: Mapping[str, MemberResult],
     measured: Mapping[str, list[measuring.Measured]],
     beside: Mapping[str, Beside],
@@ -252,8 +260,8 @@ def _metric(
         )
     }
     return MetricResult(
-        title=metric.TITLE,
-        of=metric.OF,
+        title=metric.tool.TITLE,
+        of=metric.tool.OF,
         expected=metric.expected,
         scores={member: records.numbers(both) for member, both in scores.items()},
         auroc=results.interval(area),

@@ -8,7 +8,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from shardsim.agents import encoders, value
 from shardsim.core import field_errors, fields
-from shardsim.evaluation.zoo import metrics
+from shardsim.evaluation import tools
 from shardsim_envs import ContextFruits
 
 Role: TypeAlias = Literal["yes", "no", "graded", "function", "component"]
@@ -101,6 +101,20 @@ class RandomReadout:
 Member: TypeAlias = Trained | Rotated | Blended | RandomReadout
 
 
+Expected: TypeAlias = Literal["separates", "fails"]
+
+
+@fields.record(kw_only=True)
+class Metric:
+    """A metric of shardedness: the statistic of a tool."""
+
+    expected: Expected
+    """Whether it was expected to separate members with shards from those without,
+    stated before it was run."""
+    tool: tools.Tool
+    """The tool and its settings."""
+
+
 @fields.record(kw_only=True)
 class Ordinary:
     """Trained agents of a run, of whose V the metrics are asked."""
@@ -121,7 +135,7 @@ class ZooConfig:
     """The world. Each context has to show alone."""
     members: dict[fields.Name, Member]
     """The value functions by name, each after those that it is built from."""
-    metrics: dict[fields.Name, metrics.Metric]
+    metrics: dict[fields.Name, Metric]
     """The metrics by name."""
     agents: dict[fields.Name, Ordinary] = dataclasses.field(default_factory=dict)
     """Ordinary agents by name, drawn beside the members. They count for no AUROC."""
@@ -190,6 +204,15 @@ class ZooConfig:
         for role in ("yes", "no"):
             if role not in roles:
                 yield f"members: got none with shards {role!r}; allowed: at least one"
+
+    @fields.rule("metrics")
+    def _of_v_alone(self) -> Iterator[str]:
+        for name, metric in self.metrics.items():
+            if tools.needs_agent(metric.tool):
+                yield (
+                    f"metrics.{name}.tool: got {metric.tool.kind!r}; allowed: "
+                    "tools that ask V of the features alone, which a member is"
+                )
 
     @fields.rule("agents", "members")
     def _other_names(self) -> Iterator[str]:

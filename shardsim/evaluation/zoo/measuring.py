@@ -17,10 +17,11 @@ from shardsim.agents.action_selection import ValueOnly
 from shardsim.core import config as configs
 from shardsim.core import fields
 from shardsim.core.jit import jit
-from shardsim.evaluation import exact_policies, state_readings
+from shardsim.evaluation import exact_policies, state_readings, tools
 from shardsim.evaluation.measures import value_error
-from shardsim.evaluation.zoo import making, metrics, nets
-from shardsim.evaluation.zoo.config import Trained, ZooConfig
+from shardsim.evaluation.subjects import Subject
+from shardsim.evaluation.zoo import making, nets
+from shardsim.evaluation.zoo.config import Metric, Trained, ZooConfig
 from shardsim.evaluation.zoo.states import Battery
 from shardsim.storage import records
 
@@ -33,7 +34,7 @@ class Scored:
     """The scores of one metric on both batteries."""
 
     digest: str
-    """Of the config of the metric; and of the weights, where they can change."""
+    """Of the config of the tool; and of the weights, where they can change."""
     values: records.SeedNumbers
     """[2] one for each battery; None where the metric does not apply."""
 
@@ -60,7 +61,7 @@ def subject_of(
     encoder: encoders.MLP,
     battery: Battery,
     seed: int,
-) -> tuple[metrics.Subject, Float[np.ndarray, "L S"]]:
+) -> tuple[Subject, Float[np.ndarray, "L S"]]:
     """V of a member in the states of a battery, and V in all states."""
     true = battery.context
     given = true
@@ -71,37 +72,38 @@ def subject_of(
     shared = making.features_of(config.env, encoder, jnp.asarray(battery.rows))
     eye = jnp.eye(config.env.contexts)
     features, output = _outputs(net, shared, eye[true], eye[given])
-    return subject(
-        net.head, np.asarray(features), output, battery, given, config.env.contexts
-    )
+    return subject(config, net.head, np.asarray(features), output, battery, given)
 
 
 def subject(
+    config: ZooConfig,
     head: value.ValueHead,
     features: Float[np.ndarray, "L S D"],
     output: value.ValueOutput,
     battery: Battery,
     given: Int[np.ndarray, " L"],
-    contexts: int,
-) -> tuple[metrics.Subject, Float[np.ndarray, "L S"]]:
+) -> tuple[Subject, Float[np.ndarray, "L S"]]:
     """The states that metrics read, and V in all states.
 
     Args:
       features: what V reads in every state.
       output: of V, leaves [L, S, ...].
       given: the context that gates get in each level, in [0, C).
-      contexts: C.
     """
     at = battery.level, battery.state
     picked = jax.tree.map(lambda x: np.asarray(x)[at], output)
-    chosen = metrics.Subject(
-        head,
-        features[at],
-        np.eye(contexts, dtype=np.float32)[given[battery.level]],
-        battery.context[battery.level],
-        battery.level,
-        picked,
-        contexts,
+    contexts = config.env.contexts
+    chosen = Subject(
+        head=head,
+        features=features[at],
+        given=np.eye(contexts, dtype=np.float32)[given[battery.level]],
+        context=battery.context[battery.level],
+        level=battery.level,
+        output=picked,
+        num_contexts=contexts,
+        state=battery.state,
+        env=config.env,
+        condition=battery.condition,
     )
     return chosen, np.asarray(output.value)
 
@@ -109,7 +111,7 @@ def subject(
 def measure(
     config: ZooConfig,
     first: Battery,
-    each: list[tuple[metrics.Subject, Float[np.ndarray, "L S"]]],
+    each: list[tuple[Subject, Float[np.ndarray, "L S"]]],
     known: Measured | None,
     weights: str = "",
 ) -> Measured:
@@ -151,7 +153,7 @@ def _outputs(
 
 
 def facts(
-    config: ZooConfig, battery: Battery, subject: metrics.Subject, values: np.ndarray
+    config: ZooConfig, battery: Battery, subject: Subject, values: np.ndarray
 ) -> tuple[float, float, float]:
     """Return fraction, error of V, and information of the gates."""
     condition = battery.condition
@@ -166,7 +168,7 @@ def facts(
     return float(fraction), float(error), gate_information(subject)
 
 
-def gate_information(subject: metrics.Subject) -> float:
+def gate_information(subject: Subject) -> float:
     """I(largest gate; context) / log C; NaN for a head of one part."""
     gates = np.asarray(subject.output.gates)
     if gates.shape[1] < 2:
@@ -181,7 +183,7 @@ def gate_information(subject: metrics.Subject) -> float:
 
 def missing(
     config: ZooConfig, known: Mapping[str, Scored], weights: str = ""
-) -> dict[str, metrics.Metric]:
+) -> dict[str, Metric]:
     """The metrics whose scores are not known, or of another config or other weights."""
     return {
         name: metric
@@ -190,17 +192,18 @@ def missing(
     }
 
 
-def _digest(metric: metrics.Metric, weights: str) -> str:
-    return configs.digest(metric) + (f" of {weights}" if weights else "")
+def _digest(metric: Metric, weights: str) -> str:
+    return configs.digest(metric.tool) + (f" of {weights}" if weights else "")
 
 
 def score(
-    metric: metrics.Metric,
+    metric: Metric,
     name: str,
-    subjects: tuple[metrics.Subject, ...],
+    subjects: tuple[Subject, ...],
     weights: str = "",
 ) -> Scored:
     """The scores of a metric, which draws the same for every member and seed."""
     key = jax.random.key(zlib.crc32(name.encode()))
-    values = [metric.score(subject, key) for subject in subjects]
+    found = [metric.tool.measure(subject, key) for subject in subjects]
+    values = [each[tools.STATISTIC] for each in found]
     return Scored(digest=_digest(metric, weights), values=records.numbers(values))

@@ -24,7 +24,8 @@ from shardsim.core import field_errors
 from shardsim.core.jit import jit
 from shardsim.evaluation import battery, run_agents
 from shardsim.evaluation.experiment import Experiment
-from shardsim.evaluation.zoo import measuring, metrics, states
+from shardsim.evaluation.subjects import Subject
+from shardsim.evaluation.zoo import measuring, states
 from shardsim.evaluation.zoo.config import Ordinary, ZooConfig
 from shardsim.storage import trained
 from shardsim.training.standalone import Training
@@ -120,16 +121,11 @@ def measure(
 
 def subject_of(
     config: ZooConfig, agent: Agent, states: states.Battery
-) -> tuple[metrics.Subject, Float[np.ndarray, "L S"]]:
+) -> tuple[Subject, Float[np.ndarray, "L S"]]:
     """V of an agent in the states of a battery, and V in all states."""
     features, output = _outputs(config.env, agent, states.condition.levels)
     return measuring.subject(
-        agent.value,
-        np.asarray(features),
-        output,
-        states,
-        states.context,
-        config.env.contexts,
+        config, agent.value, np.asarray(features), output, states, states.context
     )
 
 

@@ -92,7 +92,7 @@ def test_size_and_coverage(n):
 
 
 @pytest.mark.slow
-@pytest.mark.few(9, rest="long")
+@pytest.mark.few(3, rest="long")
 @pytest.mark.parametrize("n", range(2, 51))
 def test_size_and_coverage_for_every_number_of_seeds(n):
     """The docstring tells what skewness costs; symmetric draws cost little."""

@@ -169,7 +169,7 @@ def test_modules_are_open_in_their_own_context_alone(key):
 
 def test_gate_information():
     """Two groups of four contexts: log 2 of log 8 nats; one gate for all: nothing."""
-    subject = measuring.metrics.Subject(*[None] * 5, None, 8)._replace(
+    subject = measuring.Subject(*[None] * 6, 8, *[None] * 3)._replace(
         context=np.arange(8)
     )
     gates = np.eye(2)[np.arange(8) // 4]

@@ -91,7 +91,7 @@ def alike(x, level):
 WORLDS = {"states": (1000, 4, None), "levels": (960, 4, 48)}
 
 
-@pytest.mark.parametrize("draws", [40, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("draws", [40, pytest.param(400, marks=pytest.mark.long)])
 @pytest.mark.parametrize("size", WORLDS.values(), ids=WORLDS)
 def test_no_gate_without_a_gate(size, draws):
     """Contexts are a random permutation of labels: Laplace is Laplace within too."""
@@ -107,7 +107,7 @@ def test_no_gate_without_a_gate(size, draws):
     assert said(share, *NORMAL_WITHIN) <= 0.05 + (draws == 40) * 0.05
 
 
-@pytest.mark.parametrize("draws", [40, pytest.param(400, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("draws", [40, pytest.param(400, marks=pytest.mark.long)])
 @pytest.mark.parametrize("size", WORLDS.values(), ids=WORLDS)
 def test_normal_contributions_are_not_heavy_gated_or_correlated(size, draws):
     rng, (context, level) = np.random.default_rng(1), world(*size)
@@ -141,6 +141,7 @@ def test_no_normal_where_there_is_none(draw, size):
 
 
 @pytest.mark.slow
+@pytest.mark.few(1, rest="long")
 @pytest.mark.parametrize("size", WORLDS.values(), ids=WORLDS)
 def test_few_are_not_many(size):
     """Three normal contributions, or two that hide among twenty."""
@@ -160,6 +161,7 @@ def test_few_are_not_many(size):
 
 
 @pytest.mark.slow
+@pytest.mark.few(2, rest="long")
 @pytest.mark.parametrize("size", WORLDS.values(), ids=WORLDS)
 @pytest.mark.parametrize("heavy", [False, True])
 def test_parts_at_the_margin_are_neither_correlated_nor_uncorrelated(size, heavy):

@@ -1,4 +1,4 @@
-"""Metrics of the weights of V: what the parts of its first layer are needed for.
+"""Tools for the weights of V: what the parts of its first layer are needed for.
 
 Symbols: n states, D features, C contexts, E = D + C, K components, O hidden units.
 """
@@ -13,7 +13,7 @@ from pydantic import PositiveFloat, PositiveInt
 
 from shardsim.core import fields
 from shardsim.core.jit import jit
-from shardsim.evaluation.zoo.metrics import base
+from shardsim.evaluation.tools import base
 from shardsim.inspection.weights import components
 
 
@@ -23,9 +23,8 @@ class Components:
 
     OF: ClassVar[base.Of] = "weights"
     TITLE: ClassVar[str] = "share of components' use in one context, less chance"
+    UNIT: ClassVar[str] = "share of importance"
     kind: Literal["components"] = "components"
-    expected: base.Expected
-    """Whether it was expected to separate members with shards from those without."""
     number: PositiveInt = 32
     """K, components of the layer."""
     cost: PositiveFloat = 0.03
@@ -35,12 +34,13 @@ class Components:
     batch: PositiveInt = 128
     """States of a step."""
 
-    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
+    def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
         """`components.selectivity` of the importances, by the true contexts."""
         importance = _importance(
             subject.head, subject.features, subject.given, key, self
         )
-        return components.selectivity(importance, subject.context)
+        selectivity = components.selectivity(importance, subject.context)
+        return {base.STATISTIC: selectivity}
 
 
 @functools.partial(jit, static_argnums=4)

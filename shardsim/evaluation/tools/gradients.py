@@ -1,4 +1,4 @@
-"""Metrics of the gradient of V with respect to the features of E."""
+"""Tools for the gradient of V with respect to the features of E."""
 
 import functools
 from typing import ClassVar, Literal
@@ -10,7 +10,7 @@ from pydantic import PositiveInt
 from shardsim.agents import value
 from shardsim.core import fields
 from shardsim.core.jit import jit
-from shardsim.evaluation.zoo.metrics import base
+from shardsim.evaluation.tools import base
 from shardsim.inspection.shards import context_gradients, dictionary
 
 
@@ -20,17 +20,22 @@ class ContextGradients:
 
     OF: ClassVar[base.Of] = "function"
     TITLE: ClassVar[str] = "bimodality of |cos| of context gradients, less random"
+    UNIT: ClassVar[str] = "bimodality"
+    ROWS: ClassVar[tuple[str, ...]] = ("own", "random")
     kind: Literal["context_gradients"] = "context_gradients"
-    expected: base.Expected
-    """Whether it was expected to separate members with shards from those without."""
 
-    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
-        """`bimodality` - `bimodality_null` of whitened gradients."""
+    def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
+        """`bimodality` - `bimodality_null` of whitened gradients; the rows are both."""
         del key
         found = context_gradients.fit(
             _gradients(subject), subject.context, subject.num_contexts
         )
-        return float(found.bimodality - found.bimodality_null)
+        own, random = found.bimodality, found.bimodality_null
+        return {
+            base.STATISTIC: float(own - random),
+            "own": float(own),
+            "random": float(random),
+        }
 
 
 @fields.record(kw_only=True)
@@ -39,21 +44,21 @@ class Dictionary:
 
     OF: ClassVar[base.Of] = "function"
     TITLE: ClassVar[str] = "gap of mixed gradients less gap of gradients, C atoms"
+    UNIT: ClassVar[str] = "share of norm"
     kind: Literal["dictionary"] = "dictionary"
-    expected: base.Expected
-    """Whether it was expected to separate members with shards from those without."""
     states: PositiveInt = 256
     """States whose gradients are coded; no more than that are drawn."""
     restarts: PositiveInt = 8
     """Starts of the search for atoms."""
 
-    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
+    def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
         """`null` - `gap`, with one atom for each context."""
-        at = base.rows(subject, self.states, key)
+        at = base.draw(subject, self.states, key)
         stack = _gradients(subject)[at]
         if not bool(jnp.any(stack != 0)):
-            return 0.0
-        return float(_difference(stack, key, subject.num_contexts, self.restarts))
+            return {base.STATISTIC: 0.0}
+        difference = _difference(stack, key, subject.num_contexts, self.restarts)
+        return {base.STATISTIC: float(difference)}
 
 
 @functools.partial(jit, static_argnums=(2, 3))

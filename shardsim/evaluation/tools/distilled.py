@@ -1,4 +1,4 @@
-"""Metrics of what K parts say of V: fitted ones, and those that a head is built of."""
+"""Tools for what K parts say of V: fitted ones, and those that a head is built of."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from shardsim.agents import chain
 from shardsim.core import fields
-from shardsim.evaluation.zoo.metrics import base
+from shardsim.evaluation.tools import base
 from shardsim.inspection.interventions import reflection
 from shardsim.inspection.shards import recovery
 
@@ -20,9 +20,8 @@ class Recovery:
 
     OF: ClassVar[base.Of] = "function"
     TITLE: ClassVar[str] = "R^2 of fitted shards less that of networks and FiLM"
+    UNIT: ClassVar[str] = "R^2"
     kind: Literal["recovery"] = "recovery"
-    expected: base.Expected
-    """Whether it was expected to separate members with shards from those without."""
     counts: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] = (1, 4, 8)
     """Numbers of shards that are fitted."""
     states: Annotated[int, Field(ge=20)] = 1_024
@@ -34,9 +33,9 @@ class Recovery:
     batch: PositiveInt = 128
     """States of a step."""
 
-    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
+    def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
         """`shardedness`: the area between the curves, over counts above 1."""
-        at = base.rows(subject, self.states, key)
+        at = base.draw(subject, self.states, key)
         fitted = recovery.fit(
             subject.features[at],
             np.asarray(subject.output.value)[at],
@@ -48,7 +47,7 @@ class Recovery:
             max_steps=self.steps,
             batch=self.batch,
         )
-        return float(fitted.shardedness)
+        return {base.STATISTIC: float(fitted.shardedness)}
 
 
 @fields.record(kw_only=True)
@@ -57,18 +56,17 @@ class Reflection:
 
     OF: ClassVar[base.Of] = "weights"
     TITLE: ClassVar[str] = "1 - R^2 of one part's value from another part's units"
+    UNIT: ClassVar[str] = "share of variance"
     kind: Literal["reflection"] = "reflection"
-    expected: base.Expected
-    """Whether it was expected to separate members with shards from those without."""
     states: Annotated[int, Field(ge=20)] = 2_048
     """States that are read; no more than that are drawn."""
 
-    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
+    def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
         """Mean over pairs of parts; NaN for a head of one part."""
         parts = base.parts(subject.head)
         if parts < 2:
-            return float("nan")
-        at = base.rows(subject, self.states, key)
+            return {base.STATISTIC: float("nan")}
+        at = base.draw(subject, self.states, key)
         stages = subject.head.stages()  # type: ignore[attr-defined]
         hidden = jax.vmap(lambda z: chain.run(stages, z))(subject.features[at])
         width = hidden.shape[-1]
@@ -81,4 +79,5 @@ class Reflection:
             key,
             draws=1,
         )
-        return float(1 - found.r2[~np.eye(parts, dtype=bool)].mean())
+        unexplained = 1 - found.r2[~np.eye(parts, dtype=bool)].mean()
+        return {base.STATISTIC: float(unexplained)}

@@ -1,4 +1,4 @@
-"""Metrics of the hidden units of V: what each contributes, and what without it.
+"""Tools for the hidden units of V: what each contributes, and what without it.
 
 Symbols: n states, U units, C contexts.
 """
@@ -12,7 +12,7 @@ from pydantic import Field, PositiveInt
 
 from shardsim.core import fields
 from shardsim.core.jit import jit
-from shardsim.evaluation.zoo.metrics import base
+from shardsim.evaluation.tools import base
 from shardsim.inspection.shards import ablation, clusters, removal
 
 
@@ -22,18 +22,22 @@ class UnitClusters:
 
     OF: ClassVar[base.Of] = "weights"
     TITLE: ClassVar[str] = "spread of units between C clusters, less shuffled"
+    UNIT: ClassVar[str] = "share of spread"
+    ROWS: ClassVar[tuple[str, ...]] = ("own", "shuffled")
     kind: Literal["unit_clusters"] = "unit_clusters"
-    expected: base.Expected
-    """Whether it was expected to separate members with shards from those without."""
     restarts: PositiveInt = 4
     """Starts of the search for clusters."""
 
-    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
-        """`explained` - `null`; NaN if all units do the same."""
+    def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
+        """`explained` - `null`, the two rows; NaN if all units do the same."""
         found = _clusters(
             subject.output.units, key, subject.num_contexts, self.restarts, 1
         )
-        return float(found.explained - found.null)
+        return {
+            base.STATISTIC: float(found.explained - found.null),
+            "own": float(found.explained),
+            "shuffled": float(found.null),
+        }
 
 
 @fields.record(kw_only=True)
@@ -42,16 +46,16 @@ class AblationSelectivity:
 
     OF: ClassVar[base.Of] = "weights"
     TITLE: ClassVar[str] = "ablation selectivity of C clusters of units, less random"
+    UNIT: ClassVar[str] = "selectivity"
+    ROWS: ClassVar[tuple[str, ...]] = ("own", "random")
     kind: Literal["ablation"] = "ablation"
-    expected: base.Expected
-    """Whether it was expected to separate members with shards from those without."""
     restarts: PositiveInt = 4
     """Starts of the search for clusters."""
     draws: PositiveInt = 100
     """Random places of the drops, for the null."""
 
-    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
-        """`score` - `null` of clusters that are replaced by their mean.
+    def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
+        """`score` - `null`, the two rows, of clusters that are replaced by their mean.
 
         The clusters are those of the units of every head alike. What a head is built of
         is not told.
@@ -66,7 +70,11 @@ class AblationSelectivity:
         result = ablation.fit(
             value, value[None] - change.T, subject.context, draws=self.draws
         )
-        return result.score - result.null
+        return {
+            base.STATISTIC: result.score - result.null,
+            "own": result.score,
+            "random": result.null,
+        }
 
 
 @fields.record(kw_only=True)
@@ -75,17 +83,16 @@ class Removal:
 
     OF: ClassVar[base.Of] = "weights"
     TITLE: ClassVar[str] = "V of a context removed by edits, less from random units"
+    UNIT: ClassVar[str] = "share of V of the context"
     kind: Literal["removal"] = "removal"
-    expected: base.Expected
-    """Whether it was expected to separate members with shards from those without."""
     ranks: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 2, 4, 8)
     """Directions that an edit may read."""
     draws: PositiveInt = 2
     """Draws of random units."""
 
-    def score(self, subject: base.Subject, key: Key[Array, ""]) -> float:
+    def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
         """The area between the curves of V's units and of random ones."""
-        return removal.fit(
+        found = removal.fit(
             _units(subject),
             subject.features,
             subject.context,
@@ -93,7 +100,8 @@ class Removal:
             key,
             ranks=self.ranks,
             draws=self.draws,
-        ).area
+        )
+        return {base.STATISTIC: found.area}
 
 
 def _units(subject: base.Subject) -> Float[np.ndarray, "n U"]:

@@ -1,0 +1,51 @@
+"""Tools that agents are asked by: numbers of one agent. `Tool` lists them all.
+
+A zoo measures them on members whose shards are known (`evaluation.zoo`); the measure
+`inspected` asks trained agents, so that a rule judges them (`evaluation.measures`).
+"""
+
+from typing import TypeAlias
+
+from shardsim.evaluation.tools.base import (
+    STATISTIC,
+    Of,
+    ToolConfig,
+    extra_rows,
+    needs_agent,
+)
+from shardsim.evaluation.tools.distilled import Recovery, Reflection
+from shardsim.evaluation.tools.gradients import ContextGradients, Dictionary
+from shardsim.evaluation.tools.units import (
+    AblationSelectivity,
+    Removal,
+    UnitClusters,
+)
+from shardsim.evaluation.tools.weights import Components
+
+Tool: TypeAlias = (
+    ContextGradients
+    | Dictionary
+    | Recovery
+    | UnitClusters
+    | AblationSelectivity
+    | Removal
+    | Reflection
+    | Components
+)
+
+__all__ = [
+    "STATISTIC",
+    "AblationSelectivity",
+    "Components",
+    "ContextGradients",
+    "Dictionary",
+    "Of",
+    "Recovery",
+    "Reflection",
+    "Removal",
+    "Tool",
+    "ToolConfig",
+    "UnitClusters",
+    "extra_rows",
+    "needs_agent",
+]
