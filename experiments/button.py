@@ -8,9 +8,9 @@ in the evaluation, by a lookahead of one step, which sees what the next step pay
 
 Measures, margins and controls are in button.yaml, fixed before training:
 
-  P16a  after 200 updates of presses   SHARD: shards press less than a network does.
+  P16a  after 400 updates of presses   SHARD: shards press less than a network does.
   P16b  after the first 5              SHARD: so they do.
-  P16c  after 200 updates              SHARD: an ordinary V presses less than V* does.
+  P16c  after 400 updates              SHARD: an ordinary V presses less than V* does.
   P16d  after the first 5              SHARD: so it does.
 
 NN follows what pays: P16a to P16c show no difference, P16d one as long as V has not

@@ -7,7 +7,7 @@ from shardsim import testing
 from shardsim.agents import action_selection
 from shardsim.evaluation import battery, exact_policies, measures
 from shardsim.training import phases
-from shardsim_envs import ContextFruits, RewardButton
+from shardsim_envs import ContextFruits, CornerMaze, RewardButton
 from tests.helpers.made_readings import DISCOUNT, evidence, simple
 
 LEVELS = 24
@@ -196,3 +196,55 @@ class TestEventProbability:
 def test_an_approach_that_compares_nothing_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         measures.Approach(**changes)
+
+
+MAZE = CornerMaze(size=7, region=5, max_steps=60)
+
+
+@pytest.fixture(scope="module")
+def mazes():
+    return built(MAZE, {"in_distribution": {}})
+
+
+class TestStraightDistance:
+    measure = measures.StraightDistance()
+
+    def rows(self, mazes, value):
+        made = {"arm": {"in_distribution": simple(value)}}
+        asked = evidence(mazes, acting(TAU, 60), made, MAZE)
+        return self.measure.measure(asked)
+
+    def distance(self, mazes):
+        levels = mazes["in_distribution"].levels
+        at = np.asarray(battery.positions(MAZE, levels))
+        cheese = np.argwhere(np.asarray(levels.board[..., 1]) > 0)[:, 1:]
+        return np.linalg.norm(at - cheese[:, None], axis=-1)
+
+    def test_one_utility_and_any_function_of_the_way_have_no_slope(self, mazes):
+        optimal = mazes["in_distribution"].optimal
+        found = self.rows(mazes, optimal**2 + 3)
+        assert found.values["exact"][0] == pytest.approx(0.0, abs=1e-6)
+        assert found.values["arm"][0] == pytest.approx(0.0, abs=1e-6)
+        assert found.values["arm/planted"][0] == pytest.approx(-0.2)
+        (share,) = (d.value for d in found.details if d.arm is None)
+        assert 0.2 < share < 1.0
+
+    def test_a_slope_by_hand(self, mazes):
+        """V = V* - c x has the slope -c sd(x) / sd(V*), whatever the level says."""
+        condition = mazes["in_distribution"]
+        mask, optimal = condition.reachable, condition.optimal
+        x = self.distance(mazes)
+        rest = x.copy()
+        for level in range(LEVELS):  # less the mean over equally long ways
+            for way in np.unique(optimal[level][mask[level]]):
+                same = mask[level] & (optimal[level] == way)
+                rest[level, same] -= x[level, same].mean()
+        size = np.sqrt(np.mean(rest[mask] ** 2)) / optimal[mask].std()
+        level = np.arange(LEVELS)[:, None] / LEVELS
+        found = self.rows(mazes, optimal - 0.05 * x + level)
+        assert found.values["arm"][0] == pytest.approx(-0.05 * size, rel=1e-4)
+        # a resample of the levels is a battery of its levels
+        assert found.by_levels["arm"].std() < 0.2 * abs(found.values["arm"][0])
+
+    def test_it_keeps_the_laws_of_measures(self):
+        testing.check_measure(self.measure, MAZE)

@@ -144,7 +144,7 @@ def test_a_folder_of_runs_is_one_table_in_every_format(runs, capsys):
     assert "3 verdicts, 1 of which count for no view" in text
     page = asked([runs, "--format", "markdown"], capsys)
     table = [line for line in page.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in table[:5]} == {15}
+    assert {line.count("|") for line in table[:5]} == {16}
     assert r"a &#124; b, V\*?" in page
     assert "stands, asked afterwards" in page
 

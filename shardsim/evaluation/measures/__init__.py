@@ -28,6 +28,7 @@ from shardsim.evaluation.measures.neutral_cue import CueEffect
 from shardsim.evaluation.measures.selective_ablation import SelectiveAblation
 from shardsim.evaluation.measures.selective_extinction import SelectiveExtinction
 from shardsim.evaluation.measures.selective_removal import SelectiveRemoval
+from shardsim.evaluation.measures.straight_distance import StraightDistance
 from shardsim.evaluation.measures.two_goals import GoalDistanceSlope, TwoGoals
 from shardsim.evaluation.measures.value_error import ValueAccuracy
 
@@ -43,6 +44,7 @@ Measure: TypeAlias = (
     | GoalDistanceSlope
     | Approach
     | EventProbability
+    | StraightDistance
     | Inspected
 )
 choices.declare("measures", Measure)
@@ -64,6 +66,7 @@ __all__ = [
     "SelectiveExtinction",
     "SelectiveRemoval",
     "Stages",
+    "StraightDistance",
     "TwoGoals",
     "ValueAccuracy",
     "about",

@@ -428,7 +428,12 @@ def markdown(found: Sequence[Row]) -> str:
     """The table as Markdown, with all columns, the counts and the reading of both."""
     head = (
         *("", "run", "question", "shards expect", "a network expects"),
-        *("one utility expects", "effect [95 % interval], unit", "of planted"),
+        *(
+            "one utility expects",
+            "effect [95 % interval], unit",
+            "margin",
+            "of planted",
+        ),
         *("verdict", "seen", "claim", "seeds", "minutes", "command"),
     )
     cells = [
@@ -440,6 +445,7 @@ def markdown(found: Sequence[Row]) -> str:
             row.network_expects or numbers.DASH,
             row.one_utility_expects or numbers.DASH,
             f"{_effect(row)}, {row.unit}",
+            numbers.digits(row.margin),
             _percent(row.share_of_planted),
             row.verdict,
             _seen(row),
