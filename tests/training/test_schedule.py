@@ -1,6 +1,7 @@
 """Schedules: phases, the stops between them, and what a change of reward teaches."""
 
 import dataclasses
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -156,28 +157,54 @@ def test_the_rate_falls_over_the_run_or_over_a_phase():
     )
 
 
-@pytest.mark.slow
-def test_a_phase_begins_its_schedule_at_its_own_first_update():
-    """The first step of a falling rate is that of a constant one, the second is not."""
+def trained(plan, head):
+    """A small agent at the end of a plan; leaves [1, ...]."""
     small = agent.AgentConfig(
         encoder=encoders.MLPEncoder(widths=(4,)),
         decoder_hidden=(4,),
         auxiliary_width=4,
     )
+    recipe = population.InitConfig(small, plan.optimizer, ENV, plan.num_envs)
+    keys = population.seed_keys(0, 1)
+    hyper = schedule.hyperparameters(plan, head)
+    params = phases.params_of(ENV, plan.phases[0])
+    carry = population.init(recipe, head, 4, params, keys, hyper)
+    for phase in plan.phases:
+        carry = learn(carry, head, plan, phase)
+    return jax.tree.map(np.asarray, carry.learners[0].agent)
+
+
+def test_rewards_of_either_sign_are_learned_alike():
+    """V of a random walker is turned round with the rewards, bit for bit, by any head:
+    gates, hidden units and E stay as they are."""
+    head = value.Sharded(num_shards=2)
+
+    def learned(sign):
+        paid = {"rewards": [[sign, 0.0], [0.0, sign]]}
+        walk = Phase("walk", 12, collect="random_walker", losses=EARN, env=paid)
+        plan = config(walk, num_seeds=1, num_envs=4, num_steps=4, epochs=1)
+        return trained(plan, head)
+
+    plus, minus = learned(1.0), learned(-1.0)
+    assert np.abs(plus.value.kernel[...]).max() > 0.001
+    for name in ("kernel", "bias"):
+        one, other = (getattr(x.value, name)[...] for x in (plus, minus))
+        np.testing.assert_array_equal(one, -other)
+    for part in ("encoder", "value.hidden", "value.gate"):
+        one, other = (operator.attrgetter(part)(x) for x in (plus, minus))
+        jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.slow
+def test_a_phase_begins_its_schedule_at_its_own_first_update():
+    """The first step of a falling rate is that of a constant one, the second is not."""
     head = value.MLP()
 
     def learned(updates, own):
         first = Phase("a", 2, losses=EARN, schedule=optimizers.Schedule())
         second = Phase("b", updates, losses=EARN, schedule=own)
         plan = config(first, second, num_seeds=1, num_envs=2, num_steps=2, epochs=1)
-        recipe = population.InitConfig(small, plan.optimizer, ENV, plan.num_envs)
-        keys = population.seed_keys(0, 1)
-        hyper = schedule.hyperparameters(plan, head)
-        params = phases.params_of(ENV, first)
-        carry = population.init(recipe, head, 4, params, keys, hyper)
-        for phase in plan.phases:
-            carry = learn(carry, head, plan, phase)
-        return np.asarray(carry.learners[0].agent.value.hidden.kernel[...])
+        return trained(plan, head).value.hidden.kernel[...]
 
     constant, falling = optimizers.Schedule(), optimizers.Schedule("linear")
     np.testing.assert_array_equal(learned(1, constant), learned(1, falling))
