@@ -23,6 +23,7 @@ from tests.helpers import made_results
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 CONTRAST = rules.Contrast("sharded", "mlp")
 RULE = rules.Rule(CONTRAST, "greater", 0.2, positive_control="oracle_gated")
+OF_V_STAR = dataclasses.replace(RULE, contrast=rules.Contrast("mlp", "exact"))
 
 
 def seen(estimate=0.8, low=0.6, high=1.0, detected=True):
@@ -33,6 +34,8 @@ def seen(estimate=0.8, low=0.6, high=1.0, detected=True):
 def entry(**changes):
     made = {
         "rule": RULE,
+        "values": {"sharded": (0.1,) * 8, "mlp": (0.1,) * 8, "exact": (0.1,)},
+        "means": dict.fromkeys(("sharded", "mlp", "exact"), made_results.interval()),
         "effect": made_results.interval(0.2, 0.1, 0.3),
         "sensitivity": seen(),
         **changes,
@@ -71,6 +74,11 @@ def test_the_share_of_the_planted_effect_by_hand():
             {"rule": dataclasses.replace(RULE, unitary=(-0.1, 0.1))},
             {"shard": "for", "network": "against", "unitary": "against"},
         ),
+        ("shard", {"rule": OF_V_STAR}, {"shard": "for", "unitary": "against"}),
+        ("network", {"rule": OF_V_STAR}, {"shard": "against", "unitary": "against"}),
+        ("no difference", {"rule": OF_V_STAR}, {"shard": "against"}),
+        ("unitary", {"rule": OF_V_STAR}, {"shard": "against", "unitary": "for"}),
+        ("shard", {"rule": OF_V_STAR, "is_valid": False}, {}),
     ],
 )
 def test_for_and_against_whom_a_verdict_counts(verdict, changes, expected):

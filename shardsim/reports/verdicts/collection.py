@@ -18,7 +18,7 @@ from shardsim.contest import folder as contest_folder
 from shardsim.contest import results as contest_results
 from shardsim.core import config as configs
 from shardsim.core import config_files
-from shardsim.evaluation import results, study_results
+from shardsim.evaluation import measures, results, study_results
 from shardsim.evaluation.experiment import Experiment
 from shardsim.evaluation.zoo import folder as zoo_folder
 from shardsim.reports import numbers, text_tables
@@ -316,8 +316,19 @@ def sides(entry: results.PredictionResult) -> dict[str, Side]:
     | unitary, seen | against | | for |
 
     Seen: the rule says `shard` of its positive control. Nothing else counts: without a
-    claim that stands, undecided, or where shards would not have been seen.
+    claim that stands, undecided, or where shards would not have been seen. Where an arm
+    is contrasted with V*, one utility is the rival, and nothing is said of a network.
     """
+    sides_of = _sides(entry)
+    if entry.rule.contrast.baseline.partition("/")[0] != measures.EXACT:
+        return sides_of
+    if sides_of and entry.verdict in ("shard", "network"):
+        sides_of = {**sides_of, "unitary": "against"}
+    return {view: side for view, side in sides_of.items() if view != "network"}
+
+
+def _sides(entry: results.PredictionResult) -> dict[str, Side]:
+    """The table of `sides`."""
     seen = entry.sensitivity is not None and entry.sensitivity.detected
     if not entry.is_valid:
         return {}
@@ -485,7 +496,8 @@ process of the run.
 A verdict counts only if its claim stands. *shard* counts for shards and against a
 network, *network* the other way round. *No difference* counts for a network, and
 *unitary* for one utility; both count against shards where these would have been seen.
-Against one utility counts what lies elsewhere than a rule puts it. In a contest
+Against one utility counts what lies elsewhere than a rule puts it; where an agent is
+compared with V\\* (`exact`), nothing counts for or against a network. In a contest
 it counts for a view that it forecasts better, and against the one that is beaten."""
 """How the table and the counts are to be read."""
 
