@@ -22,7 +22,7 @@ of the task alone. Where the rule would not see those, nothing could be asked he
 
 Command:  python experiments/button.py [--out DIR] [--train.num-seeds 50 ...]
 Minutes:  20 on 2 CPU cores, without the install
-Seen:     not run at full size yet.
+Seen:     not run yet.
 Notes:    docs/predictions.md
 """
 

@@ -18,7 +18,7 @@ wants nothing without hunger, from the first step.
 
 Command:  python experiments/devalued.py [--out DIR] [--train.num-seeds 50 ...]
 Minutes:  25 on 2 CPU cores, without the install
-Seen:     not run at full size yet.
+Seen:     not run yet.
 Notes:    docs/predictions.md
 """
 

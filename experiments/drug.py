@@ -21,7 +21,7 @@ frozen E is another run: --train.phases.2.losses.value.encoder 0
 
 Command:  python experiments/drug.py [--out DIR] [--train.num-seeds 50 ...]
 Minutes:  20 on 2 CPU cores, without the install
-Seen:     not run at full size yet.
+Seen:     not run yet.
 Notes:    docs/predictions.md
 """
 

@@ -22,7 +22,7 @@ to see that an agent like that would differ.
 
 Command:  python experiments/skins.py [--out DIR] [--train.num-seeds 50 ...]
 Minutes:  20 on 2 CPU cores, without the install
-Seen:     not run at full size yet.
+Seen:     not run yet.
 Notes:    docs/predictions.md
 """
 

@@ -19,7 +19,7 @@ rule can see in these mazes, and not that shards would have such a slope.
 
 Command:  python experiments/straight.py [--out DIR] [--train.num-seeds 50 ...]
 Minutes:  25 on 2 CPU cores, without the install
-Seen:     not run at full size yet.
+Seen:     not run yet.
 Notes:    docs/predictions.md
 """
 

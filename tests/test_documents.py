@@ -31,12 +31,12 @@ RUNS = {
     )
 }
 """Experiments of the first pages' commands, by the run folder that they write."""
-NOT_RUN = "Seen:     not run at full size yet."
+NOT_RUN = re.compile("Seen: +not run")
 """What the lab note of an experiment says that is fixed and has no verdicts yet."""
 EXPERIMENTS = sorted(
     path.stem
     for path in (ROOT / "experiments").glob("*.py")
-    if NOT_RUN not in path.read_text()
+    if not NOT_RUN.search(path.read_text())
 )
 
 
