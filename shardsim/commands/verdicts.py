@@ -1,6 +1,7 @@
 """`shardsim verdicts`: the verdicts of runs, studies and contests as one table."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from shardsim.core import files
@@ -22,9 +23,8 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
         raise run_files.RunError(
             f"configs: got {options.configs}; allowed: a folder of config files"
         )
-    found = [
-        source for folder in options.folders for source in collection.sources(folder)
-    ]
+    held = [collection.sources(folder) for folder in options.folders]
+    found = [source for each in held for source in each.found]
     places = [source.folder.resolve() for source in found]
     for number, place in enumerate(places):
         if place in places[:number]:
@@ -33,6 +33,8 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
             )
     if options.out is not None:
         files.check_new(options.out, options.overwrite)
+    for line in (line for each in held for line in each.left_out):
+        print(f"shardsim: left out: {line}", file=sys.stderr)
     text = FORMATS[options.format](collection.rows(found, options.configs))
     if options.out is None:
         print(text)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from shardsim import cli
+from shardsim.contest import results as contest_results
 from shardsim.contest import verdicts as contest_verdicts
 from shardsim.core import config, config_files
 from shardsim.evaluation import experiment, results, rules
@@ -129,7 +130,10 @@ def asked(words, capsys):
 
 
 def test_a_folder_of_runs_is_one_table_in_every_format(runs, capsys):
-    found = json.loads(asked([runs, "--format", "json"], capsys))
+    assert cli.main(["verdicts", str(runs), "--format", "json"]) == 0
+    printed = capsys.readouterr()
+    assert re.search(r"left out: \S+/begun: .*not finished", printed.err)
+    found = json.loads(printed.out)
     by_name = {row["prediction"]: row for row in found["verdicts"]}
     assert list(by_name) == ["P1", "P2", "P3"]
     assert by_name["P1"]["minutes"] == 2.0
@@ -197,6 +201,66 @@ def test_what_has_no_verdicts_is_refused(runs, tmp_path, capsys, place, message)
     assert message in capsys.readouterr().err
 
 
+def made_contest(folder, stands):
+    """A contest in which the first question is won by shards, the last by nobody."""
+    answers = {"UNI - SHARD": "SHARD", "P12": "NN", "P15": "order matters"}
+    verdicts = {
+        name: contest_results.VerdictResult(
+            title=name,
+            statement="Who?",
+            unit="total variation" if name == "P15" else contest_verdicts.NATS,
+            effect=made_results.interval(0.1, 0.05, 0.15),
+            against={},
+            margin=0.02,
+            verdict=verdict,
+            p_value=0.01,
+            sentence=".",
+        )
+        for name, verdict in answers.items()
+    }
+    gate = contest_results.GateResult(
+        arm="gated", statement=".", differences={}, passed="passed", sentence="."
+    )
+    failed = dataclasses.replace(gate, passed="passed" if stands else "failed")
+    made = contest_results.ContestResult(
+        name="made",
+        question="?",
+        arm="mlp",
+        histories={},
+        conditions={},
+        levels=2,
+        seeds=3,
+        steps=1,
+        restarts=1,
+        uniform_share=0.0,
+        arms={},
+        gates={"gated": gate, "exact": failed},
+        verdicts=verdicts,
+        stands=stands,
+    )
+    folder.mkdir()
+    (folder / "shardsim_contest.json").write_text("{}")
+    (folder / "config.yaml").write_text("name: made\n")
+    (folder / contest_results.FILE).write_text(contest_results.text(made))
+    return collection.rows(collection.sources(folder).found)
+
+
+def test_a_contest_counts_for_who_forecasts_better(tmp_path):
+    uni, nets, order = made_contest(tmp_path / "stands", True)
+    assert (uni.counts_for, uni.counts_against) == ("shards", "one utility")
+    assert (nets.counts_for, nets.counts_against) == ("network", "shards")
+    assert order.counts_for == "shards, network"
+    assert (uni.would_have_been_seen, order.would_have_been_seen) == (True, None)
+    assert uni.command == f"shardsim contest {tmp_path}/stands/config.yaml"
+    assert collection.counts([uni, nets, order]) == {
+        "shards": {"for": 2, "against": 1},
+        "network": {"for": 2, "against": 0},
+        "one utility": {"for": 0, "against": 2},
+    }
+    (uni, *_) = made_contest(tmp_path / "failed", False)
+    assert (uni.counts_for, uni.why_not) == ("", "gates not passed: exact")
+
+
 def test_a_zoo_is_refused_because_it_judges_metrics(tmp_path):
     (tmp_path / "shardsim_zoo.json").write_text("{}")
     with pytest.raises(run_files.RunError, match="judges metrics and no predictions"):
@@ -217,7 +281,7 @@ def test_a_command_makes_the_config_of_the_run_again(runs, tmp_path):
     )
     made = config.build(experiment.Experiment, data)
     (folder / "config.yaml").write_text(config_files.to_yaml(made))
-    (row, _) = collection.rows(collection.sources(folder), shipped)
+    (row, _) = collection.rows(collection.sources(folder).found, shipped)
     words = row.command.split()
     assert words[:3] == ["shardsim", "run", str(file)]
     assert sorted(words[3:]) == sorted(flags)
@@ -227,5 +291,5 @@ def test_a_command_makes_the_config_of_the_run_again(runs, tmp_path):
         arms = {**many.arms, f"{name}{number}": many.arms[name]}
         many = dataclasses.replace(many, arms=arms)
     (folder / "config.yaml").write_text(config_files.to_yaml(many))
-    (row, _) = collection.rows(collection.sources(folder), shipped)
+    (row, _) = collection.rows(collection.sources(folder).found, shipped)
     assert row.command == f"shardsim run {folder}/config.yaml"

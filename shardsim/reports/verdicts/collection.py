@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from shardsim.contest import config as contests
 from shardsim.contest import folder as contest_folder
 from shardsim.contest import results as contest_results
+from shardsim.contest import verdicts as contest_verdicts
 from shardsim.core import config as configs
 from shardsim.core import config_files
 from shardsim.evaluation import measures, results, study_results
@@ -109,7 +110,15 @@ class Source(NamedTuple):
     kind: Literal["run", "study", "contest"]
 
 
-def sources(folder: Path) -> list[Source]:
+class Sources(NamedTuple):
+    """What a folder holds."""
+
+    found: list[Source]
+    left_out: list[str]
+    """What is in the folder and has no verdicts, with the reason: a line each."""
+
+
+def sources(folder: Path) -> Sources:
     """The finished runs, studies and contests in a folder, or the folder itself.
 
     Cells of a study are left out, because the study judges them as one family.
@@ -124,14 +133,15 @@ def sources(folder: Path) -> list[Source]:
         )
     own = _source(folder)
     if own is not None:
-        return [own]
-    found = list(_below(folder))
+        return Sources([own], [])
+    below = list(_below(folder))
+    found = [each for each in below if isinstance(each, Source)]
     if not found:
         raise run_files.RunError(
             f"{folder}: got no verdicts in it; allowed: a finished run, study or "
             "contest, or a folder of them"
         )
-    return found
+    return Sources(found, [each for each in below if isinstance(each, str)])
 
 
 def _source(folder: Path) -> Source | None:
@@ -163,13 +173,14 @@ def _source(folder: Path) -> Source | None:
     return Source(folder, "run")
 
 
-def _below(folder: Path) -> Iterator[Source]:
-    """All that is finished below a folder, in the order of names."""
+def _below(folder: Path) -> Iterator[Source | str]:
+    """All that is below a folder, in the order of names; why it has no verdicts."""
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         try:
             found = _source(path)
-        except run_files.RunError:
-            continue  # begun, damaged, or without verdicts
+        except run_files.RunError as error:
+            yield str(error)
+            continue
         if found is None:
             yield from _below(path)
         else:
@@ -258,7 +269,9 @@ def _of_contest(
 ) -> Row:
     effect, views = verdict.effect, sides_of_contest(name, contest, verdict.verdict)
     failed = [n for n, gate in contest.gates.items() if gate.passed != "passed"]
-    gated = contest.gates.get("gated")
+    # whether orders or contexts matter is asked without forecasters
+    forecasts = verdict.unit.startswith(contest_verdicts.NATS)
+    gated = contest.gates.get("gated") if forecasts else None
     return Row(
         run=contest.name,
         prediction=name,
