@@ -21,7 +21,7 @@ positive control is the same agents before the button paid: their values are kno
 of the task alone. Where the rule would not see those, nothing could be asked here.
 
 Command:  python experiments/button.py [--out DIR] [--train.num-seeds 50 ...]
-Minutes:  20 on 2 CPU cores, without the install
+Minutes:  35 on 2 CPU cores, without the install
 Seen:     not run yet.
 Notes:    docs/predictions.md
 """

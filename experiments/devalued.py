@@ -17,7 +17,7 @@ NN expects less of it: what was learned of hunger is shared. One fixed utility (
 wants nothing without hunger, from the first step.
 
 Command:  python experiments/devalued.py [--out DIR] [--train.num-seeds 50 ...]
-Minutes:  25 on 2 CPU cores, without the install
+Minutes:  40 on 2 CPU cores, without the install
 Seen:     not run yet.
 Notes:    docs/predictions.md
 """

@@ -16,11 +16,14 @@ NN expects that the drug stays frequent, because every dose is rewarded. One fix
 utility takes it only where it is worth it, which is in 1 level of 100.
 
 That E learns matters in shard theory. Phases are shared by all arms, so the case of a
-frozen E is another run: --train.phases.2.losses.value.encoder 0
---train.phases.3.losses.value.encoder 0 and the same for `action`.
+frozen E is another run: --train.phases.3.losses.value.encoder 0
+--train.phases.4.losses.value.encoder 0 and the same for `action`.
+
+V is trained on random walks first. Without them it was 0 where the agent is drugged,
+and agents that knew the book shunned the drug for ever (two seeds of another root).
 
 Command:  python experiments/drug.py [--out DIR] [--train.num-seeds 50 ...]
-Minutes:  20 on 2 CPU cores, without the install
+Minutes:  30 on 2 CPU cores, without the install
 Seen:     not run yet.
 Notes:    docs/predictions.md
 """

@@ -21,7 +21,7 @@ positive control is V*, which is bound to the thing and not to its looks: the ru
 to see that an agent like that would differ.
 
 Command:  python experiments/skins.py [--out DIR] [--train.num-seeds 50 ...]
-Minutes:  20 on 2 CPU cores, without the install
+Minutes:  30 on 2 CPU cores, without the install
 Seen:     not run yet.
 Notes:    docs/predictions.md
 """

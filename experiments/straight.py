@@ -18,7 +18,7 @@ positive control is the same V with a slope of known size added to it: it shows 
 rule can see in these mazes, and not that shards would have such a slope.
 
 Command:  python experiments/straight.py [--out DIR] [--train.num-seeds 50 ...]
-Minutes:  25 on 2 CPU cores, without the install
+Minutes:  40 on 2 CPU cores, without the install
 Seen:     not run yet.
 Notes:    docs/predictions.md
 """
