@@ -43,7 +43,7 @@ def population(head, width):
 @pytest.fixture(scope="module")
 def condition():
     return battery.build(
-        ENV, ENV.params(), battery.EvaluationConfig(levels=6), DISCOUNT
+        ENV, ENV.params(), battery.EvaluationConfig(levels=12), DISCOUNT
     )
 
 
@@ -122,6 +122,23 @@ def test_a_measure_maps_its_tool_over_arms_and_seeds(evidence):
             found.values[f"mlp{row}"], found.values[f"same{row}"]
         )
     assert np.isnan(found.values["exact"]).all()
+
+
+def test_a_cheap_tool_is_judged_over_seeds_and_levels(evidence):
+    """Row 0 of the counts is the battery itself: the numbers of `measure`."""
+    asked = measures.Inspected(tool=tools.UnitTails(draws=2))
+    one = evidence._replace(
+        readings={"mlp": evidence.readings["mlp"]}, level_resamples=5
+    )
+    found = asked.measure(one)
+    assert found.num_levels == 12
+    assert set(found.by_levels) == set(found.values)
+    assert found.by_levels["mlp"].shape == (5, SEEDS)
+    assert np.ptp(found.by_levels["mlp"], axis=0).max() > 0
+    numbers = asked.tool.measure(subject(evidence, "mlp", 2), asked._key(2))
+    for name in ("", "within", "shuffled", "planted", "k_eff"):
+        row = f"mlp/{name}" if name else "mlp"
+        assert found.values[row][2] == pytest.approx(numbers[name], rel=1e-5)
 
 
 def test_what_the_report_prints_is_of_the_tool():

@@ -15,6 +15,7 @@ from shardsim.evaluation.tools.base import (
 )
 from shardsim.evaluation.tools.distilled import Recovery, Reflection
 from shardsim.evaluation.tools.gradients import ContextGradients, Dictionary
+from shardsim.evaluation.tools.unit_tails import UnitTails
 from shardsim.evaluation.tools.units import (
     AblationSelectivity,
     Removal,
@@ -31,6 +32,7 @@ Tool: TypeAlias = (
     | Removal
     | Reflection
     | Components
+    | UnitTails
 )
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "Tool",
     "ToolConfig",
     "UnitClusters",
+    "UnitTails",
     "extra_rows",
     "needs_agent",
 ]
