@@ -39,7 +39,7 @@ class UnitTails:
     """Sums of each group of units, with other random signs."""
 
     def measure(self, subject: Subject, key: Key[Array, ""]) -> dict[str, float]:
-        """min(2, shape of z) - min(2, shape of y), of sums of V's units with random signs.
+        """min(2, shape of z) - min(2, shape of y), of random sums of V's units.
 
         Units are put together by the context in which they vary most, on half of the
         levels; x = sum_j +-c_j(s) of a group is taken on the other half. z is x less

@@ -14,8 +14,8 @@ levels, and their sums are taken on the other half:
 z is what is within a context, y what is pooled, and both have the same centre: they
 differ only if the scale of x depends on the context. What is compared is the shape of
 the generalised normal, which is 2 for normal and 1 for Laplace (exponential) tails. A
-shape above 2, of tails that are lighter than normal, counts as 2: a few bounded features
-have it, and its size says nothing of heavy tails.
+shape above 2, of tails that are lighter than normal, counts as 2: a few bounded
+features have it, and its size says nothing of heavy tails.
 
   model of V                            z         y
   many small independent heuristics     normal    normal
