@@ -1,10 +1,11 @@
 """Are many small independent heuristics what V is made of?
 
 Question. Tails of activations look exponential. If a value were the sum of many small
-independent heuristics, they should be normal. Unless contexts are pooled: a normal whose
-scale depends on the context looks exponential. So V's units are asked within contexts
-and over all of them: x is a sum of contributions of units, with random signs, and what
-is compared is the shape of its distribution over states (2 is normal, 1 exponential).
+independent heuristics, they should be normal. Unless contexts are pooled: a normal
+whose scale depends on the context looks exponential. So V's units are asked within
+contexts and over all of them: x is a sum of contributions of units, with random signs,
+and what is compared is the shape of its distribution over states (2 is normal, 1
+exponential).
 
   tails   How much heavier are tails over all contexts than within one?
   gated   In how many seeds is the shape 1.8 or more within and 1.3 or less pooled?

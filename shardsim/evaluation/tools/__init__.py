@@ -15,6 +15,7 @@ from shardsim.evaluation.tools.base import (
 )
 from shardsim.evaluation.tools.distilled import Recovery, Reflection
 from shardsim.evaluation.tools.gradients import ContextGradients, Dictionary
+from shardsim.evaluation.tools.truth_like import TruthLike
 from shardsim.evaluation.tools.unit_tails import UnitTails
 from shardsim.evaluation.tools.units import (
     AblationSelectivity,
@@ -33,6 +34,7 @@ Tool: TypeAlias = (
     | Reflection
     | Components
     | UnitTails
+    | TruthLike
 )
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "Removal",
     "Tool",
     "ToolConfig",
+    "TruthLike",
     "UnitClusters",
     "UnitTails",
     "extra_rows",
