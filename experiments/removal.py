@@ -9,11 +9,18 @@ no edit was fitted on.
   P6n  linear   subtracts a fit of V 1[context] by 1, 2, 4, 8 directions of V's units.
   P6o  ranked   removes 1, 2, 4, 8 eighths of the units, or of the shards.
 
+Beside them stands the one metric that tells shards from other value functions in the
+zoo: whether V's units rise and fall in groups, one for each context.
+
+  P6p  clusters of units, `sharded` against `mlp`.
+  P6q  the same, `mlp` against `film`: is an ordinary V shard-like?
+
 SHARD: more than by chance, and more than `mlp` and `film`. NN: all heads alike. The
 training is that of the quickstart with 50 seeds; 256 levels are evaluated.
 
 Expected before the run: no difference in P6n, because a linear edit finds the context
-in the units of any head; no difference in P6o, as in P6. `oracle_gated` shows both.
+in the units of any head; no difference in P6o, as in P6; undecided in P6p, since soft
+gates part in some seeds; no difference in P6q. `oracle_gated` shows all of them.
 
 Command:  python experiments/removal.py [--out DIR]
 Minutes:  30 on 2 CPU cores, without the install
