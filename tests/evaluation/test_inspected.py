@@ -147,7 +147,7 @@ def test_a_cheap_tool_is_judged_over_seeds_and_levels(evidence):
 
 
 TRUTH = tools.TruthLike(
-    counts=(1, 2), pairs=8, restarts=12, steps=20, rounds=1, accuracy=1.0
+    counts=(1, 2), pairs=16, restarts=12, steps=20, rounds=1, accuracy=1.0
 )
 
 
@@ -183,6 +183,7 @@ def dynamic_values(levels):
     return np.asarray(value), table
 
 
+@pytest.mark.slow
 def test_a_truth_like_tool_has_all_its_rows(evidence):
     found = TRUTH.measure(subject(evidence), jax.random.key(0))
     assert tuple(found) == ("", *TRUTH.ROWS)
