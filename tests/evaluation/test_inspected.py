@@ -1,5 +1,7 @@
 """An inspection tool as a measure: its subjects, its rows, and a rule of a config."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ import yaml
 
 from shardsim.agents import action_selection, encoders, value
 from shardsim.agents import agent as agents
-from shardsim.core import config
+from shardsim.core import config, config_files, dynamic_programming
 from shardsim.evaluation import (
     battery,
     exact_policies,
@@ -18,6 +20,9 @@ from shardsim.evaluation import (
     subjects,
     tools,
 )
+from shardsim.evaluation.tools import truth_like
+from shardsim.evaluation.zoo.config import ZooConfig
+from tests.helpers import documents
 from tests.helpers.made_readings import DISCOUNT, ENV
 
 SEEDS = 6
@@ -43,7 +48,7 @@ def population(head, width):
 @pytest.fixture(scope="module")
 def condition():
     return battery.build(
-        ENV, ENV.params(), battery.EvaluationConfig(levels=6), DISCOUNT
+        ENV, ENV.params(), battery.EvaluationConfig(levels=12), DISCOUNT
     )
 
 
@@ -122,6 +127,87 @@ def test_a_measure_maps_its_tool_over_arms_and_seeds(evidence):
             found.values[f"mlp{row}"], found.values[f"same{row}"]
         )
     assert np.isnan(found.values["exact"]).all()
+
+
+def test_a_cheap_tool_is_judged_over_seeds_and_levels(evidence):
+    """Row 0 of the counts is the battery itself: the numbers of `measure`."""
+    asked = measures.Inspected(tool=tools.UnitTails(draws=2))
+    one = evidence._replace(
+        readings={"mlp": evidence.readings["mlp"]}, level_resamples=5
+    )
+    found = asked.measure(one)
+    assert found.num_levels == 12
+    assert set(found.by_levels) == set(found.values)
+    assert found.by_levels["mlp"].shape == (5, SEEDS)
+    assert np.ptp(found.by_levels["mlp"], axis=0).max() > 0
+    numbers = asked.tool.measure(subject(evidence, "mlp", 2), asked._key(2))
+    for name in ("", "within", "shuffled", "planted", "k_eff"):
+        row = f"mlp/{name}" if name else "mlp"
+        assert found.values[row][2] == pytest.approx(numbers[name], rel=1e-3, abs=1e-3)
+
+
+TRUTH = tools.TruthLike(
+    counts=(1, 2), pairs=16, restarts=12, steps=20, rounds=1, accuracy=1.0
+)
+
+
+def test_pairs_of_a_truth_like_tool_are_true_of_v_star(evidence, condition):
+    """The side whose paying fruit is nearer is worth more, by the exact values."""
+    one = subject(evidence)
+    label, decided = truth_like._nearer(one)
+    other = truth_like._swapped(one)
+    swapped, _ = dynamic_values(other.condition.levels)
+    gap = one.optimal - swapped[one.level, one.state]
+    assert ((gap > 0) == label)[decided].all()
+    assert np.abs(gap[~decided]).max() < 1e-6
+    assert 0.2 < label[decided].mean() < 0.8
+    # states and contexts stay; V reads other features
+    np.testing.assert_array_equal(one.state, other.state)
+    np.testing.assert_array_equal(one.context, other.context)
+    assert (one.features != other.features).any(axis=1).all()
+    # swapped twice is the first
+    again = truth_like._swapped(other)
+    np.testing.assert_array_equal(again.features, one.features)
+    del condition
+
+
+def dynamic_values(levels):
+    """V* of levels, from their tables."""
+    table = jax.vmap(lambda one: dynamic_programming.tabulate(ENV, one, ENV.params()))(
+        levels
+    )
+    steps = dynamic_programming.horizon(ENV, DISCOUNT)
+    value = jax.vmap(
+        lambda one: dynamic_programming.optimal_value(one, DISCOUNT, steps)
+    )(table)
+    return np.asarray(value), table
+
+
+@pytest.mark.slow
+def test_a_truth_like_tool_has_all_its_rows(evidence):
+    found = TRUTH.measure(subject(evidence), jax.random.key(0))
+    assert tuple(found) == ("", *TRUTH.ROWS)
+    assert found["planted"] == pytest.approx(1)
+    assert found["distractor"] == 0
+    assert found["cover"] in (0.0, 1.0)
+    # too few contexts, or too few pairs: no number, in any row
+    for lacking in ({"counts": (2, 3)}, {"pairs": 500}):
+        one = dataclasses.replace(TRUTH, **lacking)
+        numbers = one.measure(subject(evidence), jax.random.key(0))
+        assert np.isnan(list(numbers.values())).all()
+    features = dataclasses.replace(TRUTH, asked="features")
+    numbers = features.measure(subject(evidence), jax.random.key(0))
+    assert np.isfinite(list(numbers.values())).all()
+
+
+def test_a_tool_that_asks_e_is_no_metric_of_a_zoo():
+    with pytest.raises(config.ConfigError, match=r"metrics\.t\.tool: got 'truth_like'"):
+        zoo_config(t={"expected": "fails", "tool": {"kind": "truth_like"}})
+
+
+def zoo_config(**changed):
+    data = config_files.read_yaml(documents.ROOT / "experiments/zoo/zoo.yaml")
+    return config.build(ZooConfig, data | {"metrics": changed})
 
 
 def test_what_the_report_prints_is_of_the_tool():

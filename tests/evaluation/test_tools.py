@@ -18,7 +18,7 @@ import pytest
 from flax import nnx
 
 from shardsim.agents import value
-from shardsim.evaluation import subjects, tools
+from shardsim.evaluation import battery, subjects, tools
 from shardsim.inspection.shards import ablation
 
 X = np.array(list(itertools.product([1.0, 2.0], repeat=4)), np.float32)
@@ -27,6 +27,7 @@ FEATURES = np.hstack([np.tile(X, (8, 1)), np.eye(4, dtype=np.float32)[CONTEXT]])
 LEVEL = np.repeat([0, 1], 64)
 STATE = np.tile(np.arange(64), 2)
 KEY = jax.random.key(0)
+CONDITION = battery.Condition(*[None] * 2, np.zeros((2, 64)), *[None] * 4)
 
 
 def gated():
@@ -64,7 +65,7 @@ def subject(head):
     output = jax.vmap(head)(jnp.asarray(FEATURES), jnp.asarray(given))
     output = jax.tree.map(np.asarray, output)
     return subjects.Subject(
-        head, FEATURES, given, CONTEXT, LEVEL, output, 4, STATE, None, None
+        head, FEATURES, given, CONTEXT, LEVEL, output, 4, STATE, None, CONDITION
     )
 
 
@@ -181,6 +182,21 @@ def test_removal():
             draws=1,
         )
         np.testing.assert_allclose(found.score, whole, atol=1e-4)
+
+
+def test_unit_tails():
+    """Z1: a sum is 0 in three contexts of four, which is as heavy as can be; x in the
+    fourth is 1 or 2, which is as light. Z4: its parts do the same in all contexts, and
+    so do those of Z6."""
+    tool = tools.UnitTails(draws=8)
+    assert score(tool, Z1) == pytest.approx(2 - 0.25, abs=1e-3)
+    assert tool.measure(Z1, KEY)["within"] > 10
+    assert score(tool, Z4) == pytest.approx(0, abs=1e-3)
+    assert score(tool, Z6) == pytest.approx(0, abs=1e-3)
+    # one context, or a half without one: no number, in any row
+    for lacking in (np.zeros_like(CONTEXT), np.where(LEVEL == 1, 0, CONTEXT)):
+        found = tool.measure(Z1._replace(context=lacking), KEY)
+        assert np.isnan(list(found.values())).all()
 
 
 def test_reflection():

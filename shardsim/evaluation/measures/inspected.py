@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from shardsim.core import fields
 from shardsim.core.types import Environment
@@ -68,10 +69,11 @@ class Inspected:
         """
         condition = evidence.conditions[self.condition]
         rows: dict[str, np.ndarray] = {}
+        names = [tools.STATISTIC, *self.ROWS]
+        counts = self._level_counts(evidence)
         for arm, readings in evidence.readings.items():
-            names = [tools.STATISTIC, *self.ROWS]
             if arm == base.EXACT:
-                found = [dict.fromkeys(names, float("nan"))]
+                found = [dict.fromkeys(names, np.full(len(counts), np.nan))]
             else:
                 population = evidence.populations.get(arm)
                 if population is None:
@@ -81,18 +83,40 @@ class Inspected:
                     )
                 reading = readings[self.condition]
                 found = [
-                    self.tool.measure(
+                    self._ask(
                         subjects.of_reading(
                             evidence.env, condition, population, reading, seed
                         ),
-                        self._key(seed),
+                        seed,
+                        counts,
                     )
                     for seed in range(len(reading.value))
                 ]
             for name in names:
                 row = f"{arm}/{name}" if name else arm
-                rows[row] = np.array([each[name] for each in found])
-        return base.Measured(rows)
+                rows[row] = np.stack([each[name] for each in found], axis=1)
+        if len(counts) > 1:
+            return base.resampled(rows, counts.shape[1])
+        return base.Measured({row: numbers[0] for row, numbers in rows.items()})
+
+    def _level_counts(self, evidence: base.Evidence) -> Float[np.ndarray, "rows L"]:
+        """How often levels count; once for a tool that is too slow for resamples."""
+        context = evidence.conditions[self.condition].context[:, 0].argmax(axis=-1)
+        if not hasattr(self.tool, "measure_on_levels"):
+            return np.ones((1, len(context)))
+        # tools fit on every other level: resamples have as many of both halves
+        halves = np.arange(len(context)) % 2
+        return base.level_weights(evidence, 2 * context + halves)
+
+    def _ask(
+        self, subject: subjects.Subject, seed: int, counts: Float[np.ndarray, "rows L"]
+    ) -> dict[str, Float[np.ndarray, " rows"]]:
+        """The numbers of the tool for one agent, for each row of counts."""
+        key = self._key(seed)
+        if hasattr(self.tool, "measure_on_levels"):
+            return self.tool.measure_on_levels(subject, key, counts)
+        numbers = self.tool.measure(subject, key)
+        return {name: np.array([number]) for name, number in numbers.items()}
 
     def _key(self, seed: int) -> jax.Array:
         """Other tools draw other numbers; all arms of a seed draw the same."""

@@ -17,6 +17,8 @@ from shardsim.evaluation.tools.concept_directions import ConceptDirections
 from shardsim.evaluation.tools.distilled import Recovery, Reflection
 from shardsim.evaluation.tools.gradients import ContextGradients, Dictionary
 from shardsim.evaluation.tools.read_directions import ReadDirections
+from shardsim.evaluation.tools.truth_like import TruthLike
+from shardsim.evaluation.tools.unit_tails import UnitTails
 from shardsim.evaluation.tools.units import (
     AblationSelectivity,
     Removal,
@@ -35,6 +37,8 @@ Tool: TypeAlias = (
     | Components
     | ConceptDirections
     | ReadDirections
+    | UnitTails
+    | TruthLike
 )
 
 __all__ = [
@@ -51,7 +55,9 @@ __all__ = [
     "Removal",
     "Tool",
     "ToolConfig",
+    "TruthLike",
     "UnitClusters",
+    "UnitTails",
     "extra_rows",
     "needs_agent",
 ]

@@ -23,7 +23,9 @@ class ToolConfig(Protocol):
     """The config of a tool: frozen and hashable.
 
     It may declare more (see the functions below): `ROWS`, `NEEDS`, `NEEDS_AGENT`,
-    `ABOUT`.
+    `ABOUT`. A tool that costs little more on resamples of the levels has
+    `measure_on_levels(subject, key, counts)` too, which returns the numbers for each
+    row of counts [B, L].
     """
 
     OF: ClassVar[Of]

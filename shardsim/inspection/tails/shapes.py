@@ -256,6 +256,30 @@ def shape_interval(
       counts: [B, C] how often each resample contains each cluster.
       level: in (0, 1).
     """
+    shapes = on_resamples(x, middle, weights, cluster, counts)
+    tail = (1 - level) / 2
+    interval = jnp.nanquantile(shapes, jnp.asarray([tail, 1 - tail], x.dtype))
+    cluster_weight = jax.ops.segment_sum(weights, cluster, counts.shape[1])
+    is_defined = is_varying(x, weights) & ((cluster_weight > 0).sum() >= 2)
+    return jnp.where(is_defined, interval, jnp.nan)
+
+
+def on_resamples(
+    x: Sample,
+    middle: Scalar,
+    weights: Sample,
+    cluster: Int[Array, " n"],
+    counts: Float[Array, "B C"],
+) -> Float[Array, " B"]:
+    """Shape of the generalised normal in each resample; NaN in one without samples.
+
+    Args:
+      x: [n] finite numbers.
+      middle: centre of the distribution.
+      weights: [n] of the samples.
+      cluster: [n] from 0 to C - 1.
+      counts: [B, C] how often each resample contains each cluster.
+    """
     distance = jnp.abs(x - middle)
     unit = jnp.maximum(
         fitting.weighted_mean(distance, weights), fitting.least_scale(x, weights)
@@ -275,11 +299,7 @@ def shape_interval(
     shape = jnp.exp(log_shapes)[None]
     cost = jnp.log(shape * jnp.maximum(power, jnp.finfo(x.dtype).tiny)) / shape
     cost = cost + 1 / shape - log_shapes[None] + special.gammaln(1 / shape)
-    shapes = jnp.where(n > 0, jax.vmap(_minimum)(cost), jnp.nan)
-    tail = (1 - level) / 2
-    interval = jnp.nanquantile(shapes, jnp.asarray([tail, 1 - tail], x.dtype))
-    is_defined = is_varying(x, weights) & ((cluster_weight > 0).sum() >= 2)
-    return jnp.where(is_defined, interval, jnp.nan)
+    return jnp.where(n > 0, jax.vmap(_minimum)(cost), jnp.nan)
 
 
 def _minimum(cost: Float[Array, " L"]) -> Scalar:
