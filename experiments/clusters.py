@@ -14,8 +14,9 @@ Expected before the run: undecided in P6p, since soft gates part in some seeds; 
 difference in P6q. `oracle_gated` shows both.
 
 Command:  python experiments/clusters.py [--out DIR]
-Minutes:  30 on 2 CPU cores, without the install
-Seen:     not run yet.
+Minutes:  25 on 2 CPU cores, without the install
+Seen:     P6p: shard; P6q: no difference. All controls passed, but a random V has more
+          clusters than `sharded`: the row is no evidence.
 Notes:    docs/results/clusters.md
 """
 
