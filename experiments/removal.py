@@ -15,6 +15,11 @@ training is that of the quickstart with 50 seeds; 256 levels are evaluated.
 Expected before the run: no difference in P6n, because a linear edit finds the context
 in the units of any head; no difference in P6o, as in P6. `oracle_gated` shows both.
 
+A first run let agents act as in training, with D. All rows were near 0 and its control
+failed (`oracle_gated` less `film` was +0.058 where 0.1 was asked for, and +0.025): D
+alone earns most of the return, so that no edit of V takes much. Now V acts alone.
+Margins and controls are as they were.
+
 Command:  python experiments/removal.py [--out DIR]
 Minutes:  30 on 2 CPU cores, without the install
 Seen:     not run yet.
