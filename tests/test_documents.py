@@ -155,7 +155,7 @@ def test_commands_of_results_are_configs_that_can_be_run(page, monkeypatch, caps
     for line in lines:
         program, command, *words = shlex.split(line)
         assert program == "shardsim"
-        assert command in {"run", "train", "zoo", "contest", "extend"}
+        assert command in {"run", "train", "zoo", "contest", "extend", "study"}
         if command == "extend":  # of the run of a line before
             continue
         if "--out" in words:
