@@ -86,6 +86,21 @@ def test_for_and_against_whom_a_verdict_counts(verdict, changes, expected):
     assert collection.sides(entry(verdict=verdict, **changes)) == expected
 
 
+@pytest.mark.parametrize("verdict", ["shard", "network", "no difference"])
+def test_two_rows_of_one_arm_are_about_a_tool(verdict):
+    pair = rules.Contrast("mlp/stacked", "mlp/singular")
+    rule = dataclasses.replace(RULE, contrast=pair)
+    rows = (pair.arm, pair.baseline, "exact")
+    made = entry(
+        verdict=verdict,
+        rule=rule,
+        values=dict.fromkeys(rows, (0.1,) * 8),
+        means=dict.fromkeys(rows, made_results.interval()),
+    )
+    assert collection.sides(entry(verdict=verdict)) != {}
+    assert collection.sides(made) == {}
+
+
 def test_every_answer_of_a_contest_is_counted_or_left_out_on_purpose():
     source = inspect.getsource(contest_verdicts)
     named = {

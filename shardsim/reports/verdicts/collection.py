@@ -331,13 +331,21 @@ def sides(entry: results.PredictionResult) -> dict[str, Side]:
     Seen: the rule says `shard` of its positive control. Nothing else counts: without a
     claim that stands, undecided, or where shards would not have been seen. Where an arm
     is contrasted with V*, one utility is the rival, and nothing is said of a network.
+    Two rows of one arm say something about a tool, and nothing about what V is.
     """
+    pair = entry.rule.contrast
+    if _is_of_one_arm(pair.arm, pair.baseline):
+        return {}
     sides_of = _sides(entry)
-    if entry.rule.contrast.baseline.partition("/")[0] != measures.EXACT:
+    if pair.baseline.partition("/")[0] != measures.EXACT:
         return sides_of
     if sides_of and entry.verdict in ("shard", "network"):
         sides_of = {**sides_of, "unitary": "against"}
     return {view: side for view, side in sides_of.items() if view != "network"}
+
+
+def _is_of_one_arm(row: str, other: str) -> bool:
+    return row.partition("/")[0] == other.partition("/")[0]
 
 
 def _sides(entry: results.PredictionResult) -> dict[str, Side]:
@@ -409,6 +417,8 @@ def _silence(row: Row) -> str:
         return "no claim stands"
     if row.verdict in ("undecided", "not asked"):
         return row.verdict
+    if row.contrast is not None and _is_of_one_arm(*row.contrast.split(" - ")):
+        return "about a tool"
     if row.would_have_been_seen is not True:
         return "shards would not have been seen"
     return "no view is told from another"
@@ -510,8 +520,9 @@ A verdict counts only if its claim stands. *shard* counts for shards and against
 network, *network* the other way round. *No difference* counts for a network, and
 *unitary* for one utility; both count against shards where these would have been seen.
 Against one utility counts what lies elsewhere than a rule puts it; where an agent is
-compared with V\\* (`exact`), nothing counts for or against a network. In a contest
-it counts for a view that it forecasts better, and against the one that is beaten."""
+compared with V\\* (`exact`), nothing counts for or against a network. Two rows of one
+arm are about a tool, and count for nobody. In a contest a verdict counts for a view
+that forecasts better, and against the one that is beaten."""
 """How the table and the counts are to be read."""
 
 
