@@ -22,8 +22,8 @@ Margins and controls are as they were.
 
 Command:  python experiments/removal.py [--out DIR]
 Minutes:  35 on 2 CPU cores, without the install
-Seen:     P6n: undecided; P6o: no claim, since its control of shuffled contexts failed. By
-          eight directions a context is removed alone from an ordinary V, and better
+Seen:     P6n: undecided; P6o: no claim, since its control of shuffled contexts failed.
+          By eight directions a context is removed alone from an ordinary V, and better
           from random units of the same E; from `oracle_gated` one direction does it.
 Notes:    docs/results/removal.md
 """
