@@ -433,6 +433,33 @@ def _add_reading_commands(add: AddCommand) -> None:
     )
     compare.add_argument("--overwrite", action="store_true", help="replace a page")
     _add_format(compare)
+    verdicts = add("verdicts", "print the verdicts of runs and contests as one table")
+    verdicts.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="a run, a study, a contest, or a folder of them",
+    )
+    verdicts.add_argument(
+        "--format",
+        choices=("table", "markdown", "json", "csv"),
+        default="table",
+        help="(default: table, which leaves out what was expected)",
+    )
+    verdicts.add_argument(
+        "--out",
+        type=Path,
+        help="write a file; of a Markdown page that has the lines <!-- verdicts --> "
+        "and <!-- end of verdicts -->, only what is between them is replaced",
+    )
+    verdicts.add_argument("--overwrite", action="store_true", help="replace a file")
+    verdicts.add_argument(
+        "--configs",
+        type=Path,
+        help="folder of config files that commands name, such as experiments "
+        "(default: commands name the config in the folder of the run)",
+    )
     report = add("report", "write report.html of a run again")
     report.add_argument("run", type=Path, help="run folder")
     report.add_argument(

@@ -50,11 +50,13 @@ class UpdateConfig(NamedTuple):
     num_reset_states: int
     discount: float
     total_updates: int
-    """Updates of the whole run, for the schedule of the learning rate."""
+    """Updates that the schedule of the learning rate is over."""
     mask_fraction: float
     precision: Literal["float32", "bfloat16"]
     devices: int = 1
     """Devices that the seeds are spread over."""
+    first_update: int = 0
+    """The first of these updates, counted from the start of the run."""
     balanced: bool = False
     """Whether uneven use of the shards adds to the loss in some seed."""
 
@@ -252,7 +254,10 @@ def update_arm(
         jax.random.fold_in(key, config.epochs),
     )
     learning_rate = optimizers.rate(
-        config.optimizer, hyper.learning_rate, update, config.total_updates
+        config.optimizer,
+        hyper.learning_rate,
+        update - config.first_update if config.first_update else update,
+        config.total_updates,
     )
     minibatch = functools.partial(_minibatch, config, terms, learning_rate)
 

@@ -57,16 +57,32 @@ def to_dict(config: Any) -> Any:
     return config
 
 
+def _stated(config: Any) -> Any:
+    """The same, without fields that are null and null by default."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        return {
+            f.name: _stated(value)
+            for f in dataclasses.fields(config)
+            if (value := getattr(config, f.name)) is not None or f.default is not None
+        }
+    if isinstance(config, Mapping):
+        return {str(key): _stated(inner) for key, inner in config.items()}
+    if isinstance(config, list | tuple):
+        return [_stated(inner) for inner in config]
+    return config
+
+
 def digest(config: Any) -> str:
     """Twelve hexadecimal digits that change when anything in the config does.
 
     The order too: the first condition and the first arm have a part of their own. The
     fields that the config names in `WITHOUT_EFFECT`, on which no result depends, are
-    left out.
+    left out. So are fields that are null by default and null: what a new field like
+    that adds to configs of before leaves their digests, and runs go on.
     """
-    data = to_dict(config)
+    data = _stated(config)
     for name in getattr(config, "WITHOUT_EFFECT", ()):
-        del data[name]
+        data.pop(name, None)
     text = json_text.dumps(data)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -1,11 +1,13 @@
 """A phase of training: its environment, its data, and its losses."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import PositiveInt
 
 from shardsim.algorithms.losses import LossWeights
+from shardsim.algorithms.optimizers import Schedule
 from shardsim.core import config as configs
 from shardsim.core import field_errors, fields
 from shardsim.core.types import Params, Trainable
@@ -26,14 +28,27 @@ class Phase:
     """Which losses train which part, with their weights."""
     env: fields.EnvChanges = dataclasses.field(default_factory=dict)
     """Fields of the env that differ in this phase, such as rewards."""
+    schedule: Schedule | None = None
+    """Learning rate over the updates of this phase; null: `optimizer.schedule` over all
+    updates of the run."""
     reset_envs: bool = False
     """Whether all episodes restart when the phase begins. Otherwise running episodes
     continue on their levels, with the rewards of this phase."""
 
-    def __post_init__(self) -> None:
+    @fields.rule("schedule", "updates")
+    def _warmup(self) -> Iterator[str]:
+        warmup = 0 if self.schedule is None else self.schedule.warmup
+        if warmup and warmup >= self.updates:
+            yield (
+                f"schedule.warmup: got {warmup}; allowed: less than the updates of the "
+                f"phase, {self.updates}"
+            )
+
+    @fields.rule("collect", "env", "reset_envs")
+    def _stored_data(self) -> Iterator[str]:
         if self.collect == "dataset" and (self.env or self.reset_envs):
             field = "env" if self.env else "reset_envs"
-            raise ValueError(
+            yield (
                 f"{field}: got {getattr(self, field)!r}; allowed with collect "
                 "'dataset': none, because no environment is stepped"
             )

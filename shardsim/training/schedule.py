@@ -1,5 +1,6 @@
 """The schedule of training: static configs, phases, and the ends of compiled calls."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -102,13 +103,19 @@ def update_config(
     Args:
       heads: value head of each arm in the group.
     """
+    optimizer, first, total = config.optimizer, 0, config.total_updates
+    if phase.schedule is not None:
+        optimizer = dataclasses.replace(optimizer, schedule=phase.schedule)
+        if phase.schedule.kind != "constant" or phase.schedule.warmup:
+            # a constant rate is the same in every phase, and so is its program
+            first, total = ends(config)[phase.name] - phase.updates, phase.updates
     return update_step.UpdateConfig(
         env=env,
         heads=heads,
         action_selection=config.action_selection,
         algorithm=config.algorithm,
         random_walker=config.random_walker,
-        optimizer=config.optimizer,
+        optimizer=optimizer,
         losses=phase.losses,
         collect=phase.collect,
         num_envs=config.num_envs,
@@ -117,7 +124,8 @@ def update_config(
         minibatches=config.minibatches,
         num_reset_states=config.num_reset_states,
         discount=config.discount,
-        total_updates=config.total_updates,
+        total_updates=total,
+        first_update=first,
         mask_fraction=config.mask_fraction,
         precision=config.precision,
         devices=num_devices(config),

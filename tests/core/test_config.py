@@ -217,6 +217,21 @@ def test_a_resolved_config_reads_back_the_same():
     assert config.diff(once, again) == {}
 
 
+def test_a_new_field_that_is_null_leaves_the_digest():
+    """Runs of before it can be judged, resumed and extended."""
+    old = dataclasses.make_dataclass("Old", [("a", int)], frozen=True)
+    optional = ("b", int | None, dataclasses.field(default=None))
+    new = dataclasses.make_dataclass("New", [("a", int), optional], frozen=True)
+    needed = dataclasses.make_dataclass(
+        "Needed", [("a", int), ("b", int | None, dataclasses.field(default=2))]
+    )
+    assert config.digest(new(1)) == config.digest(old(1))
+    assert config.digest({"x": [new(1)]}) == config.digest({"x": [old(1)]})
+    assert config.digest(new(1, 2)) != config.digest(old(1))
+    assert config.digest(needed(1, None)) != config.digest(old(1))
+    assert config.digest({"b": None}) != config.digest({})  # a value that is stated
+
+
 def test_digest_and_diff_see_a_change():
     data = config_files.read_yaml(QUICKSTART)
     one = config.build(experiment.Experiment, data)

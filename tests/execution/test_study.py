@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -14,7 +15,7 @@ import yaml
 from shardsim import cli
 from shardsim.commands import study as command
 from shardsim.core import config
-from shardsim.evaluation import preregistration, study_results
+from shardsim.evaluation import preregistration, study, study_results
 from shardsim.evaluation.experiment import Experiment
 from shardsim.execution import study as execution
 from shardsim.storage import run_layout
@@ -82,6 +83,18 @@ def test_the_key_is_all_that_decides_the_bits_of_an_arm(experiment, tiny):
         experiment(data="tandem", behaviour_arm="sharded"),
     )
     assert len({key, *map(execution.key_of, others)}) == len(others) + 1
+
+
+QUESTIONS = Path(__file__).parents[2] / "experiments" / "studies" / "questions.yaml"
+
+
+@pytest.mark.skipif(not QUESTIONS.is_file(), reason="no experiments beside the tests")
+def test_the_questions_share_one_training():
+    built = study.build(study.cells(study.read(QUESTIONS)))
+    assert len(built) == 6
+    assert len({execution.key_of(each) for each in built.values()}) == 1
+    names = [set(execution.names_in_pool(each).values()) for each in built.values()]
+    assert max(map(len, names)) == len(set.union(*names)) == 5
 
 
 def test_arms_are_named_by_what_they_are(experiment, tiny):

@@ -1,6 +1,7 @@
 """Schedules: phases, the stops between them, and what a change of reward teaches."""
 
 import dataclasses
+import operator
 
 import jax
 import jax.numpy as jnp
@@ -115,6 +116,106 @@ def worth(carry, shown):
         return jax.vmap(member.value)(jax.vmap(member.encoder)(seen), contexts)
 
     return np.asarray(jax.vmap(lambda m: one(m).value.mean())(carry.learners[0].agent))
+
+
+FALLING = optimizers.Schedule("linear")
+
+
+def rates(plan, phase):
+    """The rate of each update of a phase, as a multiple of that of the optimizer."""
+    static = schedule.update_config(plan, ENV, (value.MLP(),), phase)
+    start = schedule.ends(plan)[phase.name] - phase.updates
+    return [
+        float(
+            optimizers.rate(
+                static.optimizer,
+                jnp.float32(1.0),
+                jnp.int32(start + n - static.first_update),
+                static.total_updates,
+            )
+        )
+        for n in range(phase.updates)
+    ]
+
+
+def test_the_rate_falls_over_the_run_or_over_a_phase():
+    phases_of = (
+        Phase("a", 2, losses=EARN),
+        Phase("b", 4, losses=EARN, schedule=FALLING),
+        Phase("c", 2, losses=EARN, schedule=optimizers.Schedule()),
+    )
+    plan = config(*phases_of, optimizer=optimizers.OptimizerConfig(schedule=FALLING))
+    assert rates(plan, phases_of[0]) == pytest.approx([1, 7 / 8])
+    assert rates(plan, phases_of[1]) == pytest.approx([1, 3 / 4, 1 / 2, 1 / 4])
+    assert rates(plan, phases_of[2]) == [1, 1]
+    # a constant rate needs no program of its own for where the phase begins
+    same = Phase("d", 2, losses=EARN, schedule=optimizers.Schedule())
+    longer = config(*phases_of, same)
+    heads = (value.MLP(),)
+    assert schedule.update_config(longer, ENV, heads, same) == schedule.update_config(
+        longer, ENV, heads, phases_of[2]
+    )
+
+
+def trained(plan, head):
+    """A small agent at the end of a plan; leaves [1, ...]."""
+    small = agent.AgentConfig(
+        encoder=encoders.MLPEncoder(widths=(4,)),
+        decoder_hidden=(4,),
+        auxiliary_width=4,
+    )
+    recipe = population.InitConfig(small, plan.optimizer, ENV, plan.num_envs)
+    keys = population.seed_keys(0, 1)
+    hyper = schedule.hyperparameters(plan, head)
+    params = phases.params_of(ENV, plan.phases[0])
+    carry = population.init(recipe, head, 4, params, keys, hyper)
+    for phase in plan.phases:
+        carry = learn(carry, head, plan, phase)
+    return jax.tree.map(np.asarray, carry.learners[0].agent)
+
+
+def test_rewards_of_either_sign_are_learned_alike():
+    """V of a random walker is turned round with the rewards, bit for bit, by any head:
+    gates, hidden units and E stay as they are."""
+    head = value.Sharded(num_shards=2)
+
+    def learned(sign):
+        paid = {"rewards": [[sign, 0.0], [0.0, sign]]}
+        walk = Phase("walk", 12, collect="random_walker", losses=EARN, env=paid)
+        plan = config(walk, num_seeds=1, num_envs=4, num_steps=4, epochs=1)
+        return trained(plan, head)
+
+    plus, minus = learned(1.0), learned(-1.0)
+    assert np.abs(plus.value.kernel[...]).max() > 0.001
+    for name in ("kernel", "bias"):
+        one, other = (getattr(x.value, name)[...] for x in (plus, minus))
+        np.testing.assert_array_equal(one, -other)
+    for part in ("encoder", "value.hidden", "value.gate"):
+        one, other = (operator.attrgetter(part)(x) for x in (plus, minus))
+        jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.slow
+def test_a_phase_begins_its_schedule_at_its_own_first_update():
+    """The first step of a falling rate is that of a constant one, the second is not."""
+    head = value.MLP()
+
+    def learned(updates, own):
+        first = Phase("a", 2, losses=EARN, schedule=optimizers.Schedule())
+        second = Phase("b", updates, losses=EARN, schedule=own)
+        plan = config(first, second, num_seeds=1, num_envs=2, num_steps=2, epochs=1)
+        return trained(plan, head).value.hidden.kernel[...]
+
+    constant, falling = optimizers.Schedule(), optimizers.Schedule("linear")
+    np.testing.assert_array_equal(learned(1, constant), learned(1, falling))
+    assert not np.array_equal(learned(2, constant), learned(2, falling))
+
+
+def test_a_warm_up_longer_than_its_phase_is_refused():
+    with pytest.raises(
+        ValueError, match=r"schedule\.warmup: got 2; allowed: less than"
+    ):
+        Phase("a", 2, losses=EARN, schedule=optimizers.Schedule(warmup=2))
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from shardsim.core import choices
 from shardsim.evaluation.measures.agreement import AgreementShift
+from shardsim.evaluation.measures.approach import Approach
 from shardsim.evaluation.measures.base import (
     EXACT,
     Detail,
@@ -21,11 +22,13 @@ from shardsim.evaluation.measures.base import (
     value_acts,
 )
 from shardsim.evaluation.measures.conflict import Conflict
+from shardsim.evaluation.measures.event_probability import EventProbability
 from shardsim.evaluation.measures.inspected import Inspected
 from shardsim.evaluation.measures.neutral_cue import CueEffect
 from shardsim.evaluation.measures.selective_ablation import SelectiveAblation
 from shardsim.evaluation.measures.selective_extinction import SelectiveExtinction
 from shardsim.evaluation.measures.selective_removal import SelectiveRemoval
+from shardsim.evaluation.measures.straight_distance import StraightDistance
 from shardsim.evaluation.measures.two_goals import GoalDistanceSlope, TwoGoals
 from shardsim.evaluation.measures.value_error import ValueAccuracy
 
@@ -39,6 +42,9 @@ Measure: TypeAlias = (
     | ValueAccuracy
     | TwoGoals
     | GoalDistanceSlope
+    | Approach
+    | EventProbability
+    | StraightDistance
     | Inspected
 )
 choices.declare("measures", Measure)
@@ -46,9 +52,11 @@ choices.declare("measures", Measure)
 __all__ = [
     "EXACT",
     "AgreementShift",
+    "Approach",
     "Conflict",
     "CueEffect",
     "Detail",
+    "EventProbability",
     "Evidence",
     "GoalDistanceSlope",
     "Inspected",
@@ -58,6 +66,7 @@ __all__ = [
     "SelectiveExtinction",
     "SelectiveRemoval",
     "Stages",
+    "StraightDistance",
     "TwoGoals",
     "ValueAccuracy",
     "about",

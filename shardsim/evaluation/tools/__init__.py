@@ -13,8 +13,10 @@ from shardsim.evaluation.tools.base import (
     extra_rows,
     needs_agent,
 )
+from shardsim.evaluation.tools.concept_directions import ConceptDirections
 from shardsim.evaluation.tools.distilled import Recovery, Reflection
 from shardsim.evaluation.tools.gradients import ContextGradients, Dictionary
+from shardsim.evaluation.tools.read_directions import ReadDirections
 from shardsim.evaluation.tools.truth_like import TruthLike
 from shardsim.evaluation.tools.unit_tails import UnitTails
 from shardsim.evaluation.tools.units import (
@@ -33,6 +35,8 @@ Tool: TypeAlias = (
     | Removal
     | Reflection
     | Components
+    | ConceptDirections
+    | ReadDirections
     | UnitTails
     | TruthLike
 )
@@ -41,9 +45,11 @@ __all__ = [
     "STATISTIC",
     "AblationSelectivity",
     "Components",
+    "ConceptDirections",
     "ContextGradients",
     "Dictionary",
     "Of",
+    "ReadDirections",
     "Recovery",
     "Reflection",
     "Removal",

@@ -4,6 +4,7 @@ Symbols: n states, D features, C contexts, E = D + C, K components, O hidden uni
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax.numpy as jnp
@@ -52,21 +53,7 @@ def _importance(
     config: Components,
 ) -> Float[Array, "n K"]:
     """Importances of components that keep the contribution of every unit."""
-    layers = [owner.hidden for owner in _owners(head)]
-    weights = jnp.concatenate([layer.kernel[...].T for layer in layers])
-    bias = jnp.concatenate([layer.bias[...] for layer in layers])
-    graph, state = nnx.split(head)
-    width = features.shape[1]
-
-    def units(pre: Float[Array, " O"], rest: Float[Array, " E"]) -> Array:
-        copy, start = nnx.merge(graph, state), 0
-        for owner, layer in zip(_owners(copy), layers, strict=True):
-            count = layer.bias[...].shape[0]
-            owner.hidden = _Given((pre + bias)[start : start + count])
-            start += count
-        contributions: Array = copy(rest[:width], rest[width:]).units
-        return contributions
-
+    weights, units = first_layer(head, features.shape[1])
     found = components.fit(
         units,
         weights,
@@ -80,6 +67,36 @@ def _importance(
         batch=config.batch,
     )
     return found.importance
+
+
+def first_layer(
+    head: Any, width: int
+) -> tuple[Float[Array, "O D"], Callable[[Array, Array], Array]]:
+    """The weights of the layer of V that reads the features, and what follows it.
+
+    Args:
+      head: V.
+      width: D.
+
+    Returns:
+      W, and the contribution of every unit, from W x and what else V reads [E]: the
+      features and the context that gates get.
+    """
+    layers = [owner.hidden for owner in _owners(head)]
+    weights = jnp.concatenate([layer.kernel[...].T for layer in layers])
+    bias = jnp.concatenate([layer.bias[...] for layer in layers])
+    graph, state = nnx.split(head)
+
+    def units(pre: Float[Array, " O"], rest: Float[Array, " E"]) -> Array:
+        copy, start = nnx.merge(graph, state), 0
+        for owner, layer in zip(_owners(copy), layers, strict=True):
+            count = layer.bias[...].shape[0]
+            owner.hidden = _Given((pre + bias)[start : start + count])
+            start += count
+        contributions: Array = copy(rest[:width], rest[width:]).units
+        return contributions
+
+    return weights, units
 
 
 class _Given(NamedTuple):

@@ -162,7 +162,8 @@ def fit(
     """
     x, z = check_input(x, z, k, steps, decay)
     validation.at_least("max_steps", max_steps, steps)
-    result = _fit(x, z, key, k, steps, max_steps, jnp.asarray(decay, x.dtype))
+    before = _probe_of_all(x, z)
+    result = _fit(x, z, before, key, k, steps, max_steps, jnp.asarray(decay, x.dtype))
     optimizers.warn_unconverged("RLACE", result.converged, "allow more max_steps")
     return result
 
@@ -187,7 +188,11 @@ def fit_many(
     x, z = check_input(x, z, k, steps, decay)
     validation.at_least("max_steps", max_steps, steps)
     decays = jnp.asarray(decay, x.dtype)
-    result = jax.lax.map(lambda key: _fit(x, z, key, k, steps, max_steps, decays), keys)
+    # once for all keys: on separable classes it takes longer than a search
+    before = _probe_of_all(x, z)
+    result = jax.lax.map(
+        lambda key: _fit(x, z, before, key, k, steps, max_steps, decays), keys
+    )
     optimizers.warn_unconverged("RLACE", result.converged, "allow more max_steps")
     return result
 
@@ -254,6 +259,7 @@ class _Game(NamedTuple):
 def _fit(
     x: Float[Array, "n d"],
     z: Float[Array, "n c"],
+    before: probes.Probe,
     key: Key[Array, ""],
     k: int,
     steps: int,
@@ -268,8 +274,6 @@ def _fit(
     start = _State(
         project(noise, k)[0], jnp.zeros((d, z.shape[1]), x.dtype), probes.prior_bias(z)
     )
-    # rows of 0 remove nothing
-    before = _probe_without(x, z, jnp.zeros((k, d), x.dtype))
     _, ceiling = concept.class_shares(z)
     game = _Game(x, z, centred, covariance, unit, decay, start, ceiling)
 
@@ -301,6 +305,13 @@ def _fit(
         state.is_done & state.is_evaluated & before.converged,
         state.steps,
     )
+
+
+@jax.jit
+def _probe_of_all(x: Float[Array, "n d"], z: Float[Array, "n c"]) -> probes.Probe:
+    """The best probe before erasing."""
+    # a row of 0 removes nothing
+    return _probe_without(x, z, jnp.zeros((1, x.shape[1]), x.dtype))
 
 
 def _search_again(game: _Game, state: _Search, k: int, steps: int) -> _Search:

@@ -79,7 +79,9 @@ def leaderboard(arm: ArmScores, width: int) -> alt.LayerChart:
     ]
     data = alt.Chart(alt.InlineData(rows))
     y = alt.Y("forecaster:N", sort=list(labels.values()), title=None)
-    x = alt.X("excess:Q", title=NATS, scale=alt.Scale(zero=True))
+    # flush labels would push that of 0 into the next one
+    axis = alt.Axis(labelFlush=False, tickCount=5)
+    x = alt.X("excess:Q", title=NATS, scale=alt.Scale(zero=True), axis=axis)
     colour = _colour(labels, legend=False)
     bars = data.mark_rule(strokeWidth=2).encode(alt.X("low:Q"), y, x2="high:Q")
     dots = data.mark_point(filled=True, size=60, opacity=1).encode(x, y)
