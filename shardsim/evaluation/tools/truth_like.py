@@ -65,7 +65,7 @@ class TruthLike:
         A pair is a state and the same state with the fruit that pays most and the one
         that pays least on each other's cells; the true side is the one whose paying
         fruit is nearer. Contrast-consistent search (CCS) from random starts sees the
-        pairs of K contexts, and no labels. An answer is good if in every context it is
+        pairs of K contexts, each side centred in each context, and no labels. An answer is good if in every context it is
         right, or wrong, in at least the share `accuracy` of held-out pairs. Two answers
         differ if their signs differ in some context; what was not seen is estimated by
         Chao's bound. Gates that give every context its own units have 2^K answers, a
@@ -99,7 +99,11 @@ class TruthLike:
 
         answers = judge(own, pairs.label)
         rounds = context_answers.good_rounds(
-            pairs.positive, pairs.negative, round_key, rounds=self.rounds
+            pairs.positive,
+            pairs.negative,
+            pairs.context,
+            round_key,
+            rounds=self.rounds,
         )
         numbers = (
             answers.slope,

@@ -7,6 +7,10 @@ directions of their own, as behind gates, every choice of signs is an answer: 2^
 all contexts share one direction of truth there are two, the direction and its opposite,
 for any K.
 
+Each side is centred in each context, as it is in each template of questions elsewhere.
+Otherwise a direction that answers one context by the opposite is not consistent: what
+the context is worth on average is left in it.
+
 Contrast-consistent search from many random directions finds answers without labels. The
 labels of held-out pairs only say afterwards which answer a restart ended at. What was
 never seen is estimated from what was seen once and twice (`counting.estimate`).
@@ -150,8 +154,10 @@ def search(
         fit, test = (
             np.flatnonzero(half & (contexts < number)) for half in (~tested, tested)
         )
-        sides = pairs.learn_sides(first[fit], second[fit])
-        one, other = map(np.asarray, sides.apply(first[fit], second[fit]))
+        one, other = (
+            side[fit] - _means(side[fit], contexts[fit], number)[contexts[fit]]
+            for side in (first, second)
+        )
         # directions in which the sides differ most
         _, _, basis = np.linalg.svd(one - other, full_matrices=False)
         basis = basis[:kept].T
@@ -164,7 +170,11 @@ def search(
                 steps,
             )
         )
-        differences = np.asarray(sides.differences(first[test], second[test]))
+        tested_first, tested_second = (
+            side[test] - _means(side[fit], contexts[fit], number)[contexts[test]]
+            for side in (first, second)
+        )
+        differences = tested_first - tested_second
         scores.append(directions @ (differences @ basis).T)
         chosen.append(test)
         ranks.append(_rank(one - other, truth[fit], contexts[fit], number))
@@ -224,6 +234,7 @@ def judge(
 def good_rounds(
     positive: Annotated[Numbers, "n d"],
     negative: Annotated[Numbers, "n d"],
+    context: Annotated[Numbers, "n"],
     key: Key[Array, ""],
     *,
     rounds: Integer = 6,
@@ -238,18 +249,23 @@ def good_rounds(
     Args:
       positive: [n, d] activations of x+.
       negative: [n, d] activations of x-.
+      context: [n] of each pair, from 0.
       key: for the starts.
       rounds: most that are searched.
       restarts: of each round.
       steps: of Adam, of every restart.
       kept: directions in which the sides differ most, and which are searched.
     """
-    first, second = pairs.check_pairs(positive, negative)
-    one, other = pairs.learn_sides(first, second).apply(first, second)
-    _, _, basis = np.linalg.svd(np.asarray(one - other), full_matrices=False)
-    to_kept = jnp.asarray(basis[:kept].T)
+    contexts = np.asarray(context)
+    one, other = (
+        side - _means(side, contexts, int(contexts.max()) + 1)[contexts]
+        for side in map(np.asarray, pairs.check_pairs(positive, negative))
+    )
+    _, _, basis = np.linalg.svd(one - other, full_matrices=False)
+    to_kept = basis[:kept].T
     number = min(validation.integer("rounds", rounds, 1), to_kept.shape[1])
-    below = _below(one @ to_kept, other @ to_kept, key, number, restarts, steps)
+    kept_sides = (jnp.asarray(side @ to_kept) for side in (one, other))
+    below = _below(*kept_sides, key, number, restarts, steps)
     return int(np.cumprod(np.asarray(below, int)).sum())
 
 
@@ -324,6 +340,15 @@ def _below(
         steps=steps,
         max_steps=steps,
     ).is_below
+
+
+def _means(
+    x: Float[np.ndarray, "n d"], context: Int[np.ndarray, " n"], number: int
+) -> Float[np.ndarray, "K d"]:
+    """Mean of each context; 0 for one without samples."""
+    own = np.eye(number, dtype=x.dtype)[context]
+    means: np.ndarray = own.T @ x / np.maximum(own.sum(axis=0), 1.0)[:, None]
+    return means
 
 
 def _rank(

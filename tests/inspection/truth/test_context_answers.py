@@ -44,6 +44,19 @@ def test_contexts_that_share_a_direction_have_two_answers_for_any_k():
     assert answers.num_good[-1] == SETTINGS["restarts"]
 
 
+def test_what_a_context_is_worth_does_not_count():
+    """Offsets of contexts along their own directions, as the mean of V is behind gates:
+    without them an answer with one opposite sign would be inconsistent."""
+    sides = context_answers.planted(LABEL, CONTEXT, jax.random.key(1))
+    offset = 3.0 * np.eye(3)[CONTEXT]
+    one = context_answers.search(
+        *(side + offset for side in sides), LABEL, CONTEXT, HELD_OUT, KEY, **SETTINGS
+    )
+    np.testing.assert_allclose(
+        context_answers.judge(one, LABEL, CONTEXT).bits, [1, 2, 3]
+    )
+
+
 def test_a_label_that_means_nothing_has_no_answers():
     """The negative control: the same restarts."""
     drawn = np.random.default_rng(7).random(144) < 0.5
@@ -90,7 +103,7 @@ def test_rounds_of_recursive_search():
         for sides in (own, shared)
     )
     rounds = [
-        context_answers.good_rounds(*sides, KEY, rounds=2, steps=60)
+        context_answers.good_rounds(*sides, context[order], KEY, rounds=2, steps=60)
         for sides in (own, shared)
     ]
     assert rounds == [2, 1]
