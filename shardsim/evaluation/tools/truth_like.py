@@ -43,13 +43,13 @@ class TruthLike:
         tuple[Annotated[int, Field(ge=1, le=8)], ...], Field(min_length=2)
     ] = (2, 4, 6, 8)
     """K, numbers of contexts in rising order; the first K contexts of the world."""
-    pairs: Annotated[int, Field(ge=4)] = 48
+    pairs: Annotated[int, Field(ge=4)] = 96
     """Pairs of each context, in either half of the levels."""
-    restarts: Annotated[int, Field(ge=4)] = 192
+    restarts: Annotated[int, Field(ge=4)] = 128
     """Random starts of the search for each K."""
     steps: PositiveInt = 100
     """Steps of each search."""
-    accuracy: Annotated[float, Field(gt=0.5, le=1)] = 0.8
+    accuracy: Annotated[float, Field(gt=0.5, le=1)] = 0.75
     """Share of held-out pairs of every context in which a good answer has one sign."""
     rounds: PositiveInt = 4
     """Most rounds of recursive search, at the largest K."""
@@ -65,11 +65,12 @@ class TruthLike:
         A pair is a state and the same state with the fruit that pays most and the one
         that pays least on each other's cells; the true side is the one whose paying
         fruit is nearer. Contrast-consistent search (CCS) from random starts sees the
-        pairs of K contexts, each side centred in each context, and no labels. An answer is good if in every context it is
-        right, or wrong, in at least the share `accuracy` of held-out pairs. Two answers
-        differ if their signs differ in some context; what was not seen is estimated by
-        Chao's bound. Gates that give every context its own units have 2^K answers, a
-        slope of 1; one direction for all contexts has 2, a slope of 0.
+        pairs of K contexts, each side centred in each context, and no labels. An answer
+        is good if in every context it is right, or wrong, in at least the share
+        `accuracy` of held-out pairs. Two answers differ if their signs differ in some
+        context; what was not seen is estimated by Chao's bound. Gates that give every
+        context its own units have 2^K answers, a slope of 1; one direction for all
+        contexts has 2, a slope of 0.
 
         Rows: `bits` and `good`, log2 of the number and the share of good restarts at
         the largest K; `rounds`, orthogonal rounds of recursive CCS there that are shown

@@ -111,7 +111,7 @@ def search(
     key: Key[Array, ""],
     *,
     counts: tuple[int, ...],
-    restarts: int = 192,
+    restarts: int = 128,
     steps: int = 100,
     kept: int = 32,
 ) -> Found:
@@ -186,7 +186,7 @@ def judge(
     label: Annotated[Numbers, "n"],
     context: Annotated[Numbers, "n"],
     *,
-    accuracy: float = 0.8,
+    accuracy: float = 0.75,
 ) -> ContextAnswers:
     """Which answers the restarts ended at.
 
