@@ -18,8 +18,9 @@ direction of what is worth more serves all contexts; shard in `truth_gated`.
 
 Command:  python experiments/truth.py [--out DIR] [--train.num-seeds 20 ...]
 Minutes:  60 on 2 CPU cores, without the install; 50 seeds
-Seen:     not run yet.
-Notes:    docs/how-to/ask-a-question.md
+Seen:     with 12 seeds truth: no difference; truth_gated: shard. All controls passed,
+          and V is right. Not run with 50 yet.
+Notes:    docs/results/truth.md
 """
 
 import sys
