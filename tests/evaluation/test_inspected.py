@@ -195,7 +195,7 @@ def test_a_truth_like_tool_has_all_its_rows(evidence):
         one = dataclasses.replace(TRUTH, **lacking)
         numbers = one.measure(subject(evidence), jax.random.key(0))
         assert np.isnan(list(numbers.values())).all()
-    features = dataclasses.replace(TRUTH, asked="features")
+    features = dataclasses.replace(TRUTH, site="features")
     numbers = features.measure(subject(evidence), jax.random.key(0))
     assert np.isfinite(list(numbers.values())).all()
 

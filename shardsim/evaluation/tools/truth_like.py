@@ -37,8 +37,8 @@ class TruthLike:
         "distractor",
     )
     kind: Literal["truth_like"] = "truth_like"
-    asked: Literal["units", "features"] = "units"
-    """Where answers are looked for: contributions of V's units, or features of E."""
+    site: Literal["units", "features"] = "units"
+    """Where answers are sought: contributions of V's units, or features of E."""
     counts: Annotated[
         tuple[Annotated[int, Field(ge=1, le=8)], ...], Field(min_length=2)
     ] = (2, 4, 6, 8)
@@ -82,10 +82,10 @@ class TruthLike:
         No number where a context has too few pairs, or the world too few contexts.
         """
         names = (base.STATISTIC, *self.ROWS)
-        pairs = self._pairs(subject, key)
+        pair_key, search_key, made_key, label_key, round_key = jax.random.split(key, 5)
+        pairs = self._pairs(subject, pair_key)
         if pairs is None:
             return dict.fromkeys(names, float("nan"))
-        search_key, made_key, label_key, round_key = jax.random.split(key, 4)
         own = self._search(pairs.positive, pairs.negative, pairs, search_key)
         made = context_answers.planted(pairs.label, pairs.context, made_key)
         facts = self._search(*made, pairs, search_key)
@@ -151,7 +151,7 @@ class TruthLike:
         rows = np.random.default_rng(0).permutation(np.concatenate(chosen))
         other = _swapped(subject)
         positive, negative = (
-            np.asarray(one.output.units if self.asked == "units" else one.features)
+            np.asarray(one.output.units if self.site == "units" else one.features)
             for one in (subject, other)
         )
         return _Pairs(
