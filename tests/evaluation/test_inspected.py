@@ -147,7 +147,7 @@ def test_a_cheap_tool_is_judged_over_seeds_and_levels(evidence):
 
 
 TRUTH = tools.TruthLike(
-    counts=(1, 2), pairs=16, restarts=12, steps=20, rounds=1, accuracy=1.0
+    counts=(1, 2), pairs=16, restarts=12, steps=20, rounds=1, accuracy=0.9
 )
 
 
@@ -185,11 +185,12 @@ def dynamic_values(levels):
 
 @pytest.mark.slow
 def test_a_truth_like_tool_has_all_its_rows(evidence):
-    found = TRUTH.measure(subject(evidence), jax.random.key(0))
-    assert tuple(found) == ("", *TRUTH.ROWS)
-    assert found["planted"] == pytest.approx(1)
-    assert found["distractor"] == 0
-    assert found["cover"] in (0.0, 1.0)
+    for seed in range(3):
+        found = TRUTH.measure(subject(evidence), jax.random.key(seed))
+        assert tuple(found) == ("", *TRUTH.ROWS)
+        assert found["planted"] == pytest.approx(1)
+        assert found["distractor"] == 0
+        assert found["cover"] in (0.0, 1.0)
     # too few contexts, or too few pairs: no number, in any row
     for lacking in ({"counts": (2, 3)}, {"pairs": 500}):
         one = dataclasses.replace(TRUTH, **lacking)

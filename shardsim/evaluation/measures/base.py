@@ -197,6 +197,12 @@ def repeated(field: str, names: tuple[str, ...]) -> Iterator[str]:
         yield f"{field}: got {names}; allowed: different conditions"
 
 
+def same_phase(before: str, after: str) -> Iterator[str]:
+    """A fault if a measure compares a phase (`before_phase`) with itself."""
+    if before == after:
+        yield f"after_phase: got {after!r}; allowed: another than before_phase"
+
+
 def selectivity(
     target: Float[np.ndarray, "..."], others: Float[np.ndarray, "..."], min_drop: float
 ) -> Float[np.ndarray, "..."]:

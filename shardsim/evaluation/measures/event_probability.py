@@ -41,11 +41,7 @@ class EventProbability:
 
     @fields.rule("before_phase", "after_phase")
     def _different_phases(self) -> Iterator[str]:
-        if self.before_phase == self.after_phase:
-            yield (
-                f"after_phase: got {self.after_phase!r}; allowed: another than "
-                "before_phase"
-            )
+        yield from base.same_phase(self.before_phase, self.after_phase)
 
     @property
     def conditions(self) -> tuple[str, ...]:
