@@ -5,14 +5,14 @@ import sys
 from collections.abc import Sequence
 
 from shardsim.core import files
-from shardsim.reports.verdicts import collection
+from shardsim.reports.verdicts import collection, table
 from shardsim.storage import run_files
 
 FORMATS = {
-    "table": collection.terminal,
-    "markdown": collection.markdown,
-    "json": collection.as_json,
-    "csv": collection.as_csv,
+    "table": table.terminal,
+    "markdown": table.markdown,
+    "json": table.as_json,
+    "csv": table.as_csv,
 }
 
 
@@ -40,7 +40,7 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
         print(text)
         return 0
     if options.format == "markdown" and options.out.is_file():
-        text = collection.placed(text, files.read_text(options.out)).rstrip("\n")
+        text = table.placed(text, files.read_text(options.out)).rstrip("\n")
     files.write_text(options.out, f"{text}\n")
     print(options.out)
     return 0

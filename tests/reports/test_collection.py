@@ -16,7 +16,7 @@ from shardsim.contest import results as contest_results
 from shardsim.contest import verdicts as contest_verdicts
 from shardsim.core import config, config_files
 from shardsim.evaluation import experiment, results, rules
-from shardsim.reports.verdicts import collection
+from shardsim.reports.verdicts import collection, counting, table
 from shardsim.storage import records, run_files, run_folder
 from shardsim.training.results import Timing
 from tests.helpers import made_results
@@ -83,7 +83,7 @@ def test_the_share_of_the_planted_effect_by_hand():
     ],
 )
 def test_for_and_against_whom_a_verdict_counts(verdict, changes, expected):
-    assert collection.sides(entry(verdict=verdict, **changes)) == expected
+    assert counting.sides(entry(verdict=verdict, **changes)) == expected
 
 
 @pytest.mark.parametrize("verdict", ["shard", "network", "no difference"])
@@ -97,8 +97,8 @@ def test_two_rows_of_one_arm_are_about_a_tool(verdict):
         values=dict.fromkeys(rows, (0.1,) * 8),
         means=dict.fromkeys(rows, made_results.interval()),
     )
-    assert collection.sides(entry(verdict=verdict)) != {}
-    assert collection.sides(made) == {}
+    assert counting.sides(entry(verdict=verdict)) != {}
+    assert counting.sides(made) == {}
 
 
 def test_every_answer_of_a_contest_is_counted_or_left_out_on_purpose():
@@ -108,7 +108,7 @@ def test_every_answer_of_a_contest_is_counted_or_left_out_on_purpose():
         for found in re.findall(r"winners = (\{.*?\})", source, re.S)
         for word in re.findall(r'"[a-z]+": "([^"]+)"', found)
     } | {contest_verdicts.TITLES[kind] for kind in contest_verdicts.TITLES}
-    ours = {*collection.OF_CONTEST, "SHARD"}
+    ours = {*counting.OF_CONTEST, "SHARD"}
     references = {"CONSTANT", "ORACLE", "OTHERS"}  # they are no rivals
     assert named - references == ours
 
@@ -178,7 +178,7 @@ def test_a_folder_of_runs_is_one_table_in_every_format(runs, capsys):
 
 def test_of_a_page_only_what_is_between_its_marks_is_replaced(runs, tmp_path, capsys):
     page = tmp_path / "index.md"
-    own = f"# Verdicts\n\nMine.\n\n{collection.BEGIN}\nold\n{collection.END}\n\nMore.\n"
+    own = f"# Verdicts\n\nMine.\n\n{table.BEGIN}\nold\n{table.END}\n\nMore.\n"
     page.write_text(own)
     words = [runs, "--format", "markdown", "--out", page]
     assert cli.main(["verdicts", *map(str, words)]) == 2
@@ -186,12 +186,12 @@ def test_of_a_page_only_what_is_between_its_marks_is_replaced(runs, tmp_path, ca
     assert page.read_text() == own
     asked([*words, "--overwrite"], capsys)
     once = page.read_text()
-    assert once.startswith(f"# Verdicts\n\nMine.\n\n{collection.BEGIN}\n\n|")
-    assert once.endswith(f"{collection.END}\n\nMore.\n")
+    assert once.startswith(f"# Verdicts\n\nMine.\n\n{table.BEGIN}\n\n|")
+    assert once.endswith(f"{table.END}\n\nMore.\n")
     assert "old" not in once
     asked([*words, "--overwrite"], capsys)
     assert page.read_text() == once
-    page.write_text(collection.END + collection.BEGIN)
+    page.write_text(table.END + table.BEGIN)
     assert cli.main(["verdicts", *map(str, words), "--overwrite"]) == 2
     assert "do not pair" in capsys.readouterr().err
 
@@ -267,7 +267,7 @@ def test_a_contest_counts_for_who_forecasts_better(tmp_path):
     assert order.counts_for == "shards, network"
     assert (uni.would_have_been_seen, order.would_have_been_seen) == (True, None)
     assert uni.command == f"shardsim contest {tmp_path}/stands/config.yaml"
-    assert collection.counts([uni, nets, order]) == {
+    assert table.counts([uni, nets, order]) == {
         "shards": {"for": 2, "against": 1},
         "network": {"for": 2, "against": 0},
         "one utility": {"for": 0, "against": 2},
