@@ -94,6 +94,18 @@ def test_units_of_one_context_are_removed_alone(conditions, how, measure):
     assert set(found.by_levels) == set(values)
 
 
+def test_shuffled_contexts_pick_the_right_shard_as_often_as_the_wrong_one(
+    conditions, how
+):
+    """Two whole shards: one order takes all or puts it on the other context."""
+    condition = conditions["in_distribution"]
+    made = split(condition.optimal, condition.context.argmax(axis=-1), 2)
+    half = measures.SelectiveRemoval(family="ranked", capacities=(4,))
+    values = measured(conditions, how, half, arm=made).values
+    assert values["arm/own"][0] > 0.4
+    assert abs(values["arm/shuffled"][0]) < 0.6 * values["arm/own"][0]
+
+
 def test_taking_everything_is_not_selective(conditions, how):
     """All units of a ranked edit: every context loses all, so S is 0."""
     condition = conditions["in_distribution"]

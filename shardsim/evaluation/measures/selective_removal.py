@@ -7,6 +7,7 @@ edit, and what counts is the area between it and the same curve for random units
 Symbols: N seeds, L levels, S states, C contexts, U units, D features, R capacities.
 """
 
+import functools
 from collections.abc import Iterator
 from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
@@ -21,6 +22,9 @@ from shardsim.inspection.shards import removal
 
 Kind: TypeAlias = Literal["own", "random", "shuffled"]
 """Edits of V's units, of random units, or for contexts that were shuffled."""
+SHUFFLES = 8
+"""Orders of the contexts, for each seed. A single order of two contexts makes the edit
+of a whole shard either the right one or the wrong one."""
 
 
 @fields.record
@@ -75,8 +79,8 @@ class SelectiveRemoval:
         the features z, with standard normal W / sqrt(D) and a, as many as V has; a
         ranked edit of them is one in random order. Rows: `ARM/own` and `ARM/random` are
         the two means of S, `ARM/shuffled` that of edits for contexts that were shuffled
-        among the levels. No number where a half of the levels lacks a context, or if
-        nothing is earned.
+        among the levels, over 8 shuffles of each seed. No number where a half of the
+        levels lacks a context, or if nothing is earned.
         """
         condition = evidence.conditions[self.condition]
         levels = _Levels.of(condition, evidence)
@@ -84,13 +88,13 @@ class SelectiveRemoval:
         details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
-            kinds: tuple[Kind, ...] = ("own", "random")
+            curve_of = functools.partial(
+                self._curve, reading, condition, levels, evidence
+            )
+            curves = {"own": curve_of("own"), "random": curve_of("random")}
             if not evidence.brief:
-                kinds = (*kinds, "shuffled")
-            curves = {
-                kind: self._curve(reading, condition, levels, evidence, kind)
-                for kind in kinds
-            }
+                shuffled = [curve_of("shuffled", draw) for draw in range(SHUFFLES)]
+                curves["shuffled"] = np.mean(shuffled, axis=0)
             rows[arm] = (curves["own"] - curves["random"]).mean(axis=0)
             rows |= {f"{arm}/{name}": x.mean(axis=0) for name, x in curves.items()}
             details += [
@@ -107,16 +111,20 @@ class SelectiveRemoval:
         levels: "_Levels",
         evidence: base.Evidence,
         kind: Kind,
+        draw: int = 0,
     ) -> Float[np.ndarray, "R rows N"]:
         """S at every capacity, in the battery and its resamples of the levels."""
         seeds = len(reading.value)
         if not levels.is_whole:
             return np.full((len(self.capacities), len(levels.weights), seeds), np.nan)
-        chosen = levels.shuffled if kind == "shuffled" else levels.context
+        contexts = [
+            levels.shuffled(n, draw) if kind == "shuffled" else levels.context
+            for n in range(seeds)
+        ]
         edits = np.stack(
             [
-                self._edits(_Seed.of(reading, n), condition, levels, chosen, kind)
-                for n in range(seeds)
+                self._edits(_Seed.of(reading, n), condition, levels, context, kind)
+                for n, context in enumerate(contexts)
             ],
             axis=2,
         )  # [R, C, N, L, S]
@@ -197,8 +205,6 @@ class _Levels(NamedTuple):
     """The halves of the levels, and the context of each."""
 
     context: Int[np.ndarray, " L"]
-    shuffled: Int[np.ndarray, " L"]
-    """The contexts in another order, within each half."""
     fitting: Bool[np.ndarray, " L"]
     weights: Float[np.ndarray, "rows L"]
     is_whole: bool
@@ -208,15 +214,19 @@ class _Levels(NamedTuple):
     def of(cls, condition: battery.Condition, evidence: base.Evidence) -> "_Levels":
         context = condition.context[:, 0].argmax(axis=-1)
         fitting = np.arange(len(context)) % 2 == 0
-        rng, shuffled = np.random.default_rng(1), context.copy()
-        for half in (fitting, ~fitting):
-            shuffled[half] = rng.permutation(context[half])
         halves = [set(context[half].tolist()) for half in (fitting, ~fitting)]
         is_whole = (
             halves[0] == halves[1] == set(context.tolist()) and len(halves[0]) > 1
         )
         weights = base.level_weights(evidence, 2 * context + fitting)
-        return cls(context, shuffled, fitting, weights, is_whole)
+        return cls(context, fitting, weights, is_whole)
+
+    def shuffled(self, seed: int, draw: int) -> Int[np.ndarray, " L"]:
+        """The contexts in another order, within each half."""
+        rng, shuffled = np.random.default_rng([seed, draw]), self.context.copy()
+        for half in (self.fitting, ~self.fitting):
+            shuffled[half] = rng.permutation(self.context[half])
+        return shuffled
 
     def selectivity(
         self, lost: Float[np.ndarray, "C N L"], intact: Float[np.ndarray, "N L"]
