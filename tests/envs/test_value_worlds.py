@@ -111,6 +111,18 @@ def test_an_exponential_discounter_never_pays_for_the_lock():
 BUTTON = "@.bt...\n" + ".......\n" * 6
 
 
+def test_a_register_is_full_at_the_start_as_often_as_is_said():
+    for share in (0.0, 0.25, 1.0):
+        env = envs.RewardButton(full_at_start=share)
+        keys = jax.random.split(jax.random.key(0), COUNT)
+        level = jax.vmap(env.generate, in_axes=(0, None))(keys, env.params())
+        np.testing.assert_allclose(level.memory.full.mean(), share, atol=0.08)
+    # the boards are those of a world without it
+    plain = envs.RewardButton()
+    before = jax.vmap(plain.generate, in_axes=(0, None))(keys, plain.params())
+    np.testing.assert_array_equal(level.board, before.board)
+
+
 def test_a_register_is_filled_once():
     env = envs.RewardButton(reward=(1.0, 2.0))
     assert paid(walk(env, BUTTON, [RIGHT, RIGHT, LEFT, RIGHT, RIGHT])) == [
