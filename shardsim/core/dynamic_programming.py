@@ -126,7 +126,7 @@ def why_not_enumerable(env: Environment) -> str:
     if env.unlisted:
         return env.unlisted
     if env.num_states > MAX_STATES:
-        return f"{env.num_states} states per level, more than {MAX_STATES}"
+        return f"{env.num_states} states per level, at most {MAX_STATES} are"
     return ""
 
 

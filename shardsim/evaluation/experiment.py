@@ -121,23 +121,23 @@ class Experiment:
         for field in ("min_return", "min_return_phase", "max_value_error"):
             got = getattr(self, field)
             if got is not None:
-                yield f"{field}: got {got!r}; allowed {self._without_list}: null"
+                yield f"{field}: got {got!r}; allowed: null {self._without_list}"
 
     @fields.rule("env", "predictions")
     def _exact_measures(self) -> Iterator[str]:
         if self.is_exact:
             return
         for name, entry in self.predictions.items():
-            place, allowed = f"predictions.{name}", f"allowed {self._without_list}"
+            place, where = f"predictions.{name}", self._without_list
             if not measures.by_rollouts(entry.measure):
                 kind = entry.measure.kind
-                yield f"{place}.measure: got {kind!r}; {allowed}: 'rollouts'"
+                yield f"{place}.measure: got {kind!r}; allowed: 'rollouts' {where}"
             if entry.unitary_margin is not None:
                 margin = entry.unitary_margin
-                yield f"{place}.unitary_margin: got {margin}; {allowed}: null"
+                yield f"{place}.unitary_margin: got {margin}; allowed: null {where}"
             for field, arm in entry.arms().items():
                 if arm == measures.EXACT:
-                    yield f"{place}.{field}: got {arm!r}; {allowed}: other arms"
+                    yield f"{place}.{field}: got {arm!r}; allowed: other arms {where}"
 
     @fields.rule("env", "predictions")
     def _measures_in_env(self) -> Iterator[str]:
