@@ -15,13 +15,10 @@ SHARD: V of the other fruit survives in P13e, P13g and P13h, not in P13f. NN exp
 that it fades in all four. Expected before the run: SHARD in P13e and P13h, P13f no
 difference or undecided, P13g undecided.
 
-Command:  python experiments/formed.py [--out DIR] [--train.num-seeds 20 ...]
-Minutes:  8 on 2 CPU cores, without the install
-Seen:     P13e: shard; P13f: no difference; P13g: undecided; P13h: shard. All controls
-          passed, every trained arm at 98% of the exact optimum or more before the
-          extinction. Gates separated in 3 seeds of 8. With 20 seeds in 6; P13e, P13g
-          and P13h say shard there, P13f no difference.
-          Errors of V were 0.45 to 0.8: since 0.25 is asked for, no claim stands.
+Command:  python experiments/formed.py [--out DIR] [--train.num-seeds 50 ...]
+Minutes:  50 on 2 CPU cores, without the install
+Seen:     not run yet with a V that is right. Before: P13e, P13g and P13h said shard,
+          P13f no difference; gates separated in 6 seeds of 20.
 Notes:    docs/results/formed.md
 """
 

@@ -7,8 +7,7 @@ edit, and what counts is the area between it and the same curve for random units
 Symbols: N seeds, L levels, S states, C contexts, U units, D features, R capacities.
 """
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, ClassVar, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -22,9 +21,9 @@ from shardsim.inspection.shards import removal
 
 Kind: TypeAlias = Literal["own", "random", "shuffled"]
 """Edits of V's units, of random units, or for contexts that were shuffled."""
-SHUFFLES = 8
-"""Orders of the contexts, for each seed. A single order of two contexts makes the edit
-of a whole shard either the right one or the wrong one."""
+DRAWS = 8
+"""Orders of the contexts, and of whole units or shards, for each seed. A single order
+makes the edit of a shard either the right one or the wrong one."""
 
 
 @fields.record
@@ -79,8 +78,8 @@ class SelectiveRemoval:
         the features z, with standard normal W / sqrt(D) and a, as many as V has; a
         ranked edit of them is one in random order. Rows: `ARM/own` and `ARM/random` are
         the two means of S, `ARM/shuffled` that of edits for contexts that were shuffled
-        among the levels, over 8 shuffles of each seed. No number where a half of the
-        levels lacks a context, or if nothing is earned.
+        among the levels. Each seed has 8 orders, of contexts and of whole units. No
+        number where a half of the levels lacks a context, or if nothing is earned.
         """
         condition = evidence.conditions[self.condition]
         levels = _Levels.of(condition, evidence)
@@ -88,13 +87,24 @@ class SelectiveRemoval:
         details: list[base.Detail] = []
         for arm, readings in evidence.readings.items():
             reading = readings[self.condition]
-            curve_of = functools.partial(
-                self._curve, reading, condition, levels, evidence
-            )
-            curves = {"own": curve_of("own"), "random": curve_of("random")}
+            draws = 1 if evidence.brief else DRAWS
+            # many random units are as good as several draws of them
+            numbers: dict[Kind, int] = {
+                "own": 1,
+                "random": 1 if self.family == "linear" else draws,
+            }
             if not evidence.brief:
-                shuffled = [curve_of("shuffled", draw) for draw in range(SHUFFLES)]
-                curves["shuffled"] = np.mean(shuffled, axis=0)
+                numbers["shuffled"] = draws
+            curves = {
+                kind: np.mean(
+                    [
+                        self._curve(reading, condition, levels, evidence, kind, draw)
+                        for draw in range(number)
+                    ],
+                    axis=0,
+                )
+                for kind, number in numbers.items()
+            }
             rows[arm] = (curves["own"] - curves["random"]).mean(axis=0)
             rows |= {f"{arm}/{name}": x.mean(axis=0) for name, x in curves.items()}
             details += [
@@ -111,7 +121,7 @@ class SelectiveRemoval:
         levels: "_Levels",
         evidence: base.Evidence,
         kind: Kind,
-        draw: int = 0,
+        draw: int,
     ) -> Float[np.ndarray, "R rows N"]:
         """S at every capacity, in the battery and its resamples of the levels."""
         seeds = len(reading.value)
@@ -123,7 +133,9 @@ class SelectiveRemoval:
         ]
         edits = np.stack(
             [
-                self._edits(_Seed.of(reading, n), condition, levels, context, kind)
+                self._edits(
+                    _Seed.of(reading, n), condition, levels, context, kind, [n, draw]
+                )
                 for n, context in enumerate(contexts)
             ],
             axis=2,
@@ -153,13 +165,18 @@ class SelectiveRemoval:
         levels: "_Levels",
         context: Int[np.ndarray, " L"],
         kind: Kind,
+        order: Sequence[int],
     ) -> Float[np.ndarray, "R C L S"]:
-        """What is subtracted from V of one seed, for each capacity and context."""
+        """What is subtracted from V of one seed, for each capacity and context.
+
+        Args:
+          order: seed of the random order of whole units or shards.
+        """
         fitted = condition.reachable & levels.fitting[:, None]
-        rng = np.random.default_rng(0)
         if self.family == "linear":
             units = seed.units
             if kind == "random":
+                rng = np.random.default_rng(0)
                 units = removal.random_units(seed.features, units.shape[-1], rng)
             return _linear(units, seed.value, fitted, context, self.capacities)
         parts = seed.parts
@@ -172,7 +189,7 @@ class SelectiveRemoval:
         others = (means.sum(axis=0) - means) / (len(means) - 1)
         scores = means - others
         if kind == "random":
-            scores = rng.random(scores.shape)
+            scores = np.random.default_rng(order).random(scores.shape)
         rank = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
         removed = [
             [parts @ (one < np.ceil(r * len(one) / 8)) for one in rank]
