@@ -24,6 +24,7 @@ from shardsim.commands import progress
 from shardsim.core import config as configs
 from shardsim.core import config_files, files
 from shardsim.evaluation import results as judged
+from shardsim.evaluation import wording
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import json_lines, run_files, run_layout
 from shardsim.training import loop, metric_records, results
@@ -204,7 +205,7 @@ def _texts(result: Result) -> dict[str, str]:
         return {}
     rows = ["| prediction | question | verdict |", "|---|---|---|"]
     rows += [
-        f"| {name} | {entry.question} | {entry.verdict} |"
+        f"| {name} | {entry.question} | {wording.of(entry)} |"
         for name, entry in result.predictions.items()
     ]
     verdicts = "\n".join(rows)
@@ -228,7 +229,7 @@ def _final(result: Result) -> dict[str, Any]:
         final[f"{name}/value_error"] = arm.mean_value_error
     for name, entry in result.predictions.items():
         final[f"{name}/effect"] = entry.effect.estimate
-        final[f"{name}/verdict"] = str(entry.verdict)
+        final[f"{name}/verdict"] = wording.of(entry)
     return final
 
 

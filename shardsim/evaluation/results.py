@@ -221,7 +221,8 @@ class PredictionResult:
     margin_of_planted: records.Number = None
     """The margin as a share of the effect of the positive control; None without one."""
     about: str = "V"
-    """What the effect is about: V itself, the bid of an action, or the return."""
+    """What the effect is about: V itself, the bid of an action, the return, or the tool
+    by which agents are asked."""
     beside: dict[str, Interval] = dataclasses.field(default_factory=dict)
     """The same contrast of what V does, e.g. of the bid and the return, in `unit`."""
     against: dict[str, Interval] = dataclasses.field(default_factory=dict)

@@ -1,21 +1,31 @@
 """What a report says about the results of a run, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shardsim.agents import value
 from shardsim.core import config, dynamic_programming
-from shardsim.evaluation import measures, preregistration, results, sentences
+from shardsim.evaluation import (
+    measures,
+    preregistration,
+    results,
+    sentences,
+    wording,
+)
 from shardsim.reports import numbers
 
 VERDICTS = {
     "shard": "beyond the margin, in the direction that SHARD expects",
     "network": "beyond the margin, in the other direction",
+    "yes": "of a tool: beyond the margin, in the direction that is asked about",
+    "no": "of a tool: beyond the margin, in the other direction",
     "unitary": "no difference, and both arms are where one fixed utility would be",
     "no difference": "within the margin",
     "undecided": "the seeds are too few to say any of these",
 }
-"""What each verdict claims about the effect."""
+"""What each verdict claims about the effect, by the word in which it is shown."""
+OF_VIEWS = ("shard", "network", "unitary")
+"""Verdicts that only a question about V has."""
 
 
 DEVIATIONS = {
@@ -40,7 +50,29 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth")
 def verdict(entry: results.PredictionResult) -> str:
     """A verdict, whether its question was asked afterwards, and an unprotected look."""
     notes = [note for note in (ASKED[entry.asked.when], look(entry)) if note]
-    return f"{entry.verdict} ({'; '.join(notes)})" if notes else entry.verdict
+    shown = wording.of(entry)
+    return f"{shown} ({'; '.join(notes)})" if notes else shown
+
+
+def meanings(entries: Iterable[results.PredictionResult]) -> dict[str, str]:
+    """What the verdicts mean that such questions can have, by their words."""
+    are_tools = {entry.about == wording.TOOL for entry in entries}
+    left_out: tuple[str, ...] = () if False in are_tools else OF_VIEWS
+    if True not in are_tools:
+        left_out = tuple(wording.OF_A_TOOL.values())
+    return {word: text for word, text in VERDICTS.items() if word not in left_out}
+
+
+def expectations(entry: results.PredictionResult) -> dict[str, str]:
+    """What each view expects, by its label; of a tool, what its two answers mean."""
+    expected = entry.expected
+    if entry.about == wording.TOOL:
+        return {"yes means": expected.shard, "no means": expected.network}
+    return {
+        "SHARD expects": expected.shard,
+        "NN expects": expected.network,
+        "UNI expects": expected.unitary,
+    }
 
 
 def look(entry: results.PredictionResult) -> str:
