@@ -1,6 +1,7 @@
 """An experiment in a world whose states are not listed, by every command."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -55,6 +56,7 @@ def run(monsters_yaml):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_is_judged_by_its_episodes(run):
     found = results.read_run(run)
     entry = found.predictions["P18"]
@@ -73,6 +75,7 @@ def test_a_run_is_judged_by_its_episodes(run):
     assert all(each.distance is not None for each in tests)
 
 
+@pytest.mark.slow
 def test_the_report_says_what_is_left_out(run, capsys):
     before = (run / "report.html").read_bytes()
     text = before.decode()
@@ -85,19 +88,19 @@ def test_the_report_says_what_is_left_out(run, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_other_commands_read_it(run, tiny_run, tmp_path, capsys):
     page = tmp_path / "page.html"
     both = [str(run), str(tiny_run)]
     assert cli.main(["compare", *both, "--out", str(page)]) == 0
     assert "P18" in page.read_text()
-    assert (
-        cli.main(["compare", str(run), str(run), "--out", str(tmp_path / "two.html")])
-        == 0
-    )
+    copy = shutil.copytree(run, tmp_path / "copy")
+    two = ["compare", str(run), str(copy), "--out", str(tmp_path / "two.html")]
+    assert cli.main(two) == 0
     assert cli.main(["list", str(run.parent)]) == 0
     capsys.readouterr()
     assert cli.main(["verdicts", str(run), "--format", "json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
+    (row,) = json.loads(capsys.readouterr().out)["verdicts"]
     assert row["prediction"] == "P18"
     out = tmp_path / "inspect.html"
     assert cli.main(["inspect", str(run), "--out", str(out)]) == 2
@@ -107,12 +110,12 @@ def test_other_commands_read_it(run, tiny_run, tmp_path, capsys):
     assert not out.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_same_config_gives_the_same_bits(run, monsters_yaml):
     """Resumed as well: every snapshot keeps its agents."""
     folder = monsters_yaml.parent / "again"
     run_folders.shardsim("run", monsters_yaml, "--out", folder)
-    run_folders.assert_same(folder, run)
+    run_folders.assert_same(folder, run, but=["report.html"])
     (folder / results.FILE).unlink()
     run_folders.shardsim("resume", folder)
-    run_folders.assert_same(folder, run)
+    run_folders.assert_same(folder, run, but=["report.html"])
