@@ -204,7 +204,7 @@ def _texts(result: Result) -> dict[str, str]:
         return {}
     rows = ["| prediction | question | verdict |", "|---|---|---|"]
     rows += [
-        f"| {name} | {entry.question} | {entry.verdict} |"
+        f"| {name} | {entry.question} | {_verdict(entry)} |"
         for name, entry in result.predictions.items()
     ]
     verdicts = "\n".join(rows)
@@ -213,6 +213,10 @@ def _texts(result: Result) -> dict[str, str]:
         "answer": result.answer,
         "verdicts": verdicts,
     }
+
+
+def _verdict(entry: judged.PredictionResult) -> str:
+    return f"{entry.verdict}" + ("" if entry.is_valid else " (no claim stands)")
 
 
 def _final(result: Result) -> dict[str, Any]:
@@ -228,7 +232,7 @@ def _final(result: Result) -> dict[str, Any]:
         final[f"{name}/value_error"] = arm.mean_value_error
     for name, entry in result.predictions.items():
         final[f"{name}/effect"] = entry.effect.estimate
-        final[f"{name}/verdict"] = str(entry.verdict)
+        final[f"{name}/verdict"] = _verdict(entry)
     return final
 
 
