@@ -1,9 +1,11 @@
 # %% [markdown]
 # # A first look at a run
 #
-# The cells below need a run of the quickstart (9 minutes on 2 CPU cores):
+# The cells below need matplotlib and a run of the quickstart (9 minutes on 2
+# CPU cores):
 #
 #     shardsim run experiments/quickstart.yaml
+#     pip install "shardsim[plot]"
 #
 # Open this file as a notebook (Jupyter with jupytext, VS Code, Spyder), or run it as a
 # script.
