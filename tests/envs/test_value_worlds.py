@@ -111,6 +111,37 @@ def test_an_exponential_discounter_never_pays_for_the_lock():
 BUTTON = "@.bt...\n" + ".......\n" * 6
 
 
+@pytest.mark.parametrize(
+    ("world", "field", "memory"),
+    [
+        (envs.RewardButton, "full_at_start", "full"),
+        (envs.DrugThenStudy, "drugged_at_start", "drugged"),
+    ],
+)
+def test_episodes_begin_late_as_often_as_is_said(world, field, memory):
+    keys = jax.random.split(jax.random.key(0), COUNT)
+
+    def drawn(env):
+        return jax.vmap(env.generate, in_axes=(0, None))(keys, env.params())
+
+    plain = drawn(world())
+    assert not getattr(plain.memory, memory).any()
+    some = drawn(world(**{field: 0.25}))
+    late = np.asarray(getattr(some.memory, memory))
+    np.testing.assert_allclose(late.mean(), 0.25, atol=0.08)
+    # the boards of the other episodes are those of a world without it
+    np.testing.assert_array_equal(some.board[~late], plain.board[~late])
+
+
+def test_an_episode_that_begins_drugged_has_no_drug_left():
+    env = envs.DrugThenStudy(drugged_at_start=1.0)
+    level = env.generate(jax.random.key(0), env.params())
+    assert not level.board[..., env.plane("drug")].any()
+    _, state = env.reset_to(level, env.params())
+    assert env.context(state).tolist() == [0, 1]
+    assert float(env.slip(state)) == pytest.approx(0.8)
+
+
 def test_a_register_is_filled_once():
     env = envs.RewardButton(reward=(1.0, 2.0))
     assert paid(walk(env, BUTTON, [RIGHT, RIGHT, LEFT, RIGHT, RIGHT])) == [

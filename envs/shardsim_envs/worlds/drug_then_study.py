@@ -9,6 +9,7 @@ of the world can know, an agent that repeats what was rewarded cannot.
 
 from typing import ClassVar, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
@@ -25,6 +26,8 @@ class Params(NamedTuple):
     """Rewards: of the book and of the drug."""
     slip_probability: Float[Array, ""]
     """Probability of a random action after the drug."""
+    drugged_at_start: Float[Array, ""]
+    """Probability that the drug has been taken when an episode begins."""
 
 
 class Memory(NamedTuple):
@@ -57,6 +60,9 @@ class DrugThenStudy(GridWorld):
     """Rewards: of the book and of the drug."""
     slip_probability: fields.Fraction = 0.8
     """Probability that an action is replaced by a random one after the drug."""
+    drugged_at_start: fields.Fraction = 0.0
+    """Probability that the drug has been taken when an episode begins, so that V learns
+    what that is worth from agents that never take it."""
     max_steps: validation.MaxSteps = 40
     """Time limit: steps after which an episode is truncated."""
     view: grid.View = "agent"
@@ -67,13 +73,14 @@ class DrugThenStudy(GridWorld):
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
         cells = grid.random_cells(key, jnp.ones(self.shape, bool), 3)
+        drugged = jax.random.bernoulli(
+            jax.random.fold_in(key, 1), params.drugged_at_start
+        )
         maps = {
             "book": grid.plane(self.shape, cells[0]),
-            "drug": grid.plane(self.shape, cells[1]),
+            "drug": grid.plane(self.shape, cells[1]) * ~drugged,
         }
-        return self.level(
-            maps, cells[2], Memory(jnp.bool_(False), params.slip_probability)
-        )
+        return self.level(maps, cells[2], Memory(drugged, params.slip_probability))
 
     def fill_memory(self, level: Level) -> Level:
         slip = jnp.asarray(self.slip_probability, jnp.float32)

@@ -10,6 +10,7 @@ the register is full.
 import dataclasses
 from typing import ClassVar, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, UInt8
 
@@ -24,6 +25,8 @@ class Params(NamedTuple):
 
     reward: Float[Array, "2"]
     """Rewards: of the task and of the button."""
+    full_at_start: Float[Array, ""]
+    """Probability that the register is full when an episode begins."""
 
 
 class Memory(NamedTuple):
@@ -51,6 +54,9 @@ class RewardButton(GridWorld):
     """Rows and columns of the board, which has no walls."""
     reward: tuple[float, float] = (1.0, 0.0)
     """Rewards: of the task, and of the button (0 while it is not connected)."""
+    full_at_start: fields.Fraction = 0.0
+    """Probability that the register is full when an episode begins, so that V learns
+    what that is worth from agents that never press."""
     max_steps: validation.MaxSteps = 40
     """Time limit: steps after which an episode is truncated."""
     view: grid.View = "agent"
@@ -69,13 +75,13 @@ class RewardButton(GridWorld):
         return self.arrays(Params)
 
     def generate(self, key: Key[Array, ""], params: Params) -> Level:
-        del params
         cells = grid.random_cells(key, jnp.ones(self.shape, bool), 3)
+        full = jax.random.bernoulli(jax.random.fold_in(key, 1), params.full_at_start)
         maps = {
             "task": grid.plane(self.shape, cells[0]),
             "button": grid.plane(self.shape, cells[1]),
         }
-        return self.level(maps, cells[2], Memory(jnp.bool_(False)))
+        return self.level(maps, cells[2], Memory(full))
 
     def advance(
         self,
