@@ -95,7 +95,7 @@ def _meant_name(root: Any, error: Any, data: Mapping[str, Any]) -> str:
                 if meant:
                     return meant
             inside = inside[step]
-        elif isinstance(inside, Sequence) and isinstance(step, int):
+        elif isinstance(inside, list | tuple) and step in range(len(inside)):
             inside = inside[step]
     return ""
 

@@ -16,7 +16,7 @@ SAMPLES = 4
 
 
 def check_head(
-    config: value.HeadConfig,
+    config: Any,
     *,
     features: int = 6,
     contexts: int = 2,

@@ -104,6 +104,8 @@ def test_a_file_that_is_no_plugin_is_one_line(tmp_path):
             path.write_text(text)
         with pytest.raises(config.ConfigError, match=message):
             extensions.load_files([path])
+    with pytest.raises(config.ConfigError, match=r"did you mean .*Zer\.py\?"):
+        extensions.load_files([tmp_path / "Zerr.py"])
 
 
 def installed(folder, entries, code):
