@@ -197,6 +197,16 @@ class Bad(value.MLP):
 
 
 @shardsim.record
+class Bare:
+    """A config that builds no head."""
+
+    kind: typing.Literal["bare"] = "bare"
+
+    def build(self, features, contexts, width, rngs):
+        return {}
+
+
+@shardsim.record
 class Endless(FruitMini):
     """A world that pays after its end."""
 
@@ -267,6 +277,10 @@ class Sorted(measures.ValueAccuracy):
             (measures.TwoGoals(), ContextFruits(size=3)),
             "does not suit the world",
         ),
+        (testing.check_head, (FruitMini(),), "has no `build`"),
+        (testing.check_head, (Bare(),), "gives dict: has no `unit_shard`"),
+        (testing.check_measure, (value.MLP(), ContextFruits(size=3)), "no `measure`"),
+        (testing.check_tool, (value.MLP(),), "has no `fit`"),
     ],
 )
 def test_what_breaks_a_law_is_found(check, arguments, message):
