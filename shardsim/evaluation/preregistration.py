@@ -36,7 +36,7 @@ class Questions:
     predictions: dict[fields.Label, Prediction]
     omnibus: OmnibusConfig
     evaluation: EvaluationConfig
-    min_return: fields.Fraction
+    min_return: fields.Fraction | None
     min_return_phase: str | None
     max_value_error: float | None = None
     looks: tuple[int, ...] = ()

@@ -15,11 +15,15 @@ WORDS = ("shard", "yes", "network", "no", "unitary", "no difference", "undecided
 
 
 def curves(folder: Path, arms: Iterable[str]) -> dict[str, results.CurveResult]:
-    """Learning curves of the arms, from the snapshot metrics in a run folder."""
+    """Learning curves of the arms, from the snapshot metrics in a run folder.
+
+    There are none where snapshots are not evaluated, as without exact values.
+    """
     rows: dict[str, dict[int, metric_records.SnapshotMetrics]] = {}
     for line in metric_records.snapshots(folder):
-        rows.setdefault(line.arm, {}).setdefault(line.update, line)
-    return {arm: _curve(tuple(rows[arm].values())) for arm in arms}
+        if line.return_fraction is not None:
+            rows.setdefault(line.arm, {}).setdefault(line.update, line)
+    return {arm: _curve(tuple(rows[arm].values())) for arm in arms if arm in rows}
 
 
 def _curve(rows: tuple[metric_records.SnapshotMetrics, ...]) -> results.CurveResult:

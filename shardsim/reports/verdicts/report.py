@@ -48,7 +48,9 @@ def write(folder: Path) -> Path:
       RunError: a file is missing or damaged.
     """
     result = results.read_run(folder)
-    drawn = draw(result, maps.read(folder))
+    # without a list of states there are no maps
+    levels = maps.read(folder) if result.is_exact else ()
+    drawn = draw(result, levels)
     for name, figure in drawn.items():
         run_files.write_text(folder / "figures" / f"{name}.svg", figure.file)
     page = templates.environment("shardsim.reports.verdicts").get_template(
@@ -86,16 +88,17 @@ def draw(
             CAPTIONS["seeds"],
             lambda width: verdicts.seeds(result.predictions, arms, width),
         )
-    drawn["curves"] = figures.draw(
-        CAPTIONS["curves"],
-        lambda width: curves.training(
-            result.curves,
-            result.min_return,
-            result.phase_ends,
-            width,
-            result.max_value_error,
-        ),
-    )
+    if result.curves:
+        drawn["curves"] = figures.draw(
+            CAPTIONS["curves"],
+            lambda width: curves.training(
+                result.curves,
+                result.min_return,
+                result.phase_ends,
+                width,
+                result.max_value_error,
+            ),
+        )
     effects = {n: c for n, c in result.effect_curves.items() if n in result.predictions}
     if effects:
         drawn["effects"] = figures.draw(
@@ -104,6 +107,8 @@ def draw(
                 effects, result.predictions, result.max_value_error, width
             ),
         )
+    if not levels:
+        return drawn
     drawn["values"] = figures.draw(
         CAPTIONS["values"].format(symbols=_symbols(levels)),
         lambda width: boards.values(levels, arms, width, width == figures.WIDE),

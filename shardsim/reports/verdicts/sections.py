@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shardsim.agents import value
-from shardsim.core import config
+from shardsim.core import config, dynamic_programming
 from shardsim.evaluation import (
     measures,
     preregistration,
@@ -265,7 +265,7 @@ def deadline(result: results.RunResult) -> str:
 def _below_min_return(
     name: str, fraction: float | None, result: results.RunResult
 ) -> str:
-    if fraction is None:
+    if fraction is None or result.min_return is None:
         return (
             f"{name} has no return fraction, because the optimal return is not above 0."
         )
@@ -337,7 +337,9 @@ def acting(result: results.RunResult) -> str:
     """Which acting rule the returns and the rest are of, and how much V steers it."""
     acting = result.acting
     sentences = []
-    if acting.training != acting.evaluation:
+    if not result.is_exact:
+        sentences.append(f"Agents act by {acting.evaluation}.")
+    elif acting.training != acting.evaluation:
         returns = ", ".join(
             f"{name} {numbers.percent(arm.mean_evaluation_return_fraction)}"
             for name, arm in result.arms.items()
@@ -349,7 +351,7 @@ def acting(result: results.RunResult) -> str:
         )
     if acting.temperature is None:
         sentences.append("V does not act.")
-    else:
+    elif result.is_exact:
         gap = numbers.digits(acting.exact_action_gap)
         sentences.append(
             f"The temperature of acting is tau = {acting.temperature:g}, the mean "
@@ -357,6 +359,16 @@ def acting(result: results.RunResult) -> str:
             "with the gap."
         )
     return " ".join(sentences)
+
+
+def without_exact_values(result: results.RunResult) -> str:
+    """Why a report has no exact values, and what it leaves out; for such worlds."""
+    why = dynamic_programming.why_not_enumerable(result.env)
+    return (
+        f"The states of {result.env.kind} are not listed ({why}), so no exact values "
+        "are known. Agents are judged by episodes. Left out: return and V against the "
+        "optimum, their curves, shards in use, action gaps, and maps of levels."
+    )
 
 
 def detail(one: measures.Detail) -> str:
