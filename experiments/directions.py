@@ -15,8 +15,8 @@ ones.
               do not tell apart, against those that stacked Jacobians do not
   planted     |cos| to four planted reads: components against singular
 
-These questions are about tools. SHARD: nothing; NN: nothing. A verdict `shard` means
-here that the expectation of the tool held, and it counts for no view of V.
+These questions are about tools, and are answered by yes or no. SHARD: nothing; NN:
+nothing. They count for no view of V.
 
 Expected before the run: yes in `jacobians`, `policy` and `collisions`: Jacobians know
 what follows the layer. Yes in `singular`, by the theorem that data-weighted directions

@@ -15,8 +15,8 @@ features of E and at the hidden units of V.
              against a swap along the class means
   hidden     as `steps`, at V's hidden units
 
-These questions are about tools. SHARD: nothing; NN: nothing. A verdict `shard` means
-here that the expectation of the tool held, and it counts for no view of V.
+These questions are about tools, and are answered by yes or no. SHARD: nothing; NN:
+nothing. They count for no view of V.
 
 Expected before the run: yes in `steps`, `hidden` and `optimiser`, since for one
 direction and two classes the optimum of RLACE is unique, the difference of the class

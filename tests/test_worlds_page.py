@@ -45,7 +45,7 @@ def test_its_code_runs(tmp_path, monkeypatch, capsys):
     assert "#########" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_its_pictures_come_of_its_commands(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     commands = re.findall(r"^shardsim (show .*)$", TEXT, re.M)

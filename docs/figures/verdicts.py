@@ -3,7 +3,7 @@
 Command:  python docs/figures/verdicts.py RUN [RUN ...] [--out runs/verdicts.svg]
 
 One panel per run, one row per prediction: the effect with its interval in units of the
-margin, and below it the same contrast for the oracle-gated arm.
+margin, and below it the same contrast for the positive control.
 The file may be SVG, PNG or PDF.
 """
 

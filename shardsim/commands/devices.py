@@ -80,7 +80,9 @@ def check_available(config: HasTraining) -> None:
 
 def _evaluation_bytes(config: Experiment, num_arms: int) -> int:
     """Transitions of all states, and V and the policy of all arms in them."""
-    states = config.evaluation.levels * config.env.num_states
+    # without a list of states, agents are asked at the starts of levels alone
+    per_level = config.env.num_states if config.is_exact else 1
+    states = config.evaluation.levels * per_level
     transitions = 9 * config.env.num_actions
     readings = 4 * (1 + config.env.num_actions) * num_arms * config.train.num_seeds
     return len(config.evaluation.conditions) * states * (transitions + readings)

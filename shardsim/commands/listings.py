@@ -9,7 +9,7 @@ from typing import Any
 
 from shardsim.commands import tables
 from shardsim.core import config_files
-from shardsim.evaluation import results, study_results
+from shardsim.evaluation import results, study_results, wording
 from shardsim.reports import differences
 from shardsim.storage import run_layout
 
@@ -54,7 +54,7 @@ def runs(root: Path) -> list[dict[str, Any]]:
                 "seeds": result.num_seeds,
                 "digest": result.digest,
                 "verdicts": {
-                    name: {"verdict": entry.verdict, "is_valid": entry.is_valid}
+                    name: {"verdict": wording.of(entry), "is_valid": entry.is_valid}
                     for name, entry in _predictions(result).items()
                 },
             }
@@ -130,7 +130,7 @@ def _arm(arm: Any) -> dict[str, Any]:
 
 def _prediction(entry: results.PredictionResult) -> dict[str, Any]:
     return {
-        "verdict": entry.verdict,
+        "verdict": wording.of(entry),
         "is_valid": entry.is_valid,
         "effect": entry.effect.estimate,
         "low": entry.effect.low,

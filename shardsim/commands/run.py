@@ -26,6 +26,7 @@ from shardsim.evaluation import (
     prediction,
     preregistration,
     results,
+    rollouts,
     snapshot_metrics,
     state_readings,
     summary,
@@ -112,10 +113,7 @@ def run(
     registered = preregistration.register(experiment, folder)
     arms = experiment.sized_arms()
     LOG.info("exact values of %d conditions", len(experiment.evaluation.conditions))
-    conditions = {
-        name: snapshot_metrics.condition(experiment, name)
-        for name in experiment.evaluation.conditions
-    }
+    conditions = snapshot_metrics.conditions(experiment)
     job = loop.TrainingJob(
         experiment.env,
         experiment.agent,
@@ -128,7 +126,8 @@ def run(
     )
     populations = loop.run(job)
     trained_time = time.perf_counter()
-    LOG.info("evaluating %d arms in %d conditions", len(arms), len(conditions))
+    count = len(experiment.evaluation.conditions)
+    LOG.info("evaluating %d arms in %d conditions", len(arms), count)
     result = judge_arms(experiment, populations, conditions, folder, registered)
     metric_records.write_arrays(folder)
     records.write(folder / results.FILE, result)
@@ -139,7 +138,8 @@ def run(
     report.write(folder)
     timing = Timing(trained_time - start_time, time.perf_counter() - trained_time)
     records.write(folder / "timing.json", timing)
-    film.finish(experiment, conditions, folder)
+    if conditions:
+        film.finish(experiment, conditions, folder)
     loop.finish(folder)
     return result
 
@@ -155,7 +155,8 @@ def judge_arms(
 
     Args:
       populations: N agents of each arm at the end of training.
-      conditions: by name; the first one is the training distribution.
+      conditions: by name; the first one is the training distribution. None where
+        states cannot be listed: what needs exact values has no number there.
       folder: run folder, with the snapshots at the ends of phases.
       registered: the questions when training started, if they were kept.
     """
@@ -178,10 +179,11 @@ def judge_arms(
         evidence,
         preregistration.omnibus_asked(experiment, registered),
     )
-    LOG.info("drawing maps")
-    first = next(iter(conditions))
-    map_conditions = tuple(dict.fromkeys((first, *experiment.omnibus.conditions)))
-    maps.write(folder, maps.draw(evidence, map_conditions))
+    if conditions:
+        LOG.info("drawing maps")
+        first = next(iter(conditions))
+        map_conditions = tuple(dict.fromkeys((first, *experiment.omnibus.conditions)))
+        maps.write(folder, maps.draw(evidence, map_conditions))
     return results.RunResult(
         name=experiment.name,
         question=experiment.question,
@@ -222,6 +224,19 @@ def _evidence(
 ) -> measures.Evidence:
     """What every arm and V* say in every condition, now and at the ends of phases."""
     env = experiment.env
+    if not conditions:
+        unlisted = {
+            name: snapshot_metrics.levels(experiment, name)
+            for name in experiment.evaluation.conditions
+        }
+        return measures.Evidence(
+            env,
+            {},
+            {arm: {} for arm in populations},
+            experiment.evaluation_acting,
+            populations=populations,
+            unlisted=unlisted,
+        )
     readings = {
         arm: {
             name: state_readings.read(env, agent, c, experiment.reads_features(name))
@@ -246,6 +261,8 @@ def _evidence(
 
 def _action_gaps(evidence: measures.Evidence) -> dict[str, records.Number]:
     """The action gap of every arm and of V* in the first condition."""
+    if not evidence.conditions:
+        return dict.fromkeys((*evidence.readings, measures.EXACT))
     first, condition = next(iter(evidence.conditions.items()))
     discount = evidence.acting.discount
     return {
@@ -262,6 +279,8 @@ def _arm_results(
     gaps: dict[str, records.Number],
 ) -> dict[str, results.ArmResult]:
     """Returns and V of all arms, at the end of the phase that the return goal names."""
+    if not evidence.conditions:
+        return {arm.name: _unknown(experiment, arm) for arm in experiment.sized_arms()}
     first, phase = next(iter(evidence.conditions)), experiment.min_return_phase
     readings = evidence.readings if phase is None else evidence.stages[phase]
     return {
@@ -270,6 +289,26 @@ def _arm_results(
         )
         for arm in experiment.sized_arms()
     }
+
+
+def _unknown(experiment: Experiment, arm: arms.Arm) -> results.ArmResult:
+    """An arm where states cannot be listed: nothing that needs exact values."""
+    nothing = (None,) * experiment.train.num_seeds
+    return results.ArmResult(
+        head=experiment.arms[arm.name].head,
+        trained=arm.trained,
+        width=arm.width,
+        value_params=value_params(experiment, arm),
+        return_fraction=nothing,
+        mean_return_fraction=None,
+        mean_evaluation_return_fraction=None,
+        value_error=nothing,
+        mean_value_error=None,
+        shards_in_use=None,
+        action_gap=None,
+        reached_min_return=True,
+        reached_max_value_error=True,
+    )
 
 
 def _arm_result(
@@ -299,7 +338,8 @@ def _arm_result(
             state_readings.shards_in_use(reading, condition).mean()
         ),
         action_gap=action_gap,
-        reached_min_return=bool(fraction.mean() >= experiment.min_return),
+        reached_min_return=experiment.min_return is None
+        or bool(fraction.mean() >= experiment.min_return),
         # where V* is the same everywhere, V has no error in units of its spread
         reached_max_value_error=experiment.max_value_error is None
         or bool(error.mean() <= experiment.max_value_error),
@@ -316,18 +356,18 @@ def value_params(experiment: Experiment, arm: arms.Arm) -> int:
 def _omnibus(
     config: OmnibusConfig, evidence: measures.Evidence, asked: results.Asked
 ) -> results.OmnibusResult:
-    """Energy distances of V and of the policy over reachable evaluation states."""
+    """Energy distances of V and of the policy over reachable evaluation states.
+
+    Where states cannot be listed, the states are the starts of the levels.
+    """
 
     def tests(kind: str) -> tuple[results.EnergyResult, ...]:
         features = {
             arm: np.concatenate(
-                [
-                    _features(kind, by_condition[name], evidence, name)
-                    for name in config.conditions
-                ],
+                [_features(kind, arm, evidence, name) for name in config.conditions],
                 axis=1,
             )
-            for arm, by_condition in evidence.readings.items()
+            for arm in evidence.readings
             if arm != measures.EXACT
         }
         return judge.omnibus(features, (config.contrast, *config.references))
@@ -336,9 +376,12 @@ def _omnibus(
 
 
 def _features(
-    kind: str, reading: state_readings.Reading, evidence: measures.Evidence, name: str
+    kind: str, arm: str, evidence: measures.Evidence, name: str
 ) -> np.ndarray:
-    condition = evidence.conditions[name]
+    """[N, d]: V or the policy of each seed, over the states of a condition."""
+    if name in evidence.unlisted:
+        return _start_features(kind, arm, evidence, name)
+    condition, reading = evidence.conditions[name], evidence.readings[arm][name]
     mask = condition.reachable
     if kind == "value":
         # in units of mean V*, unless that is 0 because nothing is rewarded
@@ -347,3 +390,15 @@ def _features(
         reading.value, reading.policy_logits, condition, evidence.acting
     )
     return policy[:, mask].reshape(len(policy), -1)
+
+
+def _start_features(
+    kind: str, arm: str, evidence: measures.Evidence, name: str
+) -> np.ndarray:
+    """The same over the starts of the levels; V in units of the return."""
+    rows = [
+        getattr(rollouts.at_starts(evidence.env, agent, levels, evidence.acting), kind)
+        for levels in (evidence.unlisted[name],)
+        for agent in rollouts.each_agent(evidence.populations[arm])
+    ]
+    return np.stack([row.ravel() for row in rows])

@@ -160,14 +160,14 @@ def _check_grown(planned: config.Planned, folder: Path) -> None:
 class _Cell(NamedTuple):
     """A cell with its folder, whose questions are registered."""
 
-    wanted: execution.Wanted
+    missing: execution.Wanted
     finished: execution.Finished | None
     """As it was judged, perhaps on fewer seeds."""
 
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to do."""
-        return self.finished is not None and not self.wanted.first
+        return self.finished is not None and not self.missing.first
 
 
 def _prepared(
@@ -214,12 +214,12 @@ def _train(
       Interrupted: a signal; all of the training so far is on disk.
     """
     finished = [cell.finished for cell in cells if cell.finished is not None]
-    missing = [cell for cell in cells if not cell.is_done]
-    wanted = [cell.wanted for cell in missing]
-    if not wanted:
+    unfinished = [cell for cell in cells if not cell.is_done]
+    missing = [cell.missing for cell in unfinished]
+    if not missing:
         return None
     extension.check_versions(folder)
-    supplies = execution.supplies(folder, wanted, finished, _size(executor, wanted))
+    supplies = execution.supplies(folder, missing, finished, _size(executor, missing))
     pools = [pool for pool in supplies.pools.values() if pool.needed]
     for pool in pools:
         execution.begin(pool)
@@ -228,15 +228,15 @@ def _train(
         _train_pools(pools, folder, executor)
     except scheduler.Failed as error:
         failed = error
-    for number, cell in enumerate(missing, 1):
-        if failed is None or supplies.is_ready(cell.wanted):
-            progress.say(f"cell {number} of {len(missing)}: {cell.wanted.label}")
+    for number, cell in enumerate(unfinished, 1):
+        if failed is None or supplies.is_ready(cell.missing):
+            progress.say(f"cell {number} of {len(unfinished)}: {cell.missing.label}")
             _finish(cell, supplies)
     return failed
 
 
 def _size(
-    executor: executors.Executor | None, wanted: Sequence[execution.Wanted]
+    executor: executors.Executor | None, missing: Sequence[execution.Wanted]
 ) -> int | None:
     """Most seeds of a block: fewer than all, where that keeps all workers busy."""
     if executor is None:
@@ -248,11 +248,11 @@ def _size(
     workers = executor.workers or len(processor.cores())
     arms = {
         (execution.key_of(cell.experiment), name)
-        for cell in wanted
+        for cell in missing
         for name in execution.names_in_pool(cell.experiment).values()
     }
     blocks = -(-workers // len(arms))
-    return -(-max(len(cell.seeds) for cell in wanted) // blocks)
+    return -(-max(len(cell.seeds) for cell in missing) // blocks)
 
 
 def _train_pools(
@@ -323,15 +323,14 @@ def _train_here(
 
 def _finish(cell: _Cell, supplies: execution.Supplies) -> None:
     """Join the arms of a cell, judge and report it."""
-    wanted, experiment = cell.wanted, cell.wanted.experiment
-    fill, path = supplies.train_parts(wanted), wanted.folder
+    missing, experiment = cell.missing, cell.missing.experiment
+    fill, path = supplies.train_parts(missing), missing.folder
     with run_folder.lock(path), progress.lines():
         parts.delete(path)  # what a stopped command had taken from the pools
-        plan, text = supplies.plan_of(wanted), config_files.to_yaml(experiment)
+        plan, text = supplies.plan_of(missing), config_files.to_yaml(experiment)
         parts.begin(path, plan, text)
         if cell.finished is None:
-            kept = film.kept(experiment)
-            training.train(experiment, path, plan, fill, kept=kept)
+            training.train(experiment, path, plan, fill, kept=film.kept(experiment))
             with trackers.following(experiment, path) as follower:
                 follower.finish(run.run(experiment, path, lambda *_: None))
             return

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shardsim.core import config_files
-from shardsim.evaluation import results, study_results
+from shardsim.evaluation import results, study_results, wording
 from shardsim.reports import differences, numbers, text_tables
 from shardsim.reports.verdicts import sections
 from shardsim.storage import run_files, run_folder, run_layout
@@ -33,11 +33,10 @@ def table(result: results.RunResult) -> str:
             "effect\n[95 % interval]",
             "verdict",
             "controls",
-            "oracle-gated",
+            wording.phrases(result.predictions.values()).control,
         ]
     )
     for name, entry in result.predictions.items():
-        sensitivity = entry.sensitivity
         verdicts.add_row(
             name,
             sections.contrast(entry),
@@ -45,7 +44,7 @@ def table(result: results.RunResult) -> str:
             _effect(entry.effect, "\n"),
             sections.verdict(entry) + ("" if entry.is_valid else "\nno claim stands"),
             sections.outcome(entry),
-            sensitivity.verdict if sensitivity else "-",
+            wording.of_planted(entry) or "-",
         )
     return text_tables.terminal([arms, verdicts])
 

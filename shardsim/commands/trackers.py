@@ -24,6 +24,7 @@ from shardsim.commands import progress
 from shardsim.core import config as configs
 from shardsim.core import config_files, files
 from shardsim.evaluation import results as judged
+from shardsim.evaluation import wording
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import json_lines, run_files, run_layout
 from shardsim.training import loop, metric_records, results
@@ -216,7 +217,7 @@ def _texts(result: Result) -> dict[str, str]:
 
 
 def _verdict(entry: judged.PredictionResult) -> str:
-    return f"{entry.verdict}" + ("" if entry.is_valid else " (no claim stands)")
+    return wording.of(entry) + ("" if entry.is_valid else " (no claim stands)")
 
 
 def _final(result: Result) -> dict[str, Any]:

@@ -23,19 +23,19 @@ def main(options: argparse.Namespace, flags: Sequence[str]) -> int:
         raise run_files.RunError(
             f"configs: got {options.configs}; allowed: a folder of config files"
         )
-    held = [collection.sources(folder) for folder in options.folders]
-    found = [source for each in held for source in each.found]
-    places = [source.folder.resolve() for source in found]
+    sources = [collection.sources(folder) for folder in options.folders]
+    judged = [source for each in sources for source in each.judged]
+    places = [source.folder.resolve() for source in judged]
     for number, place in enumerate(places):
         if place in places[:number]:
             raise run_files.RunError(
-                f"folders: got {found[number].folder} twice; allowed: different ones"
+                f"folders: got {judged[number].folder} twice; allowed: different ones"
             )
     if options.out is not None:
         files.check_new(options.out, options.overwrite)
-    for line in (line for each in held for line in each.left_out):
+    for line in (line for each in sources for line in each.left_out):
         print(f"shardsim: left out: {line}", file=sys.stderr)
-    text = FORMATS[options.format](collection.rows(found, options.configs))
+    text = FORMATS[options.format](collection.rows(judged, options.configs))
     if options.out is None:
         print(text)
         return 0

@@ -121,6 +121,15 @@ def check_enumerable(env: Environment) -> None:
         )
 
 
+def why_not_enumerable(env: Environment) -> str:
+    """Why no exact values are computed in an environment; empty if they are."""
+    if env.unlisted:
+        return env.unlisted
+    if env.num_states > MAX_STATES:
+        return f"{env.num_states} states per level, at most {MAX_STATES} are"
+    return ""
+
+
 def q_values(
     table: TransitionTable, value: Float[Array, " S"], discount: Scalar
 ) -> Float[Array, "S A"]:

@@ -65,6 +65,33 @@ class Condition(NamedTuple):
     """Env parameters of the condition."""
 
 
+class Levels(NamedTuple):
+    """L levels of a condition where no exact values are computed.
+
+    A `Condition` has the same fields, besides others.
+    """
+
+    levels: Level
+    """Leaves [L, ...]."""
+    params: Params
+    """Env parameters of the condition."""
+
+
+def draw(env: Environment, params: Params, config: EvaluationConfig) -> Levels:
+    """Draw the levels of one condition: those of `build`, without exact values.
+
+    Args:
+      params: env parameters of the condition.
+    """
+    keys = jax.random.split(jax.random.key(config.seed), config.levels)
+    return Levels(_drawn(env, keys, params), params)
+
+
+@functools.partial(jit, static_argnums=0)
+def _drawn(env: Environment, keys: Key[Array, " L"], params: Params) -> Level:
+    return jax.vmap(lambda key: env.generate(key, params))(keys)
+
+
 def build(
     env: Environment, params: Params, config: EvaluationConfig, discount: float
 ) -> Condition:

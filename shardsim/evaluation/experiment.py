@@ -70,8 +70,9 @@ class Experiment:
     """Encoder and decoder, which all arms share."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Levels and conditions in which trained arms are evaluated."""
-    min_return: fields.Fraction = 0.95
-    """Fraction of the exact optimal return that a trained arm should reach."""
+    min_return: fields.Fraction | None = 0.95
+    """Fraction of the exact optimal return that a trained arm should reach; null: any
+    return, and in worlds whose states cannot be listed."""
     min_return_phase: str | None = None
     """Phase by whose end it should; null: the last one."""
     max_value_error: PositiveFloat | None = None
@@ -113,10 +114,36 @@ class Experiment:
     def _labelled_arms(self) -> Iterator[str]:
         yield from arm_rules.env_faults(self.arms, self.env)
 
-    @fields.rule("env")
-    def _listed_states(self) -> Iterator[str]:
-        for line in field_errors.faults("", exact.check_enumerable, self.env):
-            yield f"{line}; `shardsim train` does not need it"
+    @fields.rule("env", "max_value_error", "min_return", "min_return_phase")
+    def _exact_goals(self) -> Iterator[str]:
+        if self.is_exact:
+            return
+        for field in ("min_return", "min_return_phase", "max_value_error"):
+            got = getattr(self, field)
+            if got is not None:
+                yield f"{field}: got {got!r}; allowed: null {self._without_list}"
+
+    @fields.rule("env", "predictions")
+    def _exact_measures(self) -> Iterator[str]:
+        if self.is_exact:
+            return
+        for name, entry in self.predictions.items():
+            place, where = f"predictions.{name}", self._without_list
+            if not measures.by_rollouts(entry.measure):
+                kind = entry.measure.kind
+                yield f"{place}.measure: got {kind!r}; allowed: 'rollouts' {where}"
+            if entry.unitary_margin is not None:
+                margin = entry.unitary_margin
+                yield f"{place}.unitary_margin: got {margin}; allowed: null {where}"
+            for field, arm in entry.arms().items():
+                if arm == measures.EXACT:
+                    yield f"{place}.{field}: got {arm!r}; allowed: other arms {where}"
+
+    @fields.rule("env", "predictions")
+    def _measures_in_env(self) -> Iterator[str]:
+        for name, entry in self.predictions.items():
+            for line in measures.env_faults(entry.measure, self.env):
+                yield f"predictions.{name}.measure.{line}"
 
     @fields.rule("env", "train")
     def _env_of_phases(self) -> Iterator[str]:
@@ -209,6 +236,17 @@ class Experiment:
                     "", phases.altered, self.env, self.at(phase, name)
                 ):
                     yield f"evaluation.conditions.{name} in phase {phase!r}: {line}"
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether states are listed, so that exact values are computed."""
+        return not exact.why_not_enumerable(self.env)
+
+    @property
+    def _without_list(self) -> str:
+        """In which env no exact values are computed, and why."""
+        why = exact.why_not_enumerable(self.env)
+        return f"in env {self.env.kind!r}, whose states are not listed ({why})"
 
     @property
     def _phases_with_all_arms(self) -> list[str]:

@@ -78,6 +78,7 @@ def judge(
     missed: Missed = NONE_MISSED,
     look: results.Look = results.FIRST_LOOK,
     beside: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    about: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Judgement]:
     """Judge all predictions as one family.
 
@@ -94,6 +95,7 @@ def judge(
       missed: arms that missed a goal of the run.
       look: which look at the run this is, and how much of 1 - level it may spend.
       beside: prediction -> extra rows whose effect stands beside that of the contrast.
+      about: prediction -> what its question is about, for the sentences.
 
     Raises:
       ValueError: a row that a rule names has no values.
@@ -105,7 +107,10 @@ def judge(
                     f"{name}: got no values of arm {arm!r}; allowed: "
                     f"{', '.join(values[name])}"
                 )
-    cases = {name: _case(values[name], rule) for name, rule in rule_of.items()}
+    cases = {
+        name: _case(values[name], rule)._replace(about=about.get(name))
+        for name, rule in rule_of.items()
+    }
     claims = {
         name: _at_look(_claim(case.rows, case.rule), look, level)
         for name, case in cases.items()
@@ -344,7 +349,7 @@ def _judgement(
         is_valid=passed and not low and not far,
         arms_below_min_return=low,
         arms_above_max_value_error=far,
-        sensitivity=_sensitivity(rows, rule, level),
+        sensitivity=_sensitivity(case, level),
         margin=records.number(margin),
         margin_of_planted=records.number(of_planted),
         against={rival: results.interval(x) for rival, x in against.items()},
@@ -425,9 +430,10 @@ def _sizes(
 
 
 def _sensitivity(
-    rows: Mapping[str, crossed.Sample], rule: rules.Rule, level: float
+    case: sentences.Case, level: float
 ) -> results.SensitivityResult | None:
     """The verdict of the rule on an arm that has shards by construction."""
+    rows, rule = case.rows, case.rule
     planted = _planted(rows, rule)
     if planted is None or rule.positive_control is None:
         return None
@@ -440,7 +446,7 @@ def _sensitivity(
     effect = _effect(rows, control, contrast.arm, contrast.baseline, level)
     verdict: results.Verdict = claim.verdict if claim.p < 1 - level else "undecided"
     detected = verdict == "shard"
-    sentence = sentences.describe_sensitivity(contrast, effect, verdict)
+    sentence = sentences.describe_sensitivity(contrast, effect, verdict, case.about)
     return results.SensitivityResult(
         contrast.arm, results.interval(effect), verdict, claim.p, detected, sentence
     )

@@ -7,6 +7,7 @@ started (`preregistration`).
 import dataclasses
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 from pydantic import PositiveFloat
@@ -31,6 +32,24 @@ class Prediction:
     unitary_margin: PositiveFloat | None = None
     """Both arms within this distance of the statistic of V* count as one fixed utility;
     null where it expects the same as another hypothesis."""
+    about: Literal["tool"] | None = None
+    """What the question is about: null, the value head; tool, the tool by which agents
+    are asked, so that the verdict is yes (what `expected.shard` says holds) or no (the
+    opposite), and counts for no view of V."""
+
+    @fields.rule("rule", "unitary_margin", "about")
+    def _no_unitary_tool(self) -> Iterator[str]:
+        if self.about is None:
+            return
+        for field, own in (
+            ("unitary_margin", self.unitary_margin),
+            ("rule.unitary", self.rule.unitary),
+        ):
+            if own is not None:
+                yield (
+                    f"{field}: got {own}; allowed with about 'tool': null, because one "
+                    "fixed utility says nothing of a tool"
+                )
 
     @fields.rule("rule", "unitary_margin")
     def _one_unitary(self) -> Iterator[str]:
@@ -100,7 +119,13 @@ def evaluate(
         for name, each in measured.items()
     }
     beside = {name: measures.beside(each.measure) for name, each in predictions.items()}
-    judgements = judge.judge(values, resolved, missed=missed, look=look, beside=beside)
+    about = {
+        name: each.about or measures.about(each.measure, each.rule.contrast.arm)
+        for name, each in predictions.items()
+    }
+    judgements = judge.judge(
+        values, resolved, missed=missed, look=look, beside=beside, about=about
+    )
     return {
         name: results.PredictionResult(
             question=prediction.question,
@@ -108,7 +133,7 @@ def evaluate(
             measure=prediction.measure,
             metric=prediction.measure.METRIC,
             unit=prediction.measure.UNIT,
-            about=measures.about(prediction.measure, prediction.rule.contrast.arm),
+            about=about[name],
             formula=measures.formula(prediction.measure),
             rule=resolved[name],
             values={

@@ -36,7 +36,7 @@ class Questions:
     predictions: dict[fields.Label, Prediction]
     omnibus: OmnibusConfig
     evaluation: EvaluationConfig
-    min_return: fields.Fraction
+    min_return: fields.Fraction | None
     min_return_phase: str | None
     max_value_error: float | None = None
     looks: tuple[int, ...] = ()
@@ -67,6 +67,9 @@ class Preregistration:
     questions: Questions
     looks: tuple[Look, ...] = ()
     """Earlier verdicts of the same run, on fewer seeds, in the order of time."""
+    has_about: bool = False
+    """Whether the questions could say what they are about (`about`). Files of earlier
+    versions hold none of it; there two rows of one arm were about a tool."""
 
     @fields.rule("digest", "questions")
     def _unchanged(self) -> Iterator[str]:
@@ -111,6 +114,7 @@ def register(experiment: Experiment, folder: Path) -> Preregistration | None:
         revision=source.revision,
         version=source.versions["shardsim"],
         questions=asked,
+        has_about=True,
     )
     records.write(folder / FILE, registered)
     return registered
@@ -168,7 +172,9 @@ def asked(
         place = f"predictions.{name}"
         own = [f"{place}: added"]
         if name in before.predictions:
-            own = _changes(before.predictions[name], prediction, place)
+            own = _changes_of_question(
+                registered, before.predictions[name], prediction, place
+            )
         rows[name] = _asked([*own, *shared])
     return rows
 
@@ -232,6 +238,17 @@ def _changes_of_all(now: Questions, before: Questions) -> list[str]:
         for name in names
         for line in _changes(getattr(before, name), getattr(now, name), name)
     ]
+
+
+def _changes_of_question(
+    registered: Preregistration, before: Prediction, now: Prediction, place: str
+) -> list[str]:
+    pair = before.rule.contrast
+    arm, baseline = (row.partition("/")[0] for row in (pair.arm, pair.baseline))
+    if not registered.has_about and arm == baseline:
+        # it was about a tool when no question could say so
+        now = dataclasses.replace(now, about=before.about)
+    return _changes(before, now, place)
 
 
 def _changes(before: Any, now: Any, place: str) -> list[str]:

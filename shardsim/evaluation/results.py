@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from shardsim.agents import value
-from shardsim.core import fields
+from shardsim.core import dynamic_programming, fields
 from shardsim.core.statistics import aggregates, intervals
 from shardsim.evaluation import measures, rules
 from shardsim.storage import records, run_files, run_layout
@@ -61,7 +61,8 @@ class ArmResult:
     """Parameters of V."""
     return_fraction: records.SeedNumbers
     """[N], exact expected return in the first condition as a fraction of the exact
-    optimal return (1 is optimal), acting as in training."""
+    optimal return (1 is optimal), acting as in training. None, like all that needs
+    exact values, in worlds whose states cannot be listed."""
     mean_return_fraction: records.Number
     """Mean of `return_fraction` over seeds."""
     mean_evaluation_return_fraction: records.Number
@@ -220,7 +221,8 @@ class PredictionResult:
     margin_of_planted: records.Number = None
     """The margin as a share of the effect of the positive control; None without one."""
     about: str = "V"
-    """What the effect is about: V itself, the bid of an action, or the return."""
+    """What the effect is about: V itself, the bid of an action, the return, or the tool
+    by which agents are asked."""
     beside: dict[str, Interval] = dataclasses.field(default_factory=dict)
     """The same contrast of what V does, e.g. of the bid and the return, in `unit`."""
     against: dict[str, Interval] = dataclasses.field(default_factory=dict)
@@ -287,8 +289,9 @@ class EnergyResult:
     arm: str
     baseline: str
     distance: records.Number
-    """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'|: of V in units of mean V*, of
-    the policy in probabilities, Euclidean over states."""
+    """Energy distance 2 E|X - Y| - E|X - X'| - E|Y - Y'|: of V in units of mean V*
+    (of the return, where states cannot be listed), of the policy in probabilities,
+    Euclidean over states."""
     ratio: records.Number
     """Mean distance of two seeds of different arms, divided by that of two seeds of one
     arm; 1 is no difference."""
@@ -299,7 +302,10 @@ class EnergyResult:
 
 @fields.record(float64=True)
 class OmnibusResult:
-    """Energy distances over the reachable states of the evaluation, pair by pair."""
+    """Energy distances over the reachable states of the evaluation, pair by pair.
+
+    In worlds whose states cannot be listed, over the starts of the levels.
+    """
 
     value: tuple[EnergyResult, ...]
     policy: tuple[EnergyResult, ...]
@@ -362,8 +368,9 @@ class RunResult:
     num_seeds: int
     data: str
     """`train.data` of the config: whose data the arms learn from."""
-    min_return: float
-    """Fraction of the exact optimal return that a trained arm should reach."""
+    min_return: float | None
+    """Fraction of the exact optimal return that a trained arm should reach; None: any,
+    as in worlds whose states cannot be listed."""
     min_return_phase: str | None
     """The phase at whose end it should; None: the last one."""
     max_value_error: float | None = None
@@ -379,9 +386,14 @@ class RunResult:
     """Whether every prediction is valid; no claim stands for one that is not."""
     omnibus: OmnibusResult
     curves: dict[str, CurveResult]
-    """Arm -> its learning curves."""
+    """Arm -> its learning curves; none where states cannot be listed."""
     effect_curves: dict[str, EffectCurve] = dataclasses.field(default_factory=dict)
     """Prediction -> its effect over training; none for those that compare phases."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether states of the world are listed, so that exact values are known."""
+        return not dynamic_programming.why_not_enumerable(self.env)
 
 
 Result: TypeAlias = RunResult | TrainingResult

@@ -12,7 +12,11 @@ from shardsim.core import fields
 
 @fields.record
 class Expected:
-    """What each of three hypotheses expects of one question."""
+    """What each of three hypotheses expects of one question.
+
+    A question about a tool (`about: tool`) is none of theirs: `shard` says what a yes
+    means there, `network` what a no means, and `unitary` is not shown.
+    """
 
     shard: str
     """What "V is a collection of gated, context-specific shards" expects."""
@@ -140,7 +144,8 @@ class Rule:
     contrast: Contrast
     """The two arms whose statistics are compared."""
     direction: Literal["greater", "less"]
-    """The sign of the contrast that the shard hypothesis expects."""
+    """The sign of the contrast that the shard hypothesis expects; of a tool, the sign
+    of a yes."""
     margin: PositiveFloat | None = None
     """Differences up to this size count as none, in the unit of the measure, or in
     shares of seeds; null where `share_of_planted` gives it."""
@@ -151,7 +156,8 @@ class Rule:
     """Intervals in which means over seeds have to lie, or nothing is concluded."""
     positive_control: str | None = None
     """Positive control: an arm that has shards by construction. Judged in the place of
-    `arm`, it shows whether the contrast can detect shards at all."""
+    `arm`, it shows whether the contrast can detect shards at all. Of a tool: a row
+    where the answer is known to be yes."""
     seeds_where: Requirement | None = None
     """Judge only the seeds whose own number lies in this interval; null: all seeds. The
     number has to exist before the effect that is measured, as the row

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int
 
 from shardsim.core.statistics import crossed, intervals, shares
-from shardsim.evaluation import rules
+from shardsim.evaluation import results, rules, wording
 
 
 class Case(NamedTuple):
@@ -20,6 +20,8 @@ class Case(NamedTuple):
     """Numbers of the judged seeds: all, or those that `seeds_where` selects."""
     total: int
     """N."""
+    about: str | None = None
+    """What the question is about, as in `results.PredictionResult`."""
 
 
 class Shown(NamedTuple):
@@ -82,20 +84,35 @@ def describe_interval(interval: intervals.Interval) -> str:
 
 
 def describe_sensitivity(
-    contrast: rules.Contrast, effect: intervals.Interval, verdict: str
+    contrast: rules.Contrast,
+    effect: intervals.Interval,
+    verdict: results.Verdict,
+    about: str | None = None,
 ) -> str:
-    """Whether the rule detects the shards of the positive control.
+    """Whether the rule detects the shards, or the yes, of the positive control.
 
     Args:
       contrast: the positive control and the baseline.
       effect: their difference.
       verdict: of the rule on this contrast.
+      about: what the question is about.
     """
+    is_tool = about == wording.TOOL
+    shown = wording.word(verdict, about)
     if verdict == "shard":
-        detection = "the test detects shards where they are built in."
+        detection = (
+            "the test says yes where this is known to be the answer."
+            if is_tool
+            else "the test detects shards where they are built in."
+        )
+    elif is_tool:
+        detection = (
+            "the test does not say yes where this is known to be the answer "
+            f"({shown}), so it cannot count against a yes."
+        )
     else:
         detection = (
-            f"the test does not detect shards where they are built in ({verdict}), so "
+            f"the test does not detect shards where they are built in ({shown}), so "
             "it cannot count against shards."
         )
     estimate = describe_interval(effect)
@@ -103,13 +120,16 @@ def describe_sensitivity(
 
 
 def reason(
-    case: Case, effect: intervals.Interval, verdict: str, p: float, details: Details
+    case: Case,
+    effect: intervals.Interval,
+    verdict: results.Verdict,
+    p: float,
+    details: Details,
 ) -> str:
     """The effect, the margin, and why they lead to the verdict.
 
     Args:
       effect: the contrast, over the judged seeds.
-      verdict: "shard", "network", "unitary", "no difference" or "undecided".
       p: of the claim, adjusted for all predictions.
       details: the margin, and the effect against other arms.
     """
@@ -133,11 +153,16 @@ def reason(
     too = f" It has to beat {' and '.join(details.against)} too: {rivals}." * bool(
         rivals
     )
+    is_tool = case.about == wording.TOOL
+    on_side = "so the answer is yes" if is_tool else "as SHARD expects"
+    beyond = (
+        "on the other side, so the answer is no"
+        if is_tool
+        else "against what SHARD expects"
+    )
     sentence = {
-        "shard": f"{result}, {side} than the margin {margin}, as SHARD expects "
-        f"(p = {p:.3g}).",
-        "network": f"{result}, beyond the margin {margin} against what SHARD "
-        f"expects (p = {p:.3g}).",
+        "shard": f"{result}, {side} than the margin {margin}, {on_side} (p = {p:.3g}).",
+        "network": f"{result}, beyond the margin {margin} {beyond} (p = {p:.3g}).",
         "no difference": f"{result}, within the margin {margin} (p = {p:.3g}).",
         "unitary": f"{result}, within the margin {margin}, and both arms lie "
         f"where one fixed utility does, {rule.unitary} (p = {p:.3g}).",

@@ -22,6 +22,20 @@ def condition(experiment: Experiment, name: str) -> battery.Condition:
     )
 
 
+def levels(experiment: Experiment, name: str) -> battery.Levels:
+    """The levels of a condition of the evaluation, without exact values."""
+    params = phases.altered(
+        experiment.env, experiment.evaluation.conditions[name]
+    ).params()
+    return battery.draw(experiment.env, params, experiment.evaluation)
+
+
+def conditions(experiment: Experiment) -> dict[str, battery.Condition]:
+    """All conditions by name; none where states cannot be listed."""
+    names = experiment.evaluation.conditions if experiment.is_exact else ()
+    return {name: condition(experiment, name) for name in names}
+
+
 def hook(
     experiment: Experiment, built: Mapping[str, battery.Condition] | None = None
 ) -> loop.SnapshotHook:
@@ -29,7 +43,7 @@ def hook(
 
     The statistics of predictions are measured in their own conditions, for the arms
     that they contrast. A prediction that compares the ends of phases has none, and none
-    whose measure takes long.
+    whose measure takes long. Where states cannot be listed, nothing is measured.
 
     Args:
       built: conditions by name; None: they are built at the first snapshot.
@@ -44,6 +58,8 @@ def hook(
     def measure(
         arm: str, update: int, population: agents.Agent
     ) -> metric_records.SnapshotMetrics:
+        if not experiment.is_exact:
+            return metric_records.SnapshotMetrics(arm=arm, update=update)
         first = built_condition(first_name)
         asked = {
             name: entry.measure

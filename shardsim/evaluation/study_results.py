@@ -26,7 +26,7 @@ from jaxtyping import Float
 from shardsim.core import config as configs
 from shardsim.core import fields
 from shardsim.core.statistics import factorial, mixed_model, significance
-from shardsim.evaluation import results
+from shardsim.evaluation import results, wording
 from shardsim.evaluation import study as studies
 from shardsim.evaluation.experiment import Experiment
 from shardsim.storage import records, run_files
@@ -137,13 +137,14 @@ def table(result: StudyResult) -> str:
     for name, cell in result.cells.items():
         levels = [cell.levels[axis] for axis in result.axes]
         for label, entry in cell.predictions.items():
-            rule, effect, control = entry.rule, entry.effect, entry.sensitivity
+            rule, effect = entry.rule, entry.effect
             contrast = f"{rule.contrast.arm} - {rule.contrast.baseline}"
             what = (cell.num_seeds, label, contrast, entry.metric, entry.effect_unit)
             interval = (effect.estimate, effect.low, effect.high)
             numbers = (*interval, entry.size_of_margin)
-            verdict = (rule.direction, entry.verdict, entry.p_value, entry.is_valid)
-            oracle = control.verdict if control else ""
+            shown = wording.of(entry)
+            verdict = (rule.direction, shown, entry.p_value, entry.is_valid)
+            oracle = wording.of_planted(entry) or ""
             writer.writerow(
                 [name, cell.experiment, *levels, *what, *numbers, *verdict, oracle]
             )
@@ -251,7 +252,8 @@ def _in_study(entry: results.PredictionResult, p: float) -> results.PredictionRe
     verdict: results.Verdict = claim.verdict if p < 1 - LEVEL else "undecided"
     reason = entry.reason
     if verdict != entry.verdict:
-        reason += f" Among all claims of the study it is {verdict} (p = {p:.3g})."
+        shown = wording.word(verdict, entry.about)
+        reason += f" Among all claims of the study it is {shown} (p = {p:.3g})."
     return dataclasses.replace(entry, verdict=verdict, p_value=p, reason=reason)
 
 
@@ -499,7 +501,7 @@ def _answer(
         ]
         counts: dict[str, int] = {}
         for entry in entries:
-            verdict = entry.verdict if entry.is_valid else "no claim"
+            verdict = wording.of(entry) if entry.is_valid else "no claim"
             counts[verdict] = counts.get(verdict, 0) + 1
         listed = ", ".join(f"{verdict} in {n}" for verdict, n in counts.items())
         moved = [axis for axis, result in model.axes.items() if result.depends]

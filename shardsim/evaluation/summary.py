@@ -6,17 +6,24 @@ from pathlib import Path
 import numpy as np
 
 from shardsim.core.statistics import intervals
-from shardsim.evaluation import results
+from shardsim.evaluation import results, wording
 from shardsim.storage import records
 from shardsim.training import metric_records
 
+WORDS = ("shard", "yes", "network", "no", "unitary", "no difference", "undecided")
+"""Verdicts as they are shown, in the order of the answer."""
+
 
 def curves(folder: Path, arms: Iterable[str]) -> dict[str, results.CurveResult]:
-    """Learning curves of the arms, from the snapshot metrics in a run folder."""
+    """Learning curves of the arms, from the snapshot metrics in a run folder.
+
+    There are none where snapshots are not evaluated, as without exact values.
+    """
     rows: dict[str, dict[int, metric_records.SnapshotMetrics]] = {}
     for line in metric_records.snapshots(folder):
-        rows.setdefault(line.arm, {}).setdefault(line.update, line)
-    return {arm: _curve(tuple(rows[arm].values())) for arm in arms}
+        if line.return_fraction is not None:
+            rows.setdefault(line.arm, {}).setdefault(line.update, line)
+    return {arm: _curve(tuple(rows[arm].values())) for arm in arms if arm in rows}
 
 
 def _curve(rows: tuple[metric_records.SnapshotMetrics, ...]) -> results.CurveResult:
@@ -138,22 +145,35 @@ def _of_valid(predictions: Mapping[str, results.PredictionResult]) -> str:
         claim = "Not shown."
     else:
         claim = "No, in nothing that was asked."
-    kinds = ("shard", "network", "unitary", "no difference", "undecided")
-    by_kind = {kind: [n for n, v in verdicts.items() if v == kind] for kind in kinds}
-    listed = [f"{kind}: {', '.join(names)}" for kind, names in by_kind.items() if names]
-    insensitive = [
-        name
-        for name, entry in predictions.items()
-        if entry.sensitivity and not entry.sensitivity.detected
-    ]
-    caveat = (
-        " Even where shards are built in, the test does not detect them in "
-        f"{', '.join(insensitive)}: there it cannot count against shards."
-        if insensitive
-        else ""
-    )
+    words = {name: wording.of(entry) for name, entry in predictions.items()}
+    by_word = {word: [n for n, own in words.items() if own == word] for word in WORDS}
+    listed = [f"{word}: {', '.join(names)}" for word, names in by_word.items() if names]
+    caveat = _insensitive(predictions)
     late = _asked_afterwards(predictions) + _not_protected(predictions)
     return f"{claim} Verdicts: {'; '.join(listed)}.{late}{caveat}"
+
+
+def _insensitive(predictions: Mapping[str, results.PredictionResult]) -> str:
+    """Sentences on the tests that do not see what is planted, if any."""
+    blind = {
+        name: entry.about == wording.TOOL
+        for name, entry in predictions.items()
+        if entry.sensitivity and not entry.sensitivity.detected
+    }
+    of_views = ", ".join(name for name, is_tool in blind.items() if not is_tool)
+    of_tools = ", ".join(name for name, is_tool in blind.items() if is_tool)
+    caveat = ""
+    if of_views:
+        caveat = (
+            " Even where shards are built in, the test does not detect them in "
+            f"{of_views}: there it cannot count against shards."
+        )
+    if of_tools:
+        caveat += (
+            " Even where the answer is known to be yes, the test does not say so in "
+            f"{of_tools}: there it cannot count against a yes."
+        )
+    return caveat
 
 
 def _asked_afterwards(predictions: Mapping[str, results.PredictionResult]) -> str:

@@ -76,7 +76,7 @@ def lines(capsys):
             "names of 206 letters",
             "200",
         ),
-        (["--env", "{kind: tree_gridworld}"], "env", "any cell", "shardsim train"),
+        (["--env", "{kind: tree_gridworld}"], "min_return", "any cell", "null"),
         (
             ["--env", "{kind: keys_and_chests, most_keys: 9, most_chests: 9}"],
             "env",

@@ -107,7 +107,7 @@ ABOUT_THE_MACHINE = (
 """Files that tell where and when a run was made; the report shows both."""
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)  # it trains twice
 def test_results_and_figures_depend_on_the_config_alone(
     tiny_yaml, command_run, tmp_path

@@ -57,6 +57,25 @@ def test_v_star_has_no_seeds_to_be_chosen_by():
         dataclasses.replace(asked, rule=rule)
 
 
+def test_one_fixed_utility_says_nothing_of_a_tool():
+    of_v = question(Level(), "a")
+    with pytest.raises(
+        ValueError, match=r"unitary_margin: got 0\.1; allowed with abou"
+    ):
+        dataclasses.replace(of_v, about="tool")
+    rule = dataclasses.replace(of_v.rule, unitary=(0.0, 0.1))
+    with pytest.raises(ValueError, match=r"rule\.unitary: got \(0\.0, 0\.1\); allowed"):
+        dataclasses.replace(of_v, rule=rule, unitary_margin=None, about="tool")
+    of_tool = dataclasses.replace(of_v, unitary_margin=None, about="tool")
+    levels = {"mlp": 0.0, "a": 0.9, measures.EXACT: 0.0}
+    entry = prediction.evaluate({"P1": of_tool}, at(levels))["P1"]
+    assert (entry.about, entry.verdict) == ("tool", "shard")
+    assert "so the answer is yes" in entry.reason
+    entry = prediction.evaluate({"P1": of_v}, at(levels))["P1"]
+    assert (entry.about, entry.verdict) == ("V", "shard")
+    assert "as SHARD expects" in entry.reason
+
+
 def test_what_several_measure_alike_is_measured_once():
     asked = []
     same, other = Level(asked=asked), Level(shift=0.5, asked=asked)

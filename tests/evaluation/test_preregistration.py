@@ -1,6 +1,7 @@
 """Questions are kept as they were before training; what is younger is labelled."""
 
 import copy
+import dataclasses
 import json
 import re
 import shutil
@@ -10,10 +11,18 @@ import yaml
 
 from shardsim import cli
 from shardsim.core import config, config_files
-from shardsim.evaluation import load, preregistration, results, summary
+from shardsim.evaluation import (
+    load,
+    measures,
+    prediction,
+    preregistration,
+    results,
+    rules,
+    summary,
+)
 from shardsim.evaluation.experiment import Experiment
 from shardsim.reports.verdicts import sections
-from shardsim.storage import run_files, run_folder, run_layout
+from shardsim.storage import records, run_files, run_folder, run_layout
 from tests.helpers import made_results
 
 OTHER = {"question": "Another?"}
@@ -129,6 +138,48 @@ def test_a_question_that_is_added_or_left_out(run):
     assert preregistration.removed(one, registered.questions) == ("VE",)
     asked = preregistration.asked(one, registered)["VE2"]
     assert asked.changes == ("predictions.VE2: added", "predictions.VE: left out")
+
+
+@pytest.mark.parametrize(
+    ("rows", "has_about", "change"),
+    [
+        # a tool's question when none could say so: nothing has changed
+        (("mlp/own", "mlp/shuffled"), False, ()),
+        (("mlp/own", "mlp/shuffled"), True, ("about: None, now tool",)),
+        (("sharded", "mlp"), False, ("about: None, now tool",)),
+    ],
+)
+def test_a_question_fixed_before_it_could_say_that_it_is_about_a_tool(
+    run, rows, has_about, change
+):
+    question = prediction.Prediction(
+        "?",
+        rules.Expected("yes", "no", "no"),
+        measures.Inspected(),
+        rules.Rule(rules.Contrast(*rows), "greater", 0.1),
+    )
+    plain = dataclasses.replace(load.load(run), predictions={"Q": question})
+    asked = preregistration.questions(plain)
+    digest = config.digest(asked)
+    path = run / preregistration.FILE
+    registered = dataclasses.replace(
+        preregistration.read(run), questions=asked, digest=digest
+    )
+    assert registered.has_about
+    records.write(path, registered)
+    if not has_about:
+        data = json.loads(path.read_text())
+        del data["has_about"]
+        del data["questions"]["predictions"]["Q"]["about"]
+        path.write_text(json.dumps(data))
+    registered = preregistration.read(run)  # its digest is the same without the field
+    assert registered.has_about == has_about
+    own = preregistration.asked(plain, registered)["Q"]
+    assert own == results.Asked("before training")
+    of_tool = dataclasses.replace(question, about="tool")
+    now = dataclasses.replace(plain, predictions={"Q": of_tool})
+    changes = preregistration.asked(now, registered)["Q"].changes
+    assert changes == tuple(f"predictions.Q.{line}" for line in change)
 
 
 def test_the_comparison_of_architectures_is_a_question_too(run):

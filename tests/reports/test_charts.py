@@ -61,9 +61,9 @@ def test_effects_are_in_units_of_the_margin_and_shard_is_to_the_right(direction)
     learned = {"low": -2.0 * sign, "effect": -1.0 * sign, "high": 0.5 * sign}
     for row in rows[:2]:
         assert {key: row[key] for key in learned} == learned
-    assert [row["kind"] for row in rows] == ["learned", "learned", "oracle-gated"]
+    assert [row["kind"] for row in rows] == ["learned", "learned", "planted"]
     assert [rows[2][key] * sign for key in learned] == [1.0, 2.0, 3.0]
-    # the oracle is below the learned effect of its own prediction
+    # the planted effect is below the learned effect of its own prediction
     assert [row["row"] for row in rows[:2]] == [0, 1]
     assert 1 < rows[2]["row"] < 1.5
     (invalid,) = verdicts.effect_rows({"P": asked(is_valid=False)})

@@ -87,18 +87,28 @@ def test_for_and_against_whom_a_verdict_counts(verdict, changes, expected):
 
 
 @pytest.mark.parametrize("verdict", ["shard", "network", "no difference"])
-def test_two_rows_of_one_arm_are_about_a_tool(verdict):
-    pair = rules.Contrast("mlp/stacked", "mlp/singular")
-    rule = dataclasses.replace(RULE, contrast=pair)
-    rows = (pair.arm, pair.baseline, "exact")
+def test_two_rows_of_one_arm_count_but_for_a_question_about_a_tool(verdict):
+    """As P20b does, which asks of one arm whether it wants two changed things alike."""
+    pair = rules.Contrast("mlp", "mlp/reference")
     made = entry(
         verdict=verdict,
-        rule=rule,
-        values=dict.fromkeys(rows, (0.1,) * 8),
-        means=dict.fromkeys(rows, made_results.interval()),
+        rule=dataclasses.replace(RULE, contrast=pair),
+        values=dict.fromkeys((pair.arm, pair.baseline), (0.1,) * 8),
+        means=dict.fromkeys((pair.arm, pair.baseline), made_results.interval()),
     )
-    assert counting.sides(entry(verdict=verdict)) != {}
-    assert counting.sides(made) == {}
+    assert counting.sides(made) == counting.sides(entry(verdict=verdict)) != {}
+    assert counting.sides(dataclasses.replace(made, about="tool")) == {}
+
+
+@pytest.mark.skipif(not EXPERIMENTS.is_dir(), reason="no experiments beside them")
+def test_which_shipped_questions_are_about_tools():
+    by_file = {}
+    for file in EXPERIMENTS.glob("*.yaml"):
+        predictions = config_files.read_yaml(file)["predictions"]
+        by_file[file.stem] = {each.get("about") for each in predictions.values()}
+    of_tools = {name for name, subjects in by_file.items() if "tool" in subjects}
+    assert of_tools == {"erasure", "directions"}
+    assert by_file["erasure"] == by_file["directions"] == {"tool"}
 
 
 def test_every_answer_of_a_contest_is_counted_or_left_out_on_purpose():
@@ -257,7 +267,7 @@ def made_contest(folder, stands):
     (folder / "shardsim_contest.json").write_text("{}")
     (folder / "config.yaml").write_text("name: made\n")
     (folder / contest_results.FILE).write_text(contest_results.text(made))
-    return collection.rows(collection.sources(folder).found)
+    return collection.rows(collection.sources(folder).judged)
 
 
 def test_a_contest_counts_for_who_forecasts_better(tmp_path):
@@ -296,7 +306,7 @@ def test_a_command_makes_the_config_of_the_run_again(runs, tmp_path):
     )
     made = config.build(experiment.Experiment, data)
     (folder / "config.yaml").write_text(config_files.to_yaml(made))
-    (row, _) = collection.rows(collection.sources(folder).found, shipped)
+    (row, _) = collection.rows(collection.sources(folder).judged, shipped)
     words = row.command.split()
     assert words[:3] == ["shardsim", "run", str(file)]
     assert sorted(words[3:]) == sorted(flags)
@@ -306,5 +316,5 @@ def test_a_command_makes_the_config_of_the_run_again(runs, tmp_path):
         arms = {**many.arms, f"{name}{number}": many.arms[name]}
         many = dataclasses.replace(many, arms=arms)
     (folder / "config.yaml").write_text(config_files.to_yaml(many))
-    (row, _) = collection.rows(collection.sources(folder).found, shipped)
+    (row, _) = collection.rows(collection.sources(folder).judged, shipped)
     assert row.command == f"shardsim run {folder}/config.yaml"

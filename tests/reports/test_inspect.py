@@ -316,7 +316,7 @@ def truth_panel(fits):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_page_of_one_seed_one_checkpoint_one_side(tiny_run, tmp_path):
     def one(config):
         config["train"]["num_seeds"] = 1

@@ -99,6 +99,7 @@ def test_fits_that_did_not_converge_are_counted_by_seed():
 
 
 @pytest.mark.slow
+@pytest.mark.few(1, rest="long")
 @pytest.mark.parametrize("max_steps", [1, 12_800])
 def test_a_search_that_is_cut_short_is_counted(sample, monkeypatch, max_steps):
     # shapes of its own, since compiled programs keep their settings

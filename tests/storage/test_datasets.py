@@ -177,7 +177,7 @@ def trained(tmp_path_factory):
     return run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_agents_of_a_run_act_at_every_point_of_its_grid(trained, tmp_path, capsys):
     """M = updates * seeds * points * environments, and none of them is the walker,
     who was there in the last phase: D has learnt a little, so that it is not even."""

@@ -46,7 +46,7 @@ def test_what_diverged_in_its_last_chunk_is_not_finished_by_a_resume(
     assert not (out / "results.json").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_diverges_in_a_grid_is_named_and_the_others_go_on(
     training_yaml, tmp_path, capsys
 ):
@@ -85,7 +85,7 @@ def test_a_grid_with_no_sound_point_is_named_by_its_seed_and_its_point(
     assert "arm mlp, seed 0 at learning_rate 1e+30 and td_lambda 0, update " in said
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_grid_with_no_sound_point_leaves_what_it_learnt(training_yaml, tmp_path):
     """As a run without a grid does: a resume has nothing to learn again."""
     path = training_yaml(sweep={"learning_rate": RATES[1:]}, updates_per_call=1)

@@ -45,7 +45,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bits(
     assert sorted(lines[0].splitlines()) == sorted(lines[1].splitlines())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_four_devices_agree_with_one_and_never_speak(training_yaml, tmp_path):
     """The same bits, and no collective in the compiled program."""
     script = textwrap.dedent(

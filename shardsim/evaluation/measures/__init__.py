@@ -14,6 +14,8 @@ from shardsim.evaluation.measures.base import (
     about,
     at_snapshots,
     beside,
+    by_rollouts,
+    env_faults,
     extra_rows,
     formula,
     needs_features,
@@ -25,6 +27,7 @@ from shardsim.evaluation.measures.conflict import Conflict
 from shardsim.evaluation.measures.event_probability import EventProbability
 from shardsim.evaluation.measures.inspected import Inspected
 from shardsim.evaluation.measures.neutral_cue import CueEffect
+from shardsim.evaluation.measures.rollouts import Rollouts
 from shardsim.evaluation.measures.selective_ablation import SelectiveAblation
 from shardsim.evaluation.measures.selective_extinction import SelectiveExtinction
 from shardsim.evaluation.measures.selective_removal import SelectiveRemoval
@@ -46,6 +49,7 @@ Measure: TypeAlias = (
     | EventProbability
     | StraightDistance
     | Inspected
+    | Rollouts
 )
 choices.declare("measures", Measure)
 
@@ -62,6 +66,7 @@ __all__ = [
     "Inspected",
     "Measure",
     "Measured",
+    "Rollouts",
     "SelectiveAblation",
     "SelectiveExtinction",
     "SelectiveRemoval",
@@ -72,6 +77,8 @@ __all__ = [
     "about",
     "at_snapshots",
     "beside",
+    "by_rollouts",
+    "env_faults",
     "extra_rows",
     "formula",
     "needs_features",

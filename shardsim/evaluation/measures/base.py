@@ -43,6 +43,9 @@ class Evidence(NamedTuple):
     beside them, as at the snapshots of a training."""
     populations: Mapping[str, agents.Agent] = types.MappingProxyType({})
     """Arm -> its agents, leaves [N, ...]; none of agents of somebody else."""
+    unlisted: Mapping[str, battery.Levels] = types.MappingProxyType({})
+    """Levels of each condition in a world whose states cannot be listed. There
+    `conditions` is empty, and arms have no readings."""
 
 
 @fields.record(float64=True)
@@ -183,6 +186,17 @@ def value_acts(measure: Any) -> bool:
 def at_snapshots(measure: Any) -> bool:
     """Whether a measure is cheap enough for every snapshot of a training."""
     return getattr(measure, "AT_SNAPSHOTS", True)
+
+
+def by_rollouts(measure: Any) -> bool:
+    """Whether a measure plays episodes and needs no exact values (`BY_ROLLOUTS`)."""
+    return getattr(measure, "BY_ROLLOUTS", False)
+
+
+def env_faults(measure: Any, env: Environment) -> Iterator[str]:
+    """What the fields of a measure and an environment have against each other."""
+    check = getattr(measure, "env_faults", None)
+    return iter(()) if check is None else check(env)
 
 
 def formula(measure: Any) -> str:

@@ -73,7 +73,7 @@ class Inspected:
         counts = self._level_counts(evidence)
         for arm, readings in evidence.readings.items():
             if arm == base.EXACT:
-                found = [dict.fromkeys(names, np.full(len(counts), np.nan))]
+                by_seed = [dict.fromkeys(names, np.full(len(counts), np.nan))]
             else:
                 population = evidence.populations.get(arm)
                 if population is None:
@@ -82,7 +82,7 @@ class Inspected:
                         "that shardsim trained"
                     )
                 reading = readings[self.condition]
-                found = [
+                by_seed = [
                     self._ask(
                         subjects.of_reading(
                             evidence.env, condition, population, reading, seed
@@ -94,7 +94,7 @@ class Inspected:
                 ]
             for name in names:
                 row = f"{arm}/{name}" if name else arm
-                rows[row] = np.stack([each[name] for each in found], axis=1)
+                rows[row] = np.stack([each[name] for each in by_seed], axis=1)
         if len(counts) > 1:
             return base.resampled(rows, counts.shape[1])
         return base.Measured({row: numbers[0] for row, numbers in rows.items()})

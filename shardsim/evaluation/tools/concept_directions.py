@@ -119,10 +119,10 @@ class ConceptDirections:
         )
         if self.site == "features":
             # no other part of the agent, so that all arms share one program
-            found = _at_features(subject.agent.decoder, sides, last, self)
+            comparison = _at_features(subject.agent.decoder, sides, last, self)
         else:
-            found = _at_hidden(subject.agent.value, sides, last, self)
-        return _rows(jax.tree.map(np.asarray, found))
+            comparison = _at_hidden(subject.agent.value, sides, last, self)
+        return _rows(jax.tree.map(np.asarray, comparison))
 
 
 class _Sides(NamedTuple):
@@ -170,8 +170,8 @@ def _at_hidden(
     every = jnp.concatenate(pairs)
     changes = every.max(axis=0) > every.min(axis=0)
     read = jnp.where(changes, weights.ravel(), 0.0)
-    found = (pairs, both(sides.test), both(sides.other))
-    return _compared(lambda h: h @ read, readouts.squared, found, key, config)
+    at_units = (pairs, both(sides.test), both(sides.other))
+    return _compared(lambda h: h @ read, readouts.squared, at_units, key, config)
 
 
 def _compared(
@@ -196,7 +196,7 @@ def _compared(
     )
 
 
-def _rows(found: restarts.Comparison) -> dict[str, float]:
+def _rows(comparison: restarts.Comparison) -> dict[str, float]:
     """The numbers by the names of rows."""
 
     def each(name: str, of: restarts.Restarts, *at: int) -> dict[str, Any]:
@@ -205,17 +205,17 @@ def _rows(found: restarts.Comparison) -> dict[str, float]:
 
     rows: dict[str, Any] = {}
     for share, end in enumerate(SHARES):
-        rows |= each(f"cde{end}", found.cde, share)
+        rows |= each(f"cde{end}", comparison.cde, share)
         for step, name in enumerate(BY_SHARE[1:]):
-            rows |= each(name + end, found.published, share, step)
-        rows[f"cde{end}_converged"] = found.cde_converged[share]
-        rows[f"cde{end}_to_read"] = found.cde_to_read[share]
+            rows |= each(name + end, comparison.published, share, step)
+        rows[f"cde{end}_converged"] = comparison.cde_converged[share]
+        rows[f"cde{end}_to_read"] = comparison.cde_to_read[share]
     for name in ONCE:
-        rows |= each(name, getattr(found, name))
-    rows["cde_other"] = found.cde_other
+        rows |= each(name, getattr(comparison, name))
+    rows["cde_other"] = comparison.cde_other
     for number, name in enumerate(PLANTED):
-        rows[name] = found.of_planted[number]
-        rows[f"{name}_to_read"] = found.of_planted_to_read[number]
+        rows[name] = comparison.of_planted[number]
+        rows[f"{name}_to_read"] = comparison.of_planted_to_read[number]
     names = ConceptDirections.ROWS
     return {
         base.STATISTIC: float(rows["cde"]),

@@ -70,7 +70,7 @@ class Reflection:
         stages = subject.head.stages()  # type: ignore[attr-defined]
         hidden = jax.vmap(lambda z: chain.run(stages, z))(subject.features[at])
         width = hidden.shape[-1]
-        found = reflection.fit(
+        reflected = reflection.fit(
             hidden.reshape(len(at), -1),
             np.repeat(np.arange(parts), width),
             np.asarray(subject.output.shard_values)[at],
@@ -79,5 +79,5 @@ class Reflection:
             key,
             draws=1,
         )
-        unexplained = 1 - found.r2[~np.eye(parts, dtype=bool)].mean()
+        unexplained = 1 - reflected.r2[~np.eye(parts, dtype=bool)].mean()
         return {base.STATISTIC: float(unexplained)}

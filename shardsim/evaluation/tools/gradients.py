@@ -27,10 +27,10 @@ class ContextGradients:
     def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
         """`bimodality` - `bimodality_null` of whitened gradients; the rows are both."""
         del key
-        found = context_gradients.fit(
+        directions = context_gradients.fit(
             _gradients(subject), subject.context, subject.num_contexts
         )
-        own, random = found.bimodality, found.bimodality_null
+        own, random = directions.bimodality, directions.bimodality_null
         return {
             base.STATISTIC: float(own - random),
             "own": float(own),
@@ -66,8 +66,8 @@ def _difference(
     stack: Float[Array, "n D"], key: Key[Array, ""], atoms: int, restarts: int
 ) -> Float[Array, ""]:
     """`null` - `gap`, as one program for all members."""
-    found = dictionary.fit(stack, key, counts=(atoms,), restarts=restarts, draws=2)
-    return found.null[0] - found.gap[0]
+    fitted = dictionary.fit(stack, key, counts=(atoms,), restarts=restarts, draws=2)
+    return fitted.null[0] - fitted.gap[0]
 
 
 def _gradients(subject: base.Subject) -> Float[Array, "n D"]:

@@ -97,7 +97,7 @@ class ReadDirections:
             "policy": subject.agent.decoder,
             "planted": None,
         }
-        found = _compared(
+        by_family = _compared(
             part[self.of],
             subject.features[at],
             subject.given[at],
@@ -105,13 +105,13 @@ class ReadDirections:
             fit_key,
             self,
         )
-        return _rows(jax.tree.map(np.asarray, found))
+        return _rows(jax.tree.map(np.asarray, by_family))
 
 
-class _Found(NamedTuple):
+class _ByFamily(NamedTuple):
     """By family; NaN where a number does not apply."""
 
-    kept: dict[str, Float[Array, ""]]
+    shares: dict[str, Float[Array, ""]]
     collisions: dict[str, Float[Array, ""]]
     planted: dict[str, Float[Array, ""]]
 
@@ -124,7 +124,7 @@ def _compared(
     labels: Float[Array, "n c"],
     key: Array,
     config: ReadDirections,
-) -> _Found:
+) -> _ByFamily:
     context = jnp.concatenate([features, given], axis=1)
     planted = None
     if config.of == "value":
@@ -136,7 +136,7 @@ def _compared(
         layer, planted = families.plant(features, plant_key)
     eraser = leace.fit(features, labels)
     erased = bases.Basis(eraser.correlation, eraser.read, eraser.write)
-    found = families.fit(
+    fitted = families.fit(
         layer,
         features,
         context,
@@ -150,7 +150,7 @@ def _compared(
         draws=config.draws,
     )
     nan = jnp.full((), jnp.nan, features.dtype)
-    nothing = dict.fromkeys(found.kept, nan)
+    nothing = dict.fromkeys(fitted.kept, nan)
 
     def policy(x: Array, rest: Array) -> Float[Array, " A"]:
         del rest
@@ -162,14 +162,15 @@ def _compared(
             name: families.collisions(
                 basis, policy, features, context, config.ranks
             ).mean()
-            for name, basis in found.bases.items()
+            for name, basis in fitted.bases.items()
         }
     if planted is not None:
         cosines = {
-            name: families.recovered(rows, planted) for name, rows in found.rows.items()
+            name: families.recovered(rows, planted)
+            for name, rows in fitted.rows.items()
         }
-    kept = {name: x.mean() for name, x in found.kept.items()}
-    return _Found(kept, collisions, cosines)
+    shares = {name: x.mean() for name, x in fitted.kept.items()}
+    return _ByFamily(shares, collisions, cosines)
 
 
 def _of_value(head: value.ValueHead, width: int) -> families.Layer:
@@ -200,12 +201,16 @@ def _of_policy(decoder: decoders.ActionDecoder) -> families.Layer:
     return families.Layer(first.kernel[...].T, after, policy)
 
 
-def _rows(found: _Found) -> dict[str, float]:
+def _rows(by_family: _ByFamily) -> dict[str, float]:
     """The numbers by the names of rows."""
-    parts = {"": found.kept, "_collisions": found.collisions, "_planted": found.planted}
-    rows: dict[str, Any] = {base.STATISTIC: found.kept["singular"]}
+    parts = {
+        "": by_family.shares,
+        "_collisions": by_family.collisions,
+        "_planted": by_family.planted,
+    }
+    rows: dict[str, Any] = {base.STATISTIC: by_family.shares["singular"]}
     for end, numbers in parts.items():
         rows |= {name + end: numbers[name] for name in NAMES}
     # x_k is x itself
-    rows |= {"all": 1.0, "all_collisions": 0 * found.collisions["singular"]}
+    rows |= {"all": 1.0, "all_collisions": 0 * by_family.collisions["singular"]}
     return {name: float(x) for name, x in rows.items()}

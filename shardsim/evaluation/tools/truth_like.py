@@ -92,10 +92,10 @@ class TruthLike:
         drawn = np.asarray(jax.random.bernoulli(label_key, 0.5, pairs.label.shape))
 
         def judge(
-            found: context_answers.Found, label: Bool[np.ndarray, " n"]
+            answers: context_answers.Found, label: Bool[np.ndarray, " n"]
         ) -> context_answers.ContextAnswers:
             return context_answers.judge(
-                found, label, pairs.context, accuracy=self.accuracy
+                answers, label, pairs.context, accuracy=self.accuracy
             )
 
         answers = judge(own, pairs.label)

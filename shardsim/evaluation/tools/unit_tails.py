@@ -58,8 +58,8 @@ class UnitTails:
         No number where a half of the levels lacks a context, or if there is only one.
         """
         ones = np.ones((1, len(subject.condition.optimal)))
-        found = self.measure_on_levels(subject, key, ones)
-        return {name: float(numbers[0]) for name, numbers in found.items()}
+        rows = self.measure_on_levels(subject, key, ones)
+        return {name: float(numbers[0]) for name, numbers in rows.items()}
 
     def measure_on_levels(
         self, subject: Subject, key: Key[Array, ""], counts: Float[np.ndarray, "B L"]
@@ -83,7 +83,7 @@ class UnitTails:
 
         units = np.asarray(subject.output.units)
         own = fit(units, subject.context)
-        found = {
+        rows = {
             base.STATISTIC: own.difference,
             "within": own.within,
             "pooled": own.pooled,
@@ -95,9 +95,9 @@ class UnitTails:
         made = unit_sums.synthetic(subject.context, units.shape[1], made_key)
         for name, contributions in made.items():
             sums = fit(contributions, subject.context)
-            found[name] = sums.difference
-            found[f"{name}_gated"] = sums.is_gated.astype(np.float64)
-        return {name: found[name] for name in names}
+            rows[name] = sums.difference
+            rows[f"{name}_gated"] = sums.is_gated.astype(np.float64)
+        return {name: rows[name] for name in names}
 
 
 def _is_whole(subject: Subject) -> bool:

@@ -30,13 +30,13 @@ class UnitClusters:
 
     def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
         """`explained` - `null`, the two rows; NaN if all units do the same."""
-        found = _clusters(
+        clusters = _clusters(
             subject.output.units, key, subject.num_contexts, self.restarts, 1
         )
         return {
-            base.STATISTIC: float(found.explained - found.null),
-            "own": float(found.explained),
-            "shuffled": float(found.null),
+            base.STATISTIC: float(clusters.explained - clusters.null),
+            "own": float(clusters.explained),
+            "shuffled": float(clusters.null),
         }
 
 
@@ -61,10 +61,10 @@ class AblationSelectivity:
         is not told.
         """
         units = _units(subject)
-        found = _clusters(
+        clusters = _clusters(
             subject.output.units, key, subject.num_contexts, self.restarts, 0
         )
-        member = np.eye(subject.num_contexts)[np.asarray(found.unit_cluster)]
+        member = np.eye(subject.num_contexts)[np.asarray(clusters.unit_cluster)]
         change = (units - units.mean(axis=0)) @ member
         value = units.sum(axis=1)
         result = ablation.fit(
@@ -92,7 +92,7 @@ class Removal:
 
     def measure(self, subject: base.Subject, key: Key[Array, ""]) -> dict[str, float]:
         """The area between the curves of V's units and of random ones."""
-        found = removal.fit(
+        curves = removal.fit(
             _units(subject),
             subject.features,
             subject.context,
@@ -101,7 +101,7 @@ class Removal:
             ranks=self.ranks,
             draws=self.draws,
         )
-        return {base.STATISTIC: found.area}
+        return {base.STATISTIC: curves.area}
 
 
 def _units(subject: base.Subject) -> Float[np.ndarray, "n U"]:

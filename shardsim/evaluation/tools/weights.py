@@ -54,7 +54,7 @@ def _importance(
 ) -> Float[Array, "n K"]:
     """Importances of components that keep the contribution of every unit."""
     weights, units = first_layer(head, features.shape[1])
-    found = components.fit(
+    decomposition = components.fit(
         units,
         weights,
         features,
@@ -66,7 +66,7 @@ def _importance(
         max_steps=config.steps,
         batch=config.batch,
     )
-    return found.importance
+    return decomposition.importance
 
 
 def first_layer(

@@ -163,9 +163,7 @@ def kept(
       context: [n, C].
       ranks: numbers of directions k, each up to r.
     """
-    x = validation.floats("inputs", inputs, None, None)
-    c = validation.floats("context", context, len(x), None)
-    mean = x.mean(axis=0, keepdims=True)
+    x, c, mean, first_parts = _checked_parts(basis, inputs, context, ranks)
     outputs = jax.vmap(read_out)
     output = outputs(x, c)
     variance = jnp.square(output - output.mean(axis=0, keepdims=True)).sum()
@@ -175,7 +173,7 @@ def kept(
         share = jnp.maximum(1 - error / jnp.where(variance > 0, variance, 1.0), 0.0)
         return jnp.where(variance > 0, share, jnp.nan)
 
-    return jax.lax.map(at_rank, _first_parts(basis, x - mean, ranks))
+    return jax.lax.map(at_rank, first_parts)
 
 
 def collisions(
@@ -200,9 +198,7 @@ def collisions(
       context: [n, C].
       ranks: numbers of directions k, each up to r.
     """
-    x = validation.floats("inputs", inputs, None, None)
-    c = validation.floats("context", context, len(x), None)
-    mean = x.mean(axis=0, keepdims=True)
+    x, c, mean, first_parts = _checked_parts(basis, inputs, context, ranks)
     outputs = jax.vmap(policy)
     own = outputs(x, c)
 
@@ -210,7 +206,7 @@ def collisions(
         other = outputs(2 * (mean + first) - x, c)
         return jnp.abs(other - own).sum(axis=1).mean() / 2
 
-    return jax.lax.map(at_rank, _first_parts(basis, x - mean, ranks))
+    return jax.lax.map(at_rank, first_parts)
 
 
 def recovered(
@@ -286,6 +282,28 @@ def _first(basis: bases.Basis, count: int) -> bases.Basis:
             for rows in (basis.reads, basis.atoms)
         ),
     )
+
+
+class _Parts(NamedTuple):
+    """Checked samples, and what the leading directions have of them."""
+
+    inputs: Float[Array, "n d"]
+    context: Float[Array, "n C"]
+    mean: Float[Array, "1 d"]
+    first: Float[Array, "R n d"]
+    """Component of each centred input along the first k directions, for each k."""
+
+
+def _checked_parts(
+    basis: bases.Basis,
+    inputs: Annotated[Numbers, "n d"],
+    context: Annotated[Numbers, "n C"],
+    ranks: Sequence[int],
+) -> _Parts:
+    x = validation.floats("inputs", inputs, None, None)
+    c = validation.floats("context", context, len(x), None)
+    mean = x.mean(axis=0, keepdims=True)
+    return _Parts(x, c, mean, _first_parts(basis, x - mean, ranks))
 
 
 def _first_parts(

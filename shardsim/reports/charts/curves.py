@@ -61,7 +61,7 @@ def metric() -> alt.LayerChart:
 
 def training(
     curves: Mapping[str, CurveResult],
-    min_return: float,
+    min_return: float | None,
     phases: Mapping[str, int],
     width: int = 780,
     max_value_error: float | None = None,
@@ -73,7 +73,7 @@ def training(
 
     Args:
       curves: by arm. An arm with one checkpoint was never trained.
-      min_return: fraction of the optimal return that an arm has to reach.
+      min_return: fraction of the optimal return that an arm has to reach; None: any.
       phases: last update of each phase; a line marks where the next one begins.
       width: of the whole chart, in pixels.
       max_value_error: largest error of V that an arm may have; None: any.
@@ -95,7 +95,7 @@ def training(
         curves, "value_error", "RMS error of V / SD of V*", half, None
     )
     pair: list[Any] = [
-        alt.layer(returns, _goal(min_return)),
+        returns if min_return is None else alt.layer(returns, _goal(min_return)),
         errors
         if max_value_error is None
         else alt.layer(errors, _goal(max_value_error)),

@@ -7,6 +7,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from shardsim.evaluation import wording
 from shardsim.evaluation.results import PredictionResult
 from shardsim.reports.charts import theme
 
@@ -14,9 +15,9 @@ TICKS = (-30, -10, -3, -1, 0, 1, 3, 10, 30)
 """Effects / margin that are labelled."""
 LINEAR = 2.0
 """Effects / margin up to which the axis is nearly linear."""
-ORACLE = "oracle-gated"
+PLANTED = "planted"
 BELOW = 0.3
-"""Where the oracle-gated effect stands below the learned one, in rows."""
+"""Where the planted effect stands below the learned one, in rows."""
 NARROW = 500
 """Pixels of a chart below which its panels are under each other."""
 JITTER = 0.36
@@ -30,8 +31,8 @@ def effects(
 ) -> alt.ConcatChart:
     """Every effect with its interval; where SHARD expects it is to the right.
 
-    A diamond below an effect is the same contrast of the oracle-gated arm, whose shards
-    are opened by the true context.
+    So is, of a tool, where the answer is yes. A diamond below an effect is the same
+    contrast of the positive control.
 
     Args:
       panels: predictions by name, by title of the panel.
@@ -45,10 +46,13 @@ def effects(
         for key in ("low", "effect", "high")
         if row[key] is not None
     ]
+    side = wording.phrases(
+        entry for entries in panels.values() for entry in entries.values()
+    ).side
     reach = max([3.0, *(1.1 * end for end in ends)])
     x = alt.X(
         "effect:Q",
-        title="effect / margin (right: as SHARD expects)",
+        title=f"effect / margin (right: {side})",
         scale=alt.Scale(
             type="symlog", constant=LINEAR, domain=[-reach, reach], nice=False
         ),
@@ -73,7 +77,7 @@ def effect_rows(predictions: Mapping[str, PredictionResult]) -> list[dict[str, A
         kind = "learned" if entry.is_valid else "no claim"
         intervals = [(kind, entry.effect)]
         if entry.sensitivity is not None:
-            intervals.append((ORACLE, entry.sensitivity.effect))
+            intervals.append((PLANTED, entry.sensitivity.effect))
         sign = 1 if entry.rule.direction == "greater" else -1
         margin = entry.size_of_margin
         for kind, effect in intervals:
@@ -81,7 +85,7 @@ def effect_rows(predictions: Mapping[str, PredictionResult]) -> list[dict[str, A
                 None if x is None or margin is None else sign * x / margin
                 for x in (effect.low, effect.estimate, effect.high)
             )
-            below = BELOW if kind == ORACLE else 0.0
+            below = BELOW if kind == PLANTED else 0.0
             rows.append(
                 {
                     "prediction": name,
@@ -98,7 +102,7 @@ def effect_rows(predictions: Mapping[str, PredictionResult]) -> list[dict[str, A
 def _effects(
     title: str, rows: list[dict[str, Any]], names: list[str], x: alt.X, width: int
 ) -> alt.LayerChart:
-    kinds = ["learned", "no claim", ORACLE]
+    kinds = ["learned", "no claim", PLANTED]
     colours = [theme.colour(name) for name in ("arm-0", "soft", "arm-1")]
     colour = alt.Color(
         "kind:N", legend=None, scale=alt.Scale(domain=kinds, range=colours)

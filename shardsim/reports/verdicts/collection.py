@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from shardsim.contest import folder as contest_folder
 from shardsim.contest import results as contest_results
 from shardsim.contest import verdicts as contest_verdicts
-from shardsim.evaluation import results, study_results
+from shardsim.evaluation import results, study_results, wording
 from shardsim.evaluation.zoo import folder as zoo_folder
 from shardsim.reports.verdicts import counting, provenance, sections
 from shardsim.storage import run_files, run_folder, run_layout
@@ -26,9 +26,15 @@ class Row(NamedTuple):
     """Name of the experiment, study or contest."""
     prediction: str
     question: str
+    about: str | None
+    """What the question is about: V, what V does, or a tool."""
     shards_expect: str | None
+    """What each view expects; None of a tool."""
     network_expects: str | None
     one_utility_expects: str | None
+    yes_means: str | None
+    """What the two answers of a question about a tool mean; None of V."""
+    no_means: str | None
     contrast: str | None
     """The arm less its baseline."""
     effect: float | None
@@ -42,9 +48,11 @@ class Row(NamedTuple):
     """The effect as a share of that of the positive control; None if there is none, or
     if that is not on the side of the shards."""
     verdict: str
+    """As it is shown: `yes` or `no` of a tool."""
     p_value: float | None
     would_have_been_seen: bool | None
-    """Whether the rule says `shard` of the positive control; None without one."""
+    """Whether the rule says `shard`, or `yes`, of the positive control; None without
+    one."""
     is_valid: bool
     why_not: str
     """Why no claim stands; empty where one does."""
@@ -72,7 +80,7 @@ class Source(NamedTuple):
 class Sources(NamedTuple):
     """What a folder holds."""
 
-    found: list[Source]
+    judged: list[Source]
     left_out: list[str]
     """What is in the folder and has no verdicts, with the reason: a line each."""
 
@@ -94,13 +102,13 @@ def sources(folder: Path) -> Sources:
     if own is not None:
         return Sources([own], [])
     below = list(_below(folder))
-    found = [each for each in below if isinstance(each, Source)]
-    if not found:
+    judged = [each for each in below if isinstance(each, Source)]
+    if not judged:
         raise run_files.RunError(
             f"{folder}: got no verdicts in it; allowed: a finished run, study or "
             "contest, or a folder of them"
         )
-    return Sources(found, [each for each in below if isinstance(each, str)])
+    return Sources(judged, [each for each in below if isinstance(each, str)])
 
 
 def _source(folder: Path) -> Source | None:
@@ -136,17 +144,17 @@ def _below(folder: Path) -> Iterator[Source | str]:
     """All that is below a folder, in the order of names; why it has no verdicts."""
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         try:
-            found = _source(path)
+            source = _source(path)
         except run_files.RunError as error:
             yield str(error)
             continue
-        if found is None:
+        if source is None:
             yield from _below(path)
         else:
-            yield found
+            yield source
 
 
-def rows(found: Sequence[Source], shipped: Path | None = None) -> list[Row]:
+def rows(judged: Sequence[Source], shipped: Path | None = None) -> list[Row]:
     """A row for every prediction.
 
     Args:
@@ -157,7 +165,7 @@ def rows(found: Sequence[Source], shipped: Path | None = None) -> list[Row]:
       RunError: results are damaged.
     """
     known = {} if shipped is None else provenance.config_files_by_name(shipped)
-    return [row for source in found for row in _rows(source, known)]
+    return [row for source in judged for row in _rows(source, known)]
 
 
 def _rows(source: Source, known: dict[str, Path]) -> Iterator[Row]:
@@ -190,13 +198,17 @@ def _of_run(
 ) -> Row:
     seen = None if entry.sensitivity is None else entry.sensitivity.detected
     views = counting.sides(entry)
+    expected, is_tool = entry.expected, entry.about == wording.TOOL
     return Row(
         run=run,
         prediction=name,
         question=entry.question,
-        shards_expect=entry.expected.shard,
-        network_expects=entry.expected.network,
-        one_utility_expects=entry.expected.unitary,
+        about=entry.about,
+        shards_expect=None if is_tool else expected.shard,
+        network_expects=None if is_tool else expected.network,
+        one_utility_expects=None if is_tool else expected.unitary,
+        yes_means=expected.shard if is_tool else None,
+        no_means=expected.network if is_tool else None,
         contrast=sections.contrast(entry),
         effect=entry.effect.estimate,
         low=entry.effect.low,
@@ -204,7 +216,7 @@ def _of_run(
         unit=entry.effect_unit,
         margin=entry.size_of_margin,
         share_of_planted=share_of_planted(entry),
-        verdict=entry.verdict,
+        verdict=wording.of(entry),
         p_value=entry.p_value,
         would_have_been_seen=seen,
         is_valid=entry.is_valid,
@@ -238,9 +250,12 @@ def _of_contest(
         run=contest.name,
         prediction=name,
         question=verdict.statement,
+        about=None,
         shards_expect=None,
         network_expects=None,
         one_utility_expects=None,
+        yes_means=None,
+        no_means=None,
         contrast=None,
         effect=None if effect is None else effect.estimate,
         low=None if effect is None else effect.low,

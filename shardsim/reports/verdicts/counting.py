@@ -3,7 +3,7 @@
 from typing import Literal, TypeAlias
 
 from shardsim.contest import results as contest_results
-from shardsim.evaluation import measures, results
+from shardsim.evaluation import measures, results, wording
 
 VIEWS = {"shard": "shards", "network": "network", "unitary": "one utility"}
 """The three views, and how they are called in tables."""
@@ -44,13 +44,12 @@ def sides(entry: results.PredictionResult) -> dict[str, Side]:
     Seen: the rule says `shard` of its positive control. Nothing else counts: without a
     claim that stands, undecided, or where shards would not have been seen. Where an arm
     is contrasted with V*, one utility is the rival, and nothing is said of a network.
-    Two rows of one arm say something about a tool, and nothing about what V is.
+    A question about a tool says nothing about what V is.
     """
-    pair = entry.rule.contrast
-    if is_of_one_arm(pair.arm, pair.baseline):
+    if entry.about == wording.TOOL:
         return {}
     sides_of = _sides(entry)
-    if pair.baseline.partition("/")[0] != measures.EXACT:
+    if entry.rule.contrast.baseline.partition("/")[0] != measures.EXACT:
         return sides_of
     if sides_of and entry.verdict in ("shard", "network"):
         sides_of = {**sides_of, "unitary": "against"}
@@ -92,11 +91,6 @@ def sides_of_contest(
     if verdict == "SHARD":
         return {"shard": "for", **BEATEN.get(name, {})}
     return OF_CONTEST.get(verdict, {})
-
-
-def is_of_one_arm(row: str, other: str) -> bool:
-    """Whether two rows are of one arm, as `mlp` and `mlp/random` are."""
-    return row.partition("/")[0] == other.partition("/")[0]
 
 
 def named(views: dict[str, Side], side: Side) -> str:

@@ -29,12 +29,12 @@ def minutes(folder: Path) -> float | None:
 
 def config_files_by_name(folder: Path) -> dict[str, Path]:
     """Config files by the name that stands in them."""
-    found = {}
+    paths = {}
     for path in sorted(folder.rglob("*.yaml")):
         data = config_files.read_yaml(path)
         if isinstance(data, dict) and isinstance(data.get("name"), str):
-            found[data["name"]] = path
-    return found
+            paths[data["name"]] = path
+    return paths
 
 
 def command(folder: Path, kind: str, known: dict[str, Path]) -> str:

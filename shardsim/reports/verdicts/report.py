@@ -7,7 +7,7 @@ again years later; the same files give the same bytes.
 from pathlib import Path
 
 from shardsim.core import config_files, files
-from shardsim.evaluation import preregistration, results
+from shardsim.evaluation import preregistration, results, wording
 from shardsim.reports import figures, maps, templates
 from shardsim.reports.charts import (
     board_cells,
@@ -23,12 +23,11 @@ from shardsim.storage.provenance import Provenance
 CAPTIONS = {
     "verdicts": "Effects with 95 % intervals, in units of their margins. Grey band: "
     "smaller than the margin. Grey dot: no claim, because a control failed or an arm "
-    "did not reach the minimum return. Diamond: the same contrast for the arm that is "
-    "oracle-gated: its shards are opened by the true context.",
+    "did not reach the minimum return. Diamond: the same contrast for {planted}.",
     "effects": "Each effect over training, a dot for each checkpoint, against how far "
     "V was from V* then (the larger error of the two arms): training leads from left "
-    "to right. 95 % intervals over seeds; grey band: smaller than the margin; up is as "
-    "SHARD expects. Dotted: the largest error at which a claim stands.",
+    "to right. 95 % intervals over seeds; grey band: smaller than the margin; up: "
+    "{side}. Dotted: the largest error at which a claim stands.",
     "curves": "Mean over seeds, and the range of all seeds. Dotted: the minimum "
     "return, and the largest error of V at which a claim stands. Shards in use: "
     "effective number, exp(entropy of the mean gates); one line per seed, for arms "
@@ -49,7 +48,9 @@ def write(folder: Path) -> Path:
       RunError: a file is missing or damaged.
     """
     result = results.read_run(folder)
-    drawn = draw(result, maps.read(folder))
+    # without a list of states there are no maps
+    levels = maps.read(folder) if result.is_exact else ()
+    drawn = draw(result, levels)
     for name, figure in drawn.items():
         run_files.write_text(folder / "figures" / f"{name}.svg", figure.file)
     page = templates.environment("shardsim.reports.verdicts").get_template(
@@ -61,6 +62,8 @@ def write(folder: Path) -> Path:
         levels=config_files.read_yaml(config_file)["evaluation"]["levels"],
         figures=drawn,
         sections=sections,
+        wording=wording,
+        phrases=wording.phrases(result.predictions.values()),
         asked=sections.asked(result, preregistration.read(folder)),
         config=files.read_text(config_file),
         provenance=records.read(folder / "provenance.json", Provenance),
@@ -74,34 +77,38 @@ def draw(
 ) -> dict[str, figures.Figure]:
     """All figures by name, in the order of the page."""
     arms = list(result.arms)
+    phrases = wording.phrases(result.predictions.values())
     drawn = {}
     if result.predictions:
         drawn["verdicts"] = figures.draw(
-            CAPTIONS["verdicts"],
+            CAPTIONS["verdicts"].format(planted=phrases.planted),
             lambda width: verdicts.effects({"": result.predictions}, width=width),
         )
         drawn["seeds"] = figures.draw(
             CAPTIONS["seeds"],
             lambda width: verdicts.seeds(result.predictions, arms, width),
         )
-    drawn["curves"] = figures.draw(
-        CAPTIONS["curves"],
-        lambda width: curves.training(
-            result.curves,
-            result.min_return,
-            result.phase_ends,
-            width,
-            result.max_value_error,
-        ),
-    )
-    asked = {n: c for n, c in result.effect_curves.items() if n in result.predictions}
-    if asked:
-        drawn["effects"] = figures.draw(
-            CAPTIONS["effects"],
-            lambda width: effect_curves.effects(
-                asked, result.predictions, result.max_value_error, width
+    if result.curves:
+        drawn["curves"] = figures.draw(
+            CAPTIONS["curves"],
+            lambda width: curves.training(
+                result.curves,
+                result.min_return,
+                result.phase_ends,
+                width,
+                result.max_value_error,
             ),
         )
+    effects = {n: c for n, c in result.effect_curves.items() if n in result.predictions}
+    if effects:
+        drawn["effects"] = figures.draw(
+            CAPTIONS["effects"].format(side=phrases.side),
+            lambda width: effect_curves.effects(
+                effects, result.predictions, result.max_value_error, width
+            ),
+        )
+    if not levels:
+        return drawn
     drawn["values"] = figures.draw(
         CAPTIONS["values"].format(symbols=_symbols(levels)),
         lambda width: boards.values(levels, arms, width, width == figures.WIDE),

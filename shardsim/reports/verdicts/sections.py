@@ -1,21 +1,31 @@
 """What a report says about the results of a run, in words."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shardsim.agents import value
-from shardsim.core import config
-from shardsim.evaluation import measures, preregistration, results, sentences
+from shardsim.core import config, dynamic_programming
+from shardsim.evaluation import (
+    measures,
+    preregistration,
+    results,
+    sentences,
+    wording,
+)
 from shardsim.reports import numbers
 
 VERDICTS = {
     "shard": "beyond the margin, in the direction that SHARD expects",
     "network": "beyond the margin, in the other direction",
+    "yes": "of a tool: beyond the margin, in the direction that is asked about",
+    "no": "of a tool: beyond the margin, in the other direction",
     "unitary": "no difference, and both arms are where one fixed utility would be",
     "no difference": "within the margin",
     "undecided": "the seeds are too few to say any of these",
 }
-"""What each verdict claims about the effect."""
+"""What each verdict claims about the effect, by the word in which it is shown."""
+OF_VIEWS = ("shard", "network", "unitary")
+"""Verdicts that only a question about V has."""
 
 
 DEVIATIONS = {
@@ -40,7 +50,29 @@ ORDINALS = ("first", "second", "third", "fourth", "fifth")
 def verdict(entry: results.PredictionResult) -> str:
     """A verdict, whether its question was asked afterwards, and an unprotected look."""
     notes = [note for note in (ASKED[entry.asked.when], look(entry)) if note]
-    return f"{entry.verdict} ({'; '.join(notes)})" if notes else entry.verdict
+    shown = wording.of(entry)
+    return f"{shown} ({'; '.join(notes)})" if notes else shown
+
+
+def meanings(entries: Iterable[results.PredictionResult]) -> dict[str, str]:
+    """What the verdicts mean that such questions can have, by their words."""
+    are_tools = {entry.about == wording.TOOL for entry in entries}
+    left_out: tuple[str, ...] = () if False in are_tools else OF_VIEWS
+    if True not in are_tools:
+        left_out = tuple(wording.OF_A_TOOL.values())
+    return {word: text for word, text in VERDICTS.items() if word not in left_out}
+
+
+def expectations(entry: results.PredictionResult) -> dict[str, str]:
+    """What each view expects, by its label; of a tool, what its two answers mean."""
+    expected = entry.expected
+    if entry.about == wording.TOOL:
+        return {"yes means": expected.shard, "no means": expected.network}
+    return {
+        "SHARD expects": expected.shard,
+        "NN expects": expected.network,
+        "UNI expects": expected.unitary,
+    }
 
 
 def look(entry: results.PredictionResult) -> str:
@@ -233,7 +265,7 @@ def deadline(result: results.RunResult) -> str:
 def _below_min_return(
     name: str, fraction: float | None, result: results.RunResult
 ) -> str:
-    if fraction is None:
+    if fraction is None or result.min_return is None:
         return (
             f"{name} has no return fraction, because the optimal return is not above 0."
         )
@@ -305,7 +337,9 @@ def acting(result: results.RunResult) -> str:
     """Which acting rule the returns and the rest are of, and how much V steers it."""
     acting = result.acting
     sentences = []
-    if acting.training != acting.evaluation:
+    if not result.is_exact:
+        sentences.append(f"Agents act by {acting.evaluation}.")
+    elif acting.training != acting.evaluation:
         returns = ", ".join(
             f"{name} {numbers.percent(arm.mean_evaluation_return_fraction)}"
             for name, arm in result.arms.items()
@@ -317,7 +351,7 @@ def acting(result: results.RunResult) -> str:
         )
     if acting.temperature is None:
         sentences.append("V does not act.")
-    else:
+    elif result.is_exact:
         gap = numbers.digits(acting.exact_action_gap)
         sentences.append(
             f"The temperature of acting is tau = {acting.temperature:g}, the mean "
@@ -325,6 +359,16 @@ def acting(result: results.RunResult) -> str:
             "with the gap."
         )
     return " ".join(sentences)
+
+
+def without_exact_values(result: results.RunResult) -> str:
+    """Why a report has no exact values, and what it leaves out; for such worlds."""
+    why = dynamic_programming.why_not_enumerable(result.env)
+    return (
+        f"The states of {result.env.kind} are not listed ({why}), so no exact values "
+        "are known. Agents are judged by episodes. Left out: return and V against the "
+        "optimum, their curves, shards in use, action gaps, and maps of levels."
+    )
 
 
 def detail(one: measures.Detail) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from shardsim.core import files
-from shardsim.evaluation import preregistration, results, study_results
+from shardsim.evaluation import preregistration, results, study_results, wording
 from shardsim.reports import figures, templates
 from shardsim.reports.charts import verdicts
 from shardsim.reports.verdicts import sections
@@ -14,7 +14,7 @@ CAPTION = (
     "{label}: effects with 95 % intervals, in units of their margins, one row for each "
     "cell. Grey band: smaller than the margin. Grey dot: no claim, because a control "
     "failed or an arm did not reach the minimum return. Diamond: the same contrast for "
-    "the arm that is oracle-gated."
+    "{planted}."
 )
 
 
@@ -33,6 +33,11 @@ def write(folder: Path) -> Path:
         result=result,
         figures=drawn,
         sections=sections,
+        entries=[
+            entry
+            for cell in result.cells.values()
+            for entry in cell.predictions.values()
+        ],
         looks=_looks(folder, result),
         cells=run_layout.CELLS,
         config=files.read_text(folder / run_layout.CONFIG_FILE),
@@ -66,6 +71,6 @@ def by_label(
 
 def _effects(label: str, rows: dict[str, results.PredictionResult]) -> figures.Figure:
     return figures.draw(
-        CAPTION.format(label=label),
+        CAPTION.format(label=label, planted=wording.phrases(rows.values()).planted),
         lambda width: verdicts.effects({"": rows}, width=width),
     )

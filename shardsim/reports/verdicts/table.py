@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Sequence
 
+from shardsim.evaluation import wording
 from shardsim.reports import numbers, text_tables
 from shardsim.reports.verdicts import counting
 from shardsim.reports.verdicts.collection import Row
@@ -21,21 +22,21 @@ SHORT = {
 """Why no claim stands, by how the sentence begins."""
 READING = """\
 *Of planted*: the effect as a share of that of the positive control. *Seen*: whether the
-rule says *shard* of the positive control; where it does not, shards could not have been
-seen. *Claim*: whether one stands, or why not. *Minutes* are wall time of the last
-process of the run.
+rule says *shard* of the positive control, or *yes* of a tool's; where it does not,
+shards could not have been seen. *Claim*: whether one stands, or why not. *Minutes* are
+wall time of the last process of the run.
 
 A verdict counts only if its claim stands. *shard* counts for shards and against a
 network, *network* the other way round. *No difference* counts for a network, and
 *unitary* for one utility; both count against shards where these would have been seen.
 Against one utility counts what lies elsewhere than a rule puts it; where an agent is
-compared with V\\* (`exact`), nothing counts for or against a network. Two rows of one
-arm are about a tool, and count for nobody. In a contest a verdict counts for a view
-that forecasts better, and against the one that is beaten."""
+compared with V\\* (`exact`), nothing counts for or against a network. A question about
+a tool is answered by *yes* or *no*, and counts for nobody. In a contest a verdict
+counts for a view that forecasts better, and against the one that is beaten."""
 """How the table and the counts are to be read."""
 
 
-def terminal(found: Sequence[Row]) -> str:
+def terminal(rows: Sequence[Row]) -> str:
     """The table for a terminal, without what each view expected."""
     table = text_tables.table(
         [
@@ -50,7 +51,7 @@ def terminal(found: Sequence[Row]) -> str:
             "minutes",
         ]
     )
-    for row in found:
+    for row in rows:
         table.add_row(
             row.prediction,
             row.run,
@@ -63,13 +64,13 @@ def terminal(found: Sequence[Row]) -> str:
             _rounded(row.minutes),
         )
     summary = text_tables.table(["view", "for", "against"])
-    for view, number in counts(found).items():
+    for view, number in counts(rows).items():
         summary.add_row(view, str(number["for"]), str(number["against"]))
     text = text_tables.terminal([table, summary])
-    return f"{text}\n\n{_silent_sentence(found)}"
+    return f"{text}\n\n{_silent_sentence(rows)}"
 
 
-def markdown(found: Sequence[Row]) -> str:
+def markdown(rows: Sequence[Row]) -> str:
     """The table as Markdown, with all columns, the counts and the reading of both."""
     head = (
         *("", "run", "question", "shards expect", "a network expects"),
@@ -85,7 +86,7 @@ def markdown(found: Sequence[Row]) -> str:
         (
             row.prediction,
             row.run,
-            row.question,
+            _question(row),
             row.shards_expect or numbers.DASH,
             row.network_expects or numbers.DASH,
             row.one_utility_expects or numbers.DASH,
@@ -99,37 +100,37 @@ def markdown(found: Sequence[Row]) -> str:
             _rounded(row.minutes),
             f"`{row.command}`",
         )
-        for row in found
+        for row in rows
     ]
     views = [
         (view, str(number["for"]), str(number["against"]))
-        for view, number in counts(found).items()
+        for view, number in counts(rows).items()
     ]
     parts = (
         text_tables.markdown(head, [[_escaped(cell) for cell in row] for row in cells]),
         READING,
         text_tables.markdown(("view", "for", "against"), views),
-        _silent_sentence(found),
+        _silent_sentence(rows),
     )
     return "\n\n".join(parts)
 
 
-def as_json(found: Sequence[Row]) -> str:
+def as_json(rows: Sequence[Row]) -> str:
     """All columns of all rows, and the counts."""
     data = {
-        "verdicts": [row._asdict() for row in found],
-        "counts": counts(found),
-        "says_nothing": says_nothing(found),
+        "verdicts": [row._asdict() for row in rows],
+        "counts": counts(rows),
+        "says_nothing": says_nothing(rows),
     }
     return json.dumps(data, indent=1, ensure_ascii=False)
 
 
-def as_csv(found: Sequence[Row]) -> str:
+def as_csv(rows: Sequence[Row]) -> str:
     """All columns of all rows."""
     file = io.StringIO()
     writer = csv.DictWriter(file, Row._fields, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row._asdict() for row in found)
+    writer.writerows(row._asdict() for row in rows)
     return file.getvalue().rstrip("\n")
 
 
@@ -152,15 +153,15 @@ def placed(text: str, page: str) -> str:
     return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
 
 
-def counts(found: Sequence[Row]) -> dict[str, dict[str, int]]:
+def counts(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
     """By view, for how many verdicts count for and against it."""
 
     def number(view: str, side: str) -> int:
         return sum(view in side_of.split(", ") for side_of in sides_of[side])
 
     sides_of = {
-        "for": [row.counts_for for row in found],
-        "against": [row.counts_against for row in found],
+        "for": [row.counts_for for row in rows],
+        "against": [row.counts_against for row in rows],
     }
     return {
         view: {side: number(view, side) for side in sides_of}
@@ -168,9 +169,9 @@ def counts(found: Sequence[Row]) -> dict[str, dict[str, int]]:
     }
 
 
-def says_nothing(found: Sequence[Row]) -> dict[str, int]:
+def says_nothing(rows: Sequence[Row]) -> dict[str, int]:
     """How many verdicts count for or against no view, by the reason."""
-    silent = [row for row in found if not (row.counts_for or row.counts_against)]
+    silent = [row for row in rows if not (row.counts_for or row.counts_against)]
     reasons = [_silence(row) for row in silent]
     return {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
 
@@ -181,19 +182,19 @@ def _silence(row: Row) -> str:
         return "no claim stands"
     if row.verdict in ("undecided", "not asked"):
         return row.verdict
-    if row.contrast is not None and counting.is_of_one_arm(*row.contrast.split(" - ")):
+    if row.about == wording.TOOL:
         return "about a tool"
     if row.would_have_been_seen is not True:
         return "shards would not have been seen"
     return "no view is told from another"
 
 
-def _silent_sentence(found: Sequence[Row]) -> str:
-    silent = says_nothing(found)
+def _silent_sentence(rows: Sequence[Row]) -> str:
+    silent = says_nothing(rows)
     total = sum(silent.values())
     why = ", ".join(f"{number} {reason}" for reason, number in silent.items())
     return (
-        f"{len(found)} verdicts, {total} of which count for no view and against none"
+        f"{len(rows)} verdicts, {total} of which count for no view and against none"
         f"{f' ({why})' if why else ''}."
     )
 
@@ -201,6 +202,13 @@ def _silent_sentence(found: Sequence[Row]) -> str:
 def _escaped(cell: str) -> str:
     """A cell whose stars are stars: V* is no emphasis."""
     return cell.replace("*", r"\*")
+
+
+def _question(row: Row) -> str:
+    """The question; of a tool with what its answers mean, which no view expects."""
+    if row.about != wording.TOOL:
+        return row.question
+    return f"{row.question} Yes: {row.yes_means} No: {row.no_means}"
 
 
 def _effect(row: Row) -> str:

@@ -34,7 +34,7 @@ def test_losses_by_hand():
     np.testing.assert_allclose(ccs_loss.loss(no, yes), 0.2, rtol=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_batches_find_what_all_pairs_find():
     """Losses use all pairs, and a batch of all pairs changes nothing."""
     x, y, _, concept, _ = planted(n=400)

@@ -203,7 +203,7 @@ ANY_SIZE = {"leace", "mean difference", "svd", "action"}
 
 
 @pytest.mark.slow
-@pytest.mark.few(24, rest="long")
+@pytest.mark.few(12, rest="long")
 @pytest.mark.parametrize("kind", ["float16", "bfloat16", "int32"])
 @pytest.mark.parametrize("name", TOOLS)
 def test_narrow_floats_and_integers_give_the_result_of_float32(name, kind):
