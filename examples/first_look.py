@@ -1,9 +1,11 @@
 # %% [markdown]
 # # A first look at a run
 #
-# The cells below need a run of the quickstart (3 minutes on 2 CPU cores):
+# The cells below need matplotlib and a run of the quickstart (9 minutes on 2
+# CPU cores):
 #
 #     shardsim run experiments/quickstart.yaml
+#     pip install "shardsim[plot]"
 #
 # Open this file as a notebook (Jupyter with jupytext, VS Code, Spyder), or run it as a
 # script.
@@ -31,11 +33,12 @@ run.plot.curves("value_error")
 
 # %% [markdown]
 # Two boards that the world draws, and V of one seed over them. Every cell shows V with
-# the agent on it.
+# the agent on it. In the drawing each thing has a letter.
 
 # %%
 levels = run.levels(count=2)
 print(levels)
+print(levels.letters)
 run.seed(1).plot.value("sharded", levels)
 
 # %% [markdown]
@@ -68,7 +71,7 @@ print("policy (up, right, down, left):", agents.policy(mine).round(2))
 # %%
 table = run.metrics()
 end = table["update"] == table["update"].max()
-for arm in run.arms:
+for arm in ("mlp", "sharded"):
     rows = end & (table["arm"] == arm) & (table["metric"] == "return_fraction")
     print(arm, table["value"][rows].round(3))
 

@@ -2,7 +2,8 @@
 # # A value head of one's own
 #
 # A head is a config and a module. This one has two networks whose mean is V. The cells
-# define it, check it, train it beside a plain network, and look inside.
+# define it, check it, train it beside a plain network, and look inside. Plots need
+# matplotlib: pip install "shardsim[plot]"
 
 # %%
 import typing

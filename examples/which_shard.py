@@ -27,7 +27,7 @@ view.watch("mlp", "sharded", levels=levels[:1])
 
 # %% [markdown]
 # A shard that wants the cheese bids for steps to it. Here is the mean bid of each shard
-# for the best action by V\*, over the steps of some episodes.
+# for the action that is taken, the most likely one, over the steps of some episodes.
 
 # %%
 films = view.watch("sharded", levels=levels, greedy=True)

@@ -22,8 +22,8 @@ and P6s.
 
 Reference of `competing`: Jacobs et al., Adaptive mixtures of local experts, 1991.
 
-Command:  python experiments/gates.py [--out DIR] [--train.num-seeds 50 ...]
-Minutes:  60 on 2 CPU cores, without the install
+Command:  python experiments/gates.py [--out DIR] [--train.num-seeds 20 ...]
+Minutes:  40 on 2 CPU cores, without the install
 Seen:     not run yet with a V that is right, and asked by removal. Asked by ablation,
           when V was not right: P6g said shard, the others no difference or undecided.
 Notes:    docs/results/gates.md

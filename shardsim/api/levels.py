@@ -68,11 +68,25 @@ class Levels:
         return level_files.each(self.data)
 
     @property
+    def letters(self) -> dict[str, str]:
+        """What each letter of a drawing of this world stands for.
+
+        Examples:
+          >>> shardsim.levels("corner_maze", count=1).letters
+          {'.': 'free', '#': 'wall', 'c': 'cheese', '@': 'agent'}
+        """
+        return level_files.letters(self.world)
+
+    @property
     def states(self) -> State:
         """The states that the boards show: their episodes begin in them.
 
         Returns:
           States of the world, leaves [L, ...].
+
+        Examples:
+          >>> shardsim.levels("corner_maze", count=3).states.position.shape
+          (3, 2)
         """
         return self._start()
 
@@ -89,6 +103,10 @@ class Levels:
 
         Returns:
           States of the world, leaves [L, H, W, ...].
+
+        Examples:
+          >>> shardsim.levels("fruit_mini", count=2).everywhere().position.shape
+          (2, 10, 10, 2)
         """
         rows, columns = self.world.shape
         cells = jnp.stack(
@@ -107,7 +125,12 @@ class Levels:
 
     @property
     def walls(self) -> Bool[np.ndarray, "L H W"]:
-        """Where the walls are."""
+        """Where the walls are.
+
+        Examples:
+          >>> shardsim.levels("fruit_mini", count=2).walls.any()
+          np.False_
+        """
         each = [level_files.walls_of(self.world, level) for level in self._each()]
         return np.stack(each)
 
@@ -119,6 +142,10 @@ class Levels:
 
         Raises:
           ValueError: too many boards for a picture.
+
+        Examples:
+          >>> shardsim.levels("fruit_mini", count=2).picture().ndim
+          3
         """
         frames = [drawing.frame(self.world, level) for level in self._each()]
         return drawing.sheet(frames, columns)
@@ -136,7 +163,7 @@ def levels(world: Any, *texts: str, count: int | None = None, seed: int = 0) -> 
     """Levels of a world, from drawings or drawn by the world itself.
 
     A drawing has one letter for each cell: `.` is free, `#` a wall, `@` the agent, and
-    things have the letters of `print(shardsim.levels(world, count=1))`. Further lines
+    things have the letters of `Levels.letters`. Further lines
     may say `everywhere: PLANE` for what fills the board, such as a floor, and
     `X = PLANE + PLANE` for cells with several things.
 

@@ -23,7 +23,9 @@ class Page:
     """One HTML file that needs no network."""
     results: Path
     """Its numbers, as JSON."""
-    temporary: session.TemporaryFolder | None = None
+    temporary: session.TemporaryFolder | None = dataclasses.field(
+        default=None, repr=False
+    )
     """The folder that both lie in, if it goes with this object."""
 
     def _repr_html_(self) -> str:

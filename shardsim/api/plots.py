@@ -150,6 +150,8 @@ class Plots:
     ) -> "Axes":
         """A metric over the updates of the training: each seed, and their mean.
 
+        An arm that was measured once, such as an untrained one, is a dashed line.
+
         Args:
           metric: a name in `Run.metrics()["metric"]`; None: the return of an
             experiment as a fraction of the optimum, the reward per episode of a
@@ -188,11 +190,14 @@ class Plots:
             numbers = table["value"][rows]
             place = every.index(arm) if arm in every else len(every)
             colour = theme.ARMS["light"][place % len(theme.ARMS["light"])]
+            at = np.unique(update)
+            mean = [_mean(numbers[update == u]) for u in at]
+            if len(at) == 1:  # an arm that does not train
+                axes.axhline(mean[0], color=colour, lw=2, ls="--", label=arm)
+                continue
             for each in np.unique(seed):
                 one = seed == each
                 axes.plot(update[one], numbers[one], color=colour, alpha=0.3, lw=0.8)
-            at = np.unique(update)
-            mean = [_mean(numbers[update == u]) for u in at]
             axes.plot(at, mean, color=colour, lw=2, label=arm)
         axes.set_xlabel("updates")
         axes.set_ylabel(metric)

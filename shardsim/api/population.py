@@ -114,6 +114,10 @@ class Agents:
 
         Raises:
           ConfigError: there is no such seed.
+
+        Examples:
+          >>> shardsim.load(folder).agents("sharded").seed(1)
+          <agent of seed 1 of 'sharded' after 13 updates, 2 shards>
         """
         check_seed(number, self.num_seeds)
         return dataclasses.replace(self, chosen=number)
@@ -126,6 +130,11 @@ class Agents:
 
         Raises:
           ConfigError: V has no such shard.
+
+        Examples:
+          >>> shardsim.load(folder).agents("sharded").ablate(shard=2)
+          Traceback (most recent call last):
+          shardsim.core.field_errors.ConfigError: shard: got 2; allowed in arm ...
         """
         numbers = (shard,) if isinstance(shard, int) else tuple(shard)
         for number in numbers:
@@ -142,26 +151,55 @@ class Agents:
 
         Raises:
           ConfigError: these are no states of the world, or of another shape.
+
+        Examples:
+          >>> agents = shardsim.load(folder).agents("sharded")
+          >>> out = agents.outputs(shardsim.levels(agents.env, count=3))
+          >>> np.allclose(out.value, (out.gates * out.shard_values).sum(axis=-1))
+          True
         """
         with session.numerics():
             observations, contexts, shape, _ = self._read(asked)
             return self._shaped(self._ask(observations, contexts), shape)
 
     def value(self, asked: Asked) -> Float[np.ndarray, "*NB"]:
-        """V, in units of reward. Args, Raises: as `outputs`."""
+        """V, in units of reward. Args, Raises: as `outputs`.
+
+        Examples:
+          >>> agents = shardsim.load(folder).agents("sharded")
+          >>> agents.value(shardsim.levels(agents.env, count=3)).shape
+          (2, 3)
+        """
         return self.outputs(asked).value
 
     def shard_values(self, asked: Asked) -> Float[np.ndarray, "*NB K"]:
-        """Value of each shard without its gate. Args, Raises: as `outputs`."""
+        """Value of each shard without its gate. Args, Raises: as `outputs`.
+
+        Examples:
+          >>> agents = shardsim.load(folder).agents("sharded")
+          >>> agents.shard_values(shardsim.levels(agents.env, count=3)).shape
+          (2, 3, 2)
+        """
         return self.outputs(asked).shard_values
 
     def gates(self, asked: Asked) -> Float[np.ndarray, "*NB K"]:
-        """Gate of each shard, 1 for a head without shards. Args, Raises: as
-        `outputs`."""
+        """Gate of each shard, 1 for a head without shards. Args, Raises: as `outputs`.
+
+        Examples:
+          >>> agents = shardsim.load(folder).agents("sharded")
+          >>> agents.gates(shardsim.levels(agents.env, count=3)).shape
+          (2, 3, 2)
+        """
         return self.outputs(asked).gates
 
     def logits(self, asked: Asked) -> Float[np.ndarray, "*NB A"]:
-        """log D(a | s), of the decoder alone. Args, Raises: as `outputs`."""
+        """log D(a | s), of the decoder alone. Args, Raises: as `outputs`.
+
+        Examples:
+          >>> agents = shardsim.load(folder).agents("sharded")
+          >>> agents.logits(shardsim.levels(agents.env, count=3)).shape
+          (2, 3, 4)
+        """
         return self.outputs(asked).logits
 
     def q_values(self, asked: Asked) -> Float[np.ndarray, "*NB A"]:
@@ -169,6 +207,11 @@ class Agents:
 
         Raises:
           ConfigError: as `outputs`; or observations, which cannot be stepped.
+
+        Examples:
+          >>> agents = shardsim.load(folder).agents("sharded")
+          >>> agents.q_values(shardsim.levels(agents.env, count=3)).shape
+          (2, 3, 4)
         """
         with session.numerics():
             _, _, shape, states = self._read(asked)
@@ -182,6 +225,12 @@ class Agents:
 
         Raises:
           ConfigError: as `outputs`; or observations where V acts.
+
+        Examples:
+          >>> agents = shardsim.load(folder).agents("sharded")
+          >>> policy = agents.policy(shardsim.levels(agents.env, count=3))
+          >>> policy.sum(axis=-1).round(3).min()
+          np.float32(1.0)
         """
         with session.numerics():
             observations, contexts, shape, states = self._read(asked)
@@ -196,6 +245,11 @@ class Agents:
         Args:
           asked: as in `policy`.
           seed: of the draws.
+
+        Examples:
+          >>> agents = shardsim.load(folder).agents("sharded")
+          >>> agents.act(shardsim.levels(agents.env, count=3)).shape
+          (2, 3)
         """
         policy = self.policy(asked)
         draws = np.random.default_rng(seed).random((*policy.shape[:-1], 1))
@@ -215,6 +269,11 @@ class Agents:
 
         Raises:
           ConfigError: levels of another world.
+
+        Examples:
+          >>> agents = shardsim.load(folder).agents("sharded")
+          >>> agents.maps(shardsim.levels(agents.env, count=3)).gates.shape
+          (2, 3, 3, 3, 2)
         """
         boards = level_sets.of_world(self.env, given)
         with session.numerics():

@@ -70,7 +70,12 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all arms are trained, and judged if there are predictions."""
+        """Whether all arms are trained, and judged if there are predictions.
+
+        Examples:
+          >>> shardsim.load(folder).is_finished
+          True
+        """
         return (self.folder / results.FILE).is_file()
 
     @functools.cached_property
@@ -101,7 +106,12 @@ class Run:
 
     @property
     def plot(self) -> "plots.Plots":
-        """Plots by matplotlib: `value`, `gates` and `curves`."""
+        """Plots by matplotlib: `value`, `gates` and `curves`.
+
+        Examples:
+          >>> shardsim.load(folder).plot.curves().get_xlabel()
+          'updates'
+        """
         return plots.Plots(self)
 
     def seed(self, number: int) -> "Run":

@@ -144,13 +144,8 @@ class _Wrapped:
             value = total
         if gates is None or shard_values is None:
             gates, shard_values = np.ones((count, 1), np.float32), value[:, None]
-        elif np.abs(value - total).max() > SUM_TOLERANCE * max(
-            1e-6, np.abs(value).max()
-        ):
-            raise configs.ConfigError(
-                f"value: got one that is up to {np.abs(value - total).max():.2g} from "
-                "the sum of gates * shard_values; allowed: that sum"
-            )
+        else:
+            _check_sum(value, total)
         if self.logits is None:
             logits = np.zeros((count, self.num_actions), np.float32)
         else:

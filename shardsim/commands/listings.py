@@ -69,7 +69,8 @@ def run_rows(found: Sequence[Row]) -> list[Row]:
         {
             **{name: row.get(name) for name in columns},
             "verdicts": "; ".join(
-                f"{name}: {entry['verdict']}" if entry["is_valid"] else f"{name}: -"
+                f"{name}: {entry['verdict']}"
+                + ("" if entry["is_valid"] else " (no claim stands)")
                 for name, entry in row.get("verdicts", {}).items()
             ),
         }

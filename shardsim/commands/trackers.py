@@ -205,7 +205,7 @@ def _texts(result: Result) -> dict[str, str]:
         return {}
     rows = ["| prediction | question | verdict |", "|---|---|---|"]
     rows += [
-        f"| {name} | {entry.question} | {wording.of(entry)} |"
+        f"| {name} | {entry.question} | {_verdict(entry)} |"
         for name, entry in result.predictions.items()
     ]
     verdicts = "\n".join(rows)
@@ -214,6 +214,10 @@ def _texts(result: Result) -> dict[str, str]:
         "answer": result.answer,
         "verdicts": verdicts,
     }
+
+
+def _verdict(entry: judged.PredictionResult) -> str:
+    return wording.of(entry) + ("" if entry.is_valid else " (no claim stands)")
 
 
 def _final(result: Result) -> dict[str, Any]:
@@ -229,7 +233,7 @@ def _final(result: Result) -> dict[str, Any]:
         final[f"{name}/value_error"] = arm.mean_value_error
     for name, entry in result.predictions.items():
         final[f"{name}/effect"] = entry.effect.estimate
-        final[f"{name}/verdict"] = wording.of(entry)
+        final[f"{name}/verdict"] = _verdict(entry)
     return final
 
 

@@ -31,7 +31,7 @@ def build(cls: type[T], data: Mapping[str, Any]) -> T:
     try:
         built: T = _adapter(typing.cast(Any, cls)).validate_python(data)
     except pydantic.ValidationError as error:
-        lines = [*field_errors.lines(cls, error), *fields.faults(cls, data)]
+        lines = [*field_errors.lines(cls, error, data), *fields.faults(cls, data)]
         raise ConfigError(field_errors.joined(lines)) from None
     return built
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from shardsim.core import choices, field_errors, fields
+from shardsim.core import choices, field_errors, fields, files
 from shardsim.core.choices import GROUPS, Group
 from shardsim.core.field_errors import ConfigError
 
@@ -120,7 +120,8 @@ def _run(path: Path) -> None:
     if path.suffix == ".py" and path.is_file():
         spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise ConfigError(f"plugin: got {path}; allowed: a Python file")
+        near = files.suggestion(path)
+        raise ConfigError(f"plugin: got {path}; allowed: a Python file{near}")
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)

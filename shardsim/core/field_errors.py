@@ -42,8 +42,14 @@ class Place(NamedTuple):
     """The record whose field it is, or None."""
 
 
-def lines(root: Any, error: pydantic.ValidationError) -> list[str]:
-    """Everything that is wrong, a line for each field."""
+def lines(
+    root: Any, error: pydantic.ValidationError, data: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Everything that is wrong, a line for each field.
+
+    Args:
+      data: the config, for the names of its arms, predictions and so on.
+    """
     errors = [_by_name(root, each) for each in error.errors(include_url=False)]
     unknown = [each["loc"] for each in errors if _is_unknown(each)]
     # a list is also called too short where none of its members is valid
@@ -53,7 +59,8 @@ def lines(root: Any, error: pydantic.ValidationError) -> list[str]:
     for each in errors:
         if each["type"] != "missing" or not _is_misspelt(each["loc"], unknown):
             path = _locate(root, each["loc"]).path
-            by_path.setdefault(path, _text(root, each))
+            meant = _meant_name(root, each, data or {})
+            by_path.setdefault(path, _text(root, each) + meant)
     return [line for text in by_path.values() for line in text.splitlines()]
 
 
@@ -69,6 +76,28 @@ def _is_misspelt(field: tuple[Any, ...], unknown: Sequence[tuple[Any, ...]]) -> 
     """Whether one of the unknown keys may have been meant for this field."""
     names = [other[-1] for other in unknown if other[:-1] == field[:-1]]
     return any(suggestion(name, field[-1:]) for name in names)
+
+
+def _meant_name(root: Any, error: Any, data: Mapping[str, Any]) -> str:
+    """The name that may have been meant where what it stands for is incomplete.
+
+    A flag with a misspelt name, `--arms.shraded.head.num-shards 2`, adds an arm that
+    lacks all the rest.
+    """
+    if error["type"] not in ("missing", "union_tag_not_found"):
+        return ""
+    inside: Any = data
+    for count, step in enumerate(error["loc"]):
+        hint = bare(_locate(root, error["loc"][:count]).hint)[0]
+        if isinstance(inside, Mapping) and step in inside:
+            if typing.get_origin(hint) is dict:
+                meant = suggestion(step, [name for name in inside if name != step])
+                if meant:
+                    return meant
+            inside = inside[step]
+        elif isinstance(inside, list | tuple) and step in range(len(inside)):
+            inside = inside[step]
+    return ""
 
 
 def _text(root: Any, error: Any) -> str:

@@ -16,7 +16,7 @@ SAMPLES = 4
 
 
 def check_head(
-    config: value.HeadConfig,
+    config: Any,
     *,
     features: int = 6,
     contexts: int = 2,
@@ -41,8 +41,10 @@ def check_head(
     """
     what = f"head {getattr(config, 'kind', type(config).__name__)!r}"
     law.frozen(what, config)
+    law.has(what, config, "build")
     fresh = config.build(features, contexts, WIDTH, nnx.Rngs(3))
-    law.hold(what, "`build` gives no ValueHead", isinstance(fresh, value.ValueHead))
+    given = f"{what}, whose `build` gives {type(fresh).__name__}"
+    law.has(given, fresh, "unit_shard", "__call__")
     z = jax.random.normal(jax.random.key(0), (SAMPLES, features))
     context = jnp.eye(contexts)[jnp.arange(SAMPLES) % contexts]
     first = jax.vmap(fresh.__call__)(z, context)

@@ -19,6 +19,12 @@ def hold(what: str, law: str, holds: Any) -> None:
         raise AssertionError(f"{what}: {law}")
 
 
+def has(what: str, thing: Any, *names: str) -> None:
+    """Check that something has the members that are used of it; Raises: as `hold`."""
+    for name in names:
+        hold(what, f"has no `{name}`", hasattr(thing, name))
+
+
 def close(what: str, law: str, one: Any, other: Any, tolerance: float = 1e-4) -> None:
     """Check that two arrays are as good as equal; Raises: as `hold`."""
     one, other = np.asarray(one, np.float64), np.asarray(other, np.float64)

@@ -41,6 +41,7 @@ def check_measure(
     """
     what = f"measure {getattr(measure, 'kind', type(measure).__name__)!r}"
     law.frozen(what, measure)
+    law.has(what, measure, "measure", "conditions")
     for name in ("METRIC", "UNIT"):
         told = f"{name} is no text, which the report prints"
         law.hold(what, told, isinstance(getattr(measure, name, None), str))

@@ -37,6 +37,7 @@ def check_tool(tool: Any) -> None:
     """
     what = f"tool {getattr(tool, 'kind', type(tool).__name__)!r}"
     law.frozen(what, tool)
+    law.has(what, tool, "fit")
     has_text = bool(type(tool).__doc__)
     law.hold(what, "has no docstring, which the page shows", has_text)
     outputs = _outputs()

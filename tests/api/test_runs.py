@@ -204,6 +204,10 @@ def test_what_a_plot_shows(run):
     last = (table["arm"] == "mlp") & (table["metric"] == "return_fraction")
     last &= table["update"] == 13
     assert mean.get_ydata()[-1] == pytest.approx(table["value"][last].mean())
+    # measured once, it is no curve
+    (once,) = [line for line in curves.lines if line.get_label() == "untrained"]
+    assert once.get_linestyle() == "--"
+    assert once.get_xdata() == [0, 1]  # from side to side
     matplotlib.pyplot.close("all")
 
 

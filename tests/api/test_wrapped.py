@@ -11,6 +11,7 @@ import shardsim_envs
 from shardsim import cli
 from shardsim.core.field_errors import ConfigError
 from shardsim.evaluation.measures import ValueAccuracy
+from tests.helpers import chromium
 
 BOARD = """
     @..
@@ -175,6 +176,12 @@ agent = shardsim.wrap(lambda board: 0.25, world=world, name="constant")
     for panel in ("concepts", "weights", "clusters", "shapley"):
         assert side["panels"][panel] is None
     assert "not of shardsim" in (tmp_path / "page.html").read_text()
+    if chromium.BROWSER is not None:
+        with chromium.tab(tmp_path / "chrome", *chromium.SIZES["desktop"]) as page:
+            page.open((tmp_path / "page.html").as_uri())
+            bars = "[...document.querySelectorAll('.bar')]"
+            ends = page.js(f"{bars}.slice(0, 2).map((bar) => bar.textContent)")
+        assert ends[0] == ends[1] != ""  # one scale for V and V*
     refused = {
         "constant_agent:nothing": "has no attribute 'nothing'",
         "no_module:agent": "ModuleNotFoundError",

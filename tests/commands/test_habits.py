@@ -79,7 +79,9 @@ def test_fields_of_a_config_are_completed_to_the_last():
         (["collect", "{yaml}", "--out", "a.npz", "--updats", "2"], "option --updates?"),
         (["run", "{yaml}", "--overwrit"], "did you mean the option --overwrite?"),
         (["run", "{yaml}", "--train.num-sedes", "2"], "did you mean num_seeds?"),
+        (["run", "{yaml}", "--arms.shraded.head.num-shards", "3"], "sharded?"),
         (["run", "{parent}/tinny.yaml"], "did you mean {yaml}?"),
+        (["list", "{parent}/runn"], "did you mean {parent}/run?"),
         (["report", "{parent}/runn"], "did you mean {parent}/run?"),
         (["inspect", "{run}", "--arms", "shraded"], "did you mean sharded?"),
         (["collect", "{run}", "--out", "a.npz", "--arm", "shraded"], "sharded?"),
@@ -124,7 +126,8 @@ def test_a_list_for_other_programs(tiny_run, tiny_unfinished, capsys):
     rows = {row["run"]: row for row in csv.DictReader(io.StringIO(text))}
     assert rows[str(tiny_unfinished)]["seeds"] == ""
     assert rows[str(tiny_run)]["seeds"] == "2"
-    assert rows[str(tiny_run)]["verdicts"] == "VE: -"  # of no valid prediction
+    verdict = row["verdicts"]["VE"]["verdict"]
+    assert rows[str(tiny_run)]["verdicts"] == f"VE: {verdict} (no claim stands)"
 
 
 def test_a_comparison_for_other_programs(tiny_run, tmp_path, capsys):

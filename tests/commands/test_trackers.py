@@ -77,7 +77,9 @@ def test_a_tracker_is_shown_every_line_once(finished, monkeypatch):
     assert numbers["train/env_steps"] == [row["update"] * 16]  # 4 environments x 4
     texts, final, figures = fake.end
     assert "| VE |" in texts["verdicts"]
-    assert final["VE/verdict"]
+    prediction = results.read(folder).predictions["VE"]
+    assert not prediction.is_valid
+    assert final["VE/verdict"] == f"{prediction.verdict} (no claim stands)"
     assert final["mlp/return_fraction"] > 0
     assert all(content.startswith(b"\x89PNG") for content in figures.values())
     assert {"effects", "curves"} <= figures.keys()
@@ -184,7 +186,8 @@ def test_wandb_writes_an_offline_run(finished, monkeypatch, capsys):
     content = (run / f"run-{token}.wandb").read_bytes()
     assert b"value_error" in content
     result = results.read(folder)
-    assert summary["final/VE/verdict"] == str(result.predictions["VE"].verdict)
+    verdict = result.predictions["VE"].verdict
+    assert summary["final/VE/verdict"] == f"{verdict} (no claim stands)"
     mean = result.arms["mlp"].mean_value_error
     assert summary["mlp/evaluation/value_error"] == pytest.approx(mean)
     assert summary["mlp/train/env_steps"] == 13 * 16

@@ -104,6 +104,8 @@ def test_a_file_that_is_no_plugin_is_one_line(tmp_path):
             path.write_text(text)
         with pytest.raises(config.ConfigError, match=message):
             extensions.load_files([path])
+    with pytest.raises(config.ConfigError, match=r"did you mean .*Zer\.py\?"):
+        extensions.load_files([tmp_path / "Zerr.py"])
 
 
 def installed(folder, entries, code):
@@ -197,6 +199,16 @@ class Bad(value.MLP):
 
 
 @shardsim.record
+class Bare:
+    """A config that builds no head."""
+
+    kind: typing.Literal["bare"] = "bare"
+
+    def build(self, features, contexts, width, rngs):
+        return {}
+
+
+@shardsim.record
 class Endless(FruitMini):
     """A world that pays after its end."""
 
@@ -267,6 +279,10 @@ class Sorted(measures.ValueAccuracy):
             (measures.TwoGoals(), ContextFruits(size=3)),
             "does not suit the world",
         ),
+        (testing.check_head, (FruitMini(),), "has no `build`"),
+        (testing.check_head, (Bare(),), "gives dict: has no `unit_shard`"),
+        (testing.check_measure, (value.MLP(), ContextFruits(size=3)), "no `measure`"),
+        (testing.check_tool, (value.MLP(),), "has no `fit`"),
     ],
 )
 def test_what_breaks_a_law_is_found(check, arguments, message):

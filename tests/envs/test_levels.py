@@ -96,6 +96,7 @@ def test_letters_and_pictures_are_a_plane_s_own(world):
     [
         ("#....c#", "#...#c#", r"cheese: got \(1, 5\), which nobody can reach"),
         ("c", ".", "cheese: got none"),
+        ("@", "Z", r"allowed: \. free, # wall, c cheese, @ agent"),
         ("@", ".", r"text: got 0 agents \(@\); allowed: one"),
         ("@.", "@@", r"text: got 2 agents"),
         ("@", "!", "text: got '!' in row 5, column 1; allowed: "),

@@ -160,9 +160,13 @@ def from_text(world: GridWorld, text: str) -> Level:
     for at in np.ndindex(height, width):
         letter = rows[at[0]][at[1]]
         if letter not in meaning:
+            allowed = ", ".join(
+                f"{each} {' + '.join(planes) or 'free'}"
+                for each, planes in meaning.items()
+            )
             raise ValueError(
                 f"text: got {letter!r} in row {at[0]}, column {at[1]}; allowed: "
-                f"{' '.join(meaning)}"
+                f"{allowed}"
             )
         for name in meaning[letter]:
             board[(*at, plane_of(world, name))] = 1
@@ -314,6 +318,12 @@ def from_board(
     check(world, level)
     complete: Level = jax.tree.map(np.asarray, world.fill_memory(level))
     return complete
+
+
+def letters(world: GridWorld) -> dict[str, str]:
+    """What each letter of a drawing stands for: the name of a plane, or "free"."""
+    named = _letters(world)
+    return {letter: planes[0] if planes else "free" for planes, letter in named.items()}
 
 
 def _letters(world: GridWorld) -> dict[tuple[str, ...], str]:

@@ -43,6 +43,7 @@ def compute(inputs: PageInputs, clock: Clock, quick: bool = False) -> schema.Pag
       quick: leave out all panels that are not `in_quick`.
     """
     judged = _judged(inputs)  # refused before anything is computed
+    LOG.info("making the page")
     with clock.over("levels"):
         levels, condition = forward.levels_of(inputs, film.CURVE_LEVELS)
         mazes = forward.lay_out(inputs, condition)

@@ -166,6 +166,14 @@ function sharedScale(name) {
   return SCALES[key];
 }
 
+// V* stands beside a single side, and has its scale: colours show how far V is from it.
+function scaleOf(name) {
+  const isValue = SIDES.length === 1 && ["value", "exact"].includes(name);
+  return isValue
+    ? Math.max(sharedScale("value"), sharedScale("exact"))
+    : sharedScale(name);
+}
+
 function colourBar(limit, diverging) {
   const stops = range(17).map((i) =>
     css(colour(diverging ? i / 8 - 1 : i / 16, 1, diverging)),
@@ -266,7 +274,7 @@ function drawMainBoard(one, views) {
     one.note.textContent = `Total variation between the policies: ${number(mean(variation))} (mean over cells)`;
   } else if (one.kind === "exact") {
     numbers = (x) => a.exact(x);
-    limit = sharedScale("exact");
+    limit = STATE.scale === "shared" ? scaleOf("exact") : largest(maze, numbers);
     diverging = true;
     fill(one.title, "exact value V*");
     one.note.textContent = "by dynamic programming";
@@ -275,7 +283,7 @@ function drawMainBoard(one, views) {
     numbers = (x) => shown.quantity(name, x, STATE.shard);
     limit =
       STATE.scale === "shared"
-        ? sharedScale(name)
+        ? scaleOf(name)
         : diverging
           ? largest(maze, numbers)
           : 1;
