@@ -110,14 +110,17 @@ CASES: list[tuple[shardsim_envs.World, dict[str, Any]]] = [
         envs.TwoRoutes(max_steps=STEPS),
         {"reward": (2.0, 1.0, 0.0), "occluded": 1.0},
     ),
-    (envs.RewardButton(size=4, max_steps=STEPS), {"reward": (1.0, 2.0)}),
+    (
+        envs.RewardButton(size=4, max_steps=STEPS),
+        {"reward": (1.0, 2.0), "full_at_start": 0.5},
+    ),
     (
         envs.Reskin(size=4, max_steps=STEPS),
         {"reward": (2.0, 0.0), "good": (1, 0), "bad": (0, 1)},
     ),
     (
         envs.DrugThenStudy(size=4, max_steps=STEPS),
-        {"reward": (2.0, 1.0), "slip_probability": 0.0},
+        {"reward": (2.0, 1.0), "slip_probability": 0.0, "drugged_at_start": 0.5},
     ),
 ]
 """Small worlds, each with another value for all that a schedule may change in it."""
