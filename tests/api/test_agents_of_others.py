@@ -57,7 +57,7 @@ def test_a_trained_agent_opens(name, tmp_path):
             env=environment | {"PYTHONPATH": str(AGENTS)},
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=800,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
