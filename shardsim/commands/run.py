@@ -112,7 +112,9 @@ def run(
     start_time = time.perf_counter()
     registered = preregistration.register(experiment, folder)
     arms = experiment.sized_arms()
-    LOG.info("exact values of %d conditions", len(experiment.evaluation.conditions))
+    if experiment.is_exact:
+        count = len(experiment.evaluation.conditions)
+        LOG.info("exact values of %d conditions", count)
     conditions = snapshot_metrics.conditions(experiment)
     job = loop.TrainingJob(
         experiment.env,
@@ -396,9 +398,9 @@ def _start_features(
     kind: str, arm: str, evidence: measures.Evidence, name: str
 ) -> np.ndarray:
     """The same over the starts of the levels; V in units of the return."""
-    rows = [
-        getattr(rollouts.at_starts(evidence.env, agent, levels, evidence.acting), kind)
-        for levels in (evidence.unlisted[name],)
+    env, acting, levels = evidence.env, evidence.acting, evidence.unlisted[name]
+    starts = [
+        rollouts.at_starts(env, agent, levels, acting)
         for agent in rollouts.each_agent(evidence.populations[arm])
     ]
-    return np.stack([row.ravel() for row in rows])
+    return np.stack([getattr(each, kind).ravel() for each in starts])

@@ -83,8 +83,11 @@ def draw(env: Environment, params: Params, config: EvaluationConfig) -> Levels:
     Args:
       params: env parameters of the condition.
     """
-    keys = jax.random.split(jax.random.key(config.seed), config.levels)
-    return Levels(_drawn(env, keys, params), params)
+    return Levels(_drawn(env, _keys(config), params), params)
+
+
+def _keys(config: EvaluationConfig) -> Key[Array, " L"]:
+    return jax.random.split(jax.random.key(config.seed), config.levels)
 
 
 @functools.partial(jit, static_argnums=0)
@@ -101,8 +104,7 @@ def build(
       params: env parameters of the condition.
       discount: gamma in [0, 1).
     """
-    keys = jax.random.split(jax.random.key(config.seed), config.levels)
-    levels, table, *truth = _truth(env, discount, keys, params)
+    levels, table, *truth = _truth(env, discount, _keys(config), params)
     optimal, best, reachable, context = map(np.asarray, truth)
     return Condition(levels, table, optimal, best, reachable, context, params)
 
@@ -111,7 +113,7 @@ def build(
 def _truth(
     env: Environment, discount: float, keys: Key[Array, " L"], params: Params
 ) -> tuple[Level, dynamic_programming.TransitionTable, Array, Array, Array, Array]:
-    levels = jax.vmap(lambda key: env.generate(key, params))(keys)
+    levels = _drawn(env, keys, params)
     table = jax.vmap(lambda level: dynamic_programming.tabulate(env, level, params))(
         levels
     )

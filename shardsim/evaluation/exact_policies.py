@@ -45,6 +45,14 @@ class ActingRule(NamedTuple):
         """Whether V takes part in acting."""
         return self.temperature < float("inf")
 
+    @property
+    def selection(self) -> PolicyOnly | Lookahead | ValueOnly:
+        """The action selection that acts so: `acting_rule` backwards."""
+        if not self.value_acts:
+            return PolicyOnly()
+        kind = Lookahead if self.use_decoder else ValueOnly
+        return kind(temperature=self.temperature)
+
     def describe(self) -> str:
         """Who acts, e.g. "D and V at tau = 0.01"."""
         if not self.value_acts:

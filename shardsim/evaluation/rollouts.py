@@ -153,16 +153,8 @@ def _logits(
 ) -> Float[Array, " A"]:
     if agent is None:
         return jnp.zeros(env.num_actions)
-    selection: Any = action_selection.PolicyOnly()
-    if acting.value_acts:
-        kind = (
-            action_selection.Lookahead
-            if acting.use_decoder
-            else action_selection.ValueOnly
-        )
-        selection = kind(temperature=acting.temperature)
     return action_selection.choose(
-        selection,
+        acting.selection,
         agent,
         env,
         params,

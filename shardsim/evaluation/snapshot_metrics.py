@@ -4,6 +4,7 @@ import functools
 from collections.abc import Mapping
 
 from shardsim.agents import agent as agents
+from shardsim.core.types import Params
 from shardsim.evaluation import battery, exact_policies, measures, state_readings
 from shardsim.evaluation.experiment import Experiment
 from shardsim.evaluation.measures import value_error
@@ -13,21 +14,20 @@ from shardsim.training import loop, metric_records, phases
 
 def condition(experiment: Experiment, name: str) -> battery.Condition:
     """A condition of the evaluation, by name."""
-    changes = experiment.evaluation.conditions[name]
-    return battery.build(
-        experiment.env,
-        phases.altered(experiment.env, changes).params(),
-        experiment.evaluation,
-        experiment.train.discount,
-    )
+    env, evaluation = experiment.env, experiment.evaluation
+    params, discount = _params(experiment, name), experiment.train.discount
+    return battery.build(env, params, evaluation, discount)
 
 
 def levels(experiment: Experiment, name: str) -> battery.Levels:
     """The levels of a condition of the evaluation, without exact values."""
-    params = phases.altered(
-        experiment.env, experiment.evaluation.conditions[name]
-    ).params()
+    params = _params(experiment, name)
     return battery.draw(experiment.env, params, experiment.evaluation)
+
+
+def _params(experiment: Experiment, name: str) -> Params:
+    changes = experiment.evaluation.conditions[name]
+    return phases.altered(experiment.env, changes).params()
 
 
 def conditions(experiment: Experiment) -> dict[str, battery.Condition]:
