@@ -83,16 +83,18 @@ def draw(env: Environment, params: Params, config: EvaluationConfig) -> Levels:
     Args:
       params: env parameters of the condition.
     """
-    return Levels(_drawn(env, _keys(config), params), params)
+    return Levels(_levels(env, _keys(config), params), params)
 
 
 def _keys(config: EvaluationConfig) -> Key[Array, " L"]:
     return jax.random.split(jax.random.key(config.seed), config.levels)
 
 
-@functools.partial(jit, static_argnums=0)
-def _drawn(env: Environment, keys: Key[Array, " L"], params: Params) -> Level:
+def _generate(env: Environment, keys: Key[Array, " L"], params: Params) -> Level:
     return jax.vmap(lambda key: env.generate(key, params))(keys)
+
+
+_levels = functools.partial(jit, static_argnums=0)(_generate)
 
 
 def build(
@@ -113,7 +115,7 @@ def build(
 def _truth(
     env: Environment, discount: float, keys: Key[Array, " L"], params: Params
 ) -> tuple[Level, dynamic_programming.TransitionTable, Array, Array, Array, Array]:
-    levels = _drawn(env, keys, params)
+    levels = _generate(env, keys, params)
     table = jax.vmap(lambda level: dynamic_programming.tabulate(env, level, params))(
         levels
     )
