@@ -87,7 +87,10 @@ def test_fields_of_a_config_are_completed_to_the_last():
         (["collect", "{run}", "--out", "a.npz", "--arm", "shraded"], "sharded?"),
     ],
 )
-def test_what_was_meant_is_said(words, meant, tiny_yaml, tiny_run, capsys):
+def test_what_was_meant_is_said(
+    words, meant, tiny_yaml, tiny_run, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     places = {"yaml": tiny_yaml, "parent": tiny_yaml.parent, "run": tiny_run}
     told = said(capsys, *(word.format(**places) for word in words), code=2)
     assert meant.format(**places) in told

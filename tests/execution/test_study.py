@@ -234,7 +234,10 @@ def test_a_study_that_has_changed_is_refused(finished, study_file, words, line, 
 @pytest.mark.parametrize(
     "words", [["inspect"], ["compare"], ["extend", "--num-seeds=2"]]
 )
-def test_other_commands_say_what_they_take(finished, words, capsys):
+def test_other_commands_say_what_they_take(
+    finished, words, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
     folder, _ = finished
     name, *rest = words
     assert cli.main([name, str(folder), *rest]) == 2

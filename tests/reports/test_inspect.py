@@ -18,6 +18,12 @@ from shardsim.storage import run_files
 from tests.helpers.explorer_page import data_of, numbers, same
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Pages are written where the user is, and one of theirs may be there already."""
+    monkeypatch.chdir(tmp_path)
+
+
 def changed(tiny_run, tmp_path, change):
     """A copy of the run whose config says something else."""
     folder = tmp_path / "run"
